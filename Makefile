@@ -1,0 +1,40 @@
+# `make repro` runs the pipeline, `make test` the tests; each sets up what it needs in .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONDONTWRITEBYTECODE=1
+
+.PHONY: repro test lint lock clean
+
+repro: .venv/runtime
+	$(RUN) dvc repro
+	$(RUN) dvc metrics show
+
+test: .venv/development
+	$(RUN) python -m pytest
+
+lint: .venv/development
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# compile the pins again from requirements.in and requirements-dev.in
+lock: .venv/bin/python
+	$(BIN)/pip install --quiet uv
+	for name in requirements requirements-dev; do \
+	  $(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --no-header --no-annotate --no-emit-index-url --quiet $$name.in -o $$name.txt; \
+	done
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "erawise needs Python 3.11, 3.12 or 3.13: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+
+.venv/runtime: requirements.txt | .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/development: requirements-dev.txt .venv/runtime
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@

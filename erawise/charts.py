@@ -1,0 +1,405 @@
+"""Table in, picture out: nothing is computed here but where things go on the page.
+
+The one module that imports matplotlib. A prediction has the same colour in every picture.
+"""
+
+import functools
+import re
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from erawise import files
+from erawise.schema import ERA, PREDICTION
+from erawise.tables import MISSING, SUMMARY, Table
+
+WIDTH = 9.0
+"""Width of every picture, in inches."""
+
+ROW = 0.42
+PANEL = 2.6
+TITLE_COLUMNS = 92
+LABEL_COLUMNS = 26
+LABEL_POINTS = 11
+INK, MUTED, FAINT = "#222222", "#666666", "#dddddd"
+
+MODEL_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#882255", "#999933", "#332288", "#44AA99")
+"""Nine hues that stay apart for the colour-blind (after Okabe and Ito, and Tol); more models take them a second time, dashed."""
+
+FIXED_COLOURS = {"ensemble": "#000000", "neutralized": "#D55E00"}
+VALUE_COLOURS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
+DASH = (0, (4, 1.5))
+
+STYLE = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.titlecolor": MUTED,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.edgecolor": MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "xtick.labelsize": 8,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "ytick.labelsize": 8,
+    "text.color": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "svg.hashsalt": "erawise",
+    "svg.fonttype": "none",
+}
+
+Colours = Mapping[str, str]
+BOX_LEGEND = "box: middle half, line: median, diamond: mean, whiskers: 5 % to 95 %, dots: lowest and highest"
+
+
+def colours(models: Sequence[str]) -> dict[str, str]:
+    """The colour of each prediction: of the models by their place in the list, of the ensembles fixed."""
+    return {model: MODEL_COLOURS[k % len(MODEL_COLOURS)] for k, model in enumerate(models)} | FIXED_COLOURS
+
+
+def write(figure: Figure, path: Path) -> None:
+    """Write a picture as SVG: the same bytes for the same table, coordinates to a hundredth of a point."""
+    with files.replacing(path) as temporary:
+        with matplotlib.rc_context(STYLE):
+            figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None, "Title": figure.get_suptitle()})
+        temporary.write_text(_rounded(temporary.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def _picture(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw in the project's style, and where the table is empty nothing but its headline."""
+
+    @functools.wraps(draw)
+    def drawn(table: Table, *arguments: object) -> Figure:
+        with matplotlib.rc_context(STYLE):
+            return _figure(table, 0.8) if table.frame.empty else draw(table, *arguments)
+
+    return drawn
+
+
+@_picture
+def corr_box(table: Table, colours: Colours) -> Figure:
+    """Box plot of the per-era CORR of each prediction, from `tables.corr_box`."""
+    figure = _figure(table, 1.4 + ROW * len(table.frame))
+    axes = figure.subplots()
+    _boxes(axes, table.frame, PREDICTION, [colours[name] for name in table.frame[PREDICTION]])
+    axes.axvline(0, color=INK, linewidth=1)
+    axes.set_xlabel("CORR per era")
+    return figure
+
+
+@_picture
+def corr_time(table: Table, colours: Colours) -> Figure:
+    """Running sum of CORR of all predictions, and below it the CORR of each over time, from `tables.corr_time`."""
+    series = {str(name): group for name, group in table.frame.groupby(PREDICTION, sort=False)}
+    figure = _figure(table, 4.6 + 0.55 * len(series))
+    grid = figure.subplots(1 + len(series), sharex=True, height_ratios=[max(3.2, 0.2 * len(series)), *[0.55] * len(series)])
+    _running(grid[0], series, colours)
+    limit = 1.05 * max(table.frame["corr"].abs().max(), 1e-6)
+    for axes, (name, group) in zip(grid[1:], series.items(), strict=True):
+        _strip(axes, group, colours[name], limit)
+        axes.text(1.02, 0.5, name, color=colours[name], transform=axes.transAxes, va="center", fontsize=8)
+    grid[1].set_title("CORR per era, all on one scale")
+    grid[-1].set_xlabel("era (week)")
+    grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+@_picture
+def comparison(table: Table, colours: Colours) -> Figure:
+    """Per-era CORR of A against B with the diagonal, and their difference over time, from `tables.comparison`."""
+    frame = table.frame
+    a, b = str(frame["model_a"].iloc[0]), str(frame["model_b"].iloc[0])
+    figure = _figure(table, 4.6)
+    left, right = figure.subplots(1, 2, width_ratios=[1, 1.25])
+    for rows, colour in ((frame["difference"] > 0, colours[a]), (frame["difference"] <= 0, colours[b])):
+        left.plot(frame.loc[rows, "corr_b"], frame.loc[rows, "corr_a"], "o", color=colour, markersize=4, alpha=0.7, markeredgewidth=0)
+    _square(left, frame[["corr_a", "corr_b"]].to_numpy().min(), frame[["corr_a", "corr_b"]].to_numpy().max())
+    left.axhline(0, color=MUTED, linewidth=0.8)
+    left.axvline(0, color=MUTED, linewidth=0.8)
+    left.set(title=f"a dot an era: above the diagonal {a} is better", xlabel=f"CORR of {b}", ylabel=f"CORR of {a}")
+    for sign, colour in ((1, colours[a]), (-1, colours[b])):
+        _area(right, frame[ERA], (sign * frame["difference"]).clip(lower=0) * sign, colour)
+    right.axhline(0, color=INK, linewidth=1)
+    right.axhline(frame["mean_difference"].iloc[0], color=MUTED, linewidth=1.2, linestyle=DASH)
+    right.set(title=f"{a} less {b}; dashed: the mean", xlabel="era (week)", ylabel="difference in CORR per era")
+    right.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+    return figure
+
+
+@_picture
+def importance(table: Table, colours: Colours) -> Figure:
+    """Bars of the leading features, a panel for each model, from `tables.importance`."""
+    models = {str(name): group for name, group in table.frame.groupby("model", sort=False)}
+    tallest = max(len(group) for group in models.values())
+    figure, grid = _panels(table, len(models), 3, 0.9 + 0.155 * tallest)
+    for axes, (name, group) in zip(grid, models.items(), strict=True):
+        axes.barh(group["rank"], 100 * group["importance"], color=colours[name], height=0.75)
+        axes.set_yticks(group["rank"], [_shortened(feature) for feature in group["feature"]], fontsize=7)
+        axes.set_ylim(tallest + 0.6, 0.4)
+        axes.grid(axis="y", visible=False)
+        axes.set_title(f"{name}: {group['cumulative'].iloc[-1]:.0%} in {len(group)} of {group['features'].iloc[0]}")
+        axes.set_xlabel("share of importance (%)")
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
+    return figure
+
+
+@_picture
+def era_means(table: Table, colours: Colours) -> Figure:
+    """Mean prediction against mean target of each era, a panel for each model, from `tables.era_means`."""
+    models = {str(name): group for name, group in table.frame.groupby("model", sort=False)}
+    figure, grid = _panels(table, len(models), 3, 3.1)
+    for axes, (name, group) in zip(grid, models.items(), strict=True):
+        axes.plot(group["mean_target"], group["mean_prediction"], "o", color=colours[name], markersize=4, alpha=0.6, markeredgewidth=0)
+        both = group[["mean_target", "mean_prediction"]].to_numpy()
+        _square(axes, both.min(), both.max())
+        axes.set(title=f"{name}: off by {group['mean_gap'].iloc[0]:+.4f}", xlabel="mean target of the era", ylabel="mean prediction")
+    figure.supxlabel(
+        "A dot an era; on the dashed diagonal the level is right. Each panel has its own scale.\n"
+        "A classifier predicts the probability of a high target, not the target, and lies off the diagonal.",
+        fontsize=8,
+        color=MUTED,
+        x=0.01,
+        ha="left",
+    )
+    return figure
+
+
+@_picture
+def prediction_by_target(table: Table, colours: Colours, name: str) -> Figure:
+    """Box plot of a prediction within each value of the target, from `tables.prediction_by_target`."""
+    figure = _figure(table, 1.5 + ROW * len(table.frame))
+    axes = figure.subplots()
+    _boxes(axes, table.frame, "target", [colours[name]] * len(table.frame))
+    for k, (mean, count) in enumerate(zip(table.frame["mean"], table.frame["count"], strict=True)):
+        axes.text(1.01, k, f"mean {mean:.4f}\n{count:,} rows", transform=axes.get_yaxis_transform(), va="center", fontsize=7, color=MUTED)
+    axes.set(xlabel=f"prediction of {name}", ylabel="target")
+    return figure
+
+
+@_picture
+def target_by_prediction(table: Table, colours: Colours) -> Figure:
+    """Mean target in each tenth of the predictions, from `tables.target_by_prediction`."""
+    series = {str(name): group for name, group in table.frame.groupby(PREDICTION, sort=False)}
+    figure = _figure(table, 3.8)
+    axes = figure.subplots()
+    for name, group in series.items():
+        axes.plot(group["tenth"], group["mean_target"], "o-", color=colours[name], markersize=5, linewidth=1.5)
+    axes.axhline(table.frame["mean_all"].iloc[0], color=MUTED, linewidth=1, linestyle=DASH)
+    axes.set(title="dashed: mean target of all rows", xlabel="tenth of the predictions of an era (1: lowest)", ylabel="mean target")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10))
+    _end_labels(axes, {name: (group["tenth"].iloc[-1], group["mean_target"].iloc[-1]) for name, group in series.items()}, colours)
+    return figure
+
+
+@_picture
+def feature_values(table: Table) -> Figure:
+    """Box plot over the features of the share of rows at each value, from `tables.feature_values`."""
+    figure = _figure(table, 1.5 + ROW * len(table.frame))
+    axes = figure.subplots()
+    shares = table.frame.assign(**{name: 100 * table.frame[name] for name in [*SUMMARY, "mean"]})
+    _boxes(axes, shares, "value", [MODEL_COLOURS[0]] * len(shares))
+    axes.set_title(f"{BOX_LEGEND}\nover {shares['count'].iloc[0]} features, counted in {shares['eras'].iloc[0]} eras")
+    axes.set(xlabel="share of a feature's rows (%)", ylabel="value of the feature")
+    axes.set_xlim(left=0)
+    return figure
+
+
+@_picture
+def target_values(table: Table) -> Figure:
+    """Stacked bars of the shares of each target's values, from `tables.target_values`."""
+    splits = {str(name): group for name, group in table.frame.groupby("split", sort=False)}
+    names = list(dict.fromkeys(table.frame["target"]))
+    values = sorted(set(table.frame["value"]) - {MISSING})
+    shades = {value: _shade(k, len(values)) for k, value in enumerate(values)} | {MISSING: FAINT}
+    figure = _figure(table, 1.6 + 0.24 * len(names))
+    grid = figure.subplots(1, len(splits), sharey=True, squeeze=False)[0]
+    for axes, (split, group) in zip(grid, splits.items(), strict=True):
+        _stacked(axes, group, names, shades)
+        axes.set_title(split)
+    grid[0].set_yticks(range(len(names)), [_shortened(name) for name in names])
+    shown = [value for value in shades if value in set(table.frame["value"])]
+    figure.legend(
+        handles=[Patch(color=shades[value], label=value) for value in shown], loc="outside lower center", ncols=len(shown), title="value"
+    )
+    return figure
+
+
+@_picture
+def weights(table: Table, colours: Colours) -> Figure:
+    """Bars of the ensemble's weights, from `tables.weights`."""
+    frame = table.frame
+    figure = _figure(table, 1.2 + 0.36 * len(frame))
+    axes = figure.subplots()
+    axes.barh(range(len(frame)), 100 * frame["weight"], color=[colours[name] for name in frame["model"]], height=0.7)
+    axes.set_yticks(range(len(frame)), frame["model"])
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    for k, weight in enumerate(frame["weight"]):
+        axes.text(100 * weight, k, f" {weight:.1%}", va="center", fontsize=8)
+    axes.set_xlabel("weight in the ensemble (%)")
+    axes.margins(x=0.1)
+    return figure
+
+
+def _figure(table: Table, height: float) -> Figure:
+    headline = textwrap.fill(table.headline, TITLE_COLUMNS)
+    figure = Figure(figsize=(WIDTH, height + 0.2 * headline.count("\n")), layout="constrained")
+    figure.suptitle(headline, x=0.01, ha="left", fontsize=11, color=INK)
+    return figure
+
+
+def _panels(table: Table, count: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
+    columns = min(columns, max(count, 2))
+    rows = -(-count // columns)
+    figure = _figure(table, 0.6 + height * rows)
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in grid[count:]:
+        axes.remove()
+    return figure, grid[:count]
+
+
+def _boxes(axes: Axes, frame: pd.DataFrame, label: str, shades: Sequence[str]) -> None:
+    stats = [
+        {
+            "whislo": row.p05,
+            "q1": row.q1,
+            "med": row.median,
+            "q3": row.q3,
+            "whishi": row.p95,
+            "mean": row.mean,
+            "fliers": [row.min, row.max],
+        }
+        for row in frame[[*SUMMARY, "mean"]].itertuples(index=False)
+    ]
+    drawn = axes.bxp(
+        stats,
+        positions=range(len(frame)),
+        orientation="horizontal",
+        widths=0.55,
+        patch_artist=True,
+        showmeans=True,
+        medianprops={"color": "white", "linewidth": 1.8},
+        meanprops={"marker": "D", "markerfacecolor": "white", "markeredgecolor": INK, "markersize": 4},
+        flierprops={"marker": "o", "markersize": 3, "markeredgewidth": 0},
+    )
+    for k, shade in enumerate(shades):
+        drawn["boxes"][k].set(facecolor=shade, edgecolor=shade)
+        drawn["fliers"][k].set(markerfacecolor=shade)
+        for part in (*drawn["whiskers"][2 * k : 2 * k + 2], *drawn["caps"][2 * k : 2 * k + 2]):
+            part.set(color=shade)
+    axes.set_yticks(range(len(frame)), frame[label])
+    axes.set_ylim(len(frame) - 0.4, -0.6)
+    axes.grid(axis="y", visible=False)
+    axes.set_title(BOX_LEGEND)
+
+
+def _running(axes: Axes, series: Mapping[str, pd.DataFrame], colours: Colours) -> None:
+    for name, group in series.items():
+        axes.plot(group[ERA], group["cumulative"], color=colours[name], linewidth=1.5, linestyle=_line(name, series))
+    axes.axhline(0, color=INK, linewidth=1)
+    axes.set_title("running sum of CORR")
+    axes.margins(x=0.01)
+    _end_labels(axes, {name: (group[ERA].iloc[-1], group["cumulative"].iloc[-1]) for name, group in series.items()}, colours)
+
+
+def _line(name: str, series: Mapping[str, pd.DataFrame]) -> str | tuple[int, tuple[float, float]]:
+    models = [known for known in series if known not in FIXED_COLOURS]
+    return DASH if name in models and models.index(name) >= len(MODEL_COLOURS) else "-"
+
+
+def _end_labels(axes: Axes, ends: Mapping[str, tuple[float, float]], colours: Colours) -> None:
+    """Name each line at its right end; labels that would overlap are moved apart and keep a thin line to their end."""
+    low, high = axes.get_ylim()
+    gap = LABEL_POINTS * axes.figure.dpi / 72 / axes.get_window_extent().height
+    names = sorted(ends, key=lambda name: ends[name][1])
+    places = _apart([(ends[name][1] - low) / (high - low) for name in names], gap)
+    for name, place in zip(names, places, strict=True):
+        axes.annotate(
+            name,
+            xy=ends[name],
+            xytext=(1.02, place),
+            textcoords="axes fraction",
+            color=colours[name],
+            fontsize=8,
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": colours[name], "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0},
+        )
+
+
+def _apart(places: Sequence[float], gap: float) -> list[float]:
+    """Move ascending places apart to at least `gap`, each group of crowded ones around its middle."""
+    groups: list[tuple[float, int]] = []
+    for place in places:
+        groups.append((place, 1))
+        while len(groups) > 1 and groups[-1][0] - groups[-2][0] < gap * (groups[-1][1] + groups[-2][1]) / 2:
+            (upper, n), (lower, m) = groups.pop(), groups.pop()
+            groups.append(((upper * n + lower * m) / (n + m), n + m))
+    return [middle + gap * (k - (count - 1) / 2) for middle, count in groups for k in range(count)]
+
+
+def _strip(axes: Axes, group: pd.DataFrame, colour: str, limit: float) -> None:
+    _area(axes, group[ERA], group["corr"], colour)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.set_ylim(-limit, limit)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=3, symmetric=True))
+    axes.grid(visible=False)
+
+
+def _area(axes: Axes, eras: pd.Series, values: pd.Series, colour: str) -> None:
+    x, y = eras.tolist(), values.tolist()
+    axes.fill([x[0], *x, x[-1]], [0, *y, 0], color=colour, linewidth=0.4)
+
+
+def _square(axes: Axes, low: float, high: float) -> None:
+    margin = 0.06 * (high - low) or 0.01
+    axes.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin))
+    axes.set_aspect("equal")
+    axes.axline((low, low), slope=1, color=MUTED, linewidth=1, linestyle=DASH)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(nbins=5))
+
+
+def _shade(k: int, count: int) -> str:
+    return VALUE_COLOURS[round(k * (len(VALUE_COLOURS) - 1) / max(count - 1, 1))]
+
+
+def _stacked(axes: Axes, group: pd.DataFrame, names: Sequence[str], shades: Colours) -> None:
+    wide = group.pivot(index="target", columns="value", values="share").reindex(index=names, columns=list(shades)).fillna(0.0)
+    left = pd.Series(0.0, wide.index)
+    for value, shade in shades.items():
+        axes.barh(range(len(names)), wide[value], left=left, color=shade, height=0.75)
+        left = left + wide[value]
+    axes.set_xlim(0, 1)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_xlabel("share of rows")
+
+
+def _shortened(name: str) -> str:
+    short = name.removeprefix("feature_")
+    return short if len(short) <= LABEL_COLUMNS else f"{short[: LABEL_COLUMNS - 1]}…"
+
+
+def _rounded(svg: str) -> str:
+    """Round the coordinates of paths and places: the last digits say nothing and differ between machines."""
+
+    def shorter(match: re.Match[str]) -> str:
+        return re.sub(r"-?\d+\.\d+", lambda number: f"{float(number.group()):.2f}".rstrip("0").rstrip("."), match.group())
+
+    return re.sub(r'\b(?:d|x|y|width|height|transform)="[^"]*"', shorter, svg)

@@ -1,0 +1,102 @@
+"""All predictions of a split, scored in one pass over the features."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from erawise import predictions
+from erawise.errors import InputError
+from erawise.panel import Panel
+from erawise.schema import DATA_TYPE, ERA, ID, META_MODEL, ORACLE, PREDICTION, SPLIT, VALIDATION
+from erawise.scores import summary
+from erawise.scores.eras import score_eras
+
+DIAGNOSED = "neutralized"
+"""The prediction that the diagnostics look at: the pipeline's last."""
+
+
+def known_targets(panel: Panel, validation: pd.DataFrame, target: str) -> NDArray[np.float64]:
+    """The target of every row of the panel: the index has it for the train eras, `validation` for the others."""
+    values = panel.index[target].to_numpy(np.float64).copy()
+    rows = (panel.index[DATA_TYPE] == VALIDATION).to_numpy()
+    values[rows] = predictions.along(panel.index.loc[rows], validation, [target])[:, 0]
+    return values
+
+
+def benchmark_column(references: pd.DataFrame, name: str | None) -> str | None:
+    """The benchmark model that BMC is against: the one named, else the first, None where the data has none.
+
+    Raises
+    ------
+    InputError
+        If the data has no benchmark of that name.
+    """
+    columns = [column for column in references.columns if column not in (ID, ERA, META_MODEL, ORACLE)]
+    if name is not None and name not in columns:
+        raise InputError(f"evaluate.benchmark: the data has no benchmark model {name!r}; it has {', '.join(columns) or 'none'}")
+    return name or (columns[0] if columns else None)
+
+
+def score_split(
+    split: str,
+    frames: dict[str, pd.DataFrame],
+    panel: Panel,
+    target: NDArray[np.float64],
+    references: pd.DataFrame,
+    benchmark: str | None,
+    corr_multiplier: float,
+    mmc_multiplier: float,
+) -> pd.DataFrame:
+    """Score the predictions of one split.
+
+    Parameters
+    ----------
+    split : `cv` or `validation`.
+    frames : predictions by name, `id`, `era`, `split`, `prediction`.
+    panel : its matrix is what exposure and FNC are against.
+    target : (rows of the panel,), NaN where unknown.
+    references : in the panel's row order: meta model, oracle and benchmark models, NaN or no column where there are none.
+
+    Returns
+    -------
+    The long table of `score_eras`, over the eras that any prediction has.
+    """
+    own = {name: frame[frame[SPLIT] == split] for name, frame in frames.items()}
+    eras = np.unique(np.concatenate([frame[ERA].to_numpy(np.int64) for frame in own.values()]))
+    rows = np.isin(panel.row_eras, eras)
+    wanted = panel.index.loc[rows, [ID, ERA]]
+    values = {name: predictions.along(wanted, frame, [PREDICTION])[:, 0] for name, frame in own.items()}
+
+    def reference(name: str | None) -> NDArray[np.float64] | None:
+        return references[name].to_numpy(np.float64)[rows] if name in references else None
+
+    return score_eras(
+        pd.DataFrame(values),
+        target[rows],
+        panel.row_eras[rows],
+        meta_model=reference(META_MODEL),
+        benchmark=reference(benchmark),
+        oracle=reference(ORACLE),
+        features=panel.block,
+        corr_multiplier=corr_multiplier,
+        mmc_multiplier=mmc_multiplier,
+    )
+
+
+def diagnostics(metrics: dict[str, dict[str, Any]], min_corr: float) -> dict[str, int]:
+    """Whether the mean CORR of the neutralized ensemble reaches a bound: 1 or 0, 0 where it has none."""
+    mean = metrics.get(DIAGNOSED, {}).get("corr", {}).get("mean")
+    return {"passes": int(mean is not None and mean >= min_corr)}
+
+
+def report(table: pd.DataFrame, metrics: dict[str, dict[str, Any]]) -> list[str]:
+    """What a person should know of the scores, a line for each prediction, and the predictions that are constant."""
+    lines = []
+    for name, block in metrics.items():
+        corr = block.get("corr", {})
+        figures = [f"{key} {corr[key]:.4f}" for key in ("mean", "std", "sharpe", "max_drawdown") if key in corr]
+        lines.append(f"{name}: " + (f"CORR {', '.join(figures)} over {block['eras']} eras" if figures else "no scores"))
+    counts = summary.constant_predictions(table)
+    return lines + [f"{name}: the prediction is constant in {count} eras, which have no scores" for name, count in counts.items()]

@@ -1,0 +1,168 @@
+"""A random forest: fitted by scikit-learn, kept and predicted as plain arrays."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.tree import DecisionTreeRegressor
+
+from erawise import params
+from erawise.models import arrays, common
+from erawise.panel import View
+
+FILE = "forest.npz"
+LEAF = -1
+_LAYOUT: dict[str, tuple[type[np.generic], int]] = {
+    "node_counts": (np.int32, 1),
+    "left": (np.int32, 1),
+    "right": (np.int32, 1),
+    "feature": (np.int32, 1),
+    "threshold": (np.float64, 1),
+    "value": (np.float64, 1),
+    "feature_importance": (np.float64, 1),
+}
+
+
+@dataclass(frozen=True)
+class Forest:
+    """The mean of regression trees, the nodes of one tree after those of the other.
+
+    Parameters
+    ----------
+    node_counts : (trees,) int32, nodes of each tree.
+    left, right : (nodes,) int32, children by their number within the tree, `LEAF` for a leaf.
+    feature : (nodes,) int32, the feature that a node splits on; 0 for a leaf.
+    threshold : (nodes,) float64; values up to it go left; 0 for a leaf.
+    value : (nodes,) float64, the mean target of the node's rows.
+    feature_importance : (features,) float64, mean decrease of impurity.
+    """
+
+    node_counts: NDArray[np.int32]
+    left: NDArray[np.int32]
+    right: NDArray[np.int32]
+    feature: NDArray[np.int32]
+    threshold: NDArray[np.float64]
+    value: NDArray[np.float64]
+    feature_importance: NDArray[np.float64]
+
+    @property
+    def rounds(self) -> int | None:
+        return None
+
+    def predict(self, x: NDArray) -> NDArray[np.float64]:
+        """Predict (rows,) from (rows, features): as scikit-learn does with one job, to the bit.
+
+        Raises
+        ------
+        InputError
+            If `x` has another number of features.
+        """
+        return common.predict_in_chunks(self._mean_of_trees, x, len(self.feature_importance))
+
+    def importance(self) -> NDArray[np.float64]:
+        """(features,) share of each feature in the mean decrease of impurity."""
+        return common.shares(self.feature_importance)
+
+    def save(self, directory: Path) -> None:
+        """Write `forest.npz` into the directory."""
+        arrays.save_arrays({name: getattr(self, name) for name in _LAYOUT}, directory / FILE)
+
+    def _mean_of_trees(self, x: NDArray) -> NDArray[np.float64]:
+        values, first_of_row = np.ravel(x), np.arange(len(x)) * x.shape[1]
+        total = np.zeros(len(x))
+        stops = np.cumsum(self.node_counts, dtype=np.int64)
+        for start, stop in zip(stops - self.node_counts, stops, strict=True):
+            nodes = slice(start, stop)
+            total += self.value[nodes][self._leaves(nodes, values, first_of_row)]
+        return total / len(self.node_counts)
+
+    def _leaves(self, tree: slice, values: NDArray, first_of_row: NDArray[np.int64]) -> NDArray[np.intp]:
+        """The node of one tree, (rows,), in which each row ends."""
+        own = np.arange(tree.stop - tree.start)
+        inner = self.left[tree] != LEAF
+        left, right = np.where(inner, self.left[tree], own), np.where(inner, self.right[tree], own)
+        feature, threshold = self.feature[tree], self.threshold[tree]
+        node = np.zeros(len(first_of_row), np.intp)
+        while inner[node].any():
+            goes_left = values[first_of_row + feature[node]] <= threshold[node]
+            node = np.where(goes_left, left[node], right[node])
+        return node
+
+
+def uses_rounds() -> bool:
+    return False
+
+
+def fit(settings: params.RandomForest, train: View, inner: View | None, rounds: int | None, threads: int) -> Forest:
+    """Fit on at most `max_rows` rows, the same share of every era. `inner` and `rounds` play no part.
+
+    Raises
+    ------
+    InputError
+        If there is no row.
+    """
+    common.require_rows(train, settings.target)
+    x, target = common.draw(train, settings.max_rows, settings.seed)
+    forest = RandomForestRegressor(
+        settings.trees,
+        max_depth=settings.max_depth,
+        max_features=settings.feature_share,
+        min_samples_leaf=settings.min_rows_leaf,
+        max_samples=settings.row_share,
+        random_state=settings.seed,
+        n_jobs=threads,
+    )
+    forest.fit(x, target)
+    return _as_arrays(forest.estimators_, forest.feature_importances_)
+
+
+def _as_arrays(trees: list[DecisionTreeRegressor], importance: NDArray[np.float64]) -> Forest:
+    parts = [tree.tree_ for tree in trees]
+    leaf = np.concatenate([part.children_left for part in parts]) == LEAF
+    return Forest(
+        node_counts=np.array([part.node_count for part in parts], np.int32),
+        left=np.concatenate([part.children_left for part in parts]).astype(np.int32),
+        right=np.concatenate([part.children_right for part in parts]).astype(np.int32),
+        feature=np.where(leaf, 0, np.concatenate([part.feature for part in parts])).astype(np.int32),
+        threshold=np.where(leaf, 0.0, np.concatenate([part.threshold for part in parts])),
+        value=np.concatenate([part.value[:, 0, 0] for part in parts]),
+        feature_importance=np.asarray(importance, np.float64),
+    )
+
+
+def load(directory: Path) -> Forest:
+    """Read what `save` has written.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or broken, or could lead a prediction out of its arrays or into a cycle.
+    """
+    path = directory / FILE
+    forest = Forest(**arrays.load_arrays(path, _LAYOUT))
+    reason = _why_broken(forest)
+    if reason:
+        raise arrays.broken(path, reason)
+    return forest
+
+
+def _why_broken(forest: Forest) -> str | None:
+    counts, n_nodes = forest.node_counts, len(forest.left)
+    if not len(counts) or (counts < 1).any() or counts.sum(dtype=np.int64) != n_nodes:
+        return "the node counts of its trees don't add up"
+    if any(len(values) != n_nodes for values in (forest.right, forest.feature, forest.threshold, forest.value)):
+        return "its arrays differ in length"
+    if (forest.feature < 0).any() or (forest.feature >= len(forest.feature_importance)).any():
+        return "a node splits on a feature that it has not"
+    if (forest.feature_importance < 0).any():
+        return "an importance is below 0"
+    stops = np.cumsum(counts, dtype=np.int64)
+    own = np.arange(n_nodes) - np.repeat(stops - counts, counts)
+    size = np.repeat(counts, counts)
+    leaf = (forest.left == LEAF) & (forest.right == LEAF)
+    for child in (forest.left, forest.right):
+        if not (leaf | ((own < child) & (child < size))).all():
+            return "a child of a node is outside of its tree or not after its parent"
+    return None

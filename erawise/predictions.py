@@ -1,0 +1,63 @@
+"""Tables of predictions: joined by id, era and split, and laid along the rows of a panel."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from erawise.errors import InputError
+from erawise.schema import ERA, ID, LIVE_ERA, PREDICTION, SPLIT
+
+
+def join(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Rows that every prediction has.
+
+    Parameters
+    ----------
+    frames : by name, `id`, `era` (null for live), `split`, `prediction`.
+
+    Returns
+    -------
+    DataFrame sorted by split (cv, live, validation), era and id: `id`, `era` (int64, `LIVE_ERA` for live), `split`, and a
+    column for each prediction. A model of a longer horizon has fewer validation eras; then so has the join.
+
+    Raises
+    ------
+    InputError
+        If no row is common to all.
+    """
+    joined: pd.DataFrame | None = None
+    for name, frame in frames.items():
+        numbered = frame.assign(**{ERA: numbers(frame[ERA])}).rename(columns={PREDICTION: name})
+        joined = numbered if joined is None else joined.merge(numbered, on=[SPLIT, ERA, ID], how="inner", validate="one_to_one")
+    if joined is None or joined.empty:
+        raise InputError(f"the predictions of {', '.join(frames)} have no row in common; train the models again on the same data")
+    return joined.sort_values([SPLIT, ERA, ID], ignore_index=True)[[ID, ERA, SPLIT, *frames]]
+
+
+def table(rows: pd.DataFrame, prediction: NDArray[np.float64]) -> pd.DataFrame:
+    """The table to store: `id`, `era` (null for live), `split`, `prediction`, from rows as `join` gives them."""
+    era = rows[ERA].astype("Int64").mask(rows[ERA] == LIVE_ERA)
+    return rows[[ID, SPLIT]].assign(**{ERA: era, PREDICTION: prediction})[[ID, ERA, SPLIT, PREDICTION]]
+
+
+def numbers(era: pd.Series) -> pd.Series:
+    """Eras as int64, `LIVE_ERA` where they are null."""
+    return era.fillna(LIVE_ERA).astype(np.int64)
+
+
+def along(rows: pd.DataFrame, frame: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:
+    """Columns of a table along other rows.
+
+    Parameters
+    ----------
+    rows : `id` and `era` of the rows wanted.
+    frame : `id`, `era` and the columns, each era and id once.
+
+    Returns
+    -------
+    (rows, columns) float64, NaN where the table has no such id in that era.
+    """
+    numbered = frame[[ID, *columns]].assign(**{ERA: numbers(frame[ERA])})
+    return rows[[ID, ERA]].merge(numbered, on=[ERA, ID], how="left", validate="one_to_one")[list(columns)].to_numpy(np.float64)

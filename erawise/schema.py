@@ -1,0 +1,47 @@
+"""The ground floor: the names, types and rules that every part of the pipeline relies on."""
+
+import math
+import re
+
+ID = "id"
+ERA = "era"
+DATA_TYPE = "data_type"
+SPLIT = "split"
+PREDICTION = "prediction"
+META_MODEL = "numerai_meta_model"
+ORACLE = "oracle"
+
+CV, VALIDATION, LIVE = "cv", "validation", "live"
+
+LIVE_ERA = -1
+"""The era number of live rows in memory; on disk their era is null."""
+
+INT8_MIDDLE, INT8_TOP = 2, 4
+FLOAT_MIDDLE, FLOAT_TOP = 0.5, 1.0
+
+TRADING_DAYS_A_WEEK = 5
+EMBARGO_WEEKS = 4
+
+
+def horizon(target: str, default: int) -> int:
+    """Trading days that a target looks ahead: its numeric suffix, else `default`."""
+    match = re.search(r"_(\d+)$", target)
+    return int(match.group(1)) if match else default
+
+
+def purge_weeks(days: int) -> int:
+    """Weeks to leave out beside a test era for a horizon in trading days: 8 for 20 days, 16 for 60.
+
+    The overlap itself is `days / 5` weeks; the official walk-forward adds an embargo of 4.
+    """
+    return math.ceil(days / TRADING_DAYS_A_WEEK) + EMBARGO_WEEKS
+
+
+def middle(dtype: str) -> float:
+    """The value that stands for a missing feature."""
+    return INT8_MIDDLE if dtype == "int8" else FLOAT_MIDDLE
+
+
+def top(dtype: str) -> float:
+    """The largest value on a feature's scale; the smallest is 0."""
+    return INT8_TOP if dtype == "int8" else FLOAT_TOP

@@ -1,0 +1,243 @@
+"""The scores of every prediction in every era, as one long table."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from erawise.errors import InputError
+from erawise.panel import era_slices
+from erawise.schema import ERA, PREDICTION
+from erawise.scores import kernels
+from erawise.scores.kernels import Floats
+
+MIN_COVERAGE = 0.8
+"""Share of an era's rows that a score must be computed on, as numerai-tools asks for."""
+
+ROWS, CONSTANT = "rows", "constant"
+
+SCORES = (
+    "corr",
+    "spearman",
+    "mse",
+    "mmc",
+    "bmc",
+    "fnc",
+    "meta_corr",
+    "payout",
+    "exposure_max",
+    "exposure_rms",
+    "auc_top",
+    "top_share",
+    "auc_above_half",
+    "oracle_corr",
+)
+"""The score columns of the table, in order."""
+
+Scores = dict[str, NDArray | float]
+
+
+def score_eras(
+    predictions: pd.DataFrame,
+    target: NDArray,
+    era: NDArray[np.int64],
+    *,
+    meta_model: NDArray | None = None,
+    benchmark: NDArray | None = None,
+    oracle: NDArray | None = None,
+    features: Callable[[int], NDArray] | None = None,
+    corr_multiplier: float,
+    mmc_multiplier: float,
+) -> pd.DataFrame:
+    """Score every prediction in every era.
+
+    A prediction is scored on its own: what another one lacks changes nothing. A score stands on the rows where all
+    that it needs is there, and is NaN where these are fewer than 80 % of the era's rows, where the prediction or the
+    target is constant on them, or where the data can't give it.
+
+    Parameters
+    ----------
+    predictions : (rows, p) frame, a column a prediction; NaN where a prediction doesn't exist.
+    target : (rows,), NaN where unknown.
+    era : (rows,), rows of an era adjacent.
+    meta_model, benchmark, oracle : (rows,) with NaN where missing, or None.
+    features : gives the (rows of the era, k) features of an era in the order of its rows, finite; called once an era.
+    corr_multiplier, mmc_multiplier : `payout = corr * corr_multiplier + mmc * mmc_multiplier`.
+
+    Returns
+    -------
+    DataFrame, one row for each era and prediction, eras in their order and predictions in the order of their columns:
+    `era`; `prediction`; `rows` (int, those with both prediction and target); `constant` (bool: one value on two
+    rows or more, so no scores); then `SCORES`:
+    corr, spearman, mse, mmc, bmc, fnc (against all of `features`; NaN where they span the era), meta_corr (Pearson of
+    the gaussianized ranks of prediction and meta model), payout, exposure_max and exposure_rms (largest absolute and
+    root mean square Pearson correlation with the features that aren't constant), auc_top and top_share (the class of
+    `kernels.top_class`), auc_above_half (the class target > .5, NaN where that is the top class) and oracle_corr (CORR
+    of the oracle).
+
+    Raises
+    ------
+    InputError
+        If a prediction is infinite.
+    ValueError
+        If lengths differ or the rows of an era are apart.
+    """
+    slices = era_slices(era)
+    _check(predictions, era, slices, target, meta_model, benchmark, oracle)
+    values = predictions.to_numpy(np.float64)
+    known, meta, bench, best = (_column(array, len(era)) for array in (target, meta_model, benchmark, oracle))
+    tables = []
+    for rows in slices:
+        number = int(era[rows.start])
+        block = None if features is None else features(number)
+        if block is not None and len(block) != rows.stop - rows.start:
+            raise ValueError(f"era {number} has {rows.stop - rows.start} rows and its features {len(block)}")
+        scores = _score_era(_Era(values[rows], known[rows], meta[rows], bench[rows], best[rows], block))
+        scores["payout"] = scores["corr"] * corr_multiplier + scores["mmc"] * mmc_multiplier
+        tables.append(pd.DataFrame({ERA: number, PREDICTION: list(predictions.columns), **scores}))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[ERA, PREDICTION, ROWS, CONSTANT, *SCORES])
+
+
+@dataclass(frozen=True)
+class _Era:
+    """One era: predictions (rows, p), then (rows,) with NaN where missing, then the features (rows, k) or None."""
+
+    predictions: Floats
+    target: Floats
+    meta_model: Floats
+    benchmark: Floats
+    oracle: Floats
+    features: NDArray | None
+
+    def covered(self, rows: NDArray[np.bool_]) -> bool:
+        """Whether rows are enough of the era to score on."""
+        return bool(rows.sum() / len(rows) >= MIN_COVERAGE)
+
+    def centred_target(self, rows: NDArray[np.bool_]) -> Floats:
+        """The target of some rows, less its mean over all rows of the era that have one."""
+        return self.target[rows] - np.nanmean(self.target)
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """Predictions (rows, p) that are all there on the same rows, ranked once for each set of rows asked for."""
+
+    values: Floats
+    _known: dict[bytes, tuple[Floats, Floats]] = field(default_factory=dict)
+
+    def on(self, rows: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+        """Uniform and gaussianized ranks on some rows."""
+        key = rows.tobytes()
+        if key not in self._known:
+            ranks = kernels.uniform_ranks(self.values[rows])
+            self._known[key] = ranks, ndtri(ranks)
+        return self._known[key]
+
+
+def _check(predictions: pd.DataFrame, era: NDArray[np.int64], slices: list[slice], *arrays: NDArray | None) -> None:
+    if any(len(array) != len(era) for array in (predictions, *arrays) if array is not None):
+        raise ValueError("predictions, target, era and references must have the same number of rows")
+    if len(slices) != len(np.unique(era)):
+        raise ValueError("the rows of an era must be adjacent; sort by era")
+    for name, column in predictions.items():
+        infinite = np.isinf(column.to_numpy(np.float64))
+        if infinite.any():
+            raise InputError(
+                f"prediction {name!r}: infinite in {infinite.sum()} rows, the first in era {era[infinite.argmax()]}; "
+                "predictions must be finite, train the model again with settings that converge"
+            )
+
+
+def _column(array: NDArray | None, n_rows: int) -> Floats:
+    return np.full(n_rows, np.nan) if array is None else np.asarray(array, np.float64)
+
+
+def _score_era(era: _Era) -> dict[str, NDArray]:
+    n_predictions = era.predictions.shape[1]
+    table: dict[str, NDArray] = {ROWS: np.zeros(n_predictions, np.int64), CONSTANT: np.zeros(n_predictions, bool)}
+    table |= {name: np.full(n_predictions, np.nan) for name in SCORES}
+    for columns in _same_rows(era.predictions):
+        for name, score in _score_columns(era, columns).items():
+            table[name][columns] = score
+    table["oracle_corr"][:] = _oracle_corr(era)
+    return table
+
+
+def _same_rows(predictions: Floats) -> Iterator[list[int]]:
+    """Groups of columns that are there on the same rows, so that each group is ranked in one call."""
+    groups: dict[bytes, list[int]] = {}
+    for column, missing in enumerate(np.isnan(predictions).T):
+        groups.setdefault(missing.tobytes(), []).append(column)
+    yield from groups.values()
+
+
+def _score_columns(era: _Era, columns: list[int]) -> Scores:
+    predictions = _Ranked(era.predictions[:, columns])
+    present = ~np.isnan(predictions.values[:, 0])
+    scored = present & ~np.isnan(era.target)
+    values = predictions.values[scored]
+    scores: Scores = {ROWS: len(values)}
+    if len(values) > 1:
+        scores[CONSTANT] = kernels.is_constant(values)
+    if era.covered(scored):
+        scores |= _target_scores(era, predictions, scored)
+    scores |= _contributions(era, predictions, scored)
+    if era.features is not None and era.features.shape[1] and era.covered(present):
+        scores |= _feature_scores(era, era.features[present], predictions, present, scored)
+    return scores
+
+
+def _target_scores(era: _Era, predictions: _Ranked, scored: NDArray[np.bool_]) -> Scores:
+    ranks, gaussian = predictions.on(scored)
+    target = era.target[scored]
+    return {
+        "corr": kernels.numerai_corr(gaussian, era.centred_target(scored)),
+        "spearman": kernels.spearman(ranks, target),
+        "mse": kernels.mse(predictions.values[scored], target),
+    } | _auc_scores(ranks, target)
+
+
+def _auc_scores(ranks: Floats, target: Floats) -> Scores:
+    top, above_half = kernels.top_class(target), target > 0.5
+    scores: Scores = {} if np.array_equal(top, above_half) else {"auc_above_half": kernels.auc(ranks, above_half)}
+    area = kernels.auc(ranks, top)
+    return scores | {"auc_top": area, "top_share": np.where(np.isnan(area), np.nan, top.mean())}
+
+
+def _contributions(era: _Era, predictions: _Ranked, scored: NDArray[np.bool_]) -> Scores:
+    scores: Scores = {}
+    for name, other in (("mmc", era.meta_model), ("bmc", era.benchmark)):
+        rows = scored & ~np.isnan(other)
+        if not era.covered(rows):
+            continue
+        _, gaussian = predictions.on(rows)
+        reference = kernels.gaussianize(other[rows][:, None])
+        scores[name] = kernels.contribution(gaussian, reference[:, 0], era.target[rows])
+        if name == "mmc":
+            scores["meta_corr"] = kernels.pearson(gaussian, reference)[:, 0]
+    return scores
+
+
+def _feature_scores(era: _Era, features: NDArray, predictions: _Ranked, present: NDArray[np.bool_], scored: NDArray[np.bool_]) -> Scores:
+    exposures = kernels.pearson(predictions.values[present], features)
+    usable = ~kernels.is_constant(features)
+    scores: Scores = {}
+    if usable.any():
+        scores["exposure_max"] = np.abs(exposures[:, usable]).max(axis=1)
+        scores["exposure_rms"] = np.sqrt(np.square(exposures[:, usable]).mean(axis=1))
+    if era.covered(scored):
+        _, gaussian = predictions.on(present)
+        neutral = kernels.neutral_gaussian(gaussian, features)[scored[present]]
+        scores["fnc"] = kernels.numerai_corr(kernels.gaussianize(neutral), era.centred_target(scored))
+    return scores
+
+
+def _oracle_corr(era: _Era) -> float:
+    rows = ~np.isnan(era.oracle) & ~np.isnan(era.target)
+    if not era.covered(rows):
+        return np.nan
+    gaussian = kernels.gaussianize(era.oracle[rows][:, None])
+    return float(kernels.numerai_corr(gaussian, era.centred_target(rows))[0])

@@ -1,0 +1,107 @@
+"""Folds to out-of-fold predictions to the final fit, the same for every kind of model."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from erawise import splits
+from erawise.models.protocol import Fitted, Kind
+from erawise.panel import FeatureMap, Panel, View
+from erawise.schema import CV, ERA, ID, LIVE, LIVE_ERA, PREDICTION, SPLIT, VALIDATION
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The final model and its evidence.
+
+    Attributes
+    ----------
+    model : fitted on all train eras.
+    predictions : `id`, `era` (null for live), `split`, `prediction`: out-of-fold, validation and live.
+    rounds : per fold, the trees or epochs that early stopping found; empty for kinds without.
+    dropped : training rows left out, since the model's target is missing there.
+    """
+
+    model: Fitted
+    features: FeatureMap
+    predictions: pd.DataFrame
+    rounds: list[int]
+    dropped: int
+
+
+@dataclass(frozen=True)
+class Data:
+    """What training needs of the workspace.
+
+    Attributes
+    ----------
+    panel, live : the prepared rows of history and of the live era.
+    plan : folds and purge for the model's horizon.
+    fold_features, final_features : what was selected on each fold's training eras, and on all train eras.
+    """
+
+    panel: Panel
+    live: Panel
+    plan: splits.Plan
+    fold_features: list[FeatureMap]
+    final_features: FeatureMap
+
+
+def train(kind: Kind, settings: Any, data: Data, *, inner_share: float, threads: int) -> Trained:
+    """Fit a model in each fold and once on all train eras, and predict.
+
+    A fold's model never sees its test eras: where the kind stops early, it looks at the last `inner_share` of the fold's
+    training eras, purged from the ones it is fitted on. The final model, which has no slice to look at, runs for the
+    median of the folds' best rounds.
+
+    Raises
+    ------
+    InputError
+        If the data lacks the model's target, or a fold is too small.
+    """
+    pieces, rounds = [], []
+    for fold, features in zip(data.plan.folds, data.fold_features, strict=True):
+        model = _fit_fold(kind, settings, data, fold, features, inner_share, threads)
+        pieces.append(_predict(model, data.panel, fold.test, features, CV))
+        if model.rounds is not None:
+            rounds.append(model.rounds)
+    final_rounds = max(1, round(float(np.median(rounds)))) if rounds else None
+    whole = View(data.panel, data.plan.train, data.final_features, settings.target)
+    final = kind.fit(settings, whole, None, final_rounds, threads)
+    pieces.append(_predict(final, data.panel, data.plan.validation, data.final_features, VALIDATION))
+    pieces.append(_predict(final, data.live, data.live.eras, data.final_features, LIVE))
+    return Trained(final, data.final_features, pd.concat(pieces, ignore_index=True), rounds, whole.dropped)
+
+
+def importance_table(trained: Trained) -> pd.DataFrame:
+    """`feature` and `importance` (a share of 1), the most important first, ties in the features' order."""
+    table = pd.DataFrame({"feature": trained.features.names, "importance": trained.model.importance()})
+    return table.sort_values("importance", ascending=False, kind="stable", ignore_index=True)
+
+
+def _fit_fold(
+    kind: Kind, settings: Any, data: Data, fold: splits.Fold, features: FeatureMap, inner_share: float, threads: int
+) -> Fitted:
+    if not kind.uses_rounds():
+        return kind.fit(settings, View(data.panel, fold.train, features, settings.target), None, None, threads)
+    fitted, inner = splits.inner_slice(fold.train, inner_share, data.plan.weeks)
+    train_view, inner_view = (View(data.panel, eras, features, settings.target) for eras in (fitted, inner))
+    return kind.fit(settings, train_view, inner_view, None, threads)
+
+
+def _predict(model: Fitted, panel: Panel, eras: NDArray[np.int64], features: FeatureMap, split: str) -> pd.DataFrame:
+    view = View(panel, eras, features)
+    values = [model.predict(block) for block in view.blocks()]
+    era = pd.array(view.era, dtype="Int64")
+    era[view.era == LIVE_ERA] = pd.NA
+    return pd.DataFrame(
+        {
+            ID: panel.index[ID].to_numpy()[view.rows],
+            ERA: era,
+            SPLIT: split,
+            PREDICTION: np.concatenate(values) if values else np.empty(0),
+        }
+    )

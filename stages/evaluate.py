@@ -1,0 +1,39 @@
+"""Scores of every model, the ensemble and the neutralized ensemble: per era as tables, in summary as metrics."""
+
+from erawise import errors, evaluation, files, params
+from erawise.panel import Panel
+from erawise.schema import CV, ERA, ID, VALIDATION
+from erawise.scores import summary
+from stages import paths
+
+
+@errors.reported
+def main() -> None:
+    p = params.load(paths.PARAMS)
+    settings, target_name = p.evaluate, p.data.target
+    panel = Panel(paths.PREPARED, [target_name])
+    target = evaluation.known_targets(panel, files.read_parquet(paths.VALIDATION_TARGETS, [ID, ERA, target_name]), target_name)
+    references = files.read_parquet(paths.REFERENCES)
+    benchmark = evaluation.benchmark_column(references, settings.benchmark)
+    files_by_name = {name: paths.MODEL_PREDICTIONS / f"{name}.parquet" for name in files.read_json(paths.MEMBERS)["models"]}
+    files_by_name |= {"ensemble": paths.ENSEMBLE, "neutralized": paths.NEUTRALIZED}
+    frames = {name: files.read_parquet(path) for name, path in files_by_name.items()}
+    tables = {
+        split: evaluation.score_split(
+            split, frames, panel, target, references, benchmark, settings.corr_multiplier, settings.mmc_multiplier
+        )
+        for split in (CV, VALIDATION)
+    }
+    with files.replacing(paths.SCORES) as directory:
+        directory.mkdir()
+        for split, table in tables.items():
+            files.write_parquet(table, directory / f"{split}.parquet")
+    for split, table in tables.items():
+        metrics = summary.summarize(table)
+        files.write_json(metrics | {"diagnostics": evaluation.diagnostics(metrics, settings.min_corr)}, paths.METRICS / f"{split}.json")
+        for line in evaluation.report(table, metrics):
+            print(f"{split}: {line}")
+
+
+if __name__ == "__main__":
+    main()

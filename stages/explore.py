@@ -1,0 +1,23 @@
+"""What the prepared data looks like, in tables, and the checks that stop a run on data that can't be worked with."""
+
+from erawise import errors, exploration, files, params
+from erawise.panel import Panel
+from stages import paths
+
+
+@errors.reported
+def main() -> None:
+    p = params.load(paths.PARAMS)
+    panel = Panel(paths.PREPARED)
+    missing = exploration.read_missing(paths.PREPARED / "missing.csv", panel.feature_names)
+    found = exploration.explore(panel, p.data.target, missing, p.explore.max_constant_share)
+    with files.replacing(paths.EXPLORED) as directory:
+        directory.mkdir()
+        for name in ("features", "eras", "targets", "stability"):
+            files.write_csv(getattr(found, name), directory / f"{name}.csv")
+    for line in exploration.summary(found):
+        print(line)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+"""The list of the models that exist; what models that are gone have left is removed."""
+
+from erawise import errors, files, params
+from stages import paths
+
+
+@errors.reported
+def main() -> None:
+    p = params.load(paths.PARAMS)
+    names = list(p.models)
+    files.write_json({"models": names}, paths.MEMBERS)
+    for directory, suffix in ((paths.MODELS, ""), (paths.MODEL_PREDICTIONS, ".parquet")):
+        wanted = {f"{name}{suffix}" for name in names}
+        for path in directory.glob("*"):
+            if path.name not in wanted:
+                files.remove(path)
+                print(f"{path}: removed, since no model of that name is left")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""The ensemble without its linear part in chosen features, era by era; the choice looks at the train eras alone."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from erawise import errors, files, neutralize, params, predictions
+from erawise.features import risk
+from erawise.panel import Panel
+from erawise.schema import DATA_TYPE, ERA, LIVE_ERA, VALIDATION
+from stages import paths
+
+
+@errors.reported
+def main() -> None:
+    p = params.load(paths.PARAMS)
+    settings, target = p.neutralize, p.data.target
+    rows = predictions.join({"ensemble": files.read_parquet(paths.ENSEMBLE)})
+    panel, live = Panel(paths.PREPARED, [target]), Panel(paths.LIVE, [])
+    train = np.unique(panel.row_eras[panel.index[DATA_TYPE] != VALIDATION])
+    smallest = int(rows.groupby(ERA).size().min())
+    names = risk.chosen(panel, train, target, settings.features, settings.count, smallest)
+    columns = panel.columns(names)
+
+    def features(era: int) -> NDArray:
+        return (live if era == LIVE_ERA else panel).block(era, columns)
+
+    neutral = neutralize.neutralize_eras(rows["ensemble"].to_numpy(), rows[ERA].to_numpy(), features, settings.proportion)
+    files.write_parquet(predictions.table(rows, neutral), paths.NEUTRALIZED)
+    files.write_json({"features": names}, paths.NEUTRALIZED_TO)
+    print(f"neutralized to {len(names)} features ({settings.features}), proportion {settings.proportion}")
+    if settings.features == risk.RISKIEST and len(names) < settings.count:
+        print(f"neutralize.count: {settings.count} capped at {len(names)}: a quarter of the smallest era's {smallest} rows, or all features")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""Raw files of any source to the prepared table: sorted by era and id, missing features filled, everything counted."""
+
+from erawise import errors, files, params, preparation
+from stages import paths
+
+
+@errors.reported
+def main() -> None:
+    p = params.load(paths.PARAMS)
+    settings = p.preprocess
+    with files.replacing(paths.PREPARED) as directory:
+        directory.mkdir()
+        metrics, counts = preparation.prepare(
+            paths.RAW,
+            directory,
+            feature_set=p.data.feature_set,
+            target=p.data.target,
+            every=settings.every,
+            demean=settings.demean,
+            derived_names=settings.derived,
+        )
+        rows = int(metrics["train"]["rows"] + metrics["validation"]["rows"])
+        preparation.check_budgets(counts, rows, settings.max_missing_share, settings.max_dropped_share)
+    files.write_json(metrics, paths.METRICS / "data.json")
+    for line in preparation.report(metrics, counts):
+        print(line)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""Which eras each fold trains on and is tested on, for every horizon that a target of the data has."""
+
+import numpy as np
+
+from erawise import errors, files, params, splits
+from erawise.schema import DATA_TYPE, ERA, VALIDATION
+from stages import paths
+
+
+@errors.reported
+def main() -> None:
+    p = params.load(paths.PARAMS)
+    index = files.read_parquet(paths.PREPARED / "index.parquet", [ERA, DATA_TYPE])
+    targets = files.read_json(paths.PREPARED / "features.json")["targets"]
+    is_validation = index[DATA_TYPE] == VALIDATION
+    train, validation = (np.unique(index.loc[rows, ERA].to_numpy(np.int64)) for rows in (~is_validation, is_validation))
+    plans = {
+        days: splits.plan(train, validation, days, method=p.split.method, folds=p.split.folds, chunk=p.split.chunk)
+        for days in splits.horizons(targets, p.data.target_horizon)
+    }
+    files.write_json(splits.to_json(plans), paths.FOLDS)
+    for days, plan in plans.items():
+        purged = [len(fold.purged) for fold in plan.folds]
+        print(f"{days} days: {len(plan.folds)} folds, {plan.weeks} weeks purged beside each test: {purged} eras; {len(plan.validation)} validation eras")
+
+
+if __name__ == "__main__":
+    main()

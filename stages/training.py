@@ -1,0 +1,32 @@
+"""What the training stages share: read the prepared data, train one model, write it, its importance and its predictions."""
+
+import sys
+
+from erawise import errors, files, params, splits, training
+from erawise.features import selection
+from erawise.models.protocol import Kind
+from erawise.panel import Panel
+from stages import paths
+
+
+def run(kind: Kind) -> None:
+    """Train the model whose name is the only argument of the command."""
+    errors.reported(lambda: _run(kind, sys.argv[1]))()
+
+
+def _run(kind: Kind, name: str) -> None:
+    p = params.load(paths.PARAMS)
+    settings = p.models[name]
+    days = splits.model_horizon(settings.target, p.data.target, p.data.target_horizon)
+    plan = splits.from_json(files.read_json(paths.FOLDS), days)
+    data = training.Data(Panel(paths.PREPARED, [settings.target]), Panel(paths.LIVE, []), plan, *selection.read(paths.FEATURES))
+    trained = training.train(kind, settings, data, inner_share=p.training.inner_share, threads=p.resources.threads)
+    with files.replacing(paths.MODELS / name) as directory:
+        directory.mkdir()
+        trained.model.save(directory)
+        files.write_csv(training.importance_table(trained), directory / "importance.csv")
+    files.write_parquet(trained.predictions, paths.MODEL_PREDICTIONS / f"{name}.parquet")
+    if trained.rounds:
+        print(f"{name}: best rounds of the folds {trained.rounds}")
+    if trained.dropped:
+        print(f"{name}: {trained.dropped:,} training rows without {settings.target} left out")

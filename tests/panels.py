@@ -1,0 +1,61 @@
+"""Small panels on disk, as the stage preprocess writes them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from erawise import files
+from erawise.panel import FeatureMap, Panel, View
+
+
+def write_panel(
+    directory: Path,
+    features: NDArray,
+    targets: Mapping[str, NDArray],
+    era: NDArray,
+    *,
+    names: Sequence[str] | None = None,
+    ids: Sequence[str] | None = None,
+    data_type: str = "train",
+    derived: Mapping[str, NDArray] | None = None,
+    era_means: NDArray[np.float32] | None = None,
+    feature_sets: Mapping[str, Sequence[str]] | None = None,
+) -> Panel:
+    """Write the files of a prepared directory and open it.
+
+    Parameters
+    ----------
+    directory : made where it isn't there.
+    features : (rows, features) int8 or float32, in eras that ascend.
+    targets : name to (rows,) values, which may be NaN.
+    era : (rows,) era numbers, ascending.
+    names : of the features; by default `feature_0`, `feature_1`, ...
+    ids : of the rows; by default `n000000`, `n000001`, ...
+    derived : name to (rows,) values of the derived features.
+    era_means : (eras, features), where demeaning is on.
+    feature_sets : by default `all` alone.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    names = [f"feature_{k}" for k in range(features.shape[1])] if names is None else list(names)
+    ids = [f"n{row:06d}" for row in range(len(features))] if ids is None else list(ids)
+    columns = {} if derived is None else dict(derived)
+    extra = np.column_stack(list(columns.values())) if columns else np.empty((len(features), 0))
+    files.write_npy(features, directory / "features.npy")
+    files.write_npy(extra.astype(np.float32), directory / "derived.npy")
+    files.write_npy(np.empty((0, len(names)), np.float32) if era_means is None else era_means, directory / "era_means.npy")
+    index = pd.DataFrame({"id": ids, "era": np.asarray(era, np.int64), "data_type": data_type})
+    for name, values in targets.items():
+        index[name] = np.asarray(values, np.float32)
+    files.write_parquet(index, directory / "index.parquet")
+    sets = {"all": names} if feature_sets is None else {name: list(members) for name, members in feature_sets.items()}
+    content = {"features": names, "derived": list(columns), "feature_sets": sets, "targets": list(targets)}
+    files.write_json(content, directory / "features.json")
+    return Panel(directory)
+
+
+def view(panel: Panel, eras: Sequence[int] | None = None, target: str | None = "target") -> View:
+    """Some eras of a panel, by default all, through all of its columns."""
+    return View(panel, panel.eras if eras is None else eras, FeatureMap(panel.names), target)

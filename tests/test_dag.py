@@ -1,0 +1,167 @@
+"""dvc.yaml tells the truth: deps are the import closure, params are what is read, arrows run downwards."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from closure import ROOT, closure, imports
+from dvc.repo import Repo
+from dvc.stage import PipelineStage
+from ruamel.yaml import YAML
+
+SOURCES = sorted([*(ROOT / "erawise").rglob("*.py"), *(ROOT / "stages").rglob("*.py")])
+THIRD_PARTY = {
+    "numerapi": {"erawise/sources/numerai.py"},
+    "matplotlib": {"erawise/charts.py", "stages/plot.py"},
+    "lightgbm": {"erawise/models/lightgbm.py"},
+    "sklearn": {"erawise/models/logistic.py", "erawise/models/random_forest.py"},
+    "tensorflow": {"erawise/models/neural_network.py"},
+    "keras": {"erawise/models/neural_network.py"},
+    "dvc": set(),
+    "numerai_tools": set(),
+}
+FLOORS = [
+    {"errors", "schema"},
+    {"files", "params"},
+    {"panel", "splits", "scores", "neutralize", "ensemble", "predictions", "evaluation", "sources", "exploration", "tables", "charts"},
+    {"features", "models", "preparation"},
+    {"training"},
+]
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def stages() -> list[PipelineStage]:
+    return [stage for stage in Repo(ROOT).index.stages if isinstance(stage, PipelineStage)]
+
+
+def script(stage: PipelineStage) -> Path:
+    module = re.match(r"python -m (stages\.\w+)", str(stage.cmd))
+    assert module, f"{stage.name}: expected a command of the form python -m stages.x"
+    return ROOT / Path(*module.group(1).split(".")).with_suffix(".py")
+
+
+def deps(stage: PipelineStage) -> set[str]:
+    return {Path(dep.fs_path).resolve().relative_to(ROOT).as_posix() for dep in stage.deps if dep.protocol == "local" and not dep.is_plot and not hasattr(dep, "params")}
+
+
+def declared_params(stage: PipelineStage) -> set[str]:
+    names = {name for dep in stage.deps if hasattr(dep, "params") for name in dep.params}
+    return {re.sub(r"^models\.\w+$", "models.*", name) for name in names}
+
+
+@pytest.mark.parametrize("stage", stages(), ids=lambda stage: stage.addressing)
+def test_code_deps_are_the_import_closure(stage: PipelineStage) -> None:
+    code = {name for name in deps(stage) if name.endswith(".py")}
+    assert code == closure(script(stage))
+
+
+@pytest.mark.parametrize("source", ["local", "numerai"])
+def test_code_deps_of_the_other_sources_are_the_import_closure(source: str) -> None:
+    declared = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]["download"]["deps"]
+    code = {name.replace("${data.source}", source) for name in declared if name.endswith(".py")}
+    assert code == closure(ROOT / f"stages/download_{source}.py")
+
+
+@pytest.mark.parametrize("kind", ["logistic", "ridge", "lightgbm", "random_forest", "neural_network"])
+def test_code_deps_of_every_kind_are_the_import_closure(kind: str) -> None:
+    declared = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]["train"]["do"]["deps"]
+    code = {name.replace("${item.kind}", kind) for name in declared if name.endswith(".py")}
+    assert code == closure(ROOT / f"stages/train_{kind}.py")
+
+
+def test_every_data_dep_is_an_out_of_a_stage_or_kept_in_git() -> None:
+    outs = {relative(Path(out.fs_path)) for stage in stages() for out in stage.outs}
+    for stage in stages():
+        for name in deps(stage) - {"data/local"}:
+            if not name.endswith(".py"):
+                assert any(out == name or out.startswith(f"{name}/") for out in outs), f"{stage.name} depends on {name}, which no stage makes"
+
+
+def test_no_out_lies_inside_a_dep_of_its_own_stage() -> None:
+    for stage in stages():
+        for out in stage.outs:
+            path = relative(Path(out.fs_path))
+            assert not any(path == dep or path.startswith(f"{dep}/") for dep in deps(stage)), f"{stage.name}: {path}"
+
+
+def test_validation_targets_are_seen_by_evaluate_and_plot_alone() -> None:
+    readers = {stage.name for stage in stages() if "data/prepared/validation_targets.parquet" in deps(stage)}
+    assert readers == {"evaluate", "plot"}
+
+
+def test_every_stage_says_what_it_does() -> None:
+    assert all(stage.desc for stage in stages())
+
+
+def params_read(path: Path) -> set[str]:
+    """Attribute chains on the name `p` in the functions of a stage, `p.models[name]` as `models.*`."""
+    tree = ast.parse(path.read_text())
+    chains, inner = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute | ast.Subscript) and id(node) not in inner:
+            names, current = [], node
+            while isinstance(current, ast.Attribute | ast.Subscript):
+                inner.add(id(current))
+                names.append(current.attr if isinstance(current, ast.Attribute) else "*")
+                current = current.value
+            if isinstance(current, ast.Name) and current.id == "p":
+                inner.add(id(current))
+                chains.add(".".join(reversed(names)))
+    whole = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "p" and isinstance(node.ctx, ast.Load) and id(node) not in inner]
+    assert not whole, f"{path}: the params are passed on whole, so that nobody can see what is read"
+    return chains
+
+
+@pytest.mark.parametrize("stage", stages(), ids=lambda stage: stage.addressing)
+def test_params_declared_are_the_params_read(stage: PipelineStage) -> None:
+    read = set().union(*(params_read(ROOT / name) for name in closure(script(stage)) if name.startswith("stages/")))
+    declared = declared_params(stage)
+    if stage.name == "download":
+        declared -= {"data.source", "data.version", "data.round", "data.local.path", "data.market"}
+        read -= {"data.market"}
+    for name in declared:
+        assert any(chain == name or chain.startswith(f"{name}.") for chain in read), f"{stage.name} declares {name} and doesn't read it"
+    for chain in read:
+        assert any(chain == name or chain.startswith(f"{name}.") for name in declared), f"{stage.name} reads {chain} and doesn't declare it"
+
+
+def test_the_sources_read_what_download_declares() -> None:
+    read = set().union(*(params_read(ROOT / f"stages/download_{source}.py") for source in ("market", "local", "numerai")))
+    declared = declared_params(next(stage for stage in stages() if stage.name == "download"))
+    assert read | {"data.source"} == declared
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_arrows_run_downwards(path: Path) -> None:
+    floor = _floor(relative(path).removesuffix(".py").replace("/", "."))
+    for name in imports(path):
+        if name.split(".")[0] in ("erawise", "stages") and name.count("."):
+            assert _floor(name) <= floor, f"{relative(path)} imports {name}, which is above it"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_libraries_are_imported_in_their_own_room_alone(path: Path) -> None:
+    for name in {name.split(".")[0] for name in imports(path)} & set(THIRD_PARTY):
+        assert relative(path) in THIRD_PARTY[name], f"{relative(path)} imports {name}"
+
+
+def test_no_stage_imports_a_stage() -> None:
+    commands = {script(stage).stem for stage in stages()} | {path.stem for path in (ROOT / "stages").glob("download_*.py")}
+    for path in (ROOT / "stages").glob("*.py"):
+        assert not {name.split(".")[-1] for name in imports(path) if name.startswith("stages.")} & commands
+
+
+def test_packages_are_empty_so_that_they_need_not_be_deps() -> None:
+    assert all(not path.read_text() for path in SOURCES if path.name == "__init__.py")
+
+
+def _floor(module: str) -> int:
+    package, _, rest = module.partition(".")
+    if package == "stages":
+        return len(FLOORS)
+    room = rest.split(".")[0]
+    return next(number for number, rooms in enumerate(FLOORS) if room in rooms or not room)

@@ -1,0 +1,310 @@
+"""The sources `local` and `numerai`, the latter over real HTTP against a server on this machine."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import standin
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numerapi import base_api
+
+from erawise.errors import InputError
+from erawise.sources import local, numerai
+
+ROOT = Path(__file__).parents[1]
+REAL = ROOT.parent / "shared" / "real"
+VERSION = "v5.2"
+
+
+def make_layout(directory: Path, live_id: str = "n1") -> Path:
+    """The smallest directory in Numerai's layout, with one of the optional files."""
+    directory.mkdir(parents=True)
+    frame = pd.DataFrame({"era": ["0001"], "data_type": ["train"], "feature_a": [2], "target": [0.5]}, index=pd.Index(["n0"], name="id"))
+    frame.to_parquet(directory / "train.parquet")
+    frame.assign(era="0002", data_type="validation").reset_index().to_parquet(directory / "validation.parquet", index=False)
+    live = frame.drop(columns="target").assign(era="X", data_type="live").set_axis(pd.Index([live_id], name="id"))
+    live.to_parquet(directory / "live.parquet")
+    frame[["era"]].assign(numerai_meta_model=0.5).to_parquet(directory / "meta_model.parquet")
+    (directory / "features.json").write_text(json.dumps({"feature_sets": {"all": ["feature_a"]}, "targets": ["target"]}))
+    return directory
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return make_layout(tmp_path / "source")
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    directory = tmp_path / "out"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[standin.StandIn]:
+    """Round 900 is the current one; 899 has another live file; a file that nobody needs lies beside."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    for number in (899, 900):
+        directory = make_layout(tmp_path / str(number) / VERSION, live_id=f"n{number}")
+        shutil.copy(directory / "live.parquet", directory / "live_example_preds.parquet")
+    with standin.serving(standin.StandIn({n: tmp_path / str(n) for n in (899, 900)}, current=900)) as state:
+        yield state
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def stage(name: str, directory: Path, edits: dict[str, str], **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a stage as DVC does, in `directory`, with the repository's params edited."""
+    text = (ROOT / "params.yaml").read_text()
+    for old, new in edits.items():
+        assert old in text
+        text = text.replace(old, new)
+    (directory / "params.yaml").write_text(text)
+    command = [sys.executable, "-m", f"stages.{name}"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "NO_PROXY": "*"} | env
+    return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+class TestLocal:
+    def test_copies_the_layout_and_names_the_rest(self, source: Path, out: Path) -> None:
+        expected = contents(source)
+        (source / "notes.txt").write_text("mine")
+        (source / "old").mkdir()
+        assert local.write(source, out) == ["notes.txt", "old"]
+        assert contents(out) == expected
+
+    def test_takes_every_optional_file(self, source: Path, out: Path) -> None:
+        for name in local.OPTIONAL:
+            shutil.copyfile(source / "meta_model.parquet", source / name) if name != "meta_model.parquet" else None
+        assert local.write(source, out) == []
+        assert set(contents(out)) == {*local.REQUIRED, *local.OPTIONAL}
+
+    def test_a_copy_is_the_users_file_no_more(self, source: Path, out: Path) -> None:
+        (source / "train.parquet").chmod(0o444)
+        local.write(source, out)
+        copy, original = (out / "train.parquet").stat(), (source / "train.parquet").stat()
+        assert copy.st_ino != original.st_ino
+        assert copy.st_mode & 0o200
+
+    def test_a_directory_that_is_missing(self, tmp_path: Path, out: Path) -> None:
+        with pytest.raises(InputError, match=r"nowhere: no such directory; data\.local\.path names"):
+            local.write(tmp_path / "nowhere", out)
+
+    @pytest.mark.parametrize("name", local.REQUIRED)
+    def test_a_file_that_is_missing(self, source: Path, out: Path, name: str) -> None:
+        (source / name).unlink()
+        with pytest.raises(InputError, match=rf"source: {name} missing; a directory in Numerai's layout has features\.json"):
+            local.write(source, out)
+        assert contents(out) == {}
+
+    @pytest.mark.parametrize("name", [*local.REQUIRED, "meta_model.parquet"])
+    def test_a_file_that_is_cut_short(self, source: Path, out: Path, name: str) -> None:
+        whole = (source / name).read_bytes()
+        (source / name).write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(InputError, match=rf"{name}: not a readable (Parquet|JSON) file"):
+            local.write(source, out)
+        assert contents(out) == {}
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+    @given(share=st.floats(0, 1, exclude_max=True))
+    def test_a_cut_is_found_wherever_it_is(self, source: Path, share: float) -> None:
+        for name in ("features.json", "live.parquet"):
+            whole = (source / name).read_bytes()
+            cut = source / "cut" / name
+            cut.parent.mkdir(exist_ok=True)
+            cut.write_bytes(whole[: int(share * len(whole))])
+            with pytest.raises(InputError, match=name):
+                local.check(cut)
+
+    @pytest.mark.parametrize(
+        ("name", "column", "rest"),
+        [
+            ("train.parquet", "era", "id, era, data_type"),
+            ("validation.parquet", "id", "id, era, data_type"),
+            ("live.parquet", "data_type", "id, era, data_type"),
+        ],
+    )
+    def test_a_column_that_is_missing(self, source: Path, out: Path, name: str, column: str, rest: str) -> None:
+        frame = pd.read_parquet(source / name)
+        frame.drop(columns=column).to_parquet(source / name)
+        with pytest.raises(InputError, match=rf"{name}: {column} missing among its columns; Numerai's layout has {rest} there"):
+            local.write(source, out)
+
+    @pytest.mark.parametrize("text", ["[]", "{}", '{"feature_sets": [], "targets": []}', '{"feature_sets": {"all": ["a"]}}'])
+    def test_a_features_file_of_another_shape(self, source: Path, out: Path, text: str) -> None:
+        (source / "features.json").write_text(text)
+        with pytest.raises(InputError, match=r'features\.json: expected \{"feature_sets"'):
+            local.write(source, out)
+
+    @pytest.mark.skipif(not REAL.is_dir(), reason="the real sample isn't here")
+    def test_takes_the_real_sample_as_it_is(self, out: Path) -> None:
+        assert local.write(REAL, out) == ["README.md", "era_scores.csv"]
+        assert contents(out) == {name: (REAL / name).read_bytes() for name in local.REQUIRED}
+
+    def test_the_stage_replaces_what_was_there(self, source: Path, tmp_path: Path) -> None:
+        old = make_layout(tmp_path / "data" / "raw", live_id="old")
+        (old / "oracle.parquet").write_bytes(b"of another source")
+        (source / "notes.txt").write_text("mine")
+        done = stage("download_local", tmp_path, {"path: data/local": "path: source"})
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == "source: ignored notes.txt, no files of Numerai's layout\n"
+        assert contents(tmp_path / "data" / "raw") == {n: b for n, b in contents(source).items() if n != "notes.txt"}
+        assert [path.name for path in (tmp_path / "data").iterdir()] == ["raw"]
+
+    def test_the_stage_leaves_what_was_there_when_it_fails(self, source: Path, tmp_path: Path) -> None:
+        before = contents(make_layout(tmp_path / "data" / "raw", live_id="old"))
+        (source / "live.parquet").write_bytes(b"PAR1")
+        done = stage("download_local", tmp_path, {"path: data/local": "path: source"})
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: source/live.parquet: not a readable Parquet file")
+        assert done.stderr.count("\n") == 1
+        assert contents(tmp_path / "data" / "raw") == before
+        assert [path.name for path in (tmp_path / "data").iterdir()] == ["raw"]
+
+
+class TestNumerai:
+    def test_takes_the_files_of_the_version(self, server: standin.StandIn, out: Path) -> None:
+        absent = numerai.write(out, VERSION, None, server.url)
+        expected = contents(server.rounds[900] / VERSION)
+        del expected["live_example_preds.parquet"]
+        assert contents(out) == expected
+        assert absent == [f"{name}_benchmark_models.parquet" for name in ("train", "validation", "live")]
+        assert sorted(server.fetched) == sorted(f"{VERSION}/{name}" for name in expected)
+
+    def test_a_round_pins_every_file(self, server: standin.StandIn, out: Path) -> None:
+        numerai.write(out, VERSION, 899, server.url)
+        assert pd.read_parquet(out / "live.parquet").index.tolist() == ["n899"]
+        assert {query["variables"]["round"] for query in server.queries} == {899}
+        assert {query["variables"]["tournament"] for query in server.queries} == {8}
+
+    def test_no_token_is_sent_and_nothing_global_changes(self, server: standin.StandIn, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("NUMERAI_PUBLIC_ID", "public")
+        monkeypatch.setenv("NUMERAI_SECRET_KEY", "secret")
+        address = base_api.API_TOURNAMENT_URL
+        assert numerai._Client(server.url).token is None
+        numerai.write(out, VERSION, None, server.url)
+        assert address == base_api.API_TOURNAMENT_URL
+        assert len(server.headers) == len(server.queries) + len(server.fetched)
+        assert not any("Authorization" in headers for headers in server.headers)
+
+    def test_without_an_address_it_asks_numerai(self, server: standin.StandIn, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(base_api, "API_TOURNAMENT_URL", server.url)
+        numerai.write(out, VERSION, None, None)
+        assert (out / "train.parquet").exists()
+
+    @pytest.mark.parametrize(
+        ("fault", "message"),
+        [
+            ("400", "the list of Numerai's files can't be fetched: the answer is HTTP status 400"),
+            ("500", "the list of Numerai's files can't be fetched: the answer is HTTP status 500"),
+            ("html", "the list of Numerai's files can't be fetched: the answer is no JSON"),
+            ("list", "the query has no result"),
+            ("errors", r"the query has no result \(unknown round\)"),
+            ("null", "the query has no result"),
+        ],
+    )
+    def test_an_api_that_fails(self, server: standin.StandIn, out: Path, fault: str, message: str) -> None:
+        server.api_fault = fault
+        with pytest.raises(
+            InputError, match=rf"^{server.url}/?: {message}; check the network and try again, or set data\.source to market"
+        ):
+            numerai.write(out, VERSION, None, server.url)
+
+    def test_an_api_that_stalls(self, server: standin.StandIn, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(numerai, "QUERY_TIMEOUT", (0.3, 0.3))
+        server.api_fault = "stall"
+        with pytest.raises(InputError, match="no answer in time"):
+            numerai.write(out, VERSION, None, server.url)
+
+    @pytest.mark.parametrize(
+        ("name", "fault", "message"),
+        [
+            ("train.parquet", "404", "v5.2/train.parquet can't be fetched: the answer is HTTP status 404"),
+            ("train.parquet", "cut", "v5.2/train.parquet can't be fetched: the connection was cut"),
+            ("train.parquet", "cut_unsaid", "what came as v5.2/train.parquet can't be used: not a readable Parquet file"),
+            ("live.parquet", "html", "what came as v5.2/live.parquet can't be used: not a readable Parquet file"),
+            ("meta_model.parquet", "cut", "v5.2/meta_model.parquet can't be fetched: the connection was cut"),
+            ("features.json", "html", "what came as v5.2/features.json can't be used: not a readable JSON file"),
+            ("features.json", "cut_unsaid", "what came as v5.2/features.json can't be used: not a readable JSON file"),
+        ],
+    )
+    def test_a_file_that_fails(self, server: standin.StandIn, out: Path, name: str, fault: str, message: str) -> None:
+        server.file_faults[f"{VERSION}/{name}"] = fault
+        with pytest.raises(InputError) as caught:
+            numerai.write(out, VERSION, None, server.url)
+        assert message in str(caught.value)
+        assert str(caught.value).startswith(server.url)
+        assert standin.SIGNATURE not in str(caught.value)
+        assert str(out) not in str(caught.value)
+
+    def test_a_data_host_that_is_gone(self, server: standin.StandIn, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        gone = {"data": {"dataset": f"http://127.0.0.1:{free_port()}/900/features.json?{standin.SIGNATURE}"}}
+        listed = server.answer("listDatasets", {"round": None})
+        monkeypatch.setattr(server, "answer", lambda query, _: listed if "listDatasets" in query else gone)
+        with pytest.raises(
+            InputError, match=r"^http://127\.0\.0\.1:\d+/900/features\.json: v5\.2/features\.json can't be fetched: no connection;"
+        ):
+            numerai.write(out, VERSION, None, server.url)
+
+    def test_a_connection_that_is_refused(self, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("NO_PROXY", "*")
+        port = free_port()
+        start = time.monotonic()
+        with pytest.raises(
+            InputError, match=rf"^http://127\.0\.0\.1:{port}/?: the list of Numerai's files can't be fetched: no connection;"
+        ) as caught:
+            numerai.write(out, VERSION, None, f"http://user:passw0rd@127.0.0.1:{port}?key=5ecret")
+        assert "passw0rd" not in str(caught.value)
+        assert "5ecret" not in str(caught.value)
+        assert time.monotonic() - start < 5
+
+    def test_an_address_that_is_none(self, out: Path) -> None:
+        with pytest.raises(InputError, match=r"^numerai: the list of Numerai's files can't be fetched: MissingSchema"):
+            numerai.write(out, VERSION, None, "numerai")
+
+    def test_a_version_that_is_not_there(self, server: standin.StandIn, out: Path) -> None:
+        with pytest.raises(InputError, match=r"^data\.version: Numerai has no 'v9\.9' in round 899 \(data\.round\); it has v5\.2$"):
+            numerai.write(out, "v9.9", 899, server.url)
+
+    def test_a_version_that_lacks_a_file(self, server: standin.StandIn, out: Path) -> None:
+        (server.rounds[900] / VERSION / "live.parquet").unlink()
+        with pytest.raises(InputError, match=r"^data\.version: v5\.2 lacks live\.parquet in the current round; choose another"):
+            numerai.write(out, VERSION, None, server.url)
+        assert server.fetched == []
+
+    def test_the_stage(self, server: standin.StandIn, tmp_path: Path) -> None:
+        done = stage("download_numerai", tmp_path, {"round: null": "round: 899"}, ERAWISE_API_URL=server.url)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("Numerai has no train_benchmark_models.parquet, validation_benchmark_models.parquet, live_")
+        assert pd.read_parquet(tmp_path / "data" / "raw" / "live.parquet").index.tolist() == ["n899"]
+
+    @pytest.mark.parametrize("fault", ["no network", "cut"])
+    def test_the_stage_leaves_what_was_there_when_it_fails(self, server: standin.StandIn, tmp_path: Path, fault: str) -> None:
+        before = contents(make_layout(tmp_path / "data" / "raw", live_id="old"))
+        server.file_faults[f"{VERSION}/live.parquet"] = "cut"
+        url = server.url if fault == "cut" else f"http://127.0.0.1:{free_port()}"
+        done = stage("download_numerai", tmp_path, {}, ERAWISE_API_URL=url)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(f"error: {url}")
+        assert done.stderr.count("\n") == 1
+        assert contents(tmp_path / "data" / "raw") == before
+        assert [path.name for path in (tmp_path / "data").iterdir()] == ["raw"]
+
+
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,124 @@
+"""Folds over eras: what is purged, counted in weeks."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from erawise import splits
+from erawise.errors import InputError
+from erawise.schema import horizon, purge_weeks
+
+eras = st.sets(st.integers(1, 400), min_size=60, max_size=200).map(lambda found: np.array(sorted(found), np.int64))
+
+
+def test_purge_is_that_of_the_official_walk_forward() -> None:
+    assert (purge_weeks(20), purge_weeks(60)) == (8, 16)
+    assert (horizon("target_ender_60", 20), horizon("target_ender_20", 60), horizon("target", 20)) == (60, 20, 20)
+
+
+def test_a_model_is_purged_for_the_longer_horizon() -> None:
+    assert splits.model_horizon("target_a_60", "target", 20) == 60
+    assert splits.model_horizon("target_a_20", "target_b_60", 20) == 60
+
+
+def test_kfold_by_hand() -> None:
+    first, second, third = splits.purged_kfold(np.arange(1, 61), 3, 8)
+    assert first.test.tolist() == list(range(1, 21))
+    assert first.purged.tolist() == list(range(21, 29))
+    assert second.purged.tolist() == [*range(13, 21), *range(41, 49)]
+    assert second.train.tolist() == [*range(1, 13), *range(49, 61)]
+    assert third.train.tolist() == list(range(1, 33))
+
+
+def test_walk_forward_by_hand_leaves_exactly_the_purge_between() -> None:
+    folds = splits.walk_forward(np.arange(1, 61), 20, 8)
+    assert [(f.test[0], f.test[-1]) for f in folds] == [(21, 40), (41, 60)]
+    assert folds[0].train.tolist() == list(range(1, 13))
+    assert folds[1].train[-1] == 32
+
+
+def test_every_fourth_era_is_purged_by_weeks_not_by_positions() -> None:
+    fold = splits.purged_kfold(np.arange(1, 201, 4), 2, 8)[0]
+    assert fold.test[-1] == 97
+    assert fold.purged.tolist() == [101, 105]
+
+
+@given(eras=eras, folds=st.integers(2, 5), weeks=st.integers(0, 16))
+def test_kfold_properties(eras: np.ndarray, folds: int, weeks: int) -> None:
+    try:
+        made = splits.purged_kfold(eras, folds, weeks)
+    except InputError:
+        return
+    assert np.array_equal(np.concatenate([f.test for f in made]), eras)
+    for fold in made:
+        assert sorted([*fold.train, *fold.purged, *fold.test]) == eras.tolist()
+        assert np.abs(fold.train[:, None] - fold.test).min() > weeks
+        if len(fold.purged):
+            assert np.abs(fold.purged[:, None] - fold.test).min(axis=1).max() <= weeks
+
+
+@given(eras=eras, chunk=st.integers(10, 80), weeks=st.integers(0, 16))
+def test_walk_forward_never_sees_the_future(eras: np.ndarray, chunk: int, weeks: int) -> None:
+    try:
+        made = splits.walk_forward(eras, chunk, weeks)
+    except InputError:
+        return
+    for fold in made:
+        assert fold.train.max() + weeks < fold.test.min()
+
+
+@given(eras=eras, others=eras, weeks=st.integers(0, 30))
+def test_near_any_is_the_plain_loop(eras: np.ndarray, others: np.ndarray, weeks: int) -> None:
+    expected = [any(abs(int(a) - int(b)) <= weeks for b in others) for a in eras]
+    assert splits.near_any(eras, others, weeks).tolist() == expected
+
+
+def test_inner_slice_is_the_last_and_purged() -> None:
+    fitted, inner = splits.inner_slice(np.arange(1, 101), 0.2, 8)
+    assert inner.tolist() == list(range(81, 101))
+    assert fitted[-1] == 72
+
+
+def test_inner_slice_is_purged_across_the_gap_of_a_test_block() -> None:
+    train = np.array([*range(1, 41), *range(60, 81)])
+    fitted, inner = splits.inner_slice(train, 0.35, 8)
+    assert inner[0] == 60
+    assert fitted[-1] == 40
+
+
+def test_the_first_validation_weeks_are_purged() -> None:
+    made = splits.plan(np.arange(1, 61), np.arange(61, 101), 20, method="purged_kfold", folds=3, chunk=10)
+    assert made.validation_purged.tolist() == list(range(61, 69))
+    assert made.validation[0] == 69
+
+
+def test_json_round_trip() -> None:
+    made = splits.plan(np.arange(1, 61), np.arange(61, 101), 60, method="purged_kfold", folds=2, chunk=10)
+    back = splits.from_json(splits.to_json({60: made}), 60)
+    assert back.weeks == 16
+    assert np.array_equal(back.folds[1].train, made.folds[1].train)
+    assert np.array_equal(back.validation_purged, made.validation_purged)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "purged_kfold", "folds": 9, "chunk": 10}, r"split\.folds: 9 folds need"),
+        ({"method": "purged_kfold", "folds": 2, "chunk": 10}, r"split\.folds: .* leave no era to train on"),
+        ({"method": "walk_forward", "folds": 2, "chunk": 10}, r"split\.chunk: .* lower it"),
+    ],
+)
+def test_too_few_eras(settings: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        splits.plan(np.arange(1, 9), np.arange(20, 40), 20, **settings)
+
+
+def test_validation_all_purged_is_an_error() -> None:
+    with pytest.raises(InputError, match="more validation eras are needed"):
+        splits.plan(np.arange(1, 61), np.arange(61, 66), 20, method="purged_kfold", folds=2, chunk=10)
+
+
+def test_no_slice_left_for_early_stopping() -> None:
+    with pytest.raises(InputError, match=r"training\.inner_share"):
+        splits.inner_slice(np.arange(1, 9), 0.2, 8)
