@@ -23,8 +23,9 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield temporary
-        remove(path) if path.is_dir() else None
-        os.replace(temporary, path)
+        if path.is_dir():
+            remove(path)
+        temporary.replace(path)
     finally:
         remove(temporary)
 

@@ -3,7 +3,8 @@
 The matrix stays on disk and is mapped; nothing here holds a float copy of all of it.
 """
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +75,9 @@ class Panel:
         self._position = {name: k for k, name in enumerate(self.names)}
         self._era_position = {int(era): k for k, era in enumerate(self.eras)}
         if len(self.index) != len(self.matrix):
-            raise InputError(f"{directory}: features.npy has {len(self.matrix)} rows and index.parquet {len(self.index)}; run preprocess again")
+            raise InputError(
+                f"{directory}: features.npy has {len(self.matrix)} rows and index.parquet {len(self.index)}; run preprocess again"
+            )
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -194,16 +197,16 @@ class View:
         target = np.concatenate([self.target[s][pick] for s, pick in zip(slices, picks, strict=True)])
         return self._gather(len(target), picks), target
 
-    def _gather(self, n_rows: int, picks: Iterator[slice] | list[NDArray[np.int64]]) -> NDArray:
-        out: NDArray | None = None
+    def _gather(self, n_rows: int, picks: Iterable[slice | NDArray[np.int64]]) -> NDArray:
+        out: NDArray = np.empty((0, len(self.names)), np.float32)
         filled = 0
         for block, pick in zip(self.blocks(), picks, strict=True):
             chosen = block[pick]
-            if out is None:
+            if not filled:
                 out = np.empty((n_rows, chosen.shape[1]), chosen.dtype)
             out[filled : filled + len(chosen)] = chosen
             filled += len(chosen)
-        return np.empty((0, len(self.names)), np.float32) if out is None else out
+        return out
 
 
 def era_slices(era: NDArray[np.int64]) -> list[slice]:
@@ -212,7 +215,7 @@ def era_slices(era: NDArray[np.int64]) -> list[slice]:
         return []
     bounds = np.flatnonzero(np.diff(era)) + 1
     edges = [0, *bounds.tolist(), len(era)]
-    return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
 
 def _target(panel: Panel, name: str) -> NDArray[np.float32]:

@@ -228,7 +228,9 @@ def load(path: Path) -> Params:
 
 def _line(item: Any, content: Any) -> str:
     where = ".".join(_path(item["loc"], content, missing=item["type"] == "missing"))
-    message = {"extra_forbidden": "unknown key", "missing": "the key is missing"}.get(item["type"], item["msg"].removeprefix("Value error, "))
+    message = {"extra_forbidden": "unknown key", "missing": "the key is missing"}.get(
+        item["type"], item["msg"].removeprefix("Value error, ")
+    )
     given = "" if item["type"] in ("missing", "value_error") or isinstance(item["input"], dict) else f" (it is {item['input']!r})"
     return f"{where}: {message}{given}" if where else message
 

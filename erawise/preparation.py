@@ -3,6 +3,7 @@
 Row groups are read one at a time and scattered to their places in the mapped matrix.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -201,7 +202,9 @@ def _check_ids(frame: pd.DataFrame, path: Path) -> None:
     twice = frame.duplicated([ERA, ID])
     if twice.any():
         row = frame.loc[twice].iloc[0]
-        raise InputError(f"{path}: id {row[ID]!r} is there more than once in era {row[ERA]} ({int(twice.sum())} duplicate rows); remove them")
+        raise InputError(
+            f"{path}: id {row[ID]!r} is there more than once in era {row[ERA]} ({int(twice.sum())} duplicate rows); remove them"
+        )
 
 
 def _refuse_infinite(values: NDArray, name: str, path: Path) -> None:
@@ -246,7 +249,7 @@ def _check_eras(raw: Path, frames: dict[str, pd.DataFrame], keep: dict[str, NDAr
     validation = frames[VALIDATION].loc[keep[VALIDATION], ERA]
     if len(validation) and validation.min() <= last:
         raise InputError(
-            f"{raw / 'validation.parquet'}: era {validation.min()} doesn't come after the last train era, {last}; train and validation overlap"
+            f"{raw / 'validation.parquet'}: era {validation.min()} doesn't come after the last train era, {last}; they overlap"
         )
 
 
@@ -260,7 +263,7 @@ def _write_table(
     matrix.flush()
     eras = index[ERA].to_numpy()
     bounds = [0, *(np.flatnonzero(np.diff(eras)) + 1).tolist(), len(eras)]
-    slices = [slice(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    slices = [slice(a, b) for a, b in itertools.pairwise(bounds)]
     extra = np.empty((len(index), len(derived_names)), np.float32)
     means = np.empty((len(slices) if demean else 0, len(columns.features)), np.float32)
     for k, rows in enumerate(slices):

@@ -52,10 +52,7 @@ def plan(train: Eras, validation: Eras, days: int, *, method: str, folds: int, c
         If the eras are too few for the folds.
     """
     weeks = purge_weeks(days)
-    if method == "purged_kfold":
-        made = purged_kfold(train, folds, weeks)
-    else:
-        made = walk_forward(train, chunk, weeks)
+    made = purged_kfold(train, folds, weeks) if method == "purged_kfold" else walk_forward(train, chunk, weeks)
     near = near_any(validation, train[-1:], weeks)
     if len(validation) and near.all():
         raise InputError(
@@ -89,7 +86,9 @@ def walk_forward(eras: Eras, chunk: int, weeks: int) -> list[Fold]:
     block = (eras - eras[0]) // chunk
     numbers = np.unique(block)[1:]
     if not len(numbers):
-        raise InputError(f"split.chunk: {len(eras)} train eras (weeks {eras[0]} to {eras[-1]}) span no second block of {chunk} weeks; lower it")
+        raise InputError(
+            f"split.chunk: {len(eras)} train eras (weeks {eras[0]} to {eras[-1]}) span no second block of {chunk} weeks; lower it"
+        )
     return [_fold(eras[block < number], eras[block == number], weeks, "split.chunk") for number in numbers]
 
 
@@ -121,7 +120,7 @@ def inner_slice(train: Eras, share: float, weeks: int) -> tuple[Eras, Eras]:
     fitted = rest[~near_any(rest, inner, weeks)]
     if not len(fitted):
         raise InputError(
-            f"training.inner_share: of {len(train)} training eras, {count} for early stopping and a purge of {weeks} weeks leave none to fit on"
+            f"training.inner_share: {count} of {len(train)} training eras for early stopping, and a purge of {weeks} weeks, leave none to fit on"
         )
     return fitted, inner
 
@@ -166,5 +165,7 @@ def _eras(values: Sequence[int]) -> Eras:
 def _fold(rest: Eras, test: Eras, weeks: int, setting: str) -> Fold:
     near = near_any(rest, test, weeks)
     if near.all():
-        raise InputError(f"{setting}: the test eras {test[0]} to {test[-1]} and a purge of {weeks} weeks leave no era to train on; too few eras")
+        raise InputError(
+            f"{setting}: the test eras {test[0]} to {test[-1]} and a purge of {weeks} weeks leave no era to train on; too few eras"
+        )
     return Fold(rest[~near], test, rest[near])

@@ -82,9 +82,7 @@ def importance_table(trained: Trained) -> pd.DataFrame:
     return table.sort_values("importance", ascending=False, kind="stable", ignore_index=True)
 
 
-def _fit_fold(
-    kind: Kind, settings: Any, data: Data, fold: splits.Fold, features: FeatureMap, inner_share: float, threads: int
-) -> Fitted:
+def _fit_fold(kind: Kind, settings: Any, data: Data, fold: splits.Fold, features: FeatureMap, inner_share: float, threads: int) -> Fitted:
     if not kind.uses_rounds():
         return kind.fit(settings, View(data.panel, fold.train, features, settings.target), None, None, threads)
     fitted, inner = splits.inner_slice(fold.train, inner_share, data.plan.weeks)

@@ -1,7 +1,7 @@
 """Draw the raw files of the embedded market from its seed."""
 
 from erawise import errors, files, params
-from erawise.sources import market
+from erawise.sources import layout, market
 from stages import paths
 
 
@@ -11,6 +11,7 @@ def main() -> None:
     with files.replacing(paths.RAW) as directory:
         directory.mkdir()
         market.write(p.data.market, directory)
+        layout.check_all(directory)
 
 
 if __name__ == "__main__":

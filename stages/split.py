@@ -21,7 +21,7 @@ def main() -> None:
     files.write_json(splits.to_json(plans), paths.FOLDS)
     for days, plan in plans.items():
         purged = [len(fold.purged) for fold in plan.folds]
-        print(f"{days} days: {len(plan.folds)} folds, {plan.weeks} weeks purged beside each test: {purged} eras; {len(plan.validation)} validation eras")
+        print(f"{days} days: {plan.weeks} weeks purged beside each test block: {purged} eras; {len(plan.validation)} validation eras left")
 
 
 if __name__ == "__main__":

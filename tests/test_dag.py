@@ -45,7 +45,11 @@ def script(stage: PipelineStage) -> Path:
 
 
 def deps(stage: PipelineStage) -> set[str]:
-    return {Path(dep.fs_path).resolve().relative_to(ROOT).as_posix() for dep in stage.deps if dep.protocol == "local" and not dep.is_plot and not hasattr(dep, "params")}
+    return {
+        Path(dep.fs_path).resolve().relative_to(ROOT).as_posix()
+        for dep in stage.deps
+        if dep.protocol == "local" and not dep.is_plot and not hasattr(dep, "params")
+    }
 
 
 def declared_params(stage: PipelineStage) -> set[str]:
@@ -78,7 +82,9 @@ def test_every_data_dep_is_an_out_of_a_stage_or_kept_in_git() -> None:
     for stage in stages():
         for name in deps(stage) - {"data/local"}:
             if not name.endswith(".py"):
-                assert any(out == name or out.startswith(f"{name}/") for out in outs), f"{stage.name} depends on {name}, which no stage makes"
+                assert any(out == name or out.startswith(f"{name}/") for out in outs), (
+                    f"{stage.name} depends on {name}, which no stage makes"
+                )
 
 
 def test_no_out_lies_inside_a_dep_of_its_own_stage() -> None:
@@ -111,7 +117,11 @@ def params_read(path: Path) -> set[str]:
             if isinstance(current, ast.Name) and current.id == "p":
                 inner.add(id(current))
                 chains.add(".".join(reversed(names)))
-    whole = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "p" and isinstance(node.ctx, ast.Load) and id(node) not in inner]
+    whole = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and node.id == "p" and isinstance(node.ctx, ast.Load) and id(node) not in inner
+    ]
     assert not whole, f"{path}: the params are passed on whole, so that nobody can see what is read"
     return chains
 

@@ -5,6 +5,7 @@ import importlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -16,17 +17,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from panels import view, write_panel
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.linear_model import Ridge as RidgeOracle
 
 from erawise import params
 from erawise.errors import InputError
-from erawise.models import arrays, common, lightgbm, logistic, random_forest, ridge
+from erawise.models import arrays, common, lightgbm, lightgbm_text, logistic, random_forest, ridge
 from erawise.models.early import EraCorrelation
 from erawise.panel import FeatureMap, Panel, View
-from tests.panels import view, write_panel
 
+ROOT = Path(__file__).parents[1]
 KINDS = ("logistic", "ridge", "lightgbm", "random_forest", "neural_network")
 N_FEATURES, CONSTANT = 10, 5
 TRAIN, INNER, TEST = range(1, 13), range(13, 17), range(17, 25)
@@ -141,7 +143,8 @@ def test_learns_and_survives_saving(kind: str, panel: Panel, tmp_path: Path) -> 
 @pytest.mark.parametrize("kind", KINDS)
 def test_learns_nothing_from_a_shuffled_target(kind: str, int8_panel: Panel) -> None:
     fitted = fit(kind, view(int8_panel, TRAIN, "shuffled"), view(int8_panel, INNER, "shuffled"))
-    assert abs(EraCorrelation.of(view(int8_panel, TEST))(fitted.predict(view(int8_panel, TEST).matrix()))) < 0.12
+    test = view(int8_panel, TEST, "shuffled")
+    assert abs(EraCorrelation.of(test)(fitted.predict(test.matrix()))) < 0.1
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -151,7 +154,6 @@ def test_importance_finds_the_planted_features(kind: str, int8_panel: Panel) -> 
     assert importance.min() >= 0
     assert importance.sum() == pytest.approx(1)
     assert importance[CONSTANT] == 0
-    assert set(np.argsort(importance)[-2:]) == {0, 1} or kind in ("neural_network", "lightgbm", "random_forest")
     assert importance[[0, 1]].min() > importance[[4, 6, 7, 8, 9]].max()
 
 
@@ -210,7 +212,7 @@ def test_loading_refuses_what_is_missing_or_broken(kind: str, int8_panel: Panel,
 FIT_ALL = """
 import sys
 from pathlib import Path
-from tests import test_models as t
+import test_models as t
 
 panel = t.write_planted(Path(sys.argv[1]) / "panel", "int8")
 for kind in t.KINDS:
@@ -223,13 +225,18 @@ for kind in t.KINDS:
 
 def test_two_processes_save_the_same_bytes_and_keep_quiet(tmp_path: Path) -> None:
     hashes = []
+    search = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     for seed in ("1", "2"):
         top = tmp_path / seed
         top.mkdir()
         result = subprocess.run(
             [sys.executable, "-c", FIT_ALL, str(top)],
-            env={**os.environ, "PYTHONHASHSEED": seed, "OMP_NUM_THREADS": "1", "PYTHONPATH": "."},
-            cwd=Path(__file__).parents[1],
+            env={
+                **os.environ,
+                "PYTHONHASHSEED": seed,
+                "OMP_NUM_THREADS": "1",
+                "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+            },
             capture_output=True,
             text=True,
             check=False,
@@ -287,7 +294,7 @@ def test_the_inner_slice_decides_on_the_rounds(kind: str, int8_panel: Panel) -> 
     train, score = view(int8_panel, TRAIN), EraCorrelation.of(view(int8_panel, INNER))
     x = view(int8_panel, INNER).matrix()
     stopped = fit(kind, train, view(int8_panel, INNER))
-    assert 1 <= stopped.rounds < (SETTINGS[kind].trees if kind == "lightgbm" else SETTINGS[kind].epochs + 1)
+    assert 1 < stopped.rounds < (SETTINGS[kind].trees if kind == "lightgbm" else SETTINGS[kind].epochs)
     again = fit(kind, train, None, stopped.rounds)
     assert again.rounds == stopped.rounds
     np.testing.assert_allclose(again.predict(x), stopped.predict(x), rtol=0, atol=1e-9)
@@ -404,6 +411,49 @@ def test_projected_features_are_taken_as_floats(int8_panel: Panel) -> None:
     train, test = (View(int8_panel, eras, feature_map, "target") for eras in (TRAIN, TEST))
     for kind in ("ridge", "lightgbm"):
         assert EraCorrelation.of(test)(fit(kind, train, None, 40).predict(test.matrix())) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement", "reason"),
+    [
+        (r"left_child=\S+", "left_child=77", "outside of the tree"),
+        (r"left_child=\S+", "left_child=0", "not after its parent"),
+        (r"right_child=\S+", "right_child=-99", "outside of the tree"),
+        (r"split_feature=\S+", "split_feature=10", "a feature that it has not"),
+        (r"threshold=\S+", "threshold=nan", "not finite"),
+        (r"leaf_value=\S+", "leaf_value=", "too few, too many"),
+        (r"leaf_value=\S+", "leaf_value=x", "unreadable"),
+        (r"decision_type=\S+", "decision_type=1", "categorical"),
+        (r"num_leaves=\d+", "num_leaves=3", "too few, too many"),
+        (r"num_cat=0", "num_cat=1", "of another kind"),
+        (r"objective=regression", "objective=binary", "its objective is 'binary'"),
+        (r"max_feature_idx=9", "max_feature_idx=99", "features don't add up"),
+        (r"Tree=1\n", "Tree=2\n", "tree 1 is not where it should be"),
+        (r"end of trees", "", "cut short"),
+    ],
+)
+def test_a_tampered_model_text_is_refused(pattern: str, replacement: str, reason: str, int8_panel: Panel, tmp_path: Path) -> None:
+    path = tmp_path / lightgbm.FILE
+    fit("lightgbm", view(int8_panel, TRAIN), None, 3).save(tmp_path)
+    text = path.read_text()
+    changed_text = re.sub(pattern, replacement, text, count=1)
+    assert changed_text != text
+    path.write_text(_with_true_sizes(changed_text))
+    with pytest.raises(InputError, match=reason):
+        lightgbm.load(tmp_path)
+
+
+def _with_true_sizes(text: str) -> str:
+    trees = re.findall(r"Tree=\d+\n.*?\n\n\n(?=Tree|end of trees)", text, re.DOTALL)
+    sizes = " ".join(str(len(tree)) for tree in trees)
+    return re.sub(r"tree_sizes=.*", f"tree_sizes={sizes}", text)
+
+
+def test_a_model_text_cut_anywhere_is_refused(int8_panel: Panel) -> None:
+    text = fit("lightgbm", view(int8_panel, TRAIN), None, 3).text
+    assert lightgbm_text.why_broken(text) is None
+    for length in range(0, text.index("end of parameters"), 37):
+        assert lightgbm_text.why_broken(text[:length])
 
 
 # ---- forests
@@ -545,7 +595,8 @@ def _values_of(key: str, content: Any) -> list[int]:
         return [value for item in content for value in _values_of(key, item)]
     if not isinstance(content, dict):
         return []
-    return [content[key]] * (key in content) + [value for item in content.values() for value in _values_of(key, item)]
+    own = [content[key]] if key in content else []
+    return own + [value for item in content.values() for value in _values_of(key, item)]
 
 
 def test_a_network_with_code_in_it_is_refused(tmp_path: Path) -> None:

@@ -394,6 +394,14 @@ def test_summary_by_hand() -> None:
     }
 
 
+def test_summary_at_the_edges() -> None:
+    summary = summarize(table_of(corr=[0.0, np.nan, -1e-9], oracle_corr=[0.1, 0.9, -0.2]))["p"]
+    assert summary["corr"]["positive_share"] == 0
+    assert "ceiling_share" not in summary
+    assert str(summary["corr"]["mean"]) == "0.0"
+    assert summarize(table_of(corr=[0.1, np.nan], oracle_corr=[0.2, 0.9]))["p"]["ceiling_share"] == 0.5
+
+
 def test_summary_is_json_in_the_order_of_the_columns() -> None:
     rng = np.random.default_rng(10)
     era = np.repeat(np.arange(6), 40)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from numerapi import base_api
 
 from erawise.errors import InputError
-from erawise.sources import local, numerai
+from erawise.sources import layout, local, numerai
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "real"
@@ -86,10 +86,10 @@ class TestLocal:
         assert contents(out) == expected
 
     def test_takes_every_optional_file(self, source: Path, out: Path) -> None:
-        for name in local.OPTIONAL:
+        for name in (*layout.OPTIONAL, *layout.MARKET):
             shutil.copyfile(source / "meta_model.parquet", source / name) if name != "meta_model.parquet" else None
         assert local.write(source, out) == []
-        assert set(contents(out)) == {*local.REQUIRED, *local.OPTIONAL}
+        assert set(contents(out)) == {*layout.REQUIRED, *layout.OPTIONAL, *layout.MARKET}
 
     def test_a_copy_is_the_users_file_no_more(self, source: Path, out: Path) -> None:
         (source / "train.parquet").chmod(0o444)
@@ -102,14 +102,14 @@ class TestLocal:
         with pytest.raises(InputError, match=r"nowhere: no such directory; data\.local\.path names"):
             local.write(tmp_path / "nowhere", out)
 
-    @pytest.mark.parametrize("name", local.REQUIRED)
+    @pytest.mark.parametrize("name", layout.REQUIRED)
     def test_a_file_that_is_missing(self, source: Path, out: Path, name: str) -> None:
         (source / name).unlink()
         with pytest.raises(InputError, match=rf"source: {name} missing; a directory in Numerai's layout has features\.json"):
             local.write(source, out)
         assert contents(out) == {}
 
-    @pytest.mark.parametrize("name", [*local.REQUIRED, "meta_model.parquet"])
+    @pytest.mark.parametrize("name", [*layout.REQUIRED, "meta_model.parquet"])
     def test_a_file_that_is_cut_short(self, source: Path, out: Path, name: str) -> None:
         whole = (source / name).read_bytes()
         (source / name).write_bytes(whole[: len(whole) // 2])
@@ -126,7 +126,7 @@ class TestLocal:
             cut.parent.mkdir(exist_ok=True)
             cut.write_bytes(whole[: int(share * len(whole))])
             with pytest.raises(InputError, match=name):
-                local.check(cut)
+                layout.check(cut)
 
     @pytest.mark.parametrize(
         ("name", "column", "rest"),
@@ -151,7 +151,7 @@ class TestLocal:
     @pytest.mark.skipif(not REAL.is_dir(), reason="the real sample isn't here")
     def test_takes_the_real_sample_as_it_is(self, out: Path) -> None:
         assert local.write(REAL, out) == ["README.md", "era_scores.csv"]
-        assert contents(out) == {name: (REAL / name).read_bytes() for name in local.REQUIRED}
+        assert contents(out) == {name: (REAL / name).read_bytes() for name in layout.REQUIRED}
 
     def test_the_stage_replaces_what_was_there(self, source: Path, tmp_path: Path) -> None:
         old = make_layout(tmp_path / "data" / "raw", live_id="old")

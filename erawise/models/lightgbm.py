@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from erawise import files, params
 from erawise.errors import InputError
-from erawise.models import arrays, common
+from erawise.models import arrays, common, lightgbm_text
 from erawise.models.early import EraCorrelation
 from erawise.panel import View, era_slices
 from erawise.schema import INT8_TOP
@@ -69,11 +69,15 @@ def load(directory: Path) -> Trees:
     Raises
     ------
     InputError
-        If the file is missing or is no LightGBM model.
+        If the file is missing, is no LightGBM model, or could lead a prediction out of its arrays or into a cycle.
     """
     path = directory / FILE
     try:
-        return Trees(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        reason = lightgbm_text.why_broken(text)
+        if reason:
+            raise arrays.broken(path, reason)
+        return Trees(text)
     except FileNotFoundError:
         raise InputError(f"{path}: the file is missing; train the model again") from None
     except (lightgbm.basic.LightGBMError, ValueError) as error:

@@ -176,9 +176,7 @@ def _epochs(settings: params.NeuralNetwork, model: Any, x: NDArray, target: NDAr
         for rows in common.chunks(rng.permutation(len(x)), settings.batch_rows):
             step(tf.constant(x[rows].astype(np.float32)), tf.constant(target[rows]))
         if not all(np.isfinite(weights).all() for weights in model.get_weights()):
-            raise InputError(
-                f"the network's weights grew without bound in epoch {epoch}; lower its learning_rate ({settings.learning_rate})"
-            )
+            raise _diverged(settings, epoch)
         yield epoch
 
 
@@ -186,13 +184,20 @@ def _best(epochs: Iterator[int], network: Network, inner: View, settings: params
     score, x = EraCorrelation.of(inner), inner.matrix()
     best, best_epoch, weights = -np.inf, 0, []
     for epoch in epochs:
-        value = score(network.predict(x))
+        prediction = network.predict(x)
+        if not np.isfinite(prediction).all():
+            raise _diverged(settings, epoch)
+        value = score(prediction)
         if value > best:
             best, best_epoch, weights = value, epoch, network.model.get_weights()
         elif epoch - best_epoch >= settings.early_stopping:
             break
     network.model.set_weights(weights)
     return Network(network.model, best_epoch)
+
+
+def _diverged(settings: params.NeuralNetwork, epoch: int) -> InputError:
+    return InputError(f"learning_rate {settings.learning_rate}: the network's weights grew without bound in epoch {epoch}; lower it")
 
 
 def _canonical(content: Any) -> bytes:

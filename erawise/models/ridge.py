@@ -36,9 +36,9 @@ def fit(settings: params.Ridge, train: View, inner: View | None, rounds: int | N
     """
     common.require_rows(train, settings.target)
     with threadpool_limits(threads, user_api="blas"):
-        target_mean = float(train.target.mean(dtype=np.float64))
-        moments = _add_up(train.blocks(), train.target - target_mean, len(train.names))
-        return _solved(moments, target_mean, settings.l2)
+        target = train.target.astype(np.float64)
+        moments = _add_up(train.blocks(), target - target.mean(), len(train.names))
+        return _solved(moments, float(target.mean()), settings.l2)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class _Moments:
     with_target: NDArray[np.float64]
 
 
-def _add_up(blocks: Iterable[NDArray], target: NDArray, n_features: int) -> _Moments:
+def _add_up(blocks: Iterable[NDArray], target: NDArray[np.float64], n_features: int) -> _Moments:
     origin: NDArray[np.float64] | None = None
     total, with_target = np.zeros(n_features), np.zeros(n_features)
     gram = np.zeros((n_features, n_features))
@@ -63,7 +63,7 @@ def _add_up(blocks: Iterable[NDArray], target: NDArray, n_features: int) -> _Mom
         shifted = block - origin
         total += shifted.sum(axis=0)
         gram += shifted.T @ shifted
-        with_target += shifted.T @ target[count : count + len(block)].astype(np.float64)
+        with_target += shifted.T @ target[count : count + len(block)]
         count += len(block)
     return _Moments(count, np.zeros(n_features) if origin is None else origin, total, gram, with_target)
 

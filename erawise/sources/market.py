@@ -34,18 +34,20 @@ FACTORS_A_GROUP = 4
 
 PREMIUM = 0.010
 """Length of the vector of mean weekly factor returns."""
+VOLATILITY_PREMIUM = -0.5
+"""Part of that vector on the first factor, the one that stocks are more volatile with."""
 FACTOR_RISK = 0.085
 """Weekly standard deviation of the return that the factors give a stock."""
 BEND = 0.009
 """Weekly standard deviation of the return from features that pay at their extremes or in their middle."""
 PAIR = 0.007
 """Weekly standard deviation of the return from products of two features."""
-BENT_SHARE, PAIRED_SHARE = 1 / 3, 1 / 5
+BENT_SHARE, PAIRED_SHARE = 0.2, 0.12
 INTERACTION_MEMORY = 0.957
 """Weekly autocorrelation of the interactions' return, near the square of a feature's."""
 NOISE = 0.5
 """Weekly standard deviation of a stock's own return, at the median of volatility."""
-VOLATILITY_SLOPE = 0.05
+VOLATILITY_SLOPE = 0.1
 """Change of the log of a stock's volatility with its loading on the first factor."""
 
 TARGET_SHARES = (0.05, 0.25, 0.75, 0.95)
@@ -62,7 +64,7 @@ UNKNOWN_SHARE = 0.02
 """Share of the rows whose last target's values are unknown."""
 
 OPINIONS = {
-    META_MODEL: (0.75, 0.35, 0.56),
+    META_MODEL: (0.65, 0.35, 0.67),
     "v52_lgbm_ender20": (0.62, 0.45, 0.64),
     "v52_lgbm_cyrusd20": (0.58, 0.25, 0.78),
     "v52_lgbm_ender60": (0.50, 0.50, 0.71),
@@ -89,6 +91,8 @@ RISKY_GROUP = "serenity"
 """The group of the features with the largest factor part: the riskiest."""
 RISKY_SHARE = 0.2
 SMALL_SHARE, MEDIUM_SHARE = 0.2, 0.5
+
+REFERENCE_STOCKS, STRENGTH_EXPONENT = 5_000, 0.3
 
 ROW_GROUP = 50_000
 CALIBRATION_STOCKS = 4_000
@@ -125,6 +129,7 @@ class Law:
     tilts : (opinions, factors), the factors that the models of others lean to.
     first_era : (features,) int, the first era with data.
     gap : int, the feature that is null in `GAP_ERAS`.
+    strength : float, factor of all expected returns.
     centre, scale : (2,), mean and std of the sums of bends and of products, over a sample of stocks.
     """
 
@@ -138,13 +143,14 @@ class Law:
     tilts: NDArray[np.float64]
     first_era: NDArray[np.int64]
     gap: int
+    strength: float
     centre: NDArray[np.float64]
     scale: NDArray[np.float64]
 
     def interactions(self, bins: NDArray[np.int8]) -> NDArray[np.float64]:
         """Expected weekly return (stocks,) that the bins (features, stocks) give beyond the factors."""
         sums = (self._sums(bins) - self.centre[:, None]) / self.scale[:, None]
-        return BEND * sums[0] + PAIR * sums[1]
+        return self.strength * (BEND * sums[0] + PAIR * sums[1])
 
     def calibrated(self, rng: np.random.Generator) -> "Law":
         """The same law with `centre` and `scale` taken from a sample of stocks."""
@@ -164,7 +170,7 @@ class Law:
         return np.stack([self.bends @ np.abs(centred), self.signs @ products])
 
 
-def draw_law(features: int, rng: np.random.Generator) -> Law:
+def draw_law(features: int, strength: float, rng: np.random.Generator) -> Law:
     """Draw a market's law for a number of features."""
     groups = np.arange(features) % (len(GROUPS) + 1)
     groups[groups == len(GROUPS)] = -1
@@ -180,17 +186,29 @@ def draw_law(features: int, rng: np.random.Generator) -> Law:
         groups=groups,
         mixing=share[:, None] * _mixing(groups, rng),
         own=np.sqrt(1 - share**2),
-        premia=PREMIUM * _unit(rng.standard_normal(FACTORS)),
+        premia=strength * PREMIUM * _premia(rng),
         bends=bends,
         pairs=rng.permutation(features)[: 2 * n_pairs].reshape(2, n_pairs),
         signs=rng.choice([-1.0, 1.0], n_pairs),
         tilts=_unit(rng.standard_normal((len(OPINIONS), FACTORS))),
         first_era=first_era,
         gap=int(rng.choice(np.flatnonzero(first_era == 1))),
+        strength=strength,
         centre=np.zeros(2),
         scale=np.ones(2),
     )
     return law.calibrated(rng)
+
+
+def strength(stocks: int) -> float:
+    """Factor of all expected returns: 1 from `REFERENCE_STOCKS` on, more with fewer stocks, since their rows teach less."""
+    return max(1.0, (REFERENCE_STOCKS / stocks) ** STRENGTH_EXPONENT)
+
+
+def _premia(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Direction (factors,) of the premia: volatile stocks earn less, the other factors pay what the seed says."""
+    others = _unit(rng.standard_normal(FACTORS - 1))
+    return np.append(VOLATILITY_PREMIUM, np.sqrt(1 - VOLATILITY_PREMIUM**2) * others)
 
 
 def _mixing(groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
@@ -496,7 +514,7 @@ def write(settings: Market, directory: Path) -> None:
     directory : receives `features.json`, `train`, `validation` and `live.parquet`, the benchmark models of each,
         `meta_model.parquet` for the validation eras but the first ones, and `oracle.parquet` for all rows.
     """
-    law = draw_law(settings.features, _generators(settings.seed).law)
+    law = draw_law(settings.features, strength(settings.stocks), _generators(settings.seed).law)
     unknown = _generators(settings.seed).unknown
     names = feature_names(settings.features)
     with ExitStack() as stack:

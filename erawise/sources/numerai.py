@@ -12,16 +12,8 @@ import numerapi
 import requests
 from numerapi import base_api
 
-from erawise import files
 from erawise.errors import InputError
-
-REQUIRED = ("features.json", "train.parquet", "validation.parquet", "live.parquet")
-OPTIONAL = (
-    "meta_model.parquet",
-    "train_benchmark_models.parquet",
-    "validation_benchmark_models.parquet",
-    "live_benchmark_models.parquet",
-)
+from erawise.sources import layout
 
 QUERY_TIMEOUT = (10, 60)
 """Seconds to wait for a connection, and for an answer."""
@@ -84,7 +76,7 @@ def write(directory: Path, version: str, round_number: int | None, api_url: str 
     """
     client = _Client(api_url)
     offered = _offered(client, version, round_number)
-    wanted = (*REQUIRED, *OPTIONAL)
+    wanted = (*layout.REQUIRED, *layout.OPTIONAL)
     for name in wanted:
         if name in offered:
             _fetch(client, version, name, round_number, directory / name)
@@ -102,7 +94,7 @@ def _offered(client: _Client, version: str, round_number: int | None) -> set[str
         raise InputError(
             f"data.version: Numerai has no {version!r} {_in_round(round_number)}; it has {', '.join(versions) or 'no version'}"
         )
-    missing = [name for name in REQUIRED if name not in offered]
+    missing = [name for name in layout.REQUIRED if name not in offered]
     if missing:
         raise InputError(
             f"data.version: {version} lacks {', '.join(missing)} {_in_round(round_number)}; choose another, or another data.round"
@@ -119,17 +111,10 @@ def _fetch(client: _Client, version: str, name: str, round_number: int | None, p
     except OSError as error:
         raise InputError(f"{what}: cannot be written ({error.strerror}); check permissions and free space") from None
     try:
-        _check(path)
+        layout.check(path)
     except InputError as error:
         problem = str(error).removeprefix(f"{path}: ")
         raise InputError(f"{_address(client.url)}: what came as {what} can't be used: {problem}") from None
-
-
-def _check(path: Path) -> None:
-    if path.suffix == ".json":
-        files.read_json(path)
-    else:
-        files.open_parquet(path).close()
 
 
 def _in_round(round_number: int | None) -> str:

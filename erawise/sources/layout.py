@@ -1,0 +1,75 @@
+"""The files of a Numerai data version: their names, and the check that each holds what its name promises."""
+
+from pathlib import Path
+
+from erawise import files
+from erawise.errors import InputError
+from erawise.schema import DATA_TYPE, ERA, ID
+
+FEATURES = "features.json"
+ROWS = ("train.parquet", "validation.parquet", "live.parquet")
+REQUIRED = (FEATURES, *ROWS)
+OPTIONAL = (
+    "meta_model.parquet",
+    "train_benchmark_models.parquet",
+    "validation_benchmark_models.parquet",
+    "live_benchmark_models.parquet",
+)
+MARKET = ("oracle.parquet",)
+"""What the embedded market has beyond Numerai's files."""
+
+
+def check_all(directory: Path) -> None:
+    """Check every file of the layout that a directory has.
+
+    Raises
+    ------
+    InputError
+        If a required file is missing, or one cannot be read or used.
+    """
+    missing = [name for name in REQUIRED if not (directory / name).is_file()]
+    if missing:
+        raise InputError(f"{directory}: {', '.join(missing)} missing; a directory in Numerai's layout has {', '.join(REQUIRED)}")
+    for name in present(directory):
+        check(directory / name)
+
+
+def present(directory: Path) -> list[str]:
+    """The files of the layout that a directory has."""
+    return [name for name in (*REQUIRED, *OPTIONAL, *MARKET) if (directory / name).is_file()]
+
+
+def check(path: Path) -> None:
+    """Check that a file of the layout can be read and has what its name promises.
+
+    Of a Parquet file the footer is read, which stands at its end, so that a file cut short is found without reading
+    its rows.
+
+    Raises
+    ------
+    InputError
+        If it is unreadable, or lacks keys or columns.
+    """
+    try:
+        if path.name == FEATURES:
+            _check_features(path)
+        else:
+            _check_table(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+
+
+def _check_features(path: Path) -> None:
+    content = files.read_json(path)
+    sets = content.get("feature_sets") if isinstance(content, dict) else None
+    if not isinstance(sets, dict) or not sets or not isinstance(content.get("targets"), list):
+        raise InputError(f'{path}: expected {{"feature_sets": {{name: [feature, ...]}}, "targets": [name, ...]}}; fetch it again')
+
+
+def _check_table(path: Path) -> None:
+    with files.open_parquet(path) as file:
+        names = file.schema_arrow.names
+    wanted = (ID, ERA, DATA_TYPE) if path.name in ROWS else (ID,)
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise InputError(f"{path}: {' and '.join(missing)} missing among its columns; Numerai's layout has {', '.join(wanted)} there")

@@ -1,0 +1,193 @@
+"""DVC behaves as its users expect: shown by real `dvc` in temporary clones."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import small
+from closure import ROOT
+from ruamel.yaml import YAML
+
+FAN_IN = {"ensemble", "neutralize", "evaluate", "plot"}
+
+
+class Clone:
+    """A clone of the repository with a small pipeline, and a DVC cache of its own or a shared one."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def run(self, *command: str, check: bool = True) -> str:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DVC_", "PYTEST_"))}
+        environment |= {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "GIT_AUTHOR_NAME": "t",
+            "GIT_AUTHOR_EMAIL": "t@example.org",
+            "GIT_COMMITTER_NAME": "t",
+            "GIT_COMMITTER_EMAIL": "t@example.org",
+            "DVC_NO_ANALYTICS": "1",
+            "COLUMNS": "400",
+        }
+        done = subprocess.run(command, cwd=self.directory, env=environment, capture_output=True, text=True, timeout=900, check=False)
+        if check and done.returncode:
+            raise AssertionError(f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return done.stdout + done.stderr
+
+    def dvc(self, *arguments: str, check: bool = True) -> str:
+        return self.run(sys.executable, "-m", "dvc", *arguments, check=check)
+
+    def set(self, name: str, value: Any) -> None:
+        yaml, path = YAML(), self.directory / "params.yaml"
+        content = yaml.load(path.read_text())
+        small.change(content, name, value)
+        with path.open("w") as file:
+            yaml.dump(content, file)
+
+    def commit(self, message: str = "change") -> None:
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-q", "--allow-empty", "-m", message)
+
+    def read(self, name: str) -> str:
+        return (self.directory / name).read_text()
+
+    def metrics(self, split: str = "cv") -> dict[str, Any]:
+        return json.loads(self.read(f"metrics/{split}.json"))
+
+
+def stages_run(output: str) -> set[str]:
+    return set(re.findall(r"Running stage '([^']+)'", output))
+
+
+def clone_tree(directory: Path) -> Clone:
+    """A repository of one commit with the working tree's files, so that what isn't committed yet is tested as well."""
+    listing = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in listing.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, directory / name)
+    clone = Clone(directory)
+    clone.run("git", "init", "-q", "-b", "main")
+    (directory / "dvc.lock").unlink(missing_ok=True)
+    small.shrink(directory / "params.yaml")
+    clone.commit("start")
+    return clone
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone in which the pipeline has run from scratch; left as it is."""
+    clone = clone_tree(tmp_path_factory.mktemp("finished"))
+    clone.dvc("repro")
+    clone.commit("first run")
+    return clone
+
+
+@pytest.fixture
+def clone(finished: Clone, tmp_path: Path) -> Iterator[Clone]:
+    """A clean clone of the finished one that shares its cache, checked out."""
+    finished.run("git", "clone", "-q", str(finished.directory), str(tmp_path / "clone"))
+    made = Clone(tmp_path / "clone")
+    made.dvc("config", "--local", "cache.dir", str(finished.directory / ".dvc" / "cache"))
+    made.dvc("checkout", "-q")
+    yield made
+    shutil.rmtree(tmp_path / "clone")
+
+
+def test_nothing_to_do_the_second_time(clone: Clone) -> None:
+    output = clone.dvc("repro")
+    assert stages_run(output) == set()
+    assert "up to date" in output
+
+
+def test_a_hyper_parameter_reruns_its_model_and_what_follows(clone: Clone) -> None:
+    clone.set("models.ridge.l2", 77.0)
+    assert stages_run(clone.dvc("repro")) == {"members", "train@ridge"} | FAN_IN
+
+
+def test_a_plot_setting_reruns_plots_alone(clone: Clone) -> None:
+    clone.set("plot.top_features", 5)
+    assert stages_run(clone.dvc("repro")) == {"plot"}
+
+
+def test_a_score_setting_reruns_scores_and_plots_alone(clone: Clone) -> None:
+    clone.set("evaluate.min_corr", 0.9)
+    assert stages_run(clone.dvc("repro")) <= {"evaluate", "plot"}
+    assert clone.metrics()["diagnostics"] == {"passes": 0}
+
+
+def test_a_model_added_and_removed_by_experiments(clone: Clone, tmp_path: Path) -> None:
+    before = clone.read("metrics/cv.json")
+    lock = YAML(typ="safe").load(clone.read("dvc.lock"))["stages"]
+    targets = json.loads(clone.read("data/prepared/features.json"))["targets"]
+    target = next(name for name in targets if name != "target" and name.endswith("_20"))
+    output = clone.dvc("exp", "run", "-S", f"+models.second={{kind: ridge, target: {target}, l2: 10.0}}")
+    assert stages_run(output) == {"members", "train@second"} | FAN_IN
+    assert "second" in clone.metrics()
+    assert json.loads(clone.read("data/weights.json"))["second"] == pytest.approx(1 / 6)
+    clone.commit("added")
+
+    output = clone.dvc("exp", "run", "-S", "~models.second")
+    assert not {name for name in stages_run(output) if name.startswith("train")}
+    assert clone.read("metrics/cv.json") == before
+    assert not (clone.directory / "data/models/second").exists()
+    assert not (clone.directory / "data/predictions/models/second.parquet").exists()
+    clone.commit("removed")
+
+    clone.run("git", "clone", "-q", str(clone.directory), str(tmp_path / "again"))
+    again = Clone(tmp_path / "again")
+    again.dvc("config", "--local", "cache.dir", clone.dvc("cache", "dir").strip())
+    again.dvc("checkout", "-q", check=False)
+    assert stages_run(again.dvc("repro")) == set()
+    after = YAML(typ="safe").load(again.read("dvc.lock"))["stages"]
+    assert {name: entry for name, entry in after.items() if name != "train@second"} == lock
+    assert "up to date" in again.dvc("status")
+
+
+def test_metrics_diff_and_exp_show_are_readable(clone: Clone) -> None:
+    clone.dvc("exp", "run", "-n", "stronger", "-S", "models.ridge.l2=500")
+    difference = clone.dvc("metrics", "diff", "--md")
+    assert re.search(r"\| metrics/cv.json +\| ridge\.corr\.mean +\| -?\d", difference)
+    assert "lightgbm.corr.mean" not in difference
+    shown = clone.dvc("exp", "show", "--csv", "--no-pager")
+    header = shown.splitlines()[0]
+    assert {"metrics/cv.json:neutralized.corr.mean", "models.ridge.l2"} <= set(header.split(","))
+    assert "stronger" in shown
+
+
+def test_two_runs_from_scratch_agree_hash_for_hash(finished: Clone, tmp_path: Path) -> None:
+    second = clone_tree(tmp_path / "second")
+    second.dvc("repro")
+    assert second.read("dvc.lock") == finished.read("dvc.lock")
+
+
+def test_the_gate_needs_no_data_and_sees_a_change(clone: Clone, tmp_path: Path) -> None:
+    clone.run("git", "clone", "-q", str(clone.directory), str(tmp_path / "bare"))
+    bare = Clone(tmp_path / "bare")
+    bare.dvc("repro", "--allow-missing", "--dry")
+    with (bare.directory / "erawise/splits.py").open("a") as file:
+        file.write("CHANGED = 1\n")
+    output = bare.dvc("repro", "--allow-missing", "--dry", check=False)
+    assert "split" in stages_run(output)
+
+
+def test_a_stage_that_fails_leaves_nothing_half_written(clone: Clone) -> None:
+    clone.set("data.feature_set", "nonsense")
+    output = clone.dvc("repro", "preprocess", check=False)
+    assert "error: data.feature_set: 'nonsense' is no feature set of data/raw/features.json; it has" in output
+    assert "failed to reproduce 'preprocess'" in output
+    assert not list((clone.directory / "data").glob(".*partial"))
+    assert not (clone.directory / "data/prepared/features.npy").exists()
+
+
+def test_no_model_is_a_pickle(finished: Clone) -> None:
+    found = [path for path in (finished.directory / "data/models").rglob("*") if path.is_file()]
+    assert {path.suffix for path in found} == {".txt", ".keras", ".npz", ".csv"}
+    assert all(not path.read_bytes().startswith((b"\x80\x03", b"\x80\x04", b"\x80\x05")) for path in found)

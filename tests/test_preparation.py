@@ -1,0 +1,258 @@
+"""From raw files to the prepared table: nothing lost silently, nothing out of place."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import raw
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from erawise import files, preparation
+from erawise.errors import InputError
+from erawise.features.derived import derive
+from erawise.panel import FeatureMap, Panel, View
+
+
+def prepare(source: Path, **changes: Any) -> tuple[Path, dict, preparation.Counts]:
+    directory = source.parent / "prepared"
+    files.remove(directory)
+    directory.mkdir()
+    options: dict[str, Any] = {"feature_set": "all", "target": "target", "every": 1, "demean": False, "derived_names": []}
+    metrics, counts = preparation.prepare(source, directory, **(options | changes))
+    return directory, metrics, counts
+
+
+def store(frame: pd.DataFrame, source: Path, name: str) -> None:
+    frame.set_index("id").to_parquet(source / f"{name}.parquet")
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_every_value_is_where_its_id_is(tmp_path: Path, dtype: str) -> None:
+    frames = raw.write(tmp_path / "raw", dtype=dtype)
+    shuffled = frames["train"].sample(frac=1, random_state=1)
+    store(shuffled, tmp_path / "raw", "train")
+    directory, metrics, counts = prepare(tmp_path / "raw")
+    panel = Panel(directory)
+    assert panel.matrix.dtype == dtype
+    assert counts.unsorted == ["train.parquet"]
+    assert metrics["train"] == {"rows": 2400, "eras": 60}
+    assert (panel.index[["era", "id"]].apply(tuple, axis=1)).is_monotonic_increasing
+    raw_rows = pd.concat([frames["train"], frames["validation"]]).set_index("id").loc[panel.index["id"]]
+    assert np.array_equal(panel.matrix, raw_rows[list(panel.feature_names)].to_numpy())
+    assert np.array_equal(panel.row_eras, raw_rows["era"].astype(int))
+    train = (panel.index["data_type"] == "train").to_numpy()
+    assert np.array_equal(panel.index.loc[train, "target"], raw_rows.loc[train, "target"])
+
+
+def test_validation_targets_are_put_aside(tmp_path: Path) -> None:
+    frames = raw.write(tmp_path / "raw")
+    directory, _, _ = prepare(tmp_path / "raw")
+    index = files.read_parquet(directory / "index.parquet")
+    aside = files.read_parquet(directory / "validation_targets.parquet")
+    assert index.loc[index["data_type"] == "validation", ["target", "target_other_20"]].isna().all(axis=None)
+    expected = frames["validation"].set_index("id").loc[aside["id"], "target"]
+    assert np.array_equal(aside["target"], expected)
+
+
+def test_unresolved_rows_are_left_out_and_counted(tmp_path: Path) -> None:
+    frames = raw.write(tmp_path / "raw")
+    validation = frames["validation"]
+    validation.loc[validation["era"] == "0090", "data_type"] = "test"
+    validation.loc[validation["era"] == "0089", "target"] = np.nan
+    validation.loc[[0, 1], "target"] = np.nan
+    store(validation, tmp_path / "raw", "validation")
+    _, metrics, counts = prepare(tmp_path / "raw")
+    assert metrics["validation"] == {"rows": 28 * 40 - 2, "eras": 28, "unresolved_rows": 80, "dropped_rows": 2}
+    preparation.check_budgets(counts, 3500, 0.5, 0.1)
+    with pytest.raises(InputError, match=r"preprocess\.max_dropped_share: 2 validation rows"):
+        preparation.check_budgets(counts, 3500, 0.5, 0.0)
+
+
+def test_missing_features_take_the_middle_bin_and_are_counted(tmp_path: Path) -> None:
+    frames = raw.write(tmp_path / "raw")
+    train = frames["train"]
+    train["feature_3"] = train["feature_3"].astype("Int8").mask(train["era"] == "0002")
+    train["feature_4"] = train["feature_4"].astype("float32").mask(train["era"] == "0003")
+    store(train, tmp_path / "raw", "train")
+    directory, metrics, counts = prepare(tmp_path / "raw")
+    panel = Panel(directory)
+    assert (panel.block(2)[:, 3] == 2).all()
+    assert (panel.block(3)[:, 4] == 2).all()
+    assert counts.missing.tolist() == [0, 0, 0, 40, 40, 0, 0, 0]
+    assert metrics["missing_features"]["values"] == 80
+    with pytest.raises(InputError, match=r"preprocess\.max_missing_share"):
+        preparation.check_budgets(counts, 3600, 0.001, 0.1)
+
+
+def test_missing_floats_take_the_middle(tmp_path: Path) -> None:
+    frames = raw.write(tmp_path / "raw", dtype="float32")
+    frames["live"].loc[0, "feature_0"] = np.nan
+    store(frames["live"], tmp_path / "raw", "live")
+    directory, _, _ = prepare(tmp_path / "raw")
+    assert Panel(directory / "live").matrix[0, 0] == 0.5
+
+
+def test_every_nth_era_of_train_and_of_validation(tmp_path: Path) -> None:
+    raw.write(tmp_path / "raw")
+    directory, _, _ = prepare(tmp_path / "raw", every=4)
+    assert Panel(directory).eras.tolist() == [*range(1, 61, 4), *range(61, 91, 4)]
+
+
+def test_demeaned_blocks(tmp_path: Path) -> None:
+    raw.write(tmp_path / "raw")
+    directory, _, _ = prepare(tmp_path / "raw", demean=True)
+    panel = Panel(directory)
+    block = panel.block(5)
+    assert block.dtype == np.float32
+    assert np.abs(block.mean(axis=0)).max() < 1e-6
+    assert panel.matrix.dtype == np.int8
+    columns = panel.columns(["feature_6", "feature_1"])
+    assert np.array_equal(panel.block(5, columns), block[:, [6, 1]])
+
+
+def test_derived_features_by_hand() -> None:
+    block = np.array([[0, 4, 2, 2], [1, 1, 1, 1]], np.int8)
+    assert derive(block, ["row_mean", "row_std", "extreme_share"]).tolist() == [[2.0, np.float32(np.sqrt(2)), 0.5], [1.0, 0.0, 0.0]]
+    assert derive(np.array([[0.0, 0.19, 0.5, 0.9]], np.float32), ["extreme_share"]).tolist() == [[0.75]]
+
+
+def test_derived_features_are_columns_of_the_panel(tmp_path: Path) -> None:
+    raw.write(tmp_path / "raw")
+    directory, _, _ = prepare(tmp_path / "raw", derived_names=["row_std", "row_mean"])
+    panel = Panel(directory)
+    assert panel.names[-2:] == ("row_std", "row_mean")
+    block = panel.block(7, panel.columns(["row_mean", "feature_2"]))
+    assert np.allclose(block[:, 0], panel.block(7).mean(axis=1))
+    assert np.array_equal(block[:, 1], panel.block(7)[:, 2])
+
+
+def test_references_follow_the_rows(tmp_path: Path) -> None:
+    frames = raw.write(tmp_path / "raw")
+    meta = frames["validation"].iloc[100:].sample(frac=1, random_state=3)[["id", "era"]]
+    meta["numerai_meta_model"] = np.linspace(0, 1, len(meta))
+    store(meta, tmp_path / "raw", "meta_model")
+    directory, _, _ = prepare(tmp_path / "raw")
+    references = files.read_parquet(directory / "references.parquet")
+    assert references.columns.tolist() == ["id", "era", "numerai_meta_model"]
+    known = references.dropna().set_index("id")["numerai_meta_model"]
+    assert len(known) == len(meta)
+    assert np.allclose(known, meta.set_index("id").loc[known.index, "numerai_meta_model"])
+
+
+def spoiled(frames: dict[str, pd.DataFrame], what: str) -> tuple[str, pd.DataFrame]:
+    train, live = frames["train"], frames["live"]
+    changed = {
+        "duplicate id": ("train", pd.concat([train, train.iloc[[5]]])),
+        "bad era": ("train", train.assign(era=train["era"].replace("0007", "seven"))),
+        "live era": ("train", train.assign(era=train["era"].replace("0007", "X"))),
+        "infinite target": ("train", train.assign(target=train["target"].replace(1.0, np.inf))),
+        "text feature": ("train", train.assign(feature_2="two")),
+        "overlap": ("validation", frames["validation"].assign(era=frames["validation"]["era"].replace("0061", "0060"))),
+        "no id": ("train", train.assign(id=train["id"].mask(train.index == 3))),
+        "empty": ("live", live.iloc[:0]),
+        "feature gone": ("live", live.drop(columns="feature_5")),
+        "fractions among integers": ("train", train.assign(feature_2=train["feature_2"] + 0.5)),
+    }
+    return changed[what]
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("duplicate id", "train.parquet: id 'n010000000000005' is there more than once in era 1"),
+        ("bad era", "column 'era' holds 'seven'; expected a number such as '0001'"),
+        ("live era", "is of the live era"),
+        ("infinite target", "column 'target' holds 480 infinite values"),
+        ("text feature", "feature 'feature_2' is of type"),
+        ("overlap", "era 60 doesn't come after the last train era, 60"),
+        ("no id", "row 3 has no id"),
+        ("empty", "live.parquet: there are no rows"),
+        ("feature gone", "live.parquet: column 'feature_5' is missing"),
+        ("fractions among integers", "feature 'feature_2' isn't all small whole numbers"),
+    ],
+)
+def test_bad_files_are_named(tmp_path: Path, what: str, message: str) -> None:
+    name, frame = spoiled(raw.write(tmp_path / "raw"), what)
+    store(frame, tmp_path / "raw", name)
+    with pytest.raises(InputError) as caught:
+        prepare(tmp_path / "raw")
+    assert message in str(caught.value)
+
+
+def test_infinite_features_are_refused(tmp_path: Path) -> None:
+    frames = raw.write(tmp_path / "raw", dtype="float32")
+    frames["validation"].loc[7, "feature_1"] = np.inf
+    store(frames["validation"], tmp_path / "raw", "validation")
+    with pytest.raises(InputError, match=r"validation.parquet: column 'feature_1' holds 1 infinite values"):
+        prepare(tmp_path / "raw")
+
+
+def test_missing_and_truncated_files(tmp_path: Path) -> None:
+    raw.write(tmp_path / "raw")
+    path = tmp_path / "raw" / "validation.parquet"
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(InputError, match=r"validation.parquet: not a readable Parquet file"):
+        prepare(tmp_path / "raw")
+    path.unlink()
+    with pytest.raises(InputError, match=r"validation.parquet: the file is missing"):
+        prepare(tmp_path / "raw")
+
+
+def test_feature_sets_and_targets_that_are_not_there(tmp_path: Path) -> None:
+    raw.write(tmp_path / "raw")
+    with pytest.raises(InputError, match=r"data\.feature_set: 'large' is no feature set .* it has small, all, wisdom"):
+        prepare(tmp_path / "raw", feature_set="large")
+    with pytest.raises(InputError, match=r"data\.target: 'target_x' is no target .* it has target, target_other_20"):
+        prepare(tmp_path / "raw", target="target_x")
+
+
+def test_a_feature_set_limits_matrix_and_groups(tmp_path: Path) -> None:
+    raw.write(tmp_path / "raw")
+    directory, _, _ = prepare(tmp_path / "raw", feature_set="small")
+    panel = Panel(directory)
+    assert panel.feature_names == ("feature_0", "feature_1", "feature_2", "feature_3")
+    assert panel.feature_sets["wisdom"] == ["feature_2", "feature_3"]
+
+
+@pytest.fixture(scope="module")
+def panel(tmp_path_factory: pytest.TempPathFactory) -> Panel:
+    base = tmp_path_factory.mktemp("views")
+    frames = raw.write(base / "raw", rows=10)
+    frames["train"]["target_other_20"] = frames["train"]["target_other_20"].mask(frames["train"].index % 3 == 0)
+    store(frames["train"], base / "raw", "train")
+    return Panel(prepare(base / "raw", derived_names=["row_mean"])[0])
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_views_give_the_rows_that_they_name(panel: Panel, data: st.DataObject) -> None:
+    eras = data.draw(st.lists(st.integers(1, 60), unique=True, min_size=1))
+    names = data.draw(st.lists(st.sampled_from(panel.names), unique=True, min_size=1))
+    target = data.draw(st.sampled_from([None, "target", "target_other_20"]))
+    view = View(panel, eras, FeatureMap(tuple(names)), target)
+    whole = np.column_stack([panel.matrix, panel.derived])[:, panel.columns(names)]
+    assert list(dict.fromkeys(view.era.tolist())) == eras
+    assert np.array_equal(view.matrix(), whole[view.rows])
+    assert np.array_equal(np.vstack(list(view.blocks())), whole[view.rows])
+    if target is not None:
+        assert np.array_equal(view.target, panel.index[target].to_numpy()[view.rows])
+        assert view.n_rows + view.dropped == 10 * len(eras)
+
+
+def test_a_sample_takes_the_same_share_of_every_era(panel: Panel) -> None:
+    view = View(panel, [3, 1, 2], FeatureMap(panel.names), "target")
+    x, y = view.sample(15, np.random.default_rng(5))
+    assert len(x) == len(y) == 15
+    whole = {tuple(row): value for row, value in zip(view.matrix(), view.target, strict=True)}
+    assert all(whole[tuple(row)] == value for row, value in zip(x, y, strict=True))
+    assert np.array_equal(x, view.sample(15, np.random.default_rng(5))[0])
+
+
+def test_a_view_without_rows_is_empty(panel: Panel) -> None:
+    view = View(panel, [61], FeatureMap(panel.names), "target")
+    assert view.n_rows == 0
+    assert view.dropped == 10
+    assert view.matrix().shape == (0, len(panel.names))

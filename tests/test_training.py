@@ -1,0 +1,115 @@
+"""Training sees what it may see: folds, inner slices, and the final fit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from panels import write_panel
+
+from erawise import splits, training
+from erawise.panel import FeatureMap, Panel, View
+from erawise.schema import LIVE_ERA
+
+ROWS = 30
+SETTINGS = SimpleNamespace(target="target")
+
+
+@dataclass
+class Recorder:
+    """A kind of model that remembers what it was given and predicts the first feature."""
+
+    stops_early: bool
+    best: Sequence[int] = (5, 9, 40)
+    fits: list[SimpleNamespace] = field(default_factory=list)
+
+    def uses_rounds(self) -> bool:
+        return self.stops_early
+
+    def fit(self, settings: SimpleNamespace, train: View, inner: View | None, rounds: int | None, threads: int) -> "Echo":
+        inner_eras = None if inner is None else np.unique(inner.era)
+        self.fits.append(SimpleNamespace(train=np.unique(train.era), inner=inner_eras, rounds=rounds, threads=threads))
+        return Echo(self.best[len(self.fits) - 1] if inner is not None else rounds, len(train.names))
+
+
+@dataclass
+class Echo:
+    """Predicts the first feature."""
+
+    rounds: int | None
+    n_features: int
+
+    def predict(self, x: NDArray) -> NDArray[np.float64]:
+        return x[:, 0].astype(np.float64)
+
+    def importance(self) -> NDArray[np.float64]:
+        return np.linspace(0, 1, self.n_features)
+
+    def save(self, directory: Path) -> None:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> training.Data:
+    rng = np.random.default_rng(3)
+    era = np.repeat(np.arange(1, 121), ROWS)
+    features = rng.integers(0, 5, (len(era), 3)).astype(np.int8)
+    target = rng.integers(0, 5, len(era)) / 4
+    target[:7] = np.nan
+    panel = write_panel(tmp_path / "panel", features, {"target": target}, era)
+    live_features = rng.integers(0, 5, (ROWS, 3)).astype(np.int8)
+    write_panel(tmp_path / "live", live_features, {}, np.full(ROWS, LIVE_ERA), data_type="live")
+    index = pd.read_parquet(tmp_path / "live" / "index.parquet")
+    index.assign(era=pd.array([pd.NA] * ROWS, dtype="Int64")).to_parquet(tmp_path / "live" / "index.parquet")
+    plan = splits.plan(np.arange(1, 91), np.arange(91, 121), 20, method="purged_kfold", folds=3, chunk=10)
+    maps = [FeatureMap((f"feature_{k}", "feature_0")) for k in range(3)]
+    return training.Data(panel, Panel(tmp_path / "live", []), plan, maps, FeatureMap(panel.names))
+
+
+def test_a_fold_never_sees_its_test_eras_nor_what_is_purged(data: training.Data) -> None:
+    kind = Recorder(stops_early=True)
+    training.train(kind, SETTINGS, data, inner_share=0.2, threads=1)
+    for fit, fold in zip(kind.fits[:3], data.plan.folds, strict=True):
+        for eras in (fit.train, fit.inner):
+            assert np.abs(eras[:, None] - fold.test).min() > 8
+        assert np.abs(fit.train[:, None] - fit.inner).min() > 8
+
+
+def test_the_final_fit_has_all_train_eras_and_the_median_rounds(data: training.Data) -> None:
+    kind = Recorder(stops_early=True)
+    trained = training.train(kind, SETTINGS, data, inner_share=0.2, threads=2)
+    final = kind.fits[-1]
+    assert final.train.tolist() == list(range(1, 91))
+    assert (final.inner, final.rounds, final.threads) == (None, 9, 2)
+    assert trained.rounds == [5, 9, 40]
+    assert trained.dropped == 7
+
+
+def test_kinds_without_rounds_get_the_whole_fold(data: training.Data) -> None:
+    kind = Recorder(stops_early=False)
+    trained = training.train(kind, SETTINGS, data, inner_share=0.2, threads=1)
+    assert [len(fit.train) for fit in kind.fits] == [*(len(fold.train) for fold in data.plan.folds), 90]
+    assert trained.rounds == []
+
+
+def test_predictions_by_id_through_each_folds_features(data: training.Data) -> None:
+    trained = training.train(Recorder(stops_early=False), SETTINGS, data, inner_share=0.2, threads=1)
+    found = trained.predictions
+    assert found.groupby("split").size().to_dict() == {"cv": 90 * ROWS, "validation": 22 * ROWS, "live": ROWS}
+    assert found.loc[found["split"] == "live", "era"].isna().all()
+    assert not found.duplicated(["split", "id"]).any()
+    values = dict(zip(data.panel.index["id"], np.asarray(data.panel.matrix), strict=True))
+    for k, fold in enumerate(data.plan.folds):
+        rows = found[(found["split"] == "cv") & found["era"].isin(fold.test)]
+        assert rows["prediction"].tolist() == [values[name][k] for name in rows["id"]]
+
+
+def test_importance_is_sorted_and_named(data: training.Data) -> None:
+    trained = training.train(Recorder(stops_early=False), SETTINGS, data, inner_share=0.2, threads=1)
+    table = training.importance_table(trained)
+    assert table["feature"].tolist() == ["feature_2", "feature_1", "feature_0"]
+    assert table["importance"].is_monotonic_decreasing
