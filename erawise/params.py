@@ -15,6 +15,7 @@ PositiveShare = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[StrictInt, Field(ge=1)]
+Seed = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 
@@ -29,7 +30,7 @@ class Local(Section):
 
 
 class Market(Section):
-    seed: Annotated[StrictInt, Field(ge=0)]
+    seed: Seed
     train_eras: Annotated[StrictInt, Field(ge=20)]
     validation_eras: Annotated[StrictInt, Field(ge=20)]
     stocks: Annotated[StrictInt, Field(ge=20)]
@@ -73,7 +74,7 @@ class SelectFeatures(Section):
     learning_rate: Positive
     leaves: Annotated[StrictInt, Field(ge=2)]
     components: Count
-    seed: StrictInt
+    seed: Seed
 
 
 class Training(Section):
@@ -86,7 +87,7 @@ class Logistic(Section):
     l2: NonNegative
     max_iterations: Count
     max_rows: Count
-    seed: StrictInt
+    seed: Seed
 
 
 class Ridge(Section):
@@ -106,7 +107,7 @@ class LightGBM(Section):
     min_rows_leaf: Count
     l2: NonNegative
     early_stopping: Count
-    seed: StrictInt
+    seed: Seed
 
 
 class RandomForest(Section):
@@ -118,7 +119,7 @@ class RandomForest(Section):
     min_rows_leaf: Count
     row_share: PositiveShare
     max_rows: Count
-    seed: StrictInt
+    seed: Seed
 
 
 class NeuralNetwork(Section):
@@ -131,7 +132,7 @@ class NeuralNetwork(Section):
     batch_rows: Count
     epochs: Count
     early_stopping: Count
-    seed: StrictInt
+    seed: Seed
 
 
 Model = Annotated[Logistic | Ridge | LightGBM | RandomForest | NeuralNetwork, Field(discriminator="kind")]

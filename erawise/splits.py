@@ -120,7 +120,7 @@ def inner_slice(train: Eras, share: float, weeks: int) -> tuple[Eras, Eras]:
     fitted = rest[~near_any(rest, inner, weeks)]
     if not len(fitted):
         raise InputError(
-            f"training.inner_share: {count} of {len(train)} training eras for early stopping, and a purge of {weeks} weeks, leave none to fit on"
+            f"training.inner_share: {count} of {len(train)} training eras for early stopping and {weeks} weeks purged leave none to fit on"
         )
     return fitted, inner
 

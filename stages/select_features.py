@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from erawise import errors, files, params, splits
-from erawise.features import selection
+from erawise.features import maps, selection
 from erawise.models import lightgbm
 from erawise.panel import FeatureMap, Panel, View
 from stages import paths
@@ -24,19 +24,19 @@ def main() -> None:
             view, trees=settings.trees, learning_rate=settings.learning_rate, leaves=settings.leaves, seed=settings.seed, threads=threads
         )
 
-    maps = []
+    chosen = []
     for eras in (*(fold.train for fold in plan.folds), plan.train):
         view = View(panel, eras, FeatureMap(panel.names), target)
         if settings.method == "importance":
-            maps.append(selection.by_importance(view, importance, settings.keep_share, settings.max_correlation))
+            chosen.append(selection.by_importance(view, importance, settings.keep_share, settings.max_correlation))
         elif settings.method == "pca":
-            maps.append(selection.by_pca(view, settings.components))
+            chosen.append(selection.by_pca(view, settings.components))
         else:
-            maps.append(FeatureMap(panel.names))
+            chosen.append(FeatureMap(panel.names))
     with files.replacing(paths.FEATURES) as directory:
         directory.mkdir()
-        selection.write(maps, directory)
-    print(f"{settings.method}: {[len(m.names) for m in maps[:-1]]} features in the folds, {len(maps[-1].names)} in the final model")
+        maps.write(chosen, directory)
+    print(f"{settings.method}: {[len(m.names) for m in chosen[:-1]]} features in the folds, {len(chosen[-1].names)} in the final model")
 
 
 if __name__ == "__main__":

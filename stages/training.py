@@ -3,7 +3,7 @@
 import sys
 
 from erawise import errors, files, params, splits, training
-from erawise.features import selection
+from erawise.features import maps
 from erawise.models.protocol import Kind
 from erawise.panel import Panel
 from stages import paths
@@ -19,7 +19,7 @@ def _run(kind: Kind, name: str) -> None:
     settings = p.models[name]
     days = splits.model_horizon(settings.target, p.data.target, p.data.target_horizon)
     plan = splits.from_json(files.read_json(paths.FOLDS), days)
-    data = training.Data(Panel(paths.PREPARED, [settings.target]), Panel(paths.LIVE, []), plan, *selection.read(paths.FEATURES))
+    data = training.Data(Panel(paths.PREPARED, [settings.target]), Panel(paths.LIVE, []), plan, *maps.read(paths.FEATURES))
     trained = training.train(kind, settings, data, inner_share=p.training.inner_share, threads=p.resources.threads)
     with files.replacing(paths.MODELS / name) as directory:
         directory.mkdir()

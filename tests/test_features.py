@@ -7,7 +7,7 @@ import pytest
 from panels import view, write_panel
 
 from erawise.errors import InputError
-from erawise.features import pca, risk, selection
+from erawise.features import maps, pca, risk, selection
 from erawise.panel import FeatureMap, Panel, View
 
 RNG = np.random.default_rng(11)
@@ -102,13 +102,13 @@ def test_selection_looks_at_its_own_eras_alone(panel: Panel, tmp_path: Path) -> 
 @pytest.mark.parametrize("method", ["columns", "pca"])
 def test_written_maps_read_back(panel: Panel, tmp_path: Path, method: str) -> None:
     whole = view(panel)
-    maps = [selection.by_pca(whole, 3)] * 3 if method == "pca" else [FeatureMap(("feature_1",)), FeatureMap(("feature_2", "feature_0"))]
-    selection.write(maps, tmp_path)
-    folds, final = selection.read(tmp_path)
-    for made, read in zip(maps, [*folds, final], strict=True):
-        assert made.columns == read.columns
-        block = panel.block(3, panel.columns(made.columns))
-        assert np.array_equal(made.apply(block), read.apply(block))
+    made = [selection.by_pca(whole, 3)] * 3 if method == "pca" else [FeatureMap(("feature_1",)), FeatureMap(("feature_2", "feature_0"))]
+    maps.write(made, tmp_path)
+    folds, final = maps.read(tmp_path)
+    for written, read in zip(made, [*folds, final], strict=True):
+        assert written.columns == read.columns
+        block = panel.block(3, panel.columns(written.columns))
+        assert np.array_equal(written.apply(block), read.apply(block))
 
 
 def test_what_to_neutralize_to(panel: Panel) -> None:

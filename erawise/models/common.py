@@ -1,18 +1,32 @@
-"""What all kinds of models do alike: rows to fit on, prediction in bounded pieces, shares of importance."""
+"""What kinds of models share: rows to fit on, prediction in bounded pieces, standardisation, the linear model, and the score by
+which early stopping looks at an inner slice."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from erawise.errors import InputError
-from erawise.panel import View
+from erawise.models import arrays
+from erawise.panel import View, era_slices
 
 CHUNK_ROWS = 8192
 """Rows that are predicted, or turned into floats, at a time."""
 
 LEAST_STD = 1e-6
 """A feature whose std is below this counts as constant: features are on a scale of 1 or 4."""
+
+LINEAR_FILE = "linear.npz"
+_LINEAR: dict[str, tuple[type[np.generic], int]] = {
+    "mean": (np.float64, 1),
+    "std": (np.float64, 1),
+    "coefficients": (np.float64, 1),
+    "intercept": (np.float64, 0),
+}
 
 
 def require_rows(train: View, target: str) -> None:
@@ -102,3 +116,99 @@ def std_of(variance: NDArray[np.float64]) -> NDArray[np.float64]:
 def inverse(std: NDArray[np.float64]) -> NDArray[np.float64]:
     """`1 / std`, 0 where it is 0: what turns a constant feature into zeros."""
     return np.divide(1.0, std, out=np.zeros_like(std), where=std > 0)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """`intercept + z @ coefficients` with `z` the features standardised by `mean` and `std`.
+
+    Parameters
+    ----------
+    mean, std : (features,) float64 of the training rows; a feature of std 0 is constant there and plays no part.
+    coefficients : (features,) float64, for the standardised features.
+    intercept : float.
+    """
+
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    coefficients: NDArray[np.float64]
+    intercept: float
+
+    @property
+    def rounds(self) -> int | None:
+        return None
+
+    def predict(self, x: NDArray) -> NDArray[np.float64]:
+        """Predict (rows,) from (rows, features).
+
+        Raises
+        ------
+        InputError
+            If `x` has another number of features.
+        """
+        weights = self.coefficients * inverse(self.std)
+        constant = self.intercept - float(self.mean @ weights)
+        with threadpool_limits(1, user_api="blas"):
+            return predict_in_chunks(lambda chunk: chunk.astype(np.float64) @ weights + constant, x, len(self.mean))
+
+    def importance(self) -> NDArray[np.float64]:
+        """(features,) share of each feature in the sum of the absolute coefficients."""
+        return shares(np.abs(self.coefficients))
+
+    def save(self, directory: Path) -> None:
+        """Write `linear.npz` into the directory."""
+        content = {name: np.asarray(getattr(self, name), np.float64) for name in _LINEAR}
+        arrays.save_arrays(content, directory / LINEAR_FILE)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Read what `save` has written.
+
+        Raises
+        ------
+        InputError
+            If the file is missing or broken, or its arrays don't fit together.
+        """
+        path = directory / LINEAR_FILE
+        content = arrays.load_arrays(path, _LINEAR)
+        mean, std, coefficients = content["mean"], content["std"], content["coefficients"]
+        if not len(mean) == len(std) == len(coefficients):
+            raise arrays.broken(path, "its arrays differ in length")
+        if (std < 0).any():
+            raise arrays.broken(path, "a std is below 0")
+        return cls(mean, std, coefficients, float(content["intercept"]))
+
+
+class EraCorrelation:
+    """Mean over eras of the Pearson correlation between predictions and the target.
+
+    An era with a constant prediction counts as 0; eras with a constant target are left out. Without any era left the
+    score is 0.
+    """
+
+    def __init__(self, target: NDArray, era: NDArray[np.int64]) -> None:
+        """Prepare for `target` (rows,) in eras of adjacent rows."""
+        slices = era_slices(era)
+        self._starts = np.array([rows.start for rows in slices], np.int64)
+        self._counts = np.array([rows.stop - rows.start for rows in slices], np.int64)
+        self._target, self._target_squares = self._centred(np.asarray(target, np.float64))
+
+    @classmethod
+    def of(cls, view: View) -> "EraCorrelation":
+        return cls(view.target, view.era)
+
+    def __call__(self, prediction: NDArray) -> float:
+        """Score predictions (rows,), all finite."""
+        centred, squares = self._centred(np.asarray(prediction, np.float64))
+        products = np.add.reduceat(centred * self._target, self._starts)
+        scales = np.sqrt(squares * self._target_squares)
+        correlations = np.divide(products, scales, out=np.zeros_like(products), where=scales > 0)
+        known = self._target_squares > 0
+        return float(correlations[known].mean()) if known.any() else 0.0
+
+    def _centred(self, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        # The first value of each era is taken off first: a constant era is then exactly 0.
+        shifted = values - np.repeat(values[self._starts], self._counts)
+        means = np.add.reduceat(shifted, self._starts) / self._counts
+        centred = shifted - np.repeat(means, self._counts)
+        return centred, np.add.reduceat(centred * centred, self._starts)

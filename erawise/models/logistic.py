@@ -11,13 +11,12 @@ from threadpoolctl import threadpool_limits
 from erawise import params
 from erawise.errors import InputError
 from erawise.models import common
-from erawise.models.linear import Linear
 from erawise.panel import View
 
 CLASS_BOUND = 0.5
 
 
-class Logistic(Linear):
+class Logistic(common.Linear):
     """A linear model of the log odds."""
 
     def predict(self, x: NDArray) -> NDArray[np.float64]:
@@ -30,7 +29,7 @@ def uses_rounds() -> bool:
 
 
 def load(directory: Path) -> Logistic:
-    """Read a model; see `Linear.load`."""
+    """Read a model; see `common.Linear.load`."""
     return Logistic.load(directory)
 
 

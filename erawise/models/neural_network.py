@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from erawise import params
 from erawise.errors import InputError
 from erawise.models import arrays, common
-from erawise.models.early import EraCorrelation
 from erawise.panel import View
 
 # Both are read when TensorFlow is imported. oneDNN sums in an order that differs by machine, and says so on stderr.
@@ -181,7 +180,7 @@ def _epochs(settings: params.NeuralNetwork, model: Any, x: NDArray, target: NDAr
 
 
 def _best(epochs: Iterator[int], network: Network, inner: View, settings: params.NeuralNetwork) -> Network:
-    score, x = EraCorrelation.of(inner), inner.matrix()
+    score, x = common.EraCorrelation.of(inner), inner.matrix()
     best, best_epoch, weights = -np.inf, 0, []
     for epoch in epochs:
         prediction = network.predict(x)

@@ -11,7 +11,6 @@ from threadpoolctl import threadpool_limits
 
 from erawise import params
 from erawise.models import common
-from erawise.models.linear import Linear
 from erawise.panel import View
 
 
@@ -19,12 +18,12 @@ def uses_rounds() -> bool:
     return False
 
 
-def load(directory: Path) -> Linear:
-    """Read a model; see `Linear.load`."""
-    return Linear.load(directory)
+def load(directory: Path) -> common.Linear:
+    """Read a model; see `common.Linear.load`."""
+    return common.Linear.load(directory)
 
 
-def fit(settings: params.Ridge, train: View, inner: View | None, rounds: int | None, threads: int) -> Linear:
+def fit(settings: params.Ridge, train: View, inner: View | None, rounds: int | None, threads: int) -> common.Linear:
     """Minimise `|y - b - Z w|² + l2 |w|²` over all rows of `train`, with Z the standardised features.
 
     Memory is a (features, features) matrix and one era. `inner` and `rounds` play no part.
@@ -68,7 +67,7 @@ def _add_up(blocks: Iterable[NDArray], target: NDArray[np.float64], n_features: 
     return _Moments(count, np.zeros(n_features) if origin is None else origin, total, gram, with_target)
 
 
-def _solved(moments: _Moments, target_mean: float, l2: float) -> Linear:
+def _solved(moments: _Moments, target_mean: float, l2: float) -> common.Linear:
     shift = moments.total / moments.count
     scatter = moments.gram - moments.count * np.outer(shift, shift)
     std = common.std_of(np.diag(scatter) / moments.count)
@@ -78,7 +77,7 @@ def _solved(moments: _Moments, target_mean: float, l2: float) -> Linear:
     penalised[np.diag_indices_from(penalised)] += l2
     coefficients = np.zeros(len(std))
     coefficients[used] = solve_symmetric(penalised, (moments.with_target * scale)[used])
-    return Linear(moments.origin + shift, std, coefficients, target_mean)
+    return common.Linear(moments.origin + shift, std, coefficients, target_mean)
 
 
 def solve_symmetric(matrix: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
