@@ -7,7 +7,7 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONDONTWRITEBYTECODE=1
 
 repro: .venv/runtime
 	$(RUN) dvc repro
-	$(RUN) dvc metrics show
+	$(RUN) python -m stages.show
 
 test: .venv/development
 	$(RUN) python -m pytest

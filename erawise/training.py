@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from erawise import splits
+from erawise.errors import InputError
 from erawise.models.protocol import Fitted, Kind
 from erawise.panel import FeatureMap, Panel, View
 from erawise.schema import CV, ERA, ID, LIVE, LIVE_ERA, PREDICTION, SPLIT, VALIDATION
@@ -74,6 +75,18 @@ def train(kind: Kind, settings: Any, data: Data, *, inner_share: float, threads:
     pieces.append(_predict(final, data.panel, data.plan.validation, data.final_features, VALIDATION))
     pieces.append(_predict(final, data.live, data.live.eras, data.final_features, LIVE))
     return Trained(final, data.final_features, pd.concat(pieces, ignore_index=True), rounds, whole.dropped)
+
+
+def check_target(panel: Panel, target: str, setting: str) -> None:
+    """Check that the data has the target that a setting names.
+
+    Raises
+    ------
+    InputError
+        With the setting's path and the targets that there are.
+    """
+    if target not in panel.index:
+        raise InputError(f"{setting}: the data has no target {target!r}; its targets are {', '.join(panel.targets)}")
 
 
 def importance_table(trained: Trained) -> pd.DataFrame:

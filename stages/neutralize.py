@@ -29,9 +29,7 @@ def main() -> None:
     files.write_json({"features": names}, paths.NEUTRALIZED_TO)
     print(f"neutralized to {len(names)} features ({settings.features}), proportion {settings.proportion}")
     if settings.features == risk.RISKIEST and len(names) < settings.count:
-        print(
-            f"neutralize.count: {settings.count} capped at {len(names)}: a quarter of the smallest era's {smallest} rows, or all features"
-        )
+        print(f"neutralize.count: {settings.count} capped at {len(names)}: at most a quarter of the smallest era's {smallest} rows")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ def _run(kind: Kind, name: str) -> None:
     settings = p.models[name]
     days = splits.model_horizon(settings.target, p.data.target, p.data.target_horizon)
     plan = splits.from_json(files.read_json(paths.FOLDS), days)
-    data = training.Data(Panel(paths.PREPARED, [settings.target]), Panel(paths.LIVE, []), plan, *maps.read(paths.FEATURES))
+    panel = Panel(paths.PREPARED, [settings.target])
+    training.check_target(panel, settings.target, f"models.{name}.target")
+    data = training.Data(panel, Panel(paths.LIVE, []), plan, *maps.read(paths.FEATURES))
     trained = training.train(kind, settings, data, inner_share=p.training.inner_share, threads=p.resources.threads)
     with files.replacing(paths.MODELS / name) as directory:
         directory.mkdir()

@@ -25,7 +25,20 @@ THIRD_PARTY = {
 FLOORS = [
     {"errors", "schema"},
     {"files", "params"},
-    {"panel", "splits", "scores", "neutralize", "ensemble", "predictions", "evaluation", "sources", "exploration", "tables", "charts"},
+    {
+        "panel",
+        "splits",
+        "scores",
+        "neutralize",
+        "ensemble",
+        "predictions",
+        "evaluation",
+        "sources",
+        "exploration",
+        "tables",
+        "charts",
+        "overview",
+    },
     {"features", "models", "preparation"},
     {"training"},
 ]

@@ -32,11 +32,11 @@ FACTOR_SHARE = (0.6, 0.95)
 """Range of the weight of the loadings in a feature."""
 FACTORS_A_GROUP = 4
 
-PREMIUM = 0.010
+PREMIUM = 0.0105
 """Length of the vector of mean weekly factor returns."""
 VOLATILITY_PREMIUM = -0.5
 """Part of that vector on the first factor, the one that stocks are more volatile with."""
-FACTOR_RISK = 0.085
+FACTOR_RISK = 0.075
 """Weekly standard deviation of the return that the factors give a stock."""
 BEND = 0.009
 """Weekly standard deviation of the return from features that pay at their extremes or in their middle."""

@@ -1,0 +1,319 @@
+"""What the embedded market is like, beside the public record of real results: `python -m benchmarks.market --write docs/market.md`.
+
+Draws markets of ten seeds with 5,000 rows an era, trains a standard LightGBM and a ridge regression on the train eras of each, and
+scores them on the validation eras that the purge leaves. Then trains every model of `params.yaml` at its default size on each seed's
+folds, on all features, to see whether the order of the models is the seed's or the market's.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from erawise import files, neutralize, params, preparation, splits, training
+from erawise.models import lightgbm, ridge
+from erawise.models.protocol import Fitted
+from erawise.panel import FeatureMap, Panel, View, era_slices
+from erawise.schema import CV, DATA_TYPE, ERA, META_MODEL, ORACLE, PREDICTION, SPLIT, VALIDATION
+from erawise.scores import kernels, summary
+from erawise.sources import market
+
+PARAMS = Path("params.yaml")
+TARGET, DAYS = "target", 20
+RISKIEST = 20
+BOOSTING = params.LightGBM(
+    kind="lightgbm",
+    target=TARGET,
+    trees=500,
+    learning_rate=0.03,
+    max_depth=5,
+    leaves=31,
+    feature_share=0.1,
+    min_rows_leaf=20,
+    l2=0.0,
+    early_stopping=100,
+    seed=1,
+)
+LINEAR = params.Ridge(kind="ridge", target=TARGET, l2=1000.0)
+FIGURES = ("mean", "std", "sharpe", "max drawdown", "lag-1")
+BOOSTED, NEUTRAL, ALL_NEUTRAL, RIDGE, META, ORACLE_ROW = (
+    "LightGBM",
+    f"LightGBM, neutral to the {RISKIEST} riskiest features",
+    "LightGBM, neutral to all features",
+    "ridge",
+    "meta model",
+    "oracle",
+)
+REAL = {
+    "LightGBM, official notebook, v5.0 medium, cyrusd": (0.0292, 0.0220, 1.33, 0.033, None),
+    "LightGBM, official notebook, v5.2 small, ender": (0.0126, 0.0147, 0.86, 0.032, None),
+    "LightGBM gbdt, numerai-benchmark, v4, nomi": (0.0262, 0.0321, 0.81, 0.238, 0.74),
+    "LightGBM dart, numerai-benchmark, v4, nomi": (0.0278, 0.0284, 0.98, 0.162, 0.73),
+    "dart, neutral to the FNCv3 features": (0.0215, 0.0182, 1.18, 0.115, 0.65),
+    "dart, neutral to all features": (0.0181, 0.0148, 1.22, 0.054, 0.58),
+    "factor momentum (linear)": (0.0080, 0.0275, 0.29, 0.788, None),
+}
+REAL_TARGETS = {"jasper_20": 0.795, "cyrusd_20": 0.757, "tyler_20": 0.660, "ender_60": 0.464}
+CONSTANTS = {
+    "FACTORS": "factors of a stock",
+    "LOADING_MEMORY": "weekly autocorrelation of loadings",
+    "OWN_MEMORY": "weekly autocorrelation of a feature's own part",
+    "FACTOR_SHARE": "weight of the loadings in a feature, range",
+    "PREMIUM": "length of the vector of mean weekly factor returns",
+    "VOLATILITY_PREMIUM": "part of it on the first factor",
+    "FACTOR_RISK": "weekly std of the return from the factors",
+    "BEND": "weekly std of the return from distances to the middle bin",
+    "PAIR": "weekly std of the return from products",
+    "BENT_SHARE": "share of the features whose distance to the middle bin pays",
+    "PAIRED_SHARE": "share of the features that are multiplied in pairs",
+    "NOISE": "weekly std of a stock's own return, at the median of volatility",
+    "VOLATILITY_SLOPE": "log of a stock's volatility by its loading on the first factor",
+    "NAMES": "targets: correlation of their noise with the main one's, factor risk",
+    "LONG_NOISE": "variance that only the 60-day targets have, per variance of the noise",
+    "TURNOVER": "share of the stocks replaced in a week",
+    "REFERENCE_STOCKS": "stocks at which the strength is 1",
+    "STRENGTH_EXPONENT": "power by which the strength grows with fewer stocks",
+}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A market, prepared: the panel, the target of all rows, and the references in the panel's row order."""
+
+    panel: Panel
+    live: Panel
+    target: NDArray[np.float64]
+    meta_model: NDArray[np.float64]
+    oracle: NDArray[np.float64]
+    target_correlations: dict[str, float]
+    plan: splits.Plan
+
+
+@contextmanager
+def drawn(size: params.Market) -> Iterator[Drawn]:
+    """Write and prepare a market in a temporary directory."""
+    with tempfile.TemporaryDirectory() as scratch:
+        raw, prepared = Path(scratch) / "raw", Path(scratch) / "prepared"
+        raw.mkdir()
+        prepared.mkdir()
+        market.write(size, raw)
+        preparation.prepare(raw, prepared, feature_set="all", target=TARGET, every=1, demean=False, derived_names=[])
+        yield _read(prepared)
+
+
+def _read(prepared: Path) -> Drawn:
+    panel = Panel(prepared)
+    validation = panel.index[DATA_TYPE].to_numpy() == VALIDATION
+    target = panel.index[TARGET].to_numpy(np.float64).copy()
+    target[validation] = files.read_parquet(prepared / "validation_targets.parquet", [TARGET])[TARGET]
+    references = files.read_parquet(prepared / "references.parquet", [META_MODEL, ORACLE])
+    train_rows = panel.index[panel.index[DATA_TYPE] == preparation.TRAIN]
+    correlations = {name: float(train_rows[f"target_{name}"].corr(train_rows["target_ender_20"])) for name in REAL_TARGETS}
+    train_eras, validation_eras = (np.unique(panel.row_eras[rows]) for rows in (~validation, validation))
+    plan = splits.plan(train_eras, validation_eras, DAYS, method="purged_kfold", folds=4, chunk=1)
+    live = Panel(prepared / "live", [])
+    return Drawn(panel, live, target, references[META_MODEL].to_numpy(), references[ORACLE].to_numpy(), correlations, plan)
+
+
+def corr(prediction: NDArray, target: NDArray) -> float:
+    """CORR of one era."""
+    return float(kernels.numerai_corr(kernels.gaussianize(prediction[:, None]), target - target.mean())[0])
+
+
+def series(prediction: NDArray, target: NDArray, era: NDArray[np.int64]) -> NDArray[np.float64]:
+    """CORR (eras,) of the eras that have a prediction."""
+    slices = [rows for rows in era_slices(era) if not np.isnan(prediction[rows]).any()]
+    return np.array([corr(prediction[rows], target[rows]) for rows in slices])
+
+
+def figures(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`FIGURES` of a series of CORR."""
+    mean, std = scores.mean(), scores.std()
+    return np.array([mean, std, mean / std, summary.max_drawdown(scores), summary.lag1(scores)])
+
+
+def riskiest(market_drawn: Drawn, view: View) -> NDArray[np.int64]:
+    """The features whose correlation with the target varies most over the train eras."""
+    rows = zip(view.blocks(), era_slices(view.era), strict=True)
+    return neutralize.riskiest(np.array([kernels.feature_correlations(block, view.target[part]) for block, part in rows]), RISKIEST)
+
+
+def strong_market(size: params.Market, threads: int) -> tuple[dict[str, NDArray[np.float64]], dict[str, float]]:
+    """Figures of every row of the table on the validation eras of one market, and the correlations of its targets."""
+    with drawn(size) as drawing:
+        features = FeatureMap(drawing.panel.names)
+        train = View(drawing.panel, drawing.plan.train, features, TARGET)
+        test = View(drawing.panel, drawing.plan.validation, features)
+        target = drawing.target[test.rows]
+        boosted = _predictions(lightgbm.fit(BOOSTING, train, None, BOOSTING.trees, threads), test)
+        risky = riskiest(drawing, train)
+        columns = {
+            BOOSTED: boosted,
+            NEUTRAL: _neutral(boosted, test, risky),
+            ALL_NEUTRAL: _neutral(boosted, test, np.arange(len(features.columns))),
+            RIDGE: _predictions(ridge.fit(LINEAR, train, None, None, threads), test),
+            META: drawing.meta_model[test.rows],
+            ORACLE_ROW: drawing.oracle[test.rows],
+        }
+        return {name: figures(series(values, target, test.era)) for name, values in columns.items()}, drawing.target_correlations
+
+
+def _predictions(model: Fitted, view: View) -> NDArray[np.float64]:
+    return np.concatenate([model.predict(block) for block in view.blocks()])
+
+
+def _neutral(prediction: NDArray[np.float64], view: View, columns: NDArray[np.int64]) -> NDArray[np.float64]:
+    blocks = dict(zip(np.unique(view.era).tolist(), view.blocks(), strict=True))
+    return neutralize.neutralize_eras(prediction, view.era, lambda era: blocks[era][:, columns], 1.0)
+
+
+def model_order(settings: params.Params, seed: int) -> dict[str, float]:
+    """Mean out-of-fold CORR of every model of `params.yaml` at its default size, and of the oracle on the same eras."""
+    with drawn(settings.data.market.model_copy(update={"seed": seed})) as drawing:
+        features = FeatureMap(drawing.panel.names)
+        data = training.Data(drawing.panel, drawing.live, drawing.plan, [features] * len(drawing.plan.folds), features)
+        rows = drawing.panel.row_numbers(drawing.plan.train)
+        target, era = drawing.target[rows], drawing.panel.row_eras[rows]
+        means = {}
+        for name, model in settings.models.items():
+            kind = import_module(f"erawise.models.{model.kind}")
+            trained = training.train(kind, model, data, inner_share=settings.training.inner_share, threads=settings.resources.threads)
+            table = trained.predictions[trained.predictions[SPLIT] == CV].sort_values(ERA, kind="stable")
+            means[name] = float(series(table[PREDICTION].to_numpy(), target, era).mean())
+        return {**means, ORACLE_ROW: float(series(drawing.oracle[rows], target, era).mean())}
+
+
+def strong_table(size: params.Market, results: list[tuple[dict[str, NDArray[np.float64]], dict[str, float]]]) -> str:
+    """The market beside the real record, as Markdown."""
+    tables = [table for table, _ in results]
+    means = {name: np.mean([table[name] for table in tables], axis=0) for name in tables[0]}
+    lines = [
+        f"{len(tables)} seeds, {size.stocks:,} rows an era, {size.train_eras} train and {size.validation_eras} validation eras, "
+        f"{size.features} features; CORR per era on the validation eras after the purge, means over the seeds:",
+        "",
+        _row("embedded market", *FIGURES),
+        _row(*["---"] * 6),
+        *[_row(name, *(_digits(k, value) for k, value in enumerate(values))) for name, values in means.items()],
+        "",
+        _row("public record, real data", *FIGURES),
+        _row(*["---"] * 6),
+        *[_row(name, *(_digits(k, value) for k, value in enumerate(values))) for name, values in REAL.items()],
+        "",
+        *_statements(tables, means),
+        "",
+        _row("correlation with ender_20", "embedded market", "real (v5.2)"),
+        _row(*["---"] * 3),
+        *[_row(name, f"{np.mean([found[name] for _, found in results]):.3f}", f"{real:.3f}") for name, real in REAL_TARGETS.items()],
+    ]
+    return "\n".join(lines)
+
+
+def _statements(tables: list[dict[str, NDArray[np.float64]]], means: dict[str, NDArray[np.float64]]) -> list[str]:
+    mean, std, sharpe, drawdown = range(4)
+    count = len(tables)
+    learned = (BOOSTED, NEUTRAL, ALL_NEUTRAL, RIDGE)
+    linear = sum(0 < table[RIDGE][mean] < table[BOOSTED][mean] for table in tables)
+    below = sum(max(table[name][mean] for name in (*learned, META)) < table[ORACLE_ROW][mean] for table in tables)
+    raw, neutral = means[BOOSTED], means[NEUTRAL]
+    share = raw[mean] / means[ORACLE_ROW][mean]
+    return [
+        f"- Ridge is positive and below LightGBM in {linear} of {count} seeds.",
+        f"- No prediction reaches the oracle in {below} of {count} seeds; LightGBM has {share:.0%} of its mean CORR.",
+        f"- Neutral to the riskiest features, LightGBM's Sharpe goes from {raw[sharpe]:.2f} to {neutral[sharpe]:.2f}, "
+        f"the std of its CORR falls by {1 - neutral[std] / raw[std]:.0%}, its max drawdown by {1 - neutral[drawdown] / raw[drawdown]:.0%}.",
+    ]
+
+
+def order_table(size: params.Market, results: dict[int, dict[str, float]]) -> str:
+    """The models' out-of-fold CORR at the default size, seed by seed, as Markdown."""
+    names = list(next(iter(results.values())))
+    models = [name for name in names if name != ORACLE_ROW]
+    best = [max(models, key=lambda name: found[name]) for found in results.values()]
+    worst = [min(models, key=lambda name: found[name]) for found in results.values()]
+    lines = [
+        f"Every model of `params.yaml` at its default size ({size.stocks:,} rows an era, {size.train_eras} train eras, {size.features} "
+        f"features, strength {market.strength(size.stocks):.2f}), on all features: mean out-of-fold CORR.",
+        "",
+        _row("seed", *names),
+        _row(*["---"] * (len(names) + 1)),
+        *[_row(str(seed), *(f"{found[name]:.4f}" for name in names)) for seed, found in results.items()],
+        "",
+        f"- Best: {_counted(best)}. Worst: {_counted(worst)}.",
+    ]
+    return "\n".join(lines)
+
+
+def _counted(names: list[str]) -> str:
+    order = sorted(set(names), key=lambda name: -names.count(name))
+    return ", ".join(f"{name} in {names.count(name)} of {len(names)} seeds" for name in order)
+
+
+def constants_table() -> str:
+    """The law's constants, as Markdown."""
+    rows = [_row(meaning, f"`{name}`", str(getattr(market, name))) for name, meaning in CONSTANTS.items()]
+    return "\n".join([_row("constant", "name in `erawise/sources/market.py`", "value"), _row(*["---"] * 3), *rows])
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _digits(k: int, value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4f}" if k < 2 else f"{value:.2f}" if k == 2 else f"{value:.3f}" if k == 3 else f"{value:.2f}"
+
+
+def put(path: Path, block: str, text: str) -> None:
+    """Replace what stands between the two marks of a block."""
+    begin, end = f"<!-- {block} -->", f"<!-- end of {block} -->"
+    before, _, rest = path.read_text(encoding="utf-8").partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise SystemExit(f"{path}: the marks {begin} and {end} are missing")
+    with files.replacing(path) as temporary:
+        temporary.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=10, help="how many markets, from seed 1")
+    parser.add_argument("--stocks", type=int, default=5000, help="rows an era of the large markets")
+    parser.add_argument("--train-eras", type=int, default=150)
+    parser.add_argument("--validation-eras", type=int, default=100)
+    parser.add_argument("--features", type=int, default=100)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--part", choices=("large", "order"), help="only one of the two tables")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the tables into the marked blocks of this file")
+    options = parser.parse_args()
+    seeds = range(1, options.seeds + 1)
+    blocks = {"constants": constants_table()}
+    if options.part != "order":
+        eras = {"train_eras": options.train_eras, "validation_eras": options.validation_eras}
+        sizes = [params.Market(seed=seed, stocks=options.stocks, features=options.features, **eras) for seed in seeds]
+        results = []
+        for size in sizes:
+            results.append(strong_market(size, options.threads))
+            print(size.seed, {name: round(float(values[0]), 4) for name, values in results[-1][0].items()}, flush=True)
+        blocks["figures"] = strong_table(sizes[0], results)
+    if options.part != "large":
+        settings = params.load(PARAMS)
+        orders = {}
+        for seed in seeds:
+            orders[seed] = model_order(settings, seed)
+            print(seed, {name: round(value, 4) for name, value in orders[seed].items()}, flush=True)
+        blocks["order"] = order_table(settings.data.market, orders)
+    for block, text in blocks.items():
+        print(f"\n{text}")
+        if options.write:
+            put(options.write, block, text)
+
+
+if __name__ == "__main__":
+    main()

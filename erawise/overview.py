@@ -1,0 +1,44 @@
+"""The metrics of a run as a table that a person reads."""
+
+from typing import Any
+
+COLUMNS = {
+    "CORR": ("corr", "mean"),
+    "std": ("corr", "std"),
+    "Sharpe": ("corr", "sharpe"),
+    "max drawdown": ("corr", "max_drawdown"),
+    "FNC": ("fnc", "mean"),
+    "MMC": ("mmc", "mean"),
+    "BMC": ("bmc", "mean"),
+    "payout": ("payout", "mean"),
+    "max exposure": ("exposure", "max"),
+    "AUC top": ("auc", "top"),
+    "of the ceiling": ("ceiling_share",),
+}
+"""Heading and place in a prediction's block; a column without any value is left out."""
+
+
+def markdown(metrics: dict[str, Any]) -> str:
+    """A Markdown table, one row per prediction, from the content of `metrics/cv.json` or `metrics/validation.json`."""
+    blocks = {name: block for name, block in metrics.items() if name != "diagnostics"}
+    columns = {heading: path for heading, path in COLUMNS.items() if any(_value(block, path) is not None for block in blocks.values())}
+    lines = ["| prediction | " + " | ".join(columns) + " | eras |", "|---" + "|---:" * (len(columns) + 1) + "|"]
+    for name, block in blocks.items():
+        cells = [_cell(heading, _value(block, path)) for heading, path in columns.items()]
+        lines.append(f"| {name} | " + " | ".join(cells) + f" | {block['eras']} |")
+    return "\n".join(lines)
+
+
+def _value(block: dict[str, Any], path: tuple[str, ...]) -> float | None:
+    value: Any = block
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _cell(heading: str, value: float | None) -> str:
+    if value is None:
+        return "–"
+    if heading == "of the ceiling":
+        return f"{value:.0%}"
+    return f"{value:.2f}" if heading in ("Sharpe", "max exposure") else f"{value:.4f}"

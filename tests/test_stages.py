@@ -1,0 +1,228 @@
+"""The stages on a temporary directory: their contracts on disk, on files that the project did not make, and on bad input."""
+
+import importlib
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import raw
+import small
+from closure import ROOT
+from ruamel.yaml import YAML
+
+from erawise import files
+
+REAL = ROOT.parent / "shared" / "real"
+MODELS = ("ridge", "lightgbm")
+WHOLE = (
+    "download_local",
+    "preprocess",
+    "explore",
+    "split",
+    "select_features",
+    *(f"train_{name} {name}" for name in MODELS),
+    "members",
+    "ensemble",
+    "neutralize",
+    "evaluate",
+    "plot",
+)
+
+
+class Workspace:
+    """A directory with a params.yaml, in which stages run as `python -m stages.x` would run them."""
+
+    def __init__(self, directory: Path, source: Path) -> None:
+        self.directory = directory
+        shutil.copyfile(ROOT / "params.yaml", directory / "params.yaml")
+        small.shrink(directory / "params.yaml")
+        self.change(lambda content: content["data"].update(source="local", local={"path": str(source)}))
+        self.change(lambda content: content.update(models={name: content["models"][name] for name in MODELS}))
+
+    def change(self, how: Callable[[Any], object]) -> None:
+        yaml, path = YAML(), self.directory / "params.yaml"
+        content = yaml.load(path.read_text())
+        how(content)
+        with path.open("w") as file:
+            yaml.dump(content, file)
+
+    def run(self, *stages: str) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.directory)
+            for stage in stages:
+                name, *arguments = stage.split()
+                patch.setattr(sys, "argv", [name, *arguments])
+                module = importlib.import_module(f"stages.{name}")
+                module.main() if hasattr(module, "main") else module.training.run(getattr(module, name.removeprefix("train_")))
+
+    def failure(self, stage: str, capsys: pytest.CaptureFixture[str]) -> str:
+        with pytest.raises(SystemExit) as ended:
+            self.run(stage)
+        assert ended.value.code == 1
+        return capsys.readouterr().err
+
+    def predictions(self, name: str) -> pd.DataFrame:
+        return files.read_parquet(self.directory / "data/predictions" / f"{name}.parquet")
+
+    def metrics(self, split: str) -> dict[str, Any]:
+        return json.loads((self.directory / f"metrics/{split}.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    base = tmp_path_factory.mktemp("finished")
+    frames = raw.write(base / "files")
+    frames["train"].sample(frac=1, random_state=1).set_index("id").to_parquet(base / "files" / "train.parquet")
+    workspace = Workspace(base, base / "files")
+    workspace.run(*WHOLE)
+    return workspace
+
+
+@pytest.fixture
+def workspace(finished: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of the finished one, to be spoiled."""
+    for name in ("data", "files"):
+        shutil.copytree(finished.directory / name, tmp_path / name)
+    return Workspace(tmp_path, tmp_path / "files")
+
+
+def test_every_prediction_has_every_id_once(finished: Workspace) -> None:
+    expected = {"cv": 60 * 40, "validation": 22 * 40, "live": 40}
+    for name in (*(f"models/{model}" for model in MODELS), "ensemble", "neutralized"):
+        table = finished.predictions(name)
+        assert table.columns.tolist() == ["id", "era", "split", "prediction"]
+        assert table.groupby("split").size().to_dict() == expected
+        assert not table.duplicated("id").any()
+        assert table.loc[table["split"] == "live", "era"].isna().all()
+        assert table["prediction"].notna().all()
+    for name in ("ensemble", "neutralized"):
+        assert finished.predictions(name)["prediction"].between(0, 1).all()
+
+
+def test_the_planted_signal_is_found_and_the_first_validation_weeks_are_purged(finished: Workspace) -> None:
+    assert finished.metrics("cv")["ridge"]["corr"]["mean"] > 0.3
+    assert finished.metrics("validation")["ridge"]["corr"]["mean"] > 0.3
+    validation = finished.predictions("ensemble").query("split == 'validation'")
+    assert validation["era"].min() == 69
+    assert finished.metrics("validation")["ensemble"]["eras"] == 22
+
+
+def test_scores_that_the_data_cannot_give_are_absent(finished: Workspace) -> None:
+    for block in (finished.metrics("cv")["ridge"], finished.metrics("validation")["ridge"]):
+        assert not {"mmc", "bmc", "payout", "ceiling_share", "meta_corr"} & set(block)
+        assert {"corr", "spearman", "fnc", "exposure", "auc", "mse", "eras"} <= set(block)
+    assert finished.metrics("cv")["diagnostics"]["passes"] in (0, 1)
+
+
+def test_neutralized_predictions_are_orthogonal_to_the_features(finished: Workspace) -> None:
+    names = json.loads((finished.directory / "data/neutralized_to.json").read_text())["features"]
+    assert len(names) == 5
+    train = pd.read_parquet(finished.directory / "files" / "train.parquet")
+    table = train.assign(prediction=finished.predictions("neutralized").set_index("id")["prediction"])
+    for _, rows in table.groupby("era"):
+        assert np.abs(np.corrcoef(rows[names].T, rows["prediction"])[-1, :-1]).max() < 1e-9
+
+
+def test_nothing_partial_is_left(finished: Workspace) -> None:
+    assert not list(finished.directory.rglob("*.partial"))
+
+
+def test_a_model_on_a_longer_horizon_is_purged_for_it(workspace: Workspace) -> None:
+    workspace.change(lambda content: content["models"]["ridge"].update(target="target_other_60"))
+    workspace.run("train_ridge ridge", "ensemble", "neutralize", "evaluate")
+    assert workspace.predictions("models/ridge").query("split == 'validation'")["era"].min() == 77
+    assert workspace.predictions("ensemble").query("split == 'validation'")["era"].min() == 77
+    assert {name: workspace.metrics("validation")[name]["eras"] for name in ("ridge", "lightgbm", "ensemble")} == {
+        "ridge": 14,
+        "lightgbm": 22,
+        "ensemble": 14,
+    }
+
+
+def test_a_constant_prediction_has_no_scores_and_is_named(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace.change(lambda content: content["models"]["lightgbm"].update(min_rows_leaf=100_000))
+    workspace.run("train_lightgbm lightgbm", "ensemble", "neutralize", "evaluate", "plot")
+    assert workspace.metrics("cv")["lightgbm"] == {"eras": 0}
+    assert workspace.metrics("cv")["ensemble"]["corr"]["mean"] == workspace.metrics("cv")["ridge"]["corr"]["mean"]
+    assert "lightgbm: the prediction is constant in 60 eras" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("method", ["pca", "none"])
+def test_the_other_ways_to_select(workspace: Workspace, method: str) -> None:
+    workspace.change(lambda content: content["select_features"].update(method=method, components=3))
+    workspace.run("select_features", "train_ridge ridge", "train_lightgbm lightgbm", "ensemble", "evaluate")
+    assert workspace.metrics("cv")["ridge"]["corr"]["mean"] > 0.1
+
+
+def test_demeaned_and_derived_features_go_through(workspace: Workspace) -> None:
+    workspace.change(lambda content: content["preprocess"].update(demean=True, derived=["row_mean", "extreme_share"]))
+    workspace.run(*WHOLE[1:])
+    assert workspace.metrics("cv")["ridge"]["corr"]["mean"] > 0.3
+
+
+@pytest.mark.parametrize("features", ["none", "wisdom", "all"])
+def test_the_other_choices_of_what_to_neutralize(workspace: Workspace, features: str) -> None:
+    workspace.change(lambda content: content["neutralize"].update(features=features))
+    workspace.run("neutralize", "evaluate")
+    assert "corr" in workspace.metrics("cv")["neutralized"]
+
+
+def test_members_remove_what_models_that_are_gone_have_left(workspace: Workspace) -> None:
+    workspace.change(lambda content: content["models"].pop("lightgbm"))
+    workspace.run("members", "ensemble", "evaluate")
+    assert not (workspace.directory / "data/models/lightgbm").exists()
+    assert set(workspace.metrics("cv")) == {"ridge", "ensemble", "neutralized", "diagnostics"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "change", "message"),
+    [
+        ("split", lambda c: c["split"].update(folds=100), "split.folds: 100 folds need at least 100 train eras, and there are 60"),
+        ("split", lambda c: c["split"].update(fold=2), "split.fold: unknown key"),
+        ("preprocess", lambda c: c["data"].update(target="target_x"), "data.target: 'target_x' is no target of"),
+        ("preprocess", lambda c: c["data"].update(feature_set="x"), "data.feature_set: 'x' is no feature set of"),
+        ("train_ridge ridge", lambda c: c["models"]["ridge"].update(target="x"), "models.ridge.target: the data has no target 'x'"),
+        ("train_ridge ridge", lambda c: c["models"]["ridge"].update(l2="big"), "models.ridge.l2: Input should be a valid number"),
+        ("neutralize", lambda c: c["neutralize"].update(features="x"), "neutralize.features: 'x' is neither none, all or riskiest"),
+        ("evaluate", lambda c: c["evaluate"].update(benchmark="x"), "evaluate.benchmark: the data has no benchmark model 'x'; it has none"),
+        ("download_local", lambda c: c["data"].update(local={"path": "nowhere"}), "nowhere: no such directory"),
+    ],
+)
+def test_bad_settings_are_named_and_leave_the_outs_as_they_were(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], stage: str, change: Callable[[Any], object], message: str
+) -> None:
+    before = {path: path.read_bytes() for path in (workspace.directory / "data").rglob("*") if path.is_file()}
+    workspace.change(change)
+    error = workspace.failure(stage, capsys)
+    assert error.startswith("error: ")
+    assert message in error
+    assert {path: path.read_bytes() for path in (workspace.directory / "data").rglob("*") if path.is_file()} == before
+
+
+def test_explore_stops_on_an_era_without_a_target(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    train = pd.read_parquet(workspace.directory / "files" / "train.parquet")
+    train.loc[train["era"] == "0013", "target"] = np.nan
+    train.to_parquet(workspace.directory / "files" / "train.parquet")
+    workspace.run("download_local", "preprocess")
+    assert "13" in workspace.failure("explore", capsys)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real sample is not part of the repository")
+def test_the_real_sample_goes_through(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace = Workspace(tmp_path, REAL)
+    workspace.run(*WHOLE)
+    data = json.loads((tmp_path / "metrics/data.json").read_text())
+    assert data["validation"] == {"rows": 556, "eras": 12, "unresolved_rows": 2705, "dropped_rows": 0}
+    for split, eras in (("cv", 120), ("validation", 4)):
+        block = workspace.metrics(split)["neutralized"]
+        assert block["eras"] == eras
+        assert not {"fnc", "mmc", "bmc"} & set(block)
+    workspace.change(lambda content: content["neutralize"].update(count=20))
+    workspace.run("neutralize")
+    assert "neutralize.count: 20 capped at 5: at most a quarter of the smallest era's 23 rows" in capsys.readouterr().out
