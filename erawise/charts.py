@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
 
 from erawise import files
 from erawise.schema import ERA, PREDICTION
@@ -64,7 +64,7 @@ STYLE = {
 }
 
 Colours = Mapping[str, str]
-BOX_LEGEND = "box: middle half, line: median, diamond: mean, whiskers: 5 % to 95 %, dots: lowest and highest"
+BOX_LEGEND = "box: middle half, line: median, diamond: mean, whiskers: 5% to 95%, dots: lowest and highest"
 
 
 def colours(models: Sequence[str]) -> dict[str, str]:
@@ -109,11 +109,13 @@ def corr_time(table: Table, colours: Colours) -> Figure:
     figure = _figure(table, 4.6 + 0.55 * len(series))
     grid = figure.subplots(1 + len(series), sharex=True, height_ratios=[max(3.2, 0.2 * len(series)), *[0.55] * len(series)])
     _running(grid[0], series, colours)
-    limit = 1.05 * max(table.frame["corr"].abs().max(), 1e-6)
+    low, high = min(table.frame["corr"].min(), 0), max(table.frame["corr"].max(), 0)
     for axes, (name, group) in zip(grid[1:], series.items(), strict=True):
-        _strip(axes, group, colours[name], limit)
-        axes.text(1.02, 0.5, name, color=colours[name], transform=axes.transAxes, va="center", fontsize=8)
-    grid[1].set_title("CORR per era, all on one scale")
+        _strip(axes, group, colours[name])
+        axes.set_ylim(1.1 * low, 1.1 * high or 1)
+        axes.text(1.03, 0.5, name, color=colours[name], transform=axes.transAxes, va="center", fontsize=8)
+    period = table.frame["eras"].max()
+    grid[1].set_title("CORR per era, all on one scale" if period == 1 else f"CORR, mean of {period} eras, all on one scale")
     grid[-1].set_xlabel("era (week)")
     grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
@@ -227,7 +229,7 @@ def target_values(table: Table) -> Figure:
     values = sorted(set(table.frame["value"]) - {MISSING})
     shades = {value: _shade(k, len(values)) for k, value in enumerate(values)} | {MISSING: FAINT}
     figure = _figure(table, 1.6 + 0.24 * len(names))
-    grid = figure.subplots(1, len(splits), sharey=True, squeeze=False)[0]
+    grid = figure.subplots(1, len(splits), sharey=True, squeeze=False, gridspec_kw={"wspace": 0.1})[0]
     for axes, (split, group) in zip(grid, splits.items(), strict=True):
         _stacked(axes, group, names, shades)
         axes.set_title(split)
@@ -324,6 +326,7 @@ def _line(name: str, series: Mapping[str, pd.DataFrame]) -> str | tuple[int, tup
 
 def _end_labels(axes: Axes, ends: Mapping[str, tuple[float, float]], colours: Colours) -> None:
     """Name each line at its right end; labels that would overlap are moved apart and keep a thin line to their end."""
+    axes.figure.draw_without_rendering()
     low, high = axes.get_ylim()
     gap = LABEL_POINTS * axes.figure.dpi / 72 / axes.get_window_extent().height
     names = sorted(ends, key=lambda name: ends[name][1])
@@ -332,12 +335,12 @@ def _end_labels(axes: Axes, ends: Mapping[str, tuple[float, float]], colours: Co
         axes.annotate(
             name,
             xy=ends[name],
-            xytext=(1.02, place),
+            xytext=(1.03, place),
             textcoords="axes fraction",
             color=colours[name],
             fontsize=8,
             va="center",
-            arrowprops={"arrowstyle": "-", "color": colours[name], "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0},
+            arrowprops={"arrowstyle": "-", "color": colours[name], "linewidth": 0.5, "shrinkA": 1, "shrinkB": 1, "relpos": (0, 0.5)},
         )
 
 
@@ -352,11 +355,11 @@ def _apart(places: Sequence[float], gap: float) -> list[float]:
     return [middle + gap * (k - (count - 1) / 2) for middle, count in groups for k in range(count)]
 
 
-def _strip(axes: Axes, group: pd.DataFrame, colour: str, limit: float) -> None:
+def _strip(axes: Axes, group: pd.DataFrame, colour: str) -> None:
     _area(axes, group[ERA], group["corr"], colour)
     axes.axhline(0, color=INK, linewidth=0.8)
-    axes.set_ylim(-limit, limit)
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=3, symmetric=True))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=3))
+    axes.margins(x=0.01)
     axes.grid(visible=False)
 
 
@@ -387,6 +390,7 @@ def _stacked(axes: Axes, group: pd.DataFrame, names: Sequence[str], shades: Colo
     axes.set_xlim(0, 1)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_locator(MultipleLocator(0.25))
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.set_xlabel("share of rows")
 

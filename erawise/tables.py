@@ -79,8 +79,7 @@ def corr_time(scores: pd.DataFrame, split: str) -> Table:
 
     def headline(frame: pd.DataFrame) -> str:
         ends = frame.groupby(PREDICTION, sort=False)["cumulative"].last()
-        period = "" if width == 1 else f"; CORR is shown as the mean of {width} eras"
-        return f"CORR summed over {len(eras)} {split} eras: {ends.idxmax()} ends highest, at {ends.max():.2f}{period}"
+        return f"CORR summed over {len(eras)} {split} eras: {ends.idxmax()} ends highest, at {ends.max():.2f}"
 
     return _table(frame, split, headline)
 
@@ -101,7 +100,9 @@ def comparison(scores: pd.DataFrame, model_a: str, model_b: str, split: str) -> 
 
     def headline(frame: pd.DataFrame) -> str:
         wins = int((frame["difference"] > 0).sum())
-        return f"{model_a} against {model_b}: higher CORR in {wins} of {len(frame)} {split} eras, by {difference.mean():+.4f} on average"
+        return (
+            f"{model_a} has a higher CORR than {model_b} in {wins} of {len(frame)} {split} eras; mean difference {difference.mean():+.4f}"
+        )
 
     return _table(frame, split, headline)
 
@@ -270,7 +271,7 @@ def target_values(index: pd.DataFrame, validation: pd.DataFrame, names: Sequence
     frame = pd.concat(pieces, ignore_index=True)
     first = frame.loc[(frame[TARGET] == main) & (frame["value"] != MISSING) & (frame["split"] == frame["split"].iloc[0])]
     shares = " / ".join(f"{100 * share:.0f}" for share in first["share"])
-    return Table(frame, f"Values of the targets: {main} takes {', '.join(first['value'])} in {shares} % of the rows")
+    return Table(frame, f"Values of the targets: {main} takes {', '.join(first['value'])} in {shares}% of rows")
 
 
 def weights(blend: Mapping[str, float]) -> Table:
