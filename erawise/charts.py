@@ -25,8 +25,8 @@ WIDTH = 9.0
 
 ROW = 0.42
 PANEL = 2.6
-TITLE_COLUMNS = 92
-LABEL_COLUMNS = 26
+TITLE_COLUMNS = 100
+LABEL_COLUMNS = 24
 LABEL_POINTS = 11
 INK, MUTED, FAINT = "#222222", "#666666", "#dddddd"
 
@@ -108,7 +108,7 @@ def corr_time(table: Table, colours: Colours) -> Figure:
     series = {str(name): group for name, group in table.frame.groupby(PREDICTION, sort=False)}
     figure = _figure(table, 4.6 + 0.55 * len(series))
     grid = figure.subplots(1 + len(series), sharex=True, height_ratios=[max(3.2, 0.2 * len(series)), *[0.55] * len(series)])
-    _running(grid[0], series, colours)
+    _running(figure, grid[0], series, colours)
     low, high = min(table.frame["corr"].min(), 0), max(table.frame["corr"].max(), 0)
     for axes, (name, group) in zip(grid[1:], series.items(), strict=True):
         _strip(axes, group, colours[name])
@@ -148,13 +148,13 @@ def importance(table: Table, colours: Colours) -> Figure:
     """Bars of the leading features, a panel for each model, from `tables.importance`."""
     models = {str(name): group for name, group in table.frame.groupby("model", sort=False)}
     tallest = max(len(group) for group in models.values())
-    figure, grid = _panels(table, len(models), 3, 0.9 + 0.155 * tallest)
+    figure, grid = _panels(table, len(models), 3, 1.0 + 0.155 * tallest)
     for axes, (name, group) in zip(grid, models.items(), strict=True):
         axes.barh(group["rank"], 100 * group["importance"], color=colours[name], height=0.75)
         axes.set_yticks(group["rank"], [_shortened(feature) for feature in group["feature"]], fontsize=7)
         axes.set_ylim(tallest + 0.6, 0.4)
         axes.grid(axis="y", visible=False)
-        axes.set_title(f"{name}: {group['cumulative'].iloc[-1]:.0%} in {len(group)} of {group['features'].iloc[0]}")
+        axes.set_title(f"{name}\n{group['cumulative'].iloc[-1]:.0%} in {len(group)} of {group['features'].iloc[0]}")
         axes.set_xlabel("share of importance (%)")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
     return figure
@@ -169,7 +169,7 @@ def era_means(table: Table, colours: Colours) -> Figure:
         axes.plot(group["mean_target"], group["mean_prediction"], "o", color=colours[name], markersize=4, alpha=0.6, markeredgewidth=0)
         both = group[["mean_target", "mean_prediction"]].to_numpy()
         _square(axes, both.min(), both.max())
-        axes.set(title=f"{name}: off by {group['mean_gap'].iloc[0]:+.4f}", xlabel="mean target of the era", ylabel="mean prediction")
+        axes.set(title=f"{name}\noff by {group['mean_gap'].iloc[0]:+.4f}", xlabel="mean target of the era", ylabel="mean prediction")
     figure.supxlabel(
         "A dot an era; on the dashed diagonal the level is right. Each panel has its own scale.\n"
         "A classifier predicts the probability of a high target, not the target, and lies off the diagonal.",
@@ -204,7 +204,7 @@ def target_by_prediction(table: Table, colours: Colours) -> Figure:
     axes.axhline(table.frame["mean_all"].iloc[0], color=MUTED, linewidth=1, linestyle=DASH)
     axes.set(title="dashed: mean target of all rows", xlabel="tenth of the predictions of an era (1: lowest)", ylabel="mean target")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10))
-    _end_labels(axes, {name: (group["tenth"].iloc[-1], group["mean_target"].iloc[-1]) for name, group in series.items()}, colours)
+    _end_labels(figure, axes, {name: (group["tenth"].iloc[-1], group["mean_target"].iloc[-1]) for name, group in series.items()}, colours)
     return figure
 
 
@@ -310,13 +310,13 @@ def _boxes(axes: Axes, frame: pd.DataFrame, label: str, shades: Sequence[str]) -
     axes.set_title(BOX_LEGEND)
 
 
-def _running(axes: Axes, series: Mapping[str, pd.DataFrame], colours: Colours) -> None:
+def _running(figure: Figure, axes: Axes, series: Mapping[str, pd.DataFrame], colours: Colours) -> None:
     for name, group in series.items():
         axes.plot(group[ERA], group["cumulative"], color=colours[name], linewidth=1.5, linestyle=_line(name, series))
     axes.axhline(0, color=INK, linewidth=1)
     axes.set_title("running sum of CORR")
     axes.margins(x=0.01)
-    _end_labels(axes, {name: (group[ERA].iloc[-1], group["cumulative"].iloc[-1]) for name, group in series.items()}, colours)
+    _end_labels(figure, axes, {name: (group[ERA].iloc[-1], group["cumulative"].iloc[-1]) for name, group in series.items()}, colours)
 
 
 def _line(name: str, series: Mapping[str, pd.DataFrame]) -> str | tuple[int, tuple[float, float]]:
@@ -324,11 +324,11 @@ def _line(name: str, series: Mapping[str, pd.DataFrame]) -> str | tuple[int, tup
     return DASH if name in models and models.index(name) >= len(MODEL_COLOURS) else "-"
 
 
-def _end_labels(axes: Axes, ends: Mapping[str, tuple[float, float]], colours: Colours) -> None:
+def _end_labels(figure: Figure, axes: Axes, ends: Mapping[str, tuple[float, float]], colours: Colours) -> None:
     """Name each line at its right end; labels that would overlap are moved apart and keep a thin line to their end."""
-    axes.figure.draw_without_rendering()
+    figure.draw_without_rendering()
     low, high = axes.get_ylim()
-    gap = LABEL_POINTS * axes.figure.dpi / 72 / axes.get_window_extent().height
+    gap = LABEL_POINTS * figure.dpi / 72 / axes.get_window_extent().height
     names = sorted(ends, key=lambda name: ends[name][1])
     places = _apart([(ends[name][1] - low) / (high - low) for name in names], gap)
     for name, place in zip(names, places, strict=True):
@@ -397,7 +397,8 @@ def _stacked(axes: Axes, group: pd.DataFrame, names: Sequence[str], shades: Colo
 
 def _shortened(name: str) -> str:
     short = name.removeprefix("feature_")
-    return short if len(short) <= LABEL_COLUMNS else f"{short[: LABEL_COLUMNS - 1]}…"
+    half = LABEL_COLUMNS // 2
+    return short if len(short) <= LABEL_COLUMNS else f"{short[: half - 1]}…{short[-half:]}"
 
 
 def _rounded(svg: str) -> str:

@@ -1,7 +1,6 @@
 """Files that are there whole or not at all: written under a temporary name, then renamed."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,9 +17,13 @@ from erawise.errors import InputError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, file or directory; rename it on success, remove it on failure."""
+    """Yield a temporary path beside `path`, file or directory; rename it on success, remove it on failure.
+
+    What a killed run has left under that name is removed first.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = path.with_name(f".{path.name}.partial")
+    remove(temporary)
     try:
         yield temporary
         if path.is_dir():

@@ -222,7 +222,7 @@ def target_by_prediction(rows: Mapping[str, pd.DataFrame], split: str) -> Table:
 
     def headline(frame: pd.DataFrame) -> str:
         ends = frame.groupby(PREDICTION, sort=False)["mean_target"].agg(lambda mean: mean.iloc[-1] - mean.iloc[0])
-        return f"Mean target in each tenth of the predictions, {split}: top less bottom tenth is {ends.max():+.4f} for {ends.idxmax()}"
+        return f"Mean target of the top tenth less the bottom tenth, {split}: {ends.max():+.4f} for {ends.idxmax()}"
 
     return _table(frame, split, headline)
 
@@ -284,6 +284,8 @@ def weights(blend: Mapping[str, float]) -> Table:
     total = sum(blend.values())
     frame = pd.DataFrame({"model": list(blend), "weight": [weight / total for weight in blend.values()]})
     largest = frame.loc[frame["weight"].idxmax()]
+    if len(frame) == 1:
+        return Table(frame, f"The ensemble is {largest['model']} alone")
     if np.ptp(frame["weight"].to_numpy()) < 1e-9:
         return Table(frame, f"The ensemble gives each of its {len(frame)} models the same weight, {largest['weight']:.1%}")
     return Table(frame, f"The ensemble gives {largest['model']} the largest weight, {largest['weight']:.1%}")

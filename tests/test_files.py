@@ -1,0 +1,79 @@
+"""Files are there whole or not at all, and errors are one line."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from erawise import files
+from erawise.errors import InputError, reported
+
+
+def test_what_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "sub" / "numbers.json"
+    files.write_json({"a": 1}, path)
+    with pytest.raises(ValueError, match="JSON"):
+        files.write_json({"a": float("nan")}, path)
+    assert files.read_json(path) == {"a": 1}
+    assert [item.name for item in path.parent.iterdir()] == ["numbers.json"]
+
+
+def test_directories_are_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    for name in ("old", "new"):
+        with files.replacing(path) as temporary:
+            temporary.mkdir()
+            (temporary / name).touch()
+    assert [item.name for item in path.iterdir()] == ["new"]
+
+    def fail() -> None:
+        with files.replacing(path) as temporary:
+            temporary.mkdir()
+            (temporary / "half").touch()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert [item.name for item in path.iterdir()] == ["new"]
+    assert [item.name for item in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_a_killed_run_has_left_is_cleared_away(tmp_path: Path) -> None:
+    left = tmp_path / ".out.partial"
+    left.mkdir()
+    (left / "half").touch()
+    files.write_json([1], tmp_path / "out")
+    assert [item.name for item in tmp_path.iterdir()] == ["out"]
+
+
+def test_tables_round_trip(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"id": ["a", "b"], "era": pd.array([1, None], "Int64"), "x": np.array([0.5, np.nan])})
+    files.write_parquet(frame, tmp_path / "t.parquet")
+    back = files.read_parquet(tmp_path / "t.parquet", ["x", "id"])
+    assert back["x"].tolist()[0] == 0.5
+    assert back["id"].tolist() == ["a", "b"]
+    files.write_csv(frame[["id", "x"]], tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_bytes() == b"id,x\na,0.500000\nb,\n"
+
+
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.json").write_text('{"a": ')
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(InputError, match=r"broken\.json: not a readable JSON file"):
+        files.read_json(tmp_path / "broken.json")
+    with pytest.raises(InputError, match=r"broken\.parquet: not a readable Parquet file"):
+        files.read_parquet(tmp_path / "broken.parquet")
+    with pytest.raises(InputError, match=r"none\.json: the file is missing"):
+        files.read_json(tmp_path / "none.json")
+
+
+def test_an_input_error_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    @reported
+    def main() -> None:
+        raise InputError("split.folds: too many")
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "error: split.folds: too many\n"
