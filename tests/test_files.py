@@ -1,5 +1,6 @@
 """Files are there whole or not at all, and errors are one line."""
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +78,25 @@ def test_an_input_error_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixtur
         main()
     assert ended.value.code == 1
     assert capsys.readouterr().err == "error: split.folds: too many\n"
+
+
+def test_a_full_disk_is_one_line_too(capsys: pytest.CaptureFixture[str]) -> None:
+    @reported
+    def main() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "data/raw")
+
+    with pytest.raises(SystemExit):
+        main()
+    assert (
+        capsys.readouterr().err
+        == "error: data/raw: cannot be written or read (No space left on device); check free space and permissions\n"
+    )
+
+
+def test_other_errors_of_the_system_keep_their_trace() -> None:
+    @reported
+    def main() -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "x")
+
+    with pytest.raises(FileNotFoundError):
+        main()

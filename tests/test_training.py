@@ -11,7 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from panels import write_panel
 
-from erawise import splits, training
+from erawise import params, splits, training
+from erawise.features import selection
+from erawise.models import ridge
 from erawise.panel import FeatureMap, Panel, View
 from erawise.schema import LIVE_ERA
 
@@ -113,3 +115,30 @@ def test_importance_is_sorted_and_named(data: training.Data) -> None:
     table = training.importance_table(trained)
     assert table["feature"].tolist() == ["feature_2", "feature_1", "feature_0"]
     assert table["importance"].is_monotonic_decreasing
+
+
+def test_noise_stays_noise_since_features_are_selected_in_the_fold(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    era = np.repeat(np.arange(1, 81), 40)
+    features = rng.integers(0, 5, (len(era), 120)).astype(np.int8)
+    panel = write_panel(tmp_path / "panel", features, {"target": rng.integers(0, 5, len(era)) / 4}, era)
+    plan = splits.plan(np.arange(1, 71), np.arange(71, 81), 5, method="purged_kfold", folds=4, chunk=10)
+
+    def select(eras: NDArray[np.int64]) -> FeatureMap:
+        view = View(panel, eras, FeatureMap(panel.names), "target")
+        return selection.by_importance(view, lambda v: np.abs(v.matrix().T.astype(float) @ (v.target - v.target.mean())), 0.1, 1.0)
+
+    def mean_correlation(maps: list[FeatureMap]) -> float:
+        data = training.Data(panel, Panel(tmp_path / "live", []), plan, maps, select(plan.train))
+        settings = params.Ridge(kind="ridge", target="target", l2=1.0)
+        found = training.train(ridge, settings, data, inner_share=0.2, threads=1).predictions.query("split == 'cv'")
+        target = panel.index.set_index("id")["target"].loc[found["id"]].to_numpy()
+        return float(
+            np.mean([np.corrcoef(rows["prediction"], target[rows.index])[0, 1] for _, rows in found.reset_index(drop=True).groupby("era")])
+        )
+
+    write_panel(tmp_path / "live", features[:40], {}, np.full(40, LIVE_ERA), data_type="live")
+    honest = mean_correlation([select(fold.train) for fold in plan.folds])
+    fooled = mean_correlation([select(plan.train)] * 4)
+    bound = 3 / np.sqrt(70 * 40)
+    assert abs(honest) < bound < fooled
