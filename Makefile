@@ -1,7 +1,7 @@
 # `make repro` runs the pipeline, `make test` the tests; each sets up what it needs in .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
-RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONDONTWRITEBYTECODE=1 OMP_WAIT_POLICY=passive
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONDONTWRITEBYTECODE=1
 
 .PHONY: repro test lint lock clean
 

@@ -28,6 +28,7 @@ PANEL = 2.6
 TITLE_COLUMNS = 100
 LABEL_COLUMNS = 24
 LABEL_POINTS = 11
+POINTS_AN_INCH = 72
 INK, MUTED, FAINT = "#222222", "#666666", "#dddddd"
 
 MODEL_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#882255", "#999933", "#332288", "#44AA99")
@@ -76,6 +77,7 @@ def write(figure: Figure, path: Path) -> None:
     """Write a picture as SVG: the same bytes for the same table, coordinates to a hundredth of a point."""
     with files.replacing(path) as temporary:
         with matplotlib.rc_context(STYLE):
+            _settle(figure)
             figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None, "Title": figure.get_suptitle()})
         temporary.write_text(_rounded(temporary.read_text(encoding="utf-8")), encoding="utf-8")
 
@@ -258,9 +260,18 @@ def weights(table: Table, colours: Colours) -> Figure:
     return figure
 
 
+def _settle(figure: Figure) -> None:
+    """Lay the picture out once, on a coarse grid: the solver's last digits differ between runs, and SVG ids are hashes of them."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        left, bottom, width, height = (round(float(edge), 4) for edge in axes.get_position(original=True).bounds)
+        axes.set_position((left, bottom, width, height))
+
+
 def _figure(table: Table, height: float) -> Figure:
     headline = textwrap.fill(table.headline, TITLE_COLUMNS)
-    figure = Figure(figsize=(WIDTH, height + 0.2 * headline.count("\n")), layout="constrained")
+    figure = Figure(figsize=(WIDTH, height + 0.2 * headline.count("\n")), dpi=POINTS_AN_INCH, layout="constrained")
     figure.suptitle(headline, x=0.01, ha="left", fontsize=11, color=INK)
     return figure
 
@@ -328,7 +339,7 @@ def _end_labels(figure: Figure, axes: Axes, ends: Mapping[str, tuple[float, floa
     """Name each line at its right end; labels that would overlap are moved apart and keep a thin line to their end."""
     figure.draw_without_rendering()
     low, high = axes.get_ylim()
-    gap = LABEL_POINTS * figure.dpi / 72 / axes.get_window_extent().height
+    gap = round(LABEL_POINTS / axes.get_window_extent().height, 4)
     names = sorted(ends, key=lambda name: ends[name][1])
     places = _apart([(ends[name][1] - low) / (high - low) for name in names], gap)
     for name, place in zip(names, places, strict=True):
@@ -405,6 +416,6 @@ def _rounded(svg: str) -> str:
     """Round the coordinates of paths and places: the last digits say nothing and differ between machines."""
 
     def shorter(match: re.Match[str]) -> str:
-        return re.sub(r"-?\d+\.\d+", lambda number: f"{float(number.group()):.2f}".rstrip("0").rstrip("."), match.group())
+        return re.sub(r"-?\d+\.\d+", lambda number: f"{round(float(number.group()), 2) + 0.0:.2f}".rstrip("0").rstrip("."), match.group())
 
     return re.sub(r'\b(?:d|x|y|width|height|transform)="[^"]*"', shorter, svg)

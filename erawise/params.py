@@ -158,7 +158,7 @@ class Evaluate(Section):
 class Plot(Section):
     model_a: str
     model_b: str
-    top_features: Count
+    top_features: Annotated[StrictInt, Field(ge=1, le=100)]
 
 
 class Resources(Section):

@@ -1,11 +1,11 @@
 """Gradient-boosted trees: LightGBM on the features as they are, int8 or float32."""
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import lightgbm
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -15,6 +15,10 @@ from erawise.errors import InputError
 from erawise.models import arrays, common
 from erawise.panel import View, era_slices
 from erawise.schema import INT8_TOP
+
+# Read when LightGBM is imported: its threads would else spin while they wait, and on busy cores take many times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+import lightgbm
 
 FILE = "model.txt"
 FLOAT_BINS = 255
