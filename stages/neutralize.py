@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from erawise import errors, files, neutralize, params, predictions
 from erawise.features import risk
@@ -24,7 +25,8 @@ def main() -> None:
     def features(era: int) -> NDArray:
         return (live if era == LIVE_ERA else panel).block(era, columns)
 
-    neutral = neutralize.neutralize_eras(rows["ensemble"].to_numpy(), rows[ERA].to_numpy(), features, settings.proportion)
+    with threadpool_limits(p.resources.threads, user_api="blas"):
+        neutral = neutralize.neutralize_eras(rows["ensemble"].to_numpy(), rows[ERA].to_numpy(), features, settings.proportion)
     files.write_parquet(predictions.table(rows, neutral), paths.NEUTRALIZED)
     files.write_json({"features": names}, paths.NEUTRALIZED_TO)
     print(f"neutralized to {len(names)} features ({settings.features}), proportion {settings.proportion}")

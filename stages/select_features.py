@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from erawise import errors, files, params, splits
 from erawise.features import maps, selection
@@ -25,14 +26,15 @@ def main() -> None:
         )
 
     chosen = []
-    for eras in (*(fold.train for fold in plan.folds), plan.train):
-        view = View(panel, eras, FeatureMap(panel.names), target)
-        if settings.method == "importance":
-            chosen.append(selection.by_importance(view, importance, settings.keep_share, settings.max_correlation))
-        elif settings.method == "pca":
-            chosen.append(selection.by_pca(view, settings.components))
-        else:
-            chosen.append(FeatureMap(panel.names))
+    with threadpool_limits(threads, user_api="blas"):
+        for eras in (*(fold.train for fold in plan.folds), plan.train):
+            view = View(panel, eras, FeatureMap(panel.names), target)
+            if settings.method == "importance":
+                chosen.append(selection.by_importance(view, importance, settings.keep_share, settings.max_correlation))
+            elif settings.method == "pca":
+                chosen.append(selection.by_pca(view, settings.components))
+            else:
+                chosen.append(FeatureMap(panel.names))
     with files.replacing(paths.FEATURES) as directory:
         directory.mkdir()
         maps.write(chosen, directory)
