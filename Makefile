@@ -6,6 +6,7 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONDONTWRITEBYTECODE=1
 .PHONY: repro test lint lock clean
 
 repro: .venv/runtime
+	$(RUN) python -m stages.check_params
 	$(RUN) dvc repro
 	$(RUN) python -m stages.show
 

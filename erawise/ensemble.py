@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from erawise.errors import InputError
 from erawise.panel import era_slices
+from erawise.schema import era_name
 from erawise.scores import kernels
 from erawise.scores.kernels import Floats
 
@@ -70,7 +71,8 @@ def blend(predictions: pd.DataFrame, era: NDArray[np.int64], weights: dict[str, 
 def _check_complete(name: str, column: Floats, era: NDArray[np.int64]) -> None:
     missing = ~np.isfinite(column)
     if missing.any():
+        first = era_name(int(era[missing.argmax()]))
         raise InputError(
-            f"ensemble: model {name!r} has no finite prediction in {missing.sum()} rows, the first in era {era[missing.argmax()]}; "
+            f"model {name!r} has no finite prediction in {missing.sum()} rows, the first in {first}; "
             "a model with a weight needs one in every row: train it again, or give it the weight 0"
         )

@@ -11,7 +11,7 @@ from erawise.errors import InputError
 from erawise.panel import Panel
 from erawise.schema import DATA_TYPE, ERA, ID, META_MODEL, ORACLE, PREDICTION, SPLIT, VALIDATION
 from erawise.scores import summary
-from erawise.scores.eras import score_eras
+from erawise.scores.eras import CONSTANT, score_eras
 
 DIAGNOSED = "neutralized"
 """The prediction that the diagnostics look at: the pipeline's last."""
@@ -86,9 +86,9 @@ def score_split(
 
 
 def diagnostics(metrics: dict[str, dict[str, Any]], min_corr: float) -> dict[str, int]:
-    """Whether the mean CORR of the neutralized ensemble reaches a bound: 1 or 0, 0 where it has none."""
+    """Whether the mean CORR of the neutralized ensemble reaches a bound: `passes` is 1 or 0, absent where it has none."""
     mean = metrics.get(DIAGNOSED, {}).get("corr", {}).get("mean")
-    return {"passes": int(mean is not None and mean >= min_corr)}
+    return {} if mean is None else {"passes": int(mean >= min_corr)}
 
 
 def report(table: pd.DataFrame, metrics: dict[str, dict[str, Any]]) -> list[str]:
@@ -98,5 +98,10 @@ def report(table: pd.DataFrame, metrics: dict[str, dict[str, Any]]) -> list[str]
         corr = block.get("corr", {})
         figures = [f"{key} {corr[key]:.4f}" for key in ("mean", "std", "sharpe", "max_drawdown") if key in corr]
         lines.append(f"{name}: " + (f"CORR {', '.join(figures)} over {block['eras']} eras" if figures else "no scores"))
+    thin = table[table["corr"].isna() & ~table[CONSTANT]].groupby(PREDICTION, sort=False).size()
+    lines += [
+        f"{name}: {count} eras lack a prediction or a target in more than a fifth of their rows, and have no CORR"
+        for name, count in thin.items()
+    ]
     counts = summary.constant_predictions(table)
     return lines + [f"{name}: the prediction is constant in {count} eras, which have no scores" for name, count in counts.items()]

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from erawise.errors import InputError
 from erawise.panel import era_slices
+from erawise.schema import era_name
 from erawise.scores import kernels
 from erawise.scores.kernels import Floats
 
@@ -85,29 +86,29 @@ def riskiest(correlations: NDArray, count: int) -> NDArray[np.int64]:
     return np.argsort(-np.where(known.any(axis=0), std, -1.0), kind="stable")[:count].astype(np.int64)
 
 
-def cap(count: int, smallest_era_rows: int) -> int:
-    """At most a quarter of the rows of the smallest era, and at least 1: more features would leave little but noise."""
-    return max(1, min(count, smallest_era_rows // ROWS_A_FEATURE))
+def cap(count: int, rows: int) -> int:
+    """At most a quarter of an era's rows: more features would leave little but noise."""
+    return min(count, rows // ROWS_A_FEATURE)
 
 
 def _neutralize_era(predictions: Floats, features: NDArray, proportion: float, era: int) -> Floats:
     n_rows, n_features = features.shape
     if not np.isfinite(predictions).all():
         raise InputError(
-            f"era {era}: the prediction to neutralize is missing or infinite in some rows; every row needs one, run ensemble again"
+            f"{era_name(era)}: the prediction to neutralize is missing or infinite in some rows; every row needs one, run ensemble again"
         )
     if kernels.is_constant(predictions):
         return np.full(n_rows, 0.5)
     if n_rows <= n_features + 1:
         raise InputError(
-            f"neutralize.features: era {era} has {n_rows} rows, which {n_features} features with a constant span, so that nothing but "
-            f"noise would be left; set neutralize.features to riskiest with neutralize.count at most {cap(n_rows, n_rows)}, or to none"
+            f"neutralize.features: {era_name(era)} has {n_rows} rows, which {n_features} features and a constant span: nothing but "
+            f"noise would be left; set neutralize.features to riskiest, which takes at most a quarter of an era's rows, or to none"
         )
     gaussian = kernels.gaussianize(predictions[:, None])
     neutral = neutralize_block(gaussian, features, proportion)
     if kernels.vanished(neutral, gaussian)[0]:
         raise InputError(
-            f"neutralize.features: in era {era} the prediction is a linear function of the {n_features} features, so that nothing is "
+            f"neutralize.features: in {era_name(era)} the prediction is a linear function of the {n_features} features, so that nothing is "
             "left of it; set neutralize.proportion below 1, or neutralize.features to riskiest or none"
         )
     low, high = neutral.min(), neutral.max()

@@ -225,15 +225,21 @@ def _target(panel: Panel, name: str) -> NDArray[np.float32]:
 
 
 def _open_array(path: Path) -> NDArray:
+    """Map an array; one without elements, which can't be mapped, is read."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.lib.format.open_memmap(path, "r") if _elements(path) else np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise InputError(f"{path}: the file is missing; run preprocess") from None
-    except ValueError as error:
-        if path.stat().st_size and "mmap" in str(error):
-            return np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
         raise InputError(f"{path}: not a readable array ({error}); run preprocess again") from None
     return array
+
+
+def _elements(path: Path) -> int:
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        shape, _, _ = np.lib.format.read_array_header_1_0(file) if version == (1, 0) else np.lib.format.read_array_header_2_0(file)
+    return int(np.prod(shape))
 
 
 def _read_index(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -12,7 +12,8 @@ from erawise.errors import InputError
 Share = Annotated[float, Field(ge=0, le=1)]
 OpenShare = Annotated[float, Field(gt=0, lt=1)]
 PositiveShare = Annotated[float, Field(gt=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
+LearningRate = Annotated[float, Field(gt=0, le=1)]
+Leaves = Annotated[StrictInt, Field(ge=2, le=131072)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[StrictInt, Field(ge=1)]
 Seed = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
@@ -55,6 +56,13 @@ class Preprocess(Section):
     max_missing_share: Share
     max_dropped_share: Share
 
+    @field_validator("derived")
+    @classmethod
+    def _each_once(cls, names: list[str]) -> list[str]:
+        if len(set(names)) < len(names):
+            raise ValueError("a derived feature is there more than once")
+        return names
+
 
 class Explore(Section):
     max_constant_share: Share
@@ -71,8 +79,8 @@ class SelectFeatures(Section):
     keep_share: PositiveShare
     max_correlation: PositiveShare
     trees: Count
-    learning_rate: Positive
-    leaves: Annotated[StrictInt, Field(ge=2)]
+    learning_rate: LearningRate
+    leaves: Leaves
     components: Count
     seed: Seed
 
@@ -100,9 +108,9 @@ class LightGBM(Section):
     kind: Literal["lightgbm"]
     target: str
     trees: Count
-    learning_rate: Positive
+    learning_rate: LearningRate
     max_depth: Annotated[StrictInt, Field(ge=-1)]
-    leaves: Annotated[StrictInt, Field(ge=2)]
+    leaves: Leaves
     feature_share: PositiveShare
     min_rows_leaf: Count
     l2: NonNegative
@@ -127,7 +135,7 @@ class NeuralNetwork(Section):
     target: str
     layers: Annotated[list[Count], Field(min_length=1)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
-    learning_rate: Positive
+    learning_rate: LearningRate
     l2: NonNegative
     batch_rows: Count
     epochs: Count
@@ -219,7 +227,7 @@ def load(path: Path) -> Params:
         content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: the file is missing; run from the top of the repository") from None
-    except YAMLError as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     try:
         return Params.model_validate(content)

@@ -4,6 +4,7 @@ Row groups are read one at a time and scattered to their places in the mapped ma
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from erawise import files
@@ -41,6 +41,7 @@ class Counts:
 
     missing: NDArray[np.int64]
     values: int = 0
+    train_without: int = 0
     unresolved: int = 0
     dropped: int = 0
     unsorted: list[str] = field(default_factory=list)
@@ -73,6 +74,7 @@ def prepare(
     columns = choose_columns(raw, feature_set, target)
     counts = Counts(np.zeros(len(columns.features), np.int64))
     frames = {name: _read_rows(raw / f"{name}.parquet", columns, counts) for name in (TRAIN, VALIDATION, LIVE)}
+    counts.train_without = int(frames[TRAIN][target].isna().sum())
     resolved = _resolved(frames[VALIDATION], columns.main, counts)
     keep = {TRAIN: _every(frames[TRAIN], every), VALIDATION: resolved & _every(frames[VALIDATION], every, resolved)}
     index, history = _place(raw, frames, keep)
@@ -109,16 +111,27 @@ def choose_columns(raw: Path, feature_set: str, target: str) -> Columns:
     if feature_set not in sets:
         raise InputError(f"data.feature_set: {feature_set!r} is no feature set of {raw / 'features.json'}; it has {', '.join(sets)}")
     schema = files.open_parquet(raw / "train.parquet").schema_arrow
+    repeated = [name for name, count in Counter(schema.names).items() if count > 1]
+    if repeated:
+        raise InputError(f"{raw / 'train.parquet'}: column {repeated[0]!r} is there more than once; remove the duplicates")
     missing = [name for name in sets[feature_set] if name not in schema.names]
     if missing:
         raise InputError(f"{raw / 'train.parquet'}: {len(missing)} features of the set {feature_set!r} are missing, {missing[0]!r} first")
     if not sets[feature_set]:
         raise InputError(f"data.feature_set: the set {feature_set!r} of {raw / 'features.json'} is empty")
     present = [name for name in schema.names if name == "target" or name.startswith("target_")]
+    texts = [
+        name for name in present if not pa.types.is_floating(schema.field(name).type) and not pa.types.is_integer(schema.field(name).type)
+    ]
+    if texts:
+        raise InputError(f"{raw / 'train.parquet'}: target {texts[0]!r} is of type {schema.field(texts[0]).type}; expected float32")
     targets = [name for name in listed if name in present] + [name for name in present if name not in listed]
     if target not in targets:
         raise InputError(f"data.target: {target!r} is no target of {raw / 'train.parquet'}; it has {', '.join(targets) or 'none'}")
     features = list(dict.fromkeys(sets[feature_set]))
+    reserved = set(features) & set(derived.DERIVED)
+    if reserved:
+        raise InputError(f"{raw / 'features.json'}: a feature has the name of a derived one, {min(reserved)!r}; rename it")
     chosen = set(features)
     within = {name: [feature for feature in members if feature in chosen] for name, members in sets.items()}
     integer = any(pa.types.is_integer(schema.field(name).type) for name in features)
@@ -139,11 +152,12 @@ def check_budgets(counts: Counts, rows: int, max_missing_share: float, max_dropp
             f"preprocess.max_missing_share: {missing:.1%} of the feature values are missing, more than {max_missing_share:.1%}; "
             "look at the raw files, or raise the budget"
         )
-    dropped = counts.dropped / max(rows + counts.dropped, 1)
-    if dropped > max_dropped_share:
+    without = counts.dropped + counts.train_without
+    share = without / max(rows + counts.dropped, 1)
+    if share > max_dropped_share:
         raise InputError(
-            f"preprocess.max_dropped_share: {counts.dropped} validation rows ({dropped:.1%}) have no target in an era that has targets, "
-            f"more than {max_dropped_share:.1%}; look at the raw files, or raise the budget"
+            f"preprocess.max_dropped_share: {without} rows ({share:.1%}) should have a target and don't, {counts.train_without} of train and "
+            f"{counts.dropped} of validation, more than {max_dropped_share:.1%}; look at the raw files, or raise the budget"
         )
 
 
@@ -173,6 +187,9 @@ def _read_rows(path: Path, columns: Columns, counts: Counts) -> pd.DataFrame:
     missing = [name for name in (ID, ERA, *columns.features) if name not in names]
     if missing:
         raise InputError(f"{path}: column {missing[0]!r} is missing ({len(missing)} in all)")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise InputError(f"{path}: column {twice[0]!r} is there more than once; remove the duplicates")
     wanted = [name for name in (ID, ERA, DATA_TYPE, *columns.targets) if name in names]
     frame = files.read_parquet(path, wanted)
     if frame.empty:
@@ -187,6 +204,7 @@ def _read_rows(path: Path, columns: Columns, counts: Counts) -> pd.DataFrame:
     if DATA_TYPE not in frame:
         frame[DATA_TYPE] = stem
     _check_ids(frame, path)
+    frame[ID] = frame[ID].astype(str)
     for name in columns.targets:
         if name in frame:
             frame[name] = frame[name].astype(np.float32)
@@ -360,14 +378,14 @@ def _write_references(raw: Path, directory: Path, index: pd.DataFrame) -> None:
 
 
 def _reference(path: Path) -> pd.DataFrame:
-    schema = pq.read_schema(path)
+    schema = files.open_parquet(path).schema_arrow
     values = [name for name in schema.names if pa.types.is_floating(schema.field(name).type)]
     if ID not in schema.names or ERA not in schema.names or not values:
         raise InputError(f"{path}: expected the columns {ID!r}, {ERA!r} and at least one of predictions")
     frame = files.read_parquet(path, [ID, ERA, *values])
     frame[ERA] = parse_eras(frame[ERA], path)
     _check_ids(frame, path)
-    return frame.astype(dict.fromkeys(values, np.float32))
+    return frame.astype({ID: str, **dict.fromkeys(values, np.float32)})
 
 
 def _metrics(index: pd.DataFrame, live: pd.DataFrame, counts: Counts) -> dict[str, dict[str, float]]:
@@ -375,6 +393,7 @@ def _metrics(index: pd.DataFrame, live: pd.DataFrame, counts: Counts) -> dict[st
     for name in (TRAIN, VALIDATION):
         rows = index.loc[index[DATA_TYPE] == name]
         metrics[name] = {"rows": len(rows), "eras": int(rows[ERA].nunique())}
+    metrics[TRAIN]["rows_without_target"] = counts.train_without
     metrics[VALIDATION] |= {"unresolved_rows": counts.unresolved, "dropped_rows": counts.dropped}
     metrics[LIVE] = {"rows": len(live)}
     total = int(counts.missing.sum())
@@ -389,6 +408,8 @@ def report(metrics: dict[str, dict[str, float]], counts: Counts) -> list[str]:
     lines += [f"{name}: eras were out of order; sorted" for name in counts.unsorted]
     if counts.unresolved:
         lines.append(f"{counts.unresolved:,} validation rows of eras that are not resolved yet left out")
+    if counts.train_without:
+        lines.append(f"{counts.train_without:,} train rows have no target; no model is trained on them")
     if counts.dropped:
         lines.append(f"{counts.dropped:,} validation rows without a target, in eras that have targets, dropped")
     if counts.missing.any():

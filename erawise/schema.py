@@ -23,6 +23,11 @@ TRADING_DAYS_A_WEEK = 5
 EMBARGO_WEEKS = 4
 
 
+def era_name(era: int) -> str:
+    """An era as messages call it."""
+    return "the live era" if era == LIVE_ERA else f"era {era}"
+
+
 def horizon(target: str, default: int) -> int:
     """Trading days that a target looks ahead: its numeric suffix, else `default`."""
     match = re.search(r"_(\d+)$", target)

@@ -54,11 +54,6 @@ def plan(train: Eras, validation: Eras, days: int, *, method: str, folds: int, c
     weeks = purge_weeks(days)
     made = purged_kfold(train, folds, weeks) if method == "purged_kfold" else walk_forward(train, chunk, weeks)
     near = near_any(validation, train[-1:], weeks)
-    if len(validation) and near.all():
-        raise InputError(
-            f"validation has {len(validation)} eras, all within the {weeks} weeks after the last train era that are purged "
-            f"for a target of {days} days; more validation eras are needed"
-        )
     return Plan(weeks, made, train, validation[~near], validation[near])
 
 
@@ -135,16 +130,34 @@ def model_horizon(model_target: str, main_target: str, default: int) -> int:
     return max(horizon(model_target, default), horizon(main_target, default))
 
 
-def to_json(plans: dict[int, Plan]) -> dict[str, Any]:
-    """Plans by horizon as the content of `folds.json`."""
-    return {"horizons": {str(days): _plan_to_json(made) for days, made in plans.items()}}
+def to_json(plans: dict[int, Plan | str]) -> dict[str, Any]:
+    """Plans by horizon as the content of `folds.json`; a text says why there is none for a horizon."""
+    entries = {str(days): {"problem": made} if isinstance(made, str) else _plan_to_json(made) for days, made in plans.items()}
+    return {"horizons": entries}
 
 
 def from_json(content: dict[str, Any], days: int) -> Plan:
-    """The plan for one horizon out of `folds.json`."""
-    made = content["horizons"][str(days)]
+    """The plan for one horizon out of `folds.json`.
+
+    Raises
+    ------
+    InputError
+        If there is none for it.
+    """
+    made = content["horizons"].get(str(days), {"problem": f"no target of the data looks {days} trading days ahead"})
+    if "problem" in made:
+        raise InputError(f"there are no folds for a target of {days} days: {made['problem']}")
     folds = [Fold(_eras(fold["train"]), _eras(fold["test"]), _eras(fold["purged"])) for fold in made["folds"]]
     return Plan(made["weeks"], folds, _eras(made["train"]), _eras(made["validation"]), _eras(made["validation_purged"]))
+
+
+def describe(plan: Plan | str) -> str:
+    """What a person should know of a plan, in a line."""
+    if isinstance(plan, str):
+        return f"no folds for such targets: {plan}"
+    purged = [len(fold.purged) for fold in plan.folds]
+    left = len(plan.validation) or "no"
+    return f"{plan.weeks} weeks purged beside each test block: {purged} eras; {left} validation eras left"
 
 
 def _plan_to_json(made: Plan) -> dict[str, Any]:

@@ -22,7 +22,7 @@ class Trained:
     ----------
     model : fitted on all train eras.
     predictions : `id`, `era` (null for live), `split`, `prediction`: out-of-fold, validation and live.
-    rounds : per fold, the trees or epochs that early stopping found; empty for kinds without.
+    rounds : the trees or epochs that early stopping found, for each fold in which it found any; empty for kinds without.
     dropped : training rows left out, since the model's target is missing there.
     """
 
@@ -56,20 +56,24 @@ def train(kind: Kind, settings: Any, data: Data, *, inner_share: float, threads:
 
     A fold's model never sees its test eras: where the kind stops early, it looks at the last `inner_share` of the fold's
     training eras, purged from the ones it is fitted on. The final model, which has no slice to look at, runs for the
-    median of the folds' best rounds.
+    median of the folds' best rounds; a fold whose model never had a positive correlation there says nothing of them.
 
     Raises
     ------
     InputError
         If the data lacks the model's target, or a fold is too small.
     """
+    if len(data.fold_features) != len(data.plan.folds):
+        raise InputError(
+            f"features were selected for {len(data.fold_features)} folds and there are {len(data.plan.folds)}; select them again"
+        )
     pieces, rounds = [], []
     for fold, features in zip(data.plan.folds, data.fold_features, strict=True):
         model = _fit_fold(kind, settings, data, fold, features, inner_share, threads)
         pieces.append(_predict(model, data.panel, fold.test, features, CV))
         if model.rounds is not None:
             rounds.append(model.rounds)
-    final_rounds = max(1, round(float(np.median(rounds)))) if rounds else None
+    final_rounds = max(1, round(float(np.median(rounds or [1])))) if kind.uses_rounds() else None
     whole = View(data.panel, data.plan.train, data.final_features, settings.target)
     final = kind.fit(settings, whole, None, final_rounds, threads)
     pieces.append(_predict(final, data.panel, data.plan.validation, data.final_features, VALIDATION))

@@ -7,12 +7,12 @@ from stages import paths
 @errors.reported
 def main() -> None:
     p = params.load(paths.PARAMS)
-    names = list(p.models)
+    names = sorted(p.models)
     files.write_json({"models": names}, paths.MEMBERS)
     for directory, suffix in ((paths.MODELS, ""), (paths.MODEL_PREDICTIONS, ".parquet")):
         wanted = {f"{name}{suffix}" for name in names}
         for path in directory.glob("*"):
-            if path.name not in wanted:
+            if path.name not in wanted and path.suffix != ".partial":
                 files.remove(path)
                 print(f"{path}: removed, since no model of that name is left")
 

@@ -18,20 +18,20 @@ def main() -> None:
     rows = predictions.join({"ensemble": files.read_parquet(paths.ENSEMBLE)})
     panel, live = Panel(paths.PREPARED, [target]), Panel(paths.LIVE, [])
     train = np.unique(panel.row_eras[panel.index[DATA_TYPE] != VALIDATION])
-    smallest = int(rows.groupby(ERA).size().min())
-    names = risk.chosen(panel, train, target, settings.features, settings.count, smallest)
-    columns = panel.columns(names)
 
     def features(era: int) -> NDArray:
-        return (live if era == LIVE_ERA else panel).block(era, columns)
+        source = live if era == LIVE_ERA else panel
+        return source.block(era, risk.within(columns, settings.features, source.rows(era)))
 
     with threadpool_limits(p.resources.threads, user_api="blas"):
+        names = risk.chosen(panel, train, target, settings.features, settings.count)
+        columns = panel.columns(names)
         neutral = neutralize.neutralize_eras(rows["ensemble"].to_numpy(), rows[ERA].to_numpy(), features, settings.proportion)
     files.write_parquet(predictions.table(rows, neutral), paths.NEUTRALIZED)
     files.write_json({"features": names}, paths.NEUTRALIZED_TO)
     print(f"neutralized to {len(names)} features ({settings.features}), proportion {settings.proportion}")
-    if settings.features == risk.RISKIEST and len(names) < settings.count:
-        print(f"neutralize.count: {settings.count} capped at {len(names)}: at most a quarter of the smallest era's {smallest} rows")
+    for line in risk.report(names, settings.features, settings.count, rows.groupby(ERA).size().to_numpy()):
+        print(line)
 
 
 if __name__ == "__main__":

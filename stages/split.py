@@ -3,7 +3,7 @@
 import numpy as np
 
 from erawise import errors, files, params, splits
-from erawise.schema import DATA_TYPE, ERA, VALIDATION
+from erawise.schema import DATA_TYPE, ERA, VALIDATION, horizon
 from stages import paths
 
 
@@ -14,14 +14,18 @@ def main() -> None:
     targets = files.read_json(paths.PREPARED / "features.json")["targets"]
     is_validation = index[DATA_TYPE] == VALIDATION
     train, validation = (np.unique(index.loc[rows, ERA].to_numpy(np.int64)) for rows in (~is_validation, is_validation))
-    plans = {
-        days: splits.plan(train, validation, days, method=p.split.method, folds=p.split.folds, chunk=p.split.chunk)
-        for days in splits.horizons(targets, p.data.target_horizon)
-    }
+    main_days = horizon(p.data.target, p.data.target_horizon)
+    plans: dict[int, splits.Plan | str] = {}
+    for days in splits.horizons(targets, p.data.target_horizon):
+        try:
+            plans[days] = splits.plan(train, validation, days, method=p.split.method, folds=p.split.folds, chunk=p.split.chunk)
+        except errors.InputError as error:
+            if days == main_days:
+                raise
+            plans[days] = str(error)
     files.write_json(splits.to_json(plans), paths.FOLDS)
     for days, plan in plans.items():
-        purged = [len(fold.purged) for fold in plan.folds]
-        print(f"{days} days: {plan.weeks} weeks purged beside each test block: {purged} eras; {len(plan.validation)} validation eras left")
+        print(f"{days} days: {splits.describe(plan)}")
 
 
 if __name__ == "__main__":

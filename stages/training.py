@@ -2,6 +2,8 @@
 
 import sys
 
+from threadpoolctl import threadpool_limits
+
 from erawise import errors, files, params, splits, training
 from erawise.features import maps
 from erawise.models.protocol import Kind
@@ -17,12 +19,16 @@ def run(kind: Kind) -> None:
 def _run(kind: Kind, name: str) -> None:
     p = params.load(paths.PARAMS)
     settings = p.models[name]
-    days = splits.model_horizon(settings.target, p.data.target, p.data.target_horizon)
-    plan = splits.from_json(files.read_json(paths.FOLDS), days)
     panel = Panel(paths.PREPARED, [settings.target])
     training.check_target(panel, settings.target, f"models.{name}.target")
-    data = training.Data(panel, Panel(paths.LIVE, []), plan, *maps.read(paths.FEATURES))
-    trained = training.train(kind, settings, data, inner_share=p.training.inner_share, threads=p.resources.threads)
+    days = splits.model_horizon(settings.target, p.data.target, p.data.target_horizon)
+    try:
+        plan = splits.from_json(files.read_json(paths.FOLDS), days)
+        data = training.Data(panel, Panel(paths.LIVE, []), plan, *maps.read(paths.FEATURES))
+        with threadpool_limits(p.resources.threads, user_api="blas"):
+            trained = training.train(kind, settings, data, inner_share=p.training.inner_share, threads=p.resources.threads)
+    except errors.InputError as error:
+        raise errors.InputError(f"models.{name}: {error}") from None
     with files.replacing(paths.MODELS / name) as directory:
         directory.mkdir()
         trained.model.save(directory)

@@ -95,7 +95,7 @@ def test_diagnostics_look_at_the_neutralized_ensemble() -> None:
     metrics = {"neutralized": {"corr": {"mean": 0.02}}, "ridge": {"corr": {"mean": 0.5}}}
     assert evaluation.diagnostics(metrics, 0.02) == {"passes": 1}
     assert evaluation.diagnostics(metrics, 0.021) == {"passes": 0}
-    assert evaluation.diagnostics({"neutralized": {"eras": 0}}, 0.0) == {"passes": 0}
+    assert evaluation.diagnostics({"neutralized": {"eras": 0}}, 0.0) == {}
 
 
 def test_the_overview_leaves_out_what_no_prediction_has() -> None:

@@ -112,14 +112,30 @@ def test_written_maps_read_back(panel: Panel, tmp_path: Path, method: str) -> No
 
 
 def test_what_to_neutralize_to(panel: Panel) -> None:
-    assert risk.chosen(panel, panel.eras, "target", "none", 3, 50) == []
-    assert risk.chosen(panel, panel.eras, "target", "all", 3, 50) == list(panel.feature_names)
-    assert risk.chosen(panel, panel.eras, "target", "small", 3, 50) == ["feature_2", "feature_3"]
-    assert len(risk.chosen(panel, panel.eras, "target", "riskiest", 5, 12)) == 3
+    assert risk.chosen(panel, panel.eras, "target", "none", 3) == []
+    assert risk.chosen(panel, panel.eras, "target", "all", 3) == list(panel.feature_names)
+    assert risk.chosen(panel, panel.eras, "target", "small", 3) == ["feature_2", "feature_3"]
+    assert len(risk.chosen(panel, panel.eras, "target", "riskiest", 5)) == 5
     with pytest.raises(InputError, match=r"neutralize\.features: 'large' is neither"):
-        risk.chosen(panel, panel.eras, "target", "large", 3, 50)
+        risk.chosen(panel, panel.eras, "target", "large", 3)
     with pytest.raises(InputError, match=r"neutralize\.features: the set 'empty'"):
-        risk.chosen(panel, panel.eras, "target", "empty", 3, 50)
+        risk.chosen(panel, panel.eras, "target", "empty", 3)
+
+
+def test_an_era_of_few_rows_is_neutralized_to_the_riskiest_alone() -> None:
+    columns = np.array([7, 2, 5])
+    assert risk.within(columns, "riskiest", slice(10, 22)).tolist() == [7, 2, 5]
+    assert risk.within(columns, "riskiest", slice(10, 19)).tolist() == [7, 2]
+    assert risk.within(columns, "riskiest", slice(10, 13)).tolist() == []
+    assert risk.within(columns, "all", slice(10, 13)).tolist() == [7, 2, 5]
+
+
+def test_what_was_capped_is_said() -> None:
+    assert risk.report(["a", "b", "c"], "riskiest", 3, np.array([12, 40])) == []
+    few, capped = risk.report(["a", "b", "c"], "riskiest", 5, np.array([9, 40]))
+    assert few == "neutralize.count: the data has 3 features, fewer than 5"
+    assert capped == "neutralize.count: capped at a quarter of the rows in 1 of 2 eras, at 2 in the smallest, of 9 rows"
+    assert risk.report(["a", "b", "c"], "all", 5, np.array([9, 40])) == []
 
 
 def test_era_correlations_are_those_of_numpy(panel: Panel) -> None:
@@ -134,4 +150,4 @@ def test_the_riskiest_ones_vary_most(tmp_path: Path) -> None:
     sign = np.where(np.arange(1, 41) % 2, 1.0, -1.0)[ERA - 1]
     target = np.clip(0.5 + 0.2 * sign * (FEATURES[:, 3] - 2.0) / 2 + 0.1 * RNG.normal(size=2000), 0, 1)
     panel = write_panel(tmp_path, FEATURES, {"target": target}, ERA)
-    assert risk.chosen(panel, panel.eras, "target", "riskiest", 1, 50) == ["feature_3"]
+    assert risk.chosen(panel, panel.eras, "target", "riskiest", 1) == ["feature_3"]

@@ -41,6 +41,9 @@ def test_the_committed_params_are_valid() -> None:
         ("ensemble.weights", {"lightgbm": 0.0}, "ensemble.weights: at least one weight must be above 0"),
         ("plot.model_a", "nobody", "plot.model_a: no prediction is called 'nobody'"),
         ("models", {}, "models: "),
+        ("preprocess.derived", ["row_mean", "row_mean"], "preprocess.derived: a derived feature is there more than once"),
+        ("models.lightgbm.leaves", 200_000, "models.lightgbm.leaves: "),
+        ("models.ridge.target", 5, "models.ridge.target: Input should be a valid string"),
         ("evaluate.min_corr", float("nan"), "evaluate.min_corr: Input should be a finite number"),
     ],
 )

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import raw
 from hypothesis import given, settings
@@ -38,7 +39,7 @@ def test_every_value_is_where_its_id_is(tmp_path: Path, dtype: str) -> None:
     panel = Panel(directory)
     assert panel.matrix.dtype == dtype
     assert counts.unsorted == ["train.parquet"]
-    assert metrics["train"] == {"rows": 2400, "eras": 60}
+    assert metrics["train"] == {"rows": 2400, "eras": 60, "rows_without_target": 0}
     assert (panel.index[["era", "id"]].apply(tuple, axis=1)).is_monotonic_increasing
     raw_rows = pd.concat([frames["train"], frames["validation"]]).set_index("id").loc[panel.index["id"]]
     assert np.array_equal(panel.matrix, raw_rows[list(panel.feature_names)].to_numpy())
@@ -67,7 +68,7 @@ def test_unresolved_rows_are_left_out_and_counted(tmp_path: Path) -> None:
     _, metrics, counts = prepare(tmp_path / "raw")
     assert metrics["validation"] == {"rows": 28 * 40 - 2, "eras": 28, "unresolved_rows": 80, "dropped_rows": 2}
     preparation.check_budgets(counts, 3500, 0.5, 0.1)
-    with pytest.raises(InputError, match=r"preprocess\.max_dropped_share: 2 validation rows"):
+    with pytest.raises(InputError, match=r"preprocess\.max_dropped_share: 2 rows .* 0 of train and 2 of validation"):
         preparation.check_budgets(counts, 3500, 0.5, 0.0)
 
 
@@ -180,6 +181,40 @@ def test_bad_files_are_named(tmp_path: Path, what: str, message: str) -> None:
     with pytest.raises(InputError) as caught:
         prepare(tmp_path / "raw")
     assert message in str(caught.value)
+
+
+def test_ids_may_be_numbers(tmp_path: Path) -> None:
+    frames = raw.write(tmp_path / "raw")
+    for name, frame in frames.items():
+        store(frame.assign(id=np.random.default_rng(1).permutation(len(frame)) + 5), tmp_path / "raw", name)
+    directory, _, _ = prepare(tmp_path / "raw")
+    ids = Panel(directory).index["id"]
+    assert ids.map(type).eq(str).all()
+
+
+def test_columns_that_are_there_twice_are_named(tmp_path: Path) -> None:
+    raw.write(tmp_path / "raw")
+    table = pq.read_table(tmp_path / "raw" / "train.parquet")
+    pq.write_table(table.append_column("feature_3", table["feature_3"]), tmp_path / "raw" / "train.parquet")
+    with pytest.raises(InputError, match=r"train\.parquet: column 'feature_3' is there more than once"):
+        prepare(tmp_path / "raw")
+
+
+def test_a_truncated_reference_is_named(tmp_path: Path) -> None:
+    raw.write(tmp_path / "raw")
+    (tmp_path / "raw" / "meta_model.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"meta_model\.parquet: not a readable Parquet file"):
+        prepare(tmp_path / "raw")
+
+
+@pytest.mark.parametrize("size", [0, 5, 100, 5000])
+def test_a_truncated_matrix_is_named(tmp_path: Path, size: int) -> None:
+    raw.write(tmp_path / "raw")
+    directory, _, _ = prepare(tmp_path / "raw")
+    path = directory / "features.npy"
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(InputError, match=r"features\.npy: not a readable array"):
+        Panel(directory)
 
 
 def test_infinite_features_are_refused(tmp_path: Path) -> None:

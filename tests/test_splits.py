@@ -114,9 +114,20 @@ def test_too_few_eras(settings: dict, message: str) -> None:
         splits.plan(np.arange(1, 9), np.arange(20, 40), 20, **settings)
 
 
-def test_validation_all_purged_is_an_error() -> None:
-    with pytest.raises(InputError, match="more validation eras are needed"):
-        splits.plan(np.arange(1, 61), np.arange(61, 66), 20, method="purged_kfold", folds=2, chunk=10)
+def test_validation_may_be_purged_to_nothing() -> None:
+    made = splits.plan(np.arange(1, 61), np.arange(61, 66), 20, method="purged_kfold", folds=2, chunk=10)
+    assert not len(made.validation)
+    assert splits.describe(made) == "8 weeks purged beside each test block: [8, 8] eras; no validation eras left"
+
+
+def test_a_horizon_without_folds_is_an_error_for_who_asks_for_it() -> None:
+    made = splits.plan(np.arange(1, 61), np.arange(61, 101), 20, method="purged_kfold", folds=2, chunk=10)
+    content = splits.to_json({20: made, 60: "too few eras"})
+    assert splits.from_json(content, 20).weeks == 8
+    with pytest.raises(InputError, match="no folds for a target of 60 days: too few eras"):
+        splits.from_json(content, 60)
+    with pytest.raises(InputError, match="no target of the data looks 40 trading days ahead"):
+        splits.from_json(content, 40)
 
 
 def test_no_slice_left_for_early_stopping() -> None:

@@ -188,6 +188,7 @@ def test_members_remove_what_models_that_are_gone_have_left(workspace: Workspace
         ("preprocess", lambda c: c["data"].update(target="target_x"), "data.target: 'target_x' is no target of"),
         ("preprocess", lambda c: c["data"].update(feature_set="x"), "data.feature_set: 'x' is no feature set of"),
         ("train_ridge ridge", lambda c: c["models"]["ridge"].update(target="x"), "models.ridge.target: the data has no target 'x'"),
+        ("train_ridge ridge", lambda c: c["models"]["ridge"].update(target="target_x_40"), "models.ridge.target: the data has no target"),
         ("train_ridge ridge", lambda c: c["models"]["ridge"].update(l2="big"), "models.ridge.l2: Input should be a valid number"),
         ("neutralize", lambda c: c["neutralize"].update(features="x"), "neutralize.features: 'x' is neither none, all or riskiest"),
         ("evaluate", lambda c: c["evaluate"].update(benchmark="x"), "evaluate.benchmark: the data has no benchmark model 'x'; it has none"),
@@ -225,4 +226,6 @@ def test_the_real_sample_goes_through(tmp_path: Path, capsys: pytest.CaptureFixt
         assert not {"fnc", "mmc", "bmc"} & set(block)
     workspace.change(lambda content: content["neutralize"].update(count=20))
     workspace.run("neutralize")
-    assert "neutralize.count: 20 capped at 5: at most a quarter of the smallest era's 23 rows" in capsys.readouterr().out
+    assert (
+        "neutralize.count: capped at a quarter of the rows in 125 of 125 eras, at 5 in the smallest, of 23 rows" in capsys.readouterr().out
+    )

@@ -11,7 +11,7 @@ from erawise.scores import kernels
 NONE, ALL, RISKIEST = "none", "all", "riskiest"
 
 
-def chosen(panel: Panel, train: NDArray[np.int64], target: str, features: str, count: int, smallest_era: int) -> list[str]:
+def chosen(panel: Panel, train: NDArray[np.int64], target: str, features: str, count: int) -> list[str]:
     """Names of the features to neutralize to, in the panel's order; `riskiest` has them by falling risk.
 
     Parameters
@@ -19,7 +19,8 @@ def chosen(panel: Panel, train: NDArray[np.int64], target: str, features: str, c
     panel : with the target of the train eras in its index.
     train : the train eras, the only ones that `riskiest` looks at.
     features : `none`, `all` (of the matrix), `riskiest`, or the name of a feature set or group.
-    count : how many `riskiest` takes, capped at a quarter of `smallest_era`, the rows of the smallest era to neutralize.
+    count : how many `riskiest` takes; all features where there are fewer. An era of few rows is neutralized to the first
+        of them alone, see `neutralize.cap`.
 
     Raises
     ------
@@ -31,7 +32,7 @@ def chosen(panel: Panel, train: NDArray[np.int64], target: str, features: str, c
     if features == ALL:
         return list(panel.feature_names)
     if features == RISKIEST:
-        order = neutralize.riskiest(era_correlations(panel, train, target), neutralize.cap(count, smallest_era))
+        order = neutralize.riskiest(era_correlations(panel, train, target), count)
         return [panel.feature_names[k] for k in order]
     if features not in panel.feature_sets:
         raise InputError(
@@ -41,6 +42,26 @@ def chosen(panel: Panel, train: NDArray[np.int64], target: str, features: str, c
     if not panel.feature_sets[features]:
         raise InputError(f"neutralize.features: the set {features!r} has no feature among those of data.feature_set; choose another")
     return panel.feature_sets[features]
+
+
+def within(columns: NDArray[np.int64], features: str, rows: slice) -> NDArray[np.int64]:
+    """The columns that an era of these rows is neutralized to: of `riskiest` as many as its rows allow, else all."""
+    return columns[: neutralize.cap(len(columns), rows.stop - rows.start)] if features == RISKIEST else columns
+
+
+def report(names: list[str], features: str, count: int, era_rows: NDArray[np.int64]) -> list[str]:
+    """What a person should know of the choice: where there were fewer features than asked for."""
+    if features != RISKIEST:
+        return []
+    lines = [f"neutralize.count: the data has {len(names)} features, fewer than {count}"] if len(names) < count else []
+    capped = era_rows // neutralize.ROWS_A_FEATURE < len(names)
+    if capped.any():
+        least = int(era_rows.min())
+        lines.append(
+            f"neutralize.count: capped at a quarter of the rows in {int(capped.sum())} of {len(capped)} eras, "
+            f"at {neutralize.cap(len(names), least)} in the smallest, of {least} rows"
+        )
+    return lines
 
 
 def era_correlations(panel: Panel, eras: NDArray[np.int64], target: str) -> NDArray[np.float64]:

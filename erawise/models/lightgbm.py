@@ -21,6 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import lightgbm
 
 FILE = "model.txt"
+INNER, SCORE = "inner", "mean_correlation"
 FLOAT_BINS = 255
 BIN_SAMPLE_ROWS = 20_000
 """Rows from which LightGBM finds the bins: what costs memory is 8 bytes a value of this sample."""
@@ -117,8 +118,11 @@ def fit(settings: params.LightGBM, train: View, inner: View | None, rounds: int 
         trees = settings.trees if rounds is None else rounds
         booster = lightgbm.train(options, _dataset(train, options), trees)
     else:
+        common.require_rows(inner, settings.target)
         booster = _train_until_best(options, train, inner, settings.trees, settings.early_stopping)
         trees = max(booster.best_iteration, 1)
+        if booster.best_score[INNER][SCORE] <= 0:
+            return Trees(booster.model_to_string(num_iteration=trees, importance_type="gain"))
     return Trees(booster.model_to_string(num_iteration=trees, importance_type="gain"), trees)
 
 
@@ -127,6 +131,8 @@ def importance_of_first(train: View, *, trees: int, learning_rate: float, leaves
 
     Every tree may use every feature; the other options are LightGBM's own. All 0 where there is no split.
     """
+    if not train.n_rows:
+        raise InputError("data.target: it has no value in the eras to select features on; choose another target")
     options = _options(learning_rate, leaves, seed, threads)
     return _gain_shares(lightgbm.train(options, _dataset(train, options), trees))
 
@@ -151,7 +157,7 @@ def _train_until_best(options: dict[str, Any], train: View, inner: View, trees: 
     score = common.EraCorrelation.of(inner)
 
     def mean_correlation(prediction: NDArray, _: lightgbm.Dataset) -> tuple[str, float, bool]:
-        return "mean_correlation", score(prediction), True
+        return SCORE, score(prediction), True
 
     data = _dataset(train, options)
     return lightgbm.train(
@@ -159,6 +165,7 @@ def _train_until_best(options: dict[str, Any], train: View, inner: View, trees: 
         data,
         trees,
         valid_sets=[_dataset(inner, options, reference=data)],
+        valid_names=[INNER],
         feval=mean_correlation,
         callbacks=[lightgbm.early_stopping(patience, first_metric_only=True, verbose=False)],
     )

@@ -117,6 +117,7 @@ def fit(settings: params.NeuralNetwork, train: View, inner: View | None, rounds:
     model = _build(settings, *common.standardisation([x], x.shape[1]), float(train.target.mean(dtype=np.float64)))
     epochs = _epochs(settings, model, x, train.target)
     if inner is not None:
+        common.require_rows(inner, settings.target)
         return _best(epochs, Network(model), inner, settings)
     wanted = settings.epochs if rounds is None else rounds
     for _ in range(wanted):
@@ -192,7 +193,7 @@ def _best(epochs: Iterator[int], network: Network, inner: View, settings: params
         elif epoch - best_epoch >= settings.early_stopping:
             break
     network.model.set_weights(weights)
-    return Network(network.model, best_epoch)
+    return Network(network.model, best_epoch if best > 0 else None)
 
 
 def _diverged(settings: params.NeuralNetwork, epoch: int) -> InputError:

@@ -14,7 +14,7 @@ class Fitted(Protocol):
 
     @property
     def rounds(self) -> int | None:
-        """Trees or epochs that early stopping found best, where the kind has them."""
+        """Trees or epochs that early stopping found best; None where the kind has none, or no score was above 0."""
 
     def predict(self, x: NDArray) -> NDArray[np.float64]:
         """Predict (rows,) from (rows, features), int8 or float32, in the order of the features it was fitted on."""
