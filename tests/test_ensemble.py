@@ -103,6 +103,6 @@ def test_a_constant_member_says_nothing() -> None:
 def test_a_member_with_a_gap_is_named(bad: float) -> None:
     frame = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [1.0, bad, bad]})
     era = np.array([7, 8, 8])
-    with pytest.raises(InputError, match=r"ensemble: model 'b' has no finite prediction in 2 rows, the first in era 8"):
+    with pytest.raises(InputError, match=r"model 'b' has no finite prediction in 2 rows, the first in era 8"):
         blend(frame, era, {"a": 0.5, "b": 0.5})
     np.testing.assert_allclose(blend(frame, era, {"a": 1.0, "b": 0.0}), [0.5, 0.25, 0.75])
