@@ -156,8 +156,8 @@ def check_budgets(counts: Counts, rows: int, max_missing_share: float, max_dropp
     share = without / max(rows + counts.dropped, 1)
     if share > max_dropped_share:
         raise InputError(
-            f"preprocess.max_dropped_share: {without} rows ({share:.1%}) should have a target and don't, "
-            f"{counts.train_without} of train and {counts.dropped} of validation, more than {max_dropped_share:.1%}; look at the raw files, or raise the budget"
+            f"preprocess.max_dropped_share: {without} rows ({share:.1%}) should have a target and don't, {counts.train_without} of train "
+            f"and {counts.dropped} of validation, more than {max_dropped_share:.1%}; look at the raw files, or raise the budget"
         )
 
 

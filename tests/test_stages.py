@@ -129,6 +129,28 @@ def test_neutralized_predictions_are_orthogonal_to_the_features(finished: Worksp
         assert np.abs(np.corrcoef(rows[names].T, rows["prediction"])[-1, :-1]).max() < 1e-9
 
 
+def declared_data(stage: str) -> list[str]:
+    """The data that dvc.yaml lets a stage read."""
+    stages = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+    entry = stages["train"]["do"] if stage.startswith("train_") else stages[stage]
+    return [name for name in entry["deps"] if name.startswith("data/")]
+
+
+@pytest.mark.parametrize("stage", WHOLE[1:])
+def test_a_stage_reads_all_data_that_it_declares_and_no_other(finished: Workspace, tmp_path: Path, stage: str) -> None:
+    workspace = Workspace(tmp_path, finished.directory / "files")
+    names = declared_data(stage.split()[0])
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).symlink_to(finished.directory / name)
+    workspace.run(stage)
+    for name in names:
+        (tmp_path / name).unlink()
+        with pytest.raises((SystemExit, FileNotFoundError)):
+            workspace.run(stage)
+        (tmp_path / name).symlink_to(finished.directory / name)
+
+
 def test_nothing_partial_is_left(finished: Workspace) -> None:
     assert not list(finished.directory.rglob("*.partial"))
 
