@@ -4,8 +4,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,8 +27,14 @@ class Clone:
         self.directory = directory
 
     def run(self, *command: str, check: bool = True) -> str:
+        done = subprocess.run(command, cwd=self.directory, env=self.environment(), capture_output=True, text=True, timeout=900, check=False)
+        if check and done.returncode:
+            raise AssertionError(f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return done.stdout + done.stderr
+
+    def environment(self) -> dict[str, str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DVC_", "PYTEST_"))}
-        environment |= {
+        return environment | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONDONTWRITEBYTECODE": "1",
             "GIT_AUTHOR_NAME": "t",
@@ -36,10 +44,6 @@ class Clone:
             "DVC_NO_ANALYTICS": "1",
             "COLUMNS": "400",
         }
-        done = subprocess.run(command, cwd=self.directory, env=environment, capture_output=True, text=True, timeout=900, check=False)
-        if check and done.returncode:
-            raise AssertionError(f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
-        return done.stdout + done.stderr
 
     def dvc(self, *arguments: str, check: bool = True) -> str:
         return self.run(sys.executable, "-m", "dvc", *arguments, check=check)
@@ -185,6 +189,23 @@ def test_a_stage_that_fails_leaves_nothing_half_written(clone: Clone) -> None:
     assert "failed to reproduce 'preprocess'" in output
     assert not list((clone.directory / "data").glob(".*partial"))
     assert not (clone.directory / "data/prepared/features.npy").exists()
+
+
+def test_a_killed_run_can_be_run_again(clone: Clone) -> None:
+    before = clone.read("dvc.lock")
+    clone.set("models.random_forest.trees", 1_000_000)
+    command = [sys.executable, "-m", "dvc", "repro", "train@random_forest"]
+    with subprocess.Popen(
+        command, cwd=clone.directory, env=clone.environment(), stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as run:
+        assert run.stdout is not None
+        assert any("Running stage 'train@random_forest'" in line for line in run.stdout)
+        time.sleep(3)
+        os.killpg(run.pid, signal.SIGKILL)
+    clone.set("models.random_forest.trees", small.CHANGES["models.random_forest.trees"])
+    assert stages_run(clone.dvc("repro")) <= {"members"}
+    assert clone.read("dvc.lock") == before
+    assert not list((clone.directory / "data").rglob("*.partial"))
 
 
 def test_no_model_is_a_pickle(finished: Clone) -> None:
