@@ -171,7 +171,7 @@ def era_means(table: Table, colours: Colours) -> Figure:
         axes.plot(group["mean_target"], group["mean_prediction"], "o", color=colours[name], markersize=4, alpha=0.6, markeredgewidth=0)
         both = group[["mean_target", "mean_prediction"]].to_numpy()
         _square(axes, both.min(), both.max())
-        axes.set(title=f"{name}\noff by {group['mean_gap'].iloc[0]:+.4f}", xlabel="mean target of the era", ylabel="mean prediction")
+        axes.set(title=f"{name}\noff by {group['mean_gap'].iloc[0]:+z.4f}", xlabel="mean target of the era", ylabel="mean prediction")
     figure.supxlabel(
         "A dot an era; on the dashed diagonal the level is right. Each panel has its own scale.\n"
         "A classifier predicts the probability of a high target, not the target, and lies off the diagonal.",
@@ -385,7 +385,7 @@ def _square(axes: Axes, low: float, high: float) -> None:
     axes.set_aspect("equal")
     axes.axline((low, low), slope=1, color=MUTED, linewidth=1, linestyle=DASH)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(nbins=5))
+        axis.set_major_locator(MaxNLocator(nbins=3))
 
 
 def _shade(k: int, count: int) -> str:

@@ -182,7 +182,7 @@ def era_means(rows: Iterable[tuple[str, pd.DataFrame]], split: str) -> Table:
     def headline(frame: pd.DataFrame) -> str:
         gaps = frame.groupby("model", sort=False)["mean_gap"].first()
         nearest = gaps.abs().idxmin()
-        return f"Mean raw prediction of each {split} era: {nearest} is nearest to the mean target, {gaps[nearest]:+.4f} off on average"
+        return f"Mean raw prediction of each {split} era: {nearest} is nearest to the mean target, {gaps[nearest]:+z.4f} off on average"
 
     return _table(frame, split, headline)
 
