@@ -58,6 +58,7 @@ def eras(draw: st.DrawFn) -> dict[str, Any]:
         "predictions": pd.DataFrame(with_gaps(predictions, draw(gaps), rng), index=[f"n{i:03}" for i in range(rows)]).rename(columns=str),
         "target": with_gaps(target, draw(gaps), rng),
         "meta": with_gaps(rng.normal(size=rows) + predictions[:, 0], draw(gaps), rng),
+        "benchmark": with_gaps(rng.normal(size=rows) - predictions[:, -1], draw(gaps), rng),
     }
 
 
@@ -71,11 +72,11 @@ def official(score: Any, *columns: pd.Series) -> float:
 
 @settings(max_examples=150, deadline=None)
 @given(eras())
-def test_corr_spearman_and_mmc_equal_numerai_tools(era: dict[str, Any]) -> None:
+def test_corr_spearman_mmc_and_bmc_equal_numerai_tools(era: dict[str, Any]) -> None:
     predictions = era["predictions"]
     index = predictions.index
-    target, meta = pd.Series(era["target"], index, name="target"), pd.Series(era["meta"], index, name="meta")
-    table = one_era(predictions, era["target"], meta_model=era["meta"])
+    target, meta, benchmark = (pd.Series(era[name], index, name=name) for name in ("target", "meta", "benchmark"))
+    table = one_era(predictions, era["target"], meta_model=era["meta"], benchmark=era["benchmark"])
     for name in predictions:
         one = predictions[[name]]
         both = pd.concat([predictions[name], target], axis=1).dropna()
@@ -87,6 +88,7 @@ def test_corr_spearman_and_mmc_equal_numerai_tools(era: dict[str, Any]) -> None:
                 target,
             ),
             "mmc": official(lambda one=one: scoring.correlation_contribution(one, meta, target), predictions[name], meta, target),
+            "bmc": official(lambda one=one: scoring.correlation_contribution(one, benchmark, target), predictions[name], benchmark, target),
         }
         np.testing.assert_allclose(table.loc[name, list(expected)].to_numpy(float), list(expected.values()), rtol=0, atol=1e-9)
         assert table.loc[name, ROWS] == len(both)
