@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import raw
 import small
 from closure import ROOT
 from ruamel.yaml import YAML
@@ -189,6 +190,16 @@ def test_a_stage_that_fails_leaves_nothing_half_written(clone: Clone) -> None:
     assert "failed to reproduce 'preprocess'" in output
     assert not list((clone.directory / "data").glob(".*partial"))
     assert not (clone.directory / "data/prepared/features.npy").exists()
+
+
+def test_local_files_that_change_rerun_the_dag(clone: Clone) -> None:
+    raw.write(clone.directory / "data/local", rows=20)
+    clone.set("data.source", "local")
+    assert {"download", "preprocess"} <= stages_run(clone.dvc("repro", "preprocess"))
+    assert stages_run(clone.dvc("repro", "preprocess")) == set()
+    raw.write(clone.directory / "data/local", rows=21)
+    assert {"download", "preprocess"} <= stages_run(clone.dvc("repro", "preprocess"))
+    assert json.loads(clone.read("metrics/data.json"))["train"]["rows"] == 60 * 21
 
 
 def test_a_killed_run_can_be_run_again(clone: Clone) -> None:
