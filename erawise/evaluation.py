@@ -100,7 +100,7 @@ def report(table: pd.DataFrame, metrics: dict[str, dict[str, Any]]) -> list[str]
         lines.append(f"{name}: " + (f"CORR {', '.join(figures)} over {block['eras']} eras" if figures else "no scores"))
     thin = table[table["corr"].isna() & ~table[CONSTANT]].groupby(PREDICTION, sort=False).size()
     lines += [
-        f"{name}: {count} eras lack a prediction or a target in more than a fifth of their rows, and have no CORR"
+        f"{name}: {count} eras have no CORR: over a fifth of the rows lack a target or a prediction, which the purge may have taken"
         for name, count in thin.items()
     ]
     counts = summary.constant_predictions(table)

@@ -209,9 +209,20 @@ def check_weights(weights: Literal["equal"] | dict[str, float], models: set[str]
         return
     unknown = set(weights) - models
     if unknown:
-        raise ValueError(f"ensemble.weights.{min(unknown)}: no model of that name; models: are {', '.join(sorted(models))}")
+        raise ValueError(f"ensemble.weights.{min(unknown)}: no model of that name; models are {', '.join(sorted(models))}")
     if not any(weight > 0 for weight in weights.values()):
         raise ValueError("ensemble.weights: at least one weight must be above 0")
+
+
+_MESSAGES = {
+    "extra_forbidden": "unknown key",
+    "missing": "the key is missing",
+    "union_tag_not_found": "the key kind is missing",
+    "union_tag_invalid": "kind is {tag}; expected one of {expected_tags}",
+    "string_pattern_mismatch": "a name has letters, digits and underscores, a letter first",
+    "too_short": "at least {min_length} is needed",
+}
+"""Our words for pydantic's types of errors, where they say more to a person."""
 
 
 def load(path: Path) -> Params:
@@ -228,7 +239,7 @@ def load(path: Path) -> Params:
     except FileNotFoundError:
         raise InputError(f"{path}: the file is missing; run from the top of the repository") from None
     except (YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+        raise InputError(f"{path}: not readable as YAML: {_problem(error)}") from None
     try:
         return Params.model_validate(content)
     except ValidationError as error:
@@ -237,11 +248,17 @@ def load(path: Path) -> Params:
 
 def _line(item: Any, content: Any) -> str:
     where = ".".join(_path(item["loc"], content, missing=item["type"] == "missing"))
-    message = {"extra_forbidden": "unknown key", "missing": "the key is missing"}.get(
-        item["type"], item["msg"].removeprefix("Value error, ")
-    )
-    given = "" if item["type"] in ("missing", "value_error") or isinstance(item["input"], dict) else f" (it is {item['input']!r})"
+    known = _MESSAGES.get(item["type"])
+    message = known.format(**item.get("ctx", {})) if known else item["msg"].removeprefix("Value error, ")
+    shown = not known and item["type"] != "value_error" and not isinstance(item["input"], dict)
+    given = f" (it is {item['input']!r})" if shown else ""
     return f"{where}: {message}{given}" if where else message
+
+
+def _problem(error: Exception) -> str:
+    """The problem of a YAML error and its line; the whole text of another."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    return f"{problem} in line {mark.line + 1}" if mark and problem else " ".join(str(error).split())
 
 
 def _path(location: tuple[int | str, ...], content: Any, *, missing: bool) -> list[str]:

@@ -22,14 +22,16 @@ class Trained:
     ----------
     model : fitted on all train eras.
     predictions : `id`, `era` (null for live), `split`, `prediction`: out-of-fold, validation and live.
-    rounds : the trees or epochs that early stopping found, for each fold in which it found any; empty for kinds without.
+    rounds : per fold, the trees or epochs that early stopping found, None where it found none; empty for kinds without.
+    final_rounds : what the final model ran for; None for kinds without.
     dropped : training rows left out, since the model's target is missing there.
     """
 
     model: Fitted
     features: FeatureMap
     predictions: pd.DataFrame
-    rounds: list[int]
+    rounds: list[int | None]
+    final_rounds: int | None
     dropped: int
 
 
@@ -67,18 +69,21 @@ def train(kind: Kind, settings: Any, data: Data, *, inner_share: float, threads:
         raise InputError(
             f"features were selected for {len(data.fold_features)} folds and there are {len(data.plan.folds)}; select them again"
         )
-    pieces, rounds = [], []
+    pieces: list[pd.DataFrame] = []
+    rounds: list[int | None] = []
     for fold, features in zip(data.plan.folds, data.fold_features, strict=True):
         model = _fit_fold(kind, settings, data, fold, features, inner_share, threads)
         pieces.append(_predict(model, data.panel, fold.test, features, CV))
-        if model.rounds is not None:
-            rounds.append(model.rounds)
-    final_rounds = max(1, round(float(np.median(rounds or [1])))) if kind.uses_rounds() else None
+        rounds.append(model.rounds)
+    found = [number for number in rounds if number is not None]
+    final_rounds = max(1, round(float(np.median(found or [1])))) if kind.uses_rounds() else None
     whole = View(data.panel, data.plan.train, data.final_features, settings.target)
     final = kind.fit(settings, whole, None, final_rounds, threads)
     pieces.append(_predict(final, data.panel, data.plan.validation, data.final_features, VALIDATION))
     pieces.append(_predict(final, data.live, data.live.eras, data.final_features, LIVE))
-    return Trained(final, data.final_features, pd.concat(pieces, ignore_index=True), rounds, whole.dropped)
+    return Trained(
+        final, data.final_features, pd.concat(pieces, ignore_index=True), rounds if kind.uses_rounds() else [], final_rounds, whole.dropped
+    )
 
 
 def check_target(panel: Panel, target: str, setting: str) -> None:

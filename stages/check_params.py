@@ -1,12 +1,16 @@
 """Check the whole of params.yaml before anything runs; a command, no stage: DVC runs a stage only where it sees a change."""
 
+from pathlib import Path
+
 from erawise import errors, params
 from stages import paths
 
 
 @errors.reported
 def main() -> None:
-    params.load(paths.PARAMS)
+    p = params.load(paths.PARAMS)
+    if not Path(p.data.local.path).is_dir():
+        raise errors.InputError(f"data.local.path: there is no directory {p.data.local.path}; DVC needs one there whatever the source")
 
 
 if __name__ == "__main__":

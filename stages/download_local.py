@@ -14,7 +14,7 @@ def main() -> None:
         directory.mkdir()
         ignored = local.write(Path(p.data.local.path), directory)
     if ignored:
-        print(f"{p.data.local.path}: ignored {', '.join(ignored)}, no files of Numerai's layout")
+        print(f"{p.data.local.path}: ignored {', '.join(ignored)}: not among the files of Numerai's layout")
 
 
 if __name__ == "__main__":

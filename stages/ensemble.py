@@ -15,7 +15,7 @@ def main() -> None:
     files.write_parquet(predictions.table(rows, blended), paths.ENSEMBLE)
     files.write_json(weights, paths.WEIGHTS)
     counts = rows.groupby(SPLIT).size()
-    print(f"{len(used)} models blended: " + ", ".join(f"{count:,} {split} rows" for split, count in counts.items()))
+    print(f"blended {', '.join(used)}: " + ", ".join(f"{count:,} {split} rows" for split, count in counts.items()))
 
 
 if __name__ == "__main__":

@@ -13,12 +13,15 @@ from stages import paths
 
 def run(kind: Kind) -> None:
     """Train the model whose name is the only argument of the command."""
-    errors.reported(lambda: _run(kind, sys.argv[1]))()
+    errors.reported(lambda: _run(kind, *sys.argv[1:2]))()
 
 
-def _run(kind: Kind, name: str) -> None:
+def _run(kind: Kind, name: str = "") -> None:
     p = params.load(paths.PARAMS)
-    settings = p.models[name]
+    try:
+        settings = p.models[name]
+    except KeyError:
+        raise errors.InputError(f"models: params.yaml has no model {name!r}; the command needs the name of one that it has") from None
     panel = Panel(paths.PREPARED, [settings.target])
     training.check_target(panel, settings.target, f"models.{name}.target")
     days = splits.model_horizon(settings.target, p.data.target, p.data.target_horizon)
@@ -35,6 +38,7 @@ def _run(kind: Kind, name: str) -> None:
         files.write_csv(training.importance_table(trained), directory / "importance.csv")
     files.write_parquet(trained.predictions, paths.MODEL_PREDICTIONS / f"{name}.parquet")
     if trained.rounds:
-        print(f"{name}: best rounds of the folds {trained.rounds}")
+        found = ", ".join("none" if number is None else str(number) for number in trained.rounds)
+        print(f"{name}: best rounds of the folds: {found}; the final model has {trained.final_rounds}")
     if trained.dropped:
         print(f"{name}: {trained.dropped:,} training rows without {settings.target} left out")

@@ -150,7 +150,7 @@ class TestLocal:
 
     @pytest.mark.skipif(not REAL.is_dir(), reason="the real sample isn't here")
     def test_takes_the_real_sample_as_it_is(self, out: Path) -> None:
-        assert local.write(REAL, out) == ["README.md", "era_scores.csv"]
+        assert local.write(REAL, out) == ["era_scores.csv"]
         assert contents(out) == {name: (REAL / name).read_bytes() for name in layout.REQUIRED}
 
     def test_the_stage_replaces_what_was_there(self, source: Path, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ class TestLocal:
         (source / "notes.txt").write_text("mine")
         done = stage("download_local", tmp_path, {"path: data/local": "path: source"})
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout == "source: ignored notes.txt, no files of Numerai's layout\n"
+        assert done.stdout == "source: ignored notes.txt: not among the files of Numerai's layout\n"
         assert contents(tmp_path / "data" / "raw") == {n: b for n, b in contents(source).items() if n != "notes.txt"}
         assert [path.name for path in (tmp_path / "data").iterdir()] == ["raw"]
 

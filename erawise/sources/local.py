@@ -6,6 +6,8 @@ from pathlib import Path
 from erawise.errors import InputError
 from erawise.sources import layout
 
+README = "README.md"
+
 
 def write(source: Path, directory: Path) -> list[str]:
     """Copy the files of the layout from `source` into the existing `directory`.
@@ -17,7 +19,7 @@ def write(source: Path, directory: Path) -> list[str]:
     Returns
     -------
     list of str
-        What lies in `source` and is no file of the layout, sorted.
+        What lies in `source` and is no file of the layout nor its README, sorted.
 
     Raises
     ------
@@ -30,7 +32,7 @@ def write(source: Path, directory: Path) -> list[str]:
     present = layout.present(source)
     for name in present:
         _copy(source / name, directory / name)
-    return sorted({path.name for path in source.iterdir()} - set(present))
+    return sorted({path.name for path in source.iterdir()} - {*present, README})
 
 
 def _copy(source: Path, target: Path) -> None:
