@@ -24,7 +24,6 @@ WIDTH = 9.0
 """Width of every picture, in inches."""
 
 ROW = 0.42
-PANEL = 2.6
 TITLE_COLUMNS = 100
 LABEL_COLUMNS = 24
 LABEL_POINTS = 11

@@ -10,7 +10,6 @@ from ruamel.yaml.error import YAMLError
 from erawise.errors import InputError
 
 Share = Annotated[float, Field(ge=0, le=1)]
-OpenShare = Annotated[float, Field(gt=0, lt=1)]
 PositiveShare = Annotated[float, Field(gt=0, le=1)]
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 Leaves = Annotated[StrictInt, Field(ge=2, le=131072)]

@@ -74,9 +74,9 @@ def prepare(
     columns = choose_columns(raw, feature_set, target)
     counts = Counts(np.zeros(len(columns.features), np.int64))
     frames = {name: _read_rows(raw / f"{name}.parquet", columns, counts) for name in (TRAIN, VALIDATION, LIVE)}
-    counts.train_without = int(frames[TRAIN][target].isna().sum())
     resolved = _resolved(frames[VALIDATION], columns.main, counts)
     keep = {TRAIN: _every(frames[TRAIN], every), VALIDATION: resolved & _every(frames[VALIDATION], every, resolved)}
+    _count_without_target(frames, keep, resolved, target, counts)
     index, history = _place(raw, frames, keep)
     _check_eras(raw, frames, keep)
     _write_table(directory, history, index, columns, counts, demean, derived_names)
@@ -237,9 +237,17 @@ def _resolved(frame: pd.DataFrame, main: str, counts: Counts) -> NDArray[np.bool
         return np.zeros(len(frame), bool)
     known = frame[main].notna().to_numpy() & (frame[DATA_TYPE] != UNRESOLVED).to_numpy()
     in_known_era = frame[ERA].isin(frame.loc[known, ERA].unique()).to_numpy()
-    counts.dropped = int((in_known_era & ~known).sum())
     counts.unresolved = int((~in_known_era).sum())
     return known
+
+
+def _count_without_target(
+    frames: dict[str, pd.DataFrame], keep: dict[str, NDArray[np.bool_]], resolved: NDArray[np.bool_], target: str, counts: Counts
+) -> None:
+    """Count the rows that should have a target and don't, in the eras that are kept alone."""
+    counts.train_without = int(frames[TRAIN].loc[keep[TRAIN], target].isna().sum())
+    eras = frames[VALIDATION][ERA]
+    counts.dropped = int((eras.isin(eras[keep[VALIDATION]]).to_numpy() & ~resolved).sum())
 
 
 def _every(frame: pd.DataFrame, every: int, among: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:

@@ -42,11 +42,6 @@ def purge_weeks(days: int) -> int:
     return math.ceil(days / TRADING_DAYS_A_WEEK) + EMBARGO_WEEKS
 
 
-def middle(dtype: str) -> float:
-    """The value that stands for a missing feature."""
-    return INT8_MIDDLE if dtype == "int8" else FLOAT_MIDDLE
-
-
 def top(dtype: str) -> float:
     """The largest value on a feature's scale; the smallest is 0."""
     return INT8_TOP if dtype == "int8" else FLOAT_TOP

@@ -102,6 +102,18 @@ def test_every_nth_era_of_train_and_of_validation(tmp_path: Path) -> None:
     assert Panel(directory).eras.tolist() == [*range(1, 61, 4), *range(61, 91, 4)]
 
 
+def test_rows_without_a_target_are_counted_in_the_kept_eras_alone(tmp_path: Path) -> None:
+    frames = raw.write(tmp_path / "raw")
+    for name, eras in (("train", ["0001", "0002"]), ("validation", ["0061", "0062"])):
+        frame = frames[name]
+        frame.loc[frame["era"].isin(eras) & (frame.groupby("era").cumcount() < 3), "target"] = np.nan
+        store(frame, tmp_path / "raw", name)
+    _, _, counts = prepare(tmp_path / "raw", every=4)
+    assert (counts.train_without, counts.dropped) == (3, 3)
+    _, _, counts = prepare(tmp_path / "raw")
+    assert (counts.train_without, counts.dropped) == (6, 6)
+
+
 def test_demeaned_blocks(tmp_path: Path) -> None:
     raw.write(tmp_path / "raw")
     directory, _, _ = prepare(tmp_path / "raw", demean=True)
