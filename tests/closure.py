@@ -8,9 +8,12 @@ PACKAGES = ("erawise", "stages")
 
 
 def module_path(module: str) -> Path | None:
-    """The file of a module, None for what is no module of ours; packages' `__init__.py` are empty and don't count."""
-    path = ROOT / Path(*module.split(".")).with_suffix(".py")
-    return path if module.split(".")[0] in PACKAGES and path.exists() else None
+    """The file of a module, None for what is no module of ours; an empty `__init__.py` doesn't count."""
+    if module.split(".")[0] not in PACKAGES:
+        return None
+    path = ROOT / Path(*module.split("."))
+    candidates = (path.with_suffix(".py"), path / "__init__.py")
+    return next((file for file in candidates if file.exists() and file.stat().st_size), None)
 
 
 def imports(path: Path) -> set[str]:

@@ -1,0 +1,197 @@
+"""Two ways to do the same work, measured side by side: alternately, several times, medians with their spread.
+
+`python -m benchmarks.measure MODULE FUNCTION [ARGUMENT ...]` is one run in a process of its own: it prints seconds and peak memory.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+REPEATS = 5
+POLL_SECONDS = 0.005
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: seconds, and the peak of the process's anonymous memory in bytes (mapped files not counted)."""
+
+    seconds: float
+    peak: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the result.
+
+    Parameters
+    ----------
+    name : what was done, at what size.
+    theirs, ours : median seconds of the peer's way and of this project's.
+    ratio, must : `theirs / ours`, and what it must be at least.
+    max_difference, tolerance : largest absolute difference of the results, and what it may be at most.
+    peak_theirs, peak_ours, peak_must : bytes, and the least ratio of the two, where memory is measured.
+    spread_theirs, spread_ours : (lowest, highest) seconds.
+    note : what bounds it, where it doesn't hold.
+    """
+
+    name: str
+    theirs: float
+    ours: float
+    must: float
+    max_difference: float | None = None
+    tolerance: float | None = None
+    peak_theirs: int | None = None
+    peak_ours: int | None = None
+    peak_must: float | None = None
+    spread_theirs: tuple[float, float] | None = None
+    spread_ours: tuple[float, float] | None = None
+    note: str = ""
+    ratio: float = field(init=False)
+    holds: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ratio", self.theirs / self.ours)
+        fast = self.ratio >= self.must
+        exact = self.tolerance is None or (self.max_difference is not None and self.max_difference <= self.tolerance)
+        small = self.peak_must is None or bool(self.peak_theirs and self.peak_ours and self.peak_theirs / self.peak_ours >= self.peak_must)
+        object.__setattr__(self, "holds", fast and exact and small)
+
+
+def alternately(theirs: Callable[[], Any], ours: Callable[[], Any], repeats: int = REPEATS) -> tuple[list[float], list[float], Any, Any]:
+    """Call both in turn in this process, after one call of ours to compile: their seconds, ours, and the last results."""
+    ours()
+    seconds: tuple[list[float], list[float]] = ([], [])
+    results: list[Any] = [None, None]
+    for _ in range(repeats):
+        for side, call in enumerate((theirs, ours)):
+            start = time.perf_counter()
+            results[side] = call()
+            seconds[side].append(time.perf_counter() - start)
+    return *seconds, *results
+
+
+def row(
+    name: str,
+    theirs: Callable[[], Any],
+    ours: Callable[[], Any],
+    *,
+    must: float,
+    difference: Callable[[Any, Any], float] | None = None,
+    tolerance: float | None = None,
+    repeats: int = REPEATS,
+    note: str = "",
+) -> Row:
+    """Measure two callables in this process."""
+    a, b, result_a, result_b = alternately(theirs, ours, repeats)
+    found = None if difference is None else float(difference(result_a, result_b))
+    return Row(name, statistics.median(a), statistics.median(b), must, found, tolerance, **spreads(a, b), note=note)
+
+
+def spreads(theirs: Sequence[float], ours: Sequence[float]) -> dict[str, tuple[float, float]]:
+    return {"spread_theirs": (min(theirs), max(theirs)), "spread_ours": (min(ours), max(ours))}
+
+
+def in_process(module: str, function: str, *arguments: object) -> Run:
+    """Run `benchmarks.<module>.<function>(*arguments)`, given as texts, in a fresh process.
+
+    The function's own work counts, without imports, from when it calls nothing but itself: it is timed around the call.
+    """
+    command = [sys.executable, "-m", "benchmarks.measure", module, function, *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return Run(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def anonymous_bytes() -> int:
+    """The process's anonymous memory now: what it holds itself, mapped files not counted."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024
+    raise OSError("/proc/self/status has no RssAnon: memory is measured on Linux alone")
+
+
+@contextmanager
+def watched() -> Iterator[list[int]]:
+    """Yield a list whose one number becomes the peak of `anonymous_bytes` meanwhile."""
+    peak, done = [anonymous_bytes()], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(POLL_SECONDS):
+            peak[0] = max(peak[0], anonymous_bytes())
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        thread.join()
+        peak[0] = max(peak[0], anonymous_bytes())
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as a Markdown table."""
+    head = "| work | theirs | ours | ratio | must | difference | memory, theirs : ours | holds |"
+    lines = [head, "|---|---|---|---|---|---|---|---|"]
+    for r in rows:
+        exact = "" if r.max_difference is None else f"{r.max_difference:.1g}" + ("" if r.tolerance is None else f" (≤ {r.tolerance:g})")
+        memory = ""
+        if r.peak_theirs and r.peak_ours:
+            memory = f"{r.peak_theirs / 2**20:,.0f} : {r.peak_ours / 2**20:,.0f} MiB = {r.peak_theirs / r.peak_ours:.1f}"
+            memory += f" (≥ {r.peak_must:g})" if r.peak_must else ""
+        times = f"{_seconds(r.theirs, r.spread_theirs)} | {_seconds(r.ours, r.spread_ours)}"
+        lines.append(f"| {r.name} | {times} | {r.ratio:.1f} | {r.must:g} | {exact} | {memory} | {'yes' if r.holds else '**no**'} |")
+    return "\n".join(lines)
+
+
+def _seconds(median: float, spread: tuple[float, float] | None) -> str:
+    return f"{median:.3g} s" + (f" ({spread[0]:.3g}–{spread[1]:.3g})" if spread else "")
+
+
+def machine() -> dict[str, Any]:
+    """What a reader needs to know of the machine and the versions."""
+    model = next((line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.processor())
+    memory = next((int(line.split()[1]) * 1024 for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
+    packages = ("numpy", "pandas", "pyarrow", "numba", "scipy", "lightgbm", "numerai-tools")
+    versions = {name: metadata.version(name) for name in packages}
+    return {"cpu": model, "cores": os.cpu_count(), "memory": memory, "python": platform.python_version(), **versions}
+
+
+def _lines(path: str) -> list[str]:
+    file = Path(path)
+    return file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+
+
+def as_json(rows: Sequence[Row]) -> str:
+    return json.dumps({"machine": machine(), "rows": [asdict(r) for r in rows]}, indent=2) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="run one function of a benchmark in this process")
+    parser.add_argument("module")
+    parser.add_argument("function")
+    parser.add_argument("arguments", nargs="*")
+    given = parser.parse_args()
+    function = getattr(importlib.import_module(f"benchmarks.{given.module}"), given.function)
+    with watched() as peak:
+        start = time.perf_counter()
+        function(*given.arguments)
+        seconds = time.perf_counter() - start
+    print(json.dumps({"seconds": seconds, "peak": peak[0]}))
+
+
+if __name__ == "__main__":
+    main()
