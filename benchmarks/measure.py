@@ -98,11 +98,17 @@ def row(
     """Measure two callables in this process."""
     a, b, result_a, result_b = alternately(theirs, ours, repeats)
     found = None if difference is None else float(difference(result_a, result_b))
-    return Row(name, statistics.median(a), statistics.median(b), must, found, tolerance, **spreads(a, b), note=note)
-
-
-def spreads(theirs: Sequence[float], ours: Sequence[float]) -> dict[str, tuple[float, float]]:
-    return {"spread_theirs": (min(theirs), max(theirs)), "spread_ours": (min(ours), max(ours))}
+    return Row(
+        name,
+        statistics.median(a),
+        statistics.median(b),
+        must,
+        found,
+        tolerance,
+        spread_theirs=(min(a), max(a)),
+        spread_ours=(min(b), max(b)),
+        note=note,
+    )
 
 
 def in_process(module: str, function: str, *arguments: object) -> Run:
@@ -176,14 +182,14 @@ def _lines(path: str) -> list[str]:
 
 
 def as_json(rows: Sequence[Row]) -> str:
-    return json.dumps({"machine": machine(), "rows": [asdict(r) for r in rows]}, indent=2) + "\n"
+    return json.dumps({"machine": machine(), "results": [asdict(r) for r in rows]}, indent=2) + "\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="run one function of a benchmark in this process")
-    parser.add_argument("module")
-    parser.add_argument("function")
-    parser.add_argument("arguments", nargs="*")
+    parser.add_argument("module", help="a module of benchmarks")
+    parser.add_argument("function", help="a function of it")
+    parser.add_argument("arguments", nargs="*", help="what to call it with, as texts")
     given = parser.parse_args()
     function = getattr(importlib.import_module(f"benchmarks.{given.module}"), given.function)
     with watched() as peak:
