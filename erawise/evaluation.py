@@ -48,6 +48,7 @@ def score_split(
     benchmark: str | None,
     corr_multiplier: float,
     mmc_multiplier: float,
+    threads: int = 1,
 ) -> pd.DataFrame:
     """Score the predictions of one split.
 
@@ -82,6 +83,7 @@ def score_split(
         features=panel.block,
         corr_multiplier=corr_multiplier,
         mmc_multiplier=mmc_multiplier,
+        threads=threads,
     )
 
 

@@ -15,7 +15,7 @@ ROWS_A_FEATURE = 4
 """An era has at least this many rows for each feature of `riskiest`."""
 
 
-def neutralize_block(predictions: NDArray, features: NDArray, proportion: float) -> Floats:
+def neutralize_block(predictions: NDArray, features: NDArray, proportion: float, threads: int = 1) -> Floats:
     """Subtract `proportion` of the least-squares fit to the features and a constant (numerai-tools' `neutralize`).
 
     Parameters
@@ -23,6 +23,7 @@ def neutralize_block(predictions: NDArray, features: NDArray, proportion: float)
     predictions : (rows, p), finite.
     features : (rows, k), finite, any dtype; may be collinear or constant.
     proportion : 0..1.
+    threads : that read int8 features; LAPACK has its own.
 
     Returns
     -------
@@ -32,11 +33,13 @@ def neutralize_block(predictions: NDArray, features: NDArray, proportion: float)
     varying = ~kernels.is_constant(values)
     out = np.full(values.shape, np.nan)
     if varying.any():
-        out[:, varying], _ = kernels.residuals(values[:, varying], features, proportion)
+        out[:, varying], _ = kernels.residuals(values[:, varying], features, proportion, threads)
     return out
 
 
-def neutralize_eras(predictions: NDArray, era: NDArray[np.int64], features: Callable[[int], NDArray], proportion: float) -> Floats:
+def neutralize_eras(
+    predictions: NDArray, era: NDArray[np.int64], features: Callable[[int], NDArray], proportion: float, threads: int = 1
+) -> Floats:
     """Neutralize one prediction era by era, ready to submit.
 
     In each era the prediction is gaussianized, neutralized and mapped to [0, 1] by a shift and a factor, which leave it
@@ -48,6 +51,7 @@ def neutralize_eras(predictions: NDArray, era: NDArray[np.int64], features: Call
     era : (rows,), rows of an era adjacent.
     features : gives the (rows of the era, k) features of an era in the order of its rows.
     proportion : 0..1.
+    threads : that read an era's int8 features; LAPACK has its own.
 
     Returns
     -------
@@ -62,7 +66,7 @@ def neutralize_eras(predictions: NDArray, era: NDArray[np.int64], features: Call
     out = np.empty(len(era))
     for rows in era_slices(era):
         number = int(era[rows.start])
-        out[rows] = _neutralize_era(np.asarray(predictions[rows], np.float64), features(number), proportion, number)
+        out[rows] = _neutralize_era(np.asarray(predictions[rows], np.float64), features(number), proportion, number, threads)
     return out
 
 
@@ -91,7 +95,7 @@ def cap(count: int, rows: int) -> int:
     return min(count, rows // ROWS_A_FEATURE)
 
 
-def _neutralize_era(predictions: Floats, features: NDArray, proportion: float, era: int) -> Floats:
+def _neutralize_era(predictions: Floats, features: NDArray, proportion: float, era: int, threads: int) -> Floats:
     n_rows, n_features = features.shape
     if not np.isfinite(predictions).all():
         raise InputError(
@@ -105,7 +109,7 @@ def _neutralize_era(predictions: Floats, features: NDArray, proportion: float, e
             f"noise would be left; set neutralize.features to riskiest, which takes at most a quarter of an era's rows, or to none"
         )
     gaussian = kernels.gaussianize(predictions[:, None])
-    neutral = neutralize_block(gaussian, features, proportion)
+    neutral = neutralize_block(gaussian, features, proportion, threads)
     if kernels.vanished(neutral, gaussian)[0]:
         raise InputError(
             f"neutralize.features: in {era_name(era)} the prediction is a linear function of the {n_features} features, so that nothing is "

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from erawise.errors import InputError
 from erawise.neutralize import cap, neutralize_block, neutralize_eras, riskiest
+from erawise.scores import projection
 from erawise.scores.kernels import pearson
 
 
@@ -37,7 +38,81 @@ def test_a_block_equals_numerai_tools(seed: int, rows: int, count: int, predicti
         assert np.isnan(got).all()
     else:
         expected = scoring.neutralize(pd.DataFrame(values), pd.DataFrame(features), proportion)
-        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-10)
+
+
+def difficult(rows: int, count: int, rng: np.random.Generator) -> dict[str, NDArray]:
+    """Features whose rank is hard to tell, or which a Gram matrix alone can't resolve."""
+    integers = rng.integers(0, 5, (rows, count)).astype(np.int8)
+    normal = rng.normal(size=(rows, count))
+    mixed = normal @ rng.normal(size=(count, 3))
+    return {
+        "sparse int8": np.where(rng.random((rows, count)) < 1.5 / rows, 3, 2).astype(np.int8),
+        "wide int8": rng.integers(-128, 128, (rows, count)).astype(np.int8),
+        "int8 sums": np.hstack([integers, (integers[:, :1] + integers[:, -1:]).astype(np.int8)]),
+        "constants": np.full((rows, count), 3, np.int8),
+        "float32": rng.random((rows, count)).astype(np.float32),
+        "float32 sums": np.hstack([normal, mixed]).astype(np.float32),
+        "float64 sums": np.hstack([normal, mixed]),
+        "nearly collinear": np.hstack([normal, normal + 10.0 ** -rng.integers(2, 14) * rng.normal(size=(rows, count))]),
+        "far from 0": normal + 10.0 ** rng.integers(1, 9),
+        "scales apart": normal * 10.0 ** rng.integers(-6, 6, count),
+        "int64": rng.integers(0, 5, (rows, count)),
+    }
+
+
+@pytest.mark.parametrize("kind", sorted(difficult(2, 1, np.random.default_rng(0))))
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32), rows=st.integers(2, 80), count=st.integers(1, 60), proportion=st.sampled_from([1.0, 0.4]))
+def test_difficult_features_have_the_residuals_of_numerai_tools(kind: str, seed: int, rows: int, count: int, proportion: float) -> None:
+    rng = np.random.default_rng(seed)
+    features = difficult(rows, count, rng)[kind]
+    values = rng.normal(size=(rows, 2))
+    expected = scoring.neutralize(pd.DataFrame(values), pd.DataFrame(features), proportion)
+    np.testing.assert_allclose(neutralize_block(values, features, proportion), expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("predictions", [1, 4])
+def test_a_large_block_equals_numerai_tools_and_needs_no_decomposition(predictions: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(predictions)
+    features = rng.integers(0, 5, (2500, 280)).astype(np.int8)
+    features[:, 200:220] = features[:, :20]
+    features[:, 230] = 1
+    features[:, 240] = 0
+    features[7, 240] = 1
+    values = rng.normal(size=(2500, predictions)) + features[:, :1]
+    expected = scoring.neutralize(pd.DataFrame(values), pd.DataFrame(features))
+    monkeypatch.setattr(projection, "_decomposed", None)
+    got = neutralize_block(values, features, 1.0)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(neutralize_block(values, features, 1.0, threads=2), got, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(neutralize_block(values, features.astype(np.float32), 1.0), got, rtol=0, atol=1e-10)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), rows=st.integers(3, 80), kind=st.sampled_from(["int8", "float"]))
+def test_the_smallest_singular_value_is_estimated_within_the_margin(seed: int, rows: int, kind: str) -> None:
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(rows, rows - 2)) * 10.0 ** rng.integers(-2, 2, rows - 2) + 5
+    if kind == "int8":
+        features = rng.integers(0, 5, (rows, max(1, rows // 2))).astype(np.int8)
+    block = projection.block_of(features)
+    factor = projection._factorize(block)
+    if factor is not None and factor.rank == features.shape[1]:
+        truth = np.linalg.svd(np.column_stack([features, np.ones(rows)]), compute_uv=False).min()
+        assert truth * (1 - 1e-6) <= projection._smallest_singular_value(block, factor) <= projection.MARGIN * truth
+
+
+def test_the_rank_counts_the_constant_and_no_copy() -> None:
+    rng = np.random.default_rng(5)
+    independent = rng.integers(0, 5, (60, 10)).astype(np.int8)
+    features = np.hstack([independent, independent[:, ::-1], np.full((60, 3), 2, np.int8)])
+    for block in (features, features.astype(np.float64)):
+        assert projection.residuals(rng.normal(size=(1, 60)), projection.block_of(block), 1.0)[1] == 11
+    tall = rng.integers(0, 5, (8, 30)).astype(np.int8)
+    residual, rank = projection.residuals(rng.normal(size=(2, 8)), projection.block_of(tall), 1.0)
+    assert rank == 8
+    assert np.abs(residual).max() < 1e-12
 
 
 def test_a_block_by_hand() -> None:
@@ -75,7 +150,7 @@ def test_eras_are_orthogonal_within_bounds_and_independent(seed: int) -> None:
         assert (got[rows].min(), got[rows].max()) == (0, 1)
         gaussian = scoring.gaussian(scoring.tie_kept_rank(pd.DataFrame({"p": predictions[rows]})))
         expected = scoring.min_max_normalize(scoring.neutralize(gaussian, pd.DataFrame(read[number])))["p"]
-        np.testing.assert_allclose(got[rows], expected, atol=1e-9)
+        np.testing.assert_allclose(got[rows], expected, atol=1e-10)
         np.testing.assert_array_equal(neutralize_eras(predictions[rows], era[rows], read.__getitem__, 1.0), got[rows])
     np.testing.assert_allclose(neutralize_eras(np.exp(predictions), era, read.__getitem__, 1.0), got, atol=1e-12)
 

@@ -1,6 +1,9 @@
 """Scores against numerai-tools, plain loops, exact fractions and values worked out by hand."""
 
 import json
+import os
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 from statistics import NormalDist
@@ -14,9 +17,11 @@ from hypothesis import strategies as st
 from numerai_tools import scoring
 from numpy.typing import NDArray
 from scipy.integrate import dblquad
+from scipy.stats import rankdata
 
+from erawise import jit
 from erawise.errors import InputError
-from erawise.scores import kernels
+from erawise.scores import compiled, kernels, plain, projection
 from erawise.scores.eras import CONSTANT, ROWS, SCORES, score_eras
 from erawise.scores.summary import constant_predictions, implied_auc, lag1, max_drawdown, summarize
 
@@ -90,7 +95,7 @@ def test_corr_spearman_mmc_and_bmc_equal_numerai_tools(era: dict[str, Any]) -> N
             "mmc": official(lambda one=one: scoring.correlation_contribution(one, meta, target), predictions[name], meta, target),
             "bmc": official(lambda one=one: scoring.correlation_contribution(one, benchmark, target), predictions[name], benchmark, target),
         }
-        np.testing.assert_allclose(table.loc[name, list(expected)].to_numpy(float), list(expected.values()), rtol=0, atol=1e-9)
+        np.testing.assert_allclose(table.loc[name, list(expected)].to_numpy(float), list(expected.values()), rtol=0, atol=1e-12)
         assert table.loc[name, ROWS] == len(both)
 
 
@@ -122,12 +127,12 @@ def test_fnc_and_exposure_equal_the_official_way(seed: int, rows: int, count: in
             assert np.isnan(table.loc[name, "fnc"])
         elif not tied_for_any_prediction(left):
             series = pd.Series(target, predictions.index, name="target")
-            assert table.loc[name, "fnc"] == pytest.approx(scoring.feature_neutral_corr(one, left, series).iloc[0], abs=1e-9)
+            assert table.loc[name, "fnc"] == pytest.approx(scoring.feature_neutral_corr(one, left, series).iloc[0], abs=1e-10)
         varying = left.loc[:, left.nunique() > 1]
         if len(one) > 1 and len(one) >= 0.8 * rows and varying.shape[1]:
             exposures = varying.corrwith(one[name])
-            assert table.loc[name, "exposure_max"] == pytest.approx(exposures.abs().max(), abs=1e-9)
-            assert table.loc[name, "exposure_rms"] == pytest.approx(np.sqrt((exposures**2).mean()), abs=1e-9)
+            assert table.loc[name, "exposure_max"] == pytest.approx(exposures.abs().max(), abs=1e-12)
+            assert table.loc[name, "exposure_rms"] == pytest.approx(np.sqrt((exposures**2).mean()), abs=1e-12)
         else:
             assert np.isnan(table.loc[name, "exposure_max"])
 
@@ -344,6 +349,129 @@ def test_a_concatenation_has_the_scores_of_its_eras() -> None:
         known: dict[str, Any] = {name: values[rows] for name, values in given.items()}
         parts.append(score_eras(frame[rows], target[rows], era[rows], features=read, **known, **MULTIPLIERS))
     pd.testing.assert_frame_equal(table, pd.concat(parts, ignore_index=True))
+
+
+@st.composite
+def columns(draw: st.DrawFn) -> NDArray:
+    """(p, n) values that are hard to sort: ties, both zeros, the smallest and largest, values that differ in their last bits."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    shape = draw(st.integers(1, 3)), draw(st.integers(1, 300))
+    special = np.array([0.0, -0.0, 5e-324, -5e-324, 1.0, -1.0, np.nextafter(1.0, 2), 1.7e308, -1.7e308, 0.1])
+    kinds = {
+        "normal": rng.normal(size=shape),
+        "float32": rng.normal(size=shape).astype(np.float32).astype(float),
+        "close": 1 + np.ldexp(rng.integers(-500, 500, shape).astype(float), -52),
+        "special": rng.choice(special, shape),
+        "tied": rng.integers(0, draw(st.integers(1, 9)), shape) / 3,
+        "wide": rng.choice([-1, 1], shape) * 10.0 ** rng.integers(-300, 300, shape),
+    }
+    return kinds[draw(st.sampled_from(sorted(kinds)))]
+
+
+@settings(max_examples=200, deadline=None)
+@given(columns())
+def test_compiled_and_plain_ranks_are_those_of_scipy(values: NDArray) -> None:
+    expected = 2 * (rankdata(values, axis=1) - 1)
+    np.testing.assert_array_equal(compiled.half_ranks(values), expected)
+    np.testing.assert_array_equal(plain.half_ranks(values), expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 1100), st.integers(1, 3))
+def test_compiled_products_equal_plain_ones_whatever_the_split(seed: int, rows: int, count: int, predictions: int) -> None:
+    rng = np.random.default_rng(seed)
+    features = rng.integers(-128, 128, (rows, count)).astype(np.int8)
+    weights = rng.normal(size=(predictions, rows))
+    middle = int(rng.integers(0, count + 1))
+    whole = compiled.products(features, weights, 0, count)
+    np.testing.assert_allclose(whole, plain.products(features, weights, 0, count), rtol=0, atol=1e-12 * 128 * rows)
+    parts = [compiled.products(features, weights, 0, middle), compiled.products(features, weights, middle, count)]
+    np.testing.assert_array_equal(np.hstack(parts), whole)
+    expected = np.array([features.sum(axis=0, dtype=np.int64), np.square(features.astype(np.int64)).sum(axis=0)])
+    np.testing.assert_array_equal(compiled.square_sums(features, 0, count), expected)
+    np.testing.assert_array_equal(plain.square_sums(features, 0, count), expected)
+
+
+def test_squares_of_many_rows_do_not_overflow() -> None:
+    features = np.full((2 * compiled.ROWS_IN_INT32 + 5, 1), -128, np.int8)
+    assert compiled.square_sums(features, 0, 1).tolist() == [[-128 * len(features)], [16384 * len(features)]]
+
+
+@pytest.mark.parametrize("rows", [3, 700, 5000])
+def test_gram_matrix_of_integers_is_exact_in_pieces(rows: int) -> None:
+    features = np.random.default_rng(rows).integers(-128, 128, (rows, 30)).astype(np.int8)
+    features[0] = [-128, 127] * 15
+    exact = features.astype(np.int64)
+    sums = exact.sum(axis=0)
+    expected = (rows * (exact.T @ exact) - np.outer(sums, sums)) / rows
+    for block in (projection.IntegerBlock(features), projection.IntegerBlock(features, 3)):
+        np.testing.assert_allclose(np.triu(block.gram()), np.triu(expected), rtol=1e-13, atol=1e-9)
+    out = np.zeros((30, 30))
+    compiled.add_centred_gram((exact.T @ exact % 1000).astype(np.float32), sums.astype(float), rows, out)
+    np.testing.assert_allclose(np.triu(out), np.triu(exact.T @ exact % 1000 - np.outer(sums / rows, sums)), rtol=1e-13)
+
+
+@pytest.mark.parametrize("count", [7, 700])
+def test_exposures_of_int8_equal_corrwith(count: int) -> None:
+    rng = np.random.default_rng(count)
+    features = rng.integers(0, 5, (1000, count)).astype(np.int8)
+    features[:, 3] = 2
+    predictions = rng.normal(size=(1000, 3)) + features[:, :3] + 1e6
+    predictions[:, 2] = 0.1
+    found = kernels.exposures(predictions, features)
+    expected = [pd.DataFrame(features).drop(columns=3).corrwith(pd.Series(column)) for column in predictions[:, :2].T]
+    np.testing.assert_allclose(np.delete(found[:2], 3, axis=1), expected, rtol=0, atol=1e-12)
+    assert np.isnan(found[2]).all()
+    assert np.isnan(found[:, 3]).all()
+    np.testing.assert_array_equal(kernels.exposures(predictions, features, 2), found)
+    np.testing.assert_allclose(kernels.pearson(predictions, features), found, rtol=0, atol=1e-12)
+
+
+def full_size_eras() -> tuple[pd.DataFrame, NDArray, NDArray, dict[str, Any]]:
+    """Two eras that are large enough for the compiled loops, and a small one; a prediction with gaps and one with ties."""
+    rng = np.random.default_rng(12)
+    era = np.repeat([1, 2, 3], [2100, 60, 2300])
+    target = some_target("bins", len(era), rng)
+    frame = pd.DataFrame(rng.normal(size=(len(era), 3)) + target[:, None], columns=["free", "gaps", "tied"])
+    frame["gaps"] = with_gaps(frame["gaps"].to_numpy(), 0.05, rng)
+    frame["tied"] = frame["tied"].round(1)
+    features = rng.integers(0, 5, (len(era), 260)).astype(np.int8)
+    given: dict[str, Any] = {name: rng.normal(size=len(era)) for name in ("meta_model", "benchmark", "oracle")}
+    return frame, target, era, {**given, "features": lambda number: features[era == number], **MULTIPLIERS}
+
+
+def test_threads_and_compiled_loops_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame, target, era, given = full_size_eras()
+    table = score_eras(frame, target, era, **given)
+    pd.testing.assert_frame_equal(score_eras(frame, target, era, **given, threads=2), table, check_exact=True)
+    monkeypatch.setattr(jit, "enabled", lambda: False)
+    slow = score_eras(frame, target, era, **given)
+    pd.testing.assert_frame_equal(slow, table, rtol=0, atol=1e-12)
+    features = given.pop("features")
+    index = [f"n{i:05}" for i in range(len(era))]
+    for number in (1, 3):
+        rows = era == number
+        labels = pd.Index(index)[rows]
+        known = pd.Series(target[rows], labels, name="target")
+        one = pd.DataFrame({"free": frame["free"].to_numpy()[rows]}, labels)
+        meta = pd.Series(given["meta_model"][rows], labels, name="meta")
+        row = table[(table["era"] == number) & (table["prediction"] == "free")].iloc[0]
+        assert row["corr"] == pytest.approx(scoring.numerai_corr(one, known).iloc[0], abs=1e-12)
+        assert row["mmc"] == pytest.approx(scoring.correlation_contribution(one, meta, known).iloc[0], abs=1e-12)
+        expected = scoring.feature_neutral_corr(one, pd.DataFrame(features(number), labels), known).iloc[0]
+        assert row["fnc"] == pytest.approx(expected, abs=1e-10)
+
+
+@pytest.mark.parametrize(("switch", "rows", "loaded"), [("0", 3000, False), ("1", 3000, True), ("1", 500, False)])
+def test_numba_is_loaded_where_it_is_wanted_and_pays(switch: str, rows: int, loaded: bool) -> None:
+    code = (
+        "import sys, numpy as np; from erawise.scores import kernels; "
+        f"x = np.random.default_rng(0).normal(size=({rows}, 2)); ranks = kernels.uniform_ranks(x); "
+        "assert (np.sort(ranks[:, 0]) == (np.arange(len(x)) + .5) / len(x)).all(); print('numba' in sys.modules)"
+    )
+    environment = {**os.environ, "ERAWISE_NUMBA": switch}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    assert done.stdout.split() == [str(loaded)]
 
 
 def test_bad_arguments() -> None:

@@ -1,17 +1,19 @@
 """The scores of every prediction in every era, as one long table."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from threadpoolctl import threadpool_limits
 
 from erawise.errors import InputError
 from erawise.panel import era_slices
 from erawise.schema import ERA, PREDICTION
-from erawise.scores import kernels
+from erawise.scores import kernels, projection
 from erawise.scores.kernels import Floats
 
 MIN_COVERAGE = 0.8
@@ -51,6 +53,7 @@ def score_eras(
     features: Callable[[int], NDArray] | None = None,
     corr_multiplier: float,
     mmc_multiplier: float,
+    threads: int = 1,
 ) -> pd.DataFrame:
     """Score every prediction in every era.
 
@@ -64,8 +67,11 @@ def score_eras(
     target : (rows,), NaN where unknown.
     era : (rows,), rows of an era adjacent.
     meta_model, benchmark, oracle : (rows,) with NaN where missing, or None.
-    features : gives the (rows of the era, k) features of an era in the order of its rows, finite; called once an era.
+    features : gives the (rows of the era, k) features of an era in the order of its rows, finite; called once
+        an era.
     corr_multiplier, mmc_multiplier : `payout = corr * corr_multiplier + mmc * mmc_multiplier`.
+    threads : eras that are scored side by side, each holding its own copies of features as float32 and of their Gram
+        matrix. With more than one, `features` is called from several threads. The scores don't hang on it.
 
     Returns
     -------
@@ -87,18 +93,39 @@ def score_eras(
     """
     slices = era_slices(era)
     _check(predictions, era, slices, target, meta_model, benchmark, oracle)
-    values = predictions.to_numpy(np.float64)
+    values = predictions.to_numpy(np.float64).T
     known, meta, bench, best = (_column(array, len(era)) for array in (target, meta_model, benchmark, oracle))
-    tables = []
-    for rows in slices:
-        number = int(era[rows.start])
-        block = None if features is None else features(number)
-        if block is not None and len(block) != rows.stop - rows.start:
-            raise ValueError(f"era {number} has {rows.stop - rows.start} rows and its features {len(block)}")
-        scores = _score_era(_Era(values[rows], known[rows], meta[rows], bench[rows], best[rows], block))
-        scores["payout"] = scores["corr"] * corr_multiplier + scores["mmc"] * mmc_multiplier
-        tables.append(pd.DataFrame({ERA: number, PREDICTION: list(predictions.columns), **scores}))
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[ERA, PREDICTION, ROWS, CONSTANT, *SCORES])
+
+    def score(rows: slice) -> dict[str, NDArray]:
+        block = None if features is None else _features_of(int(era[rows.start]), rows, features)
+        return _score_era(_Era(np.ascontiguousarray(values[:, rows]).T, known[rows], meta[rows], bench[rows], best[rows], block))
+
+    found = _each(score, slices, threads)
+    names = list(predictions.columns)
+    table = {name: _joined([scores[name] for scores in found]) for name in (ROWS, CONSTANT, *SCORES)}
+    table["payout"] = table["corr"] * corr_multiplier + table["mmc"] * mmc_multiplier
+    eras = np.repeat([int(era[rows.start]) for rows in slices], len(names))
+    return pd.DataFrame({ERA: eras, PREDICTION: names * len(slices), **table})
+
+
+def _each(work: Callable[[slice], Any], slices: list[slice], threads: int) -> list[Any]:
+    """Work on each slice, `threads` at a time, without threads of BLAS, whose number would change the last bits."""
+    with threadpool_limits(1, user_api="blas"):
+        if threads == 1:
+            return [work(rows) for rows in slices]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(work, slices))
+
+
+def _joined(parts: list[NDArray]) -> NDArray:
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+def _features_of(era: int, rows: slice, features: Callable[[int], NDArray]) -> NDArray:
+    block = features(era)
+    if len(block) != rows.stop - rows.start:
+        raise ValueError(f"era {era} has {rows.stop - rows.start} rows and its features {len(block)}")
+    return block
 
 
 @dataclass(frozen=True)
@@ -132,8 +159,7 @@ class _Ranked:
         """Uniform and gaussianized ranks on some rows."""
         key = rows.tobytes()
         if key not in self._known:
-            ranks = kernels.uniform_ranks(self.values[rows])
-            self._known[key] = ranks, ndtri(ranks)
+            self._known[key] = kernels.ranked(_picked(self.values, rows))
         return self._known[key]
 
 
@@ -178,7 +204,7 @@ def _score_columns(era: _Era, columns: list[int]) -> Scores:
     predictions = _Ranked(era.predictions[:, columns])
     present = ~np.isnan(predictions.values[:, 0])
     scored = present & ~np.isnan(era.target)
-    values = predictions.values[scored]
+    values = _picked(predictions.values, scored)
     scores: Scores = {ROWS: len(values)}
     if len(values) > 1:
         scores[CONSTANT] = kernels.is_constant(values)
@@ -186,7 +212,7 @@ def _score_columns(era: _Era, columns: list[int]) -> Scores:
         scores |= _target_scores(era, predictions, scored)
     scores |= _contributions(era, predictions, scored)
     if era.features is not None and era.features.shape[1] and era.covered(present):
-        scores |= _feature_scores(era, era.features[present], predictions, present, scored)
+        scores |= _feature_scores(era, _picked(era.features, present), predictions, present, scored)
     return scores
 
 
@@ -196,7 +222,7 @@ def _target_scores(era: _Era, predictions: _Ranked, scored: NDArray[np.bool_]) -
     return {
         "corr": kernels.numerai_corr(gaussian, era.centred_target(scored)),
         "spearman": kernels.spearman(ranks, target),
-        "mse": kernels.mse(predictions.values[scored], target),
+        "mse": kernels.mse(_picked(predictions.values, scored), target),
     } | _auc_scores(ranks, target)
 
 
@@ -214,30 +240,46 @@ def _contributions(era: _Era, predictions: _Ranked, scored: NDArray[np.bool_]) -
         if not era.covered(rows):
             continue
         _, gaussian = predictions.on(rows)
-        reference = kernels.gaussianize(other[rows][:, None])
-        scores[name] = kernels.contribution(gaussian, reference[:, 0], era.target[rows])
+        reference = kernels.gaussianize(other[rows])
+        scores[name] = kernels.contribution(gaussian, reference, era.target[rows])
         if name == "mmc":
-            scores["meta_corr"] = kernels.pearson(gaussian, reference)[:, 0]
+            scores["meta_corr"] = kernels.pearson_with(gaussian, reference)
     return scores
 
 
 def _feature_scores(era: _Era, features: NDArray, predictions: _Ranked, present: NDArray[np.bool_], scored: NDArray[np.bool_]) -> Scores:
-    exposures = kernels.pearson(predictions.values[present], features)
-    usable = ~kernels.is_constant(features)
+    block = projection.block_of(features)
+    exposures = projection.exposures(kernels.unit_columns(_picked(predictions.values, present)).T, block)
+    usable = block.lengths > 0
     scores: Scores = {}
     if usable.any():
         scores["exposure_max"] = np.abs(exposures[:, usable]).max(axis=1)
         scores["exposure_rms"] = np.sqrt(np.square(exposures[:, usable]).mean(axis=1))
     if era.covered(scored):
-        _, gaussian = predictions.on(present)
-        neutral = kernels.neutral_gaussian(gaussian, features)[scored[present]]
-        scores["fnc"] = kernels.numerai_corr(kernels.gaussianize(neutral), era.centred_target(scored))
+        scores["fnc"] = _neutral_corr(era, block, predictions, present, scored)
     return scores
+
+
+def _neutral_corr(
+    era: _Era, block: projection.Block, predictions: _Ranked, present: NDArray[np.bool_], scored: NDArray[np.bool_]
+) -> Floats:
+    neutral = kernels.neutral_gaussian(predictions.on(present)[1], block)
+    left = ~np.isnan(neutral[0])
+    scores = np.full(len(left), np.nan)
+    if left.any():
+        gaussian = kernels.gaussianize(_picked(neutral[:, left], scored[present]))
+        scores[left] = kernels.numerai_corr(gaussian, era.centred_target(scored))
+    return scores
+
+
+def _picked(values: NDArray, rows: NDArray[np.bool_]) -> NDArray:
+    """Some rows of (rows, p), without a copy where they are all."""
+    return values if rows.all() else values[rows]
 
 
 def _oracle_corr(era: _Era) -> float:
     rows = ~np.isnan(era.oracle) & ~np.isnan(era.target)
     if not era.covered(rows):
         return np.nan
-    gaussian = kernels.gaussianize(era.oracle[rows][:, None])
-    return float(kernels.numerai_corr(gaussian, era.centred_target(rows))[0])
+    gaussian = kernels.gaussianize(era.oracle[rows])
+    return float(kernels.numerai_corr(gaussian[:, None], era.centred_target(rows))[0])

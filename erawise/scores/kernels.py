@@ -4,44 +4,61 @@ Every function takes finite values and computes in float64. A constant column of
 no score: NaN. The formulas are those of numerai-tools 0.7.2 (`numerai_tools.scoring`).
 """
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from scipy.stats import rankdata
+
+from erawise.scores import loops, projection
 
 Floats = NDArray[np.float64]
 
-POWER = 1.5
-"""Exponent by which CORR stresses the tails."""
-
 TOP_PARTS = 5
 """The top class holds at least one of this many equal parts of an era's rows."""
-
-RCOND = 1e-6
-"""Singular values below this share of the largest count as 0 in `neutralize`."""
 
 VANISHED = 1e-9
 """A residual whose std is below this share of the original's is rounding noise."""
 
 
 def is_constant(x: NDArray) -> NDArray[np.bool_]:
-    """(p,) whether a column of (rows, p) has one value alone."""
-    return x.max(axis=0) == x.min(axis=0)
+    """(p,) whether a column of (rows, p), or all of (rows,), has one value alone."""
+    same: NDArray[np.bool_] = x[0] == x[-1]
+    return x.max(axis=0) == x.min(axis=0) if same.any() else same
 
 
 def uniform_ranks(x: NDArray) -> Floats:
-    """Ranks of each column of (rows, p) in (0, 1): `(average rank - 0.5) / rows`, ties kept."""
-    return (rankdata(x, axis=0) - 0.5) / len(x)
+    """Ranks of each column of (rows, p), or of (rows,), in (0, 1): `(average rank - 0.5) / rows`, ties kept."""
+    return (half_ranks(x) + 1) / (2 * len(x))
 
 
 def gaussianize(x: NDArray) -> Floats:
-    """Each column of (rows, p) as the normal quantiles of its `uniform_ranks`; 0 throughout where it is constant."""
-    return ndtri(uniform_ranks(x))
+    """(rows, p) or (rows,) as the normal quantiles of its `uniform_ranks`; 0 throughout where a column is constant."""
+    return _quantiles(len(x))[half_ranks(x)]
+
+
+def ranked(x: NDArray) -> tuple[Floats, Floats]:
+    """`uniform_ranks` and `gaussianize`, ranked once."""
+    halves = half_ranks(x)
+    return (halves + 1) / (2 * len(x)), _quantiles(len(x))[halves]
+
+
+def half_ranks(x: NDArray) -> NDArray[np.int32]:
+    """Ranks of each column of (rows, p), or of (rows,), as whole numbers: `2 (average rank - 1)`, 0..2 rows - 2."""
+    return loops.half_ranks(x.T if x.ndim == 2 else x[None]).T.reshape(x.shape)
+
+
+@functools.lru_cache(maxsize=32)
+def _quantiles(rows: int) -> Floats:
+    """(2 rows - 1,) the normal quantile of each half rank."""
+    quantiles: Floats = ndtri(np.arange(1, 2 * rows) / (2 * rows))
+    quantiles.flags.writeable = False
+    return quantiles
 
 
 def signed_power(x: Floats) -> Floats:
     """`sign(x) |x|^1.5`, elementwise."""
-    return np.sign(x) * np.abs(x) ** POWER
+    return x * np.sqrt(np.abs(x))
 
 
 def unit_columns(x: NDArray) -> Floats:
@@ -63,9 +80,19 @@ def pearson(a: NDArray, b: NDArray) -> Floats:
     return np.clip(unit_columns(a).T @ unit_columns(b), -1.0, 1.0)
 
 
+def exposures(predictions: NDArray, features: NDArray, threads: int = 1) -> Floats:
+    """(p, k) Pearson correlations of predictions (rows, p) with features (rows, k); NaN where one is constant.
+
+    int8 features are read as they are, by `threads` threads; the result doesn't hang on how many.
+    """
+    if features.dtype != np.int8:
+        return pearson(predictions, features)
+    return projection.exposures(unit_columns(predictions).T, projection.IntegerBlock(features, threads))
+
+
 def feature_correlations(features: NDArray, target: NDArray) -> Floats:
     """(k,) Pearson correlations of the features (rows, k) with the target (rows,); NaN for a constant feature."""
-    return pearson(features, target[:, None])[:, 0]
+    return exposures(target[:, None], features)[0]
 
 
 def numerai_corr(gaussian: Floats, centred_target: Floats) -> Floats:
@@ -80,12 +107,23 @@ def numerai_corr(gaussian: Floats, centred_target: Floats) -> Floats:
     -------
     (p,) Pearson correlations of both sides' signed powers.
     """
-    return pearson(signed_power(gaussian), signed_power(centred_target)[:, None])[:, 0]
+    return pearson_with(signed_power(gaussian), signed_power(centred_target))
 
 
 def spearman(ranks: Floats, target: Floats) -> Floats:
     """(p,) rank correlations of predictions, given as `uniform_ranks` (rows, p), with the target (rows,)."""
-    return pearson(ranks, uniform_ranks(target[:, None]))[:, 0]
+    return pearson_with(ranks, uniform_ranks(target))
+
+
+def pearson_with(x: Floats, y: Floats) -> Floats:
+    """(p,) Pearson correlations of the columns of (rows, p) with (rows,), both made of ranks.
+
+    These need no scaling, and one that is constant is 0 throughout once its mean is taken out.
+    """
+    centred = x - x.mean(axis=0)
+    length = np.sqrt(np.einsum("ij,ij->j", centred, centred))
+    unit = unit_columns(y[:, None])[:, 0]
+    return np.clip(unit @ centred / np.where(length > 0, length, np.nan), -1.0, 1.0)
 
 
 def contribution(gaussian: Floats, other: Floats, target: Floats) -> Floats:
@@ -104,13 +142,14 @@ def contribution(gaussian: Floats, other: Floats, target: Floats) -> Floats:
     """
     if is_constant(target) or is_constant(other):
         return np.full(gaussian.shape[1], np.nan)
-    orthogonal = gaussian - np.outer(other, (other @ gaussian) / (other @ other))
     scaled = 4 * target if target.min() >= 0 and target.max() <= 1 else target
-    scores = (scaled - scaled.mean()) @ orthogonal / len(target)
+    centred = scaled - scaled.mean()
+    orthogonal = centred - other * (centred @ other / (other @ other))
+    scores = orthogonal @ gaussian / len(target)
     return np.where(is_constant(gaussian), np.nan, scores)
 
 
-def residuals(predictions: Floats, features: NDArray, proportion: float) -> tuple[Floats, int]:
+def residuals(predictions: Floats, features: NDArray, proportion: float, threads: int = 1) -> tuple[Floats, int]:
     """Predictions less `proportion` of their least-squares fit to the features and a constant (`neutralize`).
 
     Parameters
@@ -118,15 +157,14 @@ def residuals(predictions: Floats, features: NDArray, proportion: float) -> tupl
     predictions : (rows, p), none constant.
     features : (rows, k), any dtype; may be collinear or constant.
     proportion : share of the fit to take out, 0..1.
+    threads : that read int8 features; LAPACK has its own.
 
     Returns
     -------
     (rows, p) residuals, and the rank of the features with the constant.
     """
-    design = np.ones((len(features), features.shape[1] + 1))
-    design[:, :-1] = features
-    coefficients, _, rank, _ = np.linalg.lstsq(design, predictions, rcond=RCOND)
-    return predictions - proportion * (design @ coefficients), int(rank)
+    found, rank = projection.residuals(np.ascontiguousarray(predictions.T), projection.block_of(features, threads), proportion)
+    return found.T, rank
 
 
 def vanished(residual: Floats, original: Floats) -> NDArray[np.bool_]:
@@ -134,25 +172,22 @@ def vanished(residual: Floats, original: Floats) -> NDArray[np.bool_]:
     return residual.std(axis=0) <= VANISHED * original.std(axis=0)
 
 
-def neutral_gaussian(gaussian: Floats, features: NDArray) -> Floats:
-    """The prediction that FNC scores (`feature_neutral_corr`): neutral to all features, of std 1.
+def neutral_gaussian(gaussian: Floats, features: projection.Block) -> Floats:
+    """The prediction that FNC scores (`feature_neutral_corr`), less the scaling to std 1, which its ranks don't see.
 
     Parameters
     ----------
     gaussian : (rows, p), gaussianized predictions.
-    features : (rows, k).
+    features : the features of these rows.
 
     Returns
     -------
     (rows, p). A column is NaN where nothing is left to score: the prediction is constant or a linear function of the
     features, or the features with a constant span the era.
     """
-    out = np.full(gaussian.shape, np.nan)
-    residual, rank = residuals(gaussian, features, 1.0)
-    if rank < len(gaussian):
-        left = ~vanished(residual, gaussian)
-        out[:, left] = residual[:, left] / residual[:, left].std(axis=0)
-    return out
+    residual, rank = projection.residuals(np.ascontiguousarray(gaussian.T), features, 1.0)
+    gone = vanished(residual.T, gaussian) if rank < len(gaussian) else np.ones(gaussian.shape[1], bool)
+    return np.where(gone, np.nan, residual.T)
 
 
 def top_class(target: Floats) -> NDArray[np.bool_]:
@@ -160,9 +195,8 @@ def top_class(target: Floats) -> NDArray[np.bool_]:
 
     On five bins of 5/20/50/20/5 % these are the upper two bins: 25 % of the rows.
     """
-    values, counts = np.unique(target, return_counts=True)
-    enough = np.cumsum(counts[::-1]) * TOP_PARTS >= len(target)
-    return target >= values[::-1][np.argmax(enough)]
+    last = -(-len(target) // TOP_PARTS)
+    return target >= np.partition(target, len(target) - last)[len(target) - last]
 
 
 def auc(ranks: Floats, positive: NDArray[np.bool_]) -> Floats:
@@ -180,7 +214,7 @@ def auc(ranks: Floats, positive: NDArray[np.bool_]) -> Floats:
     n, n_positive = len(positive), int(positive.sum())
     if n_positive in (0, n):
         return np.full(ranks.shape[1], np.nan)
-    rank_sum = (n * ranks[positive] + 0.5).sum(axis=0)
+    rank_sum = n * (positive.astype(np.float64) @ ranks) + n_positive / 2
     area = (rank_sum - n_positive * (n_positive + 1) / 2) / (n_positive * (n - n_positive))
     return np.where(is_constant(ranks), np.nan, area)
 
@@ -189,4 +223,5 @@ def mse(predictions: Floats, target: Floats) -> Floats:
     """(p,) mean squared differences of the predictions (rows, p) from the target (rows,)."""
     if is_constant(target):
         return np.full(predictions.shape[1], np.nan)
-    return np.where(is_constant(predictions), np.nan, np.square(predictions - target[:, None]).mean(axis=0))
+    difference = predictions - target[:, None]
+    return np.where(is_constant(predictions), np.nan, np.einsum("ij,ij->j", difference, difference) / len(target))

@@ -1,0 +1,177 @@
+"""Scores, exposures and neutralization of eras of full size, against numerai-tools and pandas in one process.
+
+`python -m benchmarks.scores` prints the table; `--scaling` prints how the time grows with rows, features, eras and predictions.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numerai_tools import scoring
+from numpy.typing import NDArray
+
+from benchmarks.measure import Row, row, table
+from erawise.neutralize import neutralize_block
+from erawise.scores import kernels
+from erawise.scores.eras import score_eras
+
+THREADS = 2
+ERAS, ROWS, PREDICTIONS, FEATURES = 200, 5000, 10, 2376
+SCALED = {"eras": 4, "rows": 2500, "predictions": 4, "features": 500}
+"""The size from which each dimension is doubled, the others as they are."""
+DOUBLINGS = 3
+MULTIPLIERS: dict[str, Any] = {"corr_multiplier": 0.75, "mmc_multiplier": 2.25}
+
+
+def int8_features(rows: int, count: int, seed: int) -> NDArray[np.int8]:
+    """(rows, count) features in five bins, correlated in groups and with a common factor."""
+    rng = np.random.default_rng(seed)
+    groups = rng.normal(size=(rows, max(1, count // 20)))
+    values = rng.normal(size=(rows, count)) + groups[:, rng.integers(0, groups.shape[1], count)] + 0.5 * rng.normal(size=(rows, 1))
+    bins = np.argsort(np.argsort(values, axis=0), axis=0) * 5 // rows
+    return bins.astype(np.int8)
+
+
+def predicted_eras(eras: int, rows: int, predictions: int, seed: int) -> pd.DataFrame:
+    """`era`, `target`, `meta` and predictions `p0`, `p1`, ...; ids as the index, sorted in each era."""
+    rng = np.random.default_rng(seed)
+    total = eras * rows
+    target = rng.choice([0, 0.25, 0.5, 0.75, 1], total, p=[0.05, 0.2, 0.5, 0.2, 0.05])
+    columns = {f"p{k}": rng.normal(size=total) + 0.05 * target for k in range(predictions)}
+    index = [f"n{k:09d}" for k in range(total)]
+    return pd.DataFrame(
+        {"era": np.repeat(np.arange(1, eras + 1), rows), "target": target, "meta": rng.normal(size=total), **columns}, index
+    )
+
+
+def official_scores(frame: pd.DataFrame) -> NDArray[np.float64]:
+    """(3, eras, predictions) CORR, Spearman and MMC, as numerai-tools' users compute them."""
+    names = [name for name in frame if name.startswith("p")]
+
+    def spearman(era: pd.DataFrame) -> pd.Series:
+        return era[names].corrwith(era["target"], method="spearman")
+
+    groups = frame.groupby("era")
+    return np.array(
+        [
+            groups.apply(lambda era: scoring.numerai_corr(era[names], era["target"])).to_numpy(),
+            groups.apply(spearman).to_numpy(),
+            groups.apply(lambda era: scoring.correlation_contribution(era[names], era["meta"], era["target"])).to_numpy(),
+        ]
+    )
+
+
+def our_scores(frame: pd.DataFrame) -> NDArray[np.float64]:
+    """The same from `score_eras`, which gives AUC, MSE and the correlation with the meta model as well."""
+    names = [name for name in frame if name.startswith("p")]
+    target, meta, era = (frame[name].to_numpy() for name in ("target", "meta", "era"))
+    scores = score_eras(frame[names], target, era, meta_model=meta, threads=THREADS, **MULTIPLIERS)
+    return np.array([scores[name].to_numpy().reshape(-1, len(names)) for name in ("corr", "spearman", "mmc")])
+
+
+def difference(theirs: NDArray, ours: NDArray) -> float:
+    return float(np.abs(np.asarray(theirs) - np.asarray(ours)).max())
+
+
+def rank_scores_row(eras: int = ERAS, rows: int = ROWS, predictions: int = PREDICTIONS) -> Row:
+    """CORR, Spearman and MMC from a pandas frame."""
+    frame = predicted_eras(eras, rows, predictions, 0)
+    return row(
+        f"CORR + Spearman + MMC, {eras} eras x {rows:,} x {predictions}",
+        lambda: official_scores(frame),
+        lambda: our_scores(frame),
+        must=40,
+        difference=difference,
+        tolerance=1e-12,
+    )
+
+
+def exposure_row(predictions: int, must: float, rows: int = ROWS, features: int = FEATURES) -> Row:
+    """Pearson correlations of each feature with each prediction."""
+    block = int8_features(rows, features, 1)
+    frame = pd.DataFrame(block)
+    values = np.random.default_rng(2).normal(size=(rows, predictions)) + 0.1 * block[:, :predictions]
+    return row(
+        f"exposure, {rows:,} x {features:,}, {_counted(predictions)}",
+        lambda: np.array([frame.corrwith(pd.Series(column)) for column in values.T]),
+        lambda: kernels.exposures(values, block, THREADS),
+        must=must,
+        difference=difference,
+        tolerance=1e-12,
+    )
+
+
+def neutralize_row(predictions: int, must: float, rows: int = ROWS, features: int = FEATURES, kind: str = "") -> Row:
+    """Residuals of one era; `kind` `collinear` has a constant and 20 duplicated features among them."""
+    block = int8_features(rows, features, 3)
+    if kind:
+        block[:, -20:] = block[:, :20]
+        block[:, 100] = 2
+    frame = pd.DataFrame(block)
+    values = pd.DataFrame(np.random.default_rng(4).normal(size=(rows, predictions)) + 0.1 * block[:, :predictions])
+    return row(
+        f"neutralize, {rows:,} x {features:,}, {_counted(predictions)}" + (f", {kind}" if kind else ""),
+        lambda: scoring.neutralize(values, frame).to_numpy(),
+        lambda: neutralize_block(values.to_numpy(), block, 1.0, THREADS),
+        must=must,
+        difference=difference,
+        tolerance=1e-10,
+    )
+
+
+def rows() -> list[Row]:
+    """Every comparison of the scores."""
+    return [
+        rank_scores_row(),
+        exposure_row(1, 100),
+        exposure_row(10, 250),
+        neutralize_row(1, 10),
+        neutralize_row(10, 8),
+        neutralize_row(1, 10, kind="collinear"),
+    ]
+
+
+def scaling() -> pd.DataFrame:
+    """Seconds of all scores of `score_eras` as each dimension is doubled: `dimension`, `size`, `seconds`."""
+    found = []
+    _score_all(**SCALED)
+    for dimension, start in SCALED.items():
+        for doubling in range(DOUBLINGS + 1):
+            size = start * 2**doubling
+            found.append((dimension, size, _score_all(**{**SCALED, dimension: size})))
+    return pd.DataFrame(found, columns=["dimension", "size", "seconds"])
+
+
+def _score_all(eras: int, rows: int, predictions: int, features: int) -> float:
+    """The least of three runs, over data drawn before."""
+    frame = predicted_eras(eras, rows, predictions, 5)
+    block = int8_features(rows, features, 6)
+    names = [name for name in frame if name.startswith("p")]
+    known = {"target": frame["target"].to_numpy(), "era": frame["era"].to_numpy(), "meta_model": frame["meta"].to_numpy()}
+    return _least(lambda: score_eras(frame[names], **known, features=lambda _: block, threads=THREADS, **MULTIPLIERS))
+
+
+def _least(call: Callable[[], Any], repeats: int = 3) -> float:
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def _counted(predictions: int) -> str:
+    return f"{predictions} prediction" + "s" * (predictions > 1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="scores against numerai-tools and pandas")
+    parser.add_argument("--scaling", action="store_true", help="print cost against size instead")
+    print(scaling().to_string(index=False) if parser.parse_args().scaling else table(rows()))
+
+
+if __name__ == "__main__":
+    main()
