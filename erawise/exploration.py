@@ -4,6 +4,7 @@ The main target is known for the train eras alone; validation eras are counted, 
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from erawise import blocks
 from erawise.errors import InputError
 from erawise.panel import Panel
 from erawise.schema import DATA_TYPE, ERA, ID, VALIDATION, top
@@ -24,6 +26,12 @@ MAX_BINS = 20
 
 MIN_FEATURES = 3
 """Features that two eras must have in common for their scores to be correlated."""
+
+VANISHED = 1e-12
+"""A variance below this share of the mean square is rounding noise."""
+
+PIECE_ROWS = 2**16
+"""Rows of the targets that are held as float64 at a time."""
 
 MEND = "mend the raw files, or leave it out through data.feature_set"
 
@@ -62,7 +70,7 @@ class _Blocks:
     corr: NDArray[np.float64]
 
 
-def explore(panel: Panel, target: str, missing_share: NDArray[np.float64], max_constant_share: float) -> Exploration:
+def explore(panel: Panel, target: str, missing_share: NDArray[np.float64], max_constant_share: float, threads: int = 1) -> Exploration:
     """Describe the features of the matrix as they are stored, without demeaning, and the targets of the train eras.
 
     Parameters
@@ -71,6 +79,7 @@ def explore(panel: Panel, target: str, missing_share: NDArray[np.float64], max_c
     target : the main target.
     missing_share : (features,), as `read_missing` gives it.
     max_constant_share : budget for the share of all pairs of feature and era in which the feature holds one value.
+    threads : eras read at the same time; nothing depends on their number.
 
     Raises
     ------
@@ -79,14 +88,14 @@ def explore(panel: Panel, target: str, missing_share: NDArray[np.float64], max_c
         holds one value in each era, or the budget is exceeded.
     """
     train = _is_train(panel)
-    _check_ids(panel)
+    unique_ids = _count_ids(panel)
     _check_targets(panel, target, train)
     train_target = np.where(np.repeat(train, np.diff(panel.starts)), panel.index[target].to_numpy(np.float64), np.nan)
-    blocks = _read_blocks(panel, train_target, train)
+    blocks = _read_blocks(panel, train_target, train, threads)
     _check_constant(panel, blocks.constant, max_constant_share)
     return Exploration(
         features=_feature_table(panel, blocks, missing_share),
-        eras=_era_table(panel, train_target, train, blocks.constant),
+        eras=_era_table(panel, train_target, train, unique_ids, blocks.constant),
         targets=_target_correlations(panel, train),
         stability=_stability(panel.eras[train], blocks.corr[train]),
     )
@@ -133,17 +142,26 @@ def summary(found: Exploration) -> list[str]:
 
 def _is_train(panel: Panel) -> NDArray[np.bool_]:
     """(eras,) whether an era is one of train."""
-    return (panel.index[DATA_TYPE].to_numpy()[panel.starts[:-1]] != VALIDATION).astype(bool)
+    return (_data_types(panel) != VALIDATION).astype(bool)
 
 
-def _check_ids(panel: Panel) -> None:
-    twice = panel.index.duplicated([ERA, ID])
-    if twice.any():
-        row = panel.index.loc[twice].iloc[0]
+def _data_types(panel: Panel) -> NDArray:
+    return panel.index[DATA_TYPE].iloc[panel.starts[:-1]].to_numpy()
+
+
+def _count_ids(panel: Panel) -> NDArray[np.int64]:
+    """(eras,) the ids of each era, which are as many as its rows."""
+    ids = panel.index[ID]
+    unique = np.array([ids.iloc[rows].nunique() for rows in map(panel.rows, panel.eras)], np.int64)
+    repeated = np.diff(panel.starts) - unique
+    if repeated.any():
+        era = panel.eras[int(np.argmax(repeated > 0))]
+        first = ids.iloc[panel.rows(era)]
         raise InputError(
-            f"id {row[ID]!r} is there more than once in era {row[ERA]} ({int(twice.sum())} duplicate rows in all); "
+            f"id {first[first.duplicated()].iloc[0]!r} is there more than once in era {era} ({int(repeated.sum())} duplicate rows in all); "
             "remove them from the raw files"
         )
+    return unique
 
 
 def _check_targets(panel: Panel, target: str, train: NDArray[np.bool_]) -> None:
@@ -167,31 +185,62 @@ def _check_targets(panel: Panel, target: str, train: NDArray[np.bool_]) -> None:
         )
 
 
-def _read_blocks(panel: Panel, target: NDArray[np.float64], train: NDArray[np.bool_]) -> _Blocks:
+def _read_blocks(panel: Panel, target: NDArray[np.float64], train: NDArray[np.bool_], threads: int) -> _Blocks:
     shape = (len(panel.eras), panel.n_matrix)
     out = _Blocks(np.empty(shape), np.empty(shape), np.empty(shape, bool), np.full(shape, np.nan))
-    for k, era in enumerate(panel.eras):
-        rows = panel.rows(era)
-        block = np.asarray(panel.matrix[rows])
-        _check_scale(panel, block, int(era))
-        out.mean[k] = block.mean(axis=0, dtype=np.float64)
-        out.variance[k] = block.var(axis=0, dtype=np.float64)
-        out.constant[k] = kernels.is_constant(block)
+
+    def read(k: int) -> None:
+        era = int(panel.eras[k])
+        block, known = panel.stored(era), target[panel.rows(era)]
+        describe = _describe_int8 if block.dtype == np.int8 else _describe_floats
+        lowest, highest, out.mean[k], out.variance[k], corr = describe(block, known)
+        _check_scale(panel, block, era, lowest, highest)
+        out.constant[k] = lowest == highest
         if train[k]:
-            known = ~np.isnan(target[rows])
-            out.corr[k] = kernels.feature_correlations(block[known], target[rows][known])
+            out.corr[k] = corr
+
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(read, k) for k in range(len(panel.eras))]:
+            done.result()
     return out
 
 
-def _check_scale(panel: Panel, block: NDArray, era: int) -> None:
-    highest = top(str(panel.matrix.dtype))
-    fine = (block.min(axis=0) >= 0) & (block.max(axis=0) <= highest)
+Described = tuple[NDArray, NDArray, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+"""(features,) each: lowest and highest value, mean, variance (ddof 0), correlation with the target where it is known."""
+
+
+def _describe_floats(block: NDArray, target: NDArray[np.float64]) -> Described:
+    known = ~np.isnan(target)
+    with np.errstate(invalid="ignore"):
+        corr = kernels.feature_correlations(block[known], target[known]) if known.any() else np.full(block.shape[1], np.nan)
+        mean, variance = block.mean(axis=0, dtype=np.float64), block.var(axis=0, dtype=np.float64)
+    return block.min(axis=0), block.max(axis=0), mean, variance, corr
+
+
+def _describe_int8(block: NDArray[np.int8], target: NDArray[np.float64]) -> Described:
+    """From sums that are exact: those of the features as integers, about 0, those with the target about its mean."""
+    known = ~np.isnan(target)
+    rows, count = len(target), int(known.sum())
+    centred = np.where(known, target - (target[known].mean() if count else 0), 0)
+    lowest, highest, sums, squares, products = blocks.column_sums(block, centred)
+    unknown = block[~known].astype(np.int64)
+    known_sums, known_squares = sums - unknown.sum(axis=0), squares - np.square(unknown).sum(axis=0)
+    spread = (count * known_squares - np.square(known_sums)) * np.square(centred).sum() / max(count, 1)
+    covariance = products - known_sums * (centred.sum() / max(count, 1))
+    corr = np.full(block.shape[1], np.nan)
+    np.divide(covariance, np.sqrt(spread), out=corr, where=spread > 0)
+    return lowest, highest, sums / rows, (rows * squares - np.square(sums)) / rows**2, np.clip(corr, -1, 1)
+
+
+def _check_scale(panel: Panel, block: NDArray, era: int, lowest: NDArray, highest: NDArray) -> None:
+    limit = top(str(panel.matrix.dtype))
+    fine = (lowest >= 0) & (highest <= limit)
     if not fine.all():
         feature = int(fine.argmin())
         values = block[:, feature]
-        off = ~((values >= 0) & (values <= highest))
+        off = ~((values >= 0) & (values <= limit))
         raise InputError(
-            f"feature {panel.feature_names[feature]!r}: {int(off.sum())} values in era {era} are off the scale 0..{highest:g} "
+            f"feature {panel.feature_names[feature]!r}: {int(off.sum())} values in era {era} are off the scale 0..{limit:g} "
             f"(one is {values[off][0]:g}; {int((~fine).sum())} such features in this era); {MEND}"
         )
 
@@ -240,7 +289,13 @@ def _mean_where(values: NDArray, where: NDArray[np.bool_]) -> NDArray[np.float64
     return np.where(count > 0, sums / np.maximum(count, 1), np.nan)
 
 
-def _era_table(panel: Panel, target: NDArray[np.float64], train: NDArray[np.bool_], constant: NDArray[np.bool_]) -> pd.DataFrame:
+def _era_table(
+    panel: Panel,
+    target: NDArray[np.float64],
+    train: NDArray[np.bool_],
+    unique_ids: NDArray[np.int64],
+    constant: NDArray[np.bool_],
+) -> pd.DataFrame:
     starts = panel.starts[:-1]
     known = ~np.isnan(target)
     count = np.add.reduceat(known.astype(np.int64), starts)
@@ -249,9 +304,9 @@ def _era_table(panel: Panel, target: NDArray[np.float64], train: NDArray[np.bool
     table = pd.DataFrame(
         {
             ERA: panel.eras,
-            DATA_TYPE: panel.index[DATA_TYPE].to_numpy()[starts],
+            DATA_TYPE: _data_types(panel),
             "rows": rows,
-            "unique_ids": panel.index.groupby(ERA, sort=True)[ID].nunique().to_numpy(),
+            "unique_ids": unique_ids,
             "constant_features": constant.sum(axis=1),
             "target_missing": pd.Series(rows - count, dtype="Int64").where(train),
             "target_mean": np.where(train, np.add.reduceat(np.where(known, target, 0), starts) / divisor, np.nan),
@@ -273,9 +328,26 @@ def _targets(panel: Panel) -> list[str]:
 
 
 def _target_correlations(panel: Panel, train: NDArray[np.bool_]) -> pd.DataFrame:
-    rows = np.repeat(train, np.diff(panel.starts))
-    correlations = panel.index.loc[rows, _targets(panel)].corr(min_periods=2)
-    return correlations.rename_axis("name").reset_index()
+    """Pearson of each pair of targets over the rows where both are known, from sums about .5, a piece of the rows at a time."""
+    names = _targets(panel)
+    columns = [panel.index[name].to_numpy() for name in names]
+    rows = np.flatnonzero(np.repeat(train, np.diff(panel.starts)))
+    count, sums, squares, products = np.zeros((4, len(names), len(names)))
+    for start in range(0, len(rows), PIECE_ROWS):
+        values = np.column_stack([column[rows[start : start + PIECE_ROWS]] for column in columns]).astype(np.float64) - 0.5
+        known = (~np.isnan(values)).astype(np.float64)
+        values = np.nan_to_num(values)
+        count += known.T @ known
+        sums += values.T @ known
+        squares += np.square(values).T @ known
+        products += values.T @ values
+    variance = count * squares - np.square(sums)
+    variance[variance <= VANISHED * count * squares] = np.nan
+    variance[count < 2] = np.nan
+    correlations = np.clip((count * products - sums * sums.T) / np.sqrt(variance * variance.T), -1, 1)
+    table = pd.DataFrame(correlations, columns=names)
+    table.insert(0, "name", names)
+    return table
 
 
 def _stability(eras: NDArray[np.int64], corr: NDArray[np.float64]) -> pd.DataFrame:

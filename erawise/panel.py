@@ -1,20 +1,28 @@
 """The era-sorted table of features, targets and ids on disk, read in blocks of eras.
 
-The matrix stays on disk and is mapped; nothing here holds a float copy of all of it.
+The matrix stays on disk and is mapped; nothing here holds a float copy of all of it. What is mapped is checked before it is
+read: the file's size when it is opened, its size and time before each block, and an era's digest at its first reading.
 """
 
 import itertools
+import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from erawise import files
+from erawise import blocks, files
 from erawise.errors import InputError
-from erawise.schema import DATA_TYPE, ERA, ID, LIVE_ERA
+from erawise.schema import DATA_TYPE, ERA, ID, LIVE_ERA, era_name
+
+ARRAYS = ("features.npy", "derived.npy")
+"""The arrays that have a row for each row of the index."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,60 @@ class FeatureMap:
         return ((block - self.mean) @ self.components).astype(np.float32)
 
 
+class _Stored:
+    """An array on disk whose rows are those of eras, mapped, and checked against what preprocess has recorded.
+
+    Parameters
+    ----------
+    path : a `.npy` file.
+    record : `bytes` of the file, and `eras`, the digest of each era's rows (`blocks.digest`) in hexadecimal digits.
+    eras, starts : (eras,) and (eras + 1,), where each era's rows begin.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, no array, of another length than its header and the record say, or of other rows than the eras'.
+    """
+
+    def __init__(self, path: Path, record: dict[str, Any], eras: NDArray[np.int64], starts: NDArray[np.int64]) -> None:
+        self._path, self._digests, self._eras, self._starts = path, record["eras"], eras, starts
+        self.array, self._file = _map(path, record["bytes"])
+        if len(self.array) != starts[-1] or (self._digests and len(self._digests) != len(eras)):
+            raise InputError(
+                f"{path.parent}: {path.name} has {len(self.array)} rows and index.parquet {starts[-1]} in {len(eras)} eras; "
+                "run preprocess again"
+            )
+        self._checked = np.full(len(eras), not self._digests)
+        self._state = self._found()
+
+    def rows(self, k: int) -> NDArray:
+        """The rows of the era at position k, mapped.
+
+        Raises
+        ------
+        InputError
+            If the file was changed since it was opened, or the rows are not what preprocess wrote.
+        """
+        found = self._found()
+        if found != self._state:
+            raise InputError(
+                f"{self._path}: the file was changed while it was read, from {self._state[0]:,} to {found[0]:,} bytes; run preprocess again"
+            )
+        block = self.array[self._starts[k] : self._starts[k + 1]]
+        if not self._checked[k]:
+            if f"{blocks.digest(block):016x}" != self._digests[k]:
+                raise InputError(
+                    f"{self._path}: the rows of {era_name(int(self._eras[k]))} are not those that preprocess wrote: the file is damaged "
+                    "or was changed; run preprocess again"
+                )
+            self._checked[k] = True
+        return block
+
+    def _found(self) -> tuple[int, int]:
+        status = os.fstat(self._file.fileno())
+        return status.st_size, status.st_mtime_ns
+
+
 class Panel:
     """The prepared rows of one directory, sorted by era, then id.
 
@@ -53,6 +115,8 @@ class Panel:
     ----------
     names : tuple of str, the columns in order: the features of the matrix, then the derived ones.
     n_matrix : int, how many of them are features of the matrix.
+    fingerprint : str, another one for other features, derived features or means of eras.
+    matrix, derived : (rows, n_matrix) and (rows, derived), mapped; `stored` reads the matrix era by era, checked.
     index : DataFrame (rows), `id`, `era` (int64, `LIVE_ERA` for live), `data_type` and the targets that the directory holds.
     eras : (eras,) int64, sorted and unique.
     starts : (eras + 1,) int64, where each era's rows begin.
@@ -63,9 +127,6 @@ class Panel:
         content = files.read_json(directory / "features.json")
         self.feature_sets: dict[str, list[str]] = content["feature_sets"]
         self.targets: list[str] = content["targets"]
-        self.matrix = _open_array(directory / "features.npy")
-        self.derived = _open_array(directory / "derived.npy")
-        self.era_means = _open_array(directory / "era_means.npy")
         self.names: tuple[str, ...] = (*content["features"], *content["derived"])
         self.n_matrix = len(content["features"])
         self.index = _read_index(directory / "index.parquet", columns)
@@ -74,10 +135,12 @@ class Panel:
         self.starts = np.append(starts, len(self.index)).astype(np.int64)
         self._position = {name: k for k, name in enumerate(self.names)}
         self._era_position = {int(era): k for k, era in enumerate(self.eras)}
-        if len(self.index) != len(self.matrix):
-            raise InputError(
-                f"{directory}: features.npy has {len(self.matrix)} rows and index.parquet {len(self.index)}; run preprocess again"
-            )
+        self._features, self._derived = (
+            _Stored(directory / name, _record(content, directory, name), self.eras, self.starts) for name in ARRAYS
+        )
+        self.matrix, self.derived = self._features.array, self._derived.array
+        self.era_means = _read_array(directory / "era_means.npy")
+        self.fingerprint = json.dumps([content["stored"], content["features"], content["derived"], f"{blocks.digest(self.era_means):016x}"])
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -117,22 +180,40 @@ class Panel:
             raise InputError(f"the prepared data has no feature {unknown[0]!r}; run preprocess again with a feature set that has it")
         return np.array([self._position[name] for name in names], np.int64)
 
+    def stored(self, era: int) -> NDArray:
+        """One era's features of the matrix as they are stored, (rows, n_matrix), mapped and checked.
+
+        Raises
+        ------
+        InputError
+            If the file was changed or is damaged.
+        """
+        return self._features.rows(self._era_position[int(era)])
+
     def block(self, era: int, columns: NDArray[np.int64] | None = None) -> NDArray:
         """One era's features, (rows, columns): int8 or float32 as stored, float32 where demeaned or derived.
 
-        `columns` are positions in `names`; None takes the features of the matrix.
+        `columns` are positions in `names`; None takes the features of the matrix. The array is C-ordered, and read-only where it
+        is what is mapped: all features of the matrix in their order, not demeaned.
+
+        Raises
+        ------
+        InputError
+            If a file was changed or is damaged.
         """
-        rows = self.rows(era)
-        wanted = np.arange(self.n_matrix) if columns is None else columns
+        k = self._era_position[int(era)]
+        everything = np.arange(self.n_matrix)
+        wanted = everything if columns is None else columns
         from_matrix = wanted < self.n_matrix
-        values = np.asarray(self.matrix[rows] if columns is None else self.matrix[rows][:, wanted[from_matrix]])
+        stored = self._features.rows(k)
+        values = stored if np.array_equal(wanted[from_matrix], everything) else blocks.take_columns(stored, wanted[from_matrix])
         if self.era_means.size:
-            values = values - self.era_means[self._era_position[int(era)], wanted[from_matrix]]
+            values = values - self.era_means[k, wanted[from_matrix]]
         if from_matrix.all():
             return values
-        block = np.empty((rows.stop - rows.start, len(wanted)), np.float32)
+        block = np.empty((len(stored), len(wanted)), np.float32)
         block[:, from_matrix] = values
-        block[:, ~from_matrix] = self.derived[rows][:, wanted[~from_matrix] - self.n_matrix]
+        block[:, ~from_matrix] = blocks.take_columns(self._derived.rows(k), wanted[~from_matrix] - self.n_matrix)
         return block
 
 
@@ -173,6 +254,11 @@ class View:
     @property
     def n_rows(self) -> int:
         return len(self.rows)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the blocks: int8 or float32."""
+        return next(View(self.panel, self.panel.eras[:1], self.features).blocks()).dtype
 
     def blocks(self) -> Iterator[NDArray]:
         """One (rows, features) array an era, in order."""
@@ -224,10 +310,45 @@ def _target(panel: Panel, name: str) -> NDArray[np.float32]:
     return panel.index[name].to_numpy(np.float32)
 
 
-def _open_array(path: Path) -> NDArray:
-    """Map an array; one without elements, which can't be mapped, is read."""
+def _record(content: dict[str, Any], directory: Path, name: str) -> dict[str, Any]:
     try:
-        array = np.lib.format.open_memmap(path, "r") if _elements(path) else np.load(path, allow_pickle=False)
+        record: dict[str, Any] = content["stored"][name]
+    except KeyError:
+        raise InputError(f"{directory / 'features.json'}: it doesn't say what {name} has to be; run preprocess again") from None
+    return record
+
+
+def _map(path: Path, size: int) -> tuple[NDArray, BinaryIO]:
+    """Map an array of a file that must be of a size; gives the open file too, which is still the mapped one when another takes its name.
+
+    An array without elements, which can't be mapped, is empty.
+    """
+    try:
+        file = path.open("rb")
+        shape, dtype = _read_header(file)
+        offset, found = file.tell(), os.fstat(file.fileno()).st_size
+        if not offset + int(np.prod(shape)) * dtype.itemsize == found == size:
+            raise ValueError(f"it has {found:,} bytes instead of {size:,}")
+        array = np.memmap(file, dtype, "r", offset, shape) if found > offset else np.empty(shape, dtype)
+    except FileNotFoundError:
+        raise InputError(f"{path}: the file is missing; run preprocess") from None
+    except (ValueError, EOFError) as error:
+        raise InputError(f"{path}: not a readable array ({error}); run preprocess again") from None
+    return np.asarray(array), file
+
+
+def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(file)
+    if fortran or len(shape) != 2:
+        raise ValueError("its rows don't follow each other")
+    return shape, dtype
+
+
+def _read_array(path: Path) -> NDArray:
+    try:
+        array: NDArray = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise InputError(f"{path}: the file is missing; run preprocess") from None
     except (ValueError, EOFError) as error:
@@ -235,16 +356,14 @@ def _open_array(path: Path) -> NDArray:
     return array
 
 
-def _elements(path: Path) -> int:
-    with path.open("rb") as file:
-        version = np.lib.format.read_magic(file)
-        shape, _, _ = np.lib.format.read_array_header_1_0(file) if version == (1, 0) else np.lib.format.read_array_header_2_0(file)
-    return int(np.prod(shape))
-
-
 def _read_index(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
-    wanted = None if columns is None else [ID, ERA, DATA_TYPE, *columns]
-    present = set(files.open_parquet(path).schema_arrow.names)
-    frame = files.read_parquet(path, None if wanted is None else [name for name in wanted if name in present])
+    """The index, with eras as numbers; Arrow's copy goes column by column as pandas' is made."""
+    with files.open_parquet(path) as file:
+        present = set(file.schema_arrow.names)
+        wanted = None if columns is None else [name for name in (ID, ERA, DATA_TYPE, *columns) if name in present]
+        try:
+            frame = file.read(columns=wanted).to_pandas(ignore_metadata=True, split_blocks=True, self_destruct=True)
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{path}: cannot be read to its end ({error}); run preprocess again") from None
     frame[ERA] = frame[ERA].fillna(LIVE_ERA).astype(np.int64)
     return frame

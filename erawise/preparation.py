@@ -1,27 +1,33 @@
 """From raw files in Numerai's layout to the prepared table: sorted, filled, counted and checked, in bounded memory.
 
-Row groups are read one at a time and scattered to their places in the mapped matrix.
+Ids and eras are held, one file's targets at a time, and the features in batches alone.
 """
 
 import itertools
+import shutil
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from erawise import files
+from erawise import files, matrix
 from erawise.errors import InputError
 from erawise.features import derived
-from erawise.schema import DATA_TYPE, ERA, FLOAT_MIDDLE, ID, INT8_MIDDLE, LIVE, LIVE_ERA, META_MODEL, ORACLE, VALIDATION
+from erawise.matrix import Counts, refuse_infinite
+from erawise.schema import DATA_TYPE, ERA, ID, LIVE, LIVE_ERA, META_MODEL, ORACLE, VALIDATION
 
 TRAIN = "train"
 UNRESOLVED = "test"
-BATCH_ROWS = 50_000
+WRITTEN_ROWS = 2**20
+"""Rows of a row group in the files that are written."""
 
 
 @dataclass(frozen=True)
@@ -35,31 +41,59 @@ class Columns:
     dtype: str
 
 
-@dataclass
-class Counts:
-    """What was met on the way, for the report and the budgets."""
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one raw file, in the file's order.
 
-    missing: NDArray[np.int64]
-    values: int = 0
-    train_without: int = 0
-    unresolved: int = 0
-    dropped: int = 0
-    unsorted: list[str] = field(default_factory=list)
+    Attributes
+    ----------
+    path, file : the raw file, open.
+    ids : (rows,) large_string.
+    era : (rows,) int64.
+    order : (rows,) row numbers sorted by era, then id.
+    known : (rows,) whether the main target is there and the row isn't of the type `test`.
+    has_target : (rows,) whether the main target is there.
+    """
+
+    path: Path
+    file: pq.ParquetFile
+    ids: pa.Array
+    era: NDArray[np.int64]
+    order: NDArray[np.int64]
+    known: NDArray[np.bool_]
+    has_target: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Rows of one raw file: their frame in file order, and where each goes in the matrix (-1: nowhere)."""
+class Index:
+    """The rows that are kept, in the order of the matrix.
 
-    path: Path
-    frame: pd.DataFrame
-    place: NDArray[np.int64]
+    Attributes
+    ----------
+    ids : (rows,) large_string.
+    era : (rows,) int64.
+    starts : (eras + 1,) where each era's rows begin.
+    """
+
+    ids: pa.Array
+    era: NDArray[np.int64]
+    starts: NDArray[np.int64]
 
 
 def prepare(
-    raw: Path, directory: Path, *, feature_set: str, target: str, every: int, demean: bool, derived_names: Sequence[str]
+    raw: Path,
+    directory: Path,
+    *,
+    feature_set: str,
+    target: str,
+    every: int,
+    demean: bool,
+    derived_names: Sequence[str],
+    threads: int = 1,
 ) -> tuple[dict[str, dict[str, float]], Counts]:
     """Write the prepared table of `raw` into the existing, empty `directory`.
+
+    `threads` decode Parquet; nothing else depends on their number.
 
     Returns
     -------
@@ -69,29 +103,43 @@ def prepare(
     Raises
     ------
     InputError
-        For files, feature sets and targets that are missing, duplicate ids, unreadable eras and infinite values.
+        For files, feature sets and targets that are missing, duplicate ids, unreadable eras, infinite values, and a disk
+        without the space that the table takes.
     """
     columns = choose_columns(raw, feature_set, target)
+    layout = matrix.Layout(columns.features, columns.dtype, list(derived_names), demean)
     counts = Counts(np.zeros(len(columns.features), np.int64))
-    frames = {name: _read_rows(raw / f"{name}.parquet", columns, counts) for name in (TRAIN, VALIDATION, LIVE)}
-    resolved = _resolved(frames[VALIDATION], columns.main, counts)
-    keep = {TRAIN: _every(frames[TRAIN], every), VALIDATION: resolved & _every(frames[VALIDATION], every, resolved)}
-    _count_without_target(frames, keep, resolved, target, counts)
-    index, history = _place(raw, frames, keep)
-    _check_eras(raw, frames, keep)
-    _write_table(directory, history, index, columns, counts, demean, derived_names)
-    _write_targets(directory, index, columns)
-    _write_references(raw, directory, index)
-    live = frames[LIVE]
-    order = np.argsort(live[ID].to_numpy(str), kind="stable")
-    live_rows = Rows(raw / f"{LIVE}.parquet", live, np.argsort(order))
-    live_index = live.iloc[order].reset_index(drop=True)
-    (directory / LIVE).mkdir()
-    _write_table(directory / LIVE, [live_rows], live_index, columns, counts, demean, derived_names)
-    files.write_parquet(_on_disk(live_index[[ID, ERA, DATA_TYPE]]), directory / LIVE / "index.parquet")
-    rows = len(index) + len(live_index)
+    with _decoding(threads):
+        train, validation, live = (_read_rows(raw / f"{name}.parquet", columns, counts) for name in (TRAIN, VALIDATION, LIVE))
+        resolved = _resolved(validation, counts)
+        kept = {TRAIN: _every(train.era, every), VALIDATION: resolved & _every(validation.era, every, resolved)}
+        counts.train_without = int((kept[TRAIN] & ~train.has_target).sum())
+        counts.dropped = int((np.isin(validation.era, validation.era[kept[VALIDATION]]) & ~resolved).sum())
+        _check_eras(train, validation, kept[VALIDATION])
+        orders = [rows.order[kept[rows.path.stem][rows.order]] for rows in (train, validation)]
+        index = _index([train, validation], orders)
+        live_index = _index([live], [live.order])
+        _check_space(directory, [index, live_index], layout, columns)
+        _write_indices(directory, index, [train, validation], orders, columns)
+        _write_references(raw, directory, index)
+        _write_matrix(directory, [train, validation], orders, index, layout, columns, counts)
+        (directory / LIVE).mkdir()
+        _write_matrix(directory / LIVE, [live], [live.order], live_index, layout, columns, counts)
+        _write_pieces(directory / LIVE / "index.parquet", [_identity(live_index) | {DATA_TYPE: _repeated(LIVE, len(live_index.era))}])
+    rows = len(index.era) + len(live_index.era)
     files.write_csv(pd.DataFrame({"feature": columns.features, "missing": counts.missing, "rows": rows}), directory / "missing.csv")
-    return _metrics(index, live_index, counts), counts
+    return _metrics(index, len(orders[0]), len(live_index.era), counts), counts
+
+
+@contextmanager
+def _decoding(threads: int) -> Iterator[None]:
+    """Have pyarrow decode with so many threads."""
+    before = pa.cpu_count()
+    pa.set_cpu_count(threads)
+    try:
+        yield
+    finally:
+        pa.set_cpu_count(before)
 
 
 def choose_columns(raw: Path, feature_set: str, target: str) -> Columns:
@@ -111,21 +159,23 @@ def choose_columns(raw: Path, feature_set: str, target: str) -> Columns:
     if feature_set not in sets:
         raise InputError(f"data.feature_set: {feature_set!r} is no feature set of {raw / 'features.json'}; it has {', '.join(sets)}")
     schema = files.open_parquet(raw / "train.parquet").schema_arrow
-    repeated = [name for name, count in Counter(schema.names).items() if count > 1]
+    names = schema.names
+    repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise InputError(f"{raw / 'train.parquet'}: column {repeated[0]!r} is there more than once; remove the duplicates")
-    missing = [name for name in sets[feature_set] if name not in schema.names]
+    present = set(names)
+    missing = [name for name in sets[feature_set] if name not in present]
     if missing:
         raise InputError(f"{raw / 'train.parquet'}: {len(missing)} features of the set {feature_set!r} are missing, {missing[0]!r} first")
     if not sets[feature_set]:
         raise InputError(f"data.feature_set: the set {feature_set!r} of {raw / 'features.json'} is empty")
-    present = [name for name in schema.names if name == "target" or name.startswith("target_")]
+    given = [name for name in names if name == "target" or name.startswith("target_")]
     texts = [
-        name for name in present if not pa.types.is_floating(schema.field(name).type) and not pa.types.is_integer(schema.field(name).type)
+        name for name in given if not pa.types.is_floating(schema.field(name).type) and not pa.types.is_integer(schema.field(name).type)
     ]
     if texts:
         raise InputError(f"{raw / 'train.parquet'}: target {texts[0]!r} is of type {schema.field(texts[0]).type}; expected float32")
-    targets = [name for name in listed if name in present] + [name for name in present if name not in listed]
+    targets = [name for name in listed if name in given] + [name for name in given if name not in listed]
     if target not in targets:
         raise InputError(f"data.target: {target!r} is no target of {raw / 'train.parquet'}; it has {', '.join(targets) or 'none'}")
     features = list(dict.fromkeys(sets[feature_set]))
@@ -161,7 +211,7 @@ def check_budgets(counts: Counts, rows: int, max_missing_share: float, max_dropp
         )
 
 
-def parse_eras(values: pd.Series, path: Path) -> NDArray[np.int64]:
+def parse_eras(values: pa.Array, path: Path) -> NDArray[np.int64]:
     """Era numbers from "0001", "era1", 1; `LIVE_ERA` for "X" and "eraX".
 
     Raises
@@ -169,8 +219,12 @@ def parse_eras(values: pd.Series, path: Path) -> NDArray[np.int64]:
     InputError
         If a value is neither.
     """
-    codes, labels = pd.factorize(values, use_na_sentinel=False)
-    return np.array([_parse_era(label, path) for label in labels], np.int64)[codes]
+    encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode(null_encoding="encode")
+    labels = [_parse_era(label, path) for label in encoded.dictionary.to_pylist()]
+    codes = encoded.indices
+    if codes.null_count:
+        _parse_era(None, path)
+    return np.array(labels, np.int64)[codes.to_numpy(zero_copy_only=False)]
 
 
 def _parse_era(label: object, path: Path) -> int:
@@ -182,228 +236,276 @@ def _parse_era(label: object, path: Path) -> int:
     return int(text)
 
 
-def _read_rows(path: Path, columns: Columns, counts: Counts) -> pd.DataFrame:
-    names = files.open_parquet(path).schema_arrow.names
-    missing = [name for name in (ID, ERA, *columns.features) if name not in names]
+def _read_rows(path: Path, columns: Columns, counts: Counts) -> Rows:
+    file = files.open_parquet(path)
+    names = file.schema_arrow.names
+    present = Counter(names)
+    missing = [name for name in (ID, ERA, *columns.features) if name not in present]
     if missing:
         raise InputError(f"{path}: column {missing[0]!r} is missing ({len(missing)} in all)")
-    twice = [name for name, count in Counter(names).items() if count > 1]
+    twice = [name for name, count in present.items() if count > 1]
     if twice:
         raise InputError(f"{path}: column {twice[0]!r} is there more than once; remove the duplicates")
-    wanted = [name for name in (ID, ERA, DATA_TYPE, *columns.targets) if name in names]
-    frame = files.read_parquet(path, wanted)
-    if frame.empty:
+    if not file.metadata.num_rows:
         raise InputError(f"{path}: there are no rows")
-    frame[ERA] = parse_eras(frame[ERA], path)
-    stem = path.stem
-    wrong = (frame[ERA] == LIVE_ERA) != (stem == LIVE)
-    if wrong.any() and stem != LIVE:
+    era = parse_eras(_column(file, ERA, path), path)
+    is_live = path.stem == LIVE
+    wrong = (era == LIVE_ERA) != is_live
+    if wrong.any() and not is_live:
         raise InputError(f"{path}: row {int(np.argmax(wrong))} is of the live era; expected numbered eras")
-    if stem == LIVE:
-        frame[ERA] = LIVE_ERA
-    if DATA_TYPE not in frame:
-        frame[DATA_TYPE] = stem
-    _check_ids(frame, path)
-    frame[ID] = frame[ID].astype(str)
-    for name in columns.targets:
-        if name in frame:
-            frame[name] = frame[name].astype(np.float32)
-            _refuse_infinite(frame[name].to_numpy(), name, path)
-    if (np.diff(frame[ERA].to_numpy()) < 0).any():
+    if is_live:
+        era = np.full_like(era, LIVE_ERA)
+    ids = _read_ids(file, path)
+    order = _sorted(era, ids, path)
+    has_target = np.zeros(len(era), bool)
+    if columns.main in present and not is_live:
+        has_target = ~np.isnan(_read_floats(file, columns.main, path))
+    known = has_target.copy()
+    if DATA_TYPE in present:
+        of_type = pc.equal(_column(file, DATA_TYPE, path).cast(pa.large_string()), UNRESOLVED).fill_null(False)
+        known &= ~of_type.to_numpy(zero_copy_only=False)
+    if (np.diff(era) < 0).any():
         counts.unsorted.append(path.name)
-    return frame
+    return Rows(path, file, ids, era, order, known, has_target)
 
 
-def _check_ids(frame: pd.DataFrame, path: Path) -> None:
-    if frame[ID].isna().any():
-        raise InputError(f"{path}: row {int(np.argmax(frame[ID].isna()))} has no id")
-    twice = frame.duplicated([ERA, ID])
-    if twice.any():
-        row = frame.loc[twice].iloc[0]
-        raise InputError(
-            f"{path}: id {row[ID]!r} is there more than once in era {row[ERA]} ({int(twice.sum())} duplicate rows); remove them"
-        )
-
-
-def _refuse_infinite(values: NDArray, name: str, path: Path) -> None:
-    if np.isinf(values).any():
-        raise InputError(f"{path}: column {name!r} holds {int(np.isinf(values).sum())} infinite values; expected finite ones, or missing")
-
-
-def _resolved(frame: pd.DataFrame, main: str, counts: Counts) -> NDArray[np.bool_]:
-    """Validation rows with a known target; whole eras without one are unresolved, single rows are dropped."""
-    if main not in frame:
-        counts.unresolved = len(frame)
-        return np.zeros(len(frame), bool)
-    known = frame[main].notna().to_numpy() & (frame[DATA_TYPE] != UNRESOLVED).to_numpy()
-    in_known_era = frame[ERA].isin(frame.loc[known, ERA].unique()).to_numpy()
-    counts.unresolved = int((~in_known_era).sum())
-    return known
-
-
-def _count_without_target(
-    frames: dict[str, pd.DataFrame], keep: dict[str, NDArray[np.bool_]], resolved: NDArray[np.bool_], target: str, counts: Counts
-) -> None:
-    """Count the rows that should have a target and don't, in the eras that are kept alone."""
-    counts.train_without = int(frames[TRAIN].loc[keep[TRAIN], target].isna().sum())
-    eras = frames[VALIDATION][ERA]
-    counts.dropped = int((eras.isin(eras[keep[VALIDATION]]).to_numpy() & ~resolved).sum())
-
-
-def _every(frame: pd.DataFrame, every: int, among: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
-    eras = np.unique(frame[ERA] if among is None else frame.loc[among, ERA])
-    return frame[ERA].isin(eras[::every]).to_numpy()
-
-
-def _place(raw: Path, frames: dict[str, pd.DataFrame], keep: dict[str, NDArray[np.bool_]]) -> tuple[pd.DataFrame, list[Rows]]:
-    kept = [frames[name][keep[name]].assign(**{DATA_TYPE: name}) for name in (TRAIN, VALIDATION)]
-    joined = pd.concat(kept, ignore_index=True)
-    order = np.lexsort((joined[ID].to_numpy(str), joined[ERA].to_numpy()))
-    position = np.argsort(order)
-    placed, start = [], 0
-    for name in (TRAIN, VALIDATION):
-        place = np.full(len(frames[name]), -1, np.int64)
-        count = int(keep[name].sum())
-        place[keep[name]] = position[start : start + count]
-        placed.append(Rows(raw / f"{name}.parquet", frames[name], place))
-        start += count
-    return joined.iloc[order].reset_index(drop=True), placed
-
-
-def _check_eras(raw: Path, frames: dict[str, pd.DataFrame], keep: dict[str, NDArray[np.bool_]]) -> None:
-    last = frames[TRAIN][ERA].max()
-    validation = frames[VALIDATION].loc[keep[VALIDATION], ERA]
-    if len(validation) and validation.min() <= last:
-        raise InputError(
-            f"{raw / 'validation.parquet'}: era {validation.min()} doesn't come after the last train era, {last}; they overlap"
-        )
-
-
-def _write_table(
-    directory: Path, parts: list[Rows], index: pd.DataFrame, columns: Columns, counts: Counts, demean: bool, derived_names: Sequence[str]
-) -> None:
-    path = directory / "features.npy"
-    matrix = np.lib.format.open_memmap(path, "w+", np.dtype(columns.dtype), (len(index), len(columns.features)))
-    for part in parts:
-        _scatter(part, columns, matrix, counts)
-    matrix.flush()
-    eras = index[ERA].to_numpy()
-    bounds = [0, *(np.flatnonzero(np.diff(eras)) + 1).tolist(), len(eras)]
-    slices = [slice(a, b) for a, b in itertools.pairwise(bounds)]
-    extra = np.empty((len(index), len(derived_names)), np.float32)
-    means = np.empty((len(slices) if demean else 0, len(columns.features)), np.float32)
-    for k, rows in enumerate(slices):
-        block = np.asarray(matrix[rows])
-        extra[rows] = derived.derive(block, derived_names)
-        if demean:
-            means[k] = block.mean(axis=0, dtype=np.float64)
-    files.write_npy(extra, directory / "derived.npy")
-    files.write_npy(means, directory / "era_means.npy")
-    content = {
-        "features": columns.features,
-        "derived": list(derived_names),
-        "feature_sets": columns.feature_sets,
-        "targets": columns.targets,
-    }
-    files.write_json(content, directory / "features.json")
-
-
-def _scatter(part: Rows, columns: Columns, matrix: NDArray, counts: Counts) -> None:
-    file = files.open_parquet(part.path)
-    start = 0
+def _column(file: pq.ParquetFile, name: str, path: Path) -> pa.Array:
+    """A whole column as one array."""
     try:
-        for batch in file.iter_batches(BATCH_ROWS, columns=columns.features):
-            place = part.place[start : start + batch.num_rows]
-            start += batch.num_rows
-            kept = place >= 0
-            if kept.any():
-                matrix[place[kept]] = _convert(batch.filter(pa.array(kept)), columns, counts, part.path)
+        chunks = file.read(columns=[name]).column(0).chunks
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{part.path}: cannot be read to its end ({error}); fetch it again") from None
+        raise InputError(f"{path}: cannot be read to its end ({error}); fetch it again") from None
+    return chunks[0] if len(chunks) == 1 else pa.concat_arrays(_alike(chunks))
 
 
-def _convert(batch: pa.RecordBatch, columns: Columns, counts: Counts, path: Path) -> NDArray:
-    block = np.empty((batch.num_rows, len(columns.features)), np.dtype(columns.dtype))
-    for k, name in enumerate(columns.features):
-        column = batch.column(name)
-        block[:, k], missing = _as_int8(column, name, path) if columns.dtype == "int8" else _as_float32(column, name, path)
-        counts.missing[k] += missing
-    counts.values += block.size
-    return block
+def _alike(chunks: list[pa.Array]) -> list[pa.Array]:
+    """Chunks of one type that can be joined: strings with wide offsets, no dictionaries."""
+    kind = chunks[0].type.value_type if pa.types.is_dictionary(chunks[0].type) else chunks[0].type
+    return [chunk.cast(pa.large_string() if pa.types.is_string(kind) else kind) for chunk in chunks]
 
 
-def _as_int8(column: pa.Array, name: str, path: Path) -> tuple[NDArray, int]:
-    if pa.types.is_int8(column.type):
-        return column.fill_null(INT8_MIDDLE).to_numpy(zero_copy_only=False), column.null_count
-    values = _as_floats(column, name, path)
-    missing = np.isnan(values)
-    filled = np.where(missing, INT8_MIDDLE, values)
-    if (filled != np.rint(filled)).any() or (np.abs(filled) > np.iinfo(np.int8).max).any():
-        raise InputError(f"{path}: feature {name!r} isn't all small whole numbers, though other features are integers; expected one scale")
-    return filled.astype(np.int8), int(missing.sum())
+def _read_ids(file: pq.ParquetFile, path: Path) -> pa.Array:
+    ids = _column(file, ID, path)
+    if ids.null_count:
+        raise InputError(f"{path}: row {int(np.argmax(ids.is_null().to_numpy(zero_copy_only=False)))} has no id")
+    return ids.cast(pa.large_string())
 
 
-def _as_float32(column: pa.Array, name: str, path: Path) -> tuple[NDArray, int]:
-    values = _as_floats(column, name, path)
-    missing = np.isnan(values)
-    return np.where(missing, FLOAT_MIDDLE, values).astype(np.float32), int(missing.sum())
+def _read_floats(file: pq.ParquetFile, name: str, path: Path) -> NDArray[np.float32]:
+    """A column of numbers as float32, NaN where it is missing."""
+    values = _column(file, name, path)
+    if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+        raise InputError(f"{path}: column {name!r} is of type {values.type}; expected float32")
+    found = values.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
+    refuse_infinite(found, name, path)
+    return found
 
 
-def _as_floats(column: pa.Array, name: str, path: Path) -> NDArray[np.float64]:
-    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        raise InputError(f"{path}: feature {name!r} is of type {column.type}; expected int8 or a float")
-    values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    _refuse_infinite(values, name, path)
-    return values
+def _sorted(era: NDArray[np.int64], ids: pa.Array, path: Path) -> NDArray[np.int64]:
+    """Row numbers sorted by era, then id.
+
+    Raises
+    ------
+    InputError
+        If an id is there twice in an era.
+    """
+    order = np.argsort(era, kind="stable")
+    twice = []
+    for rows in _slices(era[order]):
+        within = ids.take(pa.array(order[rows]))
+        by_id = pc.array_sort_indices(within)
+        order[rows] = order[rows][by_id.to_numpy()]
+        ascending = within.take(by_id)
+        same = pc.equal(ascending[1:], ascending[:-1]).to_numpy(zero_copy_only=False)
+        twice.append(order[rows][1:][same])
+    repeated = np.concatenate(twice)
+    if len(repeated):
+        row = int(repeated.min())
+        raise InputError(
+            f"{path}: id {ids[row].as_py()!r} is there more than once in era {era[row]} ({len(repeated)} duplicate rows); remove them"
+        )
+    return order
 
 
-def _on_disk(index: pd.DataFrame) -> pd.DataFrame:
-    era = index[ERA].astype("Int64")
-    return index.assign(**{ERA: era.mask(index[ERA] == LIVE_ERA)})
+def _slices(era: NDArray[np.int64]) -> list[slice]:
+    """Slices of adjacent rows of the same era."""
+    edges = [0, *(np.flatnonzero(np.diff(era)) + 1).tolist(), len(era)] if len(era) else []
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
 
-def _write_targets(directory: Path, index: pd.DataFrame, columns: Columns) -> None:
+def _resolved(validation: Rows, counts: Counts) -> NDArray[np.bool_]:
+    """Validation rows with a known target; whole eras without one are unresolved, single rows are dropped."""
+    in_known_era = np.isin(validation.era, validation.era[validation.known])
+    counts.unresolved = int((~in_known_era).sum())
+    return validation.known
+
+
+def _every(era: NDArray[np.int64], every: int, among: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+    eras = np.unique(era if among is None else era[among])
+    return np.isin(era, eras[::every])
+
+
+def _check_eras(train: Rows, validation: Rows, kept: NDArray[np.bool_]) -> None:
+    last, eras = train.era.max(), validation.era[kept]
+    if len(eras) and eras.min() <= last:
+        raise InputError(f"{validation.path}: era {eras.min()} doesn't come after the last train era, {last}; they overlap")
+
+
+def _index(parts: Sequence[Rows], orders: Sequence[NDArray[np.int64]]) -> Index:
+    """Rows of several files, one after the other, each in its order."""
+    ids = pa.concat_arrays([rows.ids.take(pa.array(order)) for rows, order in zip(parts, orders, strict=True)])
+    era = np.concatenate([rows.era[order] for rows, order in zip(parts, orders, strict=True)])
+    starts = np.array([rows.start for rows in _slices(era)] + [len(era)], np.int64)
+    return Index(ids, era, starts)
+
+
+def _check_space(directory: Path, indices: Sequence[Index], layout: matrix.Layout, columns: Columns) -> None:
+    """Fail before the work where the disk can't hold the result, ids and targets taken as they are in memory."""
+    texts = sum(3 * index.ids.nbytes for index in indices)
+    needed = sum(layout.size(len(index.era)) + len(index.era) * len(columns.targets) * 4 for index in indices) + texts
+    free = shutil.disk_usage(directory).free
+    if needed > free:
+        raise InputError(
+            f"{directory.resolve().parent}: the prepared data takes about {needed:,} bytes of disk and {free:,} are free; "
+            "free some, or take a smaller data.feature_set or a larger preprocess.every"
+        )
+
+
+def _write_matrix(
+    directory: Path,
+    parts: Sequence[Rows],
+    orders: Sequence[NDArray[np.int64]],
+    index: Index,
+    layout: matrix.Layout,
+    columns: Columns,
+    counts: Counts,
+) -> None:
+    start, placed = 0, []
+    for rows, order in zip(parts, orders, strict=True):
+        place = np.full(len(rows.era), -1, np.int64)
+        place[order] = np.arange(start, start + len(order))
+        start += len(order)
+        placed.append(matrix.Part(rows.path, rows.file, place))
+    stored = matrix.write(directory, placed, index.starts, layout, counts)
+    matrix.describe(layout, columns.feature_sets, columns.targets, stored, directory)
+
+
+Piece = dict[str, pa.Array]
+"""Columns of a Parquet file, by name."""
+
+
+def _identity(index: Index, rows: slice = slice(None)) -> Piece:
+    era = index.era[rows]
+    return {ID: index.ids[rows], ERA: pa.array(era, mask=era == LIVE_ERA)}
+
+
+def _repeated(text: str, rows: int) -> pa.Array:
+    return pa.repeat(pa.scalar(text, pa.large_string()), rows)
+
+
+def _write_pieces(path: Path, pieces: Iterator[Piece] | Sequence[Piece]) -> None:
+    """Write a Parquet file whose rows come in pieces of the same columns."""
+    with files.replacing(path) as temporary:
+        writer = None
+        for piece in pieces:
+            table = pa.table(piece)
+            writer = writer or pq.ParquetWriter(temporary, table.schema)
+            writer.write_table(table, row_group_size=WRITTEN_ROWS)
+        if writer is not None:
+            writer.close()
+
+
+def _write_indices(directory: Path, index: Index, parts: Sequence[Rows], orders: Sequence[NDArray[np.int64]], columns: Columns) -> None:
     """Train targets into the index, validation targets into a file of their own, so that no choice can see them."""
-    targets = [name for name in columns.targets if name in index]
-    train = index.copy()
-    train.loc[index[DATA_TYPE] == VALIDATION, targets] = np.nan
-    files.write_parquet(_on_disk(train[[ID, ERA, DATA_TYPE, *targets]]), directory / "index.parquet")
-    validation = index.loc[index[DATA_TYPE] == VALIDATION, [ID, ERA, *targets]]
-    files.write_parquet(_on_disk(validation), directory / "validation_targets.parquet")
+    split = len(orders[0])
+    train, validation = (_identity(index, rows) for rows in (slice(0, split), slice(split, None)))
+    hidden = {name: pa.nulls(len(orders[1]), pa.float32()) for name in columns.targets}
+
+    def pieces() -> Iterator[Piece]:
+        yield train | {DATA_TYPE: _repeated(TRAIN, split)} | _targets(parts[0], orders[0], columns)
+        yield validation | {DATA_TYPE: _repeated(VALIDATION, len(orders[1]))} | hidden
+
+    _write_pieces(directory / "index.parquet", pieces())
+    _write_pieces(directory / "validation_targets.parquet", [validation | _targets(parts[1], orders[1], columns)])
 
 
-def _write_references(raw: Path, directory: Path, index: pd.DataFrame) -> None:
-    """The predictions of others, in the matrix's row order: NaN where they have none."""
-    joined = index[[ID, ERA]]
+def _targets(rows: Rows, order: NDArray[np.int64], columns: Columns) -> Piece:
+    """A file's targets in some order of its rows, null where they are missing; read one after the other."""
+    names = rows.file.schema_arrow.names
+    return {
+        name: pa.array(_read_floats(rows.file, name, rows.path)[order], from_pandas=True)
+        if name in names
+        else pa.nulls(len(order), pa.float32())
+        for name in columns.targets
+    }
+
+
+def _write_references(raw: Path, directory: Path, index: Index) -> None:
+    """The predictions of others, in the matrix's row order: null where they have none."""
+    found: dict[str, NDArray[np.float32]] = {}
     for names in (("train_benchmark_models", "validation_benchmark_models"), ("meta_model",), ("oracle",)):
         paths = [raw / f"{name}.parquet" for name in names if (raw / f"{name}.parquet").exists()]
-        if paths:
-            table = pd.concat([_reference(path) for path in paths], ignore_index=True)
-            joined = joined.merge(table, on=[ERA, ID], how="left", validate="one_to_one")
-    order = [name for name in (META_MODEL, ORACLE) if name in joined]
-    rest = [name for name in joined.columns if name not in (ID, ERA, *order)]
-    files.write_parquet(_on_disk(joined[[ID, ERA, *order, *rest]]), directory / "references.parquet")
+        taken = np.zeros(len(index.era), bool)
+        own: dict[str, NDArray[np.float32]] = {}
+        for path in paths:
+            _read_reference(path, index, taken, own)
+        twice = own.keys() & found.keys()
+        if twice:
+            raise InputError(f"{paths[0]}: column {min(twice)!r} is in another file of predictions too; rename it")
+        found |= own
+    order = [name for name in (META_MODEL, ORACLE) if name in found]
+    rest = [name for name in found if name not in order]
+    _write_pieces(
+        directory / "references.parquet",
+        [_identity(index) | {name: pa.array(found[name], from_pandas=True) for name in (*order, *rest)}],
+    )
 
 
-def _reference(path: Path) -> pd.DataFrame:
-    schema = files.open_parquet(path).schema_arrow
-    values = [name for name in schema.names if pa.types.is_floating(schema.field(name).type)]
-    if ID not in schema.names or ERA not in schema.names or not values:
+def _read_reference(path: Path, index: Index, taken: NDArray[np.bool_], found: dict[str, NDArray[np.float32]]) -> None:
+    """Add a file's columns to `found`, in the matrix's row order, and mark its rows in `taken`."""
+    file = files.open_parquet(path)
+    schema = file.schema_arrow
+    names = [name for name in schema.names if pa.types.is_floating(schema.field(name).type)]
+    if ID not in schema.names or ERA not in schema.names or not names:
         raise InputError(f"{path}: expected the columns {ID!r}, {ERA!r} and at least one of predictions")
-    frame = files.read_parquet(path, [ID, ERA, *values])
-    frame[ERA] = parse_eras(frame[ERA], path)
-    _check_ids(frame, path)
-    return frame.astype({ID: str, **dict.fromkeys(values, np.float32)})
+    era, ids = parse_eras(_column(file, ERA, path), path), _read_ids(file, path)
+    order = _sorted(era, ids, path)
+    place = _places(era[order], ids.take(pa.array(order)), index)
+    rows, place = order[place >= 0], place[place >= 0]
+    if taken[place].any():
+        row = rows[int(np.argmax(taken[place]))]
+        raise InputError(f"{path}: id {ids[int(row)].as_py()!r} of era {era[row]} is in another file of benchmark models too; remove one")
+    taken[place] = True
+    for name in names:
+        values = found.setdefault(name, np.full(len(index.era), np.nan, np.float32))
+        values[place] = _read_floats(file, name, path)[rows]
 
 
-def _metrics(index: pd.DataFrame, live: pd.DataFrame, counts: Counts) -> dict[str, dict[str, float]]:
-    metrics: dict[str, dict[str, float]] = {}
-    for name in (TRAIN, VALIDATION):
-        rows = index.loc[index[DATA_TYPE] == name]
-        metrics[name] = {"rows": len(rows), "eras": int(rows[ERA].nunique())}
-    metrics[TRAIN]["rows_without_target"] = counts.train_without
-    metrics[VALIDATION] |= {"unresolved_rows": counts.unresolved, "dropped_rows": counts.dropped}
-    metrics[LIVE] = {"rows": len(live)}
+def _places(era: NDArray[np.int64], ids: pa.Array, index: Index) -> NDArray[np.int64]:
+    """(rows,) where rows, sorted by era, are in the index; -1 where it has no such era and id."""
+    place = np.full(len(era), -1, np.int64)
+    starts = {int(index.era[start]): k for k, start in enumerate(index.starts[:-1])}
+    for rows in _slices(era):
+        k = starts.get(int(era[rows.start]))
+        if k is not None:
+            start, stop = int(index.starts[k]), int(index.starts[k + 1])
+            found = pc.index_in(ids[rows], value_set=index.ids[start:stop])
+            place[rows] = found.cast(pa.int64()).fill_null(-1 - start).to_numpy() + start
+    return place
+
+
+def _metrics(index: Index, train_rows: int, live_rows: int, counts: Counts) -> dict[str, dict[str, float]]:
+    train_eras = int((index.starts[:-1] < train_rows).sum())
+    metrics: dict[str, dict[str, float]] = {
+        TRAIN: {"rows": train_rows, "eras": train_eras, "rows_without_target": counts.train_without},
+        VALIDATION: {
+            "rows": len(index.era) - train_rows,
+            "eras": len(index.starts) - 1 - train_eras,
+            "unresolved_rows": counts.unresolved,
+            "dropped_rows": counts.dropped,
+        },
+        LIVE: {"rows": live_rows},
+    }
     total = int(counts.missing.sum())
     metrics["missing_features"] = {"values": total, "share": round(total / max(counts.values, 1), 6)}
     return metrics

@@ -240,7 +240,7 @@ def feature_values(panel: Panel) -> Table:
     scale = top(panel.matrix.dtype.name)
     counts = np.zeros((VALUE_BINS, panel.n_matrix))
     for era in eras:
-        bins = np.minimum(np.asarray(panel.matrix[panel.rows(era)]) * (VALUE_BINS / scale), VALUE_BINS - 1).astype(np.int8)
+        bins = np.minimum(panel.stored(era) * (VALUE_BINS / scale), VALUE_BINS - 1).astype(np.int8)
         counts += np.stack([(bins == value).sum(axis=0) for value in range(VALUE_BINS)])
     shares = counts / counts.sum(axis=0)
     labels = [str(value) for value in range(VALUE_BINS)] if panel.matrix.dtype == np.int8 else _fifths()

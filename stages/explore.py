@@ -10,7 +10,7 @@ def main() -> None:
     p = params.load(paths.PARAMS)
     panel = Panel(paths.PREPARED)
     missing = exploration.read_missing(paths.PREPARED / "missing.csv", panel.feature_names)
-    found = exploration.explore(panel, p.data.target, missing, p.explore.max_constant_share)
+    found = exploration.explore(panel, p.data.target, missing, p.explore.max_constant_share, p.resources.threads)
     with files.replacing(paths.EXPLORED) as directory:
         directory.mkdir()
         for name in ("features", "eras", "targets", "stability"):

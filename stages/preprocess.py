@@ -18,6 +18,7 @@ def main() -> None:
             every=settings.every,
             demean=settings.demean,
             derived_names=settings.derived,
+            threads=p.resources.threads,
         )
         rows = int(metrics["train"]["rows"] + metrics["validation"]["rows"])
         preparation.check_budgets(counts, rows, settings.max_missing_share, settings.max_dropped_share)

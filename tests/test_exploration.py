@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from panels import write_panel
+from panels import record, write_panel
 
-from erawise import files
+from erawise import blocks, exploration, files, jit
 from erawise.errors import InputError
 from erawise.exploration import Exploration, explore, read_missing, summary
 from erawise.panel import Panel
@@ -289,8 +289,48 @@ class TestStage:
         stage.main()
         before = {path: path.read_bytes() for path in paths.EXPLORED.iterdir()}
         np.save(paths.PREPARED / "features.npy", FEATURES + np.int8(1))
+        record(paths.PREPARED)
         with pytest.raises(SystemExit, match="1"):
             stage.main()
         assert capsys.readouterr().err.startswith("error: feature 'a': 1 values in era 1 are off the scale 0..4 (one is 5;")
         assert {path: path.read_bytes() for path in paths.EXPLORED.iterdir()} == before
         assert [path.name for path in paths.EXPLORED.parent.iterdir() if path.name.startswith(".")] == []
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data(), rows=st.integers(1, 30), width=st.integers(1, 6))
+def test_sums_of_int8_equal_the_plain_ones(data: st.DataObject, rows: int, width: int) -> None:
+    rng = np.random.default_rng(data.draw(st.integers(0, 10**6)))
+    block = rng.integers(-128, 128, (rows, width)).astype(np.int8)
+    target = np.where(rng.random(rows) < 0.3, NAN, rng.random(rows))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "MIN_BYTES", 0)
+        fast = exploration._describe_int8(block, target)
+        patch.setattr(jit, "enabled", lambda: False)
+        plain = exploration._describe_int8(block, target)
+    floats = exploration._describe_floats(block.astype(np.float32), target)
+    for one, two, three in zip(fast, plain, floats, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(one, three, rtol=1e-9, atol=1e-9)
+
+
+def test_targets_correlate_as_pandas_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exploration, "PIECE_ROWS", 7)
+    rng = np.random.default_rng(5)
+    era = np.repeat([1, 2, 3], 40)
+    columns = {f"target_{k}": np.where(rng.random(120) < 0.2 * k, NAN, rng.random(120)) for k in range(4)}
+    columns |= {"target_constant": np.full(120, 0.3), "target_none": np.full(120, NAN)}
+    columns["target_once"] = np.where(np.arange(120) == 4, 0.25, NAN)
+    columns["target_apart"] = np.where(np.isnan(columns["target_2"]), rng.random(120), 0.7)
+    panel = write_panel(tmp_path, rng.integers(0, 5, (120, 3)).astype(np.int8), {"target": columns["target_0"], **columns}, era)
+    found = run(panel).targets.set_index("name")
+    expected = panel.index[list(panel.targets)].corr(min_periods=2)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert np.isnan(found.loc["target_2", "target_apart"])
+
+
+def test_threads_change_nothing(tmp_path: Path) -> None:
+    panel = random_panel(tmp_path, eras=range(1, 20))
+    one, four = (explore(panel, "target", np.zeros(6), 1.0, threads) for threads in (1, 4))
+    for name in ("features", "eras", "targets", "stability"):
+        pd.testing.assert_frame_equal(getattr(one, name), getattr(four, name), check_exact=True)

@@ -1,5 +1,7 @@
 """From raw files to the prepared table: nothing lost silently, nothing out of place."""
 
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,14 @@ import raw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from erawise import files, preparation
+from erawise import blocks, files, matrix, preparation
 from erawise.errors import InputError
 from erawise.features.derived import derive
+from erawise.matrix import Counts
 from erawise.panel import FeatureMap, Panel, View
 
 
-def prepare(source: Path, **changes: Any) -> tuple[Path, dict, preparation.Counts]:
+def prepare(source: Path, **changes: Any) -> tuple[Path, dict, Counts]:
     directory = source.parent / "prepared"
     files.remove(directory)
     directory.mkdir()
@@ -303,3 +306,107 @@ def test_a_view_without_rows_is_empty(panel: Panel) -> None:
     assert view.n_rows == 0
     assert view.dropped == 10
     assert view.matrix().shape == (0, len(panel.names))
+
+
+@pytest.mark.parametrize("batch_bytes", [1, 100, 10**6])
+@pytest.mark.parametrize("group_rows", [7, 2400])
+@pytest.mark.parametrize("every", [1, 3])
+def test_pieces_of_any_size_give_the_same_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_bytes: int, group_rows: int, every: int
+) -> None:
+    frames = raw.write(tmp_path / "raw")
+    frames["train"]["feature_3"] = frames["train"]["feature_3"].astype("Int8").mask(frames["train"].index % 5 == 0)
+    shuffled = frames["train"].sample(frac=1, random_state=1)
+    store(shuffled, tmp_path / "raw", "train")
+    directory, _, counts = prepare(tmp_path / "raw", every=every, derived_names=["row_std"], demean=True)
+    expected = {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    monkeypatch.setattr(matrix, "BATCH_BYTES", batch_bytes)
+    monkeypatch.setattr(matrix, "SYNC_BYTES", 1)
+    shuffled.set_index("id").to_parquet(tmp_path / "raw" / "train.parquet", row_group_size=group_rows)
+    directory, _, again = prepare(tmp_path / "raw", every=every, derived_names=["row_std"], demean=True, threads=2)
+    assert {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()} == expected
+    assert again.missing.tolist() == counts.missing.tolist()
+    assert again.values == counts.values
+
+
+def test_digests_are_those_of_the_eras(tmp_path: Path) -> None:
+    raw.write(tmp_path / "raw")
+    directory, _, _ = prepare(tmp_path / "raw", derived_names=["row_mean"])
+    for name in (directory, directory / "live"):
+        panel = Panel(name)
+        stored = files.read_json(name / "features.json")["stored"]
+        for file, array in (("features.npy", panel.matrix), ("derived.npy", panel.derived)):
+            expected = [f"{blocks.digest(np.ascontiguousarray(array[panel.rows(era)])):016x}" for era in panel.eras]
+            assert stored[file] == {"bytes": (name / file).stat().st_size, "eras": expected}
+
+
+def test_a_disk_without_space_is_found_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw.write(tmp_path / "raw")
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=50_000))
+    with pytest.raises(InputError, match=r"the prepared data takes about [\d,]+ bytes of disk and 50,000 are free; free some, or take"):
+        prepare(tmp_path / "raw")
+    assert not list((tmp_path / "prepared").iterdir())
+
+
+def test_the_space_asked_for_is_about_what_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw.write(tmp_path / "raw", rows=100, features=200)
+    asked = re.search(r"about ([\d,]+) bytes", failure(tmp_path, monkeypatch))
+    directory, _, _ = prepare(tmp_path / "raw")
+    taken = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+    assert asked is not None
+    assert 0.9 * taken < int(asked[1].replace(",", "")) < 1.5 * taken
+
+
+def failure(base: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The message where the disk is full."""
+    usage = shutil.disk_usage(base)
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "disk_usage", lambda path: usage._replace(free=0))
+        with pytest.raises(InputError) as caught:
+            prepare(base / "raw")
+    return str(caught.value)
+
+
+def test_ids_are_sorted_and_found_as_pandas_does(tmp_path: Path) -> None:
+    frames = raw.write(tmp_path / "raw", rows=15)
+    rng = np.random.default_rng(4)
+    for name, frame in frames.items():
+        ids = [f"{number:x}" for number in rng.choice(10**6, len(frame), replace=False)]
+        frames[name] = frame.assign(id=ids).sample(frac=1, random_state=2)
+        store(frames[name], tmp_path / "raw", name)
+    for name in ("train", "validation"):
+        some = frames[name].sample(frac=0.8, random_state=3)[["id", "era"]].assign(model=rng.random(int(len(frames[name]) * 0.8 + 0.5)))
+        stray = some.iloc[:3].assign(id="nobody")
+        stray["era"] = ["0001", "0070", "9999"]
+        store(pd.concat([some, stray]), tmp_path / "raw", f"{name}_benchmark_models")
+    directory, _, _ = prepare(tmp_path / "raw")
+    joined = pd.concat([frames["train"], frames["validation"]]).assign(era=lambda table: table["era"].astype(int))
+    joined = joined.sort_values(["era", "id"], ignore_index=True)
+    index = Panel(directory).index
+    assert index["id"].tolist() == joined["id"].tolist()
+    models = pd.concat([pd.read_parquet(tmp_path / "raw" / f"{name}_benchmark_models.parquet") for name in ("train", "validation")])
+    models = models.reset_index().assign(era=lambda table: table["era"].astype(int))
+    expected = joined.merge(models, on=["era", "id"], how="left")["model"].astype(np.float32)
+    assert np.array_equal(files.read_parquet(directory / "references.parquet")["model"], expected, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("train_benchmark_models", "validation_benchmark_models"), r"id 'n01\w+' of era 1 is in another file of benchmark models too"),
+        (("train_benchmark_models", "meta_model"), r"meta_model\.parquet: column 'model' is in another file of predictions too; rename it"),
+    ],
+)
+def test_predictions_of_others_that_contradict(tmp_path: Path, names: tuple[str, str], message: str) -> None:
+    frames = raw.write(tmp_path / "raw")
+    for name in names:
+        store(frames["train"][["id", "era"]].assign(model=0.5), tmp_path / "raw", name)
+    with pytest.raises(InputError, match=message):
+        prepare(tmp_path / "raw")
+
+
+def test_derived_features_of_many_rows_are_those_of_each() -> None:
+    block = np.random.default_rng(1).integers(0, 5, (1300, 7)).astype(np.int8)
+    found = derive(block, ["row_mean", "row_std"])
+    assert np.array_equal(found, np.column_stack([block.mean(axis=1), block.std(axis=1)]).astype(np.float32))

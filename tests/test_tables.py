@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from panels import record
 
 from erawise import tables
 from erawise.errors import InputError
@@ -181,6 +182,7 @@ def panel(directory: Path, matrix: np.ndarray, era: list[int]) -> Panel:
     np.save(directory / "era_means.npy", np.empty((0, 0), np.float32))
     index = pd.DataFrame({"id": [f"n{k}" for k in range(len(era))], "era": era, "data_type": "train", "target": 0.5})
     index.to_parquet(directory / "index.parquet", index=False)
+    record(directory)
     return Panel(directory)
 
 

@@ -9,6 +9,9 @@ from erawise.schema import top
 
 OUTER_FIFTH = 0.2
 
+PIECE_ROWS = 512
+"""Rows that are held as float64 at a time."""
+
 
 def derive(block: NDArray, names: Sequence[str]) -> NDArray[np.float32]:
     """Derived features of some rows.
@@ -23,8 +26,12 @@ def derive(block: NDArray, names: Sequence[str]) -> NDArray[np.float32]:
     -------
     (rows, len(names)) float32.
     """
-    columns = [DERIVED[name](block) for name in names]
-    return np.stack(columns, axis=1).astype(np.float32) if columns else np.empty((len(block), 0), np.float32)
+    out = np.empty((len(block), len(names)), np.float32)
+    for start in range(0, len(block), PIECE_ROWS):
+        rows = slice(start, start + PIECE_ROWS)
+        for k, name in enumerate(names):
+            out[rows, k] = DERIVED[name](block[rows])
+    return out
 
 
 def _row_mean(block: NDArray) -> NDArray[np.float64]:

@@ -6,26 +6,39 @@ from scipy.linalg import eigh
 
 from erawise.panel import View
 
+EXACT_IN_FLOAT32 = 2**24
+"""Integers up to this are exact in float32."""
+
 
 def moments(view: View) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean (features,) and covariance (features, features), ddof 0, of all rows, in one pass and in float64.
+    """Mean (features,) and covariance (features, features), ddof 0, of all rows, in one pass, with sums in float64.
 
-    The sums are taken about the first row, so that a large common offset costs no precision.
+    The sums are taken about the first row, so that a large common offset costs no precision. An era's products are those of
+    float32 where that is exact, as it is for the few small integers of int8 features, and of float64 else.
     """
     size = len(view.names)
     total, products, count = np.zeros(size), np.zeros((size, size)), 0
     origin: NDArray[np.float64] | None = None
     for block in view.blocks():
-        values = block.astype(np.float64)
-        origin = values[0].copy() if origin is None else origin
-        values -= origin
-        total += values.sum(axis=0)
+        origin = block[0].astype(np.float64) if origin is None else origin
+        values = _centred(block, origin)
+        total += values.sum(axis=0, dtype=np.float64)
         products += values.T @ values
         count += len(values)
     if origin is None:
         return total, products
     mean = total / count
     return origin + mean, products / count - np.outer(mean, mean)
+
+
+def _centred(block: NDArray, origin: NDArray[np.float64]) -> NDArray:
+    """The block less the origin: float32 where the sums of all products are integers that float32 holds, else float64."""
+    if block.dtype == np.int8:
+        values = block - origin.astype(np.float32)
+        largest = max(values.max(), -values.min())
+        if largest**2 * len(values) < EXACT_IN_FLOAT32:
+            return values
+    return block - origin
 
 
 def correlation(view: View) -> NDArray[np.float64]:

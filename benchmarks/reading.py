@@ -1,0 +1,91 @@
+"""One era's features from disk: from the mapped matrix as the panel reads it, against Parquet. `python -m benchmarks.reading`
+
+Both are read warm, from the page cache: what counts is then decoding and copying, and not the disk.
+"""
+
+import itertools
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from benchmarks import measure
+from erawise import blocks, files
+from erawise.panel import Panel
+
+ERAS, ROWS, FEATURES = 40, 5_000, 2_376
+GROUP_ROWS = 50_000
+CHOSEN = 705
+ERA = 17
+SUBSET_AT_FIRST = 15
+"""What must be reached where the digest of all features is checked for some of them."""
+
+
+def write(directory: Path) -> None:
+    """Write the same rows as a prepared directory and, beside it, as Parquet."""
+    rng = np.random.default_rng(1)
+    names = [f"feature_{k}" for k in range(FEATURES)]
+    era = np.repeat(np.arange(ERAS), ROWS)
+    matrix = rng.integers(0, 5, (len(era), FEATURES), np.int8)
+    files.write_npy(matrix, directory / "features.npy")
+    files.write_npy(np.empty((len(era), 0), np.float32), directory / "derived.npy")
+    files.write_npy(np.empty((0, FEATURES), np.float32), directory / "era_means.npy")
+    index = {"id": [f"n{row}" for row in range(len(era))], "era": era, "data_type": ["train"] * len(era)}
+    pq.write_table(pa.table(index), directory / "index.parquet")
+    digests = [f"{blocks.digest(matrix[k * ROWS : (k + 1) * ROWS]):016x}" for k in range(ERAS)]
+    stored = {name: {"bytes": (directory / name).stat().st_size, "eras": []} for name in ("features.npy", "derived.npy")}
+    stored["features.npy"]["eras"] = digests
+    content = {"features": names, "derived": [], "feature_sets": {"all": names}, "targets": [], "stored": stored}
+    (directory / "features.json").write_text(json.dumps(content), encoding="utf-8")
+    columns = {"era": pa.array(era)} | {name: pa.array(column) for name, column in zip(names, np.ascontiguousarray(matrix.T), strict=True)}
+    pq.write_table(pa.table(columns), directory / "features.parquet", row_group_size=GROUP_ROWS)
+
+
+def from_parquet(path: Path, names: list[str]) -> NDArray[np.int8]:
+    """The era's features through pandas, of the rows that a filter on the era finds."""
+    frame = pq.read_table(path, columns=names, filters=[("era", "=", ERA)]).to_pandas()
+    found: NDArray[np.int8] = frame.to_numpy()
+    return found
+
+
+def from_matrix(panels: Iterator[Panel], columns: NDArray[np.int64] | None) -> NDArray:
+    """The era's features from the next panel, copied where they are mapped, since nothing is read else."""
+    block = next(panels).block(ERA, columns)
+    return np.array(block) if columns is None else block
+
+
+def difference(a: NDArray, b: NDArray) -> float:
+    return float(np.abs(a.astype(np.int16) - b).max())
+
+
+def rows() -> list[measure.Row]:
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = Path(scratch)
+        write(directory)
+        known = Panel(directory)
+        some = np.sort(np.random.default_rng(2).choice(FEATURES, CHOSEN, replace=False))
+        return [compare(directory, known, columns, first) for columns in (None, some) for first in (True, False)]
+
+
+def compare(directory: Path, known: Panel, columns: NDArray[np.int64] | None, first: bool) -> measure.Row:
+    """A line for some columns; at a panel's first reading of the era, which checks its digest, or at a later one."""
+    names = list(known.names) if columns is None else [known.names[k] for k in columns]
+    panels = iter([Panel(directory) for _ in range(measure.REPEATS + 1)]) if first else itertools.repeat(known)
+    return measure.row(
+        f"one era of {ROWS:,} × {len(names):,} of {FEATURES:,} int8 features, {'first' if first else 'later'} reading",
+        lambda: from_parquet(directory / "features.parquet", names),
+        lambda: from_matrix(panels, columns),
+        must=SUBSET_AT_FIRST if first and columns is not None else 30,
+        difference=difference,
+        tolerance=0,
+        note=f"row groups of {GROUP_ROWS:,}; both from the page cache; the first reading checks the digest of all features",
+    )
+
+
+if __name__ == "__main__":
+    print(measure.table(rows()))
