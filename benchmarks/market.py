@@ -21,7 +21,7 @@ from ruamel.yaml import YAML
 
 from erawise import files, neutralize, params, preparation, splits
 from erawise.models import lightgbm, ridge
-from erawise.models.protocol import Fitted
+from erawise.models.protocol import GIB, Fitted, Resources
 from erawise.panel import FeatureMap, Panel, View, era_slices
 from erawise.schema import DATA_TYPE, META_MODEL, ORACLE, VALIDATION
 from erawise.scores import kernels, summary
@@ -89,8 +89,9 @@ CONSTANTS = {
 
 @dataclass(frozen=True)
 class Drawn:
-    """A market, prepared: the panel, the target of all rows, and the references in the panel's row order."""
+    """A market, prepared: the panel, the target of all rows, and the references in the panel's row order; a scratch directory."""
 
+    scratch: Path
     panel: Panel
     live: Panel
     target: NDArray[np.float64]
@@ -123,7 +124,8 @@ def _read(prepared: Path) -> Drawn:
     train_eras, validation_eras = (np.unique(panel.row_eras[rows]) for rows in (~validation, validation))
     plan = splits.plan(train_eras, validation_eras, DAYS, method="purged_kfold", folds=4, chunk=1)
     live = Panel(prepared / "live", [])
-    return Drawn(panel, live, target, references[META_MODEL].to_numpy(), references[ORACLE].to_numpy(), correlations, plan)
+    meta_model, oracle = (references[name].to_numpy() for name in (META_MODEL, ORACLE))
+    return Drawn(prepared.parent / "scratch", panel, live, target, meta_model, oracle, correlations, plan)
 
 
 def corr(prediction: NDArray, target: NDArray) -> float:
@@ -156,13 +158,14 @@ def strong_market(size: params.Market, threads: int) -> tuple[dict[str, NDArray[
         train = View(drawing.panel, drawing.plan.train, features, TARGET)
         test = View(drawing.panel, drawing.plan.validation, features)
         target = drawing.target[test.rows]
-        boosted = _predictions(lightgbm.fit(BOOSTING, train, None, BOOSTING.trees, threads), test)
+        resources = Resources(threads, 8 * GIB, drawing.scratch)
+        boosted = _predictions(lightgbm.fit(BOOSTING, train, None, BOOSTING.trees, resources), test)
         risky = riskiest(drawing, train)
         columns = {
             BOOSTED: boosted,
             NEUTRAL: _neutral(boosted, test, risky),
             ALL_NEUTRAL: _neutral(boosted, test, np.arange(len(features.columns))),
-            RIDGE: _predictions(ridge.fit(LINEAR, train, None, None, threads), test),
+            RIDGE: _predictions(ridge.fit(LINEAR, train, None, None, resources), test),
             META: drawing.meta_model[test.rows],
             ORACLE_ROW: drawing.oracle[test.rows],
         }

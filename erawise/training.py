@@ -1,5 +1,6 @@
 """Folds to out-of-fold predictions to the final fit, the same for every kind of model."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from erawise import splits
 from erawise.errors import InputError
-from erawise.models.protocol import Fitted, Kind
+from erawise.models.protocol import Fitted, Kind, Resources
 from erawise.panel import FeatureMap, Panel, View
 from erawise.schema import CV, ERA, ID, LIVE, LIVE_ERA, PREDICTION, SPLIT, VALIDATION
 
@@ -53,7 +54,7 @@ class Data:
     final_features: FeatureMap
 
 
-def train(kind: Kind, settings: Any, data: Data, *, inner_share: float, threads: int) -> Trained:
+def train(kind: Kind, settings: Any, data: Data, *, inner_share: float, resources: Resources) -> Trained:
     """Fit a model in each fold and once on all train eras, and predict.
 
     A fold's model never sees its test eras: where the kind stops early, it looks at the last `inner_share` of the fold's
@@ -69,16 +70,22 @@ def train(kind: Kind, settings: Any, data: Data, *, inner_share: float, threads:
         raise InputError(
             f"features were selected for {len(data.fold_features)} folds and there are {len(data.plan.folds)}; select them again"
         )
-    pieces: list[pd.DataFrame] = []
-    rounds: list[int | None] = []
-    for fold, features in zip(data.plan.folds, data.fold_features, strict=True):
-        model = _fit_fold(kind, settings, data, fold, features, inner_share, threads)
-        pieces.append(_predict(model, data.panel, fold.test, features, CV))
-        rounds.append(model.rounds)
+    folds = range(len(data.plan.folds))
+    at_once = kind.prepare(
+        settings, [*(_views(kind, settings, data, k, inner_share) for k in folds), (_whole(settings, data), None)], resources
+    )
+
+    def fit_and_predict(number: int) -> tuple[pd.DataFrame, int | None]:
+        model = kind.fit(settings, *_views(kind, settings, data, number, inner_share), None, resources.shared(at_once))
+        return _predict(model, data.panel, data.plan.folds[number].test, data.fold_features[number], CV), model.rounds
+
+    with ThreadPoolExecutor(at_once) as pool:
+        run = pool.map if at_once > 1 else map
+        pieces, rounds = map(list, zip(*run(fit_and_predict, folds), strict=True))
     found = [number for number in rounds if number is not None]
     final_rounds = max(1, round(float(np.median(found or [1])))) if kind.uses_rounds() else None
-    whole = View(data.panel, data.plan.train, data.final_features, settings.target)
-    final = kind.fit(settings, whole, None, final_rounds, threads)
+    whole = _whole(settings, data)
+    final = kind.fit(settings, whole, None, final_rounds, resources)
     pieces.append(_predict(final, data.panel, data.plan.validation, data.final_features, VALIDATION))
     pieces.append(_predict(final, data.live, data.live.eras, data.final_features, LIVE))
     return Trained(
@@ -104,12 +111,17 @@ def importance_table(trained: Trained) -> pd.DataFrame:
     return table.sort_values("importance", ascending=False, kind="stable", ignore_index=True)
 
 
-def _fit_fold(kind: Kind, settings: Any, data: Data, fold: splits.Fold, features: FeatureMap, inner_share: float, threads: int) -> Fitted:
+def _views(kind: Kind, settings: Any, data: Data, number: int, inner_share: float) -> tuple[View, View | None]:
+    """The rows that a fold's model is fitted on, and the inner slice on which it stops."""
+    fold, features = data.plan.folds[number], data.fold_features[number]
     if not kind.uses_rounds():
-        return kind.fit(settings, View(data.panel, fold.train, features, settings.target), None, None, threads)
+        return View(data.panel, fold.train, features, settings.target), None
     fitted, inner = splits.inner_slice(fold.train, inner_share, data.plan.weeks)
-    train_view, inner_view = (View(data.panel, eras, features, settings.target) for eras in (fitted, inner))
-    return kind.fit(settings, train_view, inner_view, None, threads)
+    return View(data.panel, fitted, features, settings.target), View(data.panel, inner, features, settings.target)
+
+
+def _whole(settings: Any, data: Data) -> View:
+    return View(data.panel, data.plan.train, data.final_features, settings.target)
 
 
 def _predict(model: Fitted, panel: Panel, eras: NDArray[np.int64], features: FeatureMap, split: str) -> pd.DataFrame:
@@ -119,7 +131,7 @@ def _predict(model: Fitted, panel: Panel, eras: NDArray[np.int64], features: Fea
     era[view.era == LIVE_ERA] = pd.NA
     return pd.DataFrame(
         {
-            ID: panel.index[ID].to_numpy()[view.rows],
+            ID: panel.index[ID].iloc[view.rows].to_numpy(),
             ERA: era,
             SPLIT: split,
             PREDICTION: np.concatenate(values) if values else np.empty(0),

@@ -14,6 +14,7 @@ def main() -> None:
     blended = ensemble.blend(rows[used], rows[ERA].to_numpy(), {name: weights[name] for name in used})
     files.write_parquet(predictions.table(rows, blended), paths.ENSEMBLE)
     files.write_json(weights, paths.WEIGHTS)
+    files.remove(paths.SCRATCH)
     counts = rows.groupby(SPLIT).size()
     print(f"blended {', '.join(used)}: " + ", ".join(f"{count:,} {split} rows" for split, count in counts.items()))
 

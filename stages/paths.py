@@ -22,3 +22,5 @@ WEIGHTS = Path("data/weights.json")
 SCORES = Path("data/scores")
 METRICS = Path("metrics")
 PLOTS = Path("plots")
+SCRATCH = Path("data/scratch")
+"""Files that the training stages share; the ensemble, which comes after the last of them, removes it."""

@@ -1,5 +1,7 @@
 """Which features the models get, fitted on each fold's training eras and once on all train eras."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
@@ -7,6 +9,7 @@ from threadpoolctl import threadpool_limits
 from erawise import errors, files, params, splits
 from erawise.features import maps, selection
 from erawise.models import lightgbm
+from erawise.models.protocol import GIB, Resources
 from erawise.panel import FeatureMap, Panel, View
 from stages import paths
 
@@ -18,26 +21,36 @@ def main() -> None:
     days = splits.model_horizon(target, target, p.data.target_horizon)
     plan = splits.from_json(files.read_json(paths.FOLDS), days)
     panel = Panel(paths.PREPARED, [target])
-    threads = p.resources.threads
+    resources = Resources(p.resources.threads, int(p.resources.memory * GIB), paths.SCRATCH / "selection")
 
     def importance(view: View) -> NDArray[np.float64]:
         return lightgbm.importance_of_first(
-            view, trees=settings.trees, learning_rate=settings.learning_rate, leaves=settings.leaves, seed=settings.seed, threads=threads
+            view,
+            trees=settings.trees,
+            learning_rate=settings.learning_rate,
+            leaves=settings.leaves,
+            seed=settings.seed,
+            resources=resources.shared(at_once),
         )
 
-    chosen = []
-    with threadpool_limits(threads, user_api="blas"):
-        for eras in (*(fold.train for fold in plan.folds), plan.train):
-            view = View(panel, eras, FeatureMap(panel.names), target)
-            if settings.method == "importance":
-                chosen.append(selection.by_importance(view, importance, settings.keep_share, settings.max_correlation))
-            elif settings.method == "pca":
-                chosen.append(selection.by_pca(view, settings.components))
-            else:
-                chosen.append(FeatureMap(panel.names))
+    def select(eras: NDArray[np.int64]) -> FeatureMap:
+        if settings.method == "importance":
+            return selection.by_importance(view_of(eras), importance, settings.keep_share, settings.max_correlation)
+        return selection.by_pca(view_of(eras), settings.components) if settings.method == "pca" else FeatureMap(panel.names)
+
+    def view_of(eras: NDArray[np.int64]) -> View:
+        return View(panel, eras, FeatureMap(panel.names), target)
+
+    fitted_on = [*(fold.train for fold in plan.folds), plan.train]
+    at_once = 1
+    if settings.method == "importance":
+        at_once = lightgbm.prepare(settings, [(view_of(eras), None) for eras in fitted_on], resources)
+    with threadpool_limits(p.resources.threads, user_api="blas"), ThreadPoolExecutor(at_once) as pool:
+        chosen = list(pool.map(select, fitted_on))
     with files.replacing(paths.FEATURES) as directory:
         directory.mkdir()
         maps.write(chosen, directory)
+    files.remove(resources.scratch)
     print(f"{settings.method}: {[len(m.names) for m in chosen[:-1]]} features in the folds, {len(chosen[-1].names)} in the final model")
 
 

@@ -14,11 +14,13 @@ from panels import write_panel
 from erawise import params, splits, training
 from erawise.features import selection
 from erawise.models import ridge
+from erawise.models.protocol import GIB, Resources
 from erawise.panel import FeatureMap, Panel, View
 from erawise.schema import LIVE_ERA
 
 ROWS = 30
 SETTINGS = SimpleNamespace(target="target")
+ONE, TWO = (Resources(threads, GIB, Path("scratch")) for threads in (1, 2))
 
 
 @dataclass
@@ -28,13 +30,20 @@ class Recorder:
     stops_early: bool
     best: Sequence[int] = (5, 9, 40)
     fits: list[SimpleNamespace] = field(default_factory=list)
+    prepared: list[SimpleNamespace] = field(default_factory=list)
+
+    def prepare(self, settings: SimpleNamespace, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
+        assert not self.fits, "what fits share is written before the first"
+        for train, inner in folds:
+            self.prepared.append(SimpleNamespace(train=np.unique(train.era), inner=None if inner is None else np.unique(inner.era)))
+        return 1
 
     def uses_rounds(self) -> bool:
         return self.stops_early
 
-    def fit(self, settings: SimpleNamespace, train: View, inner: View | None, rounds: int | None, threads: int) -> "Echo":
+    def fit(self, settings: SimpleNamespace, train: View, inner: View | None, rounds: int | None, resources: Resources) -> "Echo":
         inner_eras = None if inner is None else np.unique(inner.era)
-        self.fits.append(SimpleNamespace(train=np.unique(train.era), inner=inner_eras, rounds=rounds, threads=threads))
+        self.fits.append(SimpleNamespace(train=np.unique(train.era), inner=inner_eras, rounds=rounds, resources=resources))
         return Echo(self.best[len(self.fits) - 1] if inner is not None else rounds, len(train.names))
 
 
@@ -74,32 +83,42 @@ def data(tmp_path: Path) -> training.Data:
 
 def test_a_fold_never_sees_its_test_eras_nor_what_is_purged(data: training.Data) -> None:
     kind = Recorder(stops_early=True)
-    training.train(kind, SETTINGS, data, inner_share=0.2, threads=1)
+    training.train(kind, SETTINGS, data, inner_share=0.2, resources=ONE)
     for fit, fold in zip(kind.fits[:3], data.plan.folds, strict=True):
         for eras in (fit.train, fit.inner):
             assert np.abs(eras[:, None] - fold.test).min() > 8
         assert np.abs(fit.train[:, None] - fit.inner).min() > 8
 
 
+@pytest.mark.parametrize("stops_early", [True, False])
+def test_what_is_prepared_for_all_fits_is_what_each_gets(data: training.Data, stops_early: bool) -> None:
+    kind = Recorder(stops_early)
+    training.train(kind, SETTINGS, data, inner_share=0.2, resources=ONE)
+    for fit, prepared in zip(kind.fits, kind.prepared, strict=True):
+        np.testing.assert_array_equal(fit.train, prepared.train)
+        assert (fit.inner is None) == (prepared.inner is None)
+        assert fit.inner is None or fit.inner.tolist() == prepared.inner.tolist()
+
+
 def test_the_final_fit_has_all_train_eras_and_the_median_rounds(data: training.Data) -> None:
     kind = Recorder(stops_early=True)
-    trained = training.train(kind, SETTINGS, data, inner_share=0.2, threads=2)
+    trained = training.train(kind, SETTINGS, data, inner_share=0.2, resources=TWO)
     final = kind.fits[-1]
     assert final.train.tolist() == list(range(1, 91))
-    assert (final.inner, final.rounds, final.threads) == (None, 9, 2)
+    assert (final.inner, final.rounds, final.resources) == (None, 9, TWO)
     assert trained.rounds == [5, 9, 40]
     assert trained.dropped == 7
 
 
 def test_kinds_without_rounds_get_the_whole_fold(data: training.Data) -> None:
     kind = Recorder(stops_early=False)
-    trained = training.train(kind, SETTINGS, data, inner_share=0.2, threads=1)
+    trained = training.train(kind, SETTINGS, data, inner_share=0.2, resources=ONE)
     assert [len(fit.train) for fit in kind.fits] == [*(len(fold.train) for fold in data.plan.folds), 90]
     assert trained.rounds == []
 
 
 def test_predictions_by_id_through_each_folds_features(data: training.Data) -> None:
-    trained = training.train(Recorder(stops_early=False), SETTINGS, data, inner_share=0.2, threads=1)
+    trained = training.train(Recorder(stops_early=False), SETTINGS, data, inner_share=0.2, resources=ONE)
     found = trained.predictions
     assert found.groupby("split").size().to_dict() == {"cv": 90 * ROWS, "validation": 22 * ROWS, "live": ROWS}
     assert found.loc[found["split"] == "live", "era"].isna().all()
@@ -111,7 +130,7 @@ def test_predictions_by_id_through_each_folds_features(data: training.Data) -> N
 
 
 def test_importance_is_sorted_and_named(data: training.Data) -> None:
-    trained = training.train(Recorder(stops_early=False), SETTINGS, data, inner_share=0.2, threads=1)
+    trained = training.train(Recorder(stops_early=False), SETTINGS, data, inner_share=0.2, resources=ONE)
     table = training.importance_table(trained)
     assert table["feature"].tolist() == ["feature_2", "feature_1", "feature_0"]
     assert table["importance"].is_monotonic_decreasing
@@ -131,7 +150,7 @@ def test_noise_stays_noise_since_features_are_selected_in_the_fold(tmp_path: Pat
     def mean_correlation(maps: list[FeatureMap]) -> float:
         data = training.Data(panel, Panel(tmp_path / "live", []), plan, maps, select(plan.train))
         settings = params.Ridge(kind="ridge", target="target", l2=1.0)
-        found = training.train(ridge, settings, data, inner_share=0.2, threads=1).predictions.query("split == 'cv'")
+        found = training.train(ridge, settings, data, inner_share=0.2, resources=ONE).predictions.query("split == 'cv'")
         target = panel.index.set_index("id")["target"].loc[found["id"]].to_numpy()
         return float(
             np.mean([np.corrcoef(rows["prediction"], target[rows.index])[0, 1] for _, rows in found.reset_index(drop=True).groupby("era")])

@@ -1,10 +1,10 @@
 """What kinds of models share: rows to fit on, prediction in bounded pieces, standardisation, the linear model, and the score by
 which early stopping looks at an inner slice."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from erawise.errors import InputError
 from erawise.models import arrays
+from erawise.models.protocol import Resources
 from erawise.panel import View, era_slices
 
 CHUNK_ROWS = 8192
@@ -27,6 +28,11 @@ _LINEAR: dict[str, tuple[type[np.generic], int]] = {
     "coefficients": (np.float64, 1),
     "intercept": (np.float64, 0),
 }
+
+
+def nothing_to_prepare(settings: Any, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
+    """For kinds whose fits share nothing and run one after the other."""
+    return 1
 
 
 def require_rows(train: View, target: str) -> None:

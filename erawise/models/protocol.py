@@ -1,12 +1,58 @@
 """What every kind of model offers, so that training is written once."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from erawise.errors import InputError
 from erawise.panel import View
+
+GIB = 2**30
+PROCESS_BYTES = GIB // 2
+"""What a training process takes without the data it is fitted on: libraries, the index, predictions."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a fit may use.
+
+    Parameters
+    ----------
+    threads : threads.
+    memory : bytes of memory, of which `PROCESS_BYTES` are the process's own.
+    scratch : a directory for files that several fits share; its owner removes it.
+    """
+
+    threads: int
+    memory: int
+    scratch: Path
+
+    def require(self, needed: int, what: str) -> None:
+        """Check that a fit has the memory that it needs.
+
+        Raises
+        ------
+        InputError
+            With both amounts.
+        """
+        if needed + PROCESS_BYTES > self.memory:
+            raise InputError(
+                f"resources.memory: {what} need {(needed + PROCESS_BYTES) / GIB:.2f} GiB, more than {self.memory / GIB:.2f} GiB; "
+                "raise it where the machine has more, or choose fewer features or eras (data.feature_set, preprocess.every)"
+            )
+
+    def side_by_side(self, needed: Sequence[int]) -> int:
+        """How many of some fits may run at once, by the bytes that each needs."""
+        room = (self.memory - PROCESS_BYTES) // max(*needed, 1)
+        return max(1, min(self.threads, len(needed), room))
+
+    def shared(self, fits: int) -> Self:
+        """What each of so many fits at once has: its share of the threads."""
+        return replace(self, threads=max(1, self.threads // fits))
 
 
 class Fitted(Protocol):
@@ -29,7 +75,13 @@ class Fitted(Protocol):
 class Kind(Protocol):
     """A module of `erawise.models`."""
 
-    def fit(self, settings: Any, train: View, inner: View | None, rounds: int | None, threads: int) -> Fitted:
+    def prepare(self, settings: Any, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
+        """Write what all fits share, in one pass, before the first: for each its training rows and inner slice.
+
+        Gives the number of fits that may run at once, each in a thread of its own with its share of the threads.
+        """
+
+    def fit(self, settings: Any, train: View, inner: View | None, rounds: int | None, resources: Resources) -> Fitted:
         """Fit on `train`.
 
         With `inner`, kinds that have rounds stop by its mean per-era correlation; without it they run for `rounds`.

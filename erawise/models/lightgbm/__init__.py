@@ -1,19 +1,24 @@
-"""Gradient-boosted trees: LightGBM on the features as they are, int8 or float32."""
+"""Gradient-boosted trees: LightGBM on binned features, int8 or float32, read from files that are written once."""
 
 import os
-import re
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from erawise import files, params
 from erawise.errors import InputError
 from erawise.models import arrays, common
-from erawise.panel import View, era_slices
+from erawise.models.lightgbm import binary, text
+from erawise.models.lightgbm.scorer import Scorer
+from erawise.models.lightgbm.store import BIN_SAMPLE_ROWS, Files, Store
+from erawise.models.protocol import Resources
+from erawise.panel import View
 from erawise.schema import INT8_TOP
 
 # Read when LightGBM is imported: its threads would else spin while they wait, and on busy cores take many times as long.
@@ -23,14 +28,20 @@ import lightgbm
 FILE = "model.txt"
 INNER, SCORE = "inner", "mean_correlation"
 FLOAT_BINS = 255
-BIN_SAMPLE_ROWS = 20_000
-"""Rows from which LightGBM finds the bins: what costs memory is 8 bytes a value of this sample."""
 
-_HEADER = {"version": "v4", "num_class": "1", "num_tree_per_iteration": "1", "objective": "regression"}
-_OF_SPLITS = ("split_feature", "split_gain", "threshold", "decision_type", "left_child", "right_child", "internal_value", "internal_count")
-_OF_LEAVES = ("leaf_value", "leaf_count")
-_CATEGORICAL = 1
-"""The bit of `decision_type` that marks a categorical split, which no model here has."""
+ROW_BYTES = 48
+"""Memory for each row beside its features: label, score, gradient, hessian, the rows of the leaves, and working copies."""
+
+HISTOGRAM_BYTES = 16
+"""Memory for each bin of each leaf."""
+
+
+class Leafy(Protocol):
+    """Settings of trees."""
+
+    @property
+    def leaves(self) -> int:
+        """Leaves of a tree at most."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +52,24 @@ class Trees:
     ----------
     text : the model.
     rounds : trees that early stopping found best, or that were asked for; None for a model from a file.
+    threads : threads that predict; they change no bit.
     """
 
     text: str
     rounds: int | None = None
-    _booster: lightgbm.Booster = field(init=False, repr=False, compare=False)
+    threads: int = 1
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_booster", lightgbm.Booster(model_str=self.text))
+    @cached_property
+    def _booster(self) -> lightgbm.Booster:
+        return lightgbm.Booster(model_str=self.text)
+
+    @cached_property
+    def _scorer(self) -> Scorer | None:
+        """Ours, where it can do what the model needs; it gives the bits of LightGBM's own."""
+        try:
+            return Scorer.from_text(self.text)
+        except ValueError:
+            return None
 
     def predict(self, x: NDArray) -> NDArray[np.float64]:
         """Predict (rows,) from (rows, features).
@@ -58,6 +79,8 @@ class Trees:
         InputError
             If `x` has another number of features.
         """
+        if self._scorer is not None:
+            return self._scorer.predict(x, self.threads)
         return common.predict_in_chunks(self._booster.predict, x, self._booster.num_feature())
 
     def importance(self) -> NDArray[np.float64]:
@@ -84,18 +107,34 @@ def load(directory: Path) -> Trees:
     """
     path = directory / FILE
     try:
-        text = path.read_text(encoding="utf-8")
-        reason = why_broken(text)
+        content = path.read_text(encoding="utf-8")
+        reason = text.why_broken(content)
         if reason:
             raise arrays.broken(path, reason)
-        return Trees(text)
+        return Trees(content)
     except FileNotFoundError:
         raise InputError(f"{path}: the file is missing; train the model again") from None
     except (lightgbm.basic.LightGBMError, ValueError) as error:
         raise arrays.broken(path, str(error)) from None
 
 
-def fit(settings: params.LightGBM, train: View, inner: View | None, rounds: int | None, threads: int) -> Trees:
+def prepare(settings: Leafy, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
+    """Write the binned features of all fits in one pass, those that aren't there yet: models on the same rows share them.
+
+    Parameters
+    ----------
+    settings : of the trees to come.
+    folds : for each fit its training rows, and the inner slice on which it stops.
+
+    Returns
+    -------
+    How many of the fits may run at once.
+    """
+    found = _store(resources).write(folds)
+    return resources.side_by_side([_needed(own, *fold, settings.leaves) for own, fold in zip(found, folds, strict=True)])
+
+
+def fit(settings: params.LightGBM, train: View, inner: View | None, rounds: int | None, resources: Resources) -> Trees:
     """Boost trees on the squared error.
 
     With `inner`, up to `settings.trees` of them, and those up to the best mean per-era correlation on `inner` stay;
@@ -104,37 +143,52 @@ def fit(settings: params.LightGBM, train: View, inner: View | None, rounds: int 
     Raises
     ------
     InputError
-        If `train` has no row.
+        If `train` has no row, or the fit needs more memory than it may have.
     """
-    common.require_rows(train, settings.target)
     options = {
-        **_options(settings.learning_rate, settings.leaves, settings.seed, threads),
+        **_options(settings.learning_rate, settings.leaves, settings.seed, resources.threads),
         "max_depth": settings.max_depth,
         "feature_fraction": settings.feature_share,
         "min_data_in_leaf": settings.min_rows_leaf,
         "lambda_l2": settings.l2,
     }
+    common.require_rows(train, settings.target)
     if inner is None:
         trees = settings.trees if rounds is None else rounds
-        booster = lightgbm.train(options, _dataset(train, options), trees)
+        booster = _boost(options, train, None, trees, resources)
     else:
         common.require_rows(inner, settings.target)
-        booster = _train_until_best(options, train, inner, settings.trees, settings.early_stopping)
+        booster = _boost(options, train, inner, settings.trees, resources, settings.early_stopping)
         trees = max(booster.best_iteration, 1)
         if booster.best_score[INNER][SCORE] <= 0:
-            return Trees(booster.model_to_string(num_iteration=trees, importance_type="gain"))
-    return Trees(booster.model_to_string(num_iteration=trees, importance_type="gain"), trees)
+            return Trees(booster.model_to_string(num_iteration=trees, importance_type="gain"), None, resources.threads)
+    return Trees(booster.model_to_string(num_iteration=trees, importance_type="gain"), trees, resources.threads)
 
 
-def importance_of_first(train: View, *, trees: int, learning_rate: float, leaves: int, seed: int, threads: int) -> NDArray[np.float64]:
+def importance_of_first(
+    train: View, *, trees: int, learning_rate: float, leaves: int, seed: int, resources: Resources
+) -> NDArray[np.float64]:
     """Share of each feature in the gain of a first model, (features,): what features can be chosen by.
 
     Every tree may use every feature; the other options are LightGBM's own. All 0 where there is no split.
     """
     if not train.n_rows:
         raise InputError("data.target: it has no value in the eras to select features on; choose another target")
-    options = _options(learning_rate, leaves, seed, threads)
-    return _gain_shares(lightgbm.train(options, _dataset(train, options), trees))
+    options = _options(learning_rate, leaves, seed, resources.threads)
+    return _gain_shares(_boost(options, train, None, trees, resources))
+
+
+def required_bytes(size: int, rows: int, features: int, leaves: int, bins: int) -> int:
+    """Memory that a fit on files of `size` bytes and `rows` rows takes at its peak, beside the process itself."""
+    return int(binary.LOADED * size) + rows * ROW_BYTES + leaves * features * bins * HISTOGRAM_BYTES
+
+
+def _needed(own: Files, train: View, inner: View | None, leaves: int) -> int:
+    return required_bytes(own.size, _rows(train, inner), len(train.names), leaves, _bins(train.dtype))
+
+
+def _rows(train: View, inner: View | None) -> int:
+    return train.n_rows + (0 if inner is None else inner.n_rows)
 
 
 def _options(learning_rate: float, leaves: int, seed: int, threads: int) -> dict[str, Any]:
@@ -147,126 +201,65 @@ def _options(learning_rate: float, leaves: int, seed: int, threads: int) -> dict
         "num_threads": threads,
         "deterministic": True,
         "force_col_wise": True,
-        "bin_construct_sample_cnt": BIN_SAMPLE_ROWS,
-        "enable_bundle": False,
         "verbosity": -1,
     }
 
 
-def _train_until_best(options: dict[str, Any], train: View, inner: View, trees: int, patience: int) -> lightgbm.Booster:
+def _of_dataset(dtype: np.dtype) -> dict[str, Any]:
+    """What shapes a dataset, and nothing that differs between models on it."""
+    return {
+        "max_bin": _bins(dtype),
+        "bin_construct_sample_cnt": BIN_SAMPLE_ROWS,
+        "enable_bundle": False,
+        "is_enable_sparse": False,
+        "feature_pre_filter": False,
+        "verbosity": -1,
+    }
+
+
+def _bins(dtype: np.dtype) -> int:
+    return INT8_TOP + 1 if dtype == np.int8 else FLOAT_BINS
+
+
+def _store(resources: Resources) -> Store:
+    made_by = repr((lightgbm.__version__, _of_dataset(np.dtype(np.int8)), _of_dataset(np.dtype(np.float32))))
+    return Store(resources.scratch, resources.threads, _layout, made_by)
+
+
+def _layout(sample: NDArray) -> binary.Layout:
+    """What LightGBM makes of a sample (rows, features): its bins, and the look of its file."""
+    names = [f"column_{k}" for k in range(sample.shape[1])]
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "sample"
+        lightgbm.Dataset(sample, params=_of_dataset(sample.dtype), feature_name=names).construct().save_binary(path)
+        return binary.learn(path.read_bytes(), sample)
+
+
+def _boost(
+    options: dict[str, Any], train: View, inner: View | None, trees: int, resources: Resources, patience: int = 0
+) -> lightgbm.Booster:
+    [own] = _store(resources).write([(train, inner)])
+    needed = _needed(own, train, inner, options["num_leaves"])
+    resources.require(needed, f"LightGBM on {_rows(train, inner):,} rows and {len(train.names):,} features")
+    shape = {**options, **_of_dataset(train.dtype)}
+    data = lightgbm.Dataset(own.train, train.target, params=shape)
+    if inner is None or own.inner is None:
+        return lightgbm.train(options, data, trees)
     score = common.EraCorrelation.of(inner)
 
     def mean_correlation(prediction: NDArray, _: lightgbm.Dataset) -> tuple[str, float, bool]:
         return SCORE, score(prediction), True
 
-    data = _dataset(train, options)
     return lightgbm.train(
         options,
         data,
         trees,
-        valid_sets=[_dataset(inner, options, reference=data)],
+        valid_sets=[lightgbm.Dataset(own.inner, inner.target, reference=data, params=shape)],
         valid_names=[INNER],
         feval=mean_correlation,
         callbacks=[lightgbm.early_stopping(patience, first_metric_only=True, verbose=False)],
     )
 
 
-def _dataset(view: View, options: dict[str, Any], reference: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
-    """A dataset built from Arrow columns: LightGBM would copy an int8 matrix to floats as a whole."""
-    columns = _columns(view)
-    bins = INT8_TOP + 1 if columns.dtype == np.int8 else FLOAT_BINS
-    names = [f"column_{k}" for k in range(len(columns))]
-    table = pa.Table.from_arrays([pa.array(column) for column in columns], names)
-    return lightgbm.Dataset(table, view.target, reference=reference, params={**options, "max_bin": bins})
-
-
-def _columns(view: View) -> NDArray:
-    """The features as (features, rows), each in one piece."""
-    out: NDArray | None = None
-    for rows, block in zip(era_slices(view.era), view.blocks(), strict=True):
-        if out is None:
-            out = np.empty((block.shape[1], view.n_rows), block.dtype)
-        out[:, rows] = block.T
-    return np.empty((len(view.names), 0), np.float32) if out is None else out
-
-
 def _gain_shares(booster: lightgbm.Booster) -> NDArray[np.float64]:
     return common.shares(booster.feature_importance("gain"))
-
-
-def why_broken(text: str) -> str | None:
-    """What is wrong with a model text, or None where it is a whole regression model that can be followed.
-
-    LightGBM's own parser ends the process at a text that is cut short, and follows a child that isn't there.
-
-    The rules are those of LightGBM's format v4: after the header come the trees, each as long as `tree_sizes` says; an
-    inner node's child is a later inner node, or `-1 - leaf`.
-    """
-    head, separator, rest = text.partition("\n\n")
-    header = _pairs(head)
-    if not text.isascii() or not text.startswith("tree\n") or not separator:
-        return "it is no LightGBM text"
-    for key, value in _HEADER.items():
-        if header.get(key) != value:
-            return f"its {key} is {header.get(key)!r}, not {value!r}"
-    try:
-        n_features = int(header["max_feature_idx"]) + 1
-        sizes = [int(size) for size in header["tree_sizes"].split()]
-        if any(len(header[key].split()) != n_features for key in ("feature_names", "feature_infos")):
-            return "its features don't add up"
-        return _why_trees_broken(rest, sizes, n_features)
-    except (KeyError, ValueError) as error:
-        return f"a number is missing or unreadable ({error})"
-
-
-def _why_trees_broken(text: str, sizes: list[int], n_features: int) -> str | None:
-    if not sizes or min(sizes) < 1 or not text.startswith("end of trees\n", sum(sizes)) or "\nend of parameters\n" not in text:
-        return "it is cut short"
-    start = 0
-    for number, size in enumerate(sizes):
-        block = text[start : start + size]
-        if not re.fullmatch(rf"Tree={number}\n(\w+=[^\n]*\n)+\n*", block):
-            return f"tree {number} is not where it should be"
-        reason = _why_tree_broken(_pairs(block), n_features)
-        if reason:
-            return f"tree {number}: {reason}"
-        start += size
-    return None
-
-
-def _why_tree_broken(tree: dict[str, str], n_features: int) -> str | None:
-    n_leaves = int(tree["num_leaves"])
-    if n_leaves < 1 or tree["num_cat"] != "0" or tree["is_linear"] != "0":
-        return "it is of another kind"
-    found = {key: _numbers(tree[key]) for key in (*_OF_SPLITS, *_OF_LEAVES)}
-    found["shrinkage"] = _numbers(tree["shrinkage"])
-    lengths = {**dict.fromkeys(_OF_SPLITS, n_leaves - 1), **dict.fromkeys(_OF_LEAVES, n_leaves), "shrinkage": 1}
-    if any(len(values) != lengths[key] or not np.isfinite(values).all() for key, values in found.items()):
-        return "its numbers are too few, too many or not finite"
-    return _why_not_followable(found, n_leaves, n_features)
-
-
-def _why_not_followable(tree: dict[str, NDArray[np.float64]], n_leaves: int, n_features: int) -> str | None:
-    own = np.arange(n_leaves - 1)
-    whole = {key: tree[key].astype(np.int64) for key in ("split_feature", "decision_type", "left_child", "right_child")}
-    if any((whole[key] != tree[key]).any() for key in whole):
-        return "a number of a node is not whole"
-    if (whole["split_feature"] < 0).any() or (whole["split_feature"] >= n_features).any():
-        return "a node splits on a feature that it has not"
-    if (whole["decision_type"] & _CATEGORICAL).any():
-        return "it has a categorical split"
-    for child in (whole["left_child"], whole["right_child"]):
-        inner = (own < child) & (child < n_leaves - 1)
-        leaf = (child < 0) & (child >= -n_leaves)
-        if not (inner | leaf).all():
-            return "a child of a node is outside of the tree or not after its parent"
-    return None
-
-
-def _pairs(block: str) -> dict[str, str]:
-    pairs: list[Any] = [line.split("=", 1) for line in block.splitlines() if "=" in line]
-    return dict(pairs)
-
-
-def _numbers(values: str) -> NDArray[np.float64]:
-    return np.array([float(value) for value in values.split()])

@@ -11,7 +11,10 @@ from threadpoolctl import threadpool_limits
 
 from erawise import params
 from erawise.models import common
+from erawise.models.protocol import Resources
 from erawise.panel import View
+
+prepare = common.nothing_to_prepare
 
 
 def uses_rounds() -> bool:
@@ -23,7 +26,7 @@ def load(directory: Path) -> common.Linear:
     return common.Linear.load(directory)
 
 
-def fit(settings: params.Ridge, train: View, inner: View | None, rounds: int | None, threads: int) -> common.Linear:
+def fit(settings: params.Ridge, train: View, inner: View | None, rounds: int | None, resources: Resources) -> common.Linear:
     """Minimise `|y - b - Z w|² + l2 |w|²` over all rows of `train`, with Z the standardised features.
 
     Memory is a (features, features) matrix and one era. `inner` and `rounds` play no part.
@@ -34,7 +37,7 @@ def fit(settings: params.Ridge, train: View, inner: View | None, rounds: int | N
         If `train` has no row.
     """
     common.require_rows(train, settings.target)
-    with threadpool_limits(threads, user_api="blas"):
+    with threadpool_limits(resources.threads, user_api="blas"):
         target = train.target.astype(np.float64)
         moments = _add_up(train.blocks(), target - target.mean(), len(train.names))
         return _solved(moments, float(target.mean()), settings.l2)

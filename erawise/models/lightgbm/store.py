@@ -1,0 +1,121 @@
+"""Binned features in files, written once and shared by every fit on the same features and rows."""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from erawise.errors import InputError
+from erawise.models.lightgbm import binary
+from erawise.panel import View, era_slices
+
+BIN_SAMPLE_ROWS = 20_000
+"""Rows from which LightGBM finds the bins: what costs memory is 8 bytes a value of this sample."""
+
+BIN_SAMPLE_ERAS = 100
+"""Eras, evenly spread, from which these rows come."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of one fit."""
+
+    train: Path
+    inner: Path | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of them."""
+        return sum(path.stat().st_size for path in (self.train, self.inner) if path is not None)
+
+
+@dataclass(frozen=True)
+class Store:
+    """A directory of such files.
+
+    Parameters
+    ----------
+    directory : where they are, for as long as models need them.
+    threads : threads that write them.
+    layout_of : what LightGBM makes of a sample (rows, features).
+    made_by : what else the files hang on: LightGBM's version and options.
+    """
+
+    directory: Path
+    threads: int
+    layout_of: Callable[[NDArray], binary.Layout]
+    made_by: str
+
+    def write(self, folds: Sequence[tuple[View, View | None]]) -> list[Files]:
+        """Write what isn't there yet, in one pass over the eras.
+
+        Parameters
+        ----------
+        folds : training rows, and the rows that are binned as these are, or None.
+
+        Raises
+        ------
+        InputError
+            If the disk hasn't the space, or LightGBM's format isn't the one that is known here.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        found: list[Files] = []
+        missing: dict[Path, binary.Source] = {}
+        for train, inner in folds:
+            own = Files(self._path(train, train), None if inner is None else self._path(train, inner))
+            wanted = {path: view for path, view in ((own.train, train), (own.inner, inner)) if path is not None and view is not None}
+            absent = {path: view for path, view in wanted.items() if not path.exists()}
+            if absent:
+                layout = self._layout(train)
+                missing |= {path: (path, layout, view.n_rows, _blocks(view)) for path, view in absent.items()}
+            found.append(own)
+        self._require_space(sum(layout.size(rows) for _, layout, rows, _ in missing.values()))
+        binary.write(list(missing.values()), self.threads)
+        return found
+
+    def _require_space(self, needed: int) -> None:
+        free = shutil.disk_usage(self.directory).free
+        if needed > free:
+            raise InputError(
+                f"{self.directory}: the binned features take {needed / 1e9:.2f} GB of disk and {free / 1e9:.2f} GB are free; "
+                "free some, or choose fewer features or eras (data.feature_set, preprocess.every)"
+            )
+
+    def _path(self, train: View, view: View) -> Path:
+        return self.directory / f"{_digest(self.made_by, train, view)}.bin"
+
+    def _layout(self, train: View) -> binary.Layout:
+        try:
+            return self.layout_of(_sample(train))
+        except binary.FormatError as error:
+            raise InputError(
+                f"LightGBM's binary file is other than this version of erawise knows it: {error}; install the versions of requirements.txt"
+            ) from None
+
+
+def _digest(made_by: str, *views: View) -> str:
+    """What a file hangs on: features, rows, and the prepared data."""
+    digest = hashlib.sha256(repr((made_by, BIN_SAMPLE_ROWS, BIN_SAMPLE_ERAS)).encode())
+    for view in views:
+        digest.update(view.panel.fingerprint.encode())
+        digest.update(repr(view.features.columns).encode())
+        for part in (view.features.mean, view.features.components, view.rows):
+            digest.update(b"" if part is None else np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _sample(view: View) -> NDArray:
+    """At most `BIN_SAMPLE_ROWS` rows, evenly spread over eras and over the rows of each."""
+    eras = np.unique(view.era)
+    few = View(view.panel, eras[:: -(-len(eras) // BIN_SAMPLE_ERAS)], view.features)
+    most = BIN_SAMPLE_ROWS // len(era_slices(few.era))
+    return np.concatenate([block[:: -(-len(block) // most)] for block in few.blocks()])
+
+
+def _blocks(view: View) -> Iterator[tuple[int, NDArray]]:
+    for rows, block in zip(era_slices(view.era), view.blocks(), strict=True):
+        yield int(view.era[rows.start]), block

@@ -1,0 +1,208 @@
+"""Binned features in files: LightGBM's own bytes, whatever the rows; shared, whole or not there, refused where they don't fit."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import lightgbm as official
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from panels import view, write_panel
+
+from erawise import jit, params
+from erawise.errors import InputError
+from erawise.models import lightgbm
+from erawise.models.lightgbm import binary
+from erawise.models.protocol import GIB, PROCESS_BYTES, Resources
+from erawise.panel import FeatureMap, Panel, View
+
+SETTINGS = params.LightGBM(
+    kind="lightgbm",
+    target="target",
+    trees=30,
+    learning_rate=0.1,
+    max_depth=4,
+    leaves=8,
+    feature_share=0.5,
+    min_rows_leaf=5,
+    l2=0.0,
+    early_stopping=5,
+    seed=1,
+)
+
+
+def options(dtype: np.dtype) -> dict[str, object]:
+    return {**lightgbm._of_dataset(dtype), "num_threads": 1}
+
+
+def official_bytes(x: NDArray, directory: Path, reference: official.Dataset | None = None) -> bytes:
+    path = directory / "official.bin"
+    path.unlink(missing_ok=True)
+    names = [f"column_{k}" for k in range(x.shape[1])]
+    official.Dataset(x, params=options(x.dtype), feature_name=names, reference=reference).construct().save_binary(path)
+    return path.read_bytes()
+
+
+def our_bytes(x: NDArray, layout: binary.Layout, sizes: list[int], directory: Path, threads: int = 1) -> bytes:
+    def blocks() -> Iterator[tuple[int, NDArray]]:
+        start = 0
+        for era, size in enumerate(sizes):
+            yield era, x[start : start + size]
+            start += size
+
+    path = directory / "ours.bin"
+    binary.write([(path, layout, len(x), blocks())], threads)
+    return path.read_bytes()
+
+
+def draw(kind: str, rows: int, seed: int) -> NDArray:
+    """Features of all sorts: common values, constants, two values, and where floats, ties and many values."""
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 5, (rows, 9)) if kind != "many" else rng.integers(-128, 128, (rows, 9))
+    x[:, 1] = 3
+    x[:, 2] = np.where(rng.random(rows) < 0.85, 2, x[:, 2])
+    x[:, 3] = rng.integers(0, 2, rows) * 4
+    x[:, 4] = 0
+    if kind == "float":
+        return np.column_stack([x[:, :5], rng.normal(size=(rows, 3)), rng.random(rows).round(1)]).astype(np.float32)
+    return x.astype(np.int8)
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("files")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    kind=st.sampled_from(["int8", "many", "float"]),
+    sizes=st.lists(st.integers(1, 40), min_size=1, max_size=12),
+    seed=st.integers(0, 1000),
+    threads=st.integers(1, 3),
+)
+def test_a_file_has_the_bytes_that_lightgbm_itself_saves(kind: str, sizes: list[int], seed: int, threads: int, scratch: Path) -> None:
+    x = draw(kind, sum(sizes) + 20, seed)[: sum(sizes)]
+    saved = official_bytes(x, scratch)
+    layout = binary.learn(saved, x)
+    assert our_bytes(x, layout, sizes, scratch, threads) == saved
+
+
+@pytest.mark.parametrize("kind", ["int8", "many", "float"])
+def test_rows_beyond_the_sample_are_stored_as_lightgbm_would_with_its_bins(kind: str, scratch: Path) -> None:
+    x = draw(kind, 1501, 5)
+    sample = x[::3]
+    own = our_bytes(x, binary.learn(official_bytes(sample, scratch), sample), [700, 1, 800], scratch)
+    (scratch / "x.bin").write_bytes(own)
+    reference = official.Dataset(sample, params=options(x.dtype)).construct()
+    y = np.random.default_rng(0).normal(size=len(x)).astype(np.float32)
+    fitting = {**options(x.dtype), "min_data_in_leaf": 5}
+    loaded = official.train(fitting, official.Dataset(scratch / "x.bin", y), 20)
+    usual = official.train(fitting, official.Dataset(x, y, reference=reference, params=fitting), 20)
+    np.testing.assert_array_equal(loaded.predict(x), usual.predict(x))
+
+
+@pytest.mark.parametrize("kind", ["int8", "float"])
+def test_plain_and_compiled_packing_agree(kind: str, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(binary, "MIN_BYTES", 0)
+    x = draw(kind, 403, 8)
+    layout = binary.learn(official_bytes(x, scratch), x)
+    compiled = our_bytes(x, layout, [101, 1, 301], scratch)
+    monkeypatch.setattr(jit, "enabled", lambda: False)
+    assert our_bytes(x, layout, [101, 1, 301], scratch) == compiled
+
+
+def test_a_file_of_another_format_is_refused(scratch: Path) -> None:
+    x = draw("int8", 60, 1)
+    saved = official_bytes(x, scratch)
+    for broken in (saved[:-9], saved[:30], b"x" + saved[1:], saved + b"\0" * 9, saved[:-20] + bytes([saved[-20] ^ 1]) + saved[-19:]):
+        with pytest.raises(binary.FormatError):
+            binary.learn(broken, x)
+
+
+def test_blocks_that_are_too_few_leave_no_file(scratch: Path) -> None:
+    x = draw("int8", 60, 1)
+    layout = binary.learn(official_bytes(x, scratch), x)
+    with pytest.raises(ValueError, match="60 rows and was given 59"):
+        binary.write([(scratch / "short.bin", layout, 60, iter([(1, x[:59])]))], 1)
+    assert not list(scratch.glob("*short*"))
+
+
+def test_a_full_disk_is_said_and_leaves_no_file(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, size: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    x = draw("int8", 60, 1)
+    layout = binary.learn(official_bytes(x, scratch), x)
+    monkeypatch.setattr(binary, "_allocate", full)
+    with pytest.raises(InputError, match=r"no space for the [\d,]+ bytes of the binned features"):
+        our_bytes(x, layout, [60], scratch)
+    assert not list(scratch.glob("*ours.bin.partial"))
+
+
+@pytest.fixture
+def panel(tmp_path: Path) -> Panel:
+    rng = np.random.default_rng(4)
+    features = rng.integers(0, 5, (400, 12)).astype(np.int8)
+    target = np.where(rng.random(400) < 0.1, np.nan, rng.random(400)).astype(np.float32)
+    return write_panel(tmp_path / "panel", features, {"target": target, "other": rng.random(400)}, np.repeat(np.arange(1, 11), 40))
+
+
+def resources(directory: Path, memory: int = 8 * GIB, threads: int = 1) -> Resources:
+    return Resources(threads, memory, directory)
+
+
+def test_targets_and_seeds_share_files_and_other_rows_or_features_have_their_own(panel: Panel, tmp_path: Path) -> None:
+    directory = tmp_path / "scratch"
+    whole = View(panel, range(1, 9), FeatureMap(panel.names), "other")
+    lightgbm.prepare(SETTINGS, [(whole, None)], resources(directory))
+    [path] = directory.iterdir()
+    written = path.stat().st_mtime_ns
+    lightgbm.fit(SETTINGS, whole, None, 3, resources(directory))
+    lightgbm.fit(SETTINGS.model_copy(update={"seed": 9, "min_rows_leaf": 9}), whole, None, 3, resources(directory))
+    assert [found.stat().st_mtime_ns for found in directory.iterdir()] == [written]
+    lightgbm.fit(SETTINGS, View(panel, range(1, 9), FeatureMap(panel.names), "target"), None, 3, resources(directory))
+    assert len(list(directory.iterdir())) == 2
+    lightgbm.fit(SETTINGS, View(panel, range(1, 9), FeatureMap(panel.names[:5]), "other"), None, 3, resources(directory))
+    assert len(list(directory.iterdir())) == 3
+
+
+def test_files_of_other_prepared_data_are_not_used(panel: Panel, tmp_path: Path) -> None:
+    directory = tmp_path / "scratch"
+    lightgbm.prepare(SETTINGS, [(view(panel, range(1, 9)), None)], resources(directory))
+    features = np.asarray(panel.matrix)[:, ::-1].copy()
+    other = write_panel(tmp_path / "other", features, {"target": panel.index["target"].to_numpy()}, np.repeat(np.arange(1, 11), 40))
+    lightgbm.prepare(SETTINGS, [(view(other, range(1, 9)), None)], resources(directory))
+    assert len(list(directory.iterdir())) == 2
+
+
+def test_a_fit_is_the_same_with_files_there_or_not_and_with_other_threads(panel: Panel, tmp_path: Path) -> None:
+    train, inner = view(panel, range(1, 8)), view(panel, range(9, 11))
+    first = lightgbm.fit(SETTINGS, train, inner, None, resources(tmp_path / "a"))
+    lightgbm.prepare(SETTINGS, [(train, inner), (view(panel, range(1, 11)), None)], resources(tmp_path / "b", threads=2))
+    second = lightgbm.fit(SETTINGS, train, inner, None, resources(tmp_path / "b", threads=2))
+    x = np.asarray(panel.matrix)
+    np.testing.assert_array_equal(first.predict(x), second.predict(x))
+    assert first.rounds == second.rounds
+
+
+def test_a_fit_that_needs_more_memory_than_it_may_have_is_refused_before_it_starts(panel: Panel, tmp_path: Path) -> None:
+    train = view(panel, range(1, 9))
+    with pytest.raises(InputError, match=r"resources\.memory: LightGBM on \d+ rows and 12 features need 0\.50 GiB, more than 0\.50 GiB"):
+        lightgbm.fit(SETTINGS, train, None, 3, resources(tmp_path / "scratch", memory=PROCESS_BYTES))
+
+
+def test_memory_grows_with_what_a_fit_holds() -> None:
+    base = {"size": 10**9, "rows": 10**6, "features": 100, "leaves": 31, "bins": 5}
+    least = lightgbm.required_bytes(**base)
+    assert least > 1.8 * base["size"]
+    assert all(lightgbm.required_bytes(**{**base, key: 2 * value}) > least for key, value in base.items())
+
+
+def test_too_little_disk_is_said_before_anything_is_written(panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10))
+    with pytest.raises(InputError, match=r"binned features take .* GB of disk and 0\.00 GB are free"):
+        lightgbm.prepare(SETTINGS, [(view(panel, range(1, 9)), None)], resources(tmp_path / "scratch"))
+    assert not list((tmp_path / "scratch").iterdir())
