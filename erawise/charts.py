@@ -4,14 +4,19 @@ The one module that imports matplotlib. A prediction has the same colour in ever
 """
 
 import functools
+import multiprocessing
 import re
+import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
@@ -77,8 +82,32 @@ def write(figure: Figure, path: Path) -> None:
     with files.replacing(path) as temporary:
         with matplotlib.rc_context(STYLE):
             _settle(figure)
-            figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None, "Title": figure.get_suptitle()})
+            # not savefig, which draws everything once more before it writes
+            FigureCanvasSVG(figure).print_svg(temporary, metadata={"Date": None, "Creator": None, "Title": figure.get_suptitle()})
         temporary.write_text(_rounded(temporary.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+@contextmanager
+def drawing(processes: int) -> Iterator[Callable[..., None]]:
+    """Yield `draw(path, chart, table, ...)`, which draws and writes in other processes; in the end all pictures are there.
+
+    Each picture is the same as when it is drawn in this process, and its error is raised here.
+    """
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
+    with ProcessPoolExecutor(processes, context) as pool:
+        pool.submit(int).result()  # forks now, before reading data starts threads
+        pictures: list[Future[None]] = []
+
+        def draw(path: Path, chart: Callable[..., Figure], table: Table, *arguments: object) -> None:
+            pictures.append(pool.submit(_draw, path, chart, table, *arguments))
+
+        yield draw
+        for picture in pictures:
+            picture.result()
+
+
+def _draw(path: Path, chart: Callable[..., Figure], table: Table, *arguments: object) -> None:
+    write(chart(table, *arguments), path)
 
 
 def _picture(draw: Callable[..., Figure]) -> Callable[..., Figure]:
@@ -261,11 +290,18 @@ def weights(table: Table, colours: Colours) -> Figure:
 
 def _settle(figure: Figure) -> None:
     """Lay the picture out once, on a coarse grid: the solver's last digits differ between runs, and SVG ids are hashes of them."""
-    figure.draw_without_rendering()
+    _lay_out(figure)
     figure.set_layout_engine("none")
     for axes in figure.axes:
         left, bottom, width, height = (round(float(edge), 4) for edge in axes.get_position(original=True).bounds)
         axes.set_position((left, bottom, width, height))
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place the axes as the first drawing would, without drawing."""
+    engine = figure.get_layout_engine()
+    if figure.axes and engine is not None:
+        engine.execute(figure)
 
 
 def _figure(table: Table, height: float) -> Figure:
@@ -336,7 +372,7 @@ def _line(name: str, series: Mapping[str, pd.DataFrame]) -> str | tuple[int, tup
 
 def _end_labels(figure: Figure, axes: Axes, ends: Mapping[str, tuple[float, float]], colours: Colours) -> None:
     """Name each line at its right end; labels that would overlap are moved apart and keep a thin line to their end."""
-    figure.draw_without_rendering()
+    _lay_out(figure)
     low, high = axes.get_ylim()
     gap = round(LABEL_POINTS / axes.get_window_extent().height, 4)
     names = sorted(ends, key=lambda name: ends[name][1])

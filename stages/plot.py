@@ -1,5 +1,8 @@
 """Build the small tables behind the pictures, and draw them."""
 
+from collections.abc import Callable
+from functools import partial
+
 from matplotlib.figure import Figure
 
 from erawise import charts, errors, files, params, tables
@@ -14,43 +17,45 @@ def main() -> None:
     target = p.data.target
     models = files.read_json(paths.MEMBERS)["models"]
     colours = charts.colours(models)
-    panel = Panel(paths.PREPARED)
-    validation = files.read_parquet(paths.VALIDATION_TARGETS)
+    with charts.drawing(p.resources.threads) as draw:
+        save = partial(write, draw)
+        panel = Panel(paths.PREPARED)
+        validation = files.read_parquet(paths.VALIDATION_TARGETS)
 
-    for split, targets in ((CV, panel.index), (VALIDATION, validation)):
-        scores = files.read_parquet(paths.SCORES / f"{split}.parquet")
-        table = tables.corr_box(scores, split)
-        save(f"corr_box_{split}", table, charts.corr_box(table, colours))
-        table = tables.corr_time(scores, split)
-        save(f"corr_time_{split}", table, charts.corr_time(table, colours))
-        table = tables.comparison(scores, p.plot.model_a, p.plot.model_b, split)
-        save(f"comparison_{split}", table, charts.comparison(table, colours))
+        for split, targets in ((CV, panel.index), (VALIDATION, validation)):
+            scores = files.read_parquet(paths.SCORES / f"{split}.parquet")
+            table = tables.corr_box(scores, split)
+            save(f"corr_box_{split}", table, charts.corr_box, colours)
+            table = tables.corr_time(scores, split)
+            save(f"corr_time_{split}", table, charts.corr_time, colours)
+            table = tables.comparison(scores, p.plot.model_a, p.plot.model_b, split)
+            save(f"comparison_{split}", table, charts.comparison, colours)
 
-        raw = ((model, files.read_parquet(paths.MODEL_PREDICTIONS / f"{model}.parquet")) for model in models)
-        table = tables.era_means(((model, tables.with_target(frame, split, targets, target)) for model, frame in raw), split)
-        save(f"era_means_{split}", table, charts.era_means(table, colours))
-        blends = (("ensemble", files.read_parquet(paths.ENSEMBLE)), ("neutralized", files.read_parquet(paths.NEUTRALIZED)))
-        rows = {name: tables.with_target(frame, split, targets, target) for name, frame in blends}
-        table = tables.prediction_by_target(rows["ensemble"], "ensemble", split)
-        save(f"prediction_by_target_{split}", table, charts.prediction_by_target(table, colours, "ensemble"))
-        table = tables.target_by_prediction(rows, split)
-        save(f"target_by_prediction_{split}", table, charts.target_by_prediction(table, colours))
+            raw = ((model, files.read_parquet(paths.MODEL_PREDICTIONS / f"{model}.parquet")) for model in models)
+            table = tables.era_means(((model, tables.with_target(frame, split, targets, target)) for model, frame in raw), split)
+            save(f"era_means_{split}", table, charts.era_means, colours)
+            blends = (("ensemble", files.read_parquet(paths.ENSEMBLE)), ("neutralized", files.read_parquet(paths.NEUTRALIZED)))
+            rows = {name: tables.with_target(frame, split, targets, target) for name, frame in blends}
+            table = tables.prediction_by_target(rows["ensemble"], "ensemble", split)
+            save(f"prediction_by_target_{split}", table, charts.prediction_by_target, colours, "ensemble")
+            table = tables.target_by_prediction(rows, split)
+            save(f"target_by_prediction_{split}", table, charts.target_by_prediction, colours)
 
-    shares = {model: tables.read_importance(paths.MODELS / model / "importance.csv") for model in models}
-    table = tables.importance(shares, p.plot.top_features)
-    save("importance", table, charts.importance(table, colours))
-    table = tables.weights(files.read_json(paths.WEIGHTS))
-    save("weights", table, charts.weights(table, colours))
-    table = tables.feature_values(panel)
-    save("feature_values", table, charts.feature_values(table))
-    table = tables.target_values(panel.index, validation, panel.targets, target)
-    save("target_values", table, charts.target_values(table))
+        shares = {model: tables.read_importance(paths.MODELS / model / "importance.csv") for model in models}
+        table = tables.importance(shares, p.plot.top_features)
+        save("importance", table, charts.importance, colours)
+        table = tables.weights(files.read_json(paths.WEIGHTS))
+        save("weights", table, charts.weights, colours)
+        table = tables.feature_values(panel)
+        save("feature_values", table, charts.feature_values)
+        table = tables.target_values(panel.index, validation, panel.targets, target)
+        save("target_values", table, charts.target_values)
 
 
-def save(name: str, table: tables.Table, figure: Figure) -> None:
-    """Write a table and the picture drawn from it."""
+def write(draw: Callable[..., None], name: str, table: tables.Table, chart: Callable[..., Figure], *arguments: object) -> None:
+    """Write a table, and the picture drawn from it."""
     files.write_csv(table.frame, paths.PLOTS / f"{name}.csv")
-    charts.write(figure, paths.PLOTS / f"{name}.svg")
+    draw(paths.PLOTS / f"{name}.svg", chart, table, *arguments)
 
 
 if __name__ == "__main__":

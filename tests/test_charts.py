@@ -73,6 +73,23 @@ def test_every_picture_has_the_same_bytes_each_time(tmp_path: Path) -> None:
         assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes(), first[0]
 
 
+def test_pictures_drawn_in_other_processes_have_the_same_bytes(tmp_path: Path) -> None:
+    weights, box = tables.weights(dict.fromkeys(MODELS[:2], 1.0)), tables.corr_box(scores(9, MODELS[:2]), "cv")
+    colours = charts.colours(MODELS[:2])
+    with charts.drawing(2) as draw:
+        draw(tmp_path / "weights.svg", charts.weights, weights, colours)
+        draw(tmp_path / "box.svg", charts.corr_box, box, colours)
+    for name, figure in (("weights", charts.weights(weights, colours)), ("box", charts.corr_box(box, colours))):
+        charts.write(figure, tmp_path / "here.svg")
+        assert (tmp_path / f"{name}.svg").read_bytes() == (tmp_path / "here.svg").read_bytes()
+
+
+def test_an_error_of_another_process_is_raised(tmp_path: Path) -> None:
+    with pytest.raises(KeyError, match="model_0"), charts.drawing(1) as draw:
+        draw(tmp_path / "weights.svg", charts.weights, tables.weights({"model_0": 1.0}), {})
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_picture_of_many_panels_is_laid_out_the_same_each_time(tmp_path: Path) -> None:
     table = tables.corr_time(scores(9, PREDICTIONS), "cv")
     drawn = set()

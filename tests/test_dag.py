@@ -18,13 +18,14 @@ THIRD_PARTY = {
     "matplotlib": {"erawise/charts.py", "stages/plot.py"},
     "lightgbm": {"erawise/models/lightgbm/__init__.py"},
     "sklearn": {"erawise/models/logistic/__init__.py", "erawise/models/random_forest/__init__.py"},
-    "tensorflow": {"erawise/models/neural_network/__init__.py"},
-    "keras": {"erawise/models/neural_network/__init__.py"},
+    "tensorflow": {"erawise/models/neural_network/engine.py"},
+    "keras": {"erawise/models/neural_network/engine.py"},
+    "numba": {"erawise/jit.py", "erawise/blocks_compiled.py", "erawise/scores/compiled.py", "erawise/models/lightgbm/packing_compiled.py"},
     "dvc": set(),
     "numerai_tools": set(),
 }
 FLOORS = [
-    {"errors", "schema"},
+    {"errors", "schema", "jit", "blocks", "blocks_plain", "blocks_compiled"},
     {"files", "params"},
     {
         "panel",
@@ -40,7 +41,7 @@ FLOORS = [
         "charts",
         "overview",
     },
-    {"features", "models", "preparation"},
+    {"features", "models", "preparation", "matrix"},
     {"training"},
 ]
 

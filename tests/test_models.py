@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from sklearn.linear_model import Ridge as RidgeOracle
 from erawise import params
 from erawise.errors import InputError
 from erawise.models import arrays, common, lightgbm, logistic, random_forest, ridge
+from erawise.models.lightgbm.text import why_broken
+from erawise.models.protocol import GIB, Resources
 from erawise.panel import FeatureMap, Panel, View
 
 ROOT = Path(__file__).parents[1]
@@ -84,7 +87,9 @@ def module(kind: str) -> Any:
 
 def fit(kind: str, train: View, inner: View | None, rounds: int | None = None, **values: Any) -> Any:
     kind_module = module(kind)
-    return kind_module.fit(changed(kind, **values), train, inner if kind_module.uses_rounds() else None, rounds, 1)
+    with tempfile.TemporaryDirectory() as scratch:
+        resources = Resources(1, 8 * GIB, Path(scratch))
+        return kind_module.fit(changed(kind, **values), train, inner if kind_module.uses_rounds() else None, rounds, resources)
 
 
 def planted(rng: np.random.Generator, eras: int = 24, rows: int = 150) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.int64]]:
@@ -380,10 +385,11 @@ def test_standardisation_equals_numpy(sizes: list[int], seed: int, offset: float
 # ---- LightGBM
 
 
-def test_first_importance_is_the_gain_of_a_plain_model(int8_panel: Panel) -> None:
-    importance = lightgbm.importance_of_first(view(int8_panel, TRAIN), trees=30, learning_rate=0.05, leaves=8, seed=1, threads=1)
+def test_first_importance_is_the_gain_of_a_plain_model(int8_panel: Panel, tmp_path: Path) -> None:
+    train, resources = view(int8_panel, TRAIN), Resources(1, 8 * GIB, tmp_path)
+    importance = lightgbm.importance_of_first(train, trees=30, learning_rate=0.05, leaves=8, seed=1, resources=resources)
     plain = changed("lightgbm", leaves=8, feature_share=1.0, max_depth=-1)
-    np.testing.assert_allclose(importance, lightgbm.fit(plain, view(int8_panel, TRAIN), None, 30, 1).importance(), rtol=1e-6)
+    np.testing.assert_allclose(importance, lightgbm.fit(plain, train, None, 30, resources).importance(), rtol=1e-6)
     assert importance.sum() == pytest.approx(1)
     assert importance[[0, 1]].min() > importance[[4, 6, 7, 8, 9]].max()
 
@@ -450,9 +456,9 @@ def _with_true_sizes(text: str) -> str:
 
 def test_a_model_text_cut_anywhere_is_refused(int8_panel: Panel) -> None:
     text = fit("lightgbm", view(int8_panel, TRAIN), None, 3).text
-    assert lightgbm.why_broken(text) is None
+    assert why_broken(text) is None
     for length in range(0, text.index("end of parameters"), 37):
-        assert lightgbm.why_broken(text[:length])
+        assert why_broken(text[:length])
 
 
 # ---- forests

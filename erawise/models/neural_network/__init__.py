@@ -1,12 +1,15 @@
-"""A dense network: Keras on TensorFlow, with the standardisation of the features inside the model."""
+"""A dense network: Keras on TensorFlow, with the standardisation of the features inside the model.
+
+The training step is TensorFlow's own, whatever `KERAS_BACKEND` says. It runs on a GPU where TensorFlow sees one, with scores that are
+equal within noise; nothing needs one. Batches come from the mapped matrix as they are stored, so that memory hangs on no number of rows.
+"""
 
 import json
-import os
 import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +19,25 @@ from numpy.typing import NDArray
 from erawise import params
 from erawise.errors import InputError
 from erawise.models import arrays, common
+from erawise.models.neural_network import batches
+from erawise.models.neural_network.engine import keras, settle, tf
+from erawise.models.protocol import Resources
 from erawise.panel import View
-
-# Both are read when TensorFlow is imported. oneDNN sums in an order that differs by machine, and says so on stderr.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-import keras
-import tensorflow as tf
 
 FILE = "model.keras"
 STANDARDISE, FIRST_DENSE = "standardise", "dense_1"
+
+FLOAT_BYTES = 4
+LIBRARY_BYTES = 256 * 2**20
+"""Bytes that TensorFlow takes before it has done anything."""
+
+INDEX_BYTES = 96
+"""Bytes a row that the views of the training rows and of an epoch take: row numbers, eras, targets, and what is made on the way."""
+
+Step = Callable[[NDArray, NDArray[np.float32]], None]
+
+ARITHMETIC_COPIES = 6
+"""Arrays of the size of the weights, or of a batch as floats, that a step has at once."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +81,17 @@ class Network:
         arrays.write_archive(entries, directory / FILE)
 
     def _predict_chunk(self, chunk: NDArray) -> NDArray[np.float32]:
-        return self.model(tf.constant(chunk.astype(np.float32)), training=False).numpy()[:, 0]
+        return self._compiled(chunk if chunk.dtype == np.int8 else chunk.astype(np.float32)).numpy()
+
+    @cached_property
+    def _compiled(self) -> Any:
+        def predict(features: Any) -> Any:
+            return self.model(tf.cast(features, tf.float32), training=False)[:, 0]
+
+        return tf.function(predict, autograph=False, reduce_retracing=True)
+
+
+prepare = common.nothing_to_prepare
 
 
 def uses_rounds() -> bool:
@@ -98,24 +120,36 @@ def load(directory: Path) -> Network:
     return network
 
 
-def fit(settings: params.NeuralNetwork, train: View, inner: View | None, rounds: int | None, threads: int) -> Network:
+def required_bytes(settings: params.NeuralNetwork, train: View) -> int:
+    """Bytes that fitting to a view takes at most: rows, pools and batches ahead, and the arithmetic of a batch."""
+    widest = max(len(train.names), *settings.layers)
+    weights = FLOAT_BYTES * widest * sum(settings.layers)
+    rows = max(settings.batch_rows, common.CHUNK_ROWS)
+    data = train.n_rows * len(train.names) * FLOAT_BYTES
+    held = min(2 * batches.POOL_BYTES + 2 * batches.AHEAD_BYTES, 4 * data)
+    return LIBRARY_BYTES + held + train.n_rows * INDEX_BYTES + ARITHMETIC_COPIES * (weights + FLOAT_BYTES * rows * widest)
+
+
+def fit(settings: params.NeuralNetwork, train: View, inner: View | None, rounds: int | None, resources: Resources) -> Network:
     """Fit dense ReLU layers with dropout to the target, by Adam on the squared error.
 
     With `inner`, up to `settings.epochs`, and the weights of the epoch with the best mean per-era correlation on
-    `inner` stay; without it `rounds` epochs, or `settings.epochs` where that is None.
+    `inner` stay; without it `rounds` epochs, or `settings.epochs` where that is None. The order of the rows is said in
+    `batches.epochs`.
 
     The number of threads is a process's own: the first network settles it.
 
     Raises
     ------
     InputError
-        If `train` has no row, or the weights grow without bound.
+        If `train` has no row, the memory doesn't suffice, or the weights grow without bound.
     """
     common.require_rows(train, settings.target)
-    _settle(threads)
-    x = train.matrix()
-    model = _build(settings, *common.standardisation([x], x.shape[1]), float(train.target.mean(dtype=np.float64)))
-    epochs = _epochs(settings, model, x, train.target)
+    resources.require(required_bytes(settings, train), "the network and its batches")
+    settle(resources.threads)
+    rows = batches.Rows(train)
+    model = build(settings, *rows.standardisation(), float(train.target.mean(dtype=np.float64)))
+    epochs = _epochs(settings, model, rows)
     if inner is not None:
         common.require_rows(inner, settings.target)
         return _best(epochs, Network(model), inner, settings)
@@ -125,14 +159,7 @@ def fit(settings: params.NeuralNetwork, train: View, inner: View | None, rounds:
     return Network(model, wanted)
 
 
-def _settle(threads: int) -> None:
-    tf.config.experimental.enable_op_determinism()
-    with suppress(RuntimeError):  # TensorFlow is running: its threads can't be changed any more
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-
-
-def _build(settings: params.NeuralNetwork, mean: NDArray[np.float64], std: NDArray[np.float64], start: float) -> Any:
+def build(settings: params.NeuralNetwork, mean: NDArray[np.float64], std: NDArray[np.float64], start: float) -> Any:
     """The network before its first step, which predicts `start` everywhere.
 
     The output starts at weights of 0: from random ones, a weak signal would be learned only after their noise is
@@ -158,33 +185,40 @@ def _build(settings: params.NeuralNetwork, mean: NDArray[np.float64], std: NDArr
     return keras.Model(inputs, output(hidden), name="network")
 
 
-def _epochs(settings: params.NeuralNetwork, model: Any, x: NDArray, target: NDArray[np.float32]) -> Iterator[int]:
+def _epochs(settings: params.NeuralNetwork, model: Any, rows: batches.Rows) -> Iterator[int]:
     """Train one epoch each time the next number is asked for."""
-    optimizer = keras.optimizers.Adam(settings.learning_rate)
-    optimizer.build(model.trainable_variables)
-    rng = np.random.default_rng(settings.seed)
-
-    @tf.function(reduce_retracing=True)
-    def step(features: Any, wanted: Any) -> None:
-        with tf.GradientTape() as tape:
-            error = model(features, training=True)[:, 0] - wanted
-            loss = tf.reduce_mean(tf.square(error)) + sum(model.losses)
-        variables = model.trainable_variables
-        optimizer.apply(tape.gradient(loss, variables), variables)
-
-    for epoch in range(1, settings.epochs + 1):
-        for rows in common.chunks(rng.permutation(len(x)), settings.batch_rows):
-            step(tf.constant(x[rows].astype(np.float32)), tf.constant(target[rows]))
+    step = compiled_step(model, settings.learning_rate, rows.dtype)
+    order = batches.epochs(rows, settings.target, settings.batch_rows, settings.seed)
+    for epoch, batch in zip(range(1, settings.epochs + 1), order, strict=False):
+        for features, wanted in batch:
+            step(features, wanted)
         if not all(np.isfinite(weights).all() for weights in model.get_weights()):
             raise _diverged(settings, epoch)
         yield epoch
 
 
+def compiled_step(model: Any, learning_rate: float, dtype: np.dtype) -> Step:
+    """One step of Adam on a batch: features (rows, features) of `dtype`, and target (rows,)."""
+    optimizer = keras.optimizers.Adam(learning_rate)
+    variables = model.trainable_variables
+    optimizer.build(variables)
+
+    def step(features: Any, wanted: Any) -> None:
+        with tf.GradientTape() as tape:
+            error = model(tf.cast(features, tf.float32), training=True)[:, 0] - wanted
+            loss = tf.reduce_mean(tf.square(error)) + sum(model.losses)
+        optimizer.apply(tape.gradient(loss, variables), variables)
+
+    batch = [tf.TensorSpec((None, model.input_shape[1]), dtype), tf.TensorSpec((None,), tf.float32)]
+    compiled: Step = tf.function(step, autograph=False, input_signature=batch)
+    return compiled
+
+
 def _best(epochs: Iterator[int], network: Network, inner: View, settings: params.NeuralNetwork) -> Network:
-    score, x = common.EraCorrelation.of(inner), inner.matrix()
+    score, rows = common.EraCorrelation.of(inner), batches.Rows(inner)
     best, best_epoch, weights = -np.inf, 0, []
     for epoch in epochs:
-        prediction = network.predict(x)
+        prediction = np.concatenate([network.predict(block) for block in rows.blocks()])
         if not np.isfinite(prediction).all():
             raise _diverged(settings, epoch)
         value = score(prediction)

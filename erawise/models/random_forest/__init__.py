@@ -1,5 +1,6 @@
 """A random forest: fitted by scikit-learn, kept and predicted as plain arrays."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,12 +9,20 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.tree import DecisionTreeRegressor
 
-from erawise import params
+from erawise import jit, params
 from erawise.models import arrays, common
+from erawise.models.protocol import Resources
 from erawise.panel import View
 
 FILE = "forest.npz"
 LEAF = -1
+FLOAT_BYTES = 4
+
+ROW_BYTES = 64
+"""Bytes a row that the views and the target take."""
+
+TREE_ROW_BYTES = 40
+"""Bytes a row that growing a tree takes: its draw, its weights, its order and one feature's values."""
 _LAYOUT: dict[str, tuple[type[np.generic], int]] = {
     "node_counts": (np.int32, 1),
     "left": (np.int32, 1),
@@ -70,40 +79,77 @@ class Forest:
         arrays.save_arrays({name: getattr(self, name) for name in _LAYOUT}, directory / FILE)
 
     def _mean_of_trees(self, x: NDArray) -> NDArray[np.float64]:
-        values, first_of_row = np.ravel(x), np.arange(len(x)) * x.shape[1]
         total = np.zeros(len(x))
-        stops = np.cumsum(self.node_counts, dtype=np.int64)
-        for start, stop in zip(stops - self.node_counts, stops, strict=True):
-            nodes = slice(start, stop)
-            total += self.value[nodes][self._leaves(nodes, values, first_of_row)]
+        trees = (self.node_counts, self.left, self.right, self.feature, self.threshold, self.value)
+        _add_leaves(np.ascontiguousarray(x), *trees, total)
         return total / len(self.node_counts)
 
-    def _leaves(self, tree: slice, values: NDArray, first_of_row: NDArray[np.int64]) -> NDArray[np.intp]:
-        """The node of one tree, (rows,), in which each row ends."""
-        own = np.arange(tree.stop - tree.start)
-        inner = self.left[tree] != LEAF
-        left, right = np.where(inner, self.left[tree], own), np.where(inner, self.right[tree], own)
-        feature, threshold = self.feature[tree], self.threshold[tree]
-        node = np.zeros(len(first_of_row), np.intp)
-        while inner[node].any():
-            goes_left = values[first_of_row + feature[node]] <= threshold[node]
-            node = np.where(goes_left, left[node], right[node])
-        return node
+
+def _add_leaves_plain(
+    x: NDArray,
+    node_counts: NDArray[np.int32],
+    left: NDArray[np.int32],
+    right: NDArray[np.int32],
+    feature: NDArray[np.int32],
+    threshold: NDArray[np.float64],
+    value: NDArray[np.float64],
+    total: NDArray[np.float64],
+) -> None:
+    """Add to `total` (rows,), tree by tree, the value of the leaf in which each row of `x` (rows, features) ends."""
+    rows, start = np.arange(len(x)), 0
+    for count in node_counts:
+        node = np.zeros(len(x), np.intp)
+        while (inner := left[start + node] != LEAF).any():
+            goes_left = x[rows, feature[start + node]] <= threshold[start + node]
+            node = np.where(inner, np.where(goes_left, left[start + node], right[start + node]), node)
+        total += value[start + node]
+        start += count
+
+
+@jit.kernel
+def _add_leaves_compiled(x, node_counts, left, right, feature, threshold, value, total):  # type: ignore[no-untyped-def]
+    start = 0
+    for count in node_counts:
+        for row in range(len(x)):
+            node = start
+            while left[node] != LEAF:
+                child = left[node] if x[row, feature[node]] <= threshold[node] else right[node]
+                node = start + child
+            total[row] += value[node]
+        start += count
+
+
+_add_leaves = _add_leaves_compiled if jit.enabled() else _add_leaves_plain
 
 
 def uses_rounds() -> bool:
     return False
 
 
-def fit(settings: params.RandomForest, train: View, inner: View | None, rounds: int | None, threads: int) -> Forest:
+def required_bytes(settings: params.RandomForest, train: View, threads: int) -> int:
+    """Bytes that fitting to a view takes at most: the rows as they are stored and once more as float32, and growing trees."""
+    n_rows = min(train.n_rows, settings.max_rows)
+    matrix = n_rows * len(train.names) * (next(train.blocks()).itemsize + FLOAT_BYTES)
+    return matrix + train.n_rows * ROW_BYTES + threads * n_rows * TREE_ROW_BYTES
+
+
+def prepare(settings: params.RandomForest, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
+    """Nothing to write; says how many forests may be fitted at once."""
+    return resources.side_by_side([required_bytes(settings, train, 1) for train, _ in folds])
+
+
+def fit(settings: params.RandomForest, train: View, inner: View | None, rounds: int | None, resources: Resources) -> Forest:
     """Fit on at most `max_rows` rows, the same share of every era. `inner` and `rounds` play no part.
 
     Raises
     ------
     InputError
-        If there is no row.
+        If there is no row, or the memory doesn't suffice: scikit-learn needs all of the rows at once, as float32.
     """
     common.require_rows(train, settings.target)
+    n_rows = min(train.n_rows, settings.max_rows)
+    needed = required_bytes(settings, train, resources.threads)
+    resources.require(needed, f"{n_rows:,} rows of {len(train.names):,} features as floats (max_rows)")
     x, target = common.draw(train, settings.max_rows, settings.seed)
     forest = RandomForestRegressor(
         settings.trees,
@@ -112,7 +158,7 @@ def fit(settings: params.RandomForest, train: View, inner: View | None, rounds: 
         min_samples_leaf=settings.min_rows_leaf,
         max_samples=settings.row_share,
         random_state=settings.seed,
-        n_jobs=threads,
+        n_jobs=resources.threads,
     )
     forest.fit(x, target)
     return _as_arrays(forest.estimators_, forest.feature_importances_)

@@ -1,0 +1,103 @@
+"""The network fed from the mapped matrix against the same network fed from memory, in rows a second.
+
+`python -m benchmarks.network` prints the table. Both ways train one epoch of the same steps, in turn, in one process.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import full_size, measure
+from erawise import params, preparation
+from erawise.models import common, neural_network
+from erawise.models.neural_network import batches, engine
+from erawise.panel import FeatureMap, Panel, View
+
+ERAS, ROWS = 40, 2_500
+FEATURES = (300, 2_376)
+POOLS = 4
+"""Pools that the data fills, so that the matrix is streamed at a size that a benchmark can wait for."""
+
+MUST = 0.9
+SETTINGS = params.NeuralNetwork(
+    kind="neural_network",
+    target="target",
+    layers=[256, 128, 64],
+    dropout=0.0,
+    learning_rate=0.001,
+    l2=0.0,
+    batch_rows=1024,
+    epochs=1,
+    early_stopping=1,
+    seed=1,
+)
+
+
+def opened(directory: Path, features: int) -> View:
+    """Draw and prepare the data, and open its train eras."""
+    raw, prepared = directory / "raw", directory / "prepared"
+    raw.mkdir()
+    prepared.mkdir()
+    full_size.draw(full_size.Size(ERAS, 1, ROWS, ROWS, ROWS, features), raw)
+    preparation.prepare(raw, prepared, feature_set="all", target="target", every=1, demean=False, derived_names=[])
+    panel = Panel(prepared, ["target"])
+    return View(panel, np.arange(1, ERAS + 1), FeatureMap(panel.names), "target")
+
+
+def from_memory(x: NDArray, target: NDArray[np.float32], rng: np.random.Generator) -> Iterator[batches.Batch]:
+    """One epoch of batches from an array in memory, gathered when they are asked for."""
+    for chosen in common.chunks(rng.permutation(len(x)), SETTINGS.batch_rows):
+        yield x[chosen], target[chosen]
+
+
+def row(features: int, repeats: int, threads: int) -> measure.Row:
+    """One line: an epoch at so many features."""
+    engine.settle(threads)
+    with tempfile.TemporaryDirectory() as scratch:
+        view = opened(Path(scratch), features)
+        streamed = batches.Rows(view, view.n_rows * features // POOLS)
+        if streamed.held is not None:
+            raise RuntimeError("the data fits the pool: nothing would be streamed")
+        model = neural_network.build(SETTINGS, *streamed.standardisation(), 0.5)
+        step = neural_network.compiled_step(model, SETTINGS.learning_rate, streamed.dtype)
+        held, rng = view.matrix(), np.random.default_rng(SETTINGS.seed)
+        epochs = batches.epochs(streamed, SETTINGS.target, SETTINGS.batch_rows, SETTINGS.seed)
+        return measure.row(
+            f"network 256-128-64, an epoch of {view.n_rows:,} x {features:,}: from memory, from the mapped matrix",
+            _epoch(lambda: from_memory(held, view.target, rng), step),
+            _epoch(lambda: next(epochs), step),
+            must=MUST,
+            repeats=repeats,
+        )
+
+
+def _epoch(order: Callable[[], Iterator[batches.Batch]], step: neural_network.Step) -> Callable[[], None]:
+    def epoch() -> None:
+        for features, wanted in order():
+            step(features, wanted)
+
+    return epoch
+
+
+def rows(repeats: int = measure.REPEATS, threads: int = 2) -> list[measure.Row]:
+    """A line for each number of features."""
+    return [row(features, repeats, threads) for features in FEATURES]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=measure.REPEATS)
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    found = rows(given.repeats, given.threads)
+    print(measure.table(found))
+    for line in found:
+        print(f"{line.name}: {ERAS * ROWS / line.theirs:,.0f} and {ERAS * ROWS / line.ours:,.0f} rows/s")
+
+
+if __name__ == "__main__":
+    main()
