@@ -170,6 +170,7 @@ class Plot(Section):
 
 class Resources(Section):
     threads: Count
+    memory: Annotated[float, Field(gt=0)]
 
 
 class Params(Section):

@@ -1,7 +1,5 @@
 """Scores of every model, the ensemble and the neutralized ensemble: per era as tables, in summary as metrics."""
 
-from threadpoolctl import threadpool_limits
-
 from erawise import errors, evaluation, files, params
 from erawise.panel import Panel
 from erawise.schema import CV, ERA, ID, VALIDATION
@@ -20,13 +18,20 @@ def main() -> None:
     files_by_name = {name: paths.MODEL_PREDICTIONS / f"{name}.parquet" for name in files.read_json(paths.MEMBERS)["models"]}
     files_by_name |= {"ensemble": paths.ENSEMBLE, "neutralized": paths.NEUTRALIZED}
     frames = {name: files.read_parquet(path) for name, path in files_by_name.items()}
-    with threadpool_limits(p.resources.threads, user_api="blas"):
-        tables = {
-            split: evaluation.score_split(
-                split, frames, panel, target, references, benchmark, settings.corr_multiplier, settings.mmc_multiplier
-            )
-            for split in (CV, VALIDATION)
-        }
+    tables = {
+        split: evaluation.score_split(
+            split,
+            frames,
+            panel,
+            target,
+            references,
+            benchmark,
+            settings.corr_multiplier,
+            settings.mmc_multiplier,
+            p.resources.threads,
+        )
+        for split in (CV, VALIDATION)
+    }
     with files.replacing(paths.SCORES) as directory:
         directory.mkdir()
         for split, table in tables.items():

@@ -26,7 +26,9 @@ def main() -> None:
     with threadpool_limits(p.resources.threads, user_api="blas"):
         names = risk.chosen(panel, train, target, settings.features, settings.count)
         columns = panel.columns(names)
-        neutral = neutralize.neutralize_eras(rows["ensemble"].to_numpy(), rows[ERA].to_numpy(), features, settings.proportion)
+        neutral = neutralize.neutralize_eras(
+            rows["ensemble"].to_numpy(), rows[ERA].to_numpy(), features, settings.proportion, p.resources.threads
+        )
     files.write_parquet(predictions.table(rows, neutral), paths.NEUTRALIZED)
     files.write_json({"features": names}, paths.NEUTRALIZED_TO)
     print(f"neutralized to {len(names)} features ({settings.features}), proportion {settings.proportion}")
