@@ -27,10 +27,11 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Run:
-    """One run: seconds, and the peak of the process's anonymous memory in bytes (mapped files not counted)."""
+    """One run: seconds, the peak of the process's anonymous memory in bytes (mapped files not counted), and what it returned."""
 
     seconds: float
     peak: int
+    found: Any = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def row(
 def in_process(module: str, function: str, *arguments: object) -> Run:
     """Run `benchmarks.<module>.<function>(*arguments)`, given as texts, in a fresh process.
 
-    The function's own work counts, without imports, from when it calls nothing but itself: it is timed around the call.
+    The call alone is timed, not the imports before it; what it returns must be JSON.
     """
     command = [sys.executable, "-m", "benchmarks.measure", module, function, *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
@@ -194,9 +195,9 @@ def main() -> None:
     function = getattr(importlib.import_module(f"benchmarks.{given.module}"), given.function)
     with watched() as peak:
         start = time.perf_counter()
-        function(*given.arguments)
+        found = function(*given.arguments)
         seconds = time.perf_counter() - start
-    print(json.dumps({"seconds": seconds, "peak": peak[0]}))
+    print(json.dumps({"seconds": seconds, "peak": peak[0], "found": found}))
 
 
 if __name__ == "__main__":

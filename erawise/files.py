@@ -1,12 +1,15 @@
 """Files that are there whole or not at all: written under a temporary name, then renamed."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+# Read when pyarrow is imported: its own pools hold a GiB in reserve, and keep what was freed.
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 import numpy as np
 import pandas as pd
 import pyarrow as pa

@@ -1,7 +1,9 @@
 """What kinds of models share: rows to fit on, prediction in bounded pieces, standardisation, the linear model, and the score by
 which early stopping looks at an inner slice."""
 
+import ctypes
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -33,6 +35,12 @@ _LINEAR: dict[str, tuple[type[np.generic], int]] = {
 def nothing_to_prepare(settings: Any, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
     """For kinds whose fits share nothing and run one after the other."""
     return 1
+
+
+def give_back() -> None:
+    """Return freed memory to the system, where the C library keeps it: what comes next may need all that there is."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def require_rows(train: View, target: str) -> None:

@@ -241,6 +241,7 @@ def _boost(
     [own] = _store(resources).write([(train, inner)])
     needed = _needed(own, train, inner, options["num_leaves"])
     resources.require(needed, f"LightGBM on {_rows(train, inner):,} rows and {len(train.names):,} features")
+    common.give_back()
     shape = {**options, **_of_dataset(train.dtype)}
     data = lightgbm.Dataset(own.train, train.target, params=shape)
     if inner is None or own.inner is None:
