@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONDONTWRITEBYTECODE=1
 
-.PHONY: repro test lint lock clean
+.PHONY: repro test lint bench lock clean
 
 repro: .venv/runtime
 	$(RUN) python -m stages.check_params
@@ -17,6 +17,10 @@ lint: .venv/development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# compare with the peers' ways, side by side; takes about an hour on an idle machine, and memory that their ways need
+bench: .venv/development
+	$(RUN) python -m benchmarks.run
 
 # compile the pins again from requirements.in and requirements-dev.in
 lock: .venv/bin/python

@@ -326,26 +326,21 @@ def run_draw(size: Size, directory: Path) -> Result:
 
 
 def report(size: Size, results: list[Result], trees: int | None, bound: int) -> str:
-    """The results as a page."""
+    """The results as a table, and what was run."""
     rows = size.int8_bytes // size.features
     machine = measure.machine()
     limit = "as many trees as params.yaml says" if trees is None else f"at most {trees} trees"
     peak = max(result.peak_anonymous for result in results if result.stage != DRAW)
     scratch = max(result.scratch for result in results)
     table = "\n".join([HEAD, *map(line, results)])
-    return f"""# The pipeline at full size
-
-{rows:,} rows of {size.features:,} int8 features ({_gib(size.int8_bytes)}): {size.train_eras} train eras of {size.train_rows:,} rows,
-{size.validation_eras} validation eras of {size.validation_rows:,}, a live era of {size.live_rows:,}; {len(target_names())} targets.
-Drawn and run by `python -m benchmarks.full_size`; LightGBM with {limit}.
-Machine: {machine["cpu"]}, {machine["cores"]} cores, {_gib(machine["memory"])}.
+    return f"""{rows:,} rows of {size.features:,} int8 features ({_gib(size.int8_bytes)}): {size.train_eras} train eras of
+{size.train_rows:,} rows, {size.validation_eras} validation eras of {size.validation_rows:,}, a live era of {size.live_rows:,};
+{len(target_names())} targets; LightGBM with {limit}. Machine: {machine["cpu"]}, {machine["cores"]} cores, {_gib(machine["memory"])}.
 
 {table}
 
-Anonymous memory is what a process holds itself; a bound of {_gib(bound)} was set on it (`RLIMIT_DATA`), and the highest peak is
-{_gib(peak)}. Mapped memory is page cache of files, which the kernel takes back when it needs it. Scratch disk is what lies in `data/`
-beside the raw files, at its peak {scratch / size.int8_bytes:.2f} times the features as int8.
-"""
+The bound on what a process may allocate (`RLIMIT_DATA`) was {_gib(bound)}; the highest peak of anonymous memory is {_gib(peak)}.
+At its peak, what lies in `data/` beside the raw files takes {scratch / size.int8_bytes:.2f} times the features as int8."""
 
 
 def arguments() -> argparse.Namespace:
@@ -361,7 +356,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--bound", type=float, default=8.0, help="GiB that a stage may allocate")
     parser.add_argument("--from", dest="first", default=DRAW, help="the stage to begin with, on what an earlier run has left")
     parser.add_argument("--until", help="the last stage to run")
-    parser.add_argument("--write", type=Path, help="page to write the results to")
+    parser.add_argument("--write", type=Path, help="page to put the results into")
     return parser.parse_args()
 
 
@@ -389,7 +384,7 @@ def main() -> None:
         if stage.split()[0] == given.until:
             break
     if given.write is not None:
-        given.write.write_text(report(size, results, given.trees, bound), encoding="utf-8")
+        measure.put(given.write, "full size", report(size, results, given.trees, bound))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
+from benchmarks import measure
 from erawise import files, neutralize, params, preparation, splits
 from erawise.models import lightgbm, ridge
 from erawise.models.protocol import GIB, Fitted, Resources
@@ -285,17 +286,6 @@ def _digits(k: int, value: float | None) -> str:
     return f"{value:.4f}" if k < 2 else f"{value:.2f}" if k == 2 else f"{value:.3f}" if k == 3 else f"{value:.2f}"
 
 
-def put(path: Path, block: str, text: str) -> None:
-    """Replace what stands between the two marks of a block."""
-    begin, end = f"<!-- {block} -->", f"<!-- end of {block} -->"
-    before, _, rest = path.read_text(encoding="utf-8").partition(begin)
-    _, found, after = rest.partition(end)
-    if not found:
-        raise SystemExit(f"{path}: the marks {begin} and {end} are missing")
-    with files.replacing(path) as temporary:
-        temporary.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=10, help="how many markets, from seed 1")
@@ -327,7 +317,7 @@ def main() -> None:
     for block, text in blocks.items():
         print(f"\n{text}")
         if options.write:
-            put(options.write, block, text)
+            measure.put(options.write, block, text)
 
 
 if __name__ == "__main__":

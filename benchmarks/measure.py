@@ -15,10 +15,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from erawise import files
 
 REPEATS = 5
 POLL_SECONDS = 0.005
@@ -182,8 +184,15 @@ def _lines(path: str) -> list[str]:
     return file.read_text(encoding="utf-8").splitlines() if file.exists() else []
 
 
-def as_json(rows: Sequence[Row]) -> str:
-    return json.dumps({"machine": machine(), "results": [asdict(r) for r in rows]}, indent=2) + "\n"
+def put(path: Path, block: str, text: str) -> None:
+    """Replace what stands between the two marks of a block."""
+    begin, end = f"<!-- {block} -->", f"<!-- end of {block} -->"
+    before, _, rest = path.read_text(encoding="utf-8").partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise SystemExit(f"{path}: the marks {begin} and {end} are missing")
+    with files.replacing(path) as temporary:
+        temporary.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 
 def main() -> None:

@@ -16,6 +16,9 @@ from erawise.panel import View, era_slices
 BIN_SAMPLE_ROWS = 20_000
 """Rows from which LightGBM finds the bins: what costs memory is 8 bytes a value of this sample."""
 
+FEW_VALUES_ROWS = 5_000
+"""The same for int8 features, which have a bin for each of their few values."""
+
 BIN_SAMPLE_ERAS = 100
 """Eras, evenly spread, from which these rows come."""
 
@@ -99,7 +102,7 @@ class Store:
 
 def _digest(made_by: str, *views: View) -> str:
     """What a file hangs on: features, rows, and the prepared data."""
-    digest = hashlib.sha256(repr((made_by, BIN_SAMPLE_ROWS, BIN_SAMPLE_ERAS)).encode())
+    digest = hashlib.sha256(repr((made_by, BIN_SAMPLE_ROWS, FEW_VALUES_ROWS, BIN_SAMPLE_ERAS)).encode())
     for view in views:
         digest.update(view.panel.fingerprint.encode())
         digest.update(repr(view.features.columns).encode())
@@ -109,10 +112,10 @@ def _digest(made_by: str, *views: View) -> str:
 
 
 def _sample(view: View) -> NDArray:
-    """At most `BIN_SAMPLE_ROWS` rows, evenly spread over eras and over the rows of each."""
+    """Rows evenly spread over eras and over the rows of each."""
     eras = np.unique(view.era)
     few = View(view.panel, eras[:: -(-len(eras) // BIN_SAMPLE_ERAS)], view.features)
-    most = BIN_SAMPLE_ROWS // len(era_slices(few.era))
+    most = (FEW_VALUES_ROWS if view.dtype == np.int8 else BIN_SAMPLE_ROWS) // len(era_slices(few.era))
     return np.concatenate([block[:: -(-len(block) // most)] for block in few.blocks()])
 
 
