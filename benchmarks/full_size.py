@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -248,7 +249,7 @@ def run_stage(stage: str, directory: Path, bound: int) -> Result:
 
 
 def _watch(process: subprocess.Popen[bytes], directory: Path) -> dict[str, int]:
-    """The peaks of a process and of what lies beside the raw files, until it ends."""
+    """The peaks of a process and of its scratch files, until it ends."""
     peak = dict.fromkeys(("anonymous", "mapped", "written", "scratch"), 0)
     ended = threading.Event()
 
@@ -283,15 +284,14 @@ def _memory(pid: int) -> dict[str, int]:
 
 
 def scratch_bytes(directory: Path) -> int:
-    """Bytes on disk below `data`, the raw files left out."""
+    """Bytes on disk below `data` that are no out of a stage: shared scratch files, and outs that are not whole yet."""
     total = 0
     for base, _, names in os.walk(directory / "data"):
-        if Path(base).name != "raw":
-            for name in names:
-                try:
+        places = Path(base).relative_to(directory / "data").parts
+        for name in names:
+            if places[:1] == ("scratch",) or any(part.endswith(".partial") for part in (*places, name)):
+                with suppress(FileNotFoundError):
                     total += (Path(base) / name).stat().st_blocks * 512
-                except FileNotFoundError:
-                    continue
     return total
 
 
@@ -340,7 +340,7 @@ def report(size: Size, results: list[Result], trees: int | None, bound: int) -> 
 {table}
 
 The bound on what a process may allocate (`RLIMIT_DATA`) was {_gib(bound)}; the highest peak of anonymous memory is {_gib(peak)}.
-At its peak, what lies in `data/` beside the raw files takes {scratch / size.int8_bytes:.2f} times the features as int8."""
+Scratch files, which no stage keeps, take {scratch / size.int8_bytes:.2f} times the features as int8 at their peak."""
 
 
 def arguments() -> argparse.Namespace:

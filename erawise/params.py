@@ -171,6 +171,7 @@ class Plot(Section):
 class Resources(Section):
     threads: Count
     memory: Annotated[float, Field(gt=0)]
+    device: Literal["cpu", "gpu", "cuda"]
 
 
 class Params(Section):

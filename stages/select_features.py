@@ -21,7 +21,7 @@ def main() -> None:
     days = splits.model_horizon(target, target, p.data.target_horizon)
     plan = splits.from_json(files.read_json(paths.FOLDS), days)
     panel = Panel(paths.PREPARED, [target])
-    resources = Resources(p.resources.threads, int(p.resources.memory * GIB), paths.SCRATCH / "selection")
+    resources = Resources(p.resources.threads, int(p.resources.memory * GIB), paths.SCRATCH / "selection", p.resources.device)
 
     def importance(view: View) -> NDArray[np.float64]:
         return lightgbm.importance_of_first(

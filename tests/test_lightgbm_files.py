@@ -206,3 +206,25 @@ def test_too_little_disk_is_said_before_anything_is_written(panel: Panel, tmp_pa
     with pytest.raises(InputError, match=r"binned features take .* GB of disk and 0\.00 GB are free"):
         lightgbm.prepare(SETTINGS, [(view(panel, range(1, 9)), None)], resources(tmp_path / "scratch"))
     assert not list((tmp_path / "scratch").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("device", "fault", "message"),
+    [
+        (
+            "cuda",
+            "CUDA isn't in this build",
+            r"resources\.device: LightGBM can't grow trees on 'cuda' \(CUDA isn't in this build\); set it to cpu",
+        ),
+        ("cpu", "std::bad_alloc", r"LightGBM was given less memory than the 0\.00 GiB that it needs"),
+    ],
+)
+def test_what_lightgbm_lacks_is_said(
+    panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, fault: str, message: str
+) -> None:
+    def fail(*arguments: object, **named: object) -> None:
+        raise official.basic.LightGBMError(fault)
+
+    monkeypatch.setattr(official, "train", fail)
+    with pytest.raises(InputError, match=message):
+        lightgbm.fit(SETTINGS, view(panel, range(1, 9)), None, 3, Resources(1, 8 * GIB, tmp_path / "scratch", device))

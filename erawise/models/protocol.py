@@ -25,11 +25,13 @@ class Resources:
     threads : threads.
     memory : bytes of memory, of which `PROCESS_BYTES` are the process's own.
     scratch : a directory for files that several fits share; its owner removes it.
+    device : `cpu`, or the kind of GPU that LightGBM grows trees on.
     """
 
     threads: int
     memory: int
     scratch: Path
+    device: str = "cpu"
 
     def require(self, needed: int, what: str) -> None:
         """Check that a fit has the memory that it needs.

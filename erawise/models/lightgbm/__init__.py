@@ -17,7 +17,7 @@ from erawise.models import arrays, common
 from erawise.models.lightgbm import binary, text
 from erawise.models.lightgbm.scorer import Scorer
 from erawise.models.lightgbm.store import BIN_SAMPLE_ROWS, Files, Store
-from erawise.models.protocol import Resources
+from erawise.models.protocol import GIB, Resources
 from erawise.panel import View
 from erawise.schema import INT8_TOP
 
@@ -146,7 +146,7 @@ def fit(settings: params.LightGBM, train: View, inner: View | None, rounds: int 
         If `train` has no row, or the fit needs more memory than it may have.
     """
     options = {
-        **_options(settings.learning_rate, settings.leaves, settings.seed, resources.threads),
+        **_options(settings.learning_rate, settings.leaves, settings.seed, resources),
         "max_depth": settings.max_depth,
         "feature_fraction": settings.feature_share,
         "min_data_in_leaf": settings.min_rows_leaf,
@@ -174,7 +174,7 @@ def importance_of_first(
     """
     if not train.n_rows:
         raise InputError("data.target: it has no value in the eras to select features on; choose another target")
-    options = _options(learning_rate, leaves, seed, resources.threads)
+    options = _options(learning_rate, leaves, seed, resources)
     return _gain_shares(_boost(options, train, None, trees, resources))
 
 
@@ -191,14 +191,15 @@ def _rows(train: View, inner: View | None) -> int:
     return train.n_rows + (0 if inner is None else inner.n_rows)
 
 
-def _options(learning_rate: float, leaves: int, seed: int, threads: int) -> dict[str, Any]:
+def _options(learning_rate: float, leaves: int, seed: int, resources: Resources) -> dict[str, Any]:
     return {
         "objective": "regression",
         "metric": "None",
         "learning_rate": learning_rate,
         "num_leaves": leaves,
         "seed": seed,
-        "num_threads": threads,
+        "num_threads": resources.threads,
+        "device_type": resources.device,
         "deterministic": True,
         "force_col_wise": True,
         "verbosity": -1,
@@ -242,6 +243,17 @@ def _boost(
     needed = _needed(own, train, inner, options["num_leaves"])
     resources.require(needed, f"LightGBM on {_rows(train, inner):,} rows and {len(train.names):,} features")
     common.give_back()
+    try:
+        return _grow(options, own, train, inner, trees, patience)
+    except lightgbm.basic.LightGBMError as error:
+        if resources.device != "cpu":
+            raise InputError(f"resources.device: LightGBM can't grow trees on {resources.device!r} ({error}); set it to cpu") from None
+        if "bad_alloc" in str(error):
+            raise InputError(f"LightGBM was given less memory than the {needed / GIB:.2f} GiB that it needs; free some") from None
+        raise
+
+
+def _grow(options: dict[str, Any], own: Files, train: View, inner: View | None, trees: int, patience: int) -> lightgbm.Booster:
     shape = {**options, **_of_dataset(train.dtype)}
     data = lightgbm.Dataset(own.train, train.target, params=shape)
     if inner is None or own.inner is None:
