@@ -53,9 +53,9 @@ def our_bytes(x: NDArray, layout: binary.Layout, sizes: list[int], directory: Pa
             yield era, x[start : start + size]
             start += size
 
-    path = directory / "ours.bin"
-    binary.write([(path, layout, len(x), blocks())], threads)
-    return path.read_bytes()
+    path = directory / "ours"
+    binary.write([(path, [layout], len(x), blocks())], threads)
+    return (path / "0000.bin").read_bytes()
 
 
 def draw(kind: str, rows: int, seed: int) -> NDArray:
@@ -126,7 +126,7 @@ def test_blocks_that_are_too_few_leave_no_file(scratch: Path) -> None:
     x = draw("int8", 60, 1)
     layout = binary.learn(official_bytes(x, scratch), x)
     with pytest.raises(ValueError, match="60 rows and was given 59"):
-        binary.write([(scratch / "short.bin", layout, 60, iter([(1, x[:59])]))], 1)
+        binary.write([(scratch / "short", [layout], 60, iter([(1, x[:59])]))], 1)
     assert not list(scratch.glob("*short*"))
 
 
@@ -139,7 +139,7 @@ def test_a_full_disk_is_said_and_leaves_no_file(scratch: Path, monkeypatch: pyte
     monkeypatch.setattr(binary, "_allocate", full)
     with pytest.raises(InputError, match=r"no space for the [\d,]+ bytes of the binned features"):
         our_bytes(x, layout, [60], scratch)
-    assert not list(scratch.glob("*ours.bin.partial"))
+    assert not list(scratch.glob("*ours.partial"))
 
 
 @pytest.fixture
@@ -195,10 +195,11 @@ def test_a_fit_that_needs_more_memory_than_it_may_have_is_refused_before_it_star
 
 
 def test_memory_grows_with_what_a_fit_holds() -> None:
-    base = {"size": 10**9, "rows": 10**6, "features": 100, "leaves": 31, "bins": 5}
-    least = lightgbm.required_bytes(**base)
-    assert least > 1.8 * base["size"]
-    assert all(lightgbm.required_bytes(**{**base, key: 2 * value}) > least for key, value in base.items())
+    base = {"rows": 10**6, "features": 100, "leaves": 31, "bins": 5}
+    least = lightgbm.required_bytes([10**8] * 10, **base)
+    assert least > 1.3 * 10**9
+    assert lightgbm.required_bytes([10**8] * 20, **base) > least + 10**9
+    assert all(lightgbm.required_bytes([10**8] * 10, **{**base, key: 2 * value}) > least for key, value in base.items())
 
 
 def test_too_little_disk_is_said_before_anything_is_written(panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,3 +229,20 @@ def test_what_lightgbm_lacks_is_said(
     monkeypatch.setattr(official, "train", fail)
     with pytest.raises(InputError, match=message):
         lightgbm.fit(SETTINGS, view(panel, range(1, 9)), None, 3, Resources(1, 8 * GIB, tmp_path / "scratch", device))
+
+
+@pytest.mark.parametrize("kind", ["int8", "float"])
+def test_a_dataset_of_several_files_is_fitted_as_lightgbm_fits_the_whole(tmp_path: Path, kind: str) -> None:
+    rng = np.random.default_rng(6)
+    rows, width = 40 * 30, 2 * binary.PART + 7
+    features = np.column_stack([draw(kind, rows, seed) for seed in range(15)])[:, :width]
+    target = (features[:, 1].astype(float) + features[:, 70] * 0.3 - features[:, -1] + rng.normal(size=rows)).astype(np.float32)
+    panel = write_panel(tmp_path / "panel", features, {"target": target}, np.repeat(np.arange(1, 31), 40))
+    train, inner = view(panel, range(1, 25)), view(panel, range(25, 31))
+    ours = lightgbm.fit(SETTINGS, train, inner, None, resources(tmp_path / "scratch"))
+    assert sorted(len(list(path.iterdir())) for path in (tmp_path / "scratch").iterdir()) == [3, 3]
+    boosting = {**lightgbm._options(0.1, 8, 1, resources(tmp_path)), **options(features.dtype)}
+    boosting |= {"max_depth": 4, "feature_fraction": 0.5, "min_data_in_leaf": 5, "lambda_l2": 0.0}
+    whole = official.Dataset(features[: len(train.rows)], train.target, params=boosting)
+    usual = official.train(boosting, whole, ours.rounds or 1)
+    np.testing.assert_array_equal(ours.predict(features), usual.predict(features))

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ from erawise.errors import InputError
 from erawise.models import arrays, common
 from erawise.models.lightgbm import binary, text
 from erawise.models.lightgbm.scorer import Scorer
-from erawise.models.lightgbm.store import BIN_SAMPLE_ROWS, Files, Store
+from erawise.models.lightgbm.store import BIN_SAMPLE_ROWS, Files, Store, parts
 from erawise.models.protocol import GIB, Resources
 from erawise.panel import View
 from erawise.schema import INT8_TOP
@@ -25,12 +26,18 @@ from erawise.schema import INT8_TOP
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import lightgbm
 
+# What it warns of when datasets are joined: there is no raw data to keep, and no categorical feature.
+warnings.filterwarnings("ignore", "Cannot add features from|Resetting categorical features", UserWarning)
+
 FILE = "model.txt"
 INNER, SCORE = "inner", "mean_correlation"
 FLOAT_BINS = 255
 
 ROW_BYTES = 48
 """Memory for each row beside its features: label, score, gradient, hessian, the rows of the leaves, and working copies."""
+
+LOADED = 1.05
+"""Memory of joined files by their size: LightGBM keeps the codes as they are, 4 bits a value."""
 
 HISTOGRAM_BYTES = 16
 """Memory for each bin of each leaf."""
@@ -178,13 +185,17 @@ def importance_of_first(
     return _gain_shares(_boost(options, train, None, trees, resources))
 
 
-def required_bytes(size: int, rows: int, features: int, leaves: int, bins: int) -> int:
-    """Memory that a fit on files of `size` bytes and `rows` rows takes at its peak, beside the process itself."""
-    return int(binary.LOADED * size) + rows * ROW_BYTES + leaves * features * bins * HISTOGRAM_BYTES
+def required_bytes(sizes: Sequence[int], rows: int, features: int, leaves: int, bins: int) -> int:
+    """Memory that a fit on files of these sizes and on so many rows takes at its peak, beside the process itself.
+
+    The first file stays with the second buffer that LightGBM loads it with; another has it until it is joined.
+    """
+    loading = 3 * max(sizes, default=0)
+    return int(sum(sizes) * LOADED) + loading + rows * ROW_BYTES + leaves * features * bins * HISTOGRAM_BYTES
 
 
 def _needed(own: Files, train: View, inner: View | None, leaves: int) -> int:
-    return required_bytes(own.size, _rows(train, inner), len(train.names), leaves, _bins(train.dtype))
+    return required_bytes(own.sizes, _rows(train, inner), len(train.names), leaves, _bins(train.dtype))
 
 
 def _rows(train: View, inner: View | None) -> int:
@@ -227,9 +238,9 @@ def _store(resources: Resources) -> Store:
     return Store(resources.scratch, resources.threads, _layout, made_by)
 
 
-def _layout(sample: NDArray) -> binary.Layout:
-    """What LightGBM makes of a sample (rows, features): its bins, and the look of its file."""
-    names = [f"column_{k}" for k in range(sample.shape[1])]
+def _layout(sample: NDArray, first: int) -> binary.Layout:
+    """What LightGBM makes of a sample (rows, features): its bins, and the look of its file; `first` numbers the features."""
+    names = [f"column_{first + k}" for k in range(sample.shape[1])]
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "sample"
         lightgbm.Dataset(sample, params=_of_dataset(sample.dtype), feature_name=names).construct().save_binary(path)
@@ -255,7 +266,7 @@ def _boost(
 
 def _grow(options: dict[str, Any], own: Files, train: View, inner: View | None, trees: int, patience: int) -> lightgbm.Booster:
     shape = {**options, **_of_dataset(train.dtype)}
-    data = lightgbm.Dataset(own.train, train.target, params=shape)
+    data = _load(own.train, train, shape)
     if inner is None or own.inner is None:
         return lightgbm.train(options, data, trees)
     score = common.EraCorrelation.of(inner)
@@ -267,11 +278,21 @@ def _grow(options: dict[str, Any], own: Files, train: View, inner: View | None, 
         options,
         data,
         trees,
-        valid_sets=[lightgbm.Dataset(own.inner, inner.target, reference=data, params=shape)],
+        valid_sets=[_load(own.inner, inner, shape, data)],
         valid_names=[INNER],
         feval=mean_correlation,
         callbacks=[lightgbm.early_stopping(patience, first_metric_only=True, verbose=False)],
     )
+
+
+def _load(directory: Path, view: View, shape: dict[str, Any], reference: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
+    """A dataset joined from its files: LightGBM copies the features of each to the first without the buffer it came with."""
+    first, *others = parts(directory)
+    data = lightgbm.Dataset(first, view.target, reference=reference, params=shape).construct()
+    for path in others:
+        data.add_features_from(lightgbm.Dataset(path, params=shape).construct())
+    common.give_back()
+    return data
 
 
 def _gain_shares(booster: lightgbm.Booster) -> NDArray[np.float64]:

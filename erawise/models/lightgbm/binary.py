@@ -1,8 +1,9 @@
 """LightGBM's binary dataset file, written from blocks of rows: 4 bits a value, and never more than a block in memory.
 
-LightGBM's own way holds the whole dataset before it saves it. Here LightGBM finds the bins of a sample and saves that; what
-comes out says how a file looks (`Layout`), and the blocks are packed into a file of the same look, of any number of rows.
-That the layout was understood is checked against LightGBM's own bytes each time.
+LightGBM's own way holds the whole dataset before it saves it, and twice its size when it loads it again. Here LightGBM finds
+the bins of a sample and saves that; what comes out says how a file looks (`Layout`), and the blocks are packed into files of
+the same look, of any number of rows. That the layout was understood is checked against LightGBM's own bytes each time. A
+dataset is several files of a few features each, since what is loaded from one loses its second buffer when it is joined.
 
 The format (LightGBM 4): a token, a header, the labels, then for each feature a head with its bins and the codes of all rows,
 two a byte where it has at most 16 bins.
@@ -39,8 +40,8 @@ NARROW = 16
 MIN_BYTES = 2**20
 """Bytes of a block from which on its loops are compiled."""
 
-LOADED = 2.03
-"""Memory of a loaded file by its size: LightGBM keeps a second buffer of the same length for 4-bit codes."""
+PART = 64
+"""Features of a file: LightGBM loads one with a second buffer of the same size, which is gone when the next is joined to it."""
 
 
 class FormatError(ValueError):
@@ -125,22 +126,61 @@ def encode(layout: Layout, block: NDArray) -> NDArray[np.uint8]:
     return _loops(block).bin_floats(np.ascontiguousarray(block[:, layout.features], np.float32), layout.bounds, layout.codes)
 
 
-class Writer:
-    """One file, filled block by block.
+Blocks = Iterator[tuple[int, NDArray]]
+"""An era and its rows (rows, features), eras ascending."""
+
+Source = tuple[Path, Sequence[Layout], int, Blocks]
+"""A dataset to be: its directory, the layouts of its parts of `PART` features each, its number of rows, and the blocks."""
+
+
+def write(targets: Sequence[Source], threads: int) -> None:
+    """Write several datasets in one pass over the eras; each is there whole or not at all.
 
     Parameters
     ----------
-    path : the file, which takes its space on the disk at once.
-    layout, rows : what it looks like, and how many rows it will have.
+    targets : the datasets; a directory gets a file for each layout, named in their order.
+    threads : threads that pack a block.
 
     Raises
     ------
     InputError
         If the disk hasn't the space.
     """
+    with ThreadPoolExecutor(threads) as pool, ExitStack() as stack:
+        writers = [_Writer(stack.enter_context(files.replacing(path)), layouts, rows) for path, layouts, rows, _ in targets]
+        numbered = [_numbered(number, blocks) for number, (*_, blocks) in enumerate(targets)]
+        for _, number, block in heapq.merge(*numbered, key=lambda item: item[:2]):
+            writers[number].add(block, pool)
+        for writer in writers:
+            writer.close()
 
-    def __init__(self, path: Path, layout: Layout, rows: int) -> None:
-        self._layout, self._rows, self._filled = layout, rows, 0
+
+class _Writer:
+    """The files of a dataset in a new directory, filled block by block."""
+
+    def __init__(self, directory: Path, layouts: Sequence[Layout], rows: int) -> None:
+        directory.mkdir()
+        self._rows, self._filled = rows, 0
+        self._parts = [_Part(directory / f"{k:04d}.bin", layout, k * PART, rows) for k, layout in enumerate(layouts)]
+
+    def add(self, block: NDArray, pool: ThreadPoolExecutor) -> None:
+        """Pack the next rows, (rows, features) of int8 or floats."""
+        whole = np.ascontiguousarray(block)
+        list(pool.map(lambda part: part.add(whole, self._filled), self._parts))
+        self._filled += len(block)
+
+    def close(self) -> None:
+        """Check that every row has come, and let go of the files."""
+        if self._filled != self._rows:
+            raise ValueError(f"the file has {self._rows} rows and was given {self._filled}")
+        self._parts.clear()
+
+
+class _Part:
+    """One file, mapped: the columns from `start` on of blocks, as many as the layout has; it takes its space on the disk at once."""
+
+    def __init__(self, path: Path, layout: Layout, start: int, rows: int) -> None:
+        self._layout, self._start = layout, start
         self._offsets = layout.offsets(rows)
         size = int(self._offsets[-1])
         with path.open("wb") as file:
@@ -153,55 +193,18 @@ class Writer:
                 file.write(piece)
         self._bytes = np.memmap(path, np.uint8, "r+")
         self._table = _table(layout)
-        self._as_is = np.tile(np.arange(256, dtype=np.uint8), (len(layout.heads), 1))
         self._narrow, self._wide = np.flatnonzero(~layout.wide), np.flatnonzero(layout.wide)
 
-    def add(self, block: NDArray, pool: ThreadPoolExecutor, threads: int) -> None:
-        """Pack the next rows, (rows, features) of int8 or floats."""
+    def add(self, block: NDArray, filled: int) -> None:
+        """Pack a block (rows, features) after the rows that are there."""
         if block.dtype == np.int8:
-            values, columns, table = np.ascontiguousarray(block).view(np.uint8), self._layout.features, self._table
+            values, columns, table = block.view(np.uint8), self._layout.features + self._start, self._table
         else:
-            values, columns, table = encode(self._layout, block), np.arange(len(self._layout.heads)), self._as_is
-        work = [
-            pool.submit(pack, values, columns[part], table[part], self._offsets[part], self._filled, self._bytes)
-            for chosen, pack in ((self._narrow, _loops(block).pack_narrow), (self._wide, packing.pack_wide))
-            for part in np.array_split(chosen, threads)
-            if len(part)
-        ]
-        for task in work:
-            task.result()
-        self._filled += len(block)
-
-    def close(self) -> None:
-        """Check that every row has come, and let go of the file."""
-        if self._filled != self._rows:
-            raise ValueError(f"the file has {self._rows} rows and was given {self._filled}")
-        del self._bytes
-
-
-Blocks = Iterator[tuple[int, NDArray]]
-"""An era and its rows (rows, features), eras ascending."""
-
-
-Source = tuple[Path, Layout, int, Blocks]
-"""A file to be: its path, layout, number of rows, and the blocks."""
-
-
-def write(targets: Sequence[Source], threads: int) -> None:
-    """Write several files in one pass over the eras; each is there whole or not at all.
-
-    Parameters
-    ----------
-    targets : the files.
-    threads : threads that pack a block.
-    """
-    with ThreadPoolExecutor(threads) as pool, ExitStack() as stack:
-        writers = [Writer(stack.enter_context(files.replacing(path)), layout, rows) for path, layout, rows, _ in targets]
-        numbered = [_numbered(number, blocks) for number, (*_, blocks) in enumerate(targets)]
-        for _, number, block in heapq.merge(*numbered, key=lambda item: item[:2]):
-            writers[number].add(block, pool, threads)
-        for writer in writers:
-            writer.close()
+            values = encode(self._layout, block[:, self._start : self._start + PART])
+            columns, table = np.arange(values.shape[1]), np.tile(np.arange(256, dtype=np.uint8), (values.shape[1], 1))
+        for chosen, pack in ((self._narrow, _loops(block).pack_narrow), (self._wide, packing.pack_wide)):
+            if len(chosen):
+                pack(values, columns[chosen], table[chosen], self._offsets[chosen], filled, self._bytes)
 
 
 def _numbered(number: int, blocks: Blocks) -> Iterator[tuple[int, int, NDArray]]:

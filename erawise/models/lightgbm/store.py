@@ -1,4 +1,4 @@
-"""Binned features in files, written once and shared by every fit on the same features and rows."""
+"""Binned features in directories of files, written once and shared by every fit on the same features and rows."""
 
 import hashlib
 import shutil
@@ -25,15 +25,20 @@ BIN_SAMPLE_ERAS = 100
 
 @dataclass(frozen=True)
 class Files:
-    """The files of one fit."""
+    """The directories of one fit: of its training rows and, or None, of its inner slice."""
 
     train: Path
     inner: Path | None
 
     @property
-    def size(self) -> int:
-        """Bytes of them."""
-        return sum(path.stat().st_size for path in (self.train, self.inner) if path is not None)
+    def sizes(self) -> list[int]:
+        """Bytes of each file in them."""
+        return [file.stat().st_size for path in (self.train, self.inner) if path is not None for file in parts(path)]
+
+
+def parts(directory: Path) -> list[Path]:
+    """The files of a dataset, in the order of its features."""
+    return sorted(directory.iterdir())
 
 
 @dataclass(frozen=True)
@@ -44,13 +49,13 @@ class Store:
     ----------
     directory : where they are, for as long as models need them.
     threads : threads that write them.
-    layout_of : what LightGBM makes of a sample (rows, features).
+    layout_of : what LightGBM makes of a sample (rows, features) of which the first is at a position among all.
     made_by : what else the files hang on: LightGBM's version and options.
     """
 
     directory: Path
     threads: int
-    layout_of: Callable[[NDArray], binary.Layout]
+    layout_of: Callable[[NDArray, int], binary.Layout]
     made_by: str
 
     def write(self, folds: Sequence[tuple[View, View | None]]) -> list[Files]:
@@ -73,10 +78,10 @@ class Store:
             wanted = {path: view for path, view in ((own.train, train), (own.inner, inner)) if path is not None and view is not None}
             absent = {path: view for path, view in wanted.items() if not path.exists()}
             if absent:
-                layout = self._layout(train)
-                missing |= {path: (path, layout, view.n_rows, _blocks(view)) for path, view in absent.items()}
+                layouts = self._layouts(train)
+                missing |= {path: (path, layouts, view.n_rows, _blocks(view)) for path, view in absent.items()}
             found.append(own)
-        self._require_space(sum(layout.size(rows) for _, layout, rows, _ in missing.values()))
+        self._require_space(sum(layout.size(rows) for _, layouts, rows, _ in missing.values() for layout in layouts))
         binary.write(list(missing.values()), self.threads)
         return found
 
@@ -89,11 +94,13 @@ class Store:
             )
 
     def _path(self, train: View, view: View) -> Path:
-        return self.directory / f"{_digest(self.made_by, train, view)}.bin"
+        return self.directory / _digest(self.made_by, train, view)
 
-    def _layout(self, train: View) -> binary.Layout:
+    def _layouts(self, train: View) -> list[binary.Layout]:
+        sample = _sample(train)
+        starts = range(0, sample.shape[1], binary.PART)
         try:
-            return self.layout_of(_sample(train))
+            return [self.layout_of(np.ascontiguousarray(sample[:, start : start + binary.PART]), start) for start in starts]
         except binary.FormatError as error:
             raise InputError(
                 f"LightGBM's binary file is other than this version of erawise knows it: {error}; install the versions of requirements.txt"
@@ -102,7 +109,7 @@ class Store:
 
 def _digest(made_by: str, *views: View) -> str:
     """What a file hangs on: features, rows, and the prepared data."""
-    digest = hashlib.sha256(repr((made_by, BIN_SAMPLE_ROWS, FEW_VALUES_ROWS, BIN_SAMPLE_ERAS)).encode())
+    digest = hashlib.sha256(repr((made_by, BIN_SAMPLE_ROWS, FEW_VALUES_ROWS, BIN_SAMPLE_ERAS, binary.PART)).encode())
     for view in views:
         digest.update(view.panel.fingerprint.encode())
         digest.update(repr(view.features.columns).encode())
