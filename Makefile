@@ -8,6 +8,7 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONDONTWRITEBYTECODE=1
 repro: .venv/runtime
 	$(RUN) python -m stages.check_params
 	$(RUN) dvc repro
+	rm -rf data/scratch
 	$(RUN) python -m stages.show
 
 test: .venv/development

@@ -32,7 +32,10 @@ from erawise import files
 
 ROOT = Path(__file__).parents[1]
 DRAW = "draw"
-BEFORE_TRAINING = ("preprocess", "explore", "split", "select_features", "members")
+SELECT_NONE = "select_features none"
+"""The selection again, of all features: few trees select few, and the models are to have all."""
+
+BEFORE_TRAINING = ("preprocess", "explore", "split", "select_features", SELECT_NONE, "members")
 AFTER_TRAINING = ("ensemble", "neutralize", "evaluate", "plot")
 GROUP_ROWS = 50_000
 GROUPS = ("intelligence", "charisma", "strength", "dexterity", "constitution", "wisdom", "agility", "serenity")
@@ -208,13 +211,14 @@ def _draw_targets(block: NDArray[np.int8], rng: np.random.Generator) -> tuple[ND
     return np.vstack([binned[main], binned]), (rankdata(noisy, axis=1) / (rows + 1)).astype(np.float32)
 
 
-def write_params(path: Path, trees: int | None) -> list[str]:
+def write_params(path: Path, trees: int | None, selection: str) -> list[str]:
     """Write the repository's `params.yaml` with its LightGBM models alone, of at most so many trees; gives the models' names."""
     yaml = YAML()
     content = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     content["data"].update(source="local", local={"path": "data/raw"}, feature_set="all")
     content["models"] = {name: model for name, model in content["models"].items() if model["kind"] == "lightgbm"}
     content["ensemble"]["weights"] = "equal"
+    content["select_features"]["method"] = selection
     if trees is not None:
         for section in (content["select_features"], *content["models"].values()):
             section["trees"] = min(trees, section["trees"])
@@ -235,7 +239,7 @@ def run_stage(stage: str, directory: Path, bound: int) -> Result:
     def bounded() -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (bound, bound))
 
-    module, *arguments = stage.split()
+    module, *arguments = stage.removesuffix(" none").split()
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     start = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-m", f"stages.{module}", *arguments], cwd=directory, env=environment, preexec_fn=bounded)
@@ -249,7 +253,7 @@ def run_stage(stage: str, directory: Path, bound: int) -> Result:
 
 
 def _watch(process: subprocess.Popen[bytes], directory: Path) -> dict[str, int]:
-    """The peaks of a process and of its scratch files, until it ends."""
+    """The peaks of a process, or of one that it has started, and of the scratch files, until it ends."""
     peak = dict.fromkeys(("anonymous", "mapped", "written", "scratch"), 0)
     ended = threading.Event()
 
@@ -260,13 +264,24 @@ def _watch(process: subprocess.Popen[bytes], directory: Path) -> dict[str, int]:
     weighing = threading.Thread(target=weigh, daemon=True)
     weighing.start()
     while process.poll() is None:
-        for name, value in _memory(process.pid).items():
-            peak[name] = max(peak[name], value)
+        for pid in _family(process.pid):
+            for name, value in _memory(pid).items():
+                peak[name] = max(peak[name], value)
         time.sleep(POLL_SECONDS)
     ended.set()
     weighing.join()
     peak["scratch"] = max(peak["scratch"], scratch_bytes(directory))
     return peak
+
+
+def _family(pid: int) -> list[int]:
+    """A process and those that it has started."""
+    found = [pid]
+    for parent in found:
+        with suppress(OSError):
+            for task in Path(f"/proc/{parent}/task").iterdir():
+                found += map(int, (task / "children").read_text(encoding="ascii").split())
+    return found
 
 
 def _memory(pid: int) -> dict[str, int]:
@@ -345,7 +360,7 @@ Scratch files, which no stage keeps, take {scratch / size.int8_bytes:.2f} times 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("directory", type=Path, help="where to draw and run; needs about three times the features as int8")
+    parser.add_argument("directory", type=Path, help="where to draw and run; needs about 2.4 times the features as int8, 42 GiB")
     parser.add_argument("--train-eras", type=int, default=574)
     parser.add_argument("--validation-eras", type=int, default=620)
     parser.add_argument("--train-rows", type=int, default=4_784, help="rows of a train era")
@@ -365,7 +380,7 @@ def main() -> None:
     size = Size(**{field.name: getattr(given, field.name) for field in fields(Size)})
     directory, bound = given.directory.resolve(), int(given.bound * GIB)
     directory.mkdir(parents=True, exist_ok=True)
-    models = write_params(directory / "params.yaml", given.trees)
+    models = write_params(directory / "params.yaml", given.trees, "importance")
     stages = [DRAW, *BEFORE_TRAINING, *(f"train_lightgbm {name}" for name in models), *AFTER_TRAINING]
     first = next((k for k, stage in enumerate(stages) if given.first in (stage, stage.split()[0])), None)
     if first is None:
@@ -376,7 +391,8 @@ def main() -> None:
     print(HEAD)
     for result in results:
         print(line(result))
-    for stage in stages[first:]:
+    for number, stage in enumerate(stages[first:], first):
+        write_params(directory / "params.yaml", given.trees, "none" if number >= stages.index(SELECT_NONE) else "importance")
         results.append(run_draw(size, directory) if stage == DRAW else run_stage(stage, directory, bound))
         print(line(results[-1]), flush=True)
         found = {"machine": measure.machine(), "size": asdict(size), "trees": given.trees, "results": [asdict(r) for r in results]}

@@ -162,7 +162,8 @@ def table(rows: Sequence[Row]) -> str:
             memory = f"{r.peak_theirs / 2**20:,.0f} : {r.peak_ours / 2**20:,.0f} MiB = {r.peak_theirs / r.peak_ours:.1f}"
             memory += f" (≥ {r.peak_must:g})" if r.peak_must else ""
         times = f"{_seconds(r.theirs, r.spread_theirs)} | {_seconds(r.ours, r.spread_ours)}"
-        lines.append(f"| {r.name} | {times} | {r.ratio:.1f} | {r.must:g} | {exact} | {memory} | {'yes' if r.holds else '**no**'} |")
+        name = f"{r.name} ({r.note})" if r.note else r.name
+        lines.append(f"| {name} | {times} | {r.ratio:.1f} | {r.must:g} | {exact} | {memory} | {'yes' if r.holds else '**no**'} |")
     return "\n".join(lines)
 
 

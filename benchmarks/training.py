@@ -94,7 +94,7 @@ def _row(name: str, directory: Path, trees: int, repeats: int, must: float, peak
             shutil.rmtree(directory / "scratch", ignore_errors=True)
         for way, found in runs.items():
             found.append(measure.in_process("training", way, directory, trees))
-        difference = max(difference, float(np.abs(np.load(directory / "theirs.npy") - np.load(directory / "ours.npy")).max()))
+        difference = float(np.maximum(difference, np.abs(np.load(directory / "theirs.npy") - np.load(directory / "ours.npy")).max()))
     seconds = {way: [run.seconds for run in found] for way, found in runs.items()}
     peaks = {way: int(statistics.median(run.peak for run in found)) for way, found in runs.items()}
     return measure.Row(

@@ -142,7 +142,7 @@ def rows(repeats: int = measure.REPEATS) -> list[measure.Row]:
                 for left in ("prepared", "scratch"):
                     shutil.rmtree(directory / left, ignore_errors=True)
                 found.append(measure.in_process("whole_job", way, directory))
-            difference = max(difference, float(np.abs(np.load(directory / "theirs.npy") - np.load(directory / "ours.npy")).max()))
+            difference = float(np.maximum(difference, np.abs(np.load(directory / "theirs.npy") - np.load(directory / "ours.npy")).max()))
     peaks = {way: int(statistics.median(run.peak for run in found)) for way, found in runs.items()}
     beside = {way: [run.seconds - run.found for run in found] for way, found in runs.items()}
     whole = {way: [run.seconds for run in found] for way, found in runs.items()}

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# Read when pyarrow is imported: its own pools hold a GiB in reserve, and keep what was freed.
+# Arrow's own pools hold a GiB in reserve, and keep what was freed. This is read where pyarrow isn't imported yet.
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 import numpy as np
 import pandas as pd
@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from erawise.errors import InputError
+
+pa.set_memory_pool(pa.system_memory_pool())
 
 
 @contextmanager

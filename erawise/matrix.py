@@ -83,8 +83,7 @@ def write(directory: Path, parts: Sequence[Part], starts: NDArray[np.int64], lay
     Returns
     -------
     dict
-        Of `features.npy` and `derived.npy`: `bytes` of the file, and `eras`, the digest of each era's rows (`blocks.digest`)
-        as 16 hexadecimal digits.
+        Of each file: `bytes`, and `eras`, the digest of each era's rows (`blocks.digest`) as 16 hexadecimal digits.
 
     Raises
     ------
@@ -115,6 +114,7 @@ def write(directory: Path, parts: Sequence[Part], starts: NDArray[np.int64], lay
     return {
         FEATURES: {"bytes": (directory / FEATURES).stat().st_size, "eras": digests},
         DERIVED: {"bytes": (directory / DERIVED).stat().st_size, "eras": of_derived},
+        ERA_MEANS: {"bytes": (directory / ERA_MEANS).stat().st_size, "eras": [_hexadecimal(row) for row in means]},
     }
 
 

@@ -24,6 +24,9 @@ from erawise.schema import DATA_TYPE, ERA, ID, LIVE_ERA, era_name
 ARRAYS = ("features.npy", "derived.npy")
 """The arrays that have a row for each row of the index."""
 
+ERA_MEANS = "era_means.npy"
+"""The array that has a row for each era, or none."""
+
 
 @dataclass(frozen=True)
 class FeatureMap:
@@ -139,8 +142,11 @@ class Panel:
             _Stored(directory / name, _record(content, directory, name), self.eras, self.starts) for name in ARRAYS
         )
         self.matrix, self.derived = self._features.array, self._derived.array
-        self.era_means = _read_array(directory / "era_means.npy")
-        self.fingerprint = json.dumps([content["stored"], content["features"], content["derived"], f"{blocks.digest(self.era_means):016x}"])
+        means = _record(content, directory, ERA_MEANS)
+        demeaned = self.eras[: len(means["eras"])]
+        self._means = _Stored(directory / ERA_MEANS, means, demeaned, np.arange(len(demeaned) + 1))
+        self.era_means = self._means.array
+        self.fingerprint = json.dumps([content["stored"], content["features"], content["derived"]])
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -208,7 +214,7 @@ class Panel:
         stored = self._features.rows(k)
         values = stored if np.array_equal(wanted[from_matrix], everything) else blocks.take_columns(stored, wanted[from_matrix])
         if self.era_means.size:
-            values = values - self.era_means[k, wanted[from_matrix]]
+            values = values - self._means.rows(k)[0, wanted[from_matrix]]
         if from_matrix.all():
             return values
         block = np.empty((len(stored), len(wanted)), np.float32)
@@ -228,13 +234,13 @@ class View:
     Attributes
     ----------
     rows : (n,) int64, the panel's row numbers.
-    target : (n,) float32, empty where no target was asked for.
+    target_name, target : its name, and (n,) float32; None and empty where no target was asked for.
     era : (n,) int64, the era of each row; rows of an era are adjacent.
     dropped : int, rows left out for their NaN target.
     """
 
     def __init__(self, panel: Panel, eras: Sequence[int] | NDArray[np.int64], features: FeatureMap, target: str | None = None) -> None:
-        self.panel, self.features = panel, features
+        self.panel, self.features, self.target_name = panel, features, target
         self._columns = panel.columns(features.columns)
         rows = panel.row_numbers(eras)
         self.target = np.empty(0, np.float32)
@@ -344,16 +350,6 @@ def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
     if fortran or len(shape) != 2:
         raise ValueError("its rows don't follow each other")
     return shape, dtype
-
-
-def _read_array(path: Path) -> NDArray:
-    try:
-        array: NDArray = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError(f"{path}: the file is missing; run preprocess") from None
-    except (ValueError, EOFError) as error:
-        raise InputError(f"{path}: not a readable array ({error}); run preprocess again") from None
-    return array
 
 
 def _read_index(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 Ids and eras are held, one file's targets at a time, and the features in batches alone.
 """
 
-import itertools
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from erawise import files, matrix
 from erawise.errors import InputError
 from erawise.features import derived
 from erawise.matrix import Counts, refuse_infinite
+from erawise.panel import era_slices
 from erawise.schema import DATA_TYPE, ERA, ID, LIVE, LIVE_ERA, META_MODEL, ORACLE, VALIDATION
 
 TRAIN = "train"
@@ -311,7 +311,7 @@ def _sorted(era: NDArray[np.int64], ids: pa.Array, path: Path) -> NDArray[np.int
     """
     order = np.argsort(era, kind="stable")
     twice = []
-    for rows in _slices(era[order]):
+    for rows in era_slices(era[order]):
         within = ids.take(pa.array(order[rows]))
         by_id = pc.array_sort_indices(within)
         order[rows] = order[rows][by_id.to_numpy()]
@@ -325,12 +325,6 @@ def _sorted(era: NDArray[np.int64], ids: pa.Array, path: Path) -> NDArray[np.int
             f"{path}: id {ids[row].as_py()!r} is there more than once in era {era[row]} ({len(repeated)} duplicate rows); remove them"
         )
     return order
-
-
-def _slices(era: NDArray[np.int64]) -> list[slice]:
-    """Slices of adjacent rows of the same era."""
-    edges = [0, *(np.flatnonzero(np.diff(era)) + 1).tolist(), len(era)] if len(era) else []
-    return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
 
 def _resolved(validation: Rows, counts: Counts) -> NDArray[np.bool_]:
@@ -355,7 +349,7 @@ def _index(parts: Sequence[Rows], orders: Sequence[NDArray[np.int64]]) -> Index:
     """Rows of several files, one after the other, each in its order."""
     ids = pa.concat_arrays([rows.ids.take(pa.array(order)) for rows, order in zip(parts, orders, strict=True)])
     era = np.concatenate([rows.era[order] for rows, order in zip(parts, orders, strict=True)])
-    starts = np.array([rows.start for rows in _slices(era)] + [len(era)], np.int64)
+    starts = np.array([rows.start for rows in era_slices(era)] + [len(era)], np.int64)
     return Index(ids, era, starts)
 
 
@@ -485,7 +479,7 @@ def _places(era: NDArray[np.int64], ids: pa.Array, index: Index) -> NDArray[np.i
     """(rows,) where rows, sorted by era, are in the index; -1 where it has no such era and id."""
     place = np.full(len(era), -1, np.int64)
     starts = {int(index.era[start]): k for k, start in enumerate(index.starts[:-1])}
-    for rows in _slices(era):
+    for rows in era_slices(era):
         k = starts.get(int(era[rows.start]))
         if k is not None:
             start, stop = int(index.starts[k]), int(index.starts[k + 1])

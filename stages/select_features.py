@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 from erawise import errors, files, params, splits
 from erawise.features import maps, selection
 from erawise.models import lightgbm
-from erawise.models.protocol import GIB, Resources
+from erawise.models.protocol import GIB, Resources, held_by
 from erawise.panel import FeatureMap, Panel, View
 from stages import paths
 
@@ -21,7 +21,9 @@ def main() -> None:
     days = splits.model_horizon(target, target, p.data.target_horizon)
     plan = splits.from_json(files.read_json(paths.FOLDS), days)
     panel = Panel(paths.PREPARED, [target])
-    resources = Resources(p.resources.threads, int(p.resources.memory * GIB), paths.SCRATCH / "selection", p.resources.device)
+    resources = Resources(
+        p.resources.threads, int(p.resources.memory * GIB), paths.SCRATCH / "selection", p.resources.device, held_by(panel)
+    )
 
     def importance(view: View) -> NDArray[np.float64]:
         return lightgbm.importance_of_first(

@@ -6,7 +6,7 @@ from threadpoolctl import threadpool_limits
 
 from erawise import errors, files, params, splits, training
 from erawise.features import maps
-from erawise.models.protocol import GIB, Kind, Resources
+from erawise.models.protocol import GIB, Kind, Resources, held_by
 from erawise.panel import Panel
 from stages import paths
 
@@ -28,7 +28,7 @@ def _run(kind: Kind, name: str = "") -> None:
     try:
         plan = splits.from_json(files.read_json(paths.FOLDS), days)
         data = training.Data(panel, Panel(paths.LIVE, []), plan, *maps.read(paths.FEATURES))
-        resources = Resources(p.resources.threads, int(p.resources.memory * GIB), paths.SCRATCH, p.resources.device)
+        resources = Resources(p.resources.threads, int(p.resources.memory * GIB), paths.SCRATCH, p.resources.device, held_by(panel))
         with threadpool_limits(p.resources.threads, user_api="blas"):
             trained = training.train(kind, settings, data, inner_share=p.training.inner_share, resources=resources)
     except errors.InputError as error:

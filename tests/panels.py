@@ -68,6 +68,9 @@ def record(directory: Path) -> None:
         array = np.ascontiguousarray(np.load(directory / name))
         digests = [f"{blocks.digest(array[a:b]):016x}" for a, b in itertools.pairwise(edges)] if array.size else []
         content["stored"][name] = {"bytes": (directory / name).stat().st_size, "eras": digests}
+    means = np.load(directory / "era_means.npy")
+    stored = {"bytes": (directory / "era_means.npy").stat().st_size, "eras": [f"{blocks.digest(row):016x}" for row in means]}
+    content["stored"]["era_means.npy"] = stored
     files.write_json(content, directory / "features.json")
 
 

@@ -1,5 +1,7 @@
 """Binned features in files: LightGBM's own bytes, whatever the rows; shared, whole or not there, refused where they don't fit."""
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,8 +17,8 @@ from panels import view, write_panel
 from erawise import jit, params
 from erawise.errors import InputError
 from erawise.models import lightgbm
-from erawise.models.lightgbm import binary
-from erawise.models.protocol import GIB, PROCESS_BYTES, Resources
+from erawise.models.lightgbm import binary, store
+from erawise.models.protocol import GIB, LIBRARY_BYTES, Resources
 from erawise.panel import FeatureMap, Panel, View
 
 SETTINGS = params.LightGBM(
@@ -150,6 +152,10 @@ def panel(tmp_path: Path) -> Panel:
     return write_panel(tmp_path / "panel", features, {"target": target, "other": rng.random(400)}, np.repeat(np.arange(1, 11), 40))
 
 
+def datasets(directory: Path) -> list[Path]:
+    return [path for path in directory.iterdir() if path.is_dir()]
+
+
 def resources(directory: Path, memory: int = 8 * GIB, threads: int = 1) -> Resources:
     return Resources(threads, memory, directory)
 
@@ -158,15 +164,15 @@ def test_targets_and_seeds_share_files_and_other_rows_or_features_have_their_own
     directory = tmp_path / "scratch"
     whole = View(panel, range(1, 9), FeatureMap(panel.names), "other")
     lightgbm.prepare(SETTINGS, [(whole, None)], resources(directory))
-    [path] = directory.iterdir()
+    [path] = datasets(directory)
     written = path.stat().st_mtime_ns
     lightgbm.fit(SETTINGS, whole, None, 3, resources(directory))
     lightgbm.fit(SETTINGS.model_copy(update={"seed": 9, "min_rows_leaf": 9}), whole, None, 3, resources(directory))
-    assert [found.stat().st_mtime_ns for found in directory.iterdir()] == [written]
+    assert [found.stat().st_mtime_ns for found in datasets(directory)] == [written]
     lightgbm.fit(SETTINGS, View(panel, range(1, 9), FeatureMap(panel.names), "target"), None, 3, resources(directory))
-    assert len(list(directory.iterdir())) == 2
+    assert len(datasets(directory)) == 2
     lightgbm.fit(SETTINGS, View(panel, range(1, 9), FeatureMap(panel.names[:5]), "other"), None, 3, resources(directory))
-    assert len(list(directory.iterdir())) == 3
+    assert len(datasets(directory)) == 3
 
 
 def test_files_of_other_prepared_data_are_not_used(panel: Panel, tmp_path: Path) -> None:
@@ -175,7 +181,7 @@ def test_files_of_other_prepared_data_are_not_used(panel: Panel, tmp_path: Path)
     features = np.asarray(panel.matrix)[:, ::-1].copy()
     other = write_panel(tmp_path / "other", features, {"target": panel.index["target"].to_numpy()}, np.repeat(np.arange(1, 11), 40))
     lightgbm.prepare(SETTINGS, [(view(other, range(1, 9)), None)], resources(directory))
-    assert len(list(directory.iterdir())) == 2
+    assert len(datasets(directory)) == 2
 
 
 def test_a_fit_is_the_same_with_files_there_or_not_and_with_other_threads(panel: Panel, tmp_path: Path) -> None:
@@ -190,8 +196,8 @@ def test_a_fit_is_the_same_with_files_there_or_not_and_with_other_threads(panel:
 
 def test_a_fit_that_needs_more_memory_than_it_may_have_is_refused_before_it_starts(panel: Panel, tmp_path: Path) -> None:
     train = view(panel, range(1, 9))
-    with pytest.raises(InputError, match=r"resources\.memory: LightGBM on \d+ rows and 12 features need 0\.50 GiB, more than 0\.50 GiB"):
-        lightgbm.fit(SETTINGS, train, None, 3, resources(tmp_path / "scratch", memory=PROCESS_BYTES))
+    with pytest.raises(InputError, match=r"resources\.memory: LightGBM on \d+ rows and 12 features need 0\.25 GiB, more than 0\.25 GiB"):
+        lightgbm.fit(SETTINGS, train, None, 3, resources(tmp_path / "scratch", memory=LIBRARY_BYTES))
 
 
 def test_memory_grows_with_what_a_fit_holds() -> None:
@@ -206,7 +212,7 @@ def test_too_little_disk_is_said_before_anything_is_written(panel: Panel, tmp_pa
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10))
     with pytest.raises(InputError, match=r"binned features take .* GB of disk and 0\.00 GB are free"):
         lightgbm.prepare(SETTINGS, [(view(panel, range(1, 9)), None)], resources(tmp_path / "scratch"))
-    assert not list((tmp_path / "scratch").iterdir())
+    assert not datasets(tmp_path / "scratch")
 
 
 @pytest.mark.parametrize(
@@ -240,9 +246,52 @@ def test_a_dataset_of_several_files_is_fitted_as_lightgbm_fits_the_whole(tmp_pat
     panel = write_panel(tmp_path / "panel", features, {"target": target}, np.repeat(np.arange(1, 31), 40))
     train, inner = view(panel, range(1, 25)), view(panel, range(25, 31))
     ours = lightgbm.fit(SETTINGS, train, inner, None, resources(tmp_path / "scratch"))
-    assert sorted(len(list(path.iterdir())) for path in (tmp_path / "scratch").iterdir()) == [3, 3]
+    assert sorted(len(list(path.iterdir())) for path in datasets(tmp_path / "scratch")) == [3, 3]
     boosting = {**lightgbm._options(0.1, 8, 1, resources(tmp_path)), **options(features.dtype)}
     boosting |= {"max_depth": 4, "feature_fraction": 0.5, "min_data_in_leaf": 5, "lambda_l2": 0.0}
     whole = official.Dataset(features[: len(train.rows)], train.target, params=boosting)
     usual = official.train(boosting, whole, ours.rounds or 1)
     np.testing.assert_array_equal(ours.predict(features), usual.predict(features))
+
+
+def test_two_processes_that_write_the_same_files_wait_for_each_other(panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started, slow = threading.Event(), store._blocks
+
+    def slowly(view: View) -> Iterator[tuple[int, NDArray]]:
+        for block in slow(view):
+            started.set()
+            time.sleep(0.02)
+            yield block
+
+    monkeypatch.setattr(store, "_blocks", slowly)
+    train, own = view(panel, range(1, 9)), resources(tmp_path / "scratch")
+    first = threading.Thread(target=lightgbm.prepare, args=(SETTINGS, [(train, None)], own))
+    first.start()
+    assert started.wait(10)
+    fitted = lightgbm.fit(SETTINGS, train, None, 3, own)
+    first.join()
+    alone = lightgbm.fit(SETTINGS, train, None, 3, resources(tmp_path / "other"))
+    assert fitted.text == alone.text
+    assert len(datasets(tmp_path / "scratch")) == 1
+
+
+def test_what_does_not_fit_is_refused_before_any_file_is_written(panel: Panel, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"resources\.memory: LightGBM on"):
+        lightgbm.prepare(SETTINGS, [(view(panel, range(1, 9)), None)], resources(tmp_path / "scratch", memory=LIBRARY_BYTES))
+    assert not (tmp_path / "scratch").exists()
+
+
+def test_a_target_without_values_is_said_before_anything_is_written(tmp_path: Path) -> None:
+    features = np.zeros((20, 3), np.int8)
+    empty = write_panel(tmp_path / "panel", features, {"target": np.full(20, np.nan)}, np.repeat([1, 2], 10))
+    with pytest.raises(InputError, match="target 'target' has no value in the eras to fit on"):
+        lightgbm.prepare(SETTINGS, [(view(empty), None)], resources(tmp_path / "scratch"))
+
+
+def test_a_damaged_file_is_named_with_the_way_out(panel: Panel, tmp_path: Path) -> None:
+    train, own = view(panel, range(1, 9)), resources(tmp_path / "scratch")
+    lightgbm.prepare(SETTINGS, [(train, None)], own)
+    [path] = datasets(tmp_path / "scratch")
+    (path / "0000.bin").write_bytes((path / "0000.bin").read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"LightGBM: .*; remove .*scratch if its files may be damaged"):
+        lightgbm.fit(SETTINGS, train, None, 3, own)

@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from erawise.errors import InputError
-from erawise.panel import View
+from erawise.panel import Panel, View
 
 GIB = 2**30
-PROCESS_BYTES = GIB // 2
-"""What a training process takes without the data it is fitted on: libraries, the index, predictions."""
+LIBRARY_BYTES = GIB // 4
+"""What a training process takes for libraries and the like."""
+
+ROW_BYTES = 150
+"""What it takes for each row of the panel: ids, eras and targets, row numbers, and the predictions that it makes."""
 
 
 @dataclass(frozen=True)
@@ -23,15 +26,17 @@ class Resources:
     Parameters
     ----------
     threads : threads.
-    memory : bytes of memory, of which `PROCESS_BYTES` are the process's own.
+    memory : bytes of memory that the process may take.
     scratch : a directory for files that several fits share; its owner removes it.
     device : `cpu`, or the kind of GPU that LightGBM grows trees on.
+    held : bytes that the process takes beside its fits, see `held_by`.
     """
 
     threads: int
     memory: int
     scratch: Path
     device: str = "cpu"
+    held: int = LIBRARY_BYTES
 
     def require(self, needed: int, what: str) -> None:
         """Check that a fit has the memory that it needs.
@@ -41,20 +46,25 @@ class Resources:
         InputError
             With both amounts.
         """
-        if needed + PROCESS_BYTES > self.memory:
+        if needed + self.held > self.memory:
             raise InputError(
-                f"resources.memory: {what} need {(needed + PROCESS_BYTES) / GIB:.2f} GiB, more than {self.memory / GIB:.2f} GiB; "
-                "raise it where the machine has more, or choose fewer features or eras (data.feature_set, preprocess.every)"
+                f"resources.memory: {what} need {(needed + self.held) / GIB:.2f} GiB, more than {self.memory / GIB:.2f} GiB; "
+                "raise it where the machine has more, or take less: max_rows where it is named, data.feature_set, preprocess.every"
             )
 
     def side_by_side(self, needed: Sequence[int]) -> int:
         """How many of some fits may run at once, by the bytes that each needs."""
-        room = (self.memory - PROCESS_BYTES) // max(*needed, 1)
+        room = (self.memory - self.held) // max(*needed, 1)
         return max(1, min(self.threads, len(needed), room))
 
     def shared(self, fits: int) -> Self:
         """What each of so many fits at once has: its share of the threads."""
         return replace(self, threads=max(1, self.threads // fits))
+
+
+def held_by(panel: Panel) -> int:
+    """Bytes that a process takes that trains on a panel, beside its fits."""
+    return LIBRARY_BYTES + panel.n_rows * ROW_BYTES
 
 
 class Fitted(Protocol):

@@ -3,7 +3,7 @@
 import os
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,6 @@ from erawise import files, params
 from erawise.errors import InputError
 from erawise.models import arrays, common
 from erawise.models.lightgbm import binary, text
-from erawise.models.lightgbm.scorer import Scorer
 from erawise.models.lightgbm.store import BIN_SAMPLE_ROWS, Files, Store, parts
 from erawise.models.protocol import GIB, Resources
 from erawise.panel import View
@@ -32,6 +31,9 @@ warnings.filterwarnings("ignore", "Cannot add features from|Resetting categorica
 FILE = "model.txt"
 INNER, SCORE = "inner", "mean_correlation"
 FLOAT_BINS = 255
+
+MIN_WALKS = 2**20
+"""Rows times trees of a block from which on prediction is our own: compiling it takes as long as LightGBM for many such blocks."""
 
 ROW_BYTES = 48
 """Memory for each row beside its features: label, score, gradient, hessian, the rows of the leaves, and working copies."""
@@ -71,10 +73,12 @@ class Trees:
         return lightgbm.Booster(model_str=self.text)
 
     @cached_property
-    def _scorer(self) -> Scorer | None:
-        """Ours, where it can do what the model needs; it gives the bits of LightGBM's own."""
+    def _predicting(self) -> Callable[[NDArray, int], NDArray[np.float64]] | None:
+        """Our own prediction, which gives the bits of LightGBM's; None where it can't do what the model needs."""
+        from erawise.models.lightgbm.scorer import Scorer
+
         try:
-            return Scorer.from_text(self.text)
+            return Scorer.from_text(self.text).predict
         except ValueError:
             return None
 
@@ -86,8 +90,8 @@ class Trees:
         InputError
             If `x` has another number of features.
         """
-        if self._scorer is not None:
-            return self._scorer.predict(x, self.threads)
+        if len(x) * self._booster.num_trees() >= MIN_WALKS and self._predicting is not None:
+            return self._predicting(x, self.threads)
         return common.predict_in_chunks(self._booster.predict, x, self._booster.num_feature())
 
     def importance(self) -> NDArray[np.float64]:
@@ -136,9 +140,19 @@ def prepare(settings: Leafy, folds: Sequence[tuple[View, View | None]], resource
     Returns
     -------
     How many of the fits may run at once.
+
+    Raises
+    ------
+    InputError
+        If one has no row, or needs more memory than it may have; or if the disk hasn't the space.
     """
-    found = _store(resources).write(folds)
-    return resources.side_by_side([_needed(own, *fold, settings.leaves) for own, fold in zip(found, folds, strict=True)])
+    for view in (view for fold in folds for view in fold if view is not None):
+        common.require_rows(view, str(view.target_name))
+    store = _store(resources)
+    found, missing = store.plan(folds)
+    needed = [_require(own, *fold, settings.leaves, resources) for own, fold in zip(found, folds, strict=True)]
+    store.write(missing)
+    return resources.side_by_side(needed)
 
 
 def fit(settings: params.LightGBM, train: View, inner: View | None, rounds: int | None, resources: Resources) -> Trees:
@@ -194,12 +208,12 @@ def required_bytes(sizes: Sequence[int], rows: int, features: int, leaves: int, 
     return int(sum(sizes) * LOADED) + loading + rows * ROW_BYTES + leaves * features * bins * HISTOGRAM_BYTES
 
 
-def _needed(own: Files, train: View, inner: View | None, leaves: int) -> int:
-    return required_bytes(own.sizes, _rows(train, inner), len(train.names), leaves, _bins(train.dtype))
-
-
-def _rows(train: View, inner: View | None) -> int:
-    return train.n_rows + (0 if inner is None else inner.n_rows)
+def _require(own: Files, train: View, inner: View | None, leaves: int, resources: Resources) -> int:
+    """Check that a fit has the memory that it needs, and say how much that is."""
+    rows, features = train.n_rows + (0 if inner is None else inner.n_rows), len(train.names)
+    needed = required_bytes(own.sizes, rows, features, leaves, _bins(train.dtype))
+    resources.require(needed, f"LightGBM on {rows:,} rows and {features:,} features")
+    return needed
 
 
 def _options(learning_rate: float, leaves: int, seed: int, resources: Resources) -> dict[str, Any]:
@@ -250,9 +264,10 @@ def _layout(sample: NDArray, first: int) -> binary.Layout:
 def _boost(
     options: dict[str, Any], train: View, inner: View | None, trees: int, resources: Resources, patience: int = 0
 ) -> lightgbm.Booster:
-    [own] = _store(resources).write([(train, inner)])
-    needed = _needed(own, train, inner, options["num_leaves"])
-    resources.require(needed, f"LightGBM on {_rows(train, inner):,} rows and {len(train.names):,} features")
+    store = _store(resources)
+    [own], missing = store.plan([(train, inner)])
+    needed = _require(own, train, inner, options["num_leaves"], resources)
+    store.write(missing)
     common.give_back()
     try:
         return _grow(options, own, train, inner, trees, patience)
@@ -261,7 +276,7 @@ def _boost(
             raise InputError(f"resources.device: LightGBM can't grow trees on {resources.device!r} ({error}); set it to cpu") from None
         if "bad_alloc" in str(error):
             raise InputError(f"LightGBM was given less memory than the {needed / GIB:.2f} GiB that it needs; free some") from None
-        raise
+        raise InputError(f"LightGBM: {error}; remove {resources.scratch} if its files may be damaged, and run again") from None
 
 
 def _grow(options: dict[str, Any], own: Files, train: View, inner: View | None, trees: int, patience: int) -> lightgbm.Booster:

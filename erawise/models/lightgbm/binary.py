@@ -193,6 +193,7 @@ class _Part:
                 file.write(piece)
         self._bytes = np.memmap(path, np.uint8, "r+")
         self._table = _table(layout)
+        self._as_is = np.tile(np.arange(256, dtype=np.uint8), (len(layout.heads), 1))
         self._narrow, self._wide = np.flatnonzero(~layout.wide), np.flatnonzero(layout.wide)
 
     def add(self, block: NDArray, filled: int) -> None:
@@ -201,7 +202,7 @@ class _Part:
             values, columns, table = block.view(np.uint8), self._layout.features + self._start, self._table
         else:
             values = encode(self._layout, block[:, self._start : self._start + PART])
-            columns, table = np.arange(values.shape[1]), np.tile(np.arange(256, dtype=np.uint8), (values.shape[1], 1))
+            columns, table = np.arange(values.shape[1]), self._as_is
         for chosen, pack in ((self._narrow, _loops(block).pack_narrow), (self._wide, packing.pack_wide)):
             if len(chosen):
                 pack(values, columns[chosen], table[chosen], self._offsets[chosen], filled, self._bytes)

@@ -1,5 +1,6 @@
 """Binned features in directories of files, written once and shared by every fit on the same features and rows."""
 
+import fcntl
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from erawise.errors import InputError
-from erawise.models.lightgbm import binary
+from erawise.models.lightgbm import binary, packing
 from erawise.panel import View, era_slices
 
 BIN_SAMPLE_ROWS = 20_000
@@ -23,17 +24,25 @@ BIN_SAMPLE_ERAS = 100
 """Eras, evenly spread, from which these rows come."""
 
 
+LOCK = ".lock"
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+_CODE = tuple(Path(module.__file__ or "") for module in (binary, packing))
+
+
 @dataclass(frozen=True)
 class Files:
-    """The directories of one fit: of its training rows and, or None, of its inner slice."""
+    """What a fit reads.
+
+    Attributes
+    ----------
+    train, inner : directories, of its training rows and, or None, of its inner slice.
+    sizes : bytes of each file in them, or that each will have.
+    """
 
     train: Path
     inner: Path | None
-
-    @property
-    def sizes(self) -> list[int]:
-        """Bytes of each file in them."""
-        return [file.stat().st_size for path in (self.train, self.inner) if path is not None for file in parts(path)]
+    sizes: list[int]
 
 
 def parts(directory: Path) -> list[Path]:
@@ -58,8 +67,8 @@ class Store:
     layout_of: Callable[[NDArray, int], binary.Layout]
     made_by: str
 
-    def write(self, folds: Sequence[tuple[View, View | None]]) -> list[Files]:
-        """Write what isn't there yet, in one pass over the eras.
+    def plan(self, folds: Sequence[tuple[View, View | None]]) -> tuple[list[Files], list[binary.Source]]:
+        """What some fits read, and what of it isn't there yet.
 
         Parameters
         ----------
@@ -68,22 +77,41 @@ class Store:
         Raises
         ------
         InputError
-            If the disk hasn't the space, or LightGBM's format isn't the one that is known here.
+            If LightGBM's format isn't the one that is known here.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
         found: list[Files] = []
         missing: dict[Path, binary.Source] = {}
         for train, inner in folds:
-            own = Files(self._path(train, train), None if inner is None else self._path(train, inner))
-            wanted = {path: view for path, view in ((own.train, train), (own.inner, inner)) if path is not None and view is not None}
-            absent = {path: view for path, view in wanted.items() if not path.exists()}
-            if absent:
-                layouts = self._layouts(train)
-                missing |= {path: (path, layouts, view.n_rows, _blocks(view)) for path, view in absent.items()}
-            found.append(own)
-        self._require_space(sum(layout.size(rows) for _, layouts, rows, _ in missing.values() for layout in layouts))
-        binary.write(list(missing.values()), self.threads)
-        return found
+            paths = self._path(train, train), None if inner is None else self._path(train, inner)
+            wanted = [(path, view) for path, view in zip(paths, (train, inner), strict=True) if path is not None and view is not None]
+            absent = any(not path.exists() for path, _ in wanted)
+            layouts = self._layouts(train) if absent else []
+            sizes: list[int] = []
+            for path, view in wanted:
+                if path.exists():
+                    sizes += [file.stat().st_size for file in parts(path)]
+                else:
+                    sizes += [layout.size(view.n_rows) for layout in layouts]
+                    missing[path] = (path, layouts, view.n_rows, _blocks(view))
+            found.append(Files(*paths, sizes))
+        return found, list(missing.values())
+
+    def write(self, sources: Sequence[binary.Source]) -> None:
+        """Write what `plan` found missing, in one pass over the eras; another process that writes it at the same time is waited for.
+
+        Raises
+        ------
+        InputError
+            If the disk hasn't the space.
+        """
+        if not sources:
+            return
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with (self.directory / LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            missing = [source for source in sources if not source[0].exists()]
+            self._require_space(sum(layout.size(rows) for _, layouts, rows, _ in missing for layout in layouts))
+            binary.write(missing, self.threads)
 
     def _require_space(self, needed: int) -> None:
         free = shutil.disk_usage(self.directory).free
@@ -108,8 +136,10 @@ class Store:
 
 
 def _digest(made_by: str, *views: View) -> str:
-    """What a file hangs on: features, rows, and the prepared data."""
+    """What a file hangs on: features, rows, prepared data, code, and the machine's start, as a crash may lose what was written."""
     digest = hashlib.sha256(repr((made_by, BIN_SAMPLE_ROWS, FEW_VALUES_ROWS, BIN_SAMPLE_ERAS, binary.PART)).encode())
+    for path in (*_CODE, BOOT):
+        digest.update(path.read_bytes() if path.exists() else b"")
     for view in views:
         digest.update(view.panel.fingerprint.encode())
         digest.update(repr(view.features.columns).encode())

@@ -1,6 +1,6 @@
 """Logistic regression: the probability that the target is above its middle."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,9 +48,6 @@ class Logistic(common.Linear):
         return expit(super().predict(x))
 
 
-prepare = common.nothing_to_prepare
-
-
 def uses_rounds() -> bool:
     return False
 
@@ -70,6 +67,13 @@ def required_bytes(settings: params.Logistic, train: View, threads: int) -> int:
     return n_rows * n_features * next(train.blocks()).itemsize + train.n_rows * ROW_BYTES + chunk + int(sums) + whole
 
 
+def prepare(settings: params.Logistic, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
+    """Check that every fit has the memory that it needs; they run one after the other."""
+    for train, _ in folds:
+        _require(settings, train, resources)
+    return 1
+
+
 def fit(settings: params.Logistic, train: View, inner: View | None, rounds: int | None, resources: Resources) -> Logistic:
     """Fit on at most `max_rows` rows, the same share of every era, by L-BFGS; more than a few stay as they are stored.
 
@@ -82,8 +86,7 @@ def fit(settings: params.Logistic, train: View, inner: View | None, rounds: int 
         If there is no row, all rows are of one class, or the memory doesn't suffice.
     """
     common.require_rows(train, settings.target)
-    n_rows = min(train.n_rows, settings.max_rows)
-    resources.require(required_bytes(settings, train, resources.threads), f"{n_rows:,} rows of {len(train.names):,} features (max_rows)")
+    _require(settings, train, resources)
     x, target = common.draw(train, settings.max_rows, settings.seed)
     above = target > CLASS_BOUND
     if above.all() or not above.any():
@@ -96,6 +99,11 @@ def fit(settings: params.Logistic, train: View, inner: View | None, rounds: int 
         if _fits(*x.shape):
             return Logistic(mean, std, *_solved_whole(settings, x, above, mean, std))
         return Logistic(mean, std, *_solved_in_chunks(settings, x, above, mean, std, resources.threads))
+
+
+def _require(settings: params.Logistic, train: View, resources: Resources) -> None:
+    n_rows = min(train.n_rows, settings.max_rows)
+    resources.require(required_bytes(settings, train, resources.threads), f"{n_rows:,} rows of {len(train.names):,} features (max_rows)")
 
 
 def _fits(n_rows: int, n_features: int) -> bool:

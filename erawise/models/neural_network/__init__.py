@@ -7,7 +7,7 @@ equal within noise; nothing needs one. Batches come from the mapped matrix as th
 import json
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -91,9 +91,6 @@ class Network:
         return tf.function(predict, autograph=False, reduce_retracing=True)
 
 
-prepare = common.nothing_to_prepare
-
-
 def uses_rounds() -> bool:
     return True
 
@@ -130,6 +127,13 @@ def required_bytes(settings: params.NeuralNetwork, train: View) -> int:
     return LIBRARY_BYTES + held + train.n_rows * INDEX_BYTES + ARITHMETIC_COPIES * (weights + FLOAT_BYTES * rows * widest)
 
 
+def prepare(settings: params.NeuralNetwork, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
+    """Check that every fit has the memory that it needs; they run one after the other."""
+    for train, _ in folds:
+        _require(settings, train, resources)
+    return 1
+
+
 def fit(settings: params.NeuralNetwork, train: View, inner: View | None, rounds: int | None, resources: Resources) -> Network:
     """Fit dense ReLU layers with dropout to the target, by Adam on the squared error.
 
@@ -145,7 +149,7 @@ def fit(settings: params.NeuralNetwork, train: View, inner: View | None, rounds:
         If `train` has no row, the memory doesn't suffice, or the weights grow without bound.
     """
     common.require_rows(train, settings.target)
-    resources.require(required_bytes(settings, train), "the network and its batches")
+    _require(settings, train, resources)
     settle(resources.threads)
     rows = batches.Rows(train)
     model = build(settings, *rows.standardisation(), float(train.target.mean(dtype=np.float64)))
@@ -183,6 +187,10 @@ def build(settings: params.NeuralNetwork, mean: NDArray[np.float64], std: NDArra
         name="prediction",
     )
     return keras.Model(inputs, output(hidden), name="network")
+
+
+def _require(settings: params.NeuralNetwork, train: View, resources: Resources) -> None:
+    resources.require(required_bytes(settings, train), "the network and its batches")
 
 
 def _epochs(settings: params.NeuralNetwork, model: Any, rows: batches.Rows) -> Iterator[int]:

@@ -134,7 +134,9 @@ def required_bytes(settings: params.RandomForest, train: View, threads: int) -> 
 
 
 def prepare(settings: params.RandomForest, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
-    """Nothing to write; says how many forests may be fitted at once."""
+    """Check that every fit has the memory that it needs; says how many forests may be fitted at once."""
+    for train, _ in folds:
+        _require(settings, train, resources)
     return resources.side_by_side([required_bytes(settings, train, 1) for train, _ in folds])
 
 
@@ -147,9 +149,7 @@ def fit(settings: params.RandomForest, train: View, inner: View | None, rounds: 
         If there is no row, or the memory doesn't suffice: scikit-learn needs all of the rows at once, as float32.
     """
     common.require_rows(train, settings.target)
-    n_rows = min(train.n_rows, settings.max_rows)
-    needed = required_bytes(settings, train, resources.threads)
-    resources.require(needed, f"{n_rows:,} rows of {len(train.names):,} features as floats (max_rows)")
+    _require(settings, train, resources)
     x, target = common.draw(train, settings.max_rows, settings.seed)
     forest = RandomForestRegressor(
         settings.trees,
@@ -162,6 +162,12 @@ def fit(settings: params.RandomForest, train: View, inner: View | None, rounds: 
     )
     forest.fit(x, target)
     return _as_arrays(forest.estimators_, forest.feature_importances_)
+
+
+def _require(settings: params.RandomForest, train: View, resources: Resources) -> None:
+    n_rows = min(train.n_rows, settings.max_rows)
+    needed = required_bytes(settings, train, resources.threads)
+    resources.require(needed, f"{n_rows:,} rows of {len(train.names):,} features as floats (max_rows)")
 
 
 def _as_arrays(trees: list[DecisionTreeRegressor], importance: NDArray[np.float64]) -> Forest:
