@@ -128,10 +128,15 @@ def required_bytes(settings: params.NeuralNetwork, train: View) -> int:
 
 
 def prepare(settings: params.NeuralNetwork, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
-    """Check that every fit has the memory that it needs; they run one after the other."""
-    for train, _ in folds:
-        _require(settings, train, resources)
-    return 1
+    """Check that every fit has the memory that it needs, and settle the threads that all of them share.
+
+    Returns
+    -------
+    How many of the fits may run at once.
+    """
+    needed = [_require(settings, train, resources) for train, _ in folds]
+    settle(resources.threads)
+    return resources.side_by_side(needed)
 
 
 def fit(settings: params.NeuralNetwork, train: View, inner: View | None, rounds: int | None, resources: Resources) -> Network:
@@ -189,8 +194,10 @@ def build(settings: params.NeuralNetwork, mean: NDArray[np.float64], std: NDArra
     return keras.Model(inputs, output(hidden), name="network")
 
 
-def _require(settings: params.NeuralNetwork, train: View, resources: Resources) -> None:
-    resources.require(required_bytes(settings, train), "the network and its batches")
+def _require(settings: params.NeuralNetwork, train: View, resources: Resources) -> int:
+    needed = required_bytes(settings, train)
+    resources.require(needed, "the network and its batches")
+    return needed
 
 
 def _epochs(settings: params.NeuralNetwork, model: Any, rows: batches.Rows) -> Iterator[int]:

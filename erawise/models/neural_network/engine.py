@@ -41,8 +41,15 @@ with _lean_import():
 __all__ = ["keras", "settle", "tf"]
 
 
+_settled: list[int] = []
+"""The number of threads, once it is settled: with another one the last bits of a network would be others."""
+
+
 def settle(threads: int) -> None:
-    """Make every operation deterministic, and settle the number of threads where TensorFlow isn't running yet."""
+    """Make every operation deterministic, and settle the number of threads, where no network of the process has."""
+    if _settled:
+        return
+    _settled.append(threads)
     tf.config.experimental.enable_op_determinism()
     with suppress(RuntimeError):  # TensorFlow is running: its threads can't be changed any more
         tf.config.threading.set_intra_op_parallelism_threads(threads)
