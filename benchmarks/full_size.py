@@ -369,7 +369,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--features", type=int, default=2_748)
     parser.add_argument("--trees", type=int, help="trees at most, of each model and of the selection")
     parser.add_argument("--bound", type=float, default=8.0, help="GiB that a stage may allocate")
-    parser.add_argument("--from", dest="first", default=DRAW, help="the stage to begin with, on what an earlier run has left")
+    parser.add_argument(
+        "--from",
+        dest="first",
+        default=DRAW,
+        help="the stage to begin with, on what an earlier run has left; what isn't run again keeps its line",
+    )
     parser.add_argument("--until", help="the last stage to run")
     parser.add_argument("--write", type=Path, help="page to put the results into")
     return parser.parse_args()
@@ -386,21 +391,20 @@ def main() -> None:
     if first is None:
         raise SystemExit(f"--from {given.first}: no such stage; they are {', '.join(stages)}")
     record = directory / "full_size.json"
-    results = [Result(**found) for found in json.loads(record.read_text(encoding="utf-8"))["results"]] if first else []
-    results = [result for result in results if result.stage in stages[:first]]
+    before = json.loads(record.read_text(encoding="utf-8"))["results"] if first else []
+    results = {found["stage"]: Result(**found) for found in before if found["stage"] in stages}
     print(HEAD)
-    for result in results:
-        print(line(result))
     for number, stage in enumerate(stages[first:], first):
         write_params(directory / "params.yaml", given.trees, "none" if number >= stages.index(SELECT_NONE) else "importance")
-        results.append(run_draw(size, directory) if stage == DRAW else run_stage(stage, directory, bound))
-        print(line(results[-1]), flush=True)
-        found = {"machine": measure.machine(), "size": asdict(size), "trees": given.trees, "results": [asdict(r) for r in results]}
+        results[stage] = run_draw(size, directory) if stage == DRAW else run_stage(stage, directory, bound)
+        print(line(results[stage]), flush=True)
+        ordered = [asdict(results[name]) for name in stages if name in results]
+        found = {"machine": measure.machine(), "size": asdict(size), "trees": given.trees, "results": ordered}
         files.write_json(found, record)
-        if stage.split()[0] == given.until:
+        if given.until in (stage, stage.split()[0]):
             break
     if given.write is not None:
-        measure.put(given.write, "full size", report(size, results, given.trees, bound))
+        measure.put(given.write, "full size", report(size, [results[name] for name in stages if name in results], given.trees, bound))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
 from benchmarks import measure
 from erawise import files
@@ -49,6 +50,10 @@ def scaling_figure(table: pd.DataFrame) -> Figure:
         axes.loglog(relative, rows["seconds"] / rows["seconds"].iloc[0], marker="o", label=f"{name}, from {rows['size'].iloc[0]:,}")
     longest = (table["size"] / table.groupby("dimension")["size"].transform("min")).max()
     axes.loglog([1, longest], [1, longest], color="0.7", linestyle="--", label="linear")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(2))
+        axis.set_major_formatter(ScalarFormatter())
+        axis.set_minor_locator(NullLocator())
     axes.set_xlabel("size, as a multiple of the smallest")
     axes.set_ylabel("time, as a multiple of the smallest's")
     axes.set_title("All scores of all predictions: time against size", loc="left")
