@@ -20,7 +20,8 @@ import pandas as pd
 from numerai_tools.scoring import correlation_contribution, feature_neutral_corr, numerai_corr
 
 from benchmarks import full_size, measure
-from erawise import evaluation, files, params, preparation
+from benchmarks.training import SETTINGS, THREADS
+from erawise import evaluation, files, preparation
 from erawise.models import lightgbm
 from erawise.models.protocol import GIB, Resources
 from erawise.panel import FeatureMap, Panel, View
@@ -29,22 +30,8 @@ from erawise.scores.eras import score_eras
 
 SIZE = full_size.Size(train_eras=50, validation_eras=48, train_rows=5_000, validation_rows=5_000, live_rows=100, features=780)
 TREES = 2_000
-THREADS = 2
 TARGET = "target"
 SCORES = ("corr", "mmc", "fnc", "exposure_max")
-SETTINGS = params.LightGBM(
-    kind="lightgbm",
-    target=TARGET,
-    trees=TREES,
-    learning_rate=0.01,
-    max_depth=5,
-    leaves=31,
-    feature_share=0.1,
-    min_rows_leaf=20,
-    l2=0.0,
-    early_stopping=100,
-    seed=1,
-)
 
 
 @contextmanager
