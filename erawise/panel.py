@@ -264,7 +264,8 @@ class View:
     @property
     def dtype(self) -> np.dtype:
         """Of the blocks: int8 or float32."""
-        return next(View(self.panel, self.panel.eras[:1], self.features).blocks()).dtype
+        as_stored = self.features.components is None and not self.panel.era_means.size and (self._columns < self.panel.n_matrix).all()
+        return self.panel.matrix.dtype if as_stored else np.dtype(np.float32)
 
     def blocks(self) -> Iterator[NDArray]:
         """One (rows, features) array an era, in order."""

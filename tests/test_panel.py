@@ -13,7 +13,7 @@ from panels import write_panel
 
 from erawise import files
 from erawise.errors import InputError
-from erawise.panel import Panel
+from erawise.panel import FeatureMap, Panel, View
 
 ROWS, WIDTH, ERAS = 40, 9, (3, 4, 7)
 HEADER = 128
@@ -163,3 +163,15 @@ def test_without_derived_features_there_is_nothing_to_check(tmp_path: Path) -> N
     panel = Panel(tmp_path)
     assert panel.derived.shape == (len(matrix), 0)
     assert np.array_equal(panel.block(7, np.array([8, 0])), matrix[2 * ROWS :, [8, 0]])
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("kind", ["stored", "derived", "demeaned", "projected"])
+def test_a_view_says_the_dtype_of_its_blocks(tmp_path: Path, dtype: str, kind: str) -> None:
+    features = np.arange(12).reshape(4, 3).astype(dtype)
+    derived = {"row_mean": np.zeros(4, np.float32)} if kind == "derived" else None
+    means = np.ones((2, 3), np.float32) if kind == "demeaned" else None
+    panel = write_panel(tmp_path, features, {}, np.array([1, 1, 2, 2]), derived=derived, era_means=means)
+    projection = (np.zeros(3), np.eye(3)[:, :2]) if kind == "projected" else (None, None)
+    view = View(panel, panel.eras, FeatureMap(panel.names, *projection))
+    assert {block.dtype for block in view.blocks()} == {view.dtype}

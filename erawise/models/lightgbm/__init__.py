@@ -122,7 +122,9 @@ def load(directory: Path) -> Trees:
         reason = text.why_broken(content)
         if reason:
             raise arrays.broken(path, reason)
-        return Trees(content)
+        model = Trees(content)
+        model.importance()  # LightGBM parses the text here, so that what it refuses is said of the file
+        return model
     except FileNotFoundError:
         raise InputError(f"{path}: the file is missing; train the model again") from None
     except (lightgbm.basic.LightGBMError, ValueError) as error:

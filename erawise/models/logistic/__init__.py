@@ -64,7 +64,7 @@ def required_bytes(settings: params.Logistic, train: View, threads: int) -> int:
     float_bytes = np.dtype(np.float64).itemsize
     chunk = threads * CHUNK_ROWS * n_features * float_bytes
     sums = (2 * MEMORY_PAIRS + n_rows / CHUNK_ROWS) * n_features * float_bytes
-    return n_rows * n_features * next(train.blocks()).itemsize + train.n_rows * ROW_BYTES + chunk + int(sums) + whole
+    return n_rows * n_features * train.dtype.itemsize + train.n_rows * ROW_BYTES + chunk + int(sums) + whole
 
 
 def prepare(settings: params.Logistic, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:

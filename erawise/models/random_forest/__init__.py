@@ -129,7 +129,7 @@ def uses_rounds() -> bool:
 def required_bytes(settings: params.RandomForest, train: View, threads: int) -> int:
     """Bytes that fitting to a view takes at most: the rows as they are stored and once more as float32, and growing trees."""
     n_rows = min(train.n_rows, settings.max_rows)
-    matrix = n_rows * len(train.names) * (next(train.blocks()).itemsize + FLOAT_BYTES)
+    matrix = n_rows * len(train.names) * (train.dtype.itemsize + FLOAT_BYTES)
     return matrix + train.n_rows * ROW_BYTES + threads * n_rows * TREE_ROW_BYTES
 
 
