@@ -104,18 +104,38 @@ def exposure_row(predictions: int, must: float, rows: int = ROWS, features: int 
     )
 
 
-def neutralize_row(predictions: int, must: float, rows: int = ROWS, features: int = FEATURES, kind: str = "") -> Row:
-    """Residuals of one era; `kind` `collinear` has a constant and 20 duplicated features among them."""
+def neutralize_row(predictions: int, must: float, rows: int = ROWS, features: int = FEATURES, *, collinear: bool = False) -> Row:
+    """Residuals of one era; where `collinear`, a constant and 20 duplicated features are among the features."""
     block = int8_features(rows, features, 3)
-    if kind:
+    if collinear:
         block[:, -20:] = block[:, :20]
         block[:, 100] = 2
     frame = pd.DataFrame(block)
     values = pd.DataFrame(np.random.default_rng(4).normal(size=(rows, predictions)) + 0.1 * block[:, :predictions])
     return row(
-        f"neutralize, {rows:,} x {features:,}, {_counted(predictions)}" + (f", {kind}" if kind else ""),
+        f"neutralize, {rows:,} x {features:,}, {_counted(predictions)}" + (", collinear" if collinear else ""),
         lambda: scoring.neutralize(values, frame).to_numpy(),
         lambda: neutralize_block(values.to_numpy(), block, 1.0, THREADS),
+        must=must,
+        difference=difference,
+        tolerance=1e-10,
+    )
+
+
+def neutral_corr_row(predictions: int, must: float, eras: int = 2, rows: int = ROWS, features: int = FEATURES) -> Row:
+    """FNC of eras, from a pandas frame; ours with all other scores beside it."""
+    block = int8_features(rows, features, 5)
+    frame, all_features = predicted_eras(eras, rows, predictions, 6), pd.DataFrame(block)
+    names = [f"p{k}" for k in range(predictions)]
+    known = {"target": frame["target"].to_numpy(), "era": frame["era"].to_numpy(), "threads": THREADS}
+
+    def official(era: pd.DataFrame) -> pd.Series:
+        return scoring.feature_neutral_corr(era[names], all_features.set_axis(era.index), era["target"])
+
+    return row(
+        f"FNC, {eras} eras x {rows:,} x {features:,}, {_counted(predictions)}",
+        lambda: frame.groupby("era").apply(official).to_numpy().ravel(),
+        lambda: score_eras(frame[names], features=lambda _: block, **known, **MULTIPLIERS)["fnc"].to_numpy(),
         must=must,
         difference=difference,
         tolerance=1e-10,
@@ -130,7 +150,10 @@ def rows() -> list[Row]:
         exposure_row(10, 250),
         neutralize_row(1, 10),
         neutralize_row(10, 8),
-        neutralize_row(1, 10, kind="collinear"),
+        neutralize_row(1, 10, collinear=True),
+        neutralize_row(1, 10, rows=2000),
+        neutral_corr_row(1, 10),
+        neutral_corr_row(10, 8),
     ]
 
 

@@ -115,6 +115,18 @@ def test_the_rank_counts_the_constant_and_no_copy() -> None:
     assert np.abs(residual).max() < 1e-12
 
 
+@pytest.mark.parametrize("rows", [2, 150, 301])
+def test_features_that_span_the_era_leave_nothing_and_need_no_decomposition(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(rows)
+    features, values = rng.integers(-128, 128, (rows, 800)).astype(np.int8), rng.normal(size=(rows, 2))
+    expected = scoring.neutralize(pd.DataFrame(values), pd.DataFrame(features), 0.7)
+    monkeypatch.setattr(projection, "_factorize", None)
+    for block in (features, features.astype(np.float32), features * 10.0):
+        np.testing.assert_allclose(neutralize_block(values, block, 0.7), expected, rtol=0, atol=1e-10)
+    features[1] = features[0]
+    assert not projection._span(projection.block_of(features))
+
+
 def test_a_block_by_hand() -> None:
     feature = np.array([[0], [1], [2], [3]], np.int8)
     prediction = np.array([[1.0], [0.0], [4.0], [3.0]])

@@ -21,7 +21,7 @@ from scipy.stats import rankdata
 
 from erawise import jit
 from erawise.errors import InputError
-from erawise.scores import compiled, kernels, plain, projection
+from erawise.scores import compiled, kernels, loops, plain, projection
 from erawise.scores.eras import CONSTANT, ROWS, SCORES, score_eras
 from erawise.scores.summary import constant_predictions, implied_auc, lag1, max_drawdown, summarize
 
@@ -372,29 +372,56 @@ def columns(draw: st.DrawFn) -> NDArray:
 @given(columns())
 def test_compiled_and_plain_ranks_are_those_of_scipy(values: NDArray) -> None:
     expected = 2 * (rankdata(values, axis=1) - 1)
-    np.testing.assert_array_equal(compiled.half_ranks(values), expected)
-    np.testing.assert_array_equal(plain.half_ranks(values), expected)
+    halves = np.arange(2.0 * values.shape[1] - 1)
+    tables = np.array([halves, -halves])
+    for found in (compiled.ranked(values, tables), plain.ranked(values, tables)):
+        np.testing.assert_array_equal(found, [expected, -expected])
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 1100), st.integers(1, 3))
-def test_compiled_products_equal_plain_ones_whatever_the_split(seed: int, rows: int, count: int, predictions: int) -> None:
+def test_compiled_sums_equal_plain_ones(seed: int, rows: int, count: int, predictions: int) -> None:
     rng = np.random.default_rng(seed)
     features = rng.integers(-128, 128, (rows, count)).astype(np.int8)
-    weights = rng.normal(size=(predictions, rows))
-    middle = int(rng.integers(0, count + 1))
-    whole = compiled.products(features, weights, 0, count)
-    np.testing.assert_allclose(whole, plain.products(features, weights, 0, count), rtol=0, atol=1e-12 * 128 * rows)
-    parts = [compiled.products(features, weights, 0, middle), compiled.products(features, weights, middle, count)]
-    np.testing.assert_array_equal(np.hstack(parts), whole)
-    expected = np.array([features.sum(axis=0, dtype=np.int64), np.square(features.astype(np.int64)).sum(axis=0)])
-    np.testing.assert_array_equal(compiled.square_sums(features, 0, count), expected)
-    np.testing.assert_array_equal(plain.square_sums(features, 0, count), expected)
+    weights, coefficients = rng.normal(size=(predictions, rows)), rng.normal(size=(predictions, count))
+    start, stop = sorted(rng.integers(0, rows + 1, 2).tolist())
+    if start == stop:
+        start, stop = 0, rows
+    part, piece = features[start:stop].astype(np.int64), int(rng.integers(1, rows + 1))
+    for loop in (compiled.moments, plain.moments):
+        for wanted in (weights, weights[:0]):
+            products, sums = loop(features, wanted, start, stop, piece)
+            assert len(products) == -(-(stop - start) // piece)
+            np.testing.assert_allclose(products.sum(axis=0), wanted[:, start:stop] @ part, rtol=0, atol=1e-12 * 128 * rows)
+            np.testing.assert_array_equal(sums, [part.sum(axis=0), np.square(part).sum(axis=0)])
+    for loop in (compiled.combinations, plain.combinations):
+        np.testing.assert_allclose(loop(features, coefficients, start, stop), coefficients @ part.T, rtol=0, atol=1e-12 * 128 * count)
+    whole = compiled.combinations(features, coefficients, 0, rows)
+    np.testing.assert_array_equal(compiled.combinations(features, coefficients, start, stop), whole[:, start:stop])
 
 
-def test_squares_of_many_rows_do_not_overflow() -> None:
-    features = np.full((2 * compiled.ROWS_IN_INT32 + 5, 1), -128, np.int8)
-    assert compiled.square_sums(features, 0, 1).tolist() == [[-128 * len(features)], [16384 * len(features)]]
+@settings(max_examples=60, deadline=None)
+@given(columns(), st.integers(0, 2**32))
+def test_compiled_correlations_equal_plain_ones(values: NDArray, seed: int) -> None:
+    n = values.shape[1]
+    ranks = plain.ranked(values, np.arange(2.0 * n - 1)[None])[0]
+    unit = kernels.unit_columns(np.random.default_rng(seed).normal(size=(n, 1)))[:, 0]
+    np.testing.assert_allclose(compiled.correlations(ranks, unit), plain.correlations(ranks, unit), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("rows", "width"), [(1100, 700), (3000, 300)])
+def test_sums_do_not_hang_on_the_threads(rows: int, width: int) -> None:
+    rng = np.random.default_rng(rows)
+    features, weights = rng.integers(-128, 128, (rows, width)).astype(np.int8), rng.normal(size=(3, rows))
+    one, sums = loops.moments(features, weights, 1)
+    exact = features.astype(np.int64)
+    np.testing.assert_array_equal(sums, [exact.sum(axis=0), np.square(exact).sum(axis=0)])
+    combined = loops.combinations(features, weights[:, :width], 1)
+    for threads in (2, 3, 50):
+        again, counted = loops.moments(features, weights, threads)
+        np.testing.assert_array_equal(again, one)
+        np.testing.assert_array_equal(counted, sums)
+        np.testing.assert_array_equal(loops.combinations(features, weights[:, :width], threads), combined)
 
 
 @pytest.mark.parametrize("rows", [3, 700, 5000])

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+INTERVALS = 2**14
+"""Equal parts of the range of an era's values that they are put into before they are sorted."""
+
 DIGIT_BITS, DIGITS, BUCKETS = 11, 6, 2048
 """A float64 has six digits of 11 bits; the highest has 9."""
 
@@ -17,37 +20,98 @@ LEADING = 3
 """Digits, from here up, that order almost all values of an era."""
 
 MAX_MOVES = 4
-"""Places a value that an insertion sort may move the rest of the way; beyond, all digits are sorted by."""
+"""Places a value that an insertion sort may move the rest of the way; beyond, it is given up."""
 
-TILE = 1024
-"""Features of a tile: four rows of them as float64, and their sums for a few predictions, stay in the nearest caches."""
+ROWS = 128
+"""Rows of features that are worked on at a time: they stay in the second cache."""
 
-ROWS_IN_INT32 = 2**16
-"""Rows whose squares of int8 can be summed in 32 bits."""
+TILE = 4096
+"""Features of a tile: four rows of them as float64 stay in the second cache."""
 
 compiled = numba.njit(cache=True, nogil=True)
 
+fused = numba.njit(cache=True, nogil=True, fastmath={"contract"})
+"""With multiplication and addition in one step, rounded once, where the processor has it."""
+
+reordered = numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+"""For sums that may be taken in another order, so that several are taken at a time; the order is the same each time."""
+
+finite = numba.njit(cache=True, nogil=True, fastmath={"nnan", "ninf", "nsz"})
+
 
 @compiled
-def half_ranks(values: Floats) -> NDArray[np.int32]:
-    """Rank each row of (p, n) by a radix sort.
+def ranked(values: Floats, tables: Floats) -> Floats:
+    """Rank each row of (p, n), and look the ranks up.
+
+    Parameters
+    ----------
+    values : (p, n), finite.
+    tables : (t, 2n - 1), the value for each half rank `2 (average rank - 1)` with ranks from 1, which is first + last
+        position among the ties. 0 and -0 are ties.
 
     Returns
     -------
-    (p, n) int32, `2 (average rank - 1)` with ranks from 1: first + last position among the ties, 0..2n-2. 0 and -0 are
-    ties; NaN isn't allowed.
+    (t, p, n).
     """
     count, n = values.shape
-    out = np.empty((count, n), np.int32)
-    keys, spare_keys = np.empty(n, np.uint64), np.empty(n, np.uint64)
-    order, spare_order = np.empty(n, np.int32), np.empty(n, np.int32)
+    out = np.empty((len(tables), count, n))
+    ascending, order = np.empty(n), np.empty(n, np.int32)
+    interval, counts = np.empty(n, np.int32), np.empty(INTERVALS, np.int32)
     for row in range(count):
-        _keys(values[row], keys, order)
-        _sort(keys, order, spare_keys, spare_order, LEADING)
-        if not _inserted(keys, order, MAX_MOVES * n):
-            _sort(keys, order, spare_keys, spare_order, 0)
-        _share_ties(keys, order, out[row])
+        if not _sorted_by_interval(values[row], ascending, order, interval, counts):
+            _sort_by_digits(values[row], ascending, order)
+        _share_ties(ascending, order, tables, out[:, row])
     return out
+
+
+@finite
+def _range(values: Floats) -> tuple[float, float]:
+    low, high = values[0], values[0]
+    for i in range(len(values)):
+        low, high = min(low, values[i]), max(high, values[i])
+    return low, high
+
+
+@compiled
+def _sorted_by_interval(
+    values: Floats, ascending: Floats, order: NDArray[np.int32], interval: NDArray[np.int32], counts: NDArray[np.int32]
+) -> bool:
+    """Sort (n,) values, and their places: into equal intervals, and then by insertion; False where they bunch too much."""
+    n = len(values)
+    low, high = _range(values)
+    scale = INTERVALS / (high - low) if high > low else 0.0
+    if not 0 < scale < np.inf:
+        return False
+    for i in range(n):
+        interval[i] = min(np.int32((values[i] - low) * scale), np.int32(INTERVALS - 1))
+    counts[:] = 0
+    for i in range(n):
+        counts[interval[i]] += 1
+    start = 0
+    for k in range(INTERVALS):
+        size = counts[k]
+        counts[k] = start
+        start += size
+    for i in range(n):
+        k = interval[i]
+        place = counts[k]
+        counts[k] = place + 1
+        ascending[place] = values[i]
+        order[place] = i
+    return _inserted(ascending, order, MAX_MOVES * n)
+
+
+@compiled
+def _sort_by_digits(values: Floats, ascending: Floats, order: NDArray[np.int32]) -> None:
+    """Sort (n,) values, and their places, by a radix sort."""
+    n = len(values)
+    keys, spare_keys, spare_order = np.empty(n, np.uint64), np.empty(n, np.uint64), np.empty(n, np.int32)
+    _keys(values, keys, order)
+    _sort(keys, order, spare_keys, spare_order, LEADING)
+    if not _inserted(keys, order, MAX_MOVES * n):
+        _sort(keys, order, spare_keys, spare_order, 0)
+    for i in range(n):
+        ascending[i] = values[order[i]]
 
 
 @compiled
@@ -91,7 +155,7 @@ def _sort(
 
 
 @compiled
-def _inserted(keys: NDArray[np.uint64], order: NDArray[np.int32], moves: int) -> bool:
+def _inserted(keys: NDArray, order: NDArray[np.int32], moves: int) -> bool:
     """Sort (n,) keys that are almost sorted in place; False where that takes more moves, with the keys in disorder."""
     for i in range(1, len(keys)):
         key, place = keys[i], order[i]
@@ -107,89 +171,196 @@ def _inserted(keys: NDArray[np.uint64], order: NDArray[np.int32], moves: int) ->
 
 
 @compiled
-def _share_ties(keys: NDArray[np.uint64], order: NDArray[np.int32], out: NDArray[np.int32]) -> None:
-    """The half ranks of (n,) sorted keys, put back in their order."""
-    n = len(keys)
+def _share_ties(ascending: Floats, order: NDArray[np.int32], tables: Floats, out: Floats) -> None:
+    """The table values (t, n) of (n,) sorted values, put back in their order."""
+    n, count = len(ascending), len(tables)
     first = 0
     while first < n:
-        last = first
-        while last + 1 < n and keys[last + 1] == keys[first]:
+        last, value = first, ascending[first]
+        while last + 1 < n and ascending[last + 1] == value:
             last += 1
         for i in range(first, last + 1):
-            out[order[i]] = first + last
+            place = order[i]
+            for t in range(count):
+                out[t, place] = tables[t, first + last]
         first = last + 1
 
 
+@reordered
+def correlations(values: Floats, unit: Floats) -> Floats:
+    """(p,) correlations of each row of (p, n) with (n,), which has mean 0 and length 1; NaN where a row has no variance."""
+    count, n = values.shape
+    out = np.empty(count)
+    for row in range(count):
+        total = 0.0
+        for i in range(n):
+            total += values[row, i]
+        mean, square, product = total / n, 0.0, 0.0
+        for i in range(n):
+            difference = values[row, i] - mean
+            square += difference * difference
+            product += difference * unit[i]
+        out[row] = product / np.sqrt(square) if square > 0 else np.nan
+    return out
+
+
 @compiled
-def products(features: NDArray[np.int8], weights: Floats, start: int, stop: int) -> Floats:
-    """Products of predictions with the columns `start:stop` of int8 features, in float64.
+def moments(features: NDArray[np.int8], weights: Floats, start: int, stop: int, piece: int) -> tuple[Floats, NDArray[np.int64]]:
+    """What one reading of the rows `start:stop` of int8 features gives, column by column.
 
     Parameters
     ----------
     features : (n, k) int8, row-major.
     weights : (q, n).
+    piece : rows that are summed on their own, at most 2**16.
 
     Returns
     -------
-    (q, stop - start) sums over the rows; the same bits however the columns are split.
+    (pieces, q, k) sums of the rows of each piece weighted by each row of `weights`, in float64, and exactly (2, k) sums
+    and sums of squares of all rows.
     """
-    n, count = len(features), len(weights)
-    out = np.empty((count, stop - start))
-    sums, rows = np.empty((count, TILE)), np.empty((4, TILE))
-    for begin in range(start, stop, TILE):
-        width = min(TILE, stop - begin)
-        sums[:] = 0.0
-        for i in range(0, n, 4):
-            there = min(4, n - i)
-            f0, f1 = features[i, begin : begin + width], features[min(i + 1, n - 1), begin : begin + width]
-            f2, f3 = features[min(i + 2, n - 1), begin : begin + width], features[min(i + 3, n - 1), begin : begin + width]
-            if count > 1:
-                _widen(f0, f1, f2, f3, rows)
-            for q in range(count):
-                w0 = weights[q, i]
-                w1 = weights[q, i + 1] if there > 1 else 0.0
-                w2 = weights[q, i + 2] if there > 2 else 0.0
-                w3 = weights[q, i + 3] if there > 3 else 0.0
-                if count > 1:
-                    _add_rows(sums[q, :width], w0, rows[0], w1, rows[1], w2, rows[2], w3, rows[3])
-                else:
-                    _add_rows(sums[q, :width], w0, f0, w1, f1, w2, f2, w3, f3)
-        out[:, begin - start : begin - start + width] = sums[:, :width]
-    return out
-
-
-@compiled
-def _widen(f0: NDArray[np.int8], f1: NDArray[np.int8], f2: NDArray[np.int8], f3: NDArray[np.int8], out: Floats) -> None:
-    """Four rows as float64, once for all predictions."""
-    for j in range(len(f0)):
-        out[0, j], out[1, j], out[2, j], out[3, j] = f0[j], f1[j], f2[j], f3[j]
-
-
-@compiled
-def _add_rows(sums: Floats, w0: float, f0: NDArray, w1: float, f1: NDArray, w2: float, f2: NDArray, w3: float, f3: NDArray) -> None:
-    """Add four weighted rows of int8 or float64."""
-    for j in range(len(sums)):
-        sums[j] += (w0 * f0[j] + w1 * f1[j]) + (w2 * f2[j] + w3 * f3[j])
-
-
-@compiled
-def square_sums(features: NDArray[np.int8], start: int, stop: int) -> NDArray[np.int64]:
-    """(2, stop - start) sums, and sums of squares, of the columns `start:stop` of (n, k) int8 features; exact."""
-    n, width = len(features), stop - start
-    out = np.zeros((2, width), np.int64)
-    sums, squares = np.empty(width, np.int32), np.empty(width, np.int32)
-    for begin in range(0, n, ROWS_IN_INT32):
+    width, count = features.shape[1], len(weights)
+    out, totals = np.zeros((-(-(stop - start) // piece), count, width)), np.zeros((2, width), np.int64)
+    sums, widened, w = np.empty((2, width), np.int32), np.empty((4, TILE)), np.empty((count, 4))
+    for number in range(len(out)):
+        first = start + number * piece
         sums[:] = 0
-        squares[:] = 0
-        for i in range(begin, min(begin + ROWS_IN_INT32, n)):
-            row = features[i, start:stop]
-            for j in range(width):
-                value = np.int32(row[j])
-                sums[j] = np.int32(sums[j] + value)
-                squares[j] = np.int32(squares[j] + value * value)
-        out[0] += sums
-        out[1] += squares
+        for top in range(first, min(first + piece, stop), ROWS):
+            bottom = min(top + ROWS, first + piece, stop)
+            fours = bottom - (bottom - top) % 4 if count else top
+            for begin in range(0, width, TILE):
+                end = min(begin + TILE, width)
+                total, square = sums[0, begin:end], sums[1, begin:end]
+                for i in range(top, fours, 4):
+                    f0, f1, f2, f3 = (
+                        features[i, begin:end],
+                        features[i + 1, begin:end],
+                        features[i + 2, begin:end],
+                        features[i + 3, begin:end],
+                    )
+                    for q in range(count):
+                        for r in range(4):
+                            w[q, r] = weights[q, i + r]
+                    if count == 1:
+                        _add_four(total, square, out[number, 0, begin:end], w[0], f0, f1, f2, f3)
+                    else:
+                        _widen_four(total, square, widened, f0, f1, f2, f3)
+                        for q in range(0, count - 1, 2):
+                            _add_pair(out[number, q, begin:end], out[number, q + 1, begin:end], w[q], w[q + 1], widened)
+                        if count % 2:
+                            _add_widened(out[number, count - 1, begin:end], w[count - 1], widened)
+                for i in range(fours, bottom):
+                    _add_squares(total, square, features[i, begin:end])
+                    for q in range(count):
+                        _add_row(out[number, q, begin:end], weights[q, i], features[i, begin:end])
+        totals += sums
+    return out, totals
+
+
+@fused
+def _add_four(
+    total: NDArray[np.int32],
+    square: NDArray[np.int32],
+    found: Floats,
+    w: Floats,
+    f0: NDArray[np.int8],
+    f1: NDArray[np.int8],
+    f2: NDArray[np.int8],
+    f3: NDArray[np.int8],
+) -> None:
+    """Add four rows, their squares, and the rows weighted."""
+    w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
+    for j in range(len(found)):
+        a, b, c, d = np.int32(f0[j]), np.int32(f1[j]), np.int32(f2[j]), np.int32(f3[j])
+        total[j] = np.int32(total[j] + (a + b) + (c + d))
+        square[j] = np.int32(square[j] + (a * a + b * b) + (c * c + d * d))
+        found[j] += (w0 * a + w1 * b) + (w2 * c + w3 * d)
+
+
+@compiled
+def _widen_four(
+    total: NDArray[np.int32],
+    square: NDArray[np.int32],
+    widened: Floats,
+    f0: NDArray[np.int8],
+    f1: NDArray[np.int8],
+    f2: NDArray[np.int8],
+    f3: NDArray[np.int8],
+) -> None:
+    """Add four rows and their squares, and copy the rows as float64, once for all predictions."""
+    for j in range(len(total)):
+        a, b, c, d = np.int32(f0[j]), np.int32(f1[j]), np.int32(f2[j]), np.int32(f3[j])
+        widened[0, j], widened[1, j], widened[2, j], widened[3, j] = a, b, c, d
+        total[j] = np.int32(total[j] + (a + b) + (c + d))
+        square[j] = np.int32(square[j] + (a * a + b * b) + (c * c + d * d))
+
+
+@fused
+def _add_pair(s: Floats, t: Floats, v: Floats, w: Floats, rows: Floats) -> None:
+    """Add four rows, weighted for two predictions."""
+    v0, v1, v2, v3 = v[0], v[1], v[2], v[3]
+    w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
+    for j in range(len(s)):
+        a, b, c, d = rows[0, j], rows[1, j], rows[2, j], rows[3, j]
+        s[j] += (v0 * a + v1 * b) + (v2 * c + v3 * d)
+        t[j] += (w0 * a + w1 * b) + (w2 * c + w3 * d)
+
+
+@fused
+def _add_widened(s: Floats, w: Floats, rows: Floats) -> None:
+    """Add four rows, weighted for one prediction."""
+    w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
+    for j in range(len(s)):
+        s[j] += (w0 * rows[0, j] + w1 * rows[1, j]) + (w2 * rows[2, j] + w3 * rows[3, j])
+
+
+@compiled
+def _add_squares(total: NDArray[np.int32], square: NDArray[np.int32], row: NDArray[np.int8]) -> None:
+    for j in range(len(row)):
+        value = np.int32(row[j])
+        total[j] = np.int32(total[j] + value)
+        square[j] = np.int32(square[j] + value * value)
+
+
+@compiled
+def _add_row(found: Floats, weight: float, row: NDArray[np.int8]) -> None:
+    for j in range(len(row)):
+        found[j] += weight * row[j]
+
+
+@compiled
+def combinations(features: NDArray[np.int8], weights: Floats, start: int, stop: int) -> Floats:
+    """(q, stop - start) sums of the columns of int8 features (n, k), weighted by (q, k), for the rows `start:stop`.
+
+    The bits of a row don't hang on the others.
+    """
+    width, count = features.shape[1], len(weights)
+    out = np.zeros((count, stop - start))
+    widened = np.zeros((4, TILE))
+    for i in range(start, stop, 4):
+        there = min(4, stop - i)
+        for begin in range(0, width, TILE):
+            end = min(begin + TILE, width)
+            for r in range(there):
+                for j in range(end - begin):
+                    widened[r, j] = features[i + r, begin + j]
+            for q in range(count):
+                found = _dots(widened, weights[q, begin:end])
+                for r in range(there):
+                    out[q, i - start + r] += found[r]
     return out
+
+
+@reordered
+def _dots(rows: Floats, weights: Floats) -> tuple[float, float, float, float]:
+    """Products of (k,) with the beginnings of four rows."""
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    for j in range(len(weights)):
+        a += rows[0, j] * weights[j]
+        b += rows[1, j] * weights[j]
+        c += rows[2, j] * weights[j]
+        d += rows[3, j] * weights[j]
+    return a, b, c, d
 
 
 @compiled

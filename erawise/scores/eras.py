@@ -153,10 +153,10 @@ class _Ranked:
     """Predictions (rows, p) that are all there on the same rows, ranked once for each set of rows asked for."""
 
     values: Floats
-    _known: dict[bytes, tuple[Floats, Floats]] = field(default_factory=dict)
+    _known: dict[bytes, kernels.Ranks] = field(default_factory=dict)
 
-    def on(self, rows: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-        """Uniform and gaussianized ranks on some rows."""
+    def on(self, rows: NDArray[np.bool_]) -> kernels.Ranks:
+        """Their ranks among some rows."""
         key = rows.tobytes()
         if key not in self._known:
             self._known[key] = kernels.ranked(_picked(self.values, rows))
@@ -166,7 +166,7 @@ class _Ranked:
 def _check(predictions: pd.DataFrame, era: NDArray[np.int64], slices: list[slice], *arrays: NDArray | None) -> None:
     if any(len(array) != len(era) for array in (predictions, *arrays) if array is not None):
         raise ValueError("predictions, target, era and references must have the same number of rows")
-    if len(slices) != len(np.unique(era)):
+    if len({int(era[rows.start]) for rows in slices}) != len(slices):
         raise ValueError("the rows of an era must be adjacent; sort by era")
     for name, column in predictions.items():
         infinite = np.isinf(column.to_numpy(np.float64))
@@ -217,13 +217,13 @@ def _score_columns(era: _Era, columns: list[int]) -> Scores:
 
 
 def _target_scores(era: _Era, predictions: _Ranked, scored: NDArray[np.bool_]) -> Scores:
-    ranks, gaussian = predictions.on(scored)
+    ranks = predictions.on(scored)
     target = era.target[scored]
     return {
-        "corr": kernels.numerai_corr(gaussian, era.centred_target(scored)),
-        "spearman": kernels.spearman(ranks, target),
+        "corr": kernels.powered_corr(ranks.powered, era.centred_target(scored)),
+        "spearman": kernels.spearman(ranks.uniform, target),
         "mse": kernels.mse(_picked(predictions.values, scored), target),
-    } | _auc_scores(ranks, target)
+    } | _auc_scores(ranks.uniform, target)
 
 
 def _auc_scores(ranks: Floats, target: Floats) -> Scores:
@@ -239,7 +239,7 @@ def _contributions(era: _Era, predictions: _Ranked, scored: NDArray[np.bool_]) -
         rows = scored & ~np.isnan(other)
         if not era.covered(rows):
             continue
-        _, gaussian = predictions.on(rows)
+        gaussian = predictions.on(rows).gaussian
         reference = kernels.gaussianize(other[rows])
         scores[name] = kernels.contribution(gaussian, reference, era.target[rows])
         if name == "mmc":
@@ -248,8 +248,7 @@ def _contributions(era: _Era, predictions: _Ranked, scored: NDArray[np.bool_]) -
 
 
 def _feature_scores(era: _Era, features: NDArray, predictions: _Ranked, present: NDArray[np.bool_], scored: NDArray[np.bool_]) -> Scores:
-    block = projection.block_of(features)
-    exposures = projection.exposures(kernels.unit_columns(_picked(predictions.values, present)).T, block)
+    exposures, block = projection.exposures(kernels.unit_columns(_picked(predictions.values, present)).T, features)
     usable = block.lengths > 0
     scores: Scores = {}
     if usable.any():
@@ -263,7 +262,7 @@ def _feature_scores(era: _Era, features: NDArray, predictions: _Ranked, present:
 def _neutral_corr(
     era: _Era, block: projection.Block, predictions: _Ranked, present: NDArray[np.bool_], scored: NDArray[np.bool_]
 ) -> Floats:
-    neutral = kernels.neutral_gaussian(predictions.on(present)[1], block)
+    neutral = kernels.neutral_gaussian(predictions.on(present).gaussian, block)
     left = ~np.isnan(neutral[0])
     scores = np.full(len(left), np.nan)
     if left.any():

@@ -5,6 +5,7 @@ no score: NaN. The formulas are those of numerai-tools 0.7.2 (`numerai_tools.sco
 """
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,33 +28,43 @@ def is_constant(x: NDArray) -> NDArray[np.bool_]:
     return x.max(axis=0) == x.min(axis=0) if same.any() else same
 
 
+class Ranks(NamedTuple):
+    """Predictions by their ranks; each (rows, p), or (rows,)."""
+
+    uniform: Floats
+    gaussian: Floats
+    powered: Floats
+    """`signed_power(gaussian)`."""
+
+
 def uniform_ranks(x: NDArray) -> Floats:
     """Ranks of each column of (rows, p), or of (rows,), in (0, 1): `(average rank - 0.5) / rows`, ties kept."""
-    return (half_ranks(x) + 1) / (2 * len(x))
+    return _looked_up(x, _tables(len(x))[:1])[0]
 
 
 def gaussianize(x: NDArray) -> Floats:
     """(rows, p) or (rows,) as the normal quantiles of its `uniform_ranks`; 0 throughout where a column is constant."""
-    return _quantiles(len(x))[half_ranks(x)]
+    return _looked_up(x, _tables(len(x))[1:2])[0]
 
 
-def ranked(x: NDArray) -> tuple[Floats, Floats]:
+def ranked(x: NDArray) -> Ranks:
     """`uniform_ranks` and `gaussianize`, ranked once."""
-    halves = half_ranks(x)
-    return (halves + 1) / (2 * len(x)), _quantiles(len(x))[halves]
+    return Ranks(*_looked_up(x, _tables(len(x))))
 
 
-def half_ranks(x: NDArray) -> NDArray[np.int32]:
-    """Ranks of each column of (rows, p), or of (rows,), as whole numbers: `2 (average rank - 1)`, 0..2 rows - 2."""
-    return loops.half_ranks(x.T if x.ndim == 2 else x[None]).T.reshape(x.shape)
+def _looked_up(x: NDArray, tables: Floats) -> list[Floats]:
+    found = loops.ranked(x.T if x.ndim == 2 else x[None], tables)
+    return [columns.T.reshape(x.shape) for columns in found]
 
 
 @functools.lru_cache(maxsize=32)
-def _quantiles(rows: int) -> Floats:
-    """(2 rows - 1,) the normal quantile of each half rank."""
-    quantiles: Floats = ndtri(np.arange(1, 2 * rows) / (2 * rows))
-    quantiles.flags.writeable = False
-    return quantiles
+def _tables(rows: int) -> Floats:
+    """(3, 2 rows - 1) `Ranks` for each `2 (average rank - 1)`."""
+    uniform = np.arange(1, 2 * rows) / (2 * rows)
+    quantiles = ndtri(uniform)
+    tables = np.array([uniform, quantiles, signed_power(quantiles)])
+    tables.flags.writeable = False
+    return tables
 
 
 def signed_power(x: Floats) -> Floats:
@@ -87,7 +98,7 @@ def exposures(predictions: NDArray, features: NDArray, threads: int = 1) -> Floa
     """
     if features.dtype != np.int8:
         return pearson(predictions, features)
-    return projection.exposures(unit_columns(predictions).T, projection.IntegerBlock(features, threads))
+    return projection.exposures(unit_columns(predictions).T, features, threads)[0]
 
 
 def feature_correlations(features: NDArray, target: NDArray) -> Floats:
@@ -107,7 +118,12 @@ def numerai_corr(gaussian: Floats, centred_target: Floats) -> Floats:
     -------
     (p,) Pearson correlations of both sides' signed powers.
     """
-    return pearson_with(signed_power(gaussian), signed_power(centred_target))
+    return powered_corr(signed_power(gaussian), centred_target)
+
+
+def powered_corr(powered: Floats, centred_target: Floats) -> Floats:
+    """`numerai_corr` of gaussianized predictions whose `signed_power` (rows, p) is known."""
+    return pearson_with(powered, signed_power(centred_target))
 
 
 def spearman(ranks: Floats, target: Floats) -> Floats:
@@ -120,10 +136,7 @@ def pearson_with(x: Floats, y: Floats) -> Floats:
 
     These need no scaling, and one that is constant is 0 throughout once its mean is taken out.
     """
-    centred = x - x.mean(axis=0)
-    length = np.sqrt(np.einsum("ij,ij->j", centred, centred))
-    unit = unit_columns(y[:, None])[:, 0]
-    return np.clip(unit @ centred / np.where(length > 0, length, np.nan), -1.0, 1.0)
+    return np.clip(loops.correlations(x.T, unit_columns(y[:, None])[:, 0]), -1.0, 1.0)
 
 
 def contribution(gaussian: Floats, other: Floats, target: Floats) -> Floats:

@@ -3,10 +3,13 @@
 The choice hangs on the shape of one call alone (see `jit`), so the same call has the same bits each time.
 """
 
+import functools
 import itertools
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +24,8 @@ MIN_RANKED_ROWS = 2048
 MIN_BLOCK = 2**19
 """Values of a block of features from which on its products are compiled."""
 
-MIN_COLUMNS = 256
-"""Columns that are worth a thread."""
+PIECE = 512
+"""Rows whose sums are taken one after the other; the sums of pieces are then added in their order, whatever the threads."""
 
 
 def _loops(pays: bool) -> ModuleType:
@@ -33,22 +36,37 @@ def _loops(pays: bool) -> ModuleType:
     return compiled
 
 
-def half_ranks(values: NDArray) -> NDArray[np.int32]:
-    """(p, n) ranks of each row of (p, n), see `compiled.half_ranks`."""
-    return _loops(values.shape[1] >= MIN_RANKED_ROWS).half_ranks(np.ascontiguousarray(values, np.float64))
+def ranked(values: NDArray, tables: Floats) -> Floats:
+    """(t, p, n) values of tables (t, 2n - 1) at the ranks in each row of (p, n), see `compiled.ranked`."""
+    return _loops(values.shape[1] >= MIN_RANKED_ROWS).ranked(np.ascontiguousarray(values, np.float64), tables)
 
 
-def products(features: NDArray[np.int8], weights: Floats, threads: int) -> Floats:
-    """(q, k) products of the weights (q, n) with the columns of int8 features (n, k), see `compiled.products`."""
-    loop = _loops(features.size >= MIN_BLOCK).products
+def correlations(values: Floats, unit: Floats) -> Floats:
+    """(p,) correlations of each row of (p, n) with (n,) of mean 0 and length 1, see `compiled.correlations`."""
+    return _loops(values.shape[1] >= MIN_RANKED_ROWS).correlations(np.ascontiguousarray(values), np.ascontiguousarray(unit))
+
+
+def moments(features: NDArray[np.int8], weights: Floats, threads: int) -> tuple[Floats, NDArray[np.int64]]:
+    """(q, k) sums of int8 features (n, k) weighted by (q, n), and their own and their squares' (2, k), see `compiled.moments`."""
+    loop = _loops(features.size >= MIN_BLOCK).moments
     wanted = np.ascontiguousarray(weights, np.float64)
-    return _by_columns(lambda start, stop: loop(features, wanted, start, stop), features.shape[1], threads)
+
+    def some(rows: range) -> Any:
+        return loop(features, wanted, rows.start, min(rows.stop, len(features)), PIECE)
+
+    products, sums = zip(*_shared(some, range(0, len(features), PIECE), threads), strict=True)
+    return np.concatenate(products).sum(axis=0), np.add.reduce(sums)
 
 
-def square_sums(features: NDArray[np.int8], threads: int) -> NDArray[np.int64]:
-    """(2, k) sums and sums of squares of the columns of int8 features (n, k)."""
-    loop = _loops(features.size >= MIN_BLOCK).square_sums
-    return _by_columns(lambda start, stop: loop(features, start, stop), features.shape[1], threads)
+def combinations(features: NDArray[np.int8], weights: Floats, threads: int) -> Floats:
+    """(q, n) sums of the columns of int8 features (n, k) weighted by (q, k), see `compiled.combinations`."""
+    loop = _loops(features.size >= MIN_BLOCK).combinations
+    wanted = np.ascontiguousarray(weights, np.float64)
+
+    def some(rows: range) -> Any:
+        return loop(features, wanted, rows.start, min(rows.stop, len(features)))
+
+    return np.concatenate(_shared(some, range(0, len(features), PIECE), threads), axis=1)
 
 
 def add_centred_gram(gram: NDArray[np.float32], sums: Floats, rows: int, out: Floats) -> None:
@@ -56,12 +74,20 @@ def add_centred_gram(gram: NDArray[np.float32], sums: Floats, rows: int, out: Fl
     _loops(gram.size >= MIN_BLOCK).add_centred_gram(gram, sums, rows, out)
 
 
-def _by_columns(work: Callable[[int, int], NDArray], width: int, threads: int) -> NDArray:
-    """Work on ranges of columns, side by side, put together again."""
-    parts = min(threads, max(1, width // MIN_COLUMNS))
-    if parts == 1:
-        return work(0, width)
-    first, *others = itertools.pairwise(width * part // parts for part in range(parts + 1))
-    with ThreadPoolExecutor(len(others)) as pool:
-        waiting = [pool.submit(work, *ends) for ends in others]
-        return np.concatenate([work(*first), *[part.result() for part in waiting]], axis=1)
+def _shared(work: Callable[[range], Any], pieces: range, threads: int) -> list[Any]:
+    """Work on ranges of pieces, side by side."""
+    parts = min(threads, len(pieces))
+    first, *others = [pieces[begin:end] for begin, end in itertools.pairwise(len(pieces) * part // parts for part in range(parts + 1))]
+    if not others:
+        return [work(first)]
+    waiting = [_pool(len(others)).submit(work, part) for part in others]
+    return [work(first), *[part.result() for part in waiting]]
+
+
+@functools.cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads that are kept, since to start them takes longer than the loops; a forked process starts its own."""
+    return ThreadPoolExecutor(threads, "scores")
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)

@@ -6,8 +6,12 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
-def half_ranks(values: Floats) -> NDArray[np.int32]:
-    """See `compiled.half_ranks`."""
+CHUNK_VALUES = 2**17
+"""Values of int8 features that are widened to float64 at a time: they stay in the second cache."""
+
+
+def ranked(values: Floats, tables: Floats) -> Floats:
+    """See `compiled.ranked`."""
     n = values.shape[1]
     order = np.argsort(values, axis=1)
     ascending = np.take_along_axis(values, order, axis=1)
@@ -18,20 +22,38 @@ def half_ranks(values: Floats) -> NDArray[np.int32]:
     ends[:, :-1] = begins[:, 1:]
     first = np.maximum.accumulate(np.where(begins, place, 0), axis=1)
     last = np.minimum.accumulate(np.where(ends, place, n)[:, ::-1], axis=1)[:, ::-1]
-    out = np.empty(values.shape, np.int32)
-    np.put_along_axis(out, order, first + last, axis=1)
+    halves = np.empty(values.shape, np.int64)
+    np.put_along_axis(halves, order, first + last, axis=1)
+    return tables[:, halves]
+
+
+def correlations(values: Floats, unit: Floats) -> Floats:
+    """See `compiled.correlations`."""
+    centred = values.T - values.T.mean(axis=0)
+    length = np.sqrt(np.einsum("ij,ij->j", centred, centred))
+    return unit @ centred / np.where(length > 0, length, np.nan)
+
+
+def moments(features: NDArray[np.int8], weights: Floats, start: int, stop: int, piece: int) -> tuple[Floats, NDArray[np.int64]]:
+    """See `compiled.moments`."""
+    pieces = [slice(first, min(first + piece, stop)) for first in range(start, stop, piece)]
+    out, totals = np.empty((len(pieces), len(weights), features.shape[1])), np.zeros((2, features.shape[1]), np.int64)
+    for number, rows in enumerate(pieces):
+        if len(weights):
+            out[number] = weights[:, rows] @ features[rows].astype(np.float64)
+        wide = features[rows].astype(np.int64)
+        totals += [wide.sum(axis=0), np.square(wide).sum(axis=0)]
+    return out, totals
+
+
+def combinations(features: NDArray[np.int8], weights: Floats, start: int, stop: int) -> Floats:
+    """See `compiled.combinations`."""
+    out, columns = np.empty((len(weights), stop - start)), np.ascontiguousarray(weights.T)
+    chunk = max(CHUNK_VALUES // features.shape[1], 1)
+    for first in range(start, stop, chunk):
+        last = min(first + chunk, stop)
+        out[:, first - start : last - start] = (features[first:last].astype(np.float64) @ columns).T
     return out
-
-
-def products(features: NDArray[np.int8], weights: Floats, start: int, stop: int) -> Floats:
-    """See `compiled.products`."""
-    return weights @ features[:, start:stop].astype(np.float64)
-
-
-def square_sums(features: NDArray[np.int8], start: int, stop: int) -> NDArray[np.int64]:
-    """See `compiled.square_sums`."""
-    columns = features[:, start:stop].astype(np.int64)
-    return np.array([columns.sum(axis=0), np.square(columns).sum(axis=0)])
 
 
 def add_centred_gram(gram: NDArray[np.float32], sums: Floats, rows: int, out: Floats) -> None:

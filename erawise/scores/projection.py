@@ -36,8 +36,8 @@ CONVERGED, MAX_REFINEMENTS = 1e-10, 5
 EXACT_IN_FLOAT32 = 2**24 - 1
 """Sums of integers up to here are exact in float32."""
 
-CHUNK_VALUES = 2**17
-"""Values of int8 features that are widened to float64 at a time: they stay in the second cache."""
+BLOCK = 96
+"""Features that are decomposed at a time."""
 
 START_VECTORS, INVERSE_ITERATIONS = 3, 4
 
@@ -73,30 +73,27 @@ class Block(Protocol):
 class IntegerBlock:
     """A `Block` over int8 features as they are: sums of integers are exact, and no float copy of them is kept."""
 
-    def __init__(self, features: NDArray[np.int8], threads: int = 1) -> None:
+    def __init__(self, features: NDArray[np.int8], threads: int = 1, weights: Floats | None = None) -> None:
+        """Read the features once; `weights` (q, n) are correlated with them in passing, see `correlated`."""
         self.features, self.threads = np.ascontiguousarray(features), threads
         self.rows, self.width = features.shape
-        self._sums, self._squares = loops.square_sums(self.features, threads)
-        self.means = self._sums / self.rows
+        wanted = np.empty((0, self.rows)) if weights is None else weights
+        products, (sums, squares) = loops.moments(self.features, wanted, threads)
+        self._sums = sums
+        self.means = sums / self.rows
         self.scales = np.ones(self.width)
-        self.lengths = np.sqrt((self.rows * self._squares - self._sums**2) / self.rows)
+        self.lengths = np.sqrt((self.rows * squares - sums**2) / self.rows)
+        self.correlated = products - np.outer(wanted.sum(axis=1), self.means)
 
     def correlate(self, values: Floats) -> Floats:
-        return loops.products(self.features, values, self.threads) - np.outer(values.sum(axis=1), self.means)
+        products, _ = loops.moments(self.features, values, self.threads)
+        return products - np.outer(values.sum(axis=1), self.means)
 
     def combine(self, coefficients: Floats) -> Floats:
-        out = np.empty((len(coefficients), self.rows))
-        weights = np.ascontiguousarray(coefficients.T)
-        chunk = min(max(CHUNK_VALUES // self.width, 1), self.rows)
-        widened = np.empty((chunk, self.width))
-        for rows in _chunks(self.rows, chunk):
-            part = widened[: rows.stop - rows.start]
-            np.copyto(part, self.features[rows])
-            out[:, rows] = (part @ weights).T
-        return out - (self.means @ weights)[:, None]
+        return loops.combinations(self.features, coefficients, self.threads) - (coefficients @ self.means)[:, None]
 
     def gram(self) -> Floats:
-        low, high = int(self.features.min()), int(self.features.max())
+        low, high = _ends(self.features)
         middle = (low + high) // 2
         largest = max(high - middle, middle - low, 1)
         pieces = list(_chunks(self.rows, EXACT_IN_FLOAT32 // largest**2))
@@ -144,10 +141,20 @@ def block_of(features: NDArray, threads: int = 1) -> Block:
     return IntegerBlock(features, threads) if features.dtype == np.int8 else FloatBlock(features)
 
 
-def exposures(units: Floats, block: Block) -> Floats:
-    """(q, k) Pearson correlations of (q, n) centred predictions of length 1 with features; NaN where one is constant."""
+def exposures(units: Floats, features: NDArray, threads: int = 1) -> tuple[Floats, Block]:
+    """(q, k) Pearson correlations of (q, n) centred predictions of length 1 with features (n, k); NaN where one is constant.
+
+    And the features as a `Block`, for what else is asked of them.
+    """
+    block: Block
+    if features.dtype == np.int8:
+        block = integers = IntegerBlock(features, threads, units)
+        products = integers.correlated
+    else:
+        block = FloatBlock(features)
+        products = block.correlate(units)
     lengths = np.where(block.lengths > 0, block.lengths, np.nan)
-    return np.clip(block.correlate(units) / lengths, -1.0, 1.0)
+    return np.clip(products / lengths, -1.0, 1.0), block
 
 
 def residuals(predictions: Floats, block: Block, proportion: float) -> tuple[Floats, int]:
@@ -163,6 +170,8 @@ def residuals(predictions: Floats, block: Block, proportion: float) -> tuple[Flo
     -------
     (q, n) residuals, and the rank of the features with the constant.
     """
+    if _span(block):
+        return (1 - proportion) * predictions, block.rows
     factor = _factorize(block) if block.width else None
     if factor is None:
         return _decomposed(predictions, block, proportion)
@@ -180,25 +189,37 @@ class _Factor:
 
     Attributes
     ----------
-    order : (r,) their positions, with those of constant features anywhere among them.
-    lower : (r, r) column-major, its lower triangle L such that `L L'` is their Gram matrix, constant features taken as
-        orthogonal to all.
-    rank : how many of them vary.
-    dropped : (d,) positions of the features that vary and are taken for linear functions of them.
-    guess : (d, r) by which ones.
+    order : (m,) positions of features; those of `aside` count as 0 throughout, the others are kept.
+    upper : (m, m), its upper triangle U such that `U'U` is the Gram matrix of those kept, the others taken as orthogonal
+        to all.
+    inverses : of the squares of U' along its diagonal, `BLOCK` features each.
+    aside : (m,).
+    dropped : (d,) positions of the features that vary and are taken for linear functions of those kept.
+    guess : (d, m) by which ones.
     """
 
     order: NDArray[np.int64]
-    lower: Floats
-    rank: int
+    upper: Floats
+    inverses: list[Floats]
+    aside: NDArray[np.bool_]
     dropped: NDArray[np.int64]
     guess: Floats
 
+    @property
+    def rank(self) -> int:
+        """How many are kept."""
+        return len(self.order) - int(self.aside.sum())
+
     def solve(self, products: Floats) -> Floats:
-        """(q, k) coefficients of all features, 0 where not in `order`, from their (q, k) products."""
+        """(q, k) coefficients of all features, 0 where not kept, from their (q, k) products."""
+        left = np.where(self.aside, 0.0, products[:, self.order]).T
+        blocks = list(zip(_chunks(len(left), BLOCK), self.inverses, strict=True))
+        for rows, inverse in blocks:
+            left[rows] = inverse @ (left[rows] - self.upper[: rows.start, rows].T @ left[: rows.start])
+        for rows, inverse in reversed(blocks):
+            left[rows] = inverse.T @ (left[rows] - self.upper[rows, rows.stop :] @ left[rows.stop :])
         out = np.zeros(products.shape)
-        if len(self.order):
-            out[:, self.order] = lapack.dpotrs(self.lower, products[:, self.order].T, lower=1)[0].T
+        out[:, self.order] = left.T
         return out
 
 
@@ -216,46 +237,122 @@ def _refined(centred: Floats, block: Block, factor: _Factor) -> Floats | None:
 
 def _decomposed(predictions: Floats, block: Block, proportion: float) -> tuple[Floats, int]:
     """`residuals` by the singular value decomposition of numerai-tools."""
-    design = np.ones((block.rows, block.width + 1))
+    design = np.ones((block.rows, block.width + 1), order="F")
     design[:, :-1] = block.features
     coefficients, _, rank, _ = np.linalg.lstsq(design, predictions.T, rcond=RCOND)
     return predictions - proportion * (design @ coefficients).T, int(rank)
+
+
+def _span(block: Block) -> bool:
+    """Whether for certain the features (n, k) with a constant have rank n for numerai-tools, so that no residual is left."""
+    if not block.rows <= block.width + 1:
+        return False
+    gram = _row_gram(block.features)
+    gram += 1.0
+    trace = float(np.trace(gram))
+    factor = _in_order(gram, np.ones(block.rows, bool), float(np.diag(gram).max()))
+    if factor.aside.any():
+        return False
+    vectors = np.random.default_rng(0).standard_normal((START_VECTORS, block.rows))
+    for _ in range(INVERSE_ITERATIONS):
+        vectors = factor.solve(np.linalg.qr(vectors.T)[0].T)
+    return float(1 / np.sqrt(np.linalg.norm(vectors, axis=1).max())) > MARGIN * RCOND * np.sqrt(trace)
+
+
+def _row_gram(features: NDArray) -> Floats:
+    """(n, n) products of the rows of features (n, k) with each other; those of int8 exactly."""
+    if features.dtype != np.int8:
+        wide = np.asarray(features, np.float64)
+        products: Floats = wide @ wide.T
+        return products
+    largest = max(abs(end) for end in _ends(features))
+    out = np.zeros((len(features), len(features)))
+    for columns in _chunks(features.shape[1], EXACT_IN_FLOAT32 // max(largest, 1) ** 2):
+        part = features[:, columns].astype(np.float32)
+        out += part @ part.T
+    return out
+
+
+def _ends(features: NDArray[np.int8]) -> tuple[int, int]:
+    return int(features.min()), int(features.max())
 
 
 def _factorize(block: Block) -> _Factor | None:
     """The features that count, decomposed; None where it can't be told for certain which do."""
     gram = block.gram()
     largest = float(np.diag(gram).max(initial=0.0))
-    factor = _whole(gram, block, largest) or _pivoted(gram, block, largest)
+    if 0 < (block.lengths > 0).sum() < block.rows:
+        factor = _in_order(gram, block.lengths > 0, largest)
+        if _trusted(block, factor):
+            return factor
+        if not len(factor.dropped):
+            return None
+        gram = block.gram()
+    factor = _pivoted(gram, block, largest)
     return factor if _trusted(block, factor) else None
 
 
-def _whole(gram: Floats, block: Block, largest: float) -> _Factor | None:
-    """All features; None where one that varies may depend on others."""
-    varying = block.lengths > 0
-    if not 0 < varying.sum() < block.rows:
-        return None
-    constant = np.flatnonzero(~varying)
-    gram[constant, constant] = largest
-    lower, failed = lapack.dpotrf(gram.T, lower=1, clean=0)
-    gram[constant, constant] = 0.0
-    if failed or (np.square(np.diag(lower)) <= DEPENDENT * largest).any():
-        return None
-    nothing = np.empty(0, np.int64)
-    return _Factor(np.arange(block.width), lower, int(varying.sum()), nothing, np.empty((0, block.width)))
+def _in_order(gram: Floats, varying: NDArray[np.bool_], largest: float) -> _Factor:
+    """Each feature in its turn, unless no distance is left from those before it; in place of the Gram matrix.
+
+    By blocks, and in numpy alone: its BLAS and that of scipy have threads of their own, which get in each other's way.
+    """
+    width = len(gram)
+    aside, inverses = np.zeros(width, bool), []
+    for rows in _chunks(width, BLOCK):
+        gram[rows, rows.start :] -= gram[: rows.start, rows].T @ gram[: rows.start, rows.start :]
+        gram[rows, rows], aside[rows] = _upper(gram[rows, rows], largest)
+        gram[rows, rows.stop :][aside[rows]] = 0.0
+        inverses.append(_inverse(gram[rows, rows], aside[rows]))
+        gram[rows, rows.stop :] = inverses[-1] @ gram[rows, rows.stop :]
+    dropped = np.flatnonzero(aside & varying)
+    products = np.where(np.arange(width)[:, None] < dropped, gram[:, dropped], 0.0)
+    for position in np.flatnonzero(aside):
+        gram[:position, position] = 0.0
+    return _Factor(np.arange(width), gram, inverses, aside, dropped, _guess(gram, products))
+
+
+def _inverse(upper: Floats, aside: NDArray[np.bool_]) -> Floats:
+    """The inverse of `U'` for a square U (b, b), without the products of the features that stand aside."""
+    return np.linalg.inv(np.where(aside & ~np.eye(len(upper), dtype=bool), 0.0, upper).T)
+
+
+def _guess(upper: Floats, products: Floats) -> Floats:
+    """(d, m) solutions of `U x = products` (m, d)."""
+    return lapack.dtrtrs(upper.T, products, lower=1, trans=1)[0].T if products.size else np.empty(products.shape[::-1])
+
+
+def _upper(square: Floats, largest: float) -> tuple[Floats, NDArray[np.bool_]]:
+    """The upper triangle U with `U'U = square` (b, b), and which features stand aside as they depend on those before."""
+    aside: NDArray[np.bool_] = np.zeros(len(square), bool)
+    try:
+        upper = np.asarray(np.linalg.cholesky(square, upper=True), np.float64)
+        if (np.square(np.diag(upper)) > DEPENDENT * largest).all():
+            return upper, aside
+    except np.linalg.LinAlgError:
+        pass
+    upper = np.triu(square)
+    for k in range(len(square)):
+        if upper[k, k] <= DEPENDENT * largest:
+            aside[k] = True
+            upper[k, k:] = 0.0
+            upper[k, k] = np.sqrt(largest)
+        else:
+            upper[k, k:] /= np.sqrt(upper[k, k])
+            upper[k + 1 :, k + 1 :] -= np.triu(np.outer(upper[k, k + 1 :], upper[k, k + 1 :]))
+    return upper, aside
 
 
 def _pivoted(gram: Floats, block: Block, largest: float) -> _Factor:
     """Each time the feature that is farthest from those before it, until no distance is left."""
-    if not largest:
-        nothing = np.empty(0, np.int64)
-        return _Factor(nothing, np.empty((0, 0)), 0, nothing, np.empty((0, 0)))
-    lower, pivots, rank, _ = lapack.dpstrf(gram.T, tol=DEPENDENT * largest, lower=1)
-    order = pivots.astype(np.int64) - 1
+    rank, order, lower = 0, np.empty(0, np.int64), np.empty((0, 0))
+    if largest:
+        lower, pivots, rank, _ = lapack.dpstrf(gram.T, tol=DEPENDENT * largest, lower=1)
+        order = pivots.astype(np.int64) - 1
     vary = np.flatnonzero(block.lengths[order[rank:]] > 0) + rank
-    kept = np.asfortranarray(lower[:rank, :rank])
-    guess = lapack.dtrtrs(kept, lower[vary, :rank].T, lower=1, trans=1)[0].T
-    return _Factor(order[:rank], kept, int(rank), order[vary], guess)
+    upper, aside = np.triu(lower[:rank, :rank].T), np.zeros(rank, bool)
+    inverses = [_inverse(upper[rows, rows], aside[rows]) for rows in _chunks(rank, BLOCK)]
+    return _Factor(order[:rank], upper, inverses, aside, order[vary], _guess(upper, lower[vary, :rank].T))
 
 
 def _trusted(block: Block, factor: _Factor) -> bool:
@@ -274,8 +371,8 @@ def _depend(block: Block, factor: _Factor, bound: float) -> bool:
     """Whether no more than `bound` is left of any dropped feature once those kept are taken out."""
     which = np.arange(len(factor.dropped))
     coefficients = np.zeros((len(which), block.width))
-    coefficients[which, factor.dropped] = 1.0
     coefficients[:, factor.order] = -factor.guess
+    coefficients[which, factor.dropped] = 1.0
     for _ in range(2):
         left = block.combine(coefficients)
         if (np.linalg.norm(left, axis=1) * block.scales[factor.dropped]).max() <= bound:
@@ -290,12 +387,13 @@ def _smallest_singular_value(block: Block, factor: _Factor) -> float:
     By inverse iteration on `D'D`, with `D = [X, 1] [[scales, 0], [means', 1]]`.
     """
     order = factor.order
-    vary, scales, means = block.lengths[order] > 0, block.scales[order], block.means[order]
+    scales, means = block.scales[order], block.means[order]
     vectors = np.random.default_rng(0).standard_normal((START_VECTORS, len(order) + 1))
+    vectors[:, :-1][:, factor.aside] = 0.0
     products = np.zeros((min(START_VECTORS, len(order) + 1), block.width))
     for _ in range(INVERSE_ITERATIONS):
         vectors = np.linalg.qr(vectors.T)[0].T
-        products[:, order] = np.where(vary, (vectors[:, :-1] - np.outer(vectors[:, -1], means)) / scales, 0.0)
+        products[:, order] = (vectors[:, :-1] - np.outer(vectors[:, -1], means)) / scales
         coefficients = factor.solve(products)[:, order] / scales
         vectors = np.column_stack([coefficients, vectors[:, -1] / block.rows - coefficients @ means])
     return float(1 / np.sqrt(np.linalg.norm(vectors, axis=1).max()))
