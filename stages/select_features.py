@@ -1,6 +1,7 @@
 """Which features the models get, fitted on each fold's training eras and once on all train eras."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,12 @@ def main() -> None:
     plan = splits.from_json(files.read_json(paths.FOLDS), days)
     panel = Panel(paths.PREPARED, [target])
     resources = Resources(
-        p.resources.threads, int(p.resources.memory * GIB), paths.SCRATCH / "selection", p.resources.device, held_by(panel)
+        p.resources.threads,
+        int(p.resources.memory * GIB),
+        paths.SCRATCH / "selection",
+        p.resources.device,
+        held_by(panel),
+        partial(print, flush=True),
     )
 
     def importance(view: View) -> NDArray[np.float64]:
@@ -43,17 +49,17 @@ def main() -> None:
     def view_of(eras: NDArray[np.int64]) -> View:
         return View(panel, eras, FeatureMap(panel.names), target)
 
-    fitted_on = [*(fold.train for fold in plan.folds), plan.train]
+    fitted_on = [plan.train, *(fold.train for fold in plan.folds)]  # the longest first, so that none is left to run alone
     at_once = 1
     if settings.method == "importance":
         at_once = lightgbm.prepare(settings, [(view_of(eras), None) for eras in fitted_on], resources)
     with threadpool_limits(p.resources.threads, user_api="blas"), ThreadPoolExecutor(at_once) as pool:
-        chosen = list(pool.map(select, fitted_on))
+        final, *chosen = pool.map(select, fitted_on)
     with files.replacing(paths.FEATURES) as directory:
         directory.mkdir()
-        maps.write(chosen, directory)
+        maps.write([*chosen, final], directory)
     files.remove(resources.scratch)
-    print(f"{settings.method}: {[len(m.names) for m in chosen[:-1]]} features in the folds, {len(chosen[-1].names)} in the final model")
+    print(f"{settings.method}: {[len(m.names) for m in chosen]} features in the folds, {len(final.names)} in the final model")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What the training stages share: read the prepared data, train one model, write it, its importance and its predictions."""
 
 import sys
+from collections.abc import Callable
 
 from threadpoolctl import threadpool_limits
 
@@ -28,7 +29,9 @@ def _run(kind: Kind, name: str = "") -> None:
     try:
         plan = splits.from_json(files.read_json(paths.FOLDS), days)
         data = training.Data(panel, Panel(paths.LIVE, []), plan, *maps.read(paths.FEATURES))
-        resources = Resources(p.resources.threads, int(p.resources.memory * GIB), paths.SCRATCH, p.resources.device, held_by(panel))
+        resources = Resources(
+            p.resources.threads, int(p.resources.memory * GIB), paths.SCRATCH, p.resources.device, held_by(panel), _saying(name)
+        )
         with threadpool_limits(p.resources.threads, user_api="blas"):
             trained = training.train(kind, settings, data, inner_share=p.training.inner_share, resources=resources)
     except errors.InputError as error:
@@ -43,3 +46,7 @@ def _run(kind: Kind, name: str = "") -> None:
         print(f"{name}: best rounds of the folds: {found}; the final model has {trained.final_rounds}")
     if trained.dropped:
         print(f"{name}: {trained.dropped:,} training rows without {settings.target} left out")
+
+
+def _saying(name: str) -> Callable[[str], None]:
+    return lambda line: print(f"{name}: {line}", flush=True)

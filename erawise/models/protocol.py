@@ -1,6 +1,6 @@
 """What every kind of model offers, so that training is written once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -19,6 +19,10 @@ ROW_BYTES = 150
 """What it takes for each row of the panel: ids, eras and targets, row numbers, and the predictions that it makes."""
 
 
+def _silent(line: str) -> None:
+    """Say nothing."""
+
+
 @dataclass(frozen=True)
 class Resources:
     """What a fit may use.
@@ -30,6 +34,7 @@ class Resources:
     scratch : a directory for files that several fits share; its owner removes it.
     device : `cpu`, or the kind of GPU that LightGBM grows trees on.
     held : bytes that the process takes beside its fits, see `held_by`.
+    say : told, before the first fit, how much memory the fits take.
     """
 
     threads: int
@@ -37,6 +42,7 @@ class Resources:
     scratch: Path
     device: str = "cpu"
     held: int = LIBRARY_BYTES
+    say: Callable[[str], None] = _silent
 
     def require(self, needed: int, what: str) -> None:
         """Check that a fit has the memory that it needs.
@@ -52,10 +58,13 @@ class Resources:
                 "raise it where the machine has more, or take less: max_rows where it is named, data.feature_set, preprocess.every"
             )
 
-    def side_by_side(self, needed: Sequence[int]) -> int:
-        """How many of some fits may run at once, by the bytes that each needs."""
-        room = (self.memory - self.held) // max(*needed, 1)
-        return max(1, min(self.threads, len(needed), room))
+    def side_by_side(self, needed: Sequence[int], most: int | None = None) -> int:
+        """How many of some fits, and not more than `most`, may run at once, by the bytes that each needs; says how many they take."""
+        largest = max(*needed, 1)
+        fits = max(1, min(self.threads if most is None else most, len(needed), (self.memory - self.held) // largest))
+        together = "one fit after the other" if fits == 1 else f"{fits} fits at once"
+        self.say(f"memory: up to {(self.held + fits * largest) / GIB:.2f} GiB of {self.memory / GIB:.2f} ({together})")
+        return fits
 
     def shared(self, fits: int) -> Self:
         """What each of so many fits at once has: its share of the threads."""

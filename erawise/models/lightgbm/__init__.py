@@ -23,7 +23,8 @@ from erawise.schema import INT8_TOP
 
 # Read when LightGBM is imported: its threads would else spin while they wait, and on busy cores take many times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-import lightgbm
+with common.lean("sklearn"):
+    import lightgbm
 
 # What it warns of when datasets are joined: there is no raw data to keep, and no categorical feature.
 warnings.filterwarnings("ignore", "Cannot add features from|Resetting categorical features", UserWarning)
@@ -153,8 +154,9 @@ def prepare(settings: Leafy, folds: Sequence[tuple[View, View | None]], resource
     store = _store(resources)
     found, missing = store.plan(folds)
     needed = [_require(own, *fold, settings.leaves, resources) for own, fold in zip(found, folds, strict=True)]
+    at_once = resources.side_by_side(needed)
     store.write(missing)
-    return resources.side_by_side(needed)
+    return at_once
 
 
 def fit(settings: params.LightGBM, train: View, inner: View | None, rounds: int | None, resources: Resources) -> Trees:

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from erawise import params
@@ -17,6 +16,9 @@ from erawise.errors import InputError
 from erawise.models import common
 from erawise.models.protocol import Resources
 from erawise.panel import View
+
+with common.lean():
+    from sklearn.linear_model import LogisticRegression
 
 CLASS_BOUND = 0.5
 
@@ -69,9 +71,7 @@ def required_bytes(settings: params.Logistic, train: View, threads: int) -> int:
 
 def prepare(settings: params.Logistic, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
     """Check that every fit has the memory that it needs; they run one after the other."""
-    for train, _ in folds:
-        _require(settings, train, resources)
-    return 1
+    return resources.side_by_side([_require(settings, train, resources) for train, _ in folds], most=1)
 
 
 def fit(settings: params.Logistic, train: View, inner: View | None, rounds: int | None, resources: Resources) -> Logistic:
@@ -101,9 +101,11 @@ def fit(settings: params.Logistic, train: View, inner: View | None, rounds: int 
         return Logistic(mean, std, *_solved_in_chunks(settings, x, above, mean, std, resources.threads))
 
 
-def _require(settings: params.Logistic, train: View, resources: Resources) -> None:
+def _require(settings: params.Logistic, train: View, resources: Resources) -> int:
     n_rows = min(train.n_rows, settings.max_rows)
-    resources.require(required_bytes(settings, train, resources.threads), f"{n_rows:,} rows of {len(train.names):,} features (max_rows)")
+    needed = required_bytes(settings, train, resources.threads)
+    resources.require(needed, f"{n_rows:,} rows of {len(train.names):,} features (max_rows)")
+    return needed
 
 
 def _fits(n_rows: int, n_features: int) -> bool:

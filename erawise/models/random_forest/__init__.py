@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestRegressor
-from sklearn.tree import DecisionTreeRegressor
 
 from erawise import jit, params
 from erawise.models import arrays, common
 from erawise.models.protocol import Resources
 from erawise.panel import View
+
+with common.lean():
+    from sklearn.ensemble import RandomForestRegressor
+    from sklearn.tree import DecisionTreeRegressor
 
 FILE = "forest.npz"
 LEAF = -1
