@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import threading
@@ -37,6 +38,7 @@ SELECT_NONE = "select_features none"
 
 BEFORE_TRAINING = ("preprocess", "explore", "split", "select_features", SELECT_NONE, "members")
 AFTER_TRAINING = ("ensemble", "neutralize", "evaluate", "plot")
+NOTHING = "dvc repro with nothing to do"
 GROUP_ROWS = 50_000
 GROUPS = ("intelligence", "charisma", "strength", "dexterity", "constitution", "wisdom", "agility", "serenity")
 FACTORS = 40
@@ -236,20 +238,51 @@ def run_stage(stage: str, directory: Path, bound: int) -> Result:
         If the stage fails.
     """
 
+    module, *arguments = stage.removesuffix(" none").split()
+    return run_command(stage, [sys.executable, "-m", f"stages.{module}", *arguments], directory, bound)
+
+
+def run_command(name: str, command: list[str], directory: Path, bound: int) -> Result:
+    """Run a command in `directory`, and watch it."""
+
     def bounded() -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (bound, bound))
 
-    module, *arguments = stage.removesuffix(" none").split()
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", f"stages.{module}", *arguments], cwd=directory, env=environment, preexec_fn=bounded)
+    process = subprocess.Popen(command, cwd=directory, env=environment, preexec_fn=bounded)
     watched = _watch(process, directory)
     seconds = time.perf_counter() - start
     if process.returncode:
-        raise SystemExit(f"{stage} ended with {process.returncode} after {seconds:.0f} s, {_gib(watched['anonymous'])} of anonymous memory")
+        raise SystemExit(f"{name} ended with {process.returncode} after {seconds:.0f} s, {_gib(watched['anonymous'])} of anonymous memory")
     return Result(
-        stage, seconds, prepared_rows(directory) / seconds, watched["anonymous"], watched["mapped"], watched["written"], watched["scratch"]
+        name, seconds, prepared_rows(directory) / seconds, watched["anonymous"], watched["mapped"], watched["written"], watched["scratch"]
     )
+
+
+def run_nothing(directory: Path, bound: int) -> Result:
+    """`dvc repro` in a clone that has all data and its record of it, after a first one; the data is moved there and back."""
+    clone, dvc = directory / "clone", str(Path(sys.executable).parent / "dvc")
+    shutil.rmtree(clone, ignore_errors=True)
+    subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
+    for name in ("metrics", "plots"):
+        shutil.copytree(directory / name, clone / name, dirs_exist_ok=True)
+    settings = YAML()
+    content = settings.load((directory / "params.yaml").read_text(encoding="utf-8"))
+    content["data"]["local"]["path"] = "data/local"
+    settings.dump(content, clone / "params.yaml")
+    moved = [path for path in (directory / "data").iterdir() if path.name != "scratch"]
+    for path in moved:
+        path.rename(clone / "data" / path.name)
+    try:
+        for path in (clone / "data/raw").iterdir():
+            (clone / "data/local" / path.name).hardlink_to(path)
+        for command in (["commit", "--force", "--quiet"], ["repro", "--quiet"]):
+            subprocess.run([dvc, *command], cwd=clone, check=True)
+        return run_command(NOTHING, [dvc, "repro"], clone, bound)
+    finally:
+        for path in moved:
+            (clone / "data" / path.name).rename(path)
 
 
 def _watch(process: subprocess.Popen[bytes], directory: Path) -> dict[str, int]:
@@ -345,7 +378,7 @@ def report(size: Size, results: list[Result], trees: int | None, bound: int) -> 
     rows = size.int8_bytes // size.features
     machine = measure.machine()
     limit = "as many trees as params.yaml says" if trees is None else f"at most {trees} trees"
-    peak = max(result.peak_anonymous for result in results if result.stage != DRAW)
+    peak = max(result.peak_anonymous for result in results if result.stage not in (DRAW, NOTHING))
     scratch = max(result.scratch for result in results)
     table = "\n".join([HEAD, *map(line, results)])
     return f"""{rows:,} rows of {size.features:,} int8 features ({_gib(size.int8_bytes)}): {size.train_eras} train eras of
@@ -386,7 +419,7 @@ def main() -> None:
     directory, bound = given.directory.resolve(), int(given.bound * GIB)
     directory.mkdir(parents=True, exist_ok=True)
     models = write_params(directory / "params.yaml", given.trees, "importance")
-    stages = [DRAW, *BEFORE_TRAINING, *(f"train_lightgbm {name}" for name in models), *AFTER_TRAINING]
+    stages = [DRAW, *BEFORE_TRAINING, *(f"train_lightgbm {name}" for name in models), *AFTER_TRAINING, NOTHING]
     first = next((k for k, stage in enumerate(stages) if given.first in (stage, stage.split()[0])), None)
     if first is None:
         raise SystemExit(f"--from {given.first}: no such stage; they are {', '.join(stages)}")
@@ -396,7 +429,12 @@ def main() -> None:
     print(HEAD)
     for number, stage in enumerate(stages[first:], first):
         write_params(directory / "params.yaml", given.trees, "none" if number >= stages.index(SELECT_NONE) else "importance")
-        results[stage] = run_draw(size, directory) if stage == DRAW else run_stage(stage, directory, bound)
+        if stage == DRAW:
+            results[stage] = run_draw(size, directory)
+        elif stage == NOTHING:
+            results[stage] = run_nothing(directory, bound)
+        else:
+            results[stage] = run_stage(stage, directory, bound)
         print(line(results[stage]), flush=True)
         ordered = [asdict(results[name]) for name in stages if name in results]
         found = {"machine": measure.machine(), "size": asdict(size), "trees": given.trees, "results": ordered}

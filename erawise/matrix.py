@@ -22,9 +22,8 @@ from erawise import blocks, files
 from erawise.blocks_plain import WORD
 from erawise.errors import InputError
 from erawise.features import derived
+from erawise.panel import DERIVED, DESCRIPTION, ERA_MEANS, FEATURES
 from erawise.schema import FLOAT_MIDDLE, INT8_MIDDLE
-
-FEATURES, DERIVED, ERA_MEANS, DESCRIPTION = "features.npy", "derived.npy", "era_means.npy", "features.json"
 
 BATCH_BYTES = 16 * 2**20
 """Bytes of the matrix that are decoded at a time; Parquet's decoders take about 30 times as much."""

@@ -21,11 +21,13 @@ from erawise import blocks, files
 from erawise.errors import InputError
 from erawise.schema import DATA_TYPE, ERA, ID, LIVE_ERA, era_name
 
-ARRAYS = ("features.npy", "derived.npy")
+FEATURES, DERIVED = ARRAYS = ("features.npy", "derived.npy")
 """The arrays that have a row for each row of the index."""
 
 ERA_MEANS = "era_means.npy"
 """The array that has a row for each era, or none."""
+
+DESCRIPTION, INDEX = "features.json", "index.parquet"
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,7 @@ class _Stored:
         self.array, self._file = _map(path, record["bytes"])
         if len(self.array) != starts[-1] or (self._digests and len(self._digests) != len(eras)):
             raise InputError(
-                f"{path.parent}: {path.name} has {len(self.array)} rows and index.parquet {starts[-1]} in {len(eras)} eras; "
-                "run preprocess again"
+                f"{path.parent}: {path.name} has {len(self.array)} rows and {INDEX} {starts[-1]} in {len(eras)} eras; run preprocess again"
             )
         self._checked = np.full(len(eras), not self._digests)
         self._state = self._found()
@@ -127,12 +128,12 @@ class Panel:
 
     def __init__(self, directory: Path, columns: Sequence[str] | None = None) -> None:
         """Open `directory`; `columns` limits which targets of the index are read."""
-        content = files.read_json(directory / "features.json")
+        content = files.read_json(directory / DESCRIPTION)
         self.feature_sets: dict[str, list[str]] = content["feature_sets"]
         self.targets: list[str] = content["targets"]
         self.names: tuple[str, ...] = (*content["features"], *content["derived"])
         self.n_matrix = len(content["features"])
-        self.index = _read_index(directory / "index.parquet", columns)
+        self.index = _read_index(directory / INDEX, columns)
         self.row_eras = self.index[ERA].to_numpy(np.int64)
         self.eras, starts = np.unique(self.row_eras, return_index=True)
         self.starts = np.append(starts, len(self.index)).astype(np.int64)
@@ -321,7 +322,7 @@ def _record(content: dict[str, Any], directory: Path, name: str) -> dict[str, An
     try:
         record: dict[str, Any] = content["stored"][name]
     except KeyError:
-        raise InputError(f"{directory / 'features.json'}: it doesn't say what {name} has to be; run preprocess again") from None
+        raise InputError(f"{directory / DESCRIPTION}: it doesn't say what {name} has to be; run preprocess again") from None
     return record
 
 

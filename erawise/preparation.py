@@ -21,7 +21,7 @@ from erawise import files, matrix
 from erawise.errors import InputError
 from erawise.features import derived
 from erawise.matrix import Counts, refuse_infinite
-from erawise.panel import era_slices
+from erawise.panel import INDEX, era_slices
 from erawise.schema import DATA_TYPE, ERA, ID, LIVE, LIVE_ERA, META_MODEL, ORACLE, VALIDATION
 
 TRAIN = "train"
@@ -125,7 +125,7 @@ def prepare(
         _write_matrix(directory, [train, validation], orders, index, layout, columns, counts)
         (directory / LIVE).mkdir()
         _write_matrix(directory / LIVE, [live], [live.order], live_index, layout, columns, counts)
-        _write_pieces(directory / LIVE / "index.parquet", [_identity(live_index) | {DATA_TYPE: _repeated(LIVE, len(live_index.era))}])
+        _write_pieces(directory / LIVE / INDEX, [_identity(live_index) | {DATA_TYPE: _repeated(LIVE, len(live_index.era))}])
     rows = len(index.era) + len(live_index.era)
     files.write_csv(pd.DataFrame({"feature": columns.features, "missing": counts.missing, "rows": rows}), directory / "missing.csv")
     return _metrics(index, len(orders[0]), len(live_index.era), counts), counts
@@ -419,7 +419,7 @@ def _write_indices(directory: Path, index: Index, parts: Sequence[Rows], orders:
         yield train | {DATA_TYPE: _repeated(TRAIN, split)} | _targets(parts[0], orders[0], columns)
         yield validation | {DATA_TYPE: _repeated(VALIDATION, len(orders[1]))} | hidden
 
-    _write_pieces(directory / "index.parquet", pieces())
+    _write_pieces(directory / INDEX, pieces())
     _write_pieces(directory / "validation_targets.parquet", [validation | _targets(parts[1], orders[1], columns)])
 
 

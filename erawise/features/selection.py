@@ -4,15 +4,60 @@ Fitted on the eras that it is given and on nothing else: once per fold, once for
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from erawise import files, params, splits
 from erawise.errors import InputError
 from erawise.features import pca
-from erawise.panel import FeatureMap, View
+from erawise.models import lightgbm
+from erawise.models.protocol import Resources
+from erawise.panel import FeatureMap, Panel, View
+
+IMPORTANCE, PCA = "importance", "pca"
 
 Importance = Callable[[View], NDArray[np.float64]]
+
+
+def select(
+    panel: Panel, plan: splits.Plan, target: str, settings: params.SelectFeatures, resources: Resources
+) -> tuple[list[FeatureMap], FeatureMap]:
+    """The features for each fold, and those for the final model, side by side where the memory allows.
+
+    Scratch files are removed at the end.
+
+    Raises
+    ------
+    InputError
+        If the target has no value in the eras of a fit, or a fit needs more memory or disk than there is.
+    """
+    everything = FeatureMap(panel.names)
+    fitted_on = [plan.train, *(fold.train for fold in plan.folds)]  # the longest first, so that none is left to run alone
+    views = [View(panel, eras, everything, target) for eras in fitted_on]
+    if settings.method == IMPORTANCE:
+        at_once = lightgbm.prepare(settings, [(view, None) for view in views], resources)
+        importance = partial(_importance_of_first, settings=settings, resources=resources.shared(at_once))
+        with ThreadPoolExecutor(at_once) as pool:
+            choose = partial(by_importance, importance=importance, keep_share=settings.keep_share, max_correlation=settings.max_correlation)
+            final, *folds = pool.map(choose, views)
+        files.remove(resources.scratch)
+    else:
+        final, *folds = [by_pca(view, settings.components) if settings.method == PCA else everything for view in views]
+    return folds, final
+
+
+def _importance_of_first(view: View, settings: params.SelectFeatures, resources: Resources) -> NDArray[np.float64]:
+    return lightgbm.importance_of_first(
+        view,
+        trees=settings.trees,
+        learning_rate=settings.learning_rate,
+        leaves=settings.leaves,
+        seed=settings.seed,
+        resources=resources,
+    )
 
 
 def by_importance(view: View, importance: Importance, keep_share: float, max_correlation: float) -> FeatureMap:

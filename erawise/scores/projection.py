@@ -33,8 +33,8 @@ EXACT = 1e-11
 CONVERGED, MAX_REFINEMENTS = 1e-10, 5
 """A refinement that changes a residual by less than this share of the prediction is the last."""
 
-EXACT_IN_FLOAT32 = 2**24 - 1
-"""Sums of integers up to here are exact in float32."""
+EXACT_IN_FLOAT32 = 2**24
+"""Integers up to here are exact in float32."""
 
 BLOCK = 96
 """Features that are decomposed at a time."""
