@@ -82,9 +82,14 @@ def column_sums(
     return extremes[0], extremes[1], sums[0], sums[1], products
 
 
-def _loops(data: NDArray) -> ModuleType:
-    if data.nbytes < MIN_BYTES or not jit.enabled():
+def load(size: int) -> ModuleType:
+    """The loops for a block of so many bytes; loading compiled ones takes a while, once, which other threads can use."""
+    if size < MIN_BYTES or not jit.enabled():
         return blocks_plain
     from erawise import blocks_compiled
 
     return blocks_compiled
+
+
+def _loops(data: NDArray) -> ModuleType:
+    return load(data.nbytes)

@@ -6,6 +6,7 @@ Ids and eras are held, one file's targets at a time, and the features in batches
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from erawise import files, matrix
+from erawise import blocks, files, matrix
 from erawise.errors import InputError
 from erawise.features import derived
 from erawise.matrix import Counts, refuse_infinite
@@ -109,7 +110,8 @@ def prepare(
     columns = choose_columns(raw, feature_set, target)
     layout = matrix.Layout(columns.features, columns.dtype, list(derived_names), demean)
     counts = Counts(np.zeros(len(columns.features), np.int64))
-    with _decoding(threads):
+    with _decoding(threads), ThreadPoolExecutor(1) as pool:
+        pool.submit(blocks.load, (raw / "train.parquet").stat().st_size)
         train, validation, live = (_read_rows(raw / f"{name}.parquet", columns, counts) for name in (TRAIN, VALIDATION, LIVE))
         resolved = _resolved(validation, counts)
         kept = {TRAIN: _every(train.era, every), VALIDATION: resolved & _every(validation.era, every, resolved)}
@@ -120,8 +122,9 @@ def prepare(
         index = _index([train, validation], orders)
         live_index = _index([live], [live.order])
         _check_space(directory, [index, live_index], layout, columns)
+        references = pool.submit(_write_references, raw, directory, index)
         _write_indices(directory, index, [train, validation], orders, columns)
-        _write_references(raw, directory, index)
+        references.result()
         _write_matrix(directory, [train, validation], orders, index, layout, columns, counts)
         (directory / LIVE).mkdir()
         _write_matrix(directory / LIVE, [live], [live.order], live_index, layout, columns, counts)

@@ -287,7 +287,7 @@ def _grow(options: dict[str, Any], own: Files, train: View, inner: View | None, 
     shape = {**options, **_of_dataset(train.dtype)}
     data = _load(own.train, train, shape)
     if inner is None or own.inner is None:
-        return lightgbm.train(options, data, trees)
+        return lightgbm.train(options, data, trees, keep_training_booster=True)
     score = common.EraCorrelation.of(inner)
 
     def mean_correlation(prediction: NDArray, _: lightgbm.Dataset) -> tuple[str, float, bool]:
@@ -301,6 +301,7 @@ def _grow(options: dict[str, Any], own: Files, train: View, inner: View | None, 
         valid_names=[INNER],
         feval=mean_correlation,
         callbacks=[lightgbm.early_stopping(patience, first_metric_only=True, verbose=False)],
+        keep_training_booster=True,
     )
 
 
