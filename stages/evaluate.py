@@ -2,7 +2,7 @@
 
 from erawise import errors, evaluation, files, params
 from erawise.panel import Panel
-from erawise.schema import CV, ERA, ID, VALIDATION
+from erawise.schema import CV, ERA, ID, VALIDATION, horizon
 from erawise.scores import summary
 from stages import paths
 
@@ -37,7 +37,7 @@ def main() -> None:
         for split, table in tables.items():
             files.write_parquet(table, directory / f"{split}.parquet")
     for split, table in tables.items():
-        metrics = summary.summarize(table)
+        metrics = summary.summarize(table, horizon(target_name, p.data.target_horizon))
         files.write_json(metrics | {"diagnostics": evaluation.diagnostics(metrics, settings.min_corr)}, paths.METRICS / f"{split}.json")
         for line in evaluation.report(table, metrics):
             print(f"{split}: {line}")
