@@ -1,13 +1,13 @@
 """Two runs against each other: what changed, by how much, and whether that is more than luck."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from erawise import significance
-from erawise.schema import ERA, PREDICTION, spanned_weeks
+from erawise.evaluation import DIAGNOSED
+from erawise.schema import CV, ERA, PREDICTION, VALIDATION, spanned_weeks
 from erawise.significance import BETTER, OPEN, WORSE, Difference
 from erawise.tables import Table
 
@@ -46,10 +46,10 @@ def only_in_one(before: dict[str, pd.DataFrame], after: dict[str, pd.DataFrame])
     return [name for name in a if name not in b], [name for name in b if name not in a]
 
 
-def content(table: pd.DataFrame, before: str, after: str, changed: Iterable[tuple[str, Any, Any]]) -> dict[str, Any]:
+def content(table: pd.DataFrame, before: str, after: str, changed: dict[str, list[Any]]) -> dict[str, Any]:
     """The comparison as JSON: which runs, the settings that differ, and the table; a figure that can't be given is null."""
     rows = [{key: None if value != value else value for key, value in row.items()} for row in table.to_dict("records")]
-    settings = {path: {"before": a, "after": b} for path, a, b in changed}
+    settings = {path: {"before": a, "after": b} for path, (a, b) in changed.items()}
     return {"before": before, "after": after, "settings": settings, "predictions": rows}
 
 
@@ -148,9 +148,25 @@ def _interval(low: float, high: float, form: str) -> str:
     return "" if np.isnan(low) else f"({format(low, form)} … {format(high, form)})"
 
 
-def settings_changed(changes: Iterable[tuple[str, Any, Any]]) -> list[str]:
+def settings_changed(changes: dict[str, list[Any]]) -> list[str]:
     """Settings that differ, a line each."""
-    return [f"{path}: {_shown(before)} → {_shown(after)}" for path, before, after in changes]
+    return [f"{path}: {_shown(before)} → {_shown(after)}" for path, (before, after) in changes.items()]
+
+
+def history(entries: list[dict[str, Any]]) -> str:
+    """The ledger as a Markdown table, the oldest run first, with the scores of the pipeline's last prediction."""
+    lines = ["| time | commit | cv CORR | validation CORR | changed since the run before |", "|---|---|---:|---:|---|"]
+    for entry in entries:
+        means = [_corr(entry["scores"].get(split, {}).get(DIAGNOSED, {})) for split in (CV, VALIDATION)]
+        lines.append(
+            f"| {entry['time']} | {str(entry.get('commit') or '–')[:8]} | {' | '.join(map(_number, means))} "
+            f"| {'; '.join(settings_changed(entry.get('changed', {}))) or 'no setting'} |"
+        )
+    return "\n".join(lines)
+
+
+def _corr(block: dict[str, Any]) -> float:
+    return float(block.get("corr", {}).get("mean", np.nan))
 
 
 def _shown(value: object) -> str:

@@ -67,12 +67,6 @@ def read(repository: Path, revision: str | None) -> Revision:
     return Revision(name, settings, _digest(lock, RAW), scores)
 
 
-def differences(a: dict[str, Any], b: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Settings that differ, by their path such as `models.ridge.l2`, with both values; None where one hasn't it."""
-    before, after = dict(_leaves(a)), dict(_leaves(b))
-    return [(path, before.get(path), after.get(path)) for path in {**before, **after} if before.get(path) != after.get(path)]
-
-
 def _yaml(files: DVCFileSystem, name: str, path: str) -> dict[str, Any]:
     try:
         content = YAML(typ="safe").load(files.read_text(path))
@@ -102,11 +96,3 @@ def _digest(lock: dict[str, Any], path: str) -> str | None:
             if out.get("path") == path:
                 return str(out.get("md5"))
     return None
-
-
-def _leaves(content: dict[str, Any], path: str = "") -> list[tuple[str, Any]]:
-    found = []
-    for key, value in content.items():
-        place = f"{path}.{key}" if path else str(key)
-        found += _leaves(value, place) if isinstance(value, dict) and value else [(place, value)]
-    return found

@@ -7,19 +7,22 @@ measured is read through DVC from its cache.
 import argparse
 from pathlib import Path
 
-from erawise import charts, comparison, errors, files, revisions
+from erawise import charts, comparison, errors, files, ledger, revisions
 from erawise.revisions import Revision
 from erawise.schema import horizon
-from stages import paths
+from stages import paths, record
 
 
 @errors.reported
 def main() -> None:
     given = _arguments()
+    if given.history:
+        print(comparison.history(record.read()))
+        return
     before, after = (revisions.read(Path(), revision) for revision in (given.a, given.b))
     if not given.anyway:
         _check(before, after)
-    changed = revisions.differences(before.settings, after.settings)
+    changed = ledger.changes(ledger.flat(before.settings), ledger.flat(after.settings))
     table = comparison.compare(before.scores, after.scores, horizon(after.target, after.horizon), seed=given.seed)
     given.out.mkdir(parents=True, exist_ok=True)
     files.write_csv(table, given.out / "comparison.csv")
@@ -42,6 +45,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("a", nargs="?", default="HEAD", help="the run before: a commit, branch, tag or experiment; HEAD where not given")
     parser.add_argument("b", nargs="?", help="the run after; the workspace where not given")
+    parser.add_argument("--history", action="store_true", help="list what was evaluated in this checkout instead")
     parser.add_argument("--anyway", action="store_true", help="compare scores against different targets, or on different data")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap behind the intervals of Sharpe and drawdown")
     parser.add_argument("--out", type=Path, default=paths.COMPARISON, help="directory for the table and the picture")

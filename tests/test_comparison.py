@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from erawise import charts, comparison, revisions, significance
+from erawise import charts, comparison, ledger, significance
 from erawise.significance import BETTER, OPEN, WORSE
 
 
@@ -70,7 +70,7 @@ def test_the_words_say_what_the_figures_say(runs: tuple) -> None:
 def test_the_content_is_json_and_the_picture_says_what_is_established(runs: tuple) -> None:
     before, after = runs
     table = comparison.compare(before, after, 20)
-    content = comparison.content(table, "A", "B", [("models.ridge.l2", 1.0, 2.0)])
+    content = comparison.content(table, "A", "B", {"models.ridge.l2": [1.0, 2.0]})
     assert content["settings"] == {"models.ridge.l2": {"before": 1.0, "after": 2.0}}
     assert content["predictions"][2]["low"] is None
     picture = comparison.picture(table, "A", "B")
@@ -87,6 +87,6 @@ def test_the_content_is_json_and_the_picture_says_what_is_established(runs: tupl
 def test_settings_that_differ_are_named_by_their_path() -> None:
     a = {"data": {"seed": 1, "market": {"eras": 5}}, "models": {"x": {"l2": 1.0}, "y": {}}}
     b = {"data": {"seed": 1, "market": {"eras": 6}}, "models": {"x": {"l2": 1.0}, "z": {"l2": [1, 2]}}}
-    changes = revisions.differences(a, b)
-    assert changes == [("data.market.eras", 5, 6), ("models.y", {}, None), ("models.z.l2", None, [1, 2])]
+    changes = ledger.changes(ledger.flat(a), ledger.flat(b))
+    assert changes == {"data.market.eras": [5, 6], "models.y": [{}, None], "models.z.l2": [None, [1, 2]]}
     assert comparison.settings_changed(changes)[1:] == ["models.y: {} → absent", "models.z.l2: absent → [1, 2]"]

@@ -42,6 +42,7 @@ FLOORS = [
         "charts",
         "overview",
         "comparison",
+        "ledger",
         "revisions",
     },
     {"features", "models", "preparation", "matrix"},
