@@ -174,6 +174,31 @@ def comparison(table: Table, colours: Colours) -> Figure:
 
 
 @_picture
+def differences(table: Table, colours: Colours) -> Figure:
+    """Difference of each prediction between two runs with its interval, a panel for each split, from `comparison.picture`."""
+    splits = {str(name): group for name, group in table.frame.groupby("split", sort=False)}
+    names = list(dict.fromkeys(table.frame[PREDICTION]))
+    figure = _figure(table, 1.5 + ROW * len(names))
+    grid = figure.subplots(1, len(splits), sharey=True, squeeze=False, gridspec_kw={"wspace": 0.1})[0]
+    for axes, (split, group) in zip(grid, splits.items(), strict=True):
+        for row in group.itertuples():
+            place, colour = names.index(str(row.prediction)), colours.get(str(row.prediction), MUTED)
+            axes.plot([row.low, row.high], [place, place], color=colour, linewidth=2, solid_capstyle="butt")
+            axes.plot(row.difference, place, "o", color=colour, markersize=6)
+            axes.annotate(
+                str(row.verdict), (row.difference, place), (0, 7), textcoords="offset points", ha="center", fontsize=7, color=MUTED
+            )
+        axes.axvline(0, color=INK, linewidth=1)
+        axes.set_title(f"{split}, {group['eras'].max()} eras")
+        axes.set_xlabel("difference of mean CORR, with its 95 % interval")
+        axes.set_ylim(len(names) - 0.4, -0.7)
+        axes.grid(axis="y", visible=False)
+        axes.margins(x=0.1)
+    grid[0].set_yticks(range(len(names)), names)
+    return figure
+
+
+@_picture
 def importance(table: Table, colours: Colours) -> Figure:
     """Bars of the leading features, a panel for each model, from `tables.importance`."""
     models = {str(name): group for name, group in table.frame.groupby("model", sort=False)}

@@ -34,12 +34,17 @@ def horizon(target: str, default: int) -> int:
     return int(match.group(1)) if match else default
 
 
+def spanned_weeks(days: int) -> int:
+    """Weeks that a target of a horizon in trading days spans: 4 for 20 days, 12 for 60."""
+    return math.ceil(days / TRADING_DAYS_A_WEEK)
+
+
 def purge_weeks(days: int) -> int:
     """Weeks to leave out beside a test era for a horizon in trading days: 8 for 20 days, 16 for 60.
 
-    The overlap itself is `days / 5` weeks; the official walk-forward adds an embargo of 4.
+    The overlap itself is `spanned_weeks`; the official walk-forward adds an embargo of 4.
     """
-    return math.ceil(days / TRADING_DAYS_A_WEEK) + EMBARGO_WEEKS
+    return spanned_weeks(days) + EMBARGO_WEEKS
 
 
 def top(dtype: str) -> float:

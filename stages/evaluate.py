@@ -1,14 +1,17 @@
 """Scores of every model, the ensemble and the neutralized ensemble: per era as tables, in summary as metrics."""
 
+import time
+
 from erawise import errors, evaluation, files, params
 from erawise.panel import Panel
-from erawise.schema import CV, ERA, ID, VALIDATION
+from erawise.schema import CV, ERA, ID, VALIDATION, horizon
 from erawise.scores import summary
-from stages import paths
+from stages import paths, record
 
 
 @errors.reported
 def main() -> None:
+    start = time.perf_counter()
     p = params.load(paths.PARAMS)
     settings, target_name = p.evaluate, p.data.target
     panel = Panel(paths.PREPARED, [target_name])
@@ -36,11 +39,14 @@ def main() -> None:
         directory.mkdir()
         for split, table in tables.items():
             files.write_parquet(table, directory / f"{split}.parquet")
+    found = {}
     for split, table in tables.items():
-        metrics = summary.summarize(table)
+        found[split] = metrics = summary.summarize(table, horizon(target_name, p.data.target_horizon))
         files.write_json(metrics | {"diagnostics": evaluation.diagnostics(metrics, settings.min_corr)}, paths.METRICS / f"{split}.json")
         for line in evaluation.report(table, metrics):
             print(f"{split}: {line}")
+    looks = record.evaluated(target_name, found, time.perf_counter() - start)
+    print(f"validation: looked at {looks} times by now; `python -m stages.compare --history` lists them")
 
 
 if __name__ == "__main__":

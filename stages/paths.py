@@ -20,6 +20,7 @@ NEUTRALIZED = PREDICTIONS / "neutralized.parquet"
 NEUTRALIZED_TO = Path("data/neutralized_to.json")
 WEIGHTS = Path("data/weights.json")
 SCORES = Path("data/scores")
+COMPARISON = Path("data/comparison")
 METRICS = Path("metrics")
 PLOTS = Path("plots")
 SCRATCH = Path("data/scratch")

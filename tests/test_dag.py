@@ -21,7 +21,7 @@ THIRD_PARTY = {
     "tensorflow": {"erawise/models/neural_network/engine.py"},
     "keras": {"erawise/models/neural_network/engine.py"},
     "numba": {"erawise/jit.py", "erawise/blocks_compiled.py", "erawise/scores/compiled.py", "erawise/models/lightgbm/packing_compiled.py"},
-    "dvc": set(),
+    "dvc": {"erawise/revisions.py"},
     "numerai_tools": set(),
 }
 FLOORS = [
@@ -31,6 +31,7 @@ FLOORS = [
         "panel",
         "splits",
         "scores",
+        "significance",
         "neutralize",
         "ensemble",
         "predictions",
@@ -40,6 +41,9 @@ FLOORS = [
         "tables",
         "charts",
         "overview",
+        "comparison",
+        "ledger",
+        "revisions",
     },
     {"features", "models", "preparation", "matrix"},
     {"training"},

@@ -167,6 +167,64 @@ def test_metrics_diff_and_exp_show_are_readable(clone: Clone) -> None:
     assert "stronger" in shown
 
 
+def test_every_evaluation_that_ran_is_on_record_and_one_from_the_cache_is_not(clone: Clone) -> None:
+    clone.set("models.ridge.l2", 123.0)
+    output = clone.dvc("repro")
+    assert "validation: looked at 1 times by now" in output
+    clone.dvc("exp", "run", "-n", "elsewhere", "-S", "models.ridge.l2=456", "--temp")
+    first, second = map(json.loads, clone.read("ledger.jsonl").splitlines())
+    assert second["changed"] == {"models.ridge.l2": [123.0, 456.0]}
+    assert first["data"] == second["data"]
+    assert first["commit"].endswith("+")
+    assert first["scores"]["cv"] == {name: block for name, block in clone.metrics().items() if name != "diagnostics"}
+    clone.run("git", "checkout", "-q", "params.yaml", "dvc.lock", "metrics", "plots")
+    clone.dvc("checkout", "-q")
+    clone.set("models.ridge.l2", 123.0)
+    clone.dvc("repro")
+    assert len(clone.read("ledger.jsonl").splitlines()) == 2
+    assert "| 123.0 → 456.0 |" in clone.run("python", "-m", "stages.compare", "--history").replace("models.ridge.l2: ", "")
+    assert "Validation was looked at 2 times." in clone.run("python", "-m", "stages.show")
+
+
+def test_revisions_are_compared_without_a_checkout(clone: Clone) -> None:
+    clone.dvc("exp", "run", "-n", "weaker", "-S", "models.ridge.l2=100000", "--temp")
+    before = clone.run("git", "status", "--porcelain")
+    output = clone.run("python", "-m", "stages.compare", "HEAD", "weaker")
+    assert "HEAD → weaker" in output
+    assert "models.ridge.l2: 1000.0 → 100000" in output
+    assert "| cv | ridge |" in output
+    assert clone.run("git", "status", "--porcelain") == before
+    found = json.loads(clone.read("data/comparison/comparison.json"))
+    assert (found["before"], found["after"]) == ("HEAD", "weaker")
+    assert {row["prediction"] for row in found["predictions"]} >= {"ridge", "ensemble", "neutralized"}
+    assert clone.read("data/comparison/comparison.svg").startswith("<?xml")
+    same = clone.run("python", "-m", "stages.compare")
+    assert "HEAD → the workspace" in same
+    assert "no setting differs" in same
+    assert "the scores are the same in every era" in same
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("nosuch",), "nosuch: unknown Git revision 'nosuch'"),
+        (("HEAD~1",), "HEAD~1: data/scores/cv.parquet is neither there nor in the cache"),
+        (("empty",), "empty: it has no params.yaml"),
+    ],
+)
+def test_a_revision_that_cannot_be_compared_is_named(clone: Clone, arguments: tuple[str, ...], expected: str) -> None:
+    clone.run("git", "tag", "empty", clone.run("git", "commit-tree", "-m", "empty", clone.run("git", "mktree").strip()).strip())
+    assert expected in clone.run("python", "-m", "stages.compare", *arguments, check=False)
+
+
+def test_runs_on_other_data_or_targets_are_compared_only_when_told_to(clone: Clone) -> None:
+    clone.set("data.market.seed", 8)
+    clone.dvc("repro")
+    output = clone.run("python", "-m", "stages.compare", check=False)
+    assert "HEAD and the workspace ran on different raw data" in output
+    assert "| cv | ridge |" in clone.run("python", "-m", "stages.compare", "--anyway")
+
+
 def test_two_runs_from_scratch_agree_hash_for_hash(finished: Clone, tmp_path: Path) -> None:
     second = clone_tree(tmp_path / "second")
     second.dvc("repro")

@@ -262,7 +262,7 @@ def test_a_constant_prediction_has_no_score_and_is_named() -> None:
     table = score_eras(frame, target, era, meta_model=meta, benchmark=meta, features=lambda _: features, **MULTIPLIERS)
     assert table.loc[table[CONSTANT], list(SCORES)].drop(columns="oracle_corr").isna().all().all()
     assert constant_predictions(table) == {"flat": 2, "half": 1}
-    summary = summarize(table)
+    summary = summarize(table, 20)
     assert summary["flat"] == {"eras": 0}
     assert summary["half"]["eras"] == 1
     assert "sharpe" not in summary["half"]["corr"]
@@ -530,7 +530,7 @@ def test_summary_by_hand() -> None:
         mse=[0.25, 0.25, 0.25, 0.25, 0.5],
     )
     std = np.sqrt(sum((x - 0.03) ** 2 for x in (0.1, -0.2, 0.05, -0.1, 0.3)) / 5)
-    assert summarize(table) == {
+    assert summarize(table, 20) == {
         "p": {
             "corr": {
                 "mean": 0.03,
@@ -552,11 +552,11 @@ def test_summary_by_hand() -> None:
 
 
 def test_summary_at_the_edges() -> None:
-    summary = summarize(table_of(corr=[0.0, np.nan, -1e-9], oracle_corr=[0.1, 0.9, -0.2]))["p"]
+    summary = summarize(table_of(corr=[0.0, np.nan, -1e-9], oracle_corr=[0.1, 0.9, -0.2]), 20)["p"]
     assert summary["corr"]["positive_share"] == 0
     assert "ceiling_share" not in summary
     assert str(summary["corr"]["mean"]) == "0.0"
-    assert summarize(table_of(corr=[0.1, np.nan], oracle_corr=[0.2, 0.9]))["p"]["ceiling_share"] == 0.5
+    assert summarize(table_of(corr=[0.1, np.nan], oracle_corr=[0.2, 0.9]), 20)["p"]["ceiling_share"] == 0.5
 
 
 def test_summary_is_json_in_the_order_of_the_columns() -> None:
@@ -567,7 +567,7 @@ def test_summary_is_json_in_the_order_of_the_columns() -> None:
     features = rng.normal(size=(40, 5))
     known: dict[str, Any] = {name: rng.normal(size=240) for name in ("meta_model", "benchmark")}
     table = score_eras(frame, target, era, oracle=target, features=lambda _: features, **known, **MULTIPLIERS)
-    summary = summarize(table)
+    summary = summarize(table, 20)
     assert list(summary) == ["z", "a", "m"]
     keys = ["corr", "spearman", "mmc", "bmc", "fnc", "payout", "meta_corr", "exposure", "auc", "mse", "ceiling_share", "eras"]
     assert list(summary["z"]) == keys
@@ -575,7 +575,7 @@ def test_summary_is_json_in_the_order_of_the_columns() -> None:
     corr = table.loc[table["prediction"] == "a", "corr"]
     assert summary["a"]["corr"]["mean"] == round(float(corr.mean()), 6)
     assert summary["a"]["corr"]["sharpe"] == pytest.approx(scoring.sharpe_ratio(corr.to_numpy()), abs=1e-6)
-    bare = summarize(score_eras(frame, target, era, **MULTIPLIERS))["z"]
+    bare = summarize(score_eras(frame, target, era, **MULTIPLIERS), 20)["z"]
     assert list(bare) == ["corr", "spearman", "auc", "mse", "eras"]
 
 
@@ -618,7 +618,7 @@ def test_implied_auc_by_an_adaptive_double_integral(correlation: float, share: f
 )
 def test_summary_of_real_series(model: str, mean: float, sharpe: float, drawdown: float, autocorrelation: float) -> None:
     series = pd.read_csv(REAL_SERIES)[model].to_numpy()[-385:]
-    corr = summarize(table_of(corr=list(series)))["p"]["corr"]
+    corr = summarize(table_of(corr=list(series)), 20)["p"]["corr"]
     assert corr["mean"] == pytest.approx(mean, abs=1e-4)
     assert corr["sharpe"] == pytest.approx(sharpe, abs=0.01)
     assert corr["max_drawdown"] == pytest.approx(drawdown, abs=1e-3)

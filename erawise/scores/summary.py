@@ -7,7 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from erawise.schema import PREDICTION
+from erawise import significance
+from erawise.schema import ERA, PREDICTION, spanned_weeks
 from erawise.scores.eras import CONSTANT, SCORES
 
 Floats = NDArray[np.float64]
@@ -19,8 +20,8 @@ TAIL = 9.0
 """Standard deviations after which the normal density is taken for 0."""
 
 
-def summarize(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Summarize the table of `score_eras`.
+def summarize(table: pd.DataFrame, days: int) -> dict[str, dict[str, Any]]:
+    """Summarize the table of `score_eras`, where the target looks `days` trading days ahead.
 
     Every figure is over the eras where the score is no NaN; one that no era gives is absent. Std and Sharpe are with
     ddof 0, not annualised; Sharpe is absent where the series doesn't vary.
@@ -28,14 +29,15 @@ def summarize(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     Returns
     -------
     dict, prediction → block, predictions in the order of their first appearance. A block holds, where available:
-    `corr`, `spearman`, `mmc`, `bmc`, `fnc`, `payout` (each mean, std, sharpe, max_drawdown, median, iqr,
-    positive_share; mmc and bmc also `eras`, how many they are over); `meta_corr` (mean); `exposure` (max and rms:
-    means over eras); `auc` (top, top_share, above_half: means over eras, above_half over those where it is a class of
-    its own; top_implied: what the mean CORR implies for the mean top_share, see `implied_auc`); `mse`;
-    `ceiling_share` (mean CORR / mean CORR of the oracle over the eras that have both, where the oracle's is above 0);
-    `eras`, the number of eras with a CORR. Floats have 6 decimals.
+    `corr`, `spearman`, `mmc`, `bmc`, `fnc`, `payout` (each mean; low and high, the bounds of its 95 % interval, see
+    `significance.mean`; std, sharpe, max_drawdown, median, iqr, positive_share; mmc and bmc also `eras`, how many they are
+    over); `meta_corr` (mean); `exposure` (max and rms: means over eras); `auc` (top, top_share, above_half: means over eras,
+    above_half over those where it is a class of its own; top_implied: what the mean CORR implies for the mean top_share, see
+    `implied_auc`); `mse`; `ceiling_share` (mean CORR / mean CORR of the oracle over the eras that have both, where the
+    oracle's is above 0); `eras`, the number of eras with a CORR. Floats have 6 decimals.
     """
-    return {str(name): _block(rows) for name, rows in table.groupby(PREDICTION, sort=False)}
+    overlap = significance.spanned_eras(table[ERA].to_numpy(), spanned_weeks(days))
+    return {str(name): _block(rows, overlap) for name, rows in table.groupby(PREDICTION, sort=False)}
 
 
 def constant_predictions(table: pd.DataFrame) -> dict[str, int]:
@@ -87,16 +89,16 @@ def _normal_rule(low: float, high: float) -> tuple[Floats, Floats]:
     return points, weights / weights.sum()
 
 
-def _block(rows: pd.DataFrame) -> dict[str, Any]:
+def _block(rows: pd.DataFrame, overlap: int) -> dict[str, Any]:
     scores = {name: rows[name].to_numpy(np.float64) for name in SCORES}
     known = {name: values[~np.isnan(values)] for name, values in scores.items()}
     block = {
-        "corr": _series(known["corr"]),
-        "spearman": _series(known["spearman"]),
-        "mmc": _counted(known["mmc"]),
-        "bmc": _counted(known["bmc"]),
-        "fnc": _series(known["fnc"]),
-        "payout": _series(known["payout"]),
+        "corr": _series(known["corr"], overlap),
+        "spearman": _series(known["spearman"], overlap),
+        "mmc": _counted(known["mmc"], overlap),
+        "bmc": _counted(known["bmc"], overlap),
+        "fnc": _series(known["fnc"], overlap),
+        "payout": _series(known["payout"], overlap),
         "meta_corr": {"mean": _mean(known["meta_corr"])},
         "exposure": {"max": _mean(known["exposure_max"]), "rms": _mean(known["exposure_rms"])},
         "auc": _auc(known),
@@ -107,24 +109,27 @@ def _block(rows: pd.DataFrame) -> dict[str, Any]:
     return _tidy(block)
 
 
-def _series(values: Floats) -> dict[str, Any]:
+def _series(values: Floats, overlap: int) -> dict[str, Any]:
     if not len(values):
         return {}
     varies = values.max() > values.min()
-    low, high = np.percentile(values, [25, 75])
+    quarter, three_quarters = np.percentile(values, [25, 75])
+    mean = significance.mean(values, overlap=overlap)
     return {
-        "mean": values.mean(),
+        "mean": mean.mean,
+        "low": None if mean.reason else mean.low,
+        "high": None if mean.reason else mean.high,
         "std": values.std() if varies else 0.0,
         "sharpe": values.mean() / values.std() if varies else None,
         "max_drawdown": max_drawdown(values),
         "median": np.median(values),
-        "iqr": high - low,
+        "iqr": three_quarters - quarter,
         "positive_share": (values > 0).mean(),
     }
 
 
-def _counted(values: Floats) -> dict[str, Any]:
-    return _series(values) | ({"eras": len(values)} if len(values) else {})
+def _counted(values: Floats, overlap: int) -> dict[str, Any]:
+    return _series(values, overlap) | ({"eras": len(values)} if len(values) else {})
 
 
 def _auc(known: dict[str, Floats]) -> dict[str, float | None]:

@@ -1,0 +1,130 @@
+"""How often the tests of `erawise.significance` cry wolf, and how often they see what is there.
+
+On simulated pairs of per-era scores whose difference has the autocorrelation of real ones and no true mean, a test at 5 % is to find
+a difference in 5 % of them. `python -m benchmarks.significance` prints the tables; `--write` puts them into docs/significance.md, and
+`--series FILE` (a CSV with a column a model, a row an era) adds the verdicts on real series.
+"""
+
+import argparse
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from benchmarks import measure
+from erawise import significance
+from erawise.significance import BETTER, OPEN
+
+Floats = NDArray[np.float64]
+
+PAGE = measure.ROOT / "docs" / "significance.md"
+AUTOCORRELATIONS = (0.73, 0.49, 0.28, 0.06)
+"""Of per-era CORR at lags 1 to 4, where the target spans four weeks."""
+
+PAIRS, ERAS, OVERLAP = 1000, (60, 150, 300, 600), 4
+SPREAD, TRUE_DIFFERENCE = 0.0092, 0.003
+"""Standard deviation of the difference of two real models era by era, and a true mean that matters."""
+
+LEVEL = 0.05
+
+
+def correlated(count: int, eras: int, seed: int) -> Floats:
+    """(count, eras) normal series of mean 0 and variance 1 with those autocorrelations."""
+    lags = np.zeros(eras)
+    lags[: len(AUTOCORRELATIONS) + 1] = [1, *AUTOCORRELATIONS]
+    distance = np.abs(np.subtract.outer(np.arange(eras), np.arange(eras)))
+    drawn: Floats = np.random.default_rng(seed).standard_normal((count, eras)) @ np.linalg.cholesky(lags[distance]).T
+    return drawn
+
+
+def ours(series: Floats) -> NDArray[np.bool_]:
+    """(count,) whether the verdict on a series of differences is other than "can't tell"."""
+    nothing = np.zeros(series.shape[1])
+    return np.array([significance.paired_difference(one, nothing, overlap=OVERLAP).verdict != OPEN for one in series])
+
+
+def independent(series: Floats) -> NDArray[np.bool_]:
+    """The paired t test that takes eras as independent."""
+    found: NDArray[np.bool_] = stats.ttest_1samp(series, 0, axis=1).pvalue < LEVEL
+    return found
+
+
+def newey_west(series: Floats) -> NDArray[np.bool_]:
+    """The usual Newey-West t test: Bartlett weights up to `4 (n / 100)^(2/9)` lags, normal critical values."""
+    eras = series.shape[1]
+    deviation = series - series.mean(axis=1, keepdims=True)
+    lags = int(4 * (eras / 100) ** (2 / 9))
+    variance = np.square(deviation).mean(axis=1)
+    for lag in range(1, lags + 1):
+        variance += 2 * (1 - lag / (lags + 1)) * (deviation[:, lag:] * deviation[:, :-lag]).sum(axis=1) / eras
+    found: NDArray[np.bool_] = np.abs(series.mean(axis=1)) > stats.norm.ppf(1 - LEVEL / 2) * np.sqrt(variance / eras)
+    return found
+
+
+TESTS: dict[str, Callable[[Floats], NDArray[np.bool_]]] = {
+    "equal-weighted cosine (ours)": ours,
+    "Newey–West, normal critical values": newey_west,
+    "paired t, eras independent": independent,
+}
+
+
+def false_alarms(pairs: int) -> str:
+    """Share of pairs without a true difference in which each test finds one, by the number of eras."""
+    drawn = {eras: correlated(pairs, eras, eras) for eras in ERAS}
+    lines = ["| test at 5 % | " + " | ".join(f"{eras} eras" for eras in ERAS) + " |", "|---|" + "---:|" * len(ERAS)]
+    for name, test in TESTS.items():
+        lines.append(f"| {name} | " + " | ".join(f"{test(series).mean():.1%}" for series in drawn.values()) + " |")
+    return "\n".join(lines)
+
+
+def power(pairs: int) -> str:
+    """Share of pairs with a true difference in which it is found, and its sign right."""
+    cells = []
+    for eras in ERAS:
+        series = TRUE_DIFFERENCE + SPREAD * correlated(pairs, eras, eras + 1)
+        nothing = np.zeros(eras)
+        found = [significance.paired_difference(one, nothing, overlap=OVERLAP).verdict == BETTER for one in series]
+        cells.append(f"{np.mean(found):.0%}")
+    head = "| true difference | " + " | ".join(f"{eras} eras" for eras in ERAS) + " |"
+    return "\n".join([head, "|---|" + "---:|" * len(ERAS), f"| {TRUE_DIFFERENCE} | " + " | ".join(cells) + " |"])
+
+
+def real(path: Path) -> str:
+    """The verdicts on every pair of the series in a file, beside the t of independent eras."""
+    frame = pd.read_csv(path).select_dtypes("number")
+    lines = [
+        "| pair | eras | difference | 95 % interval | t, eras independent | t | worth | verdict |",
+        "|---|---:|---:|---|---:|---:|---:|---|",
+    ]
+    for a, b in combinations(frame.columns, 2):
+        pair = frame[[a, b]].dropna()
+        found = significance.paired_difference(pair[a].to_numpy(), pair[b].to_numpy(), overlap=OVERLAP)
+        naive = stats.ttest_rel(pair[a], pair[b]).statistic
+        lines.append(
+            f"| {a} less {b} | {found.eras} | {found.mean:+.4f} | {found.low:+.4f} … {found.high:+.4f} | {naive:.2f} | {found.t_hac:.2f} "
+            f"| {found.effective_eras:.0f} eras | {found.verdict} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=PAIRS)
+    parser.add_argument("--series", type=Path, help="CSV of real per-era scores")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/significance.md")
+    given = parser.parse_args()
+    tables = {"false alarms": false_alarms(given.pairs), "power": power(given.pairs)}
+    if given.series is not None:
+        tables["real"] = real(given.series)
+    for name, table in tables.items():
+        print(f"{name}\n\n{table}\n")
+        if given.write:
+            measure.put(PAGE, name, table)
+
+
+if __name__ == "__main__":
+    main()

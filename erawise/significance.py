@@ -1,0 +1,333 @@
+"""What overlapping eras allow one to say of a series of per-era scores, and of the difference of two.
+
+A target that looks weeks ahead makes the scores of neighbouring eras alike, so that 300 eras say no more than some 100
+independent ones. Every figure here takes that into account; none takes eras as independent.
+
+References
+----------
+Lazarus, Lewis, Stock & Watson (2018), HAR inference: recommendations for practice, J. Business & Economic Statistics 36(4).
+Politis & Romano (1994), The stationary bootstrap, J. American Statistical Association 89(428).
+Bailey & López de Prado (2014), The deflated Sharpe ratio, J. Portfolio Management 40(5).
+Bailey, Borwein, López de Prado & Zhu (2017), The probability of backtest overfitting, J. Computational Finance 20(4).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
+
+Floats = NDArray[np.float64]
+
+LEVEL = 0.95
+"""Share of intervals that hold the truth."""
+
+POWER = 0.8
+"""Chance to establish a difference with the eras that `eras_to_tell` gives."""
+
+BETTER, WORSE, OPEN = "better", "worse", "can't tell"
+
+LEAST_SPANS = 8
+"""Eras, in spans of the target, below which no interval is given."""
+
+REPLICATES = 2000
+EULER = 0.5772156649015329
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its interval of 95 %; NaN where it can't be given."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean of a series of per-era scores.
+
+    Attributes
+    ----------
+    eras : that have a score.
+    mean : NaN without any.
+    low, high : two-sided 95 % interval; NaN where there are too few eras, or the scores are all equal.
+    t_hac : mean over its standard error; Student's t with `degrees` degrees of freedom where the true mean is 0.
+    degrees : cosines that the long-run variance is estimated by.
+    effective_eras : independent eras that would know the mean as well.
+    probability_positive : by the same t distribution, taken as what is believed of the true mean.
+    reason : why there is no interval; empty where there is one.
+    """
+
+    eras: int
+    mean: float
+    low: float
+    high: float
+    t_hac: float
+    degrees: int
+    effective_eras: float
+    probability_positive: float
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The paired difference of two series, `a - b`, era by era.
+
+    Attributes
+    ----------
+    mean, low, high, t_hac, effective_eras : see `Mean`.
+    probability_better : that the true mean of the difference is above 0.
+    verdict : `better` where low > 0, `worse` where high < 0, else `can't tell`.
+    eras : that have both scores.
+    eras_to_tell : eras that would establish a true difference of this mean in 80 % of cases; NaN where there is none.
+    sharpe, drawdown : differences of the two series' Sharpe ratios and of their maximum drawdowns, resampled together.
+    reason : why it can't be told; empty where it can.
+    """
+
+    mean: float
+    low: float
+    high: float
+    t_hac: float
+    probability_better: float
+    effective_eras: float
+    verdict: str
+    eras: int
+    eras_to_tell: float
+    sharpe: Estimate
+    drawdown: Estimate
+    reason: str = ""
+
+
+def spanned_eras(eras: NDArray[np.int64], weeks: int) -> int:
+    """Eras that a target of so many weeks spans, of those that are there: fewer where only every n-th week is an era."""
+    gap = float(np.median(np.diff(np.unique(eras)))) if len(eras) > 1 else 1.0
+    return max(1, int(np.ceil(weeks / max(gap, 1.0))))
+
+
+def mean(series: Floats, *, overlap: int) -> Mean:
+    """The mean of (eras,) scores with its interval, by the equal-weighted cosine estimate of the long-run variance.
+
+    The variance of the mean is that of the series at frequency 0, taken as the mean square of its first projections on
+    cosines; the mean over its standard error then has Student's t distribution with as many degrees of freedom as there are
+    cosines (Lazarus et al. 2018, equations 3 and 10).
+
+    Parameters
+    ----------
+    series : (eras,) in the order of time; NaN where there is no score, which is left out.
+    overlap : eras that a target spans, at least 1.
+    """
+    known = _known(series)
+    eras = len(known)
+    nothing = Mean(eras, float(known.mean()) if eras else np.nan, np.nan, np.nan, np.nan, 0, np.nan, np.nan)
+    if eras < LEAST_SPANS * overlap:
+        return replace(nothing, reason=f"{eras} eras; an interval takes {LEAST_SPANS * overlap}, {LEAST_SPANS} spans of a target")
+    if known.max() == known.min():
+        return replace(nothing, reason="the scores are all equal")
+    degrees = cosines(eras)
+    error = float(np.sqrt(long_run_variance(known, degrees) / eras))
+    centre, reach = float(known.mean()), float(stdtrit(degrees, (1 + LEVEL) / 2)) * error
+    t_hac = centre / error
+    effective = float(known.var() / error**2)
+    return Mean(eras, centre, centre - reach, centre + reach, t_hac, degrees, effective, float(stdtr(degrees, t_hac)))
+
+
+def cosines(eras: int) -> int:
+    """How many cosines: the rule of Lazarus et al. (2018), `0.41 eras^(2/3)`, at least 1."""
+    return max(1, int(0.41 * eras ** (2 / 3)))
+
+
+def long_run_variance(series: Floats, degrees: int) -> float:
+    """The mean square of the projections of (n,) values on the cosines 1..degrees, which a constant doesn't change.
+
+    Projection j is `sqrt(2 / n) sum(x[t] cos(pi j (t - 1/2) / n))`, t = 1..n.
+    """
+    n = len(series)
+    waves = np.cos(np.pi * np.outer(np.arange(1, degrees + 1), np.arange(n) + 0.5) / n)
+    return float(np.square(np.sqrt(2 / n) * (waves @ (series - series.mean()))).mean())
+
+
+def paired_difference(a: Floats, b: Floats, *, overlap: int, seed: int = 0) -> Difference:
+    """Whether a is better than b: the interval of their paired difference, and those of Sharpe and drawdown.
+
+    Parameters
+    ----------
+    a, b : (eras,) scores of the same eras in the order of time; NaN where there is no score: eras that lack one are left out.
+    overlap : eras that a target spans, at least 1.
+    seed : of the bootstrap behind the intervals of Sharpe and drawdown.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ.
+    """
+    if np.shape(a) != np.shape(b):
+        raise ValueError(f"scores of {len(a)} and of {len(b)} eras; both must be of the same eras")
+    both = np.isfinite(a) & np.isfinite(b)
+    pair = np.array([np.asarray(a, np.float64)[both], np.asarray(b, np.float64)[both]])
+    found = mean(pair[0] - pair[1], overlap=overlap)
+    ratio, fall = (_resampled(pair, statistic, overlap, seed) for statistic in (_sharpe, _drawdown))
+    if found.reason:
+        same = found.eras >= LEAST_SPANS * overlap and bool((pair[0] == pair[1]).all())
+        reason = "the scores are the same in every era" if same else found.reason
+        return Difference(found.mean, np.nan, np.nan, np.nan, np.nan, np.nan, OPEN, found.eras, np.nan, ratio, fall, reason)
+    verdict = BETTER if found.low > 0 else WORSE if found.high < 0 else OPEN
+    return Difference(
+        found.mean,
+        found.low,
+        found.high,
+        found.t_hac,
+        found.probability_positive,
+        found.effective_eras,
+        verdict,
+        found.eras,
+        eras_to_tell(found),
+        ratio,
+        fall,
+        "" if verdict != OPEN else "the interval holds 0",
+    )
+
+
+def eras_to_tell(found: Mean) -> float:
+    """Eras that would establish a true mean of this size in 80 % of cases; NaN where there is no interval."""
+    if not found.t_hac:
+        return np.nan
+    return float(np.ceil(found.eras * ((ndtri((1 + LEVEL) / 2) + ndtri(POWER)) / found.t_hac) ** 2))
+
+
+def sharpe(series: Floats, *, overlap: int, seed: int = 0) -> Estimate:
+    """Mean over std (ddof 0) of (eras,) scores, NaN left out, with the interval of a stationary bootstrap."""
+    return _resampled(_known(series)[None], _sharpe, overlap, seed)
+
+
+def drawdown(series: Floats, *, overlap: int, seed: int = 0) -> Estimate:
+    """`scores.summary.max_drawdown` of (eras,) scores, NaN left out, with the interval of a stationary bootstrap."""
+    return _resampled(_known(series)[None], _drawdown, overlap, seed)
+
+
+def block_length(series: Floats) -> float:
+    """Mean length of the blocks of a stationary bootstrap of (n,) values, by Politis & White (2004).
+
+    With the correction of Patton, Politis & White (2009). At least 1.
+    """
+    n = len(series)
+    deviation = series - series.mean()
+    if not deviation.any():
+        return 1.0
+    quiet = max(5, int(np.log10(n)))
+    longest = int(np.ceil(np.sqrt(n))) + quiet
+    lags = np.array([deviation[lag:] @ deviation[: n - lag] for lag in range(min(longest + 1, n))]) / n
+    loud = np.abs(lags[1:] / lags[0]) >= 2 * np.sqrt(np.log10(n) / n)
+    runs = [lag for lag in range(len(loud) - quiet + 1) if not loud[lag : lag + quiet].any()]
+    last = runs[0] if runs else int(np.flatnonzero(loud).max(initial=0)) + 1
+    window = min(2 * max(last, 1), len(lags) - 1)
+    k = np.arange(1, window + 1)
+    weight = np.minimum(1.0, 2 * (1 - k / window))
+    spectrum = lags[0] + 2 * (weight @ lags[1 : window + 1])
+    slope = 2 * (weight * k @ lags[1 : window + 1])
+    length = (slope**2 / spectrum**2) ** (1 / 3) * n ** (1 / 3)
+    return float(np.clip(length, 1.0, np.ceil(min(3 * np.sqrt(n), n / 3))))
+
+
+def deflated_sharpe(series: Floats, trials: Sequence[float] | Floats, *, overlap: int) -> float:
+    """Probability that the true Sharpe is above what the best of so many trials would show by luck alone.
+
+    Bailey & López de Prado (2014), equations 1 and 2, with the effective number of eras in place of their number.
+
+    Parameters
+    ----------
+    series : (eras,) scores of the trial that was chosen.
+    trials : the Sharpe of every trial that was looked at, that one included.
+
+    Returns
+    -------
+    0..1, NaN where the mean has no interval.
+    """
+    found, known = mean(series, overlap=overlap), _known(series)
+    if found.reason:
+        return np.nan
+    standard = (known - known.mean()) / known.std()
+    ratio, skew, kurtosis = known.mean() / known.std(), (standard**3).mean(), (standard**4).mean()
+    count = len(trials)
+    luck = 0.0
+    if count > 1:
+        spread = float(np.std(trials, ddof=1))
+        luck = spread * float((1 - EULER) * ndtri(1 - 1 / count) + EULER * ndtri(1 - 1 / (count * np.e)))
+    scale = 1 - skew * ratio + (kurtosis - 1) / 4 * ratio**2
+    return float(ndtr((ratio - luck) * np.sqrt(max(found.effective_eras - 1, 0.0)) / np.sqrt(scale)))
+
+
+def overfitting_probability(scores: Floats, blocks: int = 16) -> float:
+    """Probability that the best of several trials in one half of the eras is below their median in the other (CSCV).
+
+    Bailey et al. (2017): the eras are cut into blocks, every half of the blocks is tried as the sample that chooses.
+
+    Parameters
+    ----------
+    scores : (eras, trials), no NaN.
+    blocks : even.
+    """
+    if scores.shape[1] < 2 or len(scores) < blocks:
+        return np.nan
+    parts = np.array_split(scores, blocks)
+    sums = np.array([[part.sum(axis=0), np.square(part).sum(axis=0), np.full(part.shape[1], len(part))] for part in parts])
+    halves = np.array([[block in half for block in range(blocks)] for half in combinations(range(blocks), blocks // 2)])
+
+    def ratio(weights: NDArray) -> Floats:
+        total, square, count = np.einsum("hb,bkt->kht", weights.astype(np.float64), sums)
+        average = total / count
+        result: Floats = average / np.sqrt(np.maximum(square / count - average**2, np.finfo(float).tiny))
+        return result
+
+    inside, outside = ratio(halves), ratio(~halves)
+    best = inside.argmax(axis=1)
+    picked = np.take_along_axis(outside, best[:, None], axis=1)
+    rank = ((outside < picked).sum(axis=1) + (outside <= picked).sum(axis=1) + 1) / 2
+    return float((rank <= (scores.shape[1] + 1) / 2).mean())
+
+
+def _known(series: Floats) -> Floats:
+    values = np.asarray(series, np.float64)
+    return values[np.isfinite(values)]
+
+
+def _sharpe(series: Floats) -> Floats:
+    """(...,) mean over std of (..., eras); NaN where the scores are all equal."""
+    spread = series.std(axis=-1)
+    return series.mean(axis=-1) / np.where(spread > 0, spread, np.nan)
+
+
+def _drawdown(series: Floats) -> Floats:
+    """(...,) `scores.summary.max_drawdown` of (..., eras)."""
+    total = np.cumsum(series, axis=-1)
+    return (np.maximum.accumulate(total, axis=-1) - total).max(axis=-1)
+
+
+def _resampled(columns: Floats, statistic: Callable[[Floats], Floats], overlap: int, seed: int) -> Estimate:
+    """A statistic of (1, eras), or of the first less that of the second of (2, eras), which are resampled together."""
+    eras = columns.shape[1]
+    value = float(_first_less_second(statistic(columns))) if eras else np.nan
+    if eras < LEAST_SPANS * overlap or not np.isfinite(value):
+        return Estimate(value, np.nan, np.nan)
+    length = max(2.0 * overlap, *(block_length(column) for column in columns))
+    order = stationary_order(eras, length, REPLICATES, np.random.default_rng(seed))
+    found = _first_less_second(np.array([statistic(column[order]) for column in columns]))
+    low, high = np.nanquantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(value, float(low), float(high))
+
+
+def _first_less_second(values: Floats) -> Floats:
+    """(...) of (1 or 2, ...)."""
+    return values[0] - values[1] if len(values) > 1 else values[0]
+
+
+def stationary_order(eras: int, length: float, replicates: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """(replicates, eras) positions of a stationary bootstrap: blocks of geometric length, of this mean, that wrap around."""
+    place = np.arange(eras)
+    begins = rng.random((replicates, eras)) < 1 / length
+    begins[:, 0] = True
+    begun = np.maximum.accumulate(np.where(begins, place, 0), axis=1)
+    starts = np.take_along_axis(rng.integers(0, eras, (replicates, eras)), begun, axis=1)
+    return (starts + place - begun) % eras

@@ -1,0 +1,152 @@
+"""Look for leaks: run the pipeline on data on which an honest one finds nothing; a command, no stage of the DAG.
+
+1. The data's own features with targets shuffled within eras. A model that finds signal out of fold has seen the answers; where it is
+   silent on all features, the selection has.
+2. A market of pure noise whose features tell the target to whoever was fitted on an era near by. Folds without a purge must find signal
+   there, which shows that the canary lives; the pipeline's purged folds must not.
+
+It ends with 1 where a canary sings, and names the stage. Models are those of params.yaml, kept small.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ruamel.yaml import YAML
+
+from erawise import canary, errors, files, params, splits
+from erawise.canary import Song
+from erawise.schema import horizon
+from stages import paths
+
+SMALL = {"trees": 60, "epochs": 4, "max_iterations": 50, "min_rows_leaf": 20, "early_stopping": 20}
+"""What a model has at most, to be quick; leaves of few rows, so that it can remember."""
+
+
+@errors.reported
+def main() -> None:
+    given = _arguments()
+    p = params.load(paths.PARAMS)
+    with tempfile.TemporaryDirectory() as scratch:
+        shuffled, telltale = Path(scratch) / "shuffled", Path(scratch) / "telltale"
+        raw = _workspace(shuffled, {}, p.data.target)
+        canary.shuffle_targets(paths.RAW, raw, eras=given.eras, rows=given.rows, features=given.features, seed=given.seed)
+        leaks = _listen_to_shuffled(shuffled, p.data.target, horizon(p.data.target, p.data.target_horizon))
+        raw = _workspace(telltale, {"split": {"method": "purged_kfold", "folds": 8}, "select_features": {"method": "none"}}, "target")
+        canary.write_telltale(raw, eras=64, stocks=100, seed=given.seed)
+        leaks += _listen_to_telltale(telltale)
+    if leaks:
+        raise errors.InputError("; ".join(leaks))
+    print("no canary sings")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m stages.canary", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--eras", type=int, default=80, help="train eras of the data to use at most, the last ones")
+    parser.add_argument("--rows", type=int, default=300, help="rows of an era at most")
+    parser.add_argument("--features", type=int, default=60, help="features at most")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def _workspace(directory: Path, changes: dict[str, dict[str, Any]], target: str) -> Path:
+    """A directory with params.yaml in which stages run; gives the one for the raw files."""
+    raw = directory / "data" / "local"
+    raw.mkdir(parents=True)
+    yaml = YAML()
+    content = yaml.load(paths.PARAMS.read_text(encoding="utf-8"))
+    content["data"].update(source="local", local={"path": "data/local"}, feature_set="all", target=target)
+    content["preprocess"].update(every=1, derived=[])
+    for section, values in changes.items():
+        content[section].update(values)
+    for model in content["models"].values():
+        model["target"] = target
+        for name, most in SMALL.items():
+            if name in model:
+                model[name] = min(model[name], most)
+    with (directory / paths.PARAMS).open("w", encoding="utf-8") as file:
+        yaml.dump(content, file)
+    return raw
+
+
+def _listen_to_shuffled(directory: Path, target: str, days: int) -> list[str]:
+    _run(directory, "download_local", "preprocess", "split", "select_features")
+    songs = _songs(directory, target, days)
+    print(_table("targets shuffled within eras", songs))
+    if not any(song.sings for song in songs):
+        return []
+    yaml = YAML()
+    content = yaml.load((directory / paths.PARAMS).read_text(encoding="utf-8"))
+    content["select_features"]["method"] = "none"
+    with (directory / paths.PARAMS).open("w", encoding="utf-8") as file:
+        yaml.dump(content, file)
+    _run(directory, "select_features")
+    still = {song.model for song in _songs(directory, target, days) if song.sings}
+    return [
+        f"{f'train@{song.model}' if song.model in still else 'select_features'}: on shuffled targets {song.model} finds a cv CORR of "
+        f"{song.mean:.4f} (t {song.t:.1f}) where there is none: the stage has seen the targets of test eras"
+        for song in songs
+        if song.sings
+    ]
+
+
+def _listen_to_telltale(directory: Path) -> list[str]:
+    _run(directory, "download_local", "preprocess", "split", "select_features")
+    purged = _songs(directory, "target", canary.DAYS)
+    print(_table("a telltale market, purged folds", purged))
+    leaks = [
+        f"split: {song.model} finds a cv CORR of {song.mean:.4f} (t {song.t:.1f}) in noise, through eras that share their outcome "
+        "with test eras: the purge is too short"
+        for song in purged
+        if song.sings
+    ]
+    plan = splits.from_json(files.read_json(directory / paths.FOLDS), canary.DAYS)
+    used = canary.first_purged_are_unused(_predictions(directory), plan.validation_purged)
+    leaks += [f"train@{model}: it predicts validation eras that are purged after the last train era" for model in used]
+    files.write_json(canary.without_purge(files.read_json(directory / paths.FOLDS)), directory / paths.FOLDS)
+    unpurged = _songs(directory, "target", canary.DAYS)
+    print(_table("the same, folds without a purge: one must sing", unpurged))
+    if not any(song.sings for song in unpurged):
+        leaks.append(
+            "canary: no model finds the leak that is there without a purge, so that its silence says nothing; add a model of trees"
+        )
+    return leaks
+
+
+def _songs(directory: Path, target: str, days: int) -> list[Song]:
+    for name, settings in params.load(directory / paths.PARAMS).models.items():
+        _run(directory, f"train_{settings.kind} {name}")
+    index = files.read_parquet(directory / paths.PREPARED / "index.parquet")
+    return canary.listen(_predictions(directory), index, target, days)
+
+
+def _predictions(directory: Path) -> dict[str, Any]:
+    found = sorted((directory / paths.MODEL_PREDICTIONS).glob("*.parquet"))
+    return {path.stem: files.read_parquet(path) for path in found}
+
+
+def _run(directory: Path, *stages: str) -> None:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])}
+    for stage in stages:
+        name, *arguments = stage.split()
+        command = [sys.executable, "-m", f"stages.{name}", *arguments]
+        done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise errors.InputError(f"the canary's run of {stage} failed: {done.stderr.strip() or done.stdout.strip()}")
+
+
+def _table(title: str, songs: list[Song]) -> str:
+    lines = [f"{title}:"]
+    for song in songs:
+        t = "too few eras with a score for a t" if np.isnan(song.t) else f"t {song.t:+.1f}"
+        lines.append(f"  {song.model}: cv CORR {song.mean:+.4f}, {t}{', sings' if song.sings else ''}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Compare two runs, each a Git revision or a DVC experiment: `python -m stages.compare [A [B]]`; a command, no stage of the DAG.
+
+A is HEAD, and B the workspace, where they aren't given; the verdicts are on B. Nothing is checked out: what a revision has
+measured is read through DVC from its cache.
+"""
+
+import argparse
+from pathlib import Path
+
+from erawise import charts, comparison, errors, files, ledger, revisions
+from erawise.revisions import Revision
+from erawise.schema import horizon
+from stages import paths, record
+
+
+@errors.reported
+def main() -> None:
+    given = _arguments()
+    if given.history:
+        print(comparison.history(record.read()))
+        return
+    before, after = (revisions.read(Path(), revision) for revision in (given.a, given.b))
+    if not given.anyway:
+        _check(before, after)
+    changed = ledger.changes(ledger.flat(before.settings), ledger.flat(after.settings))
+    table = comparison.compare(before.scores, after.scores, horizon(after.target, after.horizon), seed=given.seed)
+    given.out.mkdir(parents=True, exist_ok=True)
+    files.write_csv(table, given.out / "comparison.csv")
+    files.write_json(comparison.content(table, before.name, after.name, changed), given.out / "comparison.json")
+    picture = comparison.picture(table, before.name, after.name)
+    charts.write(charts.differences(picture, charts.colours(list(after.settings.get("models", {})))), given.out / "comparison.svg")
+    print(f"{before.name} → {after.name}\n")
+    print("\n".join(comparison.settings_changed(changed)) or "no setting differs")
+    print("\n" + comparison.markdown(table) + "\n")
+    print("\n".join(comparison.sentences(table)))
+    for name, missing in zip((before.name, after.name), comparison.only_in_one(before.scores, after.scores), strict=True):
+        if missing:
+            print(f"only in {name}: {', '.join(missing)}")
+    print(f"\nwritten to {given.out}: comparison.csv, comparison.json, comparison.svg")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m stages.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("a", nargs="?", default="HEAD", help="the run before: a commit, branch, tag or experiment; HEAD where not given")
+    parser.add_argument("b", nargs="?", help="the run after; the workspace where not given")
+    parser.add_argument("--history", action="store_true", help="list what was evaluated in this checkout instead")
+    parser.add_argument("--anyway", action="store_true", help="compare scores against different targets, or on different data")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap behind the intervals of Sharpe and drawdown")
+    parser.add_argument("--out", type=Path, default=paths.COMPARISON, help="directory for the table and the picture")
+    return parser.parse_args()
+
+
+def _check(before: Revision, after: Revision) -> None:
+    if before.target != after.target:
+        raise errors.InputError(
+            f"{before.name} is scored against {before.target} and {after.name} against {after.target}: the difference would be that of the "
+            "targets; add --anyway to compare them all the same"
+        )
+    if before.data != after.data:
+        raise errors.InputError(
+            f"{before.name} and {after.name} ran on different raw data (data/raw in dvc.lock); "
+            "add --anyway to compare them on the eras that both have"
+        )
+
+
+if __name__ == "__main__":
+    main()

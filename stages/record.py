@@ -1,0 +1,95 @@
+"""What `evaluate` adds to the ledger: which run this was, what it found, and what it took."""
+
+import hashlib
+import json
+import resource
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from erawise import ledger, params
+from stages import paths
+
+EXPERIMENTS = (".dvc", "tmp", "exps")
+"""Where DVC runs experiments in directories of their own, below the main checkout."""
+
+PACKAGES = ("dvc", "lightgbm", "numpy", "pandas", "pyarrow", "scikit-learn", "tensorflow-cpu")
+
+MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+def evaluated(target: str, metrics: dict[str, dict[str, Any]], seconds: float) -> int:
+    """Add this evaluation to the ledger of the main checkout; gives the number of looks at this validation data by now.
+
+    All settings are noted, also those that the evaluation doesn't hang on.
+    """
+    path = main_checkout(Path.cwd()) / ledger.NAME
+    entries, _ = ledger.read(path)
+    settings = ledger.flat(params.load(paths.PARAMS).model_dump(mode="json"))
+    data = data_digest()
+    entry = {
+        "time": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "data": data,
+        "target": target,
+        "params": hashlib.sha256(json.dumps(settings, sort_keys=True).encode("utf-8")).hexdigest(),
+        "settings": settings,
+        "changed": ledger.changes(entries[-1]["settings"], settings) if entries else {},
+        "scores": metrics,
+        "seconds": round(seconds, 1),
+        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT,
+        "versions": {"python": sys.version.split()[0]} | {name: metadata.version(name) for name in PACKAGES if _installed(name)},
+    }
+    ledger.append(path, entry)
+    return len(ledger.looks([*entries, entry], data, target))
+
+
+def main_checkout(directory: Path) -> Path:
+    """The top of the repository, or of the one in whose `.dvc` an experiment runs."""
+    places = directory.parts
+    for start in range(len(places) - len(EXPERIMENTS) + 1):
+        if places[start : start + len(EXPERIMENTS)] == EXPERIMENTS:
+            return Path(*places[:start])
+    return directory
+
+
+def data_digest() -> str:
+    """Of the validation targets: whoever scores against the same ones looks at the same data."""
+    with paths.VALIDATION_TARGETS.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def commit() -> str | None:
+    """The commit that is checked out, with `+` where tracked files differ from it; None where there is no Git repository."""
+    found = _git("rev-parse", "HEAD")
+    return None if found is None else found + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _installed(package: str) -> bool:
+    try:
+        metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def read() -> list[ledger.Entry]:
+    """The entries of the main checkout's ledger."""
+    return ledger.read(main_checkout(Path.cwd()) / ledger.NAME)[0]
+
+
+def looked_at(target: str) -> list[ledger.Entry]:
+    """The entries that have looked at the validation eras of the data that is prepared."""
+    return ledger.looks(read(), data_digest(), target) if paths.VALIDATION_TARGETS.exists() else []
