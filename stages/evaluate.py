@@ -46,7 +46,7 @@ def main() -> None:
         for line in evaluation.report(table, metrics):
             print(f"{split}: {line}")
     looks = record.evaluated(target_name, found, time.perf_counter() - start)
-    print(f"validation: looked at {looks} times by now; `python -m stages.compare --history` lists them")
+    print(f"validation: look {looks} at these eras; `python -m stages.compare --history` lists them")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def _looks(p: params.Params) -> str:
     overlap = significance.spanned_eras(table[ERA].to_numpy(), spanned_weeks(horizon(p.data.target, p.data.target_horizon)))
     deflated = ledger.deflated(entries, DIAGNOSED, series, overlap)
     return (
-        f"Validation was looked at {len(entries)} times. The {DIAGNOSED} ensemble's Sharpe is above what the best of so many looks "
+        f"Looks at these validation eras so far: {len(entries)}. The {DIAGNOSED} ensemble's Sharpe is above what the best of so many "
         f"shows by luck with probability {deflated:.2f}."
     )
 

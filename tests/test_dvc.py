@@ -170,7 +170,7 @@ def test_metrics_diff_and_exp_show_are_readable(clone: Clone) -> None:
 def test_every_evaluation_that_ran_is_on_record_and_one_from_the_cache_is_not(clone: Clone) -> None:
     clone.set("models.ridge.l2", 123.0)
     output = clone.dvc("repro")
-    assert "validation: looked at 1 times by now" in output
+    assert "validation: look 1 at these eras" in output
     clone.dvc("exp", "run", "-n", "elsewhere", "-S", "models.ridge.l2=456", "--temp")
     first, second = map(json.loads, clone.read("ledger.jsonl").splitlines())
     assert second["changed"] == {"models.ridge.l2": [123.0, 456.0]}
@@ -183,7 +183,7 @@ def test_every_evaluation_that_ran_is_on_record_and_one_from_the_cache_is_not(cl
     clone.dvc("repro")
     assert len(clone.read("ledger.jsonl").splitlines()) == 2
     assert "| 123.0 → 456.0 |" in clone.run("python", "-m", "stages.compare", "--history").replace("models.ridge.l2: ", "")
-    assert "Validation was looked at 2 times." in clone.run("python", "-m", "stages.show")
+    assert "Looks at these validation eras so far: 2." in clone.run("python", "-m", "stages.show")
 
 
 def test_revisions_are_compared_without_a_checkout(clone: Clone) -> None:
