@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from erawise import files, significance
-from erawise.schema import CV, DATA_TYPE, ERA, ID, PREDICTION, SPLIT, VALIDATION, purge_weeks, spanned_weeks
+from erawise.schema import CV, DATA_TYPE, ERA, ID, PREDICTION, SPLIT, VALIDATION, spanned_weeks
 from erawise.scores.eras import score_eras
 from erawise.sources import layout
 
@@ -22,8 +22,8 @@ FALSE_ALARM = 0.001
 """Chance that a model without any leak sings."""
 
 DAYS, WEEKS = 20, 4
-WINDOW = purge_weeks(DAYS) + 1
-"""Eras in which a telltale feature tells: the first and the last of them are as far apart as the purge reaches."""
+WINDOW = 9
+"""Eras in which a telltale feature tells: the first and the last are as far apart as the purge of 8 weeks has to reach."""
 
 NOISE = 4
 """Features of noise throughout, so that predictions vary where nothing is learned."""
@@ -38,7 +38,7 @@ class Song:
     Attributes
     ----------
     model : its name.
-    mean, t : mean cv CORR, and that over its standard error, see `significance.mean`.
+    mean, t : mean cv CORR, and that over its standard error.
     sings : whether that is signal, at a chance of 1 in 1,000 to be wrong.
     """
 
@@ -127,14 +127,14 @@ def without_purge(folds: dict[str, object]) -> dict[str, object]:
     return {**folds, "horizons": plans}
 
 
-def listen(predictions: dict[str, pd.DataFrame], index: pd.DataFrame, target: str, days: int) -> list[Song]:
+def listen(predictions: dict[str, pd.DataFrame], index: pd.DataFrame, target: str, days: int | None) -> list[Song]:
     """What each model has found out of fold.
 
     Parameters
     ----------
     predictions : by model, `id`, `era`, `split`, `prediction`.
     index : `id`, `era` and the target of the train eras.
-    days : trading days that the target looks ahead.
+    days : trading days that the target looks ahead; None where eras have nothing in common, since targets are shuffled.
     """
     known = index.loc[index[target].notna(), [ID, ERA, target]].sort_values([ERA, ID])
     songs = []
@@ -146,10 +146,16 @@ def listen(predictions: dict[str, pd.DataFrame], index: pd.DataFrame, target: st
     return songs
 
 
-def _song(model: str, corr: NDArray[np.float64], eras: NDArray[np.int64], days: int) -> Song:
-    found = significance.mean(corr, overlap=significance.spanned_eras(eras, spanned_weeks(days)))
-    bound = float(stdtrit(found.degrees, 1 - FALSE_ALARM / 2)) if found.degrees else np.inf
-    return Song(model, found.mean, found.t_hac, bool(found.t_hac > bound))
+def _song(model: str, corr: NDArray[np.float64], eras: NDArray[np.int64], days: int | None) -> Song:
+    if days is None:
+        known = corr[np.isfinite(corr)]
+        degrees, mean = len(known) - 1, float(known.mean()) if len(known) else np.nan
+        t = mean / (known.std(ddof=1) / np.sqrt(len(known))) if degrees > 0 else np.nan
+    else:
+        found = significance.mean(corr, overlap=significance.spanned_eras(eras, spanned_weeks(days)))
+        degrees, mean, t = found.degrees, found.mean, found.t_hac
+    bound = float(stdtrit(degrees, 1 - FALSE_ALARM / 2)) if degrees > 0 else np.inf
+    return Song(model, mean, float(t), bool(t > bound))
 
 
 def first_purged_are_unused(predictions: dict[str, pd.DataFrame], plan_purged: NDArray[np.int64]) -> list[str]:

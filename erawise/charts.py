@@ -185,9 +185,8 @@ def differences(table: Table, colours: Colours) -> Figure:
             place, colour = names.index(str(row.prediction)), colours.get(str(row.prediction), MUTED)
             axes.plot([row.low, row.high], [place, place], color=colour, linewidth=2, solid_capstyle="butt")
             axes.plot(row.difference, place, "o", color=colour, markersize=6)
-            axes.annotate(
-                str(row.verdict), (row.difference, place), (0, 7), textcoords="offset points", ha="center", fontsize=7, color=MUTED
-            )
+            beside = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center", "bbox": {"color": "white", "pad": 0.5}}
+            axes.annotate(str(row.verdict), (row.difference, place), **beside, fontsize=7, color=MUTED)
         axes.axvline(0, color=INK, linewidth=1)
         axes.set_title(f"{split}, {group['eras'].max()} eras")
         axes.set_xlabel("difference of mean CORR, with its 95 % interval")

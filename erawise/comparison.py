@@ -159,10 +159,14 @@ def history(entries: list[dict[str, Any]]) -> str:
     for entry in entries:
         means = [_corr(entry["scores"].get(split, {}).get(DIAGNOSED, {})) for split in (CV, VALIDATION)]
         lines.append(
-            f"| {entry['time']} | {str(entry.get('commit') or '–')[:8]} | {' | '.join(map(_number, means))} "
+            f"| {entry['time']} | {_short(entry.get('commit'))} | {' | '.join(map(_number, means))} "
             f"| {'; '.join(settings_changed(entry.get('changed', {}))) or 'no setting'} |"
         )
     return "\n".join(lines)
+
+
+def _short(commit: str | None) -> str:
+    return "–" if commit is None else commit[:8] + ("+" if commit.endswith("+") else "")
 
 
 def _corr(block: dict[str, Any]) -> float:

@@ -21,7 +21,6 @@ from ruamel.yaml import YAML
 
 from erawise import canary, errors, files, params, splits
 from erawise.canary import Song
-from erawise.schema import horizon
 from stages import paths
 
 SMALL = {"trees": 60, "epochs": 4, "max_iterations": 50, "min_rows_leaf": 20, "early_stopping": 20}
@@ -36,7 +35,7 @@ def main() -> None:
         shuffled, telltale = Path(scratch) / "shuffled", Path(scratch) / "telltale"
         raw = _workspace(shuffled, {}, p.data.target)
         canary.shuffle_targets(paths.RAW, raw, eras=given.eras, rows=given.rows, features=given.features, seed=given.seed)
-        leaks = _listen_to_shuffled(shuffled, p.data.target, horizon(p.data.target, p.data.target_horizon))
+        leaks = _listen_to_shuffled(shuffled, p.data.target)
         raw = _workspace(telltale, {"split": {"method": "purged_kfold", "folds": 8}, "select_features": {"method": "none"}}, "target")
         canary.write_telltale(raw, eras=64, stocks=100, seed=given.seed)
         leaks += _listen_to_telltale(telltale)
@@ -74,9 +73,9 @@ def _workspace(directory: Path, changes: dict[str, dict[str, Any]], target: str)
     return raw
 
 
-def _listen_to_shuffled(directory: Path, target: str, days: int) -> list[str]:
+def _listen_to_shuffled(directory: Path, target: str) -> list[str]:
     _run(directory, "download_local", "preprocess", "split", "select_features")
-    songs = _songs(directory, target, days)
+    songs = _songs(directory, target, None)
     print(_table("targets shuffled within eras", songs))
     if not any(song.sings for song in songs):
         return []
@@ -86,7 +85,7 @@ def _listen_to_shuffled(directory: Path, target: str, days: int) -> list[str]:
     with (directory / paths.PARAMS).open("w", encoding="utf-8") as file:
         yaml.dump(content, file)
     _run(directory, "select_features")
-    still = {song.model for song in _songs(directory, target, days) if song.sings}
+    still = {song.model for song in _songs(directory, target, None) if song.sings}
     return [
         f"{f'train@{song.model}' if song.model in still else 'select_features'}: on shuffled targets {song.model} finds a cv CORR of "
         f"{song.mean:.4f} (t {song.t:.1f}) where there is none: the stage has seen the targets of test eras"
@@ -118,7 +117,7 @@ def _listen_to_telltale(directory: Path) -> list[str]:
     return leaks
 
 
-def _songs(directory: Path, target: str, days: int) -> list[Song]:
+def _songs(directory: Path, target: str, days: int | None) -> list[Song]:
     for name, settings in params.load(directory / paths.PARAMS).models.items():
         _run(directory, f"train_{settings.kind} {name}")
     index = files.read_parquet(directory / paths.PREPARED / "index.parquet")

@@ -19,12 +19,12 @@ from erawise.schema import purge_weeks
 from erawise.sources import layout
 
 MODELS = ("ridge", "lightgbm")
-OPTIONS = ("--eras", "40", "--rows", "60", "--features", "20")
+OPTIONS = ("--eras", "60", "--rows", "40", "--features", "600")
 
 
 def workspace(directory: Path) -> Path:
     """A directory with raw files and settings, as the command finds them."""
-    raw.write(directory / "data" / "raw")
+    raw.write(directory / "data" / "raw", features=600)
     shutil.copyfile(ROOT / "params.yaml", directory / "params.yaml")
     small.shrink(directory / "params.yaml")
     yaml = YAML()
@@ -34,11 +34,11 @@ def workspace(directory: Path) -> Path:
     return directory
 
 
-def listen(directory: Path, *options: str) -> tuple[int, str]:
+def listen(directory: Path) -> tuple[int, str]:
     """Run the command in a directory, with the code that lies there, or the repository's where none does."""
     code = directory if (directory / "stages").exists() else ROOT
     environment = os.environ | {"PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "stages.canary", *OPTIONS, *options]
+    command = [sys.executable, "-m", "stages.canary", *OPTIONS]
     done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=600, check=False)
     return done.returncode, done.stdout + done.stderr
 
@@ -68,9 +68,9 @@ def test_selection_on_test_eras_sings_and_is_named(tmp_path: Path) -> None:
     spoiled = with_code(workspace(tmp_path), "erawise/features/selection.py", old, "fitted_on = [plan.train] * (1 + len(plan.folds))")
     yaml = YAML()
     content = yaml.load((spoiled / "params.yaml").read_text())
-    content["select_features"].update(keep_share=0.05, trees=60)
+    content["select_features"].update(keep_share=0.1, trees=60)
     yaml.dump(content, spoiled / "params.yaml")
-    code, output = listen(spoiled, "--features", "1000", "--rows", "40")
+    code, output = listen(spoiled)
     assert code == 1
     assert "error: select_features: on shuffled targets" in output
     assert "Traceback" not in output
@@ -87,7 +87,9 @@ def test_training_on_test_eras_sings_and_is_named(tmp_path: Path) -> None:
 
 
 def test_a_purge_one_week_short_sings_and_is_named(tmp_path: Path) -> None:
-    spoiled = with_code(workspace(tmp_path), "erawise/schema.py", "return spanned_weeks(days) + EMBARGO_WEEKS", "return 0")
+    spoiled = with_code(
+        workspace(tmp_path), "erawise/schema.py", "return spanned_weeks(days) + EMBARGO_WEEKS", "return spanned_weeks(days) + 3"
+    )
     code, output = listen(spoiled)
     assert code == 1
     assert "split: " in output

@@ -46,7 +46,7 @@ FLOORS = [
         "revisions",
     },
     {"features", "models", "preparation", "matrix"},
-    {"training"},
+    {"training", "canary"},
 ]
 
 

@@ -208,12 +208,18 @@ def test_revisions_are_compared_without_a_checkout(clone: Clone) -> None:
     ("arguments", "expected"),
     [
         (("nosuch",), "nosuch: unknown Git revision 'nosuch'"),
-        (("HEAD~1",), "HEAD~1: data/scores/cv.parquet is neither there nor in the cache"),
+        (("HEAD~1",), "HEAD~1: it has no dvc.lock: it is from before there were scores to compare"),
         (("empty",), "empty: it has no params.yaml"),
+        (
+            ("lost",),
+            "lost: data/scores/cv.parquet is neither there nor in the cache; fetch it with `git checkout lost && dvc pull",
+        ),
     ],
 )
 def test_a_revision_that_cannot_be_compared_is_named(clone: Clone, arguments: tuple[str, ...], expected: str) -> None:
     clone.run("git", "tag", "empty", clone.run("git", "commit-tree", "-m", "empty", clone.run("git", "mktree").strip()).strip())
+    clone.run("git", "tag", "lost")
+    clone.dvc("config", "--local", "cache.dir", str(clone.directory / "nothing"))
     assert expected in clone.run("python", "-m", "stages.compare", *arguments, check=False)
 
 

@@ -103,8 +103,10 @@ def test_more_looks_of_more_spread_deflate_more() -> None:
 
 def test_the_history_is_a_line_for_each_run() -> None:
     changed = {"models.ridge.l2": [1.0, 2.0]}
-    lines = comparison.history([entry(1), entry(2, changed=changed, commit=None, scores={"cv": {}})]).splitlines()
-    assert lines[2] == "| 2026-01-01T00:00:01+00:00 | 01234567 | 0.0200 | 0.0100 | no setting |"
+    lines = comparison.history(
+        [entry(1, commit="0123456789abcdef+"), entry(2, changed=changed, commit=None, scores={"cv": {}})]
+    ).splitlines()
+    assert lines[2] == "| 2026-01-01T00:00:01+00:00 | 01234567+ | 0.0200 | 0.0100 | no setting |"
     assert lines[3] == "| 2026-01-01T00:00:02+00:00 | – | – | – | models.ridge.l2: 1.0 → 2.0 |"
     assert json.loads(json.dumps(ledger.flat({"a": {"b": [1]}, "c": {}}))) == {"a.b": [1], "c": {}}
 
