@@ -389,7 +389,8 @@ def test_first_importance_is_the_gain_of_a_plain_model(int8_panel: Panel, tmp_pa
     train, resources = view(int8_panel, TRAIN), Resources(1, 8 * GIB, tmp_path)
     importance = lightgbm.importance_of_first(train, trees=30, learning_rate=0.05, leaves=8, seed=1, resources=resources)
     plain = changed("lightgbm", leaves=8, feature_share=1.0, max_depth=-1)
-    np.testing.assert_allclose(importance, lightgbm.fit(plain, train, None, 30, resources).importance(), rtol=1e-6)
+    from_text = lightgbm.fit(plain, train, None, 30, resources).importance()  # a model's text has six digits of a gain
+    np.testing.assert_allclose(importance, from_text, rtol=1e-5)
     assert importance.sum() == pytest.approx(1)
     assert importance[[0, 1]].min() > importance[[4, 6, 7, 8, 9]].max()
 
