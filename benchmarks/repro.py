@@ -34,7 +34,7 @@ class Spent:
 
 def commands(directory: Path) -> dict[str, list[str]]:
     """The command of each stage, by its name, in the order of dvc.yaml."""
-    return {stage.addressing: shlex.split(str(stage.cmd)) for stage in Repo(directory).index.stages if isinstance(stage, PipelineStage)}
+    return {stage.name: shlex.split(str(stage.cmd)) for stage in Repo(directory).index.stages if isinstance(stage, PipelineStage)}
 
 
 def run(name: str, command: list[str], directory: Path, imports: float | None = None) -> Spent:

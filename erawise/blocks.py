@@ -14,6 +14,9 @@ from erawise.blocks_plain import LANES, MULTIPLIER, WORD
 MIN_BYTES = 2**20
 """Bytes of a block from which on its loops are compiled."""
 
+MIN_PLACED = 6 * 2**20
+"""The same for `place`: to compile it takes seconds, once in a fresh clone, in which plain numpy places much more."""
+
 
 def digest(block: NDArray) -> int:
     """A 64-bit digest of the bytes of a C-ordered block, to tell damage, not malice; the same on every machine.
@@ -51,7 +54,7 @@ def place(columns: NDArray, rows: NDArray[np.int64], matrix: NDArray) -> None:
     rows : (n,), each once.
     matrix : (rows, columns) of the same dtype, C-ordered; written in place.
     """
-    loops = _loops(columns)
+    loops = load(columns.nbytes, MIN_PLACED)
     if columns.itemsize == 1 and columns.shape[1] % WORD == 0:
         loops.place_bytes(columns, rows, matrix)
     else:
@@ -82,9 +85,9 @@ def column_sums(
     return extremes[0], extremes[1], sums[0], sums[1], products
 
 
-def load(size: int) -> ModuleType:
-    """The loops for a block of so many bytes; loading compiled ones takes a while, once, which other threads can use."""
-    if size < MIN_BYTES or not jit.enabled():
+def load(size: int, least: int) -> ModuleType:
+    """The loops for a block of so many bytes: compiled from `least` on. Loading them takes a while, once, which other threads can use."""
+    if size < least or not jit.enabled():
         return blocks_plain
     from erawise import blocks_compiled
 
@@ -92,4 +95,4 @@ def load(size: int) -> ModuleType:
 
 
 def _loops(data: NDArray) -> ModuleType:
-    return load(data.nbytes)
+    return load(data.nbytes, MIN_BYTES)

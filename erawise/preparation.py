@@ -111,7 +111,7 @@ def prepare(
     layout = matrix.Layout(columns.features, columns.dtype, list(derived_names), demean)
     counts = Counts(np.zeros(len(columns.features), np.int64))
     with _decoding(threads), ThreadPoolExecutor(1) as pool:
-        pool.submit(blocks.load, (raw / "train.parquet").stat().st_size)
+        pool.submit(blocks.load, (raw / "train.parquet").stat().st_size, blocks.MIN_PLACED)
         train, validation, live = (_read_rows(raw / f"{name}.parquet", columns, counts) for name in (TRAIN, VALIDATION, LIVE))
         resolved = _resolved(validation, counts)
         kept = {TRAIN: _every(train.era, every), VALIDATION: resolved & _every(validation.era, every, resolved)}

@@ -12,6 +12,7 @@ from erawise import blocks, blocks_compiled, blocks_plain, jit
 @pytest.fixture(params=["compiled", "plain"])
 def _either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "MIN_BYTES", 0)
+    monkeypatch.setattr(blocks, "MIN_PLACED", 0)
     if request.param == "plain":
         monkeypatch.setattr(jit, "enabled", lambda: False)
     elif not jit.enabled():
