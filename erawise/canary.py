@@ -6,6 +6,7 @@ on them, or in eras that share their outcome with those it is tested on.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from erawise import files, significance
-from erawise.schema import CV, DATA_TYPE, ERA, ID, PREDICTION, SPLIT, VALIDATION, spanned_weeks
+from erawise.schema import CV, DATA_TYPE, ERA, ID, PREDICTION, SPLIT, TARGET, VALIDATION, is_target, spanned_weeks
 from erawise.scores.eras import score_eras
 from erawise.sources import layout
 
@@ -63,7 +64,7 @@ def shuffle_targets(raw: Path, directory: Path, *, eras: int, rows: int, feature
     sets = files.read_json(raw / layout.FEATURES)["feature_sets"]
     known = [name for name in dict.fromkeys(name for members in sets.values() for name in members) if name in set(names)]
     chosen = sorted(rng.choice(known, min(features, len(known)), replace=False).tolist())
-    targets = [name for name in names if name == "target" or name.startswith("target_")]
+    targets = [name for name in names if is_target(name)]
     for name, count in (("train", eras), ("validation", VALIDATION_ERAS), ("live", 1)):
         present = pq.read_schema(raw / f"{name}.parquet").names
         wanted = [column for column in (ID, ERA, DATA_TYPE, *targets, *chosen) if column in present]
@@ -71,13 +72,17 @@ def shuffle_targets(raw: Path, directory: Path, *, eras: int, rows: int, feature
         table = pq.read_table(raw / f"{name}.parquet", columns=wanted, filters=[(ERA, "in", kept)])
         frame = table.to_pandas(ignore_metadata=True)
         frame = frame.sample(frac=1, random_state=int(rng.integers(2**31))).groupby(ERA, sort=False).head(rows)
-        shuffled = [column for column in targets if column in frame]
-        for _, positions in frame.groupby(ERA).indices.items():
-            order = rng.permutation(len(positions))
-            for column in shuffled:
-                frame.iloc[positions, frame.columns.get_loc(column)] = frame[column].to_numpy()[positions][order]
+        _shuffle(frame, [column for column in targets if column in frame], rng)
         files.write_parquet(frame, directory / f"{name}.parquet")
     files.write_json({"feature_sets": {"all": chosen}, "targets": targets}, directory / layout.FEATURES)
+
+
+def _shuffle(frame: pd.DataFrame, columns: list[str], rng: np.random.Generator) -> None:
+    """Shuffle the rows of some columns within each era, all columns alike, in place."""
+    for positions in frame.groupby(ERA).indices.values():
+        order = rng.permutation(len(positions))
+        for column in columns:
+            frame.iloc[positions, frame.columns.get_loc(column)] = frame[column].to_numpy()[positions][order]
 
 
 def write_telltale(directory: Path, *, eras: int, stocks: int, seed: int) -> None:
@@ -106,20 +111,20 @@ def write_telltale(directory: Path, *, eras: int, stocks: int, seed: int) -> Non
         block[era : era + WINDOW] = (ranks + rng.random((WINDOW, stocks))) / 2
         block[-NOISE:] = rng.random((NOISE, stocks))
         frame = pd.DataFrame(block.T.astype(np.float32), columns=names)
-        frame.insert(0, "target", (np.searchsorted([0.05, 0.25, 0.75, 0.95], ranks) / 4).astype(np.float32))
+        frame.insert(0, TARGET, (np.searchsorted([0.05, 0.25, 0.75, 0.95], ranks) / 4).astype(np.float32))
         frame.insert(0, ERA, f"{era + 1:04d}")
         frame.insert(0, ID, [f"n{era:04d}{number:06d}" for number in rng.permutation(stocks)])
         frames.append(frame)
-    parts = {"train": frames[:eras], "validation": frames[eras:], "live": [frames[-1].drop(columns="target").assign(era="X")]}
+    parts = {"train": frames[:eras], "validation": frames[eras:], "live": [frames[-1].drop(columns=TARGET).assign(era="X")]}
     for name, pieces in parts.items():
         files.write_parquet(pd.concat(pieces, ignore_index=True).assign(data_type=name), directory / f"{name}.parquet")
-    files.write_json({"feature_sets": {"all": names}, "targets": ["target"]}, directory / layout.FEATURES)
+    files.write_json({"feature_sets": {"all": names}, "targets": [TARGET]}, directory / layout.FEATURES)
 
 
-def without_purge(folds: dict[str, object]) -> dict[str, object]:
+def without_purge(folds: dict[str, Any]) -> dict[str, Any]:
     """The content of `folds.json` with the purged eras put back among those that a fold is trained on."""
-    plans: dict[str, object] = {}
-    for days, plan in dict(folds["horizons"]).items():  # type: ignore[call-overload]
+    plans = {}
+    for days, plan in folds["horizons"].items():
         if "folds" in plan:
             open_folds = [{**fold, "train": sorted([*fold["train"], *fold["purged"]]), "purged": []} for fold in plan["folds"]]
             plan = {**plan, "folds": open_folds}
@@ -158,12 +163,12 @@ def _song(model: str, corr: NDArray[np.float64], eras: NDArray[np.int64], days: 
     return Song(model, mean, float(t), bool(t > bound))
 
 
-def first_purged_are_unused(predictions: dict[str, pd.DataFrame], plan_purged: NDArray[np.int64]) -> list[str]:
+def predicting(predictions: dict[str, pd.DataFrame], purged: NDArray[np.int64]) -> list[str]:
     """Models with a validation prediction in an era that is purged after the last train era."""
     return [
         model
         for model, frame in predictions.items()
-        if np.isin(frame.loc[frame[SPLIT] == VALIDATION, ERA].to_numpy(np.int64), plan_purged).any()
+        if np.isin(frame.loc[frame[SPLIT] == VALIDATION, ERA].to_numpy(np.int64), purged).any()
     ]
 
 

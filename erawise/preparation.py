@@ -23,7 +23,7 @@ from erawise.errors import InputError
 from erawise.features import derived
 from erawise.matrix import Counts, refuse_infinite
 from erawise.panel import INDEX, era_slices
-from erawise.schema import DATA_TYPE, ERA, ID, LIVE, LIVE_ERA, META_MODEL, ORACLE, VALIDATION
+from erawise.schema import DATA_TYPE, ERA, ID, LIVE, LIVE_ERA, META_MODEL, ORACLE, VALIDATION, is_target
 
 TRAIN = "train"
 UNRESOLVED = "test"
@@ -111,6 +111,7 @@ def prepare(
     layout = matrix.Layout(columns.features, columns.dtype, list(derived_names), demean)
     counts = Counts(np.zeros(len(columns.features), np.int64))
     with _decoding(threads), ThreadPoolExecutor(1) as pool:
+        # whoever places the first block loads the loops if this fails, and says why
         pool.submit(blocks.load, (raw / "train.parquet").stat().st_size, blocks.MIN_PLACED)
         train, validation, live = (_read_rows(raw / f"{name}.parquet", columns, counts) for name in (TRAIN, VALIDATION, LIVE))
         resolved = _resolved(validation, counts)
@@ -172,7 +173,7 @@ def choose_columns(raw: Path, feature_set: str, target: str) -> Columns:
         raise InputError(f"{raw / 'train.parquet'}: {len(missing)} features of the set {feature_set!r} are missing, {missing[0]!r} first")
     if not sets[feature_set]:
         raise InputError(f"data.feature_set: the set {feature_set!r} of {raw / 'features.json'} is empty")
-    given = [name for name in names if name == "target" or name.startswith("target_")]
+    given = [name for name in names if is_target(name)]
     texts = [
         name for name in given if not pa.types.is_floating(schema.field(name).type) and not pa.types.is_integer(schema.field(name).type)
     ]

@@ -15,10 +15,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from erawise.errors import InputError
-from erawise.schema import CV, VALIDATION
+from erawise.schema import CV, VALIDATION, horizon
 
 WORKSPACE = "the workspace"
-RAW = "data/raw"
 
 
 @dataclass(frozen=True)
@@ -29,28 +28,29 @@ class Revision:
     ----------
     name : as messages call it.
     settings : the content of its params.yaml.
+    target : the main one, which every score is against.
+    days : trading days that it looks ahead.
     data : the digest of its raw files, None where its dvc.lock has none.
     scores : the long table of `score_eras`, by split.
     """
 
     name: str
     settings: dict[str, Any]
+    target: str
+    days: int
     data: str | None
     scores: dict[str, pd.DataFrame]
 
-    @property
-    def target(self) -> str:
-        """The main target, which every score is against."""
-        return str(self.settings.get("data", {}).get("target"))
 
-    @property
-    def horizon(self) -> int:
-        """Trading days that a target without a suffix looks ahead."""
-        return int(self.settings.get("data", {}).get("target_horizon", 20))
-
-
-def read(repository: Path, revision: str | None) -> Revision:
+def read(repository: Path, revision: str | None, *, raw: Path, scores: Path) -> Revision:
     """Read a revision of the repository that lies in a directory.
+
+    Parameters
+    ----------
+    repository : its top.
+    revision : see above.
+    raw : directory of the raw files, from the top.
+    scores : directory of the tables of scores, from the top.
 
     Raises
     ------
@@ -63,8 +63,9 @@ def read(repository: Path, revision: str | None) -> Revision:
         settings, lock = (_yaml(files, name, path) for path in ("params.yaml", "dvc.lock"))
     except DvcException as error:
         raise InputError(f"{name}: {error}; expected a Git revision or the name of an experiment that `dvc exp show` lists") from None
-    scores = {split: _scores(files, name, revision, f"data/scores/{split}.parquet") for split in (CV, VALIDATION)}
-    return Revision(name, settings, _digest(lock, RAW), scores)
+    tables = {split: _scores(files, name, revision, f"{scores.as_posix()}/{split}.parquet") for split in (CV, VALIDATION)}
+    target, days = _target(settings, name)
+    return Revision(name, settings, target, days, _digest(lock, raw), tables)
 
 
 def _yaml(files: DVCFileSystem, name: str, path: str) -> dict[str, Any]:
@@ -75,6 +76,14 @@ def _yaml(files: DVCFileSystem, name: str, path: str) -> dict[str, Any]:
     except YAMLError as error:
         raise InputError(f"{name}: {path} can't be read: {' '.join(str(error).split())}") from None
     return content if isinstance(content, dict) else {}
+
+
+def _target(settings: dict[str, Any], name: str) -> tuple[str, int]:
+    try:
+        target = str(settings["data"]["target"])
+        return target, horizon(target, int(settings["data"]["target_horizon"]))
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{name}: its params.yaml has no data.target with a data.target_horizon in trading days") from None
 
 
 def _scores(files: DVCFileSystem, name: str, revision: str | None, path: str) -> pd.DataFrame:
@@ -90,9 +99,9 @@ def _remedy(revision: str | None) -> str:
     return f"fetch it with `git checkout {revision} && dvc pull evaluate`, or run `dvc repro evaluate` there"
 
 
-def _digest(lock: dict[str, Any], path: str) -> str | None:
+def _digest(lock: dict[str, Any], path: Path) -> str | None:
     for stage in lock.get("stages", {}).values():
         for out in stage.get("outs", []):
-            if out.get("path") == path:
+            if out.get("path") == path.as_posix():
                 return str(out.get("md5"))
     return None

@@ -8,6 +8,7 @@ ERA = "era"
 DATA_TYPE = "data_type"
 SPLIT = "split"
 PREDICTION = "prediction"
+TARGET = "target"
 META_MODEL = "numerai_meta_model"
 ORACLE = "oracle"
 
@@ -26,6 +27,11 @@ EMBARGO_WEEKS = 4
 def era_name(era: int) -> str:
     """An era as messages call it."""
     return "the live era" if era == LIVE_ERA else f"era {era}"
+
+
+def is_target(column: str) -> bool:
+    """Whether a column of the raw files is a target."""
+    return column == TARGET or column.startswith(f"{TARGET}_")
 
 
 def horizon(target: str, default: int) -> int:

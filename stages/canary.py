@@ -105,7 +105,7 @@ def _listen_to_telltale(directory: Path) -> list[str]:
         if song.sings
     ]
     plan = splits.from_json(files.read_json(directory / paths.FOLDS), canary.DAYS)
-    used = canary.first_purged_are_unused(_predictions(directory), plan.validation_purged)
+    used = canary.predicting(_predictions(directory), plan.validation_purged)
     leaks += [f"train@{model}: it predicts validation eras that are purged after the last train era" for model in used]
     files.write_json(canary.without_purge(files.read_json(directory / paths.FOLDS)), directory / paths.FOLDS)
     unpurged = _songs(directory, "target", canary.DAYS)

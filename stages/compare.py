@@ -9,7 +9,6 @@ from pathlib import Path
 
 from erawise import charts, comparison, errors, files, ledger, revisions
 from erawise.revisions import Revision
-from erawise.schema import horizon
 from stages import paths, record
 
 
@@ -19,11 +18,11 @@ def main() -> None:
     if given.history:
         print(comparison.history(record.read()))
         return
-    before, after = (revisions.read(Path(), revision) for revision in (given.a, given.b))
+    before, after = (revisions.read(Path(), revision, raw=paths.RAW, scores=paths.SCORES) for revision in (given.a, given.b))
     if not given.anyway:
         _check(before, after)
     changed = ledger.changes(ledger.flat(before.settings), ledger.flat(after.settings))
-    table = comparison.compare(before.scores, after.scores, horizon(after.target, after.horizon), seed=given.seed)
+    table = comparison.compare(before.scores, after.scores, after.days, seed=given.seed)
     given.out.mkdir(parents=True, exist_ok=True)
     files.write_csv(table, given.out / "comparison.csv")
     files.write_json(comparison.content(table, before.name, after.name, changed), given.out / "comparison.json")

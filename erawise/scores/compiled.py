@@ -87,11 +87,7 @@ def _sorted_by_interval(
     counts[:] = 0
     for i in range(n):
         counts[interval[i]] += 1
-    start = 0
-    for k in range(INTERVALS):
-        size = counts[k]
-        counts[k] = start
-        start += size
+    _to_starts(counts)
     for i in range(n):
         k = interval[i]
         place = counts[k]
@@ -99,6 +95,16 @@ def _sorted_by_interval(
         ascending[place] = values[i]
         order[place] = i
     return _inserted(ascending, order, MAX_MOVES * n)
+
+
+@compiled
+def _to_starts(counts: NDArray[np.int32]) -> None:
+    """Turn the sizes (b,) of buckets that lie one after the other into the places where they start."""
+    start = 0
+    for bucket in range(len(counts)):
+        size = counts[bucket]
+        counts[bucket] = start
+        start += size
 
 
 @compiled
@@ -139,11 +145,7 @@ def _sort(
             counts[(keys[i] >> shift) & last] += 1
         if counts[(keys[0] >> shift) & last] == n:
             continue
-        start = 0
-        for bucket in range(BUCKETS):
-            size = counts[bucket]
-            counts[bucket] = start
-            start += size
+        _to_starts(counts)
         for i in range(n):
             bucket = (keys[i] >> shift) & last
             place = counts[bucket]
