@@ -25,7 +25,7 @@ from erawise.features import derived
 from erawise.panel import DERIVED, DESCRIPTION, ERA_MEANS, FEATURES
 from erawise.schema import FLOAT_MIDDLE, INT8_MIDDLE
 
-BATCH_BYTES = 8 * 2**20
+BATCH_BYTES = 5 * 2**20
 """Bytes of the matrix that are decoded at a time; Parquet's decoders take about 30 times as much."""
 
 BUFFER_BYTES = 64 * 2**10

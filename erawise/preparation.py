@@ -123,10 +123,13 @@ def prepare(
         index = _index([train, validation], orders)
         live_index = _index([live], [live.order])
         _check_space(directory, [index, live_index], layout, columns)
-        references = pool.submit(_write_references, raw, directory, index)
-        _write_indices(directory, index, [train, validation], orders, columns)
-        references.result()
+        beside = (
+            pool.submit(_write_references, raw, directory, index),
+            pool.submit(_write_indices, directory, index, [train, validation], orders, columns),
+        )
         _write_matrix(directory, [train, validation], orders, index, layout, columns, counts)
+        for written in beside:
+            written.result()
         (directory / LIVE).mkdir()
         _write_matrix(directory / LIVE, [live], [live.order], live_index, layout, columns, counts)
         _write_pieces(directory / LIVE / INDEX, [_identity(live_index) | {DATA_TYPE: _repeated(LIVE, len(live_index.era))}])
