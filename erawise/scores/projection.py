@@ -41,6 +41,9 @@ BLOCK = 96
 
 START_VECTORS, INVERSE_ITERATIONS = 3, 4
 
+FEW = 8
+"""One feature in so many is few of them."""
+
 
 class Block(Protocol):
     """Features (n, k) of an era, centred: `X = (features - means) / scales`, constant features 0.
@@ -331,15 +334,14 @@ def _upper(square: Floats, largest: float) -> tuple[Floats, NDArray[np.bool_]]:
             return upper, aside
     except np.linalg.LinAlgError:
         pass
-    upper = np.triu(square)
+    upper = np.zeros_like(square)
     for k in range(len(square)):
-        if upper[k, k] <= DEPENDENT * largest:
+        row = square[k, k:] - upper[:k, k] @ upper[:k, k:]
+        if row[0] <= DEPENDENT * largest:
             aside[k] = True
-            upper[k, k:] = 0.0
             upper[k, k] = np.sqrt(largest)
         else:
-            upper[k, k:] /= np.sqrt(upper[k, k])
-            upper[k + 1 :, k + 1 :] -= np.triu(np.outer(upper[k, k + 1 :], upper[k, k + 1 :]))
+            upper[k, k:] = row / np.sqrt(row[0])
     return upper, aside
 
 
@@ -368,14 +370,27 @@ def _trusted(block: Block, factor: _Factor) -> bool:
 
 
 def _depend(block: Block, factor: _Factor, bound: float) -> bool:
-    """Whether no more than `bound` is left of any dropped feature once those kept are taken out."""
+    """Whether no more than `bound` is left of any dropped feature once those kept are taken out.
+
+    Duplicates, mirrored features and sums of a few are found by coefficients that are whole numbers, at little cost.
+    """
     which = np.arange(len(factor.dropped))
     coefficients = np.zeros((len(which), block.width))
     coefficients[:, factor.order] = -factor.guess
     coefficients[which, factor.dropped] = 1.0
+
+    def small(left: Floats) -> bool:
+        return bool((np.linalg.norm(left, axis=1) * block.scales[factor.dropped]).max() <= bound)
+
+    whole = np.rint(coefficients)
+    used = np.flatnonzero(whole.any(axis=0))
+    if len(used) * FEW <= block.width:
+        columns = (block.features[:, used] - block.means[used]) / block.scales[used]
+        if small(whole[:, used] @ columns.T):
+            return True
     for _ in range(2):
         left = block.combine(coefficients)
-        if (np.linalg.norm(left, axis=1) * block.scales[factor.dropped]).max() <= bound:
+        if small(left):
             return True
         coefficients -= factor.solve(block.correlate(left))
     return False
