@@ -25,8 +25,8 @@ from erawise.features import derived
 from erawise.panel import DERIVED, DESCRIPTION, ERA_MEANS, FEATURES
 from erawise.schema import FLOAT_MIDDLE, INT8_MIDDLE
 
-BATCH_BYTES = 5 * 2**20
-"""Bytes of the matrix that are decoded at a time; Parquet's decoders take about 30 times as much."""
+BATCH_BYTES, BATCH_ROWS = 5 * 2**20, 2**12
+"""Bytes of the matrix that are decoded at a time, and rows at least; Parquet's decoders take about 30 times as much."""
 
 BUFFER_BYTES = 64 * 2**10
 """Bytes of a column that are read from a raw file at a time, where a row group has more."""
@@ -208,7 +208,7 @@ def _wanted_groups(part: Part) -> tuple[list[int], NDArray[np.int64]]:
 
 
 def _batches(part: Part, layout: Layout, groups: list[int]) -> Iterator[pa.RecordBatch]:
-    rows = max(1, BATCH_BYTES // (len(layout.features) * np.dtype(layout.dtype).itemsize))
+    rows = max(BATCH_ROWS, BATCH_BYTES // (len(layout.features) * np.dtype(layout.dtype).itemsize))
     # Without buffers that are filled ahead: those of a row group are kept until the last one is read.
     with pq.ParquetFile(part.path, metadata=part.file.metadata, buffer_size=BUFFER_BYTES, pre_buffer=False) as file:
         yield from file.iter_batches(rows, row_groups=groups, columns=layout.features)

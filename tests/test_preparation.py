@@ -321,6 +321,7 @@ def test_pieces_of_any_size_give_the_same_files(
     directory, _, counts = prepare(tmp_path / "raw", every=every, derived_names=["row_std"], demean=True)
     expected = {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
     monkeypatch.setattr(matrix, "BATCH_BYTES", batch_bytes)
+    monkeypatch.setattr(matrix, "BATCH_ROWS", 1)
     monkeypatch.setattr(matrix, "SYNC_BYTES", 1)
     shuffled.set_index("id").to_parquet(tmp_path / "raw" / "train.parquet", row_group_size=group_rows)
     directory, _, again = prepare(tmp_path / "raw", every=every, derived_names=["row_std"], demean=True, threads=2)
