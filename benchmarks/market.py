@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
 from benchmarks import measure
-from erawise import files, neutralize, params, preparation, splits
+from erawise import files, neutralize, params, preparation, splits, tabular
 from erawise.models import lightgbm, ridge
 from erawise.models.protocol import GIB, Fitted, Resources
 from erawise.panel import FeatureMap, Panel, View, era_slices
@@ -118,12 +118,12 @@ def _read(prepared: Path) -> Drawn:
     panel = Panel(prepared)
     validation = panel.index[DATA_TYPE].to_numpy() == VALIDATION
     target = panel.index[TARGET].to_numpy(np.float64).copy()
-    target[validation] = files.read_parquet(prepared / "validation_targets.parquet", [TARGET])[TARGET]
-    references = files.read_parquet(prepared / "references.parquet", [META_MODEL, ORACLE])
+    target[validation] = tabular.read_parquet(prepared / "validation_targets.parquet", [TARGET])[TARGET]
+    references = tabular.read_parquet(prepared / "references.parquet", [META_MODEL, ORACLE])
     train_rows = panel.index[panel.index[DATA_TYPE] == preparation.TRAIN]
     correlations = {name: float(train_rows[f"target_{name}"].corr(train_rows["target_ender_20"])) for name in REAL_TARGETS}
     train_eras, validation_eras = (np.unique(panel.row_eras[rows]) for rows in (~validation, validation))
-    plan = splits.plan(train_eras, validation_eras, DAYS, method="purged_kfold", folds=4, chunk=1)
+    plan = splits.plan(train_eras, validation_eras, DAYS, method="purged_kfold", folds=4, chunk=1, window=None)
     live = Panel(prepared / "live", [])
     meta_model, oracle = (references[name].to_numpy() for name in (META_MODEL, ORACLE))
     return Drawn(prepared.parent / "scratch", panel, live, target, meta_model, oracle, correlations, plan)
@@ -190,7 +190,7 @@ def default_run(seed: int) -> dict[str, float]:
         content["data"]["market"]["seed"] = seed
         with (Path(scratch) / PARAMS).open("w", encoding="utf-8") as file:
             yaml.dump(content, file)
-        training_stages = [f"train_{model['kind']} {name}" for name, model in content["models"].items()]
+        training_stages = [f"{do}_{model['kind']} {name}" for do in ("tune", "train") for name, model in content["models"].items()]
         for stage in (*BEFORE_TRAINING, *training_stages, *AFTER_TRAINING):
             _run_stage(stage, Path(scratch))
         metrics = files.read_json(Path(scratch) / "metrics" / "cv.json")

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from benchmarks import measure
-from erawise import blocks, files
+from erawise import blocks, tabular
 from erawise.panel import Panel
 
 ERAS, ROWS, FEATURES = 40, 5_000, 2_376
@@ -31,9 +31,9 @@ def write(directory: Path) -> None:
     names = [f"feature_{k}" for k in range(FEATURES)]
     era = np.repeat(np.arange(ERAS), ROWS)
     matrix = rng.integers(0, 5, (len(era), FEATURES), np.int8)
-    files.write_npy(matrix, directory / "features.npy")
-    files.write_npy(np.empty((len(era), 0), np.float32), directory / "derived.npy")
-    files.write_npy(np.empty((0, FEATURES), np.float32), directory / "era_means.npy")
+    tabular.write_npy(matrix, directory / "features.npy")
+    tabular.write_npy(np.empty((len(era), 0), np.float32), directory / "derived.npy")
+    tabular.write_npy(np.empty((0, FEATURES), np.float32), directory / "era_means.npy")
     index = {"id": [f"n{row}" for row in range(len(era))], "era": era, "data_type": ["train"] * len(era)}
     pq.write_table(pa.table(index), directory / "index.parquet")
     digests = [f"{blocks.digest(matrix[k * ROWS : (k + 1) * ROWS]):016x}" for k in range(ERAS)]

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
 from benchmarks import measure
-from erawise import files
+from erawise import files, tabular
 
 PARTS = ("scores", "reading", "prediction", "training", "network", "whole_job")
 RESULTS = measure.ROOT / "benchmarks" / "results.json"
@@ -82,7 +82,7 @@ def main() -> None:
     files.write_json({"machine": measure.machine(), "results": results}, RESULTS)
     if "scaling" in wanted:
         found = importlib.import_module("benchmarks.scores").scaling()
-        files.write_csv(found, SCALING.with_suffix(".csv"))
+        tabular.write_csv(found, SCALING.with_suffix(".csv"))
         scaling_figure(found).savefig(SCALING, metadata={"Date": None})
     table = measure.table([row for part in PARTS for row in rows[part]])
     measure.put(PAGE, "comparisons", f"Machine: {measure.machine()['cpu']}, {measure.machine()['cores']} cores.\n\n{table}")

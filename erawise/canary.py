@@ -14,9 +14,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from erawise import files, significance
-from erawise.schema import CV, DATA_TYPE, ERA, ID, PREDICTION, SPLIT, TARGET, VALIDATION, is_target, spanned_weeks
-from erawise.scores.eras import score_eras
+from erawise import evaluation, files, significance, tabular
+from erawise.schema import CV, DATA_TYPE, ERA, ID, SPLIT, TARGET, VALIDATION, is_target, spanned_weeks
 from erawise.sources import layout
 
 FALSE_ALARM = 0.001
@@ -73,7 +72,7 @@ def shuffle_targets(raw: Path, directory: Path, *, eras: int, rows: int, feature
         frame = table.to_pandas(ignore_metadata=True)
         frame = frame.sample(frac=1, random_state=int(rng.integers(2**31))).groupby(ERA, sort=False).head(rows)
         _shuffle(frame, [column for column in targets if column in frame], rng)
-        files.write_parquet(frame, directory / f"{name}.parquet")
+        tabular.write_parquet(frame, directory / f"{name}.parquet")
     files.write_json({"feature_sets": {"all": chosen}, "targets": targets}, directory / layout.FEATURES)
 
 
@@ -117,7 +116,7 @@ def write_telltale(directory: Path, *, eras: int, stocks: int, seed: int) -> Non
         frames.append(frame)
     parts = {"train": frames[:eras], "validation": frames[eras:], "live": [frames[-1].drop(columns=TARGET).assign(era="X")]}
     for name, pieces in parts.items():
-        files.write_parquet(pd.concat(pieces, ignore_index=True).assign(data_type=name), directory / f"{name}.parquet")
+        tabular.write_parquet(pd.concat(pieces, ignore_index=True).assign(data_type=name), directory / f"{name}.parquet")
     files.write_json({"feature_sets": {"all": names}, "targets": [TARGET]}, directory / layout.FEATURES)
 
 
@@ -141,13 +140,10 @@ def listen(predictions: dict[str, pd.DataFrame], index: pd.DataFrame, target: st
     index : `id`, `era` and the target of the train eras.
     days : trading days that the target looks ahead; None where eras have nothing in common, since targets are shuffled.
     """
-    known = index.loc[index[target].notna(), [ID, ERA, target]].sort_values([ERA, ID])
     songs = []
     for model, frame in predictions.items():
-        own = frame.loc[frame[SPLIT] == CV, [ID, ERA, PREDICTION]].astype({ERA: np.int64})
-        rows = known.merge(own, on=[ID, ERA], how="inner")
-        scored = score_eras(rows[[PREDICTION]], rows[target].to_numpy(), rows[ERA].to_numpy(), corr_multiplier=1.0, mmc_multiplier=1.0)
-        songs.append(_song(model, scored["corr"].to_numpy(), scored[ERA].to_numpy(), days))
+        eras, corr = evaluation.corr_by_era(frame[frame[SPLIT] == CV], index, target)
+        songs.append(_song(model, corr, eras, days))
     return songs
 
 

@@ -23,7 +23,7 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
 
 from erawise import files
 from erawise.schema import ERA, PREDICTION
-from erawise.tables import MISSING, SUMMARY, Table
+from erawise.tables import MISSING, PURGED, SUMMARY, TEST, TRAIN, Table
 
 WIDTH = 9.0
 """Width of every picture, in inches."""
@@ -34,6 +34,8 @@ LABEL_COLUMNS = 24
 LABEL_POINTS = 11
 POINTS_AN_INCH = 72
 INK, MUTED, FAINT = "#222222", "#666666", "#dddddd"
+
+ROLE_COLOURS = {TRAIN: "#56B4E9", PURGED: "#D9D9D9", TEST: "#D55E00"}
 
 MODEL_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#882255", "#999933", "#332288", "#44AA99")
 """Nine hues that stay apart for the colour-blind (after Okabe and Ito, and Tol); more models take them a second time, dashed."""
@@ -309,6 +311,23 @@ def weights(table: Table, colours: Colours) -> Figure:
         axes.text(100 * weight, k, f" {weight:.1%}", va="center", fontsize=8)
     axes.set_xlabel("weight in the ensemble (%)")
     axes.margins(x=0.1)
+    return figure
+
+
+@_picture
+def folds(table: Table) -> Figure:
+    """A line for each fold and the final model, with the eras that it is trained on, purged of and tested on, from `tables.folds`."""
+    numbers = sorted(table.frame["fold"].unique(), key=lambda number: (number == 0, number))
+    figure = _figure(table, 1.2 + 0.32 * len(numbers))
+    axes = figure.subplots()
+    for row in table.frame.itertuples():
+        axes.barh(numbers.index(row.fold), row.last - row.first + 1, left=row.first - 0.5, height=0.7, color=ROLE_COLOURS[str(row.role)])
+    names = [f"fold {number}" if number else "final model" for number in numbers]
+    axes.set(yticks=range(len(numbers)), yticklabels=names, xlabel="era (week)", ylim=(len(numbers) - 0.4, -0.6))
+    axes.grid(axis="y", visible=False)
+    axes.margins(x=0.01)
+    patches = [Patch(color=colour, label=role) for role, colour in ROLE_COLOURS.items()]
+    axes.legend(handles=patches, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(patches), frameon=False)
     return figure
 
 

@@ -87,6 +87,24 @@ def score_split(
     )
 
 
+def corr_by_era(frame: pd.DataFrame, index: pd.DataFrame, target: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """CORR of a prediction on the train eras that it has.
+
+    Parameters
+    ----------
+    frame : `id`, `era`, `prediction`.
+    index : `id`, `era` and the target of the train eras.
+
+    Returns
+    -------
+    The eras, sorted, and the CORR of each; NaN where the prediction is constant.
+    """
+    known = index.loc[index[target].notna(), [ID, ERA, target]].sort_values([ERA, ID])
+    rows = known.merge(frame[[ID, ERA, PREDICTION]].astype({ERA: np.int64}), on=[ID, ERA], how="inner", validate="one_to_one")
+    scored = score_eras(rows[[PREDICTION]], rows[target].to_numpy(), rows[ERA].to_numpy(), corr_multiplier=1.0, mmc_multiplier=1.0)
+    return scored[ERA].to_numpy(np.int64), scored["corr"].to_numpy(np.float64)
+
+
 def diagnostics(metrics: dict[str, dict[str, Any]], min_corr: float) -> dict[str, int]:
     """Whether the mean CORR of the neutralized ensemble reaches a bound: `passes` is 1 or 0, absent where it has none."""
     mean = metrics.get(DIAGNOSED, {}).get("corr", {}).get("mean")

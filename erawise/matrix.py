@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from erawise import blocks, files
+from erawise import blocks, files, tabular
 from erawise.blocks_plain import WORD
 from erawise.errors import InputError
 from erawise.features import derived
@@ -107,8 +107,8 @@ def write(directory: Path, parts: Sequence[Part], starts: NDArray[np.int64], lay
                     if layout.demean:
                         means[k] = block.mean(axis=0, dtype=np.float64)
                     stored.finished(span)
-    files.write_npy(extra, directory / DERIVED)
-    files.write_npy(means, directory / ERA_MEANS)
+    tabular.write_npy(extra, directory / DERIVED)
+    tabular.write_npy(means, directory / ERA_MEANS)
     of_derived = [_hexadecimal(extra[a:b]) for a, b in itertools.pairwise(starts)] if layout.derived else []
     return {
         FEATURES: {"bytes": (directory / FEATURES).stat().st_size, "eras": digests},

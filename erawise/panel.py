@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from erawise import blocks, files
+from erawise import blocks, files, tabular
 from erawise.errors import InputError
 from erawise.schema import DATA_TYPE, ERA, ID, LIVE_ERA, era_name
 
@@ -356,7 +356,7 @@ def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
 
 def _read_index(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
     """The index, with eras as numbers; Arrow's copy goes column by column as pandas' is made."""
-    with files.open_parquet(path) as file:
+    with tabular.open_parquet(path) as file:
         present = set(file.schema_arrow.names)
         wanted = None if columns is None else [name for name in (ID, ERA, DATA_TYPE, *columns) if name in present]
         try:

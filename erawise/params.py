@@ -1,9 +1,10 @@
 """Every section of `params.yaml` as a strict, frozen type, and the one loader."""
 
+import itertools
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, TypeAdapter, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -17,6 +18,10 @@ NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[StrictInt, Field(ge=1)]
 Seed = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+
+
+ONE_OR_SEVERAL = {"target": "targets", "seed": "seeds"}
+"""Keys of a model, and those that list several in their place."""
 
 
 class Section(BaseModel):
@@ -71,6 +76,7 @@ class Split(Section):
     method: Literal["purged_kfold", "walk_forward"]
     folds: Annotated[StrictInt, Field(ge=2)]
     chunk: Count
+    window: Count | None
 
 
 class SelectFeatures(Section):
@@ -88,24 +94,57 @@ class Training(Section):
     inner_share: Annotated[float, Field(gt=0, le=0.5)]
 
 
-class Logistic(Section):
+class Entry(Section):
+    """A model: what it learns is `target`, or `targets` for one model of each, which are blended."""
+
+    target: str = ""
+    targets: list[str] = []
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> Self:
+        for one, several in ONE_OR_SEVERAL.items():
+            if one in type(self).model_fields:
+                self._check_either(one, several)
+        return self
+
+    def _check_either(self, one: str, several: str) -> None:
+        given = {one, several} & self.model_fields_set
+        if len(given) != 1:
+            raise ValueError(f"{one} or {several}, and not both, must be there")
+        values = getattr(self, several)
+        if several in given and (not values or len(set(values)) < len(values)):
+            raise ValueError(f"{several}: expected at least one, each once")
+
+    @property
+    def members(self) -> dict[str, Self]:
+        """The models that are trained, each on one target with one seed, by a name among the others."""
+        choices = {one: getattr(self, several) or [getattr(self, one)] for one, several in ONE_OR_SEVERAL.items() if hasattr(self, one)}
+        rest = self.model_dump(exclude={*ONE_OR_SEVERAL, *ONE_OR_SEVERAL.values()})
+        combined = [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
+        return {"_".join(map(str, chosen.values())): type(self).model_validate(rest | chosen) for chosen in combined}
+
+
+class Seeded(Entry):
+    """A model whose fit draws numbers: from `seed`, or one model from each of `seeds`, which are blended."""
+
+    seed: Seed = 0
+    seeds: list[Seed] = []
+
+
+class Logistic(Seeded):
     kind: Literal["logistic"]
-    target: str
     l2: NonNegative
     max_iterations: Count
     max_rows: Count
-    seed: Seed
 
 
-class Ridge(Section):
+class Ridge(Entry):
     kind: Literal["ridge"]
-    target: str
     l2: NonNegative
 
 
-class LightGBM(Section):
+class LightGBM(Seeded):
     kind: Literal["lightgbm"]
-    target: str
     trees: Count
     learning_rate: LearningRate
     max_depth: Annotated[StrictInt, Field(ge=-1)]
@@ -114,24 +153,20 @@ class LightGBM(Section):
     min_rows_leaf: Count
     l2: NonNegative
     early_stopping: Count
-    seed: Seed
 
 
-class RandomForest(Section):
+class RandomForest(Seeded):
     kind: Literal["random_forest"]
-    target: str
     trees: Count
     max_depth: Count
     feature_share: PositiveShare
     min_rows_leaf: Count
     row_share: PositiveShare
     max_rows: Count
-    seed: Seed
 
 
-class NeuralNetwork(Section):
+class NeuralNetwork(Seeded):
     kind: Literal["neural_network"]
-    target: str
     layers: Annotated[list[Count], Field(min_length=1)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     learning_rate: LearningRate
@@ -139,14 +174,86 @@ class NeuralNetwork(Section):
     batch_rows: Count
     epochs: Count
     early_stopping: Count
-    seed: Seed
 
 
 Model = Annotated[Logistic | Ridge | LightGBM | RandomForest | NeuralNetwork, Field(discriminator="kind")]
 
 
+KINDS: dict[str, type[Section]] = {get_args(kind.model_fields["kind"].annotation)[0]: kind for kind in get_args(get_args(Model)[0])}
+"""The settings of each kind of model."""
+
+
+class Range(Section):
+    """Numbers from `low` to `high`, whole ones where both are; `log`: as many of each order of magnitude."""
+
+    low: StrictInt | float
+    high: StrictInt | float
+    log: bool
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Range":
+        if self.low > self.high:
+            raise ValueError(f"low is {self.low} and high {self.high}; expected low to be the smaller")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low is {self.low}; on a log scale it must be above 0")
+        return self
+
+    @property
+    def ends(self) -> list[Any]:
+        return [self.low, self.high]
+
+
+class Choices(Section):
+    """A few values to choose from."""
+
+    choices: Annotated[list[Any], Field(min_length=1)]
+
+    @property
+    def ends(self) -> list[Any]:
+        return self.choices
+
+
+Space = dict[str, Range | Choices]
+"""Where to look for each setting of a kind."""
+
+
+class Tuning(Section):
+    models: list[str]
+    method: Literal["random", "tpe"]
+    trials: Count
+    objective: Literal["mean", "sharpe"]
+    penalty: NonNegative
+    halving: Annotated[StrictInt, Field(ge=2)] | None
+    seed: Seed
+    spaces: dict[str, Space]
+
+    @model_validator(mode="after")
+    def _settings_exist(self) -> "Tuning":
+        for kind, space in self.spaces.items():
+            if kind not in KINDS:
+                raise ValueError(f"tuning.spaces.{kind}: no kind of model; kinds are {', '.join(KINDS)}")
+            for name, values in space.items():
+                _check_values(f"tuning.spaces.{kind}.{name}", KINDS[kind], name, values)
+        return self
+
+
+def _check_values(path: str, kind: type[Section], name: str, values: Range | Choices) -> None:
+    """Raise `ValueError` where a space names a setting that the kind lacks, or values that it doesn't take."""
+    free = sorted(set(kind.model_fields) - {"kind", *ONE_OR_SEVERAL, *ONE_OR_SEVERAL.values()})
+    if name not in free:
+        raise ValueError(f"{path}: no setting to tune; there are {', '.join(free)}")
+    field = kind.model_fields[name]
+    annotation: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+    for value in values.ends:
+        try:
+            adapter.validate_python(value, strict=True)
+        except ValidationError as error:
+            raise ValueError(f"{path}: {value!r} is none of its values: {error.errors()[0]['msg']}") from None
+
+
 class Ensemble(Section):
-    weights: Literal["equal"] | dict[str, NonNegative]
+    weights: Literal["equal", "nnls", "forward"] | dict[str, NonNegative]
 
 
 class Neutralize(Section):
@@ -183,6 +290,7 @@ class Params(Section):
     split: Split
     select_features: SelectFeatures
     training: Training
+    tuning: Tuning
     models: Annotated[dict[Name, Model], Field(min_length=1)]
     ensemble: Ensemble
     neutralize: Neutralize
@@ -193,6 +301,7 @@ class Params(Section):
     @model_validator(mode="after")
     def _fit_together(self) -> "Params":
         check_weights(self.ensemble.weights, set(self.models))
+        self._check_tuned()
         predictions = {*self.models, "ensemble", "neutralized"}
         for key in ("model_a", "model_b"):
             name = getattr(self.plot, key)
@@ -200,13 +309,26 @@ class Params(Section):
                 raise ValueError(f"plot.{key}: no prediction is called {name!r}; there are {', '.join(sorted(predictions))}")
         return self
 
+    def _check_tuned(self) -> None:
+        for name in self.tuning.models:
+            if name not in self.models:
+                raise ValueError(f"tuning.models: no model is called {name!r}; there are {', '.join(self.models)}")
+            kind = self.models[name].kind
+            if not self.tuning.spaces.get(kind):
+                raise ValueError(f"tuning.spaces.{kind}: {name} is to be tuned, and there is no setting of its kind to look for")
 
-def check_weights(weights: Literal["equal"] | dict[str, float], models: set[str]) -> None:
+
+def unknown_model(name: str) -> InputError:
+    """The error where a command is given no name of a model."""
+    return InputError(f"models: params.yaml has no model {name!r}; the command needs the name of one that it has")
+
+
+def check_weights(weights: Literal["equal", "nnls", "forward"] | dict[str, float], models: set[str]) -> None:
     """Raise `ValueError` where weights name a model that isn't there, or none has a weight above 0."""
     reserved = models & {"ensemble", "neutralized", "diagnostics"}
     if reserved:
         raise ValueError(f"models.{min(reserved)}: the name is taken by the pipeline; choose another")
-    if weights == "equal":
+    if isinstance(weights, str):
         return
     unknown = set(weights) - models
     if unknown:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from erawise import blocks, files, matrix
+from erawise import blocks, files, matrix, tabular
 from erawise.errors import InputError
 from erawise.features import derived
 from erawise.matrix import Counts, refuse_infinite
@@ -134,7 +134,7 @@ def prepare(
         _write_matrix(directory / LIVE, [live], [live.order], live_index, layout, columns, counts)
         _write_pieces(directory / LIVE / INDEX, [_identity(live_index) | {DATA_TYPE: _repeated(LIVE, len(live_index.era))}])
     rows = len(index.era) + len(live_index.era)
-    files.write_csv(pd.DataFrame({"feature": columns.features, "missing": counts.missing, "rows": rows}), directory / "missing.csv")
+    tabular.write_csv(pd.DataFrame({"feature": columns.features, "missing": counts.missing, "rows": rows}), directory / "missing.csv")
     return _metrics(index, len(orders[0]), len(live_index.era), counts), counts
 
 
@@ -165,7 +165,7 @@ def choose_columns(raw: Path, feature_set: str, target: str) -> Columns:
         raise InputError(f'{raw / "features.json"}: expected {{"feature_sets": {{name: [features]}}, "targets": [names]}}') from None
     if feature_set not in sets:
         raise InputError(f"data.feature_set: {feature_set!r} is no feature set of {raw / 'features.json'}; it has {', '.join(sets)}")
-    schema = files.open_parquet(raw / "train.parquet").schema_arrow
+    schema = tabular.open_parquet(raw / "train.parquet").schema_arrow
     names = schema.names
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
@@ -244,7 +244,7 @@ def _parse_era(label: object, path: Path) -> int:
 
 
 def _read_rows(path: Path, columns: Columns, counts: Counts) -> Rows:
-    file = files.open_parquet(path)
+    file = tabular.open_parquet(path)
     names = file.schema_arrow.names
     present = Counter(names)
     missing = [name for name in (ID, ERA, *columns.features) if name not in present]
@@ -464,7 +464,7 @@ def _write_references(raw: Path, directory: Path, index: Index) -> None:
 
 def _read_reference(path: Path, index: Index, taken: NDArray[np.bool_], found: dict[str, NDArray[np.float32]]) -> None:
     """Add a file's columns to `found`, in the matrix's row order, and mark its rows in `taken`."""
-    file = files.open_parquet(path)
+    file = tabular.open_parquet(path)
     schema = file.schema_arrow
     names = [name for name in schema.names if pa.types.is_floating(schema.field(name).type)]
     if ID not in schema.names or ERA not in schema.names or not names:

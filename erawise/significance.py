@@ -13,7 +13,6 @@ Bailey, Borwein, López de Prado & Zhu (2017), The probability of backtest overf
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -259,33 +258,34 @@ def deflated_sharpe(series: Floats, trials: Sequence[float] | Floats, *, overlap
     return float(ndtr((ratio - luck) * np.sqrt(max(found.effective_eras - 1, 0.0)) / np.sqrt(scale)))
 
 
-def overfitting_probability(scores: Floats, blocks: int = 16) -> float:
-    """Probability that the best of several trials in one half of the eras is below their median in the other (CSCV).
+def overfitting_probability(scores: Floats, inside: NDArray[np.bool_], outside: NDArray[np.bool_]) -> float:
+    """Probability that the best of several trials on some eras is below their median on others.
 
-    Bailey et al. (2017): the eras are cut into blocks, every half of the blocks is tried as the sample that chooses.
+    Bailey et al. (2017), by the Sharpe ratio, with any choice of the eras that choose and of those that judge.
 
     Parameters
     ----------
     scores : (eras, trials), no NaN.
-    blocks : even.
+    inside, outside : (splits, eras), the eras that choose, and those that judge.
+
+    Returns
+    -------
+    0..1, NaN with fewer than two trials.
     """
-    if scores.shape[1] < 2 or len(scores) < blocks:
+    if scores.shape[1] < 2:
         return np.nan
-    parts = np.array_split(scores, blocks)
-    sums = np.array([[part.sum(axis=0), np.square(part).sum(axis=0), np.full(part.shape[1], len(part))] for part in parts])
-    halves = np.array([[block in half for block in range(blocks)] for half in combinations(range(blocks), blocks // 2)])
-
-    def ratio(weights: NDArray) -> Floats:
-        total, square, count = np.einsum("hb,bkt->kht", weights.astype(np.float64), sums)
-        average = total / count
-        result: Floats = average / np.sqrt(np.maximum(square / count - average**2, np.finfo(float).tiny))
-        return result
-
-    inside, outside = ratio(halves), ratio(~halves)
-    best = inside.argmax(axis=1)
-    picked = np.take_along_axis(outside, best[:, None], axis=1)
-    rank = ((outside < picked).sum(axis=1) + (outside <= picked).sum(axis=1) + 1) / 2
+    chosen, judged = (_sharpes(scores, rows.astype(np.float64)) for rows in (inside, outside))
+    picked = np.take_along_axis(judged, chosen.argmax(axis=1)[:, None], axis=1)
+    rank = ((judged < picked).sum(axis=1) + (judged <= picked).sum(axis=1) + 1) / 2
     return float((rank <= (scores.shape[1] + 1) / 2).mean())
+
+
+def _sharpes(scores: Floats, rows: Floats) -> Floats:
+    """(splits, trials) Sharpe ratios of (eras, trials) scores over the eras that are 1 in (splits, eras)."""
+    count = rows.sum(axis=1, keepdims=True)
+    average = rows @ scores / count
+    variance = rows @ np.square(scores) / count - average**2
+    return average / np.sqrt(np.maximum(variance, np.finfo(float).tiny))
 
 
 def _known(series: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Purged k-fold and walk-forward over eras.
+"""Purged k-fold, walk-forward and combinatorial purged cross-validation over eras.
 
 An era is a week. A target looks several weeks ahead, so eras near a test era share part of its outcome: they are purged
 from the training side. Distances are counted in weeks, by era number, so that every n-th era of the data is purged right.
@@ -6,6 +6,7 @@ from the training side. Distances are counted in weeks, by era number, so that e
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -37,14 +38,15 @@ class Plan:
     validation_purged: Eras
 
 
-def plan(train: Eras, validation: Eras, days: int, *, method: str, folds: int, chunk: int) -> Plan:
+def plan(train: Eras, validation: Eras, days: int, *, method: str, folds: int, chunk: int, window: int | None) -> Plan:
     """Split the train eras into folds, and purge what overlaps.
 
     Parameters
     ----------
     train, validation : era numbers, sorted and unique.
     days : horizon of the target in trading days.
-    method : `purged_kfold` (`folds` contiguous blocks) or `walk_forward` (test blocks of `chunk` weeks, trained on the past).
+    method : `purged_kfold` (`folds` contiguous blocks) or `walk_forward` (test blocks of `chunk` weeks, trained on the past, or
+        on the last `window` weeks of it).
 
     Raises
     ------
@@ -52,7 +54,7 @@ def plan(train: Eras, validation: Eras, days: int, *, method: str, folds: int, c
         If the eras are too few for the folds.
     """
     weeks = purge_weeks(days)
-    made = purged_kfold(train, folds, weeks) if method == "purged_kfold" else walk_forward(train, chunk, weeks)
+    made = purged_kfold(train, folds, weeks) if method == "purged_kfold" else walk_forward(train, chunk, weeks, window)
     near = near_any(validation, train[-1:], weeks)
     return Plan(weeks, made, train, validation[~near], validation[near])
 
@@ -70,8 +72,10 @@ def purged_kfold(eras: Eras, folds: int, weeks: int) -> list[Fold]:
     return [_fold(np.setdiff1d(eras, test), test, weeks, "split.folds") for test in np.array_split(eras, folds)]
 
 
-def walk_forward(eras: Eras, chunk: int, weeks: int) -> list[Fold]:
+def walk_forward(eras: Eras, chunk: int, weeks: int, window: int | None = None) -> list[Fold]:
     """Test blocks of `chunk` weeks, each trained on all earlier eras but the last `weeks` before it; the first is no test.
+
+    With a window, a block is trained on the eras of so many weeks before the purge (rolling), else on the whole past (expanding).
 
     Raises
     ------
@@ -84,7 +88,30 @@ def walk_forward(eras: Eras, chunk: int, weeks: int) -> list[Fold]:
         raise InputError(
             f"split.chunk: {len(eras)} train eras (weeks {eras[0]} to {eras[-1]}) span no second block of {chunk} weeks; lower it"
         )
-    return [_fold(eras[block < number], eras[block == number], weeks, "split.chunk") for number in numbers]
+    made = []
+    for number in numbers:
+        past, test = eras[block < number], eras[block == number]
+        if window is not None:
+            past = past[past >= test[0] - weeks - window]
+        made.append(_fold(past, test, weeks, "split.chunk"))
+    return made
+
+
+def combinatorial(eras: Eras, blocks: int, tested: int, weeks: int) -> list[Fold]:
+    """Every choice of `tested` of `blocks` contiguous blocks of eras as the test, the eras within `weeks` of it purged.
+
+    López de Prado (2018), Advances in Financial Machine Learning, chapter 12.
+
+    Raises
+    ------
+    InputError
+        If there are fewer eras than blocks, as many blocks are tested as there are, or a fold has no training era left.
+    """
+    if not 0 < tested < blocks <= len(eras):
+        raise InputError(f"{tested} of {blocks} blocks of {len(eras)} eras can't be tested; expected 0 < tested < blocks <= eras")
+    parts = np.array_split(eras, blocks)
+    tests = [np.concatenate([parts[k] for k in chosen]) for chosen in combinations(range(blocks), tested)]
+    return [_fold(np.setdiff1d(eras, test), test, weeks, "combinatorial folds") for test in tests]
 
 
 def near_any(eras: Eras, others: Eras, weeks: int) -> NDArray[np.bool_]:

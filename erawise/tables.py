@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from erawise.errors import InputError
 from erawise.panel import Panel
 from erawise.schema import DATA_TYPE, ERA, ID, PREDICTION, SPLIT, VALIDATION, top
+from erawise.splits import Plan
 
 CORR = "corr"
 TARGET = "target"
@@ -24,6 +25,7 @@ SUMMARY = {"min": 0.0, "p05": 0.05, "q1": 0.25, "median": 0.5, "q3": 0.75, "p95"
 """The columns of a summary, as quantiles; `mean` and `count` follow them."""
 
 MISSING = "missing"
+ROLES = TRAIN, PURGED, TEST = ("train", "purged", "test")
 
 
 @dataclass(frozen=True)
@@ -289,6 +291,34 @@ def weights(blend: Mapping[str, float]) -> Table:
     if np.ptp(frame["weight"].to_numpy()) < 1e-9:
         return Table(frame, f"The ensemble gives each of its {len(frame)} models the same weight, {largest['weight']:.1%}")
     return Table(frame, f"The ensemble gives {largest['model']} the largest weight, {largest['weight']:.1%}")
+
+
+def folds(plan: Plan) -> Table:
+    """What each fold does with each era.
+
+    Returns
+    -------
+    Table with `fold` (1, 2, ...; 0 the final model, whose test is the validation eras), `role` (train, purged or test), `first`
+    and `last` era of a run of eras in that role.
+    """
+    parts = [(k + 1, fold.train, fold.purged, fold.test) for k, fold in enumerate(plan.folds)]
+    parts.append((0, plan.train, plan.validation_purged, plan.validation))
+    eras = np.unique(np.concatenate([plan.train, plan.validation_purged, plan.validation]))
+    rows = [
+        {"fold": number, "role": role, "first": run[0], "last": run[-1]}
+        for number, *roles in parts
+        for role, members in zip(ROLES, roles, strict=True)
+        for run in _runs(eras, members)
+    ]
+    shares = [len(fold.train) / len(plan.train) for fold in plan.folds]
+    headline = f"{len(plan.folds)} folds, trained on {min(shares):.0%} to {max(shares):.0%} of the train eras, {plan.weeks} weeks purged"
+    return Table(pd.DataFrame(rows), headline)
+
+
+def _runs(eras: NDArray[np.int64], members: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The members that follow each other among the eras, together."""
+    places = np.searchsorted(eras, members)
+    return [run for run in np.split(members, np.flatnonzero(np.diff(places) > 1) + 1) if len(run)]
 
 
 def _table(frame: pd.DataFrame, split: str, headline: Callable[[pd.DataFrame], str]) -> Table:

@@ -1,12 +1,15 @@
 """Folds to out-of-fold predictions to the final fit, the same for every kind of model."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from erawise import splits
 from erawise.errors import InputError
@@ -42,13 +45,13 @@ class Data:
 
     Attributes
     ----------
-    panel, live : the prepared rows of history and of the live era.
+    panel, live : the prepared rows of history and of the live era; None where that isn't predicted.
     plan : folds and purge for the model's horizon.
     fold_features, final_features : what was selected on each fold's training eras, and on all train eras.
     """
 
     panel: Panel
-    live: Panel
+    live: Panel | None
     plan: splits.Plan
     fold_features: list[FeatureMap]
     final_features: FeatureMap
@@ -74,23 +77,61 @@ def train(kind: Kind, settings: Any, data: Data, *, inner_share: float, resource
     at_once = kind.prepare(
         settings, [*(_views(kind, settings, data, k, inner_share) for k in folds), (_whole(settings, data), None)], resources
     )
-
-    def fit_and_predict(number: int) -> tuple[pd.DataFrame, int | None]:
-        model = kind.fit(settings, *_views(kind, settings, data, number, inner_share), None, resources.shared(at_once))
-        return _predict(model, data.panel, data.plan.folds[number].test, data.fold_features[number], CV), model.rounds
-
-    with ThreadPoolExecutor(at_once) as pool:
-        run = pool.map if at_once > 1 else map
-        pieces, rounds = map(list, zip(*run(fit_and_predict, folds), strict=True))
+    pieces, rounds = map(list, zip(*_fit_folds(kind, settings, data, folds, inner_share, resources, at_once), strict=True))
     found = [number for number in rounds if number is not None]
     final_rounds = max(1, round(float(np.median(found or [1])))) if kind.uses_rounds() else None
     whole = _whole(settings, data)
     final = kind.fit(settings, whole, None, final_rounds, resources)
     pieces.append(_predict(final, data.panel, data.plan.validation, data.final_features, VALIDATION))
-    pieces.append(_predict(final, data.live, data.live.eras, data.final_features, LIVE))
+    if data.live is not None:
+        pieces.append(_predict(final, data.live, data.live.eras, data.final_features, LIVE))
     return Trained(
         final, data.final_features, pd.concat(pieces, ignore_index=True), rounds if kind.uses_rounds() else [], final_rounds, whole.dropped
     )
+
+
+def out_of_fold(
+    kind: Kind, settings: Any, data: Data, numbers: Sequence[int], *, inner_share: float, resources: Resources
+) -> list[pd.DataFrame]:
+    """Fit a model in some folds, and predict their test eras: a table for each, with the columns of `Trained.predictions`."""
+    at_once = kind.prepare(settings, [_views(kind, settings, data, k, inner_share) for k in numbers], resources)
+    return [piece for piece, _ in _fit_folds(kind, settings, data, numbers, inner_share, resources, at_once)]
+
+
+def blended(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The blend, of equal weights, of several models' predictions of the same rows, as `ensemble.blend` has it; one alone as it is."""
+    if len(parts) == 1:
+        return parts[0]
+    era = parts[0][ERA].fillna(LIVE_ERA).to_numpy(np.int64)
+    total = sum(ndtri(_ranks(part[PREDICTION], era)) for part in parts)
+    return parts[0].assign(**{PREDICTION: _ranks(pd.Series(total), era)})
+
+
+def _ranks(values: pd.Series, era: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Ranks within each era, in (0, 1): `(average rank - 0.5) / rows`."""
+    grouped = pd.Series(values.to_numpy()).groupby(era)
+    ranks: NDArray[np.float64] = ((grouped.rank() - 0.5) / grouped.transform("size")).to_numpy()
+    return ranks
+
+
+def tuned(settings: Any, found: dict[str, Any], path: Path) -> Any:
+    """The settings of a model with those of a search in their place.
+
+    Parameters
+    ----------
+    settings : of the model.
+    found : `settings`, by name; none where nothing was looked for.
+    path : of the file that has them.
+
+    Raises
+    ------
+    InputError
+        If the kind has no such settings.
+    """
+    try:
+        return type(settings).model_validate(settings.model_dump(exclude_unset=True) | found.get("settings", {}))
+    except ValueError as error:
+        raise InputError(f"{path}: it has settings that are none of a model of the kind {settings.kind}: {error}") from None
 
 
 def check_target(panel: Panel, target: str, setting: str) -> None:
@@ -105,10 +146,25 @@ def check_target(panel: Panel, target: str, setting: str) -> None:
         raise InputError(f"{setting}: the data has no target {target!r}; its targets are {', '.join(panel.targets)}")
 
 
-def importance_table(trained: Trained) -> pd.DataFrame:
-    """`feature` and `importance` (a share of 1), the most important first, ties in the features' order."""
-    table = pd.DataFrame({"feature": trained.features.names, "importance": trained.model.importance()})
+def importance_table(trained: Sequence[Trained]) -> pd.DataFrame:
+    """`feature` and `importance` (a share of 1, the mean of the models), the most important first, ties in the features' order."""
+    shares = np.mean([one.model.importance() for one in trained], axis=0)
+    table = pd.DataFrame({"feature": trained[0].features.names, "importance": shares})
     return table.sort_values("importance", ascending=False, kind="stable", ignore_index=True)
+
+
+def _fit_folds(
+    kind: Kind, settings: Any, data: Data, numbers: Sequence[int], inner_share: float, resources: Resources, at_once: int
+) -> list[tuple[pd.DataFrame, int | None]]:
+    """Predictions of each fold's test eras, and the rounds that early stopping found."""
+
+    def fit_and_predict(number: int) -> tuple[pd.DataFrame, int | None]:
+        model = kind.fit(settings, *_views(kind, settings, data, number, inner_share), None, resources.shared(at_once))
+        return _predict(model, data.panel, data.plan.folds[number].test, data.fold_features[number], CV), model.rounds
+
+    with ThreadPoolExecutor(at_once) as pool:
+        run = pool.map if at_once > 1 else map
+        return list(run(fit_and_predict, numbers))
 
 
 def _views(kind: Kind, settings: Any, data: Data, number: int, inner_share: float) -> tuple[View, View | None]:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from ruamel.yaml import YAML
 
-from erawise import canary, errors, files, params, splits
+from erawise import canary, errors, files, params, splits, tabular
 from erawise.canary import Song
 from stages import paths
 
@@ -61,6 +61,7 @@ def _workspace(directory: Path, changes: dict[str, dict[str, Any]], target: str)
     content = yaml.load(paths.PARAMS.read_text(encoding="utf-8"))
     content["data"].update(source="local", local={"path": "data/local"}, feature_set="all", target=target)
     content["preprocess"].update(every=1, derived=[])
+    content["tuning"].update(models=[])
     for section, values in changes.items():
         content[section].update(values)
     for model in content["models"].values():
@@ -119,14 +120,14 @@ def _listen_to_telltale(directory: Path) -> list[str]:
 
 def _songs(directory: Path, target: str, days: int | None) -> list[Song]:
     for name, settings in params.load(directory / paths.PARAMS).models.items():
-        _run(directory, f"train_{settings.kind} {name}")
-    index = files.read_parquet(directory / paths.PREPARED / "index.parquet")
+        _run(directory, f"tune_{settings.kind} {name}", f"train_{settings.kind} {name}")
+    index = tabular.read_parquet(directory / paths.PREPARED / "index.parquet")
     return canary.listen(_predictions(directory), index, target, days)
 
 
 def _predictions(directory: Path) -> dict[str, Any]:
     found = sorted((directory / paths.MODEL_PREDICTIONS).glob("*.parquet"))
-    return {path.stem: files.read_parquet(path) for path in found}
+    return {path.stem: tabular.read_parquet(path) for path in found}
 
 
 def _run(directory: Path, *stages: str) -> None:

@@ -7,7 +7,7 @@ measured is read through DVC from its cache.
 import argparse
 from pathlib import Path
 
-from erawise import charts, comparison, errors, files, ledger, revisions
+from erawise import charts, comparison, errors, files, ledger, revisions, tabular
 from erawise.revisions import Revision
 from stages import paths, record
 
@@ -24,7 +24,7 @@ def main() -> None:
     changed = ledger.changes(ledger.flat(before.settings), ledger.flat(after.settings))
     table = comparison.compare(before.scores, after.scores, after.days, seed=given.seed)
     given.out.mkdir(parents=True, exist_ok=True)
-    files.write_csv(table, given.out / "comparison.csv")
+    tabular.write_csv(table, given.out / "comparison.csv")
     files.write_json(comparison.content(table, before.name, after.name, changed), given.out / "comparison.json")
     picture = comparison.picture(table, before.name, after.name)
     charts.write(charts.differences(picture, charts.colours(list(after.settings.get("models", {})))), given.out / "comparison.svg")

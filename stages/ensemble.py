@@ -1,18 +1,27 @@
 """The weighted blend of the models' predictions."""
 
-from erawise import ensemble, errors, files, params, predictions
-from erawise.schema import ERA, SPLIT
+from erawise import ensemble, errors, files, params, predictions, splits, tabular
+from erawise.schema import ERA, ID, SPLIT
 from stages import paths
 
 
 @errors.reported
 def main() -> None:
     p = params.load(paths.PARAMS)
-    weights = ensemble.resolve_weights(p.ensemble.weights, files.read_json(paths.MEMBERS)["models"])
+    given, target = p.ensemble.weights, p.data.target
+    weights = ensemble.resolve_weights(given, files.read_json(paths.MEMBERS)["models"])
     used = [name for name, weight in weights.items() if weight > 0]
-    rows = predictions.join({name: files.read_parquet(paths.MODEL_PREDICTIONS / f"{name}.parquet") for name in used})
-    blended = ensemble.blend(rows[used], rows[ERA].to_numpy(), {name: weights[name] for name in used})
-    files.write_parquet(predictions.table(rows, blended), paths.ENSEMBLE)
+    rows = predictions.join({name: tabular.read_parquet(paths.MODEL_PREDICTIONS / f"{name}.parquet") for name in used})
+    plan = splits.from_json(files.read_json(paths.FOLDS), splits.model_horizon(target, target, p.data.target_horizon))
+    outcomes = predictions.along(rows, tabular.read_parquet(paths.PREPARED / "index.parquet", [ID, ERA, target]), [target])[:, 0]
+    if given in ensemble.FITS:
+        weights, blended, of_folds = ensemble.blend_fitted(given, rows, used, outcomes, plan)
+        for number, own in enumerate([*of_folds, weights], 1):
+            name = f"fold {number}" if number <= len(of_folds) else "weights"
+            print(f"{name}: " + ", ".join(f"{model} {weight:.2f}" for model, weight in own.items()))
+    else:
+        blended = ensemble.blend(rows[used], rows[ERA].to_numpy(), {name: weights[name] for name in used})
+    tabular.write_parquet(predictions.table(rows, blended), paths.ENSEMBLE)
     files.write_json(weights, paths.WEIGHTS)
     files.remove(paths.SCRATCH)
     counts = rows.groupby(SPLIT).size()

@@ -2,7 +2,7 @@
 
 import time
 
-from erawise import errors, evaluation, files, params
+from erawise import errors, evaluation, files, params, tabular
 from erawise.panel import Panel
 from erawise.schema import CV, ERA, ID, VALIDATION, horizon
 from erawise.scores import summary
@@ -15,12 +15,12 @@ def main() -> None:
     p = params.load(paths.PARAMS)
     settings, target_name = p.evaluate, p.data.target
     panel = Panel(paths.PREPARED, [target_name])
-    target = evaluation.known_targets(panel, files.read_parquet(paths.VALIDATION_TARGETS, [ID, ERA, target_name]), target_name)
-    references = files.read_parquet(paths.REFERENCES)
+    target = evaluation.known_targets(panel, tabular.read_parquet(paths.VALIDATION_TARGETS, [ID, ERA, target_name]), target_name)
+    references = tabular.read_parquet(paths.REFERENCES)
     benchmark = evaluation.benchmark_column(references, settings.benchmark)
     files_by_name = {name: paths.MODEL_PREDICTIONS / f"{name}.parquet" for name in files.read_json(paths.MEMBERS)["models"]}
     files_by_name |= {"ensemble": paths.ENSEMBLE, "neutralized": paths.NEUTRALIZED}
-    frames = {name: files.read_parquet(path) for name, path in files_by_name.items()}
+    frames = {name: tabular.read_parquet(path) for name, path in files_by_name.items()}
     tables = {
         split: evaluation.score_split(
             split,
@@ -38,7 +38,7 @@ def main() -> None:
     with files.replacing(paths.SCORES) as directory:
         directory.mkdir()
         for split, table in tables.items():
-            files.write_parquet(table, directory / f"{split}.parquet")
+            tabular.write_parquet(table, directory / f"{split}.parquet")
     found = {}
     for split, table in tables.items():
         found[split] = metrics = summary.summarize(table, horizon(target_name, p.data.target_horizon))

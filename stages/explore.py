@@ -1,6 +1,6 @@
 """What the prepared data looks like, in tables, and the checks that stop a run on data that can't be worked with."""
 
-from erawise import errors, exploration, files, params
+from erawise import errors, exploration, files, params, tabular
 from erawise.panel import Panel
 from stages import paths
 
@@ -14,7 +14,7 @@ def main() -> None:
     with files.replacing(paths.EXPLORED) as directory:
         directory.mkdir()
         for name in ("features", "eras", "targets", "stability"):
-            files.write_csv(getattr(found, name), directory / f"{name}.csv")
+            tabular.write_csv(getattr(found, name), directory / f"{name}.csv")
     for line in exploration.summary(found):
         print(line)
 

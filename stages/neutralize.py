@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from erawise import errors, files, neutralize, params, predictions
+from erawise import errors, files, neutralize, params, predictions, tabular
 from erawise.features import risk
 from erawise.panel import Panel
 from erawise.schema import DATA_TYPE, ERA, LIVE_ERA, VALIDATION
@@ -15,7 +15,7 @@ from stages import paths
 def main() -> None:
     p = params.load(paths.PARAMS)
     settings, target = p.neutralize, p.data.target
-    rows = predictions.join({"ensemble": files.read_parquet(paths.ENSEMBLE)})
+    rows = predictions.join({"ensemble": tabular.read_parquet(paths.ENSEMBLE)})
     panel, live = Panel(paths.PREPARED, [target]), Panel(paths.LIVE, [])
     train = np.unique(panel.row_eras[panel.index[DATA_TYPE] != VALIDATION])
 
@@ -29,7 +29,7 @@ def main() -> None:
         neutral = neutralize.neutralize_eras(
             rows["ensemble"].to_numpy(), rows[ERA].to_numpy(), features, settings.proportion, p.resources.threads
         )
-    files.write_parquet(predictions.table(rows, neutral), paths.NEUTRALIZED)
+    tabular.write_parquet(predictions.table(rows, neutral), paths.NEUTRALIZED)
     files.write_json({"features": names}, paths.NEUTRALIZED_TO)
     print(f"neutralized to {len(names)} features ({settings.features}), proportion {settings.proportion}")
     for line in risk.report(names, settings.features, settings.count, rows.groupby(ERA).size().to_numpy()):

@@ -12,6 +12,9 @@ EXPLORED = Path("data/explored")
 FOLDS = Path("data/folds.json")
 FEATURES = Path("data/features")
 MEMBERS = Path("data/members.json")
+TUNING = Path("data/tuning")
+STUDIES = Path("data/studies")
+"""What a search for settings has tried; it goes on from there after it was stopped."""
 MODELS = Path("data/models")
 PREDICTIONS = Path("data/predictions")
 MODEL_PREDICTIONS = PREDICTIONS / "models"

@@ -5,7 +5,7 @@ from functools import partial
 
 from matplotlib.figure import Figure
 
-from erawise import charts, errors, files, params, tables
+from erawise import charts, errors, files, params, splits, tables, tabular
 from erawise.panel import Panel
 from erawise.schema import CV, VALIDATION
 from stages import paths
@@ -20,10 +20,10 @@ def main() -> None:
     with charts.drawing(p.resources.threads) as draw:
         save = partial(write, draw)
         panel = Panel(paths.PREPARED)
-        validation = files.read_parquet(paths.VALIDATION_TARGETS)
+        validation = tabular.read_parquet(paths.VALIDATION_TARGETS)
 
         for split, targets in ((CV, panel.index), (VALIDATION, validation)):
-            scores = files.read_parquet(paths.SCORES / f"{split}.parquet")
+            scores = tabular.read_parquet(paths.SCORES / f"{split}.parquet")
             table = tables.corr_box(scores, split)
             save(f"corr_box_{split}", table, charts.corr_box, colours)
             table = tables.corr_time(scores, split)
@@ -31,10 +31,10 @@ def main() -> None:
             table = tables.comparison(scores, p.plot.model_a, p.plot.model_b, split)
             save(f"comparison_{split}", table, charts.comparison, colours)
 
-            raw = ((model, files.read_parquet(paths.MODEL_PREDICTIONS / f"{model}.parquet")) for model in models)
+            raw = ((model, tabular.read_parquet(paths.MODEL_PREDICTIONS / f"{model}.parquet")) for model in models)
             table = tables.era_means(((model, tables.with_target(frame, split, targets, target)) for model, frame in raw), split)
             save(f"era_means_{split}", table, charts.era_means, colours)
-            blends = (("ensemble", files.read_parquet(paths.ENSEMBLE)), ("neutralized", files.read_parquet(paths.NEUTRALIZED)))
+            blends = (("ensemble", tabular.read_parquet(paths.ENSEMBLE)), ("neutralized", tabular.read_parquet(paths.NEUTRALIZED)))
             rows = {name: tables.with_target(frame, split, targets, target) for name, frame in blends}
             table = tables.prediction_by_target(rows["ensemble"], "ensemble", split)
             save(f"prediction_by_target_{split}", table, charts.prediction_by_target, colours, "ensemble")
@@ -50,11 +50,14 @@ def main() -> None:
         save("feature_values", table, charts.feature_values)
         table = tables.target_values(panel.index, validation, panel.targets, target)
         save("target_values", table, charts.target_values)
+        days = splits.model_horizon(target, target, p.data.target_horizon)
+        table = tables.folds(splits.from_json(files.read_json(paths.FOLDS), days))
+        save("folds", table, charts.folds)
 
 
 def write(draw: Callable[..., None], name: str, table: tables.Table, chart: Callable[..., Figure], *arguments: object) -> None:
     """Write a table, and the picture drawn from it."""
-    files.write_csv(table.frame, paths.PLOTS / f"{name}.csv")
+    tabular.write_csv(table.frame, paths.PLOTS / f"{name}.csv")
     draw(paths.PLOTS / f"{name}.svg", chart, table, *arguments)
 
 

@@ -29,7 +29,7 @@ def evaluated(target: str, metrics: dict[str, dict[str, Any]], seconds: float) -
     """
     path = main_checkout(Path.cwd()) / ledger.NAME
     entries, _ = ledger.read(path)
-    settings = ledger.flat(params.load(paths.PARAMS).model_dump(mode="json"))
+    settings = ledger.flat(params.load(paths.PARAMS).model_dump(mode="json", exclude_unset=True))
     data = data_digest()
     entry = {
         "time": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),

@@ -1,6 +1,6 @@
 """Print the metrics of the last run as tables; a command for people, no stage of the DAG."""
 
-from erawise import errors, files, ledger, overview, params, significance
+from erawise import errors, files, ledger, overview, params, significance, tabular
 from erawise.evaluation import DIAGNOSED
 from erawise.schema import CV, ERA, PREDICTION, VALIDATION, horizon, spanned_weeks
 from stages import paths, record
@@ -19,7 +19,7 @@ def _looks(p: params.Params) -> str:
     entries, scores = record.looked_at(p.data.target), paths.SCORES / f"{VALIDATION}.parquet"
     if not entries or not scores.exists():
         return "No evaluation on this data is on record in this checkout."
-    table = files.read_parquet(scores, [ERA, PREDICTION, "corr"])
+    table = tabular.read_parquet(scores, [ERA, PREDICTION, "corr"])
     series = table.loc[table[PREDICTION] == DIAGNOSED, "corr"].to_numpy()
     overlap = significance.spanned_eras(table[ERA].to_numpy(), spanned_weeks(horizon(p.data.target, p.data.target_horizon)))
     deflated = ledger.deflated(entries, DIAGNOSED, series, overlap)

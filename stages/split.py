@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from erawise import errors, files, params, splits
+from erawise import errors, files, params, splits, tabular
 from erawise.schema import DATA_TYPE, ERA, VALIDATION, horizon
 from stages import paths
 
@@ -10,7 +10,7 @@ from stages import paths
 @errors.reported
 def main() -> None:
     p = params.load(paths.PARAMS)
-    index = files.read_parquet(paths.PREPARED / "index.parquet", [ERA, DATA_TYPE])
+    index = tabular.read_parquet(paths.PREPARED / "index.parquet", [ERA, DATA_TYPE])
     targets = files.read_json(paths.PREPARED / "features.json")["targets"]
     is_validation = index[DATA_TYPE] == VALIDATION
     train, validation = (np.unique(index.loc[rows, ERA].to_numpy(np.int64)) for rows in (~is_validation, is_validation))
@@ -18,7 +18,9 @@ def main() -> None:
     plans: dict[int, splits.Plan | str] = {}
     for days in splits.horizons(targets, p.data.target_horizon):
         try:
-            plans[days] = splits.plan(train, validation, days, method=p.split.method, folds=p.split.folds, chunk=p.split.chunk)
+            plans[days] = splits.plan(
+                train, validation, days, method=p.split.method, folds=p.split.folds, chunk=p.split.chunk, window=p.split.window
+            )
         except errors.InputError as error:
             if days == main_days:
                 raise

@@ -1,15 +1,12 @@
-"""What the training stages share: read the prepared data, train one model, write it, its importance and its predictions."""
+"""What the training stages share: train one model, write it, its importance and its predictions."""
 
 import sys
-from collections.abc import Callable
 
 from threadpoolctl import threadpool_limits
 
-from erawise import errors, files, params, splits, training
-from erawise.features import maps
-from erawise.models.protocol import GIB, Kind, Resources, held_by
-from erawise.panel import Panel
-from stages import paths
+from erawise import errors, files, params, tabular, training
+from erawise.models.protocol import Kind
+from stages import modelling, paths
 
 
 def run(kind: Kind) -> None:
@@ -19,34 +16,29 @@ def run(kind: Kind) -> None:
 
 def _run(kind: Kind, name: str = "") -> None:
     p = params.load(paths.PARAMS)
-    try:
-        settings = p.models[name]
-    except KeyError:
-        raise errors.InputError(f"models: params.yaml has no model {name!r}; the command needs the name of one that it has") from None
-    panel = Panel(paths.PREPARED, [settings.target])
-    training.check_target(panel, settings.target, f"models.{name}.target")
-    days = splits.model_horizon(settings.target, p.data.target, p.data.target_horizon)
-    try:
-        plan = splits.from_json(files.read_json(paths.FOLDS), days)
-        data = training.Data(panel, Panel(paths.LIVE, []), plan, *maps.read(paths.FEATURES))
-        resources = Resources(
-            p.resources.threads, int(p.resources.memory * GIB), paths.SCRATCH, p.resources.device, held_by(panel), _saying(name)
-        )
-        with threadpool_limits(p.resources.threads, user_api="blas"):
-            trained = training.train(kind, settings, data, inner_share=p.training.inner_share, resources=resources)
-    except errors.InputError as error:
-        raise errors.InputError(f"models.{name}: {error}") from None
+    work = modelling.open_for(name, live=True)
+    found = paths.TUNING / f"{name}.json"
+    members = training.tuned(work.settings, files.read_json(found), found).members
+    with modelling.naming(name), threadpool_limits(p.resources.threads, user_api="blas"):
+        trained = {
+            member: training.train(kind, own, work.data, inner_share=p.training.inner_share, resources=work.resources)
+            for member, own in members.items()
+        }
     with files.replacing(paths.MODELS / name) as directory:
         directory.mkdir()
-        trained.model.save(directory)
-        files.write_csv(training.importance_table(trained), directory / "importance.csv")
-    files.write_parquet(trained.predictions, paths.MODEL_PREDICTIONS / f"{name}.parquet")
+        for member, one in trained.items():
+            place = directory if len(trained) == 1 else directory / member
+            place.mkdir(exist_ok=True)
+            one.model.save(place)
+        tabular.write_csv(training.importance_table(list(trained.values())), directory / "importance.csv")
+    tabular.write_parquet(training.blended([one.predictions for one in trained.values()]), paths.MODEL_PREDICTIONS / f"{name}.parquet")
+    for member, one in trained.items():
+        _report(name if len(trained) == 1 else f"{name}, {member}", one, members[member].target)
+
+
+def _report(name: str, trained: training.Trained, target: str) -> None:
     if trained.rounds:
-        found = ", ".join("none" if number is None else str(number) for number in trained.rounds)
-        print(f"{name}: best rounds of the folds: {found}; the final model has {trained.final_rounds}")
+        rounds = ", ".join("none" if number is None else str(number) for number in trained.rounds)
+        print(f"{name}: best rounds of the folds: {rounds}; the final model has {trained.final_rounds}")
     if trained.dropped:
-        print(f"{name}: {trained.dropped:,} training rows without {settings.target} left out")
-
-
-def _saying(name: str) -> Callable[[str], None]:
-    return lambda line: print(f"{name}: {line}", flush=True)
+        print(f"{name}: {trained.dropped:,} training rows without {target} left out")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from erawise import blocks, files
+from erawise import blocks, files, tabular
 from erawise.panel import FeatureMap, Panel, View
 
 
@@ -44,13 +44,13 @@ def write_panel(
     ids = [f"n{row:06d}" for row in range(len(features))] if ids is None else list(ids)
     columns = {} if derived is None else dict(derived)
     extra = np.column_stack(list(columns.values())) if columns else np.empty((len(features), 0))
-    files.write_npy(np.ascontiguousarray(features), directory / "features.npy")
-    files.write_npy(extra.astype(np.float32), directory / "derived.npy")
-    files.write_npy(np.empty((0, len(names)), np.float32) if era_means is None else era_means, directory / "era_means.npy")
+    tabular.write_npy(np.ascontiguousarray(features), directory / "features.npy")
+    tabular.write_npy(extra.astype(np.float32), directory / "derived.npy")
+    tabular.write_npy(np.empty((0, len(names)), np.float32) if era_means is None else era_means, directory / "era_means.npy")
     index = pd.DataFrame({"id": ids, "era": np.asarray(era, np.int64), "data_type": data_type})
     for name, values in targets.items():
         index[name] = np.asarray(values, np.float32)
-    files.write_parquet(index, directory / "index.parquet")
+    tabular.write_parquet(index, directory / "index.parquet")
     sets = {"all": names} if feature_sets is None else {name: list(members) for name, members in feature_sets.items()}
     content = {"features": names, "derived": list(columns), "feature_sets": sets, "targets": list(targets)}
     files.write_json(content, directory / "features.json")
@@ -61,7 +61,7 @@ def write_panel(
 def record(directory: Path) -> None:
     """Say in `features.json` what the arrays of a prepared directory are, as they are now."""
     content = files.read_json(directory / "features.json")
-    era = files.read_parquet(directory / "index.parquet", ["era"])["era"].fillna(-1).to_numpy()
+    era = tabular.read_parquet(directory / "index.parquet", ["era"])["era"].fillna(-1).to_numpy()
     edges = [*np.unique(era, return_index=True)[1].tolist(), len(era)]
     content["stored"] = {}
     for name in ("features.npy", "derived.npy"):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from erawise import charts, tables
+from erawise import charts, splits, tables
 
 MODELS = [f"model_{k}" for k in range(12)]
 PREDICTIONS = [*MODELS, "ensemble", "neutralized"]
@@ -36,7 +36,7 @@ def pictures(n_eras: int, models: list[str]) -> dict[str, Figure]:
     names, colours = [*models, "ensemble", "neutralized"], charts.colours(models)
     shares = {model: pd.DataFrame({"feature": [f"feature_{k}" for k in range(30)], "importance": 1 / 30}) for model in models}
     index = pd.DataFrame({"data_type": "train", "target": rows()["target"], "target_b_60": np.nan})
-    found = scores(n_eras, names)
+    found, eras = scores(n_eras, names), np.arange(1, max(n_eras, 60) + 31)
     return {
         "corr_box": charts.corr_box(tables.corr_box(found, "cv"), colours),
         "corr_time": charts.corr_time(tables.corr_time(found, "cv"), colours),
@@ -46,6 +46,7 @@ def pictures(n_eras: int, models: list[str]) -> dict[str, Figure]:
         "prediction_by_target": charts.prediction_by_target(tables.prediction_by_target(rows(), "ensemble", "cv"), colours, "ensemble"),
         "target_by_prediction": charts.target_by_prediction(tables.target_by_prediction({"ensemble": rows()}, "cv"), colours),
         "target_values": charts.target_values(tables.target_values(index, index, ["target", "target_b_60"], "target")),
+        "folds": charts.folds(tables.folds(splits.plan(eras[:-30], eras[-30:], 20, method="purged_kfold", folds=4, chunk=1, window=None))),
         "weights": charts.weights(tables.weights(dict.fromkeys(models, 1.0)), colours),
     }
 

@@ -21,12 +21,13 @@ THIRD_PARTY = {
     "tensorflow": {"erawise/models/neural_network/engine.py"},
     "keras": {"erawise/models/neural_network/engine.py"},
     "numba": {"erawise/jit.py", "erawise/blocks_compiled.py", "erawise/scores/compiled.py", "erawise/models/lightgbm/packing_compiled.py"},
+    "optuna": {"erawise/tuning.py"},
     "dvc": {"erawise/revisions.py"},
     "numerai_tools": set(),
 }
 FLOORS = [
     {"errors", "schema", "jit", "blocks", "blocks_plain", "blocks_compiled"},
-    {"files", "params"},
+    {"files", "params", "tabular"},
     {
         "panel",
         "splits",
@@ -42,11 +43,12 @@ FLOORS = [
         "charts",
         "overview",
         "comparison",
+        "crossvalidation",
         "ledger",
         "revisions",
     },
     {"features", "models", "preparation", "matrix"},
-    {"training", "canary"},
+    {"training", "tuning", "canary"},
 ]
 
 
@@ -95,10 +97,11 @@ def test_code_deps_of_the_other_sources_are_the_import_closure(source: str) -> N
     assert code({name.replace("${data.source}", source) for name in declared}) == closure(ROOT / f"stages/download_{source}.py")
 
 
+@pytest.mark.parametrize("stage", ["tune", "train"])
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_code_deps_of_every_kind_are_the_import_closure(kind: str) -> None:
-    declared = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]["train"]["do"]["deps"]
-    assert code({name.replace("${item.kind}", kind) for name in declared}) == closure(ROOT / f"stages/train_{kind}.py")
+def test_code_deps_of_every_kind_are_the_import_closure(kind: str, stage: str) -> None:
+    declared = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"][stage]["do"]["deps"]
+    assert code({name.replace("${item.kind}", kind) for name in declared}) == closure(ROOT / f"stages/{stage}_{kind}.py")
 
 
 def test_every_data_dep_is_an_out_of_a_stage_or_kept_in_git() -> None:

@@ -114,7 +114,7 @@ def test_nothing_to_do_the_second_time(clone: Clone) -> None:
 
 def test_a_hyper_parameter_reruns_its_model_and_what_follows(clone: Clone) -> None:
     clone.set("models.ridge.l2", 77.0)
-    assert stages_run(clone.dvc("repro")) == {"members", "train@ridge"} | FAN_IN
+    assert stages_run(clone.dvc("repro")) == {"members", "tune@ridge", "train@ridge"} | FAN_IN
 
 
 def test_a_plot_setting_reruns_plots_alone(clone: Clone) -> None:
@@ -134,7 +134,7 @@ def test_a_model_added_and_removed_by_experiments(clone: Clone, tmp_path: Path) 
     targets = json.loads(clone.read("data/prepared/features.json"))["targets"]
     target = next(name for name in targets if name != "target" and name.endswith("_20"))
     output = clone.dvc("exp", "run", "-S", f"+models.second={{kind: ridge, target: {target}, l2: 10.0}}")
-    assert stages_run(output) == {"members", "train@second"} | FAN_IN
+    assert stages_run(output) == {"members", "tune@second", "train@second"} | FAN_IN
     assert "second" in clone.metrics()
     assert json.loads(clone.read("data/weights.json"))["second"] == pytest.approx(1 / 6)
     clone.commit("added")
@@ -144,6 +144,7 @@ def test_a_model_added_and_removed_by_experiments(clone: Clone, tmp_path: Path) 
     assert clone.read("metrics/cv.json") == before
     assert not (clone.directory / "data/models/second").exists()
     assert not (clone.directory / "data/predictions/models/second.parquet").exists()
+    assert not (clone.directory / "data/tuning/second.json").exists()
     clone.commit("removed")
 
     clone.run("git", "clone", "-q", str(clone.directory), str(tmp_path / "again"))
@@ -152,7 +153,7 @@ def test_a_model_added_and_removed_by_experiments(clone: Clone, tmp_path: Path) 
     again.dvc("checkout", "-q", check=False)
     assert stages_run(again.dvc("repro")) == set()
     after = YAML(typ="safe").load(again.read("dvc.lock"))["stages"]
-    assert {name: entry for name, entry in after.items() if name != "train@second"} == lock
+    assert {name: entry for name, entry in after.items() if not name.endswith("@second")} == lock
     assert "up to date" in again.dvc("status")
 
 
@@ -278,9 +279,50 @@ def test_a_killed_run_can_be_run_again(clone: Clone) -> None:
         time.sleep(3)
         os.killpg(run.pid, signal.SIGKILL)
     clone.set("models.random_forest.trees", small.CHANGES["models.random_forest.trees"])
-    assert stages_run(clone.dvc("repro")) <= {"members"}
+    assert stages_run(clone.dvc("repro")) <= {"members", "tune@random_forest"}
     assert clone.read("dvc.lock") == before
     assert not list((clone.directory / "data").rglob("*.partial"))
+
+
+def test_a_model_is_tuned_by_an_experiment_and_trained_with_what_was_found(clone: Clone) -> None:
+    models = set(json.loads(clone.read("data/members.json"))["models"])
+    tune = ("-S", "tuning.models=[ridge]", "-S", "tuning.trials=4", "-S", "tuning.penalty=0")
+    output = clone.dvc("exp", "run", *tune)
+    found = json.loads(clone.read("data/tuning/ridge.json"))
+    assert found["trials"] == 4
+    changed = {"train@ridge"} | FAN_IN if found["settings"] else set()
+    assert stages_run(output) == {f"tune@{name}" for name in models} | changed
+    assert "ridge: as it is: " in output
+    assert "ridge: trial 4 of 4: " in output
+    assert json.loads(clone.read("data/tuning/lightgbm.json")) == {}
+    assert found["objective"] >= found["default_objective"]
+    if found["settings"]:
+        assert clone.metrics()["ridge"]["corr"]["mean"] == pytest.approx(found["objective"], abs=1e-5)
+    before = clone.run("git", "show", "HEAD:metrics/cv.json")
+    clone.dvc("exp", "run", "-S", "tuning.models=[]")
+    assert json.loads(clone.read("data/tuning/ridge.json")) == {}
+    assert clone.read("metrics/cv.json") == before
+
+
+def test_a_search_that_was_killed_goes_on(clone: Clone) -> None:
+    clone.set("tuning.models", ["lightgbm"])
+    clone.set("tuning.trials", 6)
+    command = [sys.executable, "-m", "dvc", "repro", "tune@lightgbm"]
+    with subprocess.Popen(
+        command, cwd=clone.directory, env=clone.environment(), stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as run:
+        assert run.stdout is not None
+        assert any("trial 2 of 6" in line for line in run.stdout)
+        os.killpg(run.pid, signal.SIGKILL)
+    assert json.loads(clone.read("data/tuning/lightgbm.json") if (clone.directory / "data/tuning/lightgbm.json").exists() else "{}") == {}
+    output = clone.dvc("repro", "tune@lightgbm")
+    tried = [int(number) for number in re.findall(r"trial (\d+) of 6", output)]
+    assert tried[0] >= 3
+    assert tried[-1] == 6
+    resumed = clone.read("data/tuning/lightgbm.json")
+    shutil.rmtree(clone.directory / "data/studies")
+    clone.dvc("repro", "--single-item", "--force", "tune@lightgbm")
+    assert clone.read("data/tuning/lightgbm.json") == resumed
 
 
 def test_no_model_is_a_pickle(finished: Clone) -> None:

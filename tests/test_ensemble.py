@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numerai_tools import scoring
+from scipy import optimize
 
-from erawise.ensemble import blend, resolve_weights
+from erawise import splits
+from erawise.ensemble import blend, blend_fitted, fit_weights, resolve_weights
 from erawise.errors import InputError
+from erawise.scores import kernels
 
 
 def test_equal_weights() -> None:
@@ -106,3 +109,83 @@ def test_a_member_with_a_gap_is_named(bad: float) -> None:
     with pytest.raises(InputError, match=r"model 'b' has no finite prediction in 2 rows, the first in era 8"):
         blend(frame, era, {"a": 0.5, "b": 0.5})
     np.testing.assert_allclose(blend(frame, era, {"a": 1.0, "b": 0.0}), [0.5, 0.25, 0.75])
+
+
+def market(seed: int, eras: int = 40, rows: int = 60) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """Three models: two with signals of their own, the first the stronger, and one of noise."""
+    rng = np.random.default_rng(seed)
+    era = np.repeat(np.arange(1, eras + 1), rows)
+    a, b, noise, rest = rng.normal(size=(4, len(era)))
+    target = np.clip(np.round(2 + 0.5 * a + 0.25 * b + rest), 0, 4) / 4
+    return pd.DataFrame({"a": a + 0.5 * noise, "b": b, "noise": rng.normal(size=len(era))}), era, target
+
+
+def test_nonnegative_weights_are_those_of_least_squares_on_all_rows() -> None:
+    frame, era, target = market(0)
+    frame["against"] = -frame["a"] + 0.1 * frame["noise"]
+    target[5] = np.nan
+    design, outcome = [], []
+    for number in np.unique(era):
+        rows = (era == number) & np.isfinite(target)
+        centred = target[rows] - target[rows].mean()
+        design.append(kernels.gaussianize(frame[rows].to_numpy()) / np.sqrt(rows.sum()))
+        outcome.append(centred / np.linalg.norm(centred))
+    expected = optimize.nnls(np.vstack(design), np.concatenate(outcome))[0]
+    found = fit_weights("nnls", frame, era, target)
+    np.testing.assert_allclose(list(found.values()), expected / expected.sum(), atol=1e-9)
+    assert found["a"] > found["b"] > found["noise"]
+    assert found["against"] == 0
+
+
+def test_models_that_are_the_same_share_no_more_than_one() -> None:
+    frame, era, target = market(1)
+    single = fit_weights("nnls", frame, era, target)
+    doubled = fit_weights("nnls", frame.assign(again=frame["a"]), era, target)
+    assert doubled["a"] + doubled["again"] == pytest.approx(single["a"], abs=1e-6)
+
+
+def test_forward_selection_is_the_plain_one() -> None:
+    frame, era, target = market(2, eras=6)
+
+    def corr(taken: list[str]) -> float:
+        scores = []
+        for number in np.unique(era):
+            rows = era == number
+            total = np.sum([kernels.gaussianize(frame.loc[rows, name].to_numpy()) for name in taken], axis=0)
+            scores.append(scoring.numerai_corr(pd.DataFrame({"p": total}), pd.Series(target[rows], name="target"))["p"])
+        return float(np.mean(scores))
+
+    taken: list[str] = []
+    best: tuple[float, list[str]] = (0.0, [])
+    for _ in range(50):
+        taken = [*taken, max(frame, key=lambda name: corr([*taken, name]))]
+        best = max(best, (corr(taken), taken), key=lambda found: found[0])
+    found = fit_weights("forward", frame, era, target)
+    assert found == {name: pytest.approx(best[1].count(name) / len(best[1])) for name in frame}
+
+
+@pytest.mark.parametrize("method", ["nnls", "forward"])
+def test_models_of_no_use_have_equal_weights(method: str) -> None:
+    frame, era, target = market(3)
+    against = -frame[["a", "b"]]
+    assert fit_weights(method, against, era, target) == {"a": 0.5, "b": 0.5}
+    assert fit_weights(method, against, era, np.full(len(era), 0.5)) == {"a": 0.5, "b": 0.5}
+    assert fit_weights(method, against, era, np.full(len(era), np.nan)) == {"a": 0.5, "b": 0.5}
+
+
+@pytest.mark.parametrize("method", ["nnls", "forward"])
+def test_a_fold_is_blended_without_its_own_eras(method: str) -> None:
+    frame, era, target = market(4, eras=60, rows=30)
+    plan = splits.plan(np.arange(1, 41), np.arange(41, 61), 20, method="purged_kfold", folds=2, chunk=1, window=None)
+    rows = frame.assign(era=era, split=np.where(era <= 40, "cv", "validation"))
+    hidden = np.where(era <= 40, target, np.nan)
+    weights, blended, of_folds = blend_fitted(method, rows, ["a", "b", "noise"], hidden, plan)
+    cv = era <= 40
+    assert weights == fit_weights(method, frame[cv], era[cv], target[cv])
+    np.testing.assert_array_equal(blended[~cv], blend(frame[~cv], era[~cv], weights))
+    spoiled = np.where(np.isin(era, plan.folds[0].test) | np.isin(era, plan.folds[0].purged), 1 - hidden, hidden)
+    _, again, other = blend_fitted(method, rows, ["a", "b", "noise"], spoiled, plan)
+    tested = np.isin(era, plan.folds[0].test)
+    assert other[0] == of_folds[0]
+    assert other[1] != of_folds[1]
+    np.testing.assert_array_equal(again[tested], blended[tested])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from panels import record, write_panel
 
-from erawise import blocks, exploration, files, jit
+from erawise import blocks, exploration, jit, tabular
 from erawise.errors import InputError
 from erawise.exploration import Exploration, explore, read_missing, summary
 from erawise.panel import Panel
@@ -49,9 +49,9 @@ def make_panel(
     names = [chr(ord("a") + k) for k in range(features.shape[1])]
     targets = {"target": target} if other is None else {"target": target, "target_60": other}
     write_panel(directory, features, targets, era, names=names, **rest)
-    index = files.read_parquet(directory / "index.parquet")
+    index = tabular.read_parquet(directory / "index.parquet")
     index["data_type"] = np.where(np.isin(era, validation), "validation", "train")
-    files.write_parquet(index, directory / "index.parquet")
+    tabular.write_parquet(index, directory / "index.parquet")
     return Panel(directory)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from erawise import files
+from erawise import files, tabular
 from erawise.errors import InputError, reported
 
 
@@ -50,11 +50,11 @@ def test_what_a_killed_run_has_left_is_cleared_away(tmp_path: Path) -> None:
 
 def test_tables_round_trip(tmp_path: Path) -> None:
     frame = pd.DataFrame({"id": ["a", "b"], "era": pd.array([1, None], "Int64"), "x": np.array([0.5, np.nan])})
-    files.write_parquet(frame, tmp_path / "t.parquet")
-    back = files.read_parquet(tmp_path / "t.parquet", ["x", "id"])
+    tabular.write_parquet(frame, tmp_path / "t.parquet")
+    back = tabular.read_parquet(tmp_path / "t.parquet", ["x", "id"])
     assert back["x"].tolist()[0] == 0.5
     assert back["id"].tolist() == ["a", "b"]
-    files.write_csv(frame[["id", "x"]], tmp_path / "t.csv")
+    tabular.write_csv(frame[["id", "x"]], tmp_path / "t.csv")
     assert (tmp_path / "t.csv").read_bytes() == b"id,x\na,0.500000\nb,\n"
 
 
@@ -64,7 +64,7 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"broken\.json: not a readable JSON file"):
         files.read_json(tmp_path / "broken.json")
     with pytest.raises(InputError, match=r"broken\.parquet: not a readable Parquet file"):
-        files.read_parquet(tmp_path / "broken.parquet")
+        tabular.read_parquet(tmp_path / "broken.parquet")
     with pytest.raises(InputError, match=r"none\.json: the file is missing"):
         files.read_json(tmp_path / "none.json")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from panels import write_panel
 
-from erawise import files
+from erawise import files, tabular
 from erawise.errors import InputError
 from erawise.panel import FeatureMap, Panel, View
 
@@ -133,7 +133,7 @@ class TestDamage:
     def test_a_file_that_takes_its_place_changes_nothing(self, tmp_path: Path) -> None:
         matrix = write(tmp_path)
         panel = Panel(tmp_path)
-        files.write_npy(matrix[::-1].copy(), tmp_path / "features.npy")
+        tabular.write_npy(matrix[::-1].copy(), tmp_path / "features.npy")
         for k, era in enumerate(ERAS):
             assert np.array_equal(panel.block(era), matrix[k * ROWS : (k + 1) * ROWS])
 
@@ -146,8 +146,8 @@ class TestDamage:
 
     def test_an_index_of_other_eras(self, tmp_path: Path) -> None:
         write(tmp_path)
-        index = files.read_parquet(tmp_path / "index.parquet")
-        files.write_parquet(index.assign(era=[*index["era"][:-1], 8]), tmp_path / "index.parquet")
+        index = tabular.read_parquet(tmp_path / "index.parquet")
+        tabular.write_parquet(index.assign(era=[*index["era"][:-1], 8]), tmp_path / "index.parquet")
         with pytest.raises(InputError, match=r"features\.npy has 120 rows and index\.parquet 120 in 4 eras; run preprocess again"):
             Panel(tmp_path)
 

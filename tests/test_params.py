@@ -1,10 +1,12 @@
 """params.yaml: what is in it is accepted, and what isn't right is named with its path."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from closure import ROOT
+from dvc.utils.serialize import modify_yaml
 from ruamel.yaml import YAML
 
 from erawise import params
@@ -20,6 +22,57 @@ def load(tmp_path: Path, settings: Any) -> params.Params:
     with path.open("w") as file:
         YAML(typ="safe").dump(settings, file)
     return params.load(path)
+
+
+@pytest.mark.parametrize(("section", "key", "values"), [("tuning", "models", ["ridge"]), ("preprocess", "derived", ["row_mean"])])
+def test_an_experiment_can_set_a_list_and_take_it_back(tmp_path: Path, section: str, key: str, values: list[str]) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text((ROOT / "params.yaml").read_text())
+    for change in (values, []):
+        with modify_yaml(path) as settings:
+            settings[section][key] = change
+    assert params.load(path) == params.load(ROOT / "params.yaml")
+
+
+def test_a_model_of_several_targets_and_seeds_is_one_for_each_pair(tmp_path: Path) -> None:
+    settings = content()
+    del settings["models"]["lightgbm"]["target"], settings["models"]["lightgbm"]["seed"]
+    settings["models"]["lightgbm"] |= {"targets": ["target", "target_jasper_20"], "seeds": [1, 5]}
+    members: dict[str, Any] = dict(load(tmp_path, settings).models["lightgbm"].members)
+    assert list(members) == ["target_1", "target_5", "target_jasper_20_1", "target_jasper_20_5"]
+    assert [(member.target, member.seed) for member in members.values()] == [
+        ("target", 1),
+        ("target", 5),
+        ("target_jasper_20", 1),
+        ("target_jasper_20", 5),
+    ]
+    assert members["target_5"].members == {"target_5": members["target_5"]}
+    assert members["target_1"] == params.load(ROOT / "params.yaml").models["lightgbm"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"targets": ["a"]}, "models.ridge: target or targets, and not both, must be there"),
+        ({"target": None}, "models.ridge: target or targets, and not both, must be there"),
+        ({"target": None, "targets": []}, "models.ridge: targets: expected at least one, each once"),
+        ({"target": None, "targets": ["a", "a"]}, "models.ridge: targets: expected at least one, each once"),
+        ({"seeds": [1]}, "models.ridge.seeds: unknown key"),
+    ],
+)
+def test_a_model_has_one_target_or_a_list(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    settings = content()
+    ridge = settings["models"]["ridge"] | changes
+    settings["models"]["ridge"] = {key: value for key, value in ridge.items() if value is not None}
+    with pytest.raises(InputError, match=re.escape(message)):
+        load(tmp_path, settings)
+
+
+def test_a_model_to_tune_needs_a_space_of_its_kind(tmp_path: Path) -> None:
+    settings = content()
+    settings["tuning"].update(models=["ridge"], spaces={})
+    with pytest.raises(InputError, match=r"tuning\.spaces\.ridge: ridge is to be tuned, and there is no setting of its kind"):
+        load(tmp_path, settings)
 
 
 def test_the_committed_params_are_valid() -> None:
@@ -46,6 +99,19 @@ def test_the_committed_params_are_valid() -> None:
         ("preprocess.derived", ["row_mean", "row_mean"], "preprocess.derived: a derived feature is there more than once"),
         ("models.lightgbm.leaves", 200_000, "models.lightgbm.leaves: "),
         ("models.ridge.target", 5, "models.ridge.target: Input should be a valid string"),
+        ("tuning.models", ["lightbgm"], "tuning.models: no model is called 'lightbgm'; there are lightgbm, logistic"),
+        ("tuning.spaces.xgboost", {}, "tuning.spaces.xgboost: no kind of model; kinds are logistic, ridge"),
+        ("tuning.spaces.ridge.seed", {"choices": [1]}, "tuning.spaces.ridge.seed: no setting to tune; there are l2"),
+        ("tuning.spaces.ridge.l2", {"low": 1.0, "high": 0.1, "log": False}, "tuning.spaces.ridge.l2: low is 1.0 and high 0.1"),
+        ("tuning.spaces.ridge.l2", {"low": 0.0, "high": 0.1, "log": True}, "on a log scale it must be above 0"),
+        ("tuning.spaces.ridge.l2", {"low": -1.0, "high": 1.0, "log": False}, "tuning.spaces.ridge.l2: -1.0 is none of its values"),
+        ("tuning.spaces.lightgbm.leaves", {"choices": [7, "many"]}, "tuning.spaces.lightgbm.leaves: 'many' is none of its values"),
+        (
+            "tuning.spaces.lightgbm.leaves",
+            {"low": 7.5, "high": 9, "log": False},
+            "tuning.spaces.lightgbm.leaves: 7.5 is none of its values",
+        ),
+        ("tuning.halving", 1, "tuning.halving: Input should be greater than or equal to 2"),
         ("evaluate.min_corr", float("nan"), "evaluate.min_corr: Input should be a finite number"),
     ],
 )

@@ -13,7 +13,7 @@ import raw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from erawise import blocks, files, matrix, preparation
+from erawise import blocks, files, matrix, preparation, tabular
 from erawise.errors import InputError
 from erawise.features.derived import derive
 from erawise.matrix import Counts
@@ -54,8 +54,8 @@ def test_every_value_is_where_its_id_is(tmp_path: Path, dtype: str) -> None:
 def test_validation_targets_are_put_aside(tmp_path: Path) -> None:
     frames = raw.write(tmp_path / "raw")
     directory, _, _ = prepare(tmp_path / "raw")
-    index = files.read_parquet(directory / "index.parquet")
-    aside = files.read_parquet(directory / "validation_targets.parquet")
+    index = tabular.read_parquet(directory / "index.parquet")
+    aside = tabular.read_parquet(directory / "validation_targets.parquet")
     assert index.loc[index["data_type"] == "validation", ["target", "target_other_20"]].isna().all(axis=None)
     expected = frames["validation"].set_index("id").loc[aside["id"], "target"]
     assert np.array_equal(aside["target"], expected)
@@ -151,7 +151,7 @@ def test_references_follow_the_rows(tmp_path: Path) -> None:
     meta["numerai_meta_model"] = np.linspace(0, 1, len(meta))
     store(meta, tmp_path / "raw", "meta_model")
     directory, _, _ = prepare(tmp_path / "raw")
-    references = files.read_parquet(directory / "references.parquet")
+    references = tabular.read_parquet(directory / "references.parquet")
     assert references.columns.tolist() == ["id", "era", "numerai_meta_model"]
     known = references.dropna().set_index("id")["numerai_meta_model"]
     assert len(known) == len(meta)
@@ -389,7 +389,7 @@ def test_ids_are_sorted_and_found_as_pandas_does(tmp_path: Path) -> None:
     models = pd.concat([pd.read_parquet(tmp_path / "raw" / f"{name}_benchmark_models.parquet") for name in ("train", "validation")])
     models = models.reset_index().assign(era=lambda table: table["era"].astype(int))
     expected = joined.merge(models, on=["era", "id"], how="left")["model"].astype(np.float32)
-    assert np.array_equal(files.read_parquet(directory / "references.parquet")["model"], expected, equal_nan=True)
+    assert np.array_equal(tabular.read_parquet(directory / "references.parquet")["model"], expected, equal_nan=True)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from erawise import significance
+from erawise import significance, splits
 from erawise.scores import summary
 from erawise.significance import BETTER, OPEN, WORSE, paired_difference
 
@@ -154,15 +154,20 @@ def test_the_deflated_sharpe_by_hand_and_by_luck() -> None:
     assert np.isnan(significance.deflated_sharpe(series[:5], trials, overlap=4))
 
 
+def halves(eras: int, blocks: int) -> tuple[np.ndarray, np.ndarray]:
+    folds = splits.combinatorial(np.arange(eras), blocks, blocks // 2, 0)
+    inside, outside = (np.array([np.isin(np.arange(eras), getattr(fold, part)) for fold in folds]) for part in ("train", "test"))
+    return inside, outside
+
+
 def test_the_best_of_noise_is_overfitted_and_a_better_one_is_not() -> None:
     rng = np.random.default_rng(9)
-    noise = rng.normal(size=(160, 20))
-    found = [significance.overfitting_probability(rng.normal(size=(160, 20)), 8) for _ in range(40)]
+    noise, cut = rng.normal(size=(160, 20)), halves(160, 8)
+    found = [significance.overfitting_probability(rng.normal(size=(160, 20)), *cut) for _ in range(40)]
     assert 0.35 < np.mean(found) < 0.65
     noise[:, 3] += 1
-    assert significance.overfitting_probability(noise, 8) == 0
-    assert np.isnan(significance.overfitting_probability(noise[:, :1], 8))
-    assert np.isnan(significance.overfitting_probability(noise[:7], 8))
+    assert significance.overfitting_probability(noise, *cut) == 0
+    assert np.isnan(significance.overfitting_probability(noise[:, :1], *cut))
 
 
 def test_overfitting_probability_equals_a_plain_loop() -> None:
@@ -176,7 +181,7 @@ def test_overfitting_probability_equals_a_plain_loop() -> None:
         ratios = [scores[rows].mean(axis=0) / scores[rows].std(axis=0) for rows in (inside, outside)]
         rank = stats.rankdata(ratios[1])[ratios[0].argmax()]
         below.append(rank <= 3)
-    assert significance.overfitting_probability(scores, 6) == pytest.approx(np.mean(below))
+    assert significance.overfitting_probability(scores, *halves(37, 6)) == pytest.approx(np.mean(below))
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the real series are not part of the repository")

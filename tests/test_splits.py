@@ -1,5 +1,7 @@
 """Folds over eras: what is purged, counted in weeks."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -88,13 +90,13 @@ def test_inner_slice_is_purged_across_the_gap_of_a_test_block() -> None:
 
 
 def test_the_first_validation_weeks_are_purged() -> None:
-    made = splits.plan(np.arange(1, 61), np.arange(61, 101), 20, method="purged_kfold", folds=3, chunk=10)
+    made = splits.plan(np.arange(1, 61), np.arange(61, 101), 20, method="purged_kfold", folds=3, chunk=10, window=None)
     assert made.validation_purged.tolist() == list(range(61, 69))
     assert made.validation[0] == 69
 
 
 def test_json_round_trip() -> None:
-    made = splits.plan(np.arange(1, 61), np.arange(61, 101), 60, method="purged_kfold", folds=2, chunk=10)
+    made = splits.plan(np.arange(1, 61), np.arange(61, 101), 60, method="purged_kfold", folds=2, chunk=10, window=None)
     back = splits.from_json(splits.to_json({60: made}), 60)
     assert back.weeks == 16
     assert np.array_equal(back.folds[1].train, made.folds[1].train)
@@ -104,9 +106,9 @@ def test_json_round_trip() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"method": "purged_kfold", "folds": 9, "chunk": 10}, r"split\.folds: 9 folds need"),
-        ({"method": "purged_kfold", "folds": 2, "chunk": 10}, r"split\.folds: .* leave no era to train on"),
-        ({"method": "walk_forward", "folds": 2, "chunk": 10}, r"split\.chunk: .* lower it"),
+        ({"method": "purged_kfold", "folds": 9, "chunk": 10, "window": None}, r"split\.folds: 9 folds need"),
+        ({"method": "purged_kfold", "folds": 2, "chunk": 10, "window": None}, r"split\.folds: .* leave no era to train on"),
+        ({"method": "walk_forward", "folds": 2, "chunk": 10, "window": None}, r"split\.chunk: .* lower it"),
     ],
 )
 def test_too_few_eras(settings: dict, message: str) -> None:
@@ -115,13 +117,13 @@ def test_too_few_eras(settings: dict, message: str) -> None:
 
 
 def test_validation_may_be_purged_to_nothing() -> None:
-    made = splits.plan(np.arange(1, 61), np.arange(61, 66), 20, method="purged_kfold", folds=2, chunk=10)
+    made = splits.plan(np.arange(1, 61), np.arange(61, 66), 20, method="purged_kfold", folds=2, chunk=10, window=None)
     assert not len(made.validation)
     assert splits.describe(made) == "8 weeks purged beside each test block: [8, 8] eras; no validation eras left"
 
 
 def test_a_horizon_without_folds_is_an_error_for_who_asks_for_it() -> None:
-    made = splits.plan(np.arange(1, 61), np.arange(61, 101), 20, method="purged_kfold", folds=2, chunk=10)
+    made = splits.plan(np.arange(1, 61), np.arange(61, 101), 20, method="purged_kfold", folds=2, chunk=10, window=None)
     content = splits.to_json({20: made, 60: "too few eras"})
     assert splits.from_json(content, 20).weeks == 8
     with pytest.raises(InputError, match="no folds for a target of 60 days: too few eras"):
@@ -133,3 +135,36 @@ def test_a_horizon_without_folds_is_an_error_for_who_asks_for_it() -> None:
 def test_no_slice_left_for_early_stopping() -> None:
     with pytest.raises(InputError, match=r"training\.inner_share"):
         splits.inner_slice(np.arange(1, 9), 0.2, 8)
+
+
+@given(eras=eras, chunk=st.integers(10, 80), weeks=st.integers(0, 16), window=st.integers(1, 60))
+def test_a_rolling_window_is_the_last_weeks_before_the_purge(eras: np.ndarray, chunk: int, weeks: int, window: int) -> None:
+    try:
+        made = splits.walk_forward(eras, chunk, weeks, window)
+    except InputError:
+        return
+    for rolling, expanding in zip(made, splits.walk_forward(eras, chunk, weeks), strict=True):
+        assert np.array_equal(rolling.test, expanding.test)
+        distance = rolling.test[0] - expanding.train
+        assert np.array_equal(rolling.train, expanding.train[distance <= weeks + window])
+
+
+@given(eras=eras, blocks=st.integers(2, 6), weeks=st.integers(0, 6), data=st.data())
+def test_combinatorial_folds_test_every_choice_of_blocks(eras: np.ndarray, blocks: int, weeks: int, data: st.DataObject) -> None:
+    tested = data.draw(st.integers(1, blocks - 1))
+    try:
+        made = splits.combinatorial(eras, blocks, tested, weeks)
+    except InputError:
+        return
+    assert len(made) == math.comb(blocks, tested)
+    assert len({tuple(fold.test) for fold in made}) == len(made)
+    counts = np.bincount(np.concatenate([np.searchsorted(eras, fold.test) for fold in made]), minlength=len(eras))
+    assert set(counts) == {math.comb(blocks - 1, tested - 1)}
+    for fold in made:
+        assert sorted([*fold.train, *fold.purged, *fold.test]) == eras.tolist()
+        assert np.abs(fold.train[:, None] - fold.test).min() > weeks
+
+
+def test_combinatorial_folds_need_blocks_to_train_on() -> None:
+    with pytest.raises(InputError, match="3 of 3 blocks of 30 eras can't be tested"):
+        splits.combinatorial(np.arange(30), 3, 3, 0)

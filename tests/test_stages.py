@@ -16,7 +16,7 @@ import small
 from closure import ROOT
 from ruamel.yaml import YAML
 
-from erawise import files
+from erawise import files, tabular
 
 REAL = ROOT.parent / "shared" / "real"
 MODELS = ("ridge", "lightgbm")
@@ -26,6 +26,7 @@ WHOLE = (
     "explore",
     "split",
     "select_features",
+    *(f"tune_{name} {name}" for name in MODELS),
     *(f"train_{name} {name}" for name in MODELS),
     "members",
     "ensemble",
@@ -44,6 +45,7 @@ class Workspace:
         small.shrink(directory / "params.yaml")
         self.change(lambda content: content["data"].update(source="local", local={"path": str(source)}))
         self.change(lambda content: content.update(models={name: content["models"][name] for name in MODELS}))
+        self.change(lambda content: content["tuning"].update(models=list(MODELS), trials=2))
 
     def change(self, how: Callable[[Any], object]) -> None:
         yaml, path = YAML(), self.directory / "params.yaml"
@@ -59,7 +61,12 @@ class Workspace:
                 name, *arguments = stage.split()
                 patch.setattr(sys, "argv", [name, *arguments])
                 module = importlib.import_module(f"stages.{name}")
-                module.main() if hasattr(module, "main") else module.training.run(getattr(module, name.removeprefix("train_")))
+                if name.startswith("train_"):
+                    module.training.run(getattr(module, name.removeprefix("train_")))
+                elif name.startswith("tune_"):
+                    module.tuning.run(module.search)
+                else:
+                    module.main()
 
     def failure(self, stage: str, capsys: pytest.CaptureFixture[str]) -> str:
         with pytest.raises(SystemExit) as ended:
@@ -68,7 +75,7 @@ class Workspace:
         return capsys.readouterr().err
 
     def predictions(self, name: str) -> pd.DataFrame:
-        return files.read_parquet(self.directory / "data/predictions" / f"{name}.parquet")
+        return tabular.read_parquet(self.directory / "data/predictions" / f"{name}.parquet")
 
     def metrics(self, split: str) -> dict[str, Any]:
         return json.loads((self.directory / f"metrics/{split}.json").read_text())
@@ -132,14 +139,16 @@ def test_neutralized_predictions_are_orthogonal_to_the_features(finished: Worksp
 def declared_data(stage: str) -> list[str]:
     """The data that dvc.yaml lets a stage read."""
     stages = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
-    entry = stages["train"]["do"] if stage.startswith("train_") else stages[stage]
-    return [name for name in entry["deps"] if name.startswith("data/")]
+    script, *model = stage.split()
+    name = script.split("_")[0] if model else script
+    entry = stages[name].get("do", stages[name])
+    return [name.replace("${key}", "".join(model)) for name in entry["deps"] if name.startswith("data/")]
 
 
 @pytest.mark.parametrize("stage", WHOLE[1:])
 def test_a_stage_reads_all_data_that_it_declares_and_no_other(finished: Workspace, tmp_path: Path, stage: str) -> None:
     workspace = Workspace(tmp_path, finished.directory / "files")
-    names = declared_data(stage.split()[0])
+    names = declared_data(stage)
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).symlink_to(finished.directory / name)
@@ -196,6 +205,7 @@ def test_the_other_choices_of_what_to_neutralize(workspace: Workspace, features:
 
 
 def test_members_remove_what_models_that_are_gone_have_left(workspace: Workspace) -> None:
+    workspace.change(lambda content: content["tuning"].update(models=[]))
     workspace.change(lambda content: content["models"].pop("lightgbm"))
     workspace.run("members", "ensemble", "evaluate")
     assert not (workspace.directory / "data/models/lightgbm").exists()
@@ -251,3 +261,39 @@ def test_the_real_sample_goes_through(tmp_path: Path, capsys: pytest.CaptureFixt
     assert (
         "neutralize.count: capped at a quarter of the rows in 125 of 125 eras, at 5 in the smallest, of 23 rows" in capsys.readouterr().out
     )
+
+
+def test_a_model_of_several_targets_and_seeds_is_their_blend(workspace: Workspace) -> None:
+    single = workspace.predictions("models/lightgbm")
+    own = files.read_json(workspace.directory / "data/tuning/lightgbm.json")["settings"]
+
+    def several(content: Any) -> None:
+        kept = {key: value for key, value in content["models"]["lightgbm"].items() if key != "seed"}
+        content["models"]["lightgbm"] = {**kept, **own, "seeds": [1, 2]}
+        content["tuning"]["models"] = []
+
+    workspace.change(several)
+    workspace.run("tune_lightgbm lightgbm", "train_lightgbm lightgbm", "ensemble", "neutralize", "evaluate", "plot")
+    blended = workspace.predictions("models/lightgbm")
+    assert blended[["id", "era", "split"]].equals(single[["id", "era", "split"]])
+    assert blended["prediction"].between(0, 1).all()
+    directory = workspace.directory / "data/models/lightgbm"
+    assert sorted(path.name for path in directory.iterdir()) == ["importance.csv", "target_1", "target_2"]
+    second = [(directory / name / "model.txt").read_text() for name in ("target_1", "target_2")]
+    assert second[0] != second[1]
+
+
+@pytest.mark.parametrize("weights", ["nnls", "forward"])
+def test_weights_are_fitted_on_cv(workspace: Workspace, weights: str) -> None:
+    workspace.change(lambda content: content["ensemble"].update(weights=weights))
+    workspace.run("ensemble", "neutralize", "evaluate", "plot")
+    found = files.read_json(workspace.directory / "data/weights.json")
+    assert sum(found.values()) == pytest.approx(1)
+    assert workspace.metrics("cv")["ensemble"]["corr"]["mean"] > 0.3
+
+
+def test_what_a_search_has_found_is_what_is_trained(finished: Workspace) -> None:
+    found = files.read_json(finished.directory / "data/tuning/ridge.json")
+    assert found["trials"] == 2
+    assert set(found["settings"]) <= {"l2"}
+    assert (finished.directory / "data/studies/ridge.db").exists()

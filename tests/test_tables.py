@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from panels import record
 
-from erawise import tables
+from erawise import splits, tables
 from erawise.errors import InputError
 from erawise.panel import Panel
 
@@ -229,3 +229,25 @@ def test_weights(blend: dict[str, float], headline: str) -> None:
     table = tables.weights(blend)
     assert table.headline == headline
     assert table.frame["weight"].sum() == pytest.approx(1)
+
+
+def test_folds_by_hand() -> None:
+    plan = splits.plan(np.arange(1, 31), np.arange(31, 51), 20, method="purged_kfold", folds=3, chunk=1, window=None)
+    table = tables.folds(plan)
+    second = table.frame[table.frame["fold"] == 2]
+    assert second[["role", "first", "last"]].to_numpy().tolist() == [
+        ["train", 1, 2],
+        ["train", 29, 30],
+        ["purged", 3, 10],
+        ["purged", 21, 28],
+        ["test", 11, 20],
+    ]
+    final = table.frame[table.frame["fold"] == 0]
+    assert final[["role", "first", "last"]].to_numpy().tolist() == [["train", 1, 30], ["purged", 31, 38], ["test", 39, 50]]
+    assert table.headline == "3 folds, trained on 13% to 40% of the train eras, 8 weeks purged"
+
+
+def test_every_fourth_era_is_one_run() -> None:
+    plan = splits.plan(np.arange(1, 121, 4), np.arange(121, 161, 4), 20, method="purged_kfold", folds=2, chunk=1, window=None)
+    first = tables.folds(plan).frame.query("fold == 1")
+    assert first[["role", "first", "last"]].to_numpy().tolist() == [["train", 69, 117], ["purged", 61, 65], ["test", 1, 57]]

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from panels import write_panel
 
-from erawise import params, splits, training
+from erawise import ensemble, params, splits, training
 from erawise.features import selection
 from erawise.models import ridge
 from erawise.models.protocol import GIB, Resources
@@ -76,7 +76,7 @@ def data(tmp_path: Path) -> training.Data:
     write_panel(tmp_path / "live", live_features, {}, np.full(ROWS, LIVE_ERA), data_type="live")
     index = pd.read_parquet(tmp_path / "live" / "index.parquet")
     index.assign(era=pd.array([pd.NA] * ROWS, dtype="Int64")).to_parquet(tmp_path / "live" / "index.parquet")
-    plan = splits.plan(np.arange(1, 91), np.arange(91, 121), 20, method="purged_kfold", folds=3, chunk=10)
+    plan = splits.plan(np.arange(1, 91), np.arange(91, 121), 20, method="purged_kfold", folds=3, chunk=10, window=None)
     maps = [FeatureMap((f"feature_{k}", "feature_0")) for k in range(3)]
     return training.Data(panel, Panel(tmp_path / "live", []), plan, maps, FeatureMap(panel.names))
 
@@ -131,7 +131,7 @@ def test_predictions_by_id_through_each_folds_features(data: training.Data) -> N
 
 def test_importance_is_sorted_and_named(data: training.Data) -> None:
     trained = training.train(Recorder(stops_early=False), SETTINGS, data, inner_share=0.2, resources=ONE)
-    table = training.importance_table(trained)
+    table = training.importance_table([trained])
     assert table["feature"].tolist() == ["feature_2", "feature_1", "feature_0"]
     assert table["importance"].is_monotonic_decreasing
 
@@ -141,7 +141,7 @@ def test_noise_stays_noise_since_features_are_selected_in_the_fold(tmp_path: Pat
     era = np.repeat(np.arange(1, 81), 40)
     features = rng.integers(0, 5, (len(era), 120)).astype(np.int8)
     panel = write_panel(tmp_path / "panel", features, {"target": rng.integers(0, 5, len(era)) / 4}, era)
-    plan = splits.plan(np.arange(1, 71), np.arange(71, 81), 5, method="purged_kfold", folds=4, chunk=10)
+    plan = splits.plan(np.arange(1, 71), np.arange(71, 81), 5, method="purged_kfold", folds=4, chunk=10, window=None)
 
     def select(eras: NDArray[np.int64]) -> FeatureMap:
         view = View(panel, eras, FeatureMap(panel.names), "target")
@@ -161,3 +161,15 @@ def test_noise_stays_noise_since_features_are_selected_in_the_fold(tmp_path: Pat
     fooled = mean_correlation([select(plan.train)] * 4)
     bound = 3 / np.sqrt(70 * 40)
     assert abs(honest) < bound < fooled
+
+
+def test_several_models_are_blended_as_the_ensemble_blends() -> None:
+    rng = np.random.default_rng(5)
+    era = pd.array([1] * 20 + [2] * 30 + [None] * 10, dtype="Int64")
+    parts = [pd.DataFrame({"id": range(60), "era": era, "split": "cv", "prediction": rng.normal(size=60).round(1)}) for _ in range(3)]
+    found = training.blended(parts)
+    columns = pd.DataFrame({str(k): part["prediction"] for k, part in enumerate(parts)})
+    expected = ensemble.blend(columns, np.repeat([1, 2, -1], [20, 30, 10]), {"0": 1, "1": 1, "2": 1})
+    np.testing.assert_allclose(found["prediction"], expected, atol=1e-12)
+    assert found["era"].equals(parts[0]["era"])
+    assert training.blended(parts[:1]) is parts[0]

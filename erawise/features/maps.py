@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from erawise import files
+from erawise import files, tabular
 from erawise.panel import FeatureMap
 
 
@@ -17,7 +17,7 @@ def write(maps: list[FeatureMap], directory: Path) -> None:
     files.write_json(content, directory / "selected.json")
     for k, m in enumerate(maps):
         if m.mean is not None and m.components is not None:
-            files.write_npy(np.vstack([m.mean, m.components.T]), directory / f"projection_{k}.npy")
+            tabular.write_npy(np.vstack([m.mean, m.components.T]), directory / f"projection_{k}.npy")
 
 
 def read(directory: Path) -> tuple[list[FeatureMap], FeatureMap]:

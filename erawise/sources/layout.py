@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from erawise import files
+from erawise import files, tabular
 from erawise.errors import InputError
 from erawise.schema import DATA_TYPE, ERA, ID
 
@@ -67,7 +67,7 @@ def _check_features(path: Path) -> None:
 
 
 def _check_table(path: Path) -> None:
-    with files.open_parquet(path) as file:
+    with tabular.open_parquet(path) as file:
         names = file.schema_arrow.names
     wanted = (ID, ERA, DATA_TYPE) if path.name in ROWS else (ID,)
     missing = [name for name in wanted if name not in names]

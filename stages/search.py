@@ -1,0 +1,68 @@
+"""Look for one model's settings on the folds of `cv`."""
+
+import functools
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from erawise import evaluation, files, params, significance, splits, training, tuning
+from erawise.models.protocol import Kind
+from erawise.schema import spanned_weeks
+from stages import modelling, paths
+
+
+def run(kind: Kind, name: str) -> None:
+    """Search, and write what was found."""
+    p = params.load(paths.PARAMS)
+    work = modelling.open_for(name, live=False)
+    own = p.models[name]
+    index = work.data.panel.index
+    resources = replace(work.resources, say=functools.cache(work.resources.say))
+
+    def attempt(changes: dict[str, Any], numbers: Sequence[int]) -> list[tuning.Fold]:
+        members = training.tuned(own, {"settings": changes}, paths.PARAMS).members.values()
+        pieces = [
+            training.out_of_fold(kind, settings, work.data, numbers, inner_share=p.training.inner_share, resources=resources)
+            for settings in members
+        ]
+        return [evaluation.corr_by_era(training.blended(parts), index, p.data.target) for parts in zip(*pieces, strict=True)]
+
+    identity = _identity(
+        own.model_dump(mode="json"),
+        p.tuning.model_dump(mode="json", exclude={"models", "trials"}),
+        p.training.inner_share,
+        p.resources.threads,
+    )
+    with modelling.naming(name), threadpool_limits(p.resources.threads, user_api="blas"):
+        found = tuning.search(
+            p.tuning,
+            p.tuning.spaces[own.kind],
+            len(work.data.plan.folds),
+            attempt,
+            paths.STUDIES / f"{name}.db",
+            identity,
+            work.resources.say,
+        )
+    days = splits.model_horizon(p.data.target, p.data.target, p.data.target_horizon)
+    overlap = significance.spanned_eras(work.data.plan.train, spanned_weeks(days))
+    content = tuning.result(found, p.tuning, overlap)
+    files.write_json(content, paths.TUNING / f"{name}.json")
+    work.resources.say(tuning.sentence(content))
+
+
+def _identity(*settings: Any) -> str:
+    """Another one for other settings, data or code, so that a search takes up no trial that it would not make itself."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode("utf-8"))
+    for path in (paths.FOLDS, paths.PREPARED / "features.json", paths.PREPARED / "index.parquet", *sorted(paths.FEATURES.iterdir())):
+        digest.update(path.read_bytes())
+    modules = (module for name, module in sorted(sys.modules.items()) if name.startswith("erawise"))
+    for module in modules:
+        if module.__file__:
+            digest.update(Path(module.__file__).read_bytes())
+    return digest.hexdigest()

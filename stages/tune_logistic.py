@@ -1,0 +1,15 @@
+"""Look for the settings of one model of the kind `logistic`, where that is switched on."""
+
+from stages import tuning
+
+
+def search(name: str) -> None:
+    """Search; what takes long to import is imported here, since a stage that is switched off does without."""
+    from erawise.models import logistic
+    from stages import search
+
+    search.run(logistic, name)
+
+
+if __name__ == "__main__":
+    tuning.run(search)

@@ -1,0 +1,187 @@
+"""A search for settings: what it tries, when it stops a trial, that it goes on after a kill, and what it says in the end."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+
+from erawise import params, training, tuning
+from erawise.errors import InputError
+from erawise.significance import BETTER, OPEN
+
+FOLDS, ERAS = 4, 40
+SPACE: params.Space = {
+    "x": params.Range(low=0.0, high=1.0, log=False),
+    "count": params.Range(low=1, high=64, log=True),
+    "layers": params.Choices(choices=[[8], [16, 8]]),
+}
+
+
+def settings(**changes: Any) -> params.Tuning:
+    given = {"method": "tpe", "trials": 12, "objective": "mean", "penalty": 0.0, "halving": None, "seed": 3, "models": [], "spaces": {}}
+    return params.Tuning.model_validate(given | changes)
+
+
+class Attempts:
+    """Scores that are best where x is .7, noise that is the same for all settings, and a record of what was asked."""
+
+    def __init__(self, kill_at: int | None = None, noise: float = 0.01) -> None:
+        self.asked: list[tuple[dict[str, Any], list[int]]] = []
+        self.kill_at, self.noise = kill_at, noise
+
+    def __call__(self, changes: dict[str, Any], numbers: Sequence[int]) -> list[tuning.Fold]:
+        if self.kill_at is not None and len(self.asked) == self.kill_at:
+            raise KeyboardInterrupt
+        self.asked.append((changes, list(numbers)))
+        x = changes.get("x", 0.2)
+        return [self._fold(k, x) for k in numbers]
+
+    def _fold(self, number: int, x: float) -> tuning.Fold:
+        rng = np.random.default_rng(number)
+        return np.arange(number * ERAS, (number + 1) * ERAS), 0.05 - 0.05 * abs(x - 0.7) + self.noise * rng.normal(size=ERAS)
+
+
+def search(path: Path, given: params.Tuning, attempts: Attempts, identity: str = "a") -> tuning.Found:
+    return tuning.search(given, SPACE, FOLDS, attempts, path / "studies" / "x.db", identity, lambda line: None)
+
+
+def tried(found: tuning.Found) -> list[dict[str, Any]]:
+    return [trial.settings for trial in found.whole]
+
+
+@pytest.mark.parametrize("method", ["random", "tpe"])
+def test_settings_are_drawn_from_their_space_and_better_ones_are_found(tmp_path: Path, method: str) -> None:
+    attempts = Attempts()
+    found = search(tmp_path, settings(method=method), attempts)
+    assert attempts.asked[0] == ({}, [0, 1, 2, 3]), "the model's own settings come first"
+    assert len(found.whole) == 12
+    assert found.stopped == 0
+    for drawn in tried(found):
+        assert 0 <= drawn["x"] <= 1
+        assert isinstance(drawn["count"], int)
+        assert 1 <= drawn["count"] <= 64
+        assert drawn["layers"] in ([8], [16, 8])
+    content = tuning.result(found, settings(method=method), 4)
+    assert abs(content["settings"]["x"] - 0.7) < 0.2
+    assert content["objective"] > content["default_objective"]
+    assert content["against_default"]["verdict"] == BETTER
+    assert content["against_default"]["eras"] == FOLDS * ERAS
+    assert "better" in tuning.sentence(content)
+
+
+def test_the_same_seed_tries_the_same_and_another_one_others(tmp_path: Path) -> None:
+    runs = [tried(search(tmp_path / str(k), settings(seed=seed, trials=4), Attempts())) for k, seed in enumerate((1, 1, 2))]
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+@pytest.mark.parametrize("method", ["random", "tpe"])
+@pytest.mark.parametrize("halving", [None, 2])
+@pytest.mark.parametrize("kill_at", [0, 5, 14])
+def test_a_search_that_was_killed_ends_as_it_would_have(tmp_path: Path, kill_at: int, halving: int | None, method: str) -> None:
+    given = settings(halving=halving, method=method, trials=14)
+    whole = search(tmp_path / "whole", given, Attempts())
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "killed", given, Attempts(kill_at))
+    again = Attempts()
+    found = search(tmp_path / "killed", given, again)
+    assert tried(found) == tried(whole)
+    assert found.stopped == whole.stopped
+    assert ({} in [changes for changes, _ in again.asked]) == (kill_at == 0), "the model's own settings are tried once"
+
+
+def test_more_trials_go_on_and_other_data_begin_anew(tmp_path: Path) -> None:
+    search(tmp_path, settings(trials=3), Attempts())
+    more = Attempts()
+    assert len(search(tmp_path, settings(trials=5), more).whole) == 5
+    assert len(more.asked) == 2
+    anew = Attempts()
+    search(tmp_path, settings(trials=3), anew, identity="b")
+    assert len(anew.asked) == 4
+    assert optuna.get_all_study_names(f"sqlite:///{tmp_path / 'studies' / 'x.db'}") == ["b"]
+
+
+def test_halving_stops_the_weak_after_one_two_and_four_folds(tmp_path: Path) -> None:
+    attempts = Attempts(noise=0.0)
+    found = search(tmp_path, settings(halving=2, method="random", trials=40), attempts)
+    assert 0 < len(found.whole) < 20
+    assert len(found.whole) + found.stopped == 40
+    runs: dict[float, list[list[int]]] = {}
+    for changes, numbers in attempts.asked[1:]:
+        runs.setdefault(changes["x"], []).append(numbers)
+    assert {tuple(map(tuple, numbers)) for numbers in runs.values()} == {((0,),), ((0,), (1,)), ((0,), (1,), (2, 3))}
+    reached = {x: sum(map(len, numbers)) for x, numbers in runs.items()}
+    best = min(reached, key=lambda x: abs(x - 0.7))
+    assert reached[best] == FOLDS
+    for step, further in pairwise((1, 2, 4)):
+        came = [x for x, count in reached.items() if count >= step]
+        earlier: list[float] = []
+        for x in came:
+            rank = sum(abs(other - 0.7) < abs(x - 0.7) for other in earlier)
+            earlier.append(x)
+            assert (reached[x] >= further) == (rank < -(-len(earlier) // 2))
+
+
+@pytest.mark.parametrize("name", ["mean", "sharpe"])
+def test_the_objective_is_that_of_all_eras_less_the_spread_of_the_folds(name: str) -> None:
+    rng = np.random.default_rng(1)
+    corr = rng.normal(0.02, 0.03, (3, 20))
+    corr[1, 4] = np.nan
+    folds = [(np.arange(20), values) for values in corr]
+    filled = np.nan_to_num(corr)
+
+    def figure(values: np.ndarray) -> float:
+        return values.mean() if name == "mean" else values.mean() / values.std()
+
+    expected = figure(filled.ravel()) - 0.5 * np.std([figure(values) for values in filled])
+    assert tuning.objective(folds, settings(objective=name, penalty=0.5)) == pytest.approx(expected)
+    nothing = [(np.arange(20), np.full(20, np.nan))]
+    assert tuning.objective(nothing, settings(objective=name)) == 0
+
+
+def test_where_nothing_is_better_the_model_stays_as_it_is(tmp_path: Path) -> None:
+    class Worse(Attempts):
+        def _fold(self, number: int, x: float) -> tuning.Fold:
+            eras, corr = super()._fold(number, x)
+            return eras, corr if x == 0.2 else corr - 1
+
+    content = tuning.result(search(tmp_path, settings(trials=3), Worse()), settings(), 4)
+    assert content["settings"] == {}
+    assert "against_default" not in content
+    assert tuning.sentence(content) == "none of 3 trials is better than the settings that it has"
+
+
+def test_with_few_eras_it_cannot_be_told(tmp_path: Path) -> None:
+    found = search(tmp_path, settings(trials=3), Attempts())
+    content = tuning.result(found, settings(), 30)
+    assert content["against_default"]["verdict"] == OPEN
+    assert "low" not in content["against_default"]
+    assert "an interval takes 240" in tuning.sentence(content)
+
+
+def test_overfitting_is_certain_for_noise_that_turns_and_absent_for_a_true_best() -> None:
+    eras = np.arange(160)
+    turning = np.sin(np.arange(160) / 160 * 2 * np.pi)
+    rng = np.random.default_rng(0)
+
+    def trial(corr: np.ndarray) -> tuning.Trial:
+        return tuning.Trial({}, [(eras, corr)])
+
+    noise = [trial(rng.normal(0, 0.02, 160)) for _ in range(10)]
+    assert 0.1 < tuning.overfitting(noise, 4) < 0.95
+    assert tuning.overfitting([*noise, trial(rng.normal(0.05, 0.02, 160))], 4) == 0
+    assert tuning.overfitting([trial(turning), trial(-turning)], 4) > 0.6
+    assert np.isnan(tuning.overfitting(noise[:1], 4))
+    assert np.isnan(tuning.overfitting(noise, 60))
+
+
+def test_what_was_found_takes_the_place_of_settings() -> None:
+    own = params.Ridge(kind="ridge", target="target", l2=5.0)
+    assert training.tuned(own, {}, Path("x.json")) == own
+    assert training.tuned(own, {"settings": {"l2": 7.5}}, Path("x.json")).l2 == 7.5
+    with pytest.raises(InputError, match=r"x\.json: it has settings that are none of a model of the kind ridge"):
+        training.tuned(own, {"settings": {"leaves": 7}}, Path("x.json"))
