@@ -1,5 +1,7 @@
 """Print the metrics of the last run as tables; a command for people, no stage of the DAG."""
 
+import numpy as np
+
 from erawise import errors, files, ledger, overview, params, significance, tabular
 from erawise.evaluation import DIAGNOSED
 from erawise.schema import CV, ERA, PREDICTION, VALIDATION, horizon, spanned_weeks
@@ -23,10 +25,10 @@ def _looks(p: params.Params) -> str:
     series = table.loc[table[PREDICTION] == DIAGNOSED, "corr"].to_numpy()
     overlap = significance.spanned_eras(table[ERA].to_numpy(), spanned_weeks(horizon(p.data.target, p.data.target_horizon)))
     deflated = ledger.deflated(entries, DIAGNOSED, series, overlap)
-    return (
-        f"Looks at these validation eras so far: {len(entries)}. The {DIAGNOSED} ensemble's Sharpe is above what the best of so many "
-        f"shows by luck with probability {deflated:.2f}."
-    )
+    counted = f"Looks at these validation eras so far: {len(entries)}."
+    if np.isnan(deflated):
+        return f"{counted} They are too few to tell whether the {DIAGNOSED} ensemble's Sharpe is luck."
+    return f"{counted} The {DIAGNOSED} ensemble's Sharpe is above what the best of so many shows by luck with probability {deflated:.2f}."
 
 
 if __name__ == "__main__":
