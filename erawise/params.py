@@ -225,16 +225,18 @@ class Tuning(Section):
     penalty: NonNegative
     halving: Annotated[StrictInt, Field(ge=2)] | None
     seed: Seed
-    spaces: dict[str, Space]
 
-    @model_validator(mode="after")
-    def _settings_exist(self) -> "Tuning":
-        for kind, space in self.spaces.items():
-            if kind not in KINDS:
-                raise ValueError(f"tuning.spaces.{kind}: no kind of model; kinds are {', '.join(KINDS)}")
-            for name, values in space.items():
-                _check_values(f"tuning.spaces.{kind}.{name}", KINDS[kind], name, values)
-        return self
+
+def check_spaces(spaces: dict[str, Space]) -> None:
+    """Raise `ValueError` where a space is of no kind of model or has settings that it lacks, or a kind has no space."""
+    for kind, space in spaces.items():
+        if kind not in KINDS:
+            raise ValueError(f"spaces.{kind}: no kind of model; kinds are {', '.join(KINDS)}")
+        for name, values in space.items():
+            _check_values(f"spaces.{kind}.{name}", KINDS[kind], name, values)
+    absent = sorted(set(KINDS) - set(spaces))
+    if absent:
+        raise ValueError(f"spaces.{absent[0]}: the key is missing; a kind with nothing to look for has {{}}")
 
 
 def _check_values(path: str, kind: type[Section], name: str, values: Range | Choices) -> None:
@@ -291,6 +293,7 @@ class Params(Section):
     select_features: SelectFeatures
     training: Training
     tuning: Tuning
+    spaces: dict[str, Space]
     models: Annotated[dict[Name, Model], Field(min_length=1)]
     ensemble: Ensemble
     neutralize: Neutralize
@@ -301,6 +304,7 @@ class Params(Section):
     @model_validator(mode="after")
     def _fit_together(self) -> "Params":
         check_weights(self.ensemble.weights, set(self.models))
+        check_spaces(self.spaces)
         self._check_tuned()
         predictions = {*self.models, "ensemble", "neutralized"}
         for key in ("model_a", "model_b"):
@@ -314,8 +318,8 @@ class Params(Section):
             if name not in self.models:
                 raise ValueError(f"tuning.models: no model is called {name!r}; there are {', '.join(self.models)}")
             kind = self.models[name].kind
-            if not self.tuning.spaces.get(kind):
-                raise ValueError(f"tuning.spaces.{kind}: {name} is to be tuned, and there is no setting of its kind to look for")
+            if not self.spaces[kind]:
+                raise ValueError(f"spaces.{kind}: {name} is to be tuned, and there is no setting of its kind to look for")
 
 
 def unknown_model(name: str) -> InputError:

@@ -22,6 +22,7 @@ def run(kind: Kind, name: str) -> None:
     p = params.load(paths.PARAMS)
     work = modelling.open_for(name, live=False)
     own = p.models[name]
+    space = p.spaces[own.kind]
     index = work.data.panel.index
     resources = replace(work.resources, say=functools.cache(work.resources.say))
 
@@ -36,13 +37,14 @@ def run(kind: Kind, name: str) -> None:
     identity = _identity(
         own.model_dump(mode="json"),
         p.tuning.model_dump(mode="json", exclude={"models", "trials"}),
+        {name: values.model_dump(mode="json") for name, values in space.items()},
         p.training.inner_share,
         p.resources.threads,
     )
     with modelling.naming(name), threadpool_limits(p.resources.threads, user_api="blas"):
         found = tuning.search(
             p.tuning,
-            p.tuning.spaces[own.kind],
+            space,
             len(work.data.plan.folds),
             attempt,
             paths.STUDIES / f"{name}.db",

@@ -83,7 +83,7 @@ def code(names: set[str]) -> set[str]:
 
 def declared_params(stage: PipelineStage) -> set[str]:
     names = {name for dep in stage.deps if hasattr(dep, "params") for name in dep.params}
-    return {re.sub(r"^models\.\w+$", "models.*", name) for name in names}
+    return {re.sub(r"^(models|spaces)\.\w+$", r"\1.*", name) for name in names}
 
 
 @pytest.mark.parametrize("stage", stages(), ids=lambda stage: stage.addressing)

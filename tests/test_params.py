@@ -25,6 +25,13 @@ def load(tmp_path: Path, settings: Any) -> params.Params:
 
 
 @pytest.mark.parametrize(("section", "key", "values"), [("tuning", "models", ["ridge"]), ("preprocess", "derived", ["row_mean"])])
+def test_every_kind_has_a_space_to_look_in(tmp_path: Path) -> None:
+    settings = content()
+    del settings["spaces"]["ridge"]
+    with pytest.raises(InputError, match=r"spaces\.ridge: the key is missing"):
+        load(tmp_path, settings)
+
+
 def test_an_experiment_can_set_a_list_and_take_it_back(tmp_path: Path, section: str, key: str, values: list[str]) -> None:
     path = tmp_path / "params.yaml"
     path.write_text((ROOT / "params.yaml").read_text())
@@ -70,8 +77,9 @@ def test_a_model_has_one_target_or_a_list(tmp_path: Path, changes: dict[str, Any
 
 def test_a_model_to_tune_needs_a_space_of_its_kind(tmp_path: Path) -> None:
     settings = content()
-    settings["tuning"].update(models=["ridge"], spaces={})
-    with pytest.raises(InputError, match=r"tuning\.spaces\.ridge: ridge is to be tuned, and there is no setting of its kind"):
+    settings["tuning"]["models"] = ["ridge"]
+    settings["spaces"]["ridge"] = {}
+    with pytest.raises(InputError, match=r"spaces\.ridge: ridge is to be tuned, and there is no setting of its kind"):
         load(tmp_path, settings)
 
 
@@ -100,16 +108,16 @@ def test_the_committed_params_are_valid() -> None:
         ("models.lightgbm.leaves", 200_000, "models.lightgbm.leaves: "),
         ("models.ridge.target", 5, "models.ridge.target: Input should be a valid string"),
         ("tuning.models", ["lightbgm"], "tuning.models: no model is called 'lightbgm'; there are lightgbm, logistic"),
-        ("tuning.spaces.xgboost", {}, "tuning.spaces.xgboost: no kind of model; kinds are logistic, ridge"),
-        ("tuning.spaces.ridge.seed", {"choices": [1]}, "tuning.spaces.ridge.seed: no setting to tune; there are l2"),
-        ("tuning.spaces.ridge.l2", {"low": 1.0, "high": 0.1, "log": False}, "tuning.spaces.ridge.l2: low is 1.0 and high 0.1"),
-        ("tuning.spaces.ridge.l2", {"low": 0.0, "high": 0.1, "log": True}, "on a log scale it must be above 0"),
-        ("tuning.spaces.ridge.l2", {"low": -1.0, "high": 1.0, "log": False}, "tuning.spaces.ridge.l2: -1.0 is none of its values"),
-        ("tuning.spaces.lightgbm.leaves", {"choices": [7, "many"]}, "tuning.spaces.lightgbm.leaves: 'many' is none of its values"),
+        ("spaces.xgboost", {}, "spaces.xgboost: no kind of model; kinds are logistic, ridge"),
+        ("spaces.ridge.seed", {"choices": [1]}, "spaces.ridge.seed: no setting to tune; there are l2"),
+        ("spaces.ridge.l2", {"low": 1.0, "high": 0.1, "log": False}, "spaces.ridge.l2: low is 1.0 and high 0.1"),
+        ("spaces.ridge.l2", {"low": 0.0, "high": 0.1, "log": True}, "on a log scale it must be above 0"),
+        ("spaces.ridge.l2", {"low": -1.0, "high": 1.0, "log": False}, "spaces.ridge.l2: -1.0 is none of its values"),
+        ("spaces.lightgbm.leaves", {"choices": [7, "many"]}, "spaces.lightgbm.leaves: 'many' is none of its values"),
         (
-            "tuning.spaces.lightgbm.leaves",
+            "spaces.lightgbm.leaves",
             {"low": 7.5, "high": 9, "log": False},
-            "tuning.spaces.lightgbm.leaves: 7.5 is none of its values",
+            "spaces.lightgbm.leaves: 7.5 is none of its values",
         ),
         ("tuning.halving", 1, "tuning.halving: Input should be greater than or equal to 2"),
         ("evaluate.min_corr", float("nan"), "evaluate.min_corr: Input should be a finite number"),
