@@ -24,7 +24,6 @@ def load(tmp_path: Path, settings: Any) -> params.Params:
     return params.load(path)
 
 
-@pytest.mark.parametrize(("section", "key", "values"), [("tuning", "models", ["ridge"]), ("preprocess", "derived", ["row_mean"])])
 def test_every_kind_has_a_space_to_look_in(tmp_path: Path) -> None:
     settings = content()
     del settings["spaces"]["ridge"]
@@ -32,6 +31,7 @@ def test_every_kind_has_a_space_to_look_in(tmp_path: Path) -> None:
         load(tmp_path, settings)
 
 
+@pytest.mark.parametrize(("section", "key", "values"), [("tuning", "models", ["ridge"]), ("preprocess", "derived", ["row_mean"])])
 def test_an_experiment_can_set_a_list_and_take_it_back(tmp_path: Path, section: str, key: str, values: list[str]) -> None:
     path = tmp_path / "params.yaml"
     path.write_text((ROOT / "params.yaml").read_text())
