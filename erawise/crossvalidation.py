@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from erawise import splits
 from erawise.errors import InputError
 from erawise.scores.eras import score_eras
+from erawise.scores.summary import mean_or_sharpe
 
 Rows = NDArray[np.int64]
 
@@ -108,9 +109,7 @@ class EraCorr:
         order = np.argsort(era, kind="stable")
         predicted = pd.DataFrame({"prediction": _predict(estimator, X)[order]})
         table = score_eras(predicted, np.asarray(y, np.float64)[order], era[order], corr_multiplier=1.0, mmc_multiplier=1.0)
-        corr = np.nan_to_num(table["corr"].to_numpy(np.float64))
-        spread = float(corr.std())
-        return float(corr.mean()) if self.statistic == "mean" else float(corr.mean()) / spread if spread else 0.0
+        return mean_or_sharpe(table["corr"].to_numpy(np.float64), self.statistic)
 
 
 def _predict(estimator: Any, X: Any) -> NDArray[np.float64]:

@@ -93,15 +93,15 @@ def corr_by_era(frame: pd.DataFrame, index: pd.DataFrame, target: str) -> tuple[
     Parameters
     ----------
     frame : `id`, `era`, `prediction`.
-    index : `id`, `era` and the target of the train eras.
+    index : `id`, `era` and the target of the train eras, in the order of a panel.
 
     Returns
     -------
     The eras, sorted, and the CORR of each; NaN where the prediction is constant.
     """
-    known = index.loc[index[target].notna(), [ID, ERA, target]].sort_values([ERA, ID])
-    rows = known.merge(frame[[ID, ERA, PREDICTION]].astype({ERA: np.int64}), on=[ID, ERA], how="inner", validate="one_to_one")
-    scored = score_eras(rows[[PREDICTION]], rows[target].to_numpy(), rows[ERA].to_numpy(), corr_multiplier=1.0, mmc_multiplier=1.0)
+    rows = index[index[target].notna() & index[ERA].isin(frame[ERA].astype(np.int64))]
+    values = pd.DataFrame({PREDICTION: predictions.along(rows, frame, [PREDICTION])[:, 0]})
+    scored = score_eras(values, rows[target].to_numpy(), rows[ERA].to_numpy(), corr_multiplier=1.0, mmc_multiplier=1.0)
     return scored[ERA].to_numpy(np.int64), scored["corr"].to_numpy(np.float64)
 
 

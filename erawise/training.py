@@ -99,7 +99,10 @@ def out_of_fold(
 
 
 def blended(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """The blend, of equal weights, of several models' predictions of the same rows, as `ensemble.blend` has it; one alone as it is."""
+    """The blend, of equal weights, of several models' predictions of the same rows, as `ensemble.blend` has it; one alone as it is.
+
+    That isn't called, since the stages that train would hang on the code of the scores, and be run again for an edit there.
+    """
     if len(parts) == 1:
         return parts[0]
     era = parts[0][ERA].fillna(LIVE_ERA).to_numpy(np.int64)

@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tqdm import tqdm
 
 from erawise import params, significance, splits
+from erawise.scores.summary import mean_or_sharpe
 
 Floats = NDArray[np.float64]
 
@@ -106,13 +107,10 @@ def search(
 
 
 def objective(folds: Sequence[Fold], settings: params.Tuning) -> float:
-    """Mean or Sharpe of the CORR over all eras, less the penalty times the std of that figure between folds (ddof 0).
-
-    An era where the prediction is constant has found nothing: 0.
-    """
-    corr = [np.nan_to_num(fold[1]) for fold in folds]
-    figures = [_figure(values, settings.objective) for values in corr]
-    return _figure(np.concatenate(corr), settings.objective) - settings.penalty * float(np.std(figures))
+    """Mean or Sharpe of the CORR over all eras, less the penalty times the std of that figure between folds (ddof 0)."""
+    corr = [values for _, values in folds]
+    figures = [mean_or_sharpe(values, settings.objective) for values in corr]
+    return mean_or_sharpe(np.concatenate(corr), settings.objective) - settings.penalty * float(np.std(figures))
 
 
 def result(found: Found, settings: params.Tuning, overlap: int) -> dict[str, Any]:
@@ -231,11 +229,6 @@ def _drawn(found: dict[str, Any], space: params.Space) -> dict[str, Any]:
 def _done(study: optuna.Study) -> list[FrozenTrial]:
     """Trials that came to an end; one that was killed has none."""
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-
-
-def _figure(corr: Floats, name: str) -> float:
-    mean, spread = float(corr.mean()), float(corr.std())
-    return mean if name == "mean" else mean / spread if spread else 0.0
 
 
 def _series(trial: Trial) -> Fold:

@@ -1,7 +1,7 @@
 """The weighted blend of the models' predictions."""
 
 from erawise import ensemble, errors, files, params, predictions, splits, tabular
-from erawise.schema import ERA, ID, SPLIT
+from erawise.schema import ERA, ID, SPLIT, horizon
 from stages import paths
 
 
@@ -12,9 +12,9 @@ def main() -> None:
     weights = ensemble.resolve_weights(given, files.read_json(paths.MEMBERS)["models"])
     used = [name for name, weight in weights.items() if weight > 0]
     rows = predictions.join({name: tabular.read_parquet(paths.MODEL_PREDICTIONS / f"{name}.parquet") for name in used})
-    plan = splits.from_json(files.read_json(paths.FOLDS), splits.model_horizon(target, target, p.data.target_horizon))
-    outcomes = predictions.along(rows, tabular.read_parquet(paths.PREPARED / "index.parquet", [ID, ERA, target]), [target])[:, 0]
-    if given in ensemble.FITS:
+    if isinstance(given, str) and given in ensemble.FITS:
+        plan = splits.from_json(files.read_json(paths.FOLDS), horizon(target, p.data.target_horizon))
+        outcomes = predictions.along(rows, tabular.read_parquet(paths.PREPARED / "index.parquet", [ID, ERA, target]), [target])[:, 0]
         weights, blended, of_folds = ensemble.blend_fitted(given, rows, used, outcomes, plan)
         for number, own in enumerate([*of_folds, weights], 1):
             name = f"fold {number}" if number <= len(of_folds) else "weights"

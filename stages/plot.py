@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from erawise import charts, errors, files, params, splits, tables, tabular
 from erawise.panel import Panel
-from erawise.schema import CV, VALIDATION
+from erawise.schema import CV, VALIDATION, horizon
 from stages import paths
 
 
@@ -50,8 +50,7 @@ def main() -> None:
         save("feature_values", table, charts.feature_values)
         table = tables.target_values(panel.index, validation, panel.targets, target)
         save("target_values", table, charts.target_values)
-        days = splits.model_horizon(target, target, p.data.target_horizon)
-        table = tables.folds(splits.from_json(files.read_json(paths.FOLDS), days))
+        table = tables.folds(splits.from_json(files.read_json(paths.FOLDS), horizon(target, p.data.target_horizon)))
         save("folds", table, charts.folds)
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from erawise import evaluation, files, params, significance, splits, training, tuning
+from erawise import evaluation, files, params, significance, training, tuning
 from erawise.models.protocol import Kind
-from erawise.schema import spanned_weeks
+from erawise.schema import horizon, spanned_weeks
 from stages import modelling, paths
 
 
@@ -24,7 +24,7 @@ def run(kind: Kind, name: str) -> None:
     own = p.models[name]
     space = p.spaces[own.kind]
     index = work.data.panel.index
-    resources = replace(work.resources, say=functools.cache(work.resources.say))
+    resources = replace(work.resources, say=functools.cache(work.resources.say))  # what each trial would repeat is said once
 
     def attempt(changes: dict[str, Any], numbers: Sequence[int]) -> list[tuning.Fold]:
         members = training.tuned(own, {"settings": changes}, paths.PARAMS).members.values()
@@ -38,8 +38,7 @@ def run(kind: Kind, name: str) -> None:
         own.model_dump(mode="json"),
         p.tuning.model_dump(mode="json", exclude={"models", "trials"}),
         {name: values.model_dump(mode="json") for name, values in space.items()},
-        p.training.inner_share,
-        p.resources.threads,
+        [p.data.target, p.data.target_horizon, p.training.inner_share, p.resources.threads, p.resources.device],
     )
     with modelling.naming(name), threadpool_limits(p.resources.threads, user_api="blas"):
         found = tuning.search(
@@ -51,8 +50,7 @@ def run(kind: Kind, name: str) -> None:
             identity,
             work.resources.say,
         )
-    days = splits.model_horizon(p.data.target, p.data.target, p.data.target_horizon)
-    overlap = significance.spanned_eras(work.data.plan.train, spanned_weeks(days))
+    overlap = significance.spanned_eras(work.data.plan.train, spanned_weeks(horizon(p.data.target, p.data.target_horizon)))
     content = tuning.result(found, p.tuning, overlap)
     files.write_json(content, paths.TUNING / f"{name}.json")
     work.resources.say(tuning.sentence(content))
@@ -63,7 +61,7 @@ def _identity(*settings: Any) -> str:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode("utf-8"))
     for path in (paths.FOLDS, paths.PREPARED / "features.json", paths.PREPARED / "index.parquet", *sorted(paths.FEATURES.iterdir())):
         digest.update(path.read_bytes())
-    modules = (module for name, module in sorted(sys.modules.items()) if name.startswith("erawise"))
+    modules = (module for name, module in sorted(sys.modules.items()) if name.startswith(("erawise", "stages")))
     for module in modules:
         if module.__file__:
             digest.update(Path(module.__file__).read_bytes())

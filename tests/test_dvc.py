@@ -267,17 +267,22 @@ def test_local_files_that_change_rerun_the_dag(clone: Clone) -> None:
     assert json.loads(clone.read("metrics/data.json"))["train"]["rows"] == 60 * 21
 
 
-def test_a_killed_run_can_be_run_again(clone: Clone) -> None:
-    before = clone.read("dvc.lock")
-    clone.set("models.random_forest.trees", 1_000_000)
-    command = [sys.executable, "-m", "dvc", "repro", "train@random_forest"]
+def kill(clone: Clone, stage: str, said: str, after: float = 0.0) -> None:
+    """Reproduce a stage, and kill it some seconds after it has said something."""
+    command = [sys.executable, "-m", "dvc", "repro", stage]
     with subprocess.Popen(
         command, cwd=clone.directory, env=clone.environment(), stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as run:
         assert run.stdout is not None
-        assert any("Running stage 'train@random_forest'" in line for line in run.stdout)
-        time.sleep(3)
+        assert any(said in line for line in run.stdout)
+        time.sleep(after)
         os.killpg(run.pid, signal.SIGKILL)
+
+
+def test_a_killed_run_can_be_run_again(clone: Clone) -> None:
+    before = clone.read("dvc.lock")
+    clone.set("models.random_forest.trees", 1_000_000)
+    kill(clone, "train@random_forest", "Running stage 'train@random_forest'", after=3)
     clone.set("models.random_forest.trees", small.CHANGES["models.random_forest.trees"])
     assert stages_run(clone.dvc("repro")) <= {"members", "tune@random_forest"}
     assert clone.read("dvc.lock") == before
@@ -307,14 +312,8 @@ def test_a_model_is_tuned_by_an_experiment_and_trained_with_what_was_found(clone
 def test_a_search_that_was_killed_goes_on(clone: Clone) -> None:
     clone.set("tuning.models", ["lightgbm"])
     clone.set("tuning.trials", 6)
-    command = [sys.executable, "-m", "dvc", "repro", "tune@lightgbm"]
-    with subprocess.Popen(
-        command, cwd=clone.directory, env=clone.environment(), stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as run:
-        assert run.stdout is not None
-        assert any("trial 2 of 6" in line for line in run.stdout)
-        os.killpg(run.pid, signal.SIGKILL)
-    assert json.loads(clone.read("data/tuning/lightgbm.json") if (clone.directory / "data/tuning/lightgbm.json").exists() else "{}") == {}
+    kill(clone, "tune@lightgbm", "trial 2 of 6")
+    assert not (clone.directory / "data/tuning/lightgbm.json").exists()
     output = clone.dvc("repro", "tune@lightgbm")
     tried = [int(number) for number in re.findall(r"trial (\d+) of 6", output)]
     assert tried[0] >= 3

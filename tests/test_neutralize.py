@@ -115,6 +115,26 @@ def test_the_rank_counts_the_constant_and_no_copy() -> None:
     assert np.abs(residual).max() < 1e-12
 
 
+@pytest.mark.parametrize("scale", [1, 2.5])
+def test_a_few_copies_are_told_without_a_pass_over_all_features(scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(6)
+    features = rng.integers(0, 5, (300, 80)).astype(np.int8)
+    features[:, 77], features[:, 78], features[:, 79] = features[:, 3], 4 - features[:, 5], features[:, 3]
+    block = features if scale == 1 else features * scale
+    kind = type(projection.block_of(block))
+    combined, combine = [], kind.combine
+
+    def counting(self: projection.Block, coefficients: NDArray) -> NDArray:
+        combined.append(len(coefficients))
+        return combine(self, coefficients)
+
+    monkeypatch.setattr(kind, "combine", counting)
+    values = rng.normal(size=(300, 2))
+    expected = scoring.neutralize(pd.DataFrame(values), pd.DataFrame(features * scale), 1.0)
+    np.testing.assert_allclose(neutralize_block(values, block, 1.0), expected, rtol=0, atol=1e-10)
+    assert set(combined) <= {2}
+
+
 @pytest.mark.parametrize("rows", [2, 150, 301])
 def test_features_that_span_the_era_leave_nothing_and_need_no_decomposition(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(rows)

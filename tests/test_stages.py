@@ -46,6 +46,7 @@ class Workspace:
         self.change(lambda content: content["data"].update(source="local", local={"path": str(source)}))
         self.change(lambda content: content.update(models={name: content["models"][name] for name in MODELS}))
         self.change(lambda content: content["tuning"].update(models=list(MODELS), trials=2))
+        self.change(lambda content: content["ensemble"].update(weights="nnls"))
 
     def change(self, how: Callable[[Any], object]) -> None:
         yaml, path = YAML(), self.directory / "params.yaml"
@@ -283,17 +284,26 @@ def test_a_model_of_several_targets_and_seeds_is_their_blend(workspace: Workspac
     assert second[0] != second[1]
 
 
-@pytest.mark.parametrize("weights", ["nnls", "forward"])
-def test_weights_are_fitted_on_cv(workspace: Workspace, weights: str) -> None:
+@pytest.mark.parametrize("weights", ["equal", "nnls", "forward", {"lightgbm": 1, "ridge": 3}])
+def test_weights_are_given_or_fitted_on_cv(workspace: Workspace, weights: Any) -> None:
     workspace.change(lambda content: content["ensemble"].update(weights=weights))
     workspace.run("ensemble", "neutralize", "evaluate", "plot")
     found = files.read_json(workspace.directory / "data/weights.json")
     assert sum(found.values()) == pytest.approx(1)
+    known = {"equal": {"lightgbm": 0.5, "ridge": 0.5}}.get(weights) if isinstance(weights, str) else {"lightgbm": 0.25, "ridge": 0.75}
+    assert known is None or found == known
     assert workspace.metrics("cv")["ensemble"]["corr"]["mean"] > 0.3
 
 
-def test_what_a_search_has_found_is_what_is_trained(finished: Workspace) -> None:
-    found = files.read_json(finished.directory / "data/tuning/ridge.json")
-    assert found["trials"] == 2
-    assert set(found["settings"]) <= {"l2"}
-    assert (finished.directory / "data/studies/ridge.db").exists()
+def test_what_a_search_has_found_is_what_is_trained(workspace: Workspace) -> None:
+    tuning = workspace.directory / "data/tuning/ridge.json"
+    assert files.read_json(tuning)["trials"] == 2
+    files.write_json({"settings": {"l2": 1e6}}, tuning)
+    workspace.run("train_ridge ridge")
+    tuned = workspace.predictions("models/ridge")
+    files.write_json({}, tuning)
+    workspace.run("train_ridge ridge")
+    assert not workspace.predictions("models/ridge").equals(tuned)
+    workspace.change(lambda content: content["models"]["ridge"].update(l2=1e6))
+    workspace.run("train_ridge ridge")
+    assert workspace.predictions("models/ridge").equals(tuned)

@@ -46,6 +46,16 @@ def constant_predictions(table: pd.DataFrame) -> dict[str, int]:
     return {str(name): int(count) for name, count in counts.items() if count}
 
 
+def mean_or_sharpe(corr: Floats, statistic: str) -> float:
+    """`mean` of (eras,) scores, or `sharpe`: that over their std (ddof 0); 0 where there is no std.
+
+    An era where the prediction is constant, NaN, has found nothing: 0.
+    """
+    known = np.nan_to_num(corr)
+    mean, spread = float(known.mean()), float(known.std())
+    return mean if statistic == "mean" else mean / spread if spread else 0.0
+
+
 def max_drawdown(series: Floats) -> float:
     """Deepest fall of the cumulative sum of (eras,) scores below its running maximum; positive, or 0.
 
