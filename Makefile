@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONDONTWRITEBYTECODE=1
 
-.PHONY: repro test lint bench lock clean
+.PHONY: repro test lint bench experiments lock clean
 
 repro: .venv/runtime
 	$(RUN) python -m stages.check_params
@@ -22,6 +22,10 @@ lint: .venv/development
 # compare with the peers' ways, side by side; takes about an hour on an idle machine, and memory that their ways need
 bench: .venv/development
 	$(RUN) python -m benchmarks.run
+
+# try the usual ideas as DVC experiments, and put what they were worth into docs/experiments.md; takes about an hour on two cores
+experiments: .venv/runtime
+	$(RUN) python -m benchmarks.experiments --write
 
 # compile the pins again from requirements.in and requirements-dev.in
 lock: .venv/bin/python

@@ -31,13 +31,40 @@ def compare(before: dict[str, pd.DataFrame], after: dict[str, pd.DataFrame], day
     run after, and `reason`. NaN where a figure can't be given.
     """
     rows = [
-        {"split": split, "prediction": name, **_compared(_series(before[split], name), _series(after[split], name), days, seed)}
+        {"split": split, "prediction": name, **pair(before[split], name, after[split], name, days, seed=seed)}
         for split in before
         if split in after
         for name in after[split][PREDICTION].unique()
         if name in set(before[split][PREDICTION])
     ]
     return pd.DataFrame(rows)
+
+
+def pair(before: pd.DataFrame, name_before: str, after: pd.DataFrame, name_after: str, days: int, *, seed: int = 0) -> dict[str, Any]:
+    """Compare two predictions, of one run or of two, on the eras where both have a CORR.
+
+    Parameters
+    ----------
+    before, after : the long tables of `score_eras` of one split; the same one for two predictions of a run.
+    name_before, name_after : of the predictions, which the tables have.
+    days : trading days that the target looks ahead.
+    seed : of the bootstrap behind the intervals of Sharpe and drawdown.
+
+    Returns
+    -------
+    The row of `compare`, without its `split` and `prediction`.
+    """
+    one, other = _series(before, name_before), _series(after, name_after)
+    common = one.index.intersection(other.index)
+    overlap = significance.spanned_eras(common.to_numpy(), spanned_weeks(days))
+    a, b = one[common].to_numpy(), other[common].to_numpy()
+    return {
+        "eras": len(common),
+        "left_out": len(one) + len(other) - 2 * len(common),
+        "mean_before": a.mean() if len(a) else np.nan,
+        "mean_after": b.mean() if len(b) else np.nan,
+        **_figures(significance.paired_difference(b, a, overlap=overlap, seed=seed)),
+    }
 
 
 def only_in_one(before: dict[str, pd.DataFrame], after: dict[str, pd.DataFrame]) -> tuple[list[str], list[str]]:
@@ -66,13 +93,13 @@ def markdown(table: pd.DataFrame) -> str:
         cells = [
             row["split"],
             row["prediction"],
-            _number(row["mean_before"]),
-            _number(row["mean_after"]),
-            _number(row["difference"], "+.4f"),
-            _interval(row["low"], row["high"], "+.4f"),
-            _number(row["probability_better"], ".2f"),
-            _number(row["sharpe"], "+.2f") + " " + _interval(row["sharpe_low"], row["sharpe_high"], "+.2f"),
-            _number(row["drawdown"], "+.3f") + " " + _interval(row["drawdown_low"], row["drawdown_high"], "+.3f"),
+            number(row["mean_before"]),
+            number(row["mean_after"]),
+            number(row["difference"], "+.4f"),
+            interval(row["low"], row["high"], "+.4f"),
+            number(row["probability_better"], ".2f"),
+            number(row["sharpe"], "+.2f") + " " + interval(row["sharpe_low"], row["sharpe_high"], "+.2f"),
+            number(row["drawdown"], "+.3f") + " " + interval(row["drawdown_low"], row["drawdown_high"], "+.3f"),
             str(row["eras"]),
             row["verdict"],
         ]
@@ -91,20 +118,6 @@ def picture(table: pd.DataFrame, before: str, after: str) -> Table:
 def _series(table: pd.DataFrame, name: str) -> pd.Series:
     rows = table[table[PREDICTION] == name]
     return pd.Series(rows[CORR].to_numpy(np.float64), rows[ERA].to_numpy(np.int64)).dropna().sort_index()
-
-
-def _compared(before: pd.Series, after: pd.Series, days: int, seed: int) -> dict[str, Any]:
-    common = before.index.intersection(after.index)
-    overlap = significance.spanned_eras(common.to_numpy(), spanned_weeks(days))
-    a, b = before[common].to_numpy(), after[common].to_numpy()
-    found = significance.paired_difference(b, a, overlap=overlap, seed=seed)
-    return {
-        "eras": len(common),
-        "left_out": len(before) + len(after) - 2 * len(common),
-        "mean_before": a.mean() if len(a) else np.nan,
-        "mean_after": b.mean() if len(b) else np.nan,
-        **_figures(found),
-    }
 
 
 def _figures(found: Difference) -> dict[str, Any]:
@@ -130,8 +143,8 @@ def _sentence(row: dict[str, Any]) -> str:
     name = f"{row['split']}, {row['prediction']}"
     if row["verdict"] == OPEN and np.isnan(row["low"]):
         return f"{name}: {OPEN}: {row['reason']}"
-    moved = f"CORR {_number(row['mean_before'])} → {_number(row['mean_after'])}, {_number(row['difference'], '+.4f')}"
-    text = f"{name}: {moved} {_interval(row['low'], row['high'], '+.4f')}: "
+    moved = f"CORR {number(row['mean_before'])} → {number(row['mean_after'])}, {number(row['difference'], '+.4f')}"
+    text = f"{name}: {moved} {interval(row['low'], row['high'], '+.4f')}: "
     if row["verdict"] in (BETTER, WORSE):
         return text + f"{row['verdict']} ({row['eras']} eras, worth {row['effective_eras']:.0f} independent ones)"
     needed = (
@@ -140,11 +153,13 @@ def _sentence(row: dict[str, Any]) -> str:
     return text + f"{OPEN} (better with probability {row['probability_better']:.2f} on {row['eras']} eras{needed})"
 
 
-def _number(value: float, form: str = ".4f") -> str:
+def number(value: float, form: str = ".4f") -> str:
+    """A figure, a dash where there is none."""
     return "–" if np.isnan(value) else format(value, form)
 
 
-def _interval(low: float, high: float, form: str) -> str:
+def interval(low: float, high: float, form: str) -> str:
+    """An interval in brackets, nothing where there is none."""
     return "" if np.isnan(low) else f"({format(low, form)} … {format(high, form)})"
 
 
@@ -159,7 +174,7 @@ def history(entries: list[dict[str, Any]]) -> str:
     for entry in entries:
         means = [_corr(entry["scores"].get(split, {}).get(DIAGNOSED, {})) for split in (CV, VALIDATION)]
         lines.append(
-            f"| {entry['time']} | {_short(entry.get('commit'))} | {' | '.join(map(_number, means))} "
+            f"| {entry['time']} | {_short(entry.get('commit'))} | {' | '.join(map(number, means))} "
             f"| {'; '.join(settings_changed(entry.get('changed', {}))) or 'no setting'} |"
         )
     return "\n".join(lines)

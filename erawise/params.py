@@ -152,7 +152,7 @@ class LightGBM(Seeded):
     feature_share: PositiveShare
     min_rows_leaf: Count
     l2: NonNegative
-    early_stopping: Count
+    early_stopping: Count | None
 
 
 class RandomForest(Seeded):
@@ -173,7 +173,7 @@ class NeuralNetwork(Seeded):
     l2: NonNegative
     batch_rows: Count
     epochs: Count
-    early_stopping: Count
+    early_stopping: Count | None
 
 
 Model = Annotated[Logistic | Ridge | LightGBM | RandomForest | NeuralNetwork, Field(discriminator="kind")]
@@ -271,6 +271,10 @@ class Evaluate(Section):
     mmc_multiplier: float
 
 
+class Tracking(Section):
+    wandb: Literal["disabled", "offline", "online"]
+
+
 class Plot(Section):
     model_a: str
     model_b: str
@@ -298,6 +302,7 @@ class Params(Section):
     ensemble: Ensemble
     neutralize: Neutralize
     evaluate: Evaluate
+    tracking: Tracking
     plot: Plot
     resources: Resources
 

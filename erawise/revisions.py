@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 from dvc.api import DVCFileSystem
 from dvc.exceptions import DvcException
+from dvc_data.index import DataIndexDirError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -89,7 +90,7 @@ def _target(settings: dict[str, Any], name: str) -> tuple[str, int]:
 def _scores(files: DVCFileSystem, name: str, revision: str | None, path: str) -> pd.DataFrame:
     try:
         return pd.read_parquet(io.BytesIO(files.read_bytes(path)))
-    except (FileNotFoundError, DvcException):
+    except (FileNotFoundError, DvcException, DataIndexDirError):
         raise InputError(f"{name}: {path} is neither there nor in the cache; {_remedy(revision)}") from None
 
 

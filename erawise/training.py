@@ -1,8 +1,9 @@
 """Folds to out-of-fold predictions to the final fit, the same for every kind of model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,13 @@ from erawise.models.protocol import Fitted, Kind, Resources
 from erawise.panel import FeatureMap, Panel, View
 from erawise.schema import CV, ERA, ID, LIVE, LIVE_ERA, PREDICTION, SPLIT, VALIDATION
 
+Log = Callable[[int, int, float], None]
+"""Told of a fold, from 0, a round of its fit, from 1, and the score on the inner slice after it."""
+
+
+def _unseen(fold: int, number: int, score: float) -> None:
+    """Note nothing."""
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -26,8 +34,8 @@ class Trained:
     ----------
     model : fitted on all train eras.
     predictions : `id`, `era` (null for live), `split`, `prediction`: out-of-fold, validation and live.
-    rounds : per fold, the trees or epochs that early stopping found, None where it found none; empty for kinds without.
-    final_rounds : what the final model ran for; None for kinds without.
+    rounds : per fold, the trees or epochs that early stopping found, None where it found none; empty without early stopping.
+    final_rounds : what the final model ran for by them; None without early stopping.
     dropped : training rows left out, since the model's target is missing there.
     """
 
@@ -57,12 +65,13 @@ class Data:
     final_features: FeatureMap
 
 
-def train(kind: Kind, settings: Any, data: Data, *, inner_share: float, resources: Resources) -> Trained:
+def train(kind: Kind, settings: Any, data: Data, *, inner_share: float, resources: Resources, log: Log = _unseen) -> Trained:
     """Fit a model in each fold and once on all train eras, and predict.
 
-    A fold's model never sees its test eras: where the kind stops early, it looks at the last `inner_share` of the fold's
+    A fold's model never sees its test eras: where it stops early, it looks at the last `inner_share` of the fold's
     training eras, purged from the ones it is fitted on. The final model, which has no slice to look at, runs for the
     median of the folds' best rounds; a fold whose model never had a positive correlation there says nothing of them.
+    `log` hears of every round of a fold that may stop early.
 
     Raises
     ------
@@ -77,16 +86,17 @@ def train(kind: Kind, settings: Any, data: Data, *, inner_share: float, resource
     at_once = kind.prepare(
         settings, [*(_views(kind, settings, data, k, inner_share) for k in folds), (_whole(settings, data), None)], resources
     )
-    pieces, rounds = map(list, zip(*_fit_folds(kind, settings, data, folds, inner_share, resources, at_once), strict=True))
+    pieces, rounds = map(list, zip(*_fit_folds(kind, settings, data, folds, inner_share, resources, at_once, log), strict=True))
+    stops_early = kind.stops_early(settings)
     found = [number for number in rounds if number is not None]
-    final_rounds = max(1, round(float(np.median(found or [1])))) if kind.uses_rounds() else None
+    final_rounds = max(1, round(float(np.median(found or [1])))) if stops_early else None
     whole = _whole(settings, data)
     final = kind.fit(settings, whole, None, final_rounds, resources)
     pieces.append(_predict(final, data.panel, data.plan.validation, data.final_features, VALIDATION))
     if data.live is not None:
         pieces.append(_predict(final, data.live, data.live.eras, data.final_features, LIVE))
     return Trained(
-        final, data.final_features, pd.concat(pieces, ignore_index=True), rounds if kind.uses_rounds() else [], final_rounds, whole.dropped
+        final, data.final_features, pd.concat(pieces, ignore_index=True), rounds if stops_early else [], final_rounds, whole.dropped
     )
 
 
@@ -95,7 +105,7 @@ def out_of_fold(
 ) -> list[pd.DataFrame]:
     """Fit a model in some folds, and predict their test eras: a table for each, with the columns of `Trained.predictions`."""
     at_once = kind.prepare(settings, [_views(kind, settings, data, k, inner_share) for k in numbers], resources)
-    return [piece for piece, _ in _fit_folds(kind, settings, data, numbers, inner_share, resources, at_once)]
+    return [piece for piece, _ in _fit_folds(kind, settings, data, numbers, inner_share, resources, at_once, _unseen)]
 
 
 def blended(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -157,12 +167,13 @@ def importance_table(trained: Sequence[Trained]) -> pd.DataFrame:
 
 
 def _fit_folds(
-    kind: Kind, settings: Any, data: Data, numbers: Sequence[int], inner_share: float, resources: Resources, at_once: int
+    kind: Kind, settings: Any, data: Data, numbers: Sequence[int], inner_share: float, resources: Resources, at_once: int, log: Log
 ) -> list[tuple[pd.DataFrame, int | None]]:
     """Predictions of each fold's test eras, and the rounds that early stopping found."""
 
     def fit_and_predict(number: int) -> tuple[pd.DataFrame, int | None]:
-        model = kind.fit(settings, *_views(kind, settings, data, number, inner_share), None, resources.shared(at_once))
+        share = replace(resources.shared(at_once), log=partial(log, number))
+        model = kind.fit(settings, *_views(kind, settings, data, number, inner_share), None, share)
         return _predict(model, data.panel, data.plan.folds[number].test, data.fold_features[number], CV), model.rounds
 
     with ThreadPoolExecutor(at_once) as pool:
@@ -173,7 +184,7 @@ def _fit_folds(
 def _views(kind: Kind, settings: Any, data: Data, number: int, inner_share: float) -> tuple[View, View | None]:
     """The rows that a fold's model is fitted on, and the inner slice on which it stops."""
     fold, features = data.plan.folds[number], data.fold_features[number]
-    if not kind.uses_rounds():
+    if not kind.stops_early(settings):
         return View(data.panel, fold.train, features, settings.target), None
     fitted, inner = splits.inner_slice(fold.train, inner_share, data.plan.weeks)
     return View(data.panel, fitted, features, settings.target), View(data.panel, inner, features, settings.target)

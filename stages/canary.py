@@ -67,7 +67,7 @@ def _workspace(directory: Path, changes: dict[str, dict[str, Any]], target: str)
     for model in content["models"].values():
         model["target"] = target
         for name, most in SMALL.items():
-            if name in model:
+            if model.get(name) is not None:
                 model[name] = min(model[name], most)
     with (directory / paths.PARAMS).open("w", encoding="utf-8") as file:
         yaml.dump(content, file)

@@ -47,6 +47,8 @@ def main() -> None:
             print(f"{split}: {line}")
     looks = record.evaluated(target_name, found, time.perf_counter() - start)
     print(f"validation: look {looks} at these eras; `python -m stages.compare --history` lists them")
+    if p.tracking.wandb != "disabled":
+        record.track(p.tracking.wandb, found)
 
 
 if __name__ == "__main__":

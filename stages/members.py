@@ -9,7 +9,7 @@ def main() -> None:
     p = params.load(paths.PARAMS)
     names = sorted(p.models)
     files.write_json({"models": names}, paths.MEMBERS)
-    for directory, suffix in ((paths.TUNING, ".json"), (paths.MODELS, ""), (paths.MODEL_PREDICTIONS, ".parquet")):
+    for directory, suffix in ((paths.TUNING, ".json"), (paths.MODELS, ""), (paths.CURVES, ""), (paths.MODEL_PREDICTIONS, ".parquet")):
         wanted = {f"{name}{suffix}" for name in names}
         for path in directory.glob("*"):
             if path.name not in wanted and path.suffix != ".partial":

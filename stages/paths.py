@@ -16,6 +16,7 @@ TUNING = Path("data/tuning")
 STUDIES = Path("data/studies")
 """What a search for settings has tried; it goes on from there after it was stopped."""
 MODELS = Path("data/models")
+CURVES = Path("data/curves")
 PREDICTIONS = Path("data/predictions")
 MODEL_PREDICTIONS = PREDICTIONS / "models"
 ENSEMBLE = PREDICTIONS / "ensemble.parquet"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -9,10 +10,10 @@ import time
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from erawise import ledger, params
-from stages import paths
+from erawise import errors, ledger, params, tracking
+from stages import curves, paths
 
 EXPERIMENTS = (".dvc", "tmp", "exps")
 """Where DVC runs experiments in directories of their own, below the main checkout."""
@@ -46,6 +47,16 @@ def evaluated(target: str, metrics: dict[str, dict[str, Any]], seconds: float) -
     }
     ledger.append(path, entry)
     return len(ledger.looks([*entries, entry], data, target))
+
+
+def track(mode: Literal["offline", "online"], metrics: dict[str, dict[str, Any]]) -> None:
+    """Add this evaluation to Weights & Biases; where that fails, say why and go on, since all of it is on the disk."""
+    name = os.environ.get("DVC_EXP_NAME") or commit()
+    settings = params.load(paths.PARAMS).model_dump(mode="json", exclude_unset=True)
+    try:
+        tracking.log_run(mode, main_checkout(Path.cwd()), name, settings, metrics, curves.read(paths.CURVES))
+    except errors.InputError as error:
+        print(f"warning: {error}; the run is not in Weights & Biases", file=sys.stderr)
 
 
 def main_checkout(directory: Path) -> Path:

@@ -1,12 +1,14 @@
 """What the training stages share: train one model, write it, its importance and its predictions."""
 
 import sys
+from functools import partial
 
 from threadpoolctl import threadpool_limits
 
 from erawise import errors, files, params, tabular, training
 from erawise.models.protocol import Kind
 from stages import modelling, paths
+from stages.curves import Curves
 
 
 def run(kind: Kind) -> None:
@@ -18,10 +20,18 @@ def _run(kind: Kind, name: str = "") -> None:
     p = params.load(paths.PARAMS)
     work = modelling.open_for(name, live=True)
     found = paths.TUNING / f"{name}.json"
+    curves = Curves(paths.CURVES / name)
     members = training.tuned(work.settings, files.read_json(found), found).members
     with modelling.naming(name), threadpool_limits(p.resources.threads, user_api="blas"):
         trained = {
-            member: training.train(kind, own, work.data, inner_share=p.training.inner_share, resources=work.resources)
+            member: training.train(
+                kind,
+                own,
+                work.data,
+                inner_share=p.training.inner_share,
+                resources=work.resources,
+                log=partial(_note, curves, member if len(members) > 1 else ""),
+            )
             for member, own in members.items()
         }
     with files.replacing(paths.MODELS / name) as directory:
@@ -34,6 +44,10 @@ def _run(kind: Kind, name: str = "") -> None:
     tabular.write_parquet(training.blended([one.predictions for one in trained.values()]), paths.MODEL_PREDICTIONS / f"{name}.parquet")
     for member, one in trained.items():
         _report(name if len(trained) == 1 else f"{name}, {member}", one, members[member].target)
+
+
+def _note(curves: Curves, member: str, fold: int, number: int, score: float) -> None:
+    curves.log(f"{member}/fold_{fold + 1}" if member else f"fold_{fold + 1}", number, score)
 
 
 def _report(name: str, trained: training.Trained, target: str) -> None:

@@ -23,6 +23,9 @@ THIRD_PARTY = {
     "numba": {"erawise/jit.py", "erawise/blocks_compiled.py", "erawise/scores/compiled.py", "erawise/models/lightgbm/packing_compiled.py"},
     "optuna": {"erawise/tuning.py"},
     "dvc": {"erawise/revisions.py"},
+    "dvc_data": {"erawise/revisions.py"},
+    "dvclive": {"stages/curves.py"},
+    "wandb": {"erawise/tracking.py"},
     "numerai_tools": set(),
 }
 FLOORS = [
@@ -46,6 +49,7 @@ FLOORS = [
         "crossvalidation",
         "ledger",
         "revisions",
+        "tracking",
     },
     {"features", "models", "preparation", "matrix"},
     {"training", "tuning", "canary"},

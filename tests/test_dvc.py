@@ -18,6 +18,10 @@ import small
 from closure import ROOT
 from ruamel.yaml import YAML
 
+from benchmarks import experiments
+from benchmarks.experiments import Experiment, Line, Study
+from erawise.errors import InputError
+
 FAN_IN = {"ensemble", "neutralize", "evaluate", "plot"}
 
 
@@ -221,6 +225,7 @@ def test_a_revision_that_cannot_be_compared_is_named(clone: Clone, arguments: tu
     clone.run("git", "tag", "empty", clone.run("git", "commit-tree", "-m", "empty", clone.run("git", "mktree").strip()).strip())
     clone.run("git", "tag", "lost")
     clone.dvc("config", "--local", "cache.dir", str(clone.directory / "nothing"))
+    shutil.rmtree(clone.directory / "data" / "scores", ignore_errors=True)
     assert expected in clone.run("python", "-m", "stages.compare", *arguments, check=False)
 
 
@@ -322,6 +327,32 @@ def test_a_search_that_was_killed_goes_on(clone: Clone) -> None:
     shutil.rmtree(clone.directory / "data/studies")
     clone.dvc("repro", "--single-item", "--force", "tune@lightgbm")
     assert clone.read("data/tuning/lightgbm.json") == resumed
+
+
+def test_recipes_are_queued_run_by_two_workers_and_not_run_again(
+    clone: Clone, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(clone.directory)
+    for name, value in clone.environment().items():
+        monkeypatch.setenv(name, value)
+    base = Experiment("base", ("evaluate.min_corr=0.5",), (), after=None)
+    wanted = [base, *(Experiment(f"share-{share}", (f"neutralize.proportion={share}",), ()) for share in (0.25, 0.5))]
+    experiments.run(wanted)
+    assert capfd.readouterr().err.count("dvc exp run --queue") == 3
+    found = experiments.read(wanted)
+    assert [found[one.name].settings["neutralize"]["proportion"] for one in wanted] == [1.0, 0.25, 0.5]
+    lines = [Line(one.name, one, "neutralized") for one in wanted]
+    assert "| share-0.25 | " in experiments.table(Study("shares", (lines[0],), tuple(lines[1:])), found)
+    clone.set("plot.top_features", 5)
+    experiments.run(wanted)
+    assert "dvc exp run" not in capfd.readouterr().err
+    broken = Experiment("broken", ("data.target=nosuch",), ())
+    with pytest.raises(InputError, match=r"files have changed: M params\.yaml; commit them first"):
+        experiments.run([*wanted, broken])
+    clone.run("git", "checkout", "-q", "params.yaml")
+    with pytest.raises(InputError, match="failed: broken; see why by `dvc queue logs broken`"):
+        experiments.run([*wanted, broken])
+    assert "nosuch" in clone.dvc("queue", "logs", "broken")
 
 
 def test_no_model_is_a_pickle(finished: Clone) -> None:

@@ -86,10 +86,10 @@ def module(kind: str) -> Any:
 
 
 def fit(kind: str, train: View, inner: View | None, rounds: int | None = None, **values: Any) -> Any:
-    kind_module = module(kind)
+    kind_module, settings = module(kind), changed(kind, **values)
     with tempfile.TemporaryDirectory() as scratch:
         resources = Resources(1, 8 * GIB, Path(scratch))
-        return kind_module.fit(changed(kind, **values), train, inner if kind_module.uses_rounds() else None, rounds, resources)
+        return kind_module.fit(settings, train, inner if kind_module.stops_early(settings) else None, rounds, resources)
 
 
 def planted(rng: np.random.Generator, eras: int = 24, rows: int = 150) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.int64]]:
@@ -311,6 +311,16 @@ def test_an_inner_slice_without_the_signal_stops_soon(kind: str, int8_panel: Pan
     told = fit(kind, view(int8_panel, TRAIN), view(int8_panel, INNER), learning_rate=0.02)
     misled = fit(kind, view(int8_panel, TRAIN), view(int8_panel, INNER, "shuffled"), learning_rate=0.02)
     assert misled.rounds is None or misled.rounds < told.rounds
+
+
+@pytest.mark.parametrize(("kind", "most"), [("lightgbm", "trees"), ("neural_network", "epochs")])
+def test_without_early_stopping_a_model_runs_to_its_end(kind: str, most: str, int8_panel: Panel) -> None:
+    whole = fit(kind, view(int8_panel, TRAIN), view(int8_panel, INNER), early_stopping=None, **{most: 4})
+    assert whole.rounds == 4
+    np.testing.assert_array_equal(
+        whole.predict(view(int8_panel, INNER).matrix()),
+        fit(kind, view(int8_panel, TRAIN), None, 4).predict(view(int8_panel, INNER).matrix()),
+    )
 
 
 # ---- linear models

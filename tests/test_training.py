@@ -27,7 +27,7 @@ ONE, TWO = (Resources(threads, GIB, Path("scratch")) for threads in (1, 2))
 class Recorder:
     """A kind of model that remembers what it was given and predicts the first feature."""
 
-    stops_early: bool
+    stopping: bool
     best: Sequence[int] = (5, 9, 40)
     fits: list[SimpleNamespace] = field(default_factory=list)
     prepared: list[SimpleNamespace] = field(default_factory=list)
@@ -38,8 +38,8 @@ class Recorder:
             self.prepared.append(SimpleNamespace(train=np.unique(train.era), inner=None if inner is None else np.unique(inner.era)))
         return 1
 
-    def uses_rounds(self) -> bool:
-        return self.stops_early
+    def stops_early(self, settings: SimpleNamespace) -> bool:
+        return self.stopping
 
     def fit(self, settings: SimpleNamespace, train: View, inner: View | None, rounds: int | None, resources: Resources) -> "Echo":
         inner_eras = None if inner is None else np.unique(inner.era)
@@ -82,7 +82,7 @@ def data(tmp_path: Path) -> training.Data:
 
 
 def test_a_fold_never_sees_its_test_eras_nor_what_is_purged(data: training.Data) -> None:
-    kind = Recorder(stops_early=True)
+    kind = Recorder(stopping=True)
     training.train(kind, SETTINGS, data, inner_share=0.2, resources=ONE)
     for fit, fold in zip(kind.fits[:3], data.plan.folds, strict=True):
         for eras in (fit.train, fit.inner):
@@ -101,7 +101,7 @@ def test_what_is_prepared_for_all_fits_is_what_each_gets(data: training.Data, st
 
 
 def test_the_final_fit_has_all_train_eras_and_the_median_rounds(data: training.Data) -> None:
-    kind = Recorder(stops_early=True)
+    kind = Recorder(stopping=True)
     trained = training.train(kind, SETTINGS, data, inner_share=0.2, resources=TWO)
     final = kind.fits[-1]
     assert final.train.tolist() == list(range(1, 91))
@@ -111,14 +111,14 @@ def test_the_final_fit_has_all_train_eras_and_the_median_rounds(data: training.D
 
 
 def test_kinds_without_rounds_get_the_whole_fold(data: training.Data) -> None:
-    kind = Recorder(stops_early=False)
+    kind = Recorder(stopping=False)
     trained = training.train(kind, SETTINGS, data, inner_share=0.2, resources=ONE)
     assert [len(fit.train) for fit in kind.fits] == [*(len(fold.train) for fold in data.plan.folds), 90]
     assert trained.rounds == []
 
 
 def test_predictions_by_id_through_each_folds_features(data: training.Data) -> None:
-    trained = training.train(Recorder(stops_early=False), SETTINGS, data, inner_share=0.2, resources=ONE)
+    trained = training.train(Recorder(stopping=False), SETTINGS, data, inner_share=0.2, resources=ONE)
     found = trained.predictions
     assert found.groupby("split").size().to_dict() == {"cv": 90 * ROWS, "validation": 22 * ROWS, "live": ROWS}
     assert found.loc[found["split"] == "live", "era"].isna().all()
@@ -130,7 +130,7 @@ def test_predictions_by_id_through_each_folds_features(data: training.Data) -> N
 
 
 def test_importance_is_sorted_and_named(data: training.Data) -> None:
-    trained = training.train(Recorder(stops_early=False), SETTINGS, data, inner_share=0.2, resources=ONE)
+    trained = training.train(Recorder(stopping=False), SETTINGS, data, inner_share=0.2, resources=ONE)
     table = training.importance_table([trained])
     assert table["feature"].tolist() == ["feature_2", "feature_1", "feature_0"]
     assert table["importance"].is_monotonic_decreasing

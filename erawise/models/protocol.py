@@ -23,6 +23,10 @@ def _silent(line: str) -> None:
     """Say nothing."""
 
 
+def _unseen(number: int, score: float) -> None:
+    """Note nothing."""
+
+
 @dataclass(frozen=True)
 class Resources:
     """What a fit may use.
@@ -35,6 +39,7 @@ class Resources:
     device : `cpu`, or the kind of GPU that LightGBM grows trees on.
     held : bytes that the process takes beside its fits, see `held_by`.
     say : told, before the first fit, how much memory the fits take.
+    log : told, where a fit stops early, each of its rounds, from 1, and the score on the inner slice after it.
     """
 
     threads: int
@@ -43,6 +48,7 @@ class Resources:
     device: str = "cpu"
     held: int = LIBRARY_BYTES
     say: Callable[[str], None] = _silent
+    log: Callable[[int, float], None] = _unseen
 
     def require(self, needed: int, what: str) -> None:
         """Check that a fit has the memory that it needs.
@@ -105,9 +111,9 @@ class Kind(Protocol):
     def fit(self, settings: Any, train: View, inner: View | None, rounds: int | None, resources: Resources) -> Fitted:
         """Fit on `train`.
 
-        With `inner`, kinds that have rounds stop by its mean per-era correlation; without it they run for `rounds`.
-        Kinds without rounds ignore both.
+        With `inner`, kinds that have rounds stop by its mean per-era correlation; without it they run for `rounds`, or
+        for as many as the settings say where that is None. Kinds without rounds ignore both.
         """
 
-    def uses_rounds(self) -> bool:
-        """Whether the kind stops early, and so needs an inner slice in each fold."""
+    def stops_early(self, settings: Any) -> bool:
+        """Whether a model with these settings stops early, and so needs an inner slice in each fold."""

@@ -105,8 +105,8 @@ class Trees:
             temporary.write_text(self.text, encoding="utf-8", newline="\n")
 
 
-def uses_rounds() -> bool:
-    return True
+def stops_early(settings: params.LightGBM) -> bool:
+    return settings.early_stopping is not None
 
 
 def load(directory: Path) -> Trees:
@@ -162,8 +162,8 @@ def prepare(settings: Leafy, folds: Sequence[tuple[View, View | None]], resource
 def fit(settings: params.LightGBM, train: View, inner: View | None, rounds: int | None, resources: Resources) -> Trees:
     """Boost trees on the squared error.
 
-    With `inner`, up to `settings.trees` of them, and those up to the best mean per-era correlation on `inner` stay;
-    without it `rounds`, or `settings.trees` where that is None. Rows too few for a split give a constant.
+    With `inner` and early stopping, up to `settings.trees` of them, and those up to the best mean per-era correlation on
+    `inner` stay; else `rounds`, or `settings.trees` where that is None. Rows too few for a split give a constant.
 
     Raises
     ------
@@ -178,7 +178,7 @@ def fit(settings: params.LightGBM, train: View, inner: View | None, rounds: int 
         "lambda_l2": settings.l2,
     }
     common.require_rows(train, settings.target)
-    if inner is None:
+    if inner is None or settings.early_stopping is None:
         trees = settings.trees if rounds is None else rounds
         booster = _boost(options, train, None, trees, resources)
     else:
@@ -274,7 +274,7 @@ def _boost(
     store.write(missing)
     common.give_back()
     try:
-        return _grow(options, own, train, inner, trees, patience)
+        return _grow(options, own, train, inner, trees, patience, resources)
     except lightgbm.basic.LightGBMError as error:
         if resources.device != "cpu":
             raise InputError(f"resources.device: LightGBM can't grow trees on {resources.device!r} ({error}); set it to cpu") from None
@@ -283,7 +283,9 @@ def _boost(
         raise InputError(f"LightGBM: {error}; remove {resources.scratch} if its files may be damaged, and run again") from None
 
 
-def _grow(options: dict[str, Any], own: Files, train: View, inner: View | None, trees: int, patience: int) -> lightgbm.Booster:
+def _grow(
+    options: dict[str, Any], own: Files, train: View, inner: View | None, trees: int, patience: int, resources: Resources
+) -> lightgbm.Booster:
     shape = {**options, **_of_dataset(train.dtype)}
     data = _load(own.train, train, shape)
     if inner is None or own.inner is None:
@@ -293,6 +295,9 @@ def _grow(options: dict[str, Any], own: Files, train: View, inner: View | None, 
     def mean_correlation(prediction: NDArray, _: lightgbm.Dataset) -> tuple[str, float, bool]:
         return SCORE, score(prediction), True
 
+    def note(state: lightgbm.callback.CallbackEnv) -> None:
+        resources.log(state.iteration + 1, next(value for _, name, value, _ in state.evaluation_result_list if name == SCORE))
+
     return lightgbm.train(
         options,
         data,
@@ -300,7 +305,7 @@ def _grow(options: dict[str, Any], own: Files, train: View, inner: View | None, 
         valid_sets=[_load(own.inner, inner, shape, data)],
         valid_names=[INNER],
         feval=mean_correlation,
-        callbacks=[lightgbm.early_stopping(patience, first_metric_only=True, verbose=False)],
+        callbacks=[note, lightgbm.early_stopping(patience, first_metric_only=True, verbose=False)],
         keep_training_booster=True,
     )
 

@@ -50,7 +50,7 @@ class Logistic(common.Linear):
         return expit(super().predict(x))
 
 
-def uses_rounds() -> bool:
+def stops_early(settings: params.Logistic) -> bool:
     return False
 
 

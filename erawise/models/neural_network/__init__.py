@@ -91,8 +91,8 @@ class Network:
         return tf.function(predict, autograph=False, reduce_retracing=True)
 
 
-def uses_rounds() -> bool:
-    return True
+def stops_early(settings: params.NeuralNetwork) -> bool:
+    return settings.early_stopping is not None
 
 
 def load(directory: Path) -> Network:
@@ -142,8 +142,8 @@ def prepare(settings: params.NeuralNetwork, folds: Sequence[tuple[View, View | N
 def fit(settings: params.NeuralNetwork, train: View, inner: View | None, rounds: int | None, resources: Resources) -> Network:
     """Fit dense ReLU layers with dropout to the target, by Adam on the squared error.
 
-    With `inner`, up to `settings.epochs`, and the weights of the epoch with the best mean per-era correlation on
-    `inner` stay; without it `rounds` epochs, or `settings.epochs` where that is None. The order of the rows is said in
+    With `inner` and early stopping, up to `settings.epochs`, and the weights of the epoch with the best mean per-era
+    correlation on `inner` stay; else `rounds` epochs, or `settings.epochs` where that is None. The order of the rows is said in
     `batches.epochs`.
 
     The number of threads is a process's own: the first network settles it.
@@ -159,9 +159,9 @@ def fit(settings: params.NeuralNetwork, train: View, inner: View | None, rounds:
     rows = batches.Rows(train)
     model = build(settings, *rows.standardisation(), float(train.target.mean(dtype=np.float64)))
     epochs = _epochs(settings, model, rows)
-    if inner is not None:
+    if inner is not None and settings.early_stopping is not None:
         common.require_rows(inner, settings.target)
-        return _best(epochs, Network(model), inner, settings)
+        return _best(epochs, Network(model), inner, settings, settings.early_stopping, resources)
     wanted = settings.epochs if rounds is None else rounds
     for _ in range(wanted):
         next(epochs)
@@ -229,7 +229,9 @@ def compiled_step(model: Any, learning_rate: float, dtype: np.dtype) -> Step:
     return compiled
 
 
-def _best(epochs: Iterator[int], network: Network, inner: View, settings: params.NeuralNetwork) -> Network:
+def _best(
+    epochs: Iterator[int], network: Network, inner: View, settings: params.NeuralNetwork, patience: int, resources: Resources
+) -> Network:
     score, rows = common.EraCorrelation.of(inner), batches.Rows(inner)
     best, best_epoch, weights = -np.inf, 0, []
     for epoch in epochs:
@@ -237,9 +239,10 @@ def _best(epochs: Iterator[int], network: Network, inner: View, settings: params
         if not np.isfinite(prediction).all():
             raise _diverged(settings, epoch)
         value = score(prediction)
+        resources.log(epoch, value)
         if value > best:
             best, best_epoch, weights = value, epoch, network.model.get_weights()
-        elif epoch - best_epoch >= settings.early_stopping:
+        elif epoch - best_epoch >= patience:
             break
     network.model.set_weights(weights)
     return Network(network.model, best_epoch if best > 0 else None)

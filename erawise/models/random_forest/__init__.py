@@ -124,7 +124,7 @@ def _add_leaves_compiled(x, node_counts, left, right, feature, threshold, value,
 _add_leaves = _add_leaves_compiled if jit.enabled() else _add_leaves_plain
 
 
-def uses_rounds() -> bool:
+def stops_early(settings: params.RandomForest) -> bool:
     return False
 
 

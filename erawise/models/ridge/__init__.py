@@ -17,7 +17,7 @@ from erawise.panel import View
 prepare = common.nothing_to_prepare
 
 
-def uses_rounds() -> bool:
+def stops_early(settings: params.Ridge) -> bool:
     return False
 
 

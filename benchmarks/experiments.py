@@ -1,0 +1,358 @@
+"""The usual ideas, each tried as a DVC experiment and held against a base by its paired difference: `make experiments`.
+
+Every experiment is queued by `dvc exp run --queue`; two workers run them, on the embedded market at 5,000 rows an era. They stay in
+`dvc exp show` under their names, and one that is there already for the commit that is checked out isn't run again, so that a run
+which was stopped goes on where it was. `python -m benchmarks.experiments` prints the tables; `--write` puts them into
+docs/experiments.md, and `--only STUDY ...` runs some of the studies.
+"""
+
+import argparse
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import measure
+from erawise import comparison, errors, revisions
+from erawise.comparison import interval, number
+from erawise.errors import InputError
+from erawise.revisions import Revision
+from erawise.schema import CV, PREDICTION, VALIDATION
+from erawise.significance import BETTER, LEVEL, WORSE
+from stages import paths
+
+PAGE = measure.ROOT / "docs" / "experiments.md"
+WORKERS = 2
+LARGE = ("data.market.stocks=5000", f"resources.threads={WORKERS // 2}")
+"""5,000 rows an era, as real data has; a thread for each worker, on a machine of two cores."""
+
+ALONE = ("~models.logistic", "~models.ridge", "~models.random_forest", "~models.neural_network")
+"""LightGBM and no other model."""
+
+FIXED = ("models.lightgbm.trees=500", "models.lightgbm.early_stopping=null")
+GROUPS = {"LARGE": LARGE, "ALONE": ALONE, "FIXED": FIXED}
+"""Settings that several experiments share, by the name that the page gives them."""
+
+LIGHTGBM, ENSEMBLE, NEUTRALIZED = "lightgbm", "ensemble", "neutralized"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A run of the pipeline.
+
+    Parameters
+    ----------
+    name : of the experiment in DVC.
+    own : settings that are its own, as `dvc exp run -S` takes them.
+    groups : names of `GROUPS` whose settings come before them.
+    after : the experiment whose stages it takes from the run cache; it is queued once that one has run.
+    """
+
+    name: str
+    own: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ("LARGE", "ALONE", "FIXED")
+    after: str | None = "base"
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        return (*(setting for group in self.groups for setting in GROUPS[group]), *self.own)
+
+    def command(self, *before: str) -> str:
+        """As a person would type it, with the groups as variables of the shell."""
+        own = [f"-S {shlex.quote(setting)}" for setting in self.own]
+        return " ".join(["dvc exp run", *before, f"-n {self.name}", *(f"${group}" for group in self.groups), *own])
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a study's table: a prediction of an experiment, in words."""
+
+    says: str
+    experiment: Experiment
+    prediction: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """A question, and the lines that answer it.
+
+    Parameters
+    ----------
+    name : of the block of the page that has its table.
+    bases : what the lines are held against: where several, the one with the highest mean CORR on cv alone.
+    lines : the others.
+    """
+
+    name: str
+    bases: tuple[Line, ...]
+    lines: tuple[Line, ...]
+
+    @property
+    def all_lines(self) -> tuple[Line, ...]:
+        return (*self.bases, *self.lines)
+
+
+BASE = Experiment("base", after=None)
+MODELS = Experiment("models", ("ensemble.weights={lightgbm: 1, random_forest: 1, neural_network: 1}",), ("LARGE", "FIXED"))
+PROPORTIONS = (0.25, 0.5, 0.75, 1.0)
+FEATURES = {"riskiest10": ("riskiest", 10), "riskiest50": ("riskiest", 50), "all": ("all", None)}
+SINGLE = (
+    Line("LightGBM", MODELS, LIGHTGBM),
+    Line("logistic regression", MODELS, "logistic"),
+    Line("ridge (linear) regression", MODELS, "ridge"),
+    Line("random forest", MODELS, "random_forest"),
+    Line("network", MODELS, "neural_network"),
+)
+
+
+def trained(name: str, says: str, *own: str) -> Line:
+    """A line of LightGBM with some settings of its own."""
+    return Line(says, Experiment(name, own), LIGHTGBM)
+
+
+def neutral(features: str, proportion: float) -> Line:
+    kind, count = FEATURES[features]
+    own = [f"neutralize.features={kind}", f"neutralize.proportion={proportion}"] + ([f"neutralize.count={count}"] if count else [])
+    which = f"the {count} riskiest features" if count else "all features"
+    return Line(f"{proportion:.0%}, {which}", Experiment(f"neutral-{features}-{proportion:.0%}".rstrip("%"), tuple(own)), NEUTRALIZED)
+
+
+def weighted(name: str, says: str, weights: str) -> Line:
+    return Line(says, Experiment(name, (f"ensemble.weights={weights}",), MODELS.groups, after=MODELS.name), ENSEMBLE)
+
+
+STUDIES = (
+    Study(
+        "selection",
+        (Line("moderate: the most important 70%, none correlated above .95", BASE, LIGHTGBM),),
+        (
+            trained("selection-none", "all 100 features", "select_features.method=none"),
+            trained(
+                "selection-aggressive",
+                "aggressive: the most important 30%, none correlated above .8",
+                "select_features.keep_share=0.3",
+                "select_features.max_correlation=0.8",
+            ),
+            trained("pca", "20 principal components", "select_features.method=pca"),
+        ),
+    ),
+    Study(
+        "features",
+        (Line("as they are", BASE, LIGHTGBM),),
+        (
+            trained("demean", "less their mean of the era", "preprocess.demean=true"),
+            trained("derived", "with derived features", "preprocess.derived=[row_mean, row_std, extreme_share]"),
+        ),
+    ),
+    Study(
+        "trees",
+        (Line("500 trees of depth 5", BASE, LIGHTGBM),),
+        (
+            trained("depth-3", "500 trees of depth 3", "models.lightgbm.max_depth=3", "models.lightgbm.leaves=8"),
+            trained("depth-8", "500 trees of depth 8", "models.lightgbm.max_depth=8", "models.lightgbm.leaves=255"),
+            trained("trees-2000", "2,000 trees of depth 5", "models.lightgbm.trees=2000"),
+            trained("trees-5000", "5,000 trees of depth 5", "models.lightgbm.trees=5000"),
+            trained(
+                "early-stopping",
+                "early stopping, at most 1,000 trees of depth 5",
+                "models.lightgbm.trees=1000",
+                "models.lightgbm.early_stopping=100",
+            ),
+        ),
+    ),
+    Study("models", SINGLE[:1], SINGLE[1:]),
+    Study(
+        "ensemble",
+        SINGLE,
+        (
+            Line("LightGBM, forest and network, equal weights", MODELS, ENSEMBLE),
+            weighted("weights-equal", "all five, equal weights", "equal"),
+            weighted("weights-nnls", "all five, weights by non-negative least squares", "nnls"),
+            weighted("weights-forward", "all five, weights by forward selection", "forward"),
+        ),
+    ),
+    Study(
+        "neutralization",
+        (Line("none", BASE, ENSEMBLE),),
+        tuple(neutral(features, proportion) for features in FEATURES for proportion in PROPORTIONS),
+    ),
+    Study(
+        "every",
+        (Line("trained on every era", BASE, LIGHTGBM),),
+        (trained("every-4th", "trained on every 4th era", "preprocess.every=4"),),
+    ),
+)
+
+
+def experiments(studies: Sequence[Study]) -> list[Experiment]:
+    """All that the studies take, each once, and what they come after."""
+    found = {BASE.name: BASE} | {line.experiment.name: line.experiment for study in studies for line in study.all_lines}
+    return list(found.values())
+
+
+def rounds(wanted: Sequence[Experiment]) -> Iterator[list[Experiment]]:
+    """The experiments that can run side by side, those that others come after first."""
+    level: list[Experiment] = [one for one in wanted if one.after is None]
+    while level:
+        yield level
+        names = {one.name for one in level}
+        level = [one for one in wanted if one.after in names]
+
+
+def run(wanted: Sequence[Experiment]) -> None:
+    """Queue what isn't there yet, and let the workers run it.
+
+    Raises
+    ------
+    InputError
+        If the checkout has changes, or an experiment fails.
+    """
+    for level in rounds(wanted):
+        there = _present()
+        missing = [one for one in level if one.name not in there]
+        changed = _command("git", "status", "--porcelain", "--untracked-files=no")
+        if missing and changed:
+            raise InputError(f"experiments start from a commit, and files have changed: {changed}; commit them first, or `git stash`")
+        for one in missing:
+            print(one.command("--queue"), file=sys.stderr, flush=True)
+            _dvc("exp", "run", "--queue", "-n", one.name, *(part for setting in one.settings for part in ("-S", setting)))
+        if missing:
+            _dvc("exp", "run", "--run-all", "-j", str(WORKERS))
+        failed = sorted({one.name for one in missing} - _present())
+        if failed:
+            raise InputError(f"failed: {', '.join(failed)}; see why by `dvc queue logs {failed[0]}`, then run this again")
+
+
+def read(wanted: Sequence[Experiment]) -> dict[str, Revision]:
+    """What the experiments have found, by name."""
+    return {one.name: revisions.read(Path(), one.name, raw=paths.RAW, scores=paths.SCORES) for one in wanted}
+
+
+def table(study: Study, found: dict[str, Revision]) -> str:
+    """The lines of a study, what they are held against first."""
+    base = strongest(study.bases, found)
+    mean, sharpe = standing(base, found)
+    return "\n".join(
+        [
+            "| | CORR | against the first | Sharpe | against the first | drawdown against the first | verdict on CORR "
+            "| validation: CORR against the first |",
+            "|---|---:|---|---:|---|---|---|---|",
+            f"| **{base.says}** | {number(mean)} | | {number(sharpe, '.2f')} | | | | |",
+            *(_row(line, base, found) for line in study.lines),
+        ]
+    )
+
+
+def strongest(lines: Sequence[Line], found: dict[str, Revision]) -> Line:
+    """The line with the highest mean CORR on cv, the first of equals."""
+    return max(lines, key=lambda line: standing(line, found)[0])
+
+
+def standing(line: Line, found: dict[str, Revision]) -> tuple[float, float]:
+    """Mean and Sharpe of CORR on cv."""
+    scores = found[line.experiment.name].scores[CV]
+    corr = scores.loc[scores[PREDICTION] == line.prediction, comparison.CORR].to_numpy(np.float64)
+    mean = float(np.nanmean(corr))
+    return mean, mean / float(np.nanstd(corr))
+
+
+def against(line: Line, base: Line, found: dict[str, Revision], split: str) -> dict[str, Any]:
+    """The row of `comparison.pair`."""
+    before, after = found[base.experiment.name], found[line.experiment.name]
+    return comparison.pair(before.scores[split], base.prediction, after.scores[split], line.prediction, after.days)
+
+
+def summed_up(studies: Sequence[Study], found: dict[str, Revision]) -> str:
+    """How many comparisons there are, and how many of their verdicts luck alone would give."""
+    verdicts = [
+        against(line, base, found, CV)["verdict"] for study in studies for base in [strongest(study.bases, found)] for line in study.lines
+    ]
+    told = sum(verdict in (BETTER, WORSE) for verdict in verdicts)
+    return (
+        f"{len(experiments(studies))} experiments, {len(verdicts)} comparisons, of which {told} tell a difference in mean CORR. "
+        f"If there were no true difference at all, {len(verdicts) * (1 - LEVEL):.1f} of them would, on average, by luck."
+    )
+
+
+def recipes(study: Study) -> str:
+    """The commands of a study, those of the base among them."""
+    own = list({line.experiment.name: line.experiment for line in study.all_lines}.values())
+    return "\n".join(["```", *(one.command() for one in own), "```"])
+
+
+def shared() -> str:
+    """The groups of settings as variables of the shell."""
+    return "\n".join(
+        ["```", *(f'{name}="{" ".join(f"-S {setting}" for setting in settings)}"' for name, settings in GROUPS.items()), "```"]
+    )
+
+
+def _row(line: Line, base: Line, found: dict[str, Revision]) -> str:
+    cv, validation = (against(line, base, found, split) for split in (CV, VALIDATION))
+    mean, sharpe = standing(line, found)
+    cells = [
+        line.says,
+        number(mean),
+        _difference(cv, "difference", "", "+.4f"),
+        number(sharpe, ".2f"),
+        _difference(cv, "sharpe", "sharpe_", "+.2f"),
+        _difference(cv, "drawdown", "drawdown_", "+.3f"),
+        cv["verdict"] if cv["low"] == cv["low"] else f"{cv['verdict']}: {cv['reason']}",
+        _difference(validation, "difference", "", "+.4f"),
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _difference(row: dict[str, Any], name: str, prefix: str, form: str) -> str:
+    """A difference with its interval, in bold where that leaves 0 out."""
+    low, high = row[f"{prefix}low"], row[f"{prefix}high"]
+    text = f"{number(row[name], form)} {interval(low, high, form)}".strip()
+    return f"**{text}**" if low > 0 or high < 0 else text
+
+
+def _present() -> set[str]:
+    """Names of the experiments that start from the commit that is checked out."""
+    return set(_command(sys.executable, "-m", "dvc", "exp", "list", "--name-only").split())
+
+
+def _dvc(*arguments: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], stdout=sys.stderr, check=False)
+    if done.returncode:
+        raise InputError(f"`dvc {shlex.join(arguments)}` ended with {done.returncode}, see above")
+
+
+def _command(*arguments: str) -> str:
+    return subprocess.run(arguments, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+
+@errors.reported
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.experiments", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", choices=[study.name for study in STUDIES], help="studies to run")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/experiments.md")
+    given = parser.parse_args()
+    studies = [study for study in STUDIES if given.only is None or study.name in given.only]
+    wanted = experiments(studies)
+    start = time.perf_counter()
+    run(wanted)
+    print(f"{(time.perf_counter() - start) / 60:.0f} minutes", file=sys.stderr)
+    found = read(wanted)
+    blocks = {study.name: f"{recipes(study)}\n\n{table(study, found)}" for study in studies}
+    if given.only is None:
+        blocks |= {"shared": shared(), "summary": summed_up(studies, found)}
+    for name, text in blocks.items():
+        print(f"{name}\n\n{text}\n")
+        if given.write:
+            measure.put(PAGE, name, text)
+
+
+if __name__ == "__main__":
+    main()

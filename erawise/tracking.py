@@ -1,0 +1,60 @@
+"""A run in Weights & Biases: its settings, its scores and the curves of its trainings. wandb is imported where it is asked for alone."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from erawise import ledger
+from erawise.errors import InputError
+
+PROJECT = "erawise"
+ROUND = "round"
+SECONDS = 30
+"""That the service has to answer."""
+
+
+def log_run(
+    mode: Literal["offline", "online"],
+    directory: Path,
+    name: str | None,
+    settings: dict[str, Any],
+    scores: dict[str, Any],
+    curves: dict[str, pd.Series],
+) -> None:
+    """Add a run to Weights & Biases.
+
+    Parameters
+    ----------
+    mode : `online`, or `offline`: kept in `wandb/` below the directory, from where `wandb sync` sends it.
+    directory : where wandb keeps its files.
+    name : of the run; None: wandb finds one.
+    settings : by section, shown as the run's config.
+    scores : nested, shown as its summary, by paths such as `cv/ensemble/corr/mean`.
+    curves : a score by round each, by names such as `lightgbm/fold_1`.
+
+    Raises
+    ------
+    InputError
+        If wandb isn't installed, there is no key for it, or its service doesn't answer or refuses.
+    """
+    try:
+        import wandb
+    except ImportError:
+        raise InputError("tracking.wandb: the package wandb isn't installed; run `pip install wandb`, or set it to disabled") from None
+    quiet = wandb.Settings(
+        console="off", silent=True, x_disable_stats=True, x_disable_meta=True, x_save_requirements=False, init_timeout=SECONDS
+    )
+    try:
+        if mode == "online" and not wandb.login(prompt=False):
+            raise InputError("tracking.wandb: there is no key; set WANDB_API_KEY, run `wandb login`, or set it to offline")
+        run = wandb.init(project=PROJECT, name=name, dir=directory, mode=mode, config=settings, settings=quiet)
+    except wandb.errors.Error as error:
+        raise InputError(f"tracking.wandb: {' '.join(str(error).split())}; try again, or set it to offline") from None
+    run.define_metric(ROUND)
+    run.define_metric("curves/*", step_metric=ROUND)
+    points = pd.DataFrame({f"curves/{name}": curve for name, curve in curves.items()})
+    for number, row in points.sort_index().iterrows():
+        run.log({ROUND: number, **row.dropna().to_dict()})
+    run.summary.update({path.replace(".", "/"): value for path, value in ledger.flat(scores).items()})
+    run.finish()
