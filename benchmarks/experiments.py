@@ -7,6 +7,7 @@ docs/experiments.md, and `--only STUDY ...` runs some of the studies.
 """
 
 import argparse
+import re
 import shlex
 import subprocess
 import sys
@@ -16,21 +17,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks import measure
 from erawise import comparison, errors, revisions
 from erawise.comparison import interval, number
 from erawise.errors import InputError
 from erawise.revisions import Revision
-from erawise.schema import CV, PREDICTION, VALIDATION
+from erawise.schema import CV, VALIDATION
+from erawise.scores import summary
 from erawise.significance import BETTER, LEVEL, WORSE
 from stages import paths
 
 PAGE = measure.ROOT / "docs" / "experiments.md"
 WORKERS = 2
-LARGE = ("data.market.stocks=5000", f"resources.threads={WORKERS // 2}")
-"""5,000 rows an era, as real data has; a thread for each worker, on a machine of two cores."""
+LARGE = ("data.market.stocks=5000", "resources.threads=1")
+"""5,000 rows an era, as real data has; a thread for each worker."""
 
 ALONE = ("~models.logistic", "~models.ridge", "~models.random_forest", "~models.neural_network")
 """LightGBM and no other model."""
@@ -48,7 +48,7 @@ class Experiment:
 
     Parameters
     ----------
-    name : of the experiment in DVC.
+    name : of the experiment in DVC; by it one that is there already is known, so that it should be nobody else's.
     own : settings that are its own, as `dvc exp run -S` takes them.
     groups : names of `GROUPS` whose settings come before them.
     after : the experiment whose stages it takes from the run cache; it is queued once that one has run.
@@ -57,16 +57,16 @@ class Experiment:
     name: str
     own: tuple[str, ...] = ()
     groups: tuple[str, ...] = ("LARGE", "ALONE", "FIXED")
-    after: str | None = "base"
+    after: str | None = "idea-base"
 
     @property
     def settings(self) -> tuple[str, ...]:
         return (*(setting for group in self.groups for setting in GROUPS[group]), *self.own)
 
-    def command(self, *before: str) -> str:
+    def command(self) -> str:
         """As a person would type it, with the groups as variables of the shell."""
         own = [f"-S {shlex.quote(setting)}" for setting in self.own]
-        return " ".join(["dvc exp run", *before, f"-n {self.name}", *(f"${group}" for group in self.groups), *own])
+        return " ".join(["dvc exp run --temp", f"-n {self.name}", *(f"${group}" for group in self.groups), *own])
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ class Study:
         return (*self.bases, *self.lines)
 
 
-BASE = Experiment("base", after=None)
-MODELS = Experiment("models", ("ensemble.weights={lightgbm: 1, random_forest: 1, neural_network: 1}",), ("LARGE", "FIXED"))
+BASE = Experiment("idea-base", after=None)
+MODELS = Experiment("idea-models", ("ensemble.weights={lightgbm: 1, random_forest: 1, neural_network: 1}",), ("LARGE", "FIXED"))
 PROPORTIONS = (0.25, 0.5, 0.75, 1.0)
 FEATURES = {"riskiest10": ("riskiest", 10), "riskiest50": ("riskiest", 50), "all": ("all", None)}
 SINGLE = (
@@ -120,7 +120,7 @@ def neutral(features: str, proportion: float) -> Line:
     kind, count = FEATURES[features]
     own = [f"neutralize.features={kind}", f"neutralize.proportion={proportion}"] + ([f"neutralize.count={count}"] if count else [])
     which = f"the {count} riskiest features" if count else "all features"
-    return Line(f"{proportion:.0%}, {which}", Experiment(f"neutral-{features}-{proportion:.0%}".rstrip("%"), tuple(own)), NEUTRALIZED)
+    return Line(f"{proportion:.0%}, {which}", Experiment(f"idea-neutral-{features}-{proportion:.0%}".rstrip("%"), tuple(own)), NEUTRALIZED)
 
 
 def weighted(name: str, says: str, weights: str) -> Line:
@@ -132,34 +132,34 @@ STUDIES = (
         "selection",
         (Line("moderate: the most important 70%, none correlated above .95", BASE, LIGHTGBM),),
         (
-            trained("selection-none", "all 100 features", "select_features.method=none"),
+            trained("idea-selection-none", "all 100 features", "select_features.method=none"),
             trained(
-                "selection-aggressive",
+                "idea-selection-aggressive",
                 "aggressive: the most important 30%, none correlated above .8",
                 "select_features.keep_share=0.3",
                 "select_features.max_correlation=0.8",
             ),
-            trained("pca", "20 principal components", "select_features.method=pca"),
+            trained("idea-pca", "20 principal components", "select_features.method=pca"),
         ),
     ),
     Study(
         "features",
         (Line("as they are", BASE, LIGHTGBM),),
         (
-            trained("demean", "less their mean of the era", "preprocess.demean=true"),
-            trained("derived", "with derived features", "preprocess.derived=[row_mean, row_std, extreme_share]"),
+            trained("idea-demean", "less their mean of the era", "preprocess.demean=true"),
+            trained("idea-derived", "with derived features", "preprocess.derived=[row_mean, row_std, extreme_share]"),
         ),
     ),
     Study(
         "trees",
         (Line("500 trees of depth 5", BASE, LIGHTGBM),),
         (
-            trained("depth-3", "500 trees of depth 3", "models.lightgbm.max_depth=3", "models.lightgbm.leaves=8"),
-            trained("depth-8", "500 trees of depth 8", "models.lightgbm.max_depth=8", "models.lightgbm.leaves=255"),
-            trained("trees-2000", "2,000 trees of depth 5", "models.lightgbm.trees=2000"),
-            trained("trees-5000", "5,000 trees of depth 5", "models.lightgbm.trees=5000"),
+            trained("idea-depth-3", "500 trees of depth 3", "models.lightgbm.max_depth=3", "models.lightgbm.leaves=8"),
+            trained("idea-depth-8", "500 trees of depth 8", "models.lightgbm.max_depth=8", "models.lightgbm.leaves=255"),
+            trained("idea-trees-2000", "2,000 trees of depth 5", "models.lightgbm.trees=2000"),
+            trained("idea-trees-5000", "5,000 trees of depth 5", "models.lightgbm.trees=5000"),
             trained(
-                "early-stopping",
+                "idea-early-stopping",
                 "early stopping, at most 1,000 trees of depth 5",
                 "models.lightgbm.trees=1000",
                 "models.lightgbm.early_stopping=100",
@@ -172,9 +172,9 @@ STUDIES = (
         SINGLE,
         (
             Line("LightGBM, forest and network, equal weights", MODELS, ENSEMBLE),
-            weighted("weights-equal", "all five, equal weights", "equal"),
-            weighted("weights-nnls", "all five, weights by non-negative least squares", "nnls"),
-            weighted("weights-forward", "all five, weights by forward selection", "forward"),
+            weighted("idea-weights-equal", "all five, equal weights", "equal"),
+            weighted("idea-weights-nnls", "all five, weights by non-negative least squares", "nnls"),
+            weighted("idea-weights-forward", "all five, weights by forward selection", "forward"),
         ),
     ),
     Study(
@@ -185,7 +185,7 @@ STUDIES = (
     Study(
         "every",
         (Line("trained on every era", BASE, LIGHTGBM),),
-        (trained("every-4th", "trained on every 4th era", "preprocess.every=4"),),
+        (trained("idea-every-4th", "trained on every 4th era", "preprocess.every=4"),),
     ),
 )
 
@@ -211,16 +211,21 @@ def run(wanted: Sequence[Experiment]) -> None:
     Raises
     ------
     InputError
-        If the checkout has changes, or an experiment fails.
+        If the checkout has changes, the queue has other work, or an experiment fails.
     """
+    waiting = re.findall(r"^\S+ +(\S+) .*(?:Queued|Running)$", _dvc_says("queue", "status"), re.MULTILINE)
+    if waiting:
+        raise InputError(
+            f"DVC's queue isn't empty: {', '.join(waiting)}; wait until `dvc queue status` shows none, or end them by "
+            "`dvc queue stop --kill` and `dvc queue remove --queued`"
+        )
     for level in rounds(wanted):
         there = _present()
         missing = [one for one in level if one.name not in there]
-        changed = _command("git", "status", "--porcelain", "--untracked-files=no")
+        changed = _says("git", "status", "--porcelain", "--untracked-files=no")
         if missing and changed:
             raise InputError(f"experiments start from a commit, and files have changed: {changed}; commit them first, or `git stash`")
         for one in missing:
-            print(one.command("--queue"), file=sys.stderr, flush=True)
             _dvc("exp", "run", "--queue", "-n", one.name, *(part for setting in one.settings for part in ("-S", setting)))
         if missing:
             _dvc("exp", "run", "--run-all", "-j", str(WORKERS))
@@ -256,10 +261,8 @@ def strongest(lines: Sequence[Line], found: dict[str, Revision]) -> Line:
 
 def standing(line: Line, found: dict[str, Revision]) -> tuple[float, float]:
     """Mean and Sharpe of CORR on cv."""
-    scores = found[line.experiment.name].scores[CV]
-    corr = scores.loc[scores[PREDICTION] == line.prediction, comparison.CORR].to_numpy(np.float64)
-    mean = float(np.nanmean(corr))
-    return mean, mean / float(np.nanstd(corr))
+    corr = comparison.series(found[line.experiment.name].scores[CV], line.prediction).to_numpy()
+    return summary.mean_or_sharpe(corr, "mean"), summary.mean_or_sharpe(corr, "sharpe")
 
 
 def against(line: Line, base: Line, found: dict[str, Revision], split: str) -> dict[str, Any]:
@@ -318,7 +321,7 @@ def _difference(row: dict[str, Any], name: str, prefix: str, form: str) -> str:
 
 def _present() -> set[str]:
     """Names of the experiments that start from the commit that is checked out."""
-    return set(_command(sys.executable, "-m", "dvc", "exp", "list", "--name-only").split())
+    return set(_dvc_says("exp", "list", "--name-only").split())
 
 
 def _dvc(*arguments: str) -> None:
@@ -327,8 +330,15 @@ def _dvc(*arguments: str) -> None:
         raise InputError(f"`dvc {shlex.join(arguments)}` ended with {done.returncode}, see above")
 
 
-def _command(*arguments: str) -> str:
-    return subprocess.run(arguments, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+def _dvc_says(*arguments: str) -> str:
+    return _says(sys.executable, "-m", "dvc", *arguments)
+
+
+def _says(*arguments: str) -> str:
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InputError(f"`{shlex.join(arguments)}` ended with {done.returncode}: {' '.join(done.stderr.split())}")
+    return done.stdout.strip()
 
 
 @errors.reported
@@ -339,6 +349,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=[study.name for study in STUDIES], help="studies to run")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/experiments.md")
     given = parser.parse_args()
+    if given.only and given.write:
+        parser.error("--write puts all tables into the page, which belong together; leave out --only")
     studies = [study for study in STUDIES if given.only is None or study.name in given.only]
     wanted = experiments(studies)
     start = time.perf_counter()
@@ -346,8 +358,7 @@ def main() -> None:
     print(f"{(time.perf_counter() - start) / 60:.0f} minutes", file=sys.stderr)
     found = read(wanted)
     blocks = {study.name: f"{recipes(study)}\n\n{table(study, found)}" for study in studies}
-    if given.only is None:
-        blocks |= {"shared": shared(), "summary": summed_up(studies, found)}
+    blocks |= {"shared": shared(), "summary": summed_up(studies, found)}
     for name, text in blocks.items():
         print(f"{name}\n\n{text}\n")
         if given.write:

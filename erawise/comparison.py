@@ -54,7 +54,7 @@ def pair(before: pd.DataFrame, name_before: str, after: pd.DataFrame, name_after
     -------
     The row of `compare`, without its `split` and `prediction`.
     """
-    one, other = _series(before, name_before), _series(after, name_after)
+    one, other = series(before, name_before), series(after, name_after)
     common = one.index.intersection(other.index)
     overlap = significance.spanned_eras(common.to_numpy(), spanned_weeks(days))
     a, b = one[common].to_numpy(), other[common].to_numpy()
@@ -115,7 +115,8 @@ def picture(table: pd.DataFrame, before: str, after: str) -> Table:
     return Table(table, headline)
 
 
-def _series(table: pd.DataFrame, name: str) -> pd.Series:
+def series(table: pd.DataFrame, name: str) -> pd.Series:
+    """The CORR of a prediction by era, of the eras that have one, in the order of time."""
     rows = table[table[PREDICTION] == name]
     return pd.Series(rows[CORR].to_numpy(np.float64), rows[ERA].to_numpy(np.int64)).dropna().sort_index()
 

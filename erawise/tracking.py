@@ -11,7 +11,7 @@ from erawise.errors import InputError
 PROJECT = "erawise"
 ROUND = "round"
 SECONDS = 30
-"""That the service has to answer."""
+"""That the service has for each answer: to log in, to begin, and to end."""
 
 
 def log_run(
@@ -42,19 +42,32 @@ def log_run(
         import wandb
     except ImportError:
         raise InputError("tracking.wandb: the package wandb isn't installed; run `pip install wandb`, or set it to disabled") from None
-    quiet = wandb.Settings(
-        console="off", silent=True, x_disable_stats=True, x_disable_meta=True, x_save_requirements=False, init_timeout=SECONDS
-    )
     try:
-        if mode == "online" and not wandb.login(prompt=False):
+        if mode == "online" and not wandb.login(prompt=False, timeout=SECONDS):
             raise InputError("tracking.wandb: there is no key; set WANDB_API_KEY, run `wandb login`, or set it to offline")
-        run = wandb.init(project=PROJECT, name=name, dir=directory, mode=mode, config=settings, settings=quiet)
-    except wandb.errors.Error as error:
+        with wandb.init(project=PROJECT, name=name, dir=directory, mode=mode, config=settings, settings=_quiet(wandb)) as run:
+            run.define_metric(ROUND)
+            run.define_metric("curves/*", step_metric=ROUND)
+            points = pd.DataFrame({f"curves/{name}": curve for name, curve in curves.items()})
+            for number, row in points.sort_index().iterrows():
+                run.log({ROUND: number, **row.dropna().to_dict()})
+            run.summary.update({path.replace(".", "/"): value for path, value in ledger.flat(scores).items()})
+    except InputError:
+        raise
+    except Exception as error:  # whatever goes wrong in the service or its client must not spoil the run
         raise InputError(f"tracking.wandb: {' '.join(str(error).split())}; try again, or set it to offline") from None
-    run.define_metric(ROUND)
-    run.define_metric("curves/*", step_metric=ROUND)
-    points = pd.DataFrame({f"curves/{name}": curve for name, curve in curves.items()})
-    for number, row in points.sort_index().iterrows():
-        run.log({ROUND: number, **row.dropna().to_dict()})
-    run.summary.update({path.replace(".", "/"): value for path, value in ledger.flat(scores).items()})
-    run.finish()
+
+
+def _quiet(wandb: Any) -> Any:
+    """Nothing of the machine, of Git or of what is printed is sent, and the service has its time to answer."""
+    return wandb.Settings(
+        console="off",
+        silent=True,
+        disable_git=True,
+        x_disable_stats=True,
+        x_disable_meta=True,
+        x_save_requirements=False,
+        init_timeout=SECONDS,
+        login_timeout=SECONDS,
+        finish_timeout=SECONDS,
+    )

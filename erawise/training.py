@@ -14,16 +14,12 @@ from scipy.special import ndtri
 
 from erawise import splits
 from erawise.errors import InputError
-from erawise.models.protocol import Fitted, Kind, Resources
+from erawise.models.protocol import Fitted, Kind, Resources, unheard
 from erawise.panel import FeatureMap, Panel, View
 from erawise.schema import CV, ERA, ID, LIVE, LIVE_ERA, PREDICTION, SPLIT, VALIDATION
 
 Log = Callable[[int, int, float], None]
 """Told of a fold, from 0, a round of its fit, from 1, and the score on the inner slice after it."""
-
-
-def _unseen(fold: int, number: int, score: float) -> None:
-    """Note nothing."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ class Data:
     final_features: FeatureMap
 
 
-def train(kind: Kind, settings: Any, data: Data, *, inner_share: float, resources: Resources, log: Log = _unseen) -> Trained:
+def train(kind: Kind, settings: Any, data: Data, *, inner_share: float, resources: Resources, log: Log = unheard) -> Trained:
     """Fit a model in each fold and once on all train eras, and predict.
 
     A fold's model never sees its test eras: where it stops early, it looks at the last `inner_share` of the fold's
@@ -105,7 +101,7 @@ def out_of_fold(
 ) -> list[pd.DataFrame]:
     """Fit a model in some folds, and predict their test eras: a table for each, with the columns of `Trained.predictions`."""
     at_once = kind.prepare(settings, [_views(kind, settings, data, k, inner_share) for k in numbers], resources)
-    return [piece for piece, _ in _fit_folds(kind, settings, data, numbers, inner_share, resources, at_once, _unseen)]
+    return [piece for piece, _ in _fit_folds(kind, settings, data, numbers, inner_share, resources, at_once, unheard)]
 
 
 def blended(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -9,7 +9,6 @@ import pandas as pd
 from erawise import files
 
 METRIC = "correlation"
-DVCLIVE_DIRECTORIES = ("plots", "metrics")
 FIRST_ROUNDS = 100
 """Rounds that each have a point."""
 
@@ -17,13 +16,13 @@ FIRST_ROUNDS = 100
 class Curves:
     """The curves of one training, in a directory that is theirs; what lies there of an earlier one is removed.
 
-    They hold no time, so that two trainings of equal scores write equal bytes. DVCLive is imported for the first point. It isn't
-    told of the end of the training, where it would write a summary, which is no curve, and look for files to add to Git.
+    They hold no time, so that two trainings of equal scores write equal bytes. DVCLive is imported for the first point. Its files of
+    metrics are all that is taken of it: a whole `Live` would look for a Git repository, and tell DVC Studio of an experiment that is none.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._live: Any = None
+        self._metrics: dict[str, Any] = {}
         self._lock = threading.Lock()
         files.remove(directory)
         directory.mkdir(parents=True)
@@ -33,10 +32,10 @@ class Curves:
         if not has_point(number):
             return
         with self._lock:
-            if self._live is None:
-                self._live = _open(self.directory)
-            self._live.step = number
-            self._live.log_metric(f"{name}/{METRIC}", round(score, 6))
+            if name not in self._metrics:
+                self._metrics[name] = _metric(name, self.directory)
+            self._metrics[name].step = number
+            self._metrics[name].dump(round(score, 6))
 
 
 def has_point(number: int) -> bool:
@@ -44,17 +43,17 @@ def has_point(number: int) -> bool:
     return number <= FIRST_ROUNDS or number % 10 ** (len(str(number - 1)) - 2) == 0
 
 
+def _metric(name: str, directory: Path) -> Any:
+    from dvclive.plots import Metric
+
+    return Metric(f"{name}/{METRIC}", str(directory))
+
+
 def read(directory: Path) -> dict[str, pd.Series]:
-    """The curves below a directory, each a score by round, by names such as `lightgbm/fold_1`."""
+    """The curves of all trainings in a directory, each a score by round, by names such as `lightgbm/fold_1`."""
     found = {}
-    for path in sorted(directory.glob(f"**/{METRIC}.tsv")):
-        table = pd.read_csv(path, sep="\t", index_col="step")
-        parts = path.parent.relative_to(directory).parts
-        found["/".join(part for part in parts if part not in DVCLIVE_DIRECTORIES)] = table[METRIC]
+    for training in sorted(directory.iterdir()):
+        for path in sorted(training.glob(f"metrics/**/{METRIC}.tsv")):
+            fit = path.parent.relative_to(training / "metrics").as_posix()
+            found[f"{training.name}/{fit}"] = pd.read_csv(path, sep="\t", index_col="step")[METRIC]
     return found
-
-
-def _open(directory: Path) -> Any:
-    from dvclive import Live
-
-    return Live(str(directory), save_dvc_exp=False, dvcyaml=None, report=None)

@@ -335,17 +335,17 @@ def test_recipes_are_queued_run_by_two_workers_and_not_run_again(
     monkeypatch.chdir(clone.directory)
     for name, value in clone.environment().items():
         monkeypatch.setenv(name, value)
-    base = Experiment("base", ("evaluate.min_corr=0.5",), (), after=None)
+    base = Experiment("idea-base", ("evaluate.min_corr=0.5",), (), after=None)
     wanted = [base, *(Experiment(f"share-{share}", (f"neutralize.proportion={share}",), ()) for share in (0.25, 0.5))]
     experiments.run(wanted)
-    assert capfd.readouterr().err.count("dvc exp run --queue") == 3
+    assert capfd.readouterr().err.count("Queued experiment ") == 3
     found = experiments.read(wanted)
     assert [found[one.name].settings["neutralize"]["proportion"] for one in wanted] == [1.0, 0.25, 0.5]
     lines = [Line(one.name, one, "neutralized") for one in wanted]
     assert "| share-0.25 | " in experiments.table(Study("shares", (lines[0],), tuple(lines[1:])), found)
     clone.set("plot.top_features", 5)
     experiments.run(wanted)
-    assert "dvc exp run" not in capfd.readouterr().err
+    assert capfd.readouterr().err == ""
     broken = Experiment("broken", ("data.target=nosuch",), ())
     with pytest.raises(InputError, match=r"files have changed: M params\.yaml; commit them first"):
         experiments.run([*wanted, broken])
@@ -353,6 +353,9 @@ def test_recipes_are_queued_run_by_two_workers_and_not_run_again(
     with pytest.raises(InputError, match="failed: broken; see why by `dvc queue logs broken`"):
         experiments.run([*wanted, broken])
     assert "nosuch" in clone.dvc("queue", "logs", "broken")
+    clone.dvc("exp", "run", "--queue", "-n", "mine", "-S", "plot.top_features=3")
+    with pytest.raises(InputError, match="DVC's queue isn't empty: mine; wait until"):
+        experiments.run(wanted)
 
 
 def test_no_model_is_a_pickle(finished: Clone) -> None:

@@ -42,8 +42,11 @@ def test_what_others_come_after_is_run_first() -> None:
 def test_the_page_shows_the_recipes_that_are_run() -> None:
     page = experiments.PAGE.read_text(encoding="utf-8")
     assert experiments.shared() in page
-    assert all(experiments.recipes(study) in page for study in experiments.STUDIES)
-    assert all(line.says in page for study in experiments.STUDIES for line in study.all_lines)
+    for study in experiments.STUDIES:
+        block = page.partition(f"<!-- {study.name} -->")[2].partition(f"<!-- end of {study.name} -->")[0]
+        assert experiments.recipes(study) in block
+        assert all(f"\n| {line.says} | " in block for line in study.lines)
+        assert sum(f"\n| **{line.says}** | " in block for line in study.bases) == 1
 
 
 def revision(name: str, **predictions: np.ndarray) -> Revision:

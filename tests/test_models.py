@@ -314,13 +314,13 @@ def test_an_inner_slice_without_the_signal_stops_soon(kind: str, int8_panel: Pan
 
 
 @pytest.mark.parametrize(("kind", "most"), [("lightgbm", "trees"), ("neural_network", "epochs")])
-def test_without_early_stopping_a_model_runs_to_its_end(kind: str, most: str, int8_panel: Panel) -> None:
-    whole = fit(kind, view(int8_panel, TRAIN), view(int8_panel, INNER), early_stopping=None, **{most: 4})
+def test_without_early_stopping_a_model_runs_to_its_end(kind: str, most: str, int8_panel: Panel, tmp_path: Path) -> None:
+    settings = changed(kind, early_stopping=None, **{most: 4})
+    assert not module(kind).stops_early(settings)
+    whole = module(kind).fit(settings, view(int8_panel, TRAIN), view(int8_panel, INNER), None, Resources(1, 8 * GIB, tmp_path))
     assert whole.rounds == 4
-    np.testing.assert_array_equal(
-        whole.predict(view(int8_panel, INNER).matrix()),
-        fit(kind, view(int8_panel, TRAIN), None, 4).predict(view(int8_panel, INNER).matrix()),
-    )
+    x = view(int8_panel, INNER).matrix()
+    np.testing.assert_array_equal(whole.predict(x), fit(kind, view(int8_panel, TRAIN), None, 4).predict(x))
 
 
 # ---- linear models

@@ -47,6 +47,7 @@ class Workspace:
         self.change(lambda content: content.update(models={name: content["models"][name] for name in MODELS}))
         self.change(lambda content: content["tuning"].update(models=list(MODELS), trials=2))
         self.change(lambda content: content["ensemble"].update(weights="nnls"))
+        self.change(lambda content: content["tracking"].update(wandb="offline"))
 
     def change(self, how: Callable[[Any], object]) -> None:
         yaml, path = YAML(), self.directory / "params.yaml"

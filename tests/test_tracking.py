@@ -12,6 +12,7 @@ from erawise.errors import InputError
 from stages import curves
 from stages.curves import Curves
 
+KEY = "0123456789abcdef" * 2 + "01234567"
 SCORES = {"cv": {"ensemble": {"corr": {"mean": 0.0271828}}}}
 
 
@@ -21,7 +22,7 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 def test_curves_hold_every_point_once_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    log = Curves(tmp_path / "curves").log
+    log = Curves(tmp_path / "curves" / "ridge").log
     threads = [
         threading.Thread(target=lambda fold=fold: [log(f"fold_{fold}", n, n / (1000 * fold)) for n in range(1, 131)]) for fold in (1, 2)
     ]
@@ -31,24 +32,34 @@ def test_curves_hold_every_point_once_and_nothing_else(tmp_path: Path, monkeypat
         thread.join()
     found = curves.read(tmp_path / "curves")
     rounds = [*range(1, 101), 110, 120, 130]
-    assert list(found) == ["fold_1", "fold_2"]
-    for fold, name in ((1, "fold_1"), (2, "fold_2")):
+    assert list(found) == ["ridge/fold_1", "ridge/fold_2"]
+    for fold, name in ((1, "ridge/fold_1"), (2, "ridge/fold_2")):
         assert found[name].to_dict() == pytest.approx({n: round(n / (1000 * fold), 6) for n in rounds})
-    assert list(contents(tmp_path)) == [f"curves/plots/metrics/fold_{fold}/correlation.tsv" for fold in (1, 2)]
-    assert contents(tmp_path / "curves")["plots/metrics/fold_1/correlation.tsv"].startswith(b"step\tcorrelation\n1\t0.001\n2\t0.002\n")
+    assert list(contents(tmp_path)) == [f"curves/ridge/metrics/fold_{fold}/correlation.tsv" for fold in (1, 2)]
+    assert contents(tmp_path / "curves")["ridge/metrics/fold_1/correlation.tsv"].startswith(b"step\tcorrelation\n1\t0.001\n2\t0.002\n")
+
+
+def test_models_and_fits_of_any_name_have_their_own_curves(tmp_path: Path) -> None:
+    names = ("metrics", "plots", "correlation")
+    for number, model in enumerate(names, 1):
+        Curves(tmp_path / model).log("target_1/fold_1", number, 0.5)
+    found = curves.read(tmp_path)
+    assert {name: list(curve.index) for name, curve in found.items()} == {
+        f"{model}/target_1/fold_1": [number] for number, model in enumerate(names, 1)
+    }
 
 
 def test_curves_take_the_place_of_earlier_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("first", "second"):
-        Curves(tmp_path / "curves").log(name, 1, 0.5)
-    assert list(curves.read(tmp_path / "curves")) == ["second"]
-    Curves(tmp_path / "curves")
-    assert (tmp_path / "curves").is_dir()
+        Curves(tmp_path / "curves" / "ridge").log(f"{name}/fold_1", 1, 0.5)
+    assert list(curves.read(tmp_path / "curves")) == ["ridge/second/fold_1"]
+    Curves(tmp_path / "curves" / "ridge")
+    assert (tmp_path / "curves" / "ridge").is_dir()
     assert not contents(tmp_path)
 
 
-def test_points_are_a_hundredth_apart() -> None:
+def test_points_get_rarer_by_the_powers_of_ten() -> None:
     points = [number for number in range(1, 20_001) if curves.has_point(number)]
     assert points == [*range(1, 101), *range(110, 1001, 10), *range(1100, 10_001, 100), *range(11_000, 20_001, 1000)]
 
@@ -81,12 +92,22 @@ def test_what_keeps_a_run_from_the_service_is_said(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(tracking, "SECONDS", 2)
     with pytest.raises(InputError, match=r"tracking\.wandb: there is no key; set WANDB_API_KEY"):
         tracking.log_run("online", tmp_path, None, {}, SCORES, {})
-    key = "0123456789abcdef" * 2 + "01234567"
-    monkeypatch.setenv("WANDB_API_KEY", key)
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
     with pytest.raises(InputError, match=r"tracking\.wandb: .*; try again, or set it to offline") as caught:
         tracking.log_run("online", tmp_path, None, {}, SCORES, {})
-    assert key not in str(caught.value)
-    assert not any(key.encode() in content for content in contents(tmp_path).values())
+    assert KEY not in str(caught.value)
+    assert not any(KEY.encode() in content for content in contents(tmp_path).values())
+
+
+@pytest.mark.parametrize("broken", ["address", "directory"])
+def test_nothing_of_the_service_spoils_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    if broken == "address":
+        monkeypatch.setenv("WANDB_BASE_URL", "notaurl")
+    else:
+        (tmp_path / "wandb").write_text("no directory")
+    with pytest.raises(InputError, match=r"^tracking\.wandb: .*; try again, or set it to offline$"):
+        tracking.log_run("online" if broken == "address" else "offline", tmp_path, None, {}, SCORES, {})
 
 
 def test_without_the_package_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,12 +19,8 @@ ROW_BYTES = 150
 """What it takes for each row of the panel: ids, eras and targets, row numbers, and the predictions that it makes."""
 
 
-def _silent(line: str) -> None:
-    """Say nothing."""
-
-
-def _unseen(number: int, score: float) -> None:
-    """Note nothing."""
+def unheard(*told: object) -> None:
+    """Do nothing with what is told."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +43,8 @@ class Resources:
     scratch: Path
     device: str = "cpu"
     held: int = LIBRARY_BYTES
-    say: Callable[[str], None] = _silent
-    log: Callable[[int, float], None] = _unseen
+    say: Callable[[str], None] = unheard
+    log: Callable[[int, float], None] = unheard
 
     def require(self, needed: int, what: str) -> None:
         """Check that a fit has the memory that it needs.
