@@ -1,6 +1,6 @@
 """Download the raw files from Numerai; `ERAWISE_API_URL` in the environment names another address of the API."""
 
-import os
+from pathlib import Path
 
 from erawise import errors, files, params
 from erawise.sources import numerai
@@ -12,7 +12,7 @@ def main() -> None:
     p = params.load(paths.PARAMS)
     with files.replacing(paths.RAW) as directory:
         directory.mkdir()
-        absent = numerai.write(directory, p.data.version, p.data.round, os.environ.get("ERAWISE_API_URL"))
+        absent = numerai.write(directory, p.data.version, p.data.round, None, paths.main_checkout(Path.cwd()) / paths.DOWNLOADS)
     if absent:
         print(f"Numerai has no {', '.join(absent)} for {p.data.version}: the scores that need them will be absent")
 

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 PARAMS = Path("params.yaml")
+DOWNLOADS = Path("data/downloads")
+"""What was downloaded from Numerai, in the main checkout; it stays, so that a file comes again only where Numerai's has changed."""
 RAW = Path("data/raw")
 PREPARED = Path("data/prepared")
 LIVE = PREPARED / "live"
@@ -29,3 +31,15 @@ METRICS = Path("metrics")
 PLOTS = Path("plots")
 SCRATCH = Path("data/scratch")
 """Files that the training stages share; the ensemble, which comes after the last of them, removes it."""
+
+EXPERIMENTS = (".dvc", "tmp", "exps")
+"""Where DVC runs experiments in directories of their own, below the main checkout."""
+
+
+def main_checkout(directory: Path) -> Path:
+    """The top of the repository, or of the one in whose `.dvc` an experiment runs."""
+    places = directory.parts
+    for start in range(len(places) - len(EXPERIMENTS) + 1):
+        if places[start : start + len(EXPERIMENTS)] == EXPERIMENTS:
+            return Path(*places[:start])
+    return directory

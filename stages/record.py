@@ -15,9 +15,6 @@ from typing import Any, Literal
 from erawise import errors, ledger, params, tracking
 from stages import curves, paths
 
-EXPERIMENTS = (".dvc", "tmp", "exps")
-"""Where DVC runs experiments in directories of their own, below the main checkout."""
-
 PACKAGES = ("dvc", "lightgbm", "numpy", "pandas", "pyarrow", "scikit-learn", "tensorflow-cpu")
 
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -28,7 +25,7 @@ def evaluated(target: str, metrics: dict[str, dict[str, Any]], seconds: float) -
 
     All settings are noted, also those that the evaluation doesn't hang on.
     """
-    path = main_checkout(Path.cwd()) / ledger.NAME
+    path = paths.main_checkout(Path.cwd()) / ledger.NAME
     entries, _ = ledger.read(path)
     settings = ledger.flat(params.load(paths.PARAMS).model_dump(mode="json", exclude_unset=True))
     data = data_digest()
@@ -54,18 +51,9 @@ def track(mode: Literal["offline", "online"], metrics: dict[str, dict[str, Any]]
     name = os.environ.get("DVC_EXP_NAME") or commit()
     settings = params.load(paths.PARAMS).model_dump(mode="json", exclude_unset=True)
     try:
-        tracking.log_run(mode, main_checkout(Path.cwd()), name, settings, metrics, curves.read(paths.CURVES))
+        tracking.log_run(mode, paths.main_checkout(Path.cwd()), name, settings, metrics, curves.read(paths.CURVES))
     except errors.InputError as error:
         print(f"warning: {error}; the run is not in Weights & Biases", file=sys.stderr)
-
-
-def main_checkout(directory: Path) -> Path:
-    """The top of the repository, or of the one in whose `.dvc` an experiment runs."""
-    places = directory.parts
-    for start in range(len(places) - len(EXPERIMENTS) + 1):
-        if places[start : start + len(EXPERIMENTS)] == EXPERIMENTS:
-            return Path(*places[:start])
-    return directory
 
 
 def data_digest() -> str:
@@ -98,7 +86,7 @@ def _installed(package: str) -> bool:
 
 def read() -> list[ledger.Entry]:
     """The entries of the main checkout's ledger."""
-    return ledger.read(main_checkout(Path.cwd()) / ledger.NAME)[0]
+    return ledger.read(paths.main_checkout(Path.cwd()) / ledger.NAME)[0]
 
 
 def looked_at(target: str) -> list[ledger.Entry]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from erawise import comparison, ledger, significance
-from stages import record
+from stages import paths
 
 
 def entry(number: int = 0, **changes: Any) -> ledger.Entry:
@@ -113,5 +113,5 @@ def test_the_history_is_a_line_for_each_run() -> None:
 
 def test_an_experiment_in_a_directory_of_its_own_is_recorded_in_the_main_checkout(tmp_path: Path) -> None:
     inside = tmp_path / ".dvc" / "tmp" / "exps" / "temp" / "tmpabc"
-    assert record.main_checkout(inside) == tmp_path
-    assert record.main_checkout(tmp_path) == tmp_path
+    assert paths.main_checkout(inside) == tmp_path
+    assert paths.main_checkout(tmp_path) == tmp_path

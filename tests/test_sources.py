@@ -6,23 +6,25 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numerai_server
 import pandas as pd
 import pytest
-import standin
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numerai_server import Fault, NumeraiServer
 from numerapi import base_api
 
 from erawise.errors import InputError
+from erawise.live.fetching import Patience
 from erawise.sources import layout, local, numerai
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "real"
 VERSION = "v5.2"
+QUICK = Patience(connection=1, silence=0.5, tries=2, pause=0.01, longest_pause=0.02)
 
 
 def make_layout(directory: Path, live_id: str = "n1") -> Path:
@@ -51,13 +53,18 @@ def out(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[standin.StandIn]:
+def kept(tmp_path: Path) -> Path:
+    return tmp_path / "downloads"
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NumeraiServer]:
     """Round 900 is the current one; 899 has another live file; a file that nobody needs lies beside."""
     monkeypatch.setenv("NO_PROXY", "*")
     for number in (899, 900):
         directory = make_layout(tmp_path / str(number) / VERSION, live_id=f"n{number}")
         shutil.copy(directory / "live.parquet", directory / "live_example_preds.parquet")
-    with standin.serving(standin.StandIn({n: tmp_path / str(n) for n in (899, 900)}, current=900)) as state:
+    with numerai_server.serving(NumeraiServer({n: tmp_path / str(n) for n in (899, 900)}, current=900)) as state:
         yield state
 
 
@@ -175,132 +182,109 @@ class TestLocal:
 
 
 class TestNumerai:
-    def test_takes_the_files_of_the_version(self, server: standin.StandIn, out: Path) -> None:
-        absent = numerai.write(out, VERSION, None, server.url)
+    def test_takes_the_files_of_the_version(self, server: NumeraiServer, out: Path, kept: Path) -> None:
+        absent = numerai.write(out, VERSION, None, server.url, kept, QUICK)
         expected = contents(server.rounds[900] / VERSION)
         del expected["live_example_preds.parquet"]
         assert contents(out) == expected
         assert absent == [f"{name}_benchmark_models.parquet" for name in ("train", "validation", "live")]
         assert sorted(server.fetched) == sorted(f"{VERSION}/{name}" for name in expected)
 
-    def test_a_round_pins_every_file(self, server: standin.StandIn, out: Path) -> None:
-        numerai.write(out, VERSION, 899, server.url)
+    def test_a_round_pins_every_file(self, server: NumeraiServer, out: Path, kept: Path) -> None:
+        numerai.write(out, VERSION, 899, server.url, kept, QUICK)
         assert pd.read_parquet(out / "live.parquet").index.tolist() == ["n899"]
         assert {query["variables"]["round"] for query in server.queries} == {899}
         assert {query["variables"]["tournament"] for query in server.queries} == {8}
 
-    def test_no_token_is_sent_and_nothing_global_changes(self, server: standin.StandIn, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_what_has_not_changed_comes_once(self, server: NumeraiServer, out: Path, kept: Path, tmp_path: Path) -> None:
+        numerai.write(out, VERSION, None, server.url, kept, QUICK)
+        make_layout(tmp_path / "new", live_id="later")
+        shutil.copy(tmp_path / "new" / "live.parquet", server.rounds[900] / VERSION / "live.parquet")
+        again = tmp_path / "again"
+        again.mkdir()
+        server.sent.clear()
+        numerai.write(again, VERSION, None, server.url, kept, QUICK)
+        assert pd.read_parquet(again / "live.parquet").index.tolist() == ["later"]
+        assert pd.read_parquet(out / "live.parquet").index.tolist() == ["n900"]
+        assert server.sent == {
+            "v5.2/features.json": 0,
+            "v5.2/train.parquet": 0,
+            "v5.2/validation.parquet": 0,
+            "v5.2/meta_model.parquet": 0,
+        } | {"v5.2/live.parquet": (again / "live.parquet").stat().st_size}
+
+    def test_no_key_is_sent_and_nothing_global_changes(
+        self, server: NumeraiServer, out: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("NUMERAI_PUBLIC_ID", "public")
         monkeypatch.setenv("NUMERAI_SECRET_KEY", "secret")
         address = base_api.API_TOURNAMENT_URL
-        assert numerai._Client(server.url).token is None
-        numerai.write(out, VERSION, None, server.url)
+        numerai.write(out, VERSION, None, server.url, kept, QUICK)
         assert address == base_api.API_TOURNAMENT_URL
         assert len(server.headers) == len(server.queries) + len(server.fetched)
         assert not any("Authorization" in headers for headers in server.headers)
 
-    def test_without_an_address_it_asks_numerai(self, server: standin.StandIn, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(base_api, "API_TOURNAMENT_URL", server.url)
-        numerai.write(out, VERSION, None, None)
+    @pytest.mark.parametrize("by", ["environment", "numerapi"])
+    def test_without_an_address_it_asks_the_one_of_the_environment_or_numerai(
+        self, server: NumeraiServer, out: Path, kept: Path, monkeypatch: pytest.MonkeyPatch, by: str
+    ) -> None:
+        if by == "environment":
+            monkeypatch.setenv("ERAWISE_API_URL", server.url)
+        else:
+            monkeypatch.delenv("ERAWISE_API_URL", raising=False)
+            monkeypatch.setattr(base_api, "API_TOURNAMENT_URL", server.url)
+        numerai.write(out, VERSION, None, None, kept, QUICK)
         assert (out / "train.parquet").exists()
-
-    @pytest.mark.parametrize(
-        ("fault", "message"),
-        [
-            ("400", "the list of Numerai's files can't be fetched: the answer is HTTP status 400"),
-            ("500", "the list of Numerai's files can't be fetched: the answer is HTTP status 500"),
-            ("html", "the list of Numerai's files can't be fetched: the answer is no JSON"),
-            ("list", "the query has no result"),
-            ("errors", r"the query has no result \(unknown round\)"),
-            ("null", "the query has no result"),
-        ],
-    )
-    def test_an_api_that_fails(self, server: standin.StandIn, out: Path, fault: str, message: str) -> None:
-        server.api_fault = fault
-        with pytest.raises(
-            InputError, match=rf"^{server.url}/?: {message}; check the network and try again, or set data\.source to market"
-        ):
-            numerai.write(out, VERSION, None, server.url)
-
-    def test_an_api_that_stalls(self, server: standin.StandIn, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(numerai, "QUERY_TIMEOUT", (0.3, 0.3))
-        server.api_fault = "stall"
-        with pytest.raises(InputError, match="no answer in time"):
-            numerai.write(out, VERSION, None, server.url)
 
     @pytest.mark.parametrize(
         ("name", "fault", "message"),
         [
             ("train.parquet", "404", "v5.2/train.parquet can't be fetched: the answer is HTTP status 404"),
-            ("train.parquet", "cut", "v5.2/train.parquet can't be fetched: the connection was cut"),
             ("train.parquet", "cut_unsaid", "what came as v5.2/train.parquet can't be used: not a readable Parquet file"),
             ("live.parquet", "html", "what came as v5.2/live.parquet can't be used: not a readable Parquet file"),
-            ("meta_model.parquet", "cut", "v5.2/meta_model.parquet can't be fetched: the connection was cut"),
             ("features.json", "html", "what came as v5.2/features.json can't be used: not a readable JSON file"),
             ("features.json", "cut_unsaid", "what came as v5.2/features.json can't be used: not a readable JSON file"),
         ],
     )
-    def test_a_file_that_fails(self, server: standin.StandIn, out: Path, name: str, fault: str, message: str) -> None:
-        server.file_faults[f"{VERSION}/{name}"] = fault
+    def test_a_file_that_fails(self, server: NumeraiServer, out: Path, kept: Path, name: str, fault: str, message: str) -> None:
+        server.file_faults[f"{VERSION}/{name}"] = [Fault(fault)]
         with pytest.raises(InputError) as caught:
-            numerai.write(out, VERSION, None, server.url)
+            numerai.write(out, VERSION, None, server.url, kept, QUICK)
         assert message in str(caught.value)
-        assert str(caught.value).startswith(server.url)
-        assert standin.SIGNATURE not in str(caught.value)
-        assert str(out) not in str(caught.value)
+        assert str(caught.value).endswith("; or set data.source to market, which works offline")
+        assert numerai_server.SIGNATURE not in str(caught.value)
+        assert str(kept) not in str(caught.value)
 
-    def test_a_data_host_that_is_gone(self, server: standin.StandIn, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        gone = {"data": {"dataset": f"http://127.0.0.1:{free_port()}/900/features.json?{standin.SIGNATURE}"}}
-        listed = server.answer("listDatasets", {"round": None})
-        monkeypatch.setattr(server, "answer", lambda query, _: listed if "listDatasets" in query else gone)
-        with pytest.raises(
-            InputError, match=r"^http://127\.0\.0\.1:\d+/900/features\.json: v5\.2/features\.json can't be fetched: no connection;"
-        ):
-            numerai.write(out, VERSION, None, server.url)
-
-    def test_a_connection_that_is_refused(self, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("NO_PROXY", "*")
-        port = free_port()
-        start = time.monotonic()
-        with pytest.raises(
-            InputError, match=rf"^http://127\.0\.0\.1:{port}/?: the list of Numerai's files can't be fetched: no connection;"
-        ) as caught:
-            numerai.write(out, VERSION, None, f"http://user:passw0rd@127.0.0.1:{port}?key=5ecret")
-        assert "passw0rd" not in str(caught.value)
-        assert "5ecret" not in str(caught.value)
-        assert time.monotonic() - start < 5
-
-    def test_an_address_that_is_none(self, out: Path) -> None:
-        with pytest.raises(InputError, match=r"^numerai: the list of Numerai's files can't be fetched: MissingSchema"):
-            numerai.write(out, VERSION, None, "numerai")
-
-    def test_a_version_that_is_not_there(self, server: standin.StandIn, out: Path) -> None:
+    def test_a_version_that_is_not_there(self, server: NumeraiServer, out: Path, kept: Path) -> None:
         with pytest.raises(InputError, match=r"^data\.version: Numerai has no 'v9\.9' in round 899 \(data\.round\); it has v5\.2$"):
-            numerai.write(out, "v9.9", 899, server.url)
+            numerai.write(out, "v9.9", 899, server.url, kept, QUICK)
 
-    def test_a_version_that_lacks_a_file(self, server: standin.StandIn, out: Path) -> None:
+    def test_a_version_that_lacks_a_file(self, server: NumeraiServer, out: Path, kept: Path) -> None:
         (server.rounds[900] / VERSION / "live.parquet").unlink()
         with pytest.raises(InputError, match=r"^data\.version: v5\.2 lacks live\.parquet in the current round; choose another"):
-            numerai.write(out, VERSION, None, server.url)
+            numerai.write(out, VERSION, None, server.url, kept, QUICK)
         assert server.fetched == []
 
-    def test_the_stage(self, server: standin.StandIn, tmp_path: Path) -> None:
+    def test_the_stage(self, server: NumeraiServer, tmp_path: Path) -> None:
         done = stage("download_numerai", tmp_path, {"round: null": "round: 899"}, ERAWISE_API_URL=server.url)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith("Numerai has no train_benchmark_models.parquet, validation_benchmark_models.parquet, live_")
         assert pd.read_parquet(tmp_path / "data" / "raw" / "live.parquet").index.tolist() == ["n899"]
+        assert sorted(json.loads((tmp_path / "data/downloads/v5.2/899/manifest.json").read_text())) == sorted(
+            ["features.json", "live.parquet", "meta_model.parquet", "train.parquet", "validation.parquet"]
+        )
 
-    @pytest.mark.parametrize("fault", ["no network", "cut"])
-    def test_the_stage_leaves_what_was_there_when_it_fails(self, server: standin.StandIn, tmp_path: Path, fault: str) -> None:
+    @pytest.mark.parametrize("fault", ["no network", "404"])
+    def test_the_stage_leaves_what_was_there_when_it_fails(self, server: NumeraiServer, tmp_path: Path, fault: str) -> None:
         before = contents(make_layout(tmp_path / "data" / "raw", live_id="old"))
-        server.file_faults[f"{VERSION}/live.parquet"] = "cut"
-        url = server.url if fault == "cut" else f"http://127.0.0.1:{free_port()}"
+        server.file_faults[f"{VERSION}/live.parquet"] = [Fault("404")]
+        url = server.url if fault == "404" else f"http://127.0.0.1:{free_port()}"
         done = stage("download_numerai", tmp_path, {}, ERAWISE_API_URL=url)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.startswith(f"error: {url}")
         assert done.stderr.count("\n") == 1
         assert contents(tmp_path / "data" / "raw") == before
-        assert [path.name for path in (tmp_path / "data").iterdir()] == ["raw"]
+        assert {path.name for path in (tmp_path / "data").iterdir()} <= {"raw", "downloads"}
 
 
 def free_port() -> int:

@@ -39,8 +39,8 @@ def present(directory: Path) -> list[str]:
     return [name for name in (*REQUIRED, *OPTIONAL, *MARKET) if (directory / name).is_file()]
 
 
-def check(path: Path) -> None:
-    """Check that a file of the layout can be read and has what its name promises.
+def check(path: Path, name: str | None = None) -> None:
+    """Check that a file of the layout can be read and has what its name promises; `name` where it lies under another.
 
     Of a Parquet file the footer is read, which stands at its end, so that a file cut short is found without reading
     its rows.
@@ -51,10 +51,10 @@ def check(path: Path) -> None:
         If it is unreadable, or lacks keys or columns.
     """
     try:
-        if path.name == FEATURES:
+        if (name or path.name) == FEATURES:
             _check_features(path)
         else:
-            _check_table(path)
+            _check_table(path, name or path.name)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
 
@@ -66,10 +66,10 @@ def _check_features(path: Path) -> None:
         raise InputError(f'{path}: expected {{"feature_sets": {{name: [feature, ...]}}, "targets": [name, ...]}}; fetch it again')
 
 
-def _check_table(path: Path) -> None:
+def _check_table(path: Path, name: str) -> None:
     with tabular.open_parquet(path) as file:
         names = file.schema_arrow.names
-    wanted = (ID, ERA, DATA_TYPE) if path.name in ROWS else (ID,)
+    wanted = (ID, ERA, DATA_TYPE) if name in ROWS else (ID,)
     missing = [name for name in wanted if name not in names]
     if missing:
         raise InputError(f"{path}: {' and '.join(missing)} missing among its columns; Numerai's layout has {', '.join(wanted)} there")

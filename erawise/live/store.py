@@ -1,0 +1,53 @@
+"""Files that were downloaded, kept from one run to the next, and what is known of each."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from erawise import files
+from erawise.errors import InputError
+from erawise.live import fetching
+from erawise.live.fetching import Patience, Record
+
+MANIFEST = "manifest.json"
+
+
+class Store:
+    """A directory of downloaded files with a manifest: length, SHA-256, and the server's validators of each.
+
+    A file is asked for again each time, and comes again only where the server's has changed, or ours has.
+    """
+
+    def __init__(self, directory: Path, patience: Patience | None = None) -> None:
+        self.directory = directory
+        self.patience = patience or Patience()
+
+    def get(self, name: str, what: str, locate: Callable[[], str], check: Callable[[Path], None]) -> Path:
+        """The file of a name, the server's as it is now; see `fetching.fetch`.
+
+        Raises
+        ------
+        InputError
+            If the file can't be had or used.
+        """
+        path = self.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        record = fetching.fetch(locate, path, what, known=self.known(name), check=check, patience=self.patience)
+        with fetching.alone(self.directory / MANIFEST):
+            files.write_json(self._manifest() | {name: record.content()}, self.directory / MANIFEST)
+        return path
+
+    def known(self, name: str) -> Record | None:
+        """What the manifest has of a file."""
+        content = self._manifest().get(name)
+        try:
+            return None if content is None else Record.of(content)
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def _manifest(self) -> dict[str, Any]:
+        try:
+            content = files.read_json(self.directory / MANIFEST)
+        except InputError:
+            return {}
+        return content if isinstance(content, dict) else {}

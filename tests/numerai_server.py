@@ -1,0 +1,227 @@
+"""A server that stands in for Numerai's: GraphQL by POST and files by GET, over real HTTP on this machine alone, with faults to order."""
+
+import base64
+import hashlib
+import json
+import re
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+SIGNATURE = "signature=5ecret"
+HTML = b"<html><body>Sorry, something went wrong</body></html>"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong with a request.
+
+    Parameters
+    ----------
+    kind : a status such as "500"; "html" with status 200; of an API also "list", "errors", "null" and "stall"; of a file "cut" (against its
+        Content-Length), "cut_unsaid" (no length was given), "short" (the length given is less), "long" (it is more), "stall" and "drip" (a
+        byte now and then), each after `at` bytes; "whole" (the Range is ignored), "range_500" (a request for a range is answered by 500),
+        "spliced" (If-Range is ignored, and the ETag is that of another file), "garbled" (a byte is another one).
+    at : bytes after which it happens; half of them where None.
+    after : the Retry-After that an answer names.
+    message : what "errors" says.
+    """
+
+    kind: str
+    at: int | None = None
+    after: int | None = None
+    message: str = "unknown round"
+
+
+@dataclass
+class NumeraiServer:
+    """What the server serves, what goes wrong, and what it was asked.
+
+    Parameters
+    ----------
+    rounds : directory with the files of each round, as `<version>/<file>`.
+    current : the round of a query that names none.
+    api_faults : of the next queries, one each; None for an answer as it should be. The last one stays.
+    file_faults : by path, the same of the next requests for it.
+    etags : "strong", "weak" or None.
+    checksums : whether files come with an `x-amz-checksum-sha256`.
+    """
+
+    rounds: dict[int, Path]
+    current: int
+    api_faults: list[Fault | None] = field(default_factory=list)
+    file_faults: dict[str, list[Fault | None]] = field(default_factory=dict)
+    etags: str | None = "strong"
+    checksums: bool = False
+    queries: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    fetched: list[str] = field(default_factory=list)
+    ranges: list[str | None] = field(default_factory=list)
+    sent: Counter[str] = field(default_factory=Counter)
+    released: threading.Event = field(default_factory=threading.Event, repr=False)
+    url: str = ""
+
+    def answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        """The result of a query."""
+        number = variables.get("round") or self.current
+        if "listDatasets" in query:
+            directory = self.rounds[number]
+            names = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
+            return {"data": {"listDatasets": names}}
+        if "dataset" in query:
+            return {"data": {"dataset": f"{self.url}/{number}/{variables['filename']}?{SIGNATURE}&asked={len(self.queries)}"}}
+        if "rounds" in query:
+            return {"data": {"rounds": [{"number": variables.get("number") or self.current}]}}
+        return {"errors": [{"message": "the query is none that is known"}]}
+
+    def next_fault(self, faults: list[Fault | None]) -> Fault | None:
+        return faults.pop(0) if len(faults) > 1 else faults[0] if faults else None
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that has gone."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+@contextmanager
+def serving(state: NumeraiServer) -> Iterator[NumeraiServer]:
+    """Serve on a free port until the block ends."""
+    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"state": state}))
+    state.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield state
+    finally:
+        state.released.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    state: NumeraiServer
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.state.queries.append(body)
+        self.state.headers.append(dict(self.headers))
+        fault = self.state.next_fault(self.state.api_faults)
+        match fault and fault.kind:
+            case None:
+                self._send(200, json.dumps(self.state.answer(body["query"], body["variables"] or {})).encode())
+            case "html":
+                self._send(200, HTML)
+            case "list":
+                self._send(200, b"[]")
+            case "errors":
+                self._send(200, json.dumps({"errors": [{"message": fault.message if fault else ""}]}).encode())
+            case "null":
+                self._send(200, b'{"data": {"listDatasets": null, "dataset": null}}')
+            case "stall":
+                self.state.released.wait(30)
+            case status:
+                self._send(int(str(status)), b'{"message": "no"}', headers=_retry_after(fault))
+
+    def do_GET(self) -> None:
+        number, name = urlsplit(self.path).path.removeprefix("/").split("/", 1)
+        state = self.state
+        state.fetched.append(name)
+        state.headers.append(dict(self.headers))
+        state.ranges.append(self.headers["Range"])
+        content = (state.rounds[int(number)] / name).read_bytes()
+        fault = state.next_fault(state.file_faults.get(name, []))
+        kind = fault.kind if fault else ""
+        if kind.isdigit():
+            self._send(int(kind), HTML, headers=_retry_after(fault))
+        elif kind == "html":
+            self._send(200, HTML)
+        elif kind == "range_500" and self.headers["Range"]:
+            self._send(500, HTML)
+        else:
+            self._send_file(content, fault)
+
+    def _send_file(self, content: bytes, fault: Fault | None) -> None:
+        kind = fault.kind if fault else ""
+        headers = self._described(content, kind)
+        if headers.get("ETag") and self.headers["If-None-Match"] == headers["ETag"]:
+            self._send(304, b"", headers=headers)
+            return
+        status, start, stop = 200, 0, len(content)
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers["Range"] or "")
+        if asked and kind != "whole" and (kind == "spliced" or self.headers["If-Range"] in (None, headers.get("ETag"))):
+            start, stop = int(asked[1]), min(int(asked[2] or len(content)) + bool(asked[2]), len(content))
+            if start >= len(content):
+                self._send(416, b"")
+                return
+            status = 206
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(content)}"
+        body = content[start:stop]
+        at = len(body) // 2 if fault is None or fault.at is None else fault.at
+        match kind:
+            case "cut":
+                self._send(status, body[:at], length=len(body), headers=headers)
+            case "cut_unsaid":
+                self._send(status, body[:at], length=None, headers=headers)
+            case "short":
+                self._send(status, body, length=at, headers=headers)
+            case "long":
+                self._send(status, body, length=len(body) + 10, headers=headers)
+            case "stall" | "drip":
+                self._send(status, body[:at], length=len(body), headers=headers)
+                self._trickle(body[at:] if kind == "drip" else b"")
+            case "garbled":
+                self._send(status, bytes([body[0] ^ 1]) + body[1:], headers=headers)
+            case _:
+                self._send(status, body, headers=headers)
+
+    def _described(self, content: bytes, kind: str) -> dict[str, str]:
+        sha256 = hashlib.sha256(content).digest()
+        headers = {}
+        if self.state.etags:
+            other = "other" if kind == "spliced" else ""
+            headers["ETag"] = ("W/" if self.state.etags == "weak" else "") + f'"{other}{sha256.hex()[:16]}"'
+        if self.state.checksums:
+            headers["x-amz-checksum-sha256"] = base64.b64encode(sha256).decode()
+        return headers
+
+    def _trickle(self, rest: bytes) -> None:
+        """Bytes one by one for a minute at most, or none at all, until the client or the server gives up."""
+        for number in range(1200):
+            if self.state.released.wait(0.05):
+                return
+            try:
+                self.wfile.write(rest[number : number + 1])
+            except OSError:
+                return
+
+    def _send(self, status: int, body: bytes, length: int | None = -1, headers: dict[str, str] | None = None) -> None:
+        """Send an answer; `length` is the one to announce, -1 for the true one, None for none."""
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        if length is not None:
+            self.send_header("Content-Length", str(len(body) if length < 0 else length))
+        self.end_headers()
+        self.wfile.write(body)
+        self.wfile.flush()
+        if self.command == "GET":
+            self.state.sent[self.state.fetched[-1]] += len(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing on stderr."""
+
+
+def _retry_after(fault: Fault | None) -> dict[str, str]:
+    return {} if fault is None or fault.after is None else {"Retry-After": str(fault.after)}

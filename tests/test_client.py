@@ -1,0 +1,148 @@
+"""Calls of the API over real HTTP: a result, or what is wrong in words; nothing that changes something is sent twice."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numerai_server
+import numerapi
+import pytest
+import requests
+from numerai_server import Fault, NumeraiServer
+from numerapi import base_api
+
+from erawise.errors import InputError
+from erawise.live import client
+from erawise.live.client import Client
+from erawise.live.fetching import Patience
+
+QUICK = Patience(connection=1, silence=0.3, tries=3, pause=0.01, longest_pause=0.02)
+QUERY, MUTATION = "query { rounds { number } }", "mutation { create { id } }"
+KEY = ("PUBLIC1D", "S3CRETKEY")
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NumeraiServer]:
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.delenv(client.ADDRESS, raising=False)
+    with numerai_server.serving(NumeraiServer({7: tmp_path}, current=7)) as state:
+        yield state
+
+
+def test_numerapi_itself_works_with_the_server(server: NumeraiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base_api, "API_TOURNAMENT_URL", server.url)
+    theirs = numerapi.NumerAPI(verbosity="error", show_progress_bars=False)
+    assert theirs.list_datasets() == Client(server.url, patience=QUICK).list_datasets() == []
+
+
+@pytest.mark.parametrize(
+    ("said", "meaning"),
+    [
+        ("You are not authenticated", "the key isn't accepted; check NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY"),
+        ("Invalid API key", "the key isn't accepted"),
+        ("Missing permission: upload_submission", "the key lacks the permission"),
+        ("Round 901 is closed", "the round isn't open"),
+        ("rate limit exceeded", "too many requests; wait some minutes"),
+        ("Model not found", "the account has no such model"),
+        ("a bolt from the blue", "the query has no result"),
+    ],
+)
+def test_what_the_api_says_is_put_into_words(server: NumeraiServer, said: str, meaning: str) -> None:
+    server.api_faults = [Fault("errors", message=said)]
+    with pytest.raises(InputError) as caught:
+        Client(server.url, patience=QUICK).raw_query(QUERY)
+    assert str(caught.value).startswith(f"{server.url}: {meaning}")
+    assert f"({said})" in str(caught.value)
+    assert len(server.queries) == 1, "another try would get the same answer"
+
+
+@pytest.mark.parametrize(
+    ("fault", "tries", "message"),
+    [
+        ("500", 3, "the answer is HTTP status 500"),
+        ("429", 3, "the answer is HTTP status 429"),
+        ("html", 3, "the answer is no JSON"),
+        ("stall", 3, "no answer in time"),
+        ("400", 1, "the answer is HTTP status 400"),
+        ("401", 1, "the answer is HTTP status 401"),
+        ("list", 1, "the query has no result"),
+        ("null", 1, "the query has no result"),
+    ],
+)
+def test_a_query_is_repeated_where_that_helps(server: NumeraiServer, fault: str, tries: int, message: str) -> None:
+    server.api_faults = [Fault(fault)]
+    with pytest.raises(InputError, match=rf"^{server.url}: {message}; check the network and try again$"):
+        Client(server.url, patience=QUICK).raw_query(QUERY)
+    assert len(server.queries) == tries
+    server.api_faults = [Fault(fault), None]
+    if tries > 1:
+        assert Client(server.url, patience=QUICK).raw_query(QUERY) == {"data": {"rounds": [{"number": 7}]}}
+
+
+@pytest.mark.parametrize("fault", ["500", "html", "stall"])
+def test_a_mutation_is_sent_once(server: NumeraiServer, fault: str) -> None:
+    server.api_faults = [Fault(fault)]
+    with pytest.raises(InputError, match="it may have been carried out all the same"):
+        Client(server.url, patience=QUICK).raw_query(MUTATION)
+    assert len(server.queries) == 1
+
+
+def test_a_busy_server_says_how_long(server: NumeraiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    server.api_faults = [Fault("429", after=9), None]
+    Client(server.url, patience=Patience(tries=2)).raw_query(QUERY)
+    assert waited == [9]
+
+
+def test_no_connection_and_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    with pytest.raises(InputError, match=r"^http://127\.0\.0\.1:9/?: no connection; check the network and try again$") as caught:
+        Client("http://user:passw0rd@127.0.0.1:9?key=5ecret", patience=QUICK).raw_query(QUERY)
+    assert not any(secret in str(caught.value) for secret in ("passw0rd", "5ecret"))
+    with pytest.raises(InputError, match=r"^numerai: no address of an API \(MissingSchema\); set ERAWISE_API_URL to one"):
+        Client("numerai", patience=QUICK).raw_query(QUERY)
+
+
+def test_the_key_goes_where_it_is_needed_and_into_no_message(server: NumeraiServer) -> None:
+    ours = Client(server.url, KEY, QUICK)
+    ours.raw_query(QUERY)
+    ours.raw_query(QUERY, authorization=True)
+    assert [headers.get("Authorization") for headers in server.headers] == [None, "Token PUBLIC1D$S3CRETKEY"]
+    server.api_faults = [Fault("errors", message="PUBLIC1D$S3CRETKEY is an invalid token")]
+    with pytest.raises(InputError) as caught:
+        ours.raw_query(QUERY, authorization=True)
+    assert "the key isn't accepted" in str(caught.value)
+    assert not any(part in str(caught.value) for part in KEY)
+    with pytest.raises(InputError, match="this takes a key of your account: set NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY"):
+        Client(server.url, patience=QUICK).raw_query(QUERY, authorization=True)
+
+
+def test_a_certificate_that_cannot_be_verified_is_final(server: NumeraiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def post(*_: Any, **options: Any) -> None:
+        assert options.get("verify", True) is True
+        raise requests.exceptions.SSLError
+
+    monkeypatch.setattr(requests, "post", post)
+    with pytest.raises(InputError, match="its certificate can't be verified; check the clock and the proxy"):
+        Client(server.url, patience=QUICK).raw_query(QUERY)
+
+
+def test_the_key_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (client.PUBLIC_ID, client.SECRET_KEY):
+        monkeypatch.delenv(name, raising=False)
+    assert client.key() is None
+    monkeypatch.setenv(client.PUBLIC_ID, "a")
+    with pytest.raises(InputError, match="one is set and the other isn't; set both, or neither"):
+        client.key()
+    monkeypatch.setenv(client.SECRET_KEY, " b\n")
+    assert client.key() == ("a", "b")
+
+
+def test_the_address_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(client.ADDRESS, raising=False)
+    assert Client().url == base_api.API_TOURNAMENT_URL
+    monkeypatch.setenv(client.ADDRESS, "http://elsewhere")
+    assert Client().url == "http://elsewhere"
+    assert Client("http://here").url == "http://here"
