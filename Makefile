@@ -23,7 +23,7 @@ lint: .venv/development
 bench: .venv/development
 	$(RUN) python -m benchmarks.run
 
-# try the usual ideas as DVC experiments, and put what they were worth into docs/experiments.md; takes about an hour on two cores
+# try the usual ideas as DVC experiments, and put what they were worth into docs/experiments.md; takes half an hour to an hour on two cores
 experiments: .venv/runtime
 	$(RUN) python -m benchmarks.experiments --write
 

@@ -1,6 +1,7 @@
 """A server that stands in for Numerai's: GraphQL by POST and files by GET, over real HTTP on this machine alone, with faults to order."""
 
 import base64
+import gzip
 import hashlib
 import json
 import re
@@ -25,10 +26,12 @@ class Fault:
 
     Parameters
     ----------
-    kind : a status such as "500"; "html" with status 200; of an API also "list", "errors", "null" and "stall"; of a file "cut" (against its
-        Content-Length), "cut_unsaid" (no length was given), "short" (the length given is less), "long" (it is more), "stall" and "drip" (a
-        byte now and then), each after `at` bytes; "whole" (the Range is ignored), "range_500" (a request for a range is answered by 500),
-        "spliced" (If-Range is ignored, and the ETag is that of another file), "garbled" (a byte is another one).
+    kind : a status such as "500"; "html" with status 200; of an API also "list", "errors", "null", "stall" and "cut"; of a file
+        "cut" (against its Content-Length), "cut_unsaid" (no length was given), "chunked_cut" (in a chunk), "short" (the length
+        given is less), "long" (it is more), "stall" and "drip" (a byte now and then), each after `at` bytes; "whole" (the Range is
+        ignored), "range_500" (a request for a range is answered by 500), "spliced" (If-Range is ignored, and the ETag is that of
+        another file), "silent" (If-Range is ignored, and there is no ETag), "encoded" (by gzip, unasked), "redirected" (to another
+        address), "garbled" (a byte is another one).
     at : bytes after which it happens; half of them where None.
     after : the Retry-After that an answer names.
     message : what "errors" says.
@@ -131,6 +134,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(200, b'{"data": {"listDatasets": null, "dataset": null}}')
             case "stall":
                 self.state.released.wait(30)
+            case "cut":
+                self._send_chunked(b'{"data": {"rounds"')
             case status:
                 self._send(int(str(status)), b'{"message": "no"}', headers=_retry_after(fault))
 
@@ -147,6 +152,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(int(kind), HTML, headers=_retry_after(fault))
         elif kind == "html":
             self._send(200, HTML)
+        elif kind == "redirected" and "elsewhere" not in self.path:
+            self._send(302, b"", headers={"Location": f"{state.url.replace('127.0.0.1', 'localhost')}{self.path}&elsewhere"})
         elif kind == "range_500" and self.headers["Range"]:
             self._send(500, HTML)
         else:
@@ -160,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         status, start, stop = 200, 0, len(content)
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers["Range"] or "")
-        if asked and kind != "whole" and (kind == "spliced" or self.headers["If-Range"] in (None, headers.get("ETag"))):
+        if asked and kind != "whole" and (kind in ("spliced", "silent") or self.headers["If-Range"] in (None, headers.get("ETag"))):
             start, stop = int(asked[1]), min(int(asked[2] or len(content)) + bool(asked[2]), len(content))
             if start >= len(content):
                 self._send(416, b"")
@@ -174,6 +181,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(status, body[:at], length=len(body), headers=headers)
             case "cut_unsaid":
                 self._send(status, body[:at], length=None, headers=headers)
+            case "chunked_cut":
+                self._send_chunked(body[:at], headers)
+            case "encoded":
+                self._send(status, gzip.compress(body), headers=headers | {"Content-Encoding": "gzip"})
             case "short":
                 self._send(status, body, length=at, headers=headers)
             case "long":
@@ -189,7 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _described(self, content: bytes, kind: str) -> dict[str, str]:
         sha256 = hashlib.sha256(content).digest()
         headers = {}
-        if self.state.etags:
+        if self.state.etags and kind != "silent":
             other = "other" if kind == "spliced" else ""
             headers["ETag"] = ("W/" if self.state.etags == "weak" else "") + f'"{other}{sha256.hex()[:16]}"'
         if self.state.checksums:
@@ -218,6 +229,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         if self.command == "GET":
             self.state.sent[self.state.fetched[-1]] += len(body)
+
+    def _send_chunked(self, body: bytes, headers: dict[str, str] | None = None) -> None:
+        """Send an answer in one chunk that is cut before its end."""
+        self.protocol_version = "HTTP/1.1"
+        self.close_connection = True
+        self.send_response(200)
+        for name, value in {**(headers or {}), "Transfer-Encoding": "chunked", "Connection": "close"}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(f"{len(body) + 7:x}\r\n".encode() + body)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing on stderr."""

@@ -71,7 +71,7 @@ def theirs(path: Path) -> None:
 def cut_once(server: NumeraiServer, path: Path) -> None:
     """Leave what a download of ours leaves that was cut half-way and gave up."""
     server.file_faults[NAME] = [Fault("cut")]
-    with pytest.raises(InputError, match=r"file\.bin can't be fetched: 1,572,864 of 3,145,728 bytes came \(1 tries\)"):
+    with pytest.raises(InputError, match=r"file\.bin can't be fetched: the connection was cut after 1,572,864 bytes \(1 tries\)"):
         fetch(server, path, patience=Patience(tries=1))
     server.file_faults.clear()
 
@@ -87,13 +87,13 @@ def their_cut(server: NumeraiServer, path: Path) -> None:
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The options of each GET from now on."""
     asked: list[dict[str, Any]] = []
-    get = requests.get
+    request = requests.Session.request
 
-    def note(*arguments: Any, **options: Any) -> requests.Response:
-        asked.append(options)
-        return get(*arguments, **options)
+    def note(session: requests.Session, *arguments: Any, **options: Any) -> requests.Response:
+        asked.append({"verify": session.verify} | {name: value for name, value in options.items() if value is not None})
+        return request(session, *arguments, **options)
 
-    monkeypatch.setattr(requests, "get", note)
+    monkeypatch.setattr(requests.Session, "request", note)
     return asked
 
 
@@ -106,7 +106,7 @@ class TestTheFailuresOfNumerapi:
         put(server.rounds[1], NEW)
         theirs(path)
         assert path.read_bytes() == OLD, "numerapi keeps the stale file"
-        fetch(server, path.with_name("ours"), known=known)
+        fetch(server, path.with_name("ours"), known=lambda: known)
         assert path.with_name("ours").read_bytes() == NEW
 
     def test_a_connection_that_is_cut(self, server: NumeraiServer, path: Path) -> None:
@@ -154,19 +154,20 @@ class TestTheFailuresOfNumerapi:
         asked = recorded(monkeypatch)
         their_cut(server, path)
         theirs(path)
-        assert [options.get("verify") for options in asked] == [None, None, False], "numerapi verifies nothing on resume"
+        assert [options["verify"] for options in asked if options.get("stream")] == [True, True, False], (
+            "numerapi verifies nothing on resume"
+        )
         asked.clear()
         path.unlink()
         server.file_faults[NAME] = [Fault("cut"), None]
         fetch(server, path)
-        assert len(asked) == 2
-        assert all(options.get("verify", True) is True for options in asked)
+        assert [options["verify"] for options in asked if options.get("stream")] == [True, True]
 
     def test_a_download_that_stalls(self, server: NumeraiServer, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as patched:
             asked = recorded(patched)
             theirs(path)
-        assert [options["timeout"] for options in asked] == [600], "numerapi waits for ten minutes"
+        assert [options["timeout"] for options in asked if options.get("stream")] == [600], "numerapi waits for ten minutes"
         path.unlink()
         server.file_faults[NAME] = [Fault("stall", at=700), Fault("drip", at=300), None]
         server.ranges.clear()
@@ -190,9 +191,9 @@ class TestTheFailuresOfNumerapi:
         ([Fault("404")], "the answer is HTTP status 404$"),
         ([Fault("503")], r"the answer is HTTP status 503 \(4 tries\)"),
         ([Fault("403")], r"the answer is HTTP status 403 \(4 tries\)"),
-        ([Fault("cut", at=0)], r"0 of 3,145,728 bytes came \(4 tries\)"),
-        ([Fault("long")], r"3,145,728 of 3,145,738 bytes came \(4 tries\)|HTTP status 416 \(4 tries\)"),
-        ([Fault("stall", at=0)], r"no more bytes came in time \(4 tries\)"),
+        ([Fault("cut", at=0)], r"the connection was cut after 0 bytes \(4 tries\)"),
+        ([Fault("long")], r"the connection was cut after 3,145,728 bytes \(4 tries\)|the rest is HTTP status 416 \(4 tries\)"),
+        ([Fault("stall", at=0)], r"no more bytes came in time after 0 bytes \(4 tries\)"),
     ],
 )
 def test_what_does_not_end_well_is_said_and_leaves_no_file(
@@ -247,6 +248,101 @@ def test_a_rest_of_another_file_is_not_taken(server: NumeraiServer, path: Path) 
     assert server.ranges == [None, f"bytes={HALF}-", None]
 
 
+@pytest.mark.parametrize("fault", ["silent", "range_500"])
+def test_a_server_that_cannot_continue_is_asked_for_the_whole(server: NumeraiServer, path: Path, fault: str) -> None:
+    cut_once(server, path)
+    put(server.rounds[1], NEW)
+    server.ranges.clear()
+    server.file_faults[NAME] = [Fault(fault)]
+    fetch(server, path)
+    assert path.read_bytes() == NEW
+    assert server.ranges == [f"bytes={HALF}-", None]
+
+
+def test_a_chunk_that_is_cut_is_no_end(server: NumeraiServer, path: Path) -> None:
+    server.file_faults[NAME] = [Fault("chunked_cut"), None]
+    fetch(server, path)
+    assert path.read_bytes() == OLD
+
+
+def test_what_comes_encoded_is_refused(server: NumeraiServer, path: Path) -> None:
+    server.file_faults[NAME] = [Fault("encoded")]
+    with pytest.raises(InputError, match=r"file\.bin comes encoded by gzip, which was not asked for; it isn't taken$"):
+        fetch(server, path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("at", ["_require_room", "_receive", "_finish"])
+def test_an_interrupt_between_two_contents_splices_nothing(
+    server: NumeraiServer, path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    cut_once(server, path)
+    put(server.rounds[1], NEW)
+    with monkeypatch.context() as patched:
+        patched.setattr(fetching._Fetching, at, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(server, path)
+    fetch(server, path)
+    assert path.read_bytes() == NEW
+
+
+def test_an_empty_file_is_one(server: NumeraiServer, path: Path) -> None:
+    put(server.rounds[1], b"")
+    fetch(server, path)
+    assert path.read_bytes() == b""
+
+
+def test_progress_on_a_changed_file_is_progress(server: NumeraiServer, path: Path) -> None:
+    cut_once(server, path)
+    put(server.rounds[1], NEW)
+    server.file_faults[NAME] = [*[Fault("cut", at=100_000)] * 6, None]
+    fetch(server, path)
+    assert path.read_bytes() == NEW
+
+
+def test_nothing_of_a_netrc_is_sent_also_where_it_is_sent_on(
+    server: NumeraiServer, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password hush\nmachine localhost login me password hush\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    server.file_faults[NAME] = [Fault("redirected")]
+    fetch(server, path)
+    assert len(server.fetched) == 2
+    assert not any("Authorization" in headers for headers in server.headers)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"Content-MD5": "abcde"}, None),
+        ({"Content-MD5": "d41d8cd98f00b204e9800998ecf8427e"}, None),
+        ({"x-amz-checksum-sha256": "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=-3"}, None),
+        ({"x-goog-hash": "crc32c=AAAAAA==,md5=1B2M2Y8AsgTpgAmY7PhCfg=="}, "md5:d41d8cd98f00b204e9800998ecf8427e"),
+        (
+            {"Repr-Digest": "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:"},
+            "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        ),
+    ],
+)
+def test_checksums_are_read_where_they_are_ones(headers: dict[str, str], expected: str | None) -> None:
+    response = requests.Response()
+    response.headers.update({"Content-Length": "²"} | headers)
+    assert fetching.described(response) == fetching.Remote(checksum=expected)
+
+
+@pytest.mark.parametrize("notes", ["{", "[]", '{"length": 9}', '{"length": "abc", "etag": "\\"a\\"", "modified": null, "checksum": null}'])
+def test_notes_that_are_damaged_are_none(server: NumeraiServer, path: Path, notes: str) -> None:
+    cut_once(server, path)
+    path.with_name(".file.bin.partial.json").write_text(notes)
+    server.ranges.clear()
+    fetch(server, path)
+    assert path.read_bytes() == OLD
+    assert server.ranges == [None]
+
+
 def test_a_checksum_is_held_to(server: NumeraiServer, path: Path) -> None:
     server.checksums = True
     server.file_faults[NAME] = [Fault("garbled"), Fault("cut"), Fault("garbled"), None]
@@ -299,19 +395,23 @@ def test_a_killed_download_goes_on_where_it_was(server: NumeraiServer, path: Pat
     assert sorted(file.name for file in path.parent.iterdir()) == [".file.bin.lock", "file.bin"]
 
 
-def _in_a_process(url: str, path: Path) -> None:
-    fetching.fetch(lambda: f"{url}/1/{NAME}", path, NAME, patience=QUICK)
+def _in_a_process(url: str, kept: Path) -> None:
+    Store(kept, QUICK).get("file.bin", NAME, lambda: f"{url}/1/{NAME}", lambda path: None)
 
 
-def test_two_downloads_at_once_take_turns(server: NumeraiServer, path: Path) -> None:
-    server.file_faults[NAME] = [Fault("drip", at=5000), Fault("drip", at=2000), None]
-    processes = [multiprocessing.get_context("spawn").Process(target=_in_a_process, args=(server.url, path)) for _ in range(3)]
-    for process in processes:
-        process.start()
+def test_downloads_at_once_take_turns(server: NumeraiServer, path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_in_a_process, args=(server.url, path.parent)) for _ in range(3)]
+    with fetching.alone(path, NAME):
+        for process in processes:
+            process.start()
+        time.sleep(3)
+        assert server.fetched == [], "the lock is held"
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0, 0]
     assert path.read_bytes() == OLD
+    assert (len(server.fetched), server.sent[NAME]) == (3, SIZE), "whoever waited finds the file"
 
 
 LITTLE = 10_240
@@ -319,7 +419,7 @@ FAULTS = st.sampled_from(
     [
         None,
         *(Fault(kind, at) for kind in ("cut", "cut_unsaid", "short") for at in (0, 1, 5000, LITTLE - 1)),
-        *(Fault(kind) for kind in ("whole", "range_500", "spliced", "long", "503", "html")),
+        *(Fault(kind) for kind in ("whole", "range_500", "spliced", "silent", "chunked_cut", "long", "503", "html")),
     ]
 )
 
@@ -342,7 +442,9 @@ def test_whatever_happens_the_file_is_one_that_the_server_had(
         if changed:
             put(server.rounds[1], new)
         try:
-            known = fetch(server, path, known=known, check=has_its_end, patience=Patience(1, 1, tries=3, pause=0, longest_pause=0))
+            known = fetch(
+                server, path, known=lambda known=known: known, check=has_its_end, patience=Patience(1, 1, tries=3, pause=0, longest_pause=0)
+            )
         except InputError:
             assert not path.exists() or path.read_bytes() in (old, new)
         else:
@@ -364,6 +466,8 @@ def test_the_store_asks_each_time_and_takes_what_is_new_or_damaged(server: Numer
     put(server.rounds[1], NEW)
     assert (get(), server.sent[NAME]) == (NEW, len(NEW))
     (tmp_path / "kept" / MANIFEST).write_text("{")
+    assert (get(), server.sent[NAME]) == (NEW, len(NEW))
+    (tmp_path / "kept" / MANIFEST).write_text('{"file.bin": {"remote": {"etag": 5}, "size": 1, "sha256": ""}}')
     assert (get(), server.sent[NAME]) == (NEW, len(NEW))
     server.etags = None
     assert (get(), get()) == (NEW, NEW)

@@ -10,9 +10,8 @@ import requests
 from numerapi import base_api
 
 from erawise.errors import InputError
-from erawise.live.fetching import BUSY, Again, Patience, host, no_auth, retry_after
+from erawise.live.fetching import ADDRESS, BUSY, Again, Patience, Session, host, reached, retry_after
 
-ADDRESS = "ERAWISE_API_URL"
 PUBLIC_ID, SECRET_KEY = "NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY"
 ADVICE = "check the network and try again"
 
@@ -21,9 +20,14 @@ query ($filename: String!, $round: Int, $tournament: Int) {
   dataset(filename: $filename, round: $round, tournament: $tournament)
 }
 """
+DATASETS = """
+query ($round: Int, $tournament: Int) {
+  listDatasets(round: $round, tournament: $tournament)
+}
+"""
 
 CAUSES = {
-    r"not authenti|authenticat|invalid (api )?(token|key)|unauthori[sz]ed": f"the key isn't accepted; check {PUBLIC_ID} and {SECRET_KEY}",
+    r"authenticat|invalid (api )?(token|key)|unauthori[sz]ed": f"the key isn't accepted; check {PUBLIC_ID} and {SECRET_KEY}",
     r"permission|scope|forbidden|not allowed": "the key lacks the permission; give it the scope that this takes on numer.ai",
     r"round.*(closed|not open)|(closed|not open).*round|submissions? (is|are) closed": "the round isn't open",
     r"rate.?limit|too many": "too many requests; wait some minutes",
@@ -33,7 +37,9 @@ CAUSES = {
 
 
 class Client(numerapi.NumerAPI):
-    """numerapi whose calls end: in a result, or in an `InputError` that says what is wrong and where.
+    """numerapi whose queries end in a result, or in an `InputError` that says what is wrong and where.
+
+    It brings no files: `Store` does.
 
     Parameters
     ----------
@@ -55,7 +61,16 @@ class Client(numerapi.NumerAPI):
     def locate(self, filename: str, round_number: int | None) -> str:
         """A fresh address of a file such as `v5.2/live.parquet`, of a round or, where None, of the current one."""
         variables = {"filename": filename, "round": round_number, "tournament": self.tournament_id}
-        return str(self.raw_query(DATASET, variables)["data"]["dataset"])
+        return str(self._present(self.raw_query(DATASET, variables), "dataset"))
+
+    def list_datasets(self, round_num: int | None = None) -> list[str]:
+        """The files of a round, or of the current one, as `version/file`."""
+        variables = {"round": round_num, "tournament": self.tournament_id}
+        return [str(name) for name in self._present(self.raw_query(DATASETS, variables), "listDatasets")]
+
+    def download_dataset(self, *_: Any, **__: Any) -> str:
+        """Nothing: what numerapi fetches can be spoilt without a word."""
+        raise NotImplementedError("fetch files through erawise.live.store.Store")
 
     def raw_query(self, query: str, variables: dict[str, Any] | None = None, authorization: bool = False, **_: int) -> dict[str, Any]:
         """Send a GraphQL query, repeated where that is safe and of use.
@@ -83,22 +98,9 @@ class Client(numerapi.NumerAPI):
         headers = {"Accept": "application/json"}
         if authorization and self.token:
             headers["Authorization"] = "Token {}${}".format(*self.token)
-        try:
-            response = requests.post(
-                self.url,
-                json={"query": query, "variables": variables},
-                headers=headers,
-                timeout=(self.patience.connection, self.patience.silence),
-                auth=no_auth,
-            )
-        except requests.Timeout:
-            raise Again("no answer in time") from None
-        except requests.exceptions.SSLError:
-            raise self._refused("its certificate can't be verified", "check the clock and the proxy") from None
-        except requests.ConnectionError:
-            raise Again("no connection") from None
-        except requests.RequestException as error:
-            raise self._refused(f"no address of an API ({type(error).__name__})", f"set {ADDRESS} to one, or take it away") from None
+        content = {"query": query, "variables": variables}
+        with Session() as session, reached(self.url):
+            response = session.post(self.url, json=content, headers=headers, timeout=(self.patience.connection, self.patience.silence))
         return self._result(response)
 
     def _result(self, response: requests.Response) -> dict[str, Any]:
@@ -106,45 +108,33 @@ class Client(numerapi.NumerAPI):
             answer = response.json()
         except requests.JSONDecodeError:
             answer = None
-        errors = self._without_key(_errors(answer))
-        if errors:
-            raise self._refused(f"{_meaning(errors)} ({errors})")
         if response.status_code in BUSY:
             raise Again(f"the answer is HTTP status {response.status_code}", retry_after(response, self.patience))
+        errors = self._without_key(_errors(answer))
+        if errors:
+            raise InputError(f"{host(self.url)}: {_meaning(errors)} (it says: {errors})")
         if not response.ok:
-            raise self._refused(f"the answer is HTTP status {response.status_code}")
+            raise InputError(f"{host(self.url)}: the answer is HTTP status {response.status_code}; {ADVICE}")
         if answer is None:
             raise Again("the answer is no JSON")
-        data = answer.get("data") if isinstance(answer, dict) else None
-        if not isinstance(data, dict) or None in data.values():
-            raise self._refused("the query has no result")
-        found: dict[str, Any] = answer
+        if not isinstance(answer, dict) or not isinstance(answer.get("data"), dict):
+            raise self._without_result()
+        return answer
+
+    def _present(self, answer: dict[str, Any], name: str) -> Any:
+        found = answer["data"].get(name)
+        if found is None:
+            raise self._without_result()
         return found
 
-    def _refused(self, reason: str, advice: str = ADVICE) -> InputError:
-        return InputError(f"{host(self.url)}: {reason}; {advice}")
+    def _without_result(self) -> InputError:
+        return InputError(f"{host(self.url)}: the query has no result; {ADVICE}")
 
     def _without_key(self, text: str) -> str:
         """A text of the server's, in which no part of the key stands."""
         for part in self.token or ():
             text = text.replace(part, "…")
         return text
-
-
-def key() -> tuple[str, str] | None:
-    """Public id and secret key from the environment; None where it has neither.
-
-    Raises
-    ------
-    InputError
-        If it has one of the two.
-    """
-    found = [os.environ.get(name, "").strip() for name in (PUBLIC_ID, SECRET_KEY)]
-    if not any(found):
-        return None
-    if not all(found):
-        raise InputError(f"{PUBLIC_ID} and {SECRET_KEY}: one is set and the other isn't; set both, or neither")
-    return found[0], found[1]
 
 
 def _errors(answer: Any) -> str:
@@ -156,4 +146,4 @@ def _errors(answer: Any) -> str:
 
 
 def _meaning(said: str) -> str:
-    return next((meaning for pattern, meaning in CAUSES.items() if re.search(pattern, said.lower())), "the query has no result")
+    return next((meaning for pattern, meaning in CAUSES.items() if re.search(pattern, said.lower())), "the query is refused")

@@ -3,6 +3,7 @@
 import base64
 import fcntl
 import hashlib
+import logging
 import os
 import random
 import re
@@ -22,15 +23,24 @@ from tqdm import tqdm
 from erawise import files
 from erawise.errors import InputError
 
+ADDRESS = "ERAWISE_API_URL"
+"""The variable of the environment that names another address of the API."""
+
+NO_ADDRESS = (requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL)
 CHUNK_BYTES = 2**20
 SPARE_BYTES = 64 * 2**20
 """Bytes that must stay free on the disk beside a file."""
 
-GONE = {401, 403, 410}
+GONE = {400, 401, 403, 410}
 """What a signed address answers once it has expired: a new one is asked for."""
 
-BUSY = {408, 425, 429, 500, 502, 503, 504}
+BUSY = {408, 425, 429, *range(500, 600)}
 """What is worth another try."""
+
+DIGEST_BYTES = {"sha256": 32, "md5": 16}
+
+# At lower levels it logs whole addresses, of which the signature is a secret.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,22 @@ class Remote:
     modified: str | None = None
     checksum: str | None = None
 
+    @classmethod
+    def of(cls, content: Any) -> "Remote":
+        """From JSON.
+
+        Raises
+        ------
+        ValueError
+            If it is none of ours.
+        """
+        names = {"length": int, "etag": str, "modified": str, "checksum": str}
+        if not isinstance(content, dict) or set(content) != set(names):
+            raise ValueError("other keys than those of a remote file")
+        if not all(content[name] is None or type(content[name]) is kind for name, kind in names.items()):
+            raise ValueError("a value of another type")
+        return cls(**content)
+
     @property
     def strong(self) -> str | None:
         """A validator that two different contents never share."""
@@ -86,7 +112,7 @@ class Record:
 
     @classmethod
     def of(cls, content: dict[str, Any]) -> "Record":
-        return cls(Remote(**content["remote"]), int(content["size"]), str(content["sha256"]))
+        return cls(Remote.of(content["remote"]), int(content["size"]), str(content["sha256"]))
 
 
 class Again(Exception):
@@ -102,7 +128,8 @@ def fetch(
     path: Path,
     what: str,
     *,
-    known: Record | None = None,
+    known: Callable[[], Record | None] = lambda: None,
+    done: Callable[[Record], None] = lambda record: None,
     check: Callable[[Path], None] = lambda path: None,
     patience: Patience | None = None,
 ) -> Record:
@@ -116,7 +143,8 @@ def fetch(
     locate : gives an address of the file; asked again where one has expired.
     path : of the file; its directory must exist.
     what : the file's name in messages.
-    known : of the file that lies at `path`, where it was fetched before.
+    known : gives the record of the file that lies at `path`, where it was fetched before.
+    done : is given the record of the file that is there in the end, before another call for the path has its turn.
     check : raises `InputError` where a file that has come can't be used; it is given the path under which that lies for now.
     patience : with the server.
 
@@ -125,8 +153,10 @@ def fetch(
     InputError
         If the file can't be had, doesn't fit its checksum, can't be used, or the disk has no room for it.
     """
-    with alone(path):
-        return _Fetching(locate, path, what, known, check, patience or Patience()).run()
+    with alone(path, what):
+        record = _Fetching(locate, path, what, known(), check, patience or Patience()).run()
+        done(record)
+        return record
 
 
 class _Fetching:
@@ -145,13 +175,14 @@ class _Fetching:
         self.notes = path.with_name(f".{path.name}.partial.json")
 
     def run(self) -> Record:
-        address, failed, most = self.locate(), 0, self._held()
+        address, failed = self.locate(), 0
+        self.most = self._held()
         while True:
             try:
                 return self._try(address)
             except Again as problem:
-                failed = 1 if self._held() > most else failed + 1
-                most = max(most, self._held())
+                failed = 1 if self._held() > self.most else failed + 1
+                self.most = max(self.most, self._held())
                 if failed >= self.patience.tries:
                     raise InputError(f"{host(address)}: {self.what} can't be fetched: {problem} ({failed} tries)") from None
                 pause = self.patience.before(failed) if problem.after is None else problem.after
@@ -178,17 +209,22 @@ class _Fetching:
                     self._forget()
                     raise Again("the server continues another file than the one that was begun", 0)
             elif response.status_code == 200:
-                start, remote = 0, described(response)
+                begun, start, remote = remote, 0, described(response)
                 if (
                     self.known is not None
                     and remote.strong
                     and (remote.strong, remote.length) == (self.known.remote.strong, self.known.size)
                 ):
                     return self.known
+                self._forget()
+                if begun.strong and begun.strong != remote.strong:
+                    self.most = 0
             else:
-                if response.status_code == 416:
+                if start and response.status_code not in GONE | {429}:
                     self._forget()
+                    raise Again(f"the answer to a request for the rest is HTTP status {response.status_code}")
                 raise self._refusal(response, address)
+            _require_plain(response, self.what)
             self._require_room(remote, start)
             files.write_json(asdict(remote), self.notes)
             self._receive(response, start, remote)
@@ -199,21 +235,26 @@ class _Fetching:
         if not (self.partial.exists() and self.notes.exists()):
             return 0, Remote()
         try:
-            remote = Remote(**files.read_json(self.notes))
-        except (InputError, TypeError):
+            remote = Remote.of(files.read_json(self.notes))
+        except (InputError, ValueError):
             return 0, Remote()
         held = self._held()
         if remote.strong is None or remote.length is None or held > remote.length:
             return 0, Remote()
-        return min(held, remote.length - 1), remote
+        return max(0, min(held, remote.length - 1)), remote
 
     def _receive(self, response: requests.Response, start: int, remote: Remote) -> None:
         with self.partial.open("r+b" if start else "wb") as file, _bar(self.what, remote.length, start) as bar:
             file.seek(start)
             file.truncate()
-            for chunk in _chunks(response, self.patience):
-                file.write(chunk)
-                bar.update(len(chunk))
+            try:
+                for chunk in _chunks(response, self.patience):
+                    file.write(chunk)
+                    bar.update(len(chunk))
+            except Again as problem:
+                raise Again(f"{problem} after {file.tell():,} bytes") from None
+            file.flush()
+            os.fsync(file.fileno())
         if remote.length is not None and self._held() != remote.length:
             raise Again(f"{self._held():,} of {remote.length:,} bytes came")
 
@@ -241,7 +282,7 @@ class _Fetching:
     def _refusal(self, response: requests.Response, address: str) -> Exception:
         status = response.status_code
         said = f"the answer is HTTP status {status}"
-        if status in BUSY or status == 416:
+        if status in BUSY:
             return Again(said, retry_after(response, self.patience))
         if status in GONE:
             return Again(said, relocate=True)
@@ -264,7 +305,7 @@ def described(response: requests.Response) -> Remote:
     """What the headers of a whole file say of it."""
     length = response.headers.get("Content-Length", "")
     return Remote(
-        int(length) if length.isdigit() else None,
+        int(length) if length.isdecimal() else None,
         response.headers.get("ETag"),
         response.headers.get("Last-Modified"),
         _checksum(response.headers),
@@ -272,18 +313,29 @@ def described(response: requests.Response) -> Remote:
 
 
 def host(address: str) -> str:
-    """An address without user, password and query, which may be secret."""
-    return re.sub(r"//[^/@]*@", "//", re.split(r"[?#]", address)[0])
+    """An address without user, password and query, which may be secret; of several @ the last ends the password."""
+    return re.split(r"[?#]", re.sub(r"^([A-Za-z][\w+.-]*://)?.*@", lambda found: found[1] or "", address))[0]
 
 
 def retry_after(response: requests.Response, patience: Patience) -> float | None:
     """Seconds that the server asks for, if it gives them as a number; not more than ten of the longest pauses."""
     text = response.headers.get("Retry-After", "")
-    return min(float(text), 10 * patience.longest_pause) if text.isdigit() else None
+    return min(float(text), 10 * patience.longest_pause) if text.isdecimal() else None
 
 
-def no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Nothing from a .netrc: an address that is signed needs no more, and refuses it."""
+class Session(requests.Session):
+    """Requests that send no user and password from a .netrc, also where they are sent on: a signed address refuses them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.auth = _as_it_is
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        """Send nothing on to another address."""
+        prepared_request.headers.pop("Authorization", None)
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
@@ -293,8 +345,12 @@ def _checksum(headers: Any) -> str | None:
         "md5": headers.get("Content-MD5") or _part(headers.get("x-goog-hash"), r"md5=([^,\s]+)"),
     }
     for algorithm, text in found.items():
-        if text and "-" not in text:  # S3's checksum of parts ends in their number, and is none of the file
-            return f"{algorithm}:{base64.b64decode(text).hex()}"
+        try:
+            content = base64.b64decode(text or "", validate=True)
+        except ValueError:  # S3's checksum of parts ends in their number, and is none of the file
+            continue
+        if len(content) == DIGEST_BYTES[algorithm]:
+            return f"{algorithm}:{content.hex()}"
     return None
 
 
@@ -313,23 +369,38 @@ def _continues(response: requests.Response, start: int, remote: Remote) -> bool:
     stated = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", "").strip())
     if stated is None or int(stated[1]) != start or int(stated[2]) + 1 != remote.length:
         return False
-    return stated[3] in ("*", str(remote.length)) and response.headers.get("ETag", remote.etag) == remote.etag
+    return stated[3] in ("*", str(remote.length)) and response.headers.get("ETag") == remote.etag
+
+
+def _require_plain(response: requests.Response, what: str) -> None:
+    encoding = response.headers.get("Content-Encoding", "identity")
+    if encoding != "identity":
+        raise InputError(f"{host(response.url)}: {what} comes encoded by {encoding}, which was not asked for; it isn't taken")
 
 
 @contextmanager
 def _answer(address: str, headers: dict[str, str], patience: Patience) -> Iterator[requests.Response]:
-    try:
-        response = requests.get(address, headers=headers, stream=True, timeout=(patience.connection, patience.silence), auth=no_auth)
-    except requests.exceptions.SSLError as error:
-        raise InputError(
-            f"{host(address)}: its certificate can't be verified ({type(error).__name__}); check the clock and the proxy"
-        ) from None
-    except (requests.ConnectionError, requests.Timeout) as error:
-        raise Again("no answer in time" if isinstance(error, requests.Timeout) else "no connection") from None
-    except requests.RequestException as error:
-        raise InputError(f"{host(address)}: {type(error).__name__}: it is no address of a file") from None
+    with Session() as session, reached(address):
+        response = session.get(address, headers=headers, stream=True, timeout=(patience.connection, patience.silence))
     with response:
         yield response
+
+
+@contextmanager
+def reached(address: str) -> Iterator[None]:
+    """Turn what requests raises into `Again`, or, where another try is of no use, into an `InputError`."""
+    try:
+        yield
+    except requests.exceptions.SSLError:
+        raise InputError(f"{host(address)}: its certificate can't be verified; check the clock and the proxy") from None
+    except requests.Timeout:
+        raise Again("no answer in time") from None
+    except NO_ADDRESS as error:
+        raise InputError(f"{host(address)}: no address of a server ({type(error).__name__}); check {ADDRESS}") from None
+    except requests.ConnectionError:
+        raise Again("no connection") from None
+    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+        raise Again(f"no answer that could be read ({type(error).__name__})") from None
 
 
 def _chunks(response: requests.Response, patience: Patience) -> Iterator[bytes]:
@@ -346,14 +417,14 @@ def _chunks(response: requests.Response, patience: Patience) -> Iterator[bytes]:
 
 
 def _read(response: requests.Response) -> bytes:
-    """Bytes that have come; none at the end, and where the connection was cut, which the number of bytes tells apart."""
+    """Bytes that have come; none at the end."""
     try:
         found: bytes = response.raw.read1(CHUNK_BYTES)
         return found
     except urllib3.exceptions.ReadTimeoutError:
         raise Again("no more bytes came in time") from None
     except (urllib3.exceptions.HTTPError, OSError):
-        return b""
+        raise Again("the connection was cut") from None
 
 
 def _bar(what: str, length: int | None, start: int) -> "tqdm[Any]":
@@ -363,11 +434,15 @@ def _bar(what: str, length: int | None, start: int) -> "tqdm[Any]":
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Hold the lock of a path; the file that carries it stays."""
+def alone(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock of a path, and say so where that takes waiting; the file that carries it stays."""
     descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{what}: another process is at it; waiting for its end", file=sys.stderr, flush=True)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)

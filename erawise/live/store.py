@@ -1,6 +1,7 @@
 """Files that were downloaded, kept from one run to the next, and what is known of each."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ MANIFEST = "manifest.json"
 class Store:
     """A directory of downloaded files with a manifest: length, SHA-256, and the server's validators of each.
 
-    A file is asked for again each time, and comes again only where the server's has changed, or ours has.
+    A file is asked for again each time, and comes again only where ours has changed, or the server doesn't say that its is the same.
     """
 
     def __init__(self, directory: Path, patience: Patience | None = None) -> None:
@@ -32,9 +33,9 @@ class Store:
         """
         path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        record = fetching.fetch(locate, path, what, known=self.known(name), check=check, patience=self.patience)
-        with fetching.alone(self.directory / MANIFEST):
-            files.write_json(self._manifest() | {name: record.content()}, self.directory / MANIFEST)
+        fetching.fetch(
+            locate, path, what, known=partial(self.known, name), done=partial(self._note, name), check=check, patience=self.patience
+        )
         return path
 
     def known(self, name: str) -> Record | None:
@@ -44,6 +45,10 @@ class Store:
             return None if content is None else Record.of(content)
         except (KeyError, TypeError, ValueError):
             return None
+
+    def _note(self, name: str, record: Record) -> None:
+        with fetching.alone(self.directory / MANIFEST, MANIFEST):
+            files.write_json(self._manifest() | {name: record.content()}, self.directory / MANIFEST)
 
     def _manifest(self) -> dict[str, Any]:
         try:
