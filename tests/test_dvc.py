@@ -197,6 +197,7 @@ def test_revisions_are_compared_without_a_checkout(clone: Clone) -> None:
     output = clone.run("python", "-m", "stages.compare", "HEAD", "weaker")
     assert "HEAD → weaker" in output
     assert "models.ridge.l2: 1000.0 → 100000" in output
+    assert "validation was looked at 1 times in this checkout" in output
     assert "| cv | ridge |" in output
     assert clone.run("git", "status", "--porcelain") == before
     found = json.loads(clone.read("data/comparison/comparison.json"))
