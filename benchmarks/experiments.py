@@ -359,10 +359,7 @@ def main() -> None:
     found = read(wanted)
     blocks = {study.name: f"{recipes(study)}\n\n{table(study, found)}" for study in studies}
     blocks |= {"shared": shared(), "summary": summed_up(studies, found)}
-    for name, text in blocks.items():
-        print(f"{name}\n\n{text}\n")
-        if given.write:
-            measure.put(PAGE, name, text)
+    measure.publish(blocks, PAGE, write=given.write)
 
 
 if __name__ == "__main__":

@@ -196,6 +196,14 @@ def put(path: Path, block: str, text: str) -> None:
         temporary.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 
+def publish(blocks: dict[str, str], page: Path, *, write: bool) -> None:
+    """Print blocks by their names, and put them into a page where that is asked for."""
+    for name, text in blocks.items():
+        print(f"{name}\n\n{text}\n")
+        if write:
+            put(page, name, text)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="run one function of a benchmark in this process")
     parser.add_argument("module", help="a module of benchmarks")

@@ -117,10 +117,7 @@ def main() -> None:
     tables = {"false alarms": false_alarms(given.pairs), "power": power(given.pairs)}
     if given.series is not None:
         tables["real"] = real(given.series)
-    for name, table in tables.items():
-        print(f"{name}\n\n{table}\n")
-        if given.write:
-            measure.put(PAGE, name, table)
+    measure.publish(tables, PAGE, write=given.write)
 
 
 if __name__ == "__main__":

@@ -66,9 +66,9 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, list[Any
     return {path: [before.get(path), after.get(path)] for path in {**before, **after} if before.get(path) != after.get(path)}
 
 
-def looks(entries: list[Entry], data: str, target: str) -> list[Entry]:
-    """Those that have looked at the validation eras of this data, scored against this target."""
-    return [entry for entry in entries if (entry["data"], entry["target"]) == (data, target) and entry["scores"].get(VALIDATION)]
+def looks(entries: list[Entry], data: str | None, target: str) -> list[Entry]:
+    """Those that have looked at the validation eras of this data, or of any where None, scored against this target."""
+    return [entry for entry in entries if data in (None, entry["data"]) and entry["target"] == target and entry["scores"].get(VALIDATION)]
 
 
 def trial_sharpes(entries: list[Entry], prediction: str) -> list[float]:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from erawise import charts, comparison, errors, files, ledger, revisions, tabular
 from erawise.revisions import Revision
-from erawise.schema import VALIDATION
 from stages import paths, record
 
 
@@ -36,13 +35,9 @@ def main() -> None:
     for name, missing in zip((before.name, after.name), comparison.only_in_one(before.scores, after.scores), strict=True):
         if missing:
             print(f"only in {name}: {', '.join(missing)}")
-    print(f"validation was looked at {_looks(after.target)} times in this checkout, on all data together: the more often, the more is luck")
+    looks = ledger.looks(record.read(), None, after.target)
+    print(f"validation was looked at {len(looks)} times in this checkout, on all data together: the more often, the more is luck")
     print(f"\nwritten to {given.out}: comparison.csv, comparison.json, comparison.svg")
-
-
-def _looks(target: str) -> int:
-    """Evaluations on record that have scored validation eras against a target."""
-    return sum(entry["target"] == target and bool(entry["scores"].get(VALIDATION)) for entry in record.read())
 
 
 def _arguments() -> argparse.Namespace:

@@ -88,6 +88,9 @@ def test_looks_are_those_at_the_same_data_and_target() -> None:
     blind = entry(4, scores={"cv": {}})
     entries = [entry(1), entry(2, data="other"), entry(3, target="target_60"), blind, entry(5)]
     assert ledger.looks(entries, "d", "target") == [entries[0], entries[4]]
+    assert ledger.looks(entries, None, "target") == [
+        entry for entry in entries if entry["target"] == "target" and entry["scores"].get("validation")
+    ]
     assert ledger.trial_sharpes(entries, "neutralized") == pytest.approx([0.1, 0.2, 0.3, 0.5])
     assert ledger.trial_sharpes(entries, "absent") == []
 

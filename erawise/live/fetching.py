@@ -173,10 +173,10 @@ class _Fetching:
         self.known = known if known is not None and path.is_file() and digest(path) == known.sha256 else None
         self.partial = path.with_name(f".{path.name}.partial")
         self.notes = path.with_name(f".{path.name}.partial.json")
+        self.most = self._held()
 
     def run(self) -> Record:
         address, failed = self.locate(), 0
-        self.most = self._held()
         while True:
             try:
                 return self._try(address)
@@ -210,11 +210,7 @@ class _Fetching:
                     raise Again("the server continues another file than the one that was begun", 0)
             elif response.status_code == 200:
                 begun, start, remote = remote, 0, described(response)
-                if (
-                    self.known is not None
-                    and remote.strong
-                    and (remote.strong, remote.length) == (self.known.remote.strong, self.known.size)
-                ):
+                if self.known is not None and remote.strong and remote.strong == self.known.remote.strong:
                     return self.known
                 self._forget()
                 if begun.strong and begun.strong != remote.strong:

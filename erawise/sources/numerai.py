@@ -28,7 +28,7 @@ def write(
     version : such as `v5.2`.
     round_number : the round whose files are taken, or None for the current one.
     api_url : address of the API; None: what `ERAWISE_API_URL` names, or Numerai's.
-    kept : directory in which what was downloaded stays, so that a file comes again only where the server's has changed.
+    kept : directory in which what was downloaded stays, so that a file doesn't come again where the server says that it is the same.
     patience : with the server.
 
     Returns
@@ -56,7 +56,7 @@ def write(
 
 def _offered(client: Client, version: str, round_number: int | None) -> set[str]:
     with _advised():
-        names = [str(name) for name in client.list_datasets(round_number)]
+        names = client.list_datasets(round_number)
     offered = {name.removeprefix(f"{version}/") for name in names if name.startswith(f"{version}/")}
     where = "in the current round" if round_number is None else f"in round {round_number} (data.round)"
     if not offered:
