@@ -22,8 +22,8 @@ from erawise import blocks, files, matrix, tabular
 from erawise.errors import InputError
 from erawise.features import derived
 from erawise.matrix import Counts, refuse_infinite
-from erawise.panel import INDEX, era_slices
-from erawise.schema import DATA_TYPE, ERA, ID, LIVE, LIVE_ERA, META_MODEL, ORACLE, VALIDATION, is_target
+from erawise.panel import INDEX, Panel, era_slices
+from erawise.schema import DATA_TYPE, ERA, ID, LIVE, LIVE_ERA, META_MODEL, ORACLE, VALIDATION, era_name, is_target
 
 TRAIN = "train"
 UNRESOLVED = "test"
@@ -113,7 +113,9 @@ def prepare(
     with _decoding(threads), ThreadPoolExecutor(1) as pool:
         # whoever places the first block loads the loops if this fails, and says why
         pool.submit(blocks.load, (raw / "train.parquet").stat().st_size, blocks.MIN_PLACED)
-        train, validation, live = (_read_rows(raw / f"{name}.parquet", columns, counts) for name in (TRAIN, VALIDATION, LIVE))
+        train, validation, live = (
+            _read_rows(raw / f"{name}.parquet", columns, counts, live=name == LIVE) for name in (TRAIN, VALIDATION, LIVE)
+        )
         resolved = _resolved(validation, counts)
         kept = {TRAIN: _every(train.era, every), VALIDATION: resolved & _every(validation.era, every, resolved)}
         counts.train_without = int((kept[TRAIN] & ~train.has_target).sum())
@@ -121,8 +123,7 @@ def prepare(
         _check_eras(train, validation, kept[VALIDATION])
         orders = [rows.order[kept[rows.path.stem][rows.order]] for rows in (train, validation)]
         index = _index([train, validation], orders)
-        live_index = _index([live], [live.order])
-        _check_space(directory, [index, live_index], layout, columns)
+        _check_space(directory, [index, _index([live], [live.order])], layout, columns)
         beside = (
             pool.submit(_write_references, raw, directory, index),
             pool.submit(_write_indices, directory, index, [train, validation], orders, columns),
@@ -131,11 +132,45 @@ def prepare(
         for written in beside:
             written.result()
         (directory / LIVE).mkdir()
-        _write_matrix(directory / LIVE, [live], [live.order], live_index, layout, columns, counts)
-        _write_pieces(directory / LIVE / INDEX, [_identity(live_index) | {DATA_TYPE: _repeated(LIVE, len(live_index.era))}])
-    rows = len(index.era) + len(live_index.era)
+        _write_live(directory / LIVE, live, layout, columns, counts)
+    rows = len(index.era) + len(live.era)
     tabular.write_csv(pd.DataFrame({"feature": columns.features, "missing": counts.missing, "rows": rows}), directory / "missing.csv")
-    return _metrics(index, len(orders[0]), len(live_index.era), counts), counts
+    return _metrics(index, len(orders[0]), len(live.era), counts), counts
+
+
+def prepare_live(path: Path, directory: Path, like: Panel, threads: int = 1) -> Counts:
+    """Write the prepared table of live rows into the existing, empty `directory`, with the columns of another and as that was made.
+
+    Parameters
+    ----------
+    path : a raw file of live rows.
+    like : the panel of the live rows that were prepared beside what the models were trained on.
+    threads : that decode Parquet.
+
+    Returns
+    -------
+    Counts
+        Of missing values.
+
+    Raises
+    ------
+    InputError
+        For a file without rows, with ids that repeat, or with other features than the panel's, of another type or infinite.
+    """
+    names = list(like.feature_names)
+    columns = Columns(names, like.targets, "", like.feature_sets, str(like.matrix.dtype))
+    layout = matrix.Layout(names, columns.dtype, list(like.names[like.n_matrix :]), bool(like.era_means.size))
+    counts = Counts(np.zeros(len(names), np.int64))
+    with _decoding(threads):
+        _write_live(directory, _read_rows(path, columns, counts, live=True), layout, columns, counts)
+    return counts
+
+
+def _write_live(directory: Path, rows: Rows, layout: matrix.Layout, columns: Columns, counts: Counts) -> Index:
+    index = _index([rows], [rows.order])
+    _write_matrix(directory, [rows], [rows.order], index, layout, columns, counts)
+    _write_pieces(directory / INDEX, [_identity(index) | {DATA_TYPE: _repeated(LIVE, len(index.era))}])
+    return index
 
 
 @contextmanager
@@ -243,7 +278,7 @@ def _parse_era(label: object, path: Path) -> int:
     return int(text)
 
 
-def _read_rows(path: Path, columns: Columns, counts: Counts) -> Rows:
+def _read_rows(path: Path, columns: Columns, counts: Counts, *, live: bool) -> Rows:
     file = tabular.open_parquet(path)
     names = file.schema_arrow.names
     present = Counter(names)
@@ -256,16 +291,15 @@ def _read_rows(path: Path, columns: Columns, counts: Counts) -> Rows:
     if not file.metadata.num_rows:
         raise InputError(f"{path}: there are no rows")
     era = parse_eras(_column(file, ERA, path), path)
-    is_live = path.stem == LIVE
-    wrong = (era == LIVE_ERA) != is_live
-    if wrong.any() and not is_live:
+    wrong = (era == LIVE_ERA) != live
+    if wrong.any() and not live:
         raise InputError(f"{path}: row {int(np.argmax(wrong))} is of the live era; expected numbered eras")
-    if is_live:
+    if live:
         era = np.full_like(era, LIVE_ERA)
     ids = _read_ids(file, path)
     order = _sorted(era, ids, path)
     has_target = np.zeros(len(era), bool)
-    if columns.main in present and not is_live:
+    if columns.main in present and not live:
         has_target = ~np.isnan(_read_floats(file, columns.main, path))
     known = has_target.copy()
     if DATA_TYPE in present:
@@ -328,9 +362,8 @@ def _sorted(era: NDArray[np.int64], ids: pa.Array, path: Path) -> NDArray[np.int
     repeated = np.concatenate(twice)
     if len(repeated):
         row = int(repeated.min())
-        raise InputError(
-            f"{path}: id {ids[row].as_py()!r} is there more than once in era {era[row]} ({len(repeated)} duplicate rows); remove them"
-        )
+        where = f"id {ids[row].as_py()!r} is there more than once in {era_name(int(era[row]))}"
+        raise InputError(f"{path}: {where} ({len(repeated)} duplicate rows); remove them")
     return order
 
 
@@ -475,7 +508,9 @@ def _read_reference(path: Path, index: Index, taken: NDArray[np.bool_], found: d
     rows, place = order[place >= 0], place[place >= 0]
     if taken[place].any():
         row = rows[int(np.argmax(taken[place]))]
-        raise InputError(f"{path}: id {ids[int(row)].as_py()!r} of era {era[row]} is in another file of benchmark models too; remove one")
+        raise InputError(
+            f"{path}: id {ids[int(row)].as_py()!r} of {era_name(int(era[row]))} is in another file of benchmark models too; remove one"
+        )
     taken[place] = True
     for name in names:
         values = found.setdefault(name, np.full(len(index.era), np.nan, np.float32))

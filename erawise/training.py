@@ -88,9 +88,9 @@ def train(kind: Kind, settings: Any, data: Data, *, inner_share: float, resource
     final_rounds = max(1, round(float(np.median(found or [1])))) if stops_early else None
     whole = _whole(settings, data)
     final = kind.fit(settings, whole, None, final_rounds, resources)
-    pieces.append(_predict(final, data.panel, data.plan.validation, data.final_features, VALIDATION))
+    pieces.append(predict(final, data.panel, data.plan.validation, data.final_features, VALIDATION))
     if data.live is not None:
-        pieces.append(_predict(final, data.live, data.live.eras, data.final_features, LIVE))
+        pieces.append(predict(final, data.live, data.live.eras, data.final_features, LIVE))
     return Trained(
         final, data.final_features, pd.concat(pieces, ignore_index=True), rounds if stops_early else [], final_rounds, whole.dropped
     )
@@ -102,6 +102,22 @@ def out_of_fold(
     """Fit a model in some folds, and predict their test eras: a table for each, with the columns of `Trained.predictions`."""
     at_once = kind.prepare(settings, [_views(kind, settings, data, k, inner_share) for k in numbers], resources)
     return [piece for piece, _ in _fit_folds(kind, settings, data, numbers, inner_share, resources, at_once, unheard)]
+
+
+def predict(model: Fitted, panel: Panel, eras: NDArray[np.int64], features: FeatureMap, split: str) -> pd.DataFrame:
+    """Predict the rows of some eras: the columns of `Trained.predictions`."""
+    view = View(panel, eras, features)
+    values = [model.predict(block) for block in view.blocks()]
+    era = pd.array(view.era, dtype="Int64")
+    era[view.era == LIVE_ERA] = pd.NA
+    return pd.DataFrame(
+        {
+            ID: panel.index[ID].iloc[view.rows].to_numpy(),
+            ERA: era,
+            SPLIT: split,
+            PREDICTION: np.concatenate(values) if values else np.empty(0),
+        }
+    )
 
 
 def blended(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -170,7 +186,7 @@ def _fit_folds(
     def fit_and_predict(number: int) -> tuple[pd.DataFrame, int | None]:
         share = replace(resources.shared(at_once), log=partial(log, number))
         model = kind.fit(settings, *_views(kind, settings, data, number, inner_share), None, share)
-        return _predict(model, data.panel, data.plan.folds[number].test, data.fold_features[number], CV), model.rounds
+        return predict(model, data.panel, data.plan.folds[number].test, data.fold_features[number], CV), model.rounds
 
     with ThreadPoolExecutor(at_once) as pool:
         run = pool.map if at_once > 1 else map
@@ -188,18 +204,3 @@ def _views(kind: Kind, settings: Any, data: Data, number: int, inner_share: floa
 
 def _whole(settings: Any, data: Data) -> View:
     return View(data.panel, data.plan.train, data.final_features, settings.target)
-
-
-def _predict(model: Fitted, panel: Panel, eras: NDArray[np.int64], features: FeatureMap, split: str) -> pd.DataFrame:
-    view = View(panel, eras, features)
-    values = [model.predict(block) for block in view.blocks()]
-    era = pd.array(view.era, dtype="Int64")
-    era[view.era == LIVE_ERA] = pd.NA
-    return pd.DataFrame(
-        {
-            ID: panel.index[ID].iloc[view.rows].to_numpy(),
-            ERA: era,
-            SPLIT: split,
-            PREDICTION: np.concatenate(values) if values else np.empty(0),
-        }
-    )

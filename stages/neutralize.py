@@ -30,7 +30,7 @@ def main() -> None:
             rows["ensemble"].to_numpy(), rows[ERA].to_numpy(), features, settings.proportion, p.resources.threads
         )
     tabular.write_parquet(predictions.table(rows, neutral), paths.NEUTRALIZED)
-    files.write_json({"features": names}, paths.NEUTRALIZED_TO)
+    files.write_json(risk.content(names, settings.features, settings.proportion), paths.NEUTRALIZED_TO)
     print(f"neutralized to {len(names)} features ({settings.features}), proportion {settings.proportion}")
     for line in risk.report(names, settings.features, settings.count, rows.groupby(ERA).size().to_numpy()):
         print(line)

@@ -6,6 +6,7 @@ from functools import partial
 from threadpoolctl import threadpool_limits
 
 from erawise import errors, files, params, tabular, training
+from erawise.models import stored
 from erawise.models.protocol import Kind
 from stages import modelling, paths
 from stages.curves import Curves
@@ -36,10 +37,7 @@ def _run(kind: Kind, name: str = "") -> None:
         }
     with files.replacing(paths.MODELS / name) as directory:
         directory.mkdir()
-        for member, one in trained.items():
-            place = directory if len(trained) == 1 else directory / member
-            place.mkdir(exist_ok=True)
-            one.model.save(place)
+        stored.save(work.settings.kind, {member: (one.model, one.final_rounds) for member, one in trained.items()}, directory)
         tabular.write_csv(training.importance_table(list(trained.values())), directory / "importance.csv")
     tabular.write_parquet(training.blended([one.predictions for one in trained.values()]), paths.MODEL_PREDICTIONS / f"{name}.parquet")
     for member, one in trained.items():

@@ -55,6 +55,7 @@ FLOORS = [
     },
     {"features", "models", "preparation", "matrix"},
     {"training", "tuning", "canary"},
+    {"serving"},
 ]
 
 

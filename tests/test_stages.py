@@ -280,7 +280,7 @@ def test_a_model_of_several_targets_and_seeds_is_their_blend(workspace: Workspac
     assert blended[["id", "era", "split"]].equals(single[["id", "era", "split"]])
     assert blended["prediction"].between(0, 1).all()
     directory = workspace.directory / "data/models/lightgbm"
-    assert sorted(path.name for path in directory.iterdir()) == ["importance.csv", "target_1", "target_2"]
+    assert sorted(path.name for path in directory.iterdir()) == ["importance.csv", "model.json", "target_1", "target_2"]
     second = [(directory / name / "model.txt").read_text() for name in ("target_1", "target_2")]
     assert second[0] != second[1]
 

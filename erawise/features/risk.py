@@ -1,5 +1,7 @@
 """The features that the ensemble is neutralized to."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,6 +44,11 @@ def chosen(panel: Panel, train: NDArray[np.int64], target: str, features: str, c
     if not panel.feature_sets[features]:
         raise InputError(f"neutralize.features: the set {features!r} has no feature among those of data.feature_set; choose another")
     return panel.feature_sets[features]
+
+
+def content(names: list[str], features: str, proportion: float) -> dict[str, Any]:
+    """What is stored of the choice, so that later rows are neutralized as those of the pipeline were."""
+    return {"features": names, "method": features, "proportion": proportion}
 
 
 def within(columns: NDArray[np.int64], features: str, rows: slice) -> NDArray[np.int64]:

@@ -1,0 +1,74 @@
+"""A trained model on disk: its kind, and the directory and the rounds of each member that is blended into it."""
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from erawise import files
+from erawise.errors import InputError
+from erawise.models.protocol import Fitted
+
+DESCRIPTION = "model.json"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of the models that are blended with equal weights; most often the only one.
+
+    Parameters
+    ----------
+    directory : where it lies, below that of the model.
+    rounds : trees or epochs that its final fit ran for by early stopping; None without.
+    """
+
+    directory: str
+    rounds: int | None
+
+
+@dataclass(frozen=True)
+class Description:
+    """What `model.json` says."""
+
+    kind: str
+    members: tuple[Member, ...]
+
+
+def save(kind: str, members: dict[str, tuple[Fitted, int | None]], directory: Path) -> None:
+    """Write the members of a model, each with its rounds, into an existing directory: a single one right into it."""
+    listed = []
+    for name, (model, rounds) in members.items():
+        own = "." if len(members) == 1 else name
+        (directory / own).mkdir(exist_ok=True)
+        model.save(directory / own)
+        listed.append(Member(own, rounds))
+    files.write_json(asdict(Description(kind, tuple(listed))), directory / DESCRIPTION)
+
+
+def describe(directory: Path) -> Description:
+    """What a directory says of its model.
+
+    Raises
+    ------
+    InputError
+        If that is missing, or none of what `save` writes.
+    """
+    path = directory / DESCRIPTION
+    content = files.read_json(path)
+    try:
+        return Description(str(content["kind"]), tuple(Member(**member) for member in content["members"]))
+    except (KeyError, TypeError):
+        raise InputError(f"{path}: it doesn't say what the model is; train the model again") from None
+
+
+def load(directory: Path) -> Sequence[Fitted]:
+    """Read the members of a model.
+
+    Raises
+    ------
+    InputError
+        If one is missing or broken.
+    """
+    found = describe(directory)
+    kind = importlib.import_module(f"erawise.models.{found.kind}")
+    return [kind.load(directory / member.directory) for member in found.members]
