@@ -10,26 +10,50 @@ WORLD = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 class InputError(Exception):
-    """Something that the user can mend: the message says what is wrong, where, what was expected and what to do."""
+    """Something that the user can mend: the message says what is wrong, where, what was expected and what to do.
+
+    `code` is the exit code of a command that it ends.
+    """
+
+    code = 1
+
+
+class NotOpen(InputError):
+    """The round takes no submission now."""
+
+    code = 3
+
+
+class Unconfirmed(InputError):
+    """What was sent couldn't be found on the server as it was sent."""
+
+    code = 4
+
+
+class Unavailable(InputError):
+    """A server gave no usable answer, however often it was asked; later it may."""
+
+    code = 75
 
 
 def reported(main: Callable[[], None]) -> Callable[[], None]:
-    """Turn an `InputError` of a command, or a full or closed disk, into one line on stderr and the exit code 1."""
+    """Turn an `InputError` of a command, or a full or closed disk, into one line on stderr and its exit code."""
 
     @functools.wraps(main)
     def run() -> None:
         try:
             main()
         except InputError as error:
-            message = str(error)
+            message, code = str(error), error.code
         except OSError as error:
             if error.errno not in WORLD:
                 raise
             where = f"{error.filename}: " if error.filename else ""
             message = f"{where}cannot be written or read ({error.strerror}); check free space and permissions"
+            code = InputError.code
         else:
             return
         print(f"error: {message}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(code)
 
     return run

@@ -1,5 +1,6 @@
 """Files that are there whole or not at all: written under a temporary name, then renamed."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -37,6 +38,20 @@ def place(source: Path, path: Path) -> None:
         shutil.copyfile(source, path)
 
 
+def append_line(entry: dict[str, Any], path: Path) -> None:
+    """Add a line of JSON: whole or not at all, however many processes write at once, and after one that was cut short by a kill."""
+    line = (json.dumps(entry, sort_keys=True, allow_nan=False) + "\n").encode("utf-8")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        size = os.fstat(descriptor).st_size
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        _write_whole(descriptor, b"\n" + line if torn else line)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def remove(path: Path) -> None:
     """Remove a file or a directory, if it is there."""
     if path.is_dir() and not path.is_symlink():
@@ -65,3 +80,8 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: the file is missing") from None
     except ValueError as error:
         raise InputError(f"{path}: not a readable JSON file ({error}); it may be cut short, fetch it again") from None
+
+
+def _write_whole(descriptor: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(descriptor, content) :]

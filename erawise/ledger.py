@@ -4,9 +4,7 @@ Who looks at a validation set often enough finds something there. The ledger cou
 against what luck alone would have shown by now.
 """
 
-import fcntl
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +16,6 @@ from erawise.schema import VALIDATION
 NAME = "ledger.jsonl"
 
 Entry = dict[str, Any]
-
-
-def append(path: Path, entry: Entry) -> None:
-    """Add a line: whole or not at all, however many processes write at once, and after one that was cut short by a kill."""
-    line = (json.dumps(entry, sort_keys=True, allow_nan=False) + "\n").encode("utf-8")
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        size = os.fstat(descriptor).st_size
-        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        _write_whole(descriptor, b"\n" + line if torn else line)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read(path: Path) -> tuple[list[Entry], int]:
@@ -80,8 +64,3 @@ def trial_sharpes(entries: list[Entry], prediction: str) -> list[float]:
 def deflated(entries: list[Entry], prediction: str, series: np.ndarray, overlap: int) -> float:
     """`significance.deflated_sharpe` of a prediction's (eras,) validation scores, by the spread of all looks so far."""
     return significance.deflated_sharpe(series, trial_sharpes(entries, prediction), overlap=overlap)
-
-
-def _write_whole(descriptor: int, content: bytes) -> None:
-    while content:
-        content = content[os.write(descriptor, content) :]

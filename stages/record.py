@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from erawise import errors, ledger, params, tracking
+from erawise import errors, files, ledger, params, tracking
 from stages import curves, paths
 
 PACKAGES = ("dvc", "lightgbm", "numpy", "pandas", "pyarrow", "scikit-learn", "tensorflow-cpu")
@@ -42,7 +42,7 @@ def evaluated(target: str, metrics: dict[str, dict[str, Any]], seconds: float) -
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT,
         "versions": {"python": sys.version.split()[0]} | {name: metadata.version(name) for name in PACKAGES if _installed(name)},
     }
-    ledger.append(path, entry)
+    files.append_line(entry, path)
     return len(ledger.looks([*entries, entry], data, target))
 
 

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from numerai_account import NumeraiAccount
 
 SIGNATURE = "signature=5ecret"
 HTML = b"<html><body>Sorry, something went wrong</body></html>"
@@ -45,7 +48,7 @@ class Fault:
 
 @dataclass
 class NumeraiServer:
-    """What the server serves, what goes wrong, and what it was asked.
+    """What the server serves, what goes wrong, and what it was asked; what it knows of an account is `NumeraiAccount`'s.
 
     Parameters
     ----------
@@ -55,6 +58,8 @@ class NumeraiServer:
     file_faults : by path, the same of the next requests for it.
     etags : "strong", "weak" or None.
     checksums : whether files come with an `x-amz-checksum-sha256`.
+    put_faults : of the next files that are put there, one each; the last one stays.
+    slow : seconds by which the server's clock is behind.
     """
 
     rounds: dict[int, Path]
@@ -63,6 +68,9 @@ class NumeraiServer:
     file_faults: dict[str, list[Fault | None]] = field(default_factory=dict)
     etags: str | None = "strong"
     checksums: bool = False
+    put_faults: list[Fault | None] = field(default_factory=list)
+    slow: float = 0
+    account: NumeraiAccount = field(default_factory=NumeraiAccount)
     queries: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     fetched: list[str] = field(default_factory=list)
@@ -71,9 +79,12 @@ class NumeraiServer:
     released: threading.Event = field(default_factory=threading.Event, repr=False)
     url: str = ""
 
-    def answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, query: str, variables: dict[str, Any], authorization: str | None) -> dict[str, Any]:
         """The result of a query."""
         number = variables.get("round") or self.current
+        found = self.account.answer(query, variables, authorization, self.url)
+        if found is not None:
+            return found
         if "listDatasets" in query:
             directory = self.rounds[number]
             names = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
@@ -81,7 +92,7 @@ class NumeraiServer:
         if "dataset" in query:
             return {"data": {"dataset": f"{self.url}/{number}/{variables['filename']}?{SIGNATURE}&asked={len(self.queries)}"}}
         if "rounds" in query:
-            return {"data": {"rounds": [{"number": variables.get("number") or self.current}]}}
+            return self.account.rounds(variables.get("number") or self.current, sorted({*self.rounds, self.current}))
         return {"errors": [{"message": "the query is none that is known"}]}
 
     def next_fault(self, faults: list[Fault | None]) -> Fault | None:
@@ -123,7 +134,9 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.state.next_fault(self.state.api_faults)
         match fault and fault.kind:
             case None:
-                self._send(200, json.dumps(self.state.answer(body["query"], body["variables"] or {})).encode())
+                self._send(
+                    200, json.dumps(self.state.answer(body["query"], body["variables"] or {}, self.headers["Authorization"])).encode()
+                )
             case "html":
                 self._send(200, HTML)
             case "list":
@@ -139,7 +152,23 @@ class _Handler(BaseHTTPRequestHandler):
             case status:
                 self._send(int(str(status)), b'{"message": "no"}', headers=_retry_after(fault))
 
+    def do_PUT(self) -> None:
+        """Keep a file that was put to an address that was given, or refuse it."""
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        fault = self.state.next_fault(self.state.put_faults)
+        self.state.headers.append(dict(self.headers))
+        if fault and fault.kind == "stall":
+            self.state.released.wait(30)
+        elif fault:
+            self._send(int(fault.kind), HTML, headers=_retry_after(fault))
+        else:
+            self.state.account.put(urlsplit(self.path).path.removeprefix("/put/"), content)
+            self._send(200, b"")
+
     def do_GET(self) -> None:
+        if self.path.startswith("/sent/"):
+            self._send(200, self.state.account.sent(urlsplit(self.path).path.removeprefix("/sent/")))
+            return
         number, name = urlsplit(self.path).path.removeprefix("/").split("/", 1)
         state = self.state
         state.fetched.append(name)
@@ -227,7 +256,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
         self.wfile.flush()
-        if self.command == "GET":
+        if self.command == "GET" and self.state.fetched:
             self.state.sent[self.state.fetched[-1]] += len(body)
 
     def _send_chunked(self, body: bytes, headers: dict[str, str] | None = None) -> None:
@@ -239,6 +268,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(f"{len(body) + 7:x}\r\n".encode() + body)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The date that answers carry."""
+        return super().date_time_string(time.time() - self.state.slow if timestamp is None else timestamp)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing on stderr."""

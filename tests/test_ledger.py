@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from erawise import comparison, ledger, significance
+from erawise import comparison, files, ledger, significance
 from stages import paths
 
 
@@ -32,7 +32,7 @@ def entry(number: int = 0, **changes: Any) -> ledger.Entry:
 
 def _append_many(path: Path, first: int, count: int) -> None:
     for number in range(first, first + count):
-        ledger.append(path, entry(number, note="x" * 20_000))
+        files.append_line(entry(number, note="x" * 20_000), path)
 
 
 def test_processes_that_write_at_once_lose_no_line(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_writer_that_is_killed_spoils_no_other_line(tmp_path: Path) -> None:
     worker.join()
     entries, broken = ledger.read(path)
     assert broken <= 1
-    ledger.append(path, entry(1))
+    files.append_line(entry(1), path)
     again, still = ledger.read(path)
     assert (len(again), still) == (len(entries) + 1, broken)
 
@@ -67,11 +67,11 @@ def test_a_writer_that_is_killed_spoils_no_other_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("torn", ['{"time": "2026', "nonsense", "[1]", '{"time": 1}'])
 def test_a_line_that_is_no_entry_is_counted_and_left_out(tmp_path: Path, torn: str) -> None:
     path = tmp_path / "ledger.jsonl"
-    ledger.append(path, entry(1))
+    files.append_line(entry(1), path)
     before = path.read_bytes()
     with path.open("a") as file:
         file.write(torn)
-    ledger.append(path, entry(2))
+    files.append_line(entry(2), path)
     assert path.read_bytes().startswith(before)
     entries, broken = ledger.read(path)
     assert ([found["settings"]["models.ridge.l2"] for found in entries], broken) == ([1.0, 2.0], 1)
@@ -80,7 +80,7 @@ def test_a_line_that_is_no_entry_is_counted_and_left_out(tmp_path: Path, torn: s
 
 def test_a_number_that_is_none_is_refused_and_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        ledger.append(tmp_path / "ledger.jsonl", entry(seconds=np.nan))
+        files.append_line(entry(seconds=np.nan), tmp_path / "ledger.jsonl")
     assert not (tmp_path / "ledger.jsonl").exists()
 
 

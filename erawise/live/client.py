@@ -3,13 +3,16 @@
 import os
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import numerapi
 import requests
 from numerapi import base_api
 
-from erawise.errors import InputError
+from erawise.errors import InputError, NotOpen, Unavailable
 from erawise.live.fetching import ADDRESS, BUSY, Again, Patience, Session, host, reached, retry_after
 
 PUBLIC_ID, SECRET_KEY = "NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY"
@@ -29,17 +32,27 @@ query ($round: Int, $tournament: Int) {
 CAUSES = {
     r"authenticat|invalid (api )?(token|key)|unauthori[sz]ed": f"the key isn't accepted; check {PUBLIC_ID} and {SECRET_KEY}",
     r"permission|scope|forbidden|not allowed": "the key lacks the permission; give it the scope that this takes on numer.ai",
-    r"round.*(closed|not open)|(closed|not open).*round|submissions? (is|are) closed": "the round isn't open",
     r"rate.?limit|too many": "too many requests; wait some minutes",
     r"model.*(not found|no such|invalid)|(not found|no such|invalid).*model": "the account has no such model",
 }
 """Patterns of what the API says, in lower case, and what it means."""
+
+CLOSED = r"round.*(closed|not open)|(closed|not open).*round|submissions? (is|are) closed"
+"""The same of a round that takes no submission."""
+
+
+class Unsure(Unavailable):
+    """A change that was sent and got no answer: it may have been carried out."""
 
 
 class Client(numerapi.NumerAPI):
     """numerapi whose queries end in a result, or in an `InputError` that says what is wrong and where.
 
     It brings no files: `Store` does.
+
+    Attributes
+    ----------
+    skew : seconds by which this machine's clock is ahead of the server's, by its last answer; 0 where that had no date.
 
     Parameters
     ----------
@@ -54,6 +67,7 @@ class Client(numerapi.NumerAPI):
         super().__init__(verbosity="error", show_progress_bars=False)
         self.url = url or os.environ.get(ADDRESS) or base_api.API_TOURNAMENT_URL
         self.patience = patience or Patience(tries=4)
+        self.skew = 0.0
 
     def _login(self, public_id: str | None = None, secret_key: str | None = None) -> None:
         self.token = self._key
@@ -61,12 +75,12 @@ class Client(numerapi.NumerAPI):
     def locate(self, filename: str, round_number: int | None) -> str:
         """A fresh address of a file such as `v5.2/live.parquet`, of a round or, where None, of the current one."""
         variables = {"filename": filename, "round": round_number, "tournament": self.tournament_id}
-        return str(self._present(self.raw_query(DATASET, variables), "dataset"))
+        return str(self.present(self.raw_query(DATASET, variables), "dataset"))
 
     def list_datasets(self, round_num: int | None = None) -> list[str]:
         """The files of a round, or of the current one, as `version/file`."""
         variables = {"round": round_num, "tournament": self.tournament_id}
-        return [str(name) for name in self._present(self.raw_query(DATASETS, variables), "listDatasets")]
+        return [str(name) for name in self.present(self.raw_query(DATASETS, variables), "listDatasets")]
 
     def download_dataset(self, *_: Any, **__: Any) -> str:
         """Nothing: what numerapi fetches can be spoilt without a word."""
@@ -90,9 +104,15 @@ class Client(numerapi.NumerAPI):
             except Again as problem:
                 failed += 1
                 if changes or failed == self.patience.tries:
-                    advice = "it may have been carried out all the same, see on numer.ai before you repeat it" if changes else ADVICE
-                    raise InputError(f"{host(self.url)}: {problem}; {advice}") from None
-                time.sleep(self.patience.before(failed) if problem.after is None else problem.after)
+                    if changes:
+                        advice = "it may have been carried out all the same, see on numer.ai before you repeat it"
+                        raise Unsure(f"{host(self.url)}: {problem}; {advice}") from None
+                    raise Unavailable(f"{host(self.url)}: {problem}; {ADVICE}") from None
+                self.pause(failed, problem)
+
+    def pause(self, failed: int, problem: Again) -> None:
+        """Wait before the n-th repetition, n from 1: as long as the server asks for, where it does."""
+        time.sleep(self.patience.before(failed) if problem.after is None else problem.after)
 
     def _once(self, query: str, variables: dict[str, Any] | None, authorization: bool) -> dict[str, Any]:
         headers = {"Accept": "application/json"}
@@ -101,6 +121,7 @@ class Client(numerapi.NumerAPI):
         content = {"query": query, "variables": variables}
         with Session() as session, reached(self.url):
             response = session.post(self.url, json=content, headers=headers, timeout=(self.patience.connection, self.patience.silence))
+        self.skew = _skew(response)
         return self._result(response)
 
     def _result(self, response: requests.Response) -> dict[str, Any]:
@@ -111,6 +132,8 @@ class Client(numerapi.NumerAPI):
         if response.status_code in BUSY:
             raise Again(f"the answer is HTTP status {response.status_code}", retry_after(response, self.patience))
         errors = self._without_key(_errors(answer))
+        if errors and re.search(CLOSED, errors.lower()):
+            raise NotOpen(f"{host(self.url)}: the round isn't open (it says: {errors})")
         if errors:
             raise InputError(f"{host(self.url)}: {_meaning(errors)} (it says: {errors})")
         if not response.ok:
@@ -121,7 +144,16 @@ class Client(numerapi.NumerAPI):
             raise self._without_result()
         return answer
 
-    def _present(self, answer: dict[str, Any], name: str) -> Any:
+    @contextmanager
+    def understood(self) -> Iterator[None]:
+        """Turn what numerapi raises over an answer of another form into an `InputError`."""
+        try:
+            yield
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            raise self._without_result() from None
+
+    def present(self, answer: dict[str, Any], name: str) -> Any:
+        """A part of an answer that must be there."""
         found = answer["data"].get(name)
         if found is None:
             raise self._without_result()
@@ -135,6 +167,13 @@ class Client(numerapi.NumerAPI):
         for part in self.token or ():
             text = text.replace(part, "…")
         return text
+
+
+def _skew(response: requests.Response) -> float:
+    try:
+        return time.time() - parsedate_to_datetime(response.headers["Date"]).timestamp()
+    except (KeyError, ValueError):
+        return 0.0
 
 
 def _errors(answer: Any) -> str:

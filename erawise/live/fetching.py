@@ -21,7 +21,7 @@ import urllib3
 from tqdm import tqdm
 
 from erawise import files
-from erawise.errors import InputError
+from erawise.errors import InputError, Unavailable
 
 ADDRESS = "ERAWISE_API_URL"
 """The variable of the environment that names another address of the API."""
@@ -184,7 +184,7 @@ class _Fetching:
                 failed = 1 if self._held() > self.most else failed + 1
                 self.most = max(self.most, self._held())
                 if failed >= self.patience.tries:
-                    raise InputError(f"{host(address)}: {self.what} can't be fetched: {problem} ({failed} tries)") from None
+                    raise Unavailable(f"{host(address)}: {self.what} can't be fetched: {problem} ({failed} tries)") from None
                 pause = self.patience.before(failed) if problem.after is None else problem.after
                 print(f"{self.what}: {problem}; again in {pause:.0f} s", file=sys.stderr, flush=True)
                 time.sleep(pause)

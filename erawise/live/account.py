@@ -1,0 +1,204 @@
+"""What Numerai knows of an account: its models, the rounds, what was sent, and how it did; and what is sent there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from erawise.errors import InputError, NotOpen, Unavailable
+from erawise.live import fetching
+from erawise.live.client import Client
+from erawise.live.fetching import BUSY, GONE, Again, Session, host, reached, retry_after
+
+
+@dataclass(frozen=True)
+class Round:
+    """A round of the tournament: when it takes submissions, and the terms of its payout, None where the server names none."""
+
+    number: int
+    opens: datetime
+    closes: datetime
+    payout_factor: float | None
+    scores: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One that the server has of a model."""
+
+    id: str
+    filename: str
+    inserted: datetime
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A kind of file that is sent: the query for an address to put it to, its further parameters, and the mutation that names it."""
+
+    what: str
+    address: str
+    create: str
+    mutation: str
+
+
+PREDICTIONS = Upload(
+    "predictions",
+    """
+query ($filename: String!, $tournament: Int!, $modelId: String) {
+  submission_upload_auth(filename: $filename, tournament: $tournament, modelId: $modelId) { filename url }
+}
+""",
+    "create_submission",
+    """
+mutation ($filename: String!, $tournament: Int!, $modelId: String) {
+  create_submission(filename: $filename, tournament: $tournament, modelId: $modelId, source: "erawise") { id }
+}
+""",
+)
+DIAGNOSTICS = Upload(
+    "validation predictions",
+    """
+query ($filename: String!, $tournament: Int!, $modelId: String) {
+  diagnosticsUploadAuth(filename: $filename, tournament: $tournament, modelId: $modelId) { filename url }
+}
+""",
+    "createDiagnostics",
+    """
+mutation ($filename: String!, $tournament: Int!, $modelId: String) {
+  createDiagnostics(filename: $filename, tournament: $tournament, modelId: $modelId) { id }
+}
+""",
+)
+MODEL = Upload(
+    "model",
+    """
+query ($filename: String!, $modelId: String) {
+  computePickleUploadAuth(filename: $filename, modelId: $modelId) { filename url }
+}
+""",
+    "createComputePickleUpload",
+    """
+mutation ($filename: String!, $tournament: Int!, $modelId: String, $dataVersionId: String, $dockerImageId: String) {
+  createComputePickleUpload(
+    filename: $filename, tournament: $tournament, modelId: $modelId, dataVersionId: $dataVersionId, dockerImageId: $dockerImageId
+  ) { id }
+}
+""",
+)
+READ_BACK = """
+query ($id: String) {
+  submissionDownloadAuth(id: $id) { filename url }
+}
+"""
+
+
+class Account(Client):
+    """A `Client` with the key of an account."""
+
+    def models(self, names: Sequence[str]) -> dict[str, str]:
+        """The ids of some of the account's models, by name.
+
+        Raises
+        ------
+        InputError
+            If the account has no model of a name.
+        """
+        with self.understood():
+            own = self.get_models()
+        unknown = [name for name in names if name not in own]
+        if unknown:
+            raise InputError(f"submit.models: the account has no model {unknown[0]!r}; its models are {', '.join(own) or 'none'}")
+        return {name: own[name] for name in names}
+
+    def round(self, number: int | None = None) -> Round:
+        """A round, or the current one.
+
+        Raises
+        ------
+        NotOpen
+            If there is no such round now.
+        """
+        with self.understood():
+            found = self.list_rounds(number=number or 0)
+            if not found or found[0] is None:
+                raise NotOpen(f"{host(self.url)}: there is no {f'round {number}' if number else 'current round'} now")
+            one = found[0]
+            opens, closes, factor = one["openTime"], one["closeStakingTime"] or one["closeTime"], one["payoutFactor"]
+            scores = tuple(one.get("roundScoreConfigs") or ())
+            return Round(int(one["number"]), _time(opens), _time(closes), None if factor is None else float(factor), scores)
+
+    def submissions(self, model: str, since: datetime) -> list[Submission]:
+        """What a model (its id) has sent since a time, the latest last."""
+        with self.understood():
+            every = [Submission(str(one["id"]), str(one["filename"]), _time(one["insertedAt"])) for one in self.submission_ids(model)]
+        return sorted((one for one in every if one.inserted >= since), key=lambda one: one.inserted)
+
+    def read_back(self, submission: Submission, path: Path) -> None:
+        """Fetch the file of a submission from the server."""
+
+        def locate() -> str:
+            answer = self._query(READ_BACK, {"id": submission.id})
+            with self.understood():
+                return str(self.present(answer, "submissionDownloadAuth")["url"])
+
+        fetching.fetch(locate, path, f"submission {submission.id}", patience=self.patience)
+
+    def send(self, upload: Upload, filename: str, content: bytes, model: str, **variables: str | None) -> str:
+        """Send a file for a model (its id), and have the server take it.
+
+        Returns
+        -------
+        str
+            The id that the server gives it.
+
+        Raises
+        ------
+        InputError
+            If the file isn't taken: then nothing is created.
+        Unsure
+            If it was taken, and what came of it isn't known.
+        """
+        place = self._put(upload, filename, content, model)
+        answer = self._query(upload.mutation, {"filename": place, "modelId": model, **variables})
+        with self.understood():
+            return str(self.present(answer, upload.create)["id"])
+
+    def _query(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        given = {"tournament": self.tournament_id, **variables}
+        return self.raw_query(query, {name: value for name, value in given.items() if f"${name}:" in query}, authorization=True)
+
+    def _put(self, upload: Upload, filename: str, content: bytes, model: str) -> str:
+        """Put a file to an address of the server's; again where that fails, which changes nothing, and to a fresh one."""
+        failed = 0
+        while True:
+            answer = self._query(upload.address, {"filename": filename, "modelId": model})["data"]
+            with self.understood():
+                [place] = answer.values()
+                name, address = str(place["filename"]), str(place["url"])
+            try:
+                self._put_once(address, content, upload.what)
+            except Again as problem:
+                failed += 1
+                if failed == self.patience.tries:
+                    raise Unavailable(
+                        f"{host(address)}: the {upload.what} can't be sent: {problem} ({failed} tries); nothing is submitted"
+                    ) from None
+                self.pause(failed, problem)
+            else:
+                return name
+
+    def _put_once(self, address: str, content: bytes, what: str) -> None:
+        with Session() as session, reached(address):
+            response = session.put(address, data=content, timeout=(self.patience.connection, self.patience.silence))
+        said = f"the answer is HTTP status {response.status_code}"
+        if response.status_code in BUSY | GONE:
+            raise Again(said, retry_after(response, self.patience))
+        if not response.ok:
+            raise InputError(f"{host(address)}: the {what} can't be sent: {said}; nothing is submitted")
+
+
+def _time(value: datetime) -> datetime:
+    if not isinstance(value, datetime):
+        raise TypeError("no time")
+    return value

@@ -1,0 +1,45 @@
+"""The key of an account: from the environment, or from a file `.env` that nobody else may read."""
+
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from erawise.errors import InputError
+from erawise.live.client import PUBLIC_ID, SECRET_KEY
+
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def read(environment: Mapping[str, str], path: Path) -> tuple[str, str]:
+    """Public id and secret key; what the environment names goes before the file.
+
+    Parameters
+    ----------
+    environment : variables by name.
+    path : of lines `NAME=value`, which may be quoted; it need not be there.
+
+    Raises
+    ------
+    InputError
+        If one of the two is nowhere, or others than the owner may read the file.
+    """
+    found = {**_lines(path), **{name: environment[name] for name in (PUBLIC_ID, SECRET_KEY) if environment.get(name)}}
+    missing = [name for name in (PUBLIC_ID, SECRET_KEY) if not found.get(name)]
+    if missing:
+        raise InputError(f"{' and '.join(missing)}: not set; set them in the environment, or as lines NAME=value in {path} (chmod 600)")
+    return found[PUBLIC_ID], found[SECRET_KEY]
+
+
+def _lines(path: Path) -> dict[str, str]:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & OTHERS:
+            raise InputError(f"{path}: others on this machine may read it (mode {mode:03o}) and it holds a key; run: chmod 600 {path}")
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: it isn't text; expected lines NAME=value") from None
+    found = re.findall(r"^\s*(?:export\s+)?(\w+)\s*=\s*(.*?)\s*$", text, re.MULTILINE)
+    return {name: value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value for name, value in found}

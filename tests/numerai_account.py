@@ -1,0 +1,127 @@
+"""What the stand-in for Numerai's server knows of an account: its key, its models, what they sent, and how they did."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+Answer = dict[str, Any]
+
+PRIVATE = (
+    "account",
+    "submission_upload_auth",
+    "create_submission",
+    "submissions",
+    "submissionDownloadAuth",
+    "diagnosticsUploadAuth",
+    "createDiagnostics",
+    "diagnostics(",
+    "computePickleUploadAuth",
+    "createComputePickleUpload",
+    "computePickleDataVersions",
+    "computePickleDockerImages",
+    "computePickleUploads",
+)
+"""What takes the key."""
+
+SCORES = (("v2_corr20", "CORR20"), ("mmc", "MMC"))
+
+
+@dataclass
+class NumeraiAccount:
+    """An account of two models.
+
+    Parameters
+    ----------
+    key : public id and secret key.
+    models : ids by name.
+    opens, closes : when every round takes submissions.
+    numbered : whether a query for the current round finds one.
+    spoils : what is read back of a submission in place of what was sent.
+    hides : how many times a list of submissions lacks the latest.
+    diagnostics, scores, status : what queries for them give.
+    """
+
+    key: tuple[str, str] = ("PUBLIC1D", "S3CRETKEY")
+    models: dict[str, str] = field(default_factory=lambda: {"alpha": "id-alpha", "beta": "id-beta"})
+    opens: datetime = field(default_factory=lambda: datetime.now(UTC) - timedelta(hours=1))
+    closes: datetime = field(default_factory=lambda: datetime.now(UTC) + timedelta(hours=1))
+    numbered: bool = True
+    spoils: bytes | None = None
+    hides: int = 0
+    diagnostics: Answer = field(default_factory=dict)
+    scores: dict[str, list[Answer]] = field(default_factory=dict)
+    status: list[str] = field(default_factory=lambda: ["pending", "deployed"])
+    objects: dict[str, bytes] = field(default_factory=dict)
+    created: list[Answer] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def answer(self, query: str, variables: Answer, authorization: str | None, url: str) -> Answer | None:
+        """The result of a query about an account, or None for another."""
+        name = next((name for name in PRIVATE if name in query), None)
+        if name is None:
+            return {"data": {"submissionScores": self.scores.get(variables["modelId"], [])}} if "submissionScores" in query else None
+        if authorization != "Token {}${}".format(*self.key):
+            return _error("You are not authenticated")
+        if variables.get("modelId", "id-alpha") not in self.models.values():
+            return _error("Model not found")
+        return self._private(name.rstrip("("), variables, url)
+
+    def rounds(self, number: int, known: list[int]) -> Answer:
+        """A round."""
+        if not self.numbered:
+            return _error("Current round not open for submissions")
+        times = {"openTime": self.opens, "closeTime": self.closes, "closeStakingTime": self.closes}
+        configs = [
+            {"displayName": name, "defaultMultiplier": multiplier, "payoutFactor": "0.5", "clipThreshold": 0.05, "isPayout": True}
+            for name, multiplier in (("CORR20", 0.75), ("MMC", 2.25))
+        ]
+        one = {"number": number, "target": "main", "payoutFactor": "0.5", "roundScoreConfigs": configs} | {
+            name: time.isoformat() for name, time in times.items()
+        }
+        return {"data": {"rounds": [one] if number in known else []}}
+
+    def put(self, name: str, content: bytes) -> None:
+        """Keep a file."""
+        self.objects[name] = content
+
+    def sent(self, number: str) -> bytes:
+        """The file of something that was created."""
+        one = next(one for one in self.created if one["id"] == number)
+        return self.objects[one["filename"]] if self.spoils is None else self.spoils
+
+    def of(self, kind: str, model: str) -> list[Answer]:
+        """What was created of a kind for a model's id."""
+        return [one for one in self.created if one["kind"] == kind and one["modelId"] == model]
+
+    def _private(self, name: str, variables: Answer, url: str) -> Answer:
+        if name.lower().replace("_", "").endswith("uploadauth"):
+            place = f"{next(self.numbers)}-{variables['filename']}"
+            return {"data": {name: {"filename": place, "url": f"{url}/put/{quote(place)}?signature=5ecret"}}}
+        if name.startswith("create"):
+            number = f"sent-{next(self.numbers)}"
+            self.created.append({"kind": name, "id": number, "insertedAt": datetime.now(UTC).isoformat(), **variables})
+            return {"data": {name: {"id": number}}}
+        found: dict[str, Any] = {
+            "account": {"models": [{"name": name, "id": number, "tournament": 8} for name, number in self.models.items()]},
+            "submissionDownloadAuth": {"filename": "x.csv", "url": f"{url}/sent/{variables.get('id')}?signature=5ecret"},
+            "diagnostics": [self.diagnostics],
+            "computePickleDataVersions": [{"name": "v5.2", "id": "version-52"}],
+            "computePickleDockerImages": [{"name": "Python 3.11", "id": "image-311"}],
+        }
+        if name == "submissions":
+            return {"data": {name: self._listed(variables["modelId"])}}
+        return {"data": {name: found[name]}}
+
+    def _listed(self, model: str) -> list[Answer]:
+        own = self.of("create_submission", model)
+        if own and self.hides:
+            self.hides -= 1
+            own = own[:-1]
+        return [{key: one[key] for key in ("id", "filename", "insertedAt")} for one in own]
+
+
+def _error(message: str) -> Answer:
+    return {"errors": [{"message": message}]}
