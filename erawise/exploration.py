@@ -119,6 +119,23 @@ def read_missing(path: Path, features: Sequence[str]) -> NDArray[np.float64]:
         raise InputError(f"{path}: expected feature, missing and rows for every feature ({error}); run preprocess again") from None
 
 
+def read_features(path: Path) -> pd.DataFrame:
+    """What `explore` has written of each feature: `feature`, `mean`, `std`, `constant_share` and more.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or another.
+    """
+    try:
+        found = pd.read_csv(path, dtype={"feature": str}, keep_default_na=False)
+        return found.astype({"mean": float, "std": float, "constant_share": float})
+    except FileNotFoundError:
+        raise InputError(f"{path}: the file is missing; run explore") from None
+    except (ValueError, KeyError):
+        raise InputError(f"{path}: not the table of features that explore writes; run explore again") from None
+
+
 def summary(found: Exploration) -> list[str]:
     """What a person should know of the data, a line each."""
     features, eras = found.features, found.eras

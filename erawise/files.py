@@ -52,6 +52,23 @@ def append_line(entry: dict[str, Any], path: Path) -> None:
         os.close(descriptor)
 
 
+def read_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """The entries that `append_line` has written, and the number of lines that are none: cut short by a kill, or edited."""
+    if not path.exists():
+        return [], 0
+    entries, broken = [], 0
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            found = json.loads(line)
+        except ValueError:
+            found = None
+        if isinstance(found, dict):
+            entries.append(found)
+        elif line:
+            broken += 1
+    return entries, broken
+
+
 def remove(path: Path) -> None:
     """Remove a file or a directory, if it is there."""
     if path.is_dir() and not path.is_symlink():

@@ -4,13 +4,12 @@ Who looks at a validation set often enough finds something there. The ledger cou
 against what luck alone would have shown by now.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from erawise import significance
+from erawise import files, significance
 from erawise.schema import VALIDATION
 
 NAME = "ledger.jsonl"
@@ -20,20 +19,9 @@ Entry = dict[str, Any]
 
 def read(path: Path) -> tuple[list[Entry], int]:
     """The entries in the order of their time, and the number of lines that are none: cut short by a kill, or edited."""
-    if not path.exists():
-        return [], 0
-    entries, broken = [], 0
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            found = json.loads(line)
-            complete = isinstance(found, dict) and {"time", "data", "target", "settings", "scores"} <= set(found)
-        except ValueError:
-            complete = False
-        if complete:
-            entries.append(found)
-        elif line:
-            broken += 1
-    return sorted(entries, key=lambda entry: str(entry["time"])), broken
+    found, broken = files.read_lines(path)
+    entries = [entry for entry in found if {"time", "data", "target", "settings", "scores"} <= set(entry)]
+    return sorted(entries, key=lambda entry: str(entry["time"])), broken + len(found) - len(entries)
 
 
 def flat(settings: dict[str, Any], path: str = "") -> dict[str, Any]:

@@ -17,6 +17,7 @@ Leaves = Annotated[StrictInt, Field(ge=2, le=131072)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[StrictInt, Field(ge=1)]
 Seed = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
+Correlation = Annotated[float, Field(ge=-1, le=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 
@@ -271,6 +272,13 @@ class Evaluate(Section):
     mmc_multiplier: float
 
 
+class Submit(Section):
+    models: dict[str, str]
+    min_earlier_corr: Correlation
+    min_benchmark_corr: Correlation
+    max_benchmark_corr: Correlation
+
+
 class Tracking(Section):
     wandb: Literal["disabled", "offline", "online"]
 
@@ -302,6 +310,7 @@ class Params(Section):
     ensemble: Ensemble
     neutralize: Neutralize
     evaluate: Evaluate
+    submit: Submit
     tracking: Tracking
     plot: Plot
     resources: Resources
@@ -316,6 +325,9 @@ class Params(Section):
             name = getattr(self.plot, key)
             if name not in predictions:
                 raise ValueError(f"plot.{key}: no prediction is called {name!r}; there are {', '.join(sorted(predictions))}")
+        for model, name in self.submit.models.items():
+            if name not in predictions:
+                raise ValueError(f"submit.models.{model}: no prediction is called {name!r}; there are {', '.join(sorted(predictions))}")
         return self
 
     def _check_tuned(self) -> None:

@@ -27,6 +27,11 @@ NEUTRALIZED_TO = Path("data/neutralized_to.json")
 WEIGHTS = Path("data/weights.json")
 SCORES = Path("data/scores")
 COMPARISON = Path("data/comparison")
+ROUNDS = Path("data/rounds")
+"""The live data of the last rounds, and what was handed in to each."""
+JOURNAL = Path("journal.jsonl")
+"""A line for each attempt to hand something in."""
+ENVIRONMENT = Path(".env")
 METRICS = Path("metrics")
 PLOTS = Path("plots")
 SCRATCH = Path("data/scratch")

@@ -1,9 +1,6 @@
 """The stages on a temporary directory: their contracts on disk, on files that the project did not make, and on bad input."""
 
-import importlib
 import json
-import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,94 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import raw
-import small
 from closure import ROOT
 from ruamel.yaml import YAML
+from workspace import MODELS, WHOLE, Workspace
 
-from erawise import files, tabular
+from erawise import files
 
 REAL = ROOT.parent / "shared" / "real"
-MODELS = ("ridge", "lightgbm")
-WHOLE = (
-    "download_local",
-    "preprocess",
-    "explore",
-    "split",
-    "select_features",
-    *(f"tune_{name} {name}" for name in MODELS),
-    *(f"train_{name} {name}" for name in MODELS),
-    "members",
-    "ensemble",
-    "neutralize",
-    "evaluate",
-    "plot",
-)
-
-
-class Workspace:
-    """A directory with a params.yaml, in which stages run as `python -m stages.x` would run them."""
-
-    def __init__(self, directory: Path, source: Path) -> None:
-        self.directory = directory
-        shutil.copyfile(ROOT / "params.yaml", directory / "params.yaml")
-        small.shrink(directory / "params.yaml")
-        self.change(lambda content: content["data"].update(source="local", local={"path": str(source)}))
-        self.change(lambda content: content.update(models={name: content["models"][name] for name in MODELS}))
-        self.change(lambda content: content["tuning"].update(models=list(MODELS), trials=2))
-        self.change(lambda content: content["ensemble"].update(weights="nnls"))
-        self.change(lambda content: content["tracking"].update(wandb="offline"))
-
-    def change(self, how: Callable[[Any], object]) -> None:
-        yaml, path = YAML(), self.directory / "params.yaml"
-        content = yaml.load(path.read_text())
-        how(content)
-        with path.open("w") as file:
-            yaml.dump(content, file)
-
-    def run(self, *stages: str) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.chdir(self.directory)
-            for stage in stages:
-                name, *arguments = stage.split()
-                patch.setattr(sys, "argv", [name, *arguments])
-                module = importlib.import_module(f"stages.{name}")
-                if name.startswith("train_"):
-                    module.training.run(getattr(module, name.removeprefix("train_")))
-                elif name.startswith("tune_"):
-                    module.tuning.run(module.search)
-                else:
-                    module.main()
-
-    def failure(self, stage: str, capsys: pytest.CaptureFixture[str]) -> str:
-        with pytest.raises(SystemExit) as ended:
-            self.run(stage)
-        assert ended.value.code == 1
-        return capsys.readouterr().err
-
-    def predictions(self, name: str) -> pd.DataFrame:
-        return tabular.read_parquet(self.directory / "data/predictions" / f"{name}.parquet")
-
-    def metrics(self, split: str) -> dict[str, Any]:
-        return json.loads((self.directory / f"metrics/{split}.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    base = tmp_path_factory.mktemp("finished")
-    frames = raw.write(base / "files")
-    frames["train"].sample(frac=1, random_state=1).set_index("id").to_parquet(base / "files" / "train.parquet")
-    workspace = Workspace(base, base / "files")
-    workspace.run(*WHOLE)
-    return workspace
-
-
-@pytest.fixture
-def workspace(finished: Workspace, tmp_path: Path) -> Workspace:
-    """A copy of the finished one, to be spoiled."""
-    for name in ("data", "files"):
-        shutil.copytree(finished.directory / name, tmp_path / name)
-    return Workspace(tmp_path, tmp_path / "files")
 
 
 def test_every_prediction_has_every_id_once(finished: Workspace) -> None:

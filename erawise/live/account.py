@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +198,7 @@ class Account(Client):
             raise InputError(f"{host(address)}: the {what} can't be sent: {said}; nothing is submitted")
 
 
-def _time(value: datetime) -> datetime:
-    if not isinstance(value, datetime):
-        raise TypeError("no time")
-    return value
+def _time(value: datetime | str) -> datetime:
+    """A time that numerapi has parsed, or has left as it is; in UTC where it names no zone."""
+    found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

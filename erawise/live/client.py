@@ -18,6 +18,9 @@ from erawise.live.fetching import ADDRESS, BUSY, Again, Patience, Session, host,
 PUBLIC_ID, SECRET_KEY = "NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY"
 ADVICE = "check the network and try again"
 
+LEAST_SKEW = 5
+"""Seconds up to which clocks agree: dates of answers are of whole seconds, and answers take their time."""
+
 DATASET = """
 query ($filename: String!, $round: Int, $tournament: Int) {
   dataset(filename: $filename, round: $round, tournament: $tournament)
@@ -52,7 +55,7 @@ class Client(numerapi.NumerAPI):
 
     Attributes
     ----------
-    skew : seconds by which this machine's clock is ahead of the server's, by its last answer; 0 where that had no date.
+    skew : seconds by which this machine's clock is ahead of the server's, by its last answer; 0 where they agree or that had no date.
 
     Parameters
     ----------
@@ -110,9 +113,9 @@ class Client(numerapi.NumerAPI):
                     raise Unavailable(f"{host(self.url)}: {problem}; {ADVICE}") from None
                 self.pause(failed, problem)
 
-    def pause(self, failed: int, problem: Again) -> None:
+    def pause(self, failed: int, problem: Again | None = None) -> None:
         """Wait before the n-th repetition, n from 1: as long as the server asks for, where it does."""
-        time.sleep(self.patience.before(failed) if problem.after is None else problem.after)
+        time.sleep(self.patience.before(failed) if problem is None or problem.after is None else problem.after)
 
     def _once(self, query: str, variables: dict[str, Any] | None, authorization: bool) -> dict[str, Any]:
         headers = {"Accept": "application/json"}
@@ -171,9 +174,10 @@ class Client(numerapi.NumerAPI):
 
 def _skew(response: requests.Response) -> float:
     try:
-        return time.time() - parsedate_to_datetime(response.headers["Date"]).timestamp()
+        found = time.time() - parsedate_to_datetime(response.headers["Date"]).timestamp()
     except (KeyError, ValueError):
         return 0.0
+    return found if abs(found) > LEAST_SKEW else 0.0
 
 
 def _errors(answer: Any) -> str:

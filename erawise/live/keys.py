@@ -8,6 +8,11 @@ from pathlib import Path
 from erawise.errors import InputError
 from erawise.live.client import PUBLIC_ID, SECRET_KEY
 
+
+class Missing(InputError):
+    """There is no key."""
+
+
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -21,13 +26,15 @@ def read(environment: Mapping[str, str], path: Path) -> tuple[str, str]:
 
     Raises
     ------
+    Missing
+        If one of the two is nowhere.
     InputError
-        If one of the two is nowhere, or others than the owner may read the file.
+        If others than the owner may read the file.
     """
     found = {**_lines(path), **{name: environment[name] for name in (PUBLIC_ID, SECRET_KEY) if environment.get(name)}}
     missing = [name for name in (PUBLIC_ID, SECRET_KEY) if not found.get(name)]
     if missing:
-        raise InputError(f"{' and '.join(missing)}: not set; set them in the environment, or as lines NAME=value in {path} (chmod 600)")
+        raise Missing(f"{' and '.join(missing)}: not set; set them in the environment, or as lines NAME=value in {path} (chmod 600)")
     return found[PUBLIC_ID], found[SECRET_KEY]
 
 

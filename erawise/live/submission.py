@@ -1,0 +1,270 @@
+"""A round's predictions as a file, its checks, and handing it in: once, and read back from the server."""
+
+import io
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from erawise.errors import InputError, NotOpen, Unconfirmed
+from erawise.live.account import PREDICTIONS, Account, Round, Submission
+from erawise.live.client import Unsure
+from erawise.panel import Panel
+from erawise.schema import ID, PREDICTION, top
+from erawise.scores import kernels
+
+SENT, REPLACED, ALREADY = "sent", "replaced", "already there"
+
+HELD = (SENT, REPLACED, ALREADY)
+"""The ways in which the server comes to hold what was to be handed in."""
+
+SAME = 1e-9
+"""Predictions that differ by less are the same: what a server may change where it writes numbers anew."""
+
+SENDINGS = 3
+"""How often a file is sent whose fate isn't known, before that is said."""
+
+MOST_SKEW = 300
+"""Seconds by which this machine's clock may differ from the server's."""
+
+CONSTANT, SHIFT = "constant", "shift"
+
+
+def table(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    """What is handed in of a prediction: its ranks within the era, `(average rank - 0.5) / rows`, of which every score is made.
+
+    Parameters
+    ----------
+    rows : (rows) `id` and the prediction of one era, in a column of its name.
+
+    Returns
+    -------
+    DataFrame (rows): `id`, `prediction` in (0, 1), sorted by id.
+
+    Raises
+    ------
+    InputError
+        If there is no row, an id is there twice or missing, or a prediction is missing, infinite or the same everywhere.
+    """
+    values = rows[name].to_numpy(np.float64)
+    if not len(values):
+        raise InputError(f"{name}: there is no row to hand in")
+    if rows[ID].isna().any() or rows[ID].duplicated().any():
+        raise InputError(f"{name}: an id is missing or there twice among the {len(rows)} rows; nothing is handed in")
+    if not np.isfinite(values).all():
+        raise InputError(f"{name}: {int((~np.isfinite(values)).sum())} of {len(values)} predictions are missing or infinite")
+    if np.ptp(values) == 0:
+        raise InputError(f"{name}: the prediction is the same in all {len(values)} rows; nothing is handed in")
+    return pd.DataFrame({ID: rows[ID].to_numpy(), PREDICTION: kernels.uniform_ranks(values)}).sort_values(ID, ignore_index=True)
+
+
+def content(handed: pd.DataFrame) -> bytes:
+    """The file of a table: `id`, `prediction`, every digit of which counts."""
+    text: str = handed.to_csv(index=False, lineterminator="\n")
+    return text.encode("utf-8")
+
+
+def parsed(text: bytes, what: str) -> pd.DataFrame:
+    """The table of a file.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    try:
+        found = pd.read_csv(io.BytesIO(text), dtype={ID: str, PREDICTION: np.float64})
+    except (ValueError, UnicodeDecodeError):
+        raise InputError(f"{what}: it is no table of id and prediction") from None
+    if found.columns.tolist() != [ID, PREDICTION]:
+        raise InputError(f"{what}: its columns are {', '.join(map(str, found.columns[:5]))}; expected id and prediction")
+    return found
+
+
+def same(a: pd.DataFrame, b: pd.DataFrame) -> bool:
+    """Whether two tables have the same ids with the same predictions, in whatever order."""
+    if len(a) != len(b):
+        return False
+    left, right = (one.sort_values(ID, ignore_index=True) for one in (a, b))
+    return bool((left[ID] == right[ID]).all() and np.allclose(left[PREDICTION], right[PREDICTION], rtol=0, atol=SAME))
+
+
+def rank_correlation(a: pd.DataFrame, b: pd.DataFrame) -> tuple[float, int]:
+    """Correlation of the ranks of two predictions over the ids that both have, NaN where one is constant there; and how many those are.
+
+    Parameters
+    ----------
+    a, b : `id` and `prediction`.
+    """
+    both = a.merge(b, on=ID, suffixes=("", "_other")).dropna()
+    ranks = both[[PREDICTION, f"{PREDICTION}_other"]].rank().to_numpy()
+    if len(both) < 2 or (np.ptp(ranks, axis=0) == 0).any():
+        return np.nan, len(both)
+    return float(np.corrcoef(ranks.T)[0, 1]), len(both)
+
+
+def drift(live: Panel, trained: pd.DataFrame, max_constant_share: float) -> pd.DataFrame:
+    """How the live features differ from those that the models were trained on.
+
+    Parameters
+    ----------
+    live : the live rows.
+    trained : of each feature its `mean`, `std` and `constant_share` over the eras of training, by `feature`.
+    max_constant_share : share of the features that may be constant in the live era and aren't in most eras of training.
+
+    Returns
+    -------
+    DataFrame (features): `feature`, `mean`, `trained` (mean), `shift` (of the mean, in `std`; 0 where that is 0) and `constant`
+    (whether it is, and wasn't in most eras), the largest shift first.
+
+    Raises
+    ------
+    InputError
+        If the live features have another scale, or more of them are constant.
+    """
+    limit = top(str(live.matrix.dtype))
+    stored = live.stored(int(live.eras[0]))
+    if stored.min() < 0 or stored.max() > limit:
+        raise InputError(
+            f"live features: they lie in {stored.min():g} to {stored.max():g} and were trained in 0 to {limit:g}; nothing is handed in"
+        )
+    known = trained.set_index("feature").reindex(live.feature_names)
+    if known["mean"].isna().any():
+        raise InputError("data/explored: it has other features than the prepared data; run dvc repro")
+    mean, std = stored.mean(axis=0, dtype=np.float64), known["std"].to_numpy()
+    shift = np.divide(mean - known["mean"].to_numpy(), std, out=np.zeros(len(std)), where=std > 0)
+    constant = (np.ptp(stored, axis=0) == 0) & (known["constant_share"].to_numpy() <= 0.5)
+    if constant.mean() > max_constant_share:
+        raise InputError(
+            f"live features: {int(constant.sum())} of {len(constant)} have one value throughout, which had several in training "
+            f"(more than explore.max_constant_share, {max_constant_share:.0%}); nothing is handed in"
+        )
+    out = pd.DataFrame({"feature": live.feature_names, "mean": mean, "trained": known["mean"].to_numpy(), SHIFT: shift, CONSTANT: constant})
+    return out.iloc[np.argsort(-np.abs(shift), kind="stable")].reset_index(drop=True)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of handing in: the id of the submission that the server has, and whether it was `SENT`, `REPLACED` or `ALREADY` there."""
+
+    id: str
+    how: str
+
+
+def hand_in(account: Account, model: str, taken_by: Round, handed: pd.DataFrame, filename: str) -> Outcome:
+    """Have the server hold a table as a model's latest submission of a round; called again, it finds that it does.
+
+    Parameters
+    ----------
+    model : its id.
+    taken_by : the round, which is open.
+
+    Raises
+    ------
+    Unconfirmed
+        If the server has another file in the end, or none.
+    InputError
+        If it takes none.
+    """
+    earlier = account.submissions(model, taken_by.opens)
+    if earlier and _holds(account, earlier[-1], handed):
+        return Outcome(earlier[-1].id, ALREADY)
+    for _ in range(SENDINGS):
+        try:
+            account.send(PREDICTIONS, filename, content(handed), model)
+            unsure = None
+        except Unsure as error:
+            unsure = error
+        found = _confirmed(account, model, taken_by, handed, {one.id for one in earlier})
+        if found is not None:
+            return Outcome(found.id, REPLACED if earlier else SENT)
+        if unsure is None:
+            break
+    raise Unconfirmed(
+        f"{filename}: it was sent, and the server lists no submission of round {taken_by.number} that holds it; "
+        "see on numer.ai, and run again"
+    )
+
+
+def _confirmed(account: Account, model: str, taken_by: Round, handed: pd.DataFrame, earlier: set[str]) -> Submission | None:
+    """The latest submission, once the server lists a new one; None where it lists none."""
+    for failed in range(1, account.patience.tries + 1):
+        new = [one for one in account.submissions(model, taken_by.opens) if one.id not in earlier]
+        if new and not _holds(account, new[-1], handed):
+            raise Unconfirmed(f"submission {new[-1].id}: what the server holds isn't what was sent; see on numer.ai, and run again")
+        if new:
+            return new[-1]
+        account.pause(failed)
+    return None
+
+
+def _holds(account: Account, submission: Submission, handed: pd.DataFrame) -> bool:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "submission.csv"
+        account.read_back(submission, path)
+        try:
+            return same(parsed(path.read_bytes(), f"submission {submission.id}"), handed)
+        except InputError:
+            return False
+
+
+def opened(
+    account: Account,
+    number: int | None,
+    version: str,
+    now: Callable[[], float],
+    sleep: Callable[[float], None],
+    patience: float,
+    every: float,
+) -> Round:
+    """The round once it is open and has its live data.
+
+    Parameters
+    ----------
+    number : of the round; None for the current one.
+    version : of the data.
+    now, sleep : this machine's clock.
+    patience : seconds to wait at most.
+    every : seconds between two looks.
+
+    Raises
+    ------
+    NotOpen
+        If it isn't open by then, or is over.
+    InputError
+        If this machine's clock is wrong.
+    """
+    until = now() + patience
+    while True:
+        try:
+            found = account.round(number)
+            if abs(account.skew) > MOST_SKEW:
+                way = "ahead of" if account.skew > 0 else "behind"
+                raise InputError(f"this machine's clock is {abs(account.skew):.0f} s {way} the server's; set it (NTP), then run again")
+            _require_open(found, now() - account.skew, number)
+            if f"{version}/live.parquet" not in account.list_datasets(found.number):
+                raise NotOpen(f"round {found.number}: {version}/live.parquet isn't there yet")
+        except _Over as over:
+            raise NotOpen(str(over)) from None
+        except NotOpen as problem:
+            if now() + every > until:
+                raise
+            print(f"{problem}; looking again in {every:.0f} s", flush=True)
+            sleep(every)
+        else:
+            return found
+
+
+class _Over(NotOpen):
+    """A round that won't open again."""
+
+
+def _require_open(found: Round, now: float, number: int | None) -> None:
+    if now < found.opens.timestamp():
+        raise NotOpen(f"round {found.number} opens at {found.opens:%Y-%m-%d %H:%M} UTC")
+    if now >= found.closes.timestamp():
+        said = f"round {found.number} closed at {found.closes:%Y-%m-%d %H:%M} UTC"
+        raise _Over(said) if number is not None else NotOpen(f"{said}, and no other is open")

@@ -1,0 +1,450 @@
+"""Handing in over real HTTP: the right file, once, whatever happens on the way, and nothing where something is wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numerai_server
+import numerapi
+import numpy as np
+import pandas as pd
+import pytest
+import raw
+import requests
+from closure import ROOT
+from numerai_server import Fault, NumeraiServer
+from numerapi import base_api
+from workspace import Workspace
+
+from erawise.errors import InputError
+from erawise.live import submission
+from erawise.live.account import PREDICTIONS, Account
+from erawise.live.client import PUBLIC_ID, SECRET_KEY
+from erawise.live.fetching import ADDRESS, Patience
+from erawise.models import arrays
+from stages import submit
+
+QUICK = Patience(connection=1, silence=1, tries=3, pause=0.01, longest_pause=0.02)
+KEY = ("PUBLIC1D", "S3CRETKEY")
+OPEN = 7
+
+
+def live(seed: int) -> pd.DataFrame:
+    return raw.frame([0], 40, 8, "live", seed)
+
+
+@pytest.fixture
+def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[NumeraiServer]:
+    rounds = {number: tmp_path_factory.mktemp(f"round{number}") for number in (OPEN, OPEN + 1)}
+    for number, directory in rounds.items():
+        (directory / "v5.2").mkdir()
+        table = live(seed=number)
+        table.set_index("id").to_parquet(directory / "v5.2/live.parquet")
+        benchmark = pd.DataFrame({"benchmark": (table["feature_0"] / 4).astype(np.float32)}).set_index(table["id"])
+        benchmark.to_parquet(directory / "v5.2/live_benchmark_models.parquet")
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv(PUBLIC_ID, KEY[0])
+    monkeypatch.setenv(SECRET_KEY, KEY[1])
+    monkeypatch.setattr(submit, "Account", partial(Account, patience=QUICK))
+    with numerai_server.serving(NumeraiServer(rounds, current=OPEN)) as state:
+        monkeypatch.setenv(ADDRESS, state.url)
+        yield state
+
+
+@pytest.fixture
+def operator(workspace: Workspace) -> Workspace:
+    """A trained pipeline with two models to hand in for."""
+    workspace.change(lambda content: content["submit"].update(models={"alpha": "neutralized", "beta": "ridge"}))
+    return workspace
+
+
+def ended(workspace: Workspace, command: str) -> int:
+    with pytest.raises(SystemExit) as caught:
+        workspace.run(command)
+    return int(str(caught.value.code))
+
+
+def journal(workspace: Workspace) -> list[dict[str, Any]]:
+    path = workspace.directory / "journal.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def handed(server: NumeraiServer, model: str) -> list[pd.DataFrame]:
+    """What the server has of a model, the first one first."""
+    found = server.account.of("create_submission", f"id-{model}")
+    return [submission.parsed(server.account.objects[one["filename"]], model) for one in found]
+
+
+def test_every_model_gets_its_prediction_and_the_server_holds_it(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    operator.run("submit")
+    said = capsys.readouterr().out
+    assert "round 7 is open until" in said
+    assert "live data: 40 rows, 8 features, 0.00% of their values missing" in said
+    assert "alpha: neutralized is sent, and the server holds it as submission sent-" in said
+    features = live(seed=OPEN)
+    [alpha], [beta] = handed(server, "alpha"), handed(server, "beta")
+    for table in (alpha, beta):
+        assert table["id"].tolist() == sorted(features["id"])
+        assert table["prediction"].between(0, 1, inclusive="neither").all()
+    signal_feature = features.set_index("id").loc[beta["id"], "feature_0"].to_numpy()
+    assert np.corrcoef(beta["prediction"], signal_feature)[0, 1] > 0.8
+    assert not submission.same(alpha, beta)
+    for model, table in (("alpha", alpha), ("beta", beta)):
+        path = operator.directory / f"data/rounds/7/{model}.csv"
+        assert submission.same(submission.parsed(path.read_bytes(), str(path)), table)
+    entries = journal(operator)
+    assert [(entry["model"], entry["prediction"], entry["outcome"], entry["round"]) for entry in entries] == [
+        ("alpha", "neutralized", "sent", 7),
+        ("beta", "ridge", "sent", 7),
+    ]
+
+
+def test_run_again_it_sends_nothing_and_says_so(server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    operator.run("submit", "submit")
+    assert len(handed(server, "alpha")) == len(handed(server, "beta")) == 1
+    assert "alpha: neutralized is already there" in capsys.readouterr().out
+    assert [entry["outcome"] for entry in journal(operator)] == ["sent", "sent", "already there", "already there"]
+
+
+def test_a_later_round_is_compared_with_what_was_sent_before(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    operator.run("submit")
+    assert "alpha: there is no earlier round here to compare with" in capsys.readouterr().out
+    server.current = OPEN + 1
+    server.account.opens = datetime.now(UTC)
+    operator.run("submit")
+    said = capsys.readouterr().out
+    assert "alpha: rank correlation 1.000 of neutralized now with what was sent in round 7, on the data of that round" in said
+    assert len(handed(server, "alpha")) == 2
+    operator.change(lambda content: content["submit"]["models"].update(alpha="ridge", beta="neutralized"))
+    operator.change(lambda content: content["submit"].update(min_earlier_corr=0.999))
+    (operator.directory / "data/rounds/8").rename(operator.directory / "data/rounds/9")
+    assert ended(operator, "submit") == 1
+    assert "submit.min_earlier_corr: on the data of round 7 the models of now" in capsys.readouterr().err
+    assert len(handed(server, "alpha")) == 2
+
+
+def test_an_earlier_submission_of_something_else_is_replaced(server: NumeraiServer, operator: Workspace) -> None:
+    other = submission.table(live(seed=OPEN)[["id", "feature_1"]], "feature_1")
+    Account(server.url, KEY, QUICK).send(PREDICTIONS, "by_hand.csv", submission.content(other), "id-alpha")
+    operator.run("submit")
+    assert [entry["outcome"] for entry in journal(operator)] == ["replaced", "sent"]
+    assert len(handed(server, "alpha")) == 2
+
+
+def test_a_dry_run_sends_nothing_and_takes_no_key(
+    server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(SECRET_KEY)
+    operator.run("submit --dry-run")
+    assert "alpha: neutralized would be handed in as data/rounds/7/alpha.dry.csv" in capsys.readouterr().out
+    assert not server.account.created
+    assert not server.account.objects
+    assert not journal(operator)
+    assert ended(operator, "submit") == 1
+    assert "NUMERAI_SECRET_KEY: not set" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stage", ["_put_once", "send", "read_back"])
+def test_interrupted_anywhere_and_run_again_there_is_one_submission(
+    server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    real: Callable[..., Any] = getattr(Account, stage)
+    calls: list[str] = []
+
+    def interrupted(*arguments: Any, **named: Any) -> None:
+        real(*arguments, **named)
+        calls.append(stage)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Account, stage, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            operator.run("submit")
+    assert calls == [stage]
+    operator.run("submit")
+    assert len(handed(server, "alpha")) == len(handed(server, "beta")) == 1
+    assert {entry["model"]: entry["outcome"] for entry in journal(operator)}.keys() == {"alpha", "beta"}
+
+
+def test_killed_while_the_server_thinks_and_run_again_there_is_one_submission(server: NumeraiServer, operator: Workspace) -> None:
+    server.put_faults = [Fault("stall"), None]
+    command = [sys.executable, "-m", "stages.submit"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    killed = subprocess.Popen(command, cwd=operator.directory, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 120
+    while len(server.put_faults) > 1 and time.monotonic() < until:
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert not server.account.created
+    again = subprocess.run(command, cwd=operator.directory, env=environment, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert len(handed(server, "alpha")) == len(handed(server, "beta")) == 1
+
+
+def test_an_upload_that_is_refused_creates_nothing_where_numerapi_creates_a_submission(
+    server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(base_api, "API_TOURNAMENT_URL", server.url)
+    server.put_faults = [Fault("403")]
+    theirs = numerapi.NumerAPI(*KEY, verbosity="error", show_progress_bars=False)
+    table = submission.table(live(seed=OPEN)[["id", "feature_0"]], "feature_0")
+    assert theirs.upload_predictions(df=table, model_id="id-alpha").startswith("sent-")
+    assert not server.account.objects, "a submission without a file"
+    server.account.created.clear()
+    assert ended(operator, "submit") == 75
+    assert not server.account.created
+    errors = capsys.readouterr().err
+    assert "the predictions can't be sent: the answer is HTTP status 403 (3 tries); nothing is submitted" in errors
+    assert errors.endswith("error: 2 of 2 models have no confirmed submission in round 7\n")
+    assert "5ecret" not in errors
+    server.put_faults = [Fault("403"), Fault("503", after=0), None]
+    operator.run("submit")
+    assert len(handed(server, "alpha")) == len(handed(server, "beta")) == 1
+
+
+def test_an_id_in_the_index_is_lost_by_numerapi_and_kept_by_us(server: NumeraiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base_api, "API_TOURNAMENT_URL", server.url)
+    table = submission.table(live(seed=OPEN)[["id", "feature_0"]], "feature_0")
+    numerapi.NumerAPI(*KEY, verbosity="error", show_progress_bars=False).upload_predictions(df=table.set_index("id"), model_id="id-alpha")
+    [name] = server.account.objects
+    assert server.account.objects[name].startswith(b"prediction\n")
+    with pytest.raises(InputError, match="its columns are prediction; expected id and prediction"):
+        submission.parsed(server.account.objects[name], "theirs")
+    assert submission.content(table).startswith(b"id,prediction\n")
+
+
+@pytest.mark.parametrize("fault", ["500", "html", "stall", "cut"])
+def test_a_submission_whose_fate_is_unknown_is_looked_for_before_it_is_sent_again(server: NumeraiServer, fault: str) -> None:
+    ours = Account(server.url, KEY, QUICK)
+    table = submission.table(live(seed=OPEN)[["id", "feature_0"]], "feature_0")
+    taken_by = ours.round()
+    server.api_faults = [None, None, Fault(fault), None]
+    outcome = submission.hand_in(ours, "id-alpha", taken_by, table, "7_alpha.csv")
+    assert outcome.how == "sent"
+    assert len(handed(server, "alpha")) == 1
+
+
+def test_a_list_that_lags_is_asked_again(server: NumeraiServer) -> None:
+    ours = Account(server.url, KEY, QUICK)
+    table = submission.table(live(seed=OPEN)[["id", "feature_0"]], "feature_0")
+    server.account.hides = 2
+    assert submission.hand_in(ours, "id-alpha", ours.round(), table, "7_alpha.csv").how == "sent"
+    assert len(handed(server, "alpha")) == 1
+
+
+def test_what_is_read_back_as_something_else_is_no_success(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.account.spoils = b"id,prediction\nn1,0.5\n"
+    assert ended(operator, "submit") == 4
+    assert "what the server holds isn't what was sent; see on numer.ai, and run again" in capsys.readouterr().err
+    assert [entry["outcome"] for entry in journal(operator)] == ["failed", "failed"]
+
+
+def test_a_round_that_opens_is_waited_for(
+    server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.account.opens = datetime.now(UTC) + timedelta(seconds=1)
+    assert ended(operator, "submit") == 3
+    assert "error: round 7 opens at" in capsys.readouterr().err
+    looks = iter(range(1000))
+    monkeypatch.setattr(time, "sleep", lambda seconds: setattr(server.account, "opens", datetime.now(UTC)) if next(looks) else None)
+    operator.run("submit --wait 1")
+    assert len(handed(server, "alpha")) == 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "command", "code", "message"),
+    [
+        (lambda s: setattr(s.account, "numbered", False), "submit", 3, "the round isn't open"),
+        (lambda s: setattr(s.account, "closes", datetime.now(UTC)), "submit", 3, "and no other is open"),
+        (lambda s: setattr(s.account, "closes", datetime.now(UTC)), "submit --round 7 --wait 9", 3, "error: round 7 closed at"),
+        (lambda s: (s.rounds[OPEN] / "v5.2/live.parquet").unlink(), "submit", 3, "v5.2/live.parquet isn't there yet"),
+        (lambda s: None, "submit --round 99", 3, "there is no round 99 now"),
+        (lambda s: setattr(s.account, "key", ("other", "key")), "submit", 1, "the key isn't accepted"),
+        (lambda s: s.account.models.pop("beta"), "submit", 1, "submit.models: the account has no model 'beta'; its models are alpha"),
+        (lambda s: setattr(s, "slow", 3600), "submit", 1, "s ahead of the server's; set it (NTP), then run again"),
+        (lambda s: setattr(s, "slow", -3600), "submit", 1, "s behind the server's"),
+        (lambda s: setattr(s, "api_faults", [Fault("500")]), "submit", 75, "HTTP status 500"),
+        (lambda s: setattr(s, "api_faults", [Fault("html")]), "submit", 75, "the answer is no JSON"),
+    ],
+)
+def test_what_the_server_is_not_ready_for(
+    server: NumeraiServer,
+    operator: Workspace,
+    capsys: pytest.CaptureFixture[str],
+    spoil: Callable[[NumeraiServer], object],
+    command: str,
+    code: int,
+    message: str,
+) -> None:
+    spoil(server)
+    assert ended(operator, command) == code
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert not server.account.created
+
+
+SPOILED: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
+    "empty": (lambda table: table.iloc[:0], "there are no rows; nothing is handed in"),
+    "repeated ids": (lambda table: pd.concat([table, table.head(3)]), "is there more than once in the live era (3 duplicate rows)"),
+    "a feature is missing": (lambda table: table.drop(columns="feature_3"), "column 'feature_3' is missing"),
+    "floats": (lambda table: table.astype({f"feature_{k}": np.float32 for k in range(8)}).assign(feature_0=np.float32(0.25)), "one scale"),
+    "another scale": (lambda table: table.assign(feature_2=(25 * table["feature_2"]).astype(np.int8)), "they lie in 0 to 100 and were"),
+    "without variety": (
+        lambda table: table.assign(**{f"feature_{k}": np.int8(2) for k in range(7)}),
+        "live features: 7 of 8 have one value throughout, which had several in training",
+    ),
+    "infinite": (lambda table: table.assign(feature_1=np.inf), "holds 40 infinite values"),
+    "text": (lambda table: table.assign(feature_1="a"), "feature 'feature_1' is of type"),
+    "all alike": (lambda table: table.assign(**{f"feature_{k}": table[f"feature_{k}"].iloc[0] for k in range(8)}), "live features: 8 of 8"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_live_data_that_is_not_right_is_not_handed_in(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    spoil, message = SPOILED[name]
+    spoil(live(seed=OPEN)).set_index("id").to_parquet(server.rounds[OPEN] / "v5.2/live.parquet")
+    assert ended(operator, "submit") == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not server.account.objects
+
+
+def test_the_benchmark_bounds_what_is_handed_in(server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    operator.change(lambda content: content["submit"].update(max_benchmark_corr=0.1))
+    assert ended(operator, "submit") == 1
+    said = capsys.readouterr()
+    assert "error: submit.max_benchmark_corr: " in said.err
+    assert "with the benchmark model, on 40 rows" in said.out
+    assert not server.account.objects
+    operator.change(lambda content: content["evaluate"].update(benchmark="absent"))
+    assert ended(operator, "submit") == 1
+    assert "the live data has no benchmark model 'absent'; it has benchmark" in capsys.readouterr().err
+
+
+def test_models_that_give_other_predictions_than_the_pipeline_did_hand_in_nothing(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = operator.directory / "data/models/ridge/linear.npz"
+    with np.load(path) as content:
+        found = dict(content)
+    found["coefficients"][0] *= -1
+    arrays.save_arrays(found, path)
+    assert ended(operator, "submit") == 1
+    assert "neutralized.parquet: the stored models give other live predictions than these" in capsys.readouterr().err
+    assert not server.account.objects
+
+
+def test_without_a_model_to_hand_in_for(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(workspace, "submit") == 1
+    assert "submit.models: there is no model to hand in for; name one" in capsys.readouterr().err
+    workspace.change(lambda content: content["submit"].update(models={"alpha": "nothing"}))
+    assert ended(workspace, "submit") == 1
+    assert "submit.models.alpha: no prediction is called 'nothing'" in capsys.readouterr().err
+
+
+def test_the_key_is_in_no_file_and_no_message(
+    server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(PUBLIC_ID)
+    monkeypatch.delenv(SECRET_KEY)
+    dotenv = operator.directory / ".env"
+    dotenv.write_text(f'{PUBLIC_ID}={KEY[0]}\nexport {SECRET_KEY} = "{KEY[1]}"\n')
+    dotenv.chmod(0o644)
+    assert ended(operator, "submit") == 1
+    assert "others on this machine may read it (mode 644) and it holds a key; run: chmod 600 .env" in capfd.readouterr().err
+    dotenv.chmod(0o600)
+    operator.run("submit")
+    server.put_faults = [Fault("500")]
+    server.account.created.clear()
+    assert ended(operator, "submit") == 75
+    server.account.key = ("other", KEY[1])
+    assert ended(operator, "submit") == 1
+    said = "".join(capfd.readouterr())
+    files = [path for path in operator.directory.rglob("*") if path.is_file() and path != dotenv]
+    assert len(files) > 50
+    for secret in (*KEY, numerai_server.SIGNATURE):
+        assert secret not in said
+        assert not [path for path in files if secret.encode() in path.read_bytes()]
+
+
+def test_ranks_are_handed_in_and_what_is_not_whole_is_not() -> None:
+    rows = pd.DataFrame({"id": ["b", "a", "c"], "x": [3.0, -1.0, 3.0], "same": 1.0})
+    assert submission.table(rows, "x").to_dict("list") == {"id": ["a", "b", "c"], "prediction": [1 / 6, 4 / 6, 4 / 6]}
+    for spoiled, message in (
+        (rows.assign(x=[1, np.nan, 2]), "1 of 3 predictions are missing or infinite"),
+        (rows.assign(x=[1, np.inf, 2]), "1 of 3 predictions are missing or infinite"),
+        (rows.assign(id=["a", "a", "b"]), "an id is missing or there twice among the 3 rows"),
+        (rows.assign(id=["a", None, "b"]), "an id is missing or there twice"),
+        (rows.assign(x=0.5), "the prediction is the same in all 3 rows"),
+        (rows.iloc[:0], "there is no row to hand in"),
+    ):
+        with pytest.raises(InputError, match=message):
+            submission.table(spoiled, "x")
+
+
+def test_a_file_reads_back_to_the_last_bit() -> None:
+    values = np.random.default_rng(0).random(500)
+    table = submission.table(pd.DataFrame({"id": [f"n{k:03d}" for k in range(500)], "x": values}), "x")
+    assert submission.parsed(submission.content(table), "x").equals(table)
+    moved = table.assign(prediction=table["prediction"].to_numpy()[::-1])
+    assert not submission.same(table, moved)
+    assert not submission.same(table, table.head(499))
+    assert submission.same(table, table.sample(frac=1, random_state=1))
+
+
+def test_the_drift_of_features_is_shown(server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    table = live(seed=OPEN)
+    table["feature_5"] = np.int8(2)
+    table["feature_6"] = (table["feature_6"].clip(2, 4)).astype(np.int8)
+    table.set_index("id").to_parquet(server.rounds[OPEN] / "v5.2/live.parquet")
+    operator.run("submit --dry-run")
+    said = capsys.readouterr().out
+    assert "drift: means that moved most, in standard deviations of training: feature_6 +" in said
+    assert "drift: 1 features have one value now and had several in training: feature_5" in said
+
+
+def test_numerapi_itself_hands_in_to_the_server(server: NumeraiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base_api, "API_TOURNAMENT_URL", server.url)
+    theirs = numerapi.NumerAPI(*KEY, verbosity="error", show_progress_bars=False)
+    assert theirs.get_models() == {"alpha": "id-alpha", "beta": "id-beta"}
+    assert theirs.get_current_round() == OPEN
+    assert theirs.check_round_open()
+    path = tmp_path / "predictions.csv"
+    path.write_bytes(submission.content(submission.table(live(seed=OPEN)[["id", "feature_0"]], "feature_0")))
+    number = theirs.upload_predictions(str(path), model_id="id-alpha")
+    assert [one["id"] for one in theirs.submission_ids("id-alpha")] == [number]
+    assert Path(theirs.download_submission(number, dest_path=str(tmp_path / "back.csv"))).read_bytes() == path.read_bytes()
+
+
+def test_numerapi_ends_in_a_key_error_where_ours_says_what_is_wrong(server: NumeraiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base_api, "API_TOURNAMENT_URL", server.url)
+    theirs = numerapi.NumerAPI(*KEY, verbosity="critical", show_progress_bars=False)
+    server.api_faults = [Fault("html")]
+    with pytest.raises((KeyError, requests.JSONDecodeError)):
+        theirs.get_models()
+    for fault in ("html", "400", "null", "list"):
+        server.api_faults = [Fault(fault)]
+        ours = Account(server.url, KEY, QUICK)
+        for ask in (partial(ours.models, ["alpha"]), ours.round, partial(ours.submissions, "id-alpha", datetime.now(UTC))):
+            with pytest.raises(InputError):
+                ask()

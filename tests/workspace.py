@@ -1,0 +1,80 @@
+"""A directory in which stages run, small and whole."""
+
+import importlib
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import small
+from closure import ROOT
+from ruamel.yaml import YAML
+
+from erawise import tabular
+
+MODELS = ("ridge", "lightgbm")
+WHOLE = (
+    "download_local",
+    "preprocess",
+    "explore",
+    "split",
+    "select_features",
+    *(f"tune_{name} {name}" for name in MODELS),
+    *(f"train_{name} {name}" for name in MODELS),
+    "members",
+    "ensemble",
+    "neutralize",
+    "evaluate",
+    "plot",
+)
+
+
+class Workspace:
+    """A directory with a params.yaml, in which stages run as `python -m stages.x` would run them."""
+
+    def __init__(self, directory: Path, source: Path) -> None:
+        self.directory = directory
+        shutil.copyfile(ROOT / "params.yaml", directory / "params.yaml")
+        small.shrink(directory / "params.yaml")
+        self.change(lambda content: content["data"].update(source="local", local={"path": str(source)}))
+        self.change(lambda content: content.update(models={name: content["models"][name] for name in MODELS}))
+        self.change(lambda content: content["tuning"].update(models=list(MODELS), trials=2))
+        self.change(lambda content: content["ensemble"].update(weights="nnls"))
+        self.change(lambda content: content["tracking"].update(wandb="offline"))
+
+    def change(self, how: Callable[[Any], object]) -> None:
+        yaml, path = YAML(), self.directory / "params.yaml"
+        content = yaml.load(path.read_text())
+        how(content)
+        with path.open("w") as file:
+            yaml.dump(content, file)
+
+    def run(self, *stages: str) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.directory)
+            for stage in stages:
+                name, *arguments = stage.split()
+                patch.setattr(sys, "argv", [name, *arguments])
+                module = importlib.import_module(f"stages.{name}")
+                if name.startswith("train_"):
+                    module.training.run(getattr(module, name.removeprefix("train_")))
+                elif name.startswith("tune_"):
+                    module.tuning.run(module.search)
+                else:
+                    module.main()
+
+    def failure(self, stage: str, capsys: pytest.CaptureFixture[str]) -> str:
+        with pytest.raises(SystemExit) as ended:
+            self.run(stage)
+        assert ended.value.code == 1
+        return capsys.readouterr().err
+
+    def predictions(self, name: str) -> pd.DataFrame:
+        return tabular.read_parquet(self.directory / "data/predictions" / f"{name}.parquet")
+
+    def metrics(self, split: str) -> dict[str, Any]:
+        return json.loads((self.directory / f"metrics/{split}.json").read_text())
