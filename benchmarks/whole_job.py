@@ -21,7 +21,7 @@ from numerai_tools.scoring import correlation_contribution, feature_neutral_corr
 
 from benchmarks import full_size, measure
 from benchmarks.training import SETTINGS, THREADS
-from erawise import evaluation, preparation, tabular
+from erawise import predictions, preparation, tabular
 from erawise.models import lightgbm
 from erawise.models.protocol import GIB, Resources
 from erawise.panel import FeatureMap, Panel, View
@@ -100,7 +100,7 @@ def ours(directory: str) -> float:
     with growing() as spent:
         model = lightgbm.fit(SETTINGS, train, None, TREES, Resources(THREADS, 8 * GIB, Path(directory) / "scratch"))
     test = View(panel, panel.eras[panel.eras > last], features)
-    known = evaluation.known_targets(panel, tabular.read_parquet(prepared / "validation_targets.parquet", [ID, ERA, TARGET]), TARGET)
+    known = predictions.known_targets(panel, tabular.read_parquet(prepared / "validation_targets.parquet", [ID, ERA, TARGET]), TARGET)
     references = tabular.read_parquet(prepared / "references.parquet", [META_MODEL])
     table = score_eras(
         pd.DataFrame({VALIDATION: np.concatenate([model.predict(block) for block in test.blocks()])}),

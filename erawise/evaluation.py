@@ -9,20 +9,12 @@ from numpy.typing import NDArray
 from erawise import predictions
 from erawise.errors import InputError
 from erawise.panel import Panel
-from erawise.schema import DATA_TYPE, ERA, ID, META_MODEL, ORACLE, PREDICTION, SPLIT, VALIDATION
+from erawise.schema import ERA, ID, META_MODEL, ORACLE, PREDICTION, SPLIT
 from erawise.scores import summary
 from erawise.scores.eras import CONSTANT, score_eras
 
 DIAGNOSED = "neutralized"
 """The prediction that the diagnostics look at: the pipeline's last."""
-
-
-def known_targets(panel: Panel, validation: pd.DataFrame, target: str) -> NDArray[np.float64]:
-    """The target of every row of the panel: the index has it for the train eras, `validation` for the others."""
-    values = panel.index[target].to_numpy(np.float64).copy()
-    rows = (panel.index[DATA_TYPE] == VALIDATION).to_numpy()
-    values[rows] = predictions.along(panel.index.loc[rows], validation, [target])[:, 0]
-    return values
 
 
 def benchmark_column(references: pd.DataFrame, name: str | None) -> str | None:

@@ -255,6 +255,10 @@ def _check_values(path: str, kind: type[Section], name: str, values: Range | Cho
             raise ValueError(f"{path}: {value!r} is none of its values: {error.errors()[0]['msg']}") from None
 
 
+class Final(Section):
+    fit_on: Literal["train", "all"]
+
+
 class Ensemble(Section):
     weights: Literal["equal", "nnls", "forward"] | dict[str, NonNegative]
 
@@ -307,6 +311,7 @@ class Params(Section):
     tuning: Tuning
     spaces: dict[str, Space]
     models: Annotated[dict[Name, Model], Field(min_length=1)]
+    final: Final
     ensemble: Ensemble
     neutralize: Neutralize
     evaluate: Evaluate

@@ -7,7 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from erawise.errors import InputError
-from erawise.schema import ERA, ID, LIVE_ERA, PREDICTION, SPLIT
+from erawise.panel import Panel
+from erawise.schema import DATA_TYPE, ERA, ID, LIVE_ERA, PREDICTION, SPLIT, VALIDATION
 
 
 def join(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -61,3 +62,11 @@ def along(rows: pd.DataFrame, frame: pd.DataFrame, columns: Sequence[str]) -> ND
     """
     numbered = frame[[ID, *columns]].assign(**{ERA: numbers(frame[ERA])})
     return rows[[ID, ERA]].merge(numbered, on=[ERA, ID], how="left", validate="one_to_one")[list(columns)].to_numpy(np.float64)
+
+
+def known_targets(panel: Panel, validation: pd.DataFrame, target: str) -> NDArray[np.float64]:
+    """The target of every row of the panel: the index has it for the train eras, `validation` for the others."""
+    values = panel.index[target].to_numpy(np.float64).copy()
+    rows = (panel.index[DATA_TYPE] == VALIDATION).to_numpy()
+    values[rows] = along(panel.index.loc[rows], validation, [target])[:, 0]
+    return values

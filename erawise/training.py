@@ -96,6 +96,18 @@ def train(kind: Kind, settings: Any, data: Data, *, inner_share: float, resource
     )
 
 
+def refit(kind: Kind, settings: Any, train: View, rounds: int | None, resources: Resources) -> Fitted:
+    """Fit a model once more, on other rows, for the rounds that its final fit had; None where it has none by early stopping.
+
+    Raises
+    ------
+    InputError
+        If there is no row, or the fit needs more memory than it may have.
+    """
+    kind.prepare(settings, [(train, None)], resources)
+    return kind.fit(settings, train, None, rounds, resources)
+
+
 def out_of_fold(
     kind: Kind, settings: Any, data: Data, numbers: Sequence[int], *, inner_share: float, resources: Resources
 ) -> list[pd.DataFrame]:

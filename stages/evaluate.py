@@ -2,7 +2,7 @@
 
 import time
 
-from erawise import errors, evaluation, files, params, tabular
+from erawise import errors, evaluation, files, params, predictions, tabular
 from erawise.panel import Panel
 from erawise.schema import CV, ERA, ID, VALIDATION, horizon
 from erawise.scores import summary
@@ -15,7 +15,7 @@ def main() -> None:
     p = params.load(paths.PARAMS)
     settings, target_name = p.evaluate, p.data.target
     panel = Panel(paths.PREPARED, [target_name])
-    target = evaluation.known_targets(panel, tabular.read_parquet(paths.VALIDATION_TARGETS, [ID, ERA, target_name]), target_name)
+    target = predictions.known_targets(panel, tabular.read_parquet(paths.VALIDATION_TARGETS, [ID, ERA, target_name]), target_name)
     references = tabular.read_parquet(paths.REFERENCES)
     benchmark = evaluation.benchmark_column(references, settings.benchmark)
     files_by_name = {name: paths.MODEL_PREDICTIONS / f"{name}.parquet" for name in files.read_json(paths.MEMBERS)["models"]}

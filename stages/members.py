@@ -3,13 +3,16 @@
 from erawise import errors, files, params
 from stages import paths
 
+OF_MODELS = {paths.TUNING: ".json", paths.MODELS: "", paths.FINAL: "", paths.CURVES: "", paths.MODEL_PREDICTIONS: ".parquet"}
+"""The directories in which each model has an entry, and how its name ends."""
+
 
 @errors.reported
 def main() -> None:
     p = params.load(paths.PARAMS)
     names = sorted(p.models)
     files.write_json({"models": names}, paths.MEMBERS)
-    for directory, suffix in ((paths.TUNING, ".json"), (paths.MODELS, ""), (paths.CURVES, ""), (paths.MODEL_PREDICTIONS, ".parquet")):
+    for directory, suffix in OF_MODELS.items():
         wanted = {f"{name}{suffix}" for name in names}
         for path in directory.glob("*"):
             if path.name not in wanted and path.suffix != ".partial":

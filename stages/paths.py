@@ -18,6 +18,8 @@ TUNING = Path("data/tuning")
 STUDIES = Path("data/studies")
 """What a search for settings has tried; it goes on from there after it was stopped."""
 MODELS = Path("data/models")
+FINAL = Path("data/final")
+"""The models that predict what is handed in: those of `MODELS`, or fitted again on every resolved era."""
 CURVES = Path("data/curves")
 PREDICTIONS = Path("data/predictions")
 MODEL_PREDICTIONS = PREDICTIONS / "models"

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from erawise import files, predictions, serving, tabular
+from erawise import files, params, predictions, serving, tabular
 from erawise.errors import InputError
+from erawise.models import stored
 from erawise.panel import Panel
 from erawise.schema import LIVE, PREDICTION, SPLIT
 from stages import paths
@@ -15,26 +17,53 @@ SAME = 1e-9
 """Predictions that differ by less are the same."""
 
 
-def read(names: Sequence[str], threads: int, models: Path = paths.MODELS) -> serving.Pipeline:
-    """The pipeline that makes some predictions: checked to give, on the live rows of the last `dvc repro`, what that has given.
+def read(names: Sequence[str]) -> serving.Pipeline:
+    """The pipeline that makes some predictions of live rows, by the final models.
+
+    With the models that validation scores it is checked to give, on the live rows of the last `dvc repro`, what that has given;
+    where the final ones are fitted on more, their predictions must resemble these.
 
     Raises
     ------
     InputError
         If something is missing or broken, or it gives something else.
     """
+    p = params.load(paths.PARAMS)
+    threads = p.resources.threads
     members, weights = files.read_json(paths.MEMBERS)["models"], files.read_json(paths.WEIGHTS)
     blending = bool({serving.ENSEMBLE, serving.NEUTRALIZED} & set(names))
     needed = [name for name in members if name in names or (blending and weights.get(name, 0) > 0)]
-    pipeline = serving.read({name: models / name for name in needed}, paths.FEATURES, paths.WEIGHTS, paths.NEUTRALIZED_TO)
+    trained, final = (
+        serving.read({name: models / name for name in needed}, paths.FEATURES, paths.WEIGHTS, paths.NEUTRALIZED_TO)
+        for models in (paths.MODELS, paths.FINAL)
+    )
     live = Panel(paths.LIVE, [])
-    found = pipeline.predict(live, names, threads)
+    found = trained.predict(live, names, threads)
     for name in names:
-        stored = tabular.read_parquet(_path(name))
-        [given] = predictions.along(live.index, stored[stored[SPLIT] == LIVE], [PREDICTION]).T
+        table = tabular.read_parquet(_path(name))
+        [given] = predictions.along(live.index, table[table[SPLIT] == LIVE], [PREDICTION]).T
         if not np.allclose(found[name], given, rtol=0, atol=SAME):
             raise InputError(f"{_path(name)}: the stored models give other live predictions than these; run dvc repro, then again")
-    return pipeline
+    fitted_on = [stored.describe(paths.FINAL / name).eras for name in needed]
+    again = [eras != stored.describe(paths.MODELS / name).eras for name, eras in zip(needed, fitted_on, strict=True)]
+    if again != [p.final.fit_on == "all"] * len(again):
+        raise InputError(f"{paths.FINAL}: its models aren't fitted as final.fit_on, {p.final.fit_on}, says; run dvc repro, then again")
+    print(f"models: {', '.join(needed)}, fitted on the eras {min(first for first, _ in fitted_on)} to {max(last for _, last in fitted_on)}")
+    if p.final.fit_on == "all":
+        _compare(found, final.predict(live, names, threads), names, p.submit.min_earlier_corr)
+    return final
+
+
+def _compare(trained: pd.DataFrame, final: pd.DataFrame, names: Sequence[str], least: float) -> None:
+    """Show how alike two sets of models are, and refuse those that aren't."""
+    for name in names:
+        corr = trained[name].corr(final[name], method="spearman")
+        print(f"{name}: rank correlation {corr:.3f} of the models fitted on all eras with those that validation scores")
+        if not corr >= least:
+            raise InputError(
+                f"submit.min_earlier_corr: {name} has a rank correlation of {corr:.3f} with the models that validation scores, less than "
+                f"{least}; see what changed, or set another bound"
+            )
 
 
 def _path(name: str) -> Path:

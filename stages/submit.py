@@ -69,7 +69,7 @@ def main() -> None:
     with fetching.alone(paths.ROUNDS / "submit", "submit"):
         account = Account(key=_key(given.dry_run))
         ids = account.models(list(p.submit.models)) if account.token else {}
-        pipeline = served.read(sorted(set(p.submit.models.values())), p.resources.threads)
+        pipeline = served.read(sorted(set(p.submit.models.values())))
         taken_by = submission.opened(
             account, given.round, p.data.version, time.time, time.sleep, 60 * given.wait, every=min(60, account.patience.longest_pause)
         )

@@ -37,7 +37,8 @@ def _run(kind: Kind, name: str = "") -> None:
         }
     with files.replacing(paths.MODELS / name) as directory:
         directory.mkdir()
-        stored.save(work.settings.kind, {member: (one.model, one.final_rounds) for member, one in trained.items()}, directory)
+        fitted = {member: (one.model, one.final_rounds) for member, one in trained.items()}
+        stored.save(work.settings.kind, fitted, work.data.plan.train, directory)
         tabular.write_csv(training.importance_table(list(trained.values())), directory / "importance.csv")
     tabular.write_parquet(training.blended([one.predictions for one in trained.values()]), paths.MODEL_PREDICTIONS / f"{name}.parquet")
     for member, one in trained.items():

@@ -112,7 +112,7 @@ def test_code_deps_of_the_other_sources_are_the_import_closure(source: str) -> N
     assert code({name.replace("${data.source}", source) for name in declared}) == of_a_source(source)
 
 
-@pytest.mark.parametrize("stage", ["tune", "train"])
+@pytest.mark.parametrize("stage", ["tune", "train", "refit"])
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_code_deps_of_every_kind_are_the_import_closure(kind: str, stage: str) -> None:
     declared = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"][stage]["do"]["deps"]
@@ -136,9 +136,11 @@ def test_no_out_lies_inside_a_dep_of_its_own_stage() -> None:
             assert not any(path == dep or path.startswith(f"{dep}/") for dep in deps(stage)), f"{stage.name}: {path}"
 
 
-def test_validation_targets_are_seen_by_evaluate_and_plot_alone() -> None:
-    readers = {stage.name for stage in stages() if "data/prepared/validation_targets.parquet" in deps(stage)}
-    assert readers == {"evaluate", "plot"}
+def test_validation_targets_are_seen_by_the_stages_alone_after_which_nothing_is_chosen() -> None:
+    readers = {stage.name.split("@")[0] for stage in stages() if "data/prepared/validation_targets.parquet" in deps(stage)}
+    assert readers == {"evaluate", "plot", "refit"}
+    final = {stage.name for stage in stages() if any(name.startswith("data/final") for name in deps(stage))}
+    assert not final, "what was fitted on validation must not be scored on it"
 
 
 def test_every_stage_says_what_it_does() -> None:

@@ -62,7 +62,7 @@ def panel(tmp_path: Path) -> Panel:
 def test_known_targets_come_from_the_index_and_from_aside(panel: Panel) -> None:
     rows = panel.index["data_type"] == "validation"
     aside = panel.index.loc[rows, ["id", "era"]].assign(target=np.linspace(0, 1, rows.sum())).sample(frac=1, random_state=2)
-    known = evaluation.known_targets(panel, aside, "target")
+    known = predictions.known_targets(panel, aside, "target")
     assert np.array_equal(known[~rows], panel.index.loc[~rows, "target"])
     assert np.allclose(known[rows], np.linspace(0, 1, rows.sum()))
 

@@ -119,7 +119,8 @@ def test_run_again_it_sends_nothing_and_says_so(server: NumeraiServer, operator:
 def test_a_later_round_is_compared_with_what_was_sent_before(
     server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    operator.run("submit")
+    operator.change(lambda content: content["final"].update(fit_on="train"))
+    operator.run("refit_ridge ridge", "refit_lightgbm lightgbm", "submit")
     assert "alpha: there is no earlier round here to compare with" in capsys.readouterr().out
     server.current = OPEN + 1
     server.account.opens = datetime.now(UTC)
@@ -352,6 +353,29 @@ def test_models_that_give_other_predictions_than_the_pipeline_did_hand_in_nothin
     assert ended(operator, "submit") == 1
     assert "neutralized.parquet: the stored models give other live predictions than these" in capsys.readouterr().err
     assert not server.account.objects
+
+
+def test_the_final_models_are_handed_in_and_must_resemble_those_that_were_scored(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    operator.run("submit")
+    assert "models: lightgbm, ridge, fitted on the eras 1 to 90" in capsys.readouterr().out
+    [on_all] = handed(server, "beta")
+    operator.change(lambda content: content["final"].update(fit_on="train"))
+    assert ended(operator, "submit") == 1
+    assert "data/final: its models aren't fitted as final.fit_on, train, says; run dvc repro" in capsys.readouterr().err
+    operator.run("refit_ridge ridge", "refit_lightgbm lightgbm", "submit")
+    said = capsys.readouterr().out
+    assert "fitted on the eras 1 to 60" in said
+    assert "alpha: neutralized is replaced" in said
+    corr, rows = submission.rank_correlation(on_all, handed(server, "beta")[-1])
+    assert rows == 40
+    assert 0.9 < corr < 1
+    operator.change(lambda content: content["final"].update(fit_on="all"))
+    operator.run("refit_ridge ridge", "refit_lightgbm lightgbm")
+    operator.change(lambda content: content["submit"].update(min_earlier_corr=0.9999))
+    assert ended(operator, "submit") == 1
+    assert "with the models that validation scores, less than 0.9999" in capsys.readouterr().err
 
 
 def test_without_a_model_to_hand_in_for(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,6 +25,7 @@ WHOLE = (
     "select_features",
     *(f"tune_{name} {name}" for name in MODELS),
     *(f"train_{name} {name}" for name in MODELS),
+    *(f"refit_{name} {name}" for name in MODELS),
     "members",
     "ensemble",
     "neutralize",
@@ -45,6 +46,7 @@ class Workspace:
         self.change(lambda content: content["tuning"].update(models=list(MODELS), trials=2))
         self.change(lambda content: content["ensemble"].update(weights="nnls"))
         self.change(lambda content: content["tracking"].update(wandb="offline"))
+        self.change(lambda content: content["final"].update(fit_on="all"))
 
     def change(self, how: Callable[[Any], object]) -> None:
         yaml, path = YAML(), self.directory / "params.yaml"
@@ -64,6 +66,8 @@ class Workspace:
                     module.training.run(getattr(module, name.removeprefix("train_")))
                 elif name.startswith("tune_"):
                     module.tuning.run(module.search)
+                elif name.startswith("refit_"):
+                    module.refitting.run(module.refit)
                 else:
                     module.main()
 

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from erawise import files
 from erawise.errors import InputError
 from erawise.models.protocol import Fitted
@@ -28,13 +31,14 @@ class Member:
 
 @dataclass(frozen=True)
 class Description:
-    """What `model.json` says."""
+    """What `model.json` says: the kind of model, its members, and the first and the last era that it was fitted on."""
 
     kind: str
     members: tuple[Member, ...]
+    eras: tuple[int, int]
 
 
-def save(kind: str, members: dict[str, tuple[Fitted, int | None]], directory: Path) -> None:
+def save(kind: str, members: dict[str, tuple[Fitted, int | None]], eras: NDArray[np.int64], directory: Path) -> None:
     """Write the members of a model, each with its rounds, into an existing directory: a single one right into it."""
     listed = []
     for name, (model, rounds) in members.items():
@@ -42,7 +46,8 @@ def save(kind: str, members: dict[str, tuple[Fitted, int | None]], directory: Pa
         (directory / own).mkdir(exist_ok=True)
         model.save(directory / own)
         listed.append(Member(own, rounds))
-    files.write_json(asdict(Description(kind, tuple(listed))), directory / DESCRIPTION)
+    content = Description(kind, tuple(listed), (int(eras.min()), int(eras.max())))
+    files.write_json(asdict(content), directory / DESCRIPTION)
 
 
 def describe(directory: Path) -> Description:
@@ -56,8 +61,9 @@ def describe(directory: Path) -> Description:
     path = directory / DESCRIPTION
     content = files.read_json(path)
     try:
-        return Description(str(content["kind"]), tuple(Member(**member) for member in content["members"]))
-    except (KeyError, TypeError):
+        first, last = content["eras"]
+        return Description(str(content["kind"]), tuple(Member(**member) for member in content["members"]), (int(first), int(last)))
+    except (KeyError, TypeError, ValueError):
         raise InputError(f"{path}: it doesn't say what the model is; train the model again") from None
 
 

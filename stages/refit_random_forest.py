@@ -1,0 +1,15 @@
+"""Fit one model of the kind `random_forest` on every resolved era, where that is switched on."""
+
+from stages import refitting
+
+
+def refit(name: str) -> None:
+    """Fit; what takes long to import is imported here, since a stage that is switched off does without."""
+    from erawise.models import random_forest
+    from stages import refit
+
+    refit.run(random_forest, name)
+
+
+if __name__ == "__main__":
+    refitting.run(refit)
