@@ -4,6 +4,7 @@ The one module that imports matplotlib. A prediction has the same colour in ever
 """
 
 import functools
+import math
 import multiprocessing
 import re
 import sys
@@ -19,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, MultipleLocator, NullLocator, PercentFormatter
 
 from erawise import files
 from erawise.schema import ERA, PREDICTION
@@ -196,6 +197,45 @@ def differences(table: Table, colours: Colours) -> Figure:
         axes.grid(axis="y", visible=False)
         axes.margins(x=0.1)
     grid[0].set_yticks(range(len(names)), names)
+    return figure
+
+
+@_picture
+def payout(table: Table, rounds: pd.DataFrame, colours: Colours) -> Figure:
+    """Bands of what a stake becomes within a year, a panel for each prediction, and the share of rounds that burn.
+
+    From `payout_tables.picture` and the first table of `payout.outlook`.
+    """
+    series = {str(name): group for name, group in table.frame.groupby(PREDICTION, sort=False)}
+    figure, grid = _panels(table, len(series) + 1, 3, 2.3)
+    low, high = min(table.frame["p05_all"].min(), 0.5), max(table.frame["p95_all"].max(), 2.0)
+    ticks = _powers(low, high)
+    for axes, (name, group) in zip(grid, series.items(), strict=False):
+        _band(axes, group, colours.get(name, MUTED))
+        axes.set_yscale("log", base=2)
+        axes.set_ylim(low, high)
+        axes.set_yticks(ticks, [f"×{tick:g}" for tick in ticks])
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.set_title(name)
+        axes.set_xlabel("week")
+    for place, row in enumerate(rounds.itertuples()):
+        shade = colours.get(str(row.prediction), MUTED)
+        grid[-1].plot([100 * row.burn_low, 100 * row.burn_high], [place, place], color=shade, linewidth=2, solid_capstyle="butt")
+        grid[-1].plot(100 * row.burn, place, "o", color=shade, markersize=5)
+    grid[-1].set_yticks(range(len(rounds)), rounds[PREDICTION], fontsize=7)
+    grid[-1].set_ylim(len(rounds) - 0.4, -0.6)
+    grid[-1].set_xlim(left=0)
+    grid[-1].grid(axis="y", visible=False)
+    grid[-1].set_title("rounds that burn, with 95 % interval")
+    grid[-1].set_xlabel("share of rounds (%)")
+    figure.supxlabel(
+        "What a stake of 1 becomes. Line: median; dark: nine years of ten, with the mean and the spread that were seen;\n"
+        "pale: nine years of ten, with both known no better than from these eras.",
+        fontsize=8,
+        color=MUTED,
+        x=0.01,
+        ha="left",
+    )
     return figure
 
 
@@ -455,6 +495,22 @@ def _strip(axes: Axes, group: pd.DataFrame, colour: str) -> None:
 def _area(axes: Axes, eras: pd.Series, values: pd.Series, colour: str) -> None:
     x, y = eras.tolist(), values.tolist()
     axes.fill([x[0], *x, x[-1]], [0, *y, 0], color=colour, linewidth=0.4)
+
+
+def _band(axes: Axes, group: pd.DataFrame, colour: str) -> None:
+    weeks = group["week"].tolist()
+    for suffix, alpha in (("_all", 0.18), ("", 0.35)):
+        axes.fill_between(weeks, group[f"p05{suffix}"].tolist(), group[f"p95{suffix}"].tolist(), color=colour, alpha=alpha, linewidth=0)
+    axes.plot(weeks, group["median"], color=colour, linewidth=1.5)
+    axes.axhline(1, color=INK, linewidth=0.8)
+    axes.margins(x=0)
+
+
+def _powers(low: float, high: float) -> list[float]:
+    """At most eight powers of 2 from low to high, 1 among them, evenly spaced."""
+    first, last = math.ceil(math.log2(low)), math.floor(math.log2(high))
+    step = -(-(last - first) // 6) or 1
+    return [2.0**power for power in range(-(-first // step) * step, last + 1, step)]
 
 
 def _square(axes: Axes, low: float, high: float) -> None:

@@ -15,6 +15,7 @@ PositiveShare = Annotated[float, Field(gt=0, le=1)]
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 Leaves = Annotated[StrictInt, Field(ge=2, le=131072)]
 NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[StrictInt, Field(ge=1)]
 Seed = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
 Correlation = Annotated[float, Field(ge=-1, le=1)]
@@ -283,6 +284,18 @@ class Submit(Section):
     max_benchmark_corr: Correlation
 
 
+class Payout(Section):
+    total_at_risk: Positive
+    threshold: Positive
+    clip: Annotated[float, Field(gt=0, lt=1)]
+    rounds_a_week: Annotated[StrictInt, Field(ge=1, le=7)]
+    drawdown: Annotated[float, Field(gt=0, lt=1)]
+    cap: PositiveShare
+    replicates: Annotated[StrictInt, Field(ge=100)]
+    draws: Annotated[StrictInt, Field(ge=100)]
+    seed: Seed
+
+
 class Tracking(Section):
     wandb: Literal["disabled", "offline", "online"]
 
@@ -295,7 +308,7 @@ class Plot(Section):
 
 class Resources(Section):
     threads: Count
-    memory: Annotated[float, Field(gt=0)]
+    memory: Positive
     device: Literal["cpu", "gpu", "cuda"]
 
 
@@ -316,6 +329,7 @@ class Params(Section):
     neutralize: Neutralize
     evaluate: Evaluate
     submit: Submit
+    payout: Payout
     tracking: Tracking
     plot: Plot
     resources: Resources

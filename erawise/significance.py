@@ -323,11 +323,15 @@ def _first_less_second(values: Floats) -> Floats:
     return values[0] - values[1] if len(values) > 1 else values[0]
 
 
-def stationary_order(eras: int, length: float, replicates: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """(replicates, eras) positions of a stationary bootstrap: blocks of geometric length, of this mean, that wrap around."""
-    place = np.arange(eras)
-    begins = rng.random((replicates, eras)) < 1 / length
+def stationary_order(eras: int, length: float, replicates: int, rng: np.random.Generator, steps: int | None = None) -> NDArray[np.int64]:
+    """(replicates, steps) positions of a stationary bootstrap: blocks of geometric length, of this mean, that wrap around.
+
+    As many steps as there are eras, where not given.
+    """
+    steps = eras if steps is None else steps
+    place = np.arange(steps)
+    begins = rng.random((replicates, steps)) < 1 / length
     begins[:, 0] = True
     begun = np.maximum.accumulate(np.where(begins, place, 0), axis=1)
-    starts = np.take_along_axis(rng.integers(0, eras, (replicates, eras)), begun, axis=1)
+    starts = np.take_along_axis(rng.integers(0, eras, (replicates, steps)), begun, axis=1)
     return (starts + place - begun) % eras

@@ -34,6 +34,7 @@ ROUNDS = Path("data/rounds")
 JOURNAL = Path("journal.jsonl")
 """A line for each attempt to hand something in."""
 ENVIRONMENT = Path(".env")
+PAYOUT = Path("data/payout")
 METRICS = Path("metrics")
 PLOTS = Path("plots")
 SCRATCH = Path("data/scratch")

@@ -50,6 +50,8 @@ FLOORS = [
         "comparison",
         "crossvalidation",
         "ledger",
+        "payout",
+        "payout_tables",
         "revisions",
         "tracking",
     },

@@ -1,0 +1,73 @@
+"""What the scores would have paid: `python -m stages.payout`; a command, no stage of the DAG.
+
+Payout and burn of a round, a year of rounds by a bootstrap over eras, and how a stake would be divided over the models for the
+highest log growth. It reads scores and settings and writes tables; nothing in this project can move a stake.
+"""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from erawise import charts, errors, files, params, payout, payout_tables, tabular
+from erawise.payout import Terms, Year
+from erawise.schema import CV, ERA, PREDICTION, VALIDATION, horizon, spanned_weeks
+from stages import paths
+
+
+@errors.reported
+def main() -> None:
+    given = _arguments()
+    p = params.load(paths.PARAMS)
+    settings = p.payout
+    terms, days = terms_of(p.evaluate, settings), horizon(p.data.target, p.data.target_horizon)
+    year = Year(settings.rounds_a_week, spanned_weeks(days), settings.drawdown, settings.replicates, settings.draws, settings.seed)
+    scores = measured(paths.SCORES / f"{given.scores}.parquet")
+    found = payout.history(scores, given.models or list(scores[PREDICTION].unique()), terms, days)
+    table, bands = payout.outlook(found, year)
+    split = payout.split(found, year, settings.cap)
+    given.out.mkdir(parents=True, exist_ok=True)
+    tabular.write_csv(table, given.out / "payout.csv")
+    tabular.write_csv(payout_tables.shares(split), given.out / "split.csv")
+    files.write_json(payout_tables.content(terms, year, table, split), given.out / "payout.json")
+    picture = charts.payout(payout_tables.picture(bands, table), table, charts.colours(list(p.models)))
+    charts.write(picture, given.out / "payout.svg")
+    left_out = f", {found.left_out} left out that lack a score" if found.left_out else ""
+    print(f"{len(found.eras)} eras of {given.scores}{left_out}\n{payout_tables.terms_line(terms, year)}\n")
+    print(f"**A round**\n\n{payout_tables.rounds(table)}\n")
+    print(f"**A year**\n\n{payout_tables.years(table, year)}\n")
+    print(f"**The split of highest log growth**, at most {settings.cap:.0%} on a model\n\n{payout_tables.splits(split)}\n")
+    print(payout_tables.sentence(split))
+    print(f"\nwritten to {given.out}: payout.csv, split.csv, payout.json, payout.svg; no stake was moved")
+
+
+def terms_of(evaluate: params.Evaluate, settings: params.Payout) -> Terms:
+    """The terms of a round, as the settings have them."""
+    factor = payout.payout_factor(settings.total_at_risk, settings.threshold)
+    return Terms(evaluate.corr_multiplier, evaluate.mmc_multiplier, factor, settings.clip)
+
+
+def measured(path: Path) -> pd.DataFrame:
+    """The scores of the last evaluation: `era`, `prediction`, `corr`, `mmc`."""
+    try:
+        return tabular.read_parquet(path, [ERA, PREDICTION, "corr", "mmc"])
+    except errors.InputError as error:
+        raise errors.InputError(f"{error}; `dvc repro evaluate` makes it, `dvc checkout` restores it") from None
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m stages.payout", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--scores", choices=[VALIDATION, CV], default=VALIDATION, help="eras whose scores are taken; validation where not given"
+    )
+    parser.add_argument(
+        "--models", nargs="+", metavar="NAME", help="predictions to take; all models, ensemble and neutralized where not given"
+    )
+    parser.add_argument("--out", type=Path, default=paths.PAYOUT, help="directory for the tables and the picture")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
