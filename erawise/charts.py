@@ -240,6 +240,38 @@ def payout(table: Table, rounds: pd.DataFrame, colours: Colours) -> Figure:
 
 
 @_picture
+def live(table: Table, colours: Colours) -> Figure:
+    """Running sums of live scores in the band that validation promises, a panel for each model and metric, from `monitoring.picture`."""
+    panels = {(str(model), str(metric)): group for (model, metric), group in table.frame.groupby(["model", "metric"], sort=False)}
+    figure, grid = _panels(table, len(panels), 2, 2.5)
+    for axes, ((model, metric), group) in zip(grid, panels.items(), strict=True):
+        prediction = str(group["prediction"].iloc[0])
+        shade = colours.get(prediction, MODEL_COLOURS[0])
+        rounds, final = group["round"].to_numpy(), group["final"].cummin().to_numpy(bool)
+        if group["low"].notna().all():
+            axes.fill_between(rounds, group["low"].tolist(), group["high"].tolist(), color=shade, alpha=0.18, linewidth=0)
+            axes.plot(rounds, group["middle"], color=shade, linewidth=0.8, linestyle=DASH)
+        axes.bar(rounds, group["value"], width=3, color=MUTED, alpha=0.5, linewidth=0)
+        axes.plot(rounds[final], group["cumulative"][final], color=shade, linewidth=1.8, marker="o", markersize=2.5)
+        if not final.all():
+            joined = slice(max(int(final.sum()) - 1, 0), None)
+            axes.plot(rounds[joined], group["cumulative"].iloc[joined], color=shade, linewidth=1.2, linestyle=":")
+        axes.axhline(0, color=INK, linewidth=0.8)
+        axes.set_title(f"{model}: {metric.upper()}" + (f" of {prediction}" if prediction else ""))
+        axes.set_xlabel("round")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.supxlabel(
+        "Line: running sum over weeks, dotted where rounds are still open; bars: the weeks. Pale: what 19 of 20 running sums would be by\n"
+        "validation at any one week, dashed: their median.",
+        fontsize=8,
+        color=MUTED,
+        x=0.01,
+        ha="left",
+    )
+    return figure
+
+
+@_picture
 def importance(table: Table, colours: Colours) -> Figure:
     """Bars of the leading features, a panel for each model, from `tables.importance`."""
     models = {str(name): group for name, group in table.frame.groupby("model", sort=False)}

@@ -284,6 +284,15 @@ class Submit(Section):
     max_benchmark_corr: Correlation
 
 
+class Monitor(Section):
+    corr_20: str
+    mmc_20: str
+    corr_60: str
+    mmc_60: str
+    replicates: Annotated[StrictInt, Field(ge=100)]
+    seed: Seed
+
+
 class Payout(Section):
     total_at_risk: Positive
     threshold: Positive
@@ -329,6 +338,7 @@ class Params(Section):
     neutralize: Neutralize
     evaluate: Evaluate
     submit: Submit
+    monitor: Monitor
     payout: Payout
     tracking: Tracking
     plot: Plot

@@ -31,6 +31,8 @@ SCORES = Path("data/scores")
 COMPARISON = Path("data/comparison")
 ROUNDS = Path("data/rounds")
 """The live data of the last rounds, and what was handed in to each."""
+LIVE_SCORES = Path("data/live_scores")
+"""The live scores that were fetched; they stay, and more are added."""
 JOURNAL = Path("journal.jsonl")
 """A line for each attempt to hand something in."""
 ENVIRONMENT = Path(".env")

@@ -41,7 +41,7 @@ class NumeraiAccount:
     numbered : whether a query for the current round finds one.
     spoils : what is read back of a submission in place of what was sent.
     hides : how many times a list of submissions lacks the latest.
-    diagnostics, scores, status : what queries for them give.
+    diagnostics, scores, status, leaderboard : what queries for them give.
     """
 
     key: tuple[str, str] = ("PUBLIC1D", "S3CRETKEY")
@@ -56,13 +56,14 @@ class NumeraiAccount:
     status: list[str] = field(default_factory=lambda: ["pending", "deployed"])
     objects: dict[str, bytes] = field(default_factory=dict)
     created: list[Answer] = field(default_factory=list)
+    leaderboard: list[str] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def answer(self, query: str, variables: Answer, authorization: str | None, url: str) -> Answer | None:
         """The result of a query about an account, or None for another."""
         name = next((name for name in PRIVATE if name in query), None)
         if name is None:
-            return {"data": {"submissionScores": self.scores.get(variables["modelId"], [])}} if "submissionScores" in query else None
+            return self._public(query, variables)
         if authorization != "Token {}${}".format(*self.key):
             return _error("You are not authenticated")
         if variables.get("modelId", "id-alpha") not in self.models.values():
@@ -95,6 +96,17 @@ class NumeraiAccount:
     def of(self, kind: str, model: str) -> list[Answer]:
         """What was created of a kind for a model's id."""
         return [one for one in self.created if one["kind"] == kind and one["modelId"] == model]
+
+    def _public(self, query: str, variables: Answer) -> Answer | None:
+        if "submissionScores" in query:
+            return {"data": {"submissionScores": self.scores.get(variables["modelId"], [])}}
+        if "v3UserProfile" in query:
+            number = self.models.get(variables["name"])
+            return {"data": {"v3UserProfile": None if number is None else {"id": number}}}
+        if "v2Leaderboard" in query:
+            board = [{"username": name, "rank": rank, "nmrStaked": "1.5"} for rank, name in enumerate(self.leaderboard, 1)]
+            return {"data": {"v2Leaderboard": board[variables["offset"] : variables["offset"] + variables["limit"]]}}
+        return None
 
     def _private(self, name: str, variables: Answer, url: str) -> Answer:
         if name.lower().replace("_", "").endswith("uploadauth"):

@@ -50,6 +50,7 @@ FLOORS = [
         "comparison",
         "crossvalidation",
         "ledger",
+        "monitoring",
         "payout",
         "payout_tables",
         "revisions",

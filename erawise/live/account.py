@@ -86,6 +86,14 @@ mutation ($filename: String!, $tournament: Int!, $modelId: String, $dataVersionI
 }
 """,
 )
+PAGE = 1000
+"""Models of the leaderboard that are asked for at a time."""
+
+PROFILE = """
+query ($name: String!, $tournament: Int) {
+  v3UserProfile(model_name: $name, tournament: $tournament) { id }
+}
+"""
 READ_BACK = """
 query ($id: String) {
   submissionDownloadAuth(id: $id) { filename url }
@@ -110,6 +118,41 @@ class Account(Client):
         if unknown:
             raise InputError(f"submit.models: the account has no model {unknown[0]!r}; its models are {', '.join(own) or 'none'}")
         return {name: own[name] for name in names}
+
+    def public_ids(self, names: Sequence[str]) -> dict[str, str]:
+        """The ids of some models of anybody's, by name; it takes no key.
+
+        Raises
+        ------
+        InputError
+            If there is no model of a name.
+        """
+        found = {}
+        for name in names:
+            with self.understood():
+                profile = self.raw_query(PROFILE, {"name": name, "tournament": self.tournament_id})["data"]["v3UserProfile"]
+                if profile is None:
+                    raise InputError(f"submit.models: Numerai has no model {name!r}; see how it is written there")
+                found[name] = str(profile["id"])
+        return found
+
+    def scores(self, model: str) -> list[dict[str, Any]]:
+        """All scores of a model (its id), of each day of each round, as numerapi's `submission_scores` has them."""
+        with self.understood():
+            return list(self.submission_scores(model))
+
+    def ranks(self, names: Sequence[str]) -> dict[str, int]:
+        """The places of models on the leaderboard, by name; those that it hasn't are absent."""
+        found: dict[str, int] = {}
+        offset = 0
+        while len(found) < len(names):
+            with self.understood():
+                page = self.get_leaderboard(PAGE, offset)
+                found |= {one["username"]: int(one["rank"]) for one in page if one["username"] in names}
+            offset += PAGE
+            if len(page) < PAGE:
+                break
+        return found
 
     def round(self, number: int | None = None) -> Round:
         """A round, or the current one.

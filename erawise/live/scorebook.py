@@ -1,0 +1,109 @@
+"""The live scores of models, kept: rows are added and never changed, and the latest word on each counts."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from erawise import tabular
+from erawise.errors import InputError
+from erawise.live import fetching
+from erawise.live.account import Account
+
+KEY = ["model", "round", "score", "version", "day"]
+"""What names a score: the same of another day is another one."""
+
+VALUES = ["value", "percentile", "resolved", "closed"]
+DTYPES = {
+    "model": "str",
+    "round": "int64",
+    "score": "str",
+    "version": "str",
+    "day": "int64",
+    "value": "float64",
+    "percentile": "float64",
+    "resolved": "bool",
+    "closed": "str",
+}
+"""`day` is -1 where the server names none; `closed` the UTC date on which the round closed, empty where it names none."""
+
+
+def fetch(account: Account, models: Mapping[str, str]) -> pd.DataFrame:
+    """All scores that the server has of some models (ids by name): the columns of `DTYPES`, rows without a value left out.
+
+    Raises
+    ------
+    InputError
+        If there is no usable answer.
+    """
+    with account.understood():
+        rows = [_row(name, score) for name, number in models.items() for score in account.scores(number)]
+    found = pd.DataFrame([row for row in rows if row["value"] is not None], columns=list(DTYPES)).astype(DTYPES)
+    return found.drop_duplicates(KEY, keep="last").sort_values(KEY, ignore_index=True)
+
+
+def _row(model: str, score: Mapping[str, Any]) -> dict[str, Any]:
+    closed = score.get("roundCloseStakingTime") or score.get("roundScoreTime")
+    percentile, day = score.get("percentile"), score.get("day")
+    return {
+        "model": model,
+        "round": score["roundNumber"],
+        "score": score["displayName"],
+        "version": str(score.get("version") or ""),
+        "day": -1 if day is None else day,
+        "value": score["value"],
+        "percentile": np.nan if percentile is None else percentile,
+        "resolved": bool(score.get("resolved")),
+        "closed": f"{closed:%Y-%m-%d}" if isinstance(closed, datetime) else "",
+    }
+
+
+class Scorebook:
+    """A directory of Parquet files, one for each time that something was new."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def read(self) -> pd.DataFrame:
+        """The latest of each score, sorted by `KEY`.
+
+        Raises
+        ------
+        InputError
+            If a file is broken.
+        """
+        parts = [_checked(path) for path in self._paths()]
+        if not parts:
+            return pd.DataFrame(columns=list(DTYPES)).astype(DTYPES)
+        return pd.concat(parts, ignore_index=True).drop_duplicates(KEY, keep="last").sort_values(KEY, ignore_index=True)
+
+    def extend(self, found: pd.DataFrame) -> int:
+        """Add the scores that are new, or other than they were; gives their number."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with fetching.alone(self.directory / "scores", "scores"):
+            known = self.read()
+            merged = found.merge(known, on=KEY, how="left", suffixes=("", "_known"), indicator=True)
+            same = np.ones(len(merged), bool)
+            for name in VALUES:
+                now, before = merged[name], merged[f"{name}_known"]
+                same &= ((now == before) | (now.isna() & before.isna())).to_numpy(bool)
+            new = found[~(same & (merged["_merge"] == "both").to_numpy())]
+            if len(new):
+                number = 1 + max((int(path.stem) for path in self._paths()), default=0)
+                tabular.write_parquet(new, self.directory / f"{number:06d}.parquet")
+        return len(new)
+
+    def _paths(self) -> list[Path]:
+        return sorted(path for path in self.directory.glob("*.parquet") if re.fullmatch(r"\d{6}", path.stem))
+
+
+def _checked(path: Path) -> pd.DataFrame:
+    table = tabular.read_parquet(path)
+    try:
+        return table[list(DTYPES)].astype(DTYPES)
+    except (KeyError, ValueError, TypeError):
+        raise InputError(f"{path}: it isn't a file of live scores; move it away, and run again to fetch what it had") from None

@@ -1,0 +1,209 @@
+"""How models do live, against what their validation promised."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+
+from erawise import payout, significance
+from erawise.comparison import interval, number
+from erawise.scores.kernels import Floats
+from erawise.significance import LEVEL
+from erawise.tables import Table
+
+WEEK_DAYS = 7
+
+CORR, MMC = METRICS = ("corr", "mmc")
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A model's validation: what its live scores are held against.
+
+    Attributes
+    ----------
+    prediction : its name in the pipeline.
+    scores : of `corr` and `mmc`, the (eras,) scores in the order of time, NaN left out.
+    every : weeks from one era to the next.
+    overlap : eras that a target spans.
+    """
+
+    prediction: str
+    scores: Mapping[str, Floats]
+    every: int
+    overlap: int
+
+
+@dataclass(frozen=True)
+class Live:
+    """The live scores of one model on one metric.
+
+    Attributes
+    ----------
+    model, metric, prediction : names; `prediction` is empty where the pipeline has none for the model.
+    weeks : DataFrame (weeks), `round` (the last of the week), `rounds`, `value` (their mean), `percentile`, `final` (whether all have
+        resolved), `cumulative` (of `value`), and `low`, `middle`, `high` of what the promise says of it, NaN without one.
+    reason : why there is no band; empty where there is one.
+    """
+
+    model: str
+    metric: str
+    prediction: str
+    weeks: pd.DataFrame
+    reason: str
+
+    @property
+    def final(self) -> pd.DataFrame:
+        """The weeks up to the first that hasn't resolved."""
+        return self.weeks[self.weeks["final"].cummin()]
+
+    @property
+    def verdict(self) -> str:
+        """`inside`, `below` or `above` the band after the last final week; `none` without a band or such a week."""
+        if self.reason or self.final.empty:
+            return "none"
+        last = self.final.iloc[-1]
+        return "below" if last["cumulative"] < last["low"] else "above" if last["cumulative"] > last["high"] else "inside"
+
+
+def live(
+    book: pd.DataFrame, model: str, metric: str, score: str, promise: Promise | None, *, replicates: int, seed: int, reason: str = ""
+) -> Live:
+    """A model's live scores by week, and the band that its validation promises for their sum.
+
+    The rounds of a week share most of their days: their mean is the week's score, as an era's is in validation. Of a round its
+    latest day counts.
+
+    Parameters
+    ----------
+    book : scores as `Scorebook.read` gives them.
+    score : the server's name of the metric.
+    promise : None where there is none, for `reason`.
+    replicates, seed : of the bootstrap.
+    """
+    weeks = weekly(book[(book["model"] == model) & (book["score"] == score)])
+    low = middle = high = np.full(len(weeks), np.nan)
+    if promise is not None and len(weeks):
+        series = promise.scores[metric]
+        found = significance.mean(series, overlap=promise.overlap)
+        reason = found.reason
+        if not reason:
+            low, middle, high = band(series, promise.overlap, promise.every, len(weeks), replicates, seed)
+    table = weeks.assign(cumulative=weeks["value"].cumsum(), low=low, middle=middle, high=high)
+    return Live(model, metric, promise.prediction if promise else "", table, reason)
+
+
+def weekly(scores: pd.DataFrame) -> pd.DataFrame:
+    """Scores of one model and metric by the week in which their rounds closed: see `Live.weeks`; undated rounds are left out."""
+    dated = scores[scores["closed"] != ""].sort_values(["round", "day", "version"]).drop_duplicates("round", keep="last")
+    week = [(date.fromisoformat(text).toordinal() - 1) // WEEK_DAYS for text in dated["closed"]]
+    grouped = dated.groupby(np.array(week, np.int64))
+    return pd.DataFrame(
+        {
+            "round": grouped["round"].max(),
+            "rounds": grouped.size(),
+            "value": grouped["value"].mean(),
+            "percentile": grouped["percentile"].mean(),
+            "final": grouped["resolved"].all(),
+        }
+    ).reset_index(drop=True)
+
+
+def band(series: Floats, overlap: int, every: int, weeks: int, replicates: int, seed: int) -> tuple[Floats, Floats, Floats]:
+    """What the sum of so many weeks' scores would be, drawn from eras of validation: 95 % bounds, and the median between them.
+
+    A stationary bootstrap, stretched by what it loses of overlapping eras (`payout.calm`), about a mean that is itself drawn
+    from what the eras leave open of it, the t distribution of `significance.mean`.
+
+    Returns
+    -------
+    low, middle, high : (weeks,).
+    """
+    known = series[np.isfinite(series)]
+    found = significance.mean(known, overlap=overlap)
+    error = (found.high - found.low) / 2 / stdtrit(found.degrees, (1 + LEVEL) / 2)
+    length = max(2.0 * overlap, significance.block_length(known))
+    rng = np.random.default_rng(seed)
+    order = significance.stationary_order(len(known), length, replicates, rng, -(-weeks // every))
+    deviation = (known - known.mean())[order] / np.sqrt(payout.calm(length, overlap))
+    centre = found.mean + error * rng.permutation(stdtrit(found.degrees, (np.arange(replicates) + 0.5) / replicates))
+    drawn = np.cumsum(centre[:, None] + np.repeat(deviation, every, axis=1)[:, :weeks], axis=1)
+    low, middle, high = np.quantile(drawn, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2], axis=0)
+    return low, middle, high
+
+
+def metrics(every: list[Live]) -> dict[str, Any]:
+    """What is kept as numbers, by model and metric: of the rounds that have resolved, and of those that haven't."""
+    content: dict[str, Any] = {}
+    for one in every:
+        final, running = one.final, one.weeks.iloc[len(one.final) :]
+        block: dict[str, float] = {"rounds": int(final["rounds"].sum()), "weeks": len(final)}
+        if len(final):
+            last = final.iloc[-1]
+            block |= {"mean": final["value"].mean(), "sum": last["cumulative"], "percentile": final["percentile"].mean()}
+            if not one.reason:
+                block |= {"promised_low": last["low"], "promised_high": last["high"], "inside": int(one.verdict == "inside")}
+        if len(running):
+            block |= {"open_rounds": int(running["rounds"].sum()), "open_mean": running["value"].mean()}
+        known = {name: value if isinstance(value, int) else round(float(value), 6) for name, value in block.items() if np.isfinite(value)}
+        content.setdefault(one.model, {})[one.metric] = known
+    return content
+
+
+def markdown(every: list[Live], ranks: Mapping[str, int]) -> str:
+    """The table that a person reads: sums over the weeks that have resolved."""
+    lines = [
+        "| model | prediction | score | rounds | weeks | mean | percentile | sum | promised for the sum | | open rounds | rank |",
+        "|---|---|---|---:|---:|---:|---:|---:|---|---|---:|---:|",
+    ]
+    for one in every:
+        final = one.final
+        last = final.iloc[-1] if len(final) else None
+        cells = [
+            one.model,
+            one.prediction,
+            one.metric.upper(),
+            str(int(final["rounds"].sum())),
+            str(len(final)),
+            number(final["value"].mean()) if len(final) else "",
+            number(100 * final["percentile"].mean(), ".0f") if len(final) else "",
+            number(last["cumulative"], ".3f") if last is not None else "",
+            interval(last["low"], last["high"], "+.3f") if last is not None and not one.reason else one.reason,
+            "" if one.verdict == "none" else one.verdict,
+            str(int(one.weeks["rounds"].sum() - final["rounds"].sum())),
+            str(ranks.get(one.model, "")),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def alarms(every: list[Live]) -> list[str]:
+    """A line for each model and metric that has fallen out of what was promised."""
+    lines = []
+    for one in every:
+        if one.verdict in ("below", "above"):
+            last = one.final.iloc[-1]
+            bounds = interval(last["low"], last["high"], "+.3f")
+            sums = f"the sum of {one.metric.upper()} over {len(one.final)} weeks is {last['cumulative']:+.3f}"
+            lines.append(f"{one.model}: {sums}, {one.verdict} what the validation of {one.prediction} promises, {bounds}")
+    return lines
+
+
+def picture(every: list[Live], days: int) -> Table:
+    """What `charts.live` draws: a row for each week."""
+    columns = ["model", "metric", "prediction"]
+    parts = [one.weeks.assign(model=one.model, metric=one.metric, prediction=one.prediction) for one in every if len(one.weeks)]
+    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    out = [one for one in every if one.verdict in ("below", "above")]
+    held = sum(one.verdict == "inside" for one in every)
+    if out:
+        headline = f"{days} days: {' and '.join(sorted({one.model for one in out}))} left what validation promised"
+    elif held:
+        headline = f"{days} days: live scores are within what validation promised"
+    else:
+        headline = f"{days} days: live scores; there is nothing that validation promised for them yet"
+    return Table(frame[[*columns, *(name for name in frame if name not in columns)]], headline)

@@ -1,0 +1,104 @@
+"""How your models do live: fetch their scores, keep them, and hold them against what validation promised.
+
+It takes no key. The models are those of submit.models; scores of rounds that are still open are kept apart from final ones.
+
+Exit codes: 0, all is as promised, or too little is known; 5, a model has left the band of its validation; 75, the server failed,
+run again later; 1, something has to be mended.
+"""
+
+import argparse
+from typing import Any
+
+import numpy as np
+
+from erawise import charts, errors, files, monitoring, params, tabular
+from erawise.errors import InputError
+from erawise.live.account import Account
+from erawise.live.scorebook import Scorebook, fetch
+from erawise.monitoring import Live, Promise
+from erawise.schema import ERA, PREDICTION, VALIDATION, horizon, spanned_weeks
+from erawise.significance import spanned_eras
+from stages import paths
+
+
+class Alarm(InputError):
+    """Live scores have left what validation promised."""
+
+    code = 5
+
+
+@errors.reported
+def main() -> None:
+    given = _arguments()
+    p = params.load(paths.PARAMS)
+    if not p.submit.models:
+        raise InputError("submit.models: there is no model to look at; name one, such as {your_model: neutralized}")
+    book, ranks = Scorebook(paths.LIVE_SCORES), dict[str, int]()
+    every, content = list[Live](), dict[str, Any]()
+    if not given.offline:
+        account = Account()
+        ids = account.public_ids(list(p.submit.models))
+        print(f"{book.extend(fetch(account, ids)):,} scores are new", flush=True)
+        ranks = account.ranks(list(p.submit.models))
+    scores = book.read()
+    days = horizon(p.data.target, p.data.target_horizon)
+    for span, names in ((20, (p.monitor.corr_20, p.monitor.mmc_20)), (60, (p.monitor.corr_60, p.monitor.mmc_60))):
+        reason = "" if span == days else f"data.target looks {days} days ahead"
+        found = [
+            monitoring.live(
+                scores,
+                model,
+                metric,
+                name,
+                None if reason else _promise(prediction, days),
+                replicates=p.monitor.replicates,
+                seed=p.monitor.seed,
+                reason=reason,
+            )
+            for model, prediction in p.submit.models.items()
+            for metric, name in zip(monitoring.METRICS, names, strict=True)
+        ]
+        if any(len(one.weeks) for one in found):
+            _show(found, span, ranks, charts.colours(list(p.models)))
+            every += found
+            content[f"days_{span}"] = monitoring.metrics(found)
+    unknown = sorted(set(scores["score"]) - {p.monitor.corr_20, p.monitor.mmc_20, p.monitor.corr_60, p.monitor.mmc_60})
+    if unknown:
+        print(f"kept beside these: {', '.join(unknown)}")
+    if not every:
+        print("no round of these models has a score yet")
+        return
+    files.write_json(content | {"rank": ranks}, paths.METRICS / "live.json")
+    alarms = monitoring.alarms(every)
+    if alarms:
+        raise Alarm("; ".join(alarms))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m stages.monitor", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--offline", action="store_true", help="ask nobody: look at what was fetched before")
+    return parser.parse_args()
+
+
+def _promise(prediction: str, days: int) -> Promise:
+    """The validation scores of a prediction."""
+    table = tabular.read_parquet(paths.SCORES / f"{VALIDATION}.parquet", [ERA, PREDICTION, *monitoring.METRICS])
+    rows = table[table[PREDICTION] == prediction].sort_values(ERA)
+    eras = rows[ERA].to_numpy(np.int64)
+    every = max(1, round(float(np.median(np.diff(eras))))) if len(eras) > 1 else 1
+    series = {name: rows[name].dropna().to_numpy(np.float64) for name in monitoring.METRICS}
+    return Promise(prediction, series, every, spanned_eras(eras, spanned_weeks(days)))
+
+
+def _show(found: list[Live], days: int, ranks: dict[str, int], shades: dict[str, str]) -> None:
+    print(f"\n**{days} days**\n\n{monitoring.markdown(found, ranks)}\n")
+    table = monitoring.picture(found, days)
+    tabular.write_csv(table.frame, paths.PLOTS / f"live_{days}.csv")
+    charts.write(charts.live(table, shades), paths.PLOTS / f"live_{days}.svg")
+    print(f"written: plots/live_{days}.csv, plots/live_{days}.svg, metrics/live.json")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""Live scores: kept, never lost, and held against a band that keeps its promise."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numerai_server
+import numpy as np
+import pandas as pd
+import pytest
+from numerai_server import Fault, NumeraiServer
+from numpy.typing import NDArray
+from workspace import Workspace
+
+from erawise import monitoring, tabular
+from erawise.errors import InputError
+from erawise.live.account import Account
+from erawise.live.client import PUBLIC_ID, SECRET_KEY
+from erawise.live.fetching import ADDRESS, Patience
+from erawise.live.scorebook import DTYPES, Scorebook, fetch
+from erawise.monitoring import Promise
+from stages import monitor
+
+QUICK = Patience(connection=1, silence=1, tries=2, pause=0.01, longest_pause=0.02)
+MONDAY = date(2026, 1, 5)
+
+
+def scored(name: str, values: list[float], first: int = 100, *, still_open: int = 0, a_week: int = 1) -> list[dict[str, Any]]:
+    """What the server has of one score over rounds, `a_week` of them each week, the last ones still open."""
+    rows = []
+    for place, value in enumerate(values):
+        closed = datetime.combine(MONDAY + timedelta(weeks=place // a_week, days=place % a_week), datetime.min.time(), UTC)
+        rows.append(
+            {
+                "roundNumber": first + place,
+                "displayName": name,
+                "version": "6",
+                "value": value,
+                "percentile": 0.5,
+                "day": 20,
+                "resolved": place < len(values) - still_open,
+                "roundCloseStakingTime": closed.isoformat(),
+                "roundResolveTime": None,
+                "roundScoreTime": None,
+                "date": None,
+                "resolveDate": None,
+            }
+        )
+    return rows
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NumeraiServer]:
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.delenv(PUBLIC_ID, raising=False)
+    monkeypatch.delenv(SECRET_KEY, raising=False)
+    monkeypatch.setattr(monitor, "Account", partial(Account, patience=QUICK))
+    with numerai_server.serving(NumeraiServer({7: tmp_path}, current=7)) as state:
+        monkeypatch.setenv(ADDRESS, state.url)
+        state.account.scores["id-alpha"] = [*scored("v2_corr20", [0.5] * 6, still_open=2), *scored("mmc", [0.1] * 6, still_open=2)]
+        state.account.leaderboard = [*(f"other{k}" for k in range(1100)), "alpha"]
+        yield state
+
+
+@pytest.fixture
+def operator(workspace: Workspace) -> Workspace:
+    workspace.change(lambda content: content["submit"].update(models={"alpha": "ridge", "beta": "neutralized"}))
+    path = workspace.directory / "data/scores/validation.parquet"
+    scores = tabular.read_parquet(path)
+    path.unlink()
+    rng = np.random.default_rng(0)
+    eras = np.arange(100, 160)
+    noise = pd.Series(rng.normal(size=63)).rolling(4).mean().dropna().to_numpy()
+    parts = [
+        pd.DataFrame({"era": eras, "prediction": name, "corr": 0.5 + 0.1 * noise, "mmc": 0.1 + 0.05 * noise})
+        for name in ("ridge", "neutralized")
+    ]
+    tabular.write_parquet(pd.concat(parts).reindex(columns=scores.columns), path)
+    return workspace
+
+
+def ended(workspace: Workspace, command: str) -> int:
+    with pytest.raises(SystemExit) as caught:
+        workspace.run(command)
+    return int(str(caught.value.code))
+
+
+def test_live_scores_are_shown_in_the_band_of_validation(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    operator.run("monitor")
+    said = capsys.readouterr().out
+    assert "12 scores are new" in said
+    assert "| alpha | ridge | CORR | 4 | 4 | 0.5000 | 50 | 2.000 | (+" in said
+    found = json.loads((operator.directory / "metrics/live.json").read_text())
+    assert found["rank"] == {"alpha": 1101}
+    corr = found["days_20"]["alpha"]["corr"]
+    assert corr["rounds"] == corr["weeks"] == 4
+    assert corr["promised_low"] < corr["sum"] == 2 < corr["promised_high"]
+    assert (corr["inside"], corr["open_rounds"], corr["open_mean"]) == (1, 2, 0.5)
+    assert found["days_20"]["beta"]["corr"] == {"rounds": 0, "weeks": 0}
+    table = pd.read_csv(operator.directory / "plots/live_20.csv")
+    assert table["final"].tolist() == 2 * [True, True, True, True, False, False]
+    assert "live scores are within what validation promised" in (operator.directory / "plots/live_20.svg").read_text()
+    assert not (operator.directory / "plots/live_60.svg").exists()
+
+
+def test_an_alarm_where_they_leave_it(server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    server.account.scores["id-alpha"] = scored("v2_corr20", [-0.5] * 12)
+    assert ended(operator, "monitor") == 5
+    error = capsys.readouterr().err
+    assert error.startswith("error: alpha: the sum of CORR over 12 weeks is -6.000, below what the validation of ridge promises, (+")
+    assert "alpha left what validation promised" in (operator.directory / "plots/live_20.svg").read_text()
+    assert json.loads((operator.directory / "metrics/live.json").read_text())["days_20"]["alpha"]["corr"]["inside"] == 0
+
+
+def test_open_rounds_raise_no_alarm(server: NumeraiServer, operator: Workspace) -> None:
+    server.account.scores["id-alpha"] = scored("v2_corr20", [0.5] * 4 + [-9.0] * 4, still_open=4)
+    operator.run("monitor")
+    found = json.loads((operator.directory / "metrics/live.json").read_text())["days_20"]["alpha"]["corr"]
+    assert found["inside"] == 1
+    assert found["open_mean"] == -9
+
+
+def test_sixty_days_stand_apart_and_without_a_promise_of_another_horizon(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.account.scores["id-alpha"] += scored("corr60", [0.2] * 3) + scored("tc", [0.01] * 3)
+    operator.run("monitor")
+    said = capsys.readouterr().out
+    assert "| alpha |  | CORR | 3 | 3 | 0.2000 | 50 | 0.600 | data.target looks 20 days ahead |" in said
+    assert "kept beside these: tc" in said
+    assert (operator.directory / "plots/live_60.svg").exists()
+
+
+def test_a_rerun_only_adds_and_works_without_the_network(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    operator.run("monitor")
+    directory = operator.directory / "data/live_scores"
+    before = {path.name: path.read_bytes() for path in directory.glob("*.parquet")}
+    operator.run("monitor")
+    assert {path.name: path.read_bytes() for path in directory.glob("*.parquet")} == before
+    server.account.scores["id-alpha"][0]["value"] = 0.6
+    server.account.scores["id-alpha"] += scored("v2_corr20", [0.5] * 7)[6:]
+    operator.run("monitor")
+    assert "2 scores are new" in capsys.readouterr().out
+    after = {path.name: path.read_bytes() for path in directory.glob("*.parquet")}
+    assert after.items() >= before.items()
+    assert set(after) - set(before) == {"000002.parquet"}
+    book = Scorebook(directory).read()
+    assert len(book) == 13
+    assert book.query("score == 'v2_corr20' and round == 100")["value"].tolist() == [0.6]
+    server.account.scores.clear()
+    server.api_faults = [Fault("500")]
+    assert ended(operator, "monitor") == 75
+    operator.run("monitor --offline")
+    assert len(Scorebook(directory).read()) == 13
+
+
+def test_what_is_wrong_is_said(server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    operator.change(lambda content: content["submit"].update(models={"gamma": "ridge"}))
+    assert ended(operator, "monitor") == 1
+    assert "submit.models: Numerai has no model 'gamma'" in capsys.readouterr().err
+    operator.change(lambda content: content["submit"].update(models={}))
+    assert ended(operator, "monitor") == 1
+    assert "submit.models: there is no model to look at" in capsys.readouterr().err
+    directory = operator.directory / "data/live_scores"
+    directory.mkdir()
+    tabular.write_parquet(pd.DataFrame({"x": [1]}), directory / "000001.parquet")
+    with pytest.raises(InputError, match=r"000001\.parquet: it isn't a file of live scores; move it away"):
+        Scorebook(directory).read()
+
+
+def test_scores_without_a_value_a_date_or_a_day_do_no_harm(server: NumeraiServer) -> None:
+    [row] = scored("v2_corr20", [0.5])
+    server.account.scores["id-alpha"] = [row | {"value": None}, row | {"roundNumber": 101, "roundCloseStakingTime": None, "day": None}]
+    found = fetch(Account(server.url, patience=QUICK), {"alpha": "id-alpha"})
+    assert found[["round", "day", "closed"]].to_numpy().tolist() == [[101, -1, ""]]
+    assert monitoring.weekly(found).empty
+    server.account.scores["id-alpha"] = [{"value": 1}]
+    with pytest.raises(InputError, match="the query has no result"):
+        fetch(Account(server.url, patience=QUICK), {"alpha": "id-alpha"})
+
+
+def book(values: list[float], **options: Any) -> pd.DataFrame:
+    rows = [
+        {
+            "model": "alpha",
+            "round": row["roundNumber"],
+            "score": row["displayName"],
+            "version": "6",
+            "day": row["day"],
+            "value": row["value"],
+            "percentile": 0.5,
+            "resolved": row["resolved"],
+            "closed": row["roundCloseStakingTime"][:10],
+        }
+        for row in scored("v2_corr20", values, **options)
+    ]
+    return pd.DataFrame(rows).astype(DTYPES)
+
+
+def test_the_rounds_of_a_week_are_one_and_of_a_round_its_last_day_counts() -> None:
+    table = book([1, 2, 3, 4, 5, 6, 7], a_week=5, still_open=1)
+    earlier = table.head(1).assign(day=3, value=99.0)
+    weeks = monitoring.weekly(pd.concat([table, earlier]))
+    assert weeks[["round", "rounds", "value", "final"]].to_numpy().tolist() == [[104, 5, 3.0, True], [106, 2, 6.5, False]]
+
+
+def overlapping(eras: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    drawn = rng.normal(size=eras + 3)
+    return 0.02 + 0.015 * np.sum([drawn[k : k + eras] for k in range(4)], axis=0)
+
+
+def test_the_band_holds_nineteen_of_twenty_sums() -> None:
+    held = []
+    for seed in range(300):
+        series = overlapping(140, np.random.default_rng(seed))
+        low, _, high = monitoring.band(series[:120], 4, 1, 20, 400, 0)
+        total = overlapping(20, np.random.default_rng(10_000 + seed)).sum()
+        held.append(low[-1] <= total <= high[-1])
+    assert 0.91 <= np.mean(held) <= 0.98
+
+
+def test_the_band_knows_of_the_overlap_and_of_eras_that_stand_for_several_weeks() -> None:
+    rng = np.random.default_rng(0)
+    series = overlapping(200, rng)
+    shuffled = rng.permutation(series)
+    wide, narrow = (monitoring.band(values, 4, 1, 20, 1000, 0) for values in (series, shuffled))
+    assert wide[2][-1] - wide[0][-1] > 1.3 * (narrow[2][-1] - narrow[0][-1])
+    every = monitoring.band(series[::4], 1, 4, 20, 1000, 0)
+    assert len(every[0]) == 20
+    assert 0.6 < (every[2][-1] - every[0][-1]) / (wide[2][-1] - wide[0][-1]) < 1.7
+
+
+def test_too_few_eras_promise_nothing() -> None:
+    promise = Promise("ridge", {"corr": np.linspace(0, 1, 20), "mmc": np.empty(0)}, 1, 4)
+    for metric, reason in (("corr", "20 eras; an interval takes 32"), ("mmc", "0 eras; an interval takes 32")):
+        found = monitoring.live(book([1.0]), "alpha", metric, "v2_corr20", promise, replicates=100, seed=0)
+        assert found.reason.startswith(reason)
+        assert found.verdict == "none"
+        assert monitoring.alarms([found]) == []
