@@ -12,7 +12,8 @@ def main() -> None:
     p = params.load(paths.PARAMS)
     with files.replacing(paths.RAW) as directory:
         directory.mkdir()
-        absent = numerai.write(directory, p.data.version, p.data.round, None, paths.main_checkout(Path.cwd()) / paths.DOWNLOADS)
+        kept = paths.main_checkout(Path.cwd()) / paths.DOWNLOADS
+        absent = numerai.write(directory, p.data.version, p.data.round, p.data.feature_set, None, kept)
     if absent:
         print(f"Numerai has no {', '.join(absent)} for {p.data.version}: the scores that need them will be absent")
 

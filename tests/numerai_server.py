@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -34,7 +34,8 @@ class Fault:
         given is less), "long" (it is more), "stall" and "drip" (a byte now and then), each after `at` bytes; "whole" (the Range is
         ignored), "range_500" (a request for a range is answered by 500), "spliced" (If-Range is ignored, and the ETag is that of
         another file), "silent" (If-Range is ignored, and there is no ETag), "encoded" (by gzip, unasked), "redirected" (to another
-        address), "garbled" (a byte is another one).
+        address), "garbled" (a byte is another one), "shifted" (the Content-Range and the bytes of a part are those one further on),
+        "unsaid" (there is no Content-Range).
     at : bytes after which it happens; half of them where None.
     after : the Retry-After that an answer names.
     message : what "errors" says.
@@ -60,6 +61,7 @@ class NumeraiServer:
     checksums : whether files come with an `x-amz-checksum-sha256`.
     put_faults : of the next files that are put there, one each; the last one stays.
     slow : seconds by which the server's clock is behind.
+    watch : called before each GET is answered, with how many there were.
     """
 
     rounds: dict[int, Path]
@@ -76,6 +78,8 @@ class NumeraiServer:
     fetched: list[str] = field(default_factory=list)
     ranges: list[str | None] = field(default_factory=list)
     sent: Counter[str] = field(default_factory=Counter)
+    watch: Callable[[int], None] = lambda number: None
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     released: threading.Event = field(default_factory=threading.Event, repr=False)
     url: str = ""
 
@@ -126,6 +130,7 @@ def serving(state: NumeraiServer) -> Iterator[NumeraiServer]:
 
 class _Handler(BaseHTTPRequestHandler):
     state: NumeraiServer
+    name = ""
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -170,12 +175,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, self.state.account.sent(urlsplit(self.path).path.removeprefix("/sent/")))
             return
         number, name = urlsplit(self.path).path.removeprefix("/").split("/", 1)
-        state = self.state
-        state.fetched.append(name)
-        state.headers.append(dict(self.headers))
-        state.ranges.append(self.headers["Range"])
-        content = (state.rounds[int(number)] / name).read_bytes()
-        fault = state.next_fault(state.file_faults.get(name, []))
+        state, self.name = self.state, name
+        with state.lock:
+            state.fetched.append(name)
+            state.headers.append(dict(self.headers))
+            state.ranges.append(self.headers["Range"])
+            state.watch(len(state.fetched))
+            content = (state.rounds[int(number)] / name).read_bytes()
+            fault = state.next_fault(state.file_faults.get(name, []))
         kind = fault.kind if fault else ""
         if kind.isdigit():
             self._send(int(kind), HTML, headers=_retry_after(fault))
@@ -195,14 +202,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(304, b"", headers=headers)
             return
         status, start, stop = 200, 0, len(content)
-        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers["Range"] or "")
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", _from_its_start(self.headers["Range"] or "", len(content)))
         if asked and kind != "whole" and (kind in ("spliced", "silent") or self.headers["If-Range"] in (None, headers.get("ETag"))):
             start, stop = int(asked[1]), min(int(asked[2] or len(content)) + bool(asked[2]), len(content))
             if start >= len(content):
                 self._send(416, b"")
                 return
             status = 206
-            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(content)}"
+            if kind == "shifted":
+                start, stop = start + 1, min(stop + 1, len(content))
+            if kind != "unsaid":
+                headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(content)}"
         body = content[start:stop]
         at = len(body) // 2 if fault is None or fault.at is None else fault.at
         match kind:
@@ -256,8 +266,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
         self.wfile.flush()
-        if self.command == "GET" and self.state.fetched:
-            self.state.sent[self.state.fetched[-1]] += len(body)
+        if self.command == "GET" and self.name:
+            with self.state.lock:
+                self.state.sent[self.name] += len(body)
 
     def _send_chunked(self, body: bytes, headers: dict[str, str] | None = None) -> None:
         """Send an answer in one chunk that is cut before its end."""
@@ -275,6 +286,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing on stderr."""
+
+
+def _from_its_start(asked: str, length: int) -> str:
+    """A range with its first byte, where it names a number of last bytes."""
+    suffix = re.fullmatch(r"bytes=-(\d+)", asked)
+    return f"bytes={max(0, length - int(suffix[1]))}-" if suffix else asked
 
 
 def _retry_after(fault: Fault | None) -> dict[str, str]:

@@ -214,6 +214,14 @@ def test_an_address_that_has_expired_is_asked_for_again(server: NumeraiServer, p
     assert len(server.queries) == 3
 
 
+def test_who_finds_an_address_expired_that_was_renewed_asks_for_none() -> None:
+    addresses = iter("abc")
+    address = fetching.Address(lambda: next(addresses))
+    for expired, current in (("a", "b"), ("a", "b"), ("b", "c")):
+        address.renew(expired)
+        assert address.current == current
+
+
 def test_a_server_that_is_busy_says_how_long(server: NumeraiServer, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
     monkeypatch.setattr(time, "sleep", waited.append)

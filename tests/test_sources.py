@@ -12,11 +12,13 @@ from pathlib import Path
 import numerai_server
 import pandas as pd
 import pytest
+import raw
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numerai_server import Fault, NumeraiServer
 from numerapi import base_api
 
+from erawise import files, preparation
 from erawise.errors import InputError
 from erawise.live.fetching import Patience
 from erawise.sources import layout, local, numerai
@@ -70,6 +72,13 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NumeraiS
 
 def contents(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def prepared(source: Path, directory: Path) -> dict[str, bytes]:
+    """The prepared table of raw files for their small set."""
+    directory.mkdir()
+    preparation.prepare(source, directory, feature_set="small", target="target", every=1, demean=False, derived_names=[])
+    return {path.relative_to(directory).as_posix(): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
 def stage(name: str, directory: Path, edits: dict[str, str], **env: str) -> subprocess.CompletedProcess[str]:
@@ -183,27 +192,50 @@ class TestLocal:
 
 class TestNumerai:
     def test_takes_the_files_of_the_version(self, server: NumeraiServer, out: Path, kept: Path) -> None:
-        absent = numerai.write(out, VERSION, None, server.url, kept, QUICK)
+        absent = numerai.write(out, VERSION, None, "all", server.url, kept, QUICK)
         expected = contents(server.rounds[900] / VERSION)
         del expected["live_example_preds.parquet"]
         assert contents(out) == expected
         assert absent == [f"{name}_benchmark_models.parquet" for name in ("train", "validation", "live")]
         assert sorted(server.fetched) == sorted(f"{VERSION}/{name}" for name in expected)
 
+    def test_of_the_rows_only_the_columns_of_the_feature_set_come(self, server: NumeraiServer, out: Path, kept: Path) -> None:
+        directory = server.rounds[900] / VERSION
+        raw.write(directory, rows=200, features=300)
+        numerai.write(out, VERSION, None, "small", server.url, kept, QUICK)
+        small = files.read_json(out / "features.json")["feature_sets"]["small"]
+        for name in layout.ROWS:
+            whole = pd.read_parquet(directory / name)
+            expected = whole[[column for column in whole if column in small or not column.startswith("feature_")]]
+            pd.testing.assert_frame_equal(pd.read_parquet(out / name)[expected.columns], expected)
+        assert set(pd.read_parquet(out / "train.parquet")) == {
+            *small,
+            "era",
+            "data_type",
+            *files.read_json(out / "features.json")["targets"],
+        }
+        assert server.sent[f"{VERSION}/train.parquet"] < (directory / "train.parquet").stat().st_size / 2
+        assert prepared(out, kept / "of_columns") == prepared(directory, kept / "of_all")
+
+    def test_a_feature_set_that_is_not_there(self, server: NumeraiServer, out: Path, kept: Path) -> None:
+        with pytest.raises(InputError, match=r"^data\.feature_set: 'tiny' is no feature set of v5\.2/features\.json; it has all$"):
+            numerai.write(out, VERSION, None, "tiny", server.url, kept, QUICK)
+        assert server.fetched == [f"{VERSION}/features.json"]
+
     def test_a_round_pins_every_file(self, server: NumeraiServer, out: Path, kept: Path) -> None:
-        numerai.write(out, VERSION, 899, server.url, kept, QUICK)
+        numerai.write(out, VERSION, 899, "all", server.url, kept, QUICK)
         assert pd.read_parquet(out / "live.parquet").index.tolist() == ["n899"]
         assert {query["variables"]["round"] for query in server.queries} == {899}
         assert {query["variables"]["tournament"] for query in server.queries} == {8}
 
     def test_what_has_not_changed_comes_once(self, server: NumeraiServer, out: Path, kept: Path, tmp_path: Path) -> None:
-        numerai.write(out, VERSION, None, server.url, kept, QUICK)
+        numerai.write(out, VERSION, None, "all", server.url, kept, QUICK)
         make_layout(tmp_path / "new", live_id="later")
         shutil.copy(tmp_path / "new" / "live.parquet", server.rounds[900] / VERSION / "live.parquet")
         again = tmp_path / "again"
         again.mkdir()
         server.sent.clear()
-        numerai.write(again, VERSION, None, server.url, kept, QUICK)
+        numerai.write(again, VERSION, None, "all", server.url, kept, QUICK)
         assert pd.read_parquet(again / "live.parquet").index.tolist() == ["later"]
         assert pd.read_parquet(out / "live.parquet").index.tolist() == ["n900"]
         assert server.sent == {
@@ -219,7 +251,7 @@ class TestNumerai:
         monkeypatch.setenv("NUMERAI_PUBLIC_ID", "public")
         monkeypatch.setenv("NUMERAI_SECRET_KEY", "secret")
         address = base_api.API_TOURNAMENT_URL
-        numerai.write(out, VERSION, None, server.url, kept, QUICK)
+        numerai.write(out, VERSION, None, "all", server.url, kept, QUICK)
         assert address == base_api.API_TOURNAMENT_URL
         assert len(server.headers) == len(server.queries) + len(server.fetched)
         assert not any("Authorization" in headers for headers in server.headers)
@@ -233,7 +265,7 @@ class TestNumerai:
         else:
             monkeypatch.delenv("ERAWISE_API_URL", raising=False)
             monkeypatch.setattr(base_api, "API_TOURNAMENT_URL", server.url)
-        numerai.write(out, VERSION, None, None, kept, QUICK)
+        numerai.write(out, VERSION, None, "all", None, kept, QUICK)
         assert (out / "train.parquet").exists()
 
     @pytest.mark.parametrize(
@@ -249,7 +281,7 @@ class TestNumerai:
     def test_a_file_that_fails(self, server: NumeraiServer, out: Path, kept: Path, name: str, fault: str, message: str) -> None:
         server.file_faults[f"{VERSION}/{name}"] = [Fault(fault)]
         with pytest.raises(InputError) as caught:
-            numerai.write(out, VERSION, None, server.url, kept, QUICK)
+            numerai.write(out, VERSION, None, "all", server.url, kept, QUICK)
         assert message in str(caught.value)
         assert str(caught.value).endswith("; or set data.source to market, which works offline")
         assert numerai_server.SIGNATURE not in str(caught.value)
@@ -257,12 +289,12 @@ class TestNumerai:
 
     def test_a_version_that_is_not_there(self, server: NumeraiServer, out: Path, kept: Path) -> None:
         with pytest.raises(InputError, match=r"^data\.version: Numerai has no 'v9\.9' in round 899 \(data\.round\); it has v5\.2$"):
-            numerai.write(out, "v9.9", 899, server.url, kept, QUICK)
+            numerai.write(out, "v9.9", 899, "all", server.url, kept, QUICK)
 
     def test_a_version_that_lacks_a_file(self, server: NumeraiServer, out: Path, kept: Path) -> None:
         (server.rounds[900] / VERSION / "live.parquet").unlink()
         with pytest.raises(InputError, match=r"^data\.version: v5\.2 lacks live\.parquet in the current round; choose another"):
-            numerai.write(out, VERSION, None, server.url, kept, QUICK)
+            numerai.write(out, VERSION, None, "all", server.url, kept, QUICK)
         assert server.fetched == []
 
     def test_the_stage(self, server: NumeraiServer, tmp_path: Path) -> None:
@@ -274,13 +306,13 @@ class TestNumerai:
             ["features.json", "live.parquet", "meta_model.parquet", "train.parquet", "validation.parquet"]
         )
 
-    @pytest.mark.parametrize("fault", ["no network", "404"])
-    def test_the_stage_leaves_what_was_there_when_it_fails(self, server: NumeraiServer, tmp_path: Path, fault: str) -> None:
+    @pytest.mark.parametrize(("fault", "code"), [("no network", 75), ("404", 1)])
+    def test_the_stage_leaves_what_was_there_when_it_fails(self, server: NumeraiServer, tmp_path: Path, fault: str, code: int) -> None:
         before = contents(make_layout(tmp_path / "data" / "raw", live_id="old"))
         server.file_faults[f"{VERSION}/live.parquet"] = [Fault("404")]
         url = server.url if fault == "404" else f"http://127.0.0.1:{free_port()}"
         done = stage("download_numerai", tmp_path, {}, ERAWISE_API_URL=url)
-        assert (done.returncode, done.stdout) == (1, "")
+        assert (done.returncode, done.stdout) == (code, "")
         assert done.stderr.startswith(f"error: {url}")
         assert done.stderr.count("\n") == 1
         assert contents(tmp_path / "data" / "raw") == before

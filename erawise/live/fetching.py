@@ -9,6 +9,7 @@ import random
 import re
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,9 @@ SPARE_BYTES = 64 * 2**20
 
 GONE = {400, 401, 403, 410}
 """What a signed address answers once it has expired: a new one is asked for."""
+
+BESIDE = ("partial", "partial.json", "ranges", "ranges.json", "projected")
+"""What may lie beside a file that is on its way: its beginning or ranges of it, notes on each, and what is made of ranges."""
 
 BUSY = {408, 425, 429, *range(500, 600)}
 """What is worth another try."""
@@ -100,19 +104,47 @@ class Remote:
 
 
 @dataclass(frozen=True)
+class Projection:
+    """What a file has of the server's, where it has some columns alone.
+
+    Parameters
+    ----------
+    feature_set : for which it was fetched.
+    columns, of : how many it has, and how many the server's has.
+    features : SHA-256 of the names of all that was taken for a feature; every other column is there.
+    """
+
+    feature_set: str
+    columns: int
+    of: int
+    features: str
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Projection":
+        return cls(str(content["feature_set"]), int(content["columns"]), int(content["of"]), str(content["features"]))
+
+
+@dataclass(frozen=True)
 class Record:
-    """A file that was fetched: what the server said, and what is on the disk."""
+    """A file that was fetched: what the server said, and what is on the disk; `projected` where that isn't the whole of the server's."""
 
     remote: Remote
     size: int
     sha256: str
+    projected: Projection | None = None
 
     def content(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def of(cls, content: dict[str, Any]) -> "Record":
-        return cls(Remote.of(content["remote"]), int(content["size"]), str(content["sha256"]))
+        projected = content.get("projected")
+        return cls(
+            Remote.of(content["remote"]),
+            int(content["size"]),
+            str(content["sha256"]),
+            None if projected is None else Projection.from_json(projected),
+        )
 
 
 class Again(Exception):
@@ -121,6 +153,49 @@ class Again(Exception):
     def __init__(self, reason: str, after: float | None = None, *, relocate: bool = False) -> None:
         super().__init__(reason)
         self.after, self.relocate = after, relocate
+
+
+class Refused(Again):
+    """A try that the server answered by an error of its own: asked in another way it may do better."""
+
+
+class Address:
+    """The address of a file, which several threads may use and find expired."""
+
+    def __init__(self, locate: Callable[[], str]) -> None:
+        self._locate, self._lock = locate, threading.Lock()
+        self.current = locate()
+
+    def renew(self, expired: str) -> None:
+        """Ask for a new one, unless that has been done."""
+        with self._lock:
+            if self.current == expired:
+                self.current = self._locate()
+
+
+class Tries:
+    """The failures of a transfer: waits before the next try, or gives up; `wait` is what sleeps."""
+
+    def __init__(self, address: Address, what: str, patience: Patience, wait: Callable[[float], object] | None = None) -> None:
+        self.address, self.what, self.patience, self.wait = address, what, patience, wait or time.sleep
+        self.failed = 0
+
+    def again(self, problem: Again, used: str, *, progress: bool) -> None:
+        """After a try with the address `used` that failed, with or without `progress`.
+
+        Raises
+        ------
+        Unavailable
+            If there were too many without any.
+        """
+        self.failed = 1 if progress else self.failed + 1
+        if self.failed >= self.patience.tries:
+            raise Unavailable(f"{host(used)}: {self.what} can't be fetched: {problem} ({self.failed} tries)") from None
+        pause = self.patience.before(self.failed) if problem.after is None else problem.after
+        print(f"{self.what}: {problem}; again in {pause:.0f} s", file=sys.stderr, flush=True)
+        self.wait(pause)
+        if problem.relocate:
+            self.address.renew(used)
 
 
 def fetch(
@@ -143,7 +218,7 @@ def fetch(
     locate : gives an address of the file; asked again where one has expired.
     path : of the file; its directory must exist.
     what : the file's name in messages.
-    known : gives the record of the file that lies at `path`, where it was fetched before.
+    known : gives the record of the file that lies at `path`, where it was fetched before; a projected one is none of the whole.
     done : is given the record of the file that is there in the end, before another call for the path has its turn.
     check : raises `InputError` where a file that has come can't be used; it is given the path under which that lies for now.
     patience : with the server.
@@ -154,9 +229,16 @@ def fetch(
         If the file can't be had, doesn't fit its checksum, can't be used, or the disk has no room for it.
     """
     with alone(path, what):
-        record = _Fetching(locate, path, what, known(), check, patience or Patience()).run()
+        record = whole(locate, path, what, known(), check, patience or Patience())
         done(record)
         return record
+
+
+def whole(
+    locate: Callable[[], str], path: Path, what: str, known: Record | None, check: Callable[[Path], None], patience: Patience
+) -> Record:
+    """As `fetch`, for whoever holds the lock of the path."""
+    return _Fetching(locate, path, what, known, check, patience).run()
 
 
 class _Fetching:
@@ -170,26 +252,20 @@ class _Fetching:
         patience: Patience,
     ) -> None:
         self.locate, self.path, self.what, self.check, self.patience = locate, path, what, check, patience
-        self.known = known if known is not None and path.is_file() and digest(path) == known.sha256 else None
-        self.partial = path.with_name(f".{path.name}.partial")
-        self.notes = path.with_name(f".{path.name}.partial.json")
+        self.known = known if known is not None and known.projected is None and holds(path, known) else None
+        self.partial, self.notes = beside(path, "partial"), beside(path, "partial.json")
         self.most = self._held()
 
     def run(self) -> Record:
-        address, failed = self.locate(), 0
+        address = Address(self.locate)
+        tries = Tries(address, self.what, self.patience)
         while True:
+            used = address.current
             try:
-                return self._try(address)
+                return self._try(used)
             except Again as problem:
-                failed = 1 if self._held() > self.most else failed + 1
-                self.most = max(self.most, self._held())
-                if failed >= self.patience.tries:
-                    raise Unavailable(f"{host(address)}: {self.what} can't be fetched: {problem} ({failed} tries)") from None
-                pause = self.patience.before(failed) if problem.after is None else problem.after
-                print(f"{self.what}: {problem}; again in {pause:.0f} s", file=sys.stderr, flush=True)
-                time.sleep(pause)
-                if problem.relocate:
-                    address = self.locate()
+                most, self.most = self.most, max(self.most, self._held())
+                tries.again(problem, used, progress=self.most > most)
 
     def _held(self) -> int:
         return self.partial.stat().st_size if self.partial.exists() else 0
@@ -200,12 +276,12 @@ class _Fetching:
         if start:
             headers |= {"Range": f"bytes={start}-", "If-Range": str(remote.strong)}
         elif self.known is not None:
-            headers |= _conditions(self.known.remote)
-        with _answer(address, headers, self.patience) as response:
+            headers |= conditions(self.known.remote)
+        with Session() as session, answer(session, address, headers, self.patience) as response:
             if response.status_code == 304 and self.known is not None:
                 return self.known
             if response.status_code == 206 and start:
-                if not _continues(response, start, remote):
+                if not is_part(response, start, remote.length, remote):
                     self._forget()
                     raise Again("the server continues another file than the one that was begun", 0)
             elif response.status_code == 200:
@@ -219,8 +295,8 @@ class _Fetching:
                 if start and response.status_code not in GONE | {429}:
                     self._forget()
                     raise Again(f"the answer to a request for the rest is HTTP status {response.status_code}")
-                raise self._refusal(response, address)
-            _require_plain(response, self.what)
+                raise refusal(response, self.what, self.patience)
+            require_plain(response, self.what)
             self._require_room(remote, start)
             files.write_json(asdict(remote), self.notes)
             self._receive(response, start, remote)
@@ -240,11 +316,11 @@ class _Fetching:
         return max(0, min(held, remote.length - 1)), remote
 
     def _receive(self, response: requests.Response, start: int, remote: Remote) -> None:
-        with self.partial.open("r+b" if start else "wb") as file, _bar(self.what, remote.length, start) as bar:
+        with self.partial.open("r+b" if start else "wb") as file, progress_bar(self.what, remote.length, start) as bar:
             file.seek(start)
             file.truncate()
             try:
-                for chunk in _chunks(response, self.patience):
+                for chunk in chunks(response, self.patience):
                     file.write(chunk)
                     bar.update(len(chunk))
             except Again as problem:
@@ -260,35 +336,68 @@ class _Fetching:
             if digest(self.partial, algorithm) != expected:
                 self._forget()
                 raise Again(f"what came doesn't fit the {algorithm} that the server gives")
-        try:
-            self.check(self.partial)
-        except InputError as error:
-            problem = str(error).removeprefix(f"{self.partial}: ")
-            self._forget()
-            raise InputError(f"what came as {self.what} can't be used: {problem}") from None
         record = Record(remote, self._held(), digest(self.partial))
-        self.partial.replace(self.path)
-        files.remove(self.notes)
+        take(self.partial, self.path, self.what, self.check)
         return record
 
     def _forget(self) -> None:
         files.remove(self.partial)
         files.remove(self.notes)
 
-    def _refusal(self, response: requests.Response, address: str) -> Exception:
-        status = response.status_code
-        said = f"the answer is HTTP status {status}"
-        if status in BUSY:
-            return Again(said, retry_after(response, self.patience))
-        if status in GONE:
-            return Again(said, relocate=True)
-        return InputError(f"{host(address)}: {self.what} can't be fetched: {said}")
-
     def _require_room(self, remote: Remote, start: int) -> None:
-        needed = (remote.length or 0) - start + SPARE_BYTES
-        free = shutil.disk_usage(self.path.parent).free
-        if free < needed:
-            raise InputError(f"{self.what}: it takes {needed / 1e9:.2f} GB, and {self.path.parent} has {free / 1e9:.2f} GB free; make room")
+        require_room(self.path.parent, self.what, (remote.length or 0) - start)
+
+
+def beside(path: Path, kind: str) -> Path:
+    """Where something lies that belongs to a file which is on its way; `kind` is one of `BESIDE`."""
+    return path.with_name(f".{path.name}.{kind}")
+
+
+def holds(path: Path, record: Record) -> bool:
+    """Whether the file that lies at a path is the one of a record."""
+    return path.is_file() and digest(path) == record.sha256
+
+
+def take(came: Path, path: Path, what: str, check: Callable[[Path], None]) -> None:
+    """Let a file that has come take its name, and remove whatever else was on its way to it.
+
+    Raises
+    ------
+    InputError
+        If `check` raises it.
+    """
+    try:
+        check(came)
+    except InputError as error:
+        problem = str(error).removeprefix(f"{came}: ")
+        clear(path)
+        raise InputError(f"what came as {what} can't be used: {problem}") from None
+    came.replace(path)
+    clear(path)
+
+
+def clear(path: Path) -> None:
+    """Remove what is on its way to a path."""
+    for kind in BESIDE:
+        files.remove(beside(path, kind))
+
+
+def refusal(response: requests.Response, what: str, patience: Patience) -> Exception:
+    """What to raise for an answer that is none of those that bring a file."""
+    status = response.status_code
+    said = f"the answer is HTTP status {status}"
+    if status in BUSY:
+        return (Refused if status >= 500 else Again)(said, retry_after(response, patience))
+    if status in GONE:
+        return Again(said, relocate=True)
+    return InputError(f"{host(response.url)}: {what} can't be fetched: {said}")
+
+
+def require_room(directory: Path, what: str, size: int) -> None:
+    """Raise `InputError` where a directory hasn't the room for so many bytes."""
+    needed, free = size + SPARE_BYTES, shutil.disk_usage(directory).free
+    if free < needed:
+        raise InputError(f"{what}: it takes {needed / 1e9:.2f} GB, and {directory} has {free / 1e9:.2f} GB free; make room")
 
 
 def digest(path: Path, algorithm: str = "sha256") -> str:
@@ -355,28 +464,37 @@ def _part(header: str | None, pattern: str) -> str | None:
     return found.group(1) if found else None
 
 
-def _conditions(remote: Remote) -> dict[str, str]:
+def conditions(remote: Remote) -> dict[str, str]:
+    """Headers by which an answer brings nothing where the file is still the one of `remote`."""
     given = {"If-None-Match": remote.etag, "If-Modified-Since": remote.modified}
     return {name: value for name, value in given.items() if value}
 
 
-def _continues(response: requests.Response, start: int, remote: Remote) -> bool:
-    """Whether a 206 is the rest of the very file that was begun."""
+def content_range(response: requests.Response) -> tuple[int, int, int | None] | None:
+    """Start, stop and the whole's length, where it is said, of what a 206 brings; None where it doesn't say."""
     stated = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", "").strip())
-    if stated is None or int(stated[1]) != start or int(stated[2]) + 1 != remote.length:
+    return None if stated is None else (int(stated[1]), int(stated[2]) + 1, None if stated[3] == "*" else int(stated[3]))
+
+
+def is_part(response: requests.Response, start: int, stop: int | None, remote: Remote) -> bool:
+    """Whether a 206 brings the bytes from `start` to before `stop` of the very file that was begun."""
+    stated = content_range(response)
+    if stated is None or stated[:2] != (start, stop):
         return False
-    return stated[3] in ("*", str(remote.length)) and response.headers.get("ETag") == remote.etag
+    return stated[2] in (None, remote.length) and response.headers.get("ETag") == remote.etag
 
 
-def _require_plain(response: requests.Response, what: str) -> None:
+def require_plain(response: requests.Response, what: str) -> None:
+    """Raise `InputError` where what comes is encoded."""
     encoding = response.headers.get("Content-Encoding", "identity")
     if encoding != "identity":
         raise InputError(f"{host(response.url)}: {what} comes encoded by {encoding}, which was not asked for; it isn't taken")
 
 
 @contextmanager
-def _answer(address: str, headers: dict[str, str], patience: Patience) -> Iterator[requests.Response]:
-    with Session() as session, reached(address):
+def answer(session: Session, address: str, headers: dict[str, str], patience: Patience) -> Iterator[requests.Response]:
+    """What a GET is answered by, its body still to come."""
+    with reached(address):
         response = session.get(address, headers=headers, stream=True, timeout=(patience.connection, patience.silence))
     with response:
         yield response
@@ -399,7 +517,7 @@ def reached(address: str) -> Iterator[None]:
         raise Again(f"no answer that could be read ({type(error).__name__})") from None
 
 
-def _chunks(response: requests.Response, patience: Patience) -> Iterator[bytes]:
+def chunks(response: requests.Response, patience: Patience) -> Iterator[bytes]:
     """What comes, as it comes, up to the end or a cut; it must not come too slowly."""
     start, brought = time.monotonic(), 0
     while chunk := _read(response):
@@ -423,7 +541,8 @@ def _read(response: requests.Response) -> bytes:
         raise Again("the connection was cut") from None
 
 
-def _bar(what: str, length: int | None, start: int) -> "tqdm[Any]":
+def progress_bar(what: str, length: int | None, start: int) -> "tqdm[Any]":
+    """Of bytes, with their rate, where a person sees it."""
     return tqdm(
         total=length, initial=start, desc=what, unit="B", unit_scale=True, unit_divisor=1024, leave=False, disable=not sys.stderr.isatty()
     )

@@ -7,24 +7,27 @@ from typing import Any
 
 from erawise import files
 from erawise.errors import InputError
-from erawise.live import fetching
+from erawise.live import fetching, ranges
 from erawise.live.fetching import Patience, Record
+from erawise.live.ranges import Budget, Columns
 
 MANIFEST = "manifest.json"
 
 
 class Store:
-    """A directory of downloaded files with a manifest: length, SHA-256, and the server's validators of each.
+    """A directory of downloaded files with a manifest: length, SHA-256, the server's validators of each, and whether it has all columns.
 
     A file is asked for again each time, and comes again only where ours has changed, or the server doesn't say that its is the same.
     """
 
-    def __init__(self, directory: Path, patience: Patience | None = None) -> None:
+    def __init__(self, directory: Path, patience: Patience | None = None, budget: Budget | None = None) -> None:
         self.directory = directory
-        self.patience = patience or Patience()
+        self.patience, self.budget = patience or Patience(), budget or Budget()
 
-    def get(self, name: str, what: str, locate: Callable[[], str], check: Callable[[Path], None]) -> Path:
+    def get(self, name: str, what: str, locate: Callable[[], str], check: Callable[[Path], None], columns: Columns | None = None) -> Path:
         """The file of a name, the server's as it is now; see `fetching.fetch`.
+
+        Where `columns` are given, other columns of a Parquet file may be missing in ours; see `ranges.fetch`.
 
         Raises
         ------
@@ -33,9 +36,8 @@ class Store:
         """
         path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        fetching.fetch(
-            locate, path, what, known=partial(self.known, name), done=partial(self._note, name), check=check, patience=self.patience
-        )
+        fetch = fetching.fetch if columns is None else partial(ranges.fetch, columns=columns, budget=self.budget)
+        fetch(locate, path, what, known=partial(self.known, name), done=partial(self._note, name), check=check, patience=self.patience)
         return path
 
     def known(self, name: str) -> Record | None:

@@ -52,18 +52,33 @@ def check(path: Path, name: str | None = None) -> None:
     """
     try:
         if (name or path.name) == FEATURES:
-            _check_features(path)
+            feature_sets(path)
         else:
             _check_table(path, name or path.name)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
 
 
-def _check_features(path: Path) -> None:
+def feature_sets(path: Path) -> dict[str, list[str]]:
+    """The feature sets of a `features.json`.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
     content = files.read_json(path)
     sets = content.get("feature_sets") if isinstance(content, dict) else None
     if not isinstance(sets, dict) or not sets or not isinstance(content.get("targets"), list):
-        raise InputError(f'{path}: expected {{"feature_sets": {{name: [feature, ...]}}, "targets": [name, ...]}}; fetch it again')
+        raise _no_features(path)
+    try:
+        return {str(name): [str(feature) for feature in members] for name, members in sets.items()}
+    except TypeError:
+        raise _no_features(path) from None
+
+
+def _no_features(path: Path) -> InputError:
+    return InputError(f'{path}: expected {{"feature_sets": {{name: [feature, ...]}}, "targets": [name, ...]}}; fetch it again')
 
 
 def _check_table(path: Path, name: str) -> None:

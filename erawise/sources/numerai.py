@@ -12,6 +12,7 @@ from erawise import files
 from erawise.errors import InputError
 from erawise.live.client import Client
 from erawise.live.fetching import Patience
+from erawise.live.ranges import Columns
 from erawise.live.store import Store
 from erawise.sources import layout
 
@@ -19,14 +20,24 @@ ADVICE = "; or set data.source to market, which works offline"
 
 
 def write(
-    directory: Path, version: str, round_number: int | None, api_url: str | None, kept: Path, patience: Patience | None = None
+    directory: Path,
+    version: str,
+    round_number: int | None,
+    feature_set: str,
+    api_url: str | None,
+    kept: Path,
+    patience: Patience | None = None,
 ) -> list[str]:
     """Bring the files of a data version into the existing, empty `directory`.
+
+    Of the files of rows only the features of a set need come, with every column that is no feature: where the server allows it and that
+    is much less than all.
 
     Parameters
     ----------
     version : such as `v5.2`.
     round_number : the round whose files are taken, or None for the current one.
+    feature_set : a name of `features.json`.
     api_url : address of the API; None: what `ERAWISE_API_URL` names, or Numerai's.
     kept : directory in which what was downloaded stays, so that a file doesn't come again where the server says that it is the same.
     patience : with the server.
@@ -39,19 +50,32 @@ def write(
     Raises
     ------
     InputError
-        If the API or a file can't be reached, the version isn't there or lacks a file, or what came is unusable.
+        If the API or a file can't be reached, the version isn't there or lacks a file or the feature set, or what came is unusable.
     """
     client = Client(api_url, patience=patience)
     offered = _offered(client, version, round_number)
     store = Store(kept / version / ("current" if round_number is None else str(round_number)), patience)
-    wanted = (*layout.REQUIRED, *layout.OPTIONAL)
-    for name in wanted:
+    columns: Columns | None = None
+    for name in (*layout.REQUIRED, *layout.OPTIONAL):
         if name in offered:
             what = f"{version}/{name}"
+            locate, check = partial(client.locate, what, round_number), partial(layout.check, name=name)
             with _advised():
-                path = store.get(name, what, partial(client.locate, what, round_number), partial(layout.check, name=name))
+                path = store.get(name, what, locate, check, columns if name in layout.ROWS else None)
             files.place(path, directory / name)
-    return [name for name in wanted if name not in offered]
+            if name == layout.FEATURES:
+                columns = _columns(path, what, feature_set)
+    return [name for name in (*layout.REQUIRED, *layout.OPTIONAL) if name not in offered]
+
+
+def _columns(path: Path, what: str, feature_set: str) -> Columns | None:
+    """The columns that a feature set takes; None where it has all features."""
+    sets = layout.feature_sets(path)
+    if feature_set not in sets:
+        raise InputError(f"data.feature_set: {feature_set!r} is no feature set of {what}; it has {', '.join(sets)}")
+    features = frozenset().union(*sets.values())
+    wanted = frozenset(sets[feature_set])
+    return None if wanted == features else Columns(feature_set, wanted, features)
 
 
 def _offered(client: Client, version: str, round_number: int | None) -> set[str]:
@@ -74,4 +98,4 @@ def _advised() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{error}{ADVICE}") from None
+        raise type(error)(f"{error}{ADVICE}") from None
