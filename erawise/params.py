@@ -315,6 +315,11 @@ class Plot(Section):
     top_features: Annotated[StrictInt, Field(ge=1, le=100)]
 
 
+class Upload(Section):
+    prediction: str
+    max_megabytes: Annotated[float, Field(gt=0)]
+
+
 class Resources(Section):
     threads: Count
     memory: Positive
@@ -342,6 +347,7 @@ class Params(Section):
     payout: Payout
     tracking: Tracking
     plot: Plot
+    upload: Upload
     resources: Resources
 
     @model_validator(mode="after")
@@ -350,13 +356,11 @@ class Params(Section):
         check_spaces(self.spaces)
         self._check_tuned()
         predictions = {*self.models, "ensemble", "neutralized"}
-        for key in ("model_a", "model_b"):
-            name = getattr(self.plot, key)
+        chosen = {"plot.model_a": self.plot.model_a, "plot.model_b": self.plot.model_b, "upload.prediction": self.upload.prediction}
+        chosen |= {f"submit.models.{model}": name for model, name in self.submit.models.items()}
+        for key, name in chosen.items():
             if name not in predictions:
-                raise ValueError(f"plot.{key}: no prediction is called {name!r}; there are {', '.join(sorted(predictions))}")
-        for model, name in self.submit.models.items():
-            if name not in predictions:
-                raise ValueError(f"submit.models.{model}: no prediction is called {name!r}; there are {', '.join(sorted(predictions))}")
+                raise ValueError(f"{key}: no prediction is called {name!r}; there are {', '.join(sorted(predictions))}")
         return self
 
     def _check_tuned(self) -> None:

@@ -37,6 +37,8 @@ JOURNAL = Path("journal.jsonl")
 """A line for each attempt to hand something in."""
 ENVIRONMENT = Path(".env")
 PAYOUT = Path("data/payout")
+UPLOAD = Path("data/upload")
+"""The pickle for Numerai's model upload, what its check found, and the environment in which it is checked."""
 METRICS = Path("metrics")
 PLOTS = Path("plots")
 SCRATCH = Path("data/scratch")

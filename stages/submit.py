@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from erawise.live.store import Store
 from erawise.panel import Panel
 from erawise.schema import ID, PREDICTION
 from erawise.sources import layout
-from stages import paths, served
+from stages import journal, paths, served
 
 LIVE, BENCHMARKS = "live.parquet", "live_benchmark_models.parquet"
 
@@ -187,7 +186,7 @@ def _check_earlier(work: Work, least: float, threads: int) -> None:
 def _earlier(work: Work) -> dict[str, int]:
     """The last round before this one to which each model was handed in from here, where its data is still there."""
     found: dict[str, int] = {}
-    for entry in files.read_lines(paths.JOURNAL)[0]:
+    for entry in journal.read():
         model, number = entry.get("model"), entry.get("round")
         if model in work.names and entry.get("outcome") in submission.HELD and isinstance(number, int) and number < work.round.number:
             directory = paths.ROUNDS / str(number)
@@ -213,10 +212,10 @@ def _hand_in(work: Work, ids: dict[str, str], handed: dict[str, pd.DataFrame], *
             outcome = submission.hand_in(work.account, ids[model], work.round, handed[name], f"{work.round.number}_{model}.csv")
         except InputError as error:
             problems.append(error)
-            _note({**entry, "outcome": "failed", "problem": str(error)})
+            journal.note({**entry, "outcome": "failed", "problem": str(error)})
             print(f"{model}: {error}", file=sys.stderr)
         else:
-            _note({**entry, "outcome": outcome.how, "submission": outcome.id})
+            journal.note({**entry, "outcome": outcome.how, "submission": outcome.id})
             print(f"{model}: {name} is {outcome.how}, and the server holds it as submission {outcome.id}")
     if problems:
         worst = max(problems, key=lambda problem: problem.code)
@@ -226,11 +225,6 @@ def _hand_in(work: Work, ids: dict[str, str], handed: dict[str, pd.DataFrame], *
 def _write(table: pd.DataFrame, path: Path) -> None:
     with files.replacing(path) as temporary:
         temporary.write_bytes(submission.content(table))
-
-
-def _note(entry: dict[str, Any]) -> None:
-    time_now = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds")
-    files.append_line({"time": time_now, **entry}, paths.JOURNAL)
 
 
 def _rounds() -> list[int]:

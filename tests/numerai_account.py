@@ -22,7 +22,6 @@ PRIVATE = (
     "createComputePickleUpload",
     "computePickleDataVersions",
     "computePickleDockerImages",
-    "computePickleUploads",
 )
 """What takes the key."""
 
@@ -53,7 +52,7 @@ class NumeraiAccount:
     hides: int = 0
     diagnostics: Answer = field(default_factory=dict)
     scores: dict[str, list[Answer]] = field(default_factory=dict)
-    status: list[str] = field(default_factory=lambda: ["pending", "deployed"])
+    status: list[str] = field(default_factory=lambda: ["PENDING", "SUCCESS"])
     objects: dict[str, bytes] = field(default_factory=dict)
     created: list[Answer] = field(default_factory=list)
     leaderboard: list[str] = field(default_factory=list)
@@ -117,7 +116,12 @@ class NumeraiAccount:
             self.created.append({"kind": name, "id": number, "insertedAt": datetime.now(UTC).isoformat(), **variables})
             return {"data": {name: {"id": number}}}
         found: dict[str, Any] = {
-            "account": {"models": [{"name": name, "id": number, "tournament": 8} for name, number in self.models.items()]},
+            "account": {
+                "models": [
+                    {"name": name, "id": number, "tournament": 8, "computePickleUpload": self._pickle(number)}
+                    for name, number in self.models.items()
+                ]
+            },
             "submissionDownloadAuth": {"filename": "x.csv", "url": f"{url}/sent/{variables.get('id')}?signature=5ecret"},
             "diagnostics": [self.diagnostics],
             "computePickleDataVersions": [{"name": "v5.2", "id": "version-52"}],
@@ -126,6 +130,12 @@ class NumeraiAccount:
         if name == "submissions":
             return {"data": {name: self._listed(variables["modelId"])}}
         return {"data": {name: found[name]}}
+
+    def _pickle(self, model: str) -> Answer | None:
+        own = self.of("createComputePickleUpload", model)
+        if not own:
+            return None
+        return {"id": own[-1]["id"], "validationStatus": self.status.pop(0) if len(self.status) > 1 else self.status[0]}
 
     def _listed(self, model: str) -> list[Answer]:
         own = self.of("create_submission", model)

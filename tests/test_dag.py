@@ -17,7 +17,7 @@ KINDS = {"lightgbm", "logistic", "neural_network", "random_forest", "ridge"}
 THIRD_PARTY = {
     "numerapi": {"erawise/live/client.py"},
     "matplotlib": {"erawise/charts.py", "stages/plot.py"},
-    "lightgbm": {"erawise/models/lightgbm/__init__.py"},
+    "lightgbm": {"erawise/models/lightgbm/__init__.py", "erawise/portable/runtime.py"},
     "sklearn": {"erawise/models/logistic/__init__.py", "erawise/models/random_forest/__init__.py"},
     "tensorflow": {"erawise/models/neural_network/engine.py"},
     "keras": {"erawise/models/neural_network/engine.py"},
@@ -58,7 +58,7 @@ FLOORS = [
     },
     {"features", "models", "preparation", "matrix"},
     {"training", "tuning", "canary"},
-    {"serving"},
+    {"serving", "portable"},
 ]
 
 

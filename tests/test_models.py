@@ -624,10 +624,15 @@ def test_a_network_with_code_in_it_is_refused(tmp_path: Path) -> None:
         network.load(tmp_path)
 
 
-def test_a_network_of_other_layers_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("layers", [[("dense_1", 2, None)], [("dense_1", 4, "tanh"), ("prediction", 1, None)], [("dense_1", 1, "relu")]])
+@pytest.mark.parametrize("first", ["standardise", "other"])
+def test_a_network_of_other_layers_is_refused(layers: list[tuple[str, int, str | None]], first: str, tmp_path: Path) -> None:
     network = module("neural_network")
     inputs = network.keras.Input((3,), name="features")
-    network.keras.Model(inputs, network.keras.layers.Dense(2)(inputs)).save(tmp_path / network.FILE)
+    hidden = network.keras.layers.Rescaling([1.0] * 3, [0.0] * 3, name=first)(inputs)
+    for name, units, activation in layers:
+        hidden = network.keras.layers.Dense(units, activation=activation, name=name)(hidden)
+    network.keras.Model(inputs, hidden).save(tmp_path / network.FILE)
     with pytest.raises(InputError, match=r"model\.keras: not a model that can be used"):
         network.load(tmp_path)
 

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from panels import view, write_panel
+from threadpoolctl import threadpool_limits
 
 from erawise import params
 from erawise.errors import InputError
@@ -211,10 +212,32 @@ def test_a_streamed_inner_slice_finds_the_same_epoch(panel: Panel, tmp_path: Pat
 
 def test_compiled_predictions_are_the_models_own(panel: Panel, tmp_path: Path) -> None:
     network = fitted(panel, tmp_path)
+    compiled = neural_network.compiled_prediction(network.model)
     x = view(panel).matrix()
     own = np.asarray(network.model(x.astype(np.float32), training=False))[:, 0]
-    for given_x in (x, x.astype(np.float32), x.astype(np.float64)):
-        np.testing.assert_array_equal(network.predict(given_x), own)
+    for given_x in (x, x.astype(np.float32)):
+        np.testing.assert_array_equal(compiled(given_x), own)
+
+
+@pytest.mark.parametrize("inner", [False, True])
+def test_predictions_are_those_of_tensorflow_within_the_rounding_of_float32(panel: Panel, tmp_path: Path, inner: bool) -> None:
+    network = fitted(panel, tmp_path, inner)
+    x = view(panel).matrix()
+    whole = network.predict(x)
+    np.testing.assert_allclose(whole, neural_network.compiled_prediction(network.model)(x), rtol=1e-5)
+    assert np.ptp(whole) > 0.1
+    for given_x in (x.astype(np.float32), x.astype(np.float64)):
+        np.testing.assert_array_equal(network.predict(given_x), whole)
+
+
+def test_a_prediction_hangs_on_no_number_of_threads_and_no_neighbour(panel: Panel, tmp_path: Path) -> None:
+    network = fitted(panel, tmp_path)
+    x = np.tile(view(panel).matrix(), (5, 1))
+    with threadpool_limits(1, user_api="blas"):
+        alone = network.predict(x)
+    with threadpool_limits(2, user_api="blas"):
+        np.testing.assert_array_equal(network.predict(x), alone)
+    np.testing.assert_array_equal(alone[: ERAS * ROWS], alone[-ERAS * ROWS :])
 
 
 def test_too_little_memory_is_said_before_the_start(panel: Panel, tmp_path: Path) -> None:

@@ -103,6 +103,8 @@ def test_the_committed_params_are_valid() -> None:
         ("ensemble.weights", {"lightbgm": 1.0}, "ensemble.weights.lightbgm: no model of that name"),
         ("ensemble.weights", {"lightgbm": 0.0}, "ensemble.weights: at least one weight must be above 0"),
         ("plot.model_a", "nobody", "plot.model_a: no prediction is called 'nobody'"),
+        ("upload.prediction", "nobody", "upload.prediction: no prediction is called 'nobody'"),
+        ("upload.max_megabytes", 0.0, "upload.max_megabytes: Input should be greater than 0"),
         ("models", {}, "models: at least 1 is needed"),
         ("preprocess.derived", ["row_mean", "row_mean"], "preprocess.derived: a derived feature is there more than once"),
         ("models.lightgbm.leaves", 200_000, "models.lightgbm.leaves: "),

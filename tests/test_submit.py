@@ -276,7 +276,7 @@ def test_a_round_that_opens_is_waited_for(
         (lambda s: (s.rounds[OPEN] / "v5.2/live.parquet").unlink(), "submit", 3, "v5.2/live.parquet isn't there yet"),
         (lambda s: None, "submit --round 99", 3, "there is no round 99 now"),
         (lambda s: setattr(s.account, "key", ("other", "key")), "submit", 1, "the key isn't accepted"),
-        (lambda s: s.account.models.pop("beta"), "submit", 1, "submit.models: the account has no model 'beta'; its models are alpha"),
+        (lambda s: s.account.models.pop("beta"), "submit", 1, "the account has no model 'beta'; its models are alpha"),
         (lambda s: setattr(s, "slow", 3600), "submit", 1, "s ahead of the server's; set it (NTP), then run again"),
         (lambda s: setattr(s, "slow", -3600), "submit", 1, "s behind the server's"),
         (lambda s: setattr(s, "api_faults", [Fault("500")]), "submit", 75, "HTTP status 500"),

@@ -1,12 +1,13 @@
 """What Numerai knows of an account: its models, the rounds, what was sent, and how it did; and what is sent there."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from erawise.errors import InputError, NotOpen, Unavailable
+from erawise.errors import InputError, NotOpen, Unavailable, Unconfirmed
 from erawise.live import fetching
 from erawise.live.client import Client
 from erawise.live.fetching import BUSY, GONE, Again, Session, host, reached, retry_after
@@ -94,6 +95,13 @@ query ($name: String!, $tournament: Int) {
   v3UserProfile(model_name: $name, tournament: $tournament) { id }
 }
 """
+MODEL_STATUS = """
+query { account { models { id name computePickleUpload { id filename validationStatus triggerStatus insertedAt } } } }
+"""
+WORKS = {"success", "succeeded", "passed", "validated", "complete", "completed"}
+BROKEN = {"failure", "failed", "error", "invalid", "rejected"}
+"""What the API may say of an uploaded model, in lower case; anything else is waited out."""
+
 READ_BACK = """
 query ($id: String) {
   submissionDownloadAuth(id: $id) { filename url }
@@ -116,7 +124,7 @@ class Account(Client):
             own = self.get_models()
         unknown = [name for name in names if name not in own]
         if unknown:
-            raise InputError(f"submit.models: the account has no model {unknown[0]!r}; its models are {', '.join(own) or 'none'}")
+            raise InputError(f"the account has no model {unknown[0]!r}; its models are {', '.join(own) or 'none'}")
         return {name: own[name] for name in names}
 
     def public_ids(self, names: Sequence[str]) -> dict[str, str]:
@@ -206,6 +214,44 @@ class Account(Client):
         answer = self._query(upload.mutation, {"filename": place, "modelId": model, **variables})
         with self.understood():
             return str(self.present(answer, upload.create)["id"])
+
+    def surroundings(self, version: str, python: str) -> dict[str, str]:
+        """The ids by which an uploaded model asks for its data version and its Python; without the latter where Numerai has none such.
+
+        Raises
+        ------
+        InputError
+            If Numerai runs no models on the data version.
+        """
+        with self.understood():
+            versions, images = self.model_upload_data_versions(), self.model_upload_docker_images()
+        if version not in versions:
+            raise InputError(f"data.version: Numerai runs no models on {version!r}; it does on {', '.join(versions)}")
+        image = next((number for name, number in images.items() if python in name), None)
+        return {"dataVersionId": versions[version]} | ({} if image is None else {"dockerImageId": image})
+
+    def tried(self, model: str, upload: str, patience: float) -> str:
+        """Wait, up to so many seconds, until Numerai has tried an uploaded model (its name); gives what it says.
+
+        Raises
+        ------
+        Unconfirmed
+            If it refuses it, has another one for the model, or hasn't tried it by then.
+        """
+        failed, until = 0, time.monotonic() + patience
+        while True:
+            with self.understood():
+                every = self.raw_query(MODEL_STATUS, authorization=True)["data"]["account"]["models"]
+                one = next(entry for entry in every if entry["name"] == model)["computePickleUpload"] or {}
+            status = str(one.get("validationStatus") or "pending").lower() if one.get("id") == upload else "absent"
+            if status in WORKS:
+                return status
+            if status in BROKEN:
+                raise Unconfirmed(f"{model}: Numerai says {status} of the model that was sent ({upload}); its log is on the model's page")
+            failed += 1
+            if time.monotonic() > until:
+                raise Unconfirmed(f"{model}: Numerai hasn't tried the model that was sent ({upload}) in time, it says {status}; look there")
+            self.pause(failed)
 
     def _query(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         given = {"tournament": self.tournament_id, **variables}

@@ -26,7 +26,7 @@ def write_archive(entries: Mapping[str, bytes], path: Path) -> None:
 
 def save_arrays(arrays: Mapping[str, NDArray], path: Path) -> None:
     """Write arrays as an npz file, in their order."""
-    write_archive({f"{name}.npy": _encoded(array) for name, array in arrays.items()}, path)
+    write_archive({f"{name}.npy": encoded(array) for name, array in arrays.items()}, path)
 
 
 def load_arrays(path: Path, layout: Mapping[str, tuple[type[np.generic], int]]) -> dict[str, NDArray]:
@@ -64,7 +64,8 @@ def broken(path: Path, reason: str) -> InputError:
     return InputError(f"{path}: not a model that can be used: {reason}; train the model again")
 
 
-def _encoded(array: NDArray) -> bytes:
+def encoded(array: NDArray) -> bytes:
+    """An array as the bytes of an npy file."""
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, np.asarray(array, order="C"), version=(1, 0), allow_pickle=False)
     return buffer.getvalue()

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from erawise.errors import InputError
 from erawise.models import arrays
-from erawise.models.protocol import Resources
+from erawise.models.protocol import Portable, Resources
 from erawise.panel import View, era_slices
 
 CHUNK_ROWS = 8192
@@ -162,14 +162,22 @@ class Linear:
         InputError
             If `x` has another number of features.
         """
-        weights = self.coefficients * inverse(self.std)
-        constant = self.intercept - float(self.mean @ weights)
+        weights, constant = self._weights()
         with threadpool_limits(1, user_api="blas"):
             return predict_in_chunks(lambda chunk: chunk.astype(np.float64) @ weights + constant, x, len(self.mean))
 
     def importance(self) -> NDArray[np.float64]:
         """(features,) share of each feature in the sum of the absolute coefficients."""
         return shares(np.abs(self.coefficients))
+
+    def portable(self) -> Portable:
+        """The weights of the features as they are, and what is added."""
+        weights, constant = self._weights()
+        return "linear", {"weights": weights, "constant": np.array(constant)}
+
+    def _weights(self) -> tuple[NDArray[np.float64], float]:
+        weights = self.coefficients * inverse(self.std)
+        return weights, self.intercept - float(self.mean @ weights)
 
     def save(self, directory: Path) -> None:
         """Write `linear.npz` into the directory."""

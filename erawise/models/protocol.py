@@ -19,6 +19,10 @@ ROW_BYTES = 150
 """What it takes for each row of the panel: ids, eras and targets, row numbers, and the predictions that it makes."""
 
 
+Portable = tuple[str, dict[str, str | NDArray]]
+"""Which function of `portable.runtime` predicts as a model does, and what it takes, by name: text, or arrays."""
+
+
 def unheard(*told: object) -> None:
     """Do nothing with what is told."""
 
@@ -90,6 +94,9 @@ class Fitted(Protocol):
 
     def importance(self) -> NDArray[np.float64]:
         """(features,) share of each feature in the model, at least 0, of sum 1 (all 0 where the model uses none)."""
+
+    def portable(self) -> Portable:
+        """What predicts the same without this library, and the model's own."""
 
     def save(self, directory: Path) -> None:
         """Write the model into an existing directory: the same bytes for the same model, and nothing to unpickle."""

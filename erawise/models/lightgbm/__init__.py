@@ -17,7 +17,7 @@ from erawise.errors import InputError
 from erawise.models import arrays, common
 from erawise.models.lightgbm import binary, text
 from erawise.models.lightgbm.store import BIN_SAMPLE_ROWS, Files, Store, parts
-from erawise.models.protocol import GIB, Resources
+from erawise.models.protocol import GIB, Portable, Resources
 from erawise.panel import View
 from erawise.schema import INT8_TOP
 
@@ -98,6 +98,10 @@ class Trees:
     def importance(self) -> NDArray[np.float64]:
         """(features,) share of each feature in the gain of all splits."""
         return _gain_shares(self._booster)
+
+    def portable(self) -> Portable:
+        """LightGBM's text."""
+        return "trees", {"text": self.text}
 
     def save(self, directory: Path) -> None:
         """Write `model.txt` into the directory."""

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from erawise import params
 from erawise.errors import InputError
 from erawise.models import common
-from erawise.models.protocol import Resources
+from erawise.models.protocol import Portable, Resources
 from erawise.panel import View
 
 with common.lean():
@@ -48,6 +48,10 @@ class Logistic(common.Linear):
     def predict(self, x: NDArray) -> NDArray[np.float64]:
         """Probability (rows,) that the target is above .5, from (rows, features)."""
         return expit(super().predict(x))
+
+    def portable(self) -> Portable:
+        """As that of `common.Linear`, for the log odds."""
+        return "logistic", super().portable()[1]
 
 
 def stops_early(settings: params.Logistic) -> bool:

@@ -2,6 +2,8 @@
 
 The training step is TensorFlow's own, whatever `KERAS_BACKEND` says. It runs on a GPU where TensorFlow sees one, with scores that are
 equal within noise; nothing needs one. Batches come from the mapped matrix as they are stored, so that memory hangs on no number of rows.
+Predictions are made in float64 by numpy: rows that float32 rounds to the same or the other way round would be ranked by chance, and
+`portable` could not repeat it elsewhere.
 """
 
 import json
@@ -15,13 +17,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from erawise import params
 from erawise.errors import InputError
 from erawise.models import arrays, common
 from erawise.models.neural_network import batches
 from erawise.models.neural_network.engine import keras, settle, tf
-from erawise.models.protocol import Resources
+from erawise.models.protocol import Portable, Resources
 from erawise.panel import View
 
 FILE = "model.keras"
@@ -36,8 +39,16 @@ INDEX_BYTES = 96
 
 Step = Callable[[NDArray, NDArray[np.float32]], None]
 
+Layer = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Weights (inputs, units) and biases (units,)."""
+
+LAYER = ("weights", "bias")
+
 ARITHMETIC_COPIES = 6
 """Arrays of the size of the weights, or of a batch as floats, that a step has at once."""
+
+PREDICTED_ROWS = 1024
+"""Rows that are predicted at a time: as float64 they stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +65,15 @@ class Network:
     rounds: int | None = None
 
     def predict(self, x: NDArray) -> NDArray[np.float64]:
-        """Predict (rows,) from (rows, features).
+        """Predict (rows,) from (rows, features), in float64 with one thread, so that no bit hangs on their number.
 
         Raises
         ------
         InputError
             If `x` has another number of features.
         """
-        return common.predict_in_chunks(self._predict_chunk, x, self.model.input_shape[1])
+        with threadpool_limits(1, user_api="blas"):
+            return common.predict_in_chunks(self._predict_chunk, x, self.model.input_shape[1])
 
     def importance(self) -> NDArray[np.float64]:
         """(features,) share of each feature in the norms of the first layer's weights, features being standardised."""
@@ -80,15 +92,59 @@ class Network:
             entries[name] = _canonical(json.loads(entries[name]))
         arrays.write_archive(entries, directory / FILE)
 
-    def _predict_chunk(self, chunk: NDArray) -> NDArray[np.float32]:
-        return self._compiled(chunk if chunk.dtype == np.int8 else chunk.astype(np.float32)).numpy()
+    def portable(self) -> Portable:
+        """Weights and biases of each layer, in their order."""
+        return "network", {f"{name}_{k}": values for k, layer in enumerate(self._layers) for name, values in zip(LAYER, layer, strict=True)}
+
+    def _predict_chunk(self, chunk: NDArray) -> NDArray[np.float64]:
+        return np.concatenate([_forward(self._layers, rows) for rows in common.chunks(chunk, PREDICTED_ROWS)])
 
     @cached_property
-    def _compiled(self) -> Any:
-        def predict(features: Any) -> Any:
-            return self.model(tf.cast(features, tf.float32), training=False)[:, 0]
+    def _layers(self) -> list[Layer]:
+        return _layers_of(self.model)
 
-        return tf.function(predict, autograph=False, reduce_retracing=True)
+
+def _layers_of(model: Any) -> list[Layer]:
+    """Each dense layer of a network, the standardisation of the features taken into the first.
+
+    Raises
+    ------
+    ValueError
+        If there are other layers than those that `build` adds.
+    """
+    first, *dense = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer | keras.layers.Dropout)]
+    activations = [keras.activations.serialize(layer.activation) for layer in dense if isinstance(layer, keras.layers.Dense)]
+    if first.name != STANDARDISE or len(activations) < len(dense) or activations != ["relu"] * (len(dense) - 1) + ["linear"]:
+        raise ValueError("it has other layers than standardised features and dense ReLU")
+    found = [layer.get_weights() for layer in dense]
+    (weights, bias), *others = [(weights.astype(np.float64), bias.astype(np.float64)) for weights, bias in found]
+    scale, offset = np.asarray(first.scale, np.float64), np.asarray(first.offset, np.float64)
+    return [(scale[:, None] * weights, bias + offset @ weights), *others]
+
+
+def _forward(layers: Sequence[Layer], x: NDArray) -> NDArray[np.float64]:
+    """(rows,) from (rows, features), in float64: what TensorFlow does in float32."""
+    hidden = x.astype(np.float64)
+    for number, (weights, bias) in enumerate(layers, 1):
+        hidden = hidden @ weights
+        hidden += bias
+        if number < len(layers):
+            np.maximum(hidden, 0.0, out=hidden)
+    return hidden[:, 0]
+
+
+def compiled_prediction(model: Any) -> Callable[[NDArray], NDArray[np.float64]]:
+    """Predict (rows,) from (rows, features) as TensorFlow does, in float32: what is good enough for the score of an epoch."""
+
+    def forward(features: Any) -> Any:
+        return model(tf.cast(features, tf.float32), training=False)[:, 0]
+
+    compiled = tf.function(forward, autograph=False, reduce_retracing=True)
+
+    def predict(x: NDArray) -> NDArray[np.float64]:
+        return common.predict_in_chunks(lambda chunk: compiled(chunk).numpy(), x, model.input_shape[1])
+
+    return predict
 
 
 def stops_early(settings: params.NeuralNetwork) -> bool:
@@ -109,6 +165,7 @@ def load(directory: Path) -> Network:
     try:
         network = Network(keras.models.load_model(path, compile=False, safe_mode=True))
         n_features = network.model.input_shape[1]
+        network.portable()  # its layers are read here, so that others than ours are said of the file
         usable = network.model.output_shape == (None, 1) and len(network.importance()) == n_features
     except Exception as error:  # a file from elsewhere can make Keras raise anything
         raise arrays.broken(path, " ".join(str(error).split())) from None
@@ -161,7 +218,7 @@ def fit(settings: params.NeuralNetwork, train: View, inner: View | None, rounds:
     epochs = _epochs(settings, model, rows)
     if inner is not None and settings.early_stopping is not None:
         common.require_rows(inner, settings.target)
-        return _best(epochs, Network(model), inner, settings, settings.early_stopping, resources)
+        return _best(epochs, model, inner, settings, settings.early_stopping, resources)
     wanted = settings.epochs if rounds is None else rounds
     for _ in range(wanted):
         next(epochs)
@@ -229,23 +286,21 @@ def compiled_step(model: Any, learning_rate: float, dtype: np.dtype) -> Step:
     return compiled
 
 
-def _best(
-    epochs: Iterator[int], network: Network, inner: View, settings: params.NeuralNetwork, patience: int, resources: Resources
-) -> Network:
-    score, rows = common.EraCorrelation.of(inner), batches.Rows(inner)
+def _best(epochs: Iterator[int], model: Any, inner: View, settings: params.NeuralNetwork, patience: int, resources: Resources) -> Network:
+    score, rows, predict = common.EraCorrelation.of(inner), batches.Rows(inner), compiled_prediction(model)
     best, best_epoch, weights = -np.inf, 0, []
     for epoch in epochs:
-        prediction = np.concatenate([network.predict(block) for block in rows.blocks()])
+        prediction = np.concatenate([predict(block) for block in rows.blocks()])
         if not np.isfinite(prediction).all():
             raise _diverged(settings, epoch)
         value = score(prediction)
         resources.log(epoch, value)
         if value > best:
-            best, best_epoch, weights = value, epoch, network.model.get_weights()
+            best, best_epoch, weights = value, epoch, model.get_weights()
         elif epoch - best_epoch >= patience:
             break
-    network.model.set_weights(weights)
-    return Network(network.model, best_epoch if best > 0 else None)
+    model.set_weights(weights)
+    return Network(model, best_epoch if best > 0 else None)
 
 
 def _diverged(settings: params.NeuralNetwork, epoch: int) -> InputError:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from erawise import jit, params
 from erawise.models import arrays, common
-from erawise.models.protocol import Resources
+from erawise.models.protocol import Portable, Resources
 from erawise.panel import View
 
 with common.lean():
@@ -75,6 +75,10 @@ class Forest:
     def importance(self) -> NDArray[np.float64]:
         """(features,) share of each feature in the mean decrease of impurity."""
         return common.shares(self.feature_importance)
+
+    def portable(self) -> Portable:
+        """Its arrays, but for the importance."""
+        return "forest", {name: getattr(self, name) for name in _LAYOUT if name != "feature_importance"}
 
     def save(self, directory: Path) -> None:
         """Write `forest.npz` into the directory."""

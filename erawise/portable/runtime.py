@@ -1,0 +1,308 @@
+"""What Numerai runs: a prediction from plain arrays and text, without the rest of this library.
+
+The text of this module is shipped, and run by whichever Python from 3.10 on loads the pickle, see `build`. So it imports numpy, pandas
+and scipy alone, lightgbm where there are trees, and no module of ours. Each step is the one of the pipeline that its docstring
+names, in the same order of operations, on rows in the same order.
+"""
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import expit, ndtri
+
+Floats = NDArray[np.float64]
+Arrays = dict[str, NDArray]
+
+PREDICTION = "prediction"
+MIDDLE = {"int8": 2, "float32": 0.5}
+"""What stands for a missing value of a feature."""
+
+TOP = {"int8": 4, "float32": 1.0}
+OUTER_FIFTH = 0.2
+LARGEST_INT8 = 127
+
+CHUNK_ROWS, NETWORK_ROWS, DERIVED_ROWS = 8192, 1024, 512
+"""Rows that are predicted, by the network or else, or derived at a time."""
+
+ROWS_A_FEATURE = 4
+RCOND = 1e-6
+VANISHED = 1e-9
+"""See `neutralize` and `scores`."""
+
+
+class Content(TypedDict):
+    """What is shipped beside the text.
+
+    Attributes
+    ----------
+    features : the features of live data that are needed, in the order of the pipeline's matrix; all of it where one is derived.
+    dtype : of that matrix, `int8` or `float32`.
+    demean : whether each feature is less its mean over the live rows.
+    columns, projection : what every model sees of them: these, or where it is given, `mean` and `components` of their projection.
+    models : of each model by its name its members, each the name of a function of `MEMBERS` and what it takes: text, or npy bytes.
+    weights : of the models in the ensemble; None where one model alone is the prediction.
+    neutralization : `features`, `capped` (to few of them where there are few rows) and `proportion`; None without.
+    """
+
+    features: list[str]
+    dtype: str
+    demean: bool
+    columns: list[str]
+    projection: dict[str, bytes] | None
+    models: dict[str, list[tuple[str, dict[str, str | bytes]]]]
+    weights: dict[str, float] | None
+    neutralization: dict[str, Any] | None
+
+
+def prediction(content: Content) -> Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]:
+    """The function that Numerai calls."""
+
+    def predict(live_features: pd.DataFrame, live_benchmark_models: pd.DataFrame) -> pd.DataFrame:
+        """Predict the live rows.
+
+        Parameters
+        ----------
+        live_features : (rows, at least the features that are needed), indexed by `id`, in any order; NaN is the middle bin.
+        live_benchmark_models : not looked at.
+
+        Returns
+        -------
+        DataFrame (rows, 1), `prediction`, indexed as `live_features`.
+
+        Raises
+        ------
+        ValueError
+            Where there are no rows or an id is there twice, a feature is missing, twice there or not what it was in training, or
+            neutralization leaves nothing.
+        """
+        ids = live_features.index
+        if not len(ids):
+            raise ValueError("live_features: there are no rows; expected one for each id of the round")
+        if ids.has_duplicates:
+            raise ValueError(f"live_features: id {ids[ids.duplicated()][0]!r} is there more than once; expected every id once")
+        order = np.argsort(np.array([str(label) for label in ids], object), kind="stable")
+        found = np.empty(len(ids))
+        found[order] = predicted(content, matrix(live_features, content["features"], content["dtype"])[order])
+        return pd.DataFrame({PREDICTION: found}, index=ids)
+
+    return predict
+
+
+def predicted(content: Content, values: NDArray) -> Floats:
+    """(rows,) predictions of rows sorted by id, from the features that are needed (`serving.Pipeline.predict`)."""
+    seen = projected(content, block(content, values, content["columns"]))
+    models = {name: of_model(members, seen) for name, members in content["models"].items()}
+    weights, neutralization = content["weights"], content["neutralization"]
+    if weights is None:
+        return next(iter(models.values()))
+    blended = blend(models, weights)
+    return blended if neutralization is None else neutralized(content, values, blended, **neutralization)
+
+
+def matrix(frame: pd.DataFrame, names: Sequence[str], dtype: str) -> NDArray:
+    """(rows, names) of a dtype, in the frame's order, the middle bin where a value is missing (`matrix`, `preparation`).
+
+    Raises
+    ------
+    ValueError
+        Where a feature is missing, there twice, no number, infinite, or for int8 no small whole number.
+    """
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        raise ValueError(
+            f"live_features: feature {missing[0]!r} is missing ({len(missing)} of the {len(names)} that are needed); "
+            "expected the data version that the model was trained on"
+        )
+    out = np.empty((len(frame), len(names)), dtype)
+    for k, name in enumerate(names):
+        out[:, k] = _filled(frame[name], dtype)
+    return out
+
+
+def _filled(column: Any, dtype: str) -> NDArray:
+    if column.ndim > 1:
+        raise ValueError(f"live_features: feature {column.columns[0]!r} is there more than once; expected every column once")
+    if column.dtype == np.dtype(np.int8) and dtype == "int8":
+        return column.to_numpy()
+    if not pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
+        raise ValueError(f"live_features: feature {column.name!r} is of type {column.dtype}; expected int8 or a float")
+    values = column.to_numpy(np.float64, na_value=np.nan)
+    filled = np.where(np.isnan(values), MIDDLE[dtype], values)
+    if np.isinf(filled).any():
+        raise ValueError(f"live_features: feature {column.name!r} holds an infinite value; expected finite ones, or missing")
+    if dtype == "int8" and ((filled != np.rint(filled)).any() or (np.abs(filled) > LARGEST_INT8).any()):
+        raise ValueError(f"live_features: feature {column.name!r} isn't all small whole numbers, as the features were in training")
+    return filled
+
+
+def block(content: Content, values: NDArray, names: Sequence[str]) -> NDArray:
+    """(rows, names) of features and derived ones, less their means where that is on (`panel.Panel.block`)."""
+    position = {name: k for k, name in enumerate(content["features"])}
+    picked = [position[name] for name in names if name in position]
+    chosen = values if picked == list(range(values.shape[1])) else np.take(values, picked, axis=1)
+    if content["demean"]:
+        chosen = chosen - chosen.mean(axis=0, dtype=np.float64).astype(np.float32)
+    if len(picked) == len(names):
+        return chosen
+    from_matrix = np.array([name in position for name in names])
+    out = np.empty((len(values), len(names)), np.float32)
+    out[:, from_matrix] = chosen
+    out[:, ~from_matrix] = derive(values, [name for name in names if name not in position], content["dtype"])
+    return out
+
+
+def derive(values: NDArray, names: Sequence[str], dtype: str) -> NDArray[np.float32]:
+    """(rows, names) derived features of all features (`features.derived`)."""
+    out = np.empty((len(values), len(names)), np.float32)
+    for start in range(0, len(values), DERIVED_ROWS):
+        rows = slice(start, start + DERIVED_ROWS)
+        for k, name in enumerate(names):
+            out[rows, k] = DERIVED[name](values[rows], TOP[dtype])
+    return out
+
+
+def _row_mean(values: NDArray, top: float) -> Floats:
+    return values.mean(axis=1, dtype=np.float64)
+
+
+def _row_std(values: NDArray, top: float) -> Floats:
+    return values.std(axis=1, dtype=np.float64)
+
+
+def _extreme_share(values: NDArray, top: float) -> Floats:
+    return ((values < OUTER_FIFTH * top) | (values > (1 - OUTER_FIFTH) * top)).mean(axis=1)
+
+
+DERIVED = {"row_mean": _row_mean, "row_std": _row_std, "extreme_share": _extreme_share}
+
+
+def projected(content: Content, values: NDArray) -> NDArray:
+    """What the models see: the columns, or their projection (`panel.FeatureMap.apply`)."""
+    if content["projection"] is None:
+        return values
+    found = decoded(content["projection"])
+    return ((values - found["mean"]) @ found["components"]).astype(np.float32)
+
+
+def decoded(shipped: dict[str, Any]) -> Arrays:
+    """Arrays from the bytes of npy files."""
+    return {name: np.load(io.BytesIO(content), allow_pickle=False) for name, content in shipped.items()}
+
+
+def of_model(members: Sequence[tuple[str, dict[str, Any]]], values: NDArray) -> Floats:
+    """(rows,) one member's prediction, or the blend of several of equal weights (`training.blended`)."""
+    parts = [MEMBERS[kind](shipped, values) for kind, shipped in members]
+    return parts[0] if len(parts) == 1 else ranks(sum(ndtri(ranks(part)) for part in parts))
+
+
+def linear(shipped: dict[str, Any], values: NDArray) -> Floats:
+    """`models.common.Linear`."""
+    found = decoded(shipped)
+    return _in_chunks(lambda rows: rows.astype(np.float64) @ found["weights"] + float(found["constant"]), values)
+
+
+def logistic(shipped: dict[str, Any], values: NDArray) -> Floats:
+    """`models.logistic.Logistic`."""
+    return expit(linear(shipped, values))
+
+
+def trees(shipped: dict[str, Any], values: NDArray) -> Floats:
+    """`models.lightgbm.Trees`, by LightGBM itself."""
+    import lightgbm
+
+    booster = lightgbm.Booster(model_str=shipped["text"])
+    return _in_chunks(lambda rows: booster.predict(rows.astype(np.float32), num_threads=1), values)
+
+
+def forest(shipped: dict[str, Any], values: NDArray) -> Floats:
+    """`models.random_forest.Forest`, all rows of a chunk one level down a tree at a time."""
+    found = decoded(shipped)
+    return _in_chunks(lambda rows: _mean_of_trees(found, rows), values)
+
+
+def _mean_of_trees(found: Arrays, values: NDArray) -> Floats:
+    total, rows, start = np.zeros(len(values)), np.arange(len(values)), 0
+    for count in found["node_counts"].tolist():
+        left, right, feature, threshold, value = (
+            found[name][start : start + count] for name in ("left", "right", "feature", "threshold", "value")
+        )
+        node = np.zeros(len(values), np.intp)
+        while (inner := left[node] >= 0).any():
+            goes_left = values[rows, feature[node]] <= threshold[node]
+            node = np.where(inner, np.where(goes_left, left[node], right[node]), node)
+        total += value[node]
+        start += count
+    return total / len(found["node_counts"])
+
+
+def network(shipped: dict[str, Any], values: NDArray) -> Floats:
+    """`models.neural_network.Network`."""
+    found = decoded(shipped)
+    layers = [(found[f"weights_{k}"], found[f"bias_{k}"]) for k in range(len(found) // 2)]
+    return _in_chunks(lambda rows: _forward(layers, rows), values, NETWORK_ROWS)
+
+
+def _forward(layers: Sequence[tuple[Floats, Floats]], values: NDArray) -> Floats:
+    hidden = values.astype(np.float64)
+    for number, (weights, bias) in enumerate(layers, 1):
+        hidden = hidden @ weights
+        hidden += bias
+        if number < len(layers):
+            np.maximum(hidden, 0.0, out=hidden)
+    return hidden[:, 0]
+
+
+MEMBERS: dict[str, Callable[[dict[str, Any], NDArray], Floats]] = {
+    "linear": linear,
+    "logistic": logistic,
+    "trees": trees,
+    "forest": forest,
+    "network": network,
+}
+"""How each kind of model predicts (rows,) from what is shipped of it and (rows, features)."""
+
+
+def _in_chunks(predict: Callable[[NDArray], NDArray], values: NDArray, rows: int = CHUNK_ROWS) -> Floats:
+    return np.concatenate([predict(values[start : start + rows]) for start in range(0, len(values), rows)])
+
+
+def ranks(values: Floats) -> Floats:
+    """(rows,) `(average rank - 0.5) / rows`, ties kept (`scores.kernels.uniform_ranks`)."""
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return (2 * ends - counts)[which] / (2 * len(values))
+
+
+def blend(models: dict[str, Floats], weights: dict[str, float]) -> Floats:
+    """(rows,) the ensemble (`ensemble.blend`)."""
+    mean = sum(weights[name] * ndtri(ranks(values)) for name, values in models.items())
+    return ranks(np.asarray(mean))
+
+
+def neutralized(content: Content, values: NDArray, blended: Floats, features: Sequence[str], capped: bool, proportion: float) -> Floats:
+    """(rows,) the ensemble without its linear part in some features, within [0, 1] (`neutralize.neutralize_eras`).
+
+    Raises
+    ------
+    ValueError
+        Where the features with a constant span the rows, or nothing is left of the prediction.
+    """
+    chosen = features[: len(values) // ROWS_A_FEATURE] if capped else features
+    if blended.max() == blended.min():
+        return np.full(len(blended), 0.5)
+    if len(values) <= len(chosen) + 1:
+        raise ValueError(
+            f"live_features: there are {len(values)} rows, which {len(chosen)} features and a constant span, "
+            "so that neutralization would leave nothing but noise; expected all rows of a round"
+        )
+    gaussian = ndtri(ranks(blended))
+    design = np.column_stack([block(content, values, chosen).astype(np.float64), np.ones(len(values))])
+    neutral = gaussian - proportion * (design @ np.linalg.lstsq(design, gaussian, rcond=RCOND)[0])
+    if neutral.std() <= VANISHED * gaussian.std():
+        raise ValueError(f"live_features: the prediction is a linear function of the {len(chosen)} features that it is neutralized to")
+    low, high = neutral.min(), neutral.max()
+    return (neutral - low) / (high - low)

@@ -1,0 +1,107 @@
+"""Pack the chosen prediction into one pickle for Numerai's model upload, prove that it works there, and send it where that is asked for.
+
+The pickle is run with Numerai's versions of the packages, in its memory, on one core and without network, on the rows of a live
+file; its predictions must be those of the pipeline. What is written is `data/upload/<prediction>.pkl` and `data/upload/check.json`.
+
+Exit codes: 0, it is built, and where it was to be sent, Numerai runs it; 1, something has to be mended; 4, it was sent, and Numerai
+has refused it or hasn't tried it yet; 75, the network or the server failed.
+"""
+
+import argparse
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from erawise import errors, files, params, preparation, serving
+from erawise.live import fetching, keys
+from erawise.live.account import MODEL, Account
+from erawise.panel import Panel
+from erawise.portable import build, proof
+from erawise.schema import ID, PREDICTION
+from stages import journal, paths, served
+
+CHECK = "check.json"
+"""What was found of the pickle beside it; absent where it isn't checked, or fails."""
+
+
+@errors.reported
+def main() -> None:
+    given = _arguments()
+    p = params.load(paths.PARAMS)
+    name = p.upload.prediction
+    account = Account(key=keys.read(os.environ, paths.ENVIRONMENT)) if given.send else None
+    ids = account.models([given.send]) if account else {}
+    pipeline = served.read([name])
+    path = paths.UPLOAD / f"{name}.pkl"
+    files.remove(paths.UPLOAD / CHECK)
+    size = build.write(build.content(pipeline, name, Panel(paths.LIVE, [])), path, p.upload.max_megabytes)
+    print(f"{path}: {name}, {size / build.MEGABYTE:.1f} MB")
+    if given.no_check:
+        print("not checked: --no-check")
+        return
+    _check(pipeline, name, path, given.live, p.resources.threads)
+    if account:
+        _send(account, given.send, ids[given.send], path, p.data.version, 60 * given.wait)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m stages.upload", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--live", type=Path, default=paths.RAW / "live.parquet", help="live file whose rows the check predicts")
+    parser.add_argument("--wait", type=float, default=15, metavar="MINUTES", help="how long to wait for Numerai to have tried it; 15")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--send", metavar="MODEL", help="send it, once it is checked, for this model of your account")
+    what.add_argument("--no-check", action="store_true", help="build the pickle alone")
+    return parser.parse_args()
+
+
+def _send(account: Account, model: str, number: str, path: Path, version: str, patience: float) -> None:
+    """Send the pickle, and wait until Numerai has tried it."""
+    chosen = account.surroundings(version, proof.PYTHON)
+    entry = {"model": model, "pickle": path.name, "sha256": fetching.digest(path)}
+    try:
+        sent = account.send(MODEL, path.name, path.read_bytes(), number, **chosen)
+        print(f"{model}: {path.name} is sent as {sent}; Numerai tries it", flush=True)
+        status = account.tried(model, sent, patience)
+    except errors.InputError as error:
+        journal.note(entry | {"outcome": "failed", "problem": str(error)})
+        raise
+    journal.note(entry | {"outcome": status, "upload": sent})
+    print(f"{model}: Numerai says {status}")
+
+
+def _check(pipeline: serving.Pipeline, name: str, path: Path, live: Path, threads: int) -> None:
+    """Run the pickle as Numerai does, compare, and write down what was found."""
+    expected = _expected(pipeline, name, live, threads)
+    benchmarks = live.with_name("live_benchmark_models.parquet")
+    found = proof.run(proof.environment(paths.UPLOAD / "environment"), path, live, benchmarks if benchmarks.exists() else None)
+    largest = proof.difference(found.predictions, expected)
+    content = {
+        "prediction": name,
+        "pickle": {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
+        "rows": len(expected),
+        "largest_difference": largest,
+        "seconds": found.seconds,
+        "peak_megabytes": round(found.peak_bytes / build.MEGABYTE, 1),
+        "versions": found.versions,
+    }
+    files.write_json(content, paths.UPLOAD / CHECK)
+    print(
+        f"checked with Numerai's packages on {len(expected):,} rows of {live}: differs by at most {largest:.1g} from the pipeline, "
+        f"{found.seconds:.1f} of {proof.SECONDS} s, {found.peak_bytes / 2**30:.2f} of {proof.MEMORY / 2**30:g} GiB"
+    )
+
+
+def _expected(pipeline: serving.Pipeline, name: str, live: Path, threads: int) -> pd.DataFrame:
+    """The pipeline's own prediction: `id` and `prediction`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        preparation.prepare_live(live, Path(scratch), Panel(paths.LIVE, []), threads)
+        return pipeline.predict(Panel(Path(scratch), []), [name], threads).rename(columns={name: PREDICTION})[[ID, PREDICTION]]
+
+
+if __name__ == "__main__":
+    main()
