@@ -36,6 +36,7 @@ LIVE_SCORES = Path("data/live_scores")
 JOURNAL = Path("journal.jsonl")
 """A line for each attempt to hand something in."""
 ENVIRONMENT = Path(".env")
+DIAGNOSTICS = Path("data/diagnostics")
 PAYOUT = Path("data/payout")
 UPLOAD = Path("data/upload")
 """The pickle for Numerai's model upload, what its check found, and the environment in which it is checked."""

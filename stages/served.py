@@ -17,7 +17,7 @@ SAME = 1e-9
 """Predictions that differ by less are the same."""
 
 
-def read(names: Sequence[str]) -> serving.Pipeline:
+def read(wanted: Sequence[str]) -> serving.Pipeline:
     """The pipeline that makes some predictions of live rows, by the final models.
 
     With the models that validation scores it is checked to give, on the live rows of the last `dvc repro`, what that has given;
@@ -31,26 +31,26 @@ def read(names: Sequence[str]) -> serving.Pipeline:
     p = params.load(paths.PARAMS)
     threads = p.resources.threads
     members, weights = files.read_json(paths.MEMBERS)["models"], files.read_json(paths.WEIGHTS)
-    blending = bool({serving.ENSEMBLE, serving.NEUTRALIZED} & set(names))
-    needed = [name for name in members if name in names or (blending and weights.get(name, 0) > 0)]
+    blending = bool({serving.ENSEMBLE, serving.NEUTRALIZED} & set(wanted))
+    needed = [name for name in members if name in wanted or (blending and weights.get(name, 0) > 0)]
     trained, final = (
         serving.read({name: models / name for name in needed}, paths.FEATURES, paths.WEIGHTS, paths.NEUTRALIZED_TO)
         for models in (paths.MODELS, paths.FINAL)
     )
     live = Panel(paths.LIVE, [])
-    found = trained.predict(live, names, threads)
-    for name in names:
-        table = tabular.read_parquet(_path(name))
+    found = trained.predict(live, wanted, threads)
+    for name in wanted:
+        table = tabular.read_parquet(path(name))
         [given] = predictions.along(live.index, table[table[SPLIT] == LIVE], [PREDICTION]).T
         if not np.allclose(found[name], given, rtol=0, atol=SAME):
-            raise InputError(f"{_path(name)}: the stored models give other live predictions than these; run dvc repro, then again")
+            raise InputError(f"{path(name)}: the stored models give other live predictions than these; run dvc repro, then again")
     fitted_on = [stored.describe(paths.FINAL / name).eras for name in needed]
     again = [eras != stored.describe(paths.MODELS / name).eras for name, eras in zip(needed, fitted_on, strict=True)]
     if again != [p.final.fit_on == "all"] * len(again):
         raise InputError(f"{paths.FINAL}: its models aren't fitted as final.fit_on, {p.final.fit_on}, says; run dvc repro, then again")
     print(f"models: {', '.join(needed)}, fitted on the eras {min(first for first, _ in fitted_on)} to {max(last for _, last in fitted_on)}")
     if p.final.fit_on == "all":
-        _compare(found, final.predict(live, names, threads), names, p.submit.min_earlier_corr)
+        _compare(found, final.predict(live, wanted, threads), wanted, p.submit.min_earlier_corr)
     return final
 
 
@@ -66,6 +66,12 @@ def _compare(trained: pd.DataFrame, final: pd.DataFrame, names: Sequence[str], l
             )
 
 
-def _path(name: str) -> Path:
+def names() -> list[str]:
+    """The predictions that the pipeline makes."""
+    return [*files.read_json(paths.MEMBERS)["models"], serving.ENSEMBLE, serving.NEUTRALIZED]
+
+
+def path(name: str) -> Path:
+    """The file of a prediction."""
     blended = {serving.ENSEMBLE: paths.ENSEMBLE, serving.NEUTRALIZED: paths.NEUTRALIZED}
     return blended.get(name, paths.MODEL_PREDICTIONS / f"{name}.parquet")

@@ -21,6 +21,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 @pytest.fixture
 def workspace(finished: Workspace, tmp_path: Path) -> Workspace:
     """A copy of the finished one, to be spoiled."""
-    for name in ("data", "files"):
+    for name in ("data", "files", "metrics"):
         shutil.copytree(finished.directory / name, tmp_path / name)
     return Workspace(tmp_path, tmp_path / "files")

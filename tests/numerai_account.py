@@ -40,7 +40,8 @@ class NumeraiAccount:
     numbered : whether a query for the current round finds one.
     spoils : what is read back of a submission in place of what was sent.
     hides : how many times a list of submissions lacks the latest.
-    diagnostics, scores, status, leaderboard : what queries for them give.
+    scores, leaderboard : what queries for them give.
+    diagnostics, status : what the next queries for them give; the last one stays.
     """
 
     key: tuple[str, str] = ("PUBLIC1D", "S3CRETKEY")
@@ -50,7 +51,7 @@ class NumeraiAccount:
     numbered: bool = True
     spoils: bytes | None = None
     hides: int = 0
-    diagnostics: Answer = field(default_factory=dict)
+    diagnostics: list[Answer] = field(default_factory=list)
     scores: dict[str, list[Answer]] = field(default_factory=dict)
     status: list[str] = field(default_factory=lambda: ["PENDING", "SUCCESS"])
     objects: dict[str, bytes] = field(default_factory=dict)
@@ -123,7 +124,7 @@ class NumeraiAccount:
                 ]
             },
             "submissionDownloadAuth": {"filename": "x.csv", "url": f"{url}/sent/{variables.get('id')}?signature=5ecret"},
-            "diagnostics": [self.diagnostics],
+            "diagnostics": [self.diagnostics.pop(0)] if len(self.diagnostics) > 1 else self.diagnostics,
             "computePickleDataVersions": [{"name": "v5.2", "id": "version-52"}],
             "computePickleDockerImages": [{"name": "Python 3.11", "id": "image-311"}],
         }

@@ -49,6 +49,7 @@ FLOORS = [
         "overview",
         "comparison",
         "crossvalidation",
+        "diagnosis",
         "ledger",
         "monitoring",
         "payout",

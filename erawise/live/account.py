@@ -253,6 +253,29 @@ class Account(Client):
                 raise Unconfirmed(f"{model}: Numerai hasn't tried the model that was sent ({upload}) in time, it says {status}; look there")
             self.pause(failed)
 
+    def diagnosed(self, model: str, number: str, patience: float) -> dict[str, Any]:
+        """Wait, up to so many seconds, until Numerai has scored validation predictions of a model (its id); gives what it found.
+
+        Raises
+        ------
+        Unconfirmed
+            If it refuses them, or hasn't scored them by then.
+        """
+        failed, until = 0, time.monotonic() + patience
+        while True:
+            with self.understood():
+                found = self.diagnostics(model, number)
+                one: dict[str, Any] = dict((found[0] if found else {}) if isinstance(found, list) else found or {})
+            status = str(one.get("status") or "pending").lower()
+            if status in BROKEN:
+                raise Unconfirmed(f"diagnostics {number}: Numerai says {status}: {one.get('message') or 'no reason'}")
+            if one.get("perEraDiagnostics"):
+                return one
+            failed += 1
+            if time.monotonic() > until:
+                raise Unconfirmed(f"diagnostics {number}: Numerai hasn't scored them in time, it says {status}; see on its site")
+            self.pause(failed)
+
     def _query(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         given = {"tournament": self.tournament_id, **variables}
         return self.raw_query(query, {name: value for name, value in given.items() if f"${name}:" in query}, authorization=True)
