@@ -10,6 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from erawise import charts, errors, files, params, payout, payout_tables, tabular
+from erawise.live.account import Account
+from erawise.live.terms import of_round
 from erawise.payout import Terms, Year
 from erawise.schema import CV, ERA, PREDICTION, VALIDATION, horizon, spanned_weeks
 from stages import paths
@@ -20,7 +22,11 @@ def main() -> None:
     given = _arguments()
     p = params.load(paths.PARAMS)
     settings = p.payout
-    terms, days = terms_of(p.evaluate, settings), horizon(p.data.target, p.data.target_horizon)
+    days = horizon(p.data.target, p.data.target_horizon)
+    terms = terms_of(p.evaluate, settings)
+    if given.round is not None:
+        names = {20: (p.monitor.corr_20, p.monitor.mmc_20), 60: (p.monitor.corr_60, p.monitor.mmc_60)}
+        terms = of_round(Account().round(given.round or None), names.get(days, ("", "")), terms)
     year = Year(settings.rounds_a_week, spanned_weeks(days), settings.drawdown, settings.replicates, settings.draws, settings.seed)
     scores = measured(paths.SCORES / f"{given.scores}.parquet")
     found = payout.history(scores, given.models or list(scores[PREDICTION].unique()), terms, days)
@@ -64,6 +70,12 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--models", nargs="+", metavar="NAME", help="predictions to take; all models, ensemble and neutralized where not given"
+    )
+    parser.add_argument(
+        "--round",
+        type=int,
+        metavar="NUMBER",
+        help="take what this round pays for from Numerai; 0: the current one",
     )
     parser.add_argument("--out", type=Path, default=paths.PAYOUT, help="directory for the tables and the picture")
     return parser.parse_args()

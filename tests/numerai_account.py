@@ -25,8 +25,6 @@ PRIVATE = (
 )
 """What takes the key."""
 
-SCORES = (("v2_corr20", "CORR20"), ("mmc", "MMC"))
-
 
 @dataclass
 class NumeraiAccount:
@@ -41,6 +39,7 @@ class NumeraiAccount:
     spoils : what is read back of a submission in place of what was sent.
     hides : how many times a list of submissions lacks the latest.
     scores, leaderboard : what queries for them give.
+    multipliers : of the scores that a round pays for.
     diagnostics, status : what the next queries for them give; the last one stays.
     """
 
@@ -57,6 +56,7 @@ class NumeraiAccount:
     objects: dict[str, bytes] = field(default_factory=dict)
     created: list[Answer] = field(default_factory=list)
     leaderboard: list[str] = field(default_factory=list)
+    multipliers: dict[str, float] = field(default_factory=lambda: {"v2_corr20": 0.75, "mmc": 2.25})
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def answer(self, query: str, variables: Answer, authorization: str | None, url: str) -> Answer | None:
@@ -77,7 +77,7 @@ class NumeraiAccount:
         times = {"openTime": self.opens, "closeTime": self.closes, "closeStakingTime": self.closes}
         configs = [
             {"displayName": name, "defaultMultiplier": multiplier, "payoutFactor": "0.5", "clipThreshold": 0.05, "isPayout": True}
-            for name, multiplier in (("CORR20", 0.75), ("MMC", 2.25))
+            for name, multiplier in self.multipliers.items()
         ]
         one = {"number": number, "target": "main", "payoutFactor": "0.5", "roundScoreConfigs": configs} | {
             name: time.isoformat() for name, time in times.items()

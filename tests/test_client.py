@@ -12,7 +12,7 @@ import requests
 from numerai_server import Fault, NumeraiServer
 from numerapi import base_api
 
-from erawise.errors import InputError
+from erawise.errors import InputError, Unavailable
 from erawise.live.client import Client
 from erawise.live.fetching import ADDRESS, Patience
 
@@ -78,6 +78,20 @@ def test_a_query_is_repeated_where_that_helps(server: NumeraiServer, fault: str,
     server.api_faults = [Fault(fault), None]
     if tries > 1:
         assert Client(server.url, patience=QUICK).raw_query(QUERY)["data"]["rounds"][0]["number"] == 7
+
+
+@pytest.mark.parametrize("fault", ["500", "refused"])
+def test_numerapi_itself_ends_in_a_key_error_where_ours_says_what_is_wrong(
+    server: NumeraiServer, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    server.api_faults = [Fault("500")]
+    url = server.url if fault == "500" else "http://127.0.0.1:9"
+    monkeypatch.setattr(base_api, "API_TOURNAMENT_URL", url)
+    with monkeypatch.context() as patch, pytest.raises(KeyError, match="data"):
+        patch.setattr(time, "sleep", lambda seconds: None)
+        numerapi.NumerAPI(verbosity="critical", show_progress_bars=False).list_datasets()
+    with pytest.raises(Unavailable, match=rf"^{url}: (the answer is HTTP status 500|no connection); check the network and try again$"):
+        Client(url, patience=QUICK).list_datasets()
 
 
 def test_what_is_absent_is_said(server: NumeraiServer) -> None:

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numerai_server
 import numpy as np
 import pandas as pd
 import pytest
 from closure import ROOT
+from numerai_server import NumeraiServer
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
@@ -368,6 +370,34 @@ STAKING = re.compile(
     re.IGNORECASE,
 )
 """numerapi's calls and Numerai's mutations that change a stake."""
+
+
+@pytest.mark.parametrize(
+    ("multipliers", "words"),
+    [
+        ({"v2_corr20": 0.5, "mmc": 2.0}, "clip(0.5 · (0.5 · CORR + 2 · MMC), ±0.05)"),
+        ({"mmc": 3.0}, "clip(0.5 · (0 · CORR + 3 · MMC), ±0.05)"),
+        ({"corr60": 3.0, "mmc60": 15.0}, "round 7: it pays for corr60, mmc60, and the scores here are v2_corr20 and mmc"),
+        ({}, "round 7: it pays for no score"),
+    ],
+)
+def test_a_round_has_its_own_terms(
+    checkout: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    multipliers: dict[str, float],
+    words: str,
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    with numerai_server.serving(NumeraiServer({7: tmp_path}, current=7)) as server:
+        monkeypatch.setenv("ERAWISE_API_URL", server.url)
+        server.account.multipliers = multipliers
+        try:
+            run(monkeypatch, "--round", "0")
+        except SystemExit as ended:
+            assert ended.code == 1
+    assert words in "".join(capsys.readouterr())
 
 
 def test_no_call_that_moves_a_stake_is_in_the_code() -> None:
