@@ -87,9 +87,11 @@ def test_numerapi_itself_ends_in_a_key_error_where_ours_says_what_is_wrong(
     server.api_faults = [Fault("500")]
     url = server.url if fault == "500" else "http://127.0.0.1:9"
     monkeypatch.setattr(base_api, "API_TOURNAMENT_URL", url)
-    with monkeypatch.context() as patch, pytest.raises(KeyError, match="data"):
+    theirs = numerapi.NumerAPI(verbosity="critical", show_progress_bars=False)
+    with monkeypatch.context() as patch:
         patch.setattr(time, "sleep", lambda seconds: None)
-        numerapi.NumerAPI(verbosity="critical", show_progress_bars=False).list_datasets()
+        with pytest.raises(KeyError, match="data"):
+            theirs.list_datasets()
     with pytest.raises(Unavailable, match=rf"^{url}: (the answer is HTTP status 500|no connection); check the network and try again$"):
         Client(url, patience=QUICK).list_datasets()
 

@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -372,32 +372,44 @@ STAKING = re.compile(
 """numerapi's calls and Numerai's mutations that change a stake."""
 
 
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NumeraiServer]:
+    monkeypatch.setenv("NO_PROXY", "*")
+    with numerai_server.serving(NumeraiServer({7: tmp_path}, current=7)) as state:
+        monkeypatch.setenv("ERAWISE_API_URL", state.url)
+        yield state
+
+
+def test_a_round_has_its_own_terms(
+    checkout: Path, server: NumeraiServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.account.multipliers = {"v2_corr20": 0.5, "mmc": 2.0}
+    run(monkeypatch, "--round", "0")
+    assert "clip(0.5 · (0.5 · CORR + 2 · MMC), ±0.05)" in capsys.readouterr().out
+    server.account.multipliers = {"mmc": 3.0}
+    run(monkeypatch, "--round", "7")
+    assert "clip(0.5 · (0 · CORR + 3 · MMC), ±0.05)" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
-    ("multipliers", "words"),
+    ("multipliers", "message"),
     [
-        ({"v2_corr20": 0.5, "mmc": 2.0}, "clip(0.5 · (0.5 · CORR + 2 · MMC), ±0.05)"),
-        ({"mmc": 3.0}, "clip(0.5 · (0 · CORR + 3 · MMC), ±0.05)"),
         ({"corr60": 3.0, "mmc60": 15.0}, "round 7: it pays for corr60, mmc60, and the scores here are v2_corr20 and mmc"),
         ({}, "round 7: it pays for no score"),
     ],
 )
-def test_a_round_has_its_own_terms(
+def test_a_round_that_pays_for_other_scores_is_refused(
+    server: NumeraiServer,
     checkout: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
     multipliers: dict[str, float],
-    words: str,
+    message: str,
 ) -> None:
-    monkeypatch.setenv("NO_PROXY", "*")
-    with numerai_server.serving(NumeraiServer({7: tmp_path}, current=7)) as server:
-        monkeypatch.setenv("ERAWISE_API_URL", server.url)
-        server.account.multipliers = multipliers
-        try:
-            run(monkeypatch, "--round", "0")
-        except SystemExit as ended:
-            assert ended.code == 1
-    assert words in "".join(capsys.readouterr())
+    server.account.multipliers = multipliers
+    with pytest.raises(SystemExit, match="1"):
+        run(monkeypatch, "--round", "0")
+    assert message in capsys.readouterr().err
 
 
 def test_no_call_that_moves_a_stake_is_in_the_code() -> None:
