@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numerai_server
 import pytest
 import raw
 import small
 from closure import ROOT
+from numerai_server import NumeraiServer
 from ruamel.yaml import YAML
 
 from benchmarks import experiments
@@ -31,8 +33,9 @@ class Clone:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    def run(self, *command: str, check: bool = True) -> str:
-        done = subprocess.run(command, cwd=self.directory, env=self.environment(), capture_output=True, text=True, timeout=900, check=False)
+    def run(self, *command: str, check: bool = True, **variables: str) -> str:
+        environment = self.environment() | variables
+        done = subprocess.run(command, cwd=self.directory, env=environment, capture_output=True, text=True, timeout=900, check=False)
         if check and done.returncode:
             raise AssertionError(f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return done.stdout + done.stderr
@@ -367,3 +370,36 @@ def test_no_model_is_a_pickle(finished: Clone) -> None:
     found = [path for path in (finished.directory / "data/models").rglob("*") if path.is_file()]
     assert {path.suffix for path in found} == {".txt", ".keras", ".npz", ".csv"}
     assert all(not path.read_bytes().startswith((b"\x80\x03", b"\x80\x04", b"\x80\x05")) for path in found)
+
+
+def test_a_round_is_handed_in_by_the_commands_and_the_key_is_in_nothing_that_they_leave(clone: Clone, tmp_path: Path) -> None:
+    key = ("PUBLIC1D", "S3CRETKEY")
+    (tmp_path / "round/v5.2").mkdir(parents=True)
+    for name in ("live.parquet", "live_benchmark_models.parquet"):
+        shutil.copyfile(clone.directory / "data/raw" / name, tmp_path / "round/v5.2" / name)
+    clone.set("submit.models", {"alpha": "neutralized", "beta": "neural_network"})
+    clone.set("final.fit_on", "all")
+    said = []
+    with numerai_server.serving(NumeraiServer({7: tmp_path / "round"}, current=7)) as server:
+        variables = {"NUMERAI_PUBLIC_ID": key[0], "NUMERAI_SECRET_KEY": key[1], "ERAWISE_API_URL": server.url, "NO_PROXY": "*"}
+        row = {"displayName": "v2_corr20", "version": "6", "day": 20, "percentile": 0.5, "resolved": True}
+        server.account.scores["id-alpha"] = [
+            row | {"roundNumber": number, "value": 0.02, "roundCloseStakingTime": f"2026-01-{number:02d}T12:00:00+00:00"}
+            for number in (6, 13, 20)
+        ]
+        server.account.diagnostics = [{"status": "done", "validationCorrV4Mean": 0.5, "perEraDiagnostics": [{"era": 77}]}]
+        commands = (("dvc", "repro"), *(("stages." + name,) for name in ("submit", "submit", "monitor", "diagnostics", "payout")))
+        for module, *arguments in commands:
+            arguments = ["alpha"] if module == "stages.diagnostics" else ["--round", "7"] if module == "stages.payout" else arguments
+            said.append(clone.run(sys.executable, "-m", module, *arguments, check=module != "stages.payout", **variables))
+    assert stages_run(said[0]) >= {"refit@lightgbm", "refit@neural_network"}
+    assert "alpha: neutralized is sent" in said[1]
+    assert "beta: neural_network is already there" in said[2]
+    assert "| alpha | neutralized | CORR | 3 | 3 | 0.0200" in said[3]
+    assert len(server.account.of("create_submission", "id-alpha")) == 1
+    assert json.loads(clone.read("metrics/live.json"))["days_20"]["alpha"]["corr"]["rounds"] == 3
+    files = [path for path in clone.directory.rglob("*") if path.is_file()]
+    assert {"dvc.lock", "journal.jsonl", "live.json", "alpha.csv"} <= {path.name for path in files}
+    for secret in (*key, numerai_server.SIGNATURE):
+        assert not any(secret in text for text in said)
+        assert not [path for path in files if secret.encode() in path.read_bytes()]

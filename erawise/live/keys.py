@@ -1,8 +1,8 @@
-"""The key of an account: from the environment, or from a file `.env` that nobody else may read."""
+"""Secrets, such as the key of an account: from the environment, or from a file `.env` that nobody else may read."""
 
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from erawise.errors import InputError
@@ -10,14 +10,20 @@ from erawise.live.client import PUBLIC_ID, SECRET_KEY
 
 
 class Missing(InputError):
-    """There is no key."""
+    """A secret is nowhere."""
 
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def read(environment: Mapping[str, str], path: Path) -> tuple[str, str]:
-    """Public id and secret key; what the environment names goes before the file.
+    """Public id and secret key of an account; see `values`."""
+    public, secret = values((PUBLIC_ID, SECRET_KEY), environment, path)
+    return public, secret
+
+
+def values(names: Sequence[str], environment: Mapping[str, str], path: Path) -> list[str]:
+    """Secrets by their names; what the environment has goes before the file.
 
     Parameters
     ----------
@@ -27,15 +33,15 @@ def read(environment: Mapping[str, str], path: Path) -> tuple[str, str]:
     Raises
     ------
     Missing
-        If one of the two is nowhere.
+        If one is nowhere.
     InputError
         If others than the owner may read the file.
     """
-    found = {**_lines(path), **{name: environment[name] for name in (PUBLIC_ID, SECRET_KEY) if environment.get(name)}}
-    missing = [name for name in (PUBLIC_ID, SECRET_KEY) if not found.get(name)]
+    found = {**_lines(path), **{name: environment[name] for name in names if environment.get(name)}}
+    missing = [name for name in names if not found.get(name)]
     if missing:
         raise Missing(f"{' and '.join(missing)}: not set; set them in the environment, or as lines NAME=value in {path} (chmod 600)")
-    return found[PUBLIC_ID], found[SECRET_KEY]
+    return [found[name] for name in names]
 
 
 def _lines(path: Path) -> dict[str, str]:
