@@ -1,7 +1,8 @@
 """Size, time and memory of the pickle for Numerai's model upload, with Numerai's packages on one core.
 
-`python -m benchmarks.upload` prints the table; `--write` puts it into docs/upload.md. The first line is the checkout's own prediction by `python -m stages.upload`. The others are models of the full size on random data:
-LightGBM, a linear model and a network. The difference is from the same function under the packages of this environment.
+`python -m benchmarks.upload` prints the table; `--write` puts it into docs/upload.md. The first line is the checkout's own prediction
+by `python -m stages.upload`. The others are models of the full size on random data: LightGBM, a linear model and a network. The
+difference is from the same function under the packages of this environment.
 """
 
 import argparse

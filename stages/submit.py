@@ -36,8 +36,8 @@ LIVE, BENCHMARKS = "live.parquet", "live_benchmark_models.parquet"
 KEPT_ROUNDS = 3
 """Rounds whose live data stays, for the comparison with what was sent before."""
 
-SHOWN = 3
-"""Features whose drift is shown."""
+SHOWN, LEAST_SHIFT = 3, 0.01
+"""Features whose drift is shown at most, and the least of it that is."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,8 @@ def _prepared(path: Path, directory: Path, threads: int) -> tuple[Panel, Any]:
 
 
 def _show_drift(drift: pd.DataFrame) -> None:
-    shifted = ", ".join(f"{row.feature} {row.shift:+.2f}" for row in drift.head(SHOWN).itertuples())
-    print(f"drift: means that moved most, in standard deviations of training: {shifted}")
+    shifted = ", ".join(f"{row.feature} {row.shift:+.2f}" for row in drift.head(SHOWN).itertuples() if abs(row.shift) >= LEAST_SHIFT)
+    print(f"drift: means that moved most, in standard deviations of training: {shifted or f'none by {LEAST_SHIFT:g}'}")
     constant = drift.loc[drift[submission.CONSTANT], "feature"]
     if len(constant):
         print(f"drift: {len(constant)} features have one value now and had several in training: {', '.join(constant[:SHOWN])}")
