@@ -11,6 +11,7 @@ from scipy.special import stdtrit
 
 from erawise import payout, significance
 from erawise.comparison import interval, number
+from erawise.schema import ERA, PREDICTION
 from erawise.scores.kernels import Floats
 from erawise.significance import LEVEL
 from erawise.tables import Table
@@ -45,8 +46,9 @@ class Live:
     Attributes
     ----------
     model, metric, prediction : names; `prediction` is empty where the pipeline has none for the model.
-    weeks : DataFrame (weeks), `round` (the last of the week), `rounds`, `value` (their mean), `percentile`, `final` (whether all have
-        resolved), `cumulative` (of `value`), and `low`, `middle`, `high` of what the promise says of it, NaN without one.
+    weeks : DataFrame (weeks), `week` (counted from year 1), `round` (the last of the week), `rounds`, `value` (their mean), `percentile`,
+        `final` (whether all have resolved), `cumulative` (of `value`), and `low`, `middle`, `high` of what the promise says of it, NaN
+        without one.
     reason : why there is no band; empty where there is one.
     """
 
@@ -101,7 +103,7 @@ def weekly(scores: pd.DataFrame) -> pd.DataFrame:
     """Scores of one model and metric by the week in which their rounds closed: see `Live.weeks`; undated rounds are left out."""
     dated = scores[scores["closed"] != ""].sort_values(["round", "day", "version"]).drop_duplicates("round", keep="last")
     week = [(date.fromisoformat(text).toordinal() - 1) // WEEK_DAYS for text in dated["closed"]]
-    grouped = dated.groupby(np.array(week, np.int64))
+    grouped = dated.assign(week=np.array(week, np.int64)).groupby("week")
     return pd.DataFrame(
         {
             "round": grouped["round"].max(),
@@ -110,7 +112,24 @@ def weekly(scores: pd.DataFrame) -> pd.DataFrame:
             "percentile": grouped["percentile"].mean(),
             "final": grouped["resolved"].all(),
         }
-    ).reset_index(drop=True)
+    ).reset_index()
+
+
+def history(book: pd.DataFrame, corr: str, mmc: str) -> pd.DataFrame:
+    """The live scores of weeks that have resolved, as scores by era: `era` (a number of the week), `prediction` (the model), `corr`, `mmc`.
+
+    Parameters
+    ----------
+    book : scores as `Scorebook.read` gives them.
+    corr, mmc : the server's names of both.
+    """
+    parts = []
+    for model, rows in book.groupby("model"):
+        weeks = {name: weekly(rows[rows["score"] == score]) for name, score in ((CORR, corr), (MMC, mmc))}
+        found = {name: table[table["final"]].set_index("week")["value"] for name, table in weeks.items()}
+        parts.append(pd.DataFrame(found).rename_axis(ERA).reset_index().assign(**{PREDICTION: model}))
+    columns = [ERA, PREDICTION, CORR, MMC]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def band(series: Floats, overlap: int, every: int, weeks: int, replicates: int, seed: int) -> tuple[Floats, Floats, Floats]:

@@ -1,18 +1,21 @@
 """How your models do live: fetch their scores, keep them, and hold them against what validation promised.
 
-It takes no key. The models are those of submit.models; scores of rounds that are still open are kept apart from final ones.
+The models are those of submit.models, and with a key all of your account's. Scores of rounds that are still open are kept apart from
+final ones.
 
 Exit codes: 0, all is as promised, or too little is known; 5, a model has left the band of its validation; 75, the server failed,
 run again later; 1, something has to be mended.
 """
 
 import argparse
+import os
 from typing import Any
 
 import numpy as np
 
 from erawise import charts, errors, files, monitoring, params, tabular
 from erawise.errors import InputError
+from erawise.live import keys
 from erawise.live.account import Account
 from erawise.live.scorebook import Scorebook, fetch
 from erawise.monitoring import Live, Promise
@@ -31,31 +34,30 @@ class Alarm(InputError):
 def main() -> None:
     given = _arguments()
     p = params.load(paths.PARAMS)
-    if not p.submit.models:
-        raise InputError("submit.models: there is no model to look at; name one, such as {your_model: neutralized}")
     book, ranks = Scorebook(paths.LIVE_SCORES), dict[str, int]()
     every, content = list[Live](), dict[str, Any]()
     if not given.offline:
-        account = Account()
-        ids = account.public_ids(list(p.submit.models))
+        account, ids = _models(list(p.submit.models))
         print(f"{book.extend(fetch(account, ids)):,} scores are new", flush=True)
-        ranks = account.ranks(list(p.submit.models))
+        ranks = account.ranks(list(ids))
     scores = book.read()
+    models = list(dict.fromkeys([*p.submit.models, *scores["model"]]))
     days = horizon(p.data.target, p.data.target_horizon)
     for span, names in ((20, (p.monitor.corr_20, p.monitor.mmc_20)), (60, (p.monitor.corr_60, p.monitor.mmc_60))):
-        reason = "" if span == days else f"data.target looks {days} days ahead"
+        promised = {name: _promise(prediction, days) for name, prediction in p.submit.models.items()} if span == days else {}
+        why = "submit.models has no prediction for it" if span == days else f"data.target looks {days} days ahead"
         found = [
             monitoring.live(
                 scores,
                 model,
                 metric,
                 name,
-                None if reason else _promise(prediction, days),
+                promised.get(model),
                 replicates=p.monitor.replicates,
                 seed=p.monitor.seed,
-                reason=reason,
+                reason="" if model in promised else why,
             )
-            for model, prediction in p.submit.models.items()
+            for model in models
             for metric, name in zip(monitoring.METRICS, names, strict=True)
         ]
         if any(len(one.weeks) for one in found):
@@ -80,6 +82,25 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--offline", action="store_true", help="ask nobody: look at what was fetched before")
     return parser.parse_args()
+
+
+def _models(named: list[str]) -> tuple[Account, dict[str, str]]:
+    """The ids of the models to look at: with a key all of the account's, and those that are named.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    try:
+        account = Account(key=keys.read(os.environ, paths.ENVIRONMENT))
+        own = account.models()
+    except keys.Missing:
+        account, own = Account(), {}
+    ids = own | account.public_ids([name for name in named if name not in own])
+    if not ids:
+        raise InputError("submit.models: there is no model to look at; name one, such as {your_model: neutralized}")
+    return account, ids
 
 
 def _promise(prediction: str, days: int) -> Promise:

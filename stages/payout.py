@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from erawise import charts, errors, files, params, payout, payout_tables, tabular
+from erawise import charts, errors, files, monitoring, params, payout, payout_tables, tabular
 from erawise.live.account import Account
+from erawise.live.scorebook import Scorebook
 from erawise.live.terms import of_round
 from erawise.payout import Terms, Year
-from erawise.schema import CV, ERA, PREDICTION, VALIDATION, horizon, spanned_weeks
+from erawise.schema import CV, ERA, LIVE, PREDICTION, VALIDATION, horizon, spanned_weeks
 from stages import paths
 
 
@@ -23,12 +24,12 @@ def main() -> None:
     p = params.load(paths.PARAMS)
     settings = p.payout
     days = horizon(p.data.target, p.data.target_horizon)
+    names = {20: (p.monitor.corr_20, p.monitor.mmc_20), 60: (p.monitor.corr_60, p.monitor.mmc_60)}.get(days, ("", ""))
     terms = terms_of(p.evaluate, settings)
     if given.round is not None:
-        names = {20: (p.monitor.corr_20, p.monitor.mmc_20), 60: (p.monitor.corr_60, p.monitor.mmc_60)}
-        terms = of_round(Account().round(given.round or None), names.get(days, ("", "")), terms)
+        terms = of_round(Account().round(given.round or None), names, terms)
     year = Year(settings.rounds_a_week, spanned_weeks(days), settings.drawdown, settings.replicates, settings.draws, settings.seed)
-    scores = measured(paths.SCORES / f"{given.scores}.parquet")
+    scores = measured(given.scores, names)
     found = payout.history(scores, given.models or list(scores[PREDICTION].unique()), terms, days)
     table, bands = payout.outlook(found, year)
     split = payout.split(found, year, settings.cap)
@@ -53,10 +54,15 @@ def terms_of(evaluate: params.Evaluate, settings: params.Payout) -> Terms:
     return Terms(evaluate.corr_multiplier, evaluate.mmc_multiplier, factor, settings.clip)
 
 
-def measured(path: Path) -> pd.DataFrame:
-    """The scores of the last evaluation: `era`, `prediction`, `corr`, `mmc`."""
+def measured(split: str, names: tuple[str, str]) -> pd.DataFrame:
+    """The scores of the last evaluation, or those of your models that `monitor` has fetched: `era`, `prediction`, `corr`, `mmc`."""
+    if split == LIVE:
+        found = monitoring.history(Scorebook(paths.LIVE_SCORES).read(), *names)
+        if found.empty:
+            raise errors.InputError(f"{paths.LIVE_SCORES}: there are no live scores; `python -m stages.monitor` fetches them")
+        return found
     try:
-        return tabular.read_parquet(path, [ERA, PREDICTION, "corr", "mmc"])
+        return tabular.read_parquet(paths.SCORES / f"{split}.parquet", [ERA, PREDICTION, "corr", "mmc"])
     except errors.InputError as error:
         raise errors.InputError(f"{error}; `dvc repro evaluate` makes it, `dvc checkout` restores it") from None
 
@@ -66,7 +72,7 @@ def _arguments() -> argparse.Namespace:
         prog="python -m stages.payout", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--scores", choices=[VALIDATION, CV], default=VALIDATION, help="eras whose scores are taken; validation where not given"
+        "--scores", choices=[VALIDATION, CV, LIVE], default=VALIDATION, help="whose scores are taken; validation where not given"
     )
     parser.add_argument(
         "--models", nargs="+", metavar="NAME", help="predictions to take; all models, ensemble and neutralized where not given"

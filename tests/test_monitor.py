@@ -161,6 +161,33 @@ def test_a_rerun_only_adds_and_works_without_the_network(
     assert len(Scorebook(directory).read()) == 13
 
 
+def test_with_a_key_all_models_of_the_account_are_looked_at(
+    server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(PUBLIC_ID, server.account.key[0])
+    monkeypatch.setenv(SECRET_KEY, server.account.key[1])
+    operator.change(lambda content: content["submit"].update(models={"alpha": "ridge"}))
+    server.account.scores["id-beta"] = scored("v2_corr20", [0.3] * 3)
+    operator.run("monitor")
+    said = capsys.readouterr().out
+    assert "| alpha | ridge | CORR | 4 | 4 | 0.5000 |" in said
+    assert "| beta |  | CORR | 3 | 3 | 0.3000 | 50 | 0.900 | submit.models has no prediction for it |" in said
+    monkeypatch.setenv(SECRET_KEY, "wrong")
+    assert ended(operator, "monitor") == 1
+    assert "the key isn't accepted" in capsys.readouterr().err
+
+
+def test_live_scores_are_a_history_by_week_once_they_have_resolved() -> None:
+    corr = book([0.1, 0.2, 0.3, 0.4], a_week=2, still_open=1)
+    mmc = book([0.01, 0.02, 0.03, 0.04], a_week=2).assign(score="mmc")
+    found = monitoring.history(pd.concat([corr, mmc]), "v2_corr20", "mmc")
+    assert found["prediction"].tolist() == ["alpha", "alpha"]
+    assert np.diff(found["era"]).tolist() == [1]
+    assert np.allclose(found["corr"], [0.15, np.nan], equal_nan=True)
+    assert np.allclose(found["mmc"], [0.015, 0.035])
+    assert monitoring.history(corr.head(0), "v2_corr20", "mmc").empty
+
+
 def test_what_is_wrong_is_said(server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     operator.change(lambda content: content["submit"].update(models={"gamma": "ridge"}))
     assert ended(operator, "monitor") == 1

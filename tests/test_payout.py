@@ -19,6 +19,7 @@ from scipy.special import ndtr
 
 from erawise import charts, params, payout, payout_tables, significance
 from erawise.errors import InputError
+from erawise.live.scorebook import DTYPES, Scorebook
 from erawise.payout import History, Terms, Year
 from stages import payout as command
 
@@ -410,6 +411,24 @@ def test_a_round_that_pays_for_other_scores_is_refused(
     with pytest.raises(SystemExit, match="1"):
         run(monkeypatch, "--round", "0")
     assert message in capsys.readouterr().err
+
+
+def test_measured_live_scores_are_taken(checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        run(monkeypatch, "--scores", "live")
+    assert "data/live_scores: there are no live scores; `python -m stages.monitor` fetches them" in capsys.readouterr().err
+    weeks = [f"{pd.Timestamp('2025-01-06') + pd.Timedelta(weeks=week):%Y-%m-%d}" for week in range(60)]
+    row = {"model": "alpha", "version": "6", "day": 20, "percentile": 0.5, "resolved": True}
+    rows = [
+        row | {"round": 100 + week, "score": score, "value": float(value), "closed": closed}
+        for score, size in (("v2_corr20", 0.02), ("mmc", 0.01))
+        for week, (closed, value) in enumerate(zip(weeks, size + size * overlapping(60, 1), strict=True))
+    ]
+    Scorebook(Path("data/live_scores")).extend(pd.DataFrame(rows).astype(DTYPES))
+    run(monkeypatch, "--scores", "live", "--models", "alpha")
+    said = capsys.readouterr().out
+    assert said.startswith("60 eras of live\n")
+    assert "| alpha | 0.0" in said
 
 
 def test_no_call_that_moves_a_stake_is_in_the_code() -> None:

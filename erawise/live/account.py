@@ -112,8 +112,8 @@ query ($id: String) {
 class Account(Client):
     """A `Client` with the key of an account."""
 
-    def models(self, names: Sequence[str]) -> dict[str, str]:
-        """The ids of some of the account's models, by name.
+    def models(self, names: Sequence[str] | None = None) -> dict[str, str]:
+        """The ids of some of the account's models, by name; of all where None.
 
         Raises
         ------
@@ -122,10 +122,10 @@ class Account(Client):
         """
         with self.understood():
             own = self.get_models()
-        unknown = [name for name in names if name not in own]
+        unknown = [name for name in names or () if name not in own]
         if unknown:
             raise InputError(f"the account has no model {unknown[0]!r}; its models are {', '.join(own) or 'none'}")
-        return {name: own[name] for name in names}
+        return {name: own[name] for name in (own if names is None else names)}
 
     def public_ids(self, names: Sequence[str]) -> dict[str, str]:
         """The ids of some models of anybody's, by name; it takes no key.
