@@ -9,6 +9,7 @@ run again later; 1, something has to be mended.
 
 import argparse
 import os
+import sys
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,10 @@ def main() -> None:
     if not given.offline:
         account, ids = _models(list(p.submit.models))
         print(f"{book.extend(fetch(account, ids)):,} scores are new", flush=True)
-        ranks = account.ranks(list(ids))
+        try:
+            ranks = account.ranks(list(ids))
+        except InputError as error:
+            print(f"warning: no ranks: {error}", file=sys.stderr)
     scores = book.read()
     models = list(dict.fromkeys([*p.submit.models, *scores["model"]]))
     days = horizon(p.data.target, p.data.target_horizon)

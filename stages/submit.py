@@ -22,7 +22,7 @@ from typing import Any
 import pandas as pd
 
 from erawise import errors, exploration, files, params, preparation, serving, tabular
-from erawise.errors import InputError
+from erawise.errors import InputError, Unavailable
 from erawise.live import fetching, keys, submission
 from erawise.live.account import Account, Round
 from erawise.live.store import Store
@@ -35,6 +35,9 @@ LIVE, BENCHMARKS = "live.parquet", "live_benchmark_models.parquet"
 
 KEPT_ROUNDS = 3
 """Rounds whose live data stays, for the comparison with what was sent before."""
+
+FAILED = "failed"
+"""What the journal calls an attempt that came to nothing."""
 
 SHOWN, LEAST_SHIFT = 3, 0.01
 """Features whose drift is shown at most, and the least of it that is."""
@@ -67,15 +70,19 @@ def main() -> None:
     paths.ROUNDS.mkdir(parents=True, exist_ok=True)
     with fetching.alone(paths.ROUNDS / "submit", "submit"):
         account = Account(key=_key(given.dry_run))
-        ids = account.models(list(p.submit.models)) if account.token else {}
         pipeline = served.read(sorted(set(p.submit.models.values())))
-        taken_by = submission.opened(
-            account, given.round, p.data.version, time.time, time.sleep, 60 * given.wait, every=min(60, account.patience.longest_pause)
-        )
-        print(f"round {taken_by.number} is open until {taken_by.closes:%Y-%m-%d %H:%M} UTC", flush=True)
-        work = Work(account, taken_by, Store(paths.ROUNDS / str(taken_by.number), account.patience), p.submit.models, pipeline)
-        handed = _predicted(work)
-        _hand_in(work, ids, handed, dry=given.dry_run)
+        until = time.monotonic() + 60 * given.wait
+        every = min(60, account.patience.longest_pause)
+        while True:
+            try:
+                _attempt(account, pipeline, given.round, max(0.0, until - time.monotonic()), every, dry=given.dry_run)
+            except Unavailable as problem:
+                if time.monotonic() + every > until:
+                    raise
+                print(f"{problem}; trying again in {every:.0f} s", file=sys.stderr, flush=True)
+                time.sleep(every)
+            else:
+                break
         _forget_old()
 
 
@@ -96,6 +103,23 @@ def _key(dry: bool) -> tuple[str, str] | None:
         if dry:
             return None
         raise
+
+
+def _attempt(account: Account, pipeline: serving.Pipeline, number: int | None, patience: float, every: float, *, dry: bool) -> None:
+    """Hand in to the round, waiting for it; an attempt that fails before anything is sent is noted too."""
+    p = params.load(paths.PARAMS)
+    models, taken_by = p.submit.models, None
+    try:
+        ids = account.models(list(models)) if account.token else {}
+        taken_by = submission.opened(account, number, p.data.version, time.time, time.sleep, patience, every)
+        print(f"round {taken_by.number} is open until {taken_by.closes:%Y-%m-%d %H:%M} UTC", flush=True)
+        work = Work(account, taken_by, Store(paths.ROUNDS / str(taken_by.number), account.patience), models, pipeline)
+        handed = _predicted(work)
+    except InputError as error:
+        if not dry:
+            journal.note({"round": taken_by.number if taken_by else number, "outcome": FAILED, "problem": str(error)})
+        raise
+    _hand_in(work, ids, handed, dry=dry)
 
 
 def _predicted(work: Work) -> dict[str, pd.DataFrame]:
@@ -212,7 +236,7 @@ def _hand_in(work: Work, ids: dict[str, str], handed: dict[str, pd.DataFrame], *
             outcome = submission.hand_in(work.account, ids[model], work.round, handed[name], f"{work.round.number}_{model}.csv")
         except InputError as error:
             problems.append(error)
-            journal.note({**entry, "outcome": "failed", "problem": str(error)})
+            journal.note({**entry, "outcome": FAILED, "problem": str(error)})
             print(f"{model}: {error}", file=sys.stderr)
         else:
             journal.note({**entry, "outcome": outcome.how, "submission": outcome.id})

@@ -25,7 +25,7 @@ from numerapi import base_api
 from workspace import Workspace
 
 from erawise.errors import InputError
-from erawise.live import submission
+from erawise.live import keys, submission
 from erawise.live.account import PREDICTIONS, Account
 from erawise.live.client import PUBLIC_ID, SECRET_KEY
 from erawise.live.fetching import ADDRESS, Patience
@@ -267,6 +267,19 @@ def test_a_round_that_opens_is_waited_for(
     assert len(handed(server, "alpha")) == 1
 
 
+def test_a_server_that_fails_is_tried_until_the_time_is_over(
+    server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.api_faults = [*([Fault("503")] * 9), None]
+    server.put_faults = [*([Fault("503")] * 7), None]
+    operator.run("submit --wait 1")
+    assert len(handed(server, "alpha")) == len(handed(server, "beta")) == 1
+    assert "HTTP status 503" in capsys.readouterr().err
+    outcomes = [entry["outcome"] for entry in journal(operator)]
+    assert outcomes[0] == "failed"
+    assert {"sent", "failed"} <= set(outcomes) <= {"sent", "failed", "already there"}
+
+
 @pytest.mark.parametrize(
     ("spoil", "command", "code", "message"),
     [
@@ -299,6 +312,9 @@ def test_what_the_server_is_not_ready_for(
     assert error.startswith("error: ")
     assert error.count("\n") == 1
     assert not server.account.created
+    [entry] = journal(operator)
+    assert entry["outcome"] == "failed"
+    assert error == f"error: {entry['problem']}\n"
 
 
 SPOILED: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
@@ -409,6 +425,32 @@ def test_the_key_is_in_no_file_and_no_message(
     for secret in (*KEY, numerai_server.SIGNATURE):
         assert secret not in said
         assert not [path for path in files if secret.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("ONE=1", "1"),
+        ("export ONE = 1  # which", "1"),
+        ('ONE="1 # 2"', "1 # 2"),
+        ("ONE='a\"b'  ", 'a"b'),
+        ("ONE=", None),
+        ("# ONE=1", None),
+        ("TWO=1", None),
+        ("ONE=1 2", None),
+    ],
+)
+def test_a_file_of_secrets_is_read(tmp_path: Path, line: str, value: str | None) -> None:
+    path = tmp_path / ".env"
+    path.write_text(f"# secrets\n\n{line}\nTHREE=3\n")
+    path.chmod(0o600)
+    assert keys.values(["THREE"], {}, path) == ["3"]
+    assert keys.values(["ONE"], {"ONE": "other"}, path) == ["other"]
+    if value is None:
+        with pytest.raises(keys.Missing, match="ONE: not set"):
+            keys.values(["ONE"], {}, path)
+    else:
+        assert keys.values(["ONE"], {}, path) == [value]
 
 
 def test_ranks_are_handed_in_and_what_is_not_whole_is_not() -> None:

@@ -87,8 +87,8 @@ mutation ($filename: String!, $tournament: Int!, $modelId: String, $dataVersionI
 }
 """,
 )
-PAGE = 1000
-"""Models of the leaderboard that are asked for at a time."""
+PAGE, MOST_RANKED = 1000, 50_000
+"""Models of the leaderboard that are asked for at a time, and in all."""
 
 PROFILE = """
 query ($name: String!, $tournament: Int) {
@@ -157,8 +157,8 @@ class Account(Client):
             with self.understood():
                 page = self.get_leaderboard(PAGE, offset)
                 found |= {one["username"]: int(one["rank"]) for one in page if one["username"] in names}
-            offset += PAGE
-            if len(page) < PAGE:
+            offset += len(page)
+            if not page or offset >= MOST_RANKED:
                 break
         return found
 

@@ -13,6 +13,9 @@ class Missing(InputError):
     """A secret is nowhere."""
 
 
+LINE = r"""^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=[ \t]*(?:"([^"\n]*)"|'([^'\n]*)'|([^"'\s#]*))[ \t]*(?:#.*)?$"""
+"""A line of `.env`: a name, and a value in double quotes, in single ones, or in none."""
+
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -54,5 +57,5 @@ def _lines(path: Path) -> dict[str, str]:
         return {}
     except UnicodeDecodeError:
         raise InputError(f"{path}: it isn't text; expected lines NAME=value") from None
-    found = re.findall(r"^\s*(?:export\s+)?(\w+)\s*=\s*(.*?)\s*$", text, re.MULTILINE)
-    return {name: value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value for name, value in found}
+    found = re.findall(LINE, text, re.MULTILINE)
+    return {name: next((value for value in values if value), "") for name, *values in found}

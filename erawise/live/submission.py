@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from erawise.errors import InputError, NotOpen, Unconfirmed
+from erawise.errors import InputError, NotOpen, Unavailable, Unconfirmed
 from erawise.live.account import PREDICTIONS, Account, Round, Submission
 from erawise.live.client import Unsure
 from erawise.panel import Panel
@@ -133,7 +133,7 @@ def drift(live: Panel, trained: pd.DataFrame, max_constant_share: float) -> pd.D
         )
     known = trained.set_index("feature").reindex(live.feature_names)
     if known["mean"].isna().any():
-        raise InputError("data/explored: it has other features than the prepared data; run dvc repro")
+        raise InputError("the table of explored features lacks some of the prepared data; run dvc repro")
     mean, std = stored.mean(axis=0, dtype=np.float64), known["std"].to_numpy()
     shift = np.divide(mean - known["mean"].to_numpy(), std, out=np.zeros(len(std)), where=std > 0)
     constant = (np.ptp(stored, axis=0) == 0) & (known["constant_share"].to_numpy() <= 0.5)
@@ -234,6 +234,8 @@ def opened(
     ------
     NotOpen
         If it isn't open by then, or is over.
+    Unavailable
+        If the server gives no answer by then.
     InputError
         If this machine's clock is wrong.
     """
@@ -249,7 +251,7 @@ def opened(
                 raise NotOpen(f"round {found.number}: {version}/live.parquet isn't there yet")
         except _Over as over:
             raise NotOpen(str(over)) from None
-        except NotOpen as problem:
+        except (NotOpen, Unavailable) as problem:
             if now() + every > until:
                 raise
             print(f"{problem}; looking again in {every:.0f} s", flush=True)
