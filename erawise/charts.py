@@ -247,7 +247,7 @@ def live(table: Table, colours: Colours) -> Figure:
     for axes, ((model, metric), group) in zip(grid, panels.items(), strict=True):
         prediction = str(group["prediction"].iloc[0])
         shade = colours.get(prediction, MODEL_COLOURS[0])
-        rounds, final = group["round"].to_numpy(), group["final"].cummin().to_numpy(bool)
+        rounds, final = group["round"].to_numpy(), group["final"].to_numpy(bool)
         if group["low"].notna().all():
             axes.fill_between(rounds, group["low"].tolist(), group["high"].tolist(), color=shade, alpha=0.18, linewidth=0)
             axes.plot(rounds, group["middle"], color=shade, linewidth=0.8, linestyle=DASH)
@@ -261,8 +261,8 @@ def live(table: Table, colours: Colours) -> Figure:
         axes.set_xlabel("round")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.supxlabel(
-        "Line: running sum over weeks, dotted where rounds are still open; bars: the weeks. Pale: what 19 of 20 running sums would be by\n"
-        "validation at any one week, dashed: their median.",
+        "Line: running sum over weeks, dotted where rounds are still open; bars: the weeks. Pale: where by validation 19 of 20 running\n"
+        "sums stay all the way, dashed: their median.",
         fontsize=8,
         color=MUTED,
         x=0.01,

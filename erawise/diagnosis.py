@@ -67,16 +67,24 @@ def compared_eras(site: Sequence[Mapping[str, Any]], ours: pd.DataFrame) -> pd.D
     """
     own = ours.set_index(ERA)
     rows = [
-        (theirs, int(one["era"]), one.get(theirs), own[name].get(int(one["era"])))
+        (theirs, era, one.get(theirs), own[name].get(era))
         for theirs, name in SCORES.items()
         if name in own
         for one in site
+        if (era := _era(one)) is not None
     ]
     return _table(rows, ["figure", ERA])
 
 
+def _era(one: Any) -> int | None:
+    """The number of an era that the site names as 12, "0012" or "era12"; None for anything else."""
+    text = str(one.get("era") if isinstance(one, Mapping) else "").removeprefix("era")
+    return int(text) if text.isdecimal() else None
+
+
 def _table(rows: Sequence[tuple[Any, ...]], names: list[str]) -> pd.DataFrame:
-    table = pd.DataFrame(rows, columns=[*names, "site", "ours"]).astype({"site": float, "ours": float})
+    table = pd.DataFrame(rows, columns=[*names, "site", "ours"])
+    table = table.assign(**{name: pd.to_numeric(table[name], errors="coerce").astype(float) for name in ("site", "ours")})
     known = table[table[["site", "ours"]].notna().all(axis=1)].reset_index(drop=True)
     return known.assign(difference=known["site"] - known["ours"])
 

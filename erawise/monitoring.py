@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 from erawise import payout, significance
 from erawise.comparison import interval, number
@@ -28,12 +27,14 @@ class Promise:
     Attributes
     ----------
     prediction : its name in the pipeline.
+    since : the UTC date from which the model is given this prediction; what came before is no part of the promise.
     scores : of `corr` and `mmc`, the (eras,) scores in the order of time, NaN left out.
     every : weeks from one era to the next.
     overlap : eras that a target spans.
     """
 
     prediction: str
+    since: str
     scores: Mapping[str, Floats]
     every: int
     overlap: int
@@ -47,8 +48,9 @@ class Live:
     ----------
     model, metric, prediction : names; `prediction` is empty where the pipeline has none for the model.
     weeks : DataFrame (weeks), `week` (counted from year 1), `round` (the last of the week), `rounds`, `value` (their mean), `percentile`,
-        `final` (whether all have resolved), `cumulative` (of `value`), and `low`, `middle`, `high` of what the promise says of it, NaN
-        without one.
+        `final`, `cumulative` (of `value`), and `low`, `middle`, `high` of what the promise says of it, NaN without one. First the
+        weeks of rounds that have resolved, then, `final` false, those of later rounds that haven't.
+    open_rounds : rounds that haven't resolved.
     reason : why there is no band; empty where there is one.
     """
 
@@ -56,12 +58,13 @@ class Live:
     metric: str
     prediction: str
     weeks: pd.DataFrame
+    open_rounds: int
     reason: str
 
     @property
     def final(self) -> pd.DataFrame:
-        """The weeks up to the first that hasn't resolved."""
-        return self.weeks[self.weeks["final"].cummin()]
+        """The weeks of rounds that have resolved."""
+        return self.weeks[self.weeks["final"]]
 
     @property
     def verdict(self) -> str:
@@ -75,10 +78,10 @@ class Live:
 def live(
     book: pd.DataFrame, model: str, metric: str, score: str, promise: Promise | None, *, replicates: int, seed: int, reason: str = ""
 ) -> Live:
-    """A model's live scores by week, and the band that its validation promises for their sum.
+    """A model's live scores by week, and the band that its validation promises for their running sum.
 
     The rounds of a week share most of their days: their mean is the week's score, as an era's is in validation. Of a round its
-    latest day counts.
+    last word counts: the resolved one, else that of the latest day.
 
     Parameters
     ----------
@@ -87,36 +90,45 @@ def live(
     promise : None where there is none, for `reason`.
     replicates, seed : of the bootstrap.
     """
-    weeks = weekly(book[(book["model"] == model) & (book["score"] == score)])
+    rows = book[(book["model"] == model) & (book["score"] == score)]
+    words = last_words(rows if promise is None else rows[rows["closed"] >= promise.since])
+    final, running = by_week(words[words["resolved"]]), by_week(words[~words["resolved"]])
+    later = running[running["week"] > final["week"].max()] if len(final) else running
+    weeks = pd.concat([final.assign(final=True), later.assign(final=False)], ignore_index=True)
     low = middle = high = np.full(len(weeks), np.nan)
     if promise is not None and len(weeks):
         series = promise.scores[metric]
-        found = significance.mean(series, overlap=promise.overlap)
-        reason = found.reason
+        reason = significance.mean(series, overlap=promise.overlap).reason
         if not reason:
             low, middle, high = band(series, promise.overlap, promise.every, len(weeks), replicates, seed)
     table = weeks.assign(cumulative=weeks["value"].cumsum(), low=low, middle=middle, high=high)
-    return Live(model, metric, promise.prediction if promise else "", table, reason)
+    return Live(model, metric, promise.prediction if promise else "", table, int((~words["resolved"]).sum()), reason)
 
 
-def weekly(scores: pd.DataFrame) -> pd.DataFrame:
-    """Scores of one model and metric by the week in which their rounds closed: see `Live.weeks`; undated rounds are left out."""
-    dated = scores[scores["closed"] != ""].sort_values(["round", "day", "version"]).drop_duplicates("round", keep="last")
-    week = [(date.fromisoformat(text).toordinal() - 1) // WEEK_DAYS for text in dated["closed"]]
-    grouped = dated.assign(week=np.array(week, np.int64)).groupby("week")
+def last_words(scores: pd.DataFrame) -> pd.DataFrame:
+    """Of each round the score that counts, of one model and metric; rounds without a date are left out."""
+    dated = scores[scores["closed"] != ""]
+    ordered = dated.assign(number=pd.to_numeric(dated["version"], errors="coerce").fillna(-1))
+    ordered = ordered.sort_values(["round", "resolved", "day", "number", "version"], kind="stable")
+    return ordered.drop_duplicates("round", keep="last").drop(columns="number")
+
+
+def by_week(words: pd.DataFrame) -> pd.DataFrame:
+    """Rounds by the week in which they closed: `week`, `round`, `rounds`, `value`, `percentile`, see `Live.weeks`."""
+    week = [(date.fromisoformat(text).toordinal() - 1) // WEEK_DAYS for text in words["closed"]]
+    grouped = words.assign(week=np.array(week, np.int64)).groupby("week")
     return pd.DataFrame(
         {
             "round": grouped["round"].max(),
             "rounds": grouped.size(),
             "value": grouped["value"].mean(),
             "percentile": grouped["percentile"].mean(),
-            "final": grouped["resolved"].all(),
         }
     ).reset_index()
 
 
 def history(book: pd.DataFrame, corr: str, mmc: str) -> pd.DataFrame:
-    """The live scores of weeks that have resolved, as scores by era: `era` (a number of the week), `prediction` (the model), `corr`, `mmc`.
+    """The live scores of rounds that have resolved, as scores by era: `era` (the week), `prediction` (the model), `corr`, `mmc`.
 
     Parameters
     ----------
@@ -124,50 +136,54 @@ def history(book: pd.DataFrame, corr: str, mmc: str) -> pd.DataFrame:
     corr, mmc : the server's names of both.
     """
     parts = []
-    for model, rows in book.groupby("model"):
-        weeks = {name: weekly(rows[rows["score"] == score]) for name, score in ((CORR, corr), (MMC, mmc))}
-        found = {name: table[table["final"]].set_index("week")["value"] for name, table in weeks.items()}
-        parts.append(pd.DataFrame(found).rename_axis(ERA).reset_index().assign(**{PREDICTION: model}))
+    for model, rows in book[book["resolved"]].groupby("model"):
+        weeks = {name: by_week(last_words(rows[rows["score"] == score])) for name, score in ((CORR, corr), (MMC, mmc))}
+        found = pd.DataFrame({name: table.set_index("week")["value"] for name, table in weeks.items()})
+        parts.append(found.rename_axis(ERA).reset_index().assign(**{PREDICTION: model}))
     columns = [ERA, PREDICTION, CORR, MMC]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def band(series: Floats, overlap: int, every: int, weeks: int, replicates: int, seed: int) -> tuple[Floats, Floats, Floats]:
-    """What the sum of so many weeks' scores would be, drawn from eras of validation: 95 % bounds, and the median between them.
+    """Where the running sum of so many weeks' scores stays all the way in 19 of 20 cases, drawn from eras of validation.
 
-    A stationary bootstrap, stretched by what it loses of overlapping eras (`payout.calm`), about a mean that is itself drawn
-    from what the eras leave open of it, the t distribution of `significance.mean`.
+    A stationary bootstrap, stretched by what it loses of overlapping eras (`payout.calm`), about a mean and with a spread that are
+    themselves drawn from what the eras leave open of them (`payout.beliefs`). The bounds are those of each week, drawn apart until
+    95 % of the sums are within them in every week.
 
     Returns
     -------
-    low, middle, high : (weeks,).
+    low, middle, high : (weeks,); `middle` is the median.
     """
     known = series[np.isfinite(series)]
     found = significance.mean(known, overlap=overlap)
-    error = (found.high - found.low) / 2 / stdtrit(found.degrees, (1 + LEVEL) / 2)
     length = max(2.0 * overlap, significance.block_length(known))
     rng = np.random.default_rng(seed)
     order = significance.stationary_order(len(known), length, replicates, rng, -(-weeks // every))
-    deviation = (known - known.mean())[order] / np.sqrt(payout.calm(length, overlap))
-    centre = found.mean + error * rng.permutation(stdtrit(found.degrees, (np.arange(replicates) + 0.5) / replicates))
-    drawn = np.cumsum(centre[:, None] + np.repeat(deviation, every, axis=1)[:, :weeks], axis=1)
+    shift, spread = payout.beliefs(np.array([(found.high - found.low) / 2]), np.array([found.degrees]), replicates)
+    deviation = spread * (known - known.mean())[order] / np.sqrt(payout.calm(length, overlap))
+    drawn = np.cumsum(found.mean + shift + np.repeat(deviation, every, axis=1)[:, :weeks], axis=1)
     low, middle, high = np.quantile(drawn, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2], axis=0)
-    return low, middle, high
+    reach = np.where(drawn >= middle, (drawn - middle) / (high - middle), (middle - drawn) / (middle - low))
+    apart = float(np.quantile(reach.max(axis=1), LEVEL))
+    return middle - apart * (middle - low), middle, middle + apart * (high - middle)
 
 
 def metrics(every: list[Live]) -> dict[str, Any]:
     """What is kept as numbers, by model and metric: of the rounds that have resolved, and of those that haven't."""
     content: dict[str, Any] = {}
     for one in every:
-        final, running = one.final, one.weeks.iloc[len(one.final) :]
+        final, running = one.final, one.weeks[~one.weeks["final"]]
         block: dict[str, float] = {"rounds": int(final["rounds"].sum()), "weeks": len(final)}
         if len(final):
             last = final.iloc[-1]
             block |= {"mean": final["value"].mean(), "sum": last["cumulative"], "percentile": final["percentile"].mean()}
             if not one.reason:
                 block |= {"promised_low": last["low"], "promised_high": last["high"], "inside": int(one.verdict == "inside")}
+        if one.open_rounds:
+            block |= {"open_rounds": one.open_rounds}
         if len(running):
-            block |= {"open_rounds": int(running["rounds"].sum()), "open_mean": running["value"].mean()}
+            block |= {"open_mean": running["value"].mean()}
         known = {name: value if isinstance(value, int) else round(float(value), 6) for name, value in block.items() if np.isfinite(value)}
         content.setdefault(one.model, {})[one.metric] = known
     return content
@@ -193,7 +209,7 @@ def markdown(every: list[Live], ranks: Mapping[str, int]) -> str:
             number(last["cumulative"], ".3f") if last is not None else "",
             interval(last["low"], last["high"], "+.3f") if last is not None and not one.reason else one.reason,
             "" if one.verdict == "none" else one.verdict,
-            str(int(one.weeks["rounds"].sum() - final["rounds"].sum())),
+            str(one.open_rounds),
             str(ranks.get(one.model, "")),
         ]
         lines.append("| " + " | ".join(cells) + " |")

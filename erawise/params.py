@@ -1,6 +1,7 @@
 """Every section of `params.yaml` as a strict, frozen type, and the one loader."""
 
 import itertools
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -282,6 +283,14 @@ class Submit(Section):
     min_earlier_corr: Correlation
     min_benchmark_corr: Correlation
     max_benchmark_corr: Correlation
+
+    @field_validator("models")
+    @classmethod
+    def _named_as_on_numerai(cls, models: dict[str, str]) -> dict[str, str]:
+        for name in models:
+            if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+                raise ValueError(f"{name!r} is no name of a model on Numerai; expected letters, digits, underscores and hyphens")
+        return models
 
 
 class Monitor(Section):

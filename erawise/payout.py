@@ -277,10 +277,10 @@ def outlook(found: History, year: Year) -> tuple[pd.DataFrame, pd.DataFrame]:
         return stakes(clipped(weekly, found.terms), year.rounds, year.span)
 
     seen = paths(np.zeros(len(means)), np.ones(len(means)), year.replicates)
-    told = paths(*_beliefs(reach, degrees, year.replicates), year.replicates)
+    told = paths(*beliefs(reach, degrees, year.replicates), year.replicates)
     laws = [
         _ending(paths(*law, year.replicates // YEARS_SHARE), year.drawdown)
-        for law in zip(*_beliefs(reach, degrees, year.draws), strict=True)
+        for law in zip(*beliefs(reach, degrees, year.draws), strict=True)
     ]
     rounds = [_round(clipped(found.raw + shift, found.terms)) for shift in (0.0, -reach, reach)]
     table: dict[str, Any] = {PREDICTION: list(found.names), "eras": len(found.eras)}
@@ -307,6 +307,20 @@ def calm(length: float, overlap: int) -> float:
     """
     lags = np.arange(1, overlap)
     return float(1 + 2 * ((1 - 1 / length) ** lags * (1 - lags / overlap)).sum()) / overlap
+
+
+def beliefs(reach: Floats, degrees: NDArray[np.int64], count: int) -> tuple[Floats, Floats]:
+    """(count, predictions) shifts of the mean, and its spreads, evenly over what is believed of both.
+
+    Parameters
+    ----------
+    reach : (predictions,), half the mean's 95 % interval.
+    degrees : (predictions,), of freedom of its t distribution.
+    """
+    place = np.arange(count)[:, None]
+    spread = np.sqrt(degrees / chdtri(degrees, (place + 0.5) / count))
+    error = reach / stdtrit(degrees, (1 + LEVEL) / 2)
+    return error * spread * ndtri((place * GOLDEN + 0.5) % 1), spread
 
 
 def split(found: History, year: Year, cap: float) -> Split:
@@ -349,20 +363,6 @@ def _picks(found: History, length: float, year: Year) -> NDArray[np.int64]:
     steps = -(-WEEKS // found.every)
     order = significance.stationary_order(len(found.eras), length, year.replicates, np.random.default_rng(year.seed), steps)
     return np.repeat(order, found.every, axis=1)[:, :WEEKS].T
-
-
-def _beliefs(reach: Floats, degrees: NDArray[np.int64], count: int) -> tuple[Floats, Floats]:
-    """(count, predictions) shifts of the mean, and its spreads, evenly over what is believed of both.
-
-    Parameters
-    ----------
-    reach : (predictions,), half the mean's 95 % interval.
-    degrees : (predictions,), of freedom of its t distribution.
-    """
-    place = np.arange(count)[:, None]
-    spread = np.sqrt(degrees / chdtri(degrees, (place + 0.5) / count))
-    error = reach / stdtrit(degrees, (1 + LEVEL) / 2)
-    return error * spread * ndtri((place * GOLDEN + 0.5) % 1), spread
 
 
 def _round(rate: Floats) -> dict[str, Floats]:

@@ -295,6 +295,7 @@ def _read_rows(path: Path, columns: Columns, counts: Counts, *, live: bool) -> R
     if wrong.any() and not live:
         raise InputError(f"{path}: row {int(np.argmax(wrong))} is of the live era; expected numbered eras")
     if live:
+        _require_one_era(file, era, path)
         era = np.full_like(era, LIVE_ERA)
     ids = _read_ids(file, path)
     order = _sorted(era, ids, path)
@@ -308,6 +309,16 @@ def _read_rows(path: Path, columns: Columns, counts: Counts, *, live: bool) -> R
     if (np.diff(era) < 0).any():
         counts.unsorted.append(path.name)
     return Rows(path, file, ids, era, order, known, has_target)
+
+
+def _require_one_era(file: pq.ParquetFile, era: NDArray[np.int64], path: Path) -> None:
+    """Raise `InputError` where live rows aren't all of one era, or rows of another kind are among them."""
+    if era.min() != era.max():
+        raise InputError(f"{path}: its rows are of {len(np.unique(era))} eras; expected those of the live era alone")
+    if DATA_TYPE in file.schema_arrow.names:
+        kinds = set(_column(file, DATA_TYPE, path).unique().to_pylist())
+        if kinds != {LIVE}:
+            raise InputError(f"{path}: rows of the type {min(map(str, kinds - {LIVE}))!r} are among them; expected {LIVE!r} alone")
 
 
 def _column(file: pq.ParquetFile, name: str, path: Path) -> pa.Array:

@@ -13,7 +13,7 @@ from erawise.errors import InputError
 from erawise.live import keys, submission
 from erawise.live.account import DIAGNOSTICS, Account
 from erawise.schema import ERA, PREDICTION, SPLIT, VALIDATION
-from stages import journal, paths, served
+from stages import arguments, journal, paths, served
 
 
 @errors.reported
@@ -48,7 +48,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("model", help="the model of your account for which they are scored")
     parser.add_argument("--prediction", help="which prediction to send; that of submit.models for the model, else upload.prediction")
-    parser.add_argument("--wait", type=float, default=30, metavar="MINUTES", help="how long to wait for the scores; 30")
+    parser.add_argument("--wait", type=arguments.minutes, default=30, metavar="MINUTES", help="how long to wait for the scores; 30")
     parser.add_argument("--out", type=Path, default=paths.DIAGNOSTICS, help="directory for the tables")
     return parser.parse_args()
 

@@ -7,6 +7,9 @@ from typing import Any
 from erawise import files
 from stages import paths
 
+FAILED = "failed"
+"""The outcome of an attempt that came to nothing."""
+
 
 def note(entry: dict[str, Any]) -> None:
     """Add a line, with the time."""
@@ -17,3 +20,15 @@ def note(entry: dict[str, Any]) -> None:
 def read() -> list[dict[str, Any]]:
     """The entries, the first one first."""
     return files.read_lines(paths.JOURNAL)[0]
+
+
+def since(model: str, prediction: str) -> str | None:
+    """The UTC date from which a model has been given this prediction and no other, handed in or uploaded; None where it isn't given it."""
+    start = None
+    for entry in read():
+        if entry.get("model") == model and "prediction" in entry and "diagnostics" not in entry and entry.get("outcome") != FAILED:
+            if entry["prediction"] != prediction:
+                start = None
+            elif start is None:
+                start = str(entry.get("time", ""))[:10]
+    return start

@@ -15,14 +15,17 @@ from typing import Any
 import numpy as np
 
 from erawise import charts, errors, files, monitoring, params, tabular
-from erawise.errors import InputError
+from erawise.errors import InputError, Unavailable
 from erawise.live import keys
 from erawise.live.account import Account
 from erawise.live.scorebook import Scorebook, fetch
 from erawise.monitoring import Live, Promise
 from erawise.schema import ERA, PREDICTION, VALIDATION, horizon, spanned_weeks
 from erawise.significance import spanned_eras
-from stages import paths
+from stages import journal, paths
+
+LAST = paths.METRICS / "live.json"
+NO_PROMISE = "it hasn't been given a prediction from here"
 
 
 class Alarm(InputError):
@@ -35,7 +38,7 @@ class Alarm(InputError):
 def main() -> None:
     given = _arguments()
     p = params.load(paths.PARAMS)
-    book, ranks = Scorebook(paths.LIVE_SCORES), dict[str, int]()
+    book, ranks = Scorebook(paths.LIVE_SCORES), _last_ranks()
     every, content = list[Live](), dict[str, Any]()
     if not given.offline:
         account, ids = _models(list(p.submit.models))
@@ -48,8 +51,8 @@ def main() -> None:
     models = list(dict.fromkeys([*p.submit.models, *scores["model"]]))
     days = horizon(p.data.target, p.data.target_horizon)
     for span, names in ((20, (p.monitor.corr_20, p.monitor.mmc_20)), (60, (p.monitor.corr_60, p.monitor.mmc_60))):
-        promised = {name: _promise(prediction, days) for name, prediction in p.submit.models.items()} if span == days else {}
-        why = "submit.models has no prediction for it" if span == days else f"data.target looks {days} days ahead"
+        promised = _promises(p.submit.models, days) if span == days else {}
+        why = NO_PROMISE if span == days else f"data.target looks {days} days ahead"
         found = [
             monitoring.live(
                 scores,
@@ -74,7 +77,7 @@ def main() -> None:
     if not every:
         print("no round of these models has a score yet")
         return
-    files.write_json(content | {"rank": ranks}, paths.METRICS / "live.json")
+    files.write_json(content | {"rank": ranks}, LAST)
     alarms = monitoring.alarms(every)
     if alarms:
         raise Alarm("; ".join(alarms))
@@ -86,6 +89,14 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--offline", action="store_true", help="ask nobody: look at what was fetched before")
     return parser.parse_args()
+
+
+def _last_ranks() -> dict[str, int]:
+    """The ranks of the last run; none where there was no run, or what it has left can't be read."""
+    try:
+        return {str(name): int(rank) for name, rank in files.read_json(LAST)["rank"].items()}
+    except (InputError, KeyError, TypeError, ValueError, AttributeError):
+        return {}
 
 
 def _models(named: list[str]) -> tuple[Account, dict[str, str]]:
@@ -101,20 +112,30 @@ def _models(named: list[str]) -> tuple[Account, dict[str, str]]:
         own = account.models()
     except keys.Missing:
         account, own = Account(), {}
+    except Unavailable:
+        raise
+    except InputError as error:
+        print(f"warning: the models of submit.models alone: {error}", file=sys.stderr)
+        account, own = Account(), {}
     ids = own | account.public_ids([name for name in named if name not in own])
     if not ids:
         raise InputError("submit.models: there is no model to look at; name one, such as {your_model: neutralized}")
     return account, ids
 
 
-def _promise(prediction: str, days: int) -> Promise:
-    """The validation scores of a prediction."""
+def _promises(models: dict[str, str], days: int) -> dict[str, Promise]:
+    """The validation scores of each model's prediction, for the models that have been given it from here."""
     table = tabular.read_parquet(paths.SCORES / f"{VALIDATION}.parquet", [ERA, PREDICTION, *monitoring.METRICS])
-    rows = table[table[PREDICTION] == prediction].sort_values(ERA)
-    eras = rows[ERA].to_numpy(np.int64)
-    every = max(1, round(float(np.median(np.diff(eras))))) if len(eras) > 1 else 1
-    series = {name: rows[name].dropna().to_numpy(np.float64) for name in monitoring.METRICS}
-    return Promise(prediction, series, every, spanned_eras(eras, spanned_weeks(days)))
+    found = {}
+    for model, prediction in models.items():
+        since = journal.since(model, prediction)
+        if since is not None:
+            rows = table[table[PREDICTION] == prediction].sort_values(ERA)
+            eras = rows[ERA].to_numpy(np.int64)
+            every = max(1, round(float(np.median(np.diff(eras))))) if len(eras) > 1 else 1
+            series = {name: rows[name].dropna().to_numpy(np.float64) for name in monitoring.METRICS}
+            found[model] = Promise(prediction, since, series, every, spanned_eras(eras, spanned_weeks(days)))
+    return found
 
 
 def _show(found: list[Live], days: int, ranks: dict[str, int], shades: dict[str, str]) -> None:

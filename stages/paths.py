@@ -3,6 +3,7 @@
 from pathlib import Path
 
 PARAMS = Path("params.yaml")
+LOCK = Path("dvc.lock")
 DOWNLOADS = Path("data/downloads")
 """What was downloaded from Numerai, in the main checkout; it stays, so that a file comes again only where Numerai's has changed."""
 RAW = Path("data/raw")

@@ -2,6 +2,8 @@
 
 Payout and burn of a round, a year of rounds by a bootstrap over eras, and how a stake would be divided over the models for the
 highest log growth. It reads scores and settings and writes tables; nothing in this project can move a stake.
+
+Exit codes: 0, done; 1, something has to be mended; with --round also 3, there is no such round; 75, the network or the server failed.
 """
 
 import argparse

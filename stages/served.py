@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from erawise import files, params, predictions, serving, tabular
 from erawise.errors import InputError
@@ -30,7 +32,8 @@ def read(wanted: Sequence[str]) -> serving.Pipeline:
     """
     p = params.load(paths.PARAMS)
     threads = p.resources.threads
-    members, weights = files.read_json(paths.MEMBERS)["models"], files.read_json(paths.WEIGHTS)
+    _require_version(p.data.version)
+    members, weights = _models(), _weights()
     blending = bool({serving.ENSEMBLE, serving.NEUTRALIZED} & set(wanted))
     needed = [name for name in members if name in wanted or (blending and weights.get(name, 0) > 0)]
     trained, final = (
@@ -68,7 +71,31 @@ def _compare(trained: pd.DataFrame, final: pd.DataFrame, names: Sequence[str], l
 
 def names() -> list[str]:
     """The predictions that the pipeline makes."""
-    return [*files.read_json(paths.MEMBERS)["models"], serving.ENSEMBLE, serving.NEUTRALIZED]
+    return [*_models(), serving.ENSEMBLE, serving.NEUTRALIZED]
+
+
+def _models() -> list[str]:
+    content = files.read_json(paths.MEMBERS)
+    if not isinstance(content, dict) or not isinstance(content.get("models"), list):
+        raise InputError(f"{paths.MEMBERS}: it has no list of models; run dvc repro")
+    return [str(name) for name in content["models"]]
+
+
+def _weights() -> dict[str, float]:
+    content = files.read_json(paths.WEIGHTS)
+    if not isinstance(content, dict) or not all(isinstance(weight, int | float) for weight in content.values()):
+        raise InputError(f"{paths.WEIGHTS}: it has no weight for each model; run dvc repro")
+    return content
+
+
+def _require_version(version: str) -> None:
+    """Raise `InputError` where the data version was changed since the pipeline ran: names of features are the same in several."""
+    try:
+        ran = YAML(typ="safe").load(paths.LOCK.read_text(encoding="utf-8"))["stages"]["download"]["params"]["params.yaml"]["data.version"]
+    except (FileNotFoundError, KeyError, TypeError, YAMLError):
+        return
+    if ran != version:
+        raise InputError(f"data.version: it is {version}, and the last dvc repro ran with {ran}; run dvc repro, then again")
 
 
 def path(name: str) -> Path:

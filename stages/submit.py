@@ -4,40 +4,54 @@ Run it as often as you like: what the server already holds isn't sent again. The
 
   0   every model's submission is on the server as it should be
   1   something has to be mended; the message says what. Nothing was sent for the models that it names
+  2   the command line is wrong
   3   no round is open, or its data isn't there yet; with --wait: not within that time
   4   something was sent, and the server doesn't show it as it was sent: look there, and run again
   75  the network or the server failed for longer than it was tried: run again later
+
+Where models fail in different ways, 4 goes before 75, 75 before 3, and 3 before 1.
 """
 
 import argparse
 import os
 import sys
-import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from erawise import errors, exploration, files, params, preparation, serving, tabular
-from erawise.errors import InputError, Unavailable
+from erawise.errors import InputError, NotOpen, Unavailable, Unconfirmed
 from erawise.live import fetching, keys, submission
 from erawise.live.account import Account, Round
+from erawise.live.fetching import Patience
 from erawise.live.store import Store
+from erawise.live.submission import Over
+from erawise.matrix import Counts
 from erawise.panel import Panel
 from erawise.schema import ID, PREDICTION
 from erawise.sources import layout
-from stages import journal, paths, served
+from stages import arguments, journal, paths, served
 
 LIVE, BENCHMARKS = "live.parquet", "live_benchmark_models.parquet"
+
+PATIENCE = Patience(silence=30, window=30, tries=5, longest_pause=20)
+"""With the server: a round may be open for an hour."""
+
+LEAST_ROWS = 0.5
+"""Live rows must be at least this share of those of the last `dvc repro`."""
+
+WORST = (Unconfirmed, Unavailable, NotOpen, InputError)
+"""Which of several models' failures gives the exit code."""
 
 KEPT_ROUNDS = 3
 """Rounds whose live data stays, for the comparison with what was sent before."""
 
-FAILED = "failed"
-"""What the journal calls an attempt that came to nothing."""
+NOTHING = "; nothing is handed in"
 
 SHOWN, LEAST_SHIFT = 3, 0.01
 """Features whose drift is shown at most, and the least of it that is."""
@@ -69,14 +83,16 @@ def main() -> None:
         raise InputError("submit.models: there is no model to hand in for; name one, such as {your_model: neutralized}")
     paths.ROUNDS.mkdir(parents=True, exist_ok=True)
     with fetching.alone(paths.ROUNDS / "submit", "submit"):
-        account = Account(key=_key(given.dry_run))
+        account = Account(key=_key(given.dry_run), patience=PATIENCE)
         pipeline = served.read(sorted(set(p.submit.models.values())))
         until = time.monotonic() + 60 * given.wait
         every = min(60, account.patience.longest_pause)
         while True:
             try:
                 _attempt(account, pipeline, given.round, max(0.0, until - time.monotonic()), every, dry=given.dry_run)
-            except Unavailable as problem:
+            except Over:
+                raise
+            except (NotOpen, Unavailable) as problem:
                 if time.monotonic() + every > until:
                     raise
                 print(f"{problem}; trying again in {every:.0f} s", file=sys.stderr, flush=True)
@@ -90,8 +106,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m stages.submit", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--round", type=int, help="the round to hand in to; the current one where not given")
-    parser.add_argument("--wait", type=float, default=0, metavar="MINUTES", help="how long to wait for the round to open; not at all")
+    parser.add_argument("--round", type=arguments.round_number, metavar="NUMBER", help="the round to hand in to; the current one")
+    parser.add_argument("--wait", type=arguments.minutes, default=0, metavar="MINUTES", help="how long to wait for the round; not at all")
     parser.add_argument("--dry-run", action="store_true", help="do all but send; works without a key")
     return parser.parse_args()
 
@@ -117,7 +133,7 @@ def _attempt(account: Account, pipeline: serving.Pipeline, number: int | None, p
         handed = _predicted(work)
     except InputError as error:
         if not dry:
-            journal.note({"round": taken_by.number if taken_by else number, "outcome": FAILED, "problem": str(error)})
+            journal.note({"round": taken_by.number if taken_by else number, "outcome": journal.FAILED, "problem": str(error)})
         raise
     _hand_in(work, ids, handed, dry=dry)
 
@@ -126,10 +142,9 @@ def _predicted(work: Work) -> dict[str, pd.DataFrame]:
     """The tables to hand in, by prediction, once all of them have passed the checks."""
     p = params.load(paths.PARAMS)
     path = _fetched(work, p.data.version, LIVE)
-    with tempfile.TemporaryDirectory(dir=paths.ROUNDS) as directory:
-        panel, counts = _prepared(path, Path(directory), p.resources.threads)
-        share = counts.missing.sum() / max(counts.values, 1)
-        print(f"live data: {panel.n_rows:,} rows, {panel.n_matrix:,} features, {share:.2%} of their values missing")
+    _require_other(path, work.round.number)
+    with _prepared(path, p.resources.threads) as (panel, counts):
+        _require_whole(panel, counts, p.preprocess.max_missing_share)
         _show_drift(submission.drift(panel, exploration.read_features(paths.EXPLORED / "features.csv"), p.explore.max_constant_share))
         rows = work.pipeline.predict(panel, sorted(set(work.names.values())), p.resources.threads)
     handed = {name: submission.table(rows, name) for name in rows.columns.drop(ID)}
@@ -141,17 +156,44 @@ def _predicted(work: Work) -> dict[str, pd.DataFrame]:
     return handed
 
 
+def _require_other(path: Path, number: int) -> None:
+    """Raise `NotOpen` where the round has the live data of an earlier one: ids are others in each."""
+    digest = fetching.digest(path)
+    for earlier in _rounds():
+        other = paths.ROUNDS / str(earlier) / LIVE
+        if earlier < number and other.exists() and fetching.digest(other) == digest:
+            raise NotOpen(f"round {number}: its live data is still that of round {earlier}")
+
+
+def _require_whole(panel: Panel, counts: Counts, max_missing_share: float) -> None:
+    """Raise `InputError` where too little of the live data is there."""
+    share = counts.missing.sum() / max(counts.values, 1)
+    print(f"live data: {panel.n_rows:,} rows, {panel.n_matrix:,} features, {share:.2%} of their values missing")
+    usual = Panel(paths.LIVE, []).n_rows
+    if panel.n_rows < LEAST_ROWS * usual:
+        raise InputError(f"live data: it has {panel.n_rows:,} rows where the last dvc repro had {usual:,}; nothing is handed in")
+    if share > max_missing_share:
+        raise InputError(f"preprocess.max_missing_share: {share:.1%} of the live data is missing, more than {max_missing_share:.1%}")
+
+
 def _fetched(work: Work, version: str, name: str) -> Path:
     what = f"{version}/{name}"
     return work.store.get(name, what, partial(work.account.locate, what, work.round.number), partial(layout.check, name=name))
 
 
-def _prepared(path: Path, directory: Path, threads: int) -> tuple[Panel, Any]:
+@contextmanager
+def _prepared(path: Path, threads: int) -> Iterator[tuple[Panel, Counts]]:
+    """The prepared rows of a live file, while they are needed; what a killed run has left of them is removed."""
+    scratch = paths.ROUNDS / "scratch"
+    files.remove(scratch)
+    scratch.mkdir()
     try:
-        counts = preparation.prepare_live(path, directory, Panel(paths.LIVE, []), threads)
+        counts = preparation.prepare_live(path, scratch, Panel(paths.LIVE, []), threads)
+        yield Panel(scratch, []), counts
     except InputError as error:
-        raise InputError(f"{error}; nothing is handed in") from None
-    return Panel(directory, []), counts
+        raise type(error)(f"{str(error).removesuffix(NOTHING)}{NOTHING}") from None
+    finally:
+        files.remove(scratch)
 
 
 def _show_drift(drift: pd.DataFrame) -> None:
@@ -193,12 +235,20 @@ def _check_earlier(work: Work, least: float, threads: int) -> None:
         print(f"{model}: there is no earlier round here to compare with")
     for number in sorted(set(earlier.values())):
         directory = paths.ROUNDS / str(number)
-        with tempfile.TemporaryDirectory(dir=paths.ROUNDS) as scratch:
-            panel, _ = _prepared(directory / LIVE, Path(scratch), threads)
-            rows = work.pipeline.predict(panel, sorted(set(work.names.values())), threads)
-        for model in (model for model, found in earlier.items() if found == number):
-            path, name = directory / f"{model}.csv", work.names[model]
-            corr, _ = submission.rank_correlation(submission.table(rows, name), submission.parsed(path.read_bytes(), str(path)))
+        try:
+            with _prepared(directory / LIVE, threads) as (panel, _):
+                rows = work.pipeline.predict(panel, sorted(set(work.names.values())), threads)
+            sent = {
+                model: submission.parsed((directory / f"{model}.csv").read_bytes(), str(directory / f"{model}.csv"))
+                for model, found in earlier.items()
+                if found == number
+            }
+        except InputError as error:
+            print(f"round {number} can't be compared with: {str(error).removesuffix(NOTHING)}")
+            continue
+        for model, table in sent.items():
+            name = work.names[model]
+            corr, _ = submission.rank_correlation(submission.table(rows, name), table)
             print(f"{model}: rank correlation {corr:.3f} of {name} now with what was sent in round {number}, on the data of that round")
             if not corr >= least:
                 raise InputError(
@@ -221,29 +271,31 @@ def _earlier(work: Work) -> dict[str, int]:
 
 def _hand_in(work: Work, ids: dict[str, str], handed: dict[str, pd.DataFrame], *, dry: bool) -> None:
     """Write each model's file, and hand it in; a model that fails doesn't keep the others from it."""
-    problems: list[InputError] = []
+    problems: dict[str, InputError] = {}
     for model, name in work.names.items():
-        path = paths.ROUNDS / str(work.round.number) / f"{model}.csv"
-        entry = {"round": work.round.number, "model": model, "prediction": name, "rows": len(handed[name])}
         if dry:
-            preview = path.with_suffix(".dry.csv")
+            preview = paths.ROUNDS / "dry" / f"{model}.csv"
             _write(handed[name], preview)
             print(f"{model}: {name} would be handed in as {preview}")
             continue
-        _write(handed[name], path)
-        entry["sha256"] = fetching.digest(path)
+        path = paths.ROUNDS / str(work.round.number) / f"{model}.csv"
+        unsent = path.with_suffix(".unsent.csv")
+        _write(handed[name], unsent)
+        entry = {"round": work.round.number, "model": model, "prediction": name, "rows": len(handed[name])}
+        entry["sha256"] = fetching.digest(unsent)
         try:
             outcome = submission.hand_in(work.account, ids[model], work.round, handed[name], f"{work.round.number}_{model}.csv")
         except InputError as error:
-            problems.append(error)
-            journal.note({**entry, "outcome": FAILED, "problem": str(error)})
+            problems[model] = error
+            journal.note({**entry, "outcome": journal.FAILED, "problem": str(error)})
             print(f"{model}: {error}", file=sys.stderr)
         else:
+            unsent.replace(path)
             journal.note({**entry, "outcome": outcome.how, "submission": outcome.id})
             print(f"{model}: {name} is {outcome.how}, and the server holds it as submission {outcome.id}")
     if problems:
-        worst = max(problems, key=lambda problem: problem.code)
-        raise type(worst)(f"{len(problems)} of {len(work.names)} models have no confirmed submission in round {work.round.number}")
+        kind = next(kind for kind in WORST if any(isinstance(problem, kind) for problem in problems.values()))
+        raise kind(f"{', '.join(problems)}: no confirmed submission in round {work.round.number}")
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:

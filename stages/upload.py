@@ -21,7 +21,7 @@ from erawise.live.account import MODEL, Account
 from erawise.panel import Panel
 from erawise.portable import build, proof
 from erawise.schema import ID, PREDICTION
-from stages import journal, paths, served
+from stages import arguments, journal, paths, served
 
 CHECK = "check.json"
 """What was found of the pickle beside it; absent where it isn't checked, or fails."""
@@ -52,7 +52,7 @@ def _arguments() -> argparse.Namespace:
         prog="python -m stages.upload", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--live", type=Path, default=paths.RAW / "live.parquet", help="live file whose rows the check predicts")
-    parser.add_argument("--wait", type=float, default=15, metavar="MINUTES", help="how long to wait for Numerai to have tried it; 15")
+    parser.add_argument("--wait", type=arguments.minutes, default=15, metavar="MINUTES", help="how long Numerai may take to try it; 15")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--send", metavar="MODEL", help="send it, once it is checked, for this model of your account")
     what.add_argument("--no-check", action="store_true", help="build the pickle alone")
@@ -62,15 +62,18 @@ def _arguments() -> argparse.Namespace:
 def _send(account: Account, model: str, number: str, path: Path, version: str, patience: float) -> None:
     """Send the pickle, and wait until Numerai has tried it."""
     chosen = account.surroundings(version, proof.PYTHON)
-    entry = {"model": model, "pickle": path.name, "sha256": fetching.digest(path)}
+    if "dockerImageId" not in chosen:
+        print(f"{model}: Numerai names no Python {proof.PYTHON}; it chooses one itself")
+    entry = {"model": model, "prediction": path.stem, "pickle": path.name, "sha256": fetching.digest(path)}
     try:
         sent = account.send(MODEL, path.name, path.read_bytes(), number, **chosen)
+        entry["upload"] = sent
         print(f"{model}: {path.name} is sent as {sent}; Numerai tries it", flush=True)
         status = account.tried(model, sent, patience)
     except errors.InputError as error:
-        journal.note(entry | {"outcome": "failed", "problem": str(error)})
+        journal.note(entry | {"outcome": journal.FAILED, "problem": str(error)})
         raise
-    journal.note(entry | {"outcome": status, "upload": sent})
+    journal.note(entry | {"outcome": status})
     print(f"{model}: Numerai says {status}")
 
 

@@ -9,7 +9,7 @@ import sys
 
 from erawise import errors
 from erawise.live import keys, webhook
-from stages import paths
+from stages import arguments, paths
 
 
 @errors.reported
@@ -31,7 +31,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 127.0.0.1, this machine alone")
     parser.add_argument("--port", type=int, default=8765, help="port to listen on; 8765")
-    parser.add_argument("--wait", type=float, default=40, metavar="MINUTES", help="how long a run waits for the round to open; 40")
+    parser.add_argument("--wait", type=arguments.minutes, default=40, metavar="MINUTES", help="how long a run waits for the round; 40")
     return parser.parse_args()
 
 

@@ -112,6 +112,8 @@ class NumeraiAccount:
         if name.lower().replace("_", "").endswith("uploadauth"):
             place = f"{next(self.numbers)}-{variables['filename']}"
             return {"data": {name: {"filename": place, "url": f"{url}/put/{quote(place)}?signature=5ecret"}}}
+        if name == "create_submission" and not self.opens <= datetime.now(UTC) < self.closes:
+            return _error("Round is closed for submissions")
         if name.startswith("create"):
             number = f"sent-{next(self.numbers)}"
             self.created.append({"kind": name, "id": number, "insertedAt": datetime.now(UTC).isoformat(), **variables})

@@ -60,6 +60,8 @@ class NumeraiServer:
     etags : "strong", "weak" or None.
     checksums : whether files come with an `x-amz-checksum-sha256`.
     put_faults : of the next files that are put there, one each; the last one stays.
+    sent_faults : the same of the next files of submissions that are read back.
+    lost : how the answers to the next mutations go wrong, which are carried out: "500", "cut", "stall", "html" or "null".
     slow : seconds by which the server's clock is behind.
     watch : called before each GET is answered, with how many there were.
     """
@@ -71,6 +73,8 @@ class NumeraiServer:
     etags: str | None = "strong"
     checksums: bool = False
     put_faults: list[Fault | None] = field(default_factory=list)
+    sent_faults: list[Fault | None] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
     slow: float = 0
     account: NumeraiAccount = field(default_factory=NumeraiAccount)
     queries: list[dict[str, Any]] = field(default_factory=list)
@@ -137,6 +141,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.state.queries.append(body)
         self.state.headers.append(dict(self.headers))
         fault = self.state.next_fault(self.state.api_faults)
+        if self.state.lost and "mutation" in body["query"]:
+            answer = self.state.answer(body["query"], body["variables"] or {}, self.headers["Authorization"])
+            fault = Fault(self.state.lost.pop(0))
+            if fault.kind == "null":
+                self._send(200, json.dumps({"data": dict.fromkeys(answer["data"])}).encode())
+                return
         match fault and fault.kind:
             case None:
                 self._send(
@@ -172,6 +182,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path.startswith("/sent/"):
+            missing = self.state.next_fault(self.state.sent_faults)
+            if missing:
+                self._send(int(missing.kind), HTML)
+                return
             self._send(200, self.state.account.sent(urlsplit(self.path).path.removeprefix("/sent/")))
             return
         number, name = urlsplit(self.path).path.removeprefix("/").split("/", 1)

@@ -15,7 +15,7 @@ from numerai_server import Fault, NumeraiServer
 from numpy.typing import NDArray
 from workspace import Workspace
 
-from erawise import monitoring, tabular
+from erawise import files, monitoring, tabular
 from erawise.errors import InputError
 from erawise.live.account import Account
 from erawise.live.client import PUBLIC_ID, SECRET_KEY
@@ -79,6 +79,9 @@ def operator(workspace: Workspace) -> Workspace:
         for name in ("ridge", "neutralized")
     ]
     tabular.write_parquet(pd.concat(parts).reindex(columns=scores.columns), path)
+    for model, prediction in (("alpha", "ridge"), ("beta", "neutralized")):
+        entry = {"time": f"{MONDAY}T12:00:00+00:00", "model": model, "prediction": prediction, "outcome": "sent", "round": 100}
+        files.append_line(entry, workspace.directory / "journal.jsonl")
     return workspace
 
 
@@ -171,10 +174,79 @@ def test_with_a_key_all_models_of_the_account_are_looked_at(
     operator.run("monitor")
     said = capsys.readouterr().out
     assert "| alpha | ridge | CORR | 4 | 4 | 0.5000 |" in said
-    assert "| beta |  | CORR | 3 | 3 | 0.3000 | 50 | 0.900 | submit.models has no prediction for it |" in said
+    assert "| beta |  | CORR | 3 | 3 | 0.3000 | 50 | 0.900 | it hasn't been given a prediction from here |" in said
     monkeypatch.setenv(SECRET_KEY, "wrong")
+    operator.run("monitor")
+    assert "warning: the models of submit.models alone: " in (error := capsys.readouterr().err)
+    assert "the key isn't accepted" in error
+
+
+def test_what_a_model_was_given_before_is_no_part_of_the_promise(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    early, late = scored("v2_corr20", [-0.5] * 30), scored("v2_corr20", [-0.5] * 30 + [0.5] * 4)[30:]
+    server.account.scores["id-alpha"] = early
+    path = operator.directory / "journal.jsonl"
+    path.unlink()
+    operator.run("monitor")
+    assert "| alpha |  | CORR | 30 | 30 | -0.5000 | 50 | -15.000 | it hasn't been given a prediction from here |" in capsys.readouterr().out
+    start = f"{MONDAY + timedelta(weeks=30)}T11:00:00+00:00"
+    for prediction, when in (("ridge", f"{MONDAY}T11:00:00+00:00"), ("lightgbm", f"{MONDAY}T12:00:00+00:00"), ("ridge", start)):
+        entry = {"time": when, "model": "alpha", "prediction": prediction, "outcome": "success"}
+        files.append_line(entry, path)
+    files.append_line({"time": start, "model": "alpha", "prediction": "lightgbm", "outcome": "failed"}, path)
+    server.account.scores["id-alpha"] = early + late
+    operator.run("monitor")
+    assert "| alpha | ridge | CORR | 4 | 4 | 0.5000 | 50 | 2.000 | (+" in capsys.readouterr().out
+
+
+def test_a_round_that_never_resolves_does_not_hide_the_others(server: NumeraiServer, operator: Workspace) -> None:
+    rows = scored("v2_corr20", [0.5, 0.5] + [-0.5] * 20)
+    rows[1]["resolved"] = False
+    server.account.scores["id-alpha"] = rows
+    assert ended(operator, "monitor") == 5
+    found = json.loads((operator.directory / "metrics/live.json").read_text())["days_20"]["alpha"]["corr"]
+    assert (found["weeks"], found["open_rounds"]) == (21, 1)
+    assert "open_mean" not in found
+
+
+def test_ranks_stay_where_they_cannot_be_had(
+    server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    operator.run("monitor", "monitor --offline")
+    assert json.loads((operator.directory / "metrics/live.json").read_text())["rank"] == {"alpha": 1101}
+
+    def fails(*arguments: Any) -> None:
+        raise InputError("no leaderboard")
+
+    monkeypatch.setattr(Account, "ranks", fails)
+    operator.run("monitor")
+    assert "warning: no ranks: no leaderboard" in capsys.readouterr().err
+    assert json.loads((operator.directory / "metrics/live.json").read_text())["rank"] == {"alpha": 1101}
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"roundNumber": None},
+        {"roundNumber": "x"},
+        {"day": "x"},
+        {"value": "abc"},
+        {"percentile": "x"},
+        {"displayName": None},
+        {"displayName": 5},
+        {"value": []},
+    ],
+)
+def test_an_answer_in_another_form_is_one_line_and_leaves_the_store_as_it_was(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str], spoilt: dict[str, Any]
+) -> None:
+    server.account.scores["id-alpha"][0].update(spoilt)
     assert ended(operator, "monitor") == 1
-    assert "the key isn't accepted" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "the query has no result" in error
+    assert not list((operator.directory / "data/live_scores").glob("*.parquet"))
 
 
 def test_live_scores_are_a_history_by_week_once_they_have_resolved() -> None:
@@ -183,7 +255,7 @@ def test_live_scores_are_a_history_by_week_once_they_have_resolved() -> None:
     found = monitoring.history(pd.concat([corr, mmc]), "v2_corr20", "mmc")
     assert found["prediction"].tolist() == ["alpha", "alpha"]
     assert np.diff(found["era"]).tolist() == [1]
-    assert np.allclose(found["corr"], [0.15, np.nan], equal_nan=True)
+    assert np.allclose(found["corr"], [0.15, 0.3])
     assert np.allclose(found["mmc"], [0.015, 0.035])
     assert monitoring.history(corr.head(0), "v2_corr20", "mmc").empty
 
@@ -204,10 +276,14 @@ def test_what_is_wrong_is_said(server: NumeraiServer, operator: Workspace, capsy
 
 def test_scores_without_a_value_a_date_or_a_day_do_no_harm(server: NumeraiServer) -> None:
     [row] = scored("v2_corr20", [0.5])
-    server.account.scores["id-alpha"] = [row | {"value": None}, row | {"roundNumber": 101, "roundCloseStakingTime": None, "day": None}]
+    server.account.scores["id-alpha"] = [
+        row | {"value": None},
+        row | {"value": "NaN"},
+        row | {"roundNumber": 101, "roundCloseStakingTime": None, "day": None},
+    ]
     found = fetch(Account(server.url, patience=QUICK), {"alpha": "id-alpha"})
     assert found[["round", "day", "closed"]].to_numpy().tolist() == [[101, -1, ""]]
-    assert monitoring.weekly(found).empty
+    assert monitoring.last_words(found).empty
     server.account.scores["id-alpha"] = [{"value": 1}]
     with pytest.raises(InputError, match="the query has no result"):
         fetch(Account(server.url, patience=QUICK), {"alpha": "id-alpha"})
@@ -231,11 +307,19 @@ def book(values: list[float], **options: Any) -> pd.DataFrame:
     return pd.DataFrame(rows).astype(DTYPES)
 
 
-def test_the_rounds_of_a_week_are_one_and_of_a_round_its_last_day_counts() -> None:
+def test_the_rounds_of_a_week_are_one_and_of_a_round_its_last_word_counts() -> None:
     table = book([1, 2, 3, 4, 5, 6, 7], a_week=5, still_open=1)
-    earlier = table.head(1).assign(day=3, value=99.0)
-    weeks = monitoring.weekly(pd.concat([table, earlier]))
-    assert weeks[["round", "rounds", "value", "final"]].to_numpy().tolist() == [[104, 5, 3.0, True], [106, 2, 6.5, False]]
+    first = table.head(1)
+    other = [
+        first.assign(day=30, value=99.0, resolved=False),
+        first.assign(day=3, value=98.0),
+        first.assign(version="10", value=1.0),
+        first.assign(version="9", value=97.0),
+    ]
+    weeks = monitoring.by_week(monitoring.last_words(pd.concat([*other, table.iloc[1:]])))
+    assert weeks[["round", "rounds", "value"]].to_numpy().tolist() == [[104, 5, 3.0], [106, 2, 6.5]]
+    undated = first.assign(day=-1, value=5.0)
+    assert monitoring.last_words(pd.concat([undated, first.assign(day=3, resolved=False)]))["value"].tolist() == [5.0]
 
 
 def overlapping(eras: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -243,14 +327,14 @@ def overlapping(eras: int, rng: np.random.Generator) -> NDArray[np.float64]:
     return 0.02 + 0.015 * np.sum([drawn[k : k + eras] for k in range(4)], axis=0)
 
 
-def test_the_band_holds_nineteen_of_twenty_sums() -> None:
+@pytest.mark.parametrize(("eras", "weeks"), [(56, 20), (120, 20), (120, 52)])
+def test_nineteen_of_twenty_sums_stay_in_the_band_all_the_way(eras: int, weeks: int) -> None:
     held = []
-    for seed in range(300):
-        series = overlapping(140, np.random.default_rng(seed))
-        low, _, high = monitoring.band(series[:120], 4, 1, 20, 400, 0)
-        total = overlapping(20, np.random.default_rng(10_000 + seed)).sum()
-        held.append(low[-1] <= total <= high[-1])
-    assert 0.91 <= np.mean(held) <= 0.98
+    for seed in range(400):
+        low, _, high = monitoring.band(overlapping(eras, np.random.default_rng(seed)), 4, 1, weeks, 400, 0)
+        total = np.cumsum(overlapping(weeks, np.random.default_rng(10_000 + seed)))
+        held.append(((low <= total) & (total <= high)).all())
+    assert 0.92 <= np.mean(held) <= 0.98
 
 
 def test_the_band_knows_of_the_overlap_and_of_eras_that_stand_for_several_weeks() -> None:
@@ -265,7 +349,7 @@ def test_the_band_knows_of_the_overlap_and_of_eras_that_stand_for_several_weeks(
 
 
 def test_too_few_eras_promise_nothing() -> None:
-    promise = Promise("ridge", {"corr": np.linspace(0, 1, 20), "mmc": np.empty(0)}, 1, 4)
+    promise = Promise("ridge", "", {"corr": np.linspace(0, 1, 20), "mmc": np.empty(0)}, 1, 4)
     for metric, reason in (("corr", "20 eras; an interval takes 32"), ("mmc", "0 eras; an interval takes 32")):
         found = monitoring.live(book([1.0]), "alpha", metric, "v2_corr20", promise, replicates=100, seed=0)
         assert found.reason.startswith(reason)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from numerai_server import Fault, NumeraiServer
 from numerapi import base_api
 from workspace import Workspace
 
-from erawise.errors import InputError
+from erawise.errors import InputError, Unconfirmed
 from erawise.live import keys, submission
 from erawise.live.account import PREDICTIONS, Account
 from erawise.live.client import PUBLIC_ID, SECRET_KEY
@@ -53,7 +54,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setenv(PUBLIC_ID, KEY[0])
     monkeypatch.setenv(SECRET_KEY, KEY[1])
-    monkeypatch.setattr(submit, "Account", partial(Account, patience=QUICK))
+    monkeypatch.setattr(submit, "PATIENCE", QUICK)
     with numerai_server.serving(NumeraiServer(rounds, current=OPEN)) as state:
         monkeypatch.setenv(ADDRESS, state.url)
         yield state
@@ -149,7 +150,7 @@ def test_a_dry_run_sends_nothing_and_takes_no_key(
 ) -> None:
     monkeypatch.delenv(SECRET_KEY)
     operator.run("submit --dry-run")
-    assert "alpha: neutralized would be handed in as data/rounds/7/alpha.dry.csv" in capsys.readouterr().out
+    assert "alpha: neutralized would be handed in as data/rounds/dry/alpha.csv" in capsys.readouterr().out
     assert not server.account.created
     assert not server.account.objects
     assert not journal(operator)
@@ -176,7 +177,8 @@ def test_interrupted_anywhere_and_run_again_there_is_one_submission(
     assert calls == [stage]
     operator.run("submit")
     assert len(handed(server, "alpha")) == len(handed(server, "beta")) == 1
-    assert {entry["model"]: entry["outcome"] for entry in journal(operator)}.keys() == {"alpha", "beta"}
+    expected = {"_put_once": "sent", "send": "already there", "read_back": "already there"}[stage]
+    assert [(entry["model"], entry["outcome"]) for entry in journal(operator)] == [("alpha", expected), ("beta", "sent")]
 
 
 def test_killed_while_the_server_thinks_and_run_again_there_is_one_submission(server: NumeraiServer, operator: Workspace) -> None:
@@ -209,7 +211,7 @@ def test_an_upload_that_is_refused_creates_nothing_where_numerapi_creates_a_subm
     assert not server.account.created
     errors = capsys.readouterr().err
     assert "the predictions can't be sent: the answer is HTTP status 403 (3 tries); nothing is submitted" in errors
-    assert errors.endswith("error: 2 of 2 models have no confirmed submission in round 7\n")
+    assert errors.endswith("error: alpha, beta: no confirmed submission in round 7\n")
     assert "5ecret" not in errors
     server.put_faults = [Fault("403"), Fault("503", after=0), None]
     operator.run("submit")
@@ -227,15 +229,169 @@ def test_an_id_in_the_index_is_lost_by_numerapi_and_kept_by_us(server: NumeraiSe
     assert submission.content(table).startswith(b"id,prediction\n")
 
 
-@pytest.mark.parametrize("fault", ["500", "html", "stall", "cut"])
-def test_a_submission_whose_fate_is_unknown_is_looked_for_before_it_is_sent_again(server: NumeraiServer, fault: str) -> None:
+@pytest.mark.parametrize("fault", ["500", "html", "stall", "cut", "null"])
+def test_a_submission_whose_fate_is_unknown_is_looked_for_before_it_is_sent_again(
+    server: NumeraiServer, operator: Workspace, fault: str
+) -> None:
+    server.lost = [fault]
+    operator.run("submit")
+    assert len(handed(server, "alpha")) == len(handed(server, "beta")) == 1
+    assert [entry["outcome"] for entry in journal(operator)] == ["sent", "sent"]
+
+
+@pytest.mark.parametrize("fault", ["500", "html", "cut"])
+def test_a_submission_that_never_came_is_sent_again(server: NumeraiServer, fault: str) -> None:
     ours = Account(server.url, KEY, QUICK)
     table = submission.table(live(seed=OPEN)[["id", "feature_0"]], "feature_0")
     taken_by = ours.round()
-    server.api_faults = [None, None, Fault(fault), None]
-    outcome = submission.hand_in(ours, "id-alpha", taken_by, table, "7_alpha.csv")
-    assert outcome.how == "sent"
+    server.api_faults = [None, None, None, Fault(fault), None]
+    assert submission.hand_in(ours, "id-alpha", taken_by, table, "7_alpha.csv").how == "sent"
     assert len(handed(server, "alpha")) == 1
+    assert len(server.account.objects) == 2
+
+
+def test_a_submission_without_a_file_is_replaced(server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base_api, "API_TOURNAMENT_URL", server.url)
+    server.put_faults = [Fault("403"), None]
+    theirs = numerapi.NumerAPI(*KEY, verbosity="error", show_progress_bars=False)
+    theirs.upload_predictions(df=submission.table(live(seed=OPEN)[["id", "feature_0"]], "feature_0"), model_id="id-alpha")
+    server.sent_faults = [Fault("404"), None]
+    operator.run("submit")
+    assert [entry["outcome"] for entry in journal(operator)] == ["replaced", "sent"]
+
+
+def test_what_cannot_be_read_back_is_not_confirmed(server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    server.sent_faults = [Fault("404")]
+    assert ended(operator, "submit") == 4
+    error = capsys.readouterr().err
+    assert "sent-2 can't be read back: " in error
+    assert error.endswith("error: alpha, beta: no confirmed submission in round 7\n")
+    server.sent_faults = []
+    operator.run("submit")
+    assert len(handed(server, "alpha")) == len(handed(server, "beta")) == 1
+
+
+def test_of_several_failures_the_one_to_look_at_gives_the_exit_code(server: NumeraiServer, operator: Workspace) -> None:
+    server.account.spoils = b"id,prediction\nn1,0.5\n"
+    server.put_faults = [None, Fault("500")]
+    assert ended(operator, "submit") == 4
+    assert [entry["outcome"] for entry in journal(operator)] == ["failed", "failed"]
+
+
+@pytest.mark.parametrize("how", ["closed", "another round"])
+def test_a_round_that_ends_meanwhile_gets_nothing(
+    server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    real = submission.table
+
+    def slow(*given: Any) -> pd.DataFrame:
+        if how == "closed":
+            server.account.closes = datetime.now(UTC)
+        else:
+            server.current = OPEN + 1
+        return real(*given)
+
+    monkeypatch.setattr(submission, "table", slow)
+    assert ended(operator, "submit") == 3
+    error = capsys.readouterr().err
+    assert ("round 7 closed at" if how == "closed" else "round 7 is over, the current one is 8") in error
+    assert not server.account.created
+
+
+def test_what_was_taken_after_the_round_is_no_success(server: NumeraiServer) -> None:
+    ours = Account(server.url, KEY, QUICK)
+    table = submission.table(live(seed=OPEN)[["id", "feature_0"]], "feature_0")
+    ended_before = replace(ours.round(), closes=datetime.now(UTC) - timedelta(minutes=1))
+    with pytest.raises(Unconfirmed, match="it was taken after round 7 had closed"):
+        submission.hand_in(ours, "id-alpha", ended_before, table, "7_alpha.csv")
+
+
+def test_the_live_data_of_an_earlier_round_is_waited_out(
+    server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    operator.run("submit")
+    server.current = OPEN + 1
+    server.account.opens = datetime.now(UTC)
+    late = server.rounds[OPEN + 1] / "v5.2/live.parquet"
+    own = late.read_bytes()
+    late.write_bytes((server.rounds[OPEN] / "v5.2/live.parquet").read_bytes())
+    assert ended(operator, "submit") == 3
+    assert "round 8: its live data is still that of round 7" in capsys.readouterr().err
+    monkeypatch.setattr(time, "sleep", lambda seconds: late.write_bytes(own))
+    operator.run("submit --wait 1")
+    assert len(handed(server, "alpha")) == 2
+
+
+def test_an_earlier_round_that_cannot_be_used_does_not_keep_the_next_from_being_handed_in(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    operator.run("submit")
+    path = operator.directory / "data/rounds/7/live.parquet"
+    live(seed=OPEN).drop(columns="feature_3").set_index("id").to_parquet(path)
+    server.current = OPEN + 1
+    server.account.opens = datetime.now(UTC)
+    operator.run("submit")
+    assert "round 7 can't be compared with: data/rounds/7/live.parquet: column 'feature_3' is missing" in capsys.readouterr().out
+
+
+def test_what_was_not_sent_is_no_earlier_submission_and_a_killed_run_leaves_nothing_for_long(
+    server: NumeraiServer, operator: Workspace
+) -> None:
+    operator.run("submit")
+    sent = operator.directory / "data/rounds/7/alpha.csv"
+    before = sent.read_bytes()
+    operator.change(lambda content: content["submit"]["models"].update(alpha="ridge"))
+    server.put_faults = [Fault("400")]
+    left = operator.directory / "data/rounds/scratch/features.npy"
+    left.parent.mkdir()
+    left.write_bytes(b"left")
+    assert ended(operator, "submit") == 75
+    assert sent.read_bytes() == before
+    assert sent.with_suffix(".unsent.csv").exists()
+    assert not left.parent.exists()
+
+
+def test_data_of_another_version_than_the_models_have_seen_is_refused(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = {"stages": {"download": {"params": {"params.yaml": {"data.version": "v5.1"}}}}}
+    (operator.directory / "dvc.lock").write_text(json.dumps(lock))
+    assert ended(operator, "submit") == 1
+    assert "data.version: it is v5.2, and the last dvc repro ran with v5.1; run dvc repro" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("members.json", "{}", "data/members.json: it has no list of models"),
+        ("weights.json", "[]", "data/weights.json: it has no weight for each model"),
+        ("neutralized_to.json", "{}", "data/neutralized_to.json: it doesn't say what"),
+        ("final/ridge/model.json", "{}", "data/final/ridge/model.json: it doesn't say what the model is"),
+    ],
+)
+def test_a_spoilt_file_of_the_pipeline_is_named(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str], name: str, content: str, message: str
+) -> None:
+    path = operator.directory / "data" / name
+    path.unlink()
+    path.write_text(content)
+    assert ended(operator, "submit") == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["submit --wait nan", "submit --wait -1", "submit --round 0", "submit --round -3", "submit --round x"])
+def test_a_wrong_command_line(server: NumeraiServer, operator: Workspace, command: str) -> None:
+    assert ended(operator, command) == 2
+
+
+@pytest.mark.parametrize("value", ["S3CRET\r", " S3CRET "])
+def test_a_key_with_spaces_around_it_is_the_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str) -> None:
+    assert keys.values(["ONE"], {"ONE": value}, tmp_path / ".env") == ["S3CRET"]
+    with pytest.raises(InputError, match="ONE: it has characters that no key has") as caught:
+        keys.values(["ONE"], {"ONE": "S3C…RET"}, tmp_path / ".env")
+    assert "RET" not in str(caught.value)
 
 
 def test_a_list_that_lags_is_asked_again(server: NumeraiServer) -> None:
@@ -318,6 +474,13 @@ def test_what_the_server_is_not_ready_for(
 
 
 SPOILED: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
+    "eras": (lambda table: table.assign(era=["0575", "0576"] * 20), "its rows are of 2 eras; expected those of the live era alone"),
+    "validation rows": (lambda table: table.assign(data_type="validation"), "rows of the type 'validation' are among them"),
+    "few rows": (lambda table: table.head(7), "live data: it has 7 rows where the last dvc repro had 40; nothing is handed in"),
+    "missing": (
+        lambda table: table.assign(**{f"feature_{k}": pd.array([None] * 40, "Int8") for k in range(6)}),
+        "preprocess.max_missing_share: 75.0% of the live data is missing, more than 50.0%",
+    ),
     "empty": (lambda table: table.iloc[:0], "there are no rows; nothing is handed in"),
     "repeated ids": (lambda table: pd.concat([table, table.head(3)]), "is there more than once in the live era (3 duplicate rows)"),
     "a feature is missing": (lambda table: table.drop(columns="feature_3"), "column 'feature_3' is missing"),
@@ -432,7 +595,7 @@ def test_the_key_is_in_no_file_and_no_message(
     [
         ("ONE=1", "1"),
         ("export ONE = 1  # which", "1"),
-        ('ONE="1 # 2"', "1 # 2"),
+        ('ONE="1#2"', "1#2"),
         ("ONE='a\"b'  ", 'a"b'),
         ("ONE=", None),
         ("# ONE=1", None),

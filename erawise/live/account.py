@@ -9,7 +9,7 @@ from typing import Any
 
 from erawise.errors import InputError, NotOpen, Unavailable, Unconfirmed
 from erawise.live import fetching
-from erawise.live.client import Client
+from erawise.live.client import Client, NoResult
 from erawise.live.fetching import BUSY, GONE, Again, Session, host, reached, retry_after
 
 
@@ -212,8 +212,11 @@ class Account(Client):
         """
         place = self._put(upload, filename, content, model)
         answer = self._query(upload.mutation, {"filename": place, "modelId": model, **variables})
-        with self.understood():
-            return str(self.present(answer, upload.create)["id"])
+        try:
+            with self.understood():
+                return str(self.present(answer, upload.create)["id"])
+        except NoResult as problem:
+            raise self.unsure(problem) from None
 
     def surroundings(self, version: str, python: str) -> dict[str, str]:
         """The ids by which an uploaded model asks for its data version and its Python; without the latter where Numerai has none such.

@@ -44,6 +44,10 @@ CLOSED = r"round.*(closed|not open)|(closed|not open).*round|submissions? (is|ar
 """The same of a round that takes no submission."""
 
 
+class NoResult(InputError):
+    """The answer has none of what was asked for, or in another form."""
+
+
 class Unsure(Unavailable):
     """A change that was sent and got no answer: it may have been carried out."""
 
@@ -83,7 +87,10 @@ class Client(numerapi.NumerAPI):
     def list_datasets(self, round_num: int | None = None) -> list[str]:
         """The files of a round, or of the current one, as `version/file`."""
         variables = {"round": round_num, "tournament": self.tournament_id}
-        return [str(name) for name in self.present(self.raw_query(DATASETS, variables), "listDatasets")]
+        names = self.present(self.raw_query(DATASETS, variables), "listDatasets")
+        if not isinstance(names, list):
+            raise self._without_result()
+        return [str(name) for name in names]
 
     def download_dataset(self, *_: Any, **__: Any) -> str:
         """Nothing: what numerapi fetches can be spoilt without a word."""
@@ -104,14 +111,20 @@ class Client(numerapi.NumerAPI):
         while True:
             try:
                 return self._once(query, variables, authorization)
-            except Again as problem:
+            except (Again, NoResult) as problem:
+                if changes:
+                    raise self.unsure(problem) from None
+                if isinstance(problem, NoResult):
+                    raise
                 failed += 1
-                if changes or failed == self.patience.tries:
-                    if changes:
-                        advice = "it may have been carried out all the same, see on numer.ai before you repeat it"
-                        raise Unsure(f"{host(self.url)}: {problem}; {advice}") from None
+                if failed == self.patience.tries:
                     raise Unavailable(f"{host(self.url)}: {problem}; {ADVICE}") from None
                 self.pause(failed, problem)
+
+    def unsure(self, problem: Exception) -> Unsure:
+        """The error of a change of which nothing certain came back."""
+        said = str(problem).removeprefix(f"{host(self.url)}: ").removesuffix(f"; {ADVICE}")
+        return Unsure(f"{host(self.url)}: {said}; it may have been carried out all the same, see on numer.ai before you repeat it")
 
     def pause(self, failed: int, problem: Again | None = None) -> None:
         """Wait before the n-th repetition, n from 1: as long as the server asks for, where it does."""
@@ -162,8 +175,8 @@ class Client(numerapi.NumerAPI):
             raise self._without_result()
         return found
 
-    def _without_result(self) -> InputError:
-        return InputError(f"{host(self.url)}: the query has no result; {ADVICE}")
+    def _without_result(self) -> NoResult:
+        return NoResult(f"{host(self.url)}: the query has no result; {ADVICE}")
 
     def _without_key(self, text: str) -> str:
         """A text of the server's, in which no part of the key stands."""

@@ -16,6 +16,8 @@ class Missing(InputError):
 LINE = r"""^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=[ \t]*(?:"([^"\n]*)"|'([^'\n]*)'|([^"'\s#]*))[ \t]*(?:#.*)?$"""
 """A line of `.env`: a name, and a value in double quotes, in single ones, or in none."""
 
+PRINTABLE = r"[\x21-\x7e]+"
+
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -38,12 +40,15 @@ def values(names: Sequence[str], environment: Mapping[str, str], path: Path) -> 
     Missing
         If one is nowhere.
     InputError
-        If others than the owner may read the file.
+        If others than the owner may read the file, or a secret has characters that none has.
     """
-    found = {**_lines(path), **{name: environment[name] for name in names if environment.get(name)}}
+    found = {**_lines(path), **{name: environment[name].strip() for name in names if environment.get(name, "").strip()}}
     missing = [name for name in names if not found.get(name)]
     if missing:
         raise Missing(f"{' and '.join(missing)}: not set; set them in the environment, or as lines NAME=value in {path} (chmod 600)")
+    for name in names:
+        if not re.fullmatch(PRINTABLE, found[name]):
+            raise InputError(f"{name}: it has characters that no key has; expected letters, digits and the like, without spaces")
     return [found[name] for name in names]
 
 
@@ -52,7 +57,7 @@ def _lines(path: Path) -> dict[str, str]:
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & OTHERS:
             raise InputError(f"{path}: others on this machine may read it (mode {mode:03o}) and it holds a key; run: chmod 600 {path}")
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return {}
     except UnicodeDecodeError:

@@ -42,21 +42,24 @@ def fetch(account: Account, models: Mapping[str, str]) -> pd.DataFrame:
     """
     with account.understood():
         rows = [_row(name, score) for name, number in models.items() for score in account.scores(number)]
-    found = pd.DataFrame([row for row in rows if row["value"] is not None], columns=list(DTYPES)).astype(DTYPES)
+    found = pd.DataFrame(rows, columns=list(DTYPES)).astype(DTYPES)
+    found = found[np.isfinite(found["value"])]
     return found.drop_duplicates(KEY, keep="last").sort_values(KEY, ignore_index=True)
 
 
 def _row(model: str, score: Mapping[str, Any]) -> dict[str, Any]:
     closed = score.get("roundCloseStakingTime") or score.get("roundScoreTime")
-    percentile, day = score.get("percentile"), score.get("day")
+    percentile, day, value = score.get("percentile"), score.get("day"), score["value"]
+    if not isinstance(score["displayName"], str):
+        raise TypeError("a score without a name")
     return {
         "model": model,
-        "round": score["roundNumber"],
+        "round": int(score["roundNumber"]),
         "score": score["displayName"],
         "version": str(score.get("version") or ""),
-        "day": -1 if day is None else day,
-        "value": score["value"],
-        "percentile": np.nan if percentile is None else percentile,
+        "day": -1 if day is None else int(day),
+        "value": np.nan if value is None else float(value),
+        "percentile": np.nan if percentile is None else float(percentile),
         "resolved": bool(score.get("resolved")),
         "closed": f"{closed:%Y-%m-%d}" if isinstance(closed, datetime) else "",
     }

@@ -2,6 +2,7 @@
 
 import io
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,19 +161,25 @@ def hand_in(account: Account, model: str, taken_by: Round, handed: pd.DataFrame,
     Parameters
     ----------
     model : its id.
-    taken_by : the round, which is open.
+    taken_by : the round; that it is still the open one is looked at before each sending.
 
     Raises
     ------
+    NotOpen
+        If the round is over.
     Unconfirmed
-        If the server has another file in the end, or none.
+        If the server has another file in the end, or none, or took it after the round.
     InputError
         If it takes none.
     """
     earlier = account.submissions(model, taken_by.opens)
-    if earlier and _holds(account, earlier[-1], handed):
+    if earlier and _held_before(account, earlier[-1], handed):
         return Outcome(earlier[-1].id, ALREADY)
     for _ in range(SENDINGS):
+        current = account.round()
+        if current.number != taken_by.number:
+            raise NotOpen(f"round {taken_by.number} is over, the current one is {current.number}; nothing is handed in")
+        _require_open(current, time.time() - account.skew, taken_by.number)
         try:
             account.send(PREDICTIONS, filename, content(handed), model)
             unsure = None
@@ -189,26 +196,53 @@ def hand_in(account: Account, model: str, taken_by: Round, handed: pd.DataFrame,
     )
 
 
+def _held_before(account: Account, submission: Submission, handed: pd.DataFrame) -> bool:
+    """Whether an earlier submission is this table; one that can't be read, such as one whose file never came, is not."""
+    try:
+        return _holds(account, submission, handed)
+    except InputError:
+        return False
+
+
 def _confirmed(account: Account, model: str, taken_by: Round, handed: pd.DataFrame, earlier: set[str]) -> Submission | None:
-    """The latest submission, once the server lists a new one; None where it lists none."""
+    """The latest submission, once the server lists a new one that holds the table; None where it lists none.
+
+    Raises
+    ------
+    Unconfirmed
+        If the new one can't be read, holds something else, or came after the round.
+    """
+    problem = ""
     for failed in range(1, account.patience.tries + 1):
         new = [one for one in account.submissions(model, taken_by.opens) if one.id not in earlier]
-        if new and not _holds(account, new[-1], handed):
-            raise Unconfirmed(f"submission {new[-1].id}: what the server holds isn't what was sent; see on numer.ai, and run again")
-        if new:
-            return new[-1]
+        try:
+            if new and not _holds(account, new[-1], handed):
+                raise Unconfirmed(f"submission {new[-1].id}: what the server holds isn't what was sent; see on numer.ai, and run again")
+        except Unconfirmed:
+            raise
+        except InputError as error:
+            problem = str(error)
+        else:
+            if new and new[-1].inserted >= taken_by.closes:
+                raise Unconfirmed(f"submission {new[-1].id}: it was taken after round {taken_by.number} had closed; see on numer.ai")
+            if new:
+                return new[-1]
         account.pause(failed)
+    if problem:
+        raise Unconfirmed(f"{new[-1].id if new else 'the submission'} can't be read back: {problem}; see on numer.ai, and run again")
     return None
 
 
 def _holds(account: Account, submission: Submission, handed: pd.DataFrame) -> bool:
+    """Whether the server's file of a submission is this table."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "submission.csv"
         account.read_back(submission, path)
         try:
-            return same(parsed(path.read_bytes(), f"submission {submission.id}"), handed)
+            found = parsed(path.read_bytes(), f"submission {submission.id}")
         except InputError:
             return False
+        return same(found, handed)
 
 
 def opened(
@@ -249,8 +283,8 @@ def opened(
             _require_open(found, now() - account.skew, number)
             if f"{version}/live.parquet" not in account.list_datasets(found.number):
                 raise NotOpen(f"round {found.number}: {version}/live.parquet isn't there yet")
-        except _Over as over:
-            raise NotOpen(str(over)) from None
+        except Over:
+            raise
         except (NotOpen, Unavailable) as problem:
             if now() + every > until:
                 raise
@@ -260,7 +294,7 @@ def opened(
             return found
 
 
-class _Over(NotOpen):
+class Over(NotOpen):
     """A round that won't open again."""
 
 
@@ -269,4 +303,4 @@ def _require_open(found: Round, now: float, number: int | None) -> None:
         raise NotOpen(f"round {found.number} opens at {found.opens:%Y-%m-%d %H:%M} UTC")
     if now >= found.closes.timestamp():
         said = f"round {found.number} closed at {found.closes:%Y-%m-%d %H:%M} UTC"
-        raise _Over(said) if number is not None else NotOpen(f"{said}, and no other is open")
+        raise Over(said) if number is not None else NotOpen(f"{said}, and no other is open")

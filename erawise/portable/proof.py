@@ -59,7 +59,7 @@ def environment(directory: Path) -> Path:
         If there is no Python of that version, or a package can't be had.
     """
     python, complete = directory / "bin" / "python", directory / COMPLETE
-    if complete.exists() and json.loads(complete.read_text(encoding="utf-8")) == list(PACKAGES) and python.exists():
+    if complete.exists() and python.exists() and _packages(complete) == list(PACKAGES):
         return python
     files.remove(directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
@@ -70,6 +70,13 @@ def environment(directory: Path) -> Path:
     _run([str(python), "-m", "pip", "install", "--quiet", *PACKAGES], "the packages that Numerai has can't be installed")
     files.write_json(PACKAGES, complete)
     return python
+
+
+def _packages(complete: Path) -> object:
+    try:
+        return json.loads(complete.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
 
 
 def _run(command: list[str], failure: str) -> None:
