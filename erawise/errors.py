@@ -31,7 +31,7 @@ class Unconfirmed(InputError):
 
 
 class Unavailable(InputError):
-    """A server gave no usable answer, however often it was asked; later it may."""
+    """A server gave no usable answer; later it may."""
 
     code = 75
 

@@ -28,8 +28,13 @@ def main() -> None:
         raise InputError(f"--prediction: there is no prediction {name!r} with validation scores; there are {', '.join(served.names())}")
     table = tabular.read_parquet(served.path(name))
     rows = table[table[SPLIT] == VALIDATION].sort_values(ERA, kind="stable")
-    sent = account.send(DIAGNOSTICS, f"{name}_validation.csv", submission.content(diagnosis.ranked(rows)), number)
-    journal.note({"model": given.model, "prediction": name, "diagnostics": sent, "rows": len(rows), "outcome": "sent"})
+    entry = {"model": given.model, "prediction": name, "rows": len(rows)}
+    try:
+        sent = account.send(DIAGNOSTICS, f"{name}_validation.csv", submission.content(diagnosis.ranked(rows)), number)
+    except InputError as error:
+        journal.note(entry | {"diagnostics": None, "outcome": journal.FAILED, "problem": str(error)})
+        raise
+    journal.note(entry | {"diagnostics": sent, "outcome": "sent"})
     print(f"{len(rows):,} rows of {name} in {rows[ERA].nunique()} eras are sent as diagnostics {sent}; Numerai scores them", flush=True)
     site = account.diagnosed(number, sent, 60 * given.wait)
     scores = tabular.read_parquet(paths.SCORES / f"{VALIDATION}.parquet")

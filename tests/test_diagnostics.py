@@ -95,6 +95,8 @@ def test_what_the_site_refuses_or_does_not_score_is_no_success(
     assert ended(workspace, "diagnostics alpha") == 75
     assert "the validation predictions can't be sent: the answer is HTTP status 403" in capsys.readouterr().err
     assert len(server.account.created) == 2
+    last = json.loads((workspace.directory / "journal.jsonl").read_text().splitlines()[-1])
+    assert (last["outcome"], last["diagnostics"]) == ("failed", None)
 
 
 def test_the_prediction_is_that_of_the_model(server: NumeraiServer, workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:

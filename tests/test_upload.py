@@ -65,6 +65,8 @@ def test_the_proven_pickle_is_sent_and_what_numerai_says_is_read_back(
     assert "alpha: Numerai says success" in said
     assert "fitted on the eras 1 to 90" in said, "the models fitted on all eras, where final.fit_on says so"
     assert outcomes(workspace) == ["success"]
+    for path in (path for path in workspace.directory.rglob("*") if path.is_file()):
+        assert not any(part.encode() in path.read_bytes() for part in KEY), path
 
 
 def test_a_model_that_numerai_refuses_or_does_not_try_is_no_success(
