@@ -96,7 +96,9 @@ def live(
     later = running[running["week"] > final["week"].max()] if len(final) else running
     weeks = pd.concat([final.assign(final=True), later.assign(final=False)], ignore_index=True)
     low = middle = high = np.full(len(weeks), np.nan)
-    if promise is not None and len(weeks):
+    if promise is not None and weeks.empty:
+        reason = f"no score since {promise.since}"
+    elif promise is not None:
         series = promise.scores[metric]
         reason = significance.mean(series, overlap=promise.overlap).reason
         if not reason:

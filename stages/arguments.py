@@ -20,3 +20,8 @@ def round_number(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no number of a round")
     return int(text)
+
+
+def round_or_current(text: str) -> int:
+    """The number of a round, or 0 for the current one."""
+    return 0 if text == "0" else round_number(text)

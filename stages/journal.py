@@ -23,12 +23,16 @@ def read() -> list[dict[str, Any]]:
 
 
 def since(model: str, prediction: str) -> str | None:
-    """The UTC date from which a model has been given this prediction and no other, handed in or uploaded; None where it isn't given it."""
+    """The UTC date from which a model has been given this prediction and no other, handed in or uploaded; None where it isn't given it.
+
+    A model that was uploaded, and of which nothing good was heard, may still be the one that predicts.
+    """
     start = None
     for entry in read():
-        if entry.get("model") == model and "prediction" in entry and "diagnostics" not in entry and entry.get("outcome") != FAILED:
-            if entry["prediction"] != prediction:
+        if entry.get("model") == model and "prediction" in entry and "diagnostics" not in entry:
+            failed = entry.get("outcome") == FAILED
+            if entry["prediction"] != prediction and (not failed or "upload" in entry):
                 start = None
-            elif start is None:
+            elif start is None and not failed:
                 start = str(entry.get("time", ""))[:10]
     return start

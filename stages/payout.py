@@ -17,7 +17,7 @@ from erawise.live.scorebook import Scorebook
 from erawise.live.terms import of_round
 from erawise.payout import Terms, Year
 from erawise.schema import CV, ERA, LIVE, PREDICTION, VALIDATION, horizon, spanned_weeks
-from stages import paths
+from stages import arguments, paths
 
 
 @errors.reported
@@ -59,9 +59,11 @@ def terms_of(evaluate: params.Evaluate, settings: params.Payout) -> Terms:
 def measured(split: str, names: tuple[str, str]) -> pd.DataFrame:
     """The scores of the last evaluation, or those of your models that `monitor` has fetched: `era`, `prediction`, `corr`, `mmc`."""
     if split == LIVE:
+        if not all(names):
+            raise errors.InputError("data.target: Numerai has live scores of 20 and of 60 days; expected a target that looks as far ahead")
         found = monitoring.history(Scorebook(paths.LIVE_SCORES).read(), *names)
         if found.empty:
-            raise errors.InputError(f"{paths.LIVE_SCORES}: there are no live scores; `python -m stages.monitor` fetches them")
+            raise errors.InputError(f"{paths.LIVE_SCORES}: no round has resolved of which there are live scores; monitor fetches them")
         return found
     try:
         return tabular.read_parquet(paths.SCORES / f"{split}.parquet", [ERA, PREDICTION, "corr", "mmc"])
@@ -81,7 +83,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--round",
-        type=int,
+        type=arguments.round_or_current,
         metavar="NUMBER",
         help="take what this round pays for from Numerai; 0: the current one",
     )

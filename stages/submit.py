@@ -28,7 +28,7 @@ from erawise import errors, exploration, files, params, preparation, serving, ta
 from erawise.errors import InputError, NotOpen, Unavailable, Unconfirmed
 from erawise.live import fetching, keys, submission
 from erawise.live.account import Account, Round
-from erawise.live.fetching import Patience
+from erawise.live.fetching import Absent, Patience
 from erawise.live.store import Store
 from erawise.live.submission import Over
 from erawise.matrix import Counts
@@ -83,13 +83,14 @@ def main() -> None:
         raise InputError("submit.models: there is no model to hand in for; name one, such as {your_model: neutralized}")
     paths.ROUNDS.mkdir(parents=True, exist_ok=True)
     with fetching.alone(paths.ROUNDS / "submit", "submit"):
-        account = Account(key=_key(given.dry_run), patience=PATIENCE)
-        pipeline = served.read(sorted(set(p.submit.models.values())))
+        with _noted(given.round, dry=given.dry_run):
+            account = Account(key=_key(given.dry_run), patience=PATIENCE)
+            pipeline = served.read(sorted(set(p.submit.models.values())))
         until = time.monotonic() + 60 * given.wait
         every = min(60, account.patience.longest_pause)
         while True:
             try:
-                _attempt(account, pipeline, given.round, max(0.0, until - time.monotonic()), every, dry=given.dry_run)
+                _attempt(account, pipeline, given.round, until, every, dry=given.dry_run)
             except Over:
                 raise
             except (NotOpen, Unavailable) as problem:
@@ -121,21 +122,32 @@ def _key(dry: bool) -> tuple[str, str] | None:
         raise
 
 
-def _attempt(account: Account, pipeline: serving.Pipeline, number: int | None, patience: float, every: float, *, dry: bool) -> None:
-    """Hand in to the round, waiting for it; an attempt that fails before anything is sent is noted too."""
-    p = params.load(paths.PARAMS)
-    models, taken_by = p.submit.models, None
+@contextmanager
+def _noted(number: int | None, *, dry: bool) -> Iterator[None]:
+    """Note an attempt that fails within."""
     try:
-        ids = account.models(list(models)) if account.token else {}
-        taken_by = submission.opened(account, number, p.data.version, time.time, time.sleep, patience, every)
-        print(f"round {taken_by.number} is open until {taken_by.closes:%Y-%m-%d %H:%M} UTC", flush=True)
-        work = Work(account, taken_by, Store(paths.ROUNDS / str(taken_by.number), account.patience), models, pipeline)
-        handed = _predicted(work)
+        yield
     except InputError as error:
         if not dry:
-            journal.note({"round": taken_by.number if taken_by else number, "outcome": journal.FAILED, "problem": str(error)})
+            journal.note({"round": number, "outcome": journal.FAILED, "problem": str(error)})
         raise
-    _hand_in(work, ids, handed, dry=dry)
+
+
+def _attempt(account: Account, pipeline: serving.Pipeline, number: int | None, until: float, every: float, *, dry: bool) -> None:
+    """Hand in to the round, waiting for it."""
+    p = params.load(paths.PARAMS)
+    models, patience = p.submit.models, max(0.0, until - time.monotonic())
+    with _noted(number, dry=dry):
+        ids = account.models(list(models)) if account.token else {}
+        taken_by = submission.opened(account, number, p.data.version, time.time, time.sleep, patience, every)
+    print(f"round {taken_by.number} is open until {taken_by.closes:%Y-%m-%d %H:%M} UTC", flush=True)
+    work = Work(account, taken_by, Store(paths.ROUNDS / str(taken_by.number), account.patience), models, pipeline)
+    with _noted(taken_by.number, dry=dry):
+        handed = _predicted(work)
+    if dry:
+        _preview(work, handed)
+    else:
+        _hand_in(work, ids, handed, until, every)
 
 
 def _predicted(work: Work) -> dict[str, pd.DataFrame]:
@@ -151,7 +163,7 @@ def _predicted(work: Work) -> dict[str, pd.DataFrame]:
     benchmark = _benchmark(work, p.data.version, p.evaluate.benchmark)
     for name, table in handed.items():
         if benchmark is not None:
-            _check_benchmark(name, table, benchmark, p.submit.min_benchmark_corr, p.submit.max_benchmark_corr)
+            _check_benchmark(work.round, name, table, benchmark, p.submit.min_benchmark_corr, p.submit.max_benchmark_corr)
     _check_earlier(work, p.submit.min_earlier_corr, p.resources.threads)
     return handed
 
@@ -178,7 +190,10 @@ def _require_whole(panel: Panel, counts: Counts, max_missing_share: float) -> No
 
 def _fetched(work: Work, version: str, name: str) -> Path:
     what = f"{version}/{name}"
-    return work.store.get(name, what, partial(work.account.locate, what, work.round.number), partial(layout.check, name=name))
+    try:
+        return work.store.get(name, what, partial(work.account.locate, what, work.round.number), partial(layout.check, name=name))
+    except Absent:
+        raise NotOpen(f"round {work.round.number}: {what} isn't there yet") from None
 
 
 @contextmanager
@@ -217,8 +232,10 @@ def _benchmark(work: Work, version: str, column: str | None) -> pd.DataFrame | N
     return table[[ID, chosen]].rename(columns={chosen: PREDICTION})
 
 
-def _check_benchmark(name: str, table: pd.DataFrame, benchmark: pd.DataFrame, least: float, most: float) -> None:
+def _check_benchmark(taken_by: Round, name: str, table: pd.DataFrame, benchmark: pd.DataFrame, least: float, most: float) -> None:
     corr, rows = submission.rank_correlation(table, benchmark)
+    if not rows:
+        raise NotOpen(f"round {taken_by.number}: the benchmark models are still those of another round")
     print(f"{name}: rank correlation {corr:.3f} with the benchmark model, on {rows:,} rows")
     if not least <= corr <= most:
         bound = "submit.min_benchmark_corr" if not corr >= least else "submit.max_benchmark_corr"
@@ -238,17 +255,14 @@ def _check_earlier(work: Work, least: float, threads: int) -> None:
         try:
             with _prepared(directory / LIVE, threads) as (panel, _):
                 rows = work.pipeline.predict(panel, sorted(set(work.names.values())), threads)
-            sent = {
-                model: submission.parsed((directory / f"{model}.csv").read_bytes(), str(directory / f"{model}.csv"))
-                for model, found in earlier.items()
-                if found == number
-            }
+            now = {model: submission.table(rows, work.names[model]) for model, found in earlier.items() if found == number}
+            sent = {model: submission.parsed((directory / f"{model}.csv").read_bytes(), str(directory / f"{model}.csv")) for model in now}
         except InputError as error:
             print(f"round {number} can't be compared with: {str(error).removesuffix(NOTHING)}")
             continue
         for model, table in sent.items():
             name = work.names[model]
-            corr, _ = submission.rank_correlation(submission.table(rows, name), table)
+            corr, _ = submission.rank_correlation(now[model], table)
             print(f"{model}: rank correlation {corr:.3f} of {name} now with what was sent in round {number}, on the data of that round")
             if not corr >= least:
                 raise InputError(
@@ -269,33 +283,46 @@ def _earlier(work: Work) -> dict[str, int]:
     return found
 
 
-def _hand_in(work: Work, ids: dict[str, str], handed: dict[str, pd.DataFrame], *, dry: bool) -> None:
-    """Write each model's file, and hand it in; a model that fails doesn't keep the others from it."""
-    problems: dict[str, InputError] = {}
+def _preview(work: Work, handed: dict[str, pd.DataFrame]) -> None:
     for model, name in work.names.items():
-        if dry:
-            preview = paths.ROUNDS / "dry" / f"{model}.csv"
-            _write(handed[name], preview)
-            print(f"{model}: {name} would be handed in as {preview}")
-            continue
-        path = paths.ROUNDS / str(work.round.number) / f"{model}.csv"
-        unsent = path.with_suffix(".unsent.csv")
-        _write(handed[name], unsent)
-        entry = {"round": work.round.number, "model": model, "prediction": name, "rows": len(handed[name])}
-        entry["sha256"] = fetching.digest(unsent)
-        try:
-            outcome = submission.hand_in(work.account, ids[model], work.round, handed[name], f"{work.round.number}_{model}.csv")
-        except InputError as error:
-            problems[model] = error
-            journal.note({**entry, "outcome": journal.FAILED, "problem": str(error)})
-            print(f"{model}: {error}", file=sys.stderr)
-        else:
-            unsent.replace(path)
-            journal.note({**entry, "outcome": outcome.how, "submission": outcome.id})
-            print(f"{model}: {name} is {outcome.how}, and the server holds it as submission {outcome.id}")
+        path = paths.ROUNDS / "dry" / f"{model}.csv"
+        _write(handed[name], path)
+        print(f"{model}: {name} would be handed in as {path}")
+
+
+def _hand_in(work: Work, ids: dict[str, str], handed: dict[str, pd.DataFrame], until: float, every: float) -> None:
+    """Write each model's file, and hand it in: a model that fails doesn't keep the others from it, and one that may yet is tried again."""
+    problems = {model: problem for model in work.names if (problem := _hand_in_one(work, model, ids[model], handed)) is not None}
+    while any(isinstance(problem, Unavailable) for problem in problems.values()) and time.monotonic() + every <= until:
+        time.sleep(every)
+        for model in [model for model, problem in problems.items() if isinstance(problem, Unavailable)]:
+            problem = _hand_in_one(work, model, ids[model], handed)
+            if problem is None:
+                del problems[model]
+            else:
+                problems[model] = problem
     if problems:
         kind = next(kind for kind in WORST if any(isinstance(problem, kind) for problem in problems.values()))
         raise kind(f"{', '.join(problems)}: no confirmed submission in round {work.round.number}")
+
+
+def _hand_in_one(work: Work, model: str, number: str, handed: dict[str, pd.DataFrame]) -> InputError | None:
+    """Hand in one model's file; gives what kept it from being there."""
+    name = work.names[model]
+    path = paths.ROUNDS / str(work.round.number) / f"{model}.csv"
+    unsent = path.with_suffix(".unsent.csv")
+    _write(handed[name], unsent)
+    entry = {"round": work.round.number, "model": model, "prediction": name, "rows": len(handed[name]), "sha256": fetching.digest(unsent)}
+    try:
+        outcome = submission.hand_in(work.account, number, work.round, handed[name], f"{work.round.number}_{model}.csv")
+    except InputError as error:
+        journal.note({**entry, "outcome": journal.FAILED, "problem": str(error)})
+        print(f"{model}: {error}", file=sys.stderr)
+        return error
+    unsent.replace(path)
+    journal.note({**entry, "outcome": outcome.how, "submission": outcome.id})
+    print(f"{model}: {name} is {outcome.how}, and the server holds it as submission {outcome.id}")
+    return None
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:

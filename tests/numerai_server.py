@@ -278,11 +278,11 @@ class _Handler(BaseHTTPRequestHandler):
         if length is not None:
             self.send_header("Content-Length", str(len(body) if length < 0 else length))
         self.end_headers()
-        self.wfile.write(body)
-        self.wfile.flush()
         if self.command == "GET" and self.name:
             with self.state.lock:
                 self.state.sent[self.name] += len(body)
+        self.wfile.write(body)
+        self.wfile.flush()
 
     def _send_chunked(self, body: bytes, headers: dict[str, str] | None = None) -> None:
         """Send an answer in one chunk that is cut before its end."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -370,7 +371,7 @@ def test_recipes_are_queued_run_by_two_workers_and_not_run_again(
 
 def test_no_model_is_a_pickle(finished: Clone) -> None:
     found = [path for path in (finished.directory / "data/models").rglob("*") if path.is_file()]
-    assert {path.suffix for path in found} == {".txt", ".keras", ".npz", ".csv"}
+    assert {path.suffix for path in found} == {".txt", ".keras", ".npz", ".csv", ".json"}
     assert all(not path.read_bytes().startswith((b"\x80\x03", b"\x80\x04", b"\x80\x05")) for path in found)
 
 
@@ -387,8 +388,8 @@ def test_a_round_is_handed_in_by_the_commands_and_the_key_is_in_nothing_that_the
         variables = {"NUMERAI_PUBLIC_ID": key[0], "NUMERAI_SECRET_KEY": key[1], "ERAWISE_API_URL": server.url, "NO_PROXY": "*"}
         row = {"displayName": "v2_corr20", "version": "6", "day": 20, "percentile": 0.5, "resolved": True}
         server.account.scores["id-alpha"] = [
-            row | {"roundNumber": number, "value": 0.02, "roundCloseStakingTime": f"2026-01-{number:02d}T12:00:00+00:00"}
-            for number in (6, 13, 20)
+            row | {"roundNumber": number, "value": 0.02, "roundCloseStakingTime": (datetime.now(UTC) + timedelta(weeks=number)).isoformat()}
+            for number in (1, 2, 3)
         ]
         server.account.diagnostics = [{"status": "done", "validationCorrV4Mean": 0.5, "perEraDiagnostics": [{"era": 77}]}]
         commands = (("dvc", "repro"), *(("stages." + name,) for name in ("submit", "submit", "monitor", "diagnostics", "payout")))

@@ -242,7 +242,7 @@ def test_an_answer_in_another_form_is_one_line_and_leaves_the_store_as_it_was(
     server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str], spoilt: dict[str, Any]
 ) -> None:
     server.account.scores["id-alpha"][0].update(spoilt)
-    assert ended(operator, "monitor") == 1
+    assert ended(operator, "monitor") == 75
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "the query has no result" in error

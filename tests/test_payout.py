@@ -416,7 +416,7 @@ def test_a_round_that_pays_for_other_scores_is_refused(
 def test_measured_live_scores_are_taken(checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="1"):
         run(monkeypatch, "--scores", "live")
-    assert "data/live_scores: there are no live scores; `python -m stages.monitor` fetches them" in capsys.readouterr().err
+    assert "data/live_scores: no round has resolved of which there are live scores; monitor fetches them" in capsys.readouterr().err
     weeks = [f"{pd.Timestamp('2025-01-06') + pd.Timedelta(weeks=week):%Y-%m-%d}" for week in range(60)]
     row = {"model": "alpha", "version": "6", "day": 20, "percentile": 0.5, "resolved": True}
     rows = [

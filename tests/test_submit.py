@@ -387,11 +387,66 @@ def test_a_wrong_command_line(server: NumeraiServer, operator: Workspace, comman
 
 
 @pytest.mark.parametrize("value", ["S3CRET\r", " S3CRET "])
-def test_a_key_with_spaces_around_it_is_the_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str) -> None:
+def test_a_key_with_spaces_around_it_is_the_key(tmp_path: Path, value: str) -> None:
     assert keys.values(["ONE"], {"ONE": value}, tmp_path / ".env") == ["S3CRET"]
+
+
+def test_a_key_of_other_characters_is_refused_and_not_shown(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="ONE: it has characters that no key has") as caught:
         keys.values(["ONE"], {"ONE": "S3C…RET"}, tmp_path / ".env")
     assert "RET" not in str(caught.value)
+
+
+def test_benchmark_models_of_another_round_are_waited_out(
+    server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late = server.rounds[OPEN] / "v5.2/live_benchmark_models.parquet"
+    own = late.read_bytes()
+    late.write_bytes((server.rounds[OPEN + 1] / "v5.2/live_benchmark_models.parquet").read_bytes())
+    assert ended(operator, "submit") == 3
+    assert "round 7: the benchmark models are still those of another round" in capsys.readouterr().err
+    monkeypatch.setattr(time, "sleep", lambda seconds: late.write_bytes(own))
+    operator.run("submit --wait 1")
+    assert len(handed(server, "alpha")) == 1
+
+
+def test_live_data_that_is_listed_and_absent_is_waited_out(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.file_faults["v5.2/live.parquet"] = [Fault("404")]
+    assert ended(operator, "submit") == 3
+    assert "round 7: v5.2/live.parquet isn't there yet" in capsys.readouterr().err
+
+
+def test_a_list_that_fails_after_the_submission_is_not_taken_for_nothing_sent(
+    server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = Account.send
+
+    def send(*given: Any, **named: Any) -> str:
+        number = real(*given, **named)
+        server.api_faults = [Fault("errors", message="no such thing")]
+        return number
+
+    monkeypatch.setattr(Account, "send", send)
+    assert ended(operator, "submit") == 4
+    assert "can't be read back" in capsys.readouterr().err
+
+
+def test_a_model_that_may_yet_be_handed_in_is_tried_again_beside_one_that_may_not(server: NumeraiServer, operator: Workspace) -> None:
+    server.account.spoils = b"id,prediction\nn1,0.5\n"
+    server.put_faults = [None, *([Fault("500")] * 4), None]
+    assert ended(operator, "submit --wait 1") == 4
+    assert len(handed(server, "alpha")) == len(handed(server, "beta")) == 1
+
+
+@pytest.mark.parametrize("said", ["Internal server error", "rate limit exceeded"])
+def test_what_passes_is_waited_out(server: NumeraiServer, operator: Workspace, said: str) -> None:
+    server.api_faults = [Fault("errors", message=said)]
+    assert ended(operator, "submit") == 75
+    server.api_faults = [*([Fault("errors", message=said)] * 3), None]
+    operator.run("submit --wait 1")
+    assert len(handed(server, "alpha")) == 1
 
 
 def test_a_list_that_lags_is_asked_again(server: NumeraiServer) -> None:
@@ -596,6 +651,7 @@ def test_the_key_is_in_no_file_and_no_message(
         ("ONE=1", "1"),
         ("export ONE = 1  # which", "1"),
         ('ONE="1#2"', "1#2"),
+        ("ONE=a#b", "a#b"),
         ("ONE='a\"b'  ", 'a"b'),
         ("ONE=", None),
         ("# ONE=1", None),

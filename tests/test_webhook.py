@@ -99,16 +99,18 @@ def test_the_command_listens_and_runs_submit(workspace_directory: Path, monkeypa
     with subprocess.Popen(
         command, cwd=workspace_directory, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as run:
-        assert run.stdout is not None
-        port = run.stdout.readline().strip().rsplit(":", 1)[1]
-        address = f"http://127.0.0.1:{port}"
-        assert requests.post(f"{address}/{TOKEN}", timeout=5).status_code == 202
-        until = time.monotonic() + 60
-        while health(address)["running"] and time.monotonic() < until:
-            time.sleep(0.05)
-        assert health(address)["last"] == 1
-        run.terminate()
-        _, errors = run.communicate()
+        try:
+            assert run.stdout is not None
+            port = run.stdout.readline().strip().rsplit(":", 1)[1]
+            address = f"http://127.0.0.1:{port}"
+            assert requests.post(f"{address}/{TOKEN}", timeout=5).status_code == 202
+            until = time.monotonic() + 60
+            while health(address)["running"] and time.monotonic() < until:
+                time.sleep(0.05)
+            assert health(address)["last"] == 1
+        finally:
+            run.terminate()
+            _, errors = run.communicate()
     assert "submit.models: there is no model to hand in for" in errors
 
 

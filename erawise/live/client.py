@@ -35,16 +35,21 @@ query ($round: Int, $tournament: Int) {
 CAUSES = {
     r"authenticat|invalid (api )?(token|key)|unauthori[sz]ed": f"the key isn't accepted; check {PUBLIC_ID} and {SECRET_KEY}",
     r"permission|scope|forbidden|not allowed": "the key lacks the permission; give it the scope that this takes on numer.ai",
-    r"rate.?limit|too many": "too many requests; wait some minutes",
     r"model.*(not found|no such|invalid)|(not found|no such|invalid).*model": "the account has no such model",
 }
 """Patterns of what the API says, in lower case, and what it means."""
+
+PASSING = {
+    r"rate.?limit|too many": "too many requests; wait some minutes",
+    r"internal|went wrong|time.?out|temporar|unavailable": "the server fails; try again later",
+}
+"""The same of what passes."""
 
 CLOSED = r"round.*(closed|not open)|(closed|not open).*round|submissions? (is|are) closed"
 """The same of a round that takes no submission."""
 
 
-class NoResult(InputError):
+class NoResult(Unavailable):
     """The answer has none of what was asked for, or in another form."""
 
 
@@ -150,8 +155,11 @@ class Client(numerapi.NumerAPI):
         errors = self._without_key(_errors(answer))
         if errors and re.search(CLOSED, errors.lower()):
             raise NotOpen(f"{host(self.url)}: the round isn't open (it says: {errors})")
+        passing = _meaning(errors, PASSING)
+        if passing:
+            raise Unavailable(f"{host(self.url)}: {passing} (it says: {errors})")
         if errors:
-            raise InputError(f"{host(self.url)}: {_meaning(errors)} (it says: {errors})")
+            raise InputError(f"{host(self.url)}: {_meaning(errors, CAUSES) or 'the query is refused'} (it says: {errors})")
         if not response.ok:
             raise InputError(f"{host(self.url)}: the answer is HTTP status {response.status_code}; {ADVICE}")
         if answer is None:
@@ -201,5 +209,5 @@ def _errors(answer: Any) -> str:
     return "; ".join(texts)
 
 
-def _meaning(said: str) -> str:
-    return next((meaning for pattern, meaning in CAUSES.items() if re.search(pattern, said.lower())), "the query is refused")
+def _meaning(said: str, causes: dict[str, str]) -> str:
+    return next((meaning for pattern, meaning in causes.items() if re.search(pattern, said.lower())), "")

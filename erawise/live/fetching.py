@@ -155,6 +155,10 @@ class Again(Exception):
         self.after, self.relocate = after, relocate
 
 
+class Absent(InputError):
+    """The server has no such file."""
+
+
 class Refused(Again):
     """A try that the server answered by an error of its own: asked in another way it may do better."""
 
@@ -390,7 +394,7 @@ def refusal(response: requests.Response, what: str, patience: Patience) -> Excep
         return (Refused if status >= 500 else Again)(said, retry_after(response, patience))
     if status in GONE:
         return Again(said, relocate=True)
-    return InputError(f"{host(response.url)}: {what} can't be fetched: {said}")
+    return (Absent if status == 404 else InputError)(f"{host(response.url)}: {what} can't be fetched: {said}")
 
 
 def require_room(directory: Path, what: str, size: int) -> None:

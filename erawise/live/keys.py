@@ -13,7 +13,7 @@ class Missing(InputError):
     """A secret is nowhere."""
 
 
-LINE = r"""^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=[ \t]*(?:"([^"\n]*)"|'([^'\n]*)'|([^"'\s#]*))[ \t]*(?:#.*)?$"""
+LINE = r"""^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=[ \t]*(?:"([^"\n]*)"|'([^'\n]*)'|([^"'\s#]\S*)?)(?:[ \t]+#.*)?[ \t]*$"""
 """A line of `.env`: a name, and a value in double quotes, in single ones, or in none."""
 
 PRINTABLE = r"[\x21-\x7e]+"

@@ -212,10 +212,10 @@ def _confirmed(account: Account, model: str, taken_by: Round, handed: pd.DataFra
     Unconfirmed
         If the new one can't be read, holds something else, or came after the round.
     """
-    problem = ""
+    problem, new = "", list[Submission]()
     for failed in range(1, account.patience.tries + 1):
-        new = [one for one in account.submissions(model, taken_by.opens) if one.id not in earlier]
         try:
+            new = [one for one in account.submissions(model, taken_by.opens) if one.id not in earlier]
             if new and not _holds(account, new[-1], handed):
                 raise Unconfirmed(f"submission {new[-1].id}: what the server holds isn't what was sent; see on numer.ai, and run again")
         except Unconfirmed:

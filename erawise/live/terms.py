@@ -22,11 +22,9 @@ def of_round(found: Round, names: tuple[str, str], otherwise: Terms) -> Terms:
     """
     try:
         paid = {
-            str(score["displayName"]): {
-                name: float(score.get(name) or 0) for name in ("defaultMultiplier", "clipThreshold", "payoutFactor")
-            }
+            str(score["displayName"]): {name: float(score.get(name) or 0) for name in FIGURES}
             for score in found.scores
-            if score.get("isPayout") and score.get("defaultMultiplier")
+            if score.get("isPayout") and float(score.get("defaultMultiplier") or 0)
         }
     except (AttributeError, KeyError, TypeError, ValueError):
         raise InputError(f"round {found.number}: what it pays for isn't in a form that is known; set it in params.yaml") from None
