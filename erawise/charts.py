@@ -228,13 +228,10 @@ def payout(table: Table, rounds: pd.DataFrame, colours: Colours) -> Figure:
     grid[-1].grid(axis="y", visible=False)
     grid[-1].set_title("rounds that burn, with 95 % interval")
     grid[-1].set_xlabel("share of rounds (%)")
-    figure.supxlabel(
+    _caption(
+        figure,
         "What a stake of 1 becomes. Line: median; dark: nine years of ten, with the mean and the spread that were seen;\n"
         "pale: nine years of ten, with both known no better than from these eras.",
-        fontsize=8,
-        color=MUTED,
-        x=0.01,
-        ha="left",
     )
     return figure
 
@@ -260,13 +257,10 @@ def live(table: Table, colours: Colours) -> Figure:
         axes.set_title(f"{model}: {metric.upper()}" + (f" of {prediction}" if prediction else ""))
         axes.set_xlabel("round")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.supxlabel(
+    _caption(
+        figure,
         "Line: running sum over weeks, dotted where rounds are still open; bars: the weeks. Pale: where by validation 19 of 20 running\n"
         "sums stay all the way, dashed: their median.",
-        fontsize=8,
-        color=MUTED,
-        x=0.01,
-        ha="left",
     )
     return figure
 
@@ -298,13 +292,10 @@ def era_means(table: Table, colours: Colours) -> Figure:
         both = group[["mean_target", "mean_prediction"]].to_numpy()
         _square(axes, both.min(), both.max())
         axes.set(title=f"{name}\noff by {group['mean_gap'].iloc[0]:+z.4f}", xlabel="mean target of the era", ylabel="mean prediction")
-    figure.supxlabel(
+    _caption(
+        figure,
         "A dot an era; on the dashed diagonal the level is right. Each panel has its own scale.\n"
         "A classifier predicts the probability of a high target, not the target, and lies off the diagonal.",
-        fontsize=8,
-        color=MUTED,
-        x=0.01,
-        ha="left",
     )
     return figure
 
@@ -527,6 +518,11 @@ def _strip(axes: Axes, group: pd.DataFrame, colour: str) -> None:
 def _area(axes: Axes, eras: pd.Series, values: pd.Series, colour: str) -> None:
     x, y = eras.tolist(), values.tolist()
     axes.fill([x[0], *x, x[-1]], [0, *y, 0], color=colour, linewidth=0.4)
+
+
+def _caption(figure: Figure, text: str) -> None:
+    """Say below a picture how to read it."""
+    figure.supxlabel(text, fontsize=8, color=MUTED, x=0.01, ha="left")
 
 
 def _band(axes: Axes, group: pd.DataFrame, colour: str) -> None:

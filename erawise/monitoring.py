@@ -159,7 +159,7 @@ def band(series: Floats, overlap: int, every: int, weeks: int, replicates: int, 
     """
     known = series[np.isfinite(series)]
     found = significance.mean(known, overlap=overlap)
-    length = max(2.0 * overlap, significance.block_length(known))
+    length = payout.mean_block(known[:, None], overlap)
     rng = np.random.default_rng(seed)
     order = significance.stationary_order(len(known), length, replicates, rng, -(-weeks // every))
     shift, spread = payout.beliefs(np.array([(found.high - found.low) / 2]), np.array([found.degrees]), replicates)

@@ -219,7 +219,7 @@ def history(scores: pd.DataFrame, names: Sequence[str], terms: Terms, days: int)
             f"scores: {both.sum()} eras have all scores of {', '.join(names)}; expected {LEAST_SPANS * overlap}, {LEAST_SPANS} spans of "
             "the target, since fewer say nothing of a year; take more eras, or fewer models"
         )
-    every = max(1, round(float(np.median(np.diff(eras[both])))))
+    every = weeks_apart(eras[both])
     return History(tuple(names), eras[both], corr[both], mmc[both], raw[both], terms, int((~both).sum()), every, overlap)
 
 
@@ -267,7 +267,7 @@ def outlook(found: History, year: Year) -> tuple[pd.DataFrame, pd.DataFrame]:
     means = [significance.mean(column, overlap=found.overlap) for column in found.raw.T]
     reach = np.array([0.0 if mean.reason else (mean.high - mean.low) / 2 for mean in means])
     degrees = np.array([max(mean.degrees, 1) for mean in means])
-    length = _length(found.raw, found.overlap)
+    length = mean_block(found.raw, found.overlap)
     picks, stretch = _picks(found, length, year), 1 / np.sqrt(calm(length, found.overlap))
 
     def paths(shift: Floats, spread: Floats, years: int) -> Floats:
@@ -323,6 +323,16 @@ def beliefs(reach: Floats, degrees: NDArray[np.int64], count: int) -> tuple[Floa
     return error * spread * ndtri((place * GOLDEN + 0.5) % 1), spread
 
 
+def weeks_apart(eras: NDArray[np.int64]) -> int:
+    """Weeks from one era (ascending) to the next: more than 1 where only every n-th week is an era."""
+    return max(1, round(float(np.median(np.diff(eras))))) if len(eras) > 1 else 1
+
+
+def mean_block(columns: Floats, overlap: int) -> float:
+    """Mean length of the blocks of a stationary bootstrap of (eras, ...) columns, the same for all of them."""
+    return max(2.0 * overlap, *(significance.block_length(column) for column in columns.T))
+
+
 def split(found: History, year: Year, cap: float) -> Split:
     """Divide a stake over models so that its mean log growth is highest, and say how well that is known.
 
@@ -341,7 +351,7 @@ def split(found: History, year: Year, cap: float) -> Split:
     together = _together(found, year)
     equal = min(1 / len(found.names), cap)
     shares = _fitted(together, cap)
-    length = _length(together, found.overlap)
+    length = mean_block(together, found.overlap)
     order = significance.stationary_order(len(together), length, year.draws, np.random.default_rng(year.seed))
     drawn = np.array([_fitted(together[rows], cap) for rows in order])
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
@@ -351,11 +361,6 @@ def split(found: History, year: Year, cap: float) -> Split:
     )
     difference = significance.paired_difference(unseen, even, overlap=found.overlap, seed=year.seed)
     return Split(found.names, shares, low, high, equal, float(fitted.mean()), float(even.mean()), float(unseen.mean()), difference)
-
-
-def _length(columns: Floats, overlap: int) -> float:
-    """Mean length of the blocks of a stationary bootstrap of (eras, ...) columns, the same for all of them."""
-    return max(2.0 * overlap, *(significance.block_length(column) for column in columns.T))
 
 
 def _picks(found: History, length: float, year: Year) -> NDArray[np.int64]:

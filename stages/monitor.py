@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from erawise import charts, errors, files, monitoring, params, tabular
+from erawise import charts, errors, files, monitoring, params, payout, tabular
 from erawise.errors import InputError, Unavailable
 from erawise.live import keys
 from erawise.live.account import Account
@@ -132,9 +132,8 @@ def _promises(models: dict[str, str], days: int) -> dict[str, Promise]:
         if since is not None:
             rows = table[table[PREDICTION] == prediction].sort_values(ERA)
             eras = rows[ERA].to_numpy(np.int64)
-            every = max(1, round(float(np.median(np.diff(eras))))) if len(eras) > 1 else 1
             series = {name: rows[name].dropna().to_numpy(np.float64) for name in monitoring.METRICS}
-            found[model] = Promise(prediction, since, series, every, spanned_eras(eras, spanned_weeks(days)))
+            found[model] = Promise(prediction, since, series, payout.weeks_apart(eras), spanned_eras(eras, spanned_weeks(days)))
     return found
 
 

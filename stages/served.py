@@ -10,9 +10,10 @@ from ruamel.yaml.error import YAMLError
 
 from erawise import files, params, predictions, serving, tabular
 from erawise.errors import InputError
+from erawise.live import submission
 from erawise.models import stored
 from erawise.panel import Panel
-from erawise.schema import LIVE, PREDICTION, SPLIT
+from erawise.schema import ID, LIVE, PREDICTION, SPLIT
 from stages import paths
 
 SAME = 1e-9
@@ -22,8 +23,8 @@ SAME = 1e-9
 def read(wanted: Sequence[str]) -> serving.Pipeline:
     """The pipeline that makes some predictions of live rows, by the final models.
 
-    With the models that validation scores it is checked to give, on the live rows of the last `dvc repro`, what that has given;
-    where the final ones are fitted on more, their predictions must resemble these.
+    With the models that validation scores, which are the final ones unless those are fitted on more, it is checked to give, on the live
+    rows of the last `dvc repro`, what that has given. The predictions of models that are fitted on more must resemble these.
 
     Raises
     ------
@@ -36,31 +37,32 @@ def read(wanted: Sequence[str]) -> serving.Pipeline:
     members, weights = _models(), _weights()
     blending = bool({serving.ENSEMBLE, serving.NEUTRALIZED} & set(wanted))
     needed = [name for name in members if name in wanted or (blending and weights.get(name, 0) > 0)]
-    trained, final = (
-        serving.read({name: models / name for name in needed}, paths.FEATURES, paths.WEIGHTS, paths.NEUTRALIZED_TO)
-        for models in (paths.MODELS, paths.FINAL)
-    )
-    live = Panel(paths.LIVE, [])
+    fitted_on = [stored.describe(paths.FINAL / name).eras for name in needed]
+    again = [eras != stored.describe(paths.MODELS / name).eras for name, eras in zip(needed, fitted_on, strict=True)]
+    if again != [p.final.fit_on == "all"] * len(again):
+        raise InputError(f"{paths.FINAL}: its models aren't fitted as final.fit_on, {p.final.fit_on}, says; run dvc repro, then again")
+    print(f"models: {', '.join(needed)}, fitted on the eras {min(first for first, _ in fitted_on)} to {max(last for _, last in fitted_on)}")
+    final, live = _stored(paths.FINAL, needed), Panel(paths.LIVE, [])
+    trained = final if p.final.fit_on == "train" else _stored(paths.MODELS, needed)
     found = trained.predict(live, wanted, threads)
     for name in wanted:
         table = tabular.read_parquet(path(name))
         [given] = predictions.along(live.index, table[table[SPLIT] == LIVE], [PREDICTION]).T
         if not np.allclose(found[name], given, rtol=0, atol=SAME):
             raise InputError(f"{path(name)}: the stored models give other live predictions than these; run dvc repro, then again")
-    fitted_on = [stored.describe(paths.FINAL / name).eras for name in needed]
-    again = [eras != stored.describe(paths.MODELS / name).eras for name, eras in zip(needed, fitted_on, strict=True)]
-    if again != [p.final.fit_on == "all"] * len(again):
-        raise InputError(f"{paths.FINAL}: its models aren't fitted as final.fit_on, {p.final.fit_on}, says; run dvc repro, then again")
-    print(f"models: {', '.join(needed)}, fitted on the eras {min(first for first, _ in fitted_on)} to {max(last for _, last in fitted_on)}")
-    if p.final.fit_on == "all":
+    if trained is not final:
         _compare(found, final.predict(live, wanted, threads), wanted, p.submit.min_earlier_corr)
     return final
+
+
+def _stored(models: Path, names: Sequence[str]) -> serving.Pipeline:
+    return serving.read({name: models / name for name in names}, paths.FEATURES, paths.WEIGHTS, paths.NEUTRALIZED_TO)
 
 
 def _compare(trained: pd.DataFrame, final: pd.DataFrame, names: Sequence[str], least: float) -> None:
     """Show how alike two sets of models are, and refuse those that aren't."""
     for name in names:
-        corr = trained[name].corr(final[name], method="spearman")
+        corr, _ = submission.rank_correlation(*(one[[ID, name]].rename(columns={name: PREDICTION}) for one in (trained, final)))
         print(f"{name}: rank correlation {corr:.3f} of the models fitted on all eras with those that validation scores")
         if not corr >= least:
             raise InputError(

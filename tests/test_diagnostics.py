@@ -54,12 +54,6 @@ def site(workspace: Workspace, name: str, shift: float = 0.0) -> dict[str, Any]:
     }
 
 
-def ended(workspace: Workspace, command: str) -> int:
-    with pytest.raises(SystemExit) as caught:
-        workspace.run(command)
-    return int(str(caught.value.code))
-
-
 def test_what_the_site_finds_is_held_against_ours(server: NumeraiServer, workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     server.account.diagnostics = [{"status": "pending", "perEraDiagnostics": []}, site(workspace, "ridge", shift=0.01)]
     workspace.run("diagnostics alpha --prediction ridge")
@@ -86,13 +80,13 @@ def test_what_the_site_refuses_or_does_not_score_is_no_success(
     server: NumeraiServer, workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.account.diagnostics = [{"status": "failed", "message": "eras are missing", "perEraDiagnostics": []}]
-    assert ended(workspace, "diagnostics alpha") == 4
+    assert workspace.ended("diagnostics alpha") == 4
     assert "diagnostics sent-2: Numerai says failed: eras are missing" in capsys.readouterr().err
     server.account.diagnostics = [{"status": "pending"}]
-    assert ended(workspace, "diagnostics alpha --wait 0.001") == 4
+    assert workspace.ended("diagnostics alpha --wait 0.001") == 4
     assert "hasn't scored them in time, it says pending" in capsys.readouterr().err
     server.put_faults = [Fault("403")]
-    assert ended(workspace, "diagnostics alpha") == 75
+    assert workspace.ended("diagnostics alpha") == 75
     assert "the validation predictions can't be sent: the answer is HTTP status 403" in capsys.readouterr().err
     assert len(server.account.created) == 2
     last = json.loads((workspace.directory / "journal.jsonl").read_text().splitlines()[-1])
@@ -107,9 +101,9 @@ def test_the_prediction_is_that_of_the_model(server: NumeraiServer, workspace: W
     said = capsys.readouterr().out
     assert "rows of lightgbm in 22 eras" in said
     assert "rows of neutralized in 22 eras" in said
-    assert ended(workspace, "diagnostics alpha --prediction nothing") == 1
+    assert workspace.ended("diagnostics alpha --prediction nothing") == 1
     assert "no prediction 'nothing' with validation scores; there are lightgbm, ridge, ensemble, neutralized" in capsys.readouterr().err
-    assert ended(workspace, "diagnostics gamma") == 1
+    assert workspace.ended("diagnostics gamma") == 1
     assert "the account has no model 'gamma'" in capsys.readouterr().err
 
 

@@ -85,12 +85,6 @@ def operator(workspace: Workspace) -> Workspace:
     return workspace
 
 
-def ended(workspace: Workspace, command: str) -> int:
-    with pytest.raises(SystemExit) as caught:
-        workspace.run(command)
-    return int(str(caught.value.code))
-
-
 def test_live_scores_are_shown_in_the_band_of_validation(
     server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,7 +107,7 @@ def test_live_scores_are_shown_in_the_band_of_validation(
 
 def test_an_alarm_where_they_leave_it(server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     server.account.scores["id-alpha"] = scored("v2_corr20", [-0.5] * 12)
-    assert ended(operator, "monitor") == 5
+    assert operator.ended("monitor") == 5
     error = capsys.readouterr().err
     assert error.startswith("error: alpha: the sum of CORR over 12 weeks is -6.000, below what the validation of ridge promises, (+")
     assert "alpha left what validation promised" in (operator.directory / "plots/live_20.svg").read_text()
@@ -159,7 +153,7 @@ def test_a_rerun_only_adds_and_works_without_the_network(
     assert book.query("score == 'v2_corr20' and round == 100")["value"].tolist() == [0.6]
     server.account.scores.clear()
     server.api_faults = [Fault("500")]
-    assert ended(operator, "monitor") == 75
+    assert operator.ended("monitor") == 75
     operator.run("monitor --offline")
     assert len(Scorebook(directory).read()) == 13
 
@@ -204,7 +198,7 @@ def test_a_round_that_never_resolves_does_not_hide_the_others(server: NumeraiSer
     rows = scored("v2_corr20", [0.5, 0.5] + [-0.5] * 20)
     rows[1]["resolved"] = False
     server.account.scores["id-alpha"] = rows
-    assert ended(operator, "monitor") == 5
+    assert operator.ended("monitor") == 5
     found = json.loads((operator.directory / "metrics/live.json").read_text())["days_20"]["alpha"]["corr"]
     assert (found["weeks"], found["open_rounds"]) == (21, 1)
     assert "open_mean" not in found
@@ -242,7 +236,7 @@ def test_an_answer_in_another_form_is_one_line_and_leaves_the_store_as_it_was(
     server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str], spoilt: dict[str, Any]
 ) -> None:
     server.account.scores["id-alpha"][0].update(spoilt)
-    assert ended(operator, "monitor") == 75
+    assert operator.ended("monitor") == 75
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "the query has no result" in error
@@ -262,10 +256,10 @@ def test_live_scores_are_a_history_by_week_once_they_have_resolved() -> None:
 
 def test_what_is_wrong_is_said(server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     operator.change(lambda content: content["submit"].update(models={"gamma": "ridge"}))
-    assert ended(operator, "monitor") == 1
+    assert operator.ended("monitor") == 1
     assert "submit.models: Numerai has no model 'gamma'" in capsys.readouterr().err
     operator.change(lambda content: content["submit"].update(models={}))
-    assert ended(operator, "monitor") == 1
+    assert operator.ended("monitor") == 1
     assert "submit.models: there is no model to look at" in capsys.readouterr().err
     directory = operator.directory / "data/live_scores"
     directory.mkdir()

@@ -67,12 +67,6 @@ def operator(workspace: Workspace) -> Workspace:
     return workspace
 
 
-def ended(workspace: Workspace, command: str) -> int:
-    with pytest.raises(SystemExit) as caught:
-        workspace.run(command)
-    return int(str(caught.value.code))
-
-
 def journal(workspace: Workspace) -> list[dict[str, Any]]:
     path = workspace.directory / "journal.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
@@ -132,7 +126,7 @@ def test_a_later_round_is_compared_with_what_was_sent_before(
     operator.change(lambda content: content["submit"]["models"].update(alpha="ridge", beta="neutralized"))
     operator.change(lambda content: content["submit"].update(min_earlier_corr=0.999))
     (operator.directory / "data/rounds/8").rename(operator.directory / "data/rounds/9")
-    assert ended(operator, "submit") == 1
+    assert operator.ended("submit") == 1
     assert "submit.min_earlier_corr: on the data of round 7 the models of now" in capsys.readouterr().err
     assert len(handed(server, "alpha")) == 2
 
@@ -154,7 +148,7 @@ def test_a_dry_run_sends_nothing_and_takes_no_key(
     assert not server.account.created
     assert not server.account.objects
     assert not journal(operator)
-    assert ended(operator, "submit") == 1
+    assert operator.ended("submit") == 1
     assert "NUMERAI_SECRET_KEY: not set" in capsys.readouterr().err
 
 
@@ -207,7 +201,7 @@ def test_an_upload_that_is_refused_creates_nothing_where_numerapi_creates_a_subm
     assert theirs.upload_predictions(df=table, model_id="id-alpha").startswith("sent-")
     assert not server.account.objects, "a submission without a file"
     server.account.created.clear()
-    assert ended(operator, "submit") == 75
+    assert operator.ended("submit") == 75
     assert not server.account.created
     errors = capsys.readouterr().err
     assert "the predictions can't be sent: the answer is HTTP status 403 (3 tries); nothing is submitted" in errors
@@ -262,7 +256,7 @@ def test_a_submission_without_a_file_is_replaced(server: NumeraiServer, operator
 
 def test_what_cannot_be_read_back_is_not_confirmed(server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     server.sent_faults = [Fault("404")]
-    assert ended(operator, "submit") == 4
+    assert operator.ended("submit") == 4
     error = capsys.readouterr().err
     assert "sent-2 can't be read back: " in error
     assert error.endswith("error: alpha, beta: no confirmed submission in round 7\n")
@@ -274,7 +268,7 @@ def test_what_cannot_be_read_back_is_not_confirmed(server: NumeraiServer, operat
 def test_of_several_failures_the_one_to_look_at_gives_the_exit_code(server: NumeraiServer, operator: Workspace) -> None:
     server.account.spoils = b"id,prediction\nn1,0.5\n"
     server.put_faults = [None, Fault("500")]
-    assert ended(operator, "submit") == 4
+    assert operator.ended("submit") == 4
     assert [entry["outcome"] for entry in journal(operator)] == ["failed", "failed"]
 
 
@@ -292,7 +286,7 @@ def test_a_round_that_ends_meanwhile_gets_nothing(
         return real(*given)
 
     monkeypatch.setattr(submission, "table", slow)
-    assert ended(operator, "submit") == 3
+    assert operator.ended("submit") == 3
     error = capsys.readouterr().err
     assert ("round 7 closed at" if how == "closed" else "round 7 is over, the current one is 8") in error
     assert not server.account.created
@@ -315,7 +309,7 @@ def test_the_live_data_of_an_earlier_round_is_waited_out(
     late = server.rounds[OPEN + 1] / "v5.2/live.parquet"
     own = late.read_bytes()
     late.write_bytes((server.rounds[OPEN] / "v5.2/live.parquet").read_bytes())
-    assert ended(operator, "submit") == 3
+    assert operator.ended("submit") == 3
     assert "round 8: its live data is still that of round 7" in capsys.readouterr().err
     monkeypatch.setattr(time, "sleep", lambda seconds: late.write_bytes(own))
     operator.run("submit --wait 1")
@@ -345,7 +339,7 @@ def test_what_was_not_sent_is_no_earlier_submission_and_a_killed_run_leaves_noth
     left = operator.directory / "data/rounds/scratch/features.npy"
     left.parent.mkdir()
     left.write_bytes(b"left")
-    assert ended(operator, "submit") == 75
+    assert operator.ended("submit") == 75
     assert sent.read_bytes() == before
     assert sent.with_suffix(".unsent.csv").exists()
     assert not left.parent.exists()
@@ -356,7 +350,7 @@ def test_data_of_another_version_than_the_models_have_seen_is_refused(
 ) -> None:
     lock = {"stages": {"download": {"params": {"params.yaml": {"data.version": "v5.1"}}}}}
     (operator.directory / "dvc.lock").write_text(json.dumps(lock))
-    assert ended(operator, "submit") == 1
+    assert operator.ended("submit") == 1
     assert "data.version: it is v5.2, and the last dvc repro ran with v5.1; run dvc repro" in capsys.readouterr().err
 
 
@@ -375,7 +369,7 @@ def test_a_spoilt_file_of_the_pipeline_is_named(
     path = operator.directory / "data" / name
     path.unlink()
     path.write_text(content)
-    assert ended(operator, "submit") == 1
+    assert operator.ended("submit") == 1
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -383,7 +377,7 @@ def test_a_spoilt_file_of_the_pipeline_is_named(
 
 @pytest.mark.parametrize("command", ["submit --wait nan", "submit --wait -1", "submit --round 0", "submit --round -3", "submit --round x"])
 def test_a_wrong_command_line(server: NumeraiServer, operator: Workspace, command: str) -> None:
-    assert ended(operator, command) == 2
+    assert operator.ended(command) == 2
 
 
 @pytest.mark.parametrize("value", ["S3CRET\r", " S3CRET "])
@@ -403,7 +397,7 @@ def test_benchmark_models_of_another_round_are_waited_out(
     late = server.rounds[OPEN] / "v5.2/live_benchmark_models.parquet"
     own = late.read_bytes()
     late.write_bytes((server.rounds[OPEN + 1] / "v5.2/live_benchmark_models.parquet").read_bytes())
-    assert ended(operator, "submit") == 3
+    assert operator.ended("submit") == 3
     assert "round 7: the benchmark models are still those of another round" in capsys.readouterr().err
     monkeypatch.setattr(time, "sleep", lambda seconds: late.write_bytes(own))
     operator.run("submit --wait 1")
@@ -414,7 +408,7 @@ def test_live_data_that_is_listed_and_absent_is_waited_out(
     server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.file_faults["v5.2/live.parquet"] = [Fault("404")]
-    assert ended(operator, "submit") == 3
+    assert operator.ended("submit") == 3
     assert "round 7: v5.2/live.parquet isn't there yet" in capsys.readouterr().err
 
 
@@ -429,21 +423,21 @@ def test_a_list_that_fails_after_the_submission_is_not_taken_for_nothing_sent(
         return number
 
     monkeypatch.setattr(Account, "send", send)
-    assert ended(operator, "submit") == 4
+    assert operator.ended("submit") == 4
     assert "can't be read back" in capsys.readouterr().err
 
 
 def test_a_model_that_may_yet_be_handed_in_is_tried_again_beside_one_that_may_not(server: NumeraiServer, operator: Workspace) -> None:
     server.account.spoils = b"id,prediction\nn1,0.5\n"
     server.put_faults = [None, *([Fault("500")] * 4), None]
-    assert ended(operator, "submit --wait 1") == 4
+    assert operator.ended("submit --wait 1") == 4
     assert len(handed(server, "alpha")) == len(handed(server, "beta")) == 1
 
 
 @pytest.mark.parametrize("said", ["Internal server error", "rate limit exceeded"])
 def test_what_passes_is_waited_out(server: NumeraiServer, operator: Workspace, said: str) -> None:
     server.api_faults = [Fault("errors", message=said)]
-    assert ended(operator, "submit") == 75
+    assert operator.ended("submit") == 75
     server.api_faults = [*([Fault("errors", message=said)] * 3), None]
     operator.run("submit --wait 1")
     assert len(handed(server, "alpha")) == 1
@@ -461,7 +455,7 @@ def test_what_is_read_back_as_something_else_is_no_success(
     server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.account.spoils = b"id,prediction\nn1,0.5\n"
-    assert ended(operator, "submit") == 4
+    assert operator.ended("submit") == 4
     assert "what the server holds isn't what was sent; see on numer.ai, and run again" in capsys.readouterr().err
     assert [entry["outcome"] for entry in journal(operator)] == ["failed", "failed"]
 
@@ -470,7 +464,7 @@ def test_a_round_that_opens_is_waited_for(
     server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.account.opens = datetime.now(UTC) + timedelta(seconds=1)
-    assert ended(operator, "submit") == 3
+    assert operator.ended("submit") == 3
     assert "error: round 7 opens at" in capsys.readouterr().err
     looks = iter(range(1000))
     monkeypatch.setattr(time, "sleep", lambda seconds: setattr(server.account, "opens", datetime.now(UTC)) if next(looks) else None)
@@ -517,7 +511,7 @@ def test_what_the_server_is_not_ready_for(
     message: str,
 ) -> None:
     spoil(server)
-    assert ended(operator, command) == code
+    assert operator.ended(command) == code
     error = capsys.readouterr().err
     assert message in error
     assert error.startswith("error: ")
@@ -557,7 +551,7 @@ def test_live_data_that_is_not_right_is_not_handed_in(
 ) -> None:
     spoil, message = SPOILED[name]
     spoil(live(seed=OPEN)).set_index("id").to_parquet(server.rounds[OPEN] / "v5.2/live.parquet")
-    assert ended(operator, "submit") == 1
+    assert operator.ended("submit") == 1
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -566,13 +560,13 @@ def test_live_data_that_is_not_right_is_not_handed_in(
 
 def test_the_benchmark_bounds_what_is_handed_in(server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     operator.change(lambda content: content["submit"].update(max_benchmark_corr=0.1))
-    assert ended(operator, "submit") == 1
+    assert operator.ended("submit") == 1
     said = capsys.readouterr()
     assert "error: submit.max_benchmark_corr: " in said.err
     assert "with the benchmark model, on 40 rows" in said.out
     assert not server.account.objects
     operator.change(lambda content: content["evaluate"].update(benchmark="absent"))
-    assert ended(operator, "submit") == 1
+    assert operator.ended("submit") == 1
     assert "the live data has no benchmark model 'absent'; it has benchmark" in capsys.readouterr().err
 
 
@@ -584,7 +578,7 @@ def test_models_that_give_other_predictions_than_the_pipeline_did_hand_in_nothin
         found = dict(content)
     found["coefficients"][0] *= -1
     arrays.save_arrays(found, path)
-    assert ended(operator, "submit") == 1
+    assert operator.ended("submit") == 1
     assert "neutralized.parquet: the stored models give other live predictions than these" in capsys.readouterr().err
     assert not server.account.objects
 
@@ -596,7 +590,7 @@ def test_the_final_models_are_handed_in_and_must_resemble_those_that_were_scored
     assert "models: lightgbm, ridge, fitted on the eras 1 to 90" in capsys.readouterr().out
     [on_all] = handed(server, "beta")
     operator.change(lambda content: content["final"].update(fit_on="train"))
-    assert ended(operator, "submit") == 1
+    assert operator.ended("submit") == 1
     assert "data/final: its models aren't fitted as final.fit_on, train, says; run dvc repro" in capsys.readouterr().err
     operator.run("refit_ridge ridge", "refit_lightgbm lightgbm", "submit")
     said = capsys.readouterr().out
@@ -608,15 +602,15 @@ def test_the_final_models_are_handed_in_and_must_resemble_those_that_were_scored
     operator.change(lambda content: content["final"].update(fit_on="all"))
     operator.run("refit_ridge ridge", "refit_lightgbm lightgbm")
     operator.change(lambda content: content["submit"].update(min_earlier_corr=0.9999))
-    assert ended(operator, "submit") == 1
+    assert operator.ended("submit") == 1
     assert "with the models that validation scores, less than 0.9999" in capsys.readouterr().err
 
 
 def test_without_a_model_to_hand_in_for(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
-    assert ended(workspace, "submit") == 1
+    assert workspace.ended("submit") == 1
     assert "submit.models: there is no model to hand in for; name one" in capsys.readouterr().err
     workspace.change(lambda content: content["submit"].update(models={"alpha": "nothing"}))
-    assert ended(workspace, "submit") == 1
+    assert workspace.ended("submit") == 1
     assert "submit.models.alpha: no prediction is called 'nothing'" in capsys.readouterr().err
 
 
@@ -628,15 +622,15 @@ def test_the_key_is_in_no_file_and_no_message(
     dotenv = operator.directory / ".env"
     dotenv.write_text(f'{PUBLIC_ID}={KEY[0]}\nexport {SECRET_KEY} = "{KEY[1]}"\n')
     dotenv.chmod(0o644)
-    assert ended(operator, "submit") == 1
+    assert operator.ended("submit") == 1
     assert "others on this machine may read it (mode 644) and it holds a key; run: chmod 600 .env" in capfd.readouterr().err
     dotenv.chmod(0o600)
     operator.run("submit")
     server.put_faults = [Fault("500")]
     server.account.created.clear()
-    assert ended(operator, "submit") == 75
+    assert operator.ended("submit") == 75
     server.account.key = ("other", KEY[1])
-    assert ended(operator, "submit") == 1
+    assert operator.ended("submit") == 1
     said = "".join(capfd.readouterr())
     files = [path for path in operator.directory.rglob("*") if path.is_file() and path != dotenv]
     assert len(files) > 50

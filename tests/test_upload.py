@@ -37,12 +37,6 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NumeraiS
         yield state
 
 
-def ended(workspace: Workspace, command: str) -> int:
-    with pytest.raises(SystemExit) as caught:
-        workspace.run(command)
-    return int(str(caught.value.code))
-
-
 def outcomes(workspace: Workspace) -> list[str]:
     return [json.loads(line)["outcome"] for line in (workspace.directory / "journal.jsonl").read_text().splitlines()]
 
@@ -73,10 +67,10 @@ def test_a_model_that_numerai_refuses_or_does_not_try_is_no_success(
     server: NumeraiServer, workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.account.status = ["PENDING", "FAILED"]
-    assert ended(workspace, "upload --send alpha") == 4
+    assert workspace.ended("upload --send alpha") == 4
     assert "Numerai says failed of the model that was sent (sent-2); its log is on the model's page" in capsys.readouterr().err
     server.account.status = ["PENDING"]
-    assert ended(workspace, "upload --send alpha --wait 0.001") == 4
+    assert workspace.ended("upload --send alpha --wait 0.001") == 4
     assert "hasn't tried the model that was sent (sent-4) in time, it says pending" in capsys.readouterr().err
     assert outcomes(workspace) == ["failed", "failed"]
 
@@ -87,31 +81,31 @@ def test_nothing_is_sent_that_is_not_proven(
 ) -> None:
     workspace.change(lambda content: content["upload"].update(prediction=prediction))
     monkeypatch.setattr(proof, "TOLERANCE", -1.0)
-    assert ended(workspace, "upload --send alpha") == 1
+    assert workspace.ended("upload --send alpha") == 1
     assert "more than -1; don't upload it" in capsys.readouterr().err
     assert not server.account.objects
     assert not (workspace.directory / "data/upload/check.json").exists()
-    assert ended(workspace, "upload --send alpha --no-check") == 2
+    assert workspace.ended("upload --send alpha --no-check") == 2
 
 
 def test_a_pickle_over_the_limit_is_neither_written_nor_sent(
     server: NumeraiServer, workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workspace.change(lambda content: content["upload"].update(max_megabytes=0.001))
-    assert ended(workspace, "upload --send alpha") == 1
+    assert workspace.ended("upload --send alpha") == 1
     assert "upload.max_megabytes: the pickle would have" in capsys.readouterr().err
     assert not server.account.objects
 
 
 def test_what_keeps_it_from_being_sent(server: NumeraiServer, workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
-    assert ended(workspace, "upload --send gamma") == 1
+    assert workspace.ended("upload --send gamma") == 1
     assert "the account has no model 'gamma'; its models are alpha, beta" in capsys.readouterr().err
     server.put_faults = [Fault("500")]
-    assert ended(workspace, "upload --send alpha") == 75
+    assert workspace.ended("upload --send alpha") == 75
     assert "the model can't be sent: the answer is HTTP status 500 (2 tries); nothing is submitted" in capsys.readouterr().err
     workspace.change(lambda content: content["data"].update(version="v9"))
     server.put_faults = []
-    assert ended(workspace, "upload --send alpha") == 1
+    assert workspace.ended("upload --send alpha") == 1
     assert "data.version: Numerai runs no models on 'v9'; it does on v5.2" in capsys.readouterr().err
     assert not server.account.created
 

@@ -71,6 +71,12 @@ class Workspace:
                 else:
                     module.main()
 
+    def ended(self, command: str) -> int:
+        """The exit code of a command that ends by one."""
+        with pytest.raises(SystemExit) as caught:
+            self.run(command)
+        return int(str(caught.value.code))
+
     def failure(self, stage: str, capsys: pytest.CaptureFixture[str]) -> str:
         with pytest.raises(SystemExit) as ended:
             self.run(stage)

@@ -1,16 +1,18 @@
 """What Numerai knows of an account: its models, the rounds, what was sent, and how it did; and what is sent there."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from erawise.errors import InputError, NotOpen, Unavailable, Unconfirmed
 from erawise.live import fetching
 from erawise.live.client import Client, NoResult
 from erawise.live.fetching import BUSY, GONE, Again, Session, host, reached, retry_after
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,14 @@ class Submission:
 
 @dataclass(frozen=True)
 class Upload:
-    """A kind of file that is sent: the query for an address to put it to, its further parameters, and the mutation that names it."""
+    """A kind of file that is sent.
+
+    Attributes
+    ----------
+    what : its name in messages.
+    address : the query for an address to put it to.
+    create, mutation : the field by which the server takes what was put, and the mutation that asks for it.
+    """
 
     what: str
     address: str
@@ -241,20 +250,17 @@ class Account(Client):
         Unconfirmed
             If it refuses it, has another one for the model, or hasn't tried it by then.
         """
-        failed, until = 0, time.monotonic() + patience
-        while True:
+
+        def look() -> tuple[str, str]:
             with self.understood():
                 every = self.raw_query(MODEL_STATUS, authorization=True)["data"]["account"]["models"]
                 one = next(entry for entry in every if entry["name"] == model)["computePickleUpload"] or {}
             status = str(one.get("validationStatus") or "pending").lower() if one.get("id") == upload else "absent"
-            if status in WORKS:
-                return status
             if status in BROKEN:
                 raise Unconfirmed(f"{model}: Numerai says {status} of the model that was sent ({upload}); its log is on the model's page")
-            failed += 1
-            if time.monotonic() > until:
-                raise Unconfirmed(f"{model}: Numerai hasn't tried the model that was sent ({upload}) in time, it says {status}; look there")
-            self.pause(failed)
+            return status, status if status in WORKS else ""
+
+        return self._waited(look, patience, f"{model}: Numerai hasn't tried the model that was sent ({upload})")
 
     def diagnosed(self, model: str, number: str, patience: float) -> dict[str, Any]:
         """Wait, up to so many seconds, until Numerai has scored validation predictions of a model (its id); gives what it found.
@@ -264,19 +270,28 @@ class Account(Client):
         Unconfirmed
             If it refuses them, or hasn't scored them by then.
         """
-        failed, until = 0, time.monotonic() + patience
-        while True:
+
+        def look() -> tuple[str, dict[str, Any]]:
             with self.understood():
                 found = self.diagnostics(model, number)
                 one: dict[str, Any] = dict((found[0] if found else {}) if isinstance(found, list) else found or {})
             status = str(one.get("status") or "pending").lower()
             if status in BROKEN:
                 raise Unconfirmed(f"diagnostics {number}: Numerai says {status}: {one.get('message') or 'no reason'}")
-            if one.get("perEraDiagnostics"):
-                return one
+            return status, one if one.get("perEraDiagnostics") else {}
+
+        return self._waited(look, patience, f"diagnostics {number}: Numerai hasn't scored them")
+
+    def _waited(self, look: Callable[[], tuple[str, Result]], patience: float, late: str) -> Result:
+        """Look, up to so many seconds, until there is a result beside the status; `late` says what hasn't come by then."""
+        failed, until = 0, time.monotonic() + patience
+        while True:
+            status, result = look()
+            if result:
+                return result
             failed += 1
             if time.monotonic() > until:
-                raise Unconfirmed(f"diagnostics {number}: Numerai hasn't scored them in time, it says {status}; see on its site")
+                raise Unconfirmed(f"{late} in time, it says {status}; look there")
             self.pause(failed)
 
     def _query(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
