@@ -27,7 +27,7 @@ def main() -> None:
     tabular.write_csv(table, given.out / "comparison.csv")
     files.write_json(comparison.content(table, before.name, after.name, changed), given.out / "comparison.json")
     picture = comparison.picture(table, before.name, after.name)
-    charts.write(charts.differences(picture, charts.colours(list(after.settings.get("models", {})))), given.out / "comparison.svg")
+    charts.write(charts.differences(picture, charts.colours(sorted(after.settings.get("models", {})))), given.out / "comparison.svg")
     print(f"{before.name} → {after.name}\n")
     print("\n".join(comparison.settings_changed(changed)) or "no setting differs")
     print("\n" + comparison.markdown(table) + "\n")

@@ -68,7 +68,7 @@ def main() -> None:
             for metric, name in zip(monitoring.METRICS, names, strict=True)
         ]
         if any(len(one.weeks) for one in found):
-            _show(found, span, ranks, charts.colours(list(p.models)))
+            _show(found, span, ranks, charts.colours(sorted(p.models)))
             every += found
             content[f"days_{span}"] = monitoring.metrics(found)
     unknown = sorted(set(scores["score"]) - {p.monitor.corr_20, p.monitor.mmc_20, p.monitor.corr_60, p.monitor.mmc_60})

@@ -39,7 +39,7 @@ def main() -> None:
     tabular.write_csv(table, given.out / "payout.csv")
     tabular.write_csv(payout_tables.shares(split), given.out / "split.csv")
     files.write_json(payout_tables.content(terms, year, table, split), given.out / "payout.json")
-    picture = charts.payout(payout_tables.picture(bands, table), table, charts.colours(list(p.models)))
+    picture = charts.payout(payout_tables.picture(bands, table), table, charts.colours(sorted(p.models)))
     charts.write(picture, given.out / "payout.svg")
     left_out = f", {found.left_out} left out that lack a score" if found.left_out else ""
     print(f"{len(found.eras)} eras of {given.scores}{left_out}\n{payout_tables.terms_line(terms, year)}\n")
