@@ -18,13 +18,15 @@ import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator, MultipleLocator, NullLocator, PercentFormatter
 
 from erawise import files
-from erawise.schema import ERA, PREDICTION
+from erawise.schema import DATA_TYPE, ERA, LIVE, PREDICTION, VALIDATION
 from erawise.tables import MISSING, PURGED, SUMMARY, TEST, TRAIN, Table
+from erawise.tables_data import FICKLE, STABLE
 
 WIDTH = 9.0
 """Width of every picture, in inches."""
@@ -33,43 +35,33 @@ ROW = 0.42
 TITLE_COLUMNS = 100
 LABEL_COLUMNS = 24
 LABEL_POINTS = 11
+NARROW = 0.01
+"""Share of the scale below which a box is too narrow for its median to be seen in it."""
+
 POINTS_AN_INCH = 72
-INK, MUTED, FAINT = "#222222", "#666666", "#dddddd"
+INK, MUTED, FAINT, PAPER, BLACK = "#222222", "#666666", "#dddddd", "#ffffff", "#000000"
+
+STYLE = dict(matplotlib.rc_params_from_file(Path(__file__).with_name("erawise.mplstyle"), use_default_template=False))
 
 ROLE_COLOURS = {TRAIN: "#56B4E9", PURGED: "#D9D9D9", TEST: "#D55E00"}
 
-MODEL_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#882255", "#999933", "#332288", "#44AA99")
-"""Nine hues that stay apart for the colour-blind (after Okabe and Ito, and Tol); more models take them a second time, dashed."""
+MODEL_COLOURS = tuple(f"#{colour.lstrip('#')}" for colour in STYLE["axes.prop_cycle"].by_key()["color"])
+"""The hues of the style; more models take them a second time, dashed."""
 
 FIXED_COLOURS = {"ensemble": "#000000", "neutralized": "#D55E00"}
 VALUE_COLOURS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
 DASH = (0, (4, 1.5))
+GROUP_COLOURS = {STABLE: MODEL_COLOURS[0], FICKLE: ROLE_COLOURS[TEST]}
+KIND_COLOURS = {TRAIN: MODEL_COLOURS[0], VALIDATION: MODEL_COLOURS[1], LIVE: ROLE_COLOURS[TEST]}
+PALE = "#aaaaaa"
+GAP = 1
+"""Rows between two groups of a list."""
 
-STYLE = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.titlecolor": MUTED,
-    "axes.titlelocation": "left",
-    "axes.labelsize": 9,
-    "axes.edgecolor": MUTED,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "grid.color": FAINT,
-    "grid.linewidth": 0.6,
-    "xtick.labelsize": 8,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "ytick.labelsize": 8,
-    "text.color": INK,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "svg.hashsalt": "erawise",
-    "svg.fonttype": "none",
-}
+NUMBERED = 20
+"""Targets at most whose correlations are written into their cells: more have no room for it."""
+
+READABLE = 4.5
+"""Contrast of text with its ground, at least: level AA of the Web Content Accessibility Guidelines 2.1."""
 
 Colours = Mapping[str, str]
 BOX_LEGEND = "box: middle half, line: median, diamond: mean, whiskers: 5% to 95%, dots: lowest and highest"
@@ -131,7 +123,8 @@ def corr_box(table: Table, colours: Colours) -> Figure:
     axes = figure.subplots()
     _boxes(axes, table.frame, PREDICTION, [colours[name] for name in table.frame[PREDICTION]])
     axes.axvline(0, color=INK, linewidth=1)
-    axes.set_xlabel("CORR per era")
+    _beside(axes, [f"mean {mean:.4f}\n{count:,} eras" for mean, count in zip(table.frame["mean"], table.frame["count"], strict=True)])
+    axes.set_xlabel("CORR per era (a correlation)")
     return figure
 
 
@@ -146,7 +139,7 @@ def corr_time(table: Table, colours: Colours) -> Figure:
     for axes, (name, group) in zip(grid[1:], series.items(), strict=True):
         _strip(axes, group, colours[name])
         axes.set_ylim(1.1 * low, 1.1 * high or 1)
-        axes.text(1.03, 0.5, name, color=colours[name], transform=axes.transAxes, va="center", fontsize=8)
+        axes.text(1.03, 0.5, _short(name), color=_readable(colours[name]), transform=axes.transAxes, va="center", fontsize=8)
     period = table.frame["eras"].max()
     grid[1].set_title("CORR per era, all on one scale" if period == 1 else f"CORR, mean of {period} eras, all on one scale")
     grid[-1].set_xlabel("era (week)")
@@ -166,12 +159,17 @@ def comparison(table: Table, colours: Colours) -> Figure:
     _square(left, frame[["corr_a", "corr_b"]].to_numpy().min(), frame[["corr_a", "corr_b"]].to_numpy().max())
     left.axhline(0, color=MUTED, linewidth=0.8)
     left.axvline(0, color=MUTED, linewidth=0.8)
-    left.set(title=f"a dot an era: above the diagonal {a} is better", xlabel=f"CORR of {b}", ylabel=f"CORR of {a}")
+    short = {name: _short(name) for name in (a, b)}
+    left.set(
+        title=f"a dot an era (n = {len(frame)}):\n{short[a]} is better above the line",
+        xlabel=f"CORR of {short[b]}",
+        ylabel=f"CORR of {short[a]}",
+    )
     for sign, colour in ((1, colours[a]), (-1, colours[b])):
         _area(right, frame[ERA], (sign * frame["difference"]).clip(lower=0) * sign, colour)
     right.axhline(0, color=INK, linewidth=1)
     right.axhline(frame["mean_difference"].iloc[0], color=MUTED, linewidth=1.2, linestyle=DASH)
-    right.set(title=f"{a} less {b}; dashed: the mean", xlabel="era (week)", ylabel="difference in CORR per era")
+    right.set(title=f"{short[a]} less {short[b]};\ndashed: the mean", xlabel="era (week)", ylabel="difference in CORR per era")
     right.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
     return figure
 
@@ -189,7 +187,7 @@ def differences(table: Table, colours: Colours) -> Figure:
             axes.plot([row.low, row.high], [place, place], color=colour, linewidth=2, solid_capstyle="butt")
             axes.plot(row.difference, place, "o", color=colour, markersize=6)
             beside = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center", "bbox": {"color": "white", "pad": 0.5}}
-            axes.annotate(str(row.verdict), (row.difference, place), **beside, fontsize=7, color=MUTED)
+            axes.annotate(str(row.verdict), (row.difference, place), **beside, fontsize=8, color=MUTED)
         axes.axvline(0, color=INK, linewidth=1)
         axes.set_title(f"{split}, {group['eras'].max()} eras")
         axes.set_xlabel("difference of mean CORR, with its 95 % interval")
@@ -222,7 +220,7 @@ def payout(table: Table, rounds: pd.DataFrame, colours: Colours) -> Figure:
         shade = colours.get(str(row.prediction), MUTED)
         grid[-1].plot([100 * row.burn_low, 100 * row.burn_high], [place, place], color=shade, linewidth=2, solid_capstyle="butt")
         grid[-1].plot(100 * row.burn, place, "o", color=shade, markersize=5)
-    grid[-1].set_yticks(range(len(rounds)), rounds[PREDICTION], fontsize=7)
+    grid[-1].set_yticks(range(len(rounds)), rounds[PREDICTION], fontsize=8)
     grid[-1].set_ylim(len(rounds) - 0.4, -0.6)
     grid[-1].set_xlim(left=0)
     grid[-1].grid(axis="y", visible=False)
@@ -273,10 +271,10 @@ def importance(table: Table, colours: Colours) -> Figure:
     figure, grid = _panels(table, len(models), 3, 1.0 + 0.155 * tallest)
     for axes, (name, group) in zip(grid, models.items(), strict=True):
         axes.barh(group["rank"], 100 * group["importance"], color=colours[name], height=0.75)
-        axes.set_yticks(group["rank"], [_shortened(feature) for feature in group["feature"]], fontsize=7)
+        axes.set_yticks(group["rank"], [_shortened(feature) for feature in group["feature"]], fontsize=8)
         axes.set_ylim(tallest + 0.6, 0.4)
         axes.grid(axis="y", visible=False)
-        axes.set_title(f"{name}\n{group['cumulative'].iloc[-1]:.0%} in {len(group)} of {group['features'].iloc[0]}")
+        axes.set_title(f"{_short(name)}\n{group['cumulative'].iloc[-1]:.0%} in {len(group)} of {group['features'].iloc[0]}")
         axes.set_xlabel("share of importance (%)")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
     return figure
@@ -291,10 +289,11 @@ def era_means(table: Table, colours: Colours) -> Figure:
         axes.plot(group["mean_target"], group["mean_prediction"], "o", color=colours[name], markersize=4, alpha=0.6, markeredgewidth=0)
         both = group[["mean_target", "mean_prediction"]].to_numpy()
         _square(axes, both.min(), both.max())
-        axes.set(title=f"{name}\noff by {group['mean_gap'].iloc[0]:+z.4f}", xlabel="mean target of the era", ylabel="mean prediction")
+        title = f"{_short(name)}\noff by {group['mean_gap'].iloc[0]:+z.4f} over {group['eras'].iloc[0]} eras"
+        axes.set(title=title, xlabel="mean target of the era", ylabel="mean prediction")
     _caption(
         figure,
-        "A dot an era; on the dashed diagonal the level is right. Each panel has its own scale.\n"
+        "A dot an era (100 of them where there are more); on the dashed diagonal the level is right. Each panel has its own scale.\n"
         "A classifier predicts the probability of a high target, not the target, and lies off the diagonal.",
     )
     return figure
@@ -306,9 +305,8 @@ def prediction_by_target(table: Table, colours: Colours, name: str) -> Figure:
     figure = _figure(table, 1.5 + ROW * len(table.frame))
     axes = figure.subplots()
     _boxes(axes, table.frame, "target", [colours[name]] * len(table.frame))
-    for k, (mean, count) in enumerate(zip(table.frame["mean"], table.frame["count"], strict=True)):
-        axes.text(1.01, k, f"mean {mean:.4f}\n{count:,} rows", transform=axes.get_yaxis_transform(), va="center", fontsize=7, color=MUTED)
-    axes.set(xlabel=f"prediction of {name}", ylabel="target")
+    _beside(axes, [f"mean {mean:.4f}\n{count:,} rows" for mean, count in zip(table.frame["mean"], table.frame["count"], strict=True)])
+    axes.set(xlabel=f"prediction of {name}, ranked within its era (0: lowest, 1: highest)", ylabel="target")
     return figure
 
 
@@ -321,7 +319,10 @@ def target_by_prediction(table: Table, colours: Colours) -> Figure:
     for name, group in series.items():
         axes.plot(group["tenth"], group["mean_target"], "o-", color=colours[name], markersize=5, linewidth=1.5)
     axes.axhline(table.frame["mean_all"].iloc[0], color=MUTED, linewidth=1, linestyle=DASH)
-    axes.set(title="dashed: mean target of all rows", xlabel="tenth of the predictions of an era (1: lowest)", ylabel="mean target")
+    rows = next(iter(series.values()))["rows"].sum()
+    axes.set(
+        title=f"dashed: mean target of all {rows:,} rows", xlabel="tenth of the predictions of an era (1: lowest)", ylabel="mean target"
+    )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10))
     _end_labels(figure, axes, {name: (group["tenth"].iloc[-1], group["mean_target"].iloc[-1]) for name, group in series.items()}, colours)
     return figure
@@ -351,7 +352,7 @@ def target_values(table: Table) -> Figure:
     grid = figure.subplots(1, len(splits), sharey=True, squeeze=False, gridspec_kw={"wspace": 0.1})[0]
     for axes, (split, group) in zip(grid, splits.items(), strict=True):
         _stacked(axes, group, names, shades)
-        axes.set_title(split)
+        axes.set_title(f"{split}, {group['rows'].iloc[0]:,} rows")
     grid[0].set_yticks(range(len(names)), [_shortened(name) for name in names])
     shown = [value for value in shades if value in set(table.frame["value"])]
     figure.legend(
@@ -367,11 +368,11 @@ def weights(table: Table, colours: Colours) -> Figure:
     figure = _figure(table, 1.2 + 0.36 * len(frame))
     axes = figure.subplots()
     axes.barh(range(len(frame)), 100 * frame["weight"], color=[colours[name] for name in frame["model"]], height=0.7)
-    axes.set_yticks(range(len(frame)), frame["model"])
+    axes.set_yticks(range(len(frame)), map(_short, frame["model"]))
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     for k, weight in enumerate(frame["weight"]):
-        axes.text(100 * weight, k, f" {weight:.1%}", va="center", fontsize=8)
+        axes.annotate(f"{weight:.1%}", (100 * weight, k), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
     axes.set_xlabel("weight in the ensemble (%)")
     axes.margins(x=0.1)
     return figure
@@ -383,15 +384,156 @@ def folds(table: Table) -> Figure:
     numbers = sorted(table.frame["fold"].unique(), key=lambda number: (number == 0, number))
     figure = _figure(table, 1.2 + 0.32 * len(numbers))
     axes = figure.subplots()
+    span = table.frame["last"].max() - table.frame["first"].min() + 1
     for row in table.frame.itertuples():
-        axes.barh(numbers.index(row.fold), row.last - row.first + 1, left=row.first - 0.5, height=0.7, color=ROLE_COLOURS[str(row.role)])
+        place, shade = numbers.index(row.fold), ROLE_COLOURS[str(row.role)]
+        axes.barh(place, row.last - row.first + 1, left=row.first - 0.5, height=0.7, color=shade)
+        if row.last - row.first + 1 > 0.03 * span:
+            middle = (row.first + row.last) / 2
+            axes.text(middle, place, f"{row.eras}", color=_on(shade), ha="center", va="center", fontsize=8)
     names = [f"fold {number}" if number else "final model" for number in numbers]
     axes.set(yticks=range(len(numbers)), yticklabels=names, xlabel="era (week)", ylim=(len(numbers) - 0.4, -0.6))
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.01)
     patches = [Patch(color=colour, label=role) for role, colour in ROLE_COLOURS.items()]
     axes.legend(handles=patches, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(patches), frameon=False)
+    _caption(figure, "In the bars: how many eras. The final model is tested on the validation eras.")
     return figure
+
+
+# Pictures of the data itself, from `tables_data`.
+
+
+@_picture
+def feature_stability(table: Table) -> Figure:
+    """Mean correlation with the target, with its spread, of the features of the most stable and of the most fickle sign."""
+    frame = table.frame
+    stable = int((frame["group"] == STABLE).sum())
+    places = [k + (GAP if k >= stable else 0) for k in range(len(frame))]
+    figure = _figure(table, 1.5 + 0.2 * (len(frame) + GAP))
+    axes = figure.subplots()
+    for place, row in zip(places, frame.itertuples(), strict=True):
+        colour = GROUP_COLOURS[str(row.group)]
+        axes.plot([row.low, row.high], [place, place], color=colour, linewidth=2, alpha=0.5, solid_capstyle="butt")
+        axes.plot(row.corr_mean, place, "o", color=colour, markersize=5)
+        axes.annotate(
+            f"{row.sign_stability:.0%} of {row.eras}",
+            (1, place),
+            (8, 0),
+            axes.get_yaxis_transform(),
+            "offset points",
+            va="center",
+            fontsize=8,
+        )
+    axes.axvline(0, color=INK, linewidth=1)
+    axes.set_yticks(places, map(_shortened, frame["feature"]))
+    axes.set_ylim(max(places) + 0.7, -0.7)
+    axes.grid(axis="y", visible=False)
+    axes.set_title("above: the most stable signs, below: the most fickle; at the right: the share of train eras with the sign of the mean")
+    axes.set_xlabel("correlation of feature and target in an era: mean, and one standard deviation over eras to each side")
+    return figure
+
+
+@_picture
+def target_correlation(table: Table) -> Figure:
+    """Heat map of the correlations between targets, with the numbers in the cells where they have room."""
+    names = list(dict.fromkeys(table.frame["a"]))
+    side = min(0.55, 6.3 / len(names))
+    figure = _figure(table, 1.0 + side * len(names) + 1.1)
+    axes = figure.subplots()
+    for row in table.frame.itertuples():
+        known = not math.isnan(row.correlation)
+        shade = _between(row.correlation) if known else FAINT
+        x, y = names.index(str(row.b)), names.index(str(row.a))
+        axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=shade, edgecolor=PAPER, linewidth=0.5))
+        if known and len(names) <= NUMBERED:
+            text = f"{row.correlation:.2f}".replace("0.", ".")
+            axes.text(x, y, text, color=_on(shade), ha="center", va="center", fontsize=8)
+    axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5), aspect="equal")
+    short = [_short(name.removeprefix("target_")) for name in names]
+    axes.set_xticks(
+        range(len(names)), short, rotation=45 if len(names) <= NUMBERED else 90, ha="right", va="center", rotation_mode="anchor"
+    )
+    axes.set_yticks(range(len(names)), short)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel("Pearson correlation over the train rows that have both targets; blue: above 0, orange: below")
+    return figure
+
+
+@_picture
+def drift(table: Table) -> Figure:
+    """Distance of live from the last train eras, on the band of these eras' own distances."""
+    frame = table.frame
+    figure = _figure(table, 1.7 + 0.22 * len(frame))
+    axes = figure.subplots()
+    for place, row in enumerate(frame.itertuples()):
+        usual = [100 * value for value in (row.expected, row.usual_p95, row.usual_max)]
+        axes.barh(place, usual[1], color=FAINT, height=0.7)
+        axes.plot([usual[1], usual[2]], [place, place], color=PALE, linewidth=1.5, solid_capstyle="butt")
+        axes.plot([usual[0], usual[0]], [place - 0.35, place + 0.35], color=MUTED, linewidth=1)
+        colour = ROLE_COLOURS[TEST] if row.beyond else MODEL_COLOURS[0]
+        axes.plot(100 * row.distance, place, "D" if row.beyond else "o", color=colour, markersize=5, clip_on=False, zorder=3)
+        if row.missing_live:
+            axes.annotate(
+                f"{row.missing_live:.0%} missing", (1, place), (8, 0), axes.get_yaxis_transform(), "offset points", va="center", fontsize=8
+            )
+    axes.set_yticks(range(len(frame)), map(_shortened, frame["feature"]))
+    axes.set_ylim(len(frame) - 0.4, -0.6)
+    axes.set_xlim(0, max(1.05 * 100 * frame[["distance", "usual_max"]].to_numpy().max(), 1))
+    axes.grid(axis="y", visible=False)
+    axes.set_title(f"the {len(frame)} features that lie furthest from what is usual" if len(frame) > 1 else "")
+    axes.set_xlabel("share of rows that would have to change their value to be distributed as in the other eras (%)")
+    _caption(
+        figure,
+        "Dot: live; diamond: live beyond all train eras. Features ranked within an era, as Numerai's are, move where data is missing.\n"
+        f"Grey: 95 % of the last {frame['eras'].iloc[0]} train eras, each against the others, with their mean; thin line: to the furthest.",
+    )
+    return figure
+
+
+@_picture
+def missing_by_era(table: Table) -> Figure:
+    """Share of missing feature values by era, and below it the number of features without any data."""
+    figure = _figure(table, 3.6)
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    for kind, colour in KIND_COLOURS.items():
+        group = table.frame.loc[table.frame[DATA_TYPE] == kind]
+        for axes, values in ((upper, 100 * group["missing_share"]), (lower, group["empty_features"])):
+            if kind == LIVE:
+                axes.plot(group[ERA], values, "D", color=colour, markersize=5, clip_on=False)
+            elif len(group):
+                _steps(axes, group[ERA], values, colour)
+    for axes in (upper, lower):
+        axes.set_ylim(bottom=0)
+        axes.margins(x=0.01)
+    upper.set_ylim(top=max(upper.get_ylim()[1], 0.1))
+    lower.set_ylim(top=max(lower.get_ylim()[1], 1))
+    lower.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
+    lower.xaxis.set_major_locator(MaxNLocator(integer=True))
+    upper.set_ylabel("missing values (%)")
+    lower.set(ylabel="features\nwithout any data", xlabel="era (week)")
+    kinds = table.frame[DATA_TYPE].value_counts()
+    patches = [Patch(color=KIND_COLOURS[kind], label=_kind(kind, kinds[kind])) for kind in KIND_COLOURS if kind in kinds]
+    upper.legend(handles=patches, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(patches))
+    return figure
+
+
+def _kind(kind: str, eras: int) -> str:
+    return "live (diamond)" if kind == LIVE else f"{kind}, {eras} eras"
+
+
+def _steps(axes: Axes, eras: pd.Series, values: pd.Series, colour: str) -> None:
+    """Filled steps, one an era."""
+    edges = [edge for era in eras for edge in (era - 0.5, era + 0.5)]
+    heights = [height for value in values for height in (value, value)]
+    axes.fill([edges[0], *edges, edges[-1]], [0, *heights, 0], color=colour, linewidth=0.4)
+
+
+def _between(correlation: float) -> str:
+    """From orange at -1 over white at 0 to blue at 1."""
+    end = to_rgb(MODEL_COLOURS[0] if correlation >= 0 else ROLE_COLOURS[TEST])
+    return to_hex([1 + (part - 1) * min(abs(correlation), 1) for part in end])
 
 
 def _settle(figure: Figure) -> None:
@@ -411,7 +553,9 @@ def _lay_out(figure: Figure) -> None:
 
 
 def _figure(table: Table, height: float) -> Figure:
-    headline = textwrap.fill(table.headline, TITLE_COLUMNS)
+    lines = -(-len(table.headline) // TITLE_COLUMNS)
+    # no line of a single word: the lines are about as long as each other
+    headline = textwrap.fill(table.headline, TITLE_COLUMNS if lines == 1 else min(TITLE_COLUMNS, len(table.headline) // lines + 12))
     figure = Figure(figsize=(WIDTH, height + 0.2 * headline.count("\n")), dpi=POINTS_AN_INCH, layout="constrained")
     figure.suptitle(headline, x=0.01, ha="left", fontsize=11, color=INK)
     return figure
@@ -447,19 +591,28 @@ def _boxes(axes: Axes, frame: pd.DataFrame, label: str, shades: Sequence[str]) -
         widths=0.55,
         patch_artist=True,
         showmeans=True,
-        medianprops={"color": "white", "linewidth": 1.8},
+        medianprops={"linewidth": 1.8},
         meanprops={"marker": "D", "markerfacecolor": "white", "markeredgecolor": INK, "markersize": 4},
         flierprops={"marker": "o", "markersize": 3, "markeredgewidth": 0},
     )
+    span = frame["max"].max() - frame["min"].min()
     for k, shade in enumerate(shades):
         drawn["boxes"][k].set(facecolor=shade, edgecolor=shade)
+        narrow = frame["q3"].iloc[k] - frame["q1"].iloc[k] <= NARROW * span
+        drawn["medians"][k].set(color=shade if narrow else _on(shade))
         drawn["fliers"][k].set(markerfacecolor=shade)
         for part in (*drawn["whiskers"][2 * k : 2 * k + 2], *drawn["caps"][2 * k : 2 * k + 2]):
             part.set(color=shade)
-    axes.set_yticks(range(len(frame)), frame[label])
+    axes.set_yticks(range(len(frame)), map(_short, frame[label]))
     axes.set_ylim(len(frame) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     axes.set_title(BOX_LEGEND)
+
+
+def _beside(axes: Axes, notes: Sequence[str]) -> None:
+    """A note at the right of each row of a box plot."""
+    for k, note in enumerate(notes):
+        axes.annotate(note, (1, k), (8, 0), axes.get_yaxis_transform(), "offset points", va="center", fontsize=8, color=MUTED)
 
 
 def _running(figure: Figure, axes: Axes, series: Mapping[str, pd.DataFrame], colours: Colours) -> None:
@@ -482,14 +635,14 @@ def _end_labels(figure: Figure, axes: Axes, ends: Mapping[str, tuple[float, floa
     low, high = axes.get_ylim()
     gap = round(LABEL_POINTS / axes.get_window_extent().height, 4)
     names = sorted(ends, key=lambda name: ends[name][1])
-    places = _apart([(ends[name][1] - low) / (high - low) for name in names], gap)
+    places = _within(_apart([(ends[name][1] - low) / (high - low) for name in names], gap), gap)
     for name, place in zip(names, places, strict=True):
         axes.annotate(
-            name,
+            _short(name),
             xy=ends[name],
             xytext=(1.03, place),
             textcoords="axes fraction",
-            color=colours[name],
+            color=_readable(colours[name]),
             fontsize=8,
             va="center",
             arrowprops={"arrowstyle": "-", "color": colours[name], "linewidth": 0.5, "shrinkA": 1, "shrinkB": 1, "relpos": (0, 0.5)},
@@ -505,6 +658,12 @@ def _apart(places: Sequence[float], gap: float) -> list[float]:
             (upper, n), (lower, m) = groups.pop(), groups.pop()
             groups.append(((upper * n + lower * m) / (n + m), n + m))
     return [middle + gap * (k - (count - 1) / 2) for middle, count in groups for k in range(count)]
+
+
+def _within(places: Sequence[float], gap: float) -> list[float]:
+    """Push ascending places, a gap apart, into 0..1, as far as they have room there."""
+    last = len(places) - 1
+    return [max(min(place, 1 - gap * (last - k)), gap * k) for k, place in enumerate(places)]
 
 
 def _strip(axes: Axes, group: pd.DataFrame, colour: str) -> None:
@@ -569,9 +728,38 @@ def _stacked(axes: Axes, group: pd.DataFrame, names: Sequence[str], shades: Colo
 
 
 def _shortened(name: str) -> str:
-    short = name.removeprefix("feature_")
+    """The name of a feature as labels have it."""
+    return _short(name.removeprefix("feature_"))
+
+
+def _short(name: str) -> str:
+    """A name with its middle left out where it is long."""
     half = LABEL_COLUMNS // 2
-    return short if len(short) <= LABEL_COLUMNS else f"{short[: half - 1]}…{short[-half:]}"
+    return name if len(name) <= LABEL_COLUMNS else f"{name[: half - 1]}…{name[-half:]}"
+
+
+def _readable(colour: str) -> str:
+    """A colour for text on the paper: as it is, or darkened until it can be read."""
+    red, green, blue = to_rgb(colour)
+    while _contrast((red, green, blue), to_rgb(PAPER)) < READABLE:
+        red, green, blue = 0.97 * red, 0.97 * green, 0.97 * blue
+    return to_hex((red, green, blue))
+
+
+def _on(ground: str) -> str:
+    """The colour for what is written or drawn on another: black or that of the paper."""
+    return max((BLACK, PAPER), key=lambda colour: _contrast(to_rgb(colour), to_rgb(ground)))
+
+
+def _contrast(a: tuple[float, float, float], b: tuple[float, float, float]) -> float:
+    """Ratio of the luminances of two colours, 1 to 21, after the Web Content Accessibility Guidelines 2.1."""
+    low, high = sorted(_luminance(colour) for colour in (a, b))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: tuple[float, float, float]) -> float:
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def _rounded(svg: str) -> str:

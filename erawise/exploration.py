@@ -45,7 +45,7 @@ class Exploration:
     features : one row a feature: `feature`, `mean`, `std` (all rows, ddof 0), `missing_share` (of the values that were
         filled), `constant_share` (of the eras in which it holds one value alone), and from its Pearson correlations with
         the main target in the train eras where it has one: `corr_mean`, `corr_std` (ddof 0), `sign_stability` (share of
-        these eras that have the sign of the mean); NaN where it is constant in every train era.
+        these eras that have the sign of the mean); NaN where it is constant in every train era. `scored_eras`: how many these are.
     eras : one row an era: `era`, `data_type`, `rows`, `unique_ids`, `constant_features`, and for train eras, else
         missing: `target_missing` (rows), `target_mean`, `share_<bin>` for each of the main target's values.
     targets : Pearson correlations between the targets over the train rows where both are known, a square with a
@@ -295,6 +295,7 @@ def _feature_table(panel: Panel, blocks: _Blocks, missing_share: NDArray[np.floa
             "corr_mean": corr_mean,
             "corr_std": np.sqrt(_mean_where(np.square(blocks.corr - corr_mean), scored)),
             "sign_stability": _mean_where(np.sign(blocks.corr) == np.sign(corr_mean), scored),
+            "scored_eras": scored.sum(axis=0),
         }
     )
 

@@ -37,9 +37,16 @@ SYNC_BYTES = 2**30
 
 @dataclass
 class Counts:
-    """What was met on the way, for the report and the budgets."""
+    """What was met on the way, for the report and the budgets.
+
+    Attributes
+    ----------
+    missing : (features,) missing values of each.
+    by_era : (eras, features) int32, the same by era, for each matrix that was written.
+    """
 
     missing: NDArray[np.int64]
+    by_era: list[NDArray[np.int32]] = field(default_factory=list)
     values: int = 0
     train_without: int = 0
     unresolved: int = 0
@@ -93,10 +100,12 @@ def write(directory: Path, parts: Sequence[Part], starts: NDArray[np.int64], lay
     extra = np.empty((rows, len(layout.derived)), np.float32)
     means = np.empty((eras if layout.demean else 0, len(layout.features)), np.float32)
     digests = [""] * eras
+    missing = np.zeros((eras, len(layout.features)), np.int32)
     with _created(directory / FEATURES, np.dtype(layout.dtype), (rows, len(layout.features))) as stored:
         left = np.diff(starts)
         for part in parts:
-            for place in _scatter(part, layout, stored, counts):
+            for place in _scatter(part, layout, stored, starts, missing):
+                counts.values += len(place) * len(layout.features)
                 touched, arrived = np.unique(np.searchsorted(starts, place, "right") - 1, return_counts=True)
                 left[touched] -= arrived
                 for k in touched[left[touched] == 0]:
@@ -107,6 +116,8 @@ def write(directory: Path, parts: Sequence[Part], starts: NDArray[np.int64], lay
                     if layout.demean:
                         means[k] = block.mean(axis=0, dtype=np.float64)
                     stored.finished(span)
+    counts.by_era.append(missing)
+    counts.missing += missing.sum(axis=0, dtype=np.int64)
     tabular.write_npy(extra, directory / DERIVED)
     tabular.write_npy(means, directory / ERA_MEANS)
     of_derived = [_hexadecimal(extra[a:b]) for a, b in itertools.pairwise(starts)] if layout.derived else []
@@ -177,8 +188,10 @@ def _created(path: Path, dtype: np.dtype, shape: tuple[int, int]) -> Iterator[_S
         mapped.flush()
 
 
-def _scatter(part: Part, layout: Layout, stored: _Stored, counts: Counts) -> Iterator[NDArray[np.int64]]:
-    """Write a file's rows to their places; yields the places that each batch has filled."""
+def _scatter(
+    part: Part, layout: Layout, stored: _Stored, starts: NDArray[np.int64], missing: NDArray[np.int32]
+) -> Iterator[NDArray[np.int64]]:
+    """Write a file's rows to their places, and add to each era's missing values; yields the places that each batch has filled."""
     start = 0
     buffer = np.empty(0, np.dtype(layout.dtype))
     groups, place = _wanted_groups(part)
@@ -192,7 +205,11 @@ def _scatter(part: Part, layout: Layout, stored: _Stored, counts: Counts) -> Ite
             needed = len(layout.features) * _padded(batch.num_rows)
             if len(buffer) < needed:
                 buffer = np.empty(needed, buffer.dtype)
-            blocks.place(_columns(batch, layout, counts, part.path, buffer), rows, stored.array)
+            eras, codes = np.unique(np.searchsorted(starts, rows, "right") - 1, return_inverse=True)
+            columns, gaps = _columns(batch, layout, part.path, buffer)
+            for k, gap in gaps.items():
+                missing[eras, k] += np.bincount(codes[gap], minlength=len(eras)).astype(np.int32)
+            blocks.place(columns, rows, stored.array)
             yield rows
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{part.path}: cannot be read to its end ({error}); fetch it again") from None
@@ -223,39 +240,48 @@ def _ahead(items: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             yield item
 
 
-def _columns(batch: pa.RecordBatch, layout: Layout, counts: Counts, path: Path, buffer: NDArray) -> NDArray:
-    """(features, padded rows) of a batch, filled, in `buffer`; what is beyond its rows means nothing."""
+def _columns(batch: pa.RecordBatch, layout: Layout, path: Path, buffer: NDArray) -> tuple[NDArray, dict[int, NDArray[np.bool_]]]:
+    """(features, padded rows) of a batch, filled, in `buffer`; what is beyond its rows means nothing.
+
+    With it, by the number of each feature that has missing values, which of its rows they are in.
+    """
     rows = batch.num_rows
     columns = buffer[: len(layout.features) * _padded(rows)].reshape(len(layout.features), -1)
     found = dict(zip(batch.schema.names, batch.columns, strict=True))
     convert = _as_int8 if layout.dtype == "int8" else _as_float32
+    gaps: dict[int, NDArray[np.bool_]] = {}
     for k, name in enumerate(layout.features):
         columns[k, :rows], missing = convert(found[name], name, path)
-        counts.missing[k] += missing
-    counts.values += len(columns) * rows
-    return columns
+        if missing is not None:
+            gaps[k] = missing
+    return columns, gaps
 
 
 def _padded(rows: int) -> int:
     return -(-rows // WORD) * WORD
 
 
-def _as_int8(column: pa.Array, name: str, path: Path) -> tuple[NDArray, int]:
+Filled = tuple[NDArray, NDArray[np.bool_] | None]
+"""The values of a column, and which of them were missing, or None where none was."""
+
+
+def _as_int8(column: pa.Array, name: str, path: Path) -> Filled:
     if pa.types.is_int8(column.type):
+        missing = column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
         filled = column.fill_null(INT8_MIDDLE) if column.null_count else column
-        return filled.to_numpy(zero_copy_only=False), column.null_count
+        return filled.to_numpy(zero_copy_only=False), missing
     values = _as_floats(column, name, path)
     missing = np.isnan(values)
     filled = np.where(missing, INT8_MIDDLE, values)
     if (filled != np.rint(filled)).any() or (np.abs(filled) > np.iinfo(np.int8).max).any():
         raise InputError(f"{path}: feature {name!r} isn't all small whole numbers, though other features are integers; expected one scale")
-    return filled.astype(np.int8), int(missing.sum())
+    return filled.astype(np.int8), missing if missing.any() else None
 
 
-def _as_float32(column: pa.Array, name: str, path: Path) -> tuple[NDArray, int]:
+def _as_float32(column: pa.Array, name: str, path: Path) -> Filled:
     values = _as_floats(column, name, path)
     missing = np.isnan(values)
-    return np.where(missing, FLOAT_MIDDLE, values).astype(np.float32), int(missing.sum())
+    return np.where(missing, FLOAT_MIDDLE, values).astype(np.float32), missing if missing.any() else None
 
 
 def _as_floats(column: pa.Array, name: str, path: Path) -> NDArray[np.float64]:

@@ -132,9 +132,8 @@ def prepare(
         for written in beside:
             written.result()
         (directory / LIVE).mkdir()
-        _write_live(directory / LIVE, live, layout, columns, counts)
-    rows = len(index.era) + len(live.era)
-    tabular.write_csv(pd.DataFrame({"feature": columns.features, "missing": counts.missing, "rows": rows}), directory / "missing.csv")
+        of_live = _write_live(directory / LIVE, live, layout, columns, counts)
+    _write_missing(directory, [index, of_live], len(orders[0]), columns, counts)
     return _metrics(index, len(orders[0]), len(live.era), counts), counts
 
 
@@ -171,6 +170,33 @@ def _write_live(directory: Path, rows: Rows, layout: matrix.Layout, columns: Col
     _write_matrix(directory, [rows], [rows.order], index, layout, columns, counts)
     _write_pieces(directory / INDEX, [_identity(index) | {DATA_TYPE: _repeated(LIVE, len(index.era))}])
     return index
+
+
+def _write_missing(directory: Path, indices: Sequence[Index], train_rows: int, columns: Columns, counts: Counts) -> None:
+    """Write what was missing by feature, with what was in live rows beside it, and by era.
+
+    `missing.csv` has `feature`, `missing`, `rows` and of the live rows alone `missing_live`, `rows_live`. `missing_by_era.csv` has
+    `era` (empty for live), `data_type`, `rows`, `missing_share` (of the era's feature values) and `empty_features` (without any value).
+    """
+    by_feature = {
+        "feature": columns.features,
+        "missing": counts.missing,
+        "rows": sum(len(index.era) for index in indices),
+        "missing_live": counts.by_era[-1].sum(axis=0),
+        "rows_live": len(indices[-1].era),
+    }
+    tabular.write_csv(pd.DataFrame(by_feature), directory / "missing.csv")
+    starts = indices[0].starts[:-1]
+    rows = np.concatenate([np.diff(index.starts) for index in indices])
+    missing = np.concatenate(counts.by_era)
+    by_era = {
+        ERA: pd.array([*indices[0].era[starts], None], dtype="Int64"),
+        DATA_TYPE: [*np.where(starts < train_rows, TRAIN, VALIDATION), LIVE],
+        "rows": rows,
+        "missing_share": missing.sum(axis=1) / (rows * len(columns.features)),
+        "empty_features": (missing == rows[:, None]).sum(axis=1),
+    }
+    tabular.write_csv(pd.DataFrame(by_era), directory / "missing_by_era.csv")
 
 
 @contextmanager

@@ -176,7 +176,8 @@ def era_means(rows: Iterable[tuple[str, pd.DataFrame]], split: str) -> Table:
 
     Returns
     -------
-    Table with `model`, `era`, `rows`, `mean_target`, `mean_prediction` and `mean_gap`: prediction less target, mean over eras.
+    Table with `model`, `era`, `rows`, `mean_target`, `mean_prediction`, `mean_gap` (prediction less target, mean
+    over eras) and `eras` (that it is over).
     """
     pieces = [_means(frame, model) for model, frame in rows]
     frame = pd.concat(pieces, ignore_index=True)
@@ -265,7 +266,7 @@ def target_values(index: pd.DataFrame, validation: pd.DataFrame, names: Sequence
 
     Returns
     -------
-    Table with `split`, `target`, `value` (`missing` for NaN) and `share`; a split without rows is absent.
+    Table with `split`, `target`, `value` (`missing` for NaN), `share` and `rows` (of the split); a split without rows is absent.
     """
     frames = {"train": index.loc[index[DATA_TYPE] == "train"], VALIDATION: validation}
     ordered = [main, *(name for name in names if name != main)]
@@ -299,13 +300,13 @@ def folds(plan: Plan) -> Table:
     Returns
     -------
     Table with `fold` (1, 2, ...; 0 the final model, whose test is the validation eras), `role` (train, purged or test), `first`
-    and `last` era of a run of eras in that role.
+    and `last` era of a run of eras in that role, and `eras`, how many it has.
     """
     parts = [(k + 1, fold.train, fold.purged, fold.test) for k, fold in enumerate(plan.folds)]
     parts.append((0, plan.train, plan.validation_purged, plan.validation))
     eras = np.unique(np.concatenate([plan.train, plan.validation_purged, plan.validation]))
     rows = [
-        {"fold": number, "role": role, "first": run[0], "last": run[-1]}
+        {"fold": number, "role": role, "first": run[0], "last": run[-1], "eras": len(run)}
         for number, *roles in parts
         for role, members in zip(ROLES, roles, strict=True)
         for run in _runs(eras, members)
@@ -354,7 +355,7 @@ def _leading(frame: pd.DataFrame, model: str, count: int) -> pd.DataFrame:
 
 def _means(frame: pd.DataFrame, model: str) -> pd.DataFrame:
     means = frame.groupby(ERA).agg(rows=(TARGET, "size"), mean_target=(TARGET, "mean"), mean_prediction=(PREDICTION, "mean"))
-    means = means.assign(mean_gap=(means["mean_prediction"] - means["mean_target"]).mean())
+    means = means.assign(mean_gap=(means["mean_prediction"] - means["mean_target"]).mean(), eras=len(means))
     means = means.loc[_spaced(means.index.to_numpy(np.int64), MAX_POINT_ERAS)].reset_index()
     means.insert(0, "model", model)
     return means
@@ -394,4 +395,6 @@ def _value_shares(values: pd.Series, split: str, target: str) -> pd.DataFrame:
     counts = pd.Series(_labels(known)).value_counts(sort=False).rename(index=str)
     if len(known) < len(values):
         counts.loc[MISSING] = len(values) - len(known)
-    return pd.DataFrame({"split": split, "target": target, "value": counts.index, "share": counts.to_numpy() / len(values)})
+    return pd.DataFrame(
+        {"split": split, "target": target, "value": counts.index, "share": counts.to_numpy() / len(values), "rows": len(values)}
+    )

@@ -1,6 +1,6 @@
 """What the prepared data looks like, in tables, and the checks that stop a run on data that can't be worked with."""
 
-from erawise import errors, exploration, files, params, tabular
+from erawise import drift, errors, exploration, files, params, tabular
 from erawise.panel import Panel
 from stages import paths
 
@@ -11,11 +11,14 @@ def main() -> None:
     panel = Panel(paths.PREPARED)
     missing = exploration.read_missing(paths.PREPARED / "missing.csv", panel.feature_names)
     found = exploration.explore(panel, p.data.target, missing, p.explore.max_constant_share, p.resources.threads)
+    missing_live = drift.read_missing_live(paths.PREPARED / "missing.csv", panel.feature_names)
+    drifted = drift.drift(panel, Panel(paths.LIVE), missing_live, p.resources.threads)
     with files.replacing(paths.EXPLORED) as directory:
         directory.mkdir()
         for name in ("features", "eras", "targets", "stability"):
             tabular.write_csv(getattr(found, name), directory / f"{name}.csv")
-    for line in exploration.summary(found):
+        tabular.write_csv(drifted, directory / "drift.csv")
+    for line in (*exploration.summary(found), drift.summary(drifted)):
         print(line)
 
 

@@ -5,7 +5,7 @@ from functools import partial
 
 from matplotlib.figure import Figure
 
-from erawise import charts, errors, files, params, splits, tables, tabular
+from erawise import charts, errors, files, params, splits, tables, tables_data, tabular
 from erawise.panel import Panel
 from erawise.schema import CV, VALIDATION, horizon
 from stages import paths
@@ -50,6 +50,10 @@ def main() -> None:
         save("feature_values", table, charts.feature_values)
         table = tables.target_values(panel.index, validation, panel.targets, target)
         save("target_values", table, charts.target_values)
+        save("feature_stability", tables_data.feature_stability(paths.EXPLORED / "features.csv"), charts.feature_stability)
+        save("target_correlation", tables_data.target_correlation(paths.EXPLORED / "targets.csv", target), charts.target_correlation)
+        save("drift", tables_data.drift(paths.EXPLORED / "drift.csv"), charts.drift)
+        save("missing_by_era", tables_data.missing_by_era(paths.PREPARED / "missing_by_era.csv"), charts.missing_by_era)
         table = tables.folds(splits.from_json(files.read_json(paths.FOLDS), horizon(target, p.data.target_horizon)))
         save("folds", table, charts.folds)
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -159,6 +160,45 @@ def test_labels_are_moved_apart_and_stay_in_order(places: list[float], gap: floa
 
 def test_labels_with_room_stay_where_they_are() -> None:
     assert charts._apart([0.1, 0.5, 0.9], 0.1) == [0.1, 0.5, 0.9]
+
+
+def test_labels_that_leave_the_picture_are_pushed_back() -> None:
+    assert charts._within([0.5, 0.9, 1.2], 0.2) == pytest.approx([0.5, 0.8, 1.0])
+    assert charts._within([-0.1, 0.1, 0.6], 0.2) == pytest.approx([0.0, 0.2, 0.6])
+
+
+def test_text_can_be_read() -> None:
+    paper = to_rgb(charts.PAPER)
+    for colour in (*charts.MODEL_COLOURS, *charts.FIXED_COLOURS.values(), charts.INK, charts.MUTED):
+        assert charts._contrast(to_rgb(charts._readable(colour)), paper) >= 4.5
+        assert charts._contrast(to_rgb(charts._on(colour)), to_rgb(colour)) >= 4.5
+    assert charts._readable("#0072b2") == "#0072b2"
+    assert charts._contrast((1, 1, 1), (0, 0, 0)) == pytest.approx(21)
+
+
+def test_pictures_bring_their_own_ground_and_text_of_a_readable_size(tmp_path: Path) -> None:
+    for name, figure in pictures(20, MODELS).items():
+        charts.write(figure, tmp_path / "drawn.svg")
+        content = (tmp_path / "drawn.svg").read_text()
+        first = content.index("<path")
+        assert "fill: #ffffff" in content[first : content.index(">", first)], name
+        assert min(float(size) for size in re.findall(r"font-size: ([\d.]+)px", content)) >= 8, name
+
+
+def test_every_text_lies_in_the_picture() -> None:
+    long = [f"a_rather_long_name_of_a_model_{k}" for k in range(12)]
+    for names in (long, long[:1]):
+        for name, figure in pictures(20, names).items():
+            figure.draw_without_rendering()
+            drawn = figure.get_tightbbox()
+            assert drawn.x0 > -0.05, name
+            assert drawn.x1 < charts.WIDTH + 0.05, name
+
+
+def test_a_box_without_width_shows_its_median() -> None:
+    summary = dict.fromkeys(tables.SUMMARY, 0.2) | {"min": 0.0, "max": 1.0, "mean": 0.2, "count": 5, "eras": 3}
+    axes = charts.feature_values(tables.Table(pd.DataFrame([{"value": "0"} | summary]), "Values")).axes[0]
+    assert charts.MODEL_COLOURS[0] in {line.get_color() for line in axes.lines if np.ptp(np.asarray(line.get_xdata())) == 0}
 
 
 def test_long_names_keep_both_ends() -> None:

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 FILES = sorted([*(ROOT / "erawise").rglob("*.py"), *(ROOT / "stages").rglob("*.py")])
 SOURCES = [path for path in FILES if path.stat().st_size]
+STYLE = "erawise/erawise.mplstyle"
 SOURCES_OF_DATA = {"market", "local", "numerai"}
 KINDS = {"lightgbm", "logistic", "neural_network", "random_forest", "ridge"}
 THIRD_PARTY = {
@@ -44,7 +45,9 @@ FLOORS = [
         "live",
         "sources",
         "exploration",
+        "drift",
         "tables",
+        "tables_data",
         "charts",
         "overview",
         "comparison",
@@ -126,11 +129,17 @@ def test_code_deps_of_every_kind_are_the_import_closure(kind: str, stage: str) -
 def test_every_data_dep_is_an_out_of_a_stage_or_kept_in_git() -> None:
     outs = {relative(Path(out.fs_path)) for stage in stages() for out in stage.outs}
     for stage in stages():
-        for name in deps(stage) - {"data/local"}:
+        for name in deps(stage) - {"data/local", STYLE}:
             if not code({name}):
                 assert any(out == name or out.startswith(f"{name}/") for out in outs), (
                     f"{stage.name} depends on {name}, which no stage makes"
                 )
+
+
+def test_the_stages_that_draw_depend_on_the_style_of_pictures() -> None:
+    drawing = {stage.name for stage in stages() if "erawise/charts.py" in deps(stage)}
+    assert "plot" in drawing
+    assert drawing == {stage.name for stage in stages() if STYLE in deps(stage)}
 
 
 def test_no_out_lies_inside_a_dep_of_its_own_stage() -> None:

@@ -15,6 +15,7 @@ from erawise import blocks, exploration, jit, tabular
 from erawise.errors import InputError
 from erawise.exploration import Exploration, explore, read_missing, summary
 from erawise.panel import Panel
+from erawise.schema import LIVE_ERA
 from stages import explore as stage
 from stages import paths
 
@@ -72,6 +73,7 @@ class TestTables:
         np.testing.assert_allclose(found["corr_mean"], [(1 + a2) / 2, -1, 3 / np.sqrt(10)])
         np.testing.assert_allclose(found["corr_std"], [(1 - a2) / 2, 0, 0], atol=1e-12)
         np.testing.assert_allclose(found["sign_stability"], [0.5, 1, 1])
+        assert found["scored_eras"].tolist() == [2, 2, 1]
 
     def test_eras(self, tmp_path: Path) -> None:
         found = run(make_panel(tmp_path)).eras
@@ -274,16 +276,32 @@ class TestStage:
         monkeypatch.chdir(tmp_path)
         Path("params.yaml").write_text((ROOT / "params.yaml").read_text())
         make_panel(paths.PREPARED)
-        (paths.PREPARED / "missing.csv").write_text("feature,missing,rows\na,0,12\nb,6,12\nc,0,12\n")
+        write_panel(paths.LIVE, FEATURES[:2], {}, np.full(2, LIVE_ERA), names=["a", "b", "c"], data_type="live")
+        (paths.PREPARED / "missing.csv").write_text("feature,missing,rows,missing_live,rows_live\na,0,12,0,2\nb,6,12,1,2\nc,0,12,0,2\n")
 
     def test_writes_the_tables(self, capsys: pytest.CaptureFixture[str]) -> None:
         stage.main()
-        assert sorted(path.name for path in paths.EXPLORED.iterdir()) == ["eras.csv", "features.csv", "stability.csv", "targets.csv"]
+        assert sorted(path.name for path in paths.EXPLORED.iterdir()) == [
+            "drift.csv",
+            "eras.csv",
+            "features.csv",
+            "stability.csv",
+            "targets.csv",
+        ]
+        assert (paths.EXPLORED / "drift.csv").read_text().splitlines()[2].endswith(",2,0.500000")
         assert (paths.EXPLORED / "features.csv").read_text().splitlines()[
             2
-        ] == "b,2.000000,1.414214,0.500000,0.000000,-1.000000,0.000000,1.000000"
+        ] == "b,2.000000,1.414214,0.500000,0.000000,-1.000000,0.000000,1.000000,2"
         assert (paths.EXPLORED / "eras.csv").read_text().splitlines()[3] == "3,validation,2,2,1,,,,,,,"
-        assert capsys.readouterr().out.startswith("3 features in 2 train and 1 validation eras of 2 to 4 rows\n")
+        out = capsys.readouterr().out
+        assert out.startswith("3 features in 2 train and 1 validation eras of 2 to 4 rows\n")
+        assert "16.67% of the live values were missing" in out
+
+    def test_stops_without_live_rows(self, capsys: pytest.CaptureFixture[str]) -> None:
+        (paths.LIVE / "features.npy").unlink()
+        with pytest.raises(SystemExit, match="1"):
+            stage.main()
+        assert capsys.readouterr().err == "error: data/prepared/live/features.npy: the file is missing; run preprocess\n"
 
     def test_leaves_what_was_there_when_it_fails(self, capsys: pytest.CaptureFixture[str]) -> None:
         stage.main()

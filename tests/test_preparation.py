@@ -79,14 +79,26 @@ def test_missing_features_take_the_middle_bin_and_are_counted(tmp_path: Path) ->
     frames = raw.write(tmp_path / "raw")
     train = frames["train"]
     train["feature_3"] = train["feature_3"].astype("Int8").mask(train["era"] == "0002")
-    train["feature_4"] = train["feature_4"].astype("float32").mask(train["era"] == "0003")
-    store(train, tmp_path / "raw", "train")
+    train["feature_4"] = train["feature_4"].astype("float32").mask((train["era"] == "0003") & (train.groupby("era").cumcount() < 10))
+    store(train.sample(frac=1, random_state=1), tmp_path / "raw", "train")
+    live = frames["live"]
+    live["feature_5"] = live["feature_5"].astype("Int8").mask(np.arange(40) < 4)
+    store(live, tmp_path / "raw", "live")
     directory, metrics, counts = prepare(tmp_path / "raw")
     panel = Panel(directory)
     assert (panel.block(2)[:, 3] == 2).all()
-    assert (panel.block(3)[:, 4] == 2).all()
-    assert counts.missing.tolist() == [0, 0, 0, 40, 40, 0, 0, 0]
-    assert metrics["missing_features"]["values"] == 80
+    assert (panel.block(3)[:, 4] == 2).sum() >= 10
+    assert counts.missing.tolist() == [0, 0, 0, 40, 10, 4, 0, 0]
+    assert metrics["missing_features"]["values"] == 54
+    by_feature = pd.read_csv(directory / "missing.csv").set_index("feature")
+    assert by_feature.loc["feature_4"].tolist() == [10, 91 * 40, 0, 40]
+    assert by_feature.loc["feature_5"].tolist() == [4, 91 * 40, 4, 40]
+    by_era = pd.read_csv(directory / "missing_by_era.csv")
+    assert by_era["era"].tolist()[:-1] == panel.eras.tolist()
+    assert by_era["era"].isna().tolist() == [False] * 90 + [True]
+    assert by_era["data_type"].tolist() == ["train"] * 60 + ["validation"] * 30 + ["live"]
+    assert by_era["missing_share"].tolist() == pytest.approx([0, 1 / 8, 1 / 32, *[0] * 87, 4 / 320])
+    assert by_era["empty_features"].tolist() == [0, 1, *[0] * 89]
     with pytest.raises(InputError, match=r"preprocess\.max_missing_share"):
         preparation.check_budgets(counts, 3600, 0.001, 0.1)
 
