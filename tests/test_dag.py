@@ -62,7 +62,7 @@ FLOORS = [
     },
     {"features", "models", "preparation", "matrix"},
     {"training", "tuning", "canary"},
-    {"serving", "portable"},
+    {"serving", "portable", "lab"},
 ]
 
 

@@ -1,0 +1,28 @@
+"""Take out of notebooks what running them has put in: `python tests/strip.py notebooks/*.ipynb`."""
+
+import sys
+from pathlib import Path
+
+import nbformat
+
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def stripped(text: str) -> str:
+    """The text of a notebook without outputs, execution counts and what a machine says of itself."""
+    book = nbformat.reads(text, 4)
+    book.metadata = nbformat.from_dict(METADATA)
+    for cell in book.cells:
+        cell.metadata = nbformat.from_dict({})
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return f"{nbformat.writes(book)}\n"
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        path = Path(name)
+        path.write_text(stripped(path.read_text(encoding="utf-8")), encoding="utf-8")
