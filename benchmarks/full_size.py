@@ -419,7 +419,13 @@ def main() -> None:
     directory, bound = given.directory.resolve(), int(given.bound * GIB)
     directory.mkdir(parents=True, exist_ok=True)
     models = write_params(directory / "params.yaml", given.trees, "importance")
-    stages = [DRAW, *BEFORE_TRAINING, *(f"{do}_lightgbm {name}" for do in ("tune", "train") for name in models), *AFTER_TRAINING, NOTHING]
+    stages = [
+        DRAW,
+        *BEFORE_TRAINING,
+        *(f"{do}_lightgbm {name}" for do in ("tune", "train", "explain") for name in models),
+        *AFTER_TRAINING,
+        NOTHING,
+    ]
     first = next((k for k, stage in enumerate(stages) if given.first in (stage, stage.split()[0])), None)
     if first is None:
         raise SystemExit(f"--from {given.first}: no such stage; they are {', '.join(stages)}")

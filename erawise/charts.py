@@ -15,15 +15,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch, PathPatch, Rectangle
+from matplotlib.path import Path as Path2D
 from matplotlib.ticker import MaxNLocator, MultipleLocator, NullLocator, PercentFormatter
 
 from erawise import files
+from erawise.explained_tables import LEADING
 from erawise.schema import DATA_TYPE, ERA, LIVE, PREDICTION, VALIDATION
 from erawise.tables import MISSING, PURGED, SUMMARY, TEST, TRAIN, Table
 from erawise.tables_data import FICKLE, STABLE
@@ -50,6 +53,13 @@ MODEL_COLOURS = tuple(f"#{colour.lstrip('#')}" for colour in STYLE["axes.prop_cy
 
 FIXED_COLOURS = {"ensemble": "#000000", "neutralized": "#D55E00"}
 VALUE_COLOURS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
+LEVEL_COLOURS = ("#0072B2", "#7FB8DA", "#BDBDBD", "#F0A77B", "#D55E00")
+"""From a feature's lowest value to its highest: blue to vermilion, which the colour-blind tell apart, grey between."""
+
+DOT_LENGTH = 0.005
+SWARM_COLUMNS, SWARM_STEP, SWARM_REACH = 40, 0.09, 0.42
+"""Columns in which dots lie side by side, from the middle to an end, and how far apart and how far out in lines."""
+
 DASH = (0, (4, 1.5))
 GROUP_COLOURS = {STABLE: MODEL_COLOURS[0], FICKLE: ROLE_COLOURS[TEST]}
 KIND_COLOURS = {TRAIN: MODEL_COLOURS[0], VALIDATION: MODEL_COLOURS[1], LIVE: ROLE_COLOURS[TEST]}
@@ -277,6 +287,104 @@ def importance(table: Table, colours: Colours) -> Figure:
         axes.set_title(f"{_short(name)}\n{group['cumulative'].iloc[-1]:.0%} in {len(group)} of {group['features'].iloc[0]}")
         axes.set_xlabel("share of importance (%)")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
+    return figure
+
+
+@_picture
+def shap_beeswarm(table: Table) -> Figure:
+    """A dot a row for each leading feature, a panel for each model, from `explained_tables.shap_beeswarm`."""
+    models = {str(name): group for name, group in table.frame.groupby("model", sort=False)}
+    tallest = table.frame["rank"].max()
+    figure, grid = _panels(table, len(models), 3, 0.9 + 0.24 * tallest)
+    reach = 1.05 * table.frame["contribution"].abs().max() or 1.0
+    for axes, (name, group) in zip(grid, models.items(), strict=True):
+        _swarms(axes, group, reach)
+        features = group.drop_duplicates("rank")
+        axes.set_yticks(features["rank"], [_shortened(feature) for feature in features["feature"]], fontsize=7)
+        axes.set(title=name, xlim=(-reach, reach), ylim=(tallest + 0.6, 0.4))
+        axes.set_xlabel("contribution (std of predictions)")
+        axes.axvline(0, color=INK, linewidth=0.8, zorder=0.9)
+    names = ["lowest value of the feature", "low", "middle", "high", "highest value"]
+    figure.legend(
+        handles=[Patch(color=colour, label=name) for name, colour in zip(names, LEVEL_COLOURS, strict=True)],
+        loc="outside lower center",
+        ncols=len(names),
+        title="A dot a row: what the feature adds to the prediction, or takes from it",
+    )
+    return figure
+
+
+@_picture
+def shap_share(table: Table, colours: Colours) -> Figure:
+    """Share of all contributions by the number of leading features, a line for each model, from `explained_tables.shap_share`."""
+    series = {str(name): group for name, group in table.frame.groupby("model", sort=False)}
+    figure = _figure(table, 4.0)
+    axes = figure.subplots()
+    for name, group in sorted(series.items(), key=lambda item: -item[1]["leading"].iloc[0]):
+        held = group["leading"].iloc[0]
+        label = f"{name}: {held:.0%} in {min(LEADING, group['features'].max())}"
+        axes.plot(group["features"], 100 * group["share"], color=colours[name], linewidth=1.5, linestyle=_line(name, series), label=label)
+        axes.plot(min(LEADING, group["features"].max()), 100 * held, "o", color=colours[name], markersize=5)
+    axes.axvline(LEADING, color=MUTED, linewidth=1, linestyle=DASH)
+    axes.set(xlabel="number of leading features", ylabel="share of all contributions (%)", ylim=(0, 103))
+    axes.set_xlim(left=0)
+    axes.legend(loc="lower right")
+    return figure
+
+
+@_picture
+def permutation(table: Table, colours: Colours) -> Figure:
+    """Mean drop of CORR with its interval where a feature is shuffled, a panel for each model, from `explained_tables.permutation`."""
+    models = {str(name): group for name, group in table.frame.groupby("model", sort=False)}
+    tallest = table.frame["rank"].max()
+    low, high = table.frame[["drop", "low"]].min(axis=None), table.frame[["drop", "high"]].max(axis=None)
+    margin = 0.04 * (high - low) or 1.0
+    figure, grid = _panels(table, len(models), 3, 1.0 + 0.155 * tallest)
+    for axes, (name, group) in zip(grid, models.items(), strict=True):
+        for row in group.itertuples():
+            axes.plot([row.low, row.high], [row.rank, row.rank], color=colours[name], linewidth=1.5, solid_capstyle="butt")
+        axes.plot(group["drop"], group["rank"], "o", color=colours[name], markersize=4)
+        axes.axvline(0, color=INK, linewidth=0.8)
+        axes.set_xlim(low - margin, high + margin)
+        axes.set_yticks(group["rank"], [_shortened(feature) for feature in group["feature"]], fontsize=7)
+        axes.set_ylim(tallest + 0.6, 0.4)
+        axes.grid(axis="y", visible=False)
+        axes.set_title(f"{name}, {group['eras'].max()} eras")
+        axes.set_xlabel("CORR lost")
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
+    _caption(
+        figure,
+        "Features in the order of their contributions; line: 95 % interval of the mean over validation eras. A feature that others can\n"
+        "stand in for costs little, however much the model uses it.",
+    )
+    return figure
+
+
+@_picture
+def exposure_time(table: Table) -> Figure:
+    """Largest exposure over time before and after neutralization, and its mean by group, from `explained_tables.exposure_time`."""
+    frame = table.frame
+    names, splits = list(dict.fromkeys(frame["group"])), list(dict.fromkeys(frame["split"]))
+    figure = _figure(table, 3.0 + 0.26 * len(names))
+    upper, lower = figure.subplots(2, 1, height_ratios=[2.6, 0.26 * len(names) + 0.2])
+    for (prediction, _), group in frame[frame["group"] == names[0]].groupby([PREDICTION, "split"], sort=False):
+        upper.plot(group[ERA], group["max_abs"], color=FIXED_COLOURS[str(prediction)], linewidth=1.5)
+    for split in splits[1:]:
+        upper.axvline(frame.loc[frame["split"] == split, ERA].min() - 0.5, color=MUTED, linewidth=1, linestyle=DASH)
+    upper.set(title=f"to all features; {', then '.join(splits)}", xlabel="era (week)", ylabel="max |exposure|")
+    upper.set_ylim(bottom=0)
+    upper.margins(x=0.01)
+    means = frame.groupby(["group", PREDICTION], sort=False)["mean"].first().unstack()
+    for place, name in enumerate(names):
+        lower.plot(means.loc[name], [place] * means.shape[1], color=FAINT, linewidth=3, zorder=1)
+        for prediction, mean in means.loc[name].items():
+            lower.plot(mean, place, "o", color=FIXED_COLOURS[str(prediction)], markersize=6)
+    lower.set_yticks(range(len(names)), names)
+    lower.set(title="by group of features, mean over eras", xlabel="max |exposure|", ylim=(len(names) - 0.4, -0.6))
+    lower.set_xlim(left=0)
+    lower.grid(axis="y", visible=False)
+    handles = [Patch(color=FIXED_COLOURS[str(name)], label=str(name)) for name in means.columns]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
 
 
@@ -613,6 +721,24 @@ def _beside(axes: Axes, notes: Sequence[str]) -> None:
     """A note at the right of each row of a box plot."""
     for k, note in enumerate(notes):
         axes.annotate(note, (1, k), (8, 0), axes.get_yaxis_transform(), "offset points", va="center", fontsize=8, color=MUTED)
+
+
+def _swarms(axes: Axes, group: pd.DataFrame, reach: float) -> None:
+    """The dots of each feature around its line, those of about the same contribution side by side."""
+    column = (group["contribution"] / reach * SWARM_COLUMNS).round()
+    stacked = group.groupby([group["rank"], column])["contribution"]
+    beside = stacked.cumcount() - (stacked.transform("size") - 1) / 2
+    step = min(SWARM_STEP, SWARM_REACH / max(beside.abs().max(), 1.0))
+    level = (group["level"] * (len(LEVEL_COLOURS) - 1)).round().astype(int)
+    for number, colour in enumerate(LEVEL_COLOURS):
+        chosen = level == number
+        places = np.column_stack([group["contribution"], group["rank"] + step * beside])[chosen]
+        # a dot is a very short line with round ends, which takes a tenth of a marker's bytes
+        ends = np.stack([places, places + np.array([0.0, DOT_LENGTH])], axis=1).reshape(-1, 2)
+        codes = np.tile([Path2D.MOVETO, Path2D.LINETO], len(places))
+        dots = PathPatch(Path2D(ends, codes), edgecolor=colour, facecolor="none", linewidth=2.6, capstyle="round")
+        axes.add_patch(dots)
+    axes.grid(axis="y", color=FAINT)
 
 
 def _running(figure: Figure, axes: Axes, series: Mapping[str, pd.DataFrame], colours: Colours) -> None:

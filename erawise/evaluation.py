@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from erawise import predictions
+from erawise import groups, predictions
 from erawise.errors import InputError
 from erawise.panel import Panel
 from erawise.schema import ERA, ID, META_MODEL, ORACLE, PREDICTION, SPLIT
 from erawise.scores import summary
-from erawise.scores.eras import CONSTANT, score_eras
+from erawise.scores.eras import CONSTANT, Groups, exposure_columns, score_eras
 
 DIAGNOSED = "neutralized"
 """The prediction that the diagnostics look at: the pipeline's last."""
@@ -41,7 +41,7 @@ def score_split(
     corr_multiplier: float,
     mmc_multiplier: float,
     threads: int = 1,
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score the predictions of one split.
 
     Parameters
@@ -54,7 +54,8 @@ def score_split(
 
     Returns
     -------
-    The long table of `score_eras`, over the eras that any prediction has.
+    The long table of `score_eras`, over the eras that any prediction has; and the exposures to each group of features, and to `all`:
+    `split`, `era`, `prediction`, `group`, `max_abs` and `rms`, without the eras in which a prediction has none.
     """
     own = {name: frame[frame[SPLIT] == split] for name, frame in frames.items()}
     eras = np.unique(np.concatenate([frame[ERA].to_numpy(np.int64) for frame in own.values()]))
@@ -65,7 +66,8 @@ def score_split(
     def reference(name: str | None) -> NDArray[np.float64] | None:
         return references[name].to_numpy(np.float64)[rows] if name in references else None
 
-    return score_eras(
+    members = groups.columns(panel.feature_names, panel.feature_sets)
+    table = score_eras(
         pd.DataFrame(values),
         target[rows],
         panel.row_eras[rows],
@@ -73,10 +75,21 @@ def score_split(
         benchmark=reference(benchmark),
         oracle=reference(ORACLE),
         features=panel.block,
+        groups=members,
         corr_multiplier=corr_multiplier,
         mmc_multiplier=mmc_multiplier,
         threads=threads,
     )
+    return table.drop(columns=[column for group in members for column in exposure_columns(group)]), _exposure(table, split, members)
+
+
+def _exposure(table: pd.DataFrame, split: str, members: Groups) -> pd.DataFrame:
+    pieces = []
+    for group in members:
+        largest, typical = exposure_columns(group)
+        found = {"split": split, ERA: table[ERA], PREDICTION: table[PREDICTION], "group": group}
+        pieces.append(pd.DataFrame(found | {"max_abs": table[largest], "rms": table[typical]}))
+    return pd.concat(pieces, ignore_index=True).dropna(subset=["max_abs"], ignore_index=True)
 
 
 def corr_by_era(frame: pd.DataFrame, index: pd.DataFrame, target: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -257,6 +257,17 @@ def _check_values(path: str, kind: type[Section], name: str, values: Range | Cho
             raise ValueError(f"{path}: {value!r} is none of its values: {error.errors()[0]['msg']}") from None
 
 
+class Explain(Section):
+    rows: Count
+    eras: Count
+    background: Count
+    points: Annotated[StrictInt, Field(ge=1, le=1000)]
+    top_features: Annotated[StrictInt, Field(ge=1, le=100)]
+    permuted_eras: Count
+    permuted_rows: Annotated[StrictInt, Field(ge=2)]
+    seed: Seed
+
+
 class Final(Section):
     fit_on: Literal["train", "all"]
 
@@ -347,6 +358,7 @@ class Params(Section):
     tuning: Tuning
     spaces: dict[str, Space]
     models: Annotated[dict[Name, Model], Field(min_length=1)]
+    explain: Explain
     final: Final
     ensemble: Ensemble
     neutralize: Neutralize

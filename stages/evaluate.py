@@ -2,6 +2,8 @@
 
 import time
 
+import pandas as pd
+
 from erawise import errors, evaluation, files, params, predictions, tabular
 from erawise.panel import Panel
 from erawise.schema import CV, ERA, ID, VALIDATION, horizon
@@ -21,7 +23,7 @@ def main() -> None:
     files_by_name = {name: paths.MODEL_PREDICTIONS / f"{name}.parquet" for name in files.read_json(paths.MEMBERS)["models"]}
     files_by_name |= {"ensemble": paths.ENSEMBLE, "neutralized": paths.NEUTRALIZED}
     frames = {name: tabular.read_parquet(path) for name, path in files_by_name.items()}
-    tables = {
+    scored = {
         split: evaluation.score_split(
             split,
             frames,
@@ -35,10 +37,13 @@ def main() -> None:
         )
         for split in (CV, VALIDATION)
     }
+    tables = {split: table for split, (table, _) in scored.items()}
     with files.replacing(paths.SCORES) as directory:
         directory.mkdir()
         for split, table in tables.items():
             tabular.write_parquet(table, directory / f"{split}.parquet")
+        exposure = pd.concat([exposure for _, exposure in scored.values()], ignore_index=True)
+        tabular.write_parquet(exposure, directory / paths.EXPOSURE.name)
     found = {}
     for split, table in tables.items():
         found[split] = metrics = summary.summarize(table, horizon(target_name, p.data.target_horizon))

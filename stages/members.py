@@ -3,7 +3,14 @@
 from erawise import errors, files, params
 from stages import paths
 
-OF_MODELS = {paths.TUNING: ".json", paths.MODELS: "", paths.FINAL: "", paths.CURVES: "", paths.MODEL_PREDICTIONS: ".parquet"}
+OF_MODELS = {
+    paths.TUNING: ".json",
+    paths.MODELS: "",
+    paths.EXPLAINED: "",
+    paths.FINAL: "",
+    paths.CURVES: "",
+    paths.MODEL_PREDICTIONS: ".parquet",
+}
 """The directories in which each model has an entry, and how its name ends."""
 
 

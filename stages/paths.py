@@ -12,6 +12,8 @@ LIVE = PREPARED / "live"
 VALIDATION_TARGETS = PREPARED / "validation_targets.parquet"
 REFERENCES = PREPARED / "references.parquet"
 EXPLORED = Path("data/explored")
+EXPLAINED = Path("data/explained")
+"""What drives each model."""
 FOLDS = Path("data/folds.json")
 FEATURES = Path("data/features")
 MEMBERS = Path("data/members.json")
@@ -29,6 +31,7 @@ NEUTRALIZED = PREDICTIONS / "neutralized.parquet"
 NEUTRALIZED_TO = Path("data/neutralized_to.json")
 WEIGHTS = Path("data/weights.json")
 SCORES = Path("data/scores")
+EXPOSURE = SCORES / "exposure.parquet"
 COMPARISON = Path("data/comparison")
 ROUNDS = Path("data/rounds")
 """The live data of the last rounds, and what was handed in to each."""

@@ -5,7 +5,7 @@ from functools import partial
 
 from matplotlib.figure import Figure
 
-from erawise import charts, errors, files, params, splits, tables, tables_data, tabular
+from erawise import charts, errors, explained, explained_tables, files, params, splits, tables, tables_data, tabular
 from erawise.panel import Panel
 from erawise.schema import CV, VALIDATION, horizon
 from stages import paths
@@ -44,6 +44,11 @@ def main() -> None:
         shares = {model: tables.read_importance(paths.MODELS / model / "importance.csv") for model in models}
         table = tables.importance(shares, p.plot.top_features)
         save("importance", table, charts.importance, colours)
+        found = {model: explained.read(paths.EXPLAINED / model) for model in models}
+        save("shap_beeswarm", explained_tables.shap_beeswarm(found), charts.shap_beeswarm)
+        save("shap_share", explained_tables.shap_share(found), charts.shap_share, colours)
+        save("permutation", explained_tables.permutation(found, horizon(target, p.data.target_horizon)), charts.permutation, colours)
+        save("exposure_time", explained_tables.exposure_time(tabular.read_parquet(paths.EXPOSURE)), charts.exposure_time)
         table = tables.weights(files.read_json(paths.WEIGHTS))
         save("weights", table, charts.weights, colours)
         table = tables.feature_values(panel)

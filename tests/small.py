@@ -18,6 +18,8 @@ CHANGES: dict[str, Any] = {
     "models.random_forest.trees": 5,
     "models.neural_network.epochs": 2,
     "models.neural_network.layers": [8],
+    "explain.rows": 400,
+    "explain.background": 10,
     "neutralize.count": 5,
 }
 

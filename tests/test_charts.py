@@ -14,7 +14,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from erawise import charts, splits, tables
+from erawise import charts, explained, explained_tables, splits, tables
 
 MODELS = [f"model_{k}" for k in range(12)]
 PREDICTIONS = [*MODELS, "ensemble", "neutralized"]
@@ -33,6 +33,32 @@ def rows() -> pd.DataFrame:
     return pd.DataFrame({"era": np.repeat([1, 2, 3], 40), "prediction": rng.random(120), "target": rng.integers(0, 5, 120) / 4})
 
 
+def explanations(models: list[str], features: int = 30, points: int = 40) -> dict[str, explained.Explanation]:
+    rng = np.random.default_rng(5)
+    names = [f"feature_{k}" for k in range(features)]
+    held = np.sort(rng.random(features))[::-1]
+    shap = pd.DataFrame({"feature": names, "group": "none", "mean_abs": held, "share": held / held.sum(), "direction": 1.0})
+    level = rng.integers(0, 5, 20 * points)
+    shown = {"rank": np.repeat(range(1, 21), points), "feature": np.repeat(names[:20], points), "era": 1}
+    dots = pd.DataFrame({**shown, "value": level, "shap": (level - 2) * rng.random(20 * points)})
+    drops = pd.DataFrame({"feature": np.repeat(names[:20], 24), "era": np.tile(range(24), 20), "drop": rng.normal(0.001, 0.01, 480)})
+    trees = pd.DataFrame({"feature": names, "gain": np.nan, "split": np.nan})
+    sample = explained.Sample("prediction", 0.5, 2.0, 1, 100, [1], list(range(24)))
+    return {model: explained.Explanation(shap, dots, drops, trees, sample) for model in models}
+
+
+def exposures(n_eras: int) -> pd.DataFrame:
+    rng = np.random.default_rng(6)
+    keys = [
+        {"split": split, "era": era, "prediction": prediction, "group": group}
+        for number, split in enumerate(("cv", "validation"))
+        for era in range(1 + number * n_eras, 1 + (number + 1) * n_eras)
+        for prediction in ("model", "ensemble", "neutralized")
+        for group in ("wisdom", "faith", "all")
+    ]
+    return pd.DataFrame(keys).assign(max_abs=rng.random(len(keys)), rms=0.1)
+
+
 def pictures(n_eras: int, models: list[str]) -> dict[str, Figure]:
     names, colours = [*models, "ensemble", "neutralized"], charts.colours(models)
     shares = {model: pd.DataFrame({"feature": [f"feature_{k}" for k in range(30)], "importance": 1 / 30}) for model in models}
@@ -48,6 +74,10 @@ def pictures(n_eras: int, models: list[str]) -> dict[str, Figure]:
         "target_by_prediction": charts.target_by_prediction(tables.target_by_prediction({"ensemble": rows()}, "cv"), colours),
         "target_values": charts.target_values(tables.target_values(index, index, ["target", "target_b_60"], "target")),
         "folds": charts.folds(tables.folds(splits.plan(eras[:-30], eras[-30:], 20, method="purged_kfold", folds=4, chunk=1, window=None))),
+        "shap_beeswarm": charts.shap_beeswarm(explained_tables.shap_beeswarm(explanations(models))),
+        "shap_share": charts.shap_share(explained_tables.shap_share(explanations(models)), colours),
+        "permutation": charts.permutation(explained_tables.permutation(explanations(models), 20), colours),
+        "exposure_time": charts.exposure_time(explained_tables.exposure_time(exposures(n_eras))),
         "weights": charts.weights(tables.weights(dict.fromkeys(models, 1.0)), colours),
     }
 

@@ -59,9 +59,12 @@ FLOORS = [
         "payout_tables",
         "revisions",
         "tracking",
+        "groups",
+        "explained",
+        "explained_tables",
     },
     {"features", "models", "preparation", "matrix"},
-    {"training", "tuning", "canary"},
+    {"training", "tuning", "canary", "explanation"},
     {"serving", "portable", "lab"},
 ]
 
@@ -119,7 +122,7 @@ def test_code_deps_of_the_other_sources_are_the_import_closure(source: str) -> N
     assert code({name.replace("${data.source}", source) for name in declared}) == of_a_source(source)
 
 
-@pytest.mark.parametrize("stage", ["tune", "train", "refit"])
+@pytest.mark.parametrize("stage", ["tune", "train", "refit", "explain"])
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_code_deps_of_every_kind_are_the_import_closure(kind: str, stage: str) -> None:
     declared = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"][stage]["do"]["deps"]
@@ -151,7 +154,10 @@ def test_no_out_lies_inside_a_dep_of_its_own_stage() -> None:
 
 def test_validation_targets_are_seen_by_the_stages_alone_after_which_nothing_is_chosen() -> None:
     readers = {stage.name.split("@")[0] for stage in stages() if "data/prepared/validation_targets.parquet" in deps(stage)}
-    assert readers == {"evaluate", "plot", "refit"}
+    assert readers == {"evaluate", "plot", "refit", "explain"}
+    explained = {stage.name for stage in stages() if any(name.startswith("data/explained") for name in deps(stage))}
+    assert explained == {"plot"}, "what is known of validation from explaining a model must not choose anything"
+    assert not {name for stage in stages() for name in deps(stage) if name.startswith("plots")}
     final = {stage.name for stage in stages() if any(name.startswith("data/final") for name in deps(stage))}
     assert not final, "what was fitted on validation must not be scored on it"
 

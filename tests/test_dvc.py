@@ -127,7 +127,7 @@ def test_nothing_to_do_the_second_time(clone: Clone) -> None:
 
 def test_a_hyper_parameter_reruns_its_model_and_what_follows(clone: Clone) -> None:
     clone.set("models.ridge.l2", 77.0)
-    assert stages_run(clone.dvc("repro")) == {"members", "tune@ridge", "train@ridge", "refit@ridge"} | FAN_IN
+    assert stages_run(clone.dvc("repro")) == {"members", "tune@ridge", "train@ridge", "refit@ridge", "explain@ridge"} | FAN_IN
 
 
 def test_a_plot_setting_reruns_plots_alone(clone: Clone) -> None:
@@ -147,7 +147,7 @@ def test_a_model_added_and_removed_by_experiments(clone: Clone, tmp_path: Path) 
     targets = json.loads(clone.read("data/prepared/features.json"))["targets"]
     target = next(name for name in targets if name != "target" and name.endswith("_20"))
     output = clone.dvc("exp", "run", "-S", f"+models.second={{kind: ridge, target: {target}, l2: 10.0}}")
-    assert stages_run(output) == {"members", "tune@second", "train@second", "refit@second"} | FAN_IN
+    assert stages_run(output) == {"members", "tune@second", "train@second", "refit@second", "explain@second"} | FAN_IN
     assert "second" in clone.metrics()
     assert json.loads(clone.read("data/weights.json"))["second"] == pytest.approx(1 / 6)
     clone.commit("added")
@@ -311,7 +311,7 @@ def test_a_model_is_tuned_by_an_experiment_and_trained_with_what_was_found(clone
     output = clone.dvc("exp", "run", *tune)
     found = json.loads(clone.read("data/tuning/ridge.json"))
     assert found["trials"] == 4
-    changed = {"train@ridge", "refit@ridge"} | FAN_IN if found["settings"] else set()
+    changed = {"train@ridge", "refit@ridge", "explain@ridge"} | FAN_IN if found["settings"] else set()
     assert stages_run(output) == {f"tune@{name}" for name in models} | changed
     assert "ridge: as it is: " in output
     assert "ridge: trial 4 of 4: " in output

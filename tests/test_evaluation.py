@@ -74,12 +74,40 @@ def test_a_split_is_scored_on_the_eras_that_have_predictions(panel: Panel) -> No
     frames = {"perfect": perfect.sample(frac=1, random_state=1), "reverse": partial}
     target = panel.index["target"].to_numpy(np.float64)
     references = panel.index[["id", "era"]].assign(some_benchmark=np.float32(0.5))
-    scores = evaluation.score_split("cv", frames, panel, target, references, "some_benchmark", 1.0, 2.0)
+    scores, exposure = evaluation.score_split("cv", frames, panel, target, references, "some_benchmark", 1.0, 2.0)
     corr = scores.pivot(index="era", columns="prediction", values="corr")
     assert corr.index.tolist() == [3, 4, 5, 6, 7, 8]
     assert (corr["perfect"] > 0.9).all()
     assert corr["reverse"].isna().tolist() == [True] * 3 + [False] * 3
     assert (corr["reverse"].dropna() < -0.9).all()
+    assert not [name for name in scores.columns if name.endswith("_all")]
+    assert exposure["group"].unique().tolist() == ["all"]
+    assert exposure.columns.tolist() == ["split", "era", "prediction", "group", "max_abs", "rms"]
+    known = scores.dropna(subset=["exposure_max"])
+    assert (
+        exposure[["era", "prediction", "max_abs", "rms"]].to_numpy().tolist()
+        == known[["era", "prediction", "exposure_max", "exposure_rms"]].to_numpy().tolist()
+    )
+
+
+def test_exposure_by_group_equals_numpy(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    era = np.repeat([1, 2], 60)
+    features = rng.integers(0, 5, (120, 6)).astype(np.int8)
+    features[:60, 5] = 3
+    sets = {"all": [f"feature_{k}" for k in range(6)], "wisdom": ["feature_1", "feature_4", "feature_9"], "faith": ["feature_5"]}
+    found = write_panel(tmp_path, features, {"target": rng.integers(0, 5, 120) / 4}, era, feature_sets=sets)
+    frame = found.index[["id", "era"]].assign(split="cv", prediction=features[:, 4] + rng.normal(size=120))
+    target = found.index["target"].to_numpy(np.float64)
+    _, exposure = evaluation.score_split("cv", {"one": frame}, found, target, found.index[["id", "era"]], None, 1.0, 1.0)
+    assert exposure[["era", "group"]].to_numpy().tolist() == [[1, "wisdom"], [2, "wisdom"], [2, "faith"], [1, "all"], [2, "all"]]
+    for row in exposure.itertuples():
+        columns = {"wisdom": [1, 4], "faith": [5], "all": [0, 1, 2, 3, 4] if row.era == 1 else range(6)}[str(row.group)]
+        rows = (era == row.era).nonzero()[0]
+        prediction = frame["prediction"].to_numpy()[rows]
+        corr = np.array([np.corrcoef(features[rows, k], prediction)[0, 1] for k in columns])
+        assert row.max_abs == pytest.approx(np.abs(corr).max(), abs=1e-12)
+        assert row.rms == pytest.approx(np.sqrt(np.mean(corr**2)), abs=1e-12)
 
 
 def test_the_benchmark_is_the_named_one_or_the_first() -> None:

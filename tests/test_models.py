@@ -499,6 +499,7 @@ def test_a_forest_by_hand() -> None:
         feature=np.array([1, 0, 0, 0], np.int32),
         threshold=np.array([3.0, 0, 0, 0]),
         value=np.array([0.5, 0.0, 1.0, 0.25]),
+        cover=np.array([20, 10, 10, 20], np.int32),
         feature_importance=np.array([0.0, 3.0]),
     )
     np.testing.assert_array_equal(stump.predict(np.array([[9, 3], [0, 4]], np.int8)), [0.125, 0.625])
@@ -536,6 +537,9 @@ def test_a_forest_of_other_shapes_is_refused(int8_panel: Panel, tmp_path: Path) 
         ({"node_counts": content["node_counts"][:-1]}, "don't add up"),
         ({"node_counts": np.array([0, len(content["left"])], np.int32)}, "don't add up"),
         ({"value": content["value"][:-1]}, "differ in length"),
+        ({"cover": content["cover"][:-1]}, "differ in length"),
+        ({"cover": content["cover"] * 0}, "the rows of its nodes don't add up"),
+        ({"cover": np.arange(1, len(content["left"]) + 1, dtype=np.int32)}, "the rows of its nodes don't add up"),
         ({"left": content["left"].astype(np.int64)}, "left is int64 of 1 dimensions, not int32 of 1"),
         ({"value": content["value"][:, None]}, "value is float64 of 2 dimensions"),
         ({"feature_importance": -content["feature_importance"]}, "below 0"),

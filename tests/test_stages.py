@@ -12,7 +12,7 @@ from closure import ROOT
 from ruamel.yaml import YAML
 from workspace import MODELS, WHOLE, Workspace
 
-from erawise import files
+from erawise import explained, files
 
 REAL = ROOT.parent / "shared" / "real"
 
@@ -107,6 +107,10 @@ def test_the_other_ways_to_select(workspace: Workspace, method: str) -> None:
     workspace.change(lambda content: content["select_features"].update(method=method, components=3))
     workspace.run("select_features", "train_ridge ridge", "train_lightgbm lightgbm", "ensemble", "evaluate")
     assert workspace.metrics("cv")["ridge"]["corr"]["mean"] > 0.1
+    workspace.run("explain_ridge ridge", "explain_lightgbm lightgbm", "plot")
+    shap = explained.read(workspace.directory / "data/explained/ridge").shap
+    assert len(shap) == (3 if method == "pca" else 8)
+    assert set(shap["group"]) == ({"none"} if method == "pca" else {"none", "wisdom"})
 
 
 def test_demeaned_and_derived_features_go_through(workspace: Workspace) -> None:
@@ -126,7 +130,8 @@ def test_members_remove_what_models_that_are_gone_have_left(workspace: Workspace
     workspace.change(lambda content: content["tuning"].update(models=[]))
     workspace.change(lambda content: content["models"].pop("lightgbm"))
     workspace.run("members", "ensemble", "evaluate")
-    assert not (workspace.directory / "data/models/lightgbm").exists()
+    for name in ("models", "explained", "final"):
+        assert [path.name for path in (workspace.directory / "data" / name).iterdir()] == ["ridge"]
     assert set(workspace.metrics("cv")) == {"ridge", "ensemble", "neutralized", "diagnostics"}
 
 
@@ -199,6 +204,47 @@ def test_a_model_of_several_targets_and_seeds_is_their_blend(workspace: Workspac
     assert sorted(path.name for path in directory.iterdir()) == ["importance.csv", "model.json", "target_1", "target_2"]
     second = [(directory / name / "model.txt").read_text() for name in ("target_1", "target_2")]
     assert second[0] != second[1]
+    workspace.run("explain_lightgbm lightgbm", "plot")
+    found = explained.read(workspace.directory / "data/explained/lightgbm")
+    assert found.sample.members == 2
+    assert found.sample.unit == "standard deviations of each member"
+    assert found.shap["feature"].iloc[0] == "feature_0"
+
+
+def test_a_model_is_explained_in_eras_that_it_was_not_trained_on(finished: Workspace) -> None:
+    for name in MODELS:
+        found = explained.read(finished.directory / "data/explained" / name)
+        assert found.sample.eras[0] == 69
+        assert min(found.sample.permuted_eras) == 69
+        assert found.shap["feature"].iloc[0] == "feature_0"
+        groups = found.shap.set_index("feature")["group"]
+        assert {groups.get(f"feature_{k}", group) for k, group in ((2, "wisdom"), (5, "wisdom"))} == {"wisdom"}
+        assert groups["feature_0"] == "none"
+        assert found.permutation.groupby("feature")["drop"].mean()["feature_0"] > 0.1
+        assert set(found.points["value"]) <= {0, 1, 2, 3, 4}
+    assert pd.read_csv(finished.directory / "data/explained/lightgbm/importance.csv")["gain"].iloc[0] > 0.3
+
+
+def test_missing_values_are_explained_as_the_middle_that_the_models_see(workspace: Workspace) -> None:
+    path = workspace.directory / "files" / "validation.parquet"
+    table = pd.read_parquet(path)
+    table["feature_0"] = table["feature_0"].astype("Int8").mask(np.arange(len(table)) % 2 == 0)
+    table.to_parquet(path)
+    before = explained.read(workspace.directory / "data/explained/ridge").points
+    workspace.run("download_local", "preprocess", "explain_ridge ridge")
+    after = explained.read(workspace.directory / "data/explained/ridge").points
+    shares = [(found.loc[found["feature"] == "feature_0", "value"] == 2).mean() for found in (before, after)]
+    assert shares[0] < 0.35
+    assert shares[1] > 0.45
+    assert after[["value", "shap"]].notna().all(axis=None)
+
+
+def test_a_model_that_was_not_trained_cannot_be_explained(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    (workspace.directory / "data/models/lightgbm/model.txt").unlink()
+    error = workspace.failure("explain_lightgbm lightgbm", capsys)
+    assert error.startswith("error: models.lightgbm: data/models/lightgbm/model.txt: the file is missing; train the model again")
+    assert error.count("\n") == 1
+    assert workspace.failure("explain_ridge nobody", capsys).startswith("error: models: params.yaml has no model 'nobody'")
 
 
 @pytest.mark.parametrize("weights", ["equal", "nnls", "forward", {"lightgbm": 1, "ridge": 3}])

@@ -14,7 +14,7 @@ from panels import write_panel
 from erawise import ensemble, params, splits, training
 from erawise.features import selection
 from erawise.models import ridge
-from erawise.models.protocol import GIB, Portable, Resources
+from erawise.models.protocol import GIB, Attribution, Portable, Resources
 from erawise.panel import FeatureMap, Panel, View
 from erawise.schema import LIVE_ERA
 
@@ -59,6 +59,12 @@ class Echo:
 
     def importance(self) -> NDArray[np.float64]:
         return np.linspace(0, 1, self.n_features)
+
+    def tree_importance(self) -> None:
+        raise NotImplementedError
+
+    def attribution(self, sample: NDArray, background: NDArray, threads: int) -> Attribution:
+        raise NotImplementedError
 
     def portable(self) -> Portable:
         raise NotImplementedError

@@ -26,6 +26,7 @@ WHOLE = (
     *(f"tune_{name} {name}" for name in MODELS),
     *(f"train_{name} {name}" for name in MODELS),
     *(f"refit_{name} {name}" for name in MODELS),
+    *(f"explain_{name} {name}" for name in MODELS),
     "members",
     "ensemble",
     "neutralize",
@@ -64,6 +65,8 @@ class Workspace:
                 module = importlib.import_module(f"stages.{name}")
                 if name.startswith("train_"):
                     module.training.run(getattr(module, name.removeprefix("train_")))
+                elif name.startswith("explain_"):
+                    module.explaining.run(getattr(module, name.removeprefix("explain_")))
                 elif name.startswith("tune_"):
                     module.tuning.run(module.search)
                 elif name.startswith("refit_"):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from erawise.errors import InputError
 from erawise.models import arrays
-from erawise.models.protocol import Portable, Resources
+from erawise.models.protocol import PREDICTION_UNIT, Attribution, Portable, Resources
 from erawise.panel import View, era_slices
 
 CHUNK_ROWS = 8192
@@ -145,6 +145,9 @@ class Linear:
     intercept : float.
     """
 
+    unit: ClassVar[str] = PREDICTION_UNIT
+    """Of what the sum is."""
+
     mean: NDArray[np.float64]
     std: NDArray[np.float64]
     coefficients: NDArray[np.float64]
@@ -162,6 +165,9 @@ class Linear:
         InputError
             If `x` has another number of features.
         """
+        return self._sum(x)
+
+    def _sum(self, x: NDArray) -> NDArray[np.float64]:
         weights, constant = self._weights()
         with threadpool_limits(1, user_api="blas"):
             return predict_in_chunks(lambda chunk: chunk.astype(np.float64) @ weights + constant, x, len(self.mean))
@@ -169,6 +175,18 @@ class Linear:
     def importance(self) -> NDArray[np.float64]:
         """(features,) share of each feature in the sum of the absolute coefficients."""
         return shares(np.abs(self.coefficients))
+
+    def tree_importance(self) -> None:
+        """There are no trees."""
+
+    def attribution(self, sample: NDArray, background: NDArray, threads: int) -> Attribution:
+        """Each feature's weight times its distance from its mean over `sample`: the SHAP values where features are taken as independent.
+
+        Lundberg & Lee (2017), A unified approach to interpreting model predictions, corollary 1.
+        """
+        weights, constant = self._weights()
+        mean = sample.mean(axis=0, dtype=np.float64)
+        return Attribution(self.unit, float(mean @ weights) + constant, lambda x: (x - mean) * weights, self._sum)
 
     def portable(self) -> Portable:
         """The weights of the features as they are, and what is added."""

@@ -23,6 +23,28 @@ Portable = tuple[str, dict[str, str | NDArray]]
 """Which function of `portable.runtime` predicts as a model does, and what it takes, by name: text, or arrays."""
 
 
+@dataclass(frozen=True)
+class Attribution:
+    """What each feature adds to each prediction of a model: SHAP values.
+
+    Parameters
+    ----------
+    unit : of what is added up: `prediction`, or what the model has before it becomes one, such as `log-odds`.
+    base : what is predicted where no feature is known.
+    contributions : (rows, features) float64 of what each feature of (rows, features) adds to `base`; their sum over the features and
+        `base` are what `predict` gives.
+    predict : (rows,) in `unit`, from (rows, features).
+    """
+
+    unit: str
+    base: float
+    contributions: Callable[[NDArray], NDArray[np.float64]]
+    predict: Callable[[NDArray], NDArray[np.float64]]
+
+
+PREDICTION_UNIT = "prediction"
+
+
 def unheard(*told: object) -> None:
     """Do nothing with what is told."""
 
@@ -95,11 +117,28 @@ class Fitted(Protocol):
     def importance(self) -> NDArray[np.float64]:
         """(features,) share of each feature in the model, at least 0, of sum 1 (all 0 where the model uses none)."""
 
+    def tree_importance(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """(features,) share of each feature in what the splits of the trees gain, and in their number; None for a kind without trees."""
+
+    def attribution(self, sample: NDArray, background: NDArray, threads: int) -> Attribution:
+        """What explains rows like `sample` (rows, features).
+
+        `background` (some rows, features), drawn from the same eras, is what a network's rows are compared with. The result hangs on no
+        number of threads.
+        """
+
     def portable(self) -> Portable:
         """What predicts the same without this library, and the model's own."""
 
     def save(self, directory: Path) -> None:
         """Write the model into an existing directory: the same bytes for the same model, and nothing to unpickle."""
+
+
+class Loader(Protocol):
+    """A module of `erawise.models`, for what reads models."""
+
+    def load(self, directory: Path) -> Fitted:
+        """Read what `Fitted.save` has written."""
 
 
 class Kind(Protocol):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from erawise import files
 from erawise.errors import InputError
-from erawise.models.protocol import Fitted
+from erawise.models.protocol import Fitted, Loader
 
 DESCRIPTION = "model.json"
 
@@ -75,6 +75,15 @@ def load(directory: Path) -> Sequence[Fitted]:
     InputError
         If one is missing or broken.
     """
-    found = describe(directory)
-    kind = importlib.import_module(f"erawise.models.{found.kind}")
-    return [kind.load(directory / member.directory) for member in found.members]
+    return members(importlib.import_module(f"erawise.models.{describe(directory).kind}"), directory)
+
+
+def members(kind: Loader, directory: Path) -> Sequence[Fitted]:
+    """Read the members of a model of a kind.
+
+    Raises
+    ------
+    InputError
+        If one is missing or broken.
+    """
+    return [kind.load(directory / member.directory) for member in describe(directory).members]

@@ -1,6 +1,6 @@
 """The scores of every prediction in every era, as one long table."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,6 +40,13 @@ SCORES = (
 """The score columns of the table, in order."""
 
 Scores = dict[str, NDArray | float]
+Groups = Mapping[str, NDArray[np.int64]]
+"""Positions of the features of each group."""
+
+
+def exposure_columns(group: str) -> tuple[str, str]:
+    """The columns of the largest absolute and the root mean square exposure to the features of a group."""
+    return f"exposure_max_{group}", f"exposure_rms_{group}"
 
 
 def score_eras(
@@ -51,6 +58,7 @@ def score_eras(
     benchmark: NDArray | None = None,
     oracle: NDArray | None = None,
     features: Callable[[int], NDArray] | None = None,
+    groups: Groups | None = None,
     corr_multiplier: float,
     mmc_multiplier: float,
     threads: int = 1,
@@ -69,6 +77,7 @@ def score_eras(
     meta_model, benchmark, oracle : (rows,) with NaN where missing, or None.
     features : gives the (rows of the era, k) features of an era in the order of its rows, finite; called once
         an era.
+    groups : groups of the features, for which exposures are given beside those to all.
     corr_multiplier, mmc_multiplier : `payout = corr * corr_multiplier + mmc * mmc_multiplier`.
     threads : eras that are scored side by side, each holding its own copies of features as float32 and of their Gram
         matrix. With more than one, `features` is called from several threads. The scores don't hang on it.
@@ -82,7 +91,7 @@ def score_eras(
     the gaussianized ranks of prediction and meta model), payout, exposure_max and exposure_rms (largest absolute and
     root mean square Pearson correlation with the features that aren't constant), auc_top and top_share (the class of
     `kernels.top_class`), auc_above_half (the class target > .5, NaN where that is the top class) and oracle_corr (CORR
-    of the oracle).
+    of the oracle). With `groups`, the `exposure_columns` of each follow, NaN where all of its features are constant.
 
     Raises
     ------
@@ -95,17 +104,23 @@ def score_eras(
     _check(predictions, era, slices, target, meta_model, benchmark, oracle)
     values = predictions.to_numpy(np.float64).T
     known, meta, bench, best = (_column(array, len(era)) for array in (target, meta_model, benchmark, oracle))
+    wanted = {} if groups is None else groups
 
     def score(rows: slice) -> dict[str, NDArray]:
         block = None if features is None else _features_of(int(era[rows.start]), rows, features)
-        return _score_era(_Era(np.ascontiguousarray(values[:, rows]).T, known[rows], meta[rows], bench[rows], best[rows], block))
+        era_values = np.ascontiguousarray(values[:, rows]).T
+        return _score_era(_Era(era_values, known[rows], meta[rows], bench[rows], best[rows], block, wanted))
 
     found = _each(score, slices, threads)
     names = list(predictions.columns)
-    table = {name: _joined([scores[name] for scores in found]) for name in (ROWS, CONSTANT, *SCORES)}
+    table = {name: _joined([scores[name] for scores in found]) for name in (ROWS, CONSTANT, *SCORES, *_of_groups(wanted))}
     table["payout"] = table["corr"] * corr_multiplier + table["mmc"] * mmc_multiplier
     eras = np.repeat([int(era[rows.start]) for rows in slices], len(names))
     return pd.DataFrame({ERA: eras, PREDICTION: names * len(slices), **table})
+
+
+def _of_groups(groups: Groups) -> list[str]:
+    return [column for group in groups for column in exposure_columns(group)]
 
 
 def _each(work: Callable[[slice], Any], slices: list[slice], threads: int) -> list[Any]:
@@ -130,7 +145,7 @@ def _features_of(era: int, rows: slice, features: Callable[[int], NDArray]) -> N
 
 @dataclass(frozen=True)
 class _Era:
-    """One era: predictions (rows, p), then (rows,) with NaN where missing, then the features (rows, k) or None."""
+    """One era: predictions (rows, p), then (rows,) with NaN where missing, then the features (rows, k) or None, and their groups."""
 
     predictions: Floats
     target: Floats
@@ -138,6 +153,7 @@ class _Era:
     benchmark: Floats
     oracle: Floats
     features: NDArray | None
+    groups: Groups
 
     def covered(self, rows: NDArray[np.bool_]) -> bool:
         """Whether rows are enough of the era to score on."""
@@ -184,7 +200,7 @@ def _column(array: NDArray | None, n_rows: int) -> Floats:
 def _score_era(era: _Era) -> dict[str, NDArray]:
     n_predictions = era.predictions.shape[1]
     table: dict[str, NDArray] = {ROWS: np.zeros(n_predictions, np.int64), CONSTANT: np.zeros(n_predictions, bool)}
-    table |= {name: np.full(n_predictions, np.nan) for name in SCORES}
+    table |= {name: np.full(n_predictions, np.nan) for name in (*SCORES, *_of_groups(era.groups))}
     for columns in _same_rows(era.predictions):
         for name, score in _score_columns(era, columns).items():
             table[name][columns] = score
@@ -254,6 +270,11 @@ def _feature_scores(era: _Era, features: NDArray, predictions: _Ranked, present:
     if usable.any():
         scores["exposure_max"] = np.abs(exposures[:, usable]).max(axis=1)
         scores["exposure_rms"] = np.sqrt(np.square(exposures[:, usable]).mean(axis=1))
+    for group, members in era.groups.items():
+        own = exposures[:, members[usable[members]]]
+        if own.shape[1]:
+            largest, typical = exposure_columns(group)
+            scores |= {largest: np.abs(own).max(axis=1), typical: np.sqrt(np.square(own).mean(axis=1))}
     if era.covered(scored):
         scores["fnc"] = _neutral_corr(era, block, predictions, present, scored)
     return scores

@@ -17,7 +17,7 @@ from erawise.errors import InputError
 from erawise.models import arrays, common
 from erawise.models.lightgbm import binary, text
 from erawise.models.lightgbm.store import BIN_SAMPLE_ROWS, Files, Store, parts
-from erawise.models.protocol import GIB, Portable, Resources
+from erawise.models.protocol import GIB, PREDICTION_UNIT, Attribution, Portable, Resources
 from erawise.panel import View
 from erawise.schema import INT8_TOP
 
@@ -98,6 +98,24 @@ class Trees:
     def importance(self) -> NDArray[np.float64]:
         """(features,) share of each feature in the gain of all splits."""
         return _gain_shares(self._booster)
+
+    def tree_importance(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(features,) share of each feature in the gain of all splits, and in their number."""
+        return self.importance(), common.shares(self._booster.feature_importance("split"))
+
+    def attribution(self, sample: NDArray, background: NDArray, threads: int) -> Attribution:
+        """LightGBM's own exact TreeSHAP, by the rows of the fit that took each path.
+
+        Lundberg, Erion & Lee (2018), Consistent individualized feature attribution for tree ensembles, algorithm 2.
+        """
+        booster = self._booster
+
+        def explained(x: NDArray) -> NDArray[np.float64]:
+            found: NDArray[np.float64] = booster.predict(x, pred_contrib=True, num_threads=threads)
+            return found
+
+        base = float(explained(sample[:1])[0, -1])
+        return Attribution(PREDICTION_UNIT, base, lambda x: explained(x)[:, :-1], self.predict)
 
     def portable(self) -> Portable:
         """LightGBM's text."""

@@ -43,11 +43,13 @@ Solution = tuple[NDArray[np.float64], float]
 
 
 class Logistic(common.Linear):
-    """A linear model of the log odds."""
+    """A linear model of the log odds, in which it is explained: what a feature adds to a probability hangs on all others."""
+
+    unit = "log-odds"
 
     def predict(self, x: NDArray) -> NDArray[np.float64]:
         """Probability (rows,) that the target is above .5, from (rows, features)."""
-        return expit(super().predict(x))
+        return expit(self._sum(x))
 
     def portable(self) -> Portable:
         """As that of `common.Linear`, for the log odds."""

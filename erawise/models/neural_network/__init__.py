@@ -22,9 +22,9 @@ from threadpoolctl import threadpool_limits
 from erawise import params
 from erawise.errors import InputError
 from erawise.models import arrays, common
-from erawise.models.neural_network import batches
+from erawise.models.neural_network import batches, gradients
 from erawise.models.neural_network.engine import keras, settle, tf
-from erawise.models.protocol import Portable, Resources
+from erawise.models.protocol import PREDICTION_UNIT, Attribution, Portable, Resources
 from erawise.panel import View
 
 FILE = "model.keras"
@@ -38,9 +38,6 @@ INDEX_BYTES = 96
 """Bytes a row that the views of the training rows and of an epoch take: row numbers, eras, targets, and what is made on the way."""
 
 Step = Callable[[NDArray, NDArray[np.float32]], None]
-
-Layer = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""Weights (inputs, units) and biases (units,)."""
 
 LAYER = ("weights", "bias")
 
@@ -81,6 +78,14 @@ class Network:
         varies = np.asarray(self.model.get_layer(STANDARDISE).scale) > 0
         return common.shares(np.linalg.norm(kernel.astype(np.float64), axis=1) * varies)
 
+    def tree_importance(self) -> None:
+        """There are no trees."""
+
+    def attribution(self, sample: NDArray, background: NDArray, threads: int) -> Attribution:
+        """Expected gradients from the rows of `background`; see `gradients`."""
+        base, explained = gradients.expected(self._layers, background, threads)
+        return Attribution(PREDICTION_UNIT, base, explained, self.predict)
+
     def save(self, directory: Path) -> None:
         """Write `model.keras` into the directory, without what differs between runs: dates and memory addresses."""
         with tempfile.TemporaryDirectory() as scratch:
@@ -100,11 +105,11 @@ class Network:
         return np.concatenate([_forward(self._layers, rows) for rows in common.chunks(chunk, PREDICTED_ROWS)])
 
     @cached_property
-    def _layers(self) -> list[Layer]:
+    def _layers(self) -> list[gradients.Layer]:
         return _layers_of(self.model)
 
 
-def _layers_of(model: Any) -> list[Layer]:
+def _layers_of(model: Any) -> list[gradients.Layer]:
     """Each dense layer of a network, the standardisation of the features taken into the first.
 
     Raises
@@ -122,7 +127,7 @@ def _layers_of(model: Any) -> list[Layer]:
     return [(scale[:, None] * weights, bias + offset @ weights), *others]
 
 
-def _forward(layers: Sequence[Layer], x: NDArray) -> NDArray[np.float64]:
+def _forward(layers: Sequence[gradients.Layer], x: NDArray) -> NDArray[np.float64]:
     """(rows,) from (rows, features), in float64: what TensorFlow does in float32."""
     hidden = x.astype(np.float64)
     for number, (weights, bias) in enumerate(layers, 1):

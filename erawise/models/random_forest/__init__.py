@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from erawise import jit, params
 from erawise.models import arrays, common
-from erawise.models.protocol import Portable, Resources
+from erawise.models.protocol import PREDICTION_UNIT, Attribution, Portable, Resources
+from erawise.models.random_forest import contributions
 from erawise.panel import View
 
 with common.lean():
@@ -32,6 +33,7 @@ _LAYOUT: dict[str, tuple[type[np.generic], int]] = {
     "feature": (np.int32, 1),
     "threshold": (np.float64, 1),
     "value": (np.float64, 1),
+    "cover": (np.int32, 1),
     "feature_importance": (np.float64, 1),
 }
 
@@ -47,6 +49,7 @@ class Forest:
     feature : (nodes,) int32, the feature that a node splits on; 0 for a leaf.
     threshold : (nodes,) float64; values up to it go left; 0 for a leaf.
     value : (nodes,) float64, the mean target of the node's rows.
+    cover : (nodes,) int32, the node's rows in the tree's draw, each as often as it was drawn.
     feature_importance : (features,) float64, mean decrease of impurity.
     """
 
@@ -56,6 +59,7 @@ class Forest:
     feature: NDArray[np.int32]
     threshold: NDArray[np.float64]
     value: NDArray[np.float64]
+    cover: NDArray[np.int32]
     feature_importance: NDArray[np.float64]
 
     @property
@@ -76,9 +80,19 @@ class Forest:
         """(features,) share of each feature in the mean decrease of impurity."""
         return common.shares(self.feature_importance)
 
+    def tree_importance(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(features,) share of each feature in the mean decrease of impurity, and in the number of splits."""
+        splits = np.bincount(self.feature[self.left != LEAF], minlength=len(self.feature_importance))
+        return self.importance(), common.shares(splits)
+
+    def attribution(self, sample: NDArray, background: NDArray, threads: int) -> Attribution:
+        """The values of exact TreeSHAP, by the rows of the fit that took each path; see `contributions`."""
+        base, explained = contributions.of_forest({name: getattr(self, name) for name in _LAYOUT}, threads)
+        return Attribution(PREDICTION_UNIT, base, explained, self.predict)
+
     def portable(self) -> Portable:
-        """Its arrays, but for the importance."""
-        return "forest", {name: getattr(self, name) for name in _LAYOUT if name != "feature_importance"}
+        """Its arrays, but for those that only describe it."""
+        return "forest", {name: getattr(self, name) for name in _LAYOUT if name not in ("cover", "feature_importance")}
 
     def save(self, directory: Path) -> None:
         """Write `forest.npz` into the directory."""
@@ -186,6 +200,7 @@ def _as_arrays(trees: list[DecisionTreeRegressor], importance: NDArray[np.float6
         feature=np.where(leaf, 0, np.concatenate([part.feature for part in parts])).astype(np.int32),
         threshold=np.where(leaf, 0.0, np.concatenate([part.threshold for part in parts])),
         value=np.concatenate([part.value[:, 0, 0] for part in parts]),
+        cover=np.concatenate([part.weighted_n_node_samples for part in parts]).astype(np.int32),
         feature_importance=np.asarray(importance, np.float64),
     )
 
@@ -210,7 +225,7 @@ def _why_broken(forest: Forest) -> str | None:
     counts, n_nodes = forest.node_counts, len(forest.left)
     if not len(counts) or (counts < 1).any() or counts.sum(dtype=np.int64) != n_nodes:
         return "the node counts of its trees don't add up"
-    if any(len(values) != n_nodes for values in (forest.right, forest.feature, forest.threshold, forest.value)):
+    if any(len(values) != n_nodes for values in (forest.right, forest.feature, forest.threshold, forest.value, forest.cover)):
         return "its arrays differ in length"
     if (forest.feature < 0).any() or (forest.feature >= len(forest.feature_importance)).any():
         return "a node splits on a feature that it has not"
@@ -223,4 +238,8 @@ def _why_broken(forest: Forest) -> str | None:
     for child in (forest.left, forest.right):
         if not (leaf | ((own < child) & (child < size))).all():
             return "a child of a node is outside of its tree or not after its parent"
+    first = np.repeat(stops - counts, counts)[~leaf]
+    below = sum(forest.cover[first + child[~leaf]].astype(np.int64) for child in (forest.left, forest.right))
+    if (forest.cover < 1).any() or (forest.cover[~leaf] != below).any():
+        return "the rows of its nodes don't add up"
     return None
