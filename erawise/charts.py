@@ -27,6 +27,7 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator, NullLocator, Percent
 
 from erawise import files
 from erawise.explained_tables import LEADING
+from erawise.progress import SILENT, Progress
 from erawise.schema import DATA_TYPE, ERA, LIVE, PREDICTION, VALIDATION
 from erawise.tables import MISSING, PURGED, SUMMARY, TEST, TRAIN, Table
 from erawise.tables_data import FICKLE, STABLE
@@ -93,18 +94,20 @@ def write(figure: Figure, path: Path) -> None:
 
 
 @contextmanager
-def drawing(processes: int) -> Iterator[Callable[..., None]]:
+def drawing(processes: int, progress: Progress = SILENT) -> Iterator[Callable[..., None]]:
     """Yield `draw(path, chart, table, ...)`, which draws and writes in other processes; in the end all pictures are there.
 
-    Each picture is the same as when it is drawn in this process, and its error is raised here.
+    Each picture is the same as when it is drawn in this process, and its error is raised here. `progress` is told of each.
     """
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-    with ProcessPoolExecutor(processes, context) as pool:
+    with progress.counting(0, "pictures") as count, ProcessPoolExecutor(processes, context) as pool:
         pool.submit(int).result()  # forks now, before reading data starts threads
         pictures: list[Future[None]] = []
 
         def draw(path: Path, chart: Callable[..., Figure], table: Table, *arguments: object) -> None:
+            count.expect(1)
             pictures.append(pool.submit(_draw, path, chart, table, *arguments))
+            pictures[-1].add_done_callback(lambda _: count.done())
 
         yield draw
         for picture in pictures:

@@ -10,6 +10,7 @@ from scipy.optimize import nnls
 
 from erawise.errors import InputError
 from erawise.panel import era_slices
+from erawise.progress import SILENT, Progress
 from erawise.schema import CV, ERA, SPLIT, era_name
 from erawise.scores import kernels
 from erawise.scores.kernels import Floats
@@ -45,7 +46,7 @@ def resolve_weights(weights: Literal["equal", "nnls", "forward"] | dict[str, flo
     return {name: float(given.get(name, 0.0)) / total for name in members}
 
 
-def blend(predictions: pd.DataFrame, era: NDArray[np.int64], weights: dict[str, float]) -> Floats:
+def blend(predictions: pd.DataFrame, era: NDArray[np.int64], weights: dict[str, float], progress: Progress = SILENT) -> Floats:
     """Blend models in each era: rank, gaussianize, weighted mean, rank again.
 
     Parameters
@@ -53,6 +54,7 @@ def blend(predictions: pd.DataFrame, era: NDArray[np.int64], weights: dict[str, 
     predictions : (rows, models) frame, a column a model.
     era : (rows,), rows of an era adjacent.
     weights : column → weight, at least 0; columns of weight 0 are not looked at, and may have NaN.
+    progress : told of each era.
 
     Returns
     -------
@@ -68,17 +70,20 @@ def blend(predictions: pd.DataFrame, era: NDArray[np.int64], weights: dict[str, 
     for name, column in zip(members, values.T, strict=True):
         _check_complete(name, column, era)
     out = np.empty(len(era))
-    for rows in era_slices(era):
-        gaussian = kernels.gaussianize(values[rows])
-        mean = np.zeros(len(gaussian))
-        for column, weight in zip(gaussian.T, members.values(), strict=True):
-            mean += weight * column
-        out[rows] = kernels.uniform_ranks(mean)
+    slices = era_slices(era)
+    with progress.counting(len(slices), "eras") as count:
+        for rows in slices:
+            gaussian = kernels.gaussianize(values[rows])
+            mean = np.zeros(len(gaussian))
+            for column, weight in zip(gaussian.T, members.values(), strict=True):
+                mean += weight * column
+            out[rows] = kernels.uniform_ranks(mean)
+            count.done()
     return out
 
 
 def blend_fitted(
-    method: str, rows: pd.DataFrame, models: Sequence[str], target: Floats, plan: Plan
+    method: str, rows: pd.DataFrame, models: Sequence[str], target: Floats, plan: Plan, progress: Progress = SILENT
 ) -> tuple[dict[str, float], Floats, list[dict[str, float]]]:
     """Blend models by weights that are fitted on `cv`, and that of a fold's test eras without them, so that it stays out of fold.
 
@@ -89,6 +94,7 @@ def blend_fitted(
     models : columns of `rows`.
     target : (rows,), NaN where it is unknown or not to be seen.
     plan : the weights for a fold's test eras are fitted on its training eras; equal where those have no prediction.
+    progress : told of each fit of weights and what is blended by them.
 
     Returns
     -------
@@ -102,12 +108,17 @@ def blend_fitted(
     def fitted(chosen: NDArray[np.bool_]) -> dict[str, float]:
         return fit_weights(method, values[chosen], era[chosen], target[chosen])
 
-    weights = fitted(cv)
-    of_folds = [fitted(cv & np.isin(era, fold.train)) for fold in plan.folds]
     out = np.full(len(rows), np.nan)
-    parts = [(~cv, weights), *((cv & np.isin(era, fold.test), own) for fold, own in zip(plan.folds, of_folds, strict=True))]
-    for chosen, own in parts:
-        out[chosen] = blend(values[chosen], era[chosen], own)
+    of_folds = []
+    with progress.counting(len(plan.folds) + 1, "fits") as count:
+        weights = fitted(cv)
+        out[~cv] = blend(values[~cv], era[~cv], weights)
+        count.done()
+        for fold in plan.folds:
+            own, tested = fitted(cv & np.isin(era, fold.train)), cv & np.isin(era, fold.test)
+            out[tested] = blend(values[tested], era[tested], own)
+            of_folds.append(own)
+            count.done()
     return weights, out, of_folds
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from erawise import groups, predictions
 from erawise.errors import InputError
 from erawise.panel import Panel
+from erawise.progress import SILENT, Progress
 from erawise.schema import ERA, ID, META_MODEL, ORACLE, PREDICTION, SPLIT
 from erawise.scores import summary
 from erawise.scores.eras import CONSTANT, Groups, exposure_columns, score_eras
@@ -41,6 +42,7 @@ def score_split(
     corr_multiplier: float,
     mmc_multiplier: float,
     threads: int = 1,
+    progress: Progress = SILENT,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score the predictions of one split.
 
@@ -51,6 +53,7 @@ def score_split(
     panel : its matrix is what exposure and FNC are against.
     target : (rows of the panel,), NaN where unknown.
     references : in the panel's row order: meta model, oracle and benchmark models, NaN or no column where there are none.
+    progress : told of each era that is scored.
 
     Returns
     -------
@@ -79,6 +82,8 @@ def score_split(
         corr_multiplier=corr_multiplier,
         mmc_multiplier=mmc_multiplier,
         threads=threads,
+        progress=progress,
+        what=split,
     )
     return table.drop(columns=[column for group in members for column in exposure_columns(group)]), _exposure(table, split, members)
 

@@ -17,6 +17,7 @@ from erawise import groups, params
 from erawise.explained import Explanation, Sample
 from erawise.models.protocol import Attribution, Fitted
 from erawise.panel import FeatureMap, Panel, View, era_slices
+from erawise.progress import SILENT, UNCOUNTED, Count, Progress
 from erawise.schema import ERA
 from erawise.scores import kernels
 from erawise.scores.eras import MIN_COVERAGE
@@ -41,6 +42,7 @@ def explain(
     target: str,
     settings: params.Explain,
     threads: int,
+    progress: Progress = SILENT,
 ) -> Explanation:
     """Explain a model, of one member or several that are blended.
 
@@ -54,6 +56,7 @@ def explain(
     target : what the predictions are scored on.
     settings : how much is looked at.
     threads : the result doesn't hang on their number.
+    progress : told of the rows that are explained, and of the eras in which features are shuffled.
 
     Raises
     ------
@@ -67,11 +70,14 @@ def explain(
         drawn = np.sort(rng.choice(len(x), min(settings.background, len(x)), replace=False))
         shown = np.sort(rng.choice(len(x), min(settings.points, len(x)), replace=False))
         attribution = attribute(models, x, x[drawn], threads)
-        moments, kept = summarized(attribution, x, shown)
+        with progress.counting(len(x), "rows", "contributions") as count:
+            moments, kept = summarized(attribution, x, shown, count)
         shap = _shap(features.names, panel.feature_sets, moments)
         leading = shap.index[: settings.top_features].to_numpy()
         permuted = spaced(_known(panel, plan.validation, target), settings.permuted_eras)
-        drops = permutation(models, View(panel, permuted, features, target), leading, settings.permuted_rows, settings.seed, threads)
+        shuffled = View(panel, permuted, features, target)
+        with progress.counting(len(permuted), "eras", "shuffled features") as count:
+            drops = permutation(models, shuffled, leading, settings.permuted_rows, settings.seed, threads, count)
         std = float(attribution.predict(x).std())
     return Explanation(
         shap.reset_index(drop=True),
@@ -160,7 +166,7 @@ class Moments:
     direction: Floats
 
 
-def summarized(attribution: Attribution, x: NDArray, shown: NDArray[np.int64]) -> tuple[Moments, Floats]:
+def summarized(attribution: Attribution, x: NDArray, shown: NDArray[np.int64], count: Count = UNCOUNTED) -> tuple[Moments, Floats]:
     """Sum contributions up, a bounded number of rows at a time, and keep those of the rows `shown` (sorted), (shown, features)."""
     width = x.shape[1]
     absolute, sums, squares, products = np.zeros(width), np.zeros((2, width)), np.zeros((2, width)), np.zeros(width)
@@ -176,6 +182,7 @@ def summarized(attribution: Attribution, x: NDArray, shown: NDArray[np.int64]) -
             sums[number] += shifted.sum(axis=0)
             squares[number] += np.einsum("ij,ij->j", shifted, shifted)
         products += np.einsum("ij,ij->j", values, found)
+        count.done(len(block))
     mean_abs, means = absolute / len(x), sums / len(x)
     spread = np.sqrt(np.maximum(squares / len(x) - means**2, 0.0))
     varies = (spread[0] > ROUNDING) & (spread[1] > ROUNDING * mean_abs)
@@ -189,7 +196,15 @@ def _blocks(x: NDArray) -> Iterator[tuple[int, NDArray]]:
         yield start, x[start : start + rows]
 
 
-def permutation(models: Sequence[Fitted], view: View, columns: NDArray[np.int64], rows: int, seed: int, threads: int) -> pd.DataFrame:
+def permutation(
+    models: Sequence[Fitted],
+    view: View,
+    columns: NDArray[np.int64],
+    rows: int,
+    seed: int,
+    threads: int,
+    count: Count = UNCOUNTED,
+) -> pd.DataFrame:
     """How far CORR falls in each era of a view with a target where a feature is shuffled within it: `feature`, `era`, `drop`.
 
     Of eras with more than `rows` rows so many are drawn. Rows lost to a missing target are left out.
@@ -207,6 +222,7 @@ def permutation(models: Sequence[Fitted], view: View, columns: NDArray[np.int64]
             shuffled[:, column] = rng.permutation(block[:, column])
             drops.append(whole - _corr(predicted(models, shuffled), target))
             shuffled[:, column] = block[:, column]
+        count.done()
         return drops
 
     slices = era_slices(view.era)

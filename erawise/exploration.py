@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from erawise import blocks
 from erawise.errors import InputError
 from erawise.panel import Panel
+from erawise.progress import SILENT, Progress
 from erawise.schema import DATA_TYPE, ERA, ID, VALIDATION, top
 from erawise.scores import kernels
 
@@ -70,7 +71,14 @@ class _Blocks:
     corr: NDArray[np.float64]
 
 
-def explore(panel: Panel, target: str, missing_share: NDArray[np.float64], max_constant_share: float, threads: int = 1) -> Exploration:
+def explore(
+    panel: Panel,
+    target: str,
+    missing_share: NDArray[np.float64],
+    max_constant_share: float,
+    threads: int = 1,
+    progress: Progress = SILENT,
+) -> Exploration:
     """Describe the features of the matrix as they are stored, without demeaning, and the targets of the train eras.
 
     Parameters
@@ -80,6 +88,7 @@ def explore(panel: Panel, target: str, missing_share: NDArray[np.float64], max_c
     missing_share : (features,), as `read_missing` gives it.
     max_constant_share : budget for the share of all pairs of feature and era in which the feature holds one value.
     threads : eras read at the same time; nothing depends on their number.
+    progress : told of each era that is read.
 
     Raises
     ------
@@ -91,7 +100,7 @@ def explore(panel: Panel, target: str, missing_share: NDArray[np.float64], max_c
     unique_ids = _count_ids(panel)
     _check_targets(panel, target, train)
     train_target = np.where(np.repeat(train, np.diff(panel.starts)), panel.index[target].to_numpy(np.float64), np.nan)
-    blocks = _read_blocks(panel, train_target, train, threads)
+    blocks = _read_blocks(panel, train_target, train, threads, progress)
     _check_constant(panel, blocks.constant, max_constant_share)
     return Exploration(
         features=_feature_table(panel, blocks, missing_share),
@@ -202,7 +211,7 @@ def _check_targets(panel: Panel, target: str, train: NDArray[np.bool_]) -> None:
         )
 
 
-def _read_blocks(panel: Panel, target: NDArray[np.float64], train: NDArray[np.bool_], threads: int) -> _Blocks:
+def _read_blocks(panel: Panel, target: NDArray[np.float64], train: NDArray[np.bool_], threads: int, progress: Progress) -> _Blocks:
     shape = (len(panel.eras), panel.n_matrix)
     out = _Blocks(np.empty(shape), np.empty(shape), np.empty(shape, bool), np.full(shape, np.nan))
 
@@ -215,8 +224,9 @@ def _read_blocks(panel: Panel, target: NDArray[np.float64], train: NDArray[np.bo
         out.constant[k] = lowest == highest
         if train[k]:
             out.corr[k] = corr
+        count.done()
 
-    with ThreadPoolExecutor(threads) as pool:
+    with progress.counting(len(panel.eras), "eras") as count, ThreadPoolExecutor(threads) as pool:
         for done in [pool.submit(read, k) for k in range(len(panel.eras))]:
             done.result()
     return out

@@ -23,6 +23,7 @@ from erawise.blocks_plain import WORD
 from erawise.errors import InputError
 from erawise.features import derived
 from erawise.panel import DERIVED, DESCRIPTION, ERA_MEANS, FEATURES
+from erawise.progress import SILENT, Progress
 from erawise.schema import FLOAT_MIDDLE, INT8_MIDDLE
 
 BATCH_BYTES, BATCH_ROWS = 5 * 2**20, 2**12
@@ -77,7 +78,9 @@ class Layout:
         return rows * (len(self.features) * np.dtype(self.dtype).itemsize + len(self.derived) * np.dtype(np.float32).itemsize)
 
 
-def write(directory: Path, parts: Sequence[Part], starts: NDArray[np.int64], layout: Layout, counts: Counts) -> dict[str, object]:
+def write(
+    directory: Path, parts: Sequence[Part], starts: NDArray[np.int64], layout: Layout, counts: Counts, progress: Progress = SILENT
+) -> dict[str, object]:
     """Write `features.npy`, `derived.npy` and `era_means.npy` into an existing directory.
 
     Parameters
@@ -85,6 +88,7 @@ def write(directory: Path, parts: Sequence[Part], starts: NDArray[np.int64], lay
     parts : whose rows fill the matrix, each place once.
     starts : (eras + 1,) where each era's rows begin; the last is the number of rows.
     counts : its missing values are added to.
+    progress : told of the rows that have their places.
 
     Returns
     -------
@@ -101,7 +105,10 @@ def write(directory: Path, parts: Sequence[Part], starts: NDArray[np.int64], lay
     means = np.empty((eras if layout.demean else 0, len(layout.features)), np.float32)
     digests = [""] * eras
     missing = np.zeros((eras, len(layout.features)), np.int32)
-    with _created(directory / FEATURES, np.dtype(layout.dtype), (rows, len(layout.features))) as stored:
+    with (
+        _created(directory / FEATURES, np.dtype(layout.dtype), (rows, len(layout.features))) as stored,
+        progress.counting(rows, "rows") as count,
+    ):
         left = np.diff(starts)
         for part in parts:
             for place in _scatter(part, layout, stored, starts, missing):
@@ -116,6 +123,7 @@ def write(directory: Path, parts: Sequence[Part], starts: NDArray[np.int64], lay
                     if layout.demean:
                         means[k] = block.mean(axis=0, dtype=np.float64)
                     stored.finished(span)
+                count.done(len(place))
     counts.by_era.append(missing)
     counts.missing += missing.sum(axis=0, dtype=np.int64)
     tabular.write_npy(extra, directory / DERIVED)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from erawise.errors import InputError
 from erawise.panel import era_slices
+from erawise.progress import SILENT, Progress
 from erawise.schema import era_name
 from erawise.scores import kernels
 from erawise.scores.kernels import Floats
@@ -38,7 +39,12 @@ def neutralize_block(predictions: NDArray, features: NDArray, proportion: float,
 
 
 def neutralize_eras(
-    predictions: NDArray, era: NDArray[np.int64], features: Callable[[int], NDArray], proportion: float, threads: int = 1
+    predictions: NDArray,
+    era: NDArray[np.int64],
+    features: Callable[[int], NDArray],
+    proportion: float,
+    threads: int = 1,
+    progress: Progress = SILENT,
 ) -> Floats:
     """Neutralize one prediction era by era, ready to submit.
 
@@ -52,6 +58,7 @@ def neutralize_eras(
     features : gives the (rows of the era, k) features of an era in the order of its rows.
     proportion : 0..1.
     threads : that read an era's int8 features; LAPACK has its own.
+    progress : told of each era.
 
     Returns
     -------
@@ -64,9 +71,12 @@ def neutralize_eras(
         nothing is left of the prediction in an era.
     """
     out = np.empty(len(era))
-    for rows in era_slices(era):
-        number = int(era[rows.start])
-        out[rows] = _neutralize_era(np.asarray(predictions[rows], np.float64), features(number), proportion, number, threads)
+    slices = era_slices(era)
+    with progress.counting(len(slices), "eras") as count:
+        for rows in slices:
+            number = int(era[rows.start])
+            out[rows] = _neutralize_era(np.asarray(predictions[rows], np.float64), features(number), proportion, number, threads)
+            count.done()
     return out
 
 

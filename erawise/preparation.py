@@ -23,6 +23,7 @@ from erawise.errors import InputError
 from erawise.features import derived
 from erawise.matrix import Counts, refuse_infinite
 from erawise.panel import INDEX, Panel, era_slices
+from erawise.progress import SILENT, Progress
 from erawise.schema import DATA_TYPE, ERA, ID, LIVE, LIVE_ERA, META_MODEL, ORACLE, VALIDATION, era_name, is_target
 
 TRAIN = "train"
@@ -91,10 +92,11 @@ def prepare(
     demean: bool,
     derived_names: Sequence[str],
     threads: int = 1,
+    progress: Progress = SILENT,
 ) -> tuple[dict[str, dict[str, float]], Counts]:
     """Write the prepared table of `raw` into the existing, empty `directory`.
 
-    `threads` decode Parquet; nothing else depends on their number.
+    `threads` decode Parquet; nothing else depends on their number. `progress` is told of the rows whose features are written.
 
     Returns
     -------
@@ -128,7 +130,7 @@ def prepare(
             pool.submit(_write_references, raw, directory, index),
             pool.submit(_write_indices, directory, index, [train, validation], orders, columns),
         )
-        _write_matrix(directory, [train, validation], orders, index, layout, columns, counts)
+        _write_matrix(directory, [train, validation], orders, index, layout, columns, counts, progress)
         for written in beside:
             written.result()
         (directory / LIVE).mkdir()
@@ -450,6 +452,7 @@ def _write_matrix(
     layout: matrix.Layout,
     columns: Columns,
     counts: Counts,
+    progress: Progress = SILENT,
 ) -> None:
     start, placed = 0, []
     for rows, order in zip(parts, orders, strict=True):
@@ -457,7 +460,7 @@ def _write_matrix(
         place[order] = np.arange(start, start + len(order))
         start += len(order)
         placed.append(matrix.Part(rows.path, rows.file, place))
-    stored = matrix.write(directory, placed, index.starts, layout, counts)
+    stored = matrix.write(directory, placed, index.starts, layout, counts, progress)
     matrix.describe(layout, columns.feature_sets, columns.targets, stored, directory)
 
 

@@ -16,6 +16,7 @@ from erawise import splits
 from erawise.errors import InputError
 from erawise.models.protocol import Fitted, Kind, Resources, unheard
 from erawise.panel import FeatureMap, Panel, View
+from erawise.progress import SILENT, UNCOUNTED, Count, Progress
 from erawise.schema import CV, ERA, ID, LIVE, LIVE_ERA, PREDICTION, SPLIT, VALIDATION
 
 Log = Callable[[int, int, float], None]
@@ -61,13 +62,23 @@ class Data:
     final_features: FeatureMap
 
 
-def train(kind: Kind, settings: Any, data: Data, *, inner_share: float, resources: Resources, log: Log = unheard) -> Trained:
+def train(
+    kind: Kind,
+    settings: Any,
+    data: Data,
+    *,
+    inner_share: float,
+    resources: Resources,
+    log: Log = unheard,
+    progress: Progress = SILENT,
+    what: str = "",
+) -> Trained:
     """Fit a model in each fold and once on all train eras, and predict.
 
     A fold's model never sees its test eras: where it stops early, it looks at the last `inner_share` of the fold's
     training eras, purged from the ones it is fitted on. The final model, which has no slice to look at, runs for the
     median of the folds' best rounds; a fold whose model never had a positive correlation there says nothing of them.
-    `log` hears of every round of a fold that may stop early.
+    `log` hears of every round of a fold that may stop early, `progress` of the steps of all fits, and `what` they are for.
 
     Raises
     ------
@@ -82,12 +93,16 @@ def train(kind: Kind, settings: Any, data: Data, *, inner_share: float, resource
     at_once = kind.prepare(
         settings, [*(_views(kind, settings, data, k, inner_share) for k in folds), (_whole(settings, data), None)], resources
     )
-    pieces, rounds = map(list, zip(*_fit_folds(kind, settings, data, folds, inner_share, resources, at_once, log), strict=True))
-    stops_early = kind.stops_early(settings)
-    found = [number for number in rounds if number is not None]
-    final_rounds = max(1, round(float(np.median(found or [1])))) if stops_early else None
-    whole = _whole(settings, data)
-    final = kind.fit(settings, whole, None, final_rounds, resources)
+    steps, unit = kind.steps(settings)
+    with progress.counting(steps * (len(folds) + 1), unit, what, at_most=kind.stops_early(settings)) as count:
+        fits = _fit_folds(kind, settings, data, folds, inner_share, resources, at_once, log, count)
+        pieces, rounds = map(list, zip(*fits, strict=True))
+        stops_early = kind.stops_early(settings)
+        found = [number for number in rounds if number is not None]
+        final_rounds = max(1, round(float(np.median(found or [1])))) if stops_early else None
+        whole = _whole(settings, data)
+        with count.share(steps) as step:
+            final = kind.fit(settings, whole, None, final_rounds, replace(resources, step=step))
     pieces.append(predict(final, data.panel, data.plan.validation, data.final_features, VALIDATION))
     if data.live is not None:
         pieces.append(predict(final, data.live, data.live.eras, data.final_features, LIVE))
@@ -96,8 +111,12 @@ def train(kind: Kind, settings: Any, data: Data, *, inner_share: float, resource
     )
 
 
-def refit(kind: Kind, settings: Any, train: View, rounds: int | None, resources: Resources) -> Fitted:
+def refit(
+    kind: Kind, settings: Any, train: View, rounds: int | None, resources: Resources, progress: Progress = SILENT, what: str = ""
+) -> Fitted:
     """Fit a model once more, on other rows, for the rounds that its final fit had; None where it has none by early stopping.
+
+    `progress` and `what` are as in `train`.
 
     Raises
     ------
@@ -105,7 +124,9 @@ def refit(kind: Kind, settings: Any, train: View, rounds: int | None, resources:
         If there is no row, or the fit needs more memory than it may have.
     """
     kind.prepare(settings, [(train, None)], resources)
-    return kind.fit(settings, train, None, rounds, resources)
+    steps, unit = kind.steps(settings)
+    with progress.counting(steps, unit, what) as count, count.share(steps) as step:
+        return kind.fit(settings, train, None, rounds, replace(resources, step=step))
 
 
 def out_of_fold(
@@ -113,7 +134,7 @@ def out_of_fold(
 ) -> list[pd.DataFrame]:
     """Fit a model in some folds, and predict their test eras: a table for each, with the columns of `Trained.predictions`."""
     at_once = kind.prepare(settings, [_views(kind, settings, data, k, inner_share) for k in numbers], resources)
-    return [piece for piece, _ in _fit_folds(kind, settings, data, numbers, inner_share, resources, at_once, unheard)]
+    return [piece for piece, _ in _fit_folds(kind, settings, data, numbers, inner_share, resources, at_once, unheard, UNCOUNTED)]
 
 
 def predict(model: Fitted, panel: Panel, eras: NDArray[np.int64], features: FeatureMap, split: str) -> pd.DataFrame:
@@ -191,13 +212,22 @@ def importance_table(trained: Sequence[Trained]) -> pd.DataFrame:
 
 
 def _fit_folds(
-    kind: Kind, settings: Any, data: Data, numbers: Sequence[int], inner_share: float, resources: Resources, at_once: int, log: Log
+    kind: Kind,
+    settings: Any,
+    data: Data,
+    numbers: Sequence[int],
+    inner_share: float,
+    resources: Resources,
+    at_once: int,
+    log: Log,
+    count: Count,
 ) -> list[tuple[pd.DataFrame, int | None]]:
     """Predictions of each fold's test eras, and the rounds that early stopping found."""
 
     def fit_and_predict(number: int) -> tuple[pd.DataFrame, int | None]:
-        share = replace(resources.shared(at_once), log=partial(log, number))
-        model = kind.fit(settings, *_views(kind, settings, data, number, inner_share), None, share)
+        with count.share(kind.steps(settings)[0]) as step:
+            share = replace(resources.shared(at_once), log=partial(log, number), step=step)
+            model = kind.fit(settings, *_views(kind, settings, data, number, inner_share), None, share)
         return predict(model, data.panel, data.plan.folds[number].test, data.fold_features[number], CV), model.rounds
 
     with ThreadPoolExecutor(at_once) as pool:

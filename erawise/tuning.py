@@ -15,9 +15,9 @@ import optuna
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
-from tqdm import tqdm
 
 from erawise import params, significance, splits
+from erawise.progress import SILENT, Count, Progress
 from erawise.scores.summary import mean_or_sharpe
 
 Floats = NDArray[np.float64]
@@ -64,7 +64,14 @@ class Found:
 
 
 def search(
-    settings: params.Tuning, space: params.Space, folds: int, attempt: Attempt, storage: Path, identity: str, say: Callable[[str], None]
+    settings: params.Tuning,
+    space: params.Space,
+    folds: int,
+    attempt: Attempt,
+    storage: Path,
+    identity: str,
+    say: Callable[[str], None],
+    progress: Progress = SILENT,
 ) -> Found:
     """Try settings until there are as many trials as asked for.
 
@@ -77,6 +84,7 @@ def search(
     storage : an SQLite file that keeps the trials; one that a stopped search has left goes on.
     identity : another one for other data, folds or settings of the model: their trials are not taken up.
     say : told of each trial.
+    progress : told of each fold that is tried, of all trials and of the model's own settings.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage.parent.mkdir(parents=True, exist_ok=True)
@@ -85,22 +93,25 @@ def search(
     for other in set(optuna.get_all_study_names(place)) - {identity}:
         optuna.delete_study(study_name=other, storage=place)
     kept = study.user_attrs.get(DEFAULT)
-    default = Trial({}, _unpacked(kept) if kept else attempt({}, range(folds)))
-    study.set_user_attr(DEFAULT, _packed(default.folds))
-    say(f"as it is: {objective(default.folds, settings):.5f}")
-    with tqdm(total=settings.trials, initial=len(_done(study)), unit="trial", disable=None) as progress:
+    stored = _done(study)
+    tried = sum(len(trial.user_attrs[EVIDENCE]) for trial in stored) + (folds if kept else 0)
+    left = folds * max(0, settings.trials - len(stored)) + (0 if kept else folds)
+    with progress.counting(tried + left, "folds", done=tried, at_most=settings.halving is not None) as count:
+        default = Trial({}, _unpacked(kept) if kept else _counted(attempt({}, range(folds)), count))
+        study.set_user_attr(DEFAULT, _packed(default.folds))
+        say(f"as it is: {objective(default.folds, settings):.5f}")
         while (number := len(_done(study))) < settings.trials:
             study.sampler = _sampler(settings, number)
             trial = study.ask({name: _distribution(values) for name, values in space.items()})
             drawn = _drawn(trial.params, space)
-            found = _climb(trial, drawn, study, settings, folds, attempt)
+            found = _climb(trial, drawn, study, settings, folds, attempt, count)
+            count.expect(len(found) - folds)
             whole = len(found) == folds
             value = objective(found, settings)
             trial.set_user_attr(EVIDENCE, _packed(found))
             study.tell(trial, value if whole else None, TrialState.COMPLETE if whole else TrialState.PRUNED)
             stop = "" if whole else f", stopped after {len(found)} of {folds} folds"
             say(f"trial {number + 1} of {settings.trials}: {value:.5f}{stop}: {json.dumps(drawn)}")
-            progress.update()
     trials = [Trial(_drawn(t.params, space), _unpacked(t.user_attrs[EVIDENCE])) for t in _done(study)]
     complete = [trial for trial in trials if len(trial.folds) == folds]
     return Found(default, complete, len(trials) - len(complete))
@@ -181,19 +192,24 @@ def sentence(content: dict[str, Any]) -> str:
 
 
 def _climb(
-    trial: optuna.Trial, drawn: dict[str, Any], study: optuna.Study, settings: params.Tuning, folds: int, attempt: Attempt
+    trial: optuna.Trial, drawn: dict[str, Any], study: optuna.Study, settings: params.Tuning, folds: int, attempt: Attempt, count: Count
 ) -> list[Fold]:
     """Fold after fold, as long as the trial is among the best that came so far."""
     found: list[Fold] = []
     while len(found) < folds:
         step = folds if settings.halving is None else min(folds, max(1, len(found) * 2))
-        found += attempt(drawn, range(len(found), step))
+        found += _counted(attempt(drawn, range(len(found), step)), count)
         value = objective(found, settings)
         others = [t.intermediate_values[step] for t in _done(study) if step in t.intermediate_values]
         trial.report(value, step)
         if settings.halving is not None and step < folds and not _goes_on(value, others, settings.halving):
             break
     return found
+
+
+def _counted(folds: list[Fold], count: Count) -> list[Fold]:
+    count.done(len(folds))
+    return folds
 
 
 def _goes_on(value: float, others: Sequence[float], factor: int) -> bool:

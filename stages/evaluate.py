@@ -4,15 +4,16 @@ import time
 
 import pandas as pd
 
-from erawise import errors, evaluation, files, params, predictions, tabular
+from erawise import evaluation, files, params, predictions, tabular
 from erawise.panel import Panel
-from erawise.schema import CV, ERA, ID, VALIDATION, horizon
+from erawise.progress import Progress
+from erawise.schema import CV, ERA, ID, SPLIT, VALIDATION, horizon
 from erawise.scores import summary
-from stages import paths, record
+from stages import paths, record, running
 
 
-@errors.reported
-def main() -> None:
+@running.stage("evaluate")
+def main(progress: Progress) -> running.Done:
     start = time.perf_counter()
     p = params.load(paths.PARAMS)
     settings, target_name = p.evaluate, p.data.target
@@ -34,6 +35,7 @@ def main() -> None:
             settings.corr_multiplier,
             settings.mmc_multiplier,
             p.resources.threads,
+            progress,
         )
         for split in (CV, VALIDATION)
     }
@@ -54,6 +56,8 @@ def main() -> None:
     print(f"validation: look {looks} at these eras; `python -m stages.compare --history` lists them")
     if p.tracking.wandb != "disabled":
         record.track(p.tracking.wandb, found)
+    rows = int(frames["ensemble"][SPLIT].isin(list(tables)).sum())
+    return running.Done([paths.SCORES, *(paths.METRICS / f"{split}.json" for split in tables)], rows)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
 """What the prepared data looks like, in tables, and the checks that stop a run on data that can't be worked with."""
 
-from erawise import drift, errors, exploration, files, params, tabular
+from erawise import drift, exploration, files, params, tabular
 from erawise.panel import Panel
-from stages import paths
+from erawise.progress import Progress
+from stages import paths, running
 
 
-@errors.reported
-def main() -> None:
+@running.stage("explore")
+def main(progress: Progress) -> running.Done:
     p = params.load(paths.PARAMS)
     panel = Panel(paths.PREPARED)
     missing = exploration.read_missing(paths.PREPARED / "missing.csv", panel.feature_names)
-    found = exploration.explore(panel, p.data.target, missing, p.explore.max_constant_share, p.resources.threads)
+    found = exploration.explore(panel, p.data.target, missing, p.explore.max_constant_share, p.resources.threads, progress)
     missing_live = drift.read_missing_live(paths.PREPARED / "missing.csv", panel.feature_names)
     drifted = drift.drift(panel, Panel(paths.LIVE), missing_live, p.resources.threads)
     with files.replacing(paths.EXPLORED) as directory:
@@ -20,6 +21,7 @@ def main() -> None:
         tabular.write_csv(drifted, directory / "drift.csv")
     for line in (*exploration.summary(found), drift.summary(drifted)):
         print(line)
+    return running.Done([paths.EXPLORED], panel.n_rows)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The list of the models that exist; what models that are gone have left is removed."""
 
-from erawise import errors, files, params
-from stages import paths
+from erawise import files, params
+from erawise.progress import Progress
+from stages import paths, running
 
 OF_MODELS = {
     paths.TUNING: ".json",
@@ -14,8 +15,8 @@ OF_MODELS = {
 """The directories in which each model has an entry, and how its name ends."""
 
 
-@errors.reported
-def main() -> None:
+@running.stage("members")
+def main(progress: Progress) -> running.Done:
     p = params.load(paths.PARAMS)
     names = sorted(p.models)
     files.write_json({"models": names}, paths.MEMBERS)
@@ -25,6 +26,10 @@ def main() -> None:
             if path.name not in wanted and path.suffix != ".partial":
                 files.remove(path)
                 print(f"{path}: removed, since no model of that name is left")
+    for path in paths.RUNS.glob("*@*.json"):
+        if path.stem.partition("@")[2] not in names:
+            files.remove(path)
+    return running.Done([paths.MEMBERS])
 
 
 if __name__ == "__main__":

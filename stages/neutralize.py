@@ -4,15 +4,16 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from erawise import errors, files, neutralize, params, predictions, tabular
+from erawise import files, neutralize, params, predictions, tabular
 from erawise.features import risk
 from erawise.panel import Panel
+from erawise.progress import Progress
 from erawise.schema import DATA_TYPE, ERA, LIVE_ERA, VALIDATION
-from stages import paths
+from stages import paths, running
 
 
-@errors.reported
-def main() -> None:
+@running.stage("neutralize")
+def main(progress: Progress) -> running.Done:
     p = params.load(paths.PARAMS)
     settings, target = p.neutralize, p.data.target
     rows = predictions.join({"ensemble": tabular.read_parquet(paths.ENSEMBLE)})
@@ -24,16 +25,17 @@ def main() -> None:
         return source.block(era, risk.within(columns, settings.features, source.rows(era)))
 
     with threadpool_limits(p.resources.threads, user_api="blas"):
-        names = risk.chosen(panel, train, target, settings.features, settings.count)
+        names = risk.chosen(panel, train, target, settings.features, settings.count, progress)
         columns = panel.columns(names)
         neutral = neutralize.neutralize_eras(
-            rows["ensemble"].to_numpy(), rows[ERA].to_numpy(), features, settings.proportion, p.resources.threads
+            rows["ensemble"].to_numpy(), rows[ERA].to_numpy(), features, settings.proportion, p.resources.threads, progress
         )
     tabular.write_parquet(predictions.table(rows, neutral), paths.NEUTRALIZED)
     files.write_json(risk.content(names, settings.features, settings.proportion), paths.NEUTRALIZED_TO)
     print(f"neutralized to {len(names)} features ({settings.features}), proportion {settings.proportion}")
     for line in risk.report(names, settings.features, settings.count, rows.groupby(ERA).size().to_numpy()):
         print(line)
+    return running.Done([paths.NEUTRALIZED, paths.NEUTRALIZED_TO], len(rows))
 
 
 if __name__ == "__main__":

@@ -44,6 +44,8 @@ DIAGNOSTICS = Path("data/diagnostics")
 PAYOUT = Path("data/payout")
 UPLOAD = Path("data/upload")
 """The pickle for Numerai's model upload, what its check found, and the environment in which it is checked."""
+RUNS = Path("data/runs")
+"""The record of the last run of each stage: what it wrote, how long it took and how much memory. No out of DVC: times differ by run."""
 METRICS = Path("metrics")
 PLOTS = Path("plots")
 SCRATCH = Path("data/scratch")

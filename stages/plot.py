@@ -2,23 +2,26 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from erawise import charts, errors, explained, explained_tables, files, params, splits, tables, tables_data, tabular
+from erawise import charts, explained, explained_tables, files, params, splits, tables, tables_data, tabular
 from erawise.panel import Panel
+from erawise.progress import Progress
 from erawise.schema import CV, VALIDATION, horizon
-from stages import paths
+from stages import paths, running
 
 
-@errors.reported
-def main() -> None:
+@running.stage("plot")
+def main(progress: Progress) -> running.Done:
     p = params.load(paths.PARAMS)
     target = p.data.target
     models = files.read_json(paths.MEMBERS)["models"]
     colours = charts.colours(models)
-    with charts.drawing(p.resources.threads) as draw:
-        save = partial(write, draw)
+    written: list[Path] = []
+    with charts.drawing(p.resources.threads, progress) as draw:
+        save = partial(write, draw, written)
         panel = Panel(paths.PREPARED)
         validation = tabular.read_parquet(paths.VALIDATION_TARGETS)
 
@@ -61,12 +64,17 @@ def main() -> None:
         save("missing_by_era", tables_data.missing_by_era(paths.PREPARED / "missing_by_era.csv"), charts.missing_by_era)
         table = tables.folds(splits.from_json(files.read_json(paths.FOLDS), horizon(target, p.data.target_horizon)))
         save("folds", table, charts.folds)
+    return running.Done(written)
 
 
-def write(draw: Callable[..., None], name: str, table: tables.Table, chart: Callable[..., Figure], *arguments: object) -> None:
-    """Write a table, and the picture drawn from it."""
-    tabular.write_csv(table.frame, paths.PLOTS / f"{name}.csv")
-    draw(paths.PLOTS / f"{name}.svg", chart, table, *arguments)
+def write(
+    draw: Callable[..., None], written: list[Path], name: str, table: tables.Table, chart: Callable[..., Figure], *arguments: object
+) -> None:
+    """Write a table, and the picture drawn from it, and add both to what was written."""
+    files_of_it = [paths.PLOTS / f"{name}.{kind}" for kind in ("csv", "svg")]
+    tabular.write_csv(table.frame, files_of_it[0])
+    draw(files_of_it[1], chart, table, *arguments)
+    written += files_of_it
 
 
 if __name__ == "__main__":

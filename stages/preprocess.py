@@ -1,11 +1,12 @@
 """Raw files of any source to the prepared table: sorted by era and id, missing features filled, everything counted."""
 
-from erawise import errors, files, params, preparation
-from stages import paths
+from erawise import files, params, preparation
+from erawise.progress import Progress
+from stages import paths, running
 
 
-@errors.reported
-def main() -> None:
+@running.stage("preprocess")
+def main(progress: Progress) -> running.Done:
     p = params.load(paths.PARAMS)
     settings = p.preprocess
     with files.replacing(paths.PREPARED) as directory:
@@ -19,12 +20,14 @@ def main() -> None:
             demean=settings.demean,
             derived_names=settings.derived,
             threads=p.resources.threads,
+            progress=progress,
         )
         rows = int(metrics["train"]["rows"] + metrics["validation"]["rows"])
         preparation.check_budgets(counts, rows, settings.max_missing_share, settings.max_dropped_share)
     files.write_json(metrics, paths.METRICS / "data.json")
     for line in preparation.report(metrics, counts):
         print(line)
+    return running.Done([paths.PREPARED, paths.METRICS / "data.json"], rows + int(metrics["live"]["rows"]))
 
 
 if __name__ == "__main__":

@@ -3,21 +3,15 @@
 import hashlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 from erawise import errors, files, ledger, params, tracking
-from stages import curves, paths
-
-PACKAGES = ("dvc", "lightgbm", "numpy", "pandas", "pyarrow", "scikit-learn", "tensorflow-cpu")
-
-MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
+from stages import curves, paths, running
 
 
 def evaluated(target: str, metrics: dict[str, dict[str, Any]], seconds: float) -> int:
@@ -39,8 +33,8 @@ def evaluated(target: str, metrics: dict[str, dict[str, Any]], seconds: float) -
         "changed": ledger.changes(entries[-1]["settings"], settings) if entries else {},
         "scores": metrics,
         "seconds": round(seconds, 1),
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT,
-        "versions": {"python": sys.version.split()[0]} | {name: metadata.version(name) for name in PACKAGES if _installed(name)},
+        "peak_bytes": running.peak_bytes(),
+        "versions": running.versions(),
     }
     files.append_line(entry, path)
     return len(ledger.looks([*entries, entry], data, target))
@@ -74,14 +68,6 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
-
-
-def _installed(package: str) -> bool:
-    try:
-        metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def read() -> list[ledger.Entry]:

@@ -8,11 +8,12 @@ from erawise import files, params, predictions, tabular, training
 from erawise.models import stored
 from erawise.models.protocol import Kind
 from erawise.panel import View
+from erawise.progress import Progress
 from erawise.schema import ERA, ID
-from stages import modelling, paths
+from stages import modelling, paths, running
 
 
-def run(kind: Kind, name: str) -> None:
+def run(kind: Kind, name: str, progress: Progress) -> running.Done:
     """Fit, and write the model: it predicts rows that come later, and no score says anything of it."""
     p = params.load(paths.PARAMS)
     work = modelling.open_for(name, live=False)
@@ -28,9 +29,11 @@ def run(kind: Kind, name: str) -> None:
     with modelling.naming(name), threadpool_limits(p.resources.threads, user_api="blas"):
         for (member, own), number in zip(members.items(), rounds, strict=True):
             view = View(panel, panel.eras, work.data.final_features, own.target)
-            fitted[member] = (training.refit(kind, own, view, number, resources), number)
+            what = member if len(members) > 1 else ""
+            fitted[member] = (training.refit(kind, own, view, number, resources, progress, what), number)
     with files.replacing(paths.FINAL / name) as directory:
         directory.mkdir()
         stored.save(work.settings.kind, fitted, panel.eras, directory)
     files.remove(resources.scratch)
     print(f"{name}: the final model is fitted on all {len(panel.eras)} resolved eras, {panel.eras.min()} to {panel.eras.max()}")
+    return running.Done([paths.FINAL / name], panel.n_rows)

@@ -1,14 +1,15 @@
 """Fit one model of the kind `neural_network` on every resolved era, where that is switched on."""
 
-from stages import refitting
+from erawise.progress import Progress
+from stages import refitting, running
 
 
-def refit(name: str) -> None:
+def refit(name: str, progress: Progress) -> running.Done:
     """Fit; what takes long to import is imported here, since a stage that is switched off does without."""
     from erawise.models import neural_network
     from stages import refit
 
-    refit.run(neural_network, name)
+    return refit.run(neural_network, name, progress)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,22 @@
 """What the refitting stages share: whether there is anything to fit again."""
 
-import sys
-from collections.abc import Callable
+from functools import partial
 
 from erawise import errors, files, params
-from stages import paths
+from erawise.progress import Progress
+from stages import paths, running
 
 
-def run(refit: Callable[[str], None]) -> None:
-    """Fit the model whose name is the only argument again, or take it as it was trained."""
-    errors.reported(lambda: _run(refit, *sys.argv[1:2]))()
+def run(refit: running.WorkOfModel) -> None:
+    """Fit the model that the command names again, or take it as it was trained."""
+    about = "Fit one model on every resolved era, where that is switched on."
+    running.stage_of_model("refit", partial(_run, refit), about)
 
 
-def _run(refit: Callable[[str], None], name: str = "") -> None:
+def _run(refit: running.WorkOfModel, name: str, progress: Progress) -> running.Done:
     p = params.load(paths.PARAMS)
     if p.final.fit_on == "all":
-        refit(name)
-        return
+        return refit(name, progress)
     if not (paths.MODELS / name / "model.json").is_file():
         raise errors.InputError(f"{paths.MODELS / name}: there is no trained model; run train first")
     with files.replacing(paths.FINAL / name) as directory:
@@ -26,3 +26,4 @@ def _run(refit: Callable[[str], None], name: str = "") -> None:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 files.place(path, place)
     print(f"{name}: the final model is the one that was trained on the train eras")
+    return running.Done([paths.FINAL / name])

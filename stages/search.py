@@ -13,11 +13,12 @@ from threadpoolctl import threadpool_limits
 
 from erawise import evaluation, files, params, significance, training, tuning
 from erawise.models.protocol import Kind
+from erawise.progress import Progress
 from erawise.schema import horizon, spanned_weeks
-from stages import modelling, paths
+from stages import modelling, paths, running
 
 
-def run(kind: Kind, name: str) -> None:
+def run(kind: Kind, name: str, progress: Progress) -> running.Done:
     """Search, and write what was found."""
     p = params.load(paths.PARAMS)
     work = modelling.open_for(name, live=False)
@@ -49,11 +50,13 @@ def run(kind: Kind, name: str) -> None:
             paths.STUDIES / f"{name}.db",
             identity,
             work.resources.say,
+            progress,
         )
     overlap = significance.spanned_eras(work.data.plan.train, spanned_weeks(horizon(p.data.target, p.data.target_horizon)))
     content = tuning.result(found, p.tuning, overlap)
     files.write_json(content, paths.TUNING / f"{name}.json")
     work.resources.say(tuning.sentence(content))
+    return running.Done([paths.TUNING / f"{name}.json"], len(work.data.panel.row_numbers(work.data.plan.train)))
 
 
 def _identity(*settings: Any) -> str:

@@ -4,15 +4,16 @@ from functools import partial
 
 from threadpoolctl import threadpool_limits
 
-from erawise import errors, files, params, splits
+from erawise import files, params, splits
 from erawise.features import maps, selection
 from erawise.models.protocol import GIB, Resources, held_by
 from erawise.panel import Panel
-from stages import paths
+from erawise.progress import Progress
+from stages import paths, running
 
 
-@errors.reported
-def main() -> None:
+@running.stage("select_features")
+def main(progress: Progress) -> running.Done:
     p = params.load(paths.PARAMS)
     target, memory = p.data.target, int(p.resources.memory * GIB)
     plan = splits.from_json(files.read_json(paths.FOLDS), splits.model_horizon(target, target, p.data.target_horizon))
@@ -20,11 +21,12 @@ def main() -> None:
     scratch, say = paths.SCRATCH / "selection", partial(print, flush=True)
     resources = Resources(p.resources.threads, memory, scratch, p.resources.device, held_by(panel), say)
     with threadpool_limits(p.resources.threads, user_api="blas"):
-        folds, final = selection.select(panel, plan, target, p.select_features, resources)
+        folds, final = selection.select(panel, plan, target, p.select_features, resources, progress)
     with files.replacing(paths.FEATURES) as directory:
         directory.mkdir()
         maps.write([*folds, final], directory)
     print(f"{p.select_features.method}: {[len(m.names) for m in folds]} features in the folds, {len(final.names)} in the final model")
+    return running.Done([paths.FEATURES], len(panel.row_numbers(plan.train)))
 
 
 if __name__ == "__main__":

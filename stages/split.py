@@ -3,12 +3,13 @@
 import numpy as np
 
 from erawise import errors, files, params, splits, tabular
+from erawise.progress import Progress
 from erawise.schema import DATA_TYPE, ERA, VALIDATION, horizon
-from stages import paths
+from stages import paths, running
 
 
-@errors.reported
-def main() -> None:
+@running.stage("split")
+def main(progress: Progress) -> running.Done:
     p = params.load(paths.PARAMS)
     index = tabular.read_parquet(paths.PREPARED / "index.parquet", [ERA, DATA_TYPE])
     targets = files.read_json(paths.PREPARED / "features.json")["targets"]
@@ -28,6 +29,7 @@ def main() -> None:
     files.write_json(splits.to_json(plans), paths.FOLDS)
     for days, plan in plans.items():
         print(f"{days} days: {splits.describe(plan)}")
+    return running.Done([paths.FOLDS], len(index))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from erawise.live.store import Store
 from erawise.live.submission import Over
 from erawise.matrix import Counts
 from erawise.panel import Panel
+from erawise.progress import Shown
 from erawise.schema import ID, PREDICTION
 from erawise.sources import layout
 from stages import arguments, journal, paths, served
@@ -141,7 +142,9 @@ def _attempt(account: Account, pipeline: serving.Pipeline, number: int | None, u
         ids = account.models(list(models)) if account.token else {}
         taken_by = submission.opened(account, number, p.data.version, time.time, time.sleep, patience, every)
     print(f"round {taken_by.number} is open until {taken_by.closes:%Y-%m-%d %H:%M} UTC", flush=True)
-    work = Work(account, taken_by, Store(paths.ROUNDS / str(taken_by.number), account.patience), models, pipeline)
+    shown = Shown(f"round {taken_by.number}", sys.stderr, time.monotonic)
+    store = Store(paths.ROUNDS / str(taken_by.number), account.patience, progress=shown)
+    work = Work(account, taken_by, store, models, pipeline)
     with _noted(taken_by.number, dry=dry):
         handed = _predicted(work)
     if dry:

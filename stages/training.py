@@ -1,23 +1,24 @@
 """What the training stages share: train one model, write it, its importance and its predictions."""
 
-import sys
 from functools import partial
 
 from threadpoolctl import threadpool_limits
 
-from erawise import errors, files, params, tabular, training
+from erawise import files, params, tabular, training
 from erawise.models import stored
 from erawise.models.protocol import Kind
-from stages import modelling, paths
+from erawise.progress import Progress
+from stages import modelling, paths, running
 from stages.curves import Curves
 
 
 def run(kind: Kind) -> None:
-    """Train the model whose name is the only argument of the command."""
-    errors.reported(lambda: _run(kind, *sys.argv[1:2]))()
+    """Train the model that the command names."""
+    about = "Train one model: out-of-fold, validation and live predictions, and the final model."
+    running.stage_of_model("train", partial(_run, kind), about)
 
 
-def _run(kind: Kind, name: str = "") -> None:
+def _run(kind: Kind, name: str, progress: Progress) -> running.Done:
     p = params.load(paths.PARAMS)
     work = modelling.open_for(name, live=True)
     found = paths.TUNING / f"{name}.json"
@@ -32,6 +33,8 @@ def _run(kind: Kind, name: str = "") -> None:
                 inner_share=p.training.inner_share,
                 resources=work.resources,
                 log=partial(_note, curves, member if len(members) > 1 else ""),
+                progress=progress,
+                what=member if len(members) > 1 else "",
             )
             for member, own in members.items()
         }
@@ -40,9 +43,11 @@ def _run(kind: Kind, name: str = "") -> None:
         fitted = {member: (one.model, one.final_rounds) for member, one in trained.items()}
         stored.save(work.settings.kind, fitted, work.data.plan.train, directory)
         tabular.write_csv(training.importance_table(list(trained.values())), directory / "importance.csv")
-    tabular.write_parquet(training.blended([one.predictions for one in trained.values()]), paths.MODEL_PREDICTIONS / f"{name}.parquet")
+    predicted = training.blended([one.predictions for one in trained.values()])
+    tabular.write_parquet(predicted, paths.MODEL_PREDICTIONS / f"{name}.parquet")
     for member, one in trained.items():
         _report(name if len(trained) == 1 else f"{name}, {member}", one, members[member].target)
+    return running.Done([paths.MODELS / name, curves.directory, paths.MODEL_PREDICTIONS / f"{name}.parquet"], len(predicted))
 
 
 def _note(curves: Curves, member: str, fold: int, number: int, score: float) -> None:

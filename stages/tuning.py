@@ -1,25 +1,26 @@
 """What the tuning stages share: whether there is anything to look for."""
 
-import sys
-from collections.abc import Callable
+from functools import partial
 
-from erawise import errors, files, params
-from stages import paths
-
-
-def run(search: Callable[[str], None]) -> None:
-    """Look for the settings of the model whose name is the only argument, or write that nothing was looked for."""
-    errors.reported(lambda: _run(search, *sys.argv[1:2]))()
+from erawise import files, params
+from erawise.progress import Progress
+from stages import paths, running
 
 
-def _run(search: Callable[[str], None], name: str = "") -> None:
+def run(search: running.WorkOfModel) -> None:
+    """Look for the settings of the model that the command names, or write that nothing was looked for."""
+    about = "Look for the settings of one model, where that is switched on."
+    running.stage_of_model("tune", partial(_run, search), about)
+
+
+def _run(search: running.WorkOfModel, name: str, progress: Progress) -> running.Done:
     p = params.load(paths.PARAMS)
     try:
         kind = p.models[name].kind
     except KeyError:
         raise params.unknown_model(name) from None
     if name in p.tuning.models:
-        search(name)
-    else:
-        files.write_json({}, paths.TUNING / f"{name}.json")
-        print(f"{name}: this {kind} model keeps the settings that it has")
+        return search(name, progress)
+    files.write_json({}, paths.TUNING / f"{name}.json")
+    print(f"{name}: this {kind} model keeps the settings that it has")
+    return running.Done([paths.TUNING / f"{name}.json"])

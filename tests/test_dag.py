@@ -28,10 +28,11 @@ THIRD_PARTY = {
     "dvc_data": {"erawise/revisions.py"},
     "dvclive": {"stages/curves.py"},
     "wandb": {"erawise/tracking.py"},
+    "tqdm": {"erawise/progress.py"},
     "numerai_tools": set(),
 }
 FLOORS = [
-    {"errors", "schema", "jit", "blocks", "blocks_plain", "blocks_compiled"},
+    {"errors", "schema", "jit", "blocks", "blocks_plain", "blocks_compiled", "progress"},
     {"files", "params", "tabular"},
     {
         "panel",

@@ -1,5 +1,6 @@
 """The tables of the exploration against hand-made values and a slow reference, and the checks that stop a run."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +275,7 @@ class TestStage:
     @pytest.fixture(autouse=True)
     def _prepared(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["explore"])
         Path("params.yaml").write_text((ROOT / "params.yaml").read_text())
         make_panel(paths.PREPARED)
         write_panel(paths.LIVE, FEATURES[:2], {}, np.full(2, LIVE_ERA), names=["a", "b", "c"], data_type="live")

@@ -41,6 +41,9 @@ class Recorder:
     def stops_early(self, settings: SimpleNamespace) -> bool:
         return self.stopping
 
+    def steps(self, settings: SimpleNamespace) -> tuple[int, str]:
+        return 40, "rounds"
+
     def fit(self, settings: SimpleNamespace, train: View, inner: View | None, rounds: int | None, resources: Resources) -> "Echo":
         inner_eras = None if inner is None else np.unique(inner.era)
         self.fits.append(SimpleNamespace(train=np.unique(train.era), inner=inner_eras, rounds=rounds, resources=resources))

@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 from erawise import neutralize
 from erawise.errors import InputError
 from erawise.panel import FeatureMap, Panel, View
+from erawise.progress import SILENT, Progress
 from erawise.scores import kernels
 
 NONE, ALL, RISKIEST = "none", "all", "riskiest"
 
 
-def chosen(panel: Panel, train: NDArray[np.int64], target: str, features: str, count: int) -> list[str]:
+def chosen(panel: Panel, train: NDArray[np.int64], target: str, features: str, count: int, progress: Progress = SILENT) -> list[str]:
     """Names of the features to neutralize to, in the panel's order; `riskiest` has them by falling risk.
 
     Parameters
@@ -23,6 +24,7 @@ def chosen(panel: Panel, train: NDArray[np.int64], target: str, features: str, c
     features : `none`, `all` (of the matrix), `riskiest`, or the name of a feature set or group.
     count : how many `riskiest` takes; all features where there are fewer. An era of few rows is neutralized to the first
         of them alone, see `neutralize.cap`.
+    progress : told of each era that `riskiest` looks at.
 
     Raises
     ------
@@ -34,7 +36,7 @@ def chosen(panel: Panel, train: NDArray[np.int64], target: str, features: str, c
     if features == ALL:
         return list(panel.feature_names)
     if features == RISKIEST:
-        order = neutralize.riskiest(era_correlations(panel, train, target), count)
+        order = neutralize.riskiest(era_correlations(panel, train, target, progress), count)
         return [panel.feature_names[k] for k in order]
     if features not in panel.feature_sets:
         raise InputError(
@@ -71,7 +73,7 @@ def report(names: list[str], features: str, count: int, era_rows: NDArray[np.int
     return lines
 
 
-def era_correlations(panel: Panel, eras: NDArray[np.int64], target: str) -> NDArray[np.float64]:
+def era_correlations(panel: Panel, eras: NDArray[np.int64], target: str, progress: Progress = SILENT) -> NDArray[np.float64]:
     """(eras with a target, features) Pearson correlation of each feature of the matrix with the target in each era.
 
     NaN where a feature or the target is constant in an era.
@@ -79,4 +81,9 @@ def era_correlations(panel: Panel, eras: NDArray[np.int64], target: str) -> NDAr
     view = View(panel, eras, FeatureMap(panel.feature_names), target)
     starts = np.flatnonzero(np.diff(view.era, prepend=-1))
     targets = np.split(view.target.astype(np.float64), starts[1:])
-    return np.array([kernels.feature_correlations(block, values) for block, values in zip(view.blocks(), targets, strict=True)])
+    found = []
+    with progress.counting(len(targets), "eras", RISKIEST) as count:
+        for block, values in zip(view.blocks(), targets, strict=True):
+            found.append(kernels.feature_correlations(block, values))
+            count.done()
+    return np.array(found)

@@ -5,6 +5,7 @@ Fitted on the eras that it is given and on nothing else: once per fold, once for
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -16,6 +17,7 @@ from erawise.features import pca
 from erawise.models import lightgbm
 from erawise.models.protocol import Resources
 from erawise.panel import FeatureMap, Panel, View
+from erawise.progress import SILENT, Progress
 
 IMPORTANCE, PCA = "importance", "pca"
 
@@ -23,11 +25,11 @@ Importance = Callable[[View], NDArray[np.float64]]
 
 
 def select(
-    panel: Panel, plan: splits.Plan, target: str, settings: params.SelectFeatures, resources: Resources
+    panel: Panel, plan: splits.Plan, target: str, settings: params.SelectFeatures, resources: Resources, progress: Progress = SILENT
 ) -> tuple[list[FeatureMap], FeatureMap]:
     """The features for each fold, and those for the final model, side by side where the memory allows.
 
-    Scratch files are removed at the end.
+    Scratch files are removed at the end. `progress` is told of each tree, or of each fit where there are none.
 
     Raises
     ------
@@ -39,13 +41,19 @@ def select(
     views = [View(panel, eras, everything, target) for eras in fitted_on]
     if settings.method == IMPORTANCE:
         at_once = lightgbm.prepare(settings, [(view, None) for view in views], resources)
-        importance = partial(_importance_of_first, settings=settings, resources=resources.shared(at_once))
-        with ThreadPoolExecutor(at_once) as pool:
+        with progress.counting(settings.trees * len(views), "trees") as count, ThreadPoolExecutor(at_once) as pool:
+            shared = replace(resources.shared(at_once), step=count.done)
+            importance = partial(_importance_of_first, settings=settings, resources=shared)
             choose = partial(by_importance, importance=importance, keep_share=settings.keep_share, max_correlation=settings.max_correlation)
             final, *folds = pool.map(choose, views)
         files.remove(resources.scratch)
     else:
-        final, *folds = [by_pca(view, settings.components) if settings.method == PCA else everything for view in views]
+        with progress.counting(len(views), "fits") as count:
+            chosen = []
+            for view in views:
+                chosen.append(by_pca(view, settings.components) if settings.method == PCA else everything)
+                count.done()
+        final, *folds = chosen
     return folds, final
 
 

@@ -19,10 +19,10 @@ from typing import Any
 
 import requests
 import urllib3
-from tqdm import tqdm
 
 from erawise import files
 from erawise.errors import InputError, Unavailable
+from erawise.progress import BYTES, SILENT, Progress
 
 ADDRESS = "ERAWISE_API_URL"
 """The variable of the environment that names another address of the API."""
@@ -211,6 +211,7 @@ def fetch(
     done: Callable[[Record], None] = lambda record: None,
     check: Callable[[Path], None] = lambda path: None,
     patience: Patience | None = None,
+    progress: Progress = SILENT,
 ) -> Record:
     """Fetch a file, or find that the one that is there is still the server's.
 
@@ -226,6 +227,7 @@ def fetch(
     done : is given the record of the file that is there in the end, before another call for the path has its turn.
     check : raises `InputError` where a file that has come can't be used; it is given the path under which that lies for now.
     patience : with the server.
+    progress : told of the bytes that come.
 
     Raises
     ------
@@ -233,16 +235,22 @@ def fetch(
         If the file can't be had, doesn't fit its checksum, can't be used, or the disk has no room for it.
     """
     with alone(path, what):
-        record = whole(locate, path, what, known(), check, patience or Patience())
+        record = whole(locate, path, what, known(), check, patience or Patience(), progress)
         done(record)
         return record
 
 
 def whole(
-    locate: Callable[[], str], path: Path, what: str, known: Record | None, check: Callable[[Path], None], patience: Patience
+    locate: Callable[[], str],
+    path: Path,
+    what: str,
+    known: Record | None,
+    check: Callable[[Path], None],
+    patience: Patience,
+    progress: Progress,
 ) -> Record:
     """As `fetch`, for whoever holds the lock of the path."""
-    return _Fetching(locate, path, what, known, check, patience).run()
+    return _Fetching(locate, path, what, known, check, patience, progress).run()
 
 
 class _Fetching:
@@ -254,8 +262,10 @@ class _Fetching:
         known: Record | None,
         check: Callable[[Path], None],
         patience: Patience,
+        progress: Progress,
     ) -> None:
         self.locate, self.path, self.what, self.check, self.patience = locate, path, what, check, patience
+        self.progress = progress
         self.known = known if known is not None and known.projected is None and holds(path, known) else None
         self.partial, self.notes = beside(path, "partial"), beside(path, "partial.json")
         self.most = self._held()
@@ -320,13 +330,14 @@ class _Fetching:
         return max(0, min(held, remote.length - 1)), remote
 
     def _receive(self, response: requests.Response, start: int, remote: Remote) -> None:
-        with self.partial.open("r+b" if start else "wb") as file, progress_bar(self.what, remote.length, start) as bar:
+        counting = self.progress.counting(remote.length, BYTES, self.what, start)
+        with self.partial.open("r+b" if start else "wb") as file, counting as count:
             file.seek(start)
             file.truncate()
             try:
                 for chunk in chunks(response, self.patience):
                     file.write(chunk)
-                    bar.update(len(chunk))
+                    count.done(len(chunk))
             except Again as problem:
                 raise Again(f"{problem} after {file.tell():,} bytes") from None
             file.flush()
@@ -543,13 +554,6 @@ def _read(response: requests.Response) -> bytes:
         raise Again("no more bytes came in time") from None
     except (urllib3.exceptions.HTTPError, OSError):
         raise Again("the connection was cut") from None
-
-
-def progress_bar(what: str, length: int | None, start: int) -> "tqdm[Any]":
-    """Of bytes, with their rate, where a person sees it."""
-    return tqdm(
-        total=length, initial=start, desc=what, unit="B", unit_scale=True, unit_divisor=1024, leave=False, disable=not sys.stderr.isatty()
-    )
 
 
 @contextmanager

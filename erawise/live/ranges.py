@@ -26,6 +26,7 @@ from erawise import files, tabular
 from erawise.errors import Unavailable
 from erawise.live import fetching
 from erawise.live.fetching import Address, Again, Patience, Projection, Record, Refused, Remote, Session, Tries
+from erawise.progress import BYTES, SILENT, Count, Progress
 
 Span = tuple[int, int]
 """Bytes of a file: the first, and the one after the last."""
@@ -110,6 +111,7 @@ def fetch(
     check: Callable[[Path], None] = lambda path: None,
     patience: Patience | None = None,
     budget: Budget | None = None,
+    progress: Progress = SILENT,
 ) -> Record:
     """Fetch some columns of a Parquet file, or find that the file that is there has them and is still of the server's.
 
@@ -120,7 +122,7 @@ def fetch(
 
     Parameters
     ----------
-    locate, path, what, known, done, check, patience : as of `fetching.fetch`.
+    locate, path, what, known, done, check, patience, progress : as of `fetching.fetch`.
     columns : that are wanted. A file that is there and has more is kept as it is.
     budget : of the transfer.
 
@@ -130,7 +132,7 @@ def fetch(
         If the columns can't be had or used, or the disk has no room for them.
     """
     with fetching.alone(path, what):
-        record = _Projecting(locate, path, what, columns, known(), check, patience or Patience(), budget or Budget()).run()
+        record = _Projecting(locate, path, what, columns, known(), check, patience or Patience(), budget or Budget(), progress).run()
         done(record)
         return record
 
@@ -193,9 +195,10 @@ class _Projecting:
         check: Callable[[Path], None],
         patience: Patience,
         budget: Budget,
+        progress: Progress,
     ) -> None:
         self.locate, self.path, self.what, self.columns = locate, path, what, columns
-        self.check, self.patience, self.budget = check, patience, budget
+        self.check, self.patience, self.budget, self.progress = check, patience, budget, progress
         self.known = known if known is not None and self._serves(known) else None
         self.partial = _Partial(path)
         self.remote, self.length = Remote(), 0
@@ -223,7 +226,7 @@ class _Projecting:
         except _Unfit as reason:
             print(f"{self.what}: {reason}; the whole file is fetched", file=sys.stderr, flush=True)
             self.partial.forget()
-            return fetching.whole(self.locate, self.path, self.what, self.known, self.check, self.patience)
+            return fetching.whole(self.locate, self.path, self.what, self.known, self.check, self.patience, self.progress)
 
     def _try(self, address: str) -> Record:
         tail = self._tail(address)
@@ -304,26 +307,27 @@ class _Projecting:
             waiting.put(span)
         held = needed - sum(stop - start for start, stop in missing)
         self.stopped.clear()
-        with fetching.progress_bar(self.what, needed, held) as bar, ThreadPoolExecutor(self.budget.connections) as pool:
-            workers = [pool.submit(self._work, waiting, bar) for _ in range(min(self.budget.connections, len(missing)))]
+        counting = self.progress.counting(needed, BYTES, self.what, held)
+        with counting as count, ThreadPoolExecutor(self.budget.connections) as pool:
+            workers = [pool.submit(self._work, waiting, count) for _ in range(min(self.budget.connections, len(missing)))]
             try:
                 for worker in workers:
                     worker.result()
             finally:
                 self.stopped.set()
 
-    def _work(self, waiting: "SimpleQueue[Span]", bar: Any) -> None:
+    def _work(self, waiting: "SimpleQueue[Span]", count: Count) -> None:
         try:
             with Session() as session:
                 while not self.stopped.is_set():
-                    self._piece(session, waiting.get_nowait(), bar)
+                    self._piece(session, waiting.get_nowait(), count)
         except Empty:
             return
         except BaseException:
             self.stopped.set()
             raise
 
-    def _piece(self, session: Session, span: Span, bar: Any) -> None:
+    def _piece(self, session: Session, span: Span, count: Count) -> None:
         at, stop = span
         hashed = hashlib.sha256()
         tries = Tries(self.address, self.what, self.patience, self.stopped.wait)
@@ -337,8 +341,7 @@ class _Projecting:
                             file.write(chunk)
                             hashed.update(chunk)
                             at += len(chunk)
-                            with self.counting:
-                                bar.update(len(chunk))
+                            count.done(len(chunk))
                             if self.stopped.is_set():
                                 return
                     if at < stop:

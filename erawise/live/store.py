@@ -10,6 +10,7 @@ from erawise.errors import InputError
 from erawise.live import fetching, ranges
 from erawise.live.fetching import Patience, Record
 from erawise.live.ranges import Budget, Columns
+from erawise.progress import SILENT, Progress
 
 MANIFEST = "manifest.json"
 
@@ -20,8 +21,10 @@ class Store:
     A file is asked for again each time, and comes again only where ours has changed, or the server doesn't say that its is the same.
     """
 
-    def __init__(self, directory: Path, patience: Patience | None = None, budget: Budget | None = None) -> None:
-        self.directory = directory
+    def __init__(
+        self, directory: Path, patience: Patience | None = None, budget: Budget | None = None, progress: Progress = SILENT
+    ) -> None:
+        self.directory, self.progress = directory, progress
         self.patience, self.budget = patience or Patience(), budget or Budget()
 
     def get(self, name: str, what: str, locate: Callable[[], str], check: Callable[[Path], None], columns: Columns | None = None) -> Path:
@@ -37,7 +40,8 @@ class Store:
         path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         fetch = fetching.fetch if columns is None else partial(ranges.fetch, columns=columns, budget=self.budget)
-        fetch(locate, path, what, known=partial(self.known, name), done=partial(self._note, name), check=check, patience=self.patience)
+        known, done = partial(self.known, name), partial(self._note, name)
+        fetch(locate, path, what, known=known, done=done, check=check, patience=self.patience, progress=self.progress)
         return path
 
     def known(self, name: str) -> Record | None:

@@ -25,6 +25,9 @@ CHUNK_ROWS = 8192
 LEAST_STD = 1e-6
 """A feature whose std is below this counts as constant: features are on a scale of 1 or 4."""
 
+WHOLE_FIT = 1, "fits"
+"""The steps of kinds that can't tell how far a fit is."""
+
 LINEAR_FILE = "linear.npz"
 _LINEAR: dict[str, tuple[type[np.generic], int]] = {
     "mean": (np.float64, 1),

@@ -1,7 +1,7 @@
 """What every kind of model offers, so that training is written once."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -62,6 +62,7 @@ class Resources:
     held : bytes that the process takes beside its fits, see `held_by`.
     say : told, before the first fit, how much memory the fits take.
     log : told, where a fit stops early, each of its rounds, from 1, and the score on the inner slice after it.
+    step : called after each step of a fit, see `Kind.steps`.
     """
 
     threads: int
@@ -71,6 +72,7 @@ class Resources:
     held: int = LIBRARY_BYTES
     say: Callable[[str], None] = unheard
     log: Callable[[int, float], None] = unheard
+    step: Callable[[], None] = field(default=unheard, compare=False)
 
     def require(self, needed: int, what: str) -> None:
         """Check that a fit has the memory that it needs.
@@ -156,6 +158,9 @@ class Kind(Protocol):
         With `inner`, kinds that have rounds stop by its mean per-era correlation; without it they run for `rounds`, or
         for as many as the settings say where that is None. Kinds without rounds ignore both.
         """
+
+    def steps(self, settings: Any) -> tuple[int, str]:
+        """How many steps a fit with these settings has at most, and what they are, in the plural: such as `trees`."""
 
     def stops_early(self, settings: Any) -> bool:
         """Whether a model with these settings stops early, and so needs an inner slice in each fold."""

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from erawise.errors import InputError
 from erawise.panel import era_slices
+from erawise.progress import SILENT, Progress
 from erawise.schema import ERA, PREDICTION
 from erawise.scores import kernels, projection
 from erawise.scores.kernels import Floats
@@ -62,6 +63,8 @@ def score_eras(
     corr_multiplier: float,
     mmc_multiplier: float,
     threads: int = 1,
+    progress: Progress = SILENT,
+    what: str = "",
 ) -> pd.DataFrame:
     """Score every prediction in every era.
 
@@ -81,6 +84,7 @@ def score_eras(
     corr_multiplier, mmc_multiplier : `payout = corr * corr_multiplier + mmc * mmc_multiplier`.
     threads : eras that are scored side by side, each holding its own copies of features as float32 and of their Gram
         matrix. With more than one, `features` is called from several threads. The scores don't hang on it.
+    progress, what : told of each era that is scored, and what they are.
 
     Returns
     -------
@@ -109,9 +113,12 @@ def score_eras(
     def score(rows: slice) -> dict[str, NDArray]:
         block = None if features is None else _features_of(int(era[rows.start]), rows, features)
         era_values = np.ascontiguousarray(values[:, rows]).T
-        return _score_era(_Era(era_values, known[rows], meta[rows], bench[rows], best[rows], block, wanted))
+        scores = _score_era(_Era(era_values, known[rows], meta[rows], bench[rows], best[rows], block, wanted))
+        count.done()
+        return scores
 
-    found = _each(score, slices, threads)
+    with progress.counting(len(slices), "eras", what) as count:
+        found = _each(score, slices, threads)
     names = list(predictions.columns)
     table = {name: _joined([scores[name] for scores in found]) for name in (ROWS, CONSTANT, *SCORES, *_of_groups(wanted))}
     table["payout"] = table["corr"] * corr_multiplier + table["mmc"] * mmc_multiplier

@@ -39,6 +39,15 @@ def present(directory: Path) -> list[str]:
     return [name for name in (*REQUIRED, *OPTIONAL, *MARKET) if (directory / name).is_file()]
 
 
+def rows(directory: Path) -> int:
+    """Rows of the files of stocks that a directory has, of all eras."""
+    count = 0
+    for name in ROWS:
+        with tabular.open_parquet(directory / name) as file:
+            count += file.metadata.num_rows
+    return count
+
+
 def check(path: Path, name: str | None = None) -> None:
     """Check that a file of the layout can be read and has what its name promises; `name` where it lies under another.
 

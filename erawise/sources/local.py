@@ -4,17 +4,18 @@ import shutil
 from pathlib import Path
 
 from erawise.errors import InputError
+from erawise.progress import SILENT, Progress
 from erawise.sources import layout
 
 README = "README.md"
 
 
-def write(source: Path, directory: Path) -> list[str]:
+def write(source: Path, directory: Path, progress: Progress = SILENT) -> list[str]:
     """Copy the files of the layout from `source` into the existing `directory`.
 
     All files are checked before the first is copied. They are copied and not linked: DVC makes what a stage writes
     read-only and shares it with its cache, so that a linked file would lock the user's own, and a later edit of it in
-    place would corrupt the cache.
+    place would corrupt the cache. `progress` is told of each file's bytes.
 
     Returns
     -------
@@ -30,8 +31,11 @@ def write(source: Path, directory: Path) -> list[str]:
         raise InputError(f"{source}: no such directory; data.local.path names the one with {', '.join(layout.REQUIRED)}")
     layout.check_all(source)
     present = layout.present(source)
-    for name in present:
-        _copy(source / name, directory / name)
+    sizes = {name: (source / name).stat().st_size for name in present}
+    with progress.counting(sum(sizes.values()), "bytes") as count:
+        for name, size in sizes.items():
+            _copy(source / name, directory / name)
+            count.done(size)
     return sorted({path.name for path in source.iterdir()} - {*present, README})
 
 

@@ -21,6 +21,7 @@ from scipy.special import ndtr, ndtri
 
 from erawise import files
 from erawise.params import Market
+from erawise.progress import SILENT, Progress
 from erawise.schema import DATA_TYPE, ERA, ID, INT8_MIDDLE, META_MODEL, ORACLE
 
 FACTORS = 12
@@ -503,7 +504,7 @@ class Tables:
         self._writers[name].write_table(table, row_group_size=ROW_GROUP)
 
 
-def write(settings: Market, directory: Path) -> None:
+def write(settings: Market, directory: Path, progress: Progress = SILENT) -> None:
     """Write the files of a Numerai data version into an existing empty directory.
 
     The same settings give the same bytes. An era's features depend neither on the number of eras nor on what follows.
@@ -513,15 +514,17 @@ def write(settings: Market, directory: Path) -> None:
     settings : the market's size and seed.
     directory : receives `features.json`, `train`, `validation` and `live.parquet`, the benchmark models of each,
         `meta_model.parquet` for the validation eras but the first ones, and `oracle.parquet` for all rows.
+    progress : told of each era.
     """
     law = draw_law(settings.features, strength(settings.stocks), _generators(settings.seed).law)
     unknown = _generators(settings.seed).unknown
     names = feature_names(settings.features)
-    with ExitStack() as stack:
+    with ExitStack() as stack, progress.counting(settings.train_eras + settings.validation_eras + 1, "eras") as drawn:
         tables = Tables(directory, stack)
         for window in windows(settings, law):
             named = targets(window, unknown)
             _add_week(tables, window[0], names, named, settings)
+            drawn.done()
         tables.finish()
     files.write_json({"feature_sets": feature_sets(law, names), "targets": list(named)}, directory / "features.json")
 

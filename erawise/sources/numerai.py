@@ -14,6 +14,7 @@ from erawise.live.client import Client
 from erawise.live.fetching import Patience
 from erawise.live.ranges import Columns
 from erawise.live.store import Store
+from erawise.progress import SILENT, Progress
 from erawise.sources import layout
 
 ADVICE = "; or set data.source to market, which works offline"
@@ -27,6 +28,7 @@ def write(
     api_url: str | None,
     kept: Path,
     patience: Patience | None = None,
+    progress: Progress = SILENT,
 ) -> list[str]:
     """Bring the files of a data version into the existing, empty `directory`.
 
@@ -41,6 +43,7 @@ def write(
     api_url : address of the API; None: what `ERAWISE_API_URL` names, or Numerai's.
     kept : directory in which what was downloaded stays, so that a file doesn't come again where the server says that it is the same.
     patience : with the server.
+    progress : told of the bytes of each file that come.
 
     Returns
     -------
@@ -54,7 +57,7 @@ def write(
     """
     client = Client(api_url, patience=patience)
     offered = _offered(client, version, round_number)
-    store = Store(kept / version / ("current" if round_number is None else str(round_number)), patience)
+    store = Store(kept / version / ("current" if round_number is None else str(round_number)), patience, progress=progress)
     columns: Columns | None = None
     for name in (*layout.REQUIRED, *layout.OPTIONAL):
         if name in offered:

@@ -131,6 +131,10 @@ def stops_early(settings: params.LightGBM) -> bool:
     return settings.early_stopping is not None
 
 
+def steps(settings: params.LightGBM) -> tuple[int, str]:
+    return settings.trees, "trees"
+
+
 def load(directory: Path) -> Trees:
     """Read what `save` has written.
 
@@ -310,8 +314,12 @@ def _grow(
 ) -> lightgbm.Booster:
     shape = {**options, **_of_dataset(train.dtype)}
     data = _load(own.train, train, shape)
+
+    def count(_: lightgbm.callback.CallbackEnv) -> None:
+        resources.step()
+
     if inner is None or own.inner is None:
-        return lightgbm.train(options, data, trees, keep_training_booster=True)
+        return lightgbm.train(options, data, trees, callbacks=[count], keep_training_booster=True)
     score = common.EraCorrelation.of(inner)
 
     def mean_correlation(prediction: NDArray, _: lightgbm.Dataset) -> tuple[str, float, bool]:
@@ -327,7 +335,7 @@ def _grow(
         valid_sets=[_load(own.inner, inner, shape, data)],
         valid_names=[INNER],
         feval=mean_correlation,
-        callbacks=[note, lightgbm.early_stopping(patience, first_metric_only=True, verbose=False)],
+        callbacks=[count, note, lightgbm.early_stopping(patience, first_metric_only=True, verbose=False)],
         keep_training_booster=True,
     )
 

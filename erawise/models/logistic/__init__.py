@@ -60,6 +60,10 @@ def stops_early(settings: params.Logistic) -> bool:
     return False
 
 
+def steps(settings: params.Logistic) -> tuple[int, str]:
+    return common.WHOLE_FIT
+
+
 def load(directory: Path) -> Logistic:
     """Read a model; see `common.Linear.load`."""
     return Logistic.load(directory)
@@ -103,8 +107,11 @@ def fit(settings: params.Logistic, train: View, inner: View | None, rounds: int 
     mean, std = common.standardisation(common.chunks(x, CHUNK_ROWS), x.shape[1])
     with threadpool_limits(1, user_api="blas"):
         if _fits(*x.shape):
-            return Logistic(mean, std, *_solved_whole(settings, x, above, mean, std))
-        return Logistic(mean, std, *_solved_in_chunks(settings, x, above, mean, std, resources.threads))
+            solution = _solved_whole(settings, x, above, mean, std)
+        else:
+            solution = _solved_in_chunks(settings, x, above, mean, std, resources.threads)
+    resources.step()
+    return Logistic(mean, std, *solution)
 
 
 def _require(settings: params.Logistic, train: View, resources: Resources) -> int:

@@ -156,6 +156,10 @@ def stops_early(settings: params.NeuralNetwork) -> bool:
     return settings.early_stopping is not None
 
 
+def steps(settings: params.NeuralNetwork) -> tuple[int, str]:
+    return settings.epochs, "epochs"
+
+
 def load(directory: Path) -> Network:
     """Read what `save` has written; nothing in the file is run as code.
 
@@ -227,6 +231,7 @@ def fit(settings: params.NeuralNetwork, train: View, inner: View | None, rounds:
     wanted = settings.epochs if rounds is None else rounds
     for _ in range(wanted):
         next(epochs)
+        resources.step()
     return Network(model, wanted)
 
 
@@ -300,6 +305,7 @@ def _best(epochs: Iterator[int], model: Any, inner: View, settings: params.Neura
             raise _diverged(settings, epoch)
         value = score(prediction)
         resources.log(epoch, value)
+        resources.step()
         if value > best:
             best, best_epoch, weights = value, epoch, model.get_weights()
         elif epoch - best_epoch >= patience:

@@ -146,6 +146,10 @@ def stops_early(settings: params.RandomForest) -> bool:
     return False
 
 
+def steps(settings: params.RandomForest) -> tuple[int, str]:
+    return common.WHOLE_FIT
+
+
 def required_bytes(settings: params.RandomForest, train: View, threads: int) -> int:
     """Bytes that fitting to a view takes at most: the rows as they are stored and once more as float32, and growing trees."""
     n_rows = min(train.n_rows, settings.max_rows)
@@ -181,6 +185,7 @@ def fit(settings: params.RandomForest, train: View, inner: View | None, rounds: 
         n_jobs=resources.threads,
     )
     forest.fit(x, target)
+    resources.step()
     return _as_arrays(forest.estimators_, forest.feature_importances_)
 
 

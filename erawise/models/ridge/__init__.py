@@ -21,6 +21,10 @@ def stops_early(settings: params.Ridge) -> bool:
     return False
 
 
+def steps(settings: params.Ridge) -> tuple[int, str]:
+    return common.WHOLE_FIT
+
+
 def load(directory: Path) -> common.Linear:
     """Read a model; see `common.Linear.load`."""
     return common.Linear.load(directory)
@@ -40,7 +44,9 @@ def fit(settings: params.Ridge, train: View, inner: View | None, rounds: int | N
     with threadpool_limits(resources.threads, user_api="blas"):
         target = train.target.astype(np.float64)
         moments = _add_up(train.blocks(), target - target.mean(), len(train.names))
-        return _solved(moments, float(target.mean()), settings.l2)
+        model = _solved(moments, float(target.mean()), settings.l2)
+    resources.step()
+    return model
 
 
 @dataclass(frozen=True)
