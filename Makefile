@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONDONTWRITEBYTECODE=1
 
-.PHONY: repro test lint bench experiments lock clean
+.PHONY: repro test lint bench experiments docs lock clean
 
 repro: .venv/runtime
 	$(RUN) python -m stages.check_params
@@ -26,6 +26,11 @@ bench: .venv/development
 # try the usual ideas as DVC experiments, and put what they were worth into docs/experiments.md; takes half an hour to an hour on two cores
 experiments: .venv/runtime
 	$(RUN) python -m benchmarks.experiments --write
+
+# draw the pictures of docs/concepts.md again, and write docs/parameters.md
+docs: .venv/runtime
+	$(RUN) python -m manual.concepts
+	$(RUN) python -m manual.parameters
 
 # compile the pins again from requirements.in and requirements-dev.in
 lock: .venv/bin/python

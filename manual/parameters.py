@@ -1,0 +1,241 @@
+"""The reference of every setting, docs/parameters.md, from where each fact stands already.
+
+Types and ranges are those of `erawise.params`, defaults and meanings those of `params.yaml` and its comments, and which stages read a
+setting says `dvc.yaml`; for the commands beside the DAG, their code does. `python -m manual.parameters` writes the page, `--check`
+fails where it isn't current.
+"""
+
+import argparse
+import ast
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from erawise.params import KINDS, ONE_OR_SEVERAL, Choices, Params, Range
+
+ROOT = Path(__file__).parents[1]
+PAGE = "docs/parameters.md"
+COLUMNS = ("parameter", "type and range", "default", "meaning", "read by")
+INTRODUCTION = """# Every setting
+
+Each setting of `params.yaml`: its type and range, its value in the default run, what it means, and who reads it. A stage runs again where
+one of its settings changes; a command (`stages.x`) reads them, in its own code or what it shares with others, when it is called. To change
+a setting for one run: `dvc exp run -S key=value`; for good: in `params.yaml`. A key that is unknown or a value that isn't allowed stops
+every stage with the key's path.
+
+`make docs` writes this page from `erawise/params.py`, `params.yaml`, `dvc.yaml` and the code of the commands; a test holds it to them.
+"""
+
+
+def comments(text: str) -> dict[str, str]:
+    """What `params.yaml` says of each key by its dotted path, sections included.
+
+    A comment stands at the end of the key's line and goes on in lines of its own below it. A list or a mapping in one line takes no
+    comment after it: its comment is the line above.
+    """
+    found: dict[str, str] = {}
+    keys: list[str] = []
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        given = re.match(r"( *)(\w+):(.*)", line)
+        if given:
+            keys[len(given[1]) // 2 :] = [given[2]]
+            _, _, comment = given[3].partition(" # ")
+            if comment:
+                found[".".join(keys)] = comment.strip()
+        elif line.strip().startswith("#") and keys:
+            below = re.match(r" *(\w+): (?:\[.*\]|\{\})$", lines[number + 1])
+            path = ".".join([*keys[:1], below[1]]) if below else ".".join(keys)
+            found[path] = " ".join(filter(None, [found.get(path), line.strip().removeprefix("#").strip()]))
+    return found
+
+
+def leaves(content: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Every setting with its dotted path and value; an empty mapping is a value."""
+    for key, value in content.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def readers(root: Path) -> dict[str, set[str]]:
+    """Which stages and commands read what: names of stages, and of commands as `stages.x`, by dotted path (`models.*` for any model)."""
+    found: dict[str, set[str]] = {}
+    declared = YAML(typ="safe").load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    in_dag = set()
+    for name, stage in declared.items():
+        stage = stage.get("do", stage)
+        in_dag.add(re.sub(r"\$\{[\w.]+\}", "*", stage["cmd"].split()[2].removeprefix("stages.")))
+        for path in stage.get("params", []):
+            found.setdefault(re.sub(r"\$\{[\w.]+\}", "*", path), set()).add(name)
+    for script in sorted((root / "stages").glob("*.py")):
+        if '__name__ == "__main__"' in script.read_text(encoding="utf-8") and not any(
+            Path(script.stem).match(pattern) for pattern in in_dag
+        ):
+            for path in _chains(script, set()):
+                found.setdefault(path, set()).add(f"stages.{script.stem}")
+    return found
+
+
+def _chains(script: Path, seen: set[Path]) -> set[str]:
+    """Settings that a script reads, `p.data.target` as `data.target`, with what it imports from its own directory."""
+    seen.add(script)
+    tree = ast.parse(script.read_text(encoding="utf-8"))
+    found = {
+        match[1]
+        for node in ast.walk(tree)
+        if (match := re.fullmatch(r"p\.([a-z_0-9.]+)", ast.unparse(node))) and isinstance(node, ast.Attribute)
+    }
+    longest = {path for path in found if not any(other.startswith(f"{path}.") for other in found)}
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "stages" for alias in node.names}
+    for path in (script.with_name(f"{name}.py") for name in names):
+        if path.exists() and path not in seen:
+            longest |= _chains(path, seen)
+    return longest
+
+
+def read_by(path: str, known: Mapping[str, set[str]]) -> str:
+    """The stages and commands that read a setting, for the table."""
+    parts = path.split(".")
+    names = set()
+    for declared, readers_of in known.items():
+        pattern = declared.split(".")
+        if all(a in ("*", b) for a, b in zip(pattern, parts, strict=False)):
+            names |= readers_of
+    stages = sorted(name for name in names if "." not in name)
+    commands = sorted(name for name in names if "." in name)
+    return ", ".join(f"`{name}`" for name in [*stages, *commands])
+
+
+def described(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+    """A type of pydantic's JSON schema in words, with its range."""
+    if "$ref" in schema:
+        return described(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    if "anyOf" in schema:
+        return " or ".join(described(each, definitions) for each in schema["anyOf"])
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if schema.get("type") == "array":
+        return f"list of {described(schema['items'], definitions)}"
+    if schema.get("type") == "object":
+        return f"a mapping, each value {described(schema['additionalProperties'], definitions)}"
+    words = {"integer": "integer", "number": "number", "string": "text", "boolean": "true or false", "null": "null"}
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    bounds = [f"{sign} {schema[key]:,}" for key, sign in signs.items() if key in schema]
+    return " ".join([words[schema["type"]], ", ".join(bounds)]).strip()
+
+
+def page(root: Path) -> str:
+    """The whole page.
+
+    Raises
+    ------
+    ValueError
+        If a setting has no meaning: no comment in `params.yaml`.
+    """
+    text = (root / "params.yaml").read_text(encoding="utf-8")
+    content = YAML(typ="safe").load(text)
+    said, known, schema = comments(text), readers(root), Params.model_json_schema()
+    definitions = schema["$defs"]
+    parts = [INTRODUCTION]
+    for section, values in content.items():
+        if section == "models":
+            parts.append(_models(values, said, known))
+        elif section == "spaces":
+            parts.append(_spaces(values, said, known))
+        else:
+            rows = []
+            for path, value in leaves(values, f"{section}."):
+                given = definitions[schema["properties"][section]["$ref"].rpartition("/")[2]]
+                for key in path.split(".")[1:-1]:
+                    given = definitions[given["properties"][key]["$ref"].rpartition("/")[2]]
+                field = given["properties"][path.rpartition(".")[2]]
+                rows.append((path, described(field, definitions), value, _meaning(path, said), read_by(path, known)))
+            parts.append(f"## {section}\n\n{_sentence(said.get(section))}{_table(rows)}")
+    return "\n".join(parts)
+
+
+def _models(models: Mapping[str, Any], said: Mapping[str, str], known: Mapping[str, set[str]]) -> str:
+    by = ", ".join(f"`{name}`" for name in sorted(known["models"] | known["models.*"]) if "." not in name)
+    parts = [f"## models\n\n{_sentence(said['models'])}Read by {by}. The defaults are those of the entry that has the name of its kind.\n"]
+    shared: dict[str, str] = {}
+    for name, values in models.items():
+        kind = values["kind"]
+        if name != kind:
+            continue
+        schema = KINDS[kind].model_json_schema()
+        rows = []
+        for key, value in values.items():
+            path = f"models.{name}.{key}"
+            shared.setdefault(key, said.get(path, ""))
+            meaning = said.get(path) or ("which kind of model it is" if key == "kind" else shared[key])
+            if not meaning:
+                raise ValueError(f"{path}: params.yaml has no comment that says what it means")
+            rows.append((path, described(schema["properties"][key], {}), value, meaning, ""))
+            several = ONE_OR_SEVERAL.get(key)
+            if several:
+                path = f"models.{name}.{several}"
+                meaning = f"in place of {key}: one model for each, blended with equal weights"
+                rows.append((path, described(schema["properties"][several], {}), None, meaning, ""))
+        parts.append(f"### {kind}\n\n{_table(rows, 4)}")
+    absent = sorted(set(KINDS) - {values["kind"] for values in models.values()})
+    if absent:
+        raise ValueError(f"models: params.yaml has no entry of the kind {absent[0]}, whose settings would have no meaning")
+    return "\n".join(parts)
+
+
+def _spaces(spaces: Mapping[str, Any], said: Mapping[str, str], known: Mapping[str, set[str]]) -> str:
+    kinds = " or ".join(f"{{{', '.join(kind.model_fields)}}}" for kind in (Range, Choices))
+    meaning = f"`{{low, high, log}}`: {Range.__doc__} `{{choices}}`: {Choices.__doc__}"
+    rows = [
+        (f"spaces.{kind}.{key}", kinds, value, f"where `models.<name>.{key}` is looked for", read_by(f"spaces.{kind}.{key}", known))
+        for kind, space in spaces.items()
+        for key, value in space.items()
+    ]
+    return f"## spaces\n\n{_sentence(said['spaces'])}{meaning}\n\n{_table(rows)}"
+
+
+def _meaning(path: str, said: Mapping[str, str]) -> str:
+    if path not in said:
+        raise ValueError(f"{path}: params.yaml has no comment that says what it means")
+    return said[path]
+
+
+def _sentence(text: str | None) -> str:
+    return f"{_linked(text[0].upper() + text[1:]).removesuffix('.')}.\n\n" if text else ""
+
+
+def _linked(text: str) -> str:
+    return re.sub(r"\bdocs/(\w+\.md)", r"[\1](\1)", text)
+
+
+def _table(rows: list[tuple[str, str, Any, str, str]], columns: int = len(COLUMNS)) -> str:
+    lines = [f"| {' | '.join(COLUMNS[:columns])} |", "|---" * columns + "|"]
+    for path, kind, value, meaning, by in rows:
+        default = "absent" if value is None and path.rpartition(".")[2] in ONE_OR_SEVERAL.values() else f"`{json.dumps(value)}`"
+        cells = (f"`{path}`", kind, default.replace('`"', "`").replace('"`', "`"), _linked(meaning), by)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells[:columns]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Write docs/parameters.md.")
+    parser.add_argument("--check", action="store_true", help="write nothing; end with 1 where the page isn't current")
+    given = parser.parse_args()
+    path, expected = ROOT / PAGE, page(ROOT)
+    if not given.check:
+        path.write_text(expected, encoding="utf-8")
+    elif not path.exists() or path.read_text(encoding="utf-8") != expected:
+        sys.exit(f"{PAGE}: it isn't current; run make docs and commit it")
+
+
+if __name__ == "__main__":
+    main()
