@@ -10,8 +10,10 @@ repro: .venv/runtime
 	$(RUN) dvc repro
 	rm -rf data/scratch
 	$(RUN) python -m stages.show
+	$(RUN) python -m stages.report
 
 test: .venv/development
+	.ci/browser
 	$(RUN) python -m pytest
 
 lint: .venv/development

@@ -10,7 +10,9 @@ from typing import Any
 
 import pandas as pd
 from dvc.api import DVCFileSystem
-from dvc.exceptions import DvcException
+from dvc.exceptions import DvcException, NotDvcRepoError
+from dvc.repo import Repo
+from dvc.stage import PipelineStage
 from dvc_data.index import DataIndexDirError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -67,6 +69,24 @@ def read(repository: Path, revision: str | None, *, raw: Path, scores: Path) -> 
     tables = {split: _scores(files, name, revision, f"{scores.as_posix()}/{split}.parquet") for split in (CV, VALIDATION)}
     target, days = _target(settings, name)
     return Revision(name, settings, target, days, _digest(lock, raw), tables)
+
+
+def pipeline(repository: Path) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """What DVC knows of the workspace: nothing where it isn't set up.
+
+    Returns
+    -------
+    kept : path and digest of each out that its cache keeps.
+    edges : pairs of stages of which the second takes what the first has made.
+    """
+    try:
+        with Repo(str(repository)) as found:
+            stages = [stage for stage in found.index.stages if isinstance(stage, PipelineStage)]
+            kept = [out for stage in stages for out in stage.outs if out.use_cache and out.hash_info]
+            edges = [(str(other.name), str(stage.name)) for stage, other in found.index.graph.edges]
+            return [(str(out.def_path), str(out.hash_info.value)) for out in kept], edges
+    except NotDvcRepoError:
+        return [], []
 
 
 def _yaml(files: DVCFileSystem, name: str, path: str) -> dict[str, Any]:

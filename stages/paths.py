@@ -41,6 +41,7 @@ JOURNAL = Path("journal.jsonl")
 """A line for each attempt to hand something in."""
 ENVIRONMENT = Path(".env")
 DIAGNOSTICS = Path("data/diagnostics")
+REPORT = Path("report.html")
 PAYOUT = Path("data/payout")
 UPLOAD = Path("data/upload")
 """The pickle for Numerai's model upload, what its check found, and the environment in which it is checked."""

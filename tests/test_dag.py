@@ -27,6 +27,8 @@ THIRD_PARTY = {
     "dvc": {"erawise/revisions.py"},
     "dvc_data": {"erawise/revisions.py"},
     "dvclive": {"stages/curves.py"},
+    "altair": {"erawise/report/drawing.py", "erawise/report/views.py"},
+    "vl_convert": {"erawise/report/drawing.py"},
     "wandb": {"erawise/tracking.py"},
     "tqdm": {"erawise/progress.py"},
     "numerai_tools": set(),
@@ -66,7 +68,7 @@ FLOORS = [
     },
     {"features", "models", "preparation", "matrix"},
     {"training", "tuning", "canary", "explanation"},
-    {"serving", "portable", "lab"},
+    {"serving", "portable", "lab", "report"},
 ]
 
 

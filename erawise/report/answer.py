@@ -1,0 +1,141 @@
+"""The answer, and all predictions beside each other."""
+
+import numpy as np
+import pandas as pd
+
+from erawise import comparison
+from erawise.report import drawing, findings, frame, markup, views
+from erawise.report.content import CORR, SPLITS, Content
+from erawise.report.drawing import Figure
+from erawise.report.frame import Page
+from erawise.report.markup import Cell, escape, number
+from erawise.schema import CV, VALIDATION
+
+
+def answer(page: Page) -> str:
+    found = page.content
+    cards = "".join(_cards(found))
+    advice = "".join(f"<li>{frame.commands(text)}</li>" for text in findings.advice(found, page.pairs))
+    changed = "".join(f"<li><code>{escape(line)}</code></li>" for line in found.compared.changed)
+    settings = f"<details><summary>{len(found.compared.changed)} settings differ</summary><ul>{changed}</ul></details>" if changed else ""
+    figure = Figure(
+        "answer-curve",
+        f"Running sum of CORR of {found.chosen}",
+        f"Line of the running sum of CORR of {found.chosen} over eras, once for cross-validation and once for validation.",
+        lambda live: views.running(page.defaults, live),
+        "The steadier it climbs, the better; each fall is a drawdown. It starts anew at the first validation era.",
+    )
+    return (
+        f'<p class="answer">{escape(findings.answer(found))}</p><dl class="cards">{cards}</dl>'
+        f"<p>{escape(findings.verdict(found))}</p>{settings}<p>{escape(findings.looked(found))}</p>"
+        f"{page.figure(figure)}<h3>What to do next</h3><ul class='advice'>{advice}</ul>"
+    )
+
+
+def leaderboard(page: Page) -> str:
+    found, d = page.content, page.defaults
+    parts = []
+    for split, meaning in ((CV, "out of fold on the train eras: choose here"), (VALIDATION, "the final check: for no choice")):
+        shown = [name for name in found.predictions if found.metrics[split].get(name)]
+        if shown:
+            parts.append(_board(page, split, meaning, shown))
+    boxes = [
+        Figure(
+            f"box-{split}",
+            f"CORR per era, {split}: {findings.best(found, split)} has the highest mean",
+            f"Box plots of the CORR of each era for every prediction, {split}.",
+            drawing.same(views.boxes(found.tables[f"corr_box_{split}"], d)),
+            "Box: middle half; gap in it: median; line: 5 % to 95 %; dots: lowest and highest.",
+        )
+        for split in SPLITS
+        if page.has(f"corr_box_{split}")
+    ]
+    parts.append(page.beside(boxes))
+    if len(found.similarity):
+        parts.append(page.figure(_similarity(found), width=views.side(len(found.similarity))))
+    return "".join(parts)
+
+
+def _cards(found: Content) -> list[str]:
+    cards = []
+    for split, label in ((CV, "out of fold"), (VALIDATION, "validation")):
+        mean, low = (found.value(split, found.chosen, CORR, key) for key in ("mean", "low"))
+        tone = "" if low is None else "good" if low > 0 else "bad"
+        below = "; ".join(
+            text for text in (findings.interval(found, split, found.chosen), findings.effective(found, split, found.chosen)) if text
+        )
+        cards.append(markup.card(f"mean CORR, {label}", number(mean).text, below, tone))
+    for key, label, form in (
+        ("sharpe", "Sharpe (mean over std of the eras)", ".2f"),
+        ("max_drawdown", "deepest drawdown of the summed CORR", ".3f"),
+    ):
+        cards.append(markup.card(label, number(found.value(CV, found.chosen, CORR, key), form).text, _beside(found, CORR, key, form=form)))
+    if found.value(VALIDATION, found.chosen, "mmc", "mean") is not None:
+        below = findings.interval(found, VALIDATION, found.chosen, "mmc")
+        cards.append(markup.card("mean MMC, validation", number(found.value(VALIDATION, found.chosen, "mmc", "mean")).text, below))
+    if found.value(CV, found.chosen, "ceiling_share") is not None:
+        share = number(found.value(CV, found.chosen, "ceiling_share"), ".0%").text
+        cards.append(markup.card("share of the market's ceiling", share, _beside(found, "ceiling_share", form=".0%")))
+    looks = f"{found.looks.count}" if found.looks.count else markup.DASH
+    cards.append(markup.card("looks at these validation eras", looks, "the more often, the more is luck"))
+    return cards
+
+
+def _beside(found: Content, *path: str, form: str) -> str:
+    return f"out of fold; validation {number(found.value(VALIDATION, found.chosen, *path), form).text}"
+
+
+def _board(page: Page, split: str, meaning: str, shown: list[str]) -> str:
+    found = page.content
+    columns = {
+        "Sharpe": (("corr", "sharpe"), ".2f"),
+        "drawdown": (("corr", "max_drawdown"), ".3f"),
+        "FNC": (("fnc", "mean"), ".4f"),
+        "MMC": (("mmc", "mean"), ".4f"),
+        "BMC": (("bmc", "mean"), ".4f"),
+        "payout": (("payout", "mean"), ".4f"),
+        "exposure": (("exposure", "max"), ".2f"),
+        "ceiling": (("ceiling_share",), ".0%"),
+    }
+    kept = {name: column for name, column in columns.items() if any(found.value(split, one, *column[0]) is not None for one in shown)}
+    rows = []
+    for name in sorted(shown, key=lambda name: -(found.value(split, name, CORR, "mean") or 0.0)):
+        series = comparison.series(found.scores[split], name).cumsum()
+        low, high = (found.value(split, name, CORR, key) for key in ("low", "high"))
+        rows.append(
+            [
+                Cell(name, markup=f'<span class="swatch" style="background:var(--p-{escape(name)})"></span>&nbsp;{escape(name)}'),
+                Cell("", markup=markup.spark([series.to_list()], name)),
+                number(found.value(split, name, CORR, "mean")),
+                Cell(markup.DASH) if low is None or high is None else Cell(f"{low:.4f} … {high:.4f}", low),
+                *(number(found.value(split, name, *path), form) for path, form in kept.values()),
+                number(found.value(split, name, "eras"), ".0f"),
+            ]
+        )
+    heads = ["prediction", "summed CORR", "CORR", "95 % interval", *kept, "eras"]
+    return markup.table(f"{split}: {meaning}", heads, rows, texts=2)
+
+
+def _similarity(found: Content) -> Figure:
+    names = list(found.similarity.index)
+    long = found.similarity.rename_axis("one").reset_index().melt("one", var_name="other", value_name="correlation")
+    away = found.similarity.to_numpy(float).copy()
+    np.fill_diagonal(away, np.inf)
+    row, column = np.unravel_index(int(np.argmin(away)), away.shape) if len(names) > 1 else (0, 0)
+    title = (
+        f"{names[row]} and {names[column]} agree least: {found.similarity.iloc[row, column]:.2f}"
+        if len(names) > 1
+        else "One prediction alone"
+    )
+    return Figure(
+        "similarity",
+        title,
+        "Square of the correlations of every two predictions' ranks: " + "; ".join(_least(long)),
+        drawing.same(views.heat(long, "one", "other", "correlation", "correlation", names)),
+        "Mean over eras of the correlation of ranks. What agrees adds little to a blend.",
+    )
+
+
+def _least(long: pd.DataFrame) -> list[str]:
+    one_way = long[long["one"] < long["other"]].sort_values("correlation").head(3)
+    return [f"{row.one} and {row.other} {row.correlation:.2f}" for row in one_way.itertuples()]

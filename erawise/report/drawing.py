@@ -1,0 +1,128 @@
+"""Charts into the page: each as SVG that needs no JavaScript, and as the Vega that takes its place where there is some."""
+
+import functools
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import pandas as pd
+import vl_convert
+
+WIDTH = 720
+VERSION = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+"""Of Vega-Lite, as Altair writes it and vl-convert names it."""
+
+CONFIG = {
+    "background": "transparent",
+    "aria": False,
+    "font": "system-ui, sans-serif",
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": "var(--muted)",
+        "titleColor": "var(--ink)",
+        "titleFontWeight": "normal",
+        "gridColor": "var(--grid)",
+        "domain": False,
+        "ticks": False,
+        "labelPadding": 6,
+        "labelFontSize": 11,
+        "titleFontSize": 12,
+        "labelLimit": 170,
+    },
+    "legend": {
+        "labelColor": "var(--ink)",
+        "titleColor": "var(--muted)",
+        "titleFontWeight": "normal",
+        "orient": "top",
+        "labelFontSize": 12,
+        "symbolStrokeWidth": 3,
+        "labelLimit": 200,
+    },
+    "text": {"color": "var(--ink)"},
+    "rule": {"color": "var(--muted)"},
+    "axisXQuantitative": {"labelOverlap": True, "tickCount": 10},
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart with what a person reads beside it.
+
+    Attributes
+    ----------
+    name : its place in the page.
+    title : what there is to see.
+    alt : the chart in words, for who doesn't see it.
+    draw : gives the chart; with True the one that answers to the pointer.
+    note : how to read it; may be empty.
+    """
+
+    name: str
+    title: str
+    alt: str
+    draw: Callable[[bool], Any]
+    note: str = ""
+
+
+def same(chart: Any) -> Callable[[bool], Any]:
+    """A chart that is the same with and without a pointer."""
+    return lambda live: chart
+
+
+def svg(figure: Figure, datasets: Mapping[str, pd.DataFrame]) -> str:
+    """The figure as SVG that scales with the page, its ids its own; `datasets` are the tables that the charts name."""
+    spec = _spec(figure, False)
+    named = {name: _rows(datasets[name]) for name in _named(spec) & set(datasets)}
+    text = vl_convert.vegalite_to_svg(spec | {"datasets": spec.get("datasets", {}) | named}, vl_version=VERSION)
+    text = re.sub(r' (role|aria-[a-z]+)="[^"]*"', "", text)
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{figure.name}-\1"', text)
+    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{figure.name}-\1)", text)
+    text = re.sub(r'(<svg[^>]*?) width="([\d.]+)" height="[\d.]+"', r'\1 style="max-width:\2px"', text, count=1)
+    return re.sub(r"-?\d+\.\d{2,}", lambda number: f"{float(number.group()):.1f}", text)
+
+
+def vega(figure: Figure) -> dict[str, Any]:
+    """The figure as Vega, without the tables that it names."""
+    compiled: dict[str, Any] = vl_convert.vegalite_to_vega(_spec(figure, True), vl_version=VERSION)
+    _silence(compiled)
+    return compiled
+
+
+def _silence(group: dict[str, Any]) -> None:
+    """No mark speaks for itself: the words beside the chart do."""
+    for kind in ("marks", "axes", "legends"):
+        for part in group.get(kind, []):
+            part["aria"] = False
+            _silence(part)
+
+
+@functools.cache
+def library() -> str:
+    """Vega and what embeds it, as one JavaScript module that fetches nothing."""
+    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VERSION)
+    return bundle
+
+
+def _spec(figure: Figure, live: bool) -> dict[str, Any]:
+    with alt.data_transformers.enable("default", max_rows=None):
+        spec: dict[str, Any] = figure.draw(live).to_dict()
+    return spec | {"config": CONFIG, "autosize": {"type": "fit-x", "contains": "padding", "resize": True}}
+
+
+def _named(spec: Any) -> set[str]:
+    """The tables that a chart takes by name."""
+    if isinstance(spec, list):
+        return set().union(*map(_named, spec))
+    if not isinstance(spec, dict):
+        return set()
+    data = spec.get("data")
+    own = {data["name"]} if isinstance(data, dict) and "name" in data else set()
+    return own.union(*map(_named, spec.values()))
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=6))
+    return rows

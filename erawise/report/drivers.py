@@ -1,0 +1,166 @@
+"""What drives the predictions: importance, contributions, and what they are exposed to."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from erawise.report import drawing, frame, views
+from erawise.report.content import Content
+from erawise.report.drawing import Figure
+from erawise.report.frame import Page
+
+LEADING = 20
+MEASURES = ("SHAP", "permutation", "gain", "splits", "own importance")
+"""The first of them that there is is what the chart shows at first."""
+
+NOTHING = pd.DataFrame()
+COLUMNS = ["model", "measure", "rank", "feature", "group", "value", "low", "high"]
+SWARM_COLUMNS, SWARM_REACH = 40, 0.42
+"""In how many columns dots lie side by side, and how far from the line of their feature they may reach, in lines."""
+
+
+def drivers(page: Page) -> str:
+    """Importance by each measure, SHAP row by row, the share of the leading features, and exposure over time and by group."""
+    found, d = page.content, page.defaults
+    table = measures(found)
+    had = [measure for measure in MEASURES if measure in set(table["measure"])]
+    parts = [frame.controls(frame.select("model", "model", found.models, d.model), frame.select("measure", "measure", had, d.measure))]
+    if had:
+        parts.append(page.figure(_importance(table, d)))
+    else:
+        parts.append(frame.missing("the importance of features", "dvc repro plot"))
+    if page.has("shap_beeswarm"):
+        parts.append(page.figure(_beeswarm(found.tables["shap_beeswarm"], d)))
+        parts.append(page.figure(_share(found.tables["shap_share"], d)))
+    else:
+        parts.append(frame.missing("what each feature adds to the predictions", "dvc repro plot"))
+    if page.has("exposure_time"):
+        parts += [
+            page.figure(_exposure(found.tables["exposure_time"], d), zoom=True),
+            page.figure(_groups(found.tables["exposure_time"], d)),
+        ]
+    else:
+        parts.append(frame.missing("the exposure over time", "dvc repro plot"))
+    return "".join(parts)
+
+
+def measures(found: Content) -> pd.DataFrame:
+    """The `LEADING` features of each model by each measure that it has.
+
+    Returns
+    -------
+    DataFrame with `model`, `measure`, `rank` (from 1), `feature`, `group` (of features; empty where unknown), `value`, `low` and `high`:
+    for permutation the 95 % interval of its mean over eras, else and where there is none the value itself.
+    """
+    own = found.tables.get("importance", NOTHING)
+    lost = found.tables.get("permutation", NOTHING)
+    pieces = []
+    for model in found.models:
+        shap = found.tables.get(f"explained/{model}/shap", NOTHING)
+        kinds = found.tables.get(f"explained/{model}/importance", NOTHING).dropna(axis=1, how="all")
+        groups = dict(zip(shap.get("feature", []), shap.get("group", []), strict=True))
+        sources = {
+            "SHAP": (shap, "share"),
+            "permutation": (_own(lost, model), "drop"),
+            "gain": (kinds, "gain"),
+            "splits": (kinds, "split"),
+            "own importance": (NOTHING if "gain" in kinds else _own(own, model), "importance"),
+        }
+        pieces += [
+            _leading(table.rename(columns={column: "value"}), groups).assign(model=model, measure=measure)
+            for measure, (table, column) in sources.items()
+            if column in table
+        ]
+    return pd.concat(pieces, ignore_index=True).reindex(columns=COLUMNS) if pieces else pd.DataFrame(columns=COLUMNS)
+
+
+def _own(table: pd.DataFrame, model: str) -> pd.DataFrame:
+    return table[table["model"] == model] if "model" in table else table
+
+
+def _leading(table: pd.DataFrame, groups: Mapping[str, str]) -> pd.DataFrame:
+    kept = table[table["value"].notna()].sort_values("value", ascending=False, kind="stable").head(LEADING).reset_index(drop=True)
+    kept = kept.assign(rank=kept.index + 1, group=[groups.get(name, "") for name in kept["feature"]])
+    bounds = {name: kept[name].fillna(kept["value"]) if name in kept else kept["value"] for name in ("low", "high")}
+    return kept.assign(**bounds)[["rank", "feature", "group", "value", "low", "high"]]
+
+
+def _importance(table: pd.DataFrame, d: views.Defaults) -> Figure:
+    own = table[(table["model"] == d.model) & (table["measure"] == d.measure)]
+    first = own["feature"].iloc[0] if len(own) else "no feature"
+    return Figure(
+        "importance",
+        f"{first} leads in {d.model} by {d.measure}",
+        f"Bars of the leading features of {d.model} by {d.measure}: " + ", ".join(own["feature"].head(5)),
+        drawing.same(views.importance(table, d)),
+        "SHAP: share of all contributions. permutation: CORR lost where the feature is shuffled within each era, with its 95 % interval. "
+        "gain and splits: LightGBM's own, as shares; own importance: that of the other kinds.",
+    )
+
+
+def swarm(table: pd.DataFrame) -> pd.DataFrame:
+    """Where the dots of a beeswarm lie: those of about the same contribution beside each other.
+
+    Parameters
+    ----------
+    table : `model`, `rank`, `feature`, `contribution` and more.
+
+    Returns
+    -------
+    The same with `place`, the rank moved by less than half a line.
+    """
+    reach = float(table["contribution"].abs().max()) or 1.0
+    column = (table["contribution"] / reach * SWARM_COLUMNS).round()
+    stacked = table.groupby([table["model"], table["rank"], column])["contribution"]
+    beside = stacked.cumcount() - (stacked.transform("size") - 1) / 2
+    step = SWARM_REACH / max(float(np.abs(beside).max()), 1.0)
+    return table.assign(place=table["rank"] + step * beside)
+
+
+def _beeswarm(table: pd.DataFrame, d: views.Defaults) -> Figure:
+    own = table[table["model"] == d.model].drop_duplicates("rank")
+    return Figure(
+        "beeswarm",
+        f"What each feature adds to the predictions of {d.model}, a dot a row",
+        "Dots of the contribution of each leading feature to single predictions: " + ", ".join(own["feature"].head(5)),
+        drawing.same(views.beeswarm(swarm(table), d)),
+        "In standard deviations of the model's predictions. Where blue dots lie on one side and orange ones on the other, the feature "
+        "works in one direction; where both lie on both sides, it depends on others.",
+    )
+
+
+def _share(table: pd.DataFrame, d: views.Defaults) -> Figure:
+    held = table.groupby("model", sort=False)["leading"].first()
+    return Figure(
+        "share",
+        f"{held.idxmax()} has {held.max():.0%} of all contributions in its {LEADING} leading features, {held.idxmin()} {held.min():.0%}",
+        "Lines of the share of all contributions by the number of leading features: "
+        + "; ".join(f"{name} {share:.0%} in {LEADING}" for name, share in held.items()),
+        drawing.same(views.share(table, d, LEADING)),
+        "The steeper the line, the more hangs on a few features.",
+    )
+
+
+def _exposure(table: pd.DataFrame, d: views.Defaults) -> Figure:
+    whole = table[table["group"] == "all"]
+    means = whole.groupby("prediction", sort=False)["mean"].first()
+    return Figure(
+        "exposure",
+        "Largest exposure to a feature: " + ", ".join(f"{name} {mean:.2f}" for name, mean in means.items()) + ", mean over eras",
+        "Lines over eras of the largest absolute correlation of the ensemble and of the neutralized one with any feature.",
+        drawing.same(views.exposure(whole, d)),
+        "Largest absolute correlation with any feature in an era.",
+    )
+
+
+def _groups(table: pd.DataFrame, d: views.Defaults) -> Figure:
+    means = table.groupby(["group", "prediction"], sort=False)["mean"].first().reset_index()
+    widest = means[means["group"] != "all"].sort_values("mean").iloc[-1]
+    return Figure(
+        "exposure-groups",
+        f"Of the groups of features {widest['prediction']} leans most on {widest['group']}: {widest['mean']:.2f}",
+        "Dots of the mean largest exposure to each group of features, before and after neutralization.",
+        drawing.same(views.by_group(means, d)),
+        "Mean over eras of the largest absolute correlation with a feature of the group, before and after neutralization.",
+    )

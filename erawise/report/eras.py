@@ -1,0 +1,204 @@
+"""Era by era, and any two predictions against each other."""
+
+from typing import Any
+
+import pandas as pd
+
+from erawise import comparison
+from erawise.report import content, drawing, frame, markup, views
+from erawise.report.content import CORR, SPLITS, Content
+from erawise.report.drawing import Figure
+from erawise.report.frame import Page
+from erawise.report.markup import Cell, escape, number
+from erawise.schema import CV
+from erawise.significance import OPEN
+
+EXTREMES = 5
+"""Worst and best eras to name."""
+
+
+def eras(page: Page) -> str:
+    found, d = page.content, page.defaults
+    focus = frame.controls(frame.select("focus", "prediction in the two charts below", d.names, d.chosen))
+    parts = [
+        page.figure(
+            Figure(
+                "cumulative",
+                f"{_ends_highest(found)} ends highest over cross-validation",
+                "Lines of the running sum of CORR of every prediction over eras, for cross-validation and anew for validation.",
+                lambda live: views.cumulative(d, live),
+                "Running sum of CORR. Draw a range of eras up on a chart to zoom all of them; a double click takes it back.",
+            ),
+            zoom=True,
+        ),
+        page.figure(
+            Figure(
+                "rolling",
+                f"Mean CORR of the last {views.WINDOW} eras: {_weakest(found)}",
+                f"Lines of the mean CORR of the last {views.WINDOW} eras of every prediction.",
+                lambda live: views.rolling(d, live),
+                "Where all lines fall together, the market turned; where one falls alone, the model is at fault.",
+            ),
+            zoom=True,
+        ),
+        focus,
+        page.figure(
+            Figure(
+                "by-era",
+                f"{found.chosen} is above 0 in {_positive(found)}",
+                f"Bars of the CORR of {found.chosen} in each era.",
+                lambda live: views.by_era(d, live),
+                "CORR of each era.",
+            ),
+            zoom=True,
+        ),
+        page.figure(
+            Figure(
+                "drawdown",
+                f"Its deepest drawdown takes {number(found.value(CV, found.chosen, CORR, 'max_drawdown'), '.3f').text} of summed CORR",
+                f"Area of how far the running sum of CORR of {found.chosen} lies below its highest value so far.",
+                lambda live: views.drawdown(d, live),
+                "Distance of the running sum from its highest value so far.",
+            ),
+            zoom=True,
+        ),
+        _extreme_table(found),
+        _levels(page),
+        _spreads(page),
+    ]
+    return "".join(parts)
+
+
+def pair(page: Page) -> str:
+    d = page.defaults
+    if len(d.names) < 2:
+        return '<p class="missing">There is one prediction alone.</p>'
+    selects = frame.controls(frame.select("a", "A", d.names, d.a), frame.select("b", "B", d.names, d.b))
+    texts = pair_texts(page.pairs)
+    lines = "".join(f'<p data-pair="{split}">{escape(texts.get(f"{split}/{d.a}/{d.b}", ""))}</p>' for split in SPLITS)
+    figures = page.figure(
+        Figure(
+            "difference",
+            f"{d.a} (A) less {d.b} (B) in each era",
+            f"Bars of the CORR of {d.a} less that of {d.b} in each era, with the mean of each split.",
+            lambda live: views.difference(d, live),
+            "Above 0 A is better. Dashed: the mean of each split.",
+        ),
+        zoom=True,
+    ) + page.figure(
+        Figure(
+            "against",
+            f"{d.a} (A) against {d.b} (B), an era a dot",
+            f"Dots of the CORR of {d.a} against that of {d.b} in each era, with the diagonal.",
+            drawing.same(views.against(d)),
+            "Above the diagonal A is better. Where all dots lie near it, the two are nearly one.",
+        ),
+        width=frame.HALF,
+    )
+    named = '<p data-needs-script hidden class="muted">The headlines are of the first two; charts and sentences follow the choice.</p>'
+    return f"{selects}{lines}{figures}{named}{_pair_table(page)}"
+
+
+def pair_texts(pairs: pd.DataFrame) -> dict[str, str]:
+    return {f"{row.split}/{row.a}/{row.b}": _pair_text(row) for row in pairs.itertuples()}
+
+
+def _ends_highest(found: Content) -> str:
+    return max(found.predictions, key=lambda name: comparison.series(found.scores[CV], name).sum())
+
+
+def _weakest(found: Content) -> str:
+    own = comparison.series(found.scores[CV], found.chosen)
+    means = own.rolling(views.WINDOW).mean().dropna()
+    return "too few eras" if means.empty else f"{found.chosen} was lowest in the weeks to era {means.idxmin()}, at {means.min():.3f}"
+
+
+def _positive(found: Content) -> str:
+    shares = [(split, found.value(split, found.chosen, CORR, "positive_share")) for split in SPLITS]
+    return " and ".join(f"{share:.0%} of the {split} eras" for split, share in shares if share is not None) or "no era that has a score"
+
+
+def _extreme_table(found: Content) -> str:
+    rows = [
+        [f"{row.end}", row.split, Cell(str(row.era), row.era), number(row.corr), number(row.others)]
+        for row in content.extremes(found, EXTREMES).itertuples()
+    ]
+    return markup.table(f"Worst and best eras of {found.chosen}", ["end", "split", "era", "CORR", "mean of the others"], rows, texts=2)
+
+
+def _levels(page: Page) -> str:
+    found, d = page.content, page.defaults
+    figures = [
+        Figure(
+            f"levels-{split}",
+            f"Residuals, {split}: {_gap(found.tables[f'era_means_{split}'])}",
+            f"Dots of each era's mean prediction against its mean target, {split}, with the diagonal.",
+            drawing.same(views.levels(found.tables[f"era_means_{split}"], d)),
+            "A dot an era, of the raw model; on the dashed diagonal the level is right. A classifier predicts a probability and lies off.",
+        )
+        for split in SPLITS
+        if page.has(f"era_means_{split}")
+    ]
+    if not figures:
+        return ""
+    return frame.controls(frame.select("model", "model", found.models, d.model)) + page.beside(figures)
+
+
+def _gap(table: pd.DataFrame) -> str:
+    gaps = table.groupby("model", sort=False)["mean_gap"].first()
+    name = gaps.abs().idxmin()
+    return f"{name} meets the level best, off by {gaps[name]:+.4f}"
+
+
+def _spreads(page: Page) -> str:
+    found, d = page.content, page.defaults
+    figures = []
+    for split in SPLITS:
+        if page.has(f"prediction_by_target_{split}"):
+            table = found.tables[f"prediction_by_target_{split}"]
+            ends = table.sort_values("target")["mean"]
+            figures.append(
+                Figure(
+                    f"spread-{split}",
+                    f"Predictions by target, {split}: mean {ends.iloc[0]:.3f} at the lowest, {ends.iloc[-1]:.3f} at the highest",
+                    f"Box plots of the ensemble's prediction within each value of the target, {split}.",
+                    drawing.same(views.spread(table, "ensemble")),
+                    "The boxes overlap almost whole: so small is the signal of a single row.",
+                )
+            )
+        if page.has(f"target_by_prediction_{split}"):
+            table = found.tables[f"target_by_prediction_{split}"]
+            figures.append(
+                Figure(
+                    f"tenths-{split}",
+                    f"Mean target by tenth of the predictions, {split}",
+                    f"Lines of the mean target in each tenth of the predictions of an era, {split}.",
+                    drawing.same(views.tenths(table, d)),
+                    "It should rise from left to right; the dashed line is the mean of all rows.",
+                )
+            )
+    return page.beside(figures)
+
+
+def _pair_text(row: Any) -> str:
+    if not row.eras:
+        return f"{row.split}: no era has a score of both."
+    bounds = "no interval can be given" if row.low != row.low else f"95 % interval {row.low:+.4f} to {row.high:+.4f}"
+    found = row.verdict if row.verdict == OPEN else f"{row.a} is {row.verdict}"
+    return (
+        f"{row.split}: {row.a} is higher than {row.b} in {row.wins} of {row.eras} eras; mean difference {row.mean:+.4f}, {bounds}: {found}."
+    )
+
+
+def _pair_table(page: Page) -> str:
+    own = page.pairs[page.pairs["a"] == page.content.chosen]
+    rows = [
+        [row.b, row.split, number(row.mean, "+.4f"), _bounds(row), Cell(row.verdict), number(row.eras, ".0f")] for row in own.itertuples()
+    ]
+    heads = ["against", "split", "difference of mean CORR", "95 % interval", f"{page.content.chosen} is", "eras"]
+    table = markup.table("Paired differences", heads, rows, texts=2)
+    return f"<details><summary>{escape(page.content.chosen)} against every other</summary>{table}</details>"
+
+
+def _bounds(row: Any) -> Cell:
+    return Cell(markup.DASH) if row.low != row.low else Cell(f"{row.low:+.4f} … {row.high:+.4f}", row.low)

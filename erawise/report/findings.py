@@ -1,0 +1,195 @@
+"""What the run says, in sentences: the answer, what stands behind it, and what to do next."""
+
+import pandas as pd
+
+from erawise import significance
+from erawise.report.content import CORR, Content
+from erawise.schema import CV, ERA, VALIDATION, spanned_weeks
+from erawise.significance import BETTER, WORSE
+
+ENOUGH = 0.95
+"""Probability that a Sharpe is no luck, above which the page calls it established."""
+HEAVY = 0.5
+"""Share of all importance in the leading features above which the page warns."""
+ALWAYS = (
+    "Try an idea with `dvc exp run -n idea -S …`, then `python -m stages.compare HEAD idea`: it says whether the difference is more than "
+    "luck."
+)
+EXPOSED = 0.35
+"""Mean of an era's largest exposure above which the page advises neutralization."""
+
+
+def interval(content: Content, split: str, name: str, score: str = CORR) -> str:
+    """The bounds of a mean's 95 % interval in words; empty where it can't be given."""
+    low, high = content.value(split, name, score, "low"), content.value(split, name, score, "high")
+    return "" if low is None or high is None else f"95 % interval {low:.4f} to {high:.4f}"
+
+
+def answer(content: Content) -> str:
+    """What the chosen prediction is worth, in one or two sentences."""
+    return f"{_promise(content)} {_check(content)}"
+
+
+def verdict(content: Content) -> str:
+    """The chosen prediction against that of the committed run, in a sentence."""
+    found = content.compared
+    if found.reason:
+        return f"There is no comparison with {found.before}: {found.reason}."
+    rows = found.table[found.table["prediction"] == content.chosen]
+    if not len(rows):
+        return f"{found.before} has no prediction called {content.chosen}."
+    if (rows["difference"] == 0).all():
+        return f"The scores of {content.chosen} are those of {found.before}."
+    parts = [f"{row.verdict} on {row.split} ({row.difference:+.4f}{_bounds(row.low, row.high)})" for row in rows.itertuples()]
+    return f"Against {found.before}, {content.chosen} is {' and '.join(parts)}."
+
+
+def looked(content: Content) -> str:
+    """How much the validation score is worth after so many looks."""
+    count = content.looks.count
+    if not count:
+        return "No evaluation on this data is on record in this checkout, so nobody can say how often these validation eras were looked at."
+    text = f"These validation eras were looked at {count} time{'s' if count > 1 else ''} in this checkout."
+    if content.looks.deflated != content.looks.deflated:
+        return text + " That is too few looks to tell what luck among them would have shown."
+    return text + f" The Sharpe is above what the best of so many shows by luck with probability {content.looks.deflated:.2f}."
+
+
+def advice(content: Content, pairs: pd.DataFrame) -> list[str]:
+    """What to do next, the most pressing first; each a sentence or two, with the command where there is one, in backquotes.
+
+    `pairs` are those of `content.pairs`.
+    """
+    rules = (_signal, _worse, _gap, _luck, _exposure, _heavy)
+    pressing = [text for text in (rule(content) for rule in rules) if text]
+    return [*pressing, *_other(content, pairs), ALWAYS]
+
+
+def best(content: Content, split: str) -> str:
+    """The prediction of the highest mean CORR."""
+    return max(content.predictions, key=lambda name: content.value(split, name, CORR, "mean") or float("-inf"))
+
+
+def _promise(content: Content) -> str:
+    name = content.chosen
+    mean, low = content.value(CV, name, CORR, "mean"), content.value(CV, name, CORR, "low")
+    if mean is None:
+        return f"{name} has no score out of fold."
+    text = f"Out of fold, {name} has a mean CORR of {mean:.4f}"
+    if low is None:
+        return f"{text}; there are too few eras for an interval."
+    if low > 0:
+        return f"{text} ({interval(content, CV, name)}): that it finds something is established."
+    return f"{text} ({interval(content, CV, name)}): that it finds anything isn't established."
+
+
+def _check(content: Content) -> str:
+    mean, low = (content.value(VALIDATION, content.chosen, CORR, key) for key in ("mean", "low"))
+    if mean is None:
+        return "No validation era has a score yet."
+    text = f"The final check, on validation eras that no choice has seen, gives {mean:.4f}"
+    bounds = interval(content, VALIDATION, content.chosen)
+    return f"{text} ({bounds})." if low is not None else f"{text}, on too few eras for an interval."
+
+
+def _bounds(low: float, high: float) -> str:
+    return "" if low != low else f", 95 % interval {low:+.4f} to {high:+.4f}"
+
+
+def _signal(content: Content) -> str:
+    low = content.value(CV, content.chosen, CORR, "low")
+    if low is not None and low > 0:
+        return ""
+    return (
+        f"Don't stake on {content.chosen} yet: its interval out of fold reaches 0. More eras, more data or a stronger model come before "
+        "everything else; "
+        "`python -m stages.canary` tells whether the pipeline itself is sound."
+    )
+
+
+def _worse(content: Content) -> str:
+    table = content.compared.table
+    rows = table[(table["prediction"] == content.chosen) & (table["split"] == CV)] if len(table) else table
+    if not len(rows):
+        return ""
+    if rows["verdict"].iloc[0] == WORSE:
+        return (
+            f"This run is worse than {content.compared.before} out of fold: go back with `git checkout . && dvc checkout`, or say in the "
+            "commit why it is kept."
+        )
+    if rows["verdict"].iloc[0] == BETTER:
+        return f"This run is better than {content.compared.before} out of fold: keep it with `git commit`."
+    return ""
+
+
+def _gap(content: Content) -> str:
+    """Validation that falls below what cv promises is the sign of a choice that has seen too much."""
+    high = content.value(VALIDATION, content.chosen, CORR, "high")
+    low = content.value(CV, content.chosen, CORR, "low")
+    if high is None or low is None or high >= low:
+        return ""
+    return (
+        "The validation score lies below all that cross-validation makes likely: something was fitted to the train eras, or the market "
+        "has changed. "
+        "`python -m stages.canary` runs the pipeline where there is nothing to find."
+    )
+
+
+def _luck(content: Content) -> str:
+    deflated = content.looks.deflated
+    if deflated != deflated or deflated >= ENOUGH:
+        return ""
+    return (
+        f"After {content.looks.count} looks the validation Sharpe may be luck (probability that it isn't: {deflated:.2f}): "
+        "choose on cv, and let live rounds judge (`python -m stages.monitor`)."
+    )
+
+
+def _exposure(content: Content) -> str:
+    largest = content.value(CV, content.chosen, "exposure", "max")
+    if largest is None or largest < EXPOSED:
+        return ""
+    return (
+        f"{content.chosen} leans on single features (largest exposure {largest:.2f} on average): `dvc exp run -S neutralize.features=all` "
+        "or a larger `neutralize.count` trades some CORR for a steadier one."
+    )
+
+
+def _heavy(content: Content) -> str:
+    table = content.tables.get("importance")
+    if table is None or not len(table):
+        return ""
+    leading = table.groupby("model", sort=False)[["cumulative", "features"]].last()
+    held = leading[(leading["cumulative"] > HEAVY) & (leading["features"] > 4 * table["rank"].max())]
+    if not len(held):
+        return ""
+    name = held["cumulative"].idxmax()
+    return (
+        f"{held['cumulative'].max():.0%} of the importance of {name} is in {int(table['rank'].max())} of {int(held['features'][name])} "
+        "features: see what drives it, below."
+    )
+
+
+def _other(content: Content, pairs: pd.DataFrame) -> list[str]:
+    """A prediction that is better than the chosen one, by its mean and by its Sharpe."""
+    rows = pairs[(pairs["split"] == CV) & (pairs["b"] == content.chosen) & (pairs["verdict"] == BETTER)]
+    own = content.value(CV, content.chosen, CORR, "sharpe") or 0.0
+    steadier = rows[[(content.value(CV, name, CORR, "sharpe") or 0.0) > own for name in rows["a"]]]
+    if not len(steadier):
+        return []
+    name = steadier.loc[steadier["mean"].idxmax(), "a"]
+    return [
+        f"{name} has a higher mean CORR than {content.chosen} out of fold (established) and a higher Sharpe: `upload.prediction` and "
+        "`submit.models` say which prediction goes out."
+    ]
+
+
+def effective(content: Content, split: str, name: str) -> str:
+    """How many independent eras the scores are worth, in words; empty where it can't be told."""
+    table = content.scores[split]
+    own = table[(table["prediction"] == name) & table[CORR].notna()].sort_values(ERA)
+    if not len(own):
+        return ""
+    eras = own[ERA].to_numpy()
+    found = significance.mean(own[CORR].to_numpy(float), overlap=significance.spanned_eras(eras, spanned_weeks(content.days)))
+    return "" if found.reason else f"{len(own)} eras, worth some {found.effective_eras:.0f} independent ones"

@@ -1,0 +1,76 @@
+"""What the sections of the page are written with."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from erawise.report import drawing, views
+from erawise.report.content import Content
+from erawise.report.drawing import Figure
+from erawise.report.markup import escape
+
+HALF = drawing.WIDTH // 2 + 160
+"""Largest width in pixels of a chart that stands beside another."""
+
+
+@dataclass
+class Page:
+    """What the sections share, and the charts that JavaScript takes over, gathered while they are written.
+
+    Attributes
+    ----------
+    content : of the run.
+    pairs : of `content.pairs`.
+    defaults : what the switches say at first.
+    datasets : tables that charts take by name.
+    live : the charts as Vega, by the names of their figures.
+    """
+
+    content: Content
+    pairs: pd.DataFrame
+    defaults: views.Defaults
+    datasets: dict[str, pd.DataFrame]
+    live: dict[str, Any] = field(default_factory=dict)
+
+    def figure(self, figure: Figure, *, width: int | None = None, zoom: bool = False) -> str:
+        """A chart with its caption, at most `width` pixels wide; `zoom` where a range of eras can be drawn up on it."""
+        self.live[figure.name] = drawing.vega(figure)
+        note = f"<p>{escape(figure.note)}</p>" if figure.note else ""
+        size = "" if width is None else f' data-width="{width}"'
+        zoomed = ' data-zoom="yes"' if zoom else ""
+        return (
+            f"<figure><figcaption><h3>{escape(figure.title)}</h3>{note}</figcaption>"
+            f'<div class="plot" role="img" aria-label="{escape(figure.alt)}" data-figure="{figure.name}"{size}{zoomed}>'
+            f"{drawing.svg(figure, self.datasets)}</div></figure>"
+        )
+
+    def beside(self, figures: Iterable[Figure]) -> str:
+        """Charts beside each other where there is room."""
+        return f'<div class="figures">{"".join(self.figure(figure, width=HALF) for figure in figures)}</div>'
+
+    def has(self, name: str) -> bool:
+        """Whether the run has a table of that name with rows."""
+        return name in self.content.tables and len(self.content.tables[name]) > 0
+
+
+def controls(*selects: str) -> str:
+    """Choices that JavaScript answers to."""
+    return f'<p data-needs-script hidden class="controls">{"".join(selects)}</p>'
+
+
+def select(state: str, label: str, names: Iterable[str], chosen: str) -> str:
+    """One choice of a name; every choice of the same `state` on the page is the same."""
+    options = "".join(f"<option{' selected' if name == chosen else ''}>{escape(name)}</option>" for name in names)
+    return f'<label>{escape(label)} <select data-state="{state}">{options}</select></label>'
+
+
+def missing(what: str, command: str) -> str:
+    """Says what isn't there, and the command that makes it."""
+    return f'<p class="missing">There is no table of {escape(what)}; <code>{escape(command)}</code> makes it.</p>'
+
+
+def commands(text: str) -> str:
+    """Text whose parts in backquotes are commands."""
+    return "".join(f"<code>{escape(part)}</code>" if k % 2 else escape(part) for k, part in enumerate(text.split("`")))

@@ -1,0 +1,109 @@
+"""Pieces of HTML: everything that comes from data or settings is escaped here."""
+
+import html
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+SPARK_WIDTH, SPARK_HEIGHT = 120, 28
+DASH = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table.
+
+    Attributes
+    ----------
+    text : as a person reads it; it is escaped.
+    order : what the column is sorted by; None: by the text.
+    markup : in place of the text, HTML that is trusted.
+    """
+
+    text: str
+    order: float | None = None
+    markup: str | None = None
+
+
+def escape(text: object) -> str:
+    """Text as HTML, in quotes of an attribute too."""
+    return html.escape(str(text), quote=True)
+
+
+def number(value: float | None, form: str = ".4f") -> Cell:
+    """A figure, a dash where there is none; the dash sorts below all."""
+    missing = value is None or math.isnan(value)
+    return Cell(DASH, -math.inf) if missing or value is None else Cell(format(value, form), float(value))
+
+
+def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Cell | str]], *, texts: int = 1, sort: bool = True) -> str:
+    """A table whose first `texts` columns are text and whose others are figures; the first cell of a row names it."""
+    head = "".join(_head(name, k >= texts, sort) for k, name in enumerate(heads))
+    body = "".join("<tr>" + "".join(_cell(cell, k, texts) for k, cell in enumerate(row)) + "</tr>" for row in rows)
+    kind = ' class="sortable"' if sort else ""
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table{kind}><caption>{escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def card(label: str, value: str, below: str = "", tone: str = "") -> str:
+    """A figure in large type with what it is and a line that puts it in its place."""
+    small = f"<small>{escape(below)}</small>" if below else ""
+    return f'<div class="card {escape(tone)}"><dt>{escape(label)}</dt><dd><strong>{escape(value)}</strong>{small}</dd></div>'
+
+
+def spark(series: Sequence[Sequence[float]], name: str) -> str:
+    """Running sums as small lines beside each other on one scale, in the colour of a prediction; hidden from who can't see them."""
+    values = [value for part in series for value in (0.0, *part)]
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    count = max(sum(len(part) for part in series) - 1, 1)
+    lines, start = [], 0
+    for part in series:
+        points = " ".join(f"{_place(start + k, count)},{_height(value, low, high)}" for k, value in enumerate(part))
+        lines.append(f'<polyline points="{points}"/>')
+        start += len(part)
+    zero = _height(0.0, low, high)
+    return (
+        f'<svg class="spark" viewBox="0 0 {SPARK_WIDTH} {SPARK_HEIGHT}" width="{SPARK_WIDTH}" height="{SPARK_HEIGHT}" aria-hidden="true">'
+        f'<line x1="0" x2="{SPARK_WIDTH}" y1="{zero}" y2="{zero}"/><g style="stroke:var(--p-{escape(name)})">{"".join(lines)}</g></svg>'
+    )
+
+
+def script_json(content: Any) -> str:
+    """JSON that can stand within a script element: NaN is null, and nothing in it ends the element."""
+    return json.dumps(_plain(content), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _plain(content: Any) -> Any:
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    if isinstance(content, dict):
+        return {key: _plain(value) for key, value in content.items()}
+    return [_plain(value) for value in content] if isinstance(content, list | tuple) else content
+
+
+def _head(name: str, figure: bool, sort: bool) -> str:
+    kind = ' class="figure"' if figure else ""
+    inside = f'<button type="button">{escape(name)}</button>' if sort and name else escape(name)
+    return f'<th scope="col"{kind}>{inside}</th>'
+
+
+def _cell(cell: Cell | str, place: int, texts: int) -> str:
+    found = cell if isinstance(cell, Cell) else Cell(cell)
+    inside = escape(found.text) if found.markup is None else found.markup
+    order = "" if found.order is None else f' data-order="{found.order:g}"'
+    if place == 0:
+        return f'<th scope="row"{order}>{inside}</th>'
+    kind = ' class="figure"' if place >= texts else ""
+    return f"<td{kind}{order}>{inside}</td>"
+
+
+def _place(k: int, count: int) -> str:
+    return f"{2 + (SPARK_WIDTH - 4) * k / count:.1f}"
+
+
+def _height(value: float, low: float, high: float) -> str:
+    return f"{2 + (SPARK_HEIGHT - 4) * (1 - (value - low) / ((high - low) or 1)):.1f}"

@@ -1,0 +1,150 @@
+"""The page: one file of HTML that stands alone, from the content of a run."""
+
+from importlib import resources
+from typing import Any
+
+import pandas as pd
+
+from erawise import charts
+from erawise.report import answer, content, drawing, drivers, eras, market, markup, palette, provenance, views
+from erawise.report.content import CORR, Content
+from erawise.report.frame import Page
+from erawise.report.markup import escape
+from erawise.schema import ERA, PREDICTION, SPLIT, VALIDATION
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'; img-src data:"
+"""The browser itself keeps the page off the network. Vega compiles its expressions, hence `unsafe-eval`."""
+
+SECTIONS = {
+    "answer": "The answer",
+    "leaderboard": "All predictions",
+    "eras": "Era by era",
+    "pair": "A against B",
+    "drivers": "What drives it",
+    "data": "The data",
+    "run": "Folds and run",
+}
+
+
+def written(found: Content) -> str:
+    """The page.
+
+    Parameters
+    ----------
+    found : what the run has found; what it lacks is named on the page with the way to get it.
+
+    Returns
+    -------
+    HTML, one file: styles, charts as SVG, and the scripts that make them answer. It asks for nothing from anywhere.
+    """
+    scores = content.era_scores(found)
+    page = Page(found, content.pairs(found), _defaults(found, scores), {views.ERAS: scores})
+    writers = {
+        "answer": answer.answer,
+        "leaderboard": answer.leaderboard,
+        "eras": eras.eras,
+        "pair": eras.pair,
+        "drivers": drivers.drivers,
+        "data": market.data,
+        "run": provenance.run,
+    }
+    bodies = {name: write(page) for name, write in writers.items()}
+    sections = "".join(
+        f'<section id="{name}" aria-labelledby="{name}-head"><h2 id="{name}-head">{escape(title)}</h2>{bodies[name]}</section>'
+        for name, title in SECTIONS.items()
+    )
+    links = "".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title in SECTIONS.items())
+    title = f"erawise: {found.chosen} on {found.target}"
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        f"<style>{_styles(page)}</style></head><body>"
+        f'<header class="top"><h1>{escape(found.chosen)} on {escape(found.target)}</h1><p class="muted">{escape(_made(found))}</p>'
+        f'<nav aria-label="sections"><ul>{links}</ul></nav></header>'
+        f"{_toolbar(page)}<main>{sections}</main>"
+        "<footer>Written by <code>python -m stages.report</code>. The page is one file and asks for nothing from the network.</footer>"
+        f'<script type="application/json" id="page-data">{markup.script_json(_for_script(page))}</script>'
+        f'<script type="module">{_script(drawing.library())}</script><script type="module">{_script(_asset("page.js"))}</script>'
+        "</body></html>\n"
+    )
+
+
+def _defaults(found: Content, scores: pd.DataFrame) -> views.Defaults:
+    names = found.predictions
+    validation = scores.loc[scores[SPLIT] == VALIDATION, ERA]
+    others = [name for name in reversed(names) if name != found.chosen]
+    had = set(drivers.measures(found)["measure"])
+    own = found.models[0] if found.chosen not in found.models else found.chosen
+    return views.Defaults(
+        names=names,
+        chosen=found.chosen,
+        first=int(scores[ERA].min()),
+        last=int(scores[ERA].max()),
+        boundary=(int(validation.min()), int(validation.max())) if len(validation) else None,
+        a=found.chosen,
+        b=others[0] if others else found.chosen,
+        model=own,
+        dashed=frozenset(found.models[len(charts.MODEL_COLOURS) :]),
+        measure=next((measure for measure in drivers.MEASURES if measure in had), ""),
+    )
+
+
+def _made(found: Content) -> str:
+    commit = "no Git repository" if found.run.commit is None else f"commit {found.run.commit[:10]}"
+    if found.run.commit and found.run.commit.endswith("+"):
+        commit += " with changes"
+    return f"Run of {commit}, page written {found.run.made}."
+
+
+def _toolbar(page: Page) -> str:
+    d = page.defaults
+    boxes = "".join(
+        f'<label><input type="checkbox" name="shown" value="{escape(name)}" checked>'
+        f'<span class="swatch" style="background:var(--p-{escape(name)})"></span>{escape(name)}</label>'
+        for name in d.names
+    )
+    limits = f'min="{d.first}" max="{d.last}"'
+    return (
+        '<div class="toolbar" role="region" aria-label="what the charts show" data-needs-script hidden><div>'
+        f"<fieldset><legend>predictions</legend>{boxes}</fieldset>"
+        f'<fieldset><legend>eras</legend><label>from <input id="first" type="number" {limits} value="{d.first}"></label>'
+        f'<label>to <input id="last" type="number" {limits} value="{d.last}"></label><output id="range" class="muted"></output></fieldset>'
+        '<button type="button" id="reset">reset</button><button type="button" id="theme">dark</button></div></div>'
+    )
+
+
+def _for_script(page: Page) -> dict[str, Any]:
+    d = page.defaults
+    table = page.datasets[views.ERAS]
+    scores = {
+        name: {
+            str(split): {"era": part[ERA].tolist(), "corr": part[CORR].round(6).tolist()}
+            for split, part in table[table[PREDICTION] == name].groupby(SPLIT, sort=False)
+        }
+        for name in d.names
+    }
+    state = {
+        "shown": d.names,
+        "first": d.first,
+        "last": d.last,
+        "focus": d.chosen,
+        "model": d.model,
+        "measure": d.measure,
+        "a": d.a,
+        "b": d.b,
+    }
+    return {"table": views.ERAS, "scores": scores, "state": state, "pairs": eras.pair_texts(page.pairs), "figures": page.live}
+
+
+def _styles(page: Page) -> str:
+    shades = charts.colours(page.content.models)
+    return palette.style({name: shades[name] for name in page.defaults.names}) + _asset("page.css")
+
+
+def _script(text: str) -> str:
+    return text.replace("</script", "<\\/script")
+
+
+def _asset(name: str) -> str:
+    return resources.files("erawise.report").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,86 @@
+"""The folds, and how the run was made."""
+
+import json
+
+import pandas as pd
+
+from erawise.report import drawing, frame, graph, markup, views
+from erawise.report.content import Content
+from erawise.report.drawing import Figure
+from erawise.report.frame import Page
+from erawise.report.markup import Cell, escape, number
+
+GIB = 1024**3
+
+
+def run(page: Page) -> str:
+    found = page.content
+    parts = [_folds(page), _stages(page)]
+    if found.run.edges:
+        parts.append(_dag(found))
+    rows = {
+        "parameters": [(path, json.dumps(value)) for path, value in found.run.settings.items()],
+        "digests of data, by MD5": list(found.run.digests[["path", "md5"]].itertuples(index=False)),
+        "versions": list(found.run.versions.items()),
+    }
+    for title, lines in rows.items():
+        cells = [[name, Cell(text, markup=f"<code>{escape(text)}</code>")] for name, text in lines]
+        table = markup.table(title, ["name", "value"], cells, texts=2)
+        parts.append(f"<details><summary>{len(cells)} {escape(title)}</summary>{table}</details>")
+    return "".join(parts)
+
+
+def _folds(page: Page) -> str:
+    if not page.has("folds"):
+        return frame.missing("the folds", "dvc repro plot")
+    table = page.content.tables["folds"]
+    drawn = table.assign(
+        name=[f"fold {number}" if number else "final model" for number in table["fold"]],
+        start=table["first"] - 0.5,
+        end=table["last"] + 0.5,
+    )
+    drawn = drawn.sort_values("fold", key=lambda fold: fold.where(fold > 0, fold.max() + 1), kind="stable")
+    purged = int((table["last"] - table["first"] + 1)[table["role"] == "purged"].sum())
+    return page.figure(
+        Figure(
+            "folds",
+            f"{table.loc[table['fold'] > 0, 'fold'].nunique()} folds, and {purged} eras purged in all, whose targets overlap a test",
+            "Bars of the eras that each fold and the final model are trained on, purged of and tested on.",
+            drawing.same(views.folds(drawn)),
+            "Purged eras share part of their outcome with a test era: a model that trained on them would have seen it.",
+        )
+    )
+
+
+def _stages(page: Page) -> str:
+    table = page.content.run.stages
+    if not len(table):
+        return '<p class="missing">No stage has run in this checkout since its data came from the cache, so no times are on record.</p>'
+    rows = [
+        [
+            row.stage,
+            number(row.seconds, ".1f"),
+            number(row.peak_bytes / GIB, ".2f"),
+            number(row.rows, ",.0f"),
+            row.started[:19].replace("T", " "),
+        ]
+        for row in table.itertuples()
+    ]
+    total, peak = table["seconds"].sum(), table["peak_bytes"].max() / GIB
+    caption = f"Last run of each stage in this checkout: {total:.0f} s in all, at most {peak:.2f} GiB"
+    return markup.table(caption, ["stage", "seconds", "peak memory (GiB)", "rows", "started (UTC)"], rows)
+
+
+def _dag(found: Content) -> str:
+    names = found.run.stages["stage"].str.split("@").str[0] if len(found.run.stages) else pd.Series(dtype=str)
+    seconds = found.run.stages.groupby(names)["seconds"].agg(["sum", "size"]) if len(names) else pd.DataFrame(columns=["sum", "size"])
+    below = {
+        str(name): f"{row['sum']:.1f} s" + (f", {row['size']:.0f} runs" if row["size"] > 1 else "") for name, row in seconds.iterrows()
+    }
+    words = "; ".join(f"{one} to {other}" for one, other in graph.direct(found.run.edges))
+    return (
+        "<figure><figcaption><h3>The DAG: what takes what</h3><p>An arrow where a stage takes what another has made, by no way round; the "
+        "stages of all models are one box.</p></figcaption>"
+        f'<div class="scroll" role="img" aria-label="{escape(f"Graph of the stages: {words}.")}">'
+        f"{graph.drawn(found.run.edges, below)}</div></figure>"
+    )

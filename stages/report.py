@@ -1,0 +1,139 @@
+"""Write `report.html`, the page that a person looks at after a run: `python -m stages.report [--out PATH]`; a command, no stage of the DAG.
+
+It shows the run that lies in the workspace: its scores, pictures, data and settings, and what it is against the committed one.
+"""
+
+import argparse
+import platform
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from erawise import comparison, errors, files, ledger, params, revisions, significance, tabular
+from erawise.report import content as report
+from erawise.report import page
+from erawise.report.content import Comparison, Content, Looks, Run
+from erawise.schema import CV, ERA, ID, PREDICTION, VALIDATION, horizon, spanned_weeks
+from stages import paths, record, running
+
+COMMITTED = "HEAD"
+SAMPLED = 60
+"""Eras in which predictions are correlated with each other."""
+
+
+@errors.reported
+def main() -> None:
+    given = _arguments()
+    start = time.perf_counter()
+    found = content(params.load(paths.PARAMS))
+    with files.replacing(given.out) as temporary:
+        temporary.write_text(page.written(found), encoding="utf-8")
+    size = given.out.stat().st_size / 1e6
+    print(f"report: wrote {given.out}; {size:.1f} MB, {time.perf_counter() - start:.0f} s; open it in a browser")
+
+
+def content(p: params.Params) -> Content:
+    """What the page shows of the run in the workspace."""
+    models = files.read_json(paths.MEMBERS)["models"]
+    chosen = next(iter(p.submit.models.values()), p.upload.prediction)
+    metrics = {split: files.read_json(paths.METRICS / f"{split}.json") for split in (CV, VALIDATION)}
+    return Content(
+        chosen=chosen,
+        models=models,
+        target=p.data.target,
+        days=horizon(p.data.target, p.data.target_horizon),
+        metrics={split: {name: block for name, block in found.items() if name != "diagnostics"} for split, found in metrics.items()},
+        scores={split: tabular.read_parquet(paths.SCORES / f"{split}.parquet") for split in (CV, VALIDATION)},
+        data=files.read_json(paths.METRICS / "data.json"),
+        similarity=_similarity(models),
+        compared=_compared(),
+        looks=_looks(p, chosen),
+        run=_run(p),
+        tables=_tables(models),
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m stages.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=paths.REPORT, help="the page; report.html where not given")
+    return parser.parse_args()
+
+
+def _similarity(models: list[str]) -> pd.DataFrame:
+    """Of all predictions, out of fold, in `SAMPLED` eras from the first to the last."""
+    places = {name: paths.MODEL_PREDICTIONS / f"{name}.parquet" for name in models} | {
+        "ensemble": paths.ENSEMBLE,
+        "neutralized": paths.NEUTRALIZED,
+    }
+    eras = np.unique(tabular.read_parquet(paths.SCORES / f"{CV}.parquet", [ERA])[ERA].to_numpy(np.int64))
+    taken = eras[np.unique(np.linspace(0, len(eras) - 1, SAMPLED).round().astype(int))] if len(eras) else eras
+    return report.similarity({name: _of_eras(path, taken) for name, path in places.items()})
+
+
+def _of_eras(path: Path, eras: np.ndarray) -> pd.DataFrame:
+    """The predictions of these eras; the file is read in parts."""
+    with tabular.open_parquet(path) as file:
+        parts = (batch.to_pandas() for batch in file.iter_batches(columns=[ID, ERA, PREDICTION]))
+        return pd.concat([part[part[ERA].isin(eras)] for part in parts], ignore_index=True)
+
+
+def _compared() -> Comparison:
+    """The workspace against what is committed; why not, where that can't be."""
+    nothing = pd.DataFrame()
+    try:
+        before, after = (revisions.read(Path(), revision, raw=paths.RAW, scores=paths.SCORES) for revision in (COMMITTED, None))
+    except errors.InputError as error:
+        return Comparison("the committed run", revisions.WORKSPACE, nothing, [], str(error))
+    changed = comparison.settings_changed(ledger.changes(ledger.flat(before.settings), ledger.flat(after.settings)))
+    if before.target != after.target:
+        return Comparison("the committed run", after.name, nothing, changed, f"it is scored against {before.target}")
+    if before.data != after.data:
+        return Comparison("the committed run", after.name, nothing, changed, "it ran on other data")
+    return Comparison("the committed run", after.name, comparison.compare(before.scores, after.scores, after.days), changed)
+
+
+def _looks(p: params.Params, chosen: str) -> Looks:
+    entries = record.looked_at(p.data.target)
+    table = tabular.read_parquet(paths.SCORES / f"{VALIDATION}.parquet", [ERA, PREDICTION, "corr"])
+    own = table[table[PREDICTION] == chosen]
+    overlap = significance.spanned_eras(own[ERA].to_numpy(), spanned_weeks(horizon(p.data.target, p.data.target_horizon)))
+    return Looks(len(entries), ledger.deflated(entries, chosen, own["corr"].to_numpy(), overlap) if entries else np.nan)
+
+
+def _run(p: params.Params) -> Run:
+    digests, edges = revisions.pipeline(Path())
+    grouped = dict.fromkeys((one.split("@")[0], other.split("@")[0]) for one, other in edges)
+    return Run(
+        commit=record.commit(),
+        made=datetime.fromtimestamp(time.time(), UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        settings=ledger.flat(p.model_dump(mode="json", exclude_unset=True)),
+        versions=running.versions() | {"system": platform.platform()},
+        digests=pd.DataFrame(sorted(digests), columns=["path", "md5"]),
+        stages=_records(),
+        edges=sorted((one, other) for one, other in grouped if one != other),
+    )
+
+
+def _records() -> pd.DataFrame:
+    columns = ["stage", "seconds", "peak_bytes", "rows", "started"]
+    found = [files.read_json(path) for path in sorted(paths.RUNS.glob("*.json"))]
+    return pd.DataFrame([[entry.get(name) for name in columns] for entry in found], columns=columns).sort_values(
+        "started", ignore_index=True
+    )
+
+
+def _tables(models: list[str]) -> dict[str, pd.DataFrame]:
+    """The tables behind the pictures, and those of `explore` and `explain` by their directories."""
+    found = {path.stem: path for path in sorted(paths.PLOTS.glob("*.csv"))}
+    found |= {f"explored/{path.stem}": path for path in sorted(paths.EXPLORED.glob("*.csv"))}
+    found |= {f"explained/{model}/{path.stem}": path for model in models for path in sorted((paths.EXPLAINED / model).glob("*.csv"))}
+    return {name: pd.read_csv(path) for name, path in found.items()}
+
+
+if __name__ == "__main__":
+    main()
