@@ -14,7 +14,7 @@ repro: .venv/runtime
 
 test: .venv/development
 	.ci/browser
-	$(RUN) python -m pytest
+	$(RUN) python -m pytest -n 2 --dist loadfile
 
 lint: .venv/development
 	$(BIN)/ruff check .

@@ -12,6 +12,8 @@ from erawise.significance import BETTER, OPEN, WORSE, Difference
 from erawise.tables import Table
 
 CORR = "corr"
+DECIMALS = 12
+"""Of a score that count: the last bits differ with what else is scored beside it."""
 
 
 def compare(before: dict[str, pd.DataFrame], after: dict[str, pd.DataFrame], days: int, *, seed: int = 0) -> pd.DataFrame:
@@ -57,7 +59,7 @@ def pair(before: pd.DataFrame, name_before: str, after: pd.DataFrame, name_after
     one, other = series(before, name_before), series(after, name_after)
     common = one.index.intersection(other.index)
     overlap = significance.spanned_eras(common.to_numpy(), spanned_weeks(days))
-    a, b = one[common].to_numpy(), other[common].to_numpy()
+    a, b = (found[common].round(DECIMALS).to_numpy() for found in (one, other))
     return {
         "eras": len(common),
         "left_out": len(one) + len(other) - 2 * len(common),

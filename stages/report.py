@@ -28,11 +28,12 @@ SAMPLED = 60
 def main() -> None:
     given = _arguments()
     start = time.perf_counter()
-    found = content(params.load(paths.PARAMS))
-    with files.replacing(given.out) as temporary:
-        temporary.write_text(page.written(found), encoding="utf-8")
-    size = given.out.stat().st_size / 1e6
-    print(f"report: wrote {given.out}; {size:.1f} MB, {time.perf_counter() - start:.0f} s; open it in a browser")
+    with running.heard("report", given.quiet or running.is_quiet()) as progress:
+        text = page.written(content(params.load(paths.PARAMS)), progress)
+        with files.replacing(given.out) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        size = given.out.stat().st_size / 1e6
+        print(f"report: wrote {given.out}; {size:.1f} MB, {time.perf_counter() - start:.0f} s; open it in a browser")
 
 
 def content(p: params.Params) -> Content:
@@ -61,6 +62,7 @@ def _arguments() -> argparse.Namespace:
         prog="python -m stages.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=paths.REPORT, help="the page; report.html where not given")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but warnings and errors")
     return parser.parse_args()
 
 

@@ -88,6 +88,30 @@ def versions() -> dict[str, str]:
     return found
 
 
+@contextmanager
+def heard(label: str, quiet: bool) -> Iterator[Progress]:
+    """What tells of the progress; while it does, stdout goes nowhere, or above the bar, or where it went before."""
+    if quiet:
+        with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+            yield SILENT
+        return
+    progress = Shown(label, sys.stderr, time.monotonic)
+    if not (sys.stdout.isatty() and sys.stderr.isatty()):
+        yield progress
+        return
+    above = Above(sys.stdout, sys.stderr)
+    try:
+        with redirect_stdout(above):
+            yield progress
+    finally:
+        above.rest()
+
+
+def is_quiet() -> bool:
+    """Whether the environment asks for quiet."""
+    return os.environ.get(QUIET, "0") not in ("", "0")
+
+
 def _parser(about: str) -> argparse.ArgumentParser:
     command = Path(sys.argv[0]).stem
     parser = argparse.ArgumentParser(prog=f"python -m stages.{command}", description=about)
@@ -100,9 +124,9 @@ def _documented(work: Work) -> str:
 
 
 def _run(name: str, label: str, work: Work, quiet: bool) -> None:
-    quiet = quiet or os.environ.get(QUIET, "0") not in ("", "0")
+    quiet = quiet or is_quiet()
     started, start = datetime.fromtimestamp(time.time(), UTC), time.perf_counter()
-    with _heard(label, quiet) as progress:
+    with heard(label, quiet) as progress:
         done = work(progress)
         seconds, peak = round(time.perf_counter() - start, 2), peak_bytes()
         _record(
@@ -121,25 +145,6 @@ def _run(name: str, label: str, work: Work, quiet: bool) -> None:
         )
         rows = "" if done.rows is None else f"{done.rows:,} rows, "
         print(f"{label}: wrote {_listed(done.wrote)}; {rows}{duration(seconds)}, {peak / GIB:.2f} GiB")
-
-
-@contextmanager
-def _heard(label: str, quiet: bool) -> Iterator[Progress]:
-    """What tells of the progress; while it does, stdout goes nowhere, or above the bar, or where it went before."""
-    if quiet:
-        with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
-            yield SILENT
-        return
-    progress = Shown(label, sys.stderr, time.monotonic)
-    if not (sys.stdout.isatty() and sys.stderr.isatty()):
-        yield progress
-        return
-    above = Above(sys.stdout, sys.stderr)
-    try:
-        with redirect_stdout(above):
-            yield progress
-    finally:
-        above.rest()
 
 
 def _record(content: dict[str, Any], path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from erawise import significance
-from erawise.comparison import series
+from erawise.comparison import DECIMALS, series
 from erawise.schema import CV, ERA, PREDICTION, SPLIT, VALIDATION, spanned_weeks
 from erawise.significance import BETTER, OPEN, WORSE
 
@@ -144,7 +144,7 @@ def pairs(content: Content) -> pd.DataFrame:
 
 def _pair(one: pd.Series, other: pd.Series, days: int) -> dict[str, Any]:
     common = one.index.intersection(other.index)
-    difference = (one[common] - other[common]).to_numpy(np.float64)
+    difference = (one[common] - other[common]).round(DECIMALS).to_numpy(np.float64)
     if not len(difference):
         return {"eras": 0, "wins": 0, "mean": np.nan, "low": np.nan, "high": np.nan, "verdict": OPEN}
     found = significance.mean(difference, overlap=significance.spanned_eras(common.to_numpy(), spanned_weeks(days)))

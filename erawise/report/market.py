@@ -24,6 +24,8 @@ def data(page: Page) -> str:
     }
     for name, (what, write) in writers.items():
         parts.append(write(page, found.tables[name]) if page.has(name) else frame.missing(what, "dvc repro plot"))
+    if page.has("explored/stability"):
+        parts.append(_persistence(found.tables["explored/stability"]))
     if page.has("explored/features"):
         parts.append(_features(found.tables["explored/features"]))
     return "".join(parts)
@@ -114,6 +116,18 @@ def _drift(page: Page, table: pd.DataFrame) -> str:
             "Share of a feature's rows that would have to take another value for live to look like train; line: what a train era usually "
             "shows (expected to the largest).",
         )
+    )
+
+
+def _persistence(table: pd.DataFrame) -> str:
+    """How much the features' scores of an era say of those of a later one."""
+    means = table.groupby("lag")["correlation"].mean().dropna()
+    if means.empty:
+        return ""
+    lags = ", ".join(f"{correlation:.2f} at {lag} week{'s' if lag > 1 else ''}" for lag, correlation in means.items())
+    return (
+        "<h3>How long a feature goes on paying</h3><p>The features' correlations with the target in one era correlate with those of a "
+        f"later one by {markup.escape(lags)}, on average. Targets of eras less than a target's span apart overlap; what is left beyond lasts.</p>"
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from erawise import charts
+from erawise.progress import SILENT, Progress
 from erawise.report import answer, content, drawing, drivers, eras, market, markup, palette, provenance, views
 from erawise.report.content import CORR, Content
 from erawise.report.frame import Page
@@ -26,12 +27,13 @@ SECTIONS = {
 }
 
 
-def written(found: Content) -> str:
+def written(found: Content, progress: Progress = SILENT) -> str:
     """The page.
 
     Parameters
     ----------
     found : what the run has found; what it lacks is named on the page with the way to get it.
+    progress : told of the sections that are written.
 
     Returns
     -------
@@ -48,7 +50,11 @@ def written(found: Content) -> str:
         "data": market.data,
         "run": provenance.run,
     }
-    bodies = {name: write(page) for name, write in writers.items()}
+    bodies = {}
+    with progress.counting(len(writers), "sections") as count:
+        for name, write in writers.items():
+            bodies[name] = write(page)
+            count.done()
     sections = "".join(
         f'<section id="{name}" aria-labelledby="{name}-head"><h2 id="{name}-head">{escape(title)}</h2>{bodies[name]}</section>'
         for name, title in SECTIONS.items()
