@@ -127,7 +127,8 @@ def _persistence(table: pd.DataFrame) -> str:
     lags = ", ".join(f"{correlation:.2f} at {lag} week{'s' if lag > 1 else ''}" for lag, correlation in means.items())
     return (
         "<h3>How long a feature goes on paying</h3><p>The features' correlations with the target in one era correlate with those of a "
-        f"later one by {markup.escape(lags)}, on average. Targets of eras less than a target's span apart overlap; what is left beyond lasts.</p>"
+        f"later one by {markup.escape(lags)}, on average. Targets of eras less than a target's span apart overlap; what is left beyond "
+        "lasts.</p>"
     )
 
 
