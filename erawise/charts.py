@@ -303,7 +303,7 @@ def shap_beeswarm(table: Table) -> Figure:
     for axes, (name, group) in zip(grid, models.items(), strict=True):
         _swarms(axes, group, reach)
         features = group.drop_duplicates("rank")
-        axes.set_yticks(features["rank"], [_shortened(feature) for feature in features["feature"]], fontsize=7)
+        axes.set_yticks(features["rank"], [_shortened(feature) for feature in features["feature"]])
         axes.set(title=name, xlim=(-reach, reach), ylim=(tallest + 0.6, 0.4))
         axes.set_xlabel("contribution (std of predictions)")
         axes.axvline(0, color=INK, linewidth=0.8, zorder=0.9)
@@ -349,10 +349,10 @@ def permutation(table: Table, colours: Colours) -> Figure:
         axes.plot(group["drop"], group["rank"], "o", color=colours[name], markersize=4)
         axes.axvline(0, color=INK, linewidth=0.8)
         axes.set_xlim(low - margin, high + margin)
-        axes.set_yticks(group["rank"], [_shortened(feature) for feature in group["feature"]], fontsize=7)
+        axes.set_yticks(group["rank"], [_shortened(feature) for feature in group["feature"]])
         axes.set_ylim(tallest + 0.6, 0.4)
         axes.grid(axis="y", visible=False)
-        axes.set_title(f"{name}, {group['eras'].max()} eras")
+        axes.set_title(f"{name}\n{group['eras'].max()} eras")
         axes.set_xlabel("CORR lost")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
     _caption(

@@ -192,7 +192,7 @@ class Run:
                     f"{name}: no row has the split {split!r}; there are {', '.join(map(str, frame[SPLIT].unique())) or 'none'}"
                 )
         settings, references = self.settings.evaluate, tabular.read_parquet(self._data("prepared/references.parquet"))
-        return evaluation.score_split(
+        scores, _ = evaluation.score_split(
             split,
             frames,
             self.panel,
@@ -203,6 +203,7 @@ class Run:
             settings.mmc_multiplier,
             self.settings.resources.threads,
         )
+        return scores
 
     def summary(self, scores: pd.DataFrame) -> pd.DataFrame:
         """Scores in summary, a row for each prediction: what `metrics/*.json` have, `corr.mean` in the column of that name.

@@ -74,7 +74,7 @@ def take_settings(project: Path, finished: Workspace, line: str) -> None:
 
 
 def test_a_new_kind_of_model_trains_as_the_page_says(project: Path, finished: Workspace) -> None:
-    assert len(follow("add-a-model.md", project)) == 9
+    assert len(follow("add-a-model.md", project)) == 10
     run(project, "-m", "stages.check_params")
     run(project, "-m", "manual.parameters")
     page = (project / "docs/parameters.md").read_text(encoding="utf-8")

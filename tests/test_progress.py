@@ -29,21 +29,23 @@ from erawise import neutralize, progress
 from erawise.progress import SILENT, Above, Count, Progress, Shown, duration
 from stages import running
 
-UNITS = {
-    "download_local": "bytes",
-    "preprocess": "rows",
-    "explore": "eras",
-    "select_features": "trees",
-    "tune_ridge ridge": "folds",
-    "tune_lightgbm lightgbm": "folds",
-    "train_ridge ridge": "fits",
-    "train_lightgbm lightgbm": "trees",
-    "refit_ridge ridge": "fits",
-    "refit_lightgbm lightgbm": "trees",
-    "ensemble": "fits",
-    "neutralize": "eras",
-    "evaluate": "eras",
-    "plot": "pictures",
+UNITS: dict[str, set[str]] = {
+    "download_local": {"bytes"},
+    "preprocess": {"rows"},
+    "explore": {"eras"},
+    "select_features": {"trees"},
+    "tune_ridge ridge": {"folds"},
+    "explain_ridge ridge": {"rows", "eras"},
+    "explain_lightgbm lightgbm": {"rows", "eras"},
+    "tune_lightgbm lightgbm": {"folds"},
+    "train_ridge ridge": {"fits"},
+    "train_lightgbm lightgbm": {"trees"},
+    "refit_ridge ridge": {"fits"},
+    "refit_lightgbm lightgbm": {"trees"},
+    "ensemble": {"fits"},
+    "neutralize": {"eras"},
+    "evaluate": {"eras"},
+    "plot": {"pictures"},
 }
 """What each stage that may take long counts."""
 
@@ -317,7 +319,7 @@ def test_every_stage_counts_its_work_to_the_end_says_nothing_when_quiet_and_is_r
         workspace.run(stage)
         said = capfd.readouterr()
         assert (said.out, said.err) == ("", ""), stage
-        assert {count.unit for count in heard.counts} == ({UNITS[stage]} if stage in UNITS else set()), stage
+        assert {count.unit for count in heard.counts} == UNITS.get(stage, set()), stage
         assert all(0 < count.at == count.total for count in heard.counts), (stage, heard.counts)
         content = json.loads((workspace.directory / "data/runs" / record_of(stage)).read_text())
         assert content["quiet"] is True
@@ -453,7 +455,7 @@ def test_help_says_what_a_stage_does_and_how_to_have_it_quiet(
 ) -> None:
     monkeypatch.setattr(sys, "argv", [f"{script}.py", "--help"])
     module: Any = importlib.import_module(f"stages.{script}")
-    shared = {"train": "training", "tune": "tuning", "refit": "refitting"}.get(script.split("_")[0])
+    shared = {"train": "training", "tune": "tuning", "refit": "refitting", "explain": "explaining"}.get(script.split("_")[0])
     main = partial(getattr(module, shared).run, module) if shared else module.main
     with pytest.raises(SystemExit, match="0"):
         main()
