@@ -242,7 +242,8 @@ def test_a_revision_that_cannot_be_compared_is_named(clone: Clone, arguments: tu
 
 def test_runs_on_other_data_or_targets_are_compared_only_when_told_to(clone: Clone) -> None:
     clone.set("data.market.seed", 8)
-    clone.dvc("repro")
+    clone.set("models", {"ridge": {"kind": "ridge", "target": "target", "l2": 1000.0}})
+    clone.dvc("repro", "evaluate")
     output = clone.run("python", "-m", "stages.compare", check=False)
     assert "HEAD and the workspace ran on different raw data" in output
     assert "| cv | ridge |" in clone.run("python", "-m", "stages.compare", "--anyway")
