@@ -90,7 +90,7 @@ def write(figure: Figure, path: Path) -> None:
             _settle(figure)
             # not savefig, which draws everything once more before it writes
             FigureCanvasSVG(figure).print_svg(temporary, metadata={"Date": None, "Creator": None, "Title": figure.get_suptitle()})
-        temporary.write_text(_rounded(temporary.read_text(encoding="utf-8")), encoding="utf-8")
+        temporary.write_text(rounded(temporary.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 @contextmanager
@@ -593,7 +593,8 @@ def drift(table: Table) -> Figure:
     axes.set_ylim(len(frame) - 0.4, -0.6)
     axes.set_xlim(0, max(1.05 * 100 * frame[["distance", "usual_max"]].to_numpy().max(), 1))
     axes.grid(axis="y", visible=False)
-    axes.set_title(f"the {len(frame)} features that lie furthest from what is usual" if len(frame) > 1 else "")
+    moved = f"the {len(frame)} features that lie furthest from what is usual"
+    axes.set_title(moved if frame["distance"].any() else f"{len(frame)} features, live as distributed as train in all of them")
     axes.set_xlabel("share of rows that would have to change their value to be distributed as in the other eras (%)")
     _caption(
         figure,
@@ -891,10 +892,14 @@ def _luminance(colour: tuple[float, float, float]) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def _rounded(svg: str) -> str:
-    """Round the coordinates of paths and places: the last digits say nothing and differ between machines."""
+def rounded(svg: str, decimals: int = 2) -> str:
+    """Round the coordinates of paths and places in an SVG: the last digits say nothing and differ between machines."""
 
     def shorter(match: re.Match[str]) -> str:
-        return re.sub(r"-?\d+\.\d+", lambda number: f"{round(float(number.group()), 2) + 0.0:.2f}".rstrip("0").rstrip("."), match.group())
+        return re.sub(
+            r"-?\d+\.\d+",
+            lambda number: f"{round(float(number.group()), decimals) + 0.0:.{decimals}f}".rstrip("0").rstrip("."),
+            match.group(),
+        )
 
-    return re.sub(r'\b(?:d|x|y|width|height|transform)="[^"]*"', shorter, svg)
+    return re.sub(r'\b(?:d|x|y|x1|x2|y1|y2|width|height|transform)="[^"]*"', shorter, svg)

@@ -99,7 +99,7 @@ def summary(found: pd.DataFrame) -> str:
     beyond, eras = is_beyond(found), int(found["eras"].iloc[0])
     return (
         f"{int(beyond.sum())} of {len(found)} features lie further from the last {eras} train eras in live than any of these eras does "
-        f"(luck: up to {len(found) / (eras + 1):.1f}); {found['missing_live'].mean():.2%} of the live values were missing"
+        f"(luck alone: about {len(found) / (eras + 1):.1f}); {found['missing_live'].mean():.2%} of the live values were missing"
     )
 
 

@@ -9,6 +9,10 @@ WORLD = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """Errors of the disk, which are no fault of the code."""
 
 
+INTERRUPTED = 130
+"""Exit code of a command that was stopped by Ctrl-C, as shells have it."""
+
+
 class InputError(Exception):
     """Something that the user can mend: the message says what is wrong, where, what was expected and what to do.
 
@@ -37,7 +41,7 @@ class Unavailable(InputError):
 
 
 def reported(main: Callable[[], None]) -> Callable[[], None]:
-    """Turn an `InputError` of a command, or a full or closed disk, into one line on stderr and its exit code."""
+    """Turn an `InputError` of a command, a full or closed disk, or Ctrl-C into one line on stderr and its exit code."""
 
     @functools.wraps(main)
     def run() -> None:
@@ -51,6 +55,8 @@ def reported(main: Callable[[], None]) -> Callable[[], None]:
             where = f"{error.filename}: " if error.filename else ""
             message = f"{where}cannot be written or read ({error.strerror}); check free space and permissions"
             code = InputError.code
+        except KeyboardInterrupt:
+            message, code = "stopped by hand", INTERRUPTED
         else:
             return
         print(f"error: {message}", file=sys.stderr)

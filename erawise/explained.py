@@ -21,6 +21,7 @@ class Sample:
     base : what the contributions of a row are added to.
     std : standard deviation of the predictions of the sample, in `unit`.
     members, rows : members of the model, and rows that were explained.
+    split : `validation`, or `train` where there is no validation era that the model wasn't trained beside.
     eras : of these rows, the same number of rows of each.
     permuted_eras : in which features were shuffled.
     """
@@ -30,6 +31,7 @@ class Sample:
     std: float
     members: int
     rows: int
+    split: str
     eras: list[int]
     permuted_eras: list[int]
 

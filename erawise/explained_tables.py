@@ -18,6 +18,9 @@ LEADING = 20
 MAX_STEPS, MAX_PERIODS = 200, 60
 BEFORE, AFTER = "ensemble", "neutralized"
 
+TAIL = 0.025
+"""Share of 95 % intervals that lie above the truth."""
+
 
 def shap_beeswarm(found: Mapping[str, Explanation]) -> Table:
     """Contributions of the leading features of each model, row by row.
@@ -33,6 +36,8 @@ def shap_beeswarm(found: Mapping[str, Explanation]) -> Table:
     frame = pd.concat([_swarm(one, model, shown) for model, one in found.items()], ignore_index=True)
     typical = pd.DataFrame([_first(one, model) for model, one in found.items()])
     most = typical.loc[typical["contribution"].idxmax()]
+    if not most["contribution"] > 0:
+        return Table(frame, "Nothing drives the predictions: they are constant")
     headline = f"{most['feature']} moves {most['model']} by {most['contribution']:.2f} standard deviations of its predictions"
     if len(found) > 1:
         common = set.intersection(*(set(one.shap["feature"].head(SWARM_FEATURES)) for one in found.values()))
@@ -51,7 +56,11 @@ def shap_share(found: Mapping[str, Explanation]) -> Table:
     """
     frame = pd.concat([_cumulative(one, model) for model, one in found.items()], ignore_index=True)
     held = frame.groupby("model", sort=False)["leading"].first()
-    headline = f"The {LEADING} leading features hold {held.max():.0%} of all contributions in {held.idxmax()}"
+    if not held.max() > 0:
+        return Table(frame, "Nothing drives the predictions: they are constant")
+    headline = (
+        f"The {min(LEADING, int(frame['features'].max()))} leading features hold {held.max():.0%} of all contributions in {held.idxmax()}"
+    )
     if len(held) > 1:
         headline += f", {held.min():.0%} in {held.idxmin()}"
     return Table(frame, headline)
@@ -72,10 +81,16 @@ def permutation(found: Mapping[str, Explanation], days: int) -> Table:
     frame = pd.concat([_drops(one, model, days) for model, one in found.items()], ignore_index=True)
     if frame["drop"].isna().all():
         return Table(frame.iloc[:0], "Nothing to show: no validation era has a target and a CORR")
-    most = frame.loc[frame["drop"].idxmax()]
+    most, known = frame.loc[frame["drop"].idxmax()], frame[frame["low"].notna()]
     headline = f"Shuffled, {most['feature']} costs most: {most['drop']:.4f} of the CORR of {most['model']}"
-    if frame["low"].notna().any():
-        headline += f"; {int((frame['low'] > 0).sum())} of {len(frame)} features shown cost more than 0 with all of their 95 % interval"
+    if most["drop"] <= 0:
+        headline = "Shuffled, none of the leading features costs CORR on average"
+    if len(known):
+        clear = int((known["low"] > 0).sum())
+        headline += (
+            f"; of {len(known)} pairs of model and feature {clear} have a 95 % interval above 0, where luck alone gives about "
+            f"{len(known) * TAIL:.0f}"
+        )
     return Table(frame, headline)
 
 

@@ -1,6 +1,7 @@
 """What drives a model: how much each feature adds to its predictions, and what the predictions lose without it.
 
-Nothing here is for choosing: it looks at eras that the model wasn't trained on, the validation eras.
+Nothing here is for choosing: it looks at eras that the model wasn't trained on, the validation eras, and at those of train only where the
+purge has left none.
 """
 
 import itertools
@@ -18,7 +19,7 @@ from erawise.explained import Explanation, Sample
 from erawise.models.protocol import Attribution, Fitted
 from erawise.panel import FeatureMap, Panel, View, era_slices
 from erawise.progress import SILENT, UNCOUNTED, Count, Progress
-from erawise.schema import ERA
+from erawise.schema import ERA, VALIDATION
 from erawise.scores import kernels
 from erawise.scores.eras import MIN_COVERAGE
 from erawise.splits import Plan
@@ -26,11 +27,13 @@ from erawise.splits import Plan
 Floats = NDArray[np.float64]
 
 BLOCK_BYTES = 32 * 2**20
-"""Contributions that are held at a time."""
+BLOCK_ROWS = 256
+"""Contributions that are held at a time, and rows of which they are, at most: after each block the progress is told."""
 
 ROUNDING = 1e-9
 """Contributions whose spread is below this share of their size are constant."""
 
+TRAIN = "train"
 BLEND_UNIT = "standard deviations of each member"
 
 
@@ -63,7 +66,8 @@ def explain(
     InputError
         If the model was fitted on other features.
     """
-    sampled = spaced(plan.validation if len(plan.validation) else plan.train, settings.eras)
+    split, eras = (VALIDATION, plan.validation) if len(plan.validation) else (TRAIN, plan.train)
+    sampled = spaced(eras, settings.eras)
     with threadpool_limits(1, user_api="blas"):
         x, era = draw(models, View(panel, sampled, features), settings.rows, settings.seed)
         rng = np.random.default_rng(settings.seed)
@@ -84,14 +88,18 @@ def explain(
         _points(features.names, leading, x[shown], era[shown], kept),
         drops,
         _importance(models, features.names),
-        Sample(attribution.unit, attribution.base, std, len(models), len(x), sampled.tolist(), permuted.tolist()),
+        Sample(attribution.unit, attribution.base, std, len(models), len(x), split, sampled.tolist(), permuted.tolist()),
     )
 
 
 def report(name: str, found: Explanation) -> list[str]:
     """What a person should know of it."""
     first, sample = found.shap.iloc[0], found.sample
-    lines = [f"{name}: {first['feature']} drives it most, {first['share']:.1%} of all contributions in {sample.rows:,} rows"]
+    lines = [f"{name}: {first['feature']} drives it most, {first['share']:.1%} of all contributions in {sample.rows:,} {sample.split} rows"]
+    if not first["share"] > 0:
+        lines = [f"{name}: nothing drives it: its predictions are the same for all {sample.rows:,} {sample.split} rows"]
+    if sample.split != VALIDATION:
+        lines.append(f"{name}: the purge has left no validation era; these are eras that it was trained on")
     if not sample.permuted_eras:
         lines.append(f"{name}: no validation era has a target, so that nothing is known of what is lost where a feature is shuffled")
     return lines
@@ -191,7 +199,7 @@ def summarized(attribution: Attribution, x: NDArray, shown: NDArray[np.int64], c
 
 
 def _blocks(x: NDArray) -> Iterator[tuple[int, NDArray]]:
-    rows = max(1, BLOCK_BYTES // (np.dtype(np.float64).itemsize * (x.shape[1] + 1)))
+    rows = min(max(1, BLOCK_BYTES // (np.dtype(np.float64).itemsize * (x.shape[1] + 1))), BLOCK_ROWS)
     for start in range(0, len(x), rows):
         yield start, x[start : start + rows]
 

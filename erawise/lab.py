@@ -260,7 +260,7 @@ class Run:
 
         Parameters
         ----------
-        kind : a module of `erawise.models`, or anything else that has the three functions of `models.protocol.Kind`.
+        kind : a module of `erawise.models`, or anything else that has the functions of `models.protocol.Kind`.
         settings : what the kind's functions are given; its `target` is the one target to learn.
 
         Returns

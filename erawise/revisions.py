@@ -10,12 +10,13 @@ from typing import Any
 
 import pandas as pd
 from dvc.api import DVCFileSystem
-from dvc.exceptions import DvcException, NotDvcRepoError
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from dvc_data.index import DataIndexDirError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from scmrepo.exceptions import SCMError
 
 from erawise.errors import InputError
 from erawise.schema import CV, VALIDATION, horizon
@@ -64,7 +65,7 @@ def read(repository: Path, revision: str | None, *, raw: Path, scores: Path) -> 
     try:
         files = DVCFileSystem(str(repository), rev=revision)
         settings, lock = (_yaml(files, name, path) for path in ("params.yaml", "dvc.lock"))
-    except DvcException as error:
+    except (DvcException, SCMError) as error:
         raise InputError(f"{name}: {error}; expected a Git revision or the name of an experiment that `dvc exp show` lists") from None
     tables = {split: _scores(files, name, revision, f"{scores.as_posix()}/{split}.parquet") for split in (CV, VALIDATION)}
     target, days = _target(settings, name)
@@ -85,8 +86,17 @@ def pipeline(repository: Path) -> tuple[list[tuple[str, str]], list[tuple[str, s
             kept = [out for stage in stages for out in stage.outs if out.use_cache and out.hash_info]
             edges = [(str(other.name), str(stage.name)) for stage, other in found.index.graph.edges]
             return [(str(out.def_path), str(out.hash_info.value)) for out in kept], edges
-    except NotDvcRepoError:
+    except (DvcException, SCMError):
         return [], []
+
+
+def stale(repository: Path) -> list[str]:
+    """The stages of the workspace that would run again, in the order of their names; none where DVC can't tell."""
+    try:
+        with Repo(str(repository)) as found:
+            return sorted(str(name) for name in found.status())
+    except (DvcException, SCMError):
+        return []
 
 
 def _yaml(files: DVCFileSystem, name: str, path: str) -> dict[str, Any]:

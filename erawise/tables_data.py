@@ -123,7 +123,7 @@ def drift(path: Path) -> Table:
     luck = len(found) / (eras + 1)
     return Table(
         frame,
-        f"{count} of {len(found)} features lie further off in live than in any of the last {eras} train eras, where luck makes up to "
+        f"{count} of {len(found)} features lie further off in live than in any of the last {eras} train eras, where luck alone makes about "
         f"{luck:.0f} do so; {frame['feature'].iloc[0]} lies furthest",
     )
 

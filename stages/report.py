@@ -5,6 +5,7 @@ It shows the run that lies in the workspace: its scores, pictures, data and sett
 
 import argparse
 import platform
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +41,7 @@ def content(p: params.Params) -> Content:
     """What the page shows of the run in the workspace."""
     models = files.read_json(paths.MEMBERS)["models"]
     chosen = next(iter(p.submit.models.values()), p.upload.prediction)
+    similarity, sampled = _similarity(models)
     metrics = {split: files.read_json(paths.METRICS / f"{split}.json") for split in (CV, VALIDATION)}
     return Content(
         chosen=chosen,
@@ -49,7 +51,9 @@ def content(p: params.Params) -> Content:
         metrics={split: {name: block for name, block in found.items() if name != "diagnostics"} for split, found in metrics.items()},
         scores={split: tabular.read_parquet(paths.SCORES / f"{split}.parquet") for split in (CV, VALIDATION)},
         data=files.read_json(paths.METRICS / "data.json"),
-        similarity=_similarity(models),
+        similarity=similarity,
+        similar_eras=sampled,
+        stale=revisions.stale(Path()),
         compared=_compared(),
         looks=_looks(p, chosen),
         run=_run(p),
@@ -66,15 +70,15 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _similarity(models: list[str]) -> pd.DataFrame:
-    """Of all predictions, out of fold, in `SAMPLED` eras from the first to the last."""
+def _similarity(models: list[str]) -> tuple[pd.DataFrame, int]:
+    """Of all predictions, out of fold, in at most `SAMPLED` eras from the first to the last, and how many these are."""
     places = {name: paths.MODEL_PREDICTIONS / f"{name}.parquet" for name in models} | {
         "ensemble": paths.ENSEMBLE,
         "neutralized": paths.NEUTRALIZED,
     }
     eras = np.unique(tabular.read_parquet(paths.SCORES / f"{CV}.parquet", [ERA])[ERA].to_numpy(np.int64))
     taken = eras[np.unique(np.linspace(0, len(eras) - 1, SAMPLED).round().astype(int))] if len(eras) else eras
-    return report.similarity({name: _of_eras(path, taken) for name, path in places.items()})
+    return report.similarity({name: _of_eras(path, taken) for name, path in places.items()}), len(taken)
 
 
 def _of_eras(path: Path, eras: np.ndarray) -> pd.DataFrame:
@@ -122,11 +126,18 @@ def _run(p: params.Params) -> Run:
 
 
 def _records() -> pd.DataFrame:
-    columns = ["stage", "seconds", "peak_bytes", "rows", "started"]
-    found = [files.read_json(path) for path in sorted(paths.RUNS.glob("*.json"))]
-    return pd.DataFrame([[entry.get(name) for name in columns] for entry in found], columns=columns).sort_values(
-        "started", ignore_index=True
-    )
+    """What the last run of each stage took; a record that can't be read is left out, with a warning."""
+    numbers, texts = ["seconds", "peak_bytes", "rows"], ["stage", "started"]
+    found = []
+    for path in sorted(paths.RUNS.glob("*.json")):
+        try:
+            entry = files.read_json(path)
+            found.append(
+                [*(str(entry[name]) for name in texts), *(float("nan" if entry[name] is None else entry[name]) for name in numbers)]
+            )
+        except (errors.InputError, KeyError, TypeError, ValueError):
+            print(f"warning: {path}: no record of a run; the page goes without it", file=sys.stderr)
+    return pd.DataFrame(found, columns=[*texts, *numbers]).sort_values("started", ignore_index=True)
 
 
 def _tables(models: list[str]) -> dict[str, pd.DataFrame]:
@@ -134,7 +145,17 @@ def _tables(models: list[str]) -> dict[str, pd.DataFrame]:
     found = {path.stem: path for path in sorted(paths.PLOTS.glob("*.csv"))}
     found |= {f"explored/{path.stem}": path for path in sorted(paths.EXPLORED.glob("*.csv"))}
     found |= {f"explained/{model}/{path.stem}": path for model in models for path in sorted((paths.EXPLAINED / model).glob("*.csv"))}
-    return {name: pd.read_csv(path) for name, path in found.items()}
+    read = {name: _table(path) for name, path in found.items()}
+    return {name: table for name, table in read.items() if table is not None}
+
+
+def _table(path: Path) -> pd.DataFrame | None:
+    """A table, None where it can't be read: the page says what it lacks."""
+    try:
+        return pd.read_csv(path)
+    except (ValueError, OSError) as error:
+        print(f"warning: {path}: not a readable table ({' '.join(str(error).split())}); the page goes without it", file=sys.stderr)
+        return None
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def explanations(models: list[str], features: int = 30, points: int = 40) -> dic
     dots = pd.DataFrame({**shown, "value": level, "shap": (level - 2) * rng.random(20 * points)})
     drops = pd.DataFrame({"feature": np.repeat(names[:20], 24), "era": np.tile(range(24), 20), "drop": rng.normal(0.001, 0.01, 480)})
     trees = pd.DataFrame({"feature": names, "gain": np.nan, "split": np.nan})
-    sample = explained.Sample("prediction", 0.5, 2.0, 1, 100, [1], list(range(24)))
+    sample = explained.Sample("prediction", 0.5, 2.0, 1, 100, "validation", [1], list(range(24)))
     return {model: explained.Explanation(shap, dots, drops, trees, sample) for model in models}
 
 
@@ -239,4 +239,4 @@ def test_long_names_keep_both_ends() -> None:
 
 def test_coordinates_are_rounded() -> None:
     svg = '<path d="M 1.23456 -0.001 L 3.0 4.5" id="m1.23456"/><use x="0.126" y="7"/>'
-    assert charts._rounded(svg) == '<path d="M 1.23 0 L 3 4.5" id="m1.23456"/><use x="0.13" y="7"/>'
+    assert charts.rounded(svg) == '<path d="M 1.23 0 L 3 4.5" id="m1.23456"/><use x="0.13" y="7"/>'

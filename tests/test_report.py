@@ -18,7 +18,7 @@ from dvc.repo import Repo
 from playwright.sync_api import Browser, Page
 from workspace import Workspace
 
-from erawise import charts, files, significance
+from erawise import charts, explained_tables, files, significance
 from erawise.report import content, drivers, findings, graph, markup, palette
 from erawise.report.content import Comparison, Content, Looks, Run
 from erawise.schema import CV, VALIDATION
@@ -141,6 +141,49 @@ def test_what_is_absent_is_named(workspace: Workspace) -> None:
         assert f"There is no table of {what}; <code>dvc repro plot</code> makes it." in text
 
 
+def test_numbers_in_static_charts_are_those_of_the_tables(written: Path, finished: Workspace) -> None:
+    text = written.read_text(encoding="utf-8")
+    targets = pd.read_csv(finished.directory / "plots/target_correlation.csv")
+    drawn = re.search(r'data-figure="targets".*?</svg>', text, re.S)
+    assert drawn is not None
+    shown = re.findall(r">(-?[\d.]+)</text>", drawn.group())
+    assert sorted(shown) == sorted(f"{value:.2f}" for value in targets["correlation"])
+
+
+def test_a_run_that_is_no_longer_that_of_the_workspace_says_so(written: Path) -> None:
+    assert "What this page shows is older than the settings, the code or the data" in written.read_text(encoding="utf-8")
+
+
+def test_damaged_tables_and_records_are_left_out(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    (workspace.directory / "plots").mkdir(exist_ok=True)
+    (workspace.directory / "plots/folds.csv").write_text("")
+    (workspace.directory / "data/runs").mkdir(exist_ok=True)
+    (workspace.directory / "data/runs/split.json").write_text("[]")
+    (workspace.directory / "data/runs/plot.json").write_text('{"stage": "plot"')
+    workspace.run("report")
+    said = capsys.readouterr().err
+    for name in ("plots/folds.csv", "data/runs/split.json", "data/runs/plot.json"):
+        assert f"warning: {name}: " in said
+
+
+def test_without_any_score_there_is_no_page(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    for split in (CV, VALIDATION):
+        path = workspace.directory / f"data/scores/{split}.parquet"
+        pd.read_parquet(path).assign(corr=np.nan).to_parquet(path)
+    assert "no prediction has a score in any era; run `dvc repro evaluate`" in workspace.failure("report", capsys)
+
+
+def test_one_prediction_alone_has_a_page(workspace: Workspace) -> None:
+    for split in (CV, VALIDATION):
+        path = workspace.directory / f"data/scores/{split}.parquet"
+        table = pd.read_parquet(path)
+        table[table["prediction"] == "neutralized"].to_parquet(path)
+        metrics = workspace.directory / f"metrics/{split}.json"
+        metrics.write_text(json.dumps({"neutralized": workspace.metrics(split)["neutralized"]}))
+    workspace.run("report")
+    assert "There is one prediction alone." in (workspace.directory / "report.html").read_text(encoding="utf-8")
+
+
 def test_opens_offline_without_a_word_on_the_console(chromium: Browser, written: Path) -> None:
     for width in SIZES:
         for scheme in ("light", "dark"):
@@ -243,6 +286,68 @@ def test_tables_sort_by_figures(fresh: Page) -> None:
         assert table.locator("th[aria-sort]").get_attribute("aria-sort") == order
 
 
+def test_what_is_missing_comes_last_whichever_way_a_table_is_sorted(fresh: Page) -> None:
+    table = fresh.locator("table", has_text="peak memory")
+    place = table.locator("thead th").all_inner_texts().index("rows") + 1
+    for _ in range(2):
+        table.get_by_role("button", name="rows").click()
+        shown = table.locator(f"tbody tr > :nth-child({place})").all_inner_texts()
+        known = [text for text in shown if text != "–"]
+        assert 0 < len(known) < len(shown)
+        assert shown == [*known, *["–"] * (len(shown) - len(known))]
+
+
+def test_a_field_that_is_typed_into_stays(fresh: Page) -> None:
+    for values, expected in ((("10", "40"), (10, 40)), (("60", None), (60, 62)), ((None, "90"), (60, 90)), ((None, "30"), (28, 30))):
+        for name, value in zip(("#first", "#last"), values, strict=True):
+            if value is not None:
+                fresh.fill(name, value)
+                fresh.locator(name).press("Tab")
+        assert tuple(int(fresh.input_value(name)) for name in ("#first", "#last")) == expected
+
+
+def test_a_rolling_mean_looks_back_beyond_the_range(fresh: Page) -> None:
+    fresh.fill("#first", "30")
+    fresh.fill("#last", "34")
+    fresh.locator("#last").press("Tab")
+    fresh.wait_for_timeout(400)
+    assert len(lines(fresh, "rolling")) == 4
+    assert ticks(fresh, "rolling") == [30, 31, 32, 33, 34]
+
+
+def test_a_scroll_by_touch_that_is_taken_over_zooms_nothing(fresh: Page) -> None:
+    place = fresh.locator(".plot[data-figure='rolling']")
+    place.scroll_into_view_if_needed()
+    box = place.bounding_box()
+    assert box is not None
+    at = {"isPrimary": True, "button": 0, "buttons": 1, "clientY": box["y"] + 100, "pointerId": 1, "bubbles": True}
+    place.dispatch_event("pointerdown", {**at, "clientX": box["x"] + 200})
+    place.dispatch_event("pointercancel", at)
+    fresh.mouse.move(box["x"] + 400, box["y"] + 100)
+    fresh.mouse.down(button="right")
+    fresh.mouse.move(box["x"] + 500, box["y"] + 100, steps=3)
+    fresh.mouse.up(button="right")
+    assert fresh.locator(".band").count() == 0
+    assert int(fresh.input_value("#first")) == 1
+
+
+def test_the_last_prediction_stays_on_and_reset_takes_all_back(fresh: Page) -> None:
+    for box in fresh.locator("input[name=shown]").all():
+        box.click()
+    assert fresh.locator("input[name=shown]:checked").count() == 1
+    fresh.select_option("select[data-state=focus]", "ridge")
+    fresh.click("#reset")
+    assert fresh.locator("input[name=shown]:checked").count() == 4
+    assert fresh.input_value("select[data-state=focus]") == "neutralized"
+
+
+def test_a_prediction_is_never_compared_with_itself(fresh: Page) -> None:
+    before = fresh.input_value("select[data-state=a]"), fresh.input_value("select[data-state=b]")
+    fresh.select_option("select[data-state=a]", before[1])
+    assert (fresh.input_value("select[data-state=a]"), fresh.input_value("select[data-state=b]")) == before[::-1]
+    assert f"{before[1]} is higher than {before[0]}" in fresh.inner_text("[data-pair=cv]")
+
+
 def test_any_two_predictions_are_compared(fresh: Page, finished: Workspace) -> None:
     fresh.select_option("select[data-state=a]", "ridge")
     fresh.select_option("select[data-state=b]", "lightgbm")
@@ -258,8 +363,13 @@ def test_model_and_focus_are_chosen(fresh: Page) -> None:
     fresh.select_option("select[data-state=focus]", "ridge")
     fresh.select_option("select[data-state=model] >> nth=0", "ridge")
     fresh.wait_for_timeout(400)
-    fills = fresh.locator(".plot[data-figure='by-era'] .mark-area path").evaluate_all("all => all.map(one => one.getAttribute('fill'))")
+    figure = fresh.locator("figure", has=fresh.locator(".plot[data-figure='by-era']"))
+    assert figure.locator("h3").inner_text().startswith("ridge is above 0 in ")
+    assert str(figure.locator(".plot").get_attribute("aria-label")).startswith("ridge is above 0 in ")
+    fills = fresh.locator(".plot[data-figure='by-era'] .layer_3_marks path").evaluate_all("all => all.map(one => one.getAttribute('fill'))")
     assert set(fills) == {"var(--p-ridge)"}
+    offered = fresh.locator("select[data-state=measure] option:not([disabled])").all_inner_texts()
+    assert offered == ["SHAP", "permutation", "own importance"]
     assert all(value == "ridge" for value in fresh.locator("select[data-state=model]").evaluate_all("all => all.map(one => one.value)"))
 
 
@@ -312,7 +422,7 @@ def made(cv: dict[str, np.ndarray], validation: dict[str, np.ndarray] | None = N
             metrics[split][str(name)] = {"corr": {"mean": values.mean(), "sharpe": values.mean() / values.std(ddof=0), **bounds}}
     compared = Comparison("the committed run", "the workspace", pd.DataFrame(), [], "it ran on other data")
     looks = Looks(0, np.nan)
-    return Content("neutralized", ["ridge"], "target", 20, metrics, tables, {}, pd.DataFrame(), compared, looks, run())
+    return Content("neutralized", ["ridge"], "target", 20, metrics, tables, {}, pd.DataFrame(), 0, [], compared, looks, run())
 
 
 def noise(seed: int, mean: float, eras: int = 120) -> np.ndarray:
@@ -327,7 +437,7 @@ def test_pairs_are_paired_differences_with_their_interval() -> None:
     difference = np.delete(one - other, 5)
     expected = significance.mean(difference, overlap=4)
     assert (row["eras"], row["wins"]) == (119, int((difference > 0).sum()))
-    assert [row["mean"], row["low"], row["high"]] == pytest.approx([difference.mean(), expected.low, expected.high], abs=1e-15)
+    assert [row["mean"], row["low"], row["high"]] == pytest.approx([difference.mean(), expected.low, expected.high], abs=1e-11)
     back = table.loc[(CV, "neutralized", "ridge")]
     assert (row["verdict"], back["verdict"]) == ("better", "worse")
     assert back["mean"] == -row["mean"]
@@ -377,7 +487,41 @@ def test_validation_below_all_that_cv_promises_is_told() -> None:
 
 def test_a_prediction_that_is_better_than_the_chosen_one_is_named() -> None:
     found = made({"ridge": noise(1, 0.05), "neutralized": noise(2, 0.01)})
-    assert any(text.startswith("ridge has a higher mean CORR than neutralized") for text in findings.advice(found, content.pairs(found)))
+    assert any(
+        text.startswith("Of 1 predictions compared with neutralized out of fold ridge is the best")
+        for text in findings.advice(found, content.pairs(found))
+    )
+
+
+def test_a_model_that_points_the_wrong_way_is_told() -> None:
+    found = made({"ridge": noise(1, -0.1), "neutralized": noise(2, -0.1)})
+    assert "that it points the wrong way is established" in findings.answer(found)
+    assert findings.advice(found, content.pairs(found))[0].startswith("Don't stake on neutralized yet: out of fold it points the wrong way")
+
+
+def test_too_few_eras_are_no_interval_that_reaches_0() -> None:
+    found = made({"ridge": noise(1, 0.1, 10), "neutralized": noise(2, 0.1, 10)})
+    assert "too few eras out of fold for an interval" in findings.advice(found, content.pairs(found))[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, "The scores of neutralized are those of the committed run."),
+        ({"left_out": 3}, "no difference can be told on cv (+0.0000, 3 eras left out that one of them lacks)"),
+        (
+            {"difference": 0.01, "low": 0.002, "high": 0.02, "verdict": "better"},
+            "neutralized is better on cv (+0.0100, 95 % interval +0.0020",
+        ),
+        ({"difference": np.nan}, "no era of cv has a score of both"),
+    ],
+)
+def test_the_verdict_says_what_the_comparison_found(change: dict[str, Any], expected: str) -> None:
+    row = {"prediction": "neutralized", "difference": 0.0, "left_out": 0, "low": np.nan, "high": np.nan, "verdict": "can't tell"}
+    table = pd.DataFrame([{**row, "split": CV, **change}, {**row, "split": VALIDATION}])
+    found = made({"ridge": noise(1, 0.1), "neutralized": noise(2, 0.1)})
+    compared = Comparison("the committed run", "the workspace", table, [])
+    assert expected in findings.verdict(Content(**{**vars(found), "compared": compared}))
 
 
 def test_why_there_is_no_comparison_is_said() -> None:
@@ -392,9 +536,10 @@ def test_names_and_texts_are_escaped() -> None:
     assert json.loads(markup.script_json([float("nan"), np.inf, 1.5])) == [None, None, 1.5]
 
 
-def test_figures_that_are_missing_sort_below_all() -> None:
-    assert markup.number(None).order == markup.number(float("nan")).order == -np.inf
-    assert 'data-order="-inf"' in markup.table("t", ["a", "b"], [["x", markup.number(None)]])
+def test_figures_that_are_missing_say_so_to_the_script() -> None:
+    for cell in (markup.number(None), markup.number(float("nan")), markup.Cell(markup.DASH)):
+        assert " data-missing>–</td>" in markup.table("t", ["a", "b"], [["x", cell]])
+    assert ' data-order="0.5">0.5000</td>' in markup.table("t", ["a", "b"], [["x", markup.number(0.5)]])
 
 
 def test_every_text_is_readable_and_every_line_stands_out() -> None:
@@ -402,15 +547,17 @@ def test_every_text_is_readable_and_every_line_stands_out() -> None:
         for name in palette.TEXTS:
             for ground in ("ground", "raised", "shade"):
                 assert palette.contrast(shades[name], shades[ground]) >= 4.5, name
-        lines = charts.colours([f"m{k}" for k in range(9)])
-        for shade in lines.values():
-            assert palette.contrast(palette.readable(shade, shades["ground"]), shades["ground"]) >= palette.CONTRAST
+    for theme, shades in palette.THEMES.items():
+        for shade in charts.colours([f"m{k}" for k in range(9)]).values():
+            for ground in ("ground", "shade"):
+                assert palette.contrast(palette.readable(shade, theme), shades[ground]) >= palette.CONTRAST
 
 
 def test_contrast_is_that_of_wcag() -> None:
     assert palette.contrast("#000000", "#ffffff") == pytest.approx(21)
     assert palette.contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)
-    assert palette.readable("#0072B2", "#ffffff") == "#0072B2"
+    assert palette.readable("#0072B2", "light") == "#0072B2"
+    assert palette.readable("#000000", "dark") == palette.THEMES["dark"]["ink"]
 
 
 def test_edges_that_a_longer_way_makes_superfluous_are_left_out() -> None:
@@ -439,7 +586,7 @@ def test_measures_are_the_leading_features_of_each_model() -> None:
     tables = {"explained/ridge/shap": shap, "permutation": lost, "importance": own}
     table = drivers.measures(Content(**{**vars(found), "tables": tables}))
     assert table.groupby("measure")["feature"].apply(list)["permutation"] == ["f2", "f1"]
-    assert len(table[table["measure"] == "SHAP"]) == drivers.LEADING
+    assert len(table[table["measure"] == "SHAP"]) == explained_tables.LEADING
     assert set(table["measure"]) == {"SHAP", "permutation", "own importance"}
     assert table.loc[table["feature"] == "f1", "group"].tolist() == ["g", "g"]
     assert table.loc[(table["measure"] == "permutation") & (table["feature"] == "f2"), "low"].tolist() == [0.2]

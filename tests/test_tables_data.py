@@ -92,7 +92,7 @@ def test_drift_is_told_from_none(tmp_path: Path) -> None:
     assert none.frame["feature"].tolist() == ["feature_1", "feature_2", "feature_0"]
     some = tables_data.drift(drifted(tmp_path / "some.csv", [0.01] * 99 + [0.5], [0.03] * 100))
     assert some.headline == (
-        "1 of 100 features lie further off in live than in any of the last 40 train eras, where luck makes up to 2 do so; "
+        "1 of 100 features lie further off in live than in any of the last 40 train eras, where luck alone makes about 2 do so; "
         "feature_99 lies furthest"
     )
     assert some.frame["beyond"].tolist() == [1] + [0] * (tables_data.DRIFTED - 1)

@@ -1,6 +1,7 @@
 """The answer, and all predictions beside each other."""
 
-import numpy as np
+import math
+
 import pandas as pd
 
 from erawise import comparison
@@ -11,38 +12,65 @@ from erawise.report.frame import Page
 from erawise.report.markup import Cell, escape, number
 from erawise.schema import CV, VALIDATION
 
+NAMED = 4
+"""Stages to name where the page is older than what lies in the workspace."""
+
+COLUMNS = (
+    "CORR: Numerai's correlation, mean over eras. Sharpe: that over its standard deviation. drawdown: deepest fall of the summed CORR. "
+    "FNC: CORR of what is left once the linear part in all features is taken out. MMC, BMC: what the prediction adds to the meta model "
+    "and to the benchmark model. payout: of CORR and MMC, by evaluate's multipliers. exposure: largest absolute correlation with a "
+    "feature, mean over eras. ceiling: mean CORR as a share of the best possible predictor's, which the embedded market knows."
+)
+
 
 def answer(page: Page) -> str:
+    """What the chosen prediction is worth, what it is against the committed run, and what to do next."""
     found = page.content
     cards = "".join(_cards(found))
     advice = "".join(f"<li>{frame.commands(text)}</li>" for text in findings.advice(found, page.pairs))
     changed = "".join(f"<li><code>{escape(line)}</code></li>" for line in found.compared.changed)
-    settings = f"<details><summary>{len(found.compared.changed)} settings differ</summary><ul>{changed}</ul></details>" if changed else ""
+    count = len(found.compared.changed)
+    words = "1 setting differs" if count == 1 else f"{count} settings differ"
+    settings = f"<details><summary>{words}</summary><ul>{changed}</ul></details>" if changed else ""
+    anew = " It starts anew at the first validation era." if page.defaults.boundary else ""
     figure = Figure(
         "answer-curve",
         f"Running sum of CORR of {found.chosen}",
         f"Line of the running sum of CORR of {found.chosen} over eras, once for cross-validation and once for validation.",
         lambda live: views.running(page.defaults, live),
-        "The steadier it climbs, the better; each fall is a drawdown. It starts anew at the first validation era.",
+        f"The steadier it climbs, the better; each fall is a drawdown.{anew}",
     )
     return (
-        f'<p class="answer">{escape(findings.answer(found))}</p><dl class="cards">{cards}</dl>'
+        f'{_stale(found)}<p class="answer">{escape(findings.answer(found))}</p><dl class="cards">{cards}</dl>'
         f"<p>{escape(findings.verdict(found))}</p>{settings}<p>{escape(findings.looked(found))}</p>"
         f"{page.figure(figure)}<h3>What to do next</h3><ul class='advice'>{advice}</ul>"
     )
 
 
+def _stale(found: Content) -> str:
+    """Says where the files are no longer those of one run."""
+    if not found.stale:
+        return ""
+    named = ", ".join(found.stale[:NAMED]) + (f" and {len(found.stale) - NAMED} more" if len(found.stale) > NAMED else "")
+    return (
+        f'<p class="stale">What this page shows is older than the settings, the code or the data: {escape(named)} would run again. '
+        "<code>dvc repro</code>, then <code>python -m stages.report</code>.</p>"
+    )
+
+
 def leaderboard(page: Page) -> str:
+    """All predictions beside each other: tables of scores, box plots, and how far they agree."""
     found, d = page.content, page.defaults
     parts = []
     for split, meaning in ((CV, "out of fold on the train eras: choose here"), (VALIDATION, "the final check: for no choice")):
         shown = [name for name in found.predictions if found.metrics[split].get(name)]
         if shown:
             parts.append(_board(page, split, meaning, shown))
+    parts.append(f"<details><summary>What the columns mean</summary><p>{escape(COLUMNS)}</p></details>")
     boxes = [
         Figure(
             f"box-{split}",
-            f"CORR per era, {split}: {findings.best(found, split)} has the highest mean",
+            _box_title(found.tables[f"corr_box_{split}"], split),
             f"Box plots of the CORR of each era for every prediction, {split}.",
             drawing.same(views.boxes(found.tables[f"corr_box_{split}"], d)),
             "Box: middle half; gap in it: median; line: 5 % to 95 %; dots: lowest and highest.",
@@ -54,6 +82,11 @@ def leaderboard(page: Page) -> str:
     if len(found.similarity):
         parts.append(page.figure(_similarity(found), width=views.side(len(found.similarity))))
     return "".join(parts)
+
+
+def _box_title(table: pd.DataFrame, split: str) -> str:
+    best = table.loc[table["median"].idxmax()]
+    return f"CORR per era, {split}: {best['prediction']} has the highest median, {best['median']:.4f}, over {best['count']} eras"
 
 
 def _cards(found: Content) -> list[str]:
@@ -99,14 +132,15 @@ def _board(page: Page, split: str, meaning: str, shown: list[str]) -> str:
     }
     kept = {name: column for name, column in columns.items() if any(found.value(split, one, *column[0]) is not None for one in shown)}
     rows = []
-    for name in sorted(shown, key=lambda name: -(found.value(split, name, CORR, "mean") or 0.0)):
+    means = {name: found.value(split, name, CORR, "mean") for name in shown}
+    for name in sorted(shown, key=lambda name: number(means[name]).order or -math.inf, reverse=True):
         series = comparison.series(found.scores[split], name).cumsum()
         low, high = (found.value(split, name, CORR, key) for key in ("low", "high"))
         rows.append(
             [
                 Cell(name, markup=f'<span class="swatch" style="background:var(--p-{escape(name)})"></span>&nbsp;{escape(name)}'),
-                Cell("", markup=markup.spark([series.to_list()], name)),
-                number(found.value(split, name, CORR, "mean")),
+                Cell("", series.iloc[-1] if len(series) else None, markup.spark([series.to_list()], name)),
+                number(means[name]),
                 Cell(markup.DASH) if low is None or high is None else Cell(f"{low:.4f} … {high:.4f}", low),
                 *(number(found.value(split, name, *path), form) for path, form in kept.values()),
                 number(found.value(split, name, "eras"), ".0f"),
@@ -119,23 +153,13 @@ def _board(page: Page, split: str, meaning: str, shown: list[str]) -> str:
 def _similarity(found: Content) -> Figure:
     names = list(found.similarity.index)
     long = found.similarity.rename_axis("one").reset_index().melt("one", var_name="other", value_name="correlation")
-    away = found.similarity.to_numpy(float).copy()
-    np.fill_diagonal(away, np.inf)
-    row, column = np.unravel_index(int(np.argmin(away)), away.shape) if len(names) > 1 else (0, 0)
-    title = (
-        f"{names[row]} and {names[column]} agree least: {found.similarity.iloc[row, column]:.2f}"
-        if len(names) > 1
-        else "One prediction alone"
-    )
+    pairs = long[long["one"].map(names.index) < long["other"].map(names.index)].dropna().sort_values("correlation")
+    told = [f"{row.one} and {row.other} {row.correlation:.2f}" for row in pairs.head(3).itertuples()]
+    title = "No two predictions can be compared" if pairs.empty else f"{pairs['one'].iloc[0]} and {pairs['other'].iloc[0]} agree least"
     return Figure(
         "similarity",
-        title,
-        "Square of the correlations of every two predictions' ranks: " + "; ".join(_least(long)),
+        title + (f": {pairs['correlation'].iloc[0]:.2f}" if len(pairs) else ""),
+        "Square of the correlations of every two predictions' ranks: " + "; ".join(told),
         drawing.same(views.heat(long, "one", "other", "correlation", "correlation", names)),
-        "Mean over eras of the correlation of ranks. What agrees adds little to a blend.",
+        f"Mean over {found.similar_eras} cv eras, evenly spaced, of the correlation of ranks. What agrees adds little to a blend.",
     )
-
-
-def _least(long: pd.DataFrame) -> list[str]:
-    one_way = long[long["one"] < long["other"]].sort_values("correlation").head(3)
-    return [f"{row.one} and {row.other} {row.correlation:.2f}" for row in one_way.itertuples()]

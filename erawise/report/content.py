@@ -86,6 +86,8 @@ class Content:
     scores : the long tables of `score_eras`, by split.
     data : content of `metrics/data.json`.
     similarity : DataFrame (predictions, predictions), mean over eras of the correlation of two predictions' ranks.
+    similar_eras : eras that it is over.
+    stale : stages that would run again, since something that they depend on has changed since; empty where all is as it was.
     compared, looks, run : see there.
     tables : the tables behind the pictures and of `explore`, by the name of their file without its ending; one that isn't there is absent.
     """
@@ -98,6 +100,8 @@ class Content:
     scores: dict[str, pd.DataFrame]
     data: dict[str, Any]
     similarity: pd.DataFrame
+    similar_eras: int
+    stale: list[str]
     compared: Comparison
     looks: Looks
     run: Run
@@ -139,7 +143,7 @@ def pairs(content: Content) -> pd.DataFrame:
         found = {name: series(content.scores[split], name) for name in content.predictions}
         for a, one in found.items():
             rows += [{"split": split, "a": a, "b": b, **_pair(one, other, content.days)} for b, other in found.items() if a != b]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["split", "a", "b", "eras", "wins", "mean", "low", "high", "verdict"])
 
 
 def _pair(one: pd.Series, other: pd.Series, days: int) -> dict[str, Any]:
@@ -183,6 +187,8 @@ def similarity(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """
     wide = pd.concat({name: frame.set_index([ERA, "id"])[PREDICTION] for name, frame in frames.items()}, axis=1, join="inner")
     ranks = wide.groupby(level=ERA).rank()
-    by_era = [rows.corr() for _, rows in ranks.groupby(level=ERA)]
-    mean = np.nanmean([part.to_numpy() for part in by_era], axis=0) if by_era else np.full((len(frames), len(frames)), np.nan)
+    by_era = [rows.corr().to_numpy() for _, rows in ranks.groupby(level=ERA)]
+    known = np.array([np.isfinite(part) for part in by_era]).sum(axis=0)
+    total = np.nansum(by_era, axis=0)
+    mean = np.where(known > 0, total / np.maximum(known, 1), np.nan) if by_era else np.full((len(frames), len(frames)), np.nan)
     return pd.DataFrame(mean, index=list(frames), columns=list(frames))

@@ -4,12 +4,14 @@ import functools
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import altair as alt
 import pandas as pd
 import vl_convert
+
+from erawise import charts
 
 WIDTH = 720
 VERSION = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
@@ -58,6 +60,7 @@ class Figure:
     alt : the chart in words, for who doesn't see it.
     draw : gives the chart; with True the one that answers to the pointer.
     note : how to read it; may be empty.
+    keys, titles : the switches that the title hangs on, and the title for their values joined by `/`; where it hangs on none, empty.
     """
 
     name: str
@@ -65,6 +68,8 @@ class Figure:
     alt: str
     draw: Callable[[bool], Any]
     note: str = ""
+    keys: tuple[str, ...] = ()
+    titles: Mapping[str, str] = field(default_factory=dict)
 
 
 def same(chart: Any) -> Callable[[bool], Any]:
@@ -81,7 +86,7 @@ def svg(figure: Figure, datasets: Mapping[str, pd.DataFrame]) -> str:
     text = re.sub(r'\bid="([^"]+)"', rf'id="{figure.name}-\1"', text)
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{figure.name}-\1)", text)
     text = re.sub(r'(<svg[^>]*?) width="([\d.]+)" height="[\d.]+"', r'\1 style="max-width:\2px"', text, count=1)
-    return re.sub(r"-?\d+\.\d{2,}", lambda number: f"{float(number.group()):.1f}", text)
+    return charts.rounded(text, 1)
 
 
 def vega(figure: Figure) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from erawise.explained_tables import LEADING
 from erawise.report import drawing, frame, views
 from erawise.report.content import Content
 from erawise.report.drawing import Figure
 from erawise.report.frame import Page
 
-LEADING = 20
 MEASURES = ("SHAP", "permutation", "gain", "splits", "own importance")
 """The first of them that there is is what the chart shows at first."""
 
@@ -25,16 +25,21 @@ def drivers(page: Page) -> str:
     found, d = page.content, page.defaults
     table = measures(found)
     had = [measure for measure in MEASURES if measure in set(table["measure"])]
-    parts = [frame.controls(frame.select("model", "model", found.models, d.model), frame.select("measure", "measure", had, d.measure))]
+    parts = []
     if had:
+        selects = (frame.select("model", "model", found.models, d.model), frame.select("measure", "measure", had, d.measure))
+        parts.append(frame.controls(*selects))
         parts.append(page.figure(_importance(table, d)))
     else:
         parts.append(frame.missing("the importance of features", "dvc repro plot"))
     if page.has("shap_beeswarm"):
         parts.append(page.figure(_beeswarm(found.tables["shap_beeswarm"], d)))
-        parts.append(page.figure(_share(found.tables["shap_share"], d)))
     else:
         parts.append(frame.missing("what each feature adds to the predictions", "dvc repro plot"))
+    if page.has("shap_share"):
+        parts.append(page.figure(_share(found.tables["shap_share"], d)))
+    else:
+        parts.append(frame.missing("the share of the leading features", "dvc repro plot"))
     if page.has("exposure_time"):
         parts += [
             page.figure(_exposure(found.tables["exposure_time"], d), zoom=True),
@@ -87,15 +92,17 @@ def _leading(table: pd.DataFrame, groups: Mapping[str, str]) -> pd.DataFrame:
 
 
 def _importance(table: pd.DataFrame, d: views.Defaults) -> Figure:
-    own = table[(table["model"] == d.model) & (table["measure"] == d.measure)]
-    first = own["feature"].iloc[0] if len(own) else "no feature"
+    first = table[table["rank"] == 1]
+    titles = {f"{row.model}/{row.measure}": f"{row.feature} leads in {row.model} by {row.measure}" for row in first.itertuples()}
     return Figure(
         "importance",
-        f"{first} leads in {d.model} by {d.measure}",
-        f"Bars of the leading features of {d.model} by {d.measure}: " + ", ".join(own["feature"].head(5)),
+        titles.get(f"{d.model}/{d.measure}", f"Nothing is known of {d.model} by {d.measure}"),
+        "Bars of the leading features of one model by one measure.",
         drawing.same(views.importance(table, d)),
         "SHAP: share of all contributions. permutation: CORR lost where the feature is shuffled within each era, with its 95 % interval. "
         "gain and splits: LightGBM's own, as shares; own importance: that of the other kinds.",
+        ("model", "measure"),
+        titles,
     )
 
 
@@ -119,14 +126,19 @@ def swarm(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _beeswarm(table: pd.DataFrame, d: views.Defaults) -> Figure:
-    own = table[table["model"] == d.model].drop_duplicates("rank")
+    titles = {
+        str(model): f"{rows['feature'].iloc[0]} moves {model} most; a dot a row"
+        for model, rows in table[table["rank"] == 1].groupby("model")
+    }
     return Figure(
         "beeswarm",
-        f"What each feature adds to the predictions of {d.model}, a dot a row",
-        "Dots of the contribution of each leading feature to single predictions: " + ", ".join(own["feature"].head(5)),
+        titles.get(d.model, f"Nothing is known of {d.model}"),
+        "Dots of the contribution of each leading feature to single predictions of one model.",
         drawing.same(views.beeswarm(swarm(table), d)),
-        "In standard deviations of the model's predictions. Where blue dots lie on one side and orange ones on the other, the feature "
-        "works in one direction; where both lie on both sides, it depends on others.",
+        "What each feature adds to a prediction, in standard deviations of the model's predictions. Where blue dots lie on one side and "
+        "orange ones on the other, the feature works in one direction; where both lie on both sides, it depends on others.",
+        ("model",),
+        titles,
     )
 
 

@@ -1,5 +1,6 @@
 """Era by era, and any two predictions against each other."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -10,7 +11,7 @@ from erawise.report.content import CORR, SPLITS, Content
 from erawise.report.drawing import Figure
 from erawise.report.frame import Page
 from erawise.report.markup import Cell, escape, number
-from erawise.schema import CV
+from erawise.schema import CV, VALIDATION
 from erawise.significance import OPEN
 
 EXTREMES = 5
@@ -18,16 +19,18 @@ EXTREMES = 5
 
 
 def eras(page: Page) -> str:
+    """CORR over time in every way, the worst and the best eras, residuals, and predictions by target."""
     found, d = page.content, page.defaults
-    focus = frame.controls(frame.select("focus", "prediction in the two charts below", d.names, d.chosen))
+    anew = ", and anew from the first validation era" if d.boundary else ""
     parts = [
         page.figure(
             Figure(
                 "cumulative",
-                f"{_ends_highest(found)} ends highest over cross-validation",
+                _ends_highest(found),
                 "Lines of the running sum of CORR of every prediction over eras, for cross-validation and anew for validation.",
                 lambda live: views.cumulative(d, live),
-                "Running sum of CORR. Draw a range of eras up on a chart to zoom all of them; a double click takes it back.",
+                f"Running sum of CORR from the first era shown{anew}. Draw a range of eras up on a chart to zoom all of them; a double "
+                "click takes it back.",
             ),
             zoom=True,
         ),
@@ -41,24 +44,26 @@ def eras(page: Page) -> str:
             ),
             zoom=True,
         ),
-        focus,
+        frame.controls(frame.select("focus", "prediction in the two charts below", d.names, d.chosen)),
         page.figure(
-            Figure(
+            _of_each(
                 "by-era",
-                f"{found.chosen} is above 0 in {_positive(found)}",
-                f"Bars of the CORR of {found.chosen} in each era.",
+                {name: f"{name} is above 0 in {_positive(found, name)}" for name in d.names},
+                d.chosen,
+                "Bars of the CORR of one prediction in each era.",
                 lambda live: views.by_era(d, live),
                 "CORR of each era.",
             ),
             zoom=True,
         ),
         page.figure(
-            Figure(
+            _of_each(
                 "drawdown",
-                f"Its deepest drawdown takes {number(found.value(CV, found.chosen, CORR, 'max_drawdown'), '.3f').text} of summed CORR",
-                f"Area of how far the running sum of CORR of {found.chosen} lies below its highest value so far.",
+                {name: f"The deepest drawdown of {name}: {_deepest(found, name)}" for name in d.names},
+                d.chosen,
+                "Area of how far the running sum of CORR of one prediction lies below its highest value so far.",
                 lambda live: views.drawdown(d, live),
-                "Distance of the running sum from its highest value so far.",
+                "Distance of the running sum of CORR from its highest value so far, in each split.",
             ),
             zoom=True,
         ),
@@ -70,6 +75,7 @@ def eras(page: Page) -> str:
 
 
 def pair(page: Page) -> str:
+    """Any two predictions against each other: by era, as dots, and in sentences with their intervals."""
     d = page.defaults
     if len(d.names) < 2:
         return '<p class="missing">There is one prediction alone.</p>'
@@ -79,32 +85,42 @@ def pair(page: Page) -> str:
     figures = page.figure(
         Figure(
             "difference",
-            f"{d.a} (A) less {d.b} (B) in each era",
-            f"Bars of the CORR of {d.a} less that of {d.b} in each era, with the mean of each split.",
+            "CORR of A less that of B in each era",
+            "Bars of the difference of two predictions' CORR in each era, with the mean of each split.",
             lambda live: views.difference(d, live),
-            "Above 0 A is better. Dashed: the mean of each split.",
+            "In the colour of the higher one: above 0 A is better. Dashed: the mean of each split.",
         ),
         zoom=True,
     ) + page.figure(
         Figure(
             "against",
-            f"{d.a} (A) against {d.b} (B), an era a dot",
-            f"Dots of the CORR of {d.a} against that of {d.b} in each era, with the diagonal.",
+            "CORR of A against that of B, an era a dot",
+            "Dots of the CORR of one prediction against that of another in each era, with the diagonal.",
             drawing.same(views.against(d)),
-            "Above the diagonal A is better. Where all dots lie near it, the two are nearly one.",
+            "In the colour of the higher one: above the diagonal A is better. Where all dots lie near it, the two are nearly one.",
         ),
         width=frame.HALF,
     )
-    named = '<p data-needs-script hidden class="muted">The headlines are of the first two; charts and sentences follow the choice.</p>'
-    return f"{selects}{lines}{figures}{named}{_pair_table(page)}"
+    return f"{selects}{lines}{figures}{_pair_table(page)}"
 
 
 def pair_texts(pairs: pd.DataFrame) -> dict[str, str]:
+    """The sentence on each split and two predictions, by `split/a/b`; `pairs` are those of `content.pairs`."""
     return {f"{row.split}/{row.a}/{row.b}": _pair_text(row) for row in pairs.itertuples()}
 
 
+def _of_each(name: str, titles: dict[str, str], chosen: str, alt: str, draw: Callable[[bool], Any], note: str) -> Figure:
+    """A figure of the prediction in focus, with a title for each."""
+    return Figure(name, titles[chosen], alt, draw, note, ("focus",), titles)
+
+
 def _ends_highest(found: Content) -> str:
-    return max(found.predictions, key=lambda name: comparison.series(found.scores[CV], name).sum())
+    for split, words in ((CV, "cross-validation"), (VALIDATION, "validation")):
+        sums = {name: comparison.series(found.scores[split], name) for name in found.predictions}
+        ends = {name: series.sum() for name, series in sums.items() if len(series)}
+        if ends:
+            return f"{max(ends, key=lambda name: ends[name])} ends highest over {words}"
+    return "No prediction has a score"
 
 
 def _weakest(found: Content) -> str:
@@ -113,9 +129,14 @@ def _weakest(found: Content) -> str:
     return "too few eras" if means.empty else f"{found.chosen} was lowest in the weeks to era {means.idxmin()}, at {means.min():.3f}"
 
 
-def _positive(found: Content) -> str:
-    shares = [(split, found.value(split, found.chosen, CORR, "positive_share")) for split in SPLITS]
+def _positive(found: Content, name: str) -> str:
+    shares = [(split, found.value(split, name, CORR, "positive_share")) for split in SPLITS]
     return " and ".join(f"{share:.0%} of the {split} eras" for split, share in shares if share is not None) or "no era that has a score"
+
+
+def _deepest(found: Content, name: str) -> str:
+    falls = [(split, found.value(split, name, CORR, "max_drawdown")) for split in SPLITS]
+    return ", ".join(f"{fall:.3f} in {split}" for split, fall in falls if fall is not None) or "no era has a score"
 
 
 def _extreme_table(found: Content) -> str:
@@ -128,13 +149,16 @@ def _extreme_table(found: Content) -> str:
 
 def _levels(page: Page) -> str:
     found, d = page.content, page.defaults
+    titles = {split: _gaps(found.tables[f"era_means_{split}"], split) for split in SPLITS if page.has(f"era_means_{split}")}
     figures = [
         Figure(
             f"levels-{split}",
-            f"Residuals, {split}: {_gap(found.tables[f'era_means_{split}'])}",
+            titles[split][d.model],
             f"Dots of each era's mean prediction against its mean target, {split}, with the diagonal.",
             drawing.same(views.levels(found.tables[f"era_means_{split}"], d)),
             "A dot an era, of the raw model; on the dashed diagonal the level is right. A classifier predicts a probability and lies off.",
+            ("model",),
+            titles[split],
         )
         for split in SPLITS
         if page.has(f"era_means_{split}")
@@ -144,10 +168,9 @@ def _levels(page: Page) -> str:
     return frame.controls(frame.select("model", "model", found.models, d.model)) + page.beside(figures)
 
 
-def _gap(table: pd.DataFrame) -> str:
+def _gaps(table: pd.DataFrame, split: str) -> dict[str, str]:
     gaps = table.groupby("model", sort=False)["mean_gap"].first()
-    name = gaps.abs().idxmin()
-    return f"{name} meets the level best, off by {gaps[name]:+.4f}"
+    return {str(name): f"Residuals of {name}, {split}: off by {gap:+z.4f} on average" for name, gap in gaps.items()}
 
 
 def _spreads(page: Page) -> str:
@@ -163,7 +186,7 @@ def _spreads(page: Page) -> str:
                     f"Predictions by target, {split}: mean {ends.iloc[0]:.3f} at the lowest, {ends.iloc[-1]:.3f} at the highest",
                     f"Box plots of the ensemble's prediction within each value of the target, {split}.",
                     drawing.same(views.spread(table, "ensemble")),
-                    "The boxes overlap almost whole: so small is the signal of a single row.",
+                    "The more the boxes overlap, the smaller is the signal in a single row.",
                 )
             )
         if page.has(f"target_by_prediction_{split}"):

@@ -1,28 +1,45 @@
 """What the run says, in sentences: the answer, what stands behind it, and what to do next."""
 
+import math
+
 import pandas as pd
 
 from erawise import significance
-from erawise.report.content import CORR, Content
-from erawise.schema import CV, ERA, VALIDATION, spanned_weeks
-from erawise.significance import BETTER, WORSE
+from erawise.report.content import CORR, SPLITS, Content
+from erawise.schema import CV, ERA, PREDICTION, VALIDATION, spanned_weeks
+from erawise.significance import BETTER, OPEN, WORSE
 
 ENOUGH = 0.95
 """Probability that a Sharpe is no luck, above which the page calls it established."""
+
 HEAVY = 0.5
 """Share of all importance in the leading features above which the page warns."""
+
+EXPOSED = 0.35
+"""Mean of an era's largest exposure above which the page advises neutralization."""
+
 ALWAYS = (
     "Try an idea with `dvc exp run -n idea -S …`, then `python -m stages.compare HEAD idea`: it says whether the difference is more than "
     "luck."
 )
-EXPOSED = 0.35
-"""Mean of an era's largest exposure above which the page advises neutralization."""
 
 
 def interval(content: Content, split: str, name: str, score: str = CORR) -> str:
     """The bounds of a mean's 95 % interval in words; empty where it can't be given."""
     low, high = content.value(split, name, score, "low"), content.value(split, name, score, "high")
     return "" if low is None or high is None else f"95 % interval {low:.4f} to {high:.4f}"
+
+
+def effective(content: Content, split: str, name: str) -> str:
+    """How many independent eras the scores are worth, in words; empty where it can't be told."""
+    table = content.scores[split]
+    own = table[(table[PREDICTION] == name) & table[CORR].notna()].sort_values(ERA)
+    if not len(own):
+        return ""
+    overlap = significance.spanned_eras(own[ERA].to_numpy(), spanned_weeks(content.days))
+    found = significance.mean(own[CORR].to_numpy(float), overlap=overlap)
+    worth = min(found.effective_eras, len(own))
+    return f"{len(own)} eras" if found.reason else f"{len(own)} eras, worth some {worth:.0f} independent ones"
 
 
 def answer(content: Content) -> str:
@@ -35,13 +52,12 @@ def verdict(content: Content) -> str:
     found = content.compared
     if found.reason:
         return f"There is no comparison with {found.before}: {found.reason}."
-    rows = found.table[found.table["prediction"] == content.chosen]
+    rows = found.table[found.table[PREDICTION] == content.chosen]
     if not len(rows):
         return f"{found.before} has no prediction called {content.chosen}."
-    if (rows["difference"] == 0).all():
+    if (rows["difference"] == 0).all() and not rows["left_out"].any() and set(rows["split"]) == set(SPLITS):
         return f"The scores of {content.chosen} are those of {found.before}."
-    parts = [f"{row.verdict} on {row.split} ({row.difference:+.4f}{_bounds(row.low, row.high)})" for row in rows.itertuples()]
-    return f"Against {found.before}, {content.chosen} is {' and '.join(parts)}."
+    return f"Against {found.before}: " + "; ".join(_told(content.chosen, row) for row in rows.to_dict("records")) + "."
 
 
 def looked(content: Content) -> str:
@@ -50,8 +66,8 @@ def looked(content: Content) -> str:
     if not count:
         return "No evaluation on this data is on record in this checkout, so nobody can say how often these validation eras were looked at."
     text = f"These validation eras were looked at {count} time{'s' if count > 1 else ''} in this checkout."
-    if content.looks.deflated != content.looks.deflated:
-        return text + " That is too few looks to tell what luck among them would have shown."
+    if math.isnan(content.looks.deflated):
+        return text + " There are too few of them to tell what luck among the looks would have shown."
     return text + f" The Sharpe is above what the best of so many shows by luck with probability {content.looks.deflated:.2f}."
 
 
@@ -65,57 +81,64 @@ def advice(content: Content, pairs: pd.DataFrame) -> list[str]:
     return [*pressing, *_other(content, pairs), ALWAYS]
 
 
-def best(content: Content, split: str) -> str:
-    """The prediction of the highest mean CORR."""
-    return max(content.predictions, key=lambda name: content.value(split, name, CORR, "mean") or float("-inf"))
-
-
 def _promise(content: Content) -> str:
     name = content.chosen
-    mean, low = content.value(CV, name, CORR, "mean"), content.value(CV, name, CORR, "low")
+    mean, low, high = (content.value(CV, name, CORR, key) for key in ("mean", "low", "high"))
     if mean is None:
         return f"{name} has no score out of fold."
     text = f"Out of fold, {name} has a mean CORR of {mean:.4f}"
-    if low is None:
+    if low is None or high is None:
         return f"{text}; there are too few eras for an interval."
+    bounds = f"{text} ({interval(content, CV, name)})"
     if low > 0:
-        return f"{text} ({interval(content, CV, name)}): that it finds something is established."
-    return f"{text} ({interval(content, CV, name)}): that it finds anything isn't established."
+        return f"{bounds}: that it finds something is established."
+    if high < 0:
+        return f"{bounds}: that it points the wrong way is established."
+    return f"{bounds}: that it finds anything isn't established."
 
 
 def _check(content: Content) -> str:
-    mean, low = (content.value(VALIDATION, content.chosen, CORR, key) for key in ("mean", "low"))
+    mean = content.value(VALIDATION, content.chosen, CORR, "mean")
     if mean is None:
         return "No validation era has a score yet."
-    text = f"The final check, on validation eras that no choice has seen, gives {mean:.4f}"
+    text = f"The final check, on the validation eras, gives {mean:.4f}"
     bounds = interval(content, VALIDATION, content.chosen)
-    return f"{text} ({bounds})." if low is not None else f"{text}, on too few eras for an interval."
+    return f"{text} ({bounds})." if bounds else f"{text}, on too few eras for an interval."
 
 
-def _bounds(low: float, high: float) -> str:
-    return "" if low != low else f", 95 % interval {low:+.4f} to {high:+.4f}"
+def _told(name: str, row: dict[str, object]) -> str:
+    """The comparison of one split."""
+    difference, low, high = (float(str(row[key])) for key in ("difference", "low", "high"))
+    left = f", {row['left_out']} eras left out that one of them lacks" if row["left_out"] else ""
+    if math.isnan(difference):
+        return f"no era of {row['split']} has a score of both"
+    bounds = "" if math.isnan(low) else f", 95 % interval {low:+.4f} to {high:+.4f}"
+    found = f"no difference can be told on {row['split']}" if row["verdict"] == OPEN else f"{name} is {row['verdict']} on {row['split']}"
+    return f"{found} ({difference:+z.4f}{bounds}{left})"
 
 
 def _signal(content: Content) -> str:
-    low = content.value(CV, content.chosen, CORR, "low")
+    low, high = (content.value(CV, content.chosen, CORR, key) for key in ("low", "high"))
     if low is not None and low > 0:
         return ""
+    why = "there are too few eras out of fold for an interval" if low is None else "its interval out of fold reaches 0"
+    if high is not None and high < 0:
+        why = "out of fold it points the wrong way"
     return (
-        f"Don't stake on {content.chosen} yet: its interval out of fold reaches 0. More eras, more data or a stronger model come before "
-        "everything else; "
+        f"Don't stake on {content.chosen} yet: {why}. More eras, more data or a stronger model come before everything else; "
         "`python -m stages.canary` tells whether the pipeline itself is sound."
     )
 
 
 def _worse(content: Content) -> str:
     table = content.compared.table
-    rows = table[(table["prediction"] == content.chosen) & (table["split"] == CV)] if len(table) else table
+    rows = table[(table[PREDICTION] == content.chosen) & (table["split"] == CV)] if len(table) else table
     if not len(rows):
         return ""
     if rows["verdict"].iloc[0] == WORSE:
         return (
-            f"This run is worse than {content.compared.before} out of fold: go back with `git checkout . && dvc checkout`, or say in the "
-            "commit why it is kept."
+            f"This run is worse than {content.compared.before} out of fold: put it aside with `git stash` and `dvc checkout`, or say in "
+            "the commit why it is kept."
         )
     if rows["verdict"].iloc[0] == BETTER:
         return f"This run is better than {content.compared.before} out of fold: keep it with `git commit`."
@@ -130,14 +153,13 @@ def _gap(content: Content) -> str:
         return ""
     return (
         "The validation score lies below all that cross-validation makes likely: something was fitted to the train eras, or the market "
-        "has changed. "
-        "`python -m stages.canary` runs the pipeline where there is nothing to find."
+        "has changed. `python -m stages.canary` runs the pipeline where there is nothing to find."
     )
 
 
 def _luck(content: Content) -> str:
     deflated = content.looks.deflated
-    if deflated != deflated or deflated >= ENOUGH:
+    if math.isnan(deflated) or deflated >= ENOUGH:
         return ""
     return (
         f"After {content.looks.count} looks the validation Sharpe may be luck (probability that it isn't: {deflated:.2f}): "
@@ -172,24 +194,14 @@ def _heavy(content: Content) -> str:
 
 def _other(content: Content, pairs: pd.DataFrame) -> list[str]:
     """A prediction that is better than the chosen one, by its mean and by its Sharpe."""
-    rows = pairs[(pairs["split"] == CV) & (pairs["b"] == content.chosen) & (pairs["verdict"] == BETTER)]
+    against = pairs[(pairs["split"] == CV) & (pairs["b"] == content.chosen)]
+    rows = against[against["verdict"] == BETTER]
     own = content.value(CV, content.chosen, CORR, "sharpe") or 0.0
     steadier = rows[[(content.value(CV, name, CORR, "sharpe") or 0.0) > own for name in rows["a"]]]
     if not len(steadier):
         return []
     name = steadier.loc[steadier["mean"].idxmax(), "a"]
     return [
-        f"{name} has a higher mean CORR than {content.chosen} out of fold (established) and a higher Sharpe: `upload.prediction` and "
-        "`submit.models` say which prediction goes out."
+        f"Of {len(against)} predictions compared with {content.chosen} out of fold {name} is the best: its mean CORR is higher, with a "
+        "95 % interval above 0, and so is its Sharpe. `upload.prediction` and `submit.models` say which prediction goes out."
     ]
-
-
-def effective(content: Content, split: str, name: str) -> str:
-    """How many independent eras the scores are worth, in words; empty where it can't be told."""
-    table = content.scores[split]
-    own = table[(table["prediction"] == name) & table[CORR].notna()].sort_values(ERA)
-    if not len(own):
-        return ""
-    eras = own[ERA].to_numpy()
-    found = significance.mean(own[CORR].to_numpy(float), overlap=significance.spanned_eras(eras, spanned_weeks(content.days)))
-    return "" if found.reason else f"{len(own)} eras, worth some {found.effective_eras:.0f} independent ones"

@@ -26,6 +26,7 @@ class Page:
     defaults : what the switches say at first.
     datasets : tables that charts take by name.
     live : the charts as Vega, by the names of their figures.
+    titles : of the figures whose title hangs on a switch: which, and the title for each value.
     """
 
     content: Content
@@ -33,16 +34,20 @@ class Page:
     defaults: views.Defaults
     datasets: dict[str, pd.DataFrame]
     live: dict[str, Any] = field(default_factory=dict)
+    titles: dict[str, Any] = field(default_factory=dict)
 
     def figure(self, figure: Figure, *, width: int | None = None, zoom: bool = False) -> str:
         """A chart with its caption, at most `width` pixels wide; `zoom` where a range of eras can be drawn up on it."""
         self.live[figure.name] = drawing.vega(figure)
+        if figure.keys:
+            self.titles[figure.name] = {"keys": figure.keys, "titles": figure.titles, "alt": figure.alt}
         note = f"<p>{escape(figure.note)}</p>" if figure.note else ""
         size = "" if width is None else f' data-width="{width}"'
         zoomed = ' data-zoom="yes"' if zoom else ""
+        words = escape(f"{figure.title}. {figure.alt}")
         return (
             f"<figure><figcaption><h3>{escape(figure.title)}</h3>{note}</figcaption>"
-            f'<div class="plot" role="img" aria-label="{escape(figure.alt)}" data-figure="{figure.name}"{size}{zoomed}>'
+            f'<div class="plot" role="img" aria-label="{words}" data-figure="{figure.name}"{size}{zoomed}>'
             f"{drawing.svg(figure, self.datasets)}</div></figure>"
         )
 
@@ -63,7 +68,7 @@ def controls(*selects: str) -> str:
 def select(state: str, label: str, names: Iterable[str], chosen: str) -> str:
     """One choice of a name; every choice of the same `state` on the page is the same."""
     options = "".join(f"<option{' selected' if name == chosen else ''}>{escape(name)}</option>" for name in names)
-    return f'<label>{escape(label)} <select data-state="{state}">{options}</select></label>'
+    return f'<label>{escape(label)} <select data-state="{state}" autocomplete="off">{options}</select></label>'
 
 
 def missing(what: str, command: str) -> str:

@@ -101,11 +101,14 @@ def _missing(page: Page, table: pd.DataFrame) -> str:
 def _drift(page: Page, table: pd.DataFrame) -> str:
     beyond, eras = int(table["beyond"].sum()), int(table["eras"].iloc[0])
     if not table["distance"].any():
-        return "<h3>No drift: the values of every feature have the same shares in live as in train</h3>"
+        return "<p>No drift: the values of every feature have the same shares in live as in train.</p>"
+    features = page.content.tables.get("explored/drift", table)
+    luck = len(features) / (eras + 1)
     title = (
         f"No drift: no feature lies further off in live than in any of the last {eras} train eras"
         if not beyond
-        else f"{beyond} of the {len(table)} features shown lie further off in live than in any of the last {eras} train eras"
+        else f"{beyond} of the {len(table)} features shown lie further off in live than in any of the last {eras} train eras; "
+        f"of all {len(features)} luck alone makes about {luck:.0f} do so"
     )
     return page.figure(
         Figure(
@@ -127,8 +130,8 @@ def _persistence(table: pd.DataFrame) -> str:
     lags = ", ".join(f"{correlation:.2f} at {lag} week{'s' if lag > 1 else ''}" for lag, correlation in means.items())
     return (
         "<h3>How long a feature goes on paying</h3><p>The features' correlations with the target in one era correlate with those of a "
-        f"later one by {markup.escape(lags)}, on average. Targets of eras less than a target's span apart overlap; what is left beyond "
-        "lasts.</p>"
+        f"later one by {markup.escape(lags)}, on average. Targets of eras less than a target's span apart overlap; beyond it, what is near "
+        "0 says that no feature goes on paying for long.</p>"
     )
 
 

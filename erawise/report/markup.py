@@ -18,7 +18,7 @@ class Cell:
     Attributes
     ----------
     text : as a person reads it; it is escaped.
-    order : what the column is sorted by; None: by the text.
+    order : what the column is sorted by; None: by the text. What is `DASH` comes last, whichever way.
     markup : in place of the text, HTML that is trusted.
     """
 
@@ -33,9 +33,8 @@ def escape(text: object) -> str:
 
 
 def number(value: float | None, form: str = ".4f") -> Cell:
-    """A figure, a dash where there is none; the dash sorts below all."""
-    missing = value is None or math.isnan(value)
-    return Cell(DASH, -math.inf) if missing or value is None else Cell(format(value, form), float(value))
+    """A figure, a dash where there is none."""
+    return Cell(DASH) if value is None or math.isnan(value) else Cell(format(value, form), float(value))
 
 
 def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Cell | str]], *, texts: int = 1, sort: bool = True) -> str:
@@ -94,7 +93,7 @@ def _head(name: str, figure: bool, sort: bool) -> str:
 def _cell(cell: Cell | str, place: int, texts: int) -> str:
     found = cell if isinstance(cell, Cell) else Cell(cell)
     inside = escape(found.text) if found.markup is None else found.markup
-    order = "" if found.order is None else f' data-order="{found.order:g}"'
+    order = " data-missing" if found.text == DASH else "" if found.order is None else f' data-order="{found.order:g}"'
     if place == 0:
         return f'<th scope="row"{order}>{inside}</th>'
     kind = ' class="figure"' if place >= texts else ""

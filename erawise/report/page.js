@@ -3,14 +3,29 @@ const page = JSON.parse(document.getElementById("page-data").textContent);
 const root = document.documentElement;
 const state = { ...page.state };
 const views = new Map();
-const SETTINGS = { mode: "vega", renderer: "svg", actions: false, tooltip: { theme: "custom" }, logLevel: 1 };
+const LEAST_ERAS = 3;
+const LEAST_DRAG = 8;
 
 const rows = [];
 for (const [name, splits] of Object.entries(page.scores))
   for (const [split, part] of Object.entries(splits))
     part.era.forEach((era, k) => rows.push({ era, split, prediction: name, corr: part.corr[k] }));
 
+const all = (selector) => [...document.querySelectorAll(selector)];
+const [first, last, range, theme] = ["first", "last", "range", "theme"].map((name) => document.getElementById(name));
+
+// what is switched off has no value to tell
+function told(value, sanitize) {
+  const cells = Object.entries(value).filter(([, text]) => text !== "NaN" && text !== "undefined" && text !== "null");
+  const lines = cells.map(([key, text]) => `<tr><td class="key">${sanitize(key)}</td><td class="value">${sanitize(text)}</td></tr>`);
+  return `<table>${lines.join("")}</table>`;
+}
+
+const SETTINGS = { mode: "vega", renderer: "svg", actions: false, logLevel: 1, tooltip: { theme: "custom", formatTooltip: told } };
+
 async function draw(place) {
+  if (place.dataset.live) return;
+  place.dataset.live = "coming";
   const spec = structuredClone(page.figures[place.dataset.figure]);
   for (const data of spec.data || []) if (data.name === page.table) data.values = rows;
   const drawn = document.createElement("div");
@@ -33,32 +48,56 @@ function fit(place, view) {
 
 function change(part) {
   Object.assign(state, part);
+  const measures = page.measures[state.model] || [];
+  if (measures.length && !measures.includes(state.measure)) part.measure = state.measure = measures[0];
   for (const { view, names } of views.values()) {
-    let touched = false;
-    for (const name of names)
-      if (name in part) {
-        view.signal(name, state[name]);
-        touched = true;
-      }
-    if (touched) view.runAsync();
+    const touched = names.filter((name) => name in part);
+    for (const name of touched) view.signal(name, state[name]);
+    if (touched.length) view.runAsync();
   }
+  // so that paper shows one state, not two
+  for (const place of all(".plot[data-figure]")) draw(place);
   show();
 }
 
+// controls and sentences say what the state is
 function show() {
   first.value = state.first;
   last.value = state.last;
+  const weeks = state.last - state.first + 1;
   const whole = state.first === page.state.first && state.last === page.state.last;
-  range.textContent = whole ? `all ${state.last - state.first + 1} weeks` : `${state.last - state.first + 1} weeks; headlines are of all`;
-  for (const pair of document.querySelectorAll("[data-pair]"))
-    pair.textContent = page.pairs[`${pair.dataset.pair}/${state.a}/${state.b}`] || "";
+  range.textContent = whole ? `all ${weeks} weeks` : `${weeks} weeks; headlines are of all`;
+  for (const box of all("input[name=shown]")) box.checked = state.shown.includes(box.value);
+  for (const select of all("select[data-state]")) select.value = state[select.dataset.state];
+  const measures = page.measures[state.model] || [];
+  for (const option of all("select[data-state=measure] option")) option.disabled = !measures.includes(option.value);
+  for (const pair of all("[data-pair]")) pair.textContent = page.pairs[`${pair.dataset.pair}/${state.a}/${state.b}`] || "";
+  for (const [name, { keys, titles, alt }] of Object.entries(page.titles)) {
+    const title = titles[keys.map((key) => state[key]).join("/")];
+    const place = document.querySelector(`.plot[data-figure="${name}"]`);
+    if (title === undefined || !place) continue;
+    place.closest("figure").querySelector("h3").textContent = title;
+    place.setAttribute("aria-label", `${title}. ${alt}`);
+  }
 }
 
-function zoom(one, other) {
-  const low = Math.max(page.state.first, Math.round(Math.min(one, other)));
-  const high = Math.min(page.state.last, Math.round(Math.max(one, other)));
-  if (high - low >= 2) change({ first: low, last: high });
-  else show();
+function zoom(low, high) {
+  const inside = (era) => Math.max(page.state.first, Math.min(page.state.last, Math.round(era)));
+  change({ first: inside(low), last: inside(high) });
+}
+
+// the field that was typed into stays, the other one makes room
+function typed(input) {
+  const [low, high] = [Number(first.value), Number(last.value)];
+  if (!first.value || !last.value) return show();
+  const least = LEAST_ERAS - 1;
+  if (input === first) {
+    const start = Math.min(Math.max(low, page.state.first), page.state.last - least);
+    zoom(start, Math.max(high, start + least));
+  } else {
+    const end = Math.max(Math.min(high, page.state.last), page.state.first + least);
+    zoom(Math.min(low, end - least), end);
+  }
 }
 
 function brush(place, view) {
@@ -67,26 +106,49 @@ function brush(place, view) {
   let start = null;
   const from = (event) => event.clientX - place.getBoundingClientRect().left;
   const era = (x) => view.scale("x").invert(x - view.origin()[0]);
+  const stop = () => {
+    start = null;
+    band.remove();
+  };
   place.addEventListener("pointerdown", (event) => {
-    start = from(event);
+    stop();
+    if (event.button === 0 && event.isPrimary) start = from(event);
   });
-  window.addEventListener("pointermove", (event) => {
+  place.addEventListener("pointermove", (event) => {
     if (start === null) return;
+    if (!event.buttons) return stop();
     const end = from(event);
-    if (!band.isConnected && Math.abs(end - start) > 8) place.append(band);
+    if (!band.isConnected && Math.abs(end - start) > LEAST_DRAG) {
+      place.setPointerCapture(event.pointerId);
+      place.append(band);
+    }
     band.style.left = `${Math.min(start, end)}px`;
     band.style.width = `${Math.abs(end - start)}px`;
   });
-  window.addEventListener("pointerup", (event) => {
-    if (start !== null && band.isConnected) zoom(era(start), era(from(event)));
-    start = null;
-    band.remove();
+  place.addEventListener("pointerup", (event) => {
+    if (start !== null && band.isConnected) {
+      const [low, high] = [era(start), era(from(event))].sort((a, b) => a - b);
+      zoom(low, Math.max(high, low + LEAST_ERAS - 1));
+    }
+    stop();
   });
+  place.addEventListener("pointercancel", stop);
   place.addEventListener("dblclick", () => change({ first: page.state.first, last: page.state.last }));
 }
 
 function sortable(table) {
   const heads = [...table.tHead.rows[0].cells];
+  const key = (row, column) => {
+    const cell = row.cells[column];
+    if ("missing" in cell.dataset) return null;
+    return "order" in cell.dataset ? Number(cell.dataset.order) : cell.textContent.trim().toLowerCase();
+  };
+  const compare = (one, other, down) => {
+    // what is missing comes last, whichever way
+    if (one === null || other === null) return (one === null) - (other === null);
+    const order = typeof one === "number" && typeof other === "number" ? one - other : String(one).localeCompare(String(other));
+    return down ? -order : order;
+  };
   heads.forEach((head, column) => {
     const button = head.querySelector("button");
     if (!button) return;
@@ -94,39 +156,30 @@ function sortable(table) {
       const down = head.getAttribute("aria-sort") !== "descending";
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      const key = (row) => {
-        const cell = row.cells[column];
-        return "order" in cell.dataset ? Number(cell.dataset.order) : cell.textContent.trim().toLowerCase();
-      };
-      const sorted = [...table.tBodies[0].rows].sort((a, b) => {
-        const [one, other] = [key(a), key(b)];
-        const order = typeof one === "number" && typeof other === "number" ? one - other : String(one).localeCompare(String(other));
-        return down ? -order : order;
-      });
+      const sorted = [...table.tBodies[0].rows].sort((a, b) => compare(key(a, column), key(b, column), down));
       table.tBodies[0].append(...sorted);
     });
   });
 }
 
-const [first, last, range] = ["first", "last", "range"].map((name) => document.getElementById(name));
-for (const input of [first, last]) input.addEventListener("change", () => zoom(Number(first.value), Number(last.value)));
-document.getElementById("reset").addEventListener("click", () => {
-  for (const box of document.querySelectorAll("input[name=shown]")) box.checked = true;
-  change({ first: page.state.first, last: page.state.last, shown: page.state.shown });
-});
-for (const box of document.querySelectorAll("input[name=shown]"))
+for (const input of [first, last]) input.addEventListener("change", () => typed(input));
+document.getElementById("reset").addEventListener("click", () => change({ ...page.state }));
+for (const box of all("input[name=shown]"))
   box.addEventListener("change", () => {
-    const on = [...document.querySelectorAll("input[name=shown]:checked")].map((one) => one.value);
-    change({ shown: on });
+    const on = all("input[name=shown]:checked").map((one) => one.value);
+    if (on.length) change({ shown: on });
+    else show();
   });
-for (const select of document.querySelectorAll("select[data-state]"))
+for (const select of all("select[data-state]"))
   select.addEventListener("change", () => {
-    for (const twin of document.querySelectorAll(`select[data-state="${select.dataset.state}"]`)) twin.value = select.value;
-    change({ [select.dataset.state]: select.value });
+    const name = select.dataset.state;
+    const part = { [name]: select.value };
+    const other = { a: "b", b: "a" }[name];
+    if (other && state[other] === select.value) part[other] = state[name];
+    change(part);
   });
 
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
-const theme = document.getElementById("theme");
 function paint(name) {
   root.dataset.theme = name;
   theme.textContent = name === "dark" ? "light" : "dark";
@@ -135,10 +188,15 @@ function paint(name) {
 paint(dark.matches ? "dark" : "light");
 dark.addEventListener("change", (event) => paint(event.matches ? "dark" : "light"));
 theme.addEventListener("click", () => paint(root.dataset.theme === "dark" ? "light" : "dark"));
+window.addEventListener("beforeprint", () => {
+  for (const fold of all("details")) fold.open = true;
+});
 
-for (const table of document.querySelectorAll("table.sortable")) sortable(table);
-for (const hidden of document.querySelectorAll("[data-needs-script]")) hidden.hidden = false;
+all("table.sortable").forEach(sortable);
+for (const hidden of all("[data-needs-script]")) hidden.hidden = false;
 show();
+// a browser that comes back to the page may put old values into the controls
+window.addEventListener("pageshow", show);
 
 const near = new IntersectionObserver(
   (entries) => {
@@ -150,7 +208,7 @@ const near = new IntersectionObserver(
   },
   { rootMargin: "600px" },
 );
-for (const place of document.querySelectorAll(".plot[data-figure]")) near.observe(place);
+for (const place of all(".plot[data-figure]")) near.observe(place);
 let waiting = 0;
 window.addEventListener("resize", () => {
   clearTimeout(waiting);

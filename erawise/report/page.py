@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from erawise import charts
+from erawise.errors import InputError
 from erawise.progress import SILENT, Progress
 from erawise.report import answer, content, drawing, drivers, eras, market, markup, palette, provenance, views
 from erawise.report.content import CORR, Content
@@ -38,8 +39,15 @@ def written(found: Content, progress: Progress = SILENT) -> str:
     Returns
     -------
     HTML, one file: styles, charts as SVG, and the scripts that make them answer. It asks for nothing from anywhere.
+
+    Raises
+    ------
+    InputError
+        If no prediction has a score in any era.
     """
     scores = content.era_scores(found)
+    if not len(scores) or not found.predictions:
+        raise InputError("no prediction has a score in any era; run `dvc repro evaluate` on data whose targets are known")
     page = Page(found, content.pairs(found), _defaults(found, scores), {views.ERAS: scores})
     writers = {
         "answer": answer.answer,
@@ -97,8 +105,10 @@ def _defaults(found: Content, scores: pd.DataFrame) -> views.Defaults:
 
 
 def _made(found: Content) -> str:
-    commit = "no Git repository" if found.run.commit is None else f"commit {found.run.commit[:10]}"
-    if found.run.commit and found.run.commit.endswith("+"):
+    if found.run.commit is None:
+        return f"Outside a Git repository; page written {found.run.made}."
+    commit = f"commit {found.run.commit[:10]}"
+    if found.run.commit.endswith("+"):
         commit += " with changes"
     return f"Run of {commit}, page written {found.run.made}."
 
@@ -106,7 +116,7 @@ def _made(found: Content) -> str:
 def _toolbar(page: Page) -> str:
     d = page.defaults
     boxes = "".join(
-        f'<label><input type="checkbox" name="shown" value="{escape(name)}" checked>'
+        f'<label><input type="checkbox" autocomplete="off" name="shown" value="{escape(name)}" checked>'
         f'<span class="swatch" style="background:var(--p-{escape(name)})"></span>{escape(name)}</label>'
         for name in d.names
     )
@@ -114,33 +124,34 @@ def _toolbar(page: Page) -> str:
     return (
         '<div class="toolbar" role="region" aria-label="what the charts show" data-needs-script hidden><div>'
         f"<fieldset><legend>predictions</legend>{boxes}</fieldset>"
-        f'<fieldset><legend>eras</legend><label>from <input id="first" type="number" {limits} value="{d.first}"></label>'
-        f'<label>to <input id="last" type="number" {limits} value="{d.last}"></label><output id="range" class="muted"></output></fieldset>'
+        f'<fieldset><legend>eras</legend><label>from <input id="first" type="number" autocomplete="off" {limits} value="{d.first}"></label>'
+        f'<label>to <input id="last" type="number" autocomplete="off" {limits} value="{d.last}"></label>'
+        '<output id="range" class="muted"></output></fieldset>'
         '<button type="button" id="reset">reset</button><button type="button" id="theme">dark</button></div></div>'
     )
 
 
 def _for_script(page: Page) -> dict[str, Any]:
     d = page.defaults
-    table = page.datasets[views.ERAS]
+    known = page.datasets[views.ERAS]
     scores = {
         name: {
             str(split): {"era": part[ERA].tolist(), "corr": part[CORR].round(6).tolist()}
-            for split, part in table[table[PREDICTION] == name].groupby(SPLIT, sort=False)
+            for split, part in known[known[PREDICTION] == name].groupby(SPLIT, sort=False)
         }
         for name in d.names
     }
-    state = {
-        "shown": d.names,
-        "first": d.first,
-        "last": d.last,
-        "focus": d.chosen,
-        "model": d.model,
-        "measure": d.measure,
-        "a": d.a,
-        "b": d.b,
+    table = drivers.measures(page.content)
+    measures = {str(model): list(dict.fromkeys(own["measure"])) for model, own in table.groupby("model", sort=False)}
+    return {
+        "table": views.ERAS,
+        "scores": scores,
+        "state": d.state(),
+        "measures": measures,
+        "pairs": eras.pair_texts(page.pairs),
+        "titles": page.titles,
+        "figures": page.live,
     }
-    return {"table": views.ERAS, "scores": scores, "state": state, "pairs": eras.pair_texts(page.pairs), "figures": page.live}
 
 
 def _styles(page: Page) -> str:

@@ -57,17 +57,22 @@ def style(colours: Mapping[str, str]) -> str:
 
 
 def _rules(theme: str, colours: Mapping[str, str]) -> str:
-    named = THEMES[theme] | {f"p-{name}": readable(colour, THEMES[theme]["ground"]) for name, colour in colours.items()}
+    named = THEMES[theme] | {f"p-{name}": readable(colour, theme) for name, colour in colours.items()}
     return "".join(f"--{name}:{shade};" for name, shade in named.items())
 
 
-def readable(colour: str, ground: str) -> str:
-    """The colour nearest in lightness that has at least `CONTRAST` with its ground, a grey one that of ink; colours are `#rrggbb`."""
+def readable(colour: str, theme: str) -> str:
+    """The colour nearest in lightness that has at least `CONTRAST` with the grounds of a theme, a grey one that of its ink.
+
+    Colours are `#rrggbb`.
+    """
+    shades = THEMES[theme]
+    grounds = (shades["ground"], shades["shade"])
     hue, lightness, saturation = colorsys.rgb_to_hls(*_channels(colour))
-    if not saturation and contrast(colour, ground) < CONTRAST:
-        return next(shades["ink"] for shades in THEMES.values() if shades["ground"] == ground)
-    step = STEP if luminance(ground) < 0.5 else -STEP
-    while contrast(colour, ground) < CONTRAST and 0 <= lightness <= 1:
+    step = STEP if luminance(shades["ground"]) < 0.5 else -STEP
+    while min(contrast(colour, ground) for ground in grounds) < CONTRAST and 0 <= lightness <= 1:
+        if not saturation:
+            return shades["ink"]
         lightness += step
         red, green, blue = colorsys.hls_to_rgb(hue, min(max(lightness, 0.0), 1.0), saturation)
         colour = f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"

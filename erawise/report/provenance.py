@@ -14,6 +14,7 @@ GIB = 1024**3
 
 
 def run(page: Page) -> str:
+    """The folds, what each stage took, the DAG, and settings, digests and versions."""
     found = page.content
     parts = [_folds(page), _stages(page)]
     if found.run.edges:
@@ -40,14 +41,15 @@ def _folds(page: Page) -> str:
         end=table["last"] + 0.5,
     )
     drawn = drawn.sort_values("fold", key=lambda fold: fold.where(fold > 0, fold.max() + 1), kind="stable")
-    purged = int((table["last"] - table["first"] + 1)[table["role"] == "purged"].sum())
+    purged = int(table.loc[table["role"] == "purged", "eras"].sum())
     return page.figure(
         Figure(
             "folds",
             f"{table.loc[table['fold'] > 0, 'fold'].nunique()} folds, and {purged} eras purged in all, whose targets overlap a test",
             "Bars of the eras that each fold and the final model are trained on, purged of and tested on.",
             drawing.same(views.folds(drawn)),
-            "Purged eras share part of their outcome with a test era: a model that trained on them would have seen it.",
+            "A bar reaches from its first era to its last. Purged eras share part of their outcome with a test era: a model that trained "
+            "on them would have seen it.",
         )
     )
 

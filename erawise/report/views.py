@@ -27,7 +27,7 @@ CELL = 58
 COLUMNS = alt.ExprRef("max(1, floor(width / 130))")
 """Of a key: as many as fit the chart's width."""
 
-LEVELS = ["#2c7fb8", "#a8a8a8", "#e6550d"]
+LEVELS = ["#2c7fb8", "#8a8a8a", "#e6550d"]
 """From a feature's lowest value to its highest: apart for the colour-blind, and on a light and a dark ground."""
 
 WHOLE, DASH = [1, 0], [5, 2]
@@ -60,6 +60,19 @@ class Defaults:
     measure: str = ""
     dashed: frozenset[str] = frozenset()
 
+    def state(self) -> dict[str, Any]:
+        """The values of the parameters that charts share, by their names."""
+        return {
+            "shown": self.names,
+            "first": self.first,
+            "last": self.last,
+            "focus": self.chosen,
+            "model": self.model,
+            "measure": self.measure,
+            "a": self.a,
+            "b": self.b,
+        }
+
 
 def colour(name: str) -> str:
     """The colour of a prediction, as the style sheet names it."""
@@ -84,9 +97,9 @@ def running(d: Defaults, live: bool) -> alt.LayerChart:
 
 
 def rolling(d: Defaults, live: bool) -> alt.LayerChart:
-    """Mean CORR of the last `WINDOW` eras of every prediction that is shown."""
+    """Mean CORR of the last `WINDOW` eras of every prediction that is shown, whatever range of eras is."""
     base = (
-        _eras(d, ["shown"])
+        alt.Chart(alt.NamedData(ERAS))
         .transform_window(
             recent="mean(corr)",
             eras="count()",
@@ -95,6 +108,8 @@ def rolling(d: Defaults, live: bool) -> alt.LayerChart:
             groupby=["prediction", "split"],
         )
         .transform_filter(f"datum.eras == {WINDOW}")
+        .transform_filter(IN_RANGE)
+        .transform_filter(SHOWN)
     )
     lines = base.mark_line(clip=True).encode(
         _x(), _y("recent", f"mean CORR of {WINDOW} eras"), _colour(d.names), _dash(d), detail="split:N"
@@ -105,20 +120,19 @@ def rolling(d: Defaults, live: bool) -> alt.LayerChart:
 def by_era(d: Defaults, live: bool) -> alt.LayerChart:
     """CORR of the prediction in focus, an era a bar."""
     base = _eras(d, ["focus"])
-    bars = base.mark_area(clip=True, interpolate="step", line=False).encode(
-        _x(), _y("corr", "CORR"), alt.Color("prediction:N").scale(domain=d.names, range=[colour(name) for name in d.names]).legend(None)
-    )
-    split = bars.encode(detail="split:N")
-    return _layers(d, split, live, ["focus"], _hover(base, None, "corr"), height=180)
+    bars = _bars(base, "corr", "CORR").encode(_own_colour(d, "prediction"))
+    return _layers(d, bars, live, ["focus"], _hover(base, None, "corr"), height=180)
 
 
 def drawdown(d: Defaults, live: bool) -> alt.LayerChart:
-    """How far the running sum of the prediction in focus lies below its highest value so far."""
+    """How far the running sum of the prediction in focus lies below its highest value so far, of all eras of the split."""
     base = (
-        _eras(d, ["focus"])
+        alt.Chart(alt.NamedData(ERAS))
+        .transform_filter("datum.prediction == focus")
         .transform_window(total="sum(corr)", sort=[alt.SortField("era")], groupby=["split"])
         .transform_window(peak="max(total)", sort=[alt.SortField("era")], groupby=["split"])
         .transform_calculate(fall="datum.total - datum.peak")
+        .transform_filter(IN_RANGE)
     )
     area = base.mark_area(clip=True, color=BAD, opacity=0.45, line={"color": BAD}).encode(
         _x(), _y("fall", "below the peak"), detail="split:N"
@@ -176,8 +190,10 @@ def heat(table: pd.DataFrame, rows: str, columns: str, value: str, title: str, o
         alt.Color(f"{value}:Q").scale(domain=[-1, 1], range=DIVERGING, type="linear").legend(None),
         tooltip=[f"{rows}:N", f"{columns}:N", alt.Tooltip(f"{value}:Q", format=".3f", title=title)],
     )
-    light = alt.condition(f"abs(datum['{value}']) > 0.75", alt.value("#ffffff"), alt.value("#1a1a1a"))
-    numbers = base.mark_text(fontSize=11).encode(alt.Text(f"{value}:Q", format=".2f"), color=light)
+    light = alt.condition(f"isValid(datum['{value}']) && abs(datum['{value}']) > 0.75", alt.value("#ffffff"), alt.value("#1a1a1a"))
+    numbers = (
+        base.transform_filter(f"isValid(datum['{value}'])").mark_text(fontSize=11).encode(alt.Text(f"{value}:Q", format=".2f"), color=light)
+    )
     return alt.layer(cells, numbers).properties(width=side(len(order)), height=alt.Step(34))
 
 
@@ -187,12 +203,12 @@ def side(count: int) -> int:
 
 
 def against(d: Defaults) -> alt.LayerChart:
-    """CORR of A against B, an era a dot, with the diagonal."""
+    """CORR of A against B, an era a dot in the colour of the higher one, with the diagonal."""
     base = _pair(d)
     points = base.mark_circle(size=45, opacity=0.75).encode(
         alt.X("b_corr:Q").title("CORR of B"),
         alt.Y("a_corr:Q").title("CORR of A"),
-        alt.Color("sign:N").scale(domain=["A higher", "B higher"], range=[GOOD, BAD]).title(None),
+        _own_colour(d, "higher"),
         tooltip=_pair_tooltip(),
     )
     drawn = alt.layer(_diagonal(base, "b_corr", "a_corr"), points)
@@ -200,19 +216,13 @@ def against(d: Defaults) -> alt.LayerChart:
 
 
 def difference(d: Defaults, live: bool) -> alt.LayerChart:
-    """CORR of A less that of B, an era a bar, and the mean of each split."""
+    """CORR of A less that of B, an era a bar in the colour of the higher one, and the mean of each split."""
     base = _pair(d)
-    bars = base.mark_area(interpolate="step", clip=True).encode(
-        _x(),
-        alt.Y("gain:Q").title("CORR of A less that of B"),
-        alt.Color("sign:N").scale(domain=["A higher", "B higher"], range=[GOOD, BAD]).title(None),
-    )
-    up = bars.transform_calculate(gain="max(datum.gain, 0)", sign="'A higher'").encode(detail="split:N")
-    down = bars.transform_calculate(gain="min(datum.gain, 0)", sign="'B higher'").encode(detail="split:N")
+    bars = _bars(base, "gain", "CORR of A less that of B").encode(_own_colour(d, "higher"))
     mean = base.mark_line(strokeDash=[6, 4], color="var(--ink)", clip=True).transform_joinaggregate(mean="mean(gain)", groupby=["split"])
-    layers: list[alt.Chart | alt.LayerChart] = [*_ground(d), up, down, mean.encode(_x(), alt.Y("mean:Q"), detail="split:N")]
+    layers: list[Any] = [*_ground(d), bars, mean.encode(_x(), alt.Y("mean:Q"), detail="split:N")]
     if live:
-        layers.append(_rule(base, [alt.Tooltip("era:Q"), *_pair_tooltip()[1:]]))
+        layers.append(_rule(base, _pair_tooltip()))
     return alt.layer(*layers).add_params(*_parameters(d, ["a", "b"])).properties(width=WIDTH, height=200)
 
 
@@ -345,14 +355,14 @@ def series(table: pd.DataFrame, d: Defaults, value: str, title: str, *, live: bo
 
 
 def _pair(d: Defaults) -> alt.Chart:
-    """Every era that A and B both have: `a_corr`, `b_corr`, `gain`, `sign`."""
+    """Every era that A and B both have: `a_corr`, `b_corr`, `gain`, `higher` (the name of the higher one)."""
     base = alt.Chart(alt.NamedData(ERAS)).transform_filter(IN_RANGE)
     return (
         base.transform_filter("datum.prediction == a || datum.prediction == b")
         .transform_calculate(a_part="datum.prediction == a ? datum.corr : null", b_part="datum.prediction == b ? datum.corr : null")
         .transform_aggregate(a_corr="max(a_part)", b_corr="max(b_part)", groupby=["era", "split"])
         .transform_filter("isValid(datum.a_corr) && isValid(datum.b_corr)")
-        .transform_calculate(gain="datum.a_corr - datum.b_corr", sign="datum.a_corr > datum.b_corr ? 'A higher' : 'B higher'")
+        .transform_calculate(gain="datum.a_corr - datum.b_corr", higher="datum.a_corr > datum.b_corr ? a : b")
     )
 
 
@@ -385,8 +395,8 @@ def _ground(d: Defaults) -> list[alt.Chart]:
     start, end = d.boundary
     span = pd.DataFrame({"start": [start - 0.5], "end": [end + 0.5], "label": ["validation"]})
     area = alt.Chart(span).transform_calculate(
-        start="clamp(datum.start, first, last)",
-        end="clamp(datum.end, first, last)",
+        start="clamp(datum.start, first - 0.5, last + 0.5)",
+        end="clamp(datum.end, first - 0.5, last + 0.5)",
         label="datum.start < datum.end ? datum.label : ''",
     )
     shade = area.mark_rect(color="var(--shade)", clip=True).encode(_x("start"), alt.X2("end:Q"))
@@ -436,9 +446,16 @@ def _own_colour(d: Defaults, field: str) -> alt.Color:
     return alt.Color(f"{field}:N").scale(domain=d.names, range=[colour(name) for name in d.names]).legend(None)
 
 
+def _bars(base: Any, value: str, title: str) -> Any:
+    """A bar for each era from 0, as wide as the era; an era that isn't there has none."""
+    spanned = base.transform_calculate(start="datum.era - 0.5", end="datum.era + 0.5")
+    return spanned.mark_rect(clip=True).encode(_x("start"), alt.X2("end:Q"), _y(value, title), alt.Y2(datum=0))
+
+
 def _x(field: str = "era") -> alt.X:
-    scale = alt.Scale(domainMin=alt.ExprRef("first"), domainMax=alt.ExprRef("last"), nice=False, zero=False)
-    return alt.X(f"{field}:Q").scale(scale).title("era (week)").axis(format="d", grid=False, tickMinStep=1)
+    scale = alt.Scale(domainMin=alt.ExprRef("first - 0.5"), domainMax=alt.ExprRef("last + 0.5"), nice=False, zero=False)
+    ticks = alt.ExprRef("min(10, last - first)")
+    return alt.X(f"{field}:Q").scale(scale).title("era (week)").axis(format="d", grid=False, tickCount=ticks)
 
 
 def _y(field: str, title: str) -> alt.Y:
@@ -459,14 +476,4 @@ def _parameters(d: Defaults, shared: Sequence[str]) -> list[alt.Parameter]:
 
 
 def _parameter(d: Defaults, name: str) -> alt.Parameter:
-    values = {
-        "shown": d.names,
-        "first": d.first,
-        "last": d.last,
-        "focus": d.chosen,
-        "model": d.model,
-        "measure": d.measure,
-        "a": d.a,
-        "b": d.b,
-    }
-    return alt.param(name=name, value=values[name])
+    return alt.param(name=name, value=d.state()[name])
