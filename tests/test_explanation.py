@@ -335,7 +335,10 @@ def test_without_a_validation_era_the_train_eras_are_explained_and_nothing_is_sh
     assert found.sample.eras == [1, 3, 5, 8, 10, 12]
     assert found.permutation.empty
     assert found.permutation.columns.tolist() == ["feature", "era", "drop"]
-    assert "nothing is known of what is lost" in explanation.report("m", found)[1]
+    assert found.sample.split == "train"
+    _, trained, lost = explanation.report("m", found)
+    assert "these are eras that it was trained on" in trained
+    assert "nothing is known of what is lost" in lost
 
 
 def test_a_model_of_other_features_is_refused(int8_panel: Panel) -> None:
