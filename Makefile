@@ -14,7 +14,7 @@ repro: .venv/runtime
 
 test: .venv/development
 	.ci/browser
-	$(RUN) python -m pytest -n 2 --dist worksteal
+	$(RUN) python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/development
 	$(BIN)/ruff check .

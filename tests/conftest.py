@@ -8,6 +8,9 @@ import raw
 from workspace import WHOLE, Workspace
 
 
+LONGEST = "test_dvc.py"
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     base = tmp_path_factory.mktemp("finished")
@@ -24,3 +27,8 @@ def workspace(finished: Workspace, tmp_path: Path) -> Workspace:
     for name in ("data", "files", "metrics"):
         shutil.copytree(finished.directory / name, tmp_path / name)
     return Workspace(tmp_path, tmp_path / "files")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The file that takes longest comes first, so that another process has all the others meanwhile."""
+    items.sort(key=lambda item: item.path.name != LONGEST)

@@ -33,7 +33,7 @@ def test_predictions_that_both_have_are_compared_on_the_eras_that_both_have(runs
     assert table.loc[("cv", "ridge"), ["eras", "left_out"]].tolist() == [100, 20]
     assert table.loc[("cv", "trees"), ["eras", "left_out"]].tolist() == [99, 21]
     assert table["verdict"].loc["cv"].tolist() == [BETTER, WORSE, OPEN]
-    a, b = (run["cv"].query("prediction == 'ridge' and era > 20")["corr"].to_numpy() for run in runs)
+    a, b = (run["cv"].query("prediction == 'ridge' and era > 20")["corr"].round(comparison.DECIMALS).to_numpy() for run in runs)
     found = significance.paired_difference(b, a, overlap=4)
     row = table.loc[("cv", "ridge")]
     assert (row["difference"], row["low"], row["high"], row["drawdown_low"]) == (found.mean, found.low, found.high, found.drawdown.low)
@@ -90,3 +90,10 @@ def test_settings_that_differ_are_named_by_their_path() -> None:
     changes = ledger.changes(ledger.flat(a), ledger.flat(b))
     assert changes == {"data.market.eras": [5, 6], "models.y": [{}, None], "models.z.l2": [None, [1, 2]]}
     assert comparison.settings_changed(changes)[1:] == ["models.y: {} → absent", "models.z.l2: absent → [1, 2]"]
+
+
+def test_bits_that_hang_on_company_are_no_difference() -> None:
+    before = pd.DataFrame({"era": range(1, 61), "prediction": "ridge", "corr": np.random.default_rng(0).normal(0.03, 0.02, 60)})
+    after = before.assign(corr=before["corr"] + 5e-17 * np.resize([1, -1], 60))
+    found = comparison.pair(before, "ridge", after, "ridge", 20)
+    assert (found["difference"], found["verdict"], found["reason"]) == (0, OPEN, "the scores are the same in every era")

@@ -25,6 +25,7 @@ from numerai_server import Fault, NumeraiServer
 from numerapi import base_api
 from workspace import Workspace
 
+from erawise import errors
 from erawise.errors import InputError, Unconfirmed
 from erawise.live import keys, submission
 from erawise.live.account import PREDICTIONS, Account
@@ -166,8 +167,7 @@ def test_interrupted_anywhere_and_run_again_there_is_one_submission(
 
     with monkeypatch.context() as patch:
         patch.setattr(Account, stage, interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            operator.run("submit")
+        assert operator.ended("submit") == errors.INTERRUPTED
     assert calls == [stage]
     operator.run("submit")
     assert len(handed(server, "alpha")) == len(handed(server, "beta")) == 1
