@@ -7,7 +7,6 @@ import pytest
 import raw
 from workspace import WHOLE, Workspace
 
-
 LONGEST = "test_dvc.py"
 
 
