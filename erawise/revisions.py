@@ -72,6 +72,15 @@ def read(repository: Path, revision: str | None, *, raw: Path, scores: Path) -> 
     return Revision(name, settings, target, days, _digest(lock, raw), tables)
 
 
+def incomparable(before: Revision, after: Revision) -> str:
+    """Why the scores of two runs say nothing of each other; empty where they do."""
+    if before.target != after.target:
+        return f"{before.name} is scored against {before.target} and {after.name} against {after.target}: the difference would be theirs"
+    if before.data != after.data:
+        return f"{before.name} and {after.name} ran on different raw data (data/raw in dvc.lock)"
+    return ""
+
+
 def pipeline(repository: Path) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """What DVC knows of the workspace: nothing where it isn't set up.
 

@@ -8,7 +8,6 @@ import argparse
 from pathlib import Path
 
 from erawise import charts, comparison, errors, files, ledger, revisions, tabular
-from erawise.revisions import Revision
 from stages import paths, record
 
 
@@ -19,8 +18,8 @@ def main() -> None:
         print(comparison.history(record.read()))
         return
     before, after = (revisions.read(Path(), revision, raw=paths.RAW, scores=paths.SCORES) for revision in (given.a, given.b))
-    if not given.anyway:
-        _check(before, after)
+    if not given.anyway and (reason := revisions.incomparable(before, after)):
+        raise errors.InputError(f"{reason}; add --anyway to compare them all the same, on the eras that both have")
     changed = ledger.changes(ledger.flat(before.settings), ledger.flat(after.settings))
     table = comparison.compare(before.scores, after.scores, after.days, seed=given.seed)
     given.out.mkdir(parents=True, exist_ok=True)
@@ -51,19 +50,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap behind the intervals of Sharpe and drawdown")
     parser.add_argument("--out", type=Path, default=paths.COMPARISON, help="directory for the table and the picture")
     return parser.parse_args()
-
-
-def _check(before: Revision, after: Revision) -> None:
-    if before.target != after.target:
-        raise errors.InputError(
-            f"{before.name} is scored against {before.target} and {after.name} against {after.target}: the difference would be that of the "
-            "targets; add --anyway to compare them all the same"
-        )
-    if before.data != after.data:
-        raise errors.InputError(
-            f"{before.name} and {after.name} ran on different raw data (data/raw in dvc.lock); "
-            "add --anyway to compare them on the eras that both have"
-        )
 
 
 if __name__ == "__main__":

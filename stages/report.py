@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from erawise import comparison, errors, files, ledger, params, revisions, significance, tabular
+from erawise import comparison, errors, files, ledger, params, revisions, tabular
+from erawise.explanation import spaced
 from erawise.report import content as report
 from erawise.report import page
 from erawise.report.content import Comparison, Content, Looks, Run
-from erawise.schema import CV, ERA, ID, PREDICTION, VALIDATION, horizon, spanned_weeks
-from stages import paths, record, running
+from erawise.schema import CV, ERA, ID, PREDICTION, VALIDATION, horizon
+from stages import looks, paths, record, running
 
 COMMITTED = "HEAD"
 SAMPLED = 60
@@ -55,7 +56,7 @@ def content(p: params.Params) -> Content:
         similar_eras=sampled,
         stale=revisions.stale(Path()),
         compared=_compared(),
-        looks=_looks(p, chosen),
+        looks=Looks(*looks.at(p, chosen)),
         run=_run(p),
         tables=_tables(models),
     )
@@ -77,7 +78,7 @@ def _similarity(models: list[str]) -> tuple[pd.DataFrame, int]:
         "neutralized": paths.NEUTRALIZED,
     }
     eras = np.unique(tabular.read_parquet(paths.SCORES / f"{CV}.parquet", [ERA])[ERA].to_numpy(np.int64))
-    taken = eras[np.unique(np.linspace(0, len(eras) - 1, SAMPLED).round().astype(int))] if len(eras) else eras
+    taken = spaced(eras, SAMPLED)
     return report.similarity({name: _of_eras(path, taken) for name, path in places.items()}), len(taken)
 
 
@@ -96,19 +97,9 @@ def _compared() -> Comparison:
     except errors.InputError as error:
         return Comparison("the committed run", revisions.WORKSPACE, nothing, [], str(error))
     changed = comparison.settings_changed(ledger.changes(ledger.flat(before.settings), ledger.flat(after.settings)))
-    if before.target != after.target:
-        return Comparison("the committed run", after.name, nothing, changed, f"it is scored against {before.target}")
-    if before.data != after.data:
-        return Comparison("the committed run", after.name, nothing, changed, "it ran on other data")
+    if reason := revisions.incomparable(before, after):
+        return Comparison("the committed run", after.name, nothing, changed, reason)
     return Comparison("the committed run", after.name, comparison.compare(before.scores, after.scores, after.days), changed)
-
-
-def _looks(p: params.Params, chosen: str) -> Looks:
-    entries = record.looked_at(p.data.target)
-    table = tabular.read_parquet(paths.SCORES / f"{VALIDATION}.parquet", [ERA, PREDICTION, "corr"])
-    own = table[table[PREDICTION] == chosen]
-    overlap = significance.spanned_eras(own[ERA].to_numpy(), spanned_weeks(horizon(p.data.target, p.data.target_horizon)))
-    return Looks(len(entries), ledger.deflated(entries, chosen, own["corr"].to_numpy(), overlap) if entries else np.nan)
 
 
 def _run(p: params.Params) -> Run:

@@ -133,7 +133,7 @@ def _board(page: Page, split: str, meaning: str, shown: list[str]) -> str:
     kept = {name: column for name, column in columns.items() if any(found.value(split, one, *column[0]) is not None for one in shown)}
     rows = []
     means = {name: found.value(split, name, CORR, "mean") for name in shown}
-    for name in sorted(shown, key=lambda name: number(means[name]).order or -math.inf, reverse=True):
+    for name in sorted(shown, key=lambda name: -math.inf if (mean := means[name]) is None else mean, reverse=True):
         series = comparison.series(found.scores[split], name).cumsum()
         low, high = (found.value(split, name, CORR, key) for key in ("low", "high"))
         rows.append(
