@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from erawise import comparison, ensemble, evaluation, files, neutralize, params, predictions, significance, splits, tabular, training
+from erawise import comparison, ensemble, evaluation, files, jobs, neutralize, params, predictions, significance, splits, tabular, training
 from erawise.errors import InputError
 from erawise.exploration import Exploration
 from erawise.features import maps, risk
@@ -273,7 +273,7 @@ class Run:
             If the data has no such target, or a fit needs more memory than `resources.memory`.
         """
         training.check_target(self.panel, settings.target, "settings.target")
-        data = training.Data(self.panel, self.live, self._plan(settings.target), *maps.read(self._data("features")))
+        data = jobs.Data(self.panel, self.live, self._plan(settings.target), *maps.read(self._data("features")))
         given = self.settings.resources
         with (
             tempfile.TemporaryDirectory(prefix="scratch_", dir=self._data("")) as scratch,

@@ -227,6 +227,7 @@ class Tuning(Section):
     objective: Literal["mean", "sharpe"]
     penalty: NonNegative
     halving: Annotated[StrictInt, Field(ge=2)] | None
+    batch: Count
     seed: Seed
 
 
@@ -340,6 +341,19 @@ class Upload(Section):
     max_megabytes: Annotated[float, Field(gt=0)]
 
 
+class Execution(Section):
+    engine: Literal["local", "dask"]
+    scheduler: str | None
+    workers: Count
+
+    @field_validator("scheduler")
+    @classmethod
+    def _address(cls, scheduler: str | None) -> str | None:
+        if scheduler is not None and not re.fullmatch(r"(tcp|tls)://[^/\s]+:[0-9]+", scheduler):
+            raise ValueError(f"{scheduler!r} is no address of a scheduler; expected null, or one such as tcp://10.0.0.5:8786")
+        return scheduler
+
+
 class Resources(Section):
     threads: Count
     memory: Positive
@@ -370,6 +384,7 @@ class Params(Section):
     plot: Plot
     upload: Upload
     resources: Resources
+    execution: Execution
 
     @model_validator(mode="after")
     def _fit_together(self) -> "Params":

@@ -1,7 +1,6 @@
 """Folds to out-of-fold predictions to the final fit, the same for every kind of model."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,13 +13,11 @@ from scipy.special import ndtri
 
 from erawise import splits
 from erawise.errors import InputError
+from erawise.jobs import HERE, Data, Engine, Job, Log
 from erawise.models.protocol import Fitted, Kind, Resources, unheard
 from erawise.panel import FeatureMap, Panel, View
-from erawise.progress import SILENT, UNCOUNTED, Count, Progress
+from erawise.progress import UNCOUNTED, Count
 from erawise.schema import CV, ERA, ID, LIVE, LIVE_ERA, PREDICTION, SPLIT, VALIDATION
-
-Log = Callable[[int, int, float], None]
-"""Told of a fold, from 0, a round of its fit, from 1, and the score on the inner slice after it."""
 
 
 @dataclass(frozen=True)
@@ -45,21 +42,21 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Data:
-    """What training needs of the workspace.
+class _Fold:
+    """The predictions of a fold's test eras, and the rounds that early stopping found."""
 
-    Attributes
-    ----------
-    panel, live : the prepared rows of history and of the live era; None where that isn't predicted.
-    plan : folds and purge for the model's horizon.
-    fold_features, final_features : what was selected on each fold's training eras, and on all train eras.
-    """
+    values: NDArray[np.float64]
+    rounds: int | None
 
-    panel: Panel
-    live: Panel | None
-    plan: splits.Plan
-    fold_features: list[FeatureMap]
-    final_features: FeatureMap
+
+@dataclass(frozen=True)
+class _Final:
+    """The final model, its predictions of the validation eras and of the live era, and the training rows that have no target."""
+
+    model: Fitted
+    validation: NDArray[np.float64]
+    live: NDArray[np.float64] | None
+    dropped: int
 
 
 def train(
@@ -70,15 +67,20 @@ def train(
     inner_share: float,
     resources: Resources,
     log: Log = unheard,
-    progress: Progress = SILENT,
-    what: str = "",
+    count: Count = UNCOUNTED,
+    engine: Engine = HERE,
 ) -> Trained:
     """Fit a model in each fold and once on all train eras, and predict.
 
     A fold's model never sees its test eras: where it stops early, it looks at the last `inner_share` of the fold's
     training eras, purged from the ones it is fitted on. The final model, which has no slice to look at, runs for the
     median of the folds' best rounds; a fold whose model never had a positive correlation there says nothing of them.
-    `log` hears of every round of a fold that may stop early, `progress` of the steps of all fits, and `what` they are for.
+
+    Parameters
+    ----------
+    log : hears of every round of a fold that may stop early.
+    count : is told of the steps of all fits, of which there are `train_steps`.
+    engine : does the fits.
 
     Raises
     ------
@@ -89,68 +91,82 @@ def train(
         raise InputError(
             f"features were selected for {len(data.fold_features)} folds and there are {len(data.plan.folds)}; select them again"
         )
-    folds = range(len(data.plan.folds))
-    at_once = kind.prepare(
-        settings, [*(_views(kind, settings, data, k, inner_share) for k in folds), (_whole(settings, data), None)], resources
+    numbers = range(len(data.plan.folds))
+    fits = [*(_views(kind, settings, data, k, inner_share) for k in numbers), (_whole(settings, data), None)]
+    at_once, needed = _prepared(kind, settings, fits, resources, engine)
+    del fits  # the rows of all of them
+    found = engine.run(_fold_jobs(kind, settings, data, numbers, inner_share, needed), data, resources, at_once, count, log)
+    stops_early = kind.stops_early(settings)
+    rounds = [fold.rounds for fold in found]
+    best = [number for number in rounds if number is not None]
+    final_rounds = max(1, round(float(np.median(best or [1])))) if stops_early else None
+    job = Job(
+        "the final fit",
+        partial(_fit_final, kind, settings, final_rounds),
+        np.concatenate([data.plan.train, data.plan.validation]),
+        needed[-1],
+        kind.steps(settings)[0],
     )
-    steps, unit = kind.steps(settings)
-    with progress.counting(steps * (len(folds) + 1), unit, what, at_most=kind.stops_early(settings)) as count:
-        fits = _fit_folds(kind, settings, data, folds, inner_share, resources, at_once, log, count)
-        pieces, rounds = map(list, zip(*fits, strict=True))
-        stops_early = kind.stops_early(settings)
-        found = [number for number in rounds if number is not None]
-        final_rounds = max(1, round(float(np.median(found or [1])))) if stops_early else None
-        whole = _whole(settings, data)
-        with count.share(steps) as step:
-            final = kind.fit(settings, whole, None, final_rounds, replace(resources, step=step))
-    pieces.append(predict(final, data.panel, data.plan.validation, data.final_features, VALIDATION))
+    [final] = engine.run([job], data, resources, 1, count, unheard)
+    pieces = [_table(data.panel, data.plan.folds[k].test, CV, fold.values) for k, fold in zip(numbers, found, strict=True)]
+    pieces.append(_table(data.panel, data.plan.validation, VALIDATION, final.validation))
     if data.live is not None:
-        pieces.append(predict(final, data.live, data.live.eras, data.final_features, LIVE))
-    return Trained(
-        final, data.final_features, pd.concat(pieces, ignore_index=True), rounds if stops_early else [], final_rounds, whole.dropped
-    )
+        pieces.append(_table(data.live, data.live.eras, LIVE, final.live))
+    predictions = pd.concat(pieces, ignore_index=True)
+    return Trained(final.model, data.final_features, predictions, rounds if stops_early else [], final_rounds, final.dropped)
+
+
+def train_steps(kind: Kind, settings: Any, data: Data) -> int:
+    """How many steps `train` has at most."""
+    return kind.steps(settings)[0] * (len(data.plan.folds) + 1)
 
 
 def refit(
-    kind: Kind, settings: Any, train: View, rounds: int | None, resources: Resources, progress: Progress = SILENT, what: str = ""
+    kind: Kind,
+    settings: Any,
+    data: Data,
+    eras: NDArray[np.int64],
+    rounds: int | None,
+    resources: Resources,
+    count: Count = UNCOUNTED,
+    engine: Engine = HERE,
 ) -> Fitted:
-    """Fit a model once more, on other rows, for the rounds that its final fit had; None where it has none by early stopping.
+    """Fit a model once more, on other eras, for the rounds that its final fit had; None where it has none by early stopping.
 
-    `progress` and `what` are as in `train`.
+    `count` and `engine` are as in `train`.
 
     Raises
     ------
     InputError
         If there is no row, or the fit needs more memory than it may have.
     """
-    kind.prepare(settings, [(train, None)], resources)
-    steps, unit = kind.steps(settings)
-    with progress.counting(steps, unit, what) as count, count.share(steps) as step:
-        return kind.fit(settings, train, None, rounds, replace(resources, step=step))
+    fits = [(View(data.panel, eras, data.final_features, settings.target), None)]
+    _, needed = _prepared(kind, settings, fits, resources, engine)
+    job = Job("the fit", partial(_fit_again, kind, settings, eras, rounds), eras, needed[0], kind.steps(settings)[0])
+    fitted: Fitted = engine.run([job], data, resources, 1, count, unheard)[0]
+    return fitted
 
 
 def out_of_fold(
-    kind: Kind, settings: Any, data: Data, numbers: Sequence[int], *, inner_share: float, resources: Resources
+    kind: Kind,
+    settings: Any,
+    data: Data,
+    numbers: Sequence[int],
+    *,
+    inner_share: float,
+    resources: Resources,
+    engine: Engine = HERE,
 ) -> list[pd.DataFrame]:
     """Fit a model in some folds, and predict their test eras: a table for each, with the columns of `Trained.predictions`."""
-    at_once = kind.prepare(settings, [_views(kind, settings, data, k, inner_share) for k in numbers], resources)
-    return [piece for piece, _ in _fit_folds(kind, settings, data, numbers, inner_share, resources, at_once, unheard, UNCOUNTED)]
+    at_once, needed = _prepared(kind, settings, [_views(kind, settings, data, k, inner_share) for k in numbers], resources, engine)
+    jobs = _fold_jobs(kind, settings, data, numbers, inner_share, needed)
+    found = engine.run(jobs, data, resources, at_once, UNCOUNTED, unheard)
+    return [_table(data.panel, data.plan.folds[k].test, CV, fold.values) for k, fold in zip(numbers, found, strict=True)]
 
 
 def predict(model: Fitted, panel: Panel, eras: NDArray[np.int64], features: FeatureMap, split: str) -> pd.DataFrame:
     """Predict the rows of some eras: the columns of `Trained.predictions`."""
-    view = View(panel, eras, features)
-    values = [model.predict(block) for block in view.blocks()]
-    era = pd.array(view.era, dtype="Int64")
-    era[view.era == LIVE_ERA] = pd.NA
-    return pd.DataFrame(
-        {
-            ID: panel.index[ID].iloc[view.rows].to_numpy(),
-            ERA: era,
-            SPLIT: split,
-            PREDICTION: np.concatenate(values) if values else np.empty(0),
-        }
-    )
+    return _table(panel, eras, split, _values(model, panel, eras, features))
 
 
 def blended(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -211,28 +227,53 @@ def importance_table(trained: Sequence[Trained]) -> pd.DataFrame:
     return table.sort_values("importance", ascending=False, kind="stable", ignore_index=True)
 
 
-def _fit_folds(
-    kind: Kind,
-    settings: Any,
-    data: Data,
-    numbers: Sequence[int],
-    inner_share: float,
-    resources: Resources,
-    at_once: int,
-    log: Log,
-    count: Count,
-) -> list[tuple[pd.DataFrame, int | None]]:
-    """Predictions of each fold's test eras, and the rounds that early stopping found."""
+def _prepared(
+    kind: Kind, settings: Any, fits: Sequence[tuple[View, View | None]], resources: Resources, engine: Engine
+) -> tuple[int, list[int]]:
+    """How many fits may run at once here, and where they run elsewhere, the bytes that each needs."""
+    needed = kind.needs(settings, fits, resources) if engine.elsewhere else [0] * len(fits)
+    quiet = replace(resources, say=unheard) if engine.elsewhere else resources
+    return kind.prepare(settings, fits, quiet) if engine.scratch_is_seen else 1, needed
 
-    def fit_and_predict(number: int) -> tuple[pd.DataFrame, int | None]:
-        with count.share(kind.steps(settings)[0]) as step:
-            share = replace(resources.shared(at_once), log=partial(log, number), step=step)
-            model = kind.fit(settings, *_views(kind, settings, data, number, inner_share), None, share)
-        return predict(model, data.panel, data.plan.folds[number].test, data.fold_features[number], CV), model.rounds
 
-    with ThreadPoolExecutor(at_once) as pool:
-        run = pool.map if at_once > 1 else map
-        return list(run(fit_and_predict, numbers))
+def _fold_jobs(kind: Kind, settings: Any, data: Data, numbers: Sequence[int], inner_share: float, needed: Sequence[int]) -> list[Job]:
+    steps = kind.steps(settings)[0]
+    return [
+        Job(f"fold {k + 1}", partial(_fit_fold, kind, settings, k, inner_share), data.plan.train, bytes_needed, steps)
+        for k, bytes_needed in zip(numbers, needed, strict=False)
+    ]
+
+
+def _fit_fold(kind: Kind, settings: Any, number: int, inner_share: float, data: Data, resources: Resources) -> _Fold:
+    model = kind.fit(settings, *_views(kind, settings, data, number, inner_share), None, resources)
+    return _Fold(_values(model, data.panel, data.plan.folds[number].test, data.fold_features[number]), model.rounds)
+
+
+def _fit_final(kind: Kind, settings: Any, rounds: int | None, data: Data, resources: Resources) -> _Final:
+    whole = _whole(settings, data)
+    model = kind.fit(settings, whole, None, rounds, resources)
+    validation = _values(model, data.panel, data.plan.validation, data.final_features)
+    live = None if data.live is None else _values(model, data.live, data.live.eras, data.final_features)
+    return _Final(model, validation, live, whole.dropped)
+
+
+def _fit_again(kind: Kind, settings: Any, eras: NDArray[np.int64], rounds: int | None, data: Data, resources: Resources) -> Fitted:
+    return kind.fit(settings, View(data.panel, eras, data.final_features, settings.target), None, rounds, resources)
+
+
+def _values(model: Fitted, panel: Panel, eras: NDArray[np.int64], features: FeatureMap) -> NDArray[np.float64]:
+    """(rows,) the predictions of some eras."""
+    values = [model.predict(block) for block in View(panel, eras, features).blocks()]
+    return np.concatenate(values) if values else np.empty(0)
+
+
+def _table(panel: Panel, eras: NDArray[np.int64], split: str, values: NDArray[np.float64]) -> pd.DataFrame:
+    """The predictions of some eras with the columns of `Trained.predictions`."""
+    rows = panel.row_numbers(eras)
+    numbers = panel.row_eras[rows]
+    era = pd.array(numbers, dtype="Int64")
+    era[numbers == LIVE_ERA] = pd.NA
+    return pd.DataFrame({ID: panel.index[ID].iloc[rows].to_numpy(), ERA: era, SPLIT: split, PREDICTION: values})
 
 
 def _views(kind: Kind, settings: Any, data: Data, number: int, inner_share: float) -> tuple[View, View | None]:

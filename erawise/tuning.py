@@ -6,7 +6,8 @@ each trial's scores are kept in a file, so that a search that was stopped goes o
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,10 @@ Fold = tuple[NDArray[np.int64], Floats]
 Attempt = Callable[[dict[str, Any], Sequence[int]], list[Fold]]
 """Train with some settings in place of the model's in the folds of these numbers, and score each."""
 
+Together = Callable[[Sequence[Callable[[], list[Fold]]]], list[list[Fold]]]
+"""Calls some functions, and gives their results in that order."""
+
+RANDOM = "random"
 DEFAULT, EVIDENCE = "default", "folds"
 PARTS, LEAST_SPANS = 10, 2
 """Blocks of eras that the test of overfitting chooses from, each at least so many spans of a target long."""
@@ -63,6 +68,11 @@ class Found:
     stopped: int
 
 
+def one_after_the_other(calls: Sequence[Callable[[], list[Fold]]]) -> list[list[Fold]]:
+    """The results of some functions."""
+    return [call() for call in calls]
+
+
 def search(
     settings: params.Tuning,
     space: params.Space,
@@ -72,6 +82,8 @@ def search(
     identity: str,
     say: Callable[[str], None],
     progress: Progress = SILENT,
+    together: Together = one_after_the_other,
+    at_once: int = 1,
 ) -> Found:
     """Try settings until there are as many trials as asked for.
 
@@ -85,6 +97,9 @@ def search(
     identity : another one for other data, folds or settings of the model: their trials are not taken up.
     say : told of each trial.
     progress : told of each fold that is tried, of all trials and of the model's own settings.
+    together : calls several attempts, and gives their results.
+    at_once : trials of a random search that are tried together, which changes nothing of what is found; those of another are
+        `settings.batch`, each drawn without knowing the others of its batch.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage.parent.mkdir(parents=True, exist_ok=True)
@@ -100,18 +115,18 @@ def search(
         default = Trial({}, _unpacked(kept) if kept else _counted(attempt({}, range(folds)), count))
         study.set_user_attr(DEFAULT, _packed(default.folds))
         say(f"as it is: {objective(default.folds, settings):.5f}")
+        size = at_once if settings.method == RANDOM else settings.batch
         while (number := len(_done(study))) < settings.trials:
-            study.sampler = _sampler(settings, number)
-            trial = study.ask({name: _distribution(values) for name, values in space.items()})
-            drawn = _drawn(trial.params, space)
-            found = _climb(trial, drawn, study, settings, folds, attempt, count)
-            count.expect(len(found) - folds)
-            whole = len(found) == folds
-            value = objective(found, settings)
-            trial.set_user_attr(EVIDENCE, _packed(found))
-            study.tell(trial, value if whole else None, TrialState.COMPLETE if whole else TrialState.PRUNED)
-            stop = "" if whole else f", stopped after {len(found)} of {folds} folds"
-            say(f"trial {number + 1} of {settings.trials}: {value:.5f}{stop}: {json.dumps(drawn)}")
+            start = number // size * size  # a batch of which a part was kept when the search was stopped is drawn as it was
+            drawn = [_draw(study, settings, space, k, start) for k in range(number, min(settings.trials, start + size))]
+            climbs = [_Climb(trial, _drawn(trial.params, space)) for trial in drawn]
+            _climb(climbs, _done(study), settings, folds, attempt, together, count)
+            for k, climb in enumerate(climbs, number + 1):
+                count.expect(len(climb.folds) - folds)
+                whole, value = len(climb.folds) == folds, objective(climb.folds, settings)
+                study.add_trial(climb.ended(value, whole=whole))
+                stop = "" if whole else f", stopped after {len(climb.folds)} of {folds} folds"
+                say(f"trial {k} of {settings.trials}: {value:.5f}{stop}: {json.dumps(climb.settings)}")
     trials = [Trial(_drawn(t.params, space), _unpacked(t.user_attrs[EVIDENCE])) for t in _done(study)]
     complete = [trial for trial in trials if len(trial.folds) == folds]
     return Found(default, complete, len(trials) - len(complete))
@@ -191,20 +206,50 @@ def sentence(content: dict[str, Any]) -> str:
     return text
 
 
+@dataclass
+class _Climb:
+    """A trial on its way: what was drawn, its settings, its folds so far, and its objective after so many of them."""
+
+    drawn: optuna.Trial
+    settings: dict[str, Any]
+    folds: list[Fold] = field(default_factory=list)
+    values: dict[int, float] = field(default_factory=dict)
+
+    def ended(self, value: float, *, whole: bool) -> FrozenTrial:
+        """The trial as it is kept."""
+        return optuna.trial.create_trial(
+            state=TrialState.COMPLETE if whole else TrialState.PRUNED,
+            value=value,
+            params=self.drawn.params,
+            distributions=self.drawn.distributions,
+            user_attrs={EVIDENCE: _packed(self.folds)},
+            intermediate_values=self.values,
+        )
+
+
 def _climb(
-    trial: optuna.Trial, drawn: dict[str, Any], study: optuna.Study, settings: params.Tuning, folds: int, attempt: Attempt, count: Count
-) -> list[Fold]:
-    """Fold after fold, as long as the trial is among the best that came so far."""
-    found: list[Fold] = []
-    while len(found) < folds:
-        step = folds if settings.halving is None else min(folds, max(1, len(found) * 2))
-        found += _counted(attempt(drawn, range(len(found), step)), count)
-        value = objective(found, settings)
-        others = [t.intermediate_values[step] for t in _done(study) if step in t.intermediate_values]
-        trial.report(value, step)
-        if settings.halving is not None and step < folds and not _goes_on(value, others, settings.halving):
-            break
-    return found
+    climbs: Sequence[_Climb],
+    earlier: Sequence[FrozenTrial],
+    settings: params.Tuning,
+    folds: int,
+    attempt: Attempt,
+    together: Together,
+    count: Count,
+) -> None:
+    """Fold after fold, as long as each trial is among the best of those up to it."""
+    going, done = list(climbs), 0
+    while going:
+        step = folds if settings.halving is None else min(folds, max(1, done * 2))
+        found = together([partial(attempt, climb.settings, range(done, step)) for climb in going])
+        others = [trial.intermediate_values[step] for trial in earlier if step in trial.intermediate_values]
+        survivors = []
+        for climb, more in zip(going, found, strict=True):
+            climb.folds += _counted(more, count)
+            value = climb.values[step] = objective(climb.folds, settings)
+            if step < folds and (settings.halving is None or _goes_on(value, others, settings.halving)):
+                survivors.append(climb)
+            others.append(value)
+        going, done = survivors, step
 
 
 def _counted(folds: list[Fold], count: Count) -> list[Fold]:
@@ -220,9 +265,17 @@ def _goes_on(value: float, others: Sequence[float], factor: int) -> bool:
 def _sampler(settings: params.Tuning, number: int) -> optuna.samplers.BaseSampler:
     """Of one trial: seeded by its number, so that it draws the same after a search was stopped."""
     seed = int(np.random.SeedSequence([settings.seed, number]).generate_state(1)[0])
-    if settings.method == "random":
+    if settings.method == RANDOM:
         return optuna.samplers.RandomSampler(seed=seed)
     return optuna.samplers.TPESampler(seed=seed, constant_liar=False)  # a killed trial counts as running for ever
+
+
+def _draw(study: optuna.Study, settings: params.Tuning, space: params.Space, number: int, known: int) -> optuna.Trial:
+    """Settings for a trial, drawn with the knowledge of so many of those before it."""
+    own = optuna.create_study(direction="maximize", sampler=_sampler(settings, number))
+    if settings.method != RANDOM:
+        own.add_trials(_done(study)[:known])
+    return own.ask({name: _distribution(values) for name, values in space.items()})
 
 
 def _distribution(values: params.Range | params.Choices) -> BaseDistribution:

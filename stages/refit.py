@@ -1,15 +1,15 @@
 """Fit one model on every resolved era, with the settings and the rounds that were chosen on `cv`."""
 
 from dataclasses import replace
+from functools import partial
 
 from threadpoolctl import threadpool_limits
 
-from erawise import files, params, predictions, tabular, training
+from erawise import files, params, training
 from erawise.models import stored
 from erawise.models.protocol import Kind
-from erawise.panel import View
 from erawise.progress import Progress
-from erawise.schema import ERA, ID
+from erawise.resolved import Resolved
 from stages import modelling, paths, running
 
 
@@ -19,18 +19,20 @@ def run(kind: Kind, name: str, progress: Progress) -> running.Done:
     work = modelling.open_for(name, live=False)
     found = paths.TUNING / f"{name}.json"
     members = training.tuned(p.models[name], files.read_json(found), found).members
-    panel, resources = work.data.panel, replace(work.resources, scratch=paths.SCRATCH / f"refit_{name}")
-    targets = sorted({member.target for member in members.values()})
-    validation = tabular.read_parquet(paths.VALIDATION_TARGETS, [ID, ERA, *targets])
-    for target in targets:
-        panel.index[target] = predictions.known_targets(panel, validation, target)
+    source = Resolved(**vars(work.source), validation=paths.VALIDATION_TARGETS)
+    data, resources = source.around(source.panel()), replace(work.resources, scratch=paths.SCRATCH / f"refit_{name}")
+    panel = data.panel
     rounds = [member.rounds for member in stored.describe(paths.MODELS / name).members]
-    fitted = {}
-    with modelling.naming(name), threadpool_limits(p.resources.threads, user_api="blas"):
-        for (member, own), number in zip(members.items(), rounds, strict=True):
-            view = View(panel, panel.eras, work.data.final_features, own.target)
-            what = member if len(members) > 1 else ""
-            fitted[member] = (training.refit(kind, own, view, number, resources, progress, what), number)
+    steps, unit = kind.steps(work.settings)
+    with (
+        modelling.naming(name),
+        threadpool_limits(p.resources.threads, user_api="blas"),
+        modelling.engine(source, resources) as engine,
+        progress.counting(steps * len(members), unit) as count,
+    ):
+        again = partial(training.refit, kind, data=data, eras=panel.eras, resources=resources, count=count, engine=engine)
+        calls = [partial(again, settings=own, rounds=number) for own, number in zip(members.values(), rounds, strict=True)]
+        fitted = dict(zip(members, zip(engine.side_by_side(calls), rounds, strict=True), strict=True))
     with files.replacing(paths.FINAL / name) as directory:
         directory.mkdir()
         stored.save(work.settings.kind, fitted, panel.eras, directory)

@@ -6,12 +6,14 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 from erawise import evaluation, files, params, significance, training, tuning
+from erawise.jobs import Engine
 from erawise.models.protocol import Kind
 from erawise.progress import Progress
 from erawise.schema import horizon, spanned_weeks
@@ -27,12 +29,18 @@ def run(kind: Kind, name: str, progress: Progress) -> running.Done:
     index = work.data.panel.index
     resources = replace(work.resources, say=functools.cache(work.resources.say))  # what each trial would repeat is said once
 
-    def attempt(changes: dict[str, Any], numbers: Sequence[int]) -> list[tuning.Fold]:
+    def attempt(engine: Engine, changes: dict[str, Any], numbers: Sequence[int]) -> list[tuning.Fold]:
         members = training.tuned(own, {"settings": changes}, paths.PARAMS).members.values()
-        pieces = [
-            training.out_of_fold(kind, settings, work.data, numbers, inner_share=p.training.inner_share, resources=resources)
-            for settings in members
-        ]
+        fit = partial(
+            training.out_of_fold,
+            kind,
+            data=work.data,
+            numbers=numbers,
+            inner_share=p.training.inner_share,
+            resources=resources,
+            engine=engine,
+        )
+        pieces = engine.side_by_side([partial(fit, settings=settings) for settings in members])
         return [evaluation.corr_by_era(training.blended(parts), index, p.data.target) for parts in zip(*pieces, strict=True)]
 
     identity = _identity(
@@ -41,16 +49,22 @@ def run(kind: Kind, name: str, progress: Progress) -> running.Done:
         {name: values.model_dump(mode="json") for name, values in space.items()},
         [p.data.target, p.data.target_horizon, p.training.inner_share, p.resources.threads, p.resources.device],
     )
-    with modelling.naming(name), threadpool_limits(p.resources.threads, user_api="blas"):
+    with (
+        modelling.naming(name),
+        threadpool_limits(p.resources.threads, user_api="blas"),
+        modelling.engine(work.source, resources) as engine,
+    ):
         found = tuning.search(
             p.tuning,
             space,
             len(work.data.plan.folds),
-            attempt,
+            partial(attempt, engine),
             paths.STUDIES / f"{name}.db",
             identity,
             work.resources.say,
             progress,
+            engine.side_by_side,
+            engine.at_once,
         )
     overlap = significance.spanned_eras(work.data.plan.train, spanned_weeks(horizon(p.data.target, p.data.target_horizon)))
     content = tuning.result(found, p.tuning, overlap)

@@ -24,20 +24,26 @@ def _run(kind: Kind, name: str, progress: Progress) -> running.Done:
     found = paths.TUNING / f"{name}.json"
     curves = Curves(paths.CURVES / name)
     members = training.tuned(work.settings, files.read_json(found), found).members
-    with modelling.naming(name), threadpool_limits(p.resources.threads, user_api="blas"):
-        trained = {
-            member: training.train(
-                kind,
-                own,
-                work.data,
-                inner_share=p.training.inner_share,
-                resources=work.resources,
-                log=partial(_note, curves, member if len(members) > 1 else ""),
-                progress=progress,
-                what=member if len(members) > 1 else "",
-            )
-            for member, own in members.items()
-        }
+    steps = sum(training.train_steps(kind, own, work.data) for own in members.values())
+    unit, early = kind.steps(work.settings)[1], kind.stops_early(work.settings)
+    with (
+        modelling.naming(name),
+        threadpool_limits(p.resources.threads, user_api="blas"),
+        modelling.engine(work.source, work.resources) as engine,
+        progress.counting(steps, unit, at_most=early) as count,
+    ):
+        train = partial(
+            training.train,
+            kind,
+            data=work.data,
+            inner_share=p.training.inner_share,
+            resources=work.resources,
+            count=count,
+            engine=engine,
+        )
+        logs = [partial(_note, curves, member if len(members) > 1 else "") for member in members]
+        calls = [partial(train, settings=own, log=log) for own, log in zip(members.values(), logs, strict=True)]
+        trained = dict(zip(members, engine.side_by_side(calls), strict=True))
     with files.replacing(paths.MODELS / name) as directory:
         directory.mkdir()
         fitted = {member: (one.model, one.final_rounds) for member, one in trained.items()}

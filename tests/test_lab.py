@@ -55,6 +55,9 @@ class PlainRidge:
 
     views: list[View] = field(default_factory=list)
 
+    def needs(self, settings: Goal, folds: Sequence[tuple[View, View | None]], resources: Resources) -> list[int]:
+        return [0] * len(folds)
+
     def prepare(self, settings: Goal, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
         return 1
 

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from panels import write_panel
 
-from erawise import ensemble, params, splits, training
+from erawise import ensemble, jobs, params, splits, training
 from erawise.features import selection
 from erawise.models import ridge
 from erawise.models.protocol import GIB, Attribution, Portable, Resources
@@ -37,6 +37,9 @@ class Recorder:
         for train, inner in folds:
             self.prepared.append(SimpleNamespace(train=np.unique(train.era), inner=None if inner is None else np.unique(inner.era)))
         return 1
+
+    def needs(self, settings: SimpleNamespace, folds: Sequence[tuple[View, View | None]], resources: Resources) -> list[int]:
+        return [0] * len(folds)
 
     def stops_early(self, settings: SimpleNamespace) -> bool:
         return self.stopping
@@ -77,7 +80,7 @@ class Echo:
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> training.Data:
+def data(tmp_path: Path) -> jobs.Data:
     rng = np.random.default_rng(3)
     era = np.repeat(np.arange(1, 121), ROWS)
     features = rng.integers(0, 5, (len(era), 3)).astype(np.int8)
@@ -90,10 +93,10 @@ def data(tmp_path: Path) -> training.Data:
     index.assign(era=pd.array([pd.NA] * ROWS, dtype="Int64")).to_parquet(tmp_path / "live" / "index.parquet")
     plan = splits.plan(np.arange(1, 91), np.arange(91, 121), 20, method="purged_kfold", folds=3, chunk=10, window=None)
     maps = [FeatureMap((f"feature_{k}", "feature_0")) for k in range(3)]
-    return training.Data(panel, Panel(tmp_path / "live", []), plan, maps, FeatureMap(panel.names))
+    return jobs.Data(panel, Panel(tmp_path / "live", []), plan, maps, FeatureMap(panel.names))
 
 
-def test_a_fold_never_sees_its_test_eras_nor_what_is_purged(data: training.Data) -> None:
+def test_a_fold_never_sees_its_test_eras_nor_what_is_purged(data: jobs.Data) -> None:
     kind = Recorder(stopping=True)
     training.train(kind, SETTINGS, data, inner_share=0.2, resources=ONE)
     for fit, fold in zip(kind.fits[:3], data.plan.folds, strict=True):
@@ -103,7 +106,7 @@ def test_a_fold_never_sees_its_test_eras_nor_what_is_purged(data: training.Data)
 
 
 @pytest.mark.parametrize("stops_early", [True, False])
-def test_what_is_prepared_for_all_fits_is_what_each_gets(data: training.Data, stops_early: bool) -> None:
+def test_what_is_prepared_for_all_fits_is_what_each_gets(data: jobs.Data, stops_early: bool) -> None:
     kind = Recorder(stops_early)
     training.train(kind, SETTINGS, data, inner_share=0.2, resources=ONE)
     for fit, prepared in zip(kind.fits, kind.prepared, strict=True):
@@ -112,7 +115,7 @@ def test_what_is_prepared_for_all_fits_is_what_each_gets(data: training.Data, st
         assert fit.inner is None or fit.inner.tolist() == prepared.inner.tolist()
 
 
-def test_the_final_fit_has_all_train_eras_and_the_median_rounds(data: training.Data) -> None:
+def test_the_final_fit_has_all_train_eras_and_the_median_rounds(data: jobs.Data) -> None:
     kind = Recorder(stopping=True)
     trained = training.train(kind, SETTINGS, data, inner_share=0.2, resources=TWO)
     final = kind.fits[-1]
@@ -122,14 +125,14 @@ def test_the_final_fit_has_all_train_eras_and_the_median_rounds(data: training.D
     assert trained.dropped == 7
 
 
-def test_kinds_without_rounds_get_the_whole_fold(data: training.Data) -> None:
+def test_kinds_without_rounds_get_the_whole_fold(data: jobs.Data) -> None:
     kind = Recorder(stopping=False)
     trained = training.train(kind, SETTINGS, data, inner_share=0.2, resources=ONE)
     assert [len(fit.train) for fit in kind.fits] == [*(len(fold.train) for fold in data.plan.folds), 90]
     assert trained.rounds == []
 
 
-def test_predictions_by_id_through_each_folds_features(data: training.Data) -> None:
+def test_predictions_by_id_through_each_folds_features(data: jobs.Data) -> None:
     trained = training.train(Recorder(stopping=False), SETTINGS, data, inner_share=0.2, resources=ONE)
     found = trained.predictions
     assert found.groupby("split").size().to_dict() == {"cv": 90 * ROWS, "validation": 22 * ROWS, "live": ROWS}
@@ -141,7 +144,7 @@ def test_predictions_by_id_through_each_folds_features(data: training.Data) -> N
         assert rows["prediction"].tolist() == [values[name][k] for name in rows["id"]]
 
 
-def test_importance_is_sorted_and_named(data: training.Data) -> None:
+def test_importance_is_sorted_and_named(data: jobs.Data) -> None:
     trained = training.train(Recorder(stopping=False), SETTINGS, data, inner_share=0.2, resources=ONE)
     table = training.importance_table([trained])
     assert table["feature"].tolist() == ["feature_2", "feature_1", "feature_0"]
@@ -160,7 +163,7 @@ def test_noise_stays_noise_since_features_are_selected_in_the_fold(tmp_path: Pat
         return selection.by_importance(view, lambda v: np.abs(v.matrix().T.astype(float) @ (v.target - v.target.mean())), 0.1, 1.0)
 
     def mean_correlation(maps: list[FeatureMap]) -> float:
-        data = training.Data(panel, Panel(tmp_path / "live", []), plan, maps, select(plan.train))
+        data = jobs.Data(panel, Panel(tmp_path / "live", []), plan, maps, select(plan.train))
         settings = params.Ridge(kind="ridge", target="target", l2=1.0)
         found = training.train(ridge, settings, data, inner_share=0.2, resources=ONE).predictions.query("split == 'cv'")
         target = panel.index.set_index("id")["target"].loc[found["id"]].to_numpy()

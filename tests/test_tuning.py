@@ -22,7 +22,7 @@ SPACE: params.Space = {
 
 
 def settings(**changes: Any) -> params.Tuning:
-    given = {"method": "tpe", "trials": 12, "objective": "mean", "penalty": 0.0, "halving": None, "seed": 3, "models": []}
+    given = {"method": "tpe", "trials": 12, "objective": "mean", "penalty": 0.0, "halving": None, "batch": 1, "seed": 3, "models": []}
     return params.Tuning.model_validate(given | changes)
 
 

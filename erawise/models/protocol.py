@@ -71,7 +71,7 @@ class Resources:
     device: str = "cpu"
     held: int = LIBRARY_BYTES
     say: Callable[[str], None] = unheard
-    log: Callable[[int, float], None] = unheard
+    log: Callable[[int, float], None] = field(default=unheard, compare=False)
     step: Callable[[], None] = field(default=unheard, compare=False)
 
     def require(self, needed: int, what: str) -> None:
@@ -145,6 +145,15 @@ class Loader(Protocol):
 
 class Kind(Protocol):
     """A module of `erawise.models`."""
+
+    def needs(self, settings: Any, folds: Sequence[tuple[View, View | None]], resources: Resources) -> list[int]:
+        """Bytes of memory that each fit takes at most, where it runs in a process of its own.
+
+        Raises
+        ------
+        InputError
+            If one needs more than it may have.
+        """
 
     def prepare(self, settings: Any, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
         """Write what all fits share, in one pass, before the first: for each its training rows and inner slice.

@@ -83,6 +83,9 @@ class Trees:
         except ValueError:
             return None
 
+    def __reduce__(self) -> tuple[type["Trees"], tuple[str, int | None, int]]:
+        return Trees, (self.text, self.rounds, self.threads)
+
     def predict(self, x: NDArray) -> NDArray[np.float64]:
         """Predict (rows,) from (rows, features).
 
@@ -158,6 +161,17 @@ def load(directory: Path) -> Trees:
         raise arrays.broken(path, str(error)) from None
 
 
+def needs(settings: Leafy, folds: Sequence[tuple[View, View | None]], resources: Resources) -> list[int]:
+    """Bytes that each fit takes; its binned features are read where they are written already.
+
+    Raises
+    ------
+    InputError
+        If one has no row, or needs more memory than it may have.
+    """
+    return _planned(settings, folds, resources)[0]
+
+
 def prepare(settings: Leafy, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
     """Write the binned features of all fits in one pass, those that aren't there yet: models on the same rows share them.
 
@@ -175,13 +189,9 @@ def prepare(settings: Leafy, folds: Sequence[tuple[View, View | None]], resource
     InputError
         If one has no row, or needs more memory than it may have; or if the disk hasn't the space.
     """
-    for view in (view for fold in folds for view in fold if view is not None):
-        common.require_rows(view, str(view.target_name))
-    store = _store(resources)
-    found, missing = store.plan(folds)
-    needed = [_require(own, *fold, settings.leaves, resources) for own, fold in zip(found, folds, strict=True)]
+    needed, missing = _planned(settings, folds, resources)
     at_once = resources.side_by_side(needed)
-    store.write(missing)
+    _store(resources).write(missing)
     return at_once
 
 
@@ -236,6 +246,14 @@ def required_bytes(sizes: Sequence[int], rows: int, features: int, leaves: int, 
     """
     loading = 3 * max(sizes, default=0)
     return int(sum(sizes) * LOADED) + loading + rows * ROW_BYTES + leaves * features * bins * HISTOGRAM_BYTES
+
+
+def _planned(settings: Leafy, folds: Sequence[tuple[View, View | None]], resources: Resources) -> tuple[list[int], list[binary.Source]]:
+    """Bytes that each fit needs, and the binned features that aren't there yet."""
+    for view in (view for fold in folds for view in fold if view is not None):
+        common.require_rows(view, str(view.target_name))
+    found, missing = _store(resources).plan(folds)
+    return [_require(own, *fold, settings.leaves, resources) for own, fold in zip(found, folds, strict=True)], missing
 
 
 def _require(own: Files, train: View, inner: View | None, leaves: int, resources: Resources) -> int:

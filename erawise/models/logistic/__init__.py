@@ -79,9 +79,14 @@ def required_bytes(settings: params.Logistic, train: View, threads: int) -> int:
     return n_rows * n_features * train.dtype.itemsize + train.n_rows * ROW_BYTES + chunk + int(sums) + whole
 
 
+def needs(settings: params.Logistic, folds: Sequence[tuple[View, View | None]], resources: Resources) -> list[int]:
+    """Bytes that each fit takes."""
+    return [_require(settings, train, resources) for train, _ in folds]
+
+
 def prepare(settings: params.Logistic, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
     """Check that every fit has the memory that it needs; they run one after the other."""
-    return resources.side_by_side([_require(settings, train, resources) for train, _ in folds], most=1)
+    return resources.side_by_side(needs(settings, folds, resources), most=1)
 
 
 def fit(settings: params.Logistic, train: View, inner: View | None, rounds: int | None, resources: Resources) -> Logistic:

@@ -10,7 +10,7 @@ import json
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from erawise import params
+from erawise import files, params
 from erawise.errors import InputError
 from erawise.models import arrays, common
 from erawise.models.neural_network import batches, gradients
@@ -56,10 +56,12 @@ class Network:
     ----------
     model : keras.Model, (rows, features) float32 to (rows, 1).
     rounds : epochs that early stopping found best, or that were asked for; None for a model from a file.
+    archive : the bytes of its file, where it was fitted in another process: Keras would write others of what it has read.
     """
 
     model: Any
     rounds: int | None = None
+    archive: bytes | None = None
 
     def predict(self, x: NDArray) -> NDArray[np.float64]:
         """Predict (rows,) from (rows, features), in float64 with one thread, so that no bit hangs on their number.
@@ -71,6 +73,12 @@ class Network:
         """
         with threadpool_limits(1, user_api="blas"):
             return common.predict_in_chunks(self._predict_chunk, x, self.model.input_shape[1])
+
+    def __reduce__(self) -> tuple[Callable[[bytes, int | None], "Network"], tuple[bytes, int | None]]:
+        """As the file that `save` writes, so that what another process gets is saved as the same bytes."""
+        with tempfile.TemporaryDirectory() as directory:
+            self.save(Path(directory))
+            return _from_bytes, ((Path(directory) / FILE).read_bytes(), self.rounds)
 
     def importance(self) -> NDArray[np.float64]:
         """(features,) share of each feature in the norms of the first layer's weights, features being standardised."""
@@ -88,6 +96,10 @@ class Network:
 
     def save(self, directory: Path) -> None:
         """Write `model.keras` into the directory, without what differs between runs: dates and memory addresses."""
+        if self.archive is not None:
+            with files.replacing(directory / FILE) as temporary:
+                temporary.write_bytes(self.archive)
+            return
         with tempfile.TemporaryDirectory() as scratch:
             raw = Path(scratch) / FILE
             self.model.save(raw)
@@ -107,6 +119,12 @@ class Network:
     @cached_property
     def _layers(self) -> list[gradients.Layer]:
         return _layers_of(self.model)
+
+
+def _from_bytes(content: bytes, rounds: int | None) -> Network:
+    with tempfile.TemporaryDirectory() as directory:
+        (Path(directory) / FILE).write_bytes(content)
+        return replace(load(Path(directory)), rounds=rounds, archive=content)
 
 
 def _layers_of(model: Any) -> list[gradients.Layer]:
@@ -193,6 +211,11 @@ def required_bytes(settings: params.NeuralNetwork, train: View) -> int:
     return LIBRARY_BYTES + held + train.n_rows * INDEX_BYTES + ARITHMETIC_COPIES * (weights + FLOAT_BYTES * rows * widest)
 
 
+def needs(settings: params.NeuralNetwork, folds: Sequence[tuple[View, View | None]], resources: Resources) -> list[int]:
+    """Bytes that each fit takes."""
+    return [_require(settings, train, resources) for train, _ in folds]
+
+
 def prepare(settings: params.NeuralNetwork, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
     """Check that every fit has the memory that it needs, and settle the threads that all of them share.
 
@@ -200,7 +223,7 @@ def prepare(settings: params.NeuralNetwork, folds: Sequence[tuple[View, View | N
     -------
     How many of the fits may run at once.
     """
-    needed = [_require(settings, train, resources) for train, _ in folds]
+    needed = needs(settings, folds, resources)
     settle(resources.threads)
     return resources.side_by_side(needed)
 

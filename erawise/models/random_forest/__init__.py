@@ -157,10 +157,14 @@ def required_bytes(settings: params.RandomForest, train: View, threads: int) -> 
     return matrix + train.n_rows * ROW_BYTES + threads * n_rows * TREE_ROW_BYTES
 
 
+def needs(settings: params.RandomForest, folds: Sequence[tuple[View, View | None]], resources: Resources) -> list[int]:
+    """Bytes that each fit takes."""
+    return [_require(settings, train, resources) for train, _ in folds]
+
+
 def prepare(settings: params.RandomForest, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
     """Check that every fit has the memory that it needs; says how many forests may be fitted at once."""
-    for train, _ in folds:
-        _require(settings, train, resources)
+    needs(settings, folds, resources)
     return resources.side_by_side([required_bytes(settings, train, 1) for train, _ in folds])
 
 
@@ -189,10 +193,11 @@ def fit(settings: params.RandomForest, train: View, inner: View | None, rounds: 
     return _as_arrays(forest.estimators_, forest.feature_importances_)
 
 
-def _require(settings: params.RandomForest, train: View, resources: Resources) -> None:
+def _require(settings: params.RandomForest, train: View, resources: Resources) -> int:
     n_rows = min(train.n_rows, settings.max_rows)
     needed = required_bytes(settings, train, resources.threads)
     resources.require(needed, f"{n_rows:,} rows of {len(train.names):,} features as floats (max_rows)")
+    return needed
 
 
 def _as_arrays(trees: list[DecisionTreeRegressor], importance: NDArray[np.float64]) -> Forest:

@@ -1,6 +1,6 @@
 """Ridge regression on all rows: the normal equations, added up block by block."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,11 @@ from erawise.models import common
 from erawise.models.protocol import Resources
 from erawise.panel import View
 
+MATRICES, BLOCKS = 5, 2
+"""Matrices of (features, features) that solving has at once, and blocks of an era as floats that adding up has."""
+
+FLOAT_BYTES = 8
+
 prepare = common.nothing_to_prepare
 
 
@@ -23,6 +28,21 @@ def stops_early(settings: params.Ridge) -> bool:
 
 def steps(settings: params.Ridge) -> tuple[int, str]:
     return common.WHOLE_FIT
+
+
+def required_bytes(train: View) -> int:
+    """Bytes that fitting to a view takes at most: sums of products of the features, an era as floats, and the target."""
+    n_features = len(train.names)
+    largest = int(np.unique(train.era, return_counts=True)[1].max(initial=0))
+    return FLOAT_BYTES * (MATRICES * n_features**2 + BLOCKS * largest * n_features + 2 * train.n_rows)
+
+
+def needs(settings: params.Ridge, folds: Sequence[tuple[View, View | None]], resources: Resources) -> list[int]:
+    """Bytes that each fit takes."""
+    needed = [required_bytes(train) for train, _ in folds]
+    for (train, _), one in zip(folds, needed, strict=True):
+        resources.require(one, f"the sums of products of {len(train.names):,} features")
+    return needed
 
 
 def load(directory: Path) -> common.Linear:

@@ -1,0 +1,509 @@
+"""Fits as tasks of Dask, on processes of this machine or of others: `jobs.Engine` by `distributed`.
+
+A task is told where the data lies and gets none of it; what comes back is predictions and fitted models. Each says how much memory
+it takes, and a worker is given no more of them at once than it has said it has. Results are those of one machine, bit by bit, since
+every fit has the same number of threads; only machines of another kind of CPU may differ in the last bits of some kinds of models.
+"""
+
+import hashlib
+import logging
+import pickle
+import platform
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import dask
+from distributed import CancelledError, Client, Future, KilledWorker, LocalCluster, get_worker, wait
+from threadpoolctl import threadpool_limits
+
+from erawise import sites
+from erawise.errors import InputError, Unavailable
+from erawise.jobs import Data, Job, Log
+from erawise.models.protocol import GIB, Resources, held_by
+from erawise.progress import Count
+
+MEMORY = "memory"
+"""What a worker says it has, in bytes, by `--resources memory=8e9`."""
+
+PACKAGES = (
+    "dask",
+    "distributed",
+    "keras",
+    "lightgbm",
+    "numba",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scikit-learn",
+    "scipy",
+    "tensorflow",
+    "tensorflow-cpu",
+    "threadpoolctl",
+)
+"""Those on which results or the way to them hang."""
+
+TALKING = ("python", "dask", "distributed", "cloudpickle", "msgpack", "tornado")
+"""Those on which it hangs that processes understand each other at all."""
+
+CPU = Path("/proc/cpuinfo")
+STEPS = "erawise-steps"
+"""The topic on which workers tell how far they are."""
+
+CONNECT_SECONDS, WORKERS_SECONDS = 10, 60
+"""How long a scheduler may take to answer, and how long there may be no worker that can do a task."""
+
+BETWEEN_STEPS, GRACE_SECONDS = 1.0, 5.0
+"""Seconds between two tellings of a task, and in which tasks end by themselves once they are stopped."""
+
+LIMIT_SETTINGS = {f"distributed.worker.memory.{name}": False for name in ("target", "spill", "pause", "terminate")}
+"""Dask's own limits count the pages of mapped files, which the system takes back where it needs them."""
+
+
+@dataclass(frozen=True)
+class Kit:
+    """What a process runs: versions of Python and packages, a digest of this library's code, and one of what its CPU can do."""
+
+    versions: dict[str, str]
+    code: str
+    cpu: str
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a task may use, and what its worker must run."""
+
+    threads: int
+    memory: int
+    device: str
+    scratch: Path
+    kit: Kit
+    topic: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task has found.
+
+    Attributes
+    ----------
+    value : of the job.
+    rounds : number, from 1, and score of each round of a fit that may stop early.
+    seconds : that it took, without waiting.
+    """
+
+    value: Any
+    rounds: list[tuple[int, float]]
+    seconds: float
+
+
+@dataclass
+class _Running:
+    """A task that was submitted: its job, who is told of its steps, and how many were told of."""
+
+    job: Job
+    step: Callable[[], None]
+    told: int = 0
+
+
+@dataclass
+class Cluster:
+    """Workers, and the data on which they work.
+
+    Parameters
+    ----------
+    client : of the scheduler.
+    site : where the data lies.
+    scratch_is_seen : whether all workers see the directory of this machine for scratch files.
+    say : told what a person should know.
+    """
+
+    client: Client
+    site: sites.Site
+    scratch_is_seen: bool
+    say: Callable[[str], None]
+    elsewhere: bool = True
+    outcomes: list[tuple[Job, Outcome]] = field(default_factory=list)
+    _topic: str = field(default_factory=lambda: f"{STEPS}-{uuid.uuid4().hex[:8]}")
+    _tasks: dict[Any, _Running] = field(default_factory=dict)
+    _futures: dict[Any, Future] = field(default_factory=dict)
+    _stopped: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def at_once(self) -> int:
+        return max(1, len(_workers(self.client)))
+
+    def listen(self) -> None:
+        """Hear what tasks tell, and of workers that die."""
+        self.client.subscribe_topic(self._topic, self._hear_step)
+        self.client.subscribe_topic("all", self._hear_event)
+
+    def run(self, jobs: Sequence[Job], data: Data, resources: Resources, at_once: int, count: Count, log: Log) -> list[Any]:
+        held = held_by(data.panel)
+        self._require(jobs, held)
+        terms = Terms(resources.threads, resources.memory, resources.device, resources.scratch, kit(), self._topic)
+        with ExitStack() as stack:
+            futures = []
+            for job in jobs:
+                key = f"{job.what.replace(' ', '-')}-{uuid.uuid4().hex}"
+                self._tasks[key] = _Running(job, stack.enter_context(count.share(job.steps)))
+                options = {"key": key, "resources": {MEMORY: job.needed + held}, "pure": False}
+                self._futures[key] = self.client.submit(work, self.site, job, terms, **options)
+                futures.append(self._futures[key])
+            try:
+                found = self._gathered(futures)
+            finally:
+                self._forget(futures)
+        for number, outcome in enumerate(found):
+            for round_, score in outcome.rounds:
+                log(number, round_, score)
+        self.outcomes += zip(jobs, found, strict=True)
+        return [outcome.value for outcome in found]
+
+    def side_by_side(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
+        if len(calls) == 1:
+            return [calls[0]()]
+        with ThreadPoolExecutor(len(calls) or 1) as pool:
+            pending = [pool.submit(call) for call in calls]
+            try:
+                return [future.result() for future in pending]
+            except BaseException:
+                self.stop()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def stop(self) -> None:
+        """Cancel every task that was submitted."""
+        self._stopped.set()
+        self._forget(list(self._futures.values()))
+
+    def end(self) -> None:
+        """Leave no task behind: those that don't end by themselves have their worker started anew."""
+        self.stop()
+        until = time.monotonic() + GRACE_SECONDS
+        while left := self._still_running():
+            if time.monotonic() > until:
+                self.client.restart_workers(left, raise_for_error=False)
+                return
+            time.sleep(0.2)
+
+    def _still_running(self) -> list[str]:
+        try:
+            running = self.client.run(is_running, self._topic, on_error="ignore")
+        except (OSError, CancelledError, ValueError):  # the scheduler, or every worker, is gone
+            return []
+        return [address for address, yes in running.items() if yes]
+
+    def _gathered(self, futures: Sequence[Future]) -> list[Outcome]:
+        found: dict[Any, Outcome] = {}
+        pending = {future.key: future for future in futures}
+        idle_since = time.monotonic()
+        while pending:
+            if self._stopped.is_set():
+                raise CancelledError("stopped")
+            try:
+                done = wait(list(pending.values()), timeout=1, return_when="FIRST_COMPLETED").done
+            except TimeoutError:
+                idle_since = self._require_workers(idle_since)
+                continue
+            for future in done:
+                found[future.key] = self._result(future)
+                del pending[future.key]
+        return [found[future.key] for future in futures]
+
+    def _result(self, future: Future) -> Outcome:
+        """Its outcome; an error says which job it was, and on which worker."""
+        job = self._tasks[future.key].job
+        try:
+            outcome: Outcome = future.result()
+        except KilledWorker as error:
+            raise InputError(
+                f"{job.what}: {error.allowed_failures + 1} workers died while they did this, the last of them {error.last_worker.address} "
+                f"({_last_words(self.client, error.last_worker.address)}); it takes up to {_gib(job.needed)} besides the data: look at the "
+                "workers' logs, and whether the system has stopped them for want of memory"
+            ) from None
+        except InputError as error:
+            raise type(error)(f"{job.what}: {error}") from None
+        except (ImportError, AttributeError, pickle.UnpicklingError) as error:
+            raise InputError(f"{job.what}: a worker can't load what it is to do ({error}); {SAME_CODE}") from error
+        return outcome
+
+    def _require(self, jobs: Sequence[Job], held: int) -> None:
+        """Check that a worker has the memory that each job takes."""
+        most = max(_workers(self.client).values(), default=0)
+        for job in jobs:
+            if most and job.needed + held > most:
+                raise InputError(
+                    f"{job.what} takes {_gib(job.needed + held)} and the worker with most memory has {_gib(most)}; start fewer and larger "
+                    "ones (execution.workers, or `--resources memory=...`), raise resources.memory where the machine has more, or take "
+                    "fewer rows or features"
+                )
+
+    def _require_workers(self, since: float) -> float:
+        """The last time when there was a worker."""
+        if _workers(self.client):
+            return time.monotonic()
+        if time.monotonic() - since > WORKERS_SECONDS:
+            raise Unavailable(f"for {WORKERS_SECONDS} s the scheduler has had no worker; start some, see docs/scale.md")
+        return since
+
+    def _forget(self, futures: Sequence[Future]) -> None:
+        unfinished = [future for future in futures if not future.done()]
+        if unfinished and self.client.status == "running":
+            self.client.cancel(unfinished, force=True)
+        for future in futures:
+            self._futures.pop(future.key, None)
+            self._tasks.pop(future.key, None)
+
+    def _hear_step(self, event: tuple[float, dict[str, Any]]) -> None:
+        key, steps = event[1]["key"], event[1]["steps"]
+        task = self._tasks.get(key)
+        if task is not None:
+            for _ in range(steps - task.told):
+                task.step()
+            task.told = max(task.told, steps)
+
+    def _hear_event(self, event: tuple[float, dict[str, Any]]) -> None:
+        told = event[1]
+        if told.get("action") != "remove-worker" or told.get("expected", True):
+            return
+        for key in told.get("processing-tasks", ()):
+            if key in self._tasks:
+                self.say(f"the worker {told['worker']} died; it did {self._tasks[key].job.what}, which another one does now")
+
+
+SAME_CODE = "start every worker at the top of a checkout of this commit, with the packages of requirements.txt"
+
+
+@contextmanager
+def engine(
+    site: sites.Site, scheduler: str | None, workers: int, resources: Resources, say: Callable[[str], None] | None = None
+) -> Iterator[Cluster]:
+    """Connect to a scheduler, or start workers on this machine, and leave neither a task nor a process behind.
+
+    Parameters
+    ----------
+    site : the data.
+    scheduler : its address; None starts `workers` processes here, each of which may take its share of `resources.memory`.
+    say : told what a person should know; `resources.say` where it isn't given.
+
+    Raises
+    ------
+    InputError
+        If a worker runs other versions than this process, or doesn't say how much memory it has.
+    Unavailable
+        If the scheduler doesn't answer, or has no worker.
+    """
+    say = say or resources.say
+    with _client(scheduler, workers, resources.memory) as client:
+        _check(client, scheduler, say)
+        say(f"{_counted(len(_workers(client)))} of Dask, the dashboard is at {client.dashboard_link}")
+        cluster = Cluster(client, site, all(_asked(client, sees, site).values()), say)
+        cluster.listen()
+        try:
+            yield cluster
+        finally:
+            cluster.end()
+
+
+def kit() -> Kit:
+    """What this process runs."""
+    return Kit(_versions(), _code(), _cpu())
+
+
+def work(site: sites.Site, job: Job, terms: Terms) -> Outcome:
+    """Do a job on a worker; one after the other, since a process has its limits of threads in common."""
+    worker = get_worker()
+    key = worker.get_current_task()
+    _require_same(worker.address, kit(), terms.kit)
+    with _ALONE:
+        _RUNNING.append(terms.topic)
+        try:
+            return _done(site, job, terms, _Pulse(worker, key, terms.topic))
+        finally:
+            _RUNNING.remove(terms.topic)
+
+
+def is_running(topic: str) -> bool:
+    """Whether this worker does a task of a client."""
+    return topic in _RUNNING
+
+
+def sees(site: sites.Site) -> bool:
+    """Whether this worker sees the files of a site where they are."""
+    return site.is_seen()
+
+
+_ALONE = threading.Lock()
+_RUNNING: list[str] = []
+
+
+def _done(site: sites.Site, job: Job, terms: Terms, pulse: "_Pulse") -> Outcome:
+    started = time.perf_counter()
+    here = sites.opened(site, job.eras)
+    rounds: list[tuple[int, float]] = []
+
+    def log(number: int, score: float) -> None:
+        rounds.append((number, score))
+
+    held = held_by(here.data.panel)
+    resources = Resources(terms.threads, terms.memory, here.root / terms.scratch, terms.device, held, log=log, step=pulse)
+    with threadpool_limits(terms.threads, user_api="blas"):
+        value = job.call(here.data, resources)
+    return Outcome(value, rounds, time.perf_counter() - started)
+
+
+class _Pulse:
+    """Called after each step of a task: tells of it now and then, and ends a task that was cancelled."""
+
+    def __init__(self, worker: Any, key: Any, topic: str) -> None:
+        self._worker, self._key, self._topic = worker, key, topic
+        self._steps, self._told_at = 0, time.monotonic()
+
+    def __call__(self) -> None:
+        self._steps += 1
+        now = time.monotonic()
+        if now - self._told_at < BETWEEN_STEPS:
+            return
+        self._told_at = now
+        task = self._worker.state.tasks.get(self._key)
+        if task is None or task.state != "executing":
+            raise CancelledError(self._key)
+        self._worker.log_event(self._topic, {"key": self._key, "steps": self._steps})
+
+
+@contextmanager
+def _client(scheduler: str | None, workers: int, memory: int) -> Iterator[Client]:
+    if scheduler is None:
+        options = {**LIMIT_SETTINGS, "distributed.nanny.pre-spawn-environ": {}}
+        with (
+            dask.config.set(options),
+            LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                memory_limit=0,
+                resources={MEMORY: memory // workers},
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL,
+            ) as cluster,
+            Client(cluster) as client,
+        ):
+            yield client
+        return
+    try:
+        client = Client(scheduler, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise Unavailable(
+            f"execution.scheduler: {scheduler} doesn't answer ({_line(error)}); start one by `dask scheduler`, check the address and what "
+            "stands between, or set it to null for workers on this machine"
+        ) from None
+    with client:
+        yield client
+
+
+def _check(client: Client, scheduler: str | None, say: Callable[[str], None]) -> None:
+    """Check that there are workers, that they say what they have, and run what this process runs."""
+    try:
+        client.wait_for_workers(1, timeout=WORKERS_SECONDS if scheduler is None else CONNECT_SECONDS)
+    except TimeoutError:
+        raise Unavailable(f"{scheduler or 'this machine'}: the scheduler has no worker; start some, see docs/scale.md") from None
+    workers = _workers(client)
+    silent = sorted(address for address, memory in workers.items() if not memory)
+    if silent:
+        raise InputError(f"the worker {silent[0]} doesn't say how much memory it may take; start it with `--resources memory=8e9` (bytes)")
+    versions: Any = client.get_versions()
+    for address, answer in versions["workers"].items():
+        for name in TALKING:
+            _require_equal(address, name, answer["packages"].get(name), versions["client"]["packages"][name])
+    for address, found in _asked(client, kit).items():
+        _require_same(address, found, kit())
+        if found.cpu != kit().cpu:
+            say(f"the worker {address} has another kind of CPU than this machine: models of some kinds may differ in their last bits")
+
+
+def _asked(client: Client, question: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
+    """What each worker answers."""
+    try:
+        answers: dict[str, Any] = client.run(question, *arguments)
+    except (ImportError, AttributeError, pickle.UnpicklingError) as error:
+        raise InputError(f"a worker can't load this library ({_line(error)}); {SAME_CODE}") from None
+    return answers
+
+
+def _require_same(address: str, found: Kit, expected: Kit) -> None:
+    for name in sorted({*expected.versions, *found.versions}):
+        _require_equal(address, name, found.versions.get(name), expected.versions.get(name))
+    if found.code != expected.code:
+        raise InputError(f"the worker {address} runs another version of erawise than this process; {SAME_CODE}")
+
+
+def _require_equal(address: str, name: str, found: str | None, expected: str | None) -> None:
+    if found != expected:
+        raise InputError(f"the worker {address} has {name} {found or 'nowhere'}, and this process {expected or 'has none'}; {SAME_CODE}")
+
+
+def _workers(client: Client) -> dict[str, int]:
+    """The memory that each worker says it has, in bytes, by address; 0 where it says nothing."""
+    found = client.scheduler_info(n_workers=-1)["workers"]
+    return {address: int(worker["resources"].get(MEMORY, 0)) for address, worker in found.items()}
+
+
+def _last_words(client: Client, address: str) -> str:
+    """What the process that watches over a worker has said of its end."""
+    until = time.monotonic() + GRACE_SECONDS
+    while time.monotonic() < until:
+        logs = client.get_worker_logs(nanny=True)
+        ends = [text for lines in logs.values() for _, text in lines if "Worker process" in text]
+        if ends:
+            return _line(ends[0].rpartition(" - ")[2])
+        time.sleep(0.5)
+    return "nobody watched over it"
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def _code() -> str:
+    digest = hashlib.sha256()
+    top = Path(__file__).parent
+    for path in sorted(top.rglob("*.py")):
+        digest.update(path.relative_to(top).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+@cache
+def _cpu() -> str:
+    """Of the instruction sets that a Linux machine's CPU has; empty elsewhere."""
+    if not CPU.exists():
+        return ""
+    flags = next((line for line in CPU.read_text().splitlines() if line.startswith(("flags", "Features"))), "")
+    return hashlib.sha256(flags.encode()).hexdigest()
+
+
+def _counted(workers: int) -> str:
+    return f"{workers} worker" if workers == 1 else f"{workers} workers"
+
+
+def _gib(count: int) -> str:
+    return f"{count / GIB:.2f} GiB"
+
+
+def _line(error: object) -> str:
+    return " ".join(str(error).split())
