@@ -1,11 +1,11 @@
-"""What training and tuning share: the settings of one model, all that it is fitted on, and what does the fits."""
+"""What training and tuning share: the settings of one model, and all that it is fitted on."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from erawise import errors, params, splits, training
-from erawise.jobs import HERE, Data, Engine, Source
+from erawise.jobs import Data, Source
 from erawise.models.protocol import GIB, Resources, held_by
 from stages import paths
 
@@ -37,9 +37,10 @@ def source_of(settings: params.Model, main: str, days: int, *, live: bool) -> So
 def open_for(name: str, *, live: bool) -> Work:
     """Read what a model is fitted on, and the live era where it is to be predicted."""
     p = params.load(paths.PARAMS)
-    settings = p.models.get(name)
-    if settings is None:
-        raise params.unknown_model(name)
+    try:
+        settings = p.models[name]
+    except KeyError:
+        raise params.unknown_model(name) from None
     source = source_of(settings, p.data.target, p.data.target_horizon, live=live)
     panel = source.panel()
     for target in sorted({member.target for member in settings.members.values()}):
@@ -52,19 +53,6 @@ def open_for(name: str, *, live: bool) -> Work:
         print(f"{name}: {line}", flush=True)
 
     return Work(settings, source, data, Resources(p.resources.threads, memory, paths.SCRATCH, p.resources.device, held_by(panel), say))
-
-
-@contextmanager
-def engine(source: Source, resources: Resources) -> Iterator[Engine]:
-    """What does the fits: this process, or workers of Dask."""
-    p = params.load(paths.PARAMS)
-    if p.execution.engine == "local":
-        yield HERE
-        return
-    from stages import workers
-
-    with workers.engine(source, resources) as found:
-        yield found
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from erawise.models import stored
 from erawise.models.protocol import Kind
 from erawise.progress import Progress
 from erawise.resolved import Resolved
-from stages import modelling, paths, running
+from stages import modelling, paths, running, workers
 
 
 def run(kind: Kind, name: str, progress: Progress) -> running.Done:
@@ -27,7 +27,7 @@ def run(kind: Kind, name: str, progress: Progress) -> running.Done:
     with (
         modelling.naming(name),
         threadpool_limits(p.resources.threads, user_api="blas"),
-        modelling.engine(source, resources) as engine,
+        workers.engine(source, resources) as engine,
         progress.counting(steps * len(members), unit) as count,
     ):
         again = partial(training.refit, kind, data=data, eras=panel.eras, resources=resources, count=count, engine=engine)

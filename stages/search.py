@@ -17,7 +17,7 @@ from erawise.jobs import Engine
 from erawise.models.protocol import Kind
 from erawise.progress import Progress
 from erawise.schema import horizon, spanned_weeks
-from stages import modelling, paths, running
+from stages import modelling, paths, running, workers
 
 
 def run(kind: Kind, name: str, progress: Progress) -> running.Done:
@@ -52,7 +52,7 @@ def run(kind: Kind, name: str, progress: Progress) -> running.Done:
     with (
         modelling.naming(name),
         threadpool_limits(p.resources.threads, user_api="blas"),
-        modelling.engine(work.source, resources) as engine,
+        workers.engine(work.source, resources) as engine,
     ):
         found = tuning.search(
             p.tuning,

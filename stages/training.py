@@ -8,7 +8,7 @@ from erawise import files, params, tabular, training
 from erawise.models import stored
 from erawise.models.protocol import Kind
 from erawise.progress import Progress
-from stages import modelling, paths, running
+from stages import modelling, paths, running, workers
 from stages.curves import Curves
 
 
@@ -29,7 +29,7 @@ def _run(kind: Kind, name: str, progress: Progress) -> running.Done:
     with (
         modelling.naming(name),
         threadpool_limits(p.resources.threads, user_api="blas"),
-        modelling.engine(work.source, work.resources) as engine,
+        workers.engine(work.source, work.resources) as engine,
         progress.counting(steps, unit, at_most=early) as count,
     ):
         train = partial(

@@ -1,23 +1,28 @@
-"""Workers of Dask for the stages that fit models."""
+"""What does the fits of a stage: its own process, or workers of Dask."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from erawise import cluster, params, sites
+from erawise import params, sites
 from erawise.errors import InputError
-from erawise.jobs import Engine, Source
+from erawise.jobs import HERE, Engine, Source
 from erawise.models.protocol import Resources
 from stages import paths
 
 
 @contextmanager
 def engine(source: Source, resources: Resources) -> Iterator[Engine]:
-    """Workers that see the data, or can fetch it from DVC's remote."""
+    """What `execution` says; `source` is what the fits read, and `resources` what this process may use, or each fit elsewhere."""
     p = params.load(paths.PARAMS)
-    elsewhere = p.execution.scheduler is not None
-    site = sites.survey(source, pushed if elsewhere else unpushed)
-    with cluster.engine(site, p.execution.scheduler, p.execution.workers, resources) as found:
+    if p.execution.engine == "local":
+        yield HERE
+        return
+    from erawise import cluster
+
+    scheduler = p.execution.scheduler
+    site = sites.survey(source, unpushed if scheduler is None else pushed)
+    with cluster.engine(site, scheduler, p.execution.workers, resources) as found:
         yield found
 
 
@@ -31,8 +36,8 @@ def pushed(digests: dict[str, str], arrays: Sequence[str]) -> sites.Remote | Non
 
     try:
         place = remotes.place(Path())
-        known = digests | remotes.digests(paths.LOCK, arrays)
     except InputError:
         return None
+    known = digests | remotes.digests(paths.LOCK, arrays)
     objects = {name: place.object(digest) for name, digest in known.items()}
     return sites.Remote(place.url, place.protocol, place.options, objects)
