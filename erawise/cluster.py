@@ -21,11 +21,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import dask
 from distributed import CancelledError, Client, Future, KilledWorker, LocalCluster, get_worker, wait
 from threadpoolctl import threadpool_limits
 
-from erawise import sites
+from erawise import sites, tasks
 from erawise.errors import InputError, Unavailable
 from erawise.jobs import Data, Job, Log
 from erawise.models.protocol import GIB, Resources, held_by
@@ -58,11 +59,15 @@ CPU = Path("/proc/cpuinfo")
 STEPS = "erawise-steps"
 """The topic on which workers tell how far they are."""
 
+EVERYTHING = "all"
+"""The topic of what the scheduler tells of workers that come and go."""
+
 CONNECT_SECONDS, WORKERS_SECONDS = 10, 60
 """How long a scheduler may take to answer, and how long there may be no worker that can do a task."""
 
-BETWEEN_STEPS, GRACE_SECONDS = 1.0, 5.0
-"""Seconds between two tellings of a task, and in which tasks end by themselves once they are stopped."""
+BETWEEN_STEPS, GRACE_SECONDS, AGAIN_SECONDS = 1.0, 5.0, 30.0
+"""Seconds between two tellings of a task, in which tasks end by themselves once they are stopped, and in which a worker that has died is
+started again by the process that watches over it, which then says what it died of."""
 
 LIMIT_SETTINGS = {f"distributed.worker.memory.{name}": False for name in ("target", "spill", "pause", "terminate")}
 """Dask's own limits count the pages of mapped files, which the system takes back where it needs them."""
@@ -144,19 +149,19 @@ class Cluster:
     def listen(self) -> None:
         """Hear what tasks tell, and of workers that die."""
         self.client.subscribe_topic(self._topic, self._hear_step)
-        self.client.subscribe_topic("all", self._hear_event)
+        self.client.subscribe_topic(EVERYTHING, self._hear_event)
 
     def run(self, jobs: Sequence[Job], data: Data, resources: Resources, at_once: int, count: Count, log: Log) -> list[Any]:
         held = held_by(data.panel)
         self._require(jobs, held)
-        terms = Terms(resources.threads, resources.memory, resources.device, resources.scratch, kit(), self._topic)
+        terms = Terms(resources.threads, resources.memory, resources.device, resources.scratch, own_kit(), self._topic)
         with ExitStack() as stack:
             futures = []
             for job in jobs:
                 key = f"{job.what.replace(' ', '-')}-{uuid.uuid4().hex}"
                 self._tasks[key] = _Running(job, stack.enter_context(count.share(job.steps)))
                 options = {"key": key, "resources": {MEMORY: job.needed + held}, "pure": False}
-                self._futures[key] = self.client.submit(work, self.site, job, terms, **options)
+                self._futures[key] = self.client.submit(tasks.work, cloudpickle.dumps((self.site, job, terms)), **options)
                 futures.append(self._futures[key])
             try:
                 found = self._gathered(futures)
@@ -187,6 +192,8 @@ class Cluster:
 
     def end(self) -> None:
         """Leave no task behind: those that don't end by themselves have their worker started anew."""
+        for topic in (self._topic, EVERYTHING):
+            self.client.unsubscribe_topic(topic)
         self.stop()
         until = time.monotonic() + GRACE_SECONDS
         while left := self._still_running():
@@ -232,8 +239,11 @@ class Cluster:
             ) from None
         except InputError as error:
             raise type(error)(f"{job.what}: {error}") from None
-        except (ImportError, AttributeError, pickle.UnpicklingError) as error:
-            raise InputError(f"{job.what}: a worker can't load what it is to do ({error}); {SAME_CODE}") from error
+        except Exception as error:
+            if _cant_load(error):
+                raise InputError(f"{job.what}: the scheduler or a worker can't load it ({_line(error)}); {SAME_CODE}") from error
+            error.add_note(f"in {job.what}, on a worker of Dask")
+            raise
         return outcome
 
     def _require(self, jobs: Sequence[Job], held: int) -> None:
@@ -280,7 +290,7 @@ class Cluster:
                 self.say(f"the worker {told['worker']} died; it did {self._tasks[key].job.what}, which another one does now")
 
 
-SAME_CODE = "start every worker at the top of a checkout of this commit, with the packages of requirements.txt"
+SAME_CODE = "start the scheduler and every worker at the top of a checkout of this commit, with the packages of requirements.txt"
 
 
 @contextmanager
@@ -315,14 +325,23 @@ def engine(
 
 
 def kit() -> Kit:
-    """What this process runs."""
+    """What a worker runs."""
     return Kit(_versions(), _code(), _cpu())
 
 
-def work(site: sites.Site, job: Job, terms: Terms) -> Outcome:
-    """Do a job on a worker; one after the other, since a process has its limits of threads in common."""
+def own_kit() -> Kit:
+    """What this process runs, which hands out the work."""
+    return kit()
+
+
+def work(payload: bytes) -> Outcome:
+    """Do a job on a worker; one after the other, since a process has its limits of threads in common.
+
+    `payload` is the pickle of a site, a job and its terms, which the scheduler need not understand.
+    """
     worker = get_worker()
     key = worker.get_current_task()
+    site, job, terms = pickle.loads(payload)
     _require_same(worker.address, kit(), terms.kit)
     with _ALONE:
         _RUNNING.append(terms.topic)
@@ -423,9 +442,9 @@ def _check(client: Client, scheduler: str | None, say: Callable[[str], None]) ->
     for address, answer in versions["workers"].items():
         for name in TALKING:
             _require_equal(address, name, answer["packages"].get(name), versions["client"]["packages"][name])
-    for address, found in _asked(client, kit).items():
-        _require_same(address, found, kit())
-        if found.cpu != kit().cpu:
+    for address, found in _asked(client, tasks.kit).items():
+        _require_same(address, found, own_kit())
+        if found.cpu != own_kit().cpu:
             say(f"the worker {address} has another kind of CPU than this machine: models of some kinds may differ in their last bits")
 
 
@@ -433,9 +452,16 @@ def _asked(client: Client, question: Callable[..., Any], *arguments: Any) -> dic
     """What each worker answers."""
     try:
         answers: dict[str, Any] = client.run(question, *arguments)
-    except (ImportError, AttributeError, pickle.UnpicklingError) as error:
-        raise InputError(f"a worker can't load this library ({_line(error)}); {SAME_CODE}") from None
+    except Exception as error:
+        if _cant_load(error):
+            raise InputError(f"a worker can't load this library ({_line(error)}); {SAME_CODE}") from None
+        raise
     return answers
+
+
+def _cant_load(error: Exception) -> bool:
+    """Whether a process hasn't the code that it was sent the name of: Dask gives that as errors of several types."""
+    return isinstance(error, ImportError | AttributeError) or any(text in str(error) for text in ("ModuleNotFoundError", "deserializ"))
 
 
 def _require_same(address: str, found: Kit, expected: Kit) -> None:
@@ -458,7 +484,7 @@ def _workers(client: Client) -> dict[str, int]:
 
 def _last_words(client: Client, address: str) -> str:
     """What the process that watches over a worker has said of its end."""
-    until = time.monotonic() + GRACE_SECONDS
+    until = time.monotonic() + AGAIN_SECONDS
     while time.monotonic() < until:
         logs = client.get_worker_logs(nanny=True)
         ends = [text for lines in logs.values() for _, text in lines if "Worker process" in text]

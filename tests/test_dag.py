@@ -30,6 +30,7 @@ THIRD_PARTY = {
     "dvc_data": {"erawise/revisions.py"},
     "dask": {"erawise/cluster.py"},
     "distributed": {"erawise/cluster.py"},
+    "cloudpickle": {"erawise/cluster.py"},
     "fsspec": {"erawise/sites.py"},
     "sshfs": {"erawise/sites.py"},
     "dvclive": {"stages/curves.py"},
@@ -74,7 +75,7 @@ FLOORS = [
         "explained_tables",
     },
     {"features", "models", "preparation", "matrix"},
-    {"jobs", "resolved", "sites", "cluster"},
+    {"jobs", "resolved", "sites", "cluster", "tasks"},
     {"training", "tuning", "canary", "explanation"},
     {"serving", "portable", "lab", "report"},
 ]
