@@ -14,12 +14,14 @@ repro: .venv/runtime
 
 test: .venv/development
 	.ci/browser
+	.ci/actionlint install
 	$(RUN) python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	.ci/actionlint
 
 # compare with the peers' ways, side by side; takes about an hour on an idle machine, and memory that their ways need
 bench: .venv/development

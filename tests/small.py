@@ -25,11 +25,13 @@ CHANGES: dict[str, Any] = {
 
 
 def shrink(path: Path) -> None:
-    """Rewrite a params.yaml in place, with its comments."""
+    """Rewrite a params.yaml in place, with its comments; a model that it hasn't needs no shrinking."""
     yaml = YAML()
     content = yaml.load(path.read_text(encoding="utf-8"))
     for name, value in CHANGES.items():
-        change(content, name, value)
+        section, entry, *_ = name.split(".")
+        if section != "models" or entry in content["models"]:
+            change(content, name, value)
     with path.open("w", encoding="utf-8") as file:
         yaml.dump(content, file)
 

@@ -68,6 +68,7 @@ FLOORS = [
         "payout",
         "payout_tables",
         "remotes",
+        "review",
         "revisions",
         "tracking",
         "groups",

@@ -86,7 +86,7 @@ def clone_tree(directory: Path) -> Clone:
     for name in listing.stdout.splitlines():
         if (ROOT / name).is_file():
             (directory / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, directory / name)
+            shutil.copy(ROOT / name, directory / name)
     clone = Clone(directory)
     clone.run("git", "init", "-q", "-b", "main")
     (directory / "dvc.lock").unlink(missing_ok=True)

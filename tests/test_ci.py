@@ -1,0 +1,331 @@
+"""The checks of a pull request: the workflow is sound, and its steps do here what they do on GitHub's machines."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from closure import ROOT
+from ruamel.yaml import YAML
+from test_dvc import Clone, clone_tree
+
+from erawise import review
+from erawise.errors import InputError
+from erawise.revisions import Revision
+
+STEPS = ".ci/pull-request"
+SCRIPTS = ("run", "browser", "actionlint", "pull-request")
+ASIDE = ("explore", "refit", "explain", "plot")
+"""Stages that scores don't come from; left out, so that the tests are quick."""
+WORKFLOW = ROOT / ".github/workflows/pull-request.yml"
+GH = """#!{python}
+import json, os, pathlib, sys
+state = pathlib.Path(os.environ["GH_STATE"])
+comments = json.loads(state.read_text()) if state.exists() else []
+assert os.environ["GH_TOKEN"] == "token"
+assert sys.argv[1] == "api"
+if os.environ.get("GH_FAILS"):
+    sys.exit(os.environ["GH_FAILS"]) if "--method" in sys.argv else sys.exit(0)
+if "--method" not in sys.argv:
+    assert sys.argv[2:4] == ["--paginate", "repos/someone/erawise/issues/7/comments"], sys.argv
+    assert 'startswith("<!-- erawise: pull request -->")' in sys.argv[-1] and '"github-actions[bot]"' in sys.argv[-1], sys.argv
+    for number, body in enumerate(comments):
+        if body.startswith("<!-- erawise: pull request -->"):
+            print(number)
+    sys.exit()
+method, path, body = sys.argv[sys.argv.index("--method") + 1], sys.argv[-3], pathlib.Path(sys.argv[-1].removeprefix("body=@")).read_text()
+if method == "POST":
+    assert path == "repos/someone/erawise/issues/7/comments", path
+    comments.append(body)
+else:
+    comments[int(path.removeprefix("repos/someone/erawise/issues/comments/"))] = body
+state.write_text(json.dumps(comments))
+"""
+MAKE = """#!/bin/sh
+echo "$1" >> {made}
+if [ "$1" = lint ]; then exit 1; fi
+echo "<testsuites><testsuite tests='9' failures='0' errors='0' skipped='2' time='120'/></testsuites>" > "${{PYTEST_ADDOPTS#--junitxml=}}"
+"""
+
+
+class Checked:
+    """A checkout in which the steps are taken, as a runner of GitHub's has it."""
+
+    def __init__(self, repository: Clone, branch: str, base: Path, *, remote: Path | None = None) -> None:
+        repository.run("git", "clone", "-q", "-b", branch, str(repository.directory), str(base / "checkout"))
+        self.clone, self.found = Clone(base / "checkout"), base / "found"
+        self.variables = {"FOUND": str(self.found), "GITHUB_STEP_SUMMARY": str(base / "summary.md"), "BASE": "origin/main"}
+        self.found.mkdir()
+        (self.found / "cache").symlink_to(repository.directory / ".dvc" / "cache")
+        if remote:
+            self.clone.dvc("remote", "add", "--local", "-d", "store", str(remote))
+
+    def step(self, name: str, variables: dict[str, str] | None = None, *, ends: int = 0) -> str:
+        clean = {key: value for key, value in self.clone.environment().items() if not key.startswith(("AWS_", "GITHUB_", "GH_"))}
+        environment = clean | self.variables | (variables or {})
+        done = subprocess.run([STEPS, name], cwd=self.clone.directory, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == ends, f"{name} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout + done.stderr
+
+    def body(self) -> str:
+        self.step("report")
+        text = (self.found / "body.md").read_text()
+        assert Path(self.variables["GITHUB_STEP_SUMMARY"]).read_text().endswith(text)
+        return text
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """main; topic, another setting with its results, both in the remote; stale, another setting without."""
+    base = tmp_path_factory.mktemp("pull_request")
+    clone = clone_tree(base)
+    _edit(base / "params.yaml", lambda content: content.update(models={"ridge": content["models"]["ridge"]}))
+    _edit(base / "dvc.yaml", lambda content: [content["stages"].pop(name) for name in ASIDE])
+    clone.dvc("remote", "add", "--local", "-d", "store", str(base / ".git" / "remote"))
+    clone.dvc("repro")
+    clone.commit("base")
+    clone.dvc("push", "-q", "data/scores")
+    clone.run("git", "checkout", "-qb", "topic")
+    clone.set("neutralize.proportion", 0.9)
+    clone.dvc("repro")
+    clone.commit("weaker")
+    clone.dvc("push", "-q", "data/scores")
+    clone.run("git", "checkout", "-qb", "stale")
+    clone.set("neutralize.proportion", 0.2)
+    clone.commit("weaker still, without its results")
+    return clone
+
+
+def _edit(path: Path, change: Callable[[Any], Any]) -> None:
+    yaml = YAML()
+    content = yaml.load(path.read_text())
+    change(content)
+    yaml.dump(content, path)
+
+
+# ---- the workflow
+
+
+def workflow() -> dict[str, Any]:
+    return YAML(typ="safe").load(WORKFLOW.read_text(encoding="utf-8"))
+
+
+def steps() -> list[dict[str, Any]]:
+    return [step for job in workflow()["jobs"].values() for step in job["steps"]]
+
+
+def test_actionlint_finds_nothing_and_would_find_a_mistake(tmp_path: Path) -> None:
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    command = [ROOT / ".ci/actionlint"]
+    done = subprocess.run([*command, WORKFLOW], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    spoiled = tmp_path / "spoiled.yml"
+    spoiled.write_text(WORKFLOW.read_text().replace("run: .ci/pull-request gate", "run: echo ${{ github.event.pull_request.title }}"))
+    done = subprocess.run([*command, spoiled], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "potentially untrusted" in done.stdout
+
+
+def test_actionlint_that_cant_be_installed_is_an_error_and_no_pass(tmp_path: Path) -> None:
+    (tmp_path / ".ci").mkdir()
+    for name in ("actionlint", "actionlint.txt"):
+        (tmp_path / ".ci" / name).write_bytes((ROOT / ".ci" / name).read_bytes())
+    (tmp_path / "python").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "python").chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(["bash", tmp_path / ".ci/actionlint"], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: actionlint can't be installed: ")
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_scripts_are_bash_that_can_be_run(name: str) -> None:
+    path = ROOT / ".ci" / name
+    assert subprocess.run(["bash", "-n", path], capture_output=True, text=True, check=False).stderr == ""
+    assert os.access(path, os.X_OK)
+
+
+def test_every_step_is_a_script_of_the_repository_or_a_pinned_action_of_github() -> None:
+    runs = [step["run"] for step in steps() if "run" in step]
+    assert runs == [f"{STEPS} {name}" for name in ("setup", "gate", "fetch", "small", "lint", "test", "report", "post")]
+    usage = subprocess.run([ROOT / STEPS], capture_output=True, text=True, check=False)
+    assert usage.returncode == 2
+    assert all(re.search(rf"\b{run.split()[1]}\b", usage.stderr) for run in runs)
+    actions = re.findall(r"uses: (.*)", WORKFLOW.read_text())
+    assert len(actions) == len(steps()) - len(runs)
+    assert all(re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action) for action in actions)
+
+
+def test_rights_and_secrets_are_those_that_a_step_needs() -> None:
+    content = workflow()
+    assert content["on"] == {"pull_request": None}
+    assert content["permissions"] == {}
+    assert {name: job["permissions"] for name, job in content["jobs"].items()} == {
+        "check": {"contents": "read"},
+        "comment": {"contents": "read", "pull-requests": "write"},
+    }
+    assert content["concurrency"]["cancel-in-progress"] is True
+    assert all(job["timeout-minutes"] for job in content["jobs"].values())
+    secret = [step["run"] for step in steps() if "secrets." in json.dumps(step)]
+    assert secret == [f"{STEPS} fetch"]
+    assert all(step["with"]["persist-credentials"] is False for step in steps() if "checkout" in step.get("uses", ""))
+
+
+# ---- the steps
+
+
+def test_whole_runs_are_compared_where_the_remote_has_their_scores(repository: Clone, tmp_path: Path) -> None:
+    checked = Checked(repository, "topic", tmp_path, remote=repository.directory / ".git" / "remote")
+    assert "up to date" in checked.step("gate")
+    checked.step("fetch")
+    stub = tmp_path / "bin"
+    stub.mkdir()
+    (stub / "make").write_text(MAKE.format(made=tmp_path / "made"))
+    (stub / "make").chmod(0o755)
+    path = f"{stub}{os.pathsep}{checked.clone.environment()['PATH']}"
+    checked.step("lint", {"PATH": path}, ends=1)
+    checked.step("test", {"PATH": path})
+    assert (tmp_path / "made").read_text().split() == ["lint", "test"]
+    text = checked.body()
+    base, head = (checked.clone.run("git", "rev-parse", name).strip() for name in ("origin/main", "HEAD"))
+    assert text.startswith(f"{review.MARKER}\n### erawise: `{base[:8]}` → `{head[:8]}`\n")
+    assert "| `dvc.lock` is current | ✅ yes |" in text
+    assert "| lint | ❌ failed after 0 s |" in text
+    assert "| small run | – not run |" in text
+    assert "| tests | ✅ 7 passed, 2 skipped in 2 min |" in text
+    assert "`neutralize.proportion`: `1.0` → `0.9`" in text
+    assert "#### Comparison\n" in text
+    assert "CORR moves in 2 of 6 predictions." in text
+    printed = checked.clone.run(sys.executable, "-m", "stages.compare", base, head)
+    verdict = next(line for line in printed.splitlines() if line.startswith("cv, neutralized: "))
+    assert verdict.replace("neutralized", "`neutralized`") in text
+    metrics = {name: json.loads(checked.clone.run("git", "show", f"{name}:metrics/cv.json")) for name in (base, head)}
+    before, after = (metrics[name]["neutralized"]["fnc"]["mean"] for name in (base, head))
+    assert f"| `metrics/cv.json` | `neutralized.fnc.mean` | `{before}` | `{after}` |" in text
+    assert "ridge.corr.mean" not in text
+
+
+def test_small_runs_are_compared_where_there_are_no_results(repository: Clone, tmp_path: Path) -> None:
+    checked = Checked(repository, "stale", tmp_path)
+    assert "dvc.lock is not current" in checked.step("gate", ends=1)
+    assert checked.step("fetch") == "no DVC remote is configured\n"
+    checked.clone.dvc("remote", "add", "--local", "-d", "store", "s3://bucket/erawise")
+    said = checked.step("fetch", {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""})
+    assert said.startswith("the keys of DVC's remote are not there")
+    checked.clone.dvc("remote", "modify", "--local", "store", "url", str(tmp_path / "empty"))
+    assert "DVC's remote gave no scores of the base" in checked.step("fetch")
+    checked.step("small")
+    text = checked.body()
+    assert "| `dvc.lock` is current | ❌ no: `neutralize` would run, with what follows from them" in text
+    assert re.search(r"\| small run \| ✅ passed in \d+ s \|", text)
+    assert "dvc.lock is not current, so that the results of this commit aren't there yet" in text
+    assert "#### Comparison of small runs" in text
+    assert "**not** whether a model is better" in text
+    assert "can't tell" not in text
+    assert "CORR moves in 2 of 6 predictions." in text
+    scores = [
+        json.loads((checked.found / "small" / side / "metrics/cv.json").read_text())["neutralized"]["corr"]["mean"]
+        for side in ("base", "head")
+    ]
+    before, after = (f"{value:.4f}" for value in scores)
+    assert f"| cv | `neutralized` | {before} | {after} |" in text
+
+    (checked.found / "gate").write_text("current\n")
+    (checked.found / "small-base").write_text("failed after 3 s\n")
+    text = checked.body()
+    assert "The whole runs can't be compared: DVC's remote gave no scores of the base (the log of the step fetch says why)." in text
+    assert "Nor can small runs: that of the base failed after 3 s" in text
+
+
+def test_a_comment_is_added_once_and_then_updated(repository: Clone, tmp_path: Path) -> None:
+    checked = Checked(repository, "topic", tmp_path)
+    gh = tmp_path / "gh"
+    gh.write_text(GH.format(python=sys.executable))
+    gh.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{checked.clone.environment()['PATH']}"
+    variables = {
+        "PATH": path,
+        "GH_TOKEN": "token",
+        "GH_STATE": str(tmp_path / "comments"),
+        "GITHUB_REPOSITORY": "someone/erawise",
+        "PULL_REQUEST": "7",
+    }
+    (tmp_path / "comments").write_text(json.dumps(["a person's words"]))
+    first, second = (f"{review.MARKER}\n{word}\n" for word in ("first", "second"))
+    (checked.found / "body.md").write_text(first)
+    assert checked.step("post", variables) == "a comment is added\n"
+    (checked.found / "body.md").write_text(second)
+    assert checked.step("post", variables) == "comment 1 is updated\n"
+    assert json.loads((tmp_path / "comments").read_text()) == ["a person's words", second]
+    refused = checked.step("post", variables | {"GH_FAILS": "gh: Resource not accessible by integration (HTTP 403)"})
+    assert "this token may not comment" in refused
+    assert "HTTP 500" in checked.step("post", variables | {"GH_FAILS": "gh: HTTP 500"}, ends=1)
+
+
+# ---- the words
+
+
+def run_of(name: str, predictions: dict[str, float], data: str = "a") -> Revision:
+    rng = np.random.default_rng(0)
+    base = rng.normal(0, 0.03, 60)
+    rows = [pd.DataFrame({"era": range(1, 61), "prediction": key, "corr": base + mean}) for key, mean in predictions.items()]
+    return Revision(name, {}, "target", 20, data, {"cv": pd.concat(rows, ignore_index=True)})
+
+
+def test_text_of_the_repository_is_shown_and_never_read() -> None:
+    hostile = "`</code><img src=x onerror=alert(1)>`|`@someone` #12 [a](b)\n# *x* \\ -->"
+    assert review.code(hostile) == "`′</code><img src=x onerror=alert(1)>′¦′@someone′ #12 [a](b) # *x* \\ -->`"
+    assert review.code("x" * 500) == "`" + "x" * 119 + "…`"
+    assert review.code("") == review.code("\n") == '`""`'
+    text = "\n".join(review.full(run_of("A", {hostile: 0.0, "b": 0.0}), run_of("B", {hostile: 0.01, "c": 0.0})))
+    assert all(line.count(review.code(hostile)) == line.count("<img") for line in text.splitlines())
+    assert "Only in the base: `b`." in text
+    assert "Only in the head: `c`." in text
+    assert review.settings({hostile: [hostile, None]})[-1] == f"- {review.code(hostile)}: {review.code(hostile)} → absent"
+
+
+def test_verdicts_are_for_whole_runs_alone() -> None:
+    before, after = run_of("A", {"x": 0.0, "y": 0.0}), run_of("B", {"x": 0.01, "y": 0.0})
+    whole, small = ("\n".join(lines) for lines in (review.full(before, after), review.small(before, after)))
+    assert "From A to B: 1 better of 2" in whole
+    assert ": better (60 eras" in whole
+    assert "CORR moves in 1 of 2 predictions." in small
+    assert "better (" not in small
+    for lines in (review.full, review.small):
+        assert "ran on different raw data" in "\n".join(lines(before, run_of("B", {"x": 0.0}, data="b")))
+
+
+def test_stages_with_a_change_of_their_own_are_named_and_absent_files_are_none() -> None:
+    status = {
+        "download": [{"changed outs": {"data/raw": "not in cache"}}],
+        "split": [{"changed deps": {"data/prepared": "deleted", "params.yaml": {"split.folds": "modified"}}}],
+        "train@ridge": ["changed command"],
+        "plot": [{"changed deps": {"erawise/charts.py": "modified"}}, {"changed outs": {"plots/x.csv": "deleted"}}],
+    }
+    assert review.changed_stages(status) == ["split", "train@ridge", "plot"]
+
+
+def test_a_long_report_is_cut_where_a_comment_must_end() -> None:
+    many = review.settings({f"models.m{number}.l2": [1, 2] for number in range(100)})
+    assert many[-1] == "- and 40 more"
+    text = review.body("a" * 40, "b" * 40, {"tests": "✅"}, {"Settings": many, "Comparison": ["x" * review.LIMIT]})
+    assert len(text) < 65_536
+    assert "#### Settings" in text
+    assert text.endswith("The rest is too long for a comment; the log of the run has it.\n")
+
+
+def test_totals_of_what_is_no_report_of_tests_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "tests.xml"
+    path.write_text("<testsuites><testsuite tests='5' failures='1' errors='1' skipped='0' time='60'/></testsuites>")
+    assert review.totals(path) == "❌ 3 passed, 1 failed, 1 broken in 1 min"
+    for content in ("not XML", "<testsuites><testsuite/></testsuites>"):
+        path.write_text(content)
+        with pytest.raises(InputError, match=r"tests\.xml: not the JUnit XML of pytest"):
+            review.totals(path)
