@@ -1,21 +1,49 @@
-"""DVC's remotes, where what the cache keeps is shared between machines: where one is, and by which digest a file lies there."""
+"""DVC's remotes, where what the cache keeps is shared between machines: where one is, what it has of dvc.lock, to and from it.
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+Files go by DVC's own means, between the cache and what `dvc remote` has configured. Beside plain `dvc push` and `dvc pull`, what is
+there is asked of the remote each time and never remembered, digests are checked on the way, and what fails is said in one line.
+"""
+
+import hashlib
+import os
+import queue
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 from dvc.config import ConfigError, NoRemoteError
 from dvc.exceptions import DvcException
 from dvc.fs import get_cloud_fs
-from dvc.repo import Repo
+from dvc.repo import Repo, lock_repo
+from fsspec.callbacks import Callback
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from erawise.errors import InputError
+from erawise.errors import InputError, Unavailable
+from erawise.progress import SILENT, Count, Progress
+
+T = TypeVar("T")
 
 S3, SSH, LOCAL = "s3", "ssh", "local"
 KINDS = (S3, SSH, LOCAL)
+BLOCK = 2**20
+"""Bytes that are read at once when a digest is made."""
+SKEW = 5 * 60
+"""Seconds by which this machine's clock may differ from the server's before it is said; S3 refuses what is signed 15 minutes off."""
+LISTED = 5
+"""Outs that a message names."""
+REFUSED_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "AuthorizationHeaderMalformed"}
+SECRETS = ("password", "passphrase", "access_key_id", "secret_access_key", "session_token", "sse_customer_key")
+SECRET_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
 @dataclass(frozen=True)
@@ -124,6 +152,556 @@ def read_lock(lock: Path) -> dict[str, dict[str, Any]]:
     return stages
 
 
+@dataclass(frozen=True)
+class Out:
+    """An out of a stage that DVC's cache keeps.
+
+    Attributes
+    ----------
+    path : as dvc.yaml writes it.
+    size : bytes of all its files.
+    digest : its md5; that of a directory ends in '.dir'.
+    pushed : whether plain `dvc push` takes it along: not where dvc.yaml says `push: false`.
+    """
+
+    path: str
+    size: int
+    digest: str
+    pushed: bool
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a remote has of an out.
+
+    Attributes
+    ----------
+    out : the one.
+    objects : digests of its files, and of its listing first where it is a directory; the listing alone where that is nowhere.
+    missing : those that aren't there.
+    damaged : those whose content has another digest; empty where nobody has looked.
+    """
+
+    out: Out
+    objects: tuple[str, ...]
+    missing: tuple[str, ...]
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        return not (self.missing or self.damaged)
+
+
+@dataclass
+class Remote:
+    """An open remote: see `opened`, which makes it."""
+
+    place: Place
+    repo: Any
+    odb: Any
+    jobs: int | None
+    seconds: float
+    now: Callable[[], datetime]
+    progress: Progress
+    secrets: tuple[str, ...]
+    skew: float | None = field(default=None, init=False)
+    """Seconds by which this machine's clock is ahead of the server's; None where the remote is none of S3's."""
+
+    def reach(self, *, write: bool) -> str:
+        """Try whether the remote can be reached and read, and, with `write`, written to, with an object of our own that goes again.
+
+        Returns
+        -------
+        str
+            That nothing may be deleted there, which neither pushing nor pulling needs; empty where it may.
+
+        Raises
+        ------
+        Unavailable
+            If it can't be reached.
+        InputError
+            If there is no such bucket or directory, or what was tried isn't allowed.
+        """
+        self._tried("read", self._look)
+        if not write:
+            return ""
+        name = f"{self.place.path.rstrip('/')}/.erawise-probe-{secrets.token_hex(4)}"
+        content = secrets.token_bytes(16)
+        self._tried("written to", lambda: self._write(name, content))
+        try:
+            if self._tried("read", lambda: self.odb.fs.fs.cat_file(name)) != content:
+                raise InputError(f"{self._name}: {name} reads differently from what was just written there; don't use this remote")
+        finally:
+            left = self._deleted(name)
+        return left
+
+    def outs(self) -> list[Out]:
+        """The outs of the workspace's dvc.lock, sorted by path.
+
+        Raises
+        ------
+        InputError
+            If it has none, so that nothing has run.
+        """
+        try:
+            listed = {
+                str(out.def_path): Out(str(out.def_path), int(out.meta.size or 0), str(out.hash_info.value), bool(out.can_push))
+                for stage in self.repo.index.stages
+                for out in stage.outs
+                if out.use_cache and out.hash_info
+            }
+        except DvcException as error:
+            raise InputError(f"dvc.yaml and dvc.lock can't be read: {_line(error)}; see `dvc status`") from None
+        if not listed:
+            raise InputError("dvc.lock: it has no out that DVC's cache keeps; run `dvc repro`, or check out a commit that has it")
+        return [listed[path] for path in sorted(listed)]
+
+    def earlier_outs(self) -> list[Out]:
+        """The outs of all runs that the run cache on this machine knows, also those that Git keeps and DVC doesn't (metrics, plots)."""
+        unpushed = {out.path for out in self.outs() if not out.pushed}
+        found = {}
+        for path in sorted(Path(self.repo.stage_cache.cache_dir).glob("*/*/*")):
+            content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+            for out in content.get("outs", []):
+                made = Out(out["path"], int(out.get("size", 0)), out["md5"], out["path"] not in unpushed)
+                found[made.path, made.digest] = made
+        return list(found.values())
+
+    def held(self, outs: Iterable[Out], *, verify: bool = False) -> list[Held]:
+        """What the remote has of outs; with `verify` every byte of it is read, and its digest compared."""
+        wanted = {out: self._objects(out) for out in outs}
+        there = self._there(self.odb, {digest for objects in wanted.values() for digest in objects})
+        broken = self._damaged(self.odb, there, "verifying") if verify else set()
+        return [
+            Held(out, objects, tuple(one for one in objects if one not in there), tuple(one for one in objects if one in broken))
+            for out, objects in wanted.items()
+        ]
+
+    def pushable(self, held: Iterable[Held]) -> list[Held]:
+        """Those of which this machine's cache has what is missing there."""
+        held = list(held)
+        there = self._there(self.repo.cache.local, {digest for one in held for digest in one.missing})
+        return [one for one in held if there.issuperset(one.missing)]
+
+    def push(self, held: Iterable[Held]) -> tuple[int, int]:
+        """Put what is missing there, and what is damaged there again, from this machine's cache.
+
+        A directory's listing comes after its files, so that nobody finds a directory that isn't whole.
+
+        Returns
+        -------
+        objects, bytes
+            What was sent.
+
+        Raises
+        ------
+        InputError
+            If something is missing on both sides, or damaged in the cache: before anything is sent; or if it couldn't be sent.
+        """
+        held = list(held)
+        damaged = {digest for one in held for digest in one.damaged}
+        wanted = damaged | {digest for one in held for digest in one.missing}
+        cache = self.repo.cache.local
+        there = self._there(cache, wanted)
+        if nowhere := [one for one in held if {*one.missing, *one.damaged} - there]:
+            raise InputError(
+                f"{self._name}: {self._named(nowhere)} can't be pushed, as it is not in this machine's cache either; "
+                "make it with `dvc repro`, or push from the machine that has it"
+            )
+        if spoiled := self._damaged(cache, there, "checking the cache"):
+            broken = [one for one in held if spoiled & {*one.missing, *one.damaged}]
+            paths = ", ".join(os.path.relpath(cache.oid_to_path(digest)) for digest in sorted(spoiled)[:LISTED])
+            raise InputError(
+                f"{self._name}: {self._named(broken)} is damaged in this machine's cache and nothing was pushed; "
+                f"remove {paths} and run `dvc repro`"
+            )
+        with self._guarded("written to"):
+            for digest in sorted(damaged):
+                self.odb.delete(digest)
+        self._copy(cache, self.odb, [one for one in wanted if not one.endswith(".dir")], "written to", "pushing")
+        self._copy(cache, self.odb, [one for one in wanted if one.endswith(".dir")], "written to", "pushing")
+        return len(wanted), sum(_size(cache, digest) for digest in wanted)
+
+    def fetch(self, outs: Iterable[Out]) -> tuple[int, int]:
+        """Bring what this machine's cache lacks of outs into it. What doesn't have its digest is fetched once more, and never kept.
+
+        Returns
+        -------
+        objects, bytes
+            What was fetched.
+
+        Raises
+        ------
+        InputError
+            If something isn't there, is damaged there, or can't be read. What was fetched until then stays in the cache.
+        """
+        outs = list(outs)
+        fetched = self._fetch(outs, {out.digest: out for out in outs if out.digest.endswith(".dir")})
+        wanted = {digest: out for out in outs for digest in self._objects(out)}
+        fetched |= self._fetch(outs, wanted)
+        return len(fetched), sum(_size(self.repo.cache.local, digest) for digest in fetched)
+
+    def checkout(self, outs: Iterable[Out], *, force: bool) -> None:
+        """Place outs of the cache in the workspace.
+
+        Raises
+        ------
+        InputError
+            If that would replace what was changed there and is in no cache, and `force` isn't set.
+        """
+        try:
+            self.repo.checkout(targets=[str(Path(self.repo.root_dir, out.path)) for out in outs], force=force)
+        except DvcException as error:
+            raise InputError(f"the workspace: {_line(error)}; everything is in the cache: see `dvc status`, then add --force") from None
+
+    def push_runs(self) -> int:
+        """Share the run cache, the record of which runs gave which outs; the number of runs in it."""
+        with self._guarded("written to"):
+            return len(self.repo.stage_cache.push(self.place.name))
+
+    def pull_runs(self) -> int:
+        """Take over the run cache of others; the number of runs in it."""
+        with self._guarded("read"):
+            return len(self.repo.stage_cache.pull(self.place.name))
+
+    @property
+    def _name(self) -> str:
+        return f"remote {self.place.name} ({self.place.url})"
+
+    def _named(self, held: list[Held]) -> str:
+        return _few([one.out.path for one in held])
+
+    def _objects(self, out: Out) -> tuple[str, ...]:
+        """Digests of an out's files, read from the listing of a directory: the cache's, or else the remote's."""
+        if not out.digest.endswith(".dir"):
+            return (out.digest,)
+        for odb in (self.repo.cache.local, self.odb):
+            content = self._listing(odb, out)
+            if content is not None:
+                return (out.digest, *dict.fromkeys(content))
+        return (out.digest,)
+
+    def _listing(self, odb: Any, out: Out) -> list[str] | None:
+        with self._guarded("read"):
+            try:
+                content = odb.fs.fs.cat_file(odb.oid_to_path(out.digest))
+            except FileNotFoundError:
+                return None
+        if hashlib.md5(content, usedforsecurity=False).hexdigest() != out.digest.removesuffix(".dir"):
+            return None
+        return [str(entry["md5"]) for entry in YAML(typ="safe").load(content.decode("utf-8"))]
+
+    def _there(self, odb: Any, digests: Iterable[str]) -> set[str]:
+        with self._guarded("read"):
+            return set(odb.list_oids_exists(sorted(digests), jobs=self.jobs))
+
+    def _damaged(self, odb: Any, digests: Iterable[str], what: str) -> set[str]:
+        """Those of the objects whose content has another digest."""
+        listed = sorted(digests)
+        with (
+            self._guarded("read"),
+            ThreadPoolExecutor(self.jobs or odb.fs.jobs) as pool,
+            self.progress.counting(len(listed), "files", what) as count,
+        ):
+            found = set()
+            for digest, actual in zip(listed, pool.map(lambda one: _digest(odb, one), listed), strict=True):
+                count.done()
+                if actual != digest.removesuffix(".dir"):
+                    found.add(digest)
+        return found
+
+    def _fetch(self, outs: list[Out], wanted: dict[str, Out]) -> set[str]:
+        cache = self.repo.cache.local
+        lacking = set(wanted) - self._there(cache, wanted)
+        there = self._there(self.odb, lacking)
+        if missing := sorted({wanted[digest].path for digest in lacking - there}):
+            raise InputError(
+                f"{self._name}: it lacks files of {_few(missing)}; push them from the machine that has them with "
+                "`python -m stages.remote push`, or make them here with `dvc repro`"
+            )
+        for what in ("pulling", "pulling again what came damaged"):
+            left = sorted(there - self._there(cache, there))
+            if left:
+                self._copy(self.odb, cache, left, "read", what)
+        if broken := sorted(there - self._there(cache, there)):
+            paths = ", ".join(self.place.object(digest) for digest in broken[:LISTED])
+            parts = _few(sorted({wanted[digest].path for digest in broken}))
+            raise InputError(
+                f"{self._name}: {paths} is not what its digest says, twice over, and is part of {parts}; put it there again with "
+                "`python -m stages.remote push --verify` from a machine that has it, or make it here with `dvc repro`"
+            )
+        return there
+
+    def _copy(self, source: Any, target: Any, digests: list[str], action: str, what: str) -> None:
+        if not digests:
+            return
+        errors: list[BaseException] = []
+        with self._guarded(action), self.progress.counting(None, "bytes", what) as count:
+            target.add(
+                [source.oid_to_path(digest) for digest in digests],
+                source.fs,
+                digests,
+                verify=target is self.repo.cache.local,
+                check_exists=False,
+                batch_size=self.jobs,
+                callback=_Files(count),
+                on_error=lambda _, error: errors.append(error),
+            )
+            if errors:
+                raise errors[0]
+
+    def _look(self) -> None:
+        """Read something of the remote, and the server's clock where there is one."""
+        if self.place.protocol == S3:
+            bucket, _, prefix = self.place.path.partition("/")
+            self._met(self.odb.fs.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=f"{prefix}/" if prefix else "", MaxKeys=1))
+        else:
+            self.odb.fs.fs.ls(self.place.path, detail=False)
+
+    def _write(self, name: str, content: bytes) -> None:
+        if self.place.protocol == S3:
+            bucket, _, key = name.partition("/")
+            self._met(self.odb.fs.fs.call_s3("put_object", Bucket=bucket, Key=key, Body=content))
+        else:
+            self.odb.fs.fs.pipe_file(name, content)
+
+    def _deleted(self, name: str) -> str:
+        try:
+            self._tried("written to", lambda: self.odb.fs.fs.rm_file(name))
+        except InputError:
+            return f"{name} stays, as nothing may be deleted there; `push --verify` and `dvc gc --cloud` need it, nothing else does"
+        return ""
+
+    def _met(self, answer: dict[str, Any]) -> None:
+        """Compare the clocks."""
+        date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+        self.skew = None if date is None else _ahead(self.now(), date)
+
+    def _tried(self, action: str, call: Callable[[], T]) -> T:
+        with self._guarded(action):
+            return _within(self.seconds, call)
+
+    @contextmanager
+    def _guarded(self, action: str) -> Iterator[None]:
+        """Say in one line why the remote can't be read or written to."""
+        try:
+            yield
+        except InputError:
+            raise
+        except Exception as error:  # of three libraries below DVC, each with exceptions of its own
+            kind, reason = self._reason(error, action)
+            raise kind(_hidden(f"{self._name}: {reason}", self.secrets)) from None
+
+    def _reason(self, error: BaseException, action: str) -> tuple[type[InputError], str]:
+        chain = list(_chain(error))
+        for one in chain:
+            response = getattr(one, "response", None)
+            if isinstance(response, dict) and response.get("Error"):
+                return self._refusal(response, action)
+        names = {type(one).__name__ for one in chain}
+        said = _line(error) or type(error).__name__
+        if "NoCredentialsError" in names or "PartialCredentialsError" in names:
+            return InputError, f"no key was found; {_keys(self.place.protocol)}"
+        if "PermissionDenied" in names:
+            return InputError, f"the server doesn't let this user in ({said}); {_keys(self.place.protocol)}"
+        if names & {"PermissionError", "SFTPPermissionDenied"}:
+            return InputError, f"it may not be {action} ({said}); give {_who(self.place)} the right to it"
+        if names & {"FileNotFoundError", "SFTPNoSuchFile", "SFTPNoSuchPath", "NotADirectoryError"}:
+            return (
+                InputError,
+                f"there is no such directory; mount it or make it with `mkdir -p {self.place.path}`, once, where it should be",
+            )
+        offline = {
+            "EndpointConnectionError",
+            "ConnectTimeoutError",
+            "ConnectionError",
+            "ConnectionRefusedError",
+            "gaierror",
+            "TimeoutError",
+        }
+        if names & (offline | {"ConnectionLost", "ConnectionClosedError", "ConnectionResetError", "ReadTimeoutError", "SSLError"}):
+            endpoint = self.place.options.get("endpoint_url")
+            at = f" at {endpoint}" if endpoint else ""
+            return Unavailable, f"it can't be reached{at} ({said}); check the network and `dvc remote list`, then run again"
+        return InputError, f"it can't be {action}: {type(error).__name__}: {said}; see docs/remote.md"
+
+    def _refusal(self, response: dict[str, Any], action: str) -> tuple[type[InputError], str]:
+        """Why S3 has refused."""
+        code = str(response["Error"].get("Code", ""))
+        said = f"{_line(response['Error'].get('Message', ''))}, {code}"
+        if code == "RequestTimeTooSkewed":
+            date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+            how = f"{off(_ahead(self.now(), date))} the server's" if date else "more than 15 minutes off the server's"
+            return InputError, f"this machine's clock is {how}, and S3 refuses what is signed more than 15 minutes off; set it (NTP)"
+        if code in REFUSED_KEYS:
+            return InputError, f"the key isn't accepted ({said}); {_keys(S3)}"
+        if code == "NoSuchBucket":
+            return InputError, f"there is no bucket {self.place.path.partition('/')[0]!r}; make it, or set another with `dvc remote modify`"
+        if code in {"AccessDenied", "403", "AllAccessDisabled"}:
+            return InputError, f"it may not be {action} ({said}); give the key the rights of docs/remote.md"
+        if str(response.get("ResponseMetadata", {}).get("HTTPStatusCode", "")).startswith("5") or code in {"SlowDown", "InternalError"}:
+            return Unavailable, f"the server fails ({said}); run again later"
+        return InputError, f"it can't be {action} ({said}); see docs/remote.md"
+
+
+@contextmanager
+def opened(
+    repository: Path,
+    name: str | None = None,
+    *,
+    now: Callable[[], datetime],
+    jobs: int | None = None,
+    seconds: float = 30.0,
+    progress: Progress = SILENT,
+) -> Iterator[Remote]:
+    """Open a remote that DVC has configured, with DVC's lock on the workspace held.
+
+    Parameters
+    ----------
+    repository : its top.
+    name : of the remote; the default one where it is None.
+    now : this machine's clock, in UTC.
+    jobs : files that go at once; None: as many as DVC takes.
+    seconds : how long a first answer is waited for.
+    progress : is told of bytes and files.
+
+    Raises
+    ------
+    InputError
+        If there is no such remote, or another DVC works in the workspace.
+    """
+    try:
+        with Repo(str(repository)) as repo, lock_repo(repo):
+            place = _place(repo, name)
+            config = repo.config["remote"][place.name.lower()]
+            kept = [str(config[key]) for key in SECRETS if config.get(key)] + [
+                os.environ[key] for key in SECRET_VARIABLES if os.environ.get(key)
+            ]
+            kept += [part for part in (urlsplit(config["url"]).password,) if part]
+            if place.protocol == S3:
+                config.setdefault("connect_timeout", min(10, seconds))
+            odb = repo.cloud.get_remote_odb(place.name)
+            yield Remote(place, repo, odb, jobs, seconds, now, progress, tuple(kept))
+    except DvcException as error:
+        raise InputError(f"{_line(error)}; see `dvc remote list` and docs/remote.md") from None
+
+
+def off(skew: float) -> str:
+    """How far this machine's clock is off the server's, in words: `skew` are seconds by which it is ahead."""
+    amount = f"{abs(skew) / 60:.0f} min" if abs(skew) >= 120 else f"{abs(skew):.0f} s"
+    return f"{amount} {'ahead of' if skew > 0 else 'behind'}"
+
+
+def size(count: float) -> str:
+    """A number of bytes as people read it."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} GB"
+
+
+class _Files(Callback):
+    """What DVC tells of the files of a transfer: each has a callback of its own, for its bytes."""
+
+    def __init__(self, count: Count) -> None:
+        super().__init__()
+        self._count, self._lock = count, threading.Lock()
+
+    def branched(self, path_1: str, path_2: str, **kwargs: Any) -> Callback:
+        return _Bytes(self._told)
+
+    def _told(self, count: int) -> None:
+        with self._lock:
+            self._count.done(count)
+
+
+class _Bytes(Callback):
+    def __init__(self, told: Callable[[int], None]) -> None:
+        super().__init__()
+        self._told, self._so_far = told, 0
+
+    def relative_update(self, inc: int = 1) -> None:
+        self._so_far += inc
+        self._told(inc)
+
+    def absolute_update(self, value: int) -> None:
+        self.relative_update(value - self._so_far)
+
+
+def _within(seconds: float, call: Callable[[], T]) -> T:
+    """What a call gives, if it gives it in time; else it goes on unheard, since what hangs in a file system can't be stopped."""
+    answer: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue()
+
+    def run() -> None:
+        try:
+            answer.put((call(), None))
+        except BaseException as error:
+            answer.put((None, error))
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        result, error = answer.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"no answer within {seconds:g} s") from None
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]
+
+
+def _digest(odb: Any, digest: str) -> str:
+    found = hashlib.md5(usedforsecurity=False)
+    with odb.fs.open(odb.oid_to_path(digest), "rb") as file:
+        while block := file.read(BLOCK):
+            found.update(block)
+    return found.hexdigest()
+
+
+def _size(odb: Any, digest: str) -> int:
+    return int(Path(odb.oid_to_path(digest)).stat().st_size)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _ahead(now: datetime, date: str) -> float:
+    return (now.astimezone(UTC) - parsedate_to_datetime(date).astimezone(UTC)).total_seconds()
+
+
+def _keys(protocol: str) -> str:
+    if protocol == S3:
+        return "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile with `dvc remote modify --local`; never in .dvc/config"
+    return "set `user` and `keyfile` with `dvc remote modify --local`, or use an agent; never in .dvc/config"
+
+
+def _who(place: Place) -> str:
+    if place.protocol == SSH:
+        return f"the user on {place.options['host']}"
+    return f"this user ({os.environ.get('USER') or os.geteuid()} on {socket.gethostname()})"
+
+
+def _few(paths: list[str]) -> str:
+    more = f" and {len(paths) - LISTED} more" if len(paths) > LISTED else ""
+    return ", ".join(paths[:LISTED]) + more
+
+
+def _hidden(text: str, hidden: Iterable[str]) -> str:
+    for secret in hidden:
+        text = text.replace(secret, "***")
+    return text
+
+
+def _bare(address: str | None) -> str | None:
+    """An address without the user and password that may be in it."""
+    if address is None:
+        return None
+    parts = urlsplit(address)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
 def _place(repo: Repo, name: str | None) -> Place:
     configured = sorted(repo.config["remote"])
     listed = f"configured are {', '.join(configured)}" if configured else "none is configured"
@@ -147,7 +725,7 @@ def _place(repo: Repo, name: str | None) -> Place:
 def _options(protocol: str, config: dict[str, Any]) -> dict[str, Any]:
     if protocol == S3:
         region = {"region_name": config["region"]} if config.get("region") else None
-        options = {"endpoint_url": config.get("endpointurl"), "profile": config.get("profile"), "client_kwargs": region}
+        options = {"endpoint_url": _bare(config.get("endpointurl")), "profile": config.get("profile"), "client_kwargs": region}
     elif protocol == SSH:
         options = {"host": config["host"], "port": config.get("port"), "username": config.get("user") or config.get("username")}
     else:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from clones import Clone, clone_tree
 from closure import ROOT
 from ruamel.yaml import YAML
-from test_dvc import Clone, clone_tree
 
 from erawise import review
 from erawise.errors import InputError
