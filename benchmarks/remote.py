@@ -24,7 +24,7 @@ from dvc.repo import Repo
 from moto.server import ThreadedMotoServer
 
 from benchmarks import measure
-from erawise import remotes
+from erawise import places, remotes
 
 PAGE = measure.ROOT / "docs" / "remote.md"
 FEATURES, ROWS = 2748, 2_746_268 + 3_870_000
@@ -43,7 +43,7 @@ def sizes() -> str:
     """What there is to push at full size."""
     found = json.loads((measure.ROOT / "metrics/data.json").read_text(encoding="utf-8"))
     share = ROWS / sum(found[split]["rows"] for split in ("train", "validation"))
-    stages = remotes.read_lock(measure.ROOT / "dvc.lock").values()
+    stages = places.read_lock(measure.ROOT / "dvc.lock").values()
     outs = {out["path"]: out["size"] for stage in stages for out in stage.get("outs", []) if out["path"].startswith("data/")}
     matrix, models = outs.pop("data/prepared/features.npy"), [size for path, size in outs.items() if "predictions/models/" in path]
     prepared = sum(size for path, size in outs.items() if path.startswith("data/prepared/"))

@@ -18,23 +18,19 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
-from dvc.config import ConfigError, NoRemoteError
 from dvc.exceptions import DvcException
-from dvc.fs import get_cloud_fs
 from dvc.repo import Repo, lock_repo
 from fsspec.callbacks import Callback
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from erawise.errors import InputError, Unavailable
+from erawise.places import S3, SSH, Place, line, place_in
 from erawise.progress import SILENT, Count, Progress
 
 T = TypeVar("T")
 
-S3, SSH, LOCAL = "s3", "ssh", "local"
-KINDS = (S3, SSH, LOCAL)
 BLOCK = 2**20
 """Bytes that are read at once when a digest is made."""
 SKEW = 5 * 60
@@ -44,112 +40,6 @@ LISTED = 5
 REFUSED_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "AuthorizationHeaderMalformed"}
 SECRETS = ("password", "passphrase", "access_key_id", "secret_access_key", "session_token", "sse_customer_key")
 SECRET_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a remote is, without what is secret: no key, no password.
-
-    Attributes
-    ----------
-    name : as DVC's configuration calls it.
-    protocol : 's3', 'ssh' or 'local'.
-    path : the top of the remote in that file system: 'bucket/prefix', or an absolute path.
-    options : what `fsspec.filesystem(protocol, **options)` takes: for s3 `endpoint_url`, `profile` and the region in `client_kwargs`,
-        for ssh `host`, `port` and `username`, for local nothing. Keys come from the environment of whoever opens it.
-    """
-
-    name: str
-    protocol: str
-    path: str
-    options: dict[str, Any]
-
-    @property
-    def url(self) -> str:
-        """The remote as a message may name it."""
-        if self.protocol == LOCAL:
-            return self.path
-        if self.protocol == S3:
-            return f"s3://{self.path}"
-        user = f"{self.options['username']}@" if "username" in self.options else ""
-        port = f":{self.options['port']}" if "port" in self.options else ""
-        return f"ssh://{user}{self.options['host']}{port}{self.path}"
-
-    def object(self, digest: str) -> str:
-        """The path of the file with a digest of DVC's in that file system; a digest that ends in '.dir' is a directory's listing."""
-        return f"{self.path.rstrip('/')}/files/md5/{digest[:2]}/{digest[2:]}"
-
-
-def place(repository: Path, name: str | None = None) -> Place:
-    """Where a remote is, as DVC has it configured; nothing is asked of it.
-
-    Parameters
-    ----------
-    repository : its top.
-    name : of the remote; the default one where it is None.
-
-    Raises
-    ------
-    InputError
-        If there is no such remote, none is the default one, or it is of a kind that isn't supported.
-    """
-    try:
-        with Repo(str(repository)) as repo:
-            return _place(repo, name)
-    except DvcException as error:
-        raise InputError(f"{_line(error)}; expected a repository with DVC's configuration in .dvc/config") from None
-
-
-def digests(lock: Path, paths: Iterable[str]) -> dict[str, str]:
-    """The digests that a dvc.lock has for outs, or else for deps.
-
-    Parameters
-    ----------
-    lock : the file.
-    paths : as dvc.yaml writes them, 'data/prepared/features.npy'.
-
-    Returns
-    -------
-    dict
-        From path to md5; that of a directory ends in '.dir'.
-
-    Raises
-    ------
-    InputError
-        If the file can't be read, or has one of the paths nowhere.
-    """
-    wanted = list(paths)
-    found: dict[str, str] = {}
-    for stage in read_lock(lock).values():
-        for entry in stage.get("deps", []):
-            found.setdefault(entry["path"], entry["md5"])
-        for entry in stage.get("outs", []):
-            found[entry["path"]] = entry["md5"]
-    if missing := [path for path in wanted if path not in found]:
-        raise InputError(
-            f"{lock}: it has no digest of {', '.join(missing)}; expected outs or deps of a stage that has run: run `dvc repro`"
-        )
-    return {path: found[path] for path in wanted}
-
-
-def read_lock(lock: Path) -> dict[str, dict[str, Any]]:
-    """The stages of a dvc.lock by name.
-
-    Raises
-    ------
-    InputError
-        If it isn't there or can't be read.
-    """
-    try:
-        content = YAML(typ="safe").load(lock.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{lock}: there is no such file; run `dvc repro`, or check out a commit that has it") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{lock}: it can't be read: {_line(error)}; get it back with `git checkout {lock}`") from None
-    stages = content.get("stages") if isinstance(content, dict) else None
-    if not isinstance(stages, dict):
-        raise InputError(f"{lock}: it has no stages; get it back with `git checkout {lock}`")
-    return stages
 
 
 @dataclass(frozen=True)
@@ -251,7 +141,7 @@ class Remote:
                 if out.use_cache and out.hash_info
             }
         except DvcException as error:
-            raise InputError(f"dvc.yaml and dvc.lock can't be read: {_line(error)}; see `dvc status`") from None
+            raise InputError(f"dvc.yaml and dvc.lock can't be read: {line(error)}; see `dvc status`") from None
         if not listed:
             raise InputError("dvc.lock: it has no out that DVC's cache keeps; run `dvc repro`, or check out a commit that has it")
         return [listed[path] for path in sorted(listed)]
@@ -352,7 +242,7 @@ class Remote:
         try:
             self.repo.checkout(targets=[str(Path(self.repo.root_dir, out.path)) for out in outs], force=force)
         except DvcException as error:
-            raise InputError(f"the workspace: {_line(error)}; everything is in the cache: see `dvc status`, then add --force") from None
+            raise InputError(f"the workspace: {line(error)}; everything is in the cache: see `dvc status`, then add --force") from None
 
     def push_runs(self) -> int:
         """Share the run cache, the record of which runs gave which outs; the number of runs in it."""
@@ -499,7 +389,7 @@ class Remote:
             if isinstance(response, dict) and response.get("Error"):
                 return self._refusal(response, action)
         names = {type(one).__name__ for one in chain}
-        said = _line(error) or type(error).__name__
+        said = line(error) or type(error).__name__
         if "NoCredentialsError" in names or "PartialCredentialsError" in names:
             return InputError, f"no key was found; {_keys(self.place.protocol)}"
         if "PermissionDenied" in names:
@@ -528,7 +418,7 @@ class Remote:
     def _refusal(self, response: dict[str, Any], action: str) -> tuple[type[InputError], str]:
         """Why S3 has refused."""
         code = str(response["Error"].get("Code", ""))
-        said = f"{_line(response['Error'].get('Message', ''))}, {code}"
+        said = f"{line(response['Error'].get('Message', ''))}, {code}"
         if code == "RequestTimeTooSkewed":
             date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
             how = f"{off(_ahead(self.now(), date))} the server's" if date else "more than 15 minutes off the server's"
@@ -572,7 +462,7 @@ def opened(
     """
     try:
         with Repo(str(repository)) as repo, lock_repo(repo):
-            place = _place(repo, name)
+            place = place_in(repo, name)
             config = repo.config["remote"][place.name.lower()]
             kept = [str(config[key]) for key in SECRETS if config.get(key)] + [
                 os.environ[key] for key in SECRET_VARIABLES if os.environ.get(key)
@@ -583,7 +473,7 @@ def opened(
             odb = repo.cloud.get_remote_odb(place.name)
             yield Remote(place, repo, odb, jobs, seconds, now, progress, tuple(kept))
     except DvcException as error:
-        raise InputError(f"{_line(error)}; see `dvc remote list` and docs/remote.md") from None
+        raise InputError(f"{line(error)}; see `dvc remote list` and docs/remote.md") from None
 
 
 def off(skew: float) -> str:
@@ -692,46 +582,3 @@ def _hidden(text: str, hidden: Iterable[str]) -> str:
     for secret in hidden:
         text = text.replace(secret, "***")
     return text
-
-
-def _bare(address: str | None) -> str | None:
-    """An address without the user and password that may be in it."""
-    if address is None:
-        return None
-    parts = urlsplit(address)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def _place(repo: Repo, name: str | None) -> Place:
-    configured = sorted(repo.config["remote"])
-    listed = f"configured are {', '.join(configured)}" if configured else "none is configured"
-    chosen = name or repo.config["core"].get("remote")
-    if not chosen:
-        what = "name one with --remote or `dvc remote default NAME`" if configured else "add one with `dvc remote add --default NAME URL`"
-        raise InputError(f"there is no default remote, {listed}; {what} (docs/remote.md)")
-    if chosen.lower() not in repo.config["remote"]:
-        raise InputError(f"there is no remote {chosen!r}, {listed}; see `dvc remote list`, add one with `dvc remote add {chosen} URL`")
-    try:
-        cls, config, path = get_cloud_fs(repo.config, name=chosen)
-    except (ConfigError, NoRemoteError, ImportError) as error:
-        raise InputError(
-            f"remote {chosen}: {_line(error)}; expected one of the kinds {', '.join(KINDS)}; see `dvc remote list` and .dvc/config"
-        ) from None
-    if cls.protocol not in KINDS:
-        raise InputError(f"remote {chosen}: it is of the kind {cls.protocol!r}; expected {', '.join(KINDS)} (docs/remote.md)")
-    return Place(chosen, cls.protocol, str(path), _options(cls.protocol, config))
-
-
-def _options(protocol: str, config: dict[str, Any]) -> dict[str, Any]:
-    if protocol == S3:
-        region = {"region_name": config["region"]} if config.get("region") else None
-        options = {"endpoint_url": _bare(config.get("endpointurl")), "profile": config.get("profile"), "client_kwargs": region}
-    elif protocol == SSH:
-        options = {"host": config["host"], "port": config.get("port"), "username": config.get("user") or config.get("username")}
-    else:
-        options = {}
-    return {key: value for key, value in options.items() if value is not None}
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())

@@ -32,12 +32,12 @@ def unpushed(digests: dict[str, str], arrays: Sequence[str]) -> None:
 
 def pushed(digests: dict[str, str], arrays: Sequence[str]) -> sites.Remote | None:
     """Where DVC's default remote has the files; None where there is none."""
-    from erawise import remotes
+    from erawise import places
 
     try:
-        place = remotes.place(Path())
+        place = places.place(Path())
     except InputError:
         return None
-    known = digests | remotes.digests(paths.LOCK, arrays)
+    known = digests | places.digests(paths.LOCK, arrays)
     objects = {name: place.object(digest) for name, digest in known.items()}
     return sites.Remote(place.url, place.protocol, place.options, objects)

@@ -22,7 +22,7 @@ from dvc.repo import Repo
 from s3_server import S3Server
 from ssh_server import SSHServer
 
-from erawise import remotes
+from erawise import places, remotes
 from erawise.errors import InputError, Unavailable
 from erawise.remotes import Remote
 
@@ -215,10 +215,10 @@ def test_a_place_has_all_but_the_secrets(
     config: str, protocol: str, path: str, options: dict[str, object], url: str, repository: Path
 ) -> None:
     configure(repository, f"[core]\n remote = far\n['remote \"far\"']\n {config}\n")
-    found = remotes.place(repository)
+    found = places.place(repository)
     assert (found.name, found.protocol, found.path, dict(found.options), found.url) == ("far", protocol, path, options, url)
     assert "hidden" not in repr(found)
-    assert remotes.place(repository, "far") == found
+    assert places.place(repository, "far") == found
     assert found.object("ab12") == f"{path}/files/md5/ab/12"
 
 
@@ -229,7 +229,7 @@ def test_what_dvc_has_pushed_lies_where_a_place_says(repository: Path, tmp_path_
     with Repo(str(repository)) as repo:
         (stage,) = repo.add(str(repository / "a.txt"))
         repo.push()
-    found = remotes.place(repository)
+    found = places.place(repository)
     files = fsspec.filesystem(found.protocol, **found.options)
     assert files.cat_file(found.object(stage.outs[0].hash_info.value)) == b"content"
 
@@ -252,7 +252,7 @@ def test_what_dvc_has_pushed_lies_where_a_place_says(repository: Path, tmp_path_
 def test_a_remote_that_is_none_is_an_error(config: str, name: str | None, expected: str, repository: Path) -> None:
     configure(repository, config + "\n")
     with pytest.raises(InputError) as caught:
-        remotes.place(repository, name)
+        places.place(repository, name)
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -260,7 +260,7 @@ def test_a_remote_that_is_none_is_an_error(config: str, name: str | None, expect
 def test_digests_are_those_of_outs_before_those_of_deps(tmp_path: Path) -> None:
     lock = tmp_path / "dvc.lock"
     lock.write_text(LOCK)
-    assert remotes.digests(lock, ["own.csv", "data/b", "data/a"]) == {"own.csv": "44", "data/b": "22", "data/a": "11.dir"}
+    assert places.digests(lock, ["own.csv", "data/b", "data/a"]) == {"own.csv": "44", "data/b": "22", "data/a": "11.dir"}
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_a_lock_without_the_digests_is_an_error(content: str | None, expected: s
     if content is not None:
         lock.write_text(content)
     with pytest.raises(InputError) as caught:
-        remotes.digests(lock, ["data/c", "data/b", "data/d"])
+        places.digests(lock, ["data/c", "data/b", "data/d"])
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from test_cluster import OUTS, content, on
 from workspace import Workspace
 
-from erawise import params, remotes, sites
+from erawise import params, places, sites
 from erawise.errors import InputError
 from erawise.jobs import Source
 from stages import modelling, workers
@@ -186,7 +186,7 @@ def test_a_remote_that_is_not_reached_is_one_clear_error(site: sites.Site) -> No
 
 def test_no_key_is_sent_to_workers(site: sites.Site, s3: str) -> None:
     dvc("remote", "modify", "--local", "store", "secret_access_key", "very-secret")
-    place = remotes.place(Path())
+    place = places.place(Path())
     assert "very-secret" not in repr(place)
     assert site.remote
     assert site.remote.options == {"endpoint_url": s3}
