@@ -94,7 +94,7 @@ class Site:
 
     @property
     def key(self) -> str:
-        """Another one for other data."""
+        """Another one for other files."""
         return hashlib.sha256(json.dumps([self.digests, self.sizes], sort_keys=True).encode()).hexdigest()[:32]
 
     def is_seen(self) -> bool:
@@ -155,7 +155,7 @@ def opened(site: Site, eras: NDArray[np.int64]) -> Opened:
     InputError
         If this machine neither sees the files nor can fetch them.
     """
-    here = _opened(site.key, lambda: site)
+    here = _opened(site)
     if here.root != Path(site.root):
         _fetch_eras(site, here, eras)
     return here
@@ -173,13 +173,13 @@ def md5(path: Path) -> str:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
-_last: dict[str, Opened] = {}
+_last: dict[tuple[str, str, Source], Opened] = {}
 """What this process has opened last."""
 
 
-def _opened(key: str, site_of: Callable[[], Site]) -> Opened:
+def _opened(site: Site) -> Opened:
+    key = site.key, site.root, site.source
     if key not in _last:
-        site = site_of()
         if site.is_seen():
             root, growing = Path(site.root), False
         else:

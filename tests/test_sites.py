@@ -117,6 +117,15 @@ def test_a_machine_that_sees_the_files_maps_them(site: sites.Site, pushed: Works
     assert not sites.cache().exists()
 
 
+def test_the_same_files_are_opened_for_another_horizon_as_that_has_it(site: sites.Site, pushed: Workspace) -> None:
+    seen = replace(site, root=str(pushed.directory))
+    near = sites.opened(seen, np.array([1])).data
+    far = sites.opened(replace(seen, source=replace(seen.source, days=60, targets=("target_other",))), np.array([1])).data
+    assert (near.plan.weeks, far.plan.weeks) == (8, 16)
+    assert "target" in near.panel.index
+    assert "target" not in far.panel.index
+
+
 def test_the_same_path_with_other_data_is_not_the_site(site: sites.Site, pushed: Workspace) -> None:
     shutil.copytree(pushed.directory / "data", Path(site.root) / "data")
     folds = Path(site.root) / "data/folds.json"
