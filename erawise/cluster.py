@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 
 from erawise import sites
 from erawise.errors import InputError, Unavailable
-from erawise.jobs import Data, Job, Log
+from erawise.jobs import Data, Job, Log, Parts
 from erawise.models.protocol import GIB, Resources, held_by
 from erawise.progress import Count
 
@@ -107,11 +107,12 @@ class Outcome:
 
 @dataclass
 class _Running:
-    """A task that was submitted: its job, who is told of its steps, and how many were told of."""
+    """A task that was submitted: its job, who is told of its steps, how many were told of, and whether one worker alone can do it."""
 
     job: Job
     step: Callable[[], None]
     told: int = 0
+    pinned: bool = False
 
 
 @dataclass
@@ -168,6 +169,12 @@ class Cluster:
         self.outcomes += zip(jobs, found, strict=True)
         return [outcome.value for outcome in found]
 
+    def together(self, parts: Parts, data: Data, resources: Resources, count: Count) -> list[Any]:
+        from erawise import cluster_ring
+
+        terms = Terms(resources.threads, resources.memory, resources.device, resources.scratch, kit(), self._topic)
+        return cluster_ring.run(self, parts, terms, held_by(data.panel), count)
+
     def side_by_side(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
         if len(calls) == 1:
             return [calls[0]()]
@@ -186,8 +193,12 @@ class Cluster:
         self._forget(list(self._futures.values()))
 
     def end(self) -> None:
-        """Leave no task behind: those that don't end by themselves have their worker started anew."""
+        """Leave no task behind."""
         self.stop()
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait for tasks that were cancelled; those that don't end by themselves have their worker started anew."""
         until = time.monotonic() + GRACE_SECONDS
         while left := self._still_running():
             if time.monotonic() > until:
@@ -276,7 +287,7 @@ class Cluster:
         if told.get("action") != "remove-worker" or told.get("expected", True):
             return
         for key in told.get("processing-tasks", ()):
-            if key in self._tasks:
+            if key in self._tasks and not self._tasks[key].pinned:
                 self.say(f"the worker {told['worker']} died; it did {self._tasks[key].job.what}, which another one does now")
 
 

@@ -32,7 +32,8 @@ def run(kind: Kind, name: str, progress: Progress) -> running.Done:
     ):
         again = partial(training.refit, kind, data=data, eras=panel.eras, resources=resources, count=count, engine=engine)
         calls = [partial(again, settings=own, rounds=number) for own, number in zip(members.values(), rounds, strict=True)]
-        fitted = dict(zip(members, zip(engine.side_by_side(calls), rounds, strict=True), strict=True))
+        models = modelling.side_by_side(work.settings, engine, calls)
+        fitted = dict(zip(members, zip(models, rounds, strict=True), strict=True))
     with files.replacing(paths.FINAL / name) as directory:
         directory.mkdir()
         stored.save(work.settings.kind, fitted, panel.eras, directory)

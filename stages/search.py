@@ -40,7 +40,7 @@ def run(kind: Kind, name: str, progress: Progress) -> running.Done:
             resources=resources,
             engine=engine,
         )
-        pieces = engine.side_by_side([partial(fit, settings=settings) for settings in members])
+        pieces = modelling.side_by_side(own, engine, [partial(fit, settings=settings) for settings in members])
         return [evaluation.corr_by_era(training.blended(parts), index, p.data.target) for parts in zip(*pieces, strict=True)]
 
     identity = _identity(
@@ -63,7 +63,7 @@ def run(kind: Kind, name: str, progress: Progress) -> running.Done:
             identity,
             work.resources.say,
             progress,
-            engine.side_by_side,
+            partial(modelling.side_by_side, own, engine),
             engine.at_once,
         )
     overlap = significance.spanned_eras(work.data.plan.train, spanned_weeks(horizon(p.data.target, p.data.target_horizon)))

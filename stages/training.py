@@ -43,7 +43,7 @@ def _run(kind: Kind, name: str, progress: Progress) -> running.Done:
         )
         logs = [partial(_note, curves, member if len(members) > 1 else "") for member in members]
         calls = [partial(train, settings=own, log=log) for own, log in zip(members.values(), logs, strict=True)]
-        trained = dict(zip(members, engine.side_by_side(calls), strict=True))
+        trained = dict(zip(members, modelling.side_by_side(work.settings, engine, calls), strict=True))
     with files.replacing(paths.MODELS / name) as directory:
         directory.mkdir()
         fitted = {member: (one.model, one.final_rounds) for member, one in trained.items()}
