@@ -45,14 +45,12 @@ def run(own: cluster.Cluster, parts: Parts, terms: cluster.Terms, held: int, cou
     number = own.at_once
     with _turn(own.client, own.say):
         for _ in range(ATTEMPTS):
-            _wait_for(own.client, number)
-            memory = cluster._workers(own.client)
-            addresses = sorted(memory)[:number]
             jobs = parts(number)
-            for address, job in zip(addresses, jobs, strict=True):
-                _require(address, memory[address], job, held)
+            members = _members(own.client, number)
+            for (address, memory), job in zip(members, jobs, strict=True):
+                _require(address, memory, job, held)
             try:
-                return _done(own, addresses, jobs, terms, held, count)
+                return _done(own, [address for address, _ in members], jobs, terms, held, count)
             except _Lost as error:
                 lost = str(error)
                 own.say(f"the worker {lost} died; it did {jobs[0].what}, or another part of it, which all begin once more")
@@ -98,7 +96,9 @@ def _turn(client: Client, say: Callable[[str], None]) -> Iterator[None]:
 
 def _done(own: cluster.Cluster, addresses: Sequence[str], jobs: Sequence[Job], terms: cluster.Terms, held: int, count: Count) -> list[Any]:
     """The results of jobs, each on its worker; where one fails, no worker is left with another."""
-    found = own.client.run(reserve, workers=list(addresses))
+    found = own.client.run(reserve, workers=list(addresses), on_error="ignore")
+    if silent := sorted(set(addresses) - set(found)):
+        raise _Lost(silent[0])
     machines = tuple(found[address] for address in addresses)
     futures: list[Future] = []
     with ExitStack() as stack:
@@ -158,14 +158,17 @@ def _require_all(client: Client, addresses: Sequence[str]) -> None:
         raise _Lost(gone[0])
 
 
-def _wait_for(client: Client, number: int) -> None:
-    try:
-        client.wait_for_workers(number, timeout=cluster.WORKERS_SECONDS)
-    except TimeoutError:
-        raise InputError(
-            f"a fit began over {number} workers, of which {len(cluster._workers(client))} are left, and no other has come for "
-            f"{cluster.WORKERS_SECONDS} s; start them again, and run this again"
-        ) from None
+def _members(client: Client, number: int) -> list[tuple[str, int]]:
+    """So many workers in the order of their addresses, and the memory that each says it has."""
+    until = time.monotonic() + cluster.WORKERS_SECONDS
+    while len(found := cluster._workers(client)) < number:
+        if time.monotonic() > until:
+            raise InputError(
+                f"a fit began over {number} workers, of which {len(found)} are left, and no other has come for {cluster.WORKERS_SECONDS} s; "
+                "start them again, and run this again"
+            )
+        time.sleep(0.2)
+    return sorted(found.items())[:number]
 
 
 def _require(address: str, memory: int, job: Job, held: int) -> None:

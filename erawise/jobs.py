@@ -183,8 +183,8 @@ class Here:
 
     def together(self, parts: Parts, data: Data, resources: Resources, count: Count) -> list[Any]:
         raise InputError(
-            "models.<name>.distributed: a fit is to be spread over workers, and execution.engine is local, which has none; set that to dask, "
-            "or distributed to false"
+            "models.<name>.distributed: a fit is to be spread over workers, and execution.engine is local, which has none; set that to "
+            "dask, or distributed to false"
         )
 
     def side_by_side(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:

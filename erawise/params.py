@@ -418,8 +418,8 @@ class Params(Section):
         for name, model in self.models.items():
             if isinstance(model, LightGBM) and model.distributed:
                 raise ValueError(
-                    f"models.{name}.distributed: its fits are to be spread over workers, and execution.engine is local; set that to dask, or "
-                    "distributed to false"
+                    f"models.{name}.distributed: its fits are to be spread over workers, and execution.engine is local; set that to "
+                    "dask, or distributed to false"
                 )
 
 

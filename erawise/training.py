@@ -236,7 +236,7 @@ def importance_table(trained: Sequence[Trained]) -> pd.DataFrame:
     """`feature` and `importance` (a share of 1, the mean of the models), the most important first, ties in the features' order."""
     shares = np.mean([one.model.importance() for one in trained], axis=0)
     table = pd.DataFrame({"feature": trained[0].features.names, "importance": shares})
-    return table.sortspread.values("importance", ascending=False, kind="stable", ignore_index=True)
+    return table.sort_values("importance", ascending=False, kind="stable", ignore_index=True)
 
 
 def _prepared(

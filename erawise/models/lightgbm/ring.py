@@ -5,9 +5,12 @@ rows from the same binary files as a fit of one process does, with the bins that
 rows: so no process holds its part as it is stored, and the model differs from that of one process by how sums are rounded alone.
 """
 
+import os
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,7 +122,7 @@ def grow(
         "time_out": LISTEN_MINUTES,
     }
     common.give_back()
-    with ThreadPoolExecutor(1) as alone:
+    with ThreadPoolExecutor(1) as alone, _quiet():
         try:
             return alone.submit(_grown, options, places, views, trees, ring, resources).result()
         except lightgbm.basic.LightGBMError as error:
@@ -192,6 +195,20 @@ def _grown(options: dict[str, Any], places: Sequence[Path], views: Sequence[View
     finally:
         booster.free_network()
     return Piece(text, totals, 0 if score is None else score.eras)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what this process prints: LightGBM's thread that listens tells of it, whatever the verbosity."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _settled(text: str) -> str:
