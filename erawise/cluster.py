@@ -125,6 +125,7 @@ class Cluster:
     site : where the data lies.
     scratch_is_seen : whether all workers see the directory of this machine for scratch files.
     say : told what a person should know.
+    spread : over how many workers the first fit was that had them all, and all others are.
     """
 
     client: Client
@@ -133,6 +134,7 @@ class Cluster:
     say: Callable[[str], None]
     elsewhere: bool = True
     outcomes: list[tuple[Job, Outcome]] = field(default_factory=list)
+    spread: int = 0
     _topic: str = field(default_factory=lambda: f"{STEPS}-{uuid.uuid4().hex[:8]}")
     _tasks: dict[Any, _Running] = field(default_factory=dict)
     _futures: dict[Any, Future] = field(default_factory=dict)

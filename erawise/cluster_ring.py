@@ -42,7 +42,7 @@ def run(own: cluster.Cluster, parts: Parts, terms: cluster.Terms, held: int, cou
     terms : what a job may use.
     held : bytes that a worker takes beside its job.
     """
-    number = own.at_once
+    number = own.spread = own.spread or own.at_once
     with _turn(own.client, own.say):
         for _ in range(ATTEMPTS):
             jobs = parts(number)
@@ -55,9 +55,9 @@ def run(own: cluster.Cluster, parts: Parts, terms: cluster.Terms, held: int, cou
                 lost = str(error)
                 own.say(f"the worker {lost} died; it did {jobs[0].what}, or another part of it, which all begin once more")
     raise InputError(
-        f"{jobs[0].what}: a worker died in the middle of it, and again when all had begun once more, the last of them {lost}; it takes up to "
-        f"{cluster._gib(max(job.needed for job in jobs))} besides the data: look at the workers' logs, and whether the system has stopped "
-        "them for want of memory"
+        f"{jobs[0].what}: a worker died in the middle of it, and again when all had begun once more, the last of them {lost}; it takes "
+        f"up to {cluster._gib(max(job.needed for job in jobs))} besides the data: look at the workers' logs, and whether the system has "
+        "stopped them for want of memory"
     )
 
 
@@ -164,8 +164,8 @@ def _members(client: Client, number: int) -> list[tuple[str, int]]:
     while len(found := cluster._workers(client)) < number:
         if time.monotonic() > until:
             raise InputError(
-                f"a fit began over {number} workers, of which {len(found)} are left, and no other has come for {cluster.WORKERS_SECONDS} s; "
-                "start them again, and run this again"
+                f"a fit began over {number} workers, of which {len(found)} are left, and no other has come for "
+                f"{cluster.WORKERS_SECONDS} s; start them again, and run this again"
             )
         time.sleep(0.2)
     return sorted(found.items())[:number]
@@ -175,6 +175,6 @@ def _require(address: str, memory: int, job: Job, held: int) -> None:
     """Check that a worker has the memory that its job takes."""
     if job.needed + held > memory:
         raise InputError(
-            f"{job.what} takes {cluster._gib(job.needed + held)}, and the worker {address} has {cluster._gib(memory)}; start more workers, or "
-            "larger ones (execution.workers, resources.memory, or `--resources memory=...`), or take fewer rows or features"
+            f"{job.what} takes {cluster._gib(job.needed + held)}, and the worker {address} has {cluster._gib(memory)}; start more workers, "
+            "or larger ones (execution.workers, resources.memory, or `--resources memory=...`), or take fewer rows or features"
         )
