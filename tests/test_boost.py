@@ -95,7 +95,7 @@ def market(directory: Path) -> None:
 def boost(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Boost]:
     directory = tmp_path_factory.mktemp("boost")
     market(directory)
-    source = jobs.Source(*(Path(name) for name in ("prepared", "live", "folds.json", "features")), targets=("target",), days=20)
+    source = jobs.Source(Path("prepared"), Path("live"), Path("folds.json"), Path("features"), ("target",), 20)
     said: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
@@ -196,7 +196,7 @@ def kept(scores: list[float], patience: int) -> tuple[int, int]:
 
 def test_early_stopping_keeps_the_round_that_its_rule_says(boost: Boost, single: Told, told: Told) -> None:
     assert told.trained.rounds == single.trained.rounds
-    assert told.trained.final_rounds == round(float(np.median(told.trained.rounds)))
+    assert told.trained.final_rounds == round(float(np.median([number for number in told.trained.rounds if number])))
     for fold, rounds in told.rounds.items():
         assert [number for number, _ in rounds] == list(range(1, len(rounds) + 1))
         assert kept([score for _, score in rounds], 10) == (told.trained.rounds[fold], len(rounds))
