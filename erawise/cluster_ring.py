@@ -9,17 +9,17 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from urllib.parse import urlparse
 
-from distributed import CancelledError, Client, Future, Semaphore, Worker, wait
+from distributed import CancelledError, Client, Future, Semaphore, Variable, Worker, get_client, wait
 
 from erawise import cluster
 from erawise.errors import InputError
-from erawise.jobs import Job, Parts
-from erawise.models.protocol import Ring, unheard
+from erawise.jobs import Data, Job, Parts
+from erawise.models.protocol import Resources, Ring, unheard
 from erawise.progress import Count
 
 TURN = "erawise-ring"
@@ -101,15 +101,14 @@ def _done(own: cluster.Cluster, addresses: Sequence[str], jobs: Sequence[Job], t
         raise _Lost(silent[0])
     machines = tuple(found[address] for address in addresses)
     futures: list[Future] = []
+    name = f"{TURN}-{uuid.uuid4().hex}"
     with ExitStack() as stack:
         try:
             for rank, (address, job) in enumerate(zip(addresses, jobs, strict=True)):
                 key = f"{job.what.replace(' ', '-')}-{uuid.uuid4().hex}"
                 step = stack.enter_context(count.share(job.steps)) if job.steps else unheard
                 own._tasks[key] = cluster._Running(job, step, pinned=True)
-                ring = Ring(machines, rank, partial(release, machines[rank][1]))
-                call: Callable[..., Any] = job.call
-                bound = replace(job, call=partial(call, ring))
+                bound = replace(job, call=partial(_in_ring, job.call, name, machines, rank))
                 options = {"key": key, "resources": {cluster.MEMORY: job.needed + held}, "pure": False, "workers": [address]}
                 own._futures[key] = own.client.submit(cluster.work, own.site, bound, terms, **options)
                 futures.append(own._futures[key])
@@ -120,7 +119,58 @@ def _done(own: cluster.Cluster, addresses: Sequence[str], jobs: Sequence[Job], t
             raise
     own._forget(futures)
     own.outcomes += zip(jobs, outcomes, strict=True)
-    return [outcome.value for outcome in outcomes]
+    for rank, outcome in enumerate(outcomes):
+        _Exchange(own.client, name, rank, len(jobs), outcome.value[1]).forget()
+    return [outcome.value[0] for outcome in outcomes]
+
+
+def _in_ring(
+    call: Callable[..., Any], name: str, machines: tuple[tuple[str, int], ...], rank: int, data: Data, resources: Resources
+) -> tuple[Any, int]:
+    """What a job gives, on its worker, and how often it has exchanged numbers with the others."""
+    exchange = _Exchange(get_client(), name, rank, len(machines))
+    try:
+        return call(Ring(machines, rank, partial(release, machines[rank][1]), exchange), data, resources), exchange.turn
+    except BaseException:
+        exchange.forget()
+        raise
+
+
+@dataclass
+class _Exchange:
+    """Numbers that jobs tell each other by variables of the scheduler.
+
+    Parameters
+    ----------
+    client : of the scheduler.
+    name : of the fit.
+    rank, number : of this job, and how many there are.
+    turn : how often they have exchanged numbers.
+    """
+
+    client: Client
+    name: str
+    rank: int
+    number: int
+    turn: int = 0
+
+    def __call__(self, values: list[float]) -> list[list[float]]:
+        """Tell some numbers, and wait for those of all."""
+        before = self._variable(self.rank)
+        self.turn += 1
+        self._variable(self.rank).set(values)
+        found = [list(self._variable(rank).get()) for rank in range(self.number)]
+        if self.turn > 1:
+            before.delete()  # all have told something since, so they have read it
+        return found
+
+    def forget(self) -> None:
+        """Leave nothing of this job on the scheduler."""
+        if self.turn:
+            self._variable(self.rank).delete()
+
+    def _variable(self, rank: int) -> Variable:
+        return Variable(f"{self.name}-{self.turn}-{rank}", client=self.client)
 
 
 def _gathered(own: cluster.Cluster, futures: Sequence[Future], addresses: Sequence[str], jobs: Sequence[Job]) -> list[cluster.Outcome]:

@@ -162,7 +162,7 @@ def _grow(
     data: Data,
     resources: Resources,
 ) -> Any:
-    return together.grow(settings, known, rows.views(data)[0], *own.views(data), rounds, ring, resources)
+    return together.grow(settings, known, rows.views(data)[0], *own.views(data), rows.inner is not None, rounds, ring, resources)
 
 
 def _predicted(model: Fitted, fold: int | None, eras: NDArray[np.int64], data: Data, resources: Resources) -> NDArray[np.float64]:

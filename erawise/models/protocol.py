@@ -184,11 +184,14 @@ class Ring:
     machines : host and port of each, in the order of their parts.
     rank : which of them this process is, from 0.
     ready : called just before the process listens at its port, which was kept free until then.
+    exchange : tells the others some numbers, and gives what each has told, in the order of their ranks, once all have; all call it equally
+        often.
     """
 
     machines: tuple[tuple[str, int], ...]
     rank: int
-    ready: Callable[[], None] = unheard
+    ready: Callable[[], None]
+    exchange: Callable[[list[float]], list[list[float]]]
 
 
 class Together(Protocol):
@@ -210,9 +213,18 @@ class Together(Protocol):
         """Write what the fit reads of a part of the rows."""
 
     def grow(
-        self, settings: Any, known: Any, train: View, part: View, inner: View | None, rounds: int | None, ring: Ring, resources: Resources
+        self,
+        settings: Any,
+        known: Any,
+        train: View,
+        part: View,
+        inner: View | None,
+        early: bool,
+        rounds: int | None,
+        ring: Ring,
+        resources: Resources,
     ) -> Any:
-        """Fit, together with the others; `inner` and `rounds` are as in `Kind.fit`."""
+        """Fit, together with the others; `inner` and `rounds` are as in `Kind.fit`; `early`: whether any of them has such a slice."""
 
     def joined(self, settings: Any, pieces: Sequence[Any], rounds: int | None, resources: Resources) -> Fitted:
         """The model that they have made, by what `grow` gave each, in the order of their parts. Tells of its rounds as `fit` does."""

@@ -30,6 +30,9 @@ from erawise.panel import View
 LISTEN_MINUTES = 2
 """How long a process waits for the others to connect."""
 
+CHECK_ROUNDS = 10
+"""How many trees are grown between two looks at whether to stop."""
+
 BUFFERS = 2
 """Histograms of all features that are sent and received, beside those of the leaves."""
 
@@ -43,7 +46,7 @@ class Piece:
 
     Attributes
     ----------
-    text : of the model with all trees, of the first process alone.
+    text : of the model with all trees that were grown, of the first process alone.
     totals : (trees,) after each tree the sum over the eras of its part of the inner slice of the correlation; empty without one.
     eras : how many eras that are.
     """
@@ -96,12 +99,14 @@ def grow(
     train: View,
     part: View,
     inner: View | None,
+    early: bool,
     rounds: int | None,
     ring: Ring,
     resources: Resources,
 ) -> Piece:
-    """Boost trees on the squared error, together with the others: `rounds` of them, or `settings.trees`.
+    """Boost trees on the squared error, together with the others: `rounds` of them, or `settings.trees`, or fewer where they stop early.
 
+    Every few trees they exchange the scores of their parts of the inner slice, so that all of them stop after the same tree.
     In a thread of its own, since LightGBM keeps a connection for each thread, also one that has failed.
 
     Raises
@@ -124,7 +129,8 @@ def grow(
     common.give_back()
     with ThreadPoolExecutor(1) as alone, _quiet():
         try:
-            return alone.submit(_grown, options, places, views, trees, ring, resources).result()
+            patience = settings.early_stopping if early else None
+            return alone.submit(_grown, options, places, views, trees, patience, ring, resources).result()
         except lightgbm.basic.LightGBMError as error:
             raise InputError(f"LightGBM: {error}; the processes of a fit reach each other at any port, see docs/scale.md") from None
 
@@ -132,14 +138,14 @@ def grow(
 def joined(settings: params.LightGBM, pieces: Sequence[Piece], rounds: int | None, resources: Resources) -> single.Trees:
     """The model of the first process, up to the best round on the inner slice where there is one.
 
-    The rule is that of a fit of one process, applied once all trees are there: the round with the best mean per-era correlation
-    before the first that comes `early_stopping` rounds after it.
+    The rule is that of a fit of one process: the round with the best mean per-era correlation before the first that comes
+    `early_stopping` rounds after it.
     """
     text, trees = pieces[0].text, settings.trees if rounds is None else rounds
     eras = sum(piece.eras for piece in pieces)
     if settings.early_stopping is None or not eras:
         return single.Trees(text, trees, resources.threads, len(pieces))
-    scores = np.sum([piece.totals for piece in pieces if piece.eras], axis=0) / eras
+    scores = _scores([piece.totals for piece in pieces], [piece.eras for piece in pieces])
     best, seen = best_round(scores, settings.early_stopping)
     for number, score in enumerate(scores[:seen].tolist(), start=1):
         resources.log(number, score)
@@ -164,7 +170,15 @@ def best_round(scores: NDArray[np.float64], patience: int) -> tuple[int, int]:
     return best + 1, len(scores)
 
 
-def _grown(options: dict[str, Any], places: Sequence[Path], views: Sequence[View], trees: int, ring: Ring, resources: Resources) -> Piece:
+def _grown(
+    options: dict[str, Any],
+    places: Sequence[Path],
+    views: Sequence[View],
+    trees: int,
+    patience: int | None,
+    ring: Ring,
+    resources: Resources,
+) -> Piece:
     shape = {**options, **single._of_dataset(views[0].dtype)}
     data, *rest = places
     train = single._load(data, views[0], shape)
@@ -177,8 +191,16 @@ def _grown(options: dict[str, Any], places: Sequence[Path], views: Sequence[View
             totals.append(score.total(prediction))
         return single.SCORE, 0.0, True
 
-    def count(_: lightgbm.callback.CallbackEnv) -> None:
+    eras = 0 if score is None else score.eras
+
+    def count(state: lightgbm.callback.CallbackEnv) -> None:
         resources.step()
+        number = state.iteration + 1
+        if patience is not None and number % CHECK_ROUNDS == 0:
+            told = ring.exchange([float(eras), *totals])
+            scores = _scores([found[1:] for found in told], [int(found[0]) for found in told])
+            if best_round(scores, patience)[1] < number:
+                raise lightgbm.callback.EarlyStopException(number - 1, [])
 
     ring.ready()
     booster = lightgbm.train(
@@ -191,10 +213,16 @@ def _grown(options: dict[str, Any], places: Sequence[Path], views: Sequence[View
         keep_training_booster=True,
     )
     try:
-        text = _settled(booster.model_to_string(num_iteration=trees, importance_type="gain")) if ring.rank == 0 else ""
+        text = _settled(booster.model_to_string(num_iteration=-1, importance_type="gain")) if ring.rank == 0 else ""
     finally:
         booster.free_network()
-    return Piece(text, totals, 0 if score is None else score.eras)
+    return Piece(text, totals, eras)
+
+
+def _scores(totals: Sequence[Sequence[float]], eras: Sequence[int]) -> NDArray[np.float64]:
+    """(rounds,) the mean over all eras, from the sums of parts; those without an era have none."""
+    found: NDArray[np.float64] = np.sum([own for own, count in zip(totals, eras, strict=True) if count], axis=0) / sum(eras)
+    return found
 
 
 @contextmanager
