@@ -340,7 +340,9 @@ def work(site: sites.Site, job: Job, terms: Terms) -> Outcome:
     with _ALONE:
         _RUNNING.append(terms.topic)
         try:
-            return _done(site, job, terms, _Pulse(worker, key, terms.topic))
+            pulse = _Pulse(worker, key, terms.topic)
+            pulse.require_wanted()  # it may have been cancelled while what it needs was imported
+            return _done(site, job, terms, pulse)
         finally:
             _RUNNING.remove(terms.topic)
 
@@ -387,10 +389,14 @@ class _Pulse:
         if now - self._told_at < BETWEEN_STEPS:
             return
         self._told_at = now
+        self.require_wanted()
+        self._worker.log_event(self._topic, {"key": self._key, "steps": self._steps})
+
+    def require_wanted(self) -> None:
+        """End the task if it was cancelled."""
         task = self._worker.state.tasks.get(self._key)
         if task is None or task.state != "executing":
             raise CancelledError(self._key)
-        self._worker.log_event(self._topic, {"key": self._key, "steps": self._steps})
 
 
 @contextmanager
