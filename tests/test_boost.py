@@ -214,11 +214,13 @@ def best_of_lightgbm(scores: list[float], patience: int) -> int:
     return found.best_iteration
 
 
-def grown(boost: Boost) -> int:
-    """Trees of which the workers have told since the last question."""
-    found = [outcome.value[0].totals for job, outcome in boost.engine.outcomes if isinstance(outcome.value[0], ring.Piece)]
-    boost.engine.outcomes.clear()
-    return max(len(totals) for totals in found)
+def test_no_more_trees_are_grown_than_up_to_the_next_look(boost: Boost, told: Told) -> None:
+    pieces = {job.what: outcome.value[0] for job, outcome in boost.engine.outcomes if "of the fit of fold" in job.what}
+    grown = {what: len(piece.totals) for what, piece in pieces.items() if isinstance(piece, ring.Piece)}
+    for fold, rounds in told.rounds.items():
+        for part in (1, 2):
+            assert len(rounds) < SETTINGS.trees - ring.CHECK_ROUNDS
+            assert 0 <= grown[f"part {part} of 2 of the fit of fold {fold + 1}"] - len(rounds) < ring.CHECK_ROUNDS
 
 
 def test_the_best_round_is_that_of_lightgbm() -> None:
