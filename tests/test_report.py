@@ -167,7 +167,7 @@ def test_damaged_tables_and_records_are_left_out(workspace: Workspace, capsys: p
 
 
 def test_how_each_model_was_fitted_is_said(written: Path, workspace: Workspace) -> None:
-    assert "Each fit of ridge, lightgbm is that of one process." in written.read_text(encoding="utf-8")
+    assert "Each fit of lightgbm, ridge is that of one process." in written.read_text(encoding="utf-8")
     path = workspace.directory / "data/models/lightgbm/model.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"workers": 3}))
     workspace.run("report")
