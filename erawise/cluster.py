@@ -195,12 +195,12 @@ class Cluster:
         self._forget(list(self._futures.values()))
 
     def end(self) -> None:
-        """Leave no task behind."""
+        """Leave no task behind: those that don't end by themselves have their worker started anew."""
         self.stop()
         self.settle()
 
     def settle(self) -> None:
-        """Wait for tasks that were cancelled; those that don't end by themselves have their worker started anew."""
+        """Wait for the end of tasks that were cancelled."""
         until = time.monotonic() + GRACE_SECONDS
         while left := self._still_running():
             if time.monotonic() > until:

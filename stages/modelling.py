@@ -1,9 +1,8 @@
 """What training and tuning share: the settings of one model, all that it is fitted on, and what does the fits."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from erawise import errors, params, splits, training
 from erawise.jobs import HERE, Data, Engine, Source
@@ -66,13 +65,6 @@ def engine(source: Source, resources: Resources) -> Iterator[Engine]:
 
     with workers.engine(source, resources) as found:
         yield found
-
-
-def side_by_side(settings: params.Model, engine: Engine, calls: Sequence[Callable[[], Any]]) -> list[Any]:
-    """The results of functions that each make fits of a model: one after the other where a fit has all workers."""
-    if isinstance(settings, params.LightGBM) and settings.distributed:
-        return [call() for call in calls]
-    return engine.side_by_side(calls)
 
 
 @contextmanager
