@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 
 from erawise import sites, tasks
 from erawise.errors import InputError, Unavailable
-from erawise.jobs import Data, Job, Log
+from erawise.jobs import Data, Job, Log, Parts
 from erawise.models.protocol import GIB, Resources, held_by
 from erawise.progress import Count
 
@@ -112,11 +112,12 @@ class Outcome:
 
 @dataclass
 class _Running:
-    """A task that was submitted: its job, who is told of its steps, and how many were told of."""
+    """A task that was submitted: its job, who is told of its steps, how many were told of, and whether one worker alone can do it."""
 
     job: Job
     step: Callable[[], None]
     told: int = 0
+    pinned: bool = False
 
 
 @dataclass
@@ -129,6 +130,7 @@ class Cluster:
     site : where the data lies.
     scratch_is_seen : whether all workers see the directory of this machine for scratch files.
     say : told what a person should know.
+    spread : over how many workers the first fit was that had them all, and all others are.
     """
 
     client: Client
@@ -137,6 +139,7 @@ class Cluster:
     say: Callable[[str], None]
     elsewhere: bool = True
     outcomes: list[tuple[Job, Outcome]] = field(default_factory=list)
+    spread: int = 0
     _topic: str = field(default_factory=lambda: f"{STEPS}-{uuid.uuid4().hex[:8]}")
     _tasks: dict[Any, _Running] = field(default_factory=dict)
     _futures: dict[Any, Future] = field(default_factory=dict)
@@ -173,6 +176,12 @@ class Cluster:
         self.outcomes += zip(jobs, found, strict=True)
         return [outcome.value for outcome in found]
 
+    def together(self, parts: Parts, data: Data, resources: Resources, count: Count) -> list[Any]:
+        from erawise import cluster_ring
+
+        terms = Terms(resources.threads, resources.memory, resources.device, resources.scratch, kit(), self._topic)
+        return cluster_ring.run(self, parts, terms, held_by(data.panel), count)
+
     def side_by_side(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
         if len(calls) == 1:
             return [calls[0]()]
@@ -195,6 +204,10 @@ class Cluster:
         for topic in (self._topic, EVERYTHING):
             self.client.unsubscribe_topic(topic)
         self.stop()
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait for the end of tasks that were cancelled."""
         until = time.monotonic() + GRACE_SECONDS
         while left := self._still_running():
             if time.monotonic() > until:
@@ -286,7 +299,7 @@ class Cluster:
         if told.get("action") != "remove-worker" or told.get("expected", True):
             return
         for key in told.get("processing-tasks", ()):
-            if key in self._tasks:
+            if key in self._tasks and not self._tasks[key].pinned:
                 self.say(f"the worker {told['worker']} died; it did {self._tasks[key].job.what}, which another one does now")
 
 
@@ -346,7 +359,9 @@ def work(payload: bytes) -> Outcome:
     with _ALONE:
         _RUNNING.append(terms.topic)
         try:
-            return _done(site, job, terms, _Pulse(worker, key, terms.topic))
+            pulse = _Pulse(worker, key, terms.topic)
+            pulse.require_wanted()  # it may have been cancelled while what it needs was imported
+            return _done(site, job, terms, pulse)
         finally:
             _RUNNING.remove(terms.topic)
 
@@ -393,10 +408,14 @@ class _Pulse:
         if now - self._told_at < BETWEEN_STEPS:
             return
         self._told_at = now
+        self.require_wanted()
+        self._worker.log_event(self._topic, {"key": self._key, "steps": self._steps})
+
+    def require_wanted(self) -> None:
+        """End the task if it was cancelled."""
         task = self._worker.state.tasks.get(self._key)
         if task is None or task.state != "executing":
             raise CancelledError(self._key)
-        self._worker.log_event(self._topic, {"key": self._key, "steps": self._steps})
 
 
 @contextmanager

@@ -26,6 +26,9 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 ONE_OR_SEVERAL = {"target": "targets", "seed": "seeds"}
 """Keys of a model, and those that list several in their place."""
 
+UNTUNED = {"kind", "distributed", *ONE_OR_SEVERAL, *ONE_OR_SEVERAL.values()}
+"""Keys of a model that say what it is and where it is fitted: nothing to look for."""
+
 
 class Section(BaseModel):
     """A section that takes no unknown key, converts no type and never changes."""
@@ -156,6 +159,7 @@ class LightGBM(Seeded):
     min_rows_leaf: Count
     l2: NonNegative
     early_stopping: Count | None
+    distributed: bool = False
 
 
 class RandomForest(Seeded):
@@ -245,7 +249,7 @@ def check_spaces(spaces: dict[str, Space]) -> None:
 
 def _check_values(path: str, kind: type[Section], name: str, values: Range | Choices) -> None:
     """Raise `ValueError` where a space names a setting that the kind lacks, or values that it doesn't take."""
-    free = sorted(set(kind.model_fields) - {"kind", *ONE_OR_SEVERAL, *ONE_OR_SEVERAL.values()})
+    free = sorted(set(kind.model_fields) - UNTUNED)
     if name not in free:
         raise ValueError(f"{path}: no setting to tune; there are {', '.join(free)}")
     field = kind.model_fields[name]
@@ -391,6 +395,7 @@ class Params(Section):
         check_weights(self.ensemble.weights, set(self.models))
         check_spaces(self.spaces)
         self._check_tuned()
+        self._check_distributed()
         predictions = {*self.models, "ensemble", "neutralized"}
         chosen = {"plot.model_a": self.plot.model_a, "plot.model_b": self.plot.model_b, "upload.prediction": self.upload.prediction}
         chosen |= {f"submit.models.{model}": name for model, name in self.submit.models.items()}
@@ -406,6 +411,16 @@ class Params(Section):
             kind = self.models[name].kind
             if not self.spaces[kind]:
                 raise ValueError(f"spaces.{kind}: {name} is to be tuned, and there is no setting of its kind to look for")
+
+    def _check_distributed(self) -> None:
+        if self.execution.engine == "dask":
+            return
+        for name, model in self.models.items():
+            if isinstance(model, LightGBM) and model.distributed:
+                raise ValueError(
+                    f"models.{name}.distributed: its fits are to be spread over workers, and execution.engine is local; set that to "
+                    "dask, or distributed to false"
+                )
 
 
 def unknown_model(name: str) -> InputError:

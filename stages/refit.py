@@ -5,7 +5,7 @@ from functools import partial
 
 from threadpoolctl import threadpool_limits
 
-from erawise import files, params, training
+from erawise import files, params, spread, training
 from erawise.models import stored
 from erawise.models.protocol import Kind
 from erawise.progress import Progress
@@ -32,7 +32,8 @@ def run(kind: Kind, name: str, progress: Progress) -> running.Done:
     ):
         again = partial(training.refit, kind, data=data, eras=panel.eras, resources=resources, count=count, engine=engine)
         calls = [partial(again, settings=own, rounds=number) for own, number in zip(members.values(), rounds, strict=True)]
-        fitted = dict(zip(members, zip(engine.side_by_side(calls), rounds, strict=True), strict=True))
+        models = spread.side_by_side(kind, work.settings, engine, calls)
+        fitted = dict(zip(members, zip(models, rounds, strict=True), strict=True))
     with files.replacing(paths.FINAL / name) as directory:
         directory.mkdir()
         stored.save(work.settings.kind, fitted, panel.eras, directory)

@@ -12,7 +12,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from erawise import evaluation, files, params, significance, training, tuning
+from erawise import evaluation, files, params, significance, spread, training, tuning
 from erawise.jobs import Engine
 from erawise.models.protocol import Kind
 from erawise.progress import Progress
@@ -40,7 +40,7 @@ def run(kind: Kind, name: str, progress: Progress) -> running.Done:
             resources=resources,
             engine=engine,
         )
-        pieces = engine.side_by_side([partial(fit, settings=settings) for settings in members])
+        pieces = spread.side_by_side(kind, own, engine, [partial(fit, settings=settings) for settings in members])
         return [evaluation.corr_by_era(training.blended(parts), index, p.data.target) for parts in zip(*pieces, strict=True)]
 
     identity = _identity(
@@ -63,7 +63,7 @@ def run(kind: Kind, name: str, progress: Progress) -> running.Done:
             identity,
             work.resources.say,
             progress,
-            engine.side_by_side,
+            partial(spread.side_by_side, kind, own, engine),
             engine.at_once,
         )
     overlap = significance.spanned_eras(work.data.plan.train, spanned_weeks(horizon(p.data.target, p.data.target_horizon)))

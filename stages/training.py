@@ -4,7 +4,7 @@ from functools import partial
 
 from threadpoolctl import threadpool_limits
 
-from erawise import files, params, tabular, training
+from erawise import files, params, spread, tabular, training
 from erawise.models import stored
 from erawise.models.protocol import Kind
 from erawise.progress import Progress
@@ -43,7 +43,7 @@ def _run(kind: Kind, name: str, progress: Progress) -> running.Done:
         )
         logs = [partial(_note, curves, member if len(members) > 1 else "") for member in members]
         calls = [partial(train, settings=own, log=log) for own, log in zip(members.values(), logs, strict=True)]
-        trained = dict(zip(members, engine.side_by_side(calls), strict=True))
+        trained = dict(zip(members, spread.side_by_side(kind, work.settings, engine, calls), strict=True))
     with files.replacing(paths.MODELS / name) as directory:
         directory.mkdir()
         fitted = {member: (one.model, one.final_rounds) for member, one in trained.items()}

@@ -20,7 +20,8 @@ KINDS = {"lightgbm", "logistic", "neural_network", "random_forest", "ridge"}
 THIRD_PARTY = {
     "numerapi": {"erawise/live/client.py"},
     "matplotlib": {"erawise/charts.py", "stages/plot.py"},
-    "lightgbm": {"erawise/models/lightgbm/__init__.py", "erawise/portable/runtime.py"},
+    "lightgbm": {"erawise/models/lightgbm/__init__.py", "erawise/models/lightgbm/ring.py", "erawise/portable/runtime.py"},
+    "distributed": {"erawise/cluster.py", "erawise/cluster_ring.py"},
     "sklearn": {"erawise/models/logistic/__init__.py", "erawise/models/random_forest/__init__.py"},
     "tensorflow": {"erawise/models/neural_network/engine.py"},
     "keras": {"erawise/models/neural_network/engine.py"},

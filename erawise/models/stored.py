@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from erawise import files
 from erawise.errors import InputError
-from erawise.models.protocol import Fitted, Loader
+from erawise.models.protocol import Fitted, Loader, Spread
 
 DESCRIPTION = "model.json"
 
@@ -31,11 +31,15 @@ class Member:
 
 @dataclass(frozen=True)
 class Description:
-    """What `model.json` says: the kind of model, its members, and the first and the last era that it was fitted on."""
+    """What `model.json` says: the kind of model, its members, and the first and the last era that it was fitted on.
+
+    `workers` is how many workers each final fit was spread over; where it was that of one process, the file says nothing of it.
+    """
 
     kind: str
     members: tuple[Member, ...]
     eras: tuple[int, int]
+    workers: int = 1
 
 
 def save(kind: str, members: dict[str, tuple[Fitted, int | None]], eras: NDArray[np.int64], directory: Path) -> None:
@@ -46,8 +50,11 @@ def save(kind: str, members: dict[str, tuple[Fitted, int | None]], eras: NDArray
         (directory / own).mkdir(exist_ok=True)
         model.save(directory / own)
         listed.append(Member(own, rounds))
-    content = Description(kind, tuple(listed), (int(eras.min()), int(eras.max())))
-    files.write_json(asdict(content), directory / DESCRIPTION)
+    workers = max(model.workers if isinstance(model, Spread) else 1 for model, _ in members.values())
+    content = asdict(Description(kind, tuple(listed), (int(eras.min()), int(eras.max())), workers))
+    if workers == 1:
+        del content["workers"]
+    files.write_json(content, directory / DESCRIPTION)
 
 
 def describe(directory: Path) -> Description:
@@ -62,7 +69,8 @@ def describe(directory: Path) -> Description:
     content = files.read_json(path)
     try:
         first, last = content["eras"]
-        return Description(str(content["kind"]), tuple(Member(**member) for member in content["members"]), (int(first), int(last)))
+        members = tuple(Member(**member) for member in content["members"])
+        return Description(str(content["kind"]), members, (int(first), int(last)), int(content.get("workers", 1)))
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{path}: it doesn't say what the model is; train the model again") from None
 
