@@ -75,7 +75,7 @@ def fit(kind: str, directory: str) -> None:
     model = importlib.import_module(f"erawise.models.{kind}").fit(settings, train, None, None, resources)
     own = Path(directory) / kind
     own.mkdir()
-    stored.save(kind, {kind: (model, None)}, panel.eras[:TRAIN_ERAS], own)
+    stored.save(kind, model, None, panel.eras[:TRAIN_ERAS], own)
 
 
 def explain(kind: str, directory: str) -> dict[str, float]:

@@ -12,12 +12,14 @@ import platform
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,10 @@ CONNECT_SECONDS, WORKERS_SECONDS = 10, 60
 BETWEEN_STEPS, GRACE_SECONDS, AGAIN_SECONDS = 1.0, 5.0, 30.0
 """Seconds between two tellings of a task, in which tasks end by themselves once they are stopped, and in which a worker that has died is
 started again by the process that watches over it, which then says what it died of."""
+
+CALLS_A_WORKER, CALLS_MORE = 2, 2
+"""Calls that are made side by side, for each worker and beside: enough of them that none waits for work, since each has a last fit that
+waits for others."""
 
 LIMIT_SETTINGS = {f"distributed.worker.memory.{name}": False for name in ("target", "spill", "pause", "terminate")}
 """Dask's own limits count the pages of mapped files, which the system takes back where it needs them."""
@@ -143,6 +149,8 @@ class Cluster:
     _topic: str = field(default_factory=lambda: f"{STEPS}-{uuid.uuid4().hex[:8]}")
     _tasks: dict[Any, _Running] = field(default_factory=dict)
     _futures: dict[Any, Future] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _place: threading.local = field(default_factory=threading.local)
     _stopped: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -158,14 +166,13 @@ class Cluster:
         held = held_by(data.panel)
         self._require(jobs, held)
         terms = Terms(resources.threads, resources.memory, resources.device, resources.scratch, own_kit(), self._topic)
+        priority = -getattr(self._place, "number", 0)
         with ExitStack() as stack:
             futures = []
             for job in jobs:
                 key = f"{job.what.replace(' ', '-')}-{uuid.uuid4().hex}"
                 self._tasks[key] = _Running(job, stack.enter_context(count.share(job.steps)))
-                options = {"key": key, "resources": {MEMORY: job.needed + held}, "pure": False}
-                self._futures[key] = self.client.submit(tasks.work, cloudpickle.dumps((self.site, job, terms)), **options)
-                futures.append(self._futures[key])
+                futures.append(self.submit(key, job, terms, held, priority=priority))
             try:
                 found = self._gathered(futures)
             finally:
@@ -176,23 +183,44 @@ class Cluster:
         self.outcomes += zip(jobs, found, strict=True)
         return [outcome.value for outcome in found]
 
+    def submit(self, key: str, job: Job, terms: Terms, held: int, **options: Any) -> Future:
+        """Hand a job to the scheduler under a key, with the memory that it takes beside what its worker holds anyway."""
+        memory = {MEMORY: job.needed + held}
+        payload = cloudpickle.dumps((self.site, job, terms))
+        self._futures[key] = self.client.submit(tasks.work, payload, key=key, resources=memory, pure=False, **options)
+        return self._futures[key]
+
     def together(self, parts: Parts, data: Data, resources: Resources, count: Count) -> list[Any]:
         from erawise import cluster_ring
 
-        terms = Terms(resources.threads, resources.memory, resources.device, resources.scratch, kit(), self._topic)
+        terms = Terms(resources.threads, resources.memory, resources.device, resources.scratch, own_kit(), self._topic)
         return cluster_ring.run(self, parts, terms, held_by(data.panel), count)
 
-    def side_by_side(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
+    def alone(self) -> AbstractContextManager[Any]:
+        return self._lock
+
+    def side_by_side(self, calls: Sequence[Callable[[], Any]]) -> Generator[Any, None, None]:
         if len(calls) == 1:
-            return [calls[0]()]
-        with ThreadPoolExecutor(len(calls) or 1) as pool:
-            pending = [pool.submit(call) for call in calls]
+            yield calls[0]()
+            return
+        most = CALLS_A_WORKER * self.at_once + CALLS_MORE
+        outer = getattr(self._place, "number", None)
+        with ThreadPoolExecutor(max(1, min(most, len(calls)))) as pool:
+            waiting = enumerate(calls)
+            pending = deque(pool.submit(self._placed, outer, number, call) for number, call in islice(waiting, most))
             try:
-                return [future.result() for future in pending]
+                while pending:
+                    yield pending.popleft().result()
+                    pending.extend(pool.submit(self._placed, outer, number, call) for number, call in islice(waiting, 1))
             except BaseException:
                 self.stop()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+
+    def _placed(self, outer: int | None, number: int, call: Callable[[], Any]) -> Any:
+        """Make a call whose jobs come before those of calls after it, or have the place of a call around it."""
+        self._place.number = number if outer is None else outer
+        return call()
 
     def stop(self) -> None:
         """Cancel every task that was submitted."""

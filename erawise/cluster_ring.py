@@ -109,9 +109,7 @@ def _done(own: cluster.Cluster, addresses: Sequence[str], jobs: Sequence[Job], t
                 step = stack.enter_context(count.share(job.steps)) if job.steps else unheard
                 own._tasks[key] = cluster._Running(job, step, pinned=True)
                 bound = replace(job, call=partial(_in_ring, job.call, name, machines, rank))
-                options = {"key": key, "resources": {cluster.MEMORY: job.needed + held}, "pure": False, "workers": [address]}
-                own._futures[key] = own.client.submit(cluster.work, own.site, bound, terms, **options)
-                futures.append(own._futures[key])
+                futures.append(own.submit(key, bound, terms, held, workers=[address]))
             outcomes = _gathered(own, futures, addresses, jobs)
         except BaseException:
             own._forget(futures)

@@ -1,7 +1,8 @@
 """Pieces of work that any process can do that has the data, and what runs them: here in threads, or on other machines."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -160,8 +161,15 @@ class Engine(Protocol):
             The first that a job raises; if a worker has too little memory, or dies in the middle of it twice; or if there are no workers.
         """
 
-    def side_by_side(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
-        """The results of functions that each run jobs: one after the other, or all at once where that gives other machines more to do."""
+    def alone(self) -> AbstractContextManager[Any]:
+        """Within it, of calls that are made side by side, is one at a time: for what takes much of this process's memory."""
+
+    def side_by_side(self, calls: Sequence[Callable[[], Any]]) -> Generator[Any, None, None]:
+        """Yield the results of functions that each run jobs, in their order.
+
+        They are called one after the other, or several at once where that gives other machines more to do: never so many more than
+        there are machines that their results would fill the memory. Whoever stops early is to close the iterator.
+        """
 
 
 class Here:
@@ -187,8 +195,11 @@ class Here:
             "dask, or distributed to false"
         )
 
-    def side_by_side(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
-        return [call() for call in calls]
+    def alone(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def side_by_side(self, calls: Sequence[Callable[[], Any]]) -> Generator[Any, None, None]:
+        yield from (call() for call in calls)
 
 
 HERE = Here()

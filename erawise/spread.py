@@ -1,6 +1,6 @@
 """One fit over several workers, each with its part of the eras: what training does where a model's settings are `distributed`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -57,9 +57,9 @@ def of(kind: Kind, settings: Any) -> Together | None:
     return kind.together(settings) if isinstance(kind, Spreadable) else None
 
 
-def side_by_side(kind: Kind, settings: Any, engine: Engine, calls: Sequence[Callable[[], Any]]) -> list[Any]:
-    """The results of functions that each make fits of a model: one after the other where a fit has all workers."""
-    return engine.side_by_side(calls) if of(kind, settings) is None else [call() for call in calls]
+def side_by_side(kind: Kind, settings: Any, engine: Engine, calls: Sequence[Callable[[], Any]]) -> Generator[Any, None, None]:
+    """Yield the results of functions that each make fits of a model: one after the other where a fit has all workers."""
+    return engine.side_by_side(calls) if of(kind, settings) is None else (call() for call in calls)
 
 
 def features_of(data: Data, fold: int | None) -> FeatureMap:

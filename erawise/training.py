@@ -27,18 +27,24 @@ class Trained:
     Attributes
     ----------
     model : fitted on all train eras.
-    predictions : `id`, `era` (null for live), `split`, `prediction`: out-of-fold, validation and live.
+    values : (n,) the predictions, out-of-fold, of validation and of live, along the rows of `labels`.
+    data : what it was fitted on.
     rounds : per fold, the trees or epochs that early stopping found, None where it found none; empty without early stopping.
     final_rounds : what the final model ran for by them; None without early stopping.
     dropped : training rows left out, since the model's target is missing there.
     """
 
     model: Fitted
-    features: FeatureMap
-    predictions: pd.DataFrame
+    values: NDArray[np.float64]
+    data: Data
     rounds: list[int | None]
     final_rounds: int | None
     dropped: int
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """`id`, `era` (null for live), `split`, `prediction`: out-of-fold, validation and live."""
+        return labels(self.data).assign(**{PREDICTION: self.values})
 
 
 @dataclass(frozen=True)
@@ -94,9 +100,10 @@ def train(
     numbers = range(len(data.plan.folds))
     together = spread.of(kind, settings)
     if together is None:
-        fits = [*(_views(kind, settings, data, k, inner_share) for k in numbers), (_whole(settings, data), None)]
-        at_once, needed = _prepared(kind, settings, fits, resources, engine)
-        del fits  # the rows of all of them
+        with engine.alone():
+            fits = [*(_views(kind, settings, data, k, inner_share) for k in numbers), (_whole(settings, data), None)]
+            at_once, needed = _prepared(kind, settings, fits, resources, engine)
+            del fits  # the rows of all of them
         found = engine.run(_fold_jobs(kind, settings, data, numbers, inner_share, needed), data, resources, at_once, count, log)
     else:
         found = [_spread_fold(together, kind, settings, data, k, inner_share, resources, engine, count, log) for k in numbers]
@@ -115,12 +122,18 @@ def train(
         [final] = engine.run([job], data, resources, 1, count, unheard)
     else:
         final = _spread_final(together, kind, settings, final_rounds, data, resources, engine, count)
-    pieces = [_table(data.panel, data.plan.folds[k].test, CV, fold.values) for k, fold in zip(numbers, found, strict=True)]
-    pieces.append(_table(data.panel, data.plan.validation, VALIDATION, final.validation))
+    live = [] if final.live is None else [final.live]
+    values = np.concatenate([*(fold.values for fold in found), final.validation, *live])
+    return Trained(final.model, values, data, rounds if stops_early else [], final_rounds, final.dropped)
+
+
+def labels(data: Data) -> pd.DataFrame:
+    """Of every row that is predicted `id`, `era` (null for live) and `split`: out-of-fold, validation and live."""
+    pieces = [_labels(data.panel, fold.test, CV) for fold in data.plan.folds]
+    pieces.append(_labels(data.panel, data.plan.validation, VALIDATION))
     if data.live is not None:
-        pieces.append(_table(data.live, data.live.eras, LIVE, final.live))
-    predictions = pd.concat(pieces, ignore_index=True)
-    return Trained(final.model, data.final_features, predictions, rounds if stops_early else [], final_rounds, final.dropped)
+        pieces.append(_labels(data.live, data.live.eras, LIVE))
+    return pd.concat(pieces, ignore_index=True)
 
 
 def train_steps(kind: Kind, settings: Any, data: Data) -> int:
@@ -186,16 +199,43 @@ def blended(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
     That isn't called, since the stages that train would hang on the code of the scores, and be run again for an edit there.
     """
-    if len(parts) == 1:
-        return parts[0]
-    era = parts[0][ERA].fillna(LIVE_ERA).to_numpy(np.int64)
-    total = sum(ndtri(_ranks(part[PREDICTION], era)) for part in parts)
-    return parts[0].assign(**{PREDICTION: _ranks(pd.Series(total), era)})
+    blend = Blend(parts[0][ERA])
+    for part in parts:
+        blend.add(part[PREDICTION].to_numpy())
+    return parts[0].assign(**{PREDICTION: blend.values()})
 
 
-def _ranks(values: pd.Series, era: NDArray[np.int64]) -> NDArray[np.float64]:
+class Blend:
+    """What `blended` gives, of predictions that come one after the other and need not stay."""
+
+    def __init__(self, era: pd.Series) -> None:
+        """Begin without any; `era` (n,) is null for live."""
+        self._era = era.fillna(LIVE_ERA).to_numpy(np.int64)
+        self._count, self._first = 0, np.empty(0)
+        self._total = np.empty(0)
+
+    def add(self, values: NDArray[np.float64]) -> None:
+        """Add the predictions (n,) of one more model."""
+        self._count += 1
+        if self._count == 1:
+            self._first = values
+        elif self._count == 2:
+            self._total = self._gaussian(self._first) + self._gaussian(values)
+        else:
+            self._total += self._gaussian(values)
+
+    def values(self) -> NDArray[np.float64]:
+        """(n,) the blend."""
+        return self._first if self._count == 1 else _ranks(self._total, self._era)
+
+    def _gaussian(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        gaussian: NDArray[np.float64] = ndtri(_ranks(values, self._era))
+        return gaussian
+
+
+def _ranks(values: NDArray[np.float64], era: NDArray[np.int64]) -> NDArray[np.float64]:
     """Ranks within each era, in (0, 1): `(average rank - 0.5) / rows`."""
-    grouped = pd.Series(values.to_numpy()).groupby(era)
+    grouped = pd.Series(values).groupby(era)
     ranks: NDArray[np.float64] = ((grouped.rank() - 0.5) / grouped.transform("size")).to_numpy()
     return ranks
 
@@ -232,10 +272,9 @@ def check_target(panel: Panel, target: str, setting: str) -> None:
         raise InputError(f"{setting}: the data has no target {target!r}; its targets are {', '.join(panel.targets)}")
 
 
-def importance_table(trained: Sequence[Trained]) -> pd.DataFrame:
+def importance_table(features: Sequence[str], shares: Sequence[NDArray[np.float64]]) -> pd.DataFrame:
     """`feature` and `importance` (a share of 1, the mean of the models), the most important first, ties in the features' order."""
-    shares = np.mean([one.model.importance() for one in trained], axis=0)
-    table = pd.DataFrame({"feature": trained[0].features.names, "importance": shares})
+    table = pd.DataFrame({"feature": features, "importance": np.mean(shares, axis=0)})
     return table.sort_values("importance", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -326,11 +365,16 @@ def _spread_final(
 
 def _table(panel: Panel, eras: NDArray[np.int64], split: str, values: NDArray[np.float64]) -> pd.DataFrame:
     """The predictions of some eras with the columns of `Trained.predictions`."""
+    return _labels(panel, eras, split).assign(**{PREDICTION: values})
+
+
+def _labels(panel: Panel, eras: NDArray[np.int64], split: str) -> pd.DataFrame:
+    """The columns of `labels` for the rows of some eras."""
     rows = panel.row_numbers(eras)
     numbers = panel.row_eras[rows]
     era = pd.array(numbers, dtype="Int64")
     era[numbers == LIVE_ERA] = pd.NA
-    return pd.DataFrame({ID: panel.index[ID].iloc[rows].to_numpy(), ERA: era, SPLIT: split, PREDICTION: values})
+    return pd.DataFrame({ID: panel.index[ID].iloc[rows].to_numpy(), ERA: era, SPLIT: split})
 
 
 def _views(kind: Kind, settings: Any, data: Data, number: int, inner_share: float) -> tuple[View, View | None]:

@@ -5,7 +5,7 @@ each trial's scores are kept in a file, so that a search that was stopped goes o
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ Fold = tuple[NDArray[np.int64], Floats]
 Attempt = Callable[[dict[str, Any], Sequence[int]], list[Fold]]
 """Train with some settings in place of the model's in the folds of these numbers, and score each."""
 
-Together = Callable[[Sequence[Callable[[], list[Fold]]]], list[list[Fold]]]
+Together = Callable[[Sequence[Callable[[], list[Fold]]]], Iterable[list[Fold]]]
 """Calls some functions, and gives their results in that order."""
 
 RANDOM = "random"

@@ -1,5 +1,6 @@
 """Fit one model on every resolved era, with the settings and the rounds that were chosen on `cv`."""
 
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 
@@ -29,14 +30,17 @@ def run(kind: Kind, name: str, progress: Progress) -> running.Done:
         threadpool_limits(p.resources.threads, user_api="blas"),
         workers.engine(source, resources) as engine,
         progress.counting(steps * len(members), unit) as count,
+        ExitStack() as stack,
     ):
         again = partial(training.refit, kind, data=data, eras=panel.eras, resources=resources, count=count, engine=engine)
         calls = [partial(again, settings=own, rounds=number) for own, number in zip(members.values(), rounds, strict=True)]
-        models = spread.side_by_side(kind, work.settings, engine, calls)
-        fitted = dict(zip(members, zip(models, rounds, strict=True), strict=True))
-    with files.replacing(paths.FINAL / name) as directory:
+        models = stack.enter_context(closing(spread.side_by_side(kind, work.settings, engine, calls)))
+        directory = stack.enter_context(files.replacing(paths.FINAL / name))
         directory.mkdir()
-        stored.save(work.settings.kind, fitted, panel.eras, directory)
+        writer = stored.Writer(work.settings.kind, directory, several=len(members) > 1)
+        for member, model, number in zip(members, models, rounds, strict=True):
+            writer.add(member, model, number)
+        writer.close(panel.eras)
     files.remove(resources.scratch)
     print(f"{name}: the final model is fitted on all {len(panel.eras)} resolved eras, {panel.eras.min()} to {panel.eras.max()}")
     return running.Done([paths.FINAL / name], panel.n_rows)

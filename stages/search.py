@@ -40,7 +40,7 @@ def run(kind: Kind, name: str, progress: Progress) -> running.Done:
             resources=resources,
             engine=engine,
         )
-        pieces = spread.side_by_side(kind, own, engine, [partial(fit, settings=settings) for settings in members])
+        pieces = list(spread.side_by_side(kind, own, engine, [partial(fit, settings=settings) for settings in members]))
         return [evaluation.corr_by_era(training.blended(parts), index, p.data.target) for parts in zip(*pieces, strict=True)]
 
     identity = _identity(

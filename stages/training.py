@@ -1,5 +1,6 @@
 """What the training stages share: train one model, write it, its importance and its predictions."""
 
+from contextlib import ExitStack, closing
 from functools import partial
 
 from threadpoolctl import threadpool_limits
@@ -8,6 +9,7 @@ from erawise import files, params, spread, tabular, training
 from erawise.models import stored
 from erawise.models.protocol import Kind
 from erawise.progress import Progress
+from erawise.schema import ERA, PREDICTION
 from stages import modelling, paths, running, workers
 from stages.curves import Curves
 
@@ -31,6 +33,7 @@ def _run(kind: Kind, name: str, progress: Progress) -> running.Done:
         threadpool_limits(p.resources.threads, user_api="blas"),
         workers.engine(work.source, work.resources) as engine,
         progress.counting(steps, unit, at_most=early) as count,
+        ExitStack() as stack,
     ):
         train = partial(
             training.train,
@@ -43,26 +46,35 @@ def _run(kind: Kind, name: str, progress: Progress) -> running.Done:
         )
         logs = [partial(_note, curves, member if len(members) > 1 else "") for member in members]
         calls = [partial(train, settings=own, log=log) for own, log in zip(members.values(), logs, strict=True)]
-        trained = dict(zip(members, spread.side_by_side(kind, work.settings, engine, calls), strict=True))
-    with files.replacing(paths.MODELS / name) as directory:
+        trained = stack.enter_context(closing(spread.side_by_side(kind, work.settings, engine, calls)))
+        directory = stack.enter_context(files.replacing(paths.MODELS / name))
         directory.mkdir()
-        fitted = {member: (one.model, one.final_rounds) for member, one in trained.items()}
-        stored.save(work.settings.kind, fitted, work.data.plan.train, directory)
-        tabular.write_csv(training.importance_table(list(trained.values())), directory / "importance.csv")
-    predicted = training.blended([one.predictions for one in trained.values()])
-    tabular.write_parquet(predicted, paths.MODEL_PREDICTIONS / f"{name}.parquet")
-    for member, one in trained.items():
-        _report(name if len(trained) == 1 else f"{name}, {member}", one, members[member].target)
-    return running.Done([paths.MODELS / name, curves.directory, paths.MODEL_PREDICTIONS / f"{name}.parquet"], len(predicted))
+        labels = training.labels(work.data)
+        told, blend, shares = [], training.Blend(labels[ERA]), []
+        writer = stored.Writer(work.settings.kind, directory, several=len(members) > 1)
+        for (member, own), one in zip(members.items(), trained, strict=True):
+            writer.add(member, one.model, one.final_rounds)
+            blend.add(one.values)
+            shares.append(one.model.importance())
+            told += _told(name if len(members) == 1 else f"{name}, {member}", one, own.target)
+        writer.close(work.data.plan.train)
+        tabular.write_csv(training.importance_table(work.data.final_features.names, shares), directory / "importance.csv")
+    tabular.write_parquet(labels.assign(**{PREDICTION: blend.values()}), paths.MODEL_PREDICTIONS / f"{name}.parquet")
+    for line in told:
+        print(line)
+    return running.Done([paths.MODELS / name, curves.directory, paths.MODEL_PREDICTIONS / f"{name}.parquet"], len(labels))
 
 
 def _note(curves: Curves, member: str, fold: int, number: int, score: float) -> None:
     curves.log(f"{member}/fold_{fold + 1}" if member else f"fold_{fold + 1}", number, score)
 
 
-def _report(name: str, trained: training.Trained, target: str) -> None:
+def _told(name: str, trained: training.Trained, target: str) -> list[str]:
+    """What a person should know of a fit."""
+    lines = []
     if trained.rounds:
         rounds = ", ".join("none" if number is None else str(number) for number in trained.rounds)
-        print(f"{name}: best rounds of the folds: {rounds}; the final model has {trained.final_rounds}")
+        lines.append(f"{name}: best rounds of the folds: {rounds}; the final model has {trained.final_rounds}")
     if trained.dropped:
-        print(f"{name}: {trained.dropped:,} training rows without {target} left out")
+        lines.append(f"{name}: {trained.dropped:,} training rows without {target} left out")
+    return lines

@@ -165,7 +165,7 @@ def test_the_same_number_of_workers_makes_the_same_bytes(boost: Boost, told: Tol
     pd.testing.assert_frame_equal(again.predictions, told.trained.predictions, check_exact=True)
     for name, model in (("one", told.trained.model), ("other", again.model)):
         (tmp_path / name).mkdir()
-        stored.save("lightgbm", {"target": (model, 5)}, boost.data.plan.train, tmp_path / name)
+        stored.save("lightgbm", model, 5, boost.data.plan.train, tmp_path / name)
     assert (tmp_path / "one/model.txt").read_bytes() == (tmp_path / "other/model.txt").read_bytes()
     assert b"127.0.0.1" not in (tmp_path / "one/model.txt").read_bytes()
     [loaded] = stored.load(tmp_path / "one")
@@ -178,7 +178,7 @@ def test_a_stored_model_says_that_it_was_distributed_and_another_one_nothing(
 ) -> None:
     for name, model, workers in (("one", single.trained.model, 1), ("two", told.trained.model, 2)):
         (tmp_path / name).mkdir()
-        stored.save("lightgbm", {"target": (model, 5)}, boost.data.plan.train, tmp_path / name)
+        stored.save("lightgbm", model, 5, boost.data.plan.train, tmp_path / name)
         assert stored.describe(tmp_path / name).workers == workers
         assert ("workers" in files.read_json(tmp_path / name / "model.json")) == (workers == 2)
 

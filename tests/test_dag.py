@@ -30,7 +30,6 @@ THIRD_PARTY = {
     "dvc": {"erawise/places.py", "erawise/remotes.py", "erawise/revisions.py"},
     "dvc_data": {"erawise/revisions.py"},
     "dask": {"erawise/cluster.py"},
-    "distributed": {"erawise/cluster.py"},
     "cloudpickle": {"erawise/cluster.py"},
     "fsspec": {"erawise/remotes.py", "erawise/sites.py"},
     "sshfs": {"erawise/sites.py"},
@@ -78,7 +77,7 @@ FLOORS = [
         "explained_tables",
     },
     {"features", "models", "preparation", "matrix"},
-    {"jobs", "resolved", "sites", "cluster", "tasks"},
+    {"jobs", "resolved", "sites", "cluster", "cluster_ring", "spread", "tasks"},
     {"training", "tuning", "canary", "explanation"},
     {"serving", "portable", "lab", "report"},
 ]

@@ -146,7 +146,7 @@ def test_predictions_by_id_through_each_folds_features(data: jobs.Data) -> None:
 
 def test_importance_is_sorted_and_named(data: jobs.Data) -> None:
     trained = training.train(Recorder(stopping=False), SETTINGS, data, inner_share=0.2, resources=ONE)
-    table = training.importance_table([trained])
+    table = training.importance_table(data.final_features.names, [trained.model.importance()])
     assert table["feature"].tolist() == ["feature_2", "feature_1", "feature_0"]
     assert table["importance"].is_monotonic_decreasing
 

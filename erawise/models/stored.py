@@ -42,19 +42,42 @@ class Description:
     workers: int = 1
 
 
-def save(kind: str, members: dict[str, tuple[Fitted, int | None]], eras: NDArray[np.int64], directory: Path) -> None:
-    """Write the members of a model, each with its rounds, into an existing directory: a single one right into it."""
-    listed = []
-    for name, (model, rounds) in members.items():
-        own = "." if len(members) == 1 else name
-        (directory / own).mkdir(exist_ok=True)
-        model.save(directory / own)
-        listed.append(Member(own, rounds))
-    workers = max(model.workers if isinstance(model, Spread) else 1 for model, _ in members.values())
-    content = asdict(Description(kind, tuple(listed), (int(eras.min()), int(eras.max())), workers))
-    if workers == 1:
-        del content["workers"]
-    files.write_json(content, directory / DESCRIPTION)
+class Writer:
+    """Writes the members of a model one after the other into an existing directory: a single one right into it.
+
+    Parameters
+    ----------
+    kind : of model.
+    several : whether there is more than one.
+    directory : where they are written.
+    """
+
+    def __init__(self, kind: str, directory: Path, *, several: bool) -> None:
+        self._kind, self._directory, self._several = kind, directory, several
+        self._members: list[Member] = []
+        self._workers = 1
+
+    def add(self, name: str, model: Fitted, rounds: int | None) -> None:
+        """Write a member, with the rounds of its final fit."""
+        own = name if self._several else "."
+        (self._directory / own).mkdir(exist_ok=True)
+        model.save(self._directory / own)
+        self._members.append(Member(own, rounds))
+        self._workers = max(self._workers, model.workers if isinstance(model, Spread) else 1)
+
+    def close(self, eras: NDArray[np.int64]) -> None:
+        """Write what the model is, which was fitted on some eras."""
+        content = asdict(Description(self._kind, tuple(self._members), (int(eras.min()), int(eras.max())), self._workers))
+        if self._workers == 1:
+            del content["workers"]
+        files.write_json(content, self._directory / DESCRIPTION)
+
+
+def save(kind: str, model: Fitted, rounds: int | None, eras: NDArray[np.int64], directory: Path) -> None:
+    """Write a model of a single member, with the rounds and the eras of its final fit, into an existing directory."""
+    writer = Writer(kind, directory, several=False)
+    writer.add("", model, rounds)
+    writer.close(eras)
 
 
 def describe(directory: Path) -> Description:
