@@ -149,6 +149,7 @@ class Cluster:
     _topic: str = field(default_factory=lambda: f"{STEPS}-{uuid.uuid4().hex[:8]}")
     _tasks: dict[Any, _Running] = field(default_factory=dict)
     _futures: dict[Any, Future] = field(default_factory=dict)
+    _busy: dict[Any, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _place: threading.local = field(default_factory=threading.local)
     _stopped: threading.Event = field(default_factory=threading.Event)
@@ -229,26 +230,23 @@ class Cluster:
 
     def end(self) -> None:
         """Leave no task behind: those that don't end by themselves have their worker started anew."""
-        for topic in (self._topic, EVERYTHING):
-            self.client.unsubscribe_topic(topic)
         self.stop()
         self.settle()
+        if self._is_connected():
+            for topic in (self._topic, EVERYTHING):
+                self.client.unsubscribe_topic(topic)
 
     def settle(self) -> None:
         """Wait for the end of tasks that were cancelled."""
         until = time.monotonic() + GRACE_SECONDS
-        while left := self._still_running():
+        while self._is_connected() and (left := set(self._busy.values())):
             if time.monotonic() > until:
-                self.client.restart_workers(left, raise_for_error=False)
+                self.client.restart_workers(sorted(left & set(_workers(self.client))), timeout=AGAIN_SECONDS, raise_for_error=False)
                 return
-            time.sleep(0.2)
+            time.sleep(0.1)
 
-    def _still_running(self) -> list[str]:
-        try:
-            running = self.client.run(is_running, self._topic, on_error="ignore")
-        except (OSError, CancelledError, ValueError):  # the scheduler, or every worker, is gone
-            return []
-        return [address for address, yes in running.items() if yes]
+    def _is_connected(self) -> bool:
+        return bool(self.client.status == "running")
 
     def _gathered(self, futures: Sequence[Future]) -> list[Outcome]:
         found: dict[Any, Outcome] = {}
@@ -308,14 +306,19 @@ class Cluster:
 
     def _forget(self, futures: Sequence[Future]) -> None:
         unfinished = [future for future in futures if not future.done()]
-        if unfinished and self.client.status == "running":
+        if unfinished and self._is_connected():
             self.client.cancel(unfinished, force=True)
         for future in futures:
             self._futures.pop(future.key, None)
             self._tasks.pop(future.key, None)
 
     def _hear_step(self, event: tuple[float, dict[str, Any]]) -> None:
-        key, steps = event[1]["key"], event[1]["steps"]
+        told = event[1]
+        key, steps = told["key"], told["steps"]
+        if told["runs"]:
+            self._busy[key] = told["worker"]
+        else:
+            self._busy.pop(key, None)
         task = self._tasks.get(key)
         if task is not None:
             for _ in range(steps - task.told):
@@ -324,7 +327,10 @@ class Cluster:
 
     def _hear_event(self, event: tuple[float, dict[str, Any]]) -> None:
         told = event[1]
-        if told.get("action") != "remove-worker" or told.get("expected", True):
+        if told.get("action") != "remove-worker":
+            return
+        self._busy = {key: address for key, address in self._busy.items() if address != told["worker"]}
+        if told.get("expected", True):
             return
         for key in told.get("processing-tasks", ()):
             if key in self._tasks and not self._tasks[key].pinned:
@@ -384,19 +390,10 @@ def work(payload: bytes) -> Outcome:
     key = worker.get_current_task()
     site, job, terms = pickle.loads(payload)
     _require_same(worker.address, kit(), terms.kit)
-    with _ALONE:
-        _RUNNING.append(terms.topic)
-        try:
-            pulse = _Pulse(worker, key, terms.topic)
-            pulse.require_wanted()  # it may have been cancelled while what it needs was imported
-            return _done(site, job, terms, pulse)
-        finally:
-            _RUNNING.remove(terms.topic)
-
-
-def is_running(topic: str) -> bool:
-    """Whether this worker does a task of a client."""
-    return topic in _RUNNING
+    pulse = _Pulse(worker, key, terms.topic)
+    with _ALONE, pulse.beating():
+        pulse.require_wanted()  # it may have been cancelled while what it needs was imported
+        return _done(site, job, terms, pulse)
 
 
 def sees(site: sites.Site) -> bool:
@@ -405,7 +402,6 @@ def sees(site: sites.Site) -> bool:
 
 
 _ALONE = threading.Lock()
-_RUNNING: list[str] = []
 
 
 def _done(site: sites.Site, job: Job, terms: Terms, pulse: "_Pulse") -> Outcome:
@@ -426,6 +422,15 @@ def _done(site: sites.Site, job: Job, terms: Terms, pulse: "_Pulse") -> Outcome:
 class _Pulse:
     """Called after each step of a task: tells of it now and then, and ends a task that was cancelled."""
 
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Tell when the task begins, and when it ends."""
+        self._tell(runs=True)
+        try:
+            yield
+        finally:
+            self._tell(runs=False)
+
     def __init__(self, worker: Any, key: Any, topic: str) -> None:
         self._worker, self._key, self._topic = worker, key, topic
         self._steps, self._told_at = 0, time.monotonic()
@@ -437,7 +442,11 @@ class _Pulse:
             return
         self._told_at = now
         self.require_wanted()
-        self._worker.log_event(self._topic, {"key": self._key, "steps": self._steps})
+        self._tell(runs=True)
+
+    def _tell(self, *, runs: bool) -> None:
+        told = {"key": self._key, "steps": self._steps, "runs": runs, "worker": self._worker.address}
+        self._worker.log_event(self._topic, told)
 
     def require_wanted(self) -> None:
         """End the task if it was cancelled."""

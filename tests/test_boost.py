@@ -67,9 +67,7 @@ class Boost:
 
     def is_idle(self) -> bool:
         """Whether nothing is left of what was to be done."""
-        return not (
-            self.engine._still_running() or self.engine._tasks or self.engine._futures or any(self.engine.client.processing().values())
-        )
+        return not (self.engine._busy or self.engine._tasks or self.engine._futures or any(self.engine.client.processing().values()))
 
 
 def market(directory: Path) -> None:
