@@ -33,7 +33,10 @@ TOLERANCE = 0.05
 """Share of the measured time by which a simulation with the seconds of the same fits may miss, in the median of the runs."""
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-ONE, MODEL, IN_TURN, AT_ONCE = "one model", "40 targets × 5 seeds", "grid, models in turn", "grid, models at once"
+ONE, MODEL, IN_TURN, FOUR, AT_ONCE = "one model", "40 targets × 5 seeds", "grid, in turn", "grid, 4 at once", "grid, all at once"
+TOGETHER = {ONE: 1, MODEL: 1, IN_TURN: 1, FOUR: 4, AT_ONCE: None}
+"""Shapes of work: how many models are trained at the same time, None for all."""
+
 GB, HOUR, DAY = 1e9, 3600, 86400
 
 
@@ -161,24 +164,28 @@ class Point:
     workers: int
 
 
-def simulated(full: Full, shape: str, workers: int) -> Point:
-    """How long a shape of work takes."""
+def groups(full: Full, shape: str) -> list[grid.Floats]:
+    """Seconds of the fits of a shape of work, for `grid.simulate`: an array for each group of models that are trained at the same time."""
     given, (fold, final) = full.given, full.seconds
     models, members = (1, 1) if shape == ONE else (1 if shape == MODEL else given.models, given.targets * given.seeds)
     fits = grid.drawn((models, members, given.folds), fold, final, full.spread, seed=1)
-    if shape != IN_TURN:
-        ran = grid.simulate(fits, full.costs, workers, full.per_host)
-        return Point(fits.size, ran.seconds, workers)
-    # the machines keep data and binned files from the first model on
-    costs = [full.costs] + [full.costs.kept()] * (models - 1)
-    seconds = sum(grid.simulate(fits[k : k + 1], own, workers, full.per_host).seconds for k, own in enumerate(costs))
-    return Point(fits.size, seconds, workers)
+    together = TOGETHER[shape] or models
+    return [fits[first : first + together] for first in range(0, models, together)]
+
+
+def simulated(full: Full, shape: str, workers: int) -> Point:
+    """How long a shape of work takes."""
+    fits = groups(full, shape)
+    # machines keep data and binned files from the first group on
+    costs = [full.costs] + [full.costs.kept()] * (len(fits) - 1)
+    seconds = sum(grid.simulate(own, cost, workers, full.per_host).seconds for own, cost in zip(fits, costs, strict=True))
+    return Point(sum(own.size for own in fits), seconds, workers)
 
 
 def scaled(full: Full) -> pd.DataFrame:
     """Each shape on each number of workers: `shape`, `fits`, `workers`, `hosts`, `seconds`, `speed_up`, `efficiency`."""
     lines = []
-    for shape in (ONE, MODEL, IN_TURN, AT_ONCE):
+    for shape in TOGETHER:
         points = [simulated(full, shape, workers) for workers in WORKERS]
         for point in points:
             speed_up = points[0].seconds / point.seconds
@@ -232,18 +239,16 @@ def full_size_stage(measured: Measured) -> float:
 
 def bounds(full: Full, shape: str, workers: int) -> dict[str, float]:
     """Seconds below which a shape of work can't come on so many workers, each by what would be its only delay."""
-    given, costs, (fold, final) = full.given, full.costs, full.seconds
-    models, members = (1, 1) if shape == ONE else (1 if shape == MODEL else given.models, given.targets * given.seeds)
-    fits = grid.drawn((models, members, given.folds), fold, final, full.spread, seed=1)
-    turns = models if shape == IN_TURN else 1
-    chains = (fits[:, :, :-1].max(axis=2) + fits[:, :, -1]).max(axis=1)
+    fits, costs, given = groups(full, shape), full.costs, full.given
+    models, members = sum(len(own) for own in fits), fits[0].shape[1]
+    chains = [(own[:, :, :-1].max(axis=2) + own[:, :, -1]).max() for own in fits]
     driver = members * (costs.prepare + costs.collect + costs.blend)
     results = given.folds * costs.result_fold + costs.result_final
     hosts = -(-workers // full.per_host)
     return {
-        "the fits, shared by all workers": float(fits.sum()) / workers,
-        "the slowest fold of a member and its final fit": float(chains.sum() if shape == IN_TURN else chains.max()),
-        "the driver: before and after the fits of a model": driver * turns,
+        "the fits, shared by all workers": float(sum(own.sum() for own in fits)) / workers,
+        "the slowest fold of a member and its final fit": float(sum(chains)),
+        "the driver: before and after the fits of a model": driver * len(fits),
         "the scheduler": models * members * (given.folds + 1) * costs.dispatch,
         "results over the driver's link": models * members * results / costs.link,
         "data from the remote, for all machines": hosts * (costs.fetch_fold + costs.fetch_final) / costs.remote,
@@ -264,7 +269,7 @@ def scaled_table(table: pd.DataFrame) -> str:
 
 def bounds_table(full: Full, workers: int) -> str:
     """`bounds` of each shape; the largest of each is what it stops at."""
-    found = {shape: bounds(full, shape, workers) for shape in (ONE, MODEL, IN_TURN, AT_ONCE)}
+    found = {shape: bounds(full, shape, workers) for shape in TOGETHER}
     lines = [f"| {workers} workers can't be faster than | " + " | ".join(found) + " |", "|---|" + "---:|" * len(found)]
     for name in found[ONE]:
         cells = [f"**{_long(each[name])}**" if each[name] == max(each.values()) else _long(each[name]) for each in found.values()]
@@ -321,8 +326,8 @@ def assumptions_table(full: Full) -> str:
             "the driver's is the lower of 10 Gbit/s and what was measured over loopback; the others are assumed",
         ),
         "memory of the driver": (
-            f"{driver['held_bytes'] * rows['predicted'] * members / GB:.0f} GB",
-            f"tables of {members} members",
+            f"{driver['held_bytes'] * rows['predicted'] * members / GB:.0f} GB for each entry that is trained",
+            f"tables of {members} members, {driver['held_bytes']:.0f} bytes a row, until they are blended",
         ),
         "predictions on disk": (
             f"{written * given.models / GB:.1f} GB",
@@ -350,14 +355,14 @@ VARIED: dict[str, dict[str, float]] = {
 def varied_table(measured: Measured, workers: int) -> str:
     """What the whole grid takes where one assumption is another."""
     lines = [
-        f"| on {workers} workers | a machine has | models in turn | machine hours | models at once | machine hours |",
+        f"| on {workers} workers | a machine has | models in turn | machine hours | 4 at once | machine hours |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     for name, change in VARIED.items():
         full = Full(replace(Assumptions(), **change), measured)  # type: ignore[arg-type]
         hosts = -(-workers // full.per_host)
         cells = []
-        for shape in (IN_TURN, AT_ONCE):
+        for shape in (IN_TURN, FOUR):
             seconds = simulated(full, shape, workers).seconds
             cells += [_long(seconds), f"{hosts * seconds / HOUR:,.0f}"]
         lines.append(f"| {name} | {full.per_host} | " + " | ".join(cells) + " |")
@@ -368,16 +373,16 @@ def figure(table: pd.DataFrame) -> Figure:
     """Speed-up and efficiency against workers, a line for each shape, from `scaled`."""
     most = table["workers"].max()
     last = table[table["workers"] == most].set_index("shape")["speed_up"]
-    headline = f"{most} workers do the whole grid {last[AT_ONCE]:,.0f} times as fast as one, and one model {last[ONE]:,.1f} times"
+    headline = f"Simulated: {most} workers do the grid {last[FOUR]:,.0f} times as fast as one (4 at once), one model {last[ONE]:,.1f} times"
     with matplotlib.rc_context(charts.STYLE):
         drawn = Figure(figsize=(charts.WIDTH, 4.0), dpi=charts.POINTS_AN_INCH, layout="constrained")
         drawn.suptitle(headline, x=0.01, ha="left", fontsize=11, color=charts.INK)
         left, right = drawn.subplots(1, 2)
         left.plot(WORKERS, WORKERS, color=charts.PALE, linewidth=4, alpha=0.6, label="as many times as workers")
-        for style, (shape, rows) in zip((":", "-.", "--", "-"), table.groupby("shape", sort=False), strict=True):
+        for style, (shape, rows) in zip((":", "-.", "--", (0, (5, 1)), "-"), table.groupby("shape", sort=False), strict=True):
             label = f"{shape}: {rows['fits'].iloc[0]:,} fits"
-            left.plot(rows["workers"], rows["speed_up"], style, marker="o", markersize=4, label=label)
-            right.plot(rows["workers"], rows["efficiency"], style, marker="o", markersize=4, label=label)
+            left.plot(rows["workers"], rows["speed_up"], linestyle=style, marker="o", markersize=4, label=label)
+            right.plot(rows["workers"], rows["efficiency"], linestyle=style, marker="o", markersize=4, label=label)
         left.set_title("speed-up: times as fast as one worker")
         right.set_title("efficiency: speed-up for each worker")
         left.set_yscale("log", base=2)
