@@ -267,7 +267,8 @@ def timed(call: Callable[[], Any]) -> float:
 def run_tree(directory: str) -> dict[str, float]:
     """Seconds of a tree, by the rows that it is grown on, in a fold, which is scored after each, and in a final fit.
 
-    And of binning, by the bytes of its files. The fastest of several, in turn: other work on the machine slows the rest down.
+    And of binning, by the bytes of its files. The least of several, in turn, of the processor's time and of the clock's, since other work
+    on the machine slows the rest down.
     """
     with opened(directory) as (data, resources):
         plan, features = data.plan, data.final_features
@@ -283,9 +284,9 @@ def run_tree(directory: str) -> dict[str, float]:
         found = {"binning": min(binning) / sum(path.stat().st_size for path in resources.scratch.rglob("*") if path.is_file())}
         sizes, seconds = (FEW_TREES, 4 * FEW_TREES), defaultdict[tuple[str, int], list[float]](list)
         for _, name, trees in itertools.product(range(measure.REPEATS), fits, sizes):
-            begin = time.perf_counter()
+            begin = time.process_time()  # of one thread, so that it is the same on an idle machine
             lightgbm.fit(settings("target", 1, trees, early_stopping=trees), *fits[name], None, resources)
-            seconds[name, trees].append(time.perf_counter() - begin)
+            seconds[name, trees].append(time.process_time() - begin)
         for name, (grown, _) in fits.items():
             few, more = (min(seconds[name, trees]) for trees in sizes)
             found[name] = (more - few) / (sizes[1] - sizes[0]) / grown.n_rows

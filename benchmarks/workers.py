@@ -147,12 +147,13 @@ class Full:
 
 
 def spread(measured: Measured) -> list[float]:
-    """Seconds of the fits of one worker, as multiples of the mean of folds, or of final fits."""
-    kinds: dict[bool, list[float]] = {False: [], True: []}
+    """Seconds of the fits of one worker, as multiples of the mean of the folds, or of the final fits, of the same run."""
+    found = []
     for run in measured["runs"]["1"]:
-        for name, seconds in run["tasks"].items():
-            kinds["final" in name].append(seconds)
-    return [seconds / statistics.mean(found) for found in kinds.values() for seconds in found]
+        for final in (False, True):
+            seconds = [taken for name, taken in run["tasks"].items() if ("final" in name) == final]
+            found += [taken / statistics.mean(seconds) for taken in seconds]
+    return found
 
 
 @dataclass(frozen=True)
@@ -294,7 +295,7 @@ def assumptions_table(full: Full) -> str:
         "a fit, all told": (f"{_long(fold)} of a fold, {_long(final)} of the final model", "from that, with predicting and reading files"),
         "spread of the fits": (
             f"{min(full.spread):.2f} to {max(full.spread):.2f} of their mean",
-            "measured: early stopping, and the machine",
+            "measured, in a run: early stopping, and the machine",
         ),
         "memory of a fit": (f"{full.task_bytes / GB:.1f} GB", "what the stage reckons"),
         "workers of a machine": (
