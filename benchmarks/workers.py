@@ -290,7 +290,7 @@ def assumptions_table(full: Full) -> str:
         "rows of a fit": (f"{rows['fold']:,} in a fold, {rows['final']:,} in the final one", "574 eras of 4,784 rows, 5 folds, purged"),
         "a tree on 2,748 features, one thread": (
             f"{tree['fold'] * 1e6:.2f} s per million rows in a fold, {tree['final'] * 1e6:.2f} in a final fit",
-            "measured on 300,000 rows, taken in proportion to the rows",
+            "processor's time, measured on 300,000 rows, taken in proportion to the rows",
         ),
         "a fit, all told": (f"{_long(fold)} of a fold, {_long(final)} of the final model", "from that, with predicting and reading files"),
         "spread of the fits": (
