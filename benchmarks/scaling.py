@@ -130,8 +130,7 @@ def members() -> list[params.LightGBM]:
 def train_all(data: Data, resources: Resources, engine: Engine) -> list[training.Trained]:
     """Train all members, as the stage does."""
     train = partial(training.train, lightgbm, data=data, inner_share=INNER_SHARE, resources=resources, engine=engine)
-    found: list[training.Trained] = engine.side_by_side([partial(train, one) for one in members()])
-    return found
+    return list(engine.side_by_side([partial(train, one) for one in members()]))
 
 
 def run_local(directory: str) -> dict[str, Any]:
@@ -158,7 +157,7 @@ def run_dask(directory: str, count: str) -> dict[str, Any]:
             fitting = sum(engine.client.run(time.process_time).values()) - before
             done = list(engine.outcomes)
             marks.append(time.perf_counter())
-            engine.side_by_side([partial(run_jobs, engine, data, resources, nothing, FOLDS)] * (EMPTY // FOLDS))
+            list(engine.side_by_side([partial(run_jobs, engine, data, resources, nothing, FOLDS)] * (EMPTY // FOLDS)))
             empty = (time.perf_counter() - marks[-1]) / (EMPTY // FOLDS * FOLDS)
             received = [len(pickle.dumps(outcome)) for _, outcome in done]
             sent = [len(pickle.dumps((engine.site, job))) for job, _ in done]
