@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from benchmarks import full_size, measure, workers
 from erawise import charts, cluster, files, params, preparation, sites, splits, tabular, training
 from erawise.features import maps
-from erawise.jobs import HERE, Data, Engine, Job, Log, Source
+from erawise.jobs import HERE, Data, Engine, Here, Job, Log, Source
 from erawise.models import lightgbm
 from erawise.models.protocol import GIB, Resources, held_by
 from erawise.panel import FeatureMap, Panel, View
@@ -89,7 +89,7 @@ def source() -> Source:
 
 
 @dataclass
-class Replay:
+class Replay(Here):
     """An engine that does each job once, and after that knows its result: what a training takes then is the driver's own.
 
     Attributes
@@ -97,9 +97,7 @@ class Replay:
     asked : when jobs were handed in, by the clock of `time.perf_counter`.
     """
 
-    elsewhere: bool = True
-    at_once: int = 1
-    scratch_is_seen: bool = True
+    elsewhere = True
     known: dict[str, Any] = field(default_factory=dict)
     asked: list[float] = field(default_factory=list)
 
@@ -109,9 +107,6 @@ class Replay:
         found = HERE.run(missing, data, resources, at_once, count, log)
         self.known |= {job.what: value for job, value in zip(missing, found, strict=True)}
         return [self.known[job.what] for job in jobs]
-
-    def side_by_side(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
-        return [call() for call in calls]
 
 
 @contextlib.contextmanager
