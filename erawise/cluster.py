@@ -136,6 +136,7 @@ class Cluster:
     site : where the data lies.
     scratch_is_seen : whether all workers see the directory of this machine for scratch files.
     say : told what a person should know.
+    outcomes : each job and what it gave, where they are kept: None keeps nothing.
     spread : over how many workers the first fit was that had them all, and all others are.
     """
 
@@ -144,14 +145,13 @@ class Cluster:
     scratch_is_seen: bool
     say: Callable[[str], None]
     elsewhere: bool = True
-    outcomes: list[tuple[Job, Outcome]] = field(default_factory=list)
+    outcomes: list[tuple[Job, Outcome]] | None = None
     spread: int = 0
     _topic: str = field(default_factory=lambda: f"{STEPS}-{uuid.uuid4().hex[:8]}")
     _tasks: dict[Any, _Running] = field(default_factory=dict)
     _futures: dict[Any, Future] = field(default_factory=dict)
     _busy: dict[Any, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _place: threading.local = field(default_factory=threading.local)
     _stopped: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -167,13 +167,12 @@ class Cluster:
         held = held_by(data.panel)
         self._require(jobs, held)
         terms = Terms(resources.threads, resources.memory, resources.device, resources.scratch, own_kit(), self._topic)
-        priority = -getattr(self._place, "number", 0)
         with ExitStack() as stack:
             futures = []
             for job in jobs:
                 key = f"{job.what.replace(' ', '-')}-{uuid.uuid4().hex}"
                 self._tasks[key] = _Running(job, stack.enter_context(count.share(job.steps)))
-                futures.append(self.submit(key, job, terms, held, priority=priority))
+                futures.append(self.submit(key, job, terms, held))
             try:
                 found = self._gathered(futures)
             finally:
@@ -181,7 +180,7 @@ class Cluster:
         for number, outcome in enumerate(found):
             for round_, score in outcome.rounds:
                 log(number, round_, score)
-        self.outcomes += zip(jobs, found, strict=True)
+        self.keep(jobs, found)
         return [outcome.value for outcome in found]
 
     def submit(self, key: str, job: Job, terms: Terms, held: int, **options: Any) -> Future:
@@ -190,6 +189,11 @@ class Cluster:
         payload = cloudpickle.dumps((self.site, job, terms))
         self._futures[key] = self.client.submit(tasks.work, payload, key=key, resources=memory, pure=False, **options)
         return self._futures[key]
+
+    def keep(self, jobs: Sequence[Job], found: Sequence[Outcome]) -> None:
+        """Keep what jobs gave, where somebody looks at it later."""
+        if self.outcomes is not None:
+            self.outcomes += zip(jobs, found, strict=True)
 
     def together(self, parts: Parts, data: Data, resources: Resources, count: Count) -> list[Any]:
         from erawise import cluster_ring
@@ -205,23 +209,17 @@ class Cluster:
             yield calls[0]()
             return
         most = CALLS_A_WORKER * self.at_once + CALLS_MORE
-        outer = getattr(self._place, "number", None)
         with ThreadPoolExecutor(max(1, min(most, len(calls)))) as pool:
-            waiting = enumerate(calls)
-            pending = deque(pool.submit(self._placed, outer, number, call) for number, call in islice(waiting, most))
+            waiting = iter(calls)
+            pending = deque(pool.submit(call) for call in islice(waiting, most))
             try:
                 while pending:
                     yield pending.popleft().result()
-                    pending.extend(pool.submit(self._placed, outer, number, call) for number, call in islice(waiting, 1))
+                    pending.extend(pool.submit(call) for call in islice(waiting, 1))
             except BaseException:
                 self.stop()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-
-    def _placed(self, outer: int | None, number: int, call: Callable[[], Any]) -> Any:
-        """Make a call whose jobs come before those of calls after it, or have the place of a call around it."""
-        self._place.number = number if outer is None else outer
-        return call()
 
     def stop(self) -> None:
         """Cancel every task that was submitted."""

@@ -116,7 +116,7 @@ def _done(own: cluster.Cluster, addresses: Sequence[str], jobs: Sequence[Job], t
             own.settle()
             raise
     own._forget(futures)
-    own.outcomes += zip(jobs, outcomes, strict=True)
+    own.keep(jobs, outcomes)
     for rank, outcome in enumerate(outcomes):
         _Exchange(own.client, name, rank, len(jobs), outcome.value[1]).forget()
     return [outcome.value[0] for outcome in outcomes]

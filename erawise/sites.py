@@ -179,7 +179,7 @@ _last: dict[tuple[str, str, Source], Opened] = {}
 
 def _opened(site: Site) -> Opened:
     key = site.key, site.root, site.source
-    if key not in _last:
+    if key not in _last or not _last[key].root.exists():
         if site.is_seen():
             root, growing = Path(site.root), False
         else:

@@ -117,6 +117,13 @@ def test_a_machine_that_sees_the_files_maps_them(site: sites.Site, pushed: Works
     assert not sites.cache().exists()
 
 
+def test_what_was_fetched_may_be_removed_at_any_time(site: sites.Site) -> None:
+    eras = eras_of(site)
+    shutil.rmtree(sites.cache())
+    panel = sites.opened(site, eras[:3]).data.panel
+    np.testing.assert_array_equal(panel.stored(eras[1]), source(live=True).panel().stored(eras[1]))
+
+
 def test_the_same_files_are_opened_for_another_horizon_as_that_has_it(site: sites.Site, pushed: Workspace) -> None:
     seen = replace(site, root=str(pushed.directory))
     near = sites.opened(seen, np.array([1])).data
