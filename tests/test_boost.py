@@ -167,7 +167,7 @@ def test_it_is_the_model_of_one_process_but_for_rounding(boost: Boost, single: T
 
 
 def test_it_is_the_model_of_lightgbm_dask(boost: Boost, tmp_path: Path) -> None:
-    settings = SPREAD.model_copy(update={"early_stopping": None})
+    settings = SPREAD.model_copy(update={"early_stopping": None, "trees": 30})
     (tmp_path / "prepared").symlink_to(Path("prepared").resolve())
     comparison.write_parts(tmp_path, boost.data, 2)
     seen = np.asarray(boost.data.panel.matrix[-2000:])
