@@ -53,7 +53,7 @@ LONG = SPREAD.model_copy(update={"trees": 1500, "early_stopping": None})
 
 SAME = 1e-9
 """How far predictions of two models may be apart that add the same sums of two workers, in standard deviations; 0 was measured. One split
-that differs makes more than this, and a model of the rows of one worker is 1.2 apart."""
+that differs makes more than this, and a model of the rows of one worker is more than 0.1 apart."""
 
 
 @dataclass
