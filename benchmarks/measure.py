@@ -124,22 +124,23 @@ def in_process(module: str, function: str, *arguments: object) -> Run:
     return Run(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def anonymous_bytes() -> int:
-    """The process's anonymous memory now: what it holds itself, mapped files not counted."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+def anonymous_bytes(process: int | None = None) -> int:
+    """A process's anonymous memory now, this one's where none is given: what it holds itself, mapped files not counted."""
+    status = Path(f"/proc/{process or 'self'}/status")
+    for line in status.read_text(encoding="utf-8").splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
-    raise OSError("/proc/self/status has no RssAnon: memory is measured on Linux alone")
+    raise OSError(f"{status} has no RssAnon: memory is measured on Linux alone")
 
 
 @contextmanager
-def watched() -> Iterator[list[int]]:
-    """Yield a list whose one number becomes the peak of `anonymous_bytes` meanwhile."""
-    peak, done = [anonymous_bytes()], threading.Event()
+def watched(processes: Sequence[int | None] = (None,)) -> Iterator[list[int]]:
+    """Yield a list whose one number becomes the peak of `anonymous_bytes` meanwhile, of that process which has most."""
+    peak, done = [max(map(anonymous_bytes, processes))], threading.Event()
 
     def watch() -> None:
         while not done.wait(POLL_SECONDS):
-            peak[0] = max(peak[0], anonymous_bytes())
+            peak[0] = max(peak[0], *map(anonymous_bytes, processes))
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -148,7 +149,7 @@ def watched() -> Iterator[list[int]]:
     finally:
         done.set()
         thread.join()
-        peak[0] = max(peak[0], anonymous_bytes())
+        peak[0] = max(peak[0], *map(anonymous_bytes, processes))
 
 
 def table(rows: Sequence[Row]) -> str:
