@@ -122,6 +122,7 @@ class _Running:
 
     job: Job
     step: Callable[[], None]
+    memory: int
     told: int = 0
     pinned: bool = False
 
@@ -171,7 +172,7 @@ class Cluster:
             futures = []
             for job in jobs:
                 key = f"{job.what.replace(' ', '-')}-{uuid.uuid4().hex}"
-                self._tasks[key] = _Running(job, stack.enter_context(count.share(job.steps)))
+                self._tasks[key] = _Running(job, stack.enter_context(count.share(job.steps)), job.needed + held)
                 futures.append(self.submit(key, job, terms, held))
             try:
                 found = self._gathered(futures)
@@ -239,9 +240,18 @@ class Cluster:
         until = time.monotonic() + GRACE_SECONDS
         while self._is_connected() and (left := set(self._busy.values())):
             if time.monotonic() > until:
-                self.client.restart_workers(sorted(left & set(_workers(self.client))), timeout=AGAIN_SECONDS, raise_for_error=False)
+                self._start_anew(left)
                 return
             time.sleep(0.1)
+
+    def _start_anew(self, addresses: set[str]) -> None:
+        """Start the processes of workers anew, where another process watches over them."""
+        found = self.client.scheduler_info(n_workers=-1)["workers"]
+        watched = sorted(address for address in addresses if address in found and found[address]["nanny"])
+        for address in sorted((addresses & set(found)) - set(watched)):
+            self.say(f"the worker {address} goes on with what it does, to its end: nobody watches over it, who could stop it")
+        if watched:
+            self.client.restart_workers(watched, timeout=AGAIN_SECONDS, raise_for_error=False)
 
     def _is_connected(self) -> bool:
         return bool(self.client.status == "running")
@@ -256,8 +266,10 @@ class Cluster:
             try:
                 done = wait(list(pending.values()), timeout=1, return_when="FIRST_COMPLETED").done
             except TimeoutError:
-                idle_since = self._require_workers(idle_since)
+                idle_since = self._require_room([self._tasks[key] for key in pending], idle_since)
                 continue
+            except CancelledError:
+                raise self._lost() from None
             for future in done:
                 found[future.key] = self._result(future)
                 del pending[future.key]
@@ -268,10 +280,12 @@ class Cluster:
         job = self._tasks[future.key].job
         try:
             outcome: Outcome = future.result()
+        except CancelledError:
+            raise self._lost() from None
         except KilledWorker as error:
             raise InputError(
                 f"{job.what}: {error.allowed_failures + 1} workers died while they did this, the last of them {error.last_worker.address} "
-                f"({_last_words(self.client, error.last_worker.address)}); it takes up to {_gib(job.needed)} besides the data: look at the "
+                f"({last_words(self.client)}); it takes up to {_gib(job.needed)} besides the data: look at the "
                 "workers' logs, and whether the system has stopped them for want of memory"
             ) from None
         except InputError as error:
@@ -283,24 +297,30 @@ class Cluster:
             raise
         return outcome
 
+    def _lost(self) -> BaseException:
+        """What it means that tasks were cancelled."""
+        if self._stopped.is_set():
+            return CancelledError("stopped")
+        return Unavailable("the scheduler of Dask is gone, and the fits with it; start it and its workers again, and run this again")
+
     def _require(self, jobs: Sequence[Job], held: int) -> None:
         """Check that a worker has the memory that each job takes."""
         most = max(_workers(self.client).values(), default=0)
         for job in jobs:
             if most and job.needed + held > most:
-                raise InputError(
-                    f"{job.what} takes {_gib(job.needed + held)} and the worker with most memory has {_gib(most)}; start fewer and larger "
-                    "ones (execution.workers, or `--resources memory=...`), raise resources.memory where the machine has more, or take "
-                    "fewer rows or features"
-                )
+                raise _too_large(job.what, job.needed + held, most)
 
-    def _require_workers(self, since: float) -> float:
-        """The last time when there was a worker."""
-        if _workers(self.client):
+    def _require_room(self, waiting: Sequence[_Running], since: float) -> float:
+        """The last time when there was a worker with room for each of some jobs that have no result yet."""
+        most = max(_workers(self.client).values(), default=0)
+        largest = max(waiting, key=lambda task: task.memory)
+        if most and largest.memory <= most:
             return time.monotonic()
-        if time.monotonic() - since > WORKERS_SECONDS:
-            raise Unavailable(f"for {WORKERS_SECONDS} s the scheduler has had no worker; start some, see docs/scale.md")
-        return since
+        if time.monotonic() - since <= WORKERS_SECONDS:
+            return since
+        if most:
+            raise _too_large(largest.job.what, largest.memory, most)
+        raise Unavailable(f"for {WORKERS_SECONDS} s the scheduler has had no worker; start some, see docs/scale.md")
 
     def _forget(self, futures: Sequence[Future]) -> None:
         unfinished = [future for future in futures if not future.done()]
@@ -330,12 +350,13 @@ class Cluster:
         self._busy = {key: address for key, address in self._busy.items() if address != told["worker"]}
         if told.get("expected", True):
             return
-        for key in told.get("processing-tasks", ()):
-            if key in self._tasks and not self._tasks[key].pinned:
-                self.say(f"the worker {told['worker']} died; it did {self._tasks[key].job.what}, which another one does now")
+        lost = [self._tasks[key].job.what for key in sorted(told.get("processing-tasks", ())) if key in self._tasks]
+        if lost and not any(self._tasks[key].pinned for key in told["processing-tasks"] if key in self._tasks):
+            more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+            self.say(f"the worker {told['worker']} died; it had {lost[0]}{more} to do, which waits for another one now")
 
 
-SAME_CODE = "start the scheduler and every worker at the top of a checkout of this commit, with the packages of requirements.txt"
+SAME_CODE = "start the scheduler and every worker anew, at the top of a checkout of this commit, with the packages of requirements.txt"
 
 
 @contextmanager
@@ -411,7 +432,7 @@ def _done(site: sites.Site, job: Job, terms: Terms, pulse: "_Pulse") -> Outcome:
         rounds.append((number, score))
 
     held = held_by(here.data.panel)
-    resources = Resources(terms.threads, terms.memory, here.root / terms.scratch, terms.device, held, log=log, step=pulse)
+    resources = Resources(terms.threads, terms.memory, here.work / terms.scratch, terms.device, held, log=log, step=pulse)
     with threadpool_limits(terms.threads, user_api="blas"):
         value = job.call(here.data, resources)
     return Outcome(value, rounds, time.perf_counter() - started)
@@ -475,7 +496,8 @@ def _client(scheduler: str | None, workers: int, memory: int) -> Iterator[Client
         client = Client(scheduler, timeout=CONNECT_SECONDS)
     except (OSError, ValueError, RuntimeError) as error:
         raise Unavailable(
-            f"execution.scheduler: {scheduler} doesn't answer ({_line(error)}); start one by `dask scheduler`, check the address and what "
+            f"execution.scheduler: {scheduler} doesn't answer ({_line(error)}); start one by `python -m dask scheduler` "
+            "at the top of a checkout, check the address and what "
             "stands between, or set it to null for workers on this machine"
         ) from None
     with client:
@@ -493,7 +515,7 @@ def _check(client: Client, scheduler: str | None, say: Callable[[str], None]) ->
     if silent:
         raise InputError(f"the worker {silent[0]} doesn't say how much memory it may take; start it with `--resources memory=8e9` (bytes)")
     versions: Any = client.get_versions()
-    for address, answer in versions["workers"].items():
+    for address, answer in {"of the scheduler": versions["scheduler"], **versions["workers"]}.items():
         for name in TALKING:
             _require_equal(address, name, answer["packages"].get(name), versions["client"]["packages"][name])
     for address, found in _asked(client, tasks.kit).items():
@@ -536,16 +558,23 @@ def _workers(client: Client) -> dict[str, int]:
     return {address: int(worker["resources"].get(MEMORY, 0)) for address, worker in found.items()}
 
 
-def _last_words(client: Client, address: str) -> str:
-    """What the process that watches over a worker has said of its end."""
+def last_words(client: Client) -> str:
+    """What the processes that watch over workers have said last of the end of one."""
     until = time.monotonic() + AGAIN_SECONDS
     while time.monotonic() < until:
         logs = client.get_worker_logs(nanny=True)
         ends = [text for lines in logs.values() for _, text in lines if "Worker process" in text]
         if ends:
-            return _line(ends[0].rpartition(" - ")[2])
+            return _line(max(ends).rpartition(" - ")[2])  # a line begins with its time
         time.sleep(0.5)
     return "nobody watched over it"
+
+
+def _too_large(what: str, needed: int, most: int) -> InputError:
+    return InputError(
+        f"{what} takes {_gib(needed)} and the worker with most memory has {_gib(most)}; start fewer and larger ones (execution.workers, "
+        "or `--resources memory=...`), raise resources.memory where the machine has more, or take fewer rows or features"
+    )
 
 
 @cache

@@ -27,6 +27,8 @@ TURN = "erawise-ring"
 
 ATTEMPTS = 2
 TURN_SECONDS = 5
+BETWEEN_LOOKS = 0.02
+"""Seconds between two looks at whether another job has told what it has."""
 
 
 class _Lost(Exception):
@@ -55,7 +57,8 @@ def run(own: cluster.Cluster, parts: Parts, terms: cluster.Terms, held: int, cou
                 lost = str(error)
                 own.say(f"the worker {lost} died; it did {jobs[0].what}, or another part of it, which all begin once more")
     raise InputError(
-        f"{jobs[0].what}: a worker died in the middle of it, and again when all had begun once more, the last of them {lost}; it takes "
+        f"{jobs[0].what}: a worker died in the middle of it, and again when all had begun once more, the last of them {lost} "
+        f"({cluster.last_words(own.client)}); it takes "
         f"up to {cluster._gib(max(job.needed for job in jobs))} besides the data: look at the workers' logs, and whether the system has "
         "stopped them for want of memory"
     )
@@ -107,9 +110,9 @@ def _done(own: cluster.Cluster, addresses: Sequence[str], jobs: Sequence[Job], t
             for rank, (address, job) in enumerate(zip(addresses, jobs, strict=True)):
                 key = f"{job.what.replace(' ', '-')}-{uuid.uuid4().hex}"
                 step = stack.enter_context(count.share(job.steps)) if job.steps else unheard
-                own._tasks[key] = cluster._Running(job, step, pinned=True)
+                own._tasks[key] = cluster._Running(job, step, job.needed + held, pinned=True)
                 bound = replace(job, call=partial(_in_ring, job.call, name, machines, rank))
-                futures.append(own.submit(key, bound, terms, held, workers=[address]))
+                futures.append(own.submit(key, bound, terms, held, workers=[address], priority=1))
             outcomes = _gathered(own, futures, addresses, jobs)
         except BaseException:
             own._forget(futures)
@@ -127,11 +130,18 @@ def _in_ring(
 ) -> tuple[Any, int]:
     """What a job gives, on its worker, and how often it has exchanged numbers with the others."""
     exchange = _Exchange(get_client(), name, rank, len(machines))
+
+    def ready() -> None:
+        exchange([])  # LightGBM would wait for the others for minutes only, and they may have to wait for their workers
+        release(machines[rank][1])
+
     try:
-        return call(Ring(machines, rank, partial(release, machines[rank][1]), exchange), data, resources), exchange.turn
+        return call(Ring(machines, rank, ready, exchange), data, resources), exchange.turn
     except BaseException:
         exchange.forget()
         raise
+    finally:
+        release(machines[rank][1])
 
 
 @dataclass
@@ -154,21 +164,24 @@ class _Exchange:
 
     def __call__(self, values: list[float]) -> list[list[float]]:
         """Tell some numbers, and wait for those of all."""
-        before = self._variable(self.rank)
         self.turn += 1
-        self._variable(self.rank).set(values)
-        found = [list(self._variable(rank).get()) for rank in range(self.number)]
-        if self.turn > 1:
-            before.delete()  # all have told something since, so they have read it
-        return found
+        self._variable(self.rank, self.turn).set([self.turn, *values])
+        return [self._told(rank) for rank in range(self.number)]
+
+    def _told(self, rank: int) -> list[float]:
+        """What a job tells at this turn; until then, what it told two turns before is there, since two names serve in turn."""
+        variable = self._variable(rank, self.turn)
+        while (found := list(variable.get()))[0] != self.turn:
+            time.sleep(BETWEEN_LOOKS)
+        return found[1:]
 
     def forget(self) -> None:
         """Leave nothing of this job on the scheduler."""
-        if self.turn:
-            self._variable(self.rank).delete()
+        for turn in range(max(1, self.turn - 1), self.turn + 1):
+            self._variable(self.rank, turn).delete()
 
-    def _variable(self, rank: int) -> Variable:
-        return Variable(f"{self.name}-{self.turn}-{rank}", client=self.client)
+    def _variable(self, rank: int, turn: int) -> Variable:
+        return Variable(f"{self.name}-{turn % 2}-{rank}", client=self.client)
 
 
 def _gathered(own: cluster.Cluster, futures: Sequence[Future], addresses: Sequence[str], jobs: Sequence[Job]) -> list[cluster.Outcome]:

@@ -118,11 +118,15 @@ class Opened:
     Attributes
     ----------
     root : where it lies.
+    work : where files may be written that several fits share.
     data : what is read there.
+    numbers : of the files of its arrays in their file system, so that others that have taken their place are told.
     """
 
     root: Path
+    work: Path
     data: Data
+    numbers: list[int]
 
 
 def survey(source: Source, remote: Callable[[dict[str, str], Sequence[str]], Remote | None]) -> Site:
@@ -179,16 +183,25 @@ _last: dict[tuple[str, str, Source], Opened] = {}
 
 def _opened(site: Site) -> Opened:
     key = site.key, site.root, site.source
-    if key not in _last or not _last[key].root.exists():
-        if site.is_seen():
-            root, growing = Path(site.root), False
-        else:
-            root, growing = _fetched(site), True
-        source = site.source.below(root)
-        panel = source.panel(growing=growing)
+    last = _last.get(key)
+    if last is None or _numbers(site, last.root) != last.numbers:
         _last.clear()
-        _last[key] = Opened(root, source.around(panel))
+        seen = site.is_seen()
+        root = Path(site.root) if seen else _fetched(site)
+        source = site.source.below(root)
+        data = source.around(source.panel(growing=not seen))
+        _last[key] = Opened(root, root if seen else _rows_of(site), data, _numbers(site, root))
     return _last[key]
+
+
+def _numbers(site: Site, root: Path) -> list[int]:
+    paths = [root / name for name in site.sizes]
+    return [path.stat().st_ino if path.exists() else 0 for path in paths]
+
+
+def _rows_of(site: Site) -> Path:
+    """Where the arrays of a site are kept on this machine, for all that have the same: their description has the digest of each era."""
+    return cache() / "rows" / site.digests[site.described()]
 
 
 def _fetched(site: Site) -> Path:
@@ -198,15 +211,18 @@ def _fetched(site: Site) -> Path:
             f"{site.root}: this machine ({os.uname().nodename}) doesn't see the prepared data there, and DVC has no remote to fetch it "
             "from; share the directory under the same path, or `dvc remote add --default` one and `dvc push`, see docs/remote.md"
         )
-    root = cache() / site.key
-    with _locked(root):
+    root, rows = cache() / site.key, _rows_of(site)
+    with _locked(root), _locked(rows):
         with ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(partial(_fetch_whole, site.remote, root), *zip(*site.digests.items(), strict=True)))
         for name, size in site.sizes.items():
-            if not (root / name).exists():
-                with files.replacing(root / name) as temporary, temporary.open("wb") as file:
+            array = rows / Path(name).name
+            if not array.exists():
+                with files.replacing(array) as temporary, temporary.open("wb") as file:
                     file.write(site.remote.read(name, 0, min(size, HEADER_BYTES)))
                     file.truncate(size)
+            files.remove(root / name)
+            (root / name).symlink_to(array)
     return root
 
 
@@ -231,14 +247,15 @@ def _fetch_eras(site: Site, here: Opened, eras: NDArray[np.int64]) -> None:
         return
     for name in site.sizes:
         record = files.read_json(here.root / site.described())["stored"][Path(name).name]["eras"]
-        with _locked(here.root):
-            known = _Known(here.root / name, len(panel.eras))
-            array = np.load(here.root / name, mmap_mode="r", allow_pickle=False) if site.sizes[name] > HEADER_BYTES else None
+        path = here.work / Path(name).name
+        with _locked(here.work):
+            known = _Known(path, len(panel.eras))
+            array = np.load(path, mmap_mode="r", allow_pickle=False) if site.sizes[name] > HEADER_BYTES else None
             if array is None or not array.size:
                 continue
             missing = wanted[~known.present[wanted]]
             offset, row_bytes = site.sizes[name] - array.nbytes, array.nbytes // len(array)
-            fetch = partial(_fetch_piece, remote, name, here.root / name, panel.starts * row_bytes + offset, record, array[:0])
+            fetch = partial(_fetch_piece, remote, name, path, panel.starts * row_bytes + offset, record, array[:0])
             with ThreadPoolExecutor(AT_ONCE) as pool:
                 for piece in pool.map(fetch, _pieces(missing, np.diff(panel.starts) * row_bytes)):
                     known.add(piece)

@@ -162,8 +162,8 @@ def refit(
     """
     if (together := spread.of(kind, settings)) is not None:
         return _spread_fit(together, kind, settings, None, eras, None, rounds, data, resources, engine, count, unheard)
-    fits = [(View(data.panel, eras, data.final_features, settings.target), None)]
-    _, needed = _prepared(kind, settings, fits, resources, engine)
+    with engine.alone():
+        _, needed = _prepared(kind, settings, [(View(data.panel, eras, data.final_features, settings.target), None)], resources, engine)
     job = Job("the fit", partial(_fit_again, kind, settings, eras, rounds), eras, needed[0], kind.steps(settings)[0])
     fitted: Fitted = engine.run([job], data, resources, 1, count, unheard)[0]
     return fitted
@@ -183,7 +183,8 @@ def out_of_fold(
     if (together := spread.of(kind, settings)) is not None:
         found = [_spread_fold(together, kind, settings, data, k, inner_share, resources, engine, UNCOUNTED, unheard) for k in numbers]
     else:
-        at_once, needed = _prepared(kind, settings, [_views(kind, settings, data, k, inner_share) for k in numbers], resources, engine)
+        with engine.alone():
+            at_once, needed = _prepared(kind, settings, [_views(kind, settings, data, k, inner_share) for k in numbers], resources, engine)
         jobs = _fold_jobs(kind, settings, data, numbers, inner_share, needed)
         found = engine.run(jobs, data, resources, at_once, UNCOUNTED, unheard)
     return [_table(data.panel, data.plan.folds[k].test, CV, fold.values) for k, fold in zip(numbers, found, strict=True)]
@@ -199,6 +200,8 @@ def blended(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
     That isn't called, since the stages that train would hang on the code of the scores, and be run again for an edit there.
     """
+    if len(parts) == 1:
+        return parts[0]
     blend = Blend(parts[0][ERA])
     for part in parts:
         blend.add(part[PREDICTION].to_numpy())

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import small
 from closure import ROOT
-from distributed import Client
+from distributed import CancelledError, Client
 from farm import Farm, farm
 from ruamel.yaml import YAML
 from workspace import Workspace
@@ -137,7 +137,7 @@ def test_a_worker_that_dies_is_replaced_and_the_result_is_the_same(
     workspace.run("train_lightgbm lightgbm")
     killer.join()
     assert content(workspace.directory, "lightgbm", *OUTS) == before
-    assert "died; it did fold" in capfd.readouterr().out
+    assert "died; it had fold" in capfd.readouterr().out
 
 
 def _busy(dask_worker: Any) -> tuple[int, bool]:
@@ -296,7 +296,7 @@ def test_a_scheduler_that_is_not_there_is_one_clear_error(workspace: Workspace, 
     assert workspace.ended("train_ridge ridge") == Unavailable.code
     error = capfd.readouterr().err.splitlines()[-1]
     assert error.startswith("error: models.ridge: execution.scheduler: tcp://127.0.0.1:9 doesn't answer (")
-    assert "start one by `dask scheduler`" in error
+    assert "start one by `python -m dask scheduler` at the top of a checkout" in error
 
 
 def test_an_address_that_is_none_is_refused_with_the_params(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
@@ -322,7 +322,7 @@ def test_what_workers_lack_is_named(workspace: Workspace, tmp_path: Path, monkey
         own.work(at=tmp_path)
         own.wait_for(1)
         assert re.search(
-            r"a worker can't load this library \(.*No module named 'erawise'.*\); start the scheduler and every worker at the top",
+            r"a worker can't load this library \(.*No module named 'erawise'.*\); start the scheduler and every worker anew",
             refused(),
         )
 
@@ -369,3 +369,44 @@ def test_no_matrix_is_sent(workspace: Workspace, two: Farm) -> None:
         sent = len(cloudpickle.dumps((found.site, job(_pid), resources.scratch)))
         assert sent < 10_000 < data.panel.matrix.nbytes
         assert pickle.loads(pickle.dumps(found.site)) == found.site
+
+
+def test_a_job_that_waits_for_a_worker_that_is_gone_ends_with_both_numbers(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "WORKERS_SECONDS", 2)
+    with farm(tmp_path / "farm") as own:
+        own.work(memory="memory=5e8")
+        large = own.work(memory="memory=8e9")
+        own.wait_for(2)
+        with engine(workspace, own.address) as (found, data, resources):
+            killer = threading.Timer(1, own.stop, [large])
+            killer.start()
+            with pytest.raises(InputError, match=r"^the fit takes 1\.\d\d GiB and the worker with most memory has 0\.47 GiB; start fewer"):
+                found.run([job(_sleep, "the fit", GIB)], data, resources, 1, UNCOUNTED, unheard)
+
+
+def _sleep(data: Data, resources: Resources) -> None:
+    time.sleep(60)
+
+
+def test_without_a_nanny_it_is_said_what_goes_on(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "GRACE_SECONDS", 1)
+    with farm(tmp_path / "farm") as own:
+        own.work("--no-nanny")
+        own.wait_for(1)
+        given = engine(workspace, own.address)
+        with given as (found, data, resources):
+            threading.Timer(3, found.stop).start()
+            with pytest.raises(CancelledError):
+                found.run([job(_sleep)], data, resources, 1, UNCOUNTED, unheard)
+        assert sum("goes on with what it does, to its end" in line for line in given.said) == 1
+
+
+def test_a_scheduler_that_is_gone_is_one_clear_error(workspace: Workspace, tmp_path: Path) -> None:
+    with farm(tmp_path / "farm") as own:
+        own.work()
+        own.wait_for(1)
+        threading.Timer(2, own.stop, [own.processes[0]]).start()
+        with pytest.raises(Unavailable, match="the scheduler of Dask is gone"), engine(workspace, own.address) as (found, data, resources):
+            found.run([job(_sleep)], data, resources, 1, UNCOUNTED, unheard)

@@ -173,6 +173,8 @@ class _Writer:
         """Check that every row has come, and let go of the files."""
         if self._filled != self._rows:
             raise ValueError(f"the file has {self._rows} rows and was given {self._filled}")
+        for part in self._parts:
+            part.sync()
         self._parts.clear()
 
 
@@ -180,7 +182,7 @@ class _Part:
     """One file, mapped: the columns from `start` on of blocks, as many as the layout has; it takes its space on the disk at once."""
 
     def __init__(self, path: Path, layout: Layout, start: int, rows: int) -> None:
-        self._layout, self._start = layout, start
+        self._path, self._layout, self._start = path, layout, start
         self._offsets = layout.offsets(rows)
         size = int(self._offsets[-1])
         with path.open("wb") as file:
@@ -195,6 +197,12 @@ class _Part:
         self._table = _table(layout)
         self._as_is = np.tile(np.arange(256, dtype=np.uint8), (len(layout.heads), 1))
         self._narrow, self._wide = np.flatnonzero(~layout.wide), np.flatnonzero(layout.wide)
+
+    def sync(self) -> None:
+        """Have it on the disk, so that no crash of the machine leaves a file under its name that is not whole."""
+        self._bytes.flush()
+        with self._path.open("rb") as file:
+            os.fsync(file.fileno())
 
     def add(self, block: NDArray, filled: int) -> None:
         """Pack a block (rows, features) after the rows that are there."""

@@ -25,7 +25,6 @@ BIN_SAMPLE_ERAS = 100
 
 
 LOCK = ".lock"
-BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 _CODE = tuple(Path(module.__file__ or "") for module in (binary, packing))
 
@@ -156,10 +155,10 @@ class Store:
 
 
 def _digest(made_by: str, *views: View) -> str:
-    """What a file hangs on: features, rows, prepared data, code, and the machine's start, as a crash may lose what was written."""
+    """What a file hangs on: features, rows, prepared data and code."""
     digest = hashlib.sha256(repr((made_by, BIN_SAMPLE_ROWS, FEW_VALUES_ROWS, BIN_SAMPLE_ERAS, binary.PART)).encode())
-    for path in (*_CODE, BOOT):
-        digest.update(path.read_bytes() if path.exists() else b"")
+    for path in _CODE:
+        digest.update(path.read_bytes())
     for view in views:
         digest.update(view.panel.fingerprint.encode())
         digest.update(repr(view.features.columns).encode())
