@@ -24,6 +24,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo, lock_repo
 from fsspec.callbacks import Callback
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from erawise.errors import InputError, Unavailable
 from erawise.places import S3, SSH, Place, line, place_in
@@ -150,18 +151,31 @@ class Remote:
         """The outs of all runs that the run cache on this machine knows, also those that Git keeps and DVC doesn't (metrics, plots)."""
         unpushed = {out.path for out in self.outs() if not out.pushed}
         found = {}
-        for path in sorted(Path(self.repo.stage_cache.cache_dir).glob("*/*/*")):
-            content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-            for out in content.get("outs", []):
-                made = Out(out["path"], int(out.get("size", 0)), out["md5"], out["path"] not in unpushed)
+        for path in self._runs():
+            for made in _recorded(path, unpushed) or []:
                 found[made.path, made.digest] = made
         return list(found.values())
 
+    def drop_damaged_runs(self) -> list[str]:
+        """Remove those records of this machine's run cache that can't be read, which DVC does too once it meets one; their paths."""
+        damaged = [path for path in self._runs() if _recorded(path, set()) is None]
+        for path in damaged:
+            path.unlink()
+        return [os.path.relpath(path) for path in damaged]
+
     def held(self, outs: Iterable[Out], *, verify: bool = False) -> list[Held]:
-        """What the remote has of outs; with `verify` every byte of it is read, and its digest compared."""
-        wanted = {out: self._objects(out) for out in outs}
+        """What the remote has of outs; with `verify` every byte of it is read, and its digest compared.
+
+        A directory's listing that this machine's cache lacks is read from the remote, and compared without `verify` too.
+        """
+        wanted, broken = {}, set()
+        for out in outs:
+            wanted[out], spoiled = self._objects(out)
+            if spoiled:
+                broken.add(out.digest)
         there = self._there(self.odb, {digest for objects in wanted.values() for digest in objects})
-        broken = self._damaged(self.odb, there, "verifying") if verify else set()
+        if verify:
+            broken |= self._damaged(self.odb, there, "verifying")
         return [
             Held(out, objects, tuple(one for one in objects if one not in there), tuple(one for one in objects if one in broken))
             for out, objects in wanted.items()
@@ -227,7 +241,7 @@ class Remote:
         """
         outs = list(outs)
         fetched = self._fetch(outs, {out.digest: out for out in outs if out.digest.endswith(".dir")})
-        wanted = {digest: out for out in outs for digest in self._objects(out)}
+        wanted = {digest: out for out in outs for digest in self._objects(out)[0]}
         fetched |= self._fetch(outs, wanted)
         return len(fetched), sum(_size(self.repo.cache.local, digest) for digest in fetched)
 
@@ -254,6 +268,9 @@ class Remote:
         with self._guarded("read"):
             return len(self.repo.stage_cache.pull(self.place.name))
 
+    def _runs(self) -> list[Path]:
+        return sorted(Path(self.repo.stage_cache.cache_dir).glob("*/*/*"))
+
     @property
     def _name(self) -> str:
         return f"remote {self.place.name} ({self.place.url})"
@@ -261,25 +278,28 @@ class Remote:
     def _named(self, held: list[Held]) -> str:
         return _few([one.out.path for one in held])
 
-    def _objects(self, out: Out) -> tuple[str, ...]:
-        """Digests of an out's files, read from the listing of a directory: the cache's, or else the remote's."""
-        if not out.digest.endswith(".dir"):
-            return (out.digest,)
-        for odb in (self.repo.cache.local, self.odb):
-            content = self._listing(odb, out)
-            if content is not None:
-                return (out.digest, *dict.fromkeys(content))
-        return (out.digest,)
+    def _objects(self, out: Out) -> tuple[tuple[str, ...], bool]:
+        """Digests of an out's files, and whether the remote's listing was read and is damaged.
 
-    def _listing(self, odb: Any, out: Out) -> list[str] | None:
+        Those of a directory are read from its listing: the cache's, or else the remote's.
+        """
+        if not out.digest.endswith(".dir"):
+            return (out.digest,), False
+        spoiled = False
+        for odb in (self.repo.cache.local, self.odb):
+            content = self._content(odb, out.digest)
+            spoiled = content is not None and hashlib.md5(content, usedforsecurity=False).hexdigest() != out.digest.removesuffix(".dir")
+            if content is not None and not spoiled:
+                listed = [str(entry["md5"]) for entry in YAML(typ="safe").load(content.decode("utf-8"))]
+                return (out.digest, *dict.fromkeys(listed)), False
+        return (out.digest,), spoiled
+
+    def _content(self, odb: Any, digest: str) -> bytes | None:
         with self._guarded("read"):
             try:
-                content = odb.fs.fs.cat_file(odb.oid_to_path(out.digest))
+                return bytes(odb.fs.fs.cat_file(odb.oid_to_path(digest)))
             except FileNotFoundError:
                 return None
-        if hashlib.md5(content, usedforsecurity=False).hexdigest() != out.digest.removesuffix(".dir"):
-            return None
-        return [str(entry["md5"]) for entry in YAML(typ="safe").load(content.decode("utf-8"))]
 
     def _there(self, odb: Any, digests: Iterable[str]) -> set[str]:
         with self._guarded("read"):
@@ -545,6 +565,16 @@ def _digest(odb: Any, digest: str) -> str:
         while block := file.read(BLOCK):
             found.update(block)
     return found.hexdigest()
+
+
+def _recorded(path: Path, unpushed: set[str]) -> list[Out] | None:
+    """The outs that a record of the run cache names; None where it can't be read."""
+    try:
+        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        listed = [(str(out["path"]), int(out.get("size", 0)), str(out["md5"])) for out in content["outs"]]
+    except (YAMLError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return [Out(name, count, digest, name not in unpushed) for name, count, digest in listed]
 
 
 def _size(odb: Any, digest: str) -> int:

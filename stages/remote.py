@@ -64,6 +64,7 @@ def _push(remote: Remote, given: argparse.Namespace) -> None:
     if raw:
         print(f"not pushed: {_listed(raw)}, as it can be drawn or fetched again (--raw pushes it all the same)")
     if given.run_cache:
+        _drop_damaged_runs(remote)
         earlier = [out for out in remote.earlier_outs() if out.pushed or given.raw]
         objects, count = remote.push(remote.pushable(remote.held(earlier)))
         print(f"run cache: {remote.push_runs()} runs, and {objects} more files of theirs, {size(count)}")
@@ -73,12 +74,19 @@ def _pull(remote: Remote, given: argparse.Namespace) -> None:
     remote.reach(write=False)
     if given.run_cache:
         print(f"run cache: {remote.pull_runs()} runs")
+        _drop_damaged_runs(remote)
     wanted, raw = _chosen(remote, given)
     objects, count = remote.fetch(wanted)
     remote.checkout(wanted, force=given.force)
     print(f"pulled {objects} files, {size(count)}; the rest was in the cache; the workspace has {len(wanted)} outs of dvc.lock")
     if raw:
         print(f"not pulled: {_listed(raw)}, as it can be drawn or fetched again; `dvc repro --allow-missing` goes on without it")
+
+
+def _drop_damaged_runs(remote: Remote) -> None:
+    if dropped := remote.drop_damaged_runs():
+        more = f" and {len(dropped) - remotes.LISTED} more" if len(dropped) > remotes.LISTED else ""
+        print(f"run cache: removed here, as they can't be read: {', '.join(dropped[: remotes.LISTED])}{more}")
 
 
 def _chosen(remote: Remote, given: argparse.Namespace) -> tuple[list[Out], list[Out]]:

@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,10 +19,12 @@ import fsspec
 import pytest
 import s3_server
 import ssh_server
+from closure import ROOT
 from dvc.repo import Repo
 from s3_server import S3Server
 from ssh_server import SSHServer
 
+import stages.remote
 from erawise import places, remotes
 from erawise.errors import InputError, Unavailable
 from erawise.remotes import Remote
@@ -177,6 +180,14 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def far(kind: str, request: pytest.FixtureRequest) -> Far:
     return request.getfixturevalue(f"{kind}_far")
+
+
+def command(far: Far, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    """Run `python -m stages.remote`, in this process."""
+    monkeypatch.chdir(far.repository)
+    monkeypatch.setattr(sys, "argv", ["remote", *arguments])
+    shutil.copyfile(ROOT / "params.yaml", far.repository / "params.yaml")
+    stages.remote.main()
 
 
 def configure(repository: Path, text: str) -> None:
@@ -379,6 +390,37 @@ def test_what_was_changed_in_the_workspace_is_not_replaced_unless_told_to(local_
     assert (local_far.repository / "file").read_text() == "mine"
     local_far.work(lambda remote: remote.checkout(remote.outs(), force=True))
     assert (local_far.repository / "file").read_text() == "content"
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b"- a", b"outs: 3", b"outs: [{path: a}]", b"\xff"])
+def test_a_damaged_record_of_the_run_cache_is_dropped_and_the_next_push_works(
+    content: bytes, local_far: Far, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command(local_far, monkeypatch, "push", "--run-cache")
+    name = f"runs/ab/ab12/{'cd' * 4}"
+    for path, text in ((name, content), ("runs/ab/ab12/sound", b"cmd: a\nouts: [{path: file, md5: '22', size: 3}]\n")):
+        (local_far.place / path).parent.mkdir(parents=True, exist_ok=True)
+        (local_far.place / path).write_bytes(text)
+    command(local_far, monkeypatch, "pull", "--run-cache")
+    assert f"run cache: removed here, as they can't be read: .dvc/cache/{name}\n" in capsys.readouterr().out
+    command(local_far, monkeypatch, "push", "--run-cache")
+    assert "run cache: 1 runs, and 0 more files" in capsys.readouterr().out
+    local_far.place.joinpath(name).rename(local_far.repository / ".dvc/cache" / name)
+    command(local_far, monkeypatch, "push", "--run-cache")
+    assert "run cache: 1 runs, and 0 more files" in capsys.readouterr().out
+    assert not local_far.place.joinpath(name).exists()
+
+
+def test_a_listing_that_was_read_and_is_damaged_is_so_without_verifying(kind: str, far: Far) -> None:
+    far.work(lambda remote: remote.push(remote.held(remote.outs())))
+    digest = next(one.digest for one in far.work(lambda remote: remote.outs()) if one.path == "directory")
+    far.write(f"files/md5/{digest[:2]}/{digest[2:]}", b"[]")
+    kept = far.forget()
+    held = {one.out.path: one for one in far.work(lambda remote: remote.held(remote.outs()))}
+    assert (held["directory"].damaged, held["directory"].missing, held["file"].whole) == ((digest,), (), True)
+    far.remember(kept)
+    far.work(lambda remote: remote.push(remote.held(remote.outs(), verify=True)))
+    assert all(one.whole for one in far.work(lambda remote: remote.held(remote.outs(), verify=True)))
 
 
 # ---- remotes that refuse
