@@ -10,7 +10,7 @@ import queue
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo, lock_repo
@@ -40,7 +40,10 @@ LISTED = 5
 """Outs that a message names."""
 REFUSED_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "AuthorizationHeaderMalformed"}
 SECRETS = ("password", "passphrase", "access_key_id", "secret_access_key", "session_token", "sse_customer_key")
+ADDRESSES = ("url", "endpointurl")
 SECRET_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+SECRET_LENGTH = 4
+"""Characters from which on a secret is masked: what is shorter is found in any text, and masking it would show where it isn't."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ class Remote:
                 if out.use_cache and out.hash_info
             }
         except DvcException as error:
-            raise InputError(f"dvc.yaml and dvc.lock can't be read: {line(error)}; see `dvc status`") from None
+            raise InputError(f"dvc.yaml and dvc.lock can't be read: {_said(error, self.secrets)}; see `dvc status`") from None
         if not listed:
             raise InputError("dvc.lock: it has no out that DVC's cache keeps; run `dvc repro`, or check out a commit that has it")
         return [listed[path] for path in sorted(listed)]
@@ -256,7 +259,8 @@ class Remote:
         try:
             self.repo.checkout(targets=[str(Path(self.repo.root_dir, out.path)) for out in outs], force=force)
         except DvcException as error:
-            raise InputError(f"the workspace: {line(error)}; everything is in the cache: see `dvc status`, then add --force") from None
+            said = _said(error, self.secrets)
+            raise InputError(f"the workspace: {said}; everything is in the cache: see `dvc status`, then add --force") from None
 
     def push_runs(self) -> int:
         """Share the run cache, the record of which runs gave which outs; the number of runs in it."""
@@ -400,7 +404,7 @@ class Remote:
             raise
         except Exception as error:  # of three libraries below DVC, each with exceptions of its own
             kind, reason = self._reason(error, action)
-            raise kind(_hidden(f"{self._name}: {reason}", self.secrets)) from None
+            raise kind(f"{self._name}: {reason}") from None
 
     def _reason(self, error: BaseException, action: str) -> tuple[type[InputError], str]:
         chain = list(_chain(error))
@@ -409,7 +413,7 @@ class Remote:
             if isinstance(response, dict) and response.get("Error"):
                 return self._refusal(response, action)
         names = {type(one).__name__ for one in chain}
-        said = line(error) or type(error).__name__
+        said = _said(error, self.secrets) or type(error).__name__
         if "NoCredentialsError" in names or "PartialCredentialsError" in names:
             return InputError, f"no key was found; {_keys(self.place.protocol)}"
         if "PermissionDenied" in names:
@@ -438,7 +442,7 @@ class Remote:
     def _refusal(self, response: dict[str, Any], action: str) -> tuple[type[InputError], str]:
         """Why S3 has refused."""
         code = str(response["Error"].get("Code", ""))
-        said = f"{line(response['Error'].get('Message', ''))}, {code}"
+        said = f"{_hidden(line(response['Error'].get('Message', '')), self.secrets)}, {code}"
         if code == "RequestTimeTooSkewed":
             date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
             how = f"{off(_ahead(self.now(), date))} the server's" if date else "more than 15 minutes off the server's"
@@ -480,20 +484,18 @@ def opened(
     InputError
         If there is no such remote, or another DVC works in the workspace.
     """
+    kept = _secrets({})
     try:
         with Repo(str(repository)) as repo, lock_repo(repo):
-            place = place_in(repo, name)
+            kept = tuple(secret for config in repo.config["remote"].values() for secret in _secrets(config)) or kept
+            place = _place(repo, name, kept)
             config = repo.config["remote"][place.name.lower()]
-            kept = [str(config[key]) for key in SECRETS if config.get(key)] + [
-                os.environ[key] for key in SECRET_VARIABLES if os.environ.get(key)
-            ]
-            kept += [part for part in (urlsplit(config["url"]).password,) if part]
             if place.protocol == S3:
                 config.setdefault("connect_timeout", min(10, seconds))
             odb = repo.cloud.get_remote_odb(place.name)
-            yield Remote(place, repo, odb, jobs, seconds, now, progress, tuple(kept))
+            yield Remote(place, repo, odb, jobs, seconds, now, progress, kept)
     except DvcException as error:
-        raise InputError(f"{line(error)}; see `dvc remote list` and docs/remote.md") from None
+        raise InputError(f"{_said(error, kept)}; see `dvc remote list` and docs/remote.md") from None
 
 
 def off(skew: float) -> str:
@@ -608,7 +610,31 @@ def _few(paths: list[str]) -> str:
     return ", ".join(paths[:LISTED]) + more
 
 
+def _place(repo: Any, name: str | None, hidden: Iterable[str]) -> Place:
+    """`place_in`, without secrets in what DVC says of a remote that is configured wrongly."""
+    try:
+        return place_in(repo, name)
+    except InputError as error:
+        if error.__context__ is None:
+            raise
+        raise InputError(str(error).replace(line(error.__context__), _said(error.__context__, hidden))) from None
+
+
+def _secrets(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What no message may show of a remote's configuration and the environment, with and without percent-encoding."""
+    found = [str(config[key]) for key in SECRETS if config.get(key)]
+    found += [os.environ[key] for key in SECRET_VARIABLES if os.environ.get(key)]
+    found += [word for key in ADDRESSES if (word := urlsplit(str(config.get(key, ""))).password)]
+    forms = {form for secret in found for form in (secret, unquote(secret), quote(unquote(secret), safe=""))}
+    return tuple(sorted(form for form in forms if len(form) >= SECRET_LENGTH))
+
+
+def _said(error: BaseException, hidden: Iterable[str]) -> str:
+    """What an error of others says, in one line, without secrets."""
+    return _hidden(line(error), hidden)
+
+
 def _hidden(text: str, hidden: Iterable[str]) -> str:
-    for secret in hidden:
+    for secret in sorted(hidden, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text

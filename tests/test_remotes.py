@@ -423,6 +423,22 @@ def test_a_listing_that_was_read_and_is_damaged_is_so_without_verifying(kind: st
     assert all(one.whole for one in far.work(lambda remote: remote.held(remote.outs(), verify=True)))
 
 
+def test_several_users_may_write_to_a_directory_set_up_as_the_docs_say(local_far: Far, monkeypatch: pytest.MonkeyPatch) -> None:
+    local_far.configure(local_far.config | {"shared": "group"})
+    local_far.place.chmod(0o2775)
+    record = local_far.repository / ".dvc/cache/runs/ab/ab12/cd34"
+    record.parent.mkdir(parents=True)
+    record.write_text("cmd: a\nouts: [{path: file, md5: '22', size: 3}]\n")
+    before = os.umask(0o002)
+    try:
+        command(local_far, monkeypatch, "push", "--run-cache")
+    finally:
+        os.umask(before)
+    made = [path for path in local_far.place.rglob("*") if path.is_dir()]
+    assert {path.relative_to(local_far.place).parts[0] for path in made} == {"files", "runs"}
+    assert {path.stat().st_mode & 0o7777 for path in made} == {0o2775}
+
+
 # ---- remotes that refuse
 
 
@@ -533,6 +549,44 @@ def test_a_remote_that_cannot_be_reached_is_unavailable(config: dict[str, str], 
     assert "127.0.0.1" in str(caught.value)
     assert "hidden" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "environment", "error", "expected"),
+    [
+        ({"url": "s3://erawise/a"}, {"AWS_ACCESS_KEY_ID": "a"}, "a b", "remote far (s3://erawise/a): it can't be read: OSError: a b; see"),
+        (
+            {"url": "s3://erawise/a"},
+            {"AWS_ACCESS_KEY_ID": "erawise"},
+            "no erawise",
+            "remote far (s3://erawise/a): it can't be read: OSError: no ***; ",
+        ),
+        ({"url": "ssh://me:p%40ss@h/a"}, {}, "p@ss and p%40ss", "remote far (ssh://me@h/a): it can't be read: OSError: *** and ***; "),
+        ({"url": "s3://b/a", "endpointurl": "http://me:word@127.0.0.1:9"}, {}, "at me:word@h", "OSError: at me:***@h; "),
+        ({"url": "s3://b/a", "secret_access_key": "wordword", "session_token": "word"}, {}, "wordword", "OSError: ***; "),
+    ],
+)
+def test_secrets_are_masked_in_what_others_say_alone(
+    config: dict[str, str], environment: dict[str, str], error: str, expected: str, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in remotes.SECRET_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    def refused(self: Remote) -> None:
+        raise OSError(error)
+
+    monkeypatch.setattr(remotes.Remote, "_look", refused)
+    assert expected in Far(repository, config, None).fails(lambda remote: remote.reach(write=False))
+
+
+def test_secrets_are_masked_in_what_dvc_says(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "dvc-gs")
+    far = Far(repository, {"url": "gs://a"}, None)
+    assert "remote far: gs is supported, but requires '***' to be installed; expected one of the kinds" in far.fails(lambda _: None)
+    configure(repository, "[core]\n remote = far\n['remote \"far\"']\n url = /a\n dvc-gs = 1\n")
+    assert "dvc-gs" not in far.fails(lambda _: None)
 
 
 def test_a_remote_that_does_not_answer_is_waited_for_so_long(repository: Path) -> None:
