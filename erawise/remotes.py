@@ -12,7 +12,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -27,7 +27,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from erawise.errors import InputError, Unavailable
-from erawise.places import S3, SSH, Place, line, place_in
+from erawise.places import LOCAL, S3, SSH, Place, line, place_in
 from erawise.progress import SILENT, Count, Progress
 
 T = TypeVar("T")
@@ -185,10 +185,17 @@ class Remote:
         ]
 
     def pushable(self, held: Iterable[Held]) -> list[Held]:
-        """Those of which this machine's cache has what is missing there."""
+        """Those of which this machine's cache has what is missing or damaged there."""
         held = list(held)
-        there = self._there(self.repo.cache.local, {digest for one in held for digest in one.missing})
-        return [one for one in held if there.issuperset(one.missing)]
+        there = self._there(self.repo.cache.local, {digest for one in held for digest in (*one.missing, *one.damaged)})
+        return [one for one in held if there.issuperset((*one.missing, *one.damaged))]
+
+    def nowhere(self, held: list[Held]) -> InputError:
+        """What is said of those that aren't pushable."""
+        return InputError(
+            f"{self._name}: {self._named(held)} can't be pushed, as it is not in this machine's cache either; "
+            "make it with `dvc repro`, or push from the machine that has it"
+        )
 
     def push(self, held: Iterable[Held]) -> tuple[int, int]:
         """Put what is missing there, and what is damaged there again, from this machine's cache.
@@ -211,10 +218,7 @@ class Remote:
         cache = self.repo.cache.local
         there = self._there(cache, wanted)
         if nowhere := [one for one in held if {*one.missing, *one.damaged} - there]:
-            raise InputError(
-                f"{self._name}: {self._named(nowhere)} can't be pushed, as it is not in this machine's cache either; "
-                "make it with `dvc repro`, or push from the machine that has it"
-            )
+            raise self.nowhere(nowhere)
         if spoiled := self._damaged(cache, there, "checking the cache"):
             broken = [one for one in held if spoiled & {*one.missing, *one.damaged}]
             paths = ", ".join(os.path.relpath(cache.oid_to_path(digest)) for digest in sorted(spoiled)[:LISTED])
@@ -229,8 +233,10 @@ class Remote:
         self._copy(cache, self.odb, [one for one in wanted if one.endswith(".dir")], "written to", "pushing")
         return len(wanted), sum(_size(cache, digest) for digest in wanted)
 
-    def fetch(self, outs: Iterable[Out]) -> tuple[int, int]:
+    def fetch(self, outs: Iterable[Out], *, verify: bool = False) -> tuple[int, int]:
         """Bring what this machine's cache lacks of outs into it. What doesn't have its digest is fetched once more, and never kept.
+
+        With `verify` every byte of what the cache has of them is read too, and what is damaged is fetched in its place.
 
         Returns
         -------
@@ -243,13 +249,13 @@ class Remote:
             If something isn't there, is damaged there, or can't be read. What was fetched until then stays in the cache.
         """
         outs = list(outs)
-        fetched = self._fetch(outs, {out.digest: out for out in outs if out.digest.endswith(".dir")})
+        fetched = self._fetch({out.digest: out for out in outs if out.digest.endswith(".dir")}, verify=verify)
         wanted = {digest: out for out in outs for digest in self._objects(out)[0]}
-        fetched |= self._fetch(outs, wanted)
+        fetched |= self._fetch(wanted, verify=verify)
         return len(fetched), sum(_size(self.repo.cache.local, digest) for digest in fetched)
 
-    def checkout(self, outs: Iterable[Out], *, force: bool) -> None:
-        """Place outs of the cache in the workspace.
+    def checkout(self, outs: Iterable[Out], *, force: bool, anew: bool = False) -> None:
+        """Place outs of the cache in the workspace; with `anew` those too that DVC remembers to be there already.
 
         Raises
         ------
@@ -257,7 +263,7 @@ class Remote:
             If that would replace what was changed there and is in no cache, and `force` isn't set.
         """
         try:
-            self.repo.checkout(targets=[str(Path(self.repo.root_dir, out.path)) for out in outs], force=force)
+            self.repo.checkout(targets=[str(Path(self.repo.root_dir, out.path)) for out in outs], force=force, relink=anew)
         except DvcException as error:
             said = _said(error, self.secrets)
             raise InputError(f"the workspace: {said}; everything is in the cache: see `dvc status`, then add --force") from None
@@ -306,8 +312,14 @@ class Remote:
                 return None
 
     def _there(self, odb: Any, digests: Iterable[str]) -> set[str]:
+        listed = sorted(digests)
         with self._guarded("read"):
-            return set(odb.list_oids_exists(sorted(digests), jobs=self.jobs))
+            there = set(odb.list_oids_exists(listed, jobs=self.jobs))
+            if self.place.protocol == LOCAL or odb is not self.odb:
+                for digest in listed:
+                    if digest not in there:
+                        _missing(Path(odb.oid_to_path(digest)))
+        return there
 
     def _damaged(self, odb: Any, digests: Iterable[str], what: str) -> set[str]:
         """Those of the objects whose content has another digest."""
@@ -324,15 +336,19 @@ class Remote:
                     found.add(digest)
         return found
 
-    def _fetch(self, outs: list[Out], wanted: dict[str, Out]) -> set[str]:
+    def _fetch(self, wanted: dict[str, Out], *, verify: bool) -> set[str]:
         cache = self.repo.cache.local
-        lacking = set(wanted) - self._there(cache, wanted)
+        present = self._there(cache, wanted)
+        spoiled = self._damaged(cache, present, "checking the cache") if verify else set()
+        lacking = set(wanted) - present | spoiled
         there = self._there(self.odb, lacking)
         if missing := sorted({wanted[digest].path for digest in lacking - there}):
             raise InputError(
                 f"{self._name}: it lacks files of {_few(missing)}; push them from the machine that has them with "
                 "`python -m stages.remote push`, or make them here with `dvc repro`"
             )
+        for digest in sorted(spoiled):
+            cache.delete(digest)
         for what in ("pulling", "pulling again what came damaged"):
             left = sorted(there - self._there(cache, there))
             if left:
@@ -370,6 +386,8 @@ class Remote:
             bucket, _, prefix = self.place.path.partition("/")
             self._met(self.odb.fs.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=f"{prefix}/" if prefix else "", MaxKeys=1))
         else:
+            if self.odb.fs.fs.isfile(self.place.path):
+                raise NotADirectoryError(self.place.path)
             self.odb.fs.fs.ls(self.place.path, detail=False)
 
     def _write(self, name: str, content: bytes) -> None:
@@ -416,11 +434,16 @@ class Remote:
         said = _said(error, self.secrets) or type(error).__name__
         if "NoCredentialsError" in names or "PartialCredentialsError" in names:
             return InputError, f"no key was found; {_keys(self.place.protocol)}"
+        if "ProfileNotFound" in names:
+            return InputError, f"no key was found ({said}); {_keys(self.place.protocol)}"
         if "PermissionDenied" in names:
             return InputError, f"the server doesn't let this user in ({said}); {_keys(self.place.protocol)}"
         if names & {"PermissionError", "SFTPPermissionDenied"}:
             return InputError, f"it may not be {action} ({said}); give {_who(self.place)} the right to it"
-        if names & {"FileNotFoundError", "SFTPNoSuchFile", "SFTPNoSuchPath", "NotADirectoryError"}:
+        if names & {"NotADirectoryError", "SFTPNotADirectory"}:
+            at = f"dvc remote modify {self.place.name} url"
+            return InputError, f"it is a file, or in one, and no directory; set the path of a directory with `{at} PATH`"
+        if names & {"FileNotFoundError", "SFTPNoSuchFile", "SFTPNoSuchPath"}:
             return (
                 InputError,
                 f"there is no such directory; mount it or make it with `mkdir -p {self.place.path}`, once, where it should be",
@@ -567,6 +590,12 @@ def _digest(odb: Any, digest: str) -> str:
         while block := file.read(BLOCK):
             found.update(block)
     return found.hexdigest()
+
+
+def _missing(path: Path) -> None:
+    """Raise PermissionError if a file seems missing only because a directory above it may not be read."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        path.stat()
 
 
 def _recorded(path: Path, unpushed: set[str]) -> list[Out] | None:

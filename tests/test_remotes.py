@@ -439,6 +439,66 @@ def test_several_users_may_write_to_a_directory_set_up_as_the_docs_say(local_far
     assert {path.stat().st_mode & 0o7777 for path in made} == {0o2775}
 
 
+def test_a_pull_that_verifies_mends_the_cache_and_the_workspace(local_far: Far, monkeypatch: pytest.MonkeyPatch) -> None:
+    command(local_far, monkeypatch, "push")
+    sound = {name: (local_far.repository / name).read_text() for name in ("file", "directory/a", "directory/b")}
+    for digest in (hashlib.md5(b"content").hexdigest(), hashlib.md5(b"b").hexdigest()):
+        path = local_far.repository / f".dvc/cache/files/md5/{digest[:2]}/{digest[2:]}"
+        content = path.read_bytes()
+        path.chmod(0o644)
+        path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+        path.chmod(0o444)
+    for name in ("file", "directory/b"):
+        (local_far.repository / name).unlink(missing_ok=True)
+    command(local_far, monkeypatch, "pull")
+    assert (local_far.repository / "file").read_text() == "bontent", "the cache is taken as sound"
+    command(local_far, monkeypatch, "pull", "--verify")
+    assert {name: (local_far.repository / name).read_text() for name in sound} == sound
+
+
+def test_a_pull_that_verifies_leaves_what_was_changed_in_the_workspace(local_far: Far) -> None:
+    local_far.work(lambda remote: remote.push(remote.held(remote.outs())))
+    (local_far.repository / "file").unlink()
+    (local_far.repository / "file").write_text("mine")
+    said = local_far.fails(lambda remote: remote.checkout(remote.outs(), force=False, anew=True))
+    assert "everything is in the cache" in said
+    assert (local_far.repository / "file").read_text() == "mine"
+
+
+def test_what_can_be_pushed_is_and_the_rest_is_named(
+    local_far: Far, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest = hashlib.md5(b"b").hexdigest()
+    (local_far.repository / f".dvc/cache/files/md5/{digest[:2]}/{digest[2:]}").unlink()
+    with pytest.raises(SystemExit) as caught:
+        command(local_far, monkeypatch, "push")
+    said = capsys.readouterr()
+    assert caught.value.code == 1
+    assert "pushed 1 files, 7 B; 0 were there" in said.out
+    assert "directory can't be pushed, as it is not in this machine's cache either" in said.err
+    whole = hashlib.md5(b"content").hexdigest()
+    assert local_far.files() == [f"files/md5/{whole[:2]}/{whole[2:]}"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("push", "--read-only"), "--read-only changes nothing in push, only in check; leave it out"),
+        (("push", "--force"), "--force changes nothing in push, only in pull; leave it out"),
+        (("check", "--run-cache"), "--run-cache changes nothing in check, only in push and pull; leave it out"),
+        *((("check", "--timeout", text), f"'{text}' is no number of seconds, more than 0") for text in ("0", "-1", "nan", "inf", "a")),
+    ],
+)
+def test_flags_that_would_do_nothing_are_refused(
+    arguments: tuple[str, ...], expected: str, local_far: Far, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        command(local_far, monkeypatch, *arguments)
+    assert caught.value.code == 2
+    assert expected in capsys.readouterr().err
+    assert local_far.files() == []
+
+
 # ---- remotes that refuse
 
 
@@ -533,6 +593,51 @@ def test_a_directory_that_is_not_mounted_is_not_made(repository: Path, tmp_path_
     far = Far(repository, {"url": str(tmp_path_factory.mktemp("above") / "share")}, None)
     assert "there is no such directory; mount it or make it" in far.fails(lambda remote: remote.reach(write=True))
     assert not Path(far.config["url"]).exists()
+
+
+def test_files_of_a_directory_that_may_not_be_read_are_not_called_missing(repository: Path) -> None:
+    with tempfile.TemporaryDirectory() as above:
+        Path(above).chmod(0o755)
+        far = Far(repository, {"url": f"{above}/far"}, Path(above, "far"))
+        far.place.mkdir()
+        far.add()
+        far.work(lambda remote: remote.push(remote.held(remote.outs())))
+        digest = hashlib.md5(b"content").hexdigest()
+        closed = far.place / f"files/md5/{digest[:2]}"
+        closed.chmod(0o000)
+        try:
+            with remotes.opened(repository, now=NOW) as remote:
+                outs = [out for out in remote.outs() if out.path == "file"]
+                with nobody(), pytest.raises(InputError) as caught:
+                    remote.held(outs)
+        finally:
+            closed.chmod(0o755)
+    assert "it may not be read (" in str(caught.value)
+    assert str(closed / digest[2:]) in str(caught.value)
+
+
+@pytest.mark.parametrize(("kind", "below"), [("ssh", ""), ("local", ""), ("local", "/far")])
+def test_a_remote_that_is_a_file_is_said(kind: str, below: str, far: Far, tmp_path: Path) -> None:
+    (tmp_path / "some.txt").write_text("a")
+    far.configure(far.config | {"url": far.config["url"].replace(str(far.place), str(tmp_path / "some.txt")) + below})
+    said = far.fails(lambda remote: remote.reach(write=True))
+    assert "it is a file, or in one, and no directory; set the path of a directory with `dvc remote modify far url PATH`" in said
+
+
+def test_a_profile_that_is_none_is_a_missing_key(s3: S3Server, s3_far: Far) -> None:
+    s3_far.configure(s3_far.config | {"profile": "nosuch"})
+    assert "no key was found (The config profile (nosuch) could not be found); set AWS_ACCESS_KEY_ID and" in s3_far.fails(
+        lambda remote: remote.reach(write=True)
+    )
+
+
+def test_a_clock_that_is_off_is_said_by_all_commands(
+    s3: S3Server, s3_far: Far, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    s3.ahead = timedelta(minutes=7)
+    for action in ("push", "pull", "check"):
+        command(s3_far, monkeypatch, action)
+        assert "this machine's clock is 7 min behind the server's, and S3 refuses 15 minutes: set it (NTP)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
