@@ -10,23 +10,24 @@ import queue
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo, lock_repo
 from fsspec.callbacks import Callback
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from erawise.errors import InputError, Unavailable
-from erawise.places import S3, SSH, Place, line, place_in
+from erawise.places import LOCAL, S3, SSH, Place, line, place_in
 from erawise.progress import SILENT, Count, Progress
 
 T = TypeVar("T")
@@ -39,7 +40,10 @@ LISTED = 5
 """Outs that a message names."""
 REFUSED_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "AuthorizationHeaderMalformed"}
 SECRETS = ("password", "passphrase", "access_key_id", "secret_access_key", "session_token", "sse_customer_key")
+ADDRESSES = ("url", "endpointurl")
 SECRET_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+SECRET_LENGTH = 4
+"""Characters from which on a secret is masked: what is shorter is found in any text, and masking it would show where it isn't."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,7 @@ class Remote:
                 if out.use_cache and out.hash_info
             }
         except DvcException as error:
-            raise InputError(f"dvc.yaml and dvc.lock can't be read: {line(error)}; see `dvc status`") from None
+            raise InputError(f"dvc.yaml and dvc.lock can't be read: {_said(error, self.secrets)}; see `dvc status`") from None
         if not listed:
             raise InputError("dvc.lock: it has no out that DVC's cache keeps; run `dvc repro`, or check out a commit that has it")
         return [listed[path] for path in sorted(listed)]
@@ -150,28 +154,48 @@ class Remote:
         """The outs of all runs that the run cache on this machine knows, also those that Git keeps and DVC doesn't (metrics, plots)."""
         unpushed = {out.path for out in self.outs() if not out.pushed}
         found = {}
-        for path in sorted(Path(self.repo.stage_cache.cache_dir).glob("*/*/*")):
-            content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-            for out in content.get("outs", []):
-                made = Out(out["path"], int(out.get("size", 0)), out["md5"], out["path"] not in unpushed)
+        for path in self._runs():
+            for made in _recorded(path, unpushed) or []:
                 found[made.path, made.digest] = made
         return list(found.values())
 
+    def drop_damaged_runs(self) -> list[str]:
+        """Remove those records of this machine's run cache that can't be read, which DVC does too once it meets one; their paths."""
+        damaged = [path for path in self._runs() if _recorded(path, set()) is None]
+        for path in damaged:
+            path.unlink()
+        return [os.path.relpath(path) for path in damaged]
+
     def held(self, outs: Iterable[Out], *, verify: bool = False) -> list[Held]:
-        """What the remote has of outs; with `verify` every byte of it is read, and its digest compared."""
-        wanted = {out: self._objects(out) for out in outs}
+        """What the remote has of outs; with `verify` every byte of it is read, and its digest compared.
+
+        A directory's listing that this machine's cache lacks is read from the remote, and compared without `verify` too.
+        """
+        wanted, broken = {}, set()
+        for out in outs:
+            wanted[out], spoiled = self._objects(out)
+            if spoiled:
+                broken.add(out.digest)
         there = self._there(self.odb, {digest for objects in wanted.values() for digest in objects})
-        broken = self._damaged(self.odb, there, "verifying") if verify else set()
+        if verify:
+            broken |= self._damaged(self.odb, there, "verifying")
         return [
             Held(out, objects, tuple(one for one in objects if one not in there), tuple(one for one in objects if one in broken))
             for out, objects in wanted.items()
         ]
 
     def pushable(self, held: Iterable[Held]) -> list[Held]:
-        """Those of which this machine's cache has what is missing there."""
+        """Those of which this machine's cache has what is missing or damaged there."""
         held = list(held)
-        there = self._there(self.repo.cache.local, {digest for one in held for digest in one.missing})
-        return [one for one in held if there.issuperset(one.missing)]
+        there = self._there(self.repo.cache.local, {digest for one in held for digest in (*one.missing, *one.damaged)})
+        return [one for one in held if there.issuperset((*one.missing, *one.damaged))]
+
+    def nowhere(self, held: list[Held]) -> InputError:
+        """What is said of those that aren't pushable."""
+        return InputError(
+            f"{self._name}: {self._named(held)} can't be pushed, as it is not in this machine's cache either; "
+            "make it with `dvc repro`, or push from the machine that has it"
+        )
 
     def push(self, held: Iterable[Held]) -> tuple[int, int]:
         """Put what is missing there, and what is damaged there again, from this machine's cache.
@@ -194,10 +218,7 @@ class Remote:
         cache = self.repo.cache.local
         there = self._there(cache, wanted)
         if nowhere := [one for one in held if {*one.missing, *one.damaged} - there]:
-            raise InputError(
-                f"{self._name}: {self._named(nowhere)} can't be pushed, as it is not in this machine's cache either; "
-                "make it with `dvc repro`, or push from the machine that has it"
-            )
+            raise self.nowhere(nowhere)
         if spoiled := self._damaged(cache, there, "checking the cache"):
             broken = [one for one in held if spoiled & {*one.missing, *one.damaged}]
             paths = ", ".join(os.path.relpath(cache.oid_to_path(digest)) for digest in sorted(spoiled)[:LISTED])
@@ -212,8 +233,10 @@ class Remote:
         self._copy(cache, self.odb, [one for one in wanted if one.endswith(".dir")], "written to", "pushing")
         return len(wanted), sum(_size(cache, digest) for digest in wanted)
 
-    def fetch(self, outs: Iterable[Out]) -> tuple[int, int]:
+    def fetch(self, outs: Iterable[Out], *, verify: bool = False) -> tuple[int, int]:
         """Bring what this machine's cache lacks of outs into it. What doesn't have its digest is fetched once more, and never kept.
+
+        With `verify` every byte of what the cache has of them is read too, and what is damaged is fetched in its place.
 
         Returns
         -------
@@ -226,13 +249,13 @@ class Remote:
             If something isn't there, is damaged there, or can't be read. What was fetched until then stays in the cache.
         """
         outs = list(outs)
-        fetched = self._fetch(outs, {out.digest: out for out in outs if out.digest.endswith(".dir")})
-        wanted = {digest: out for out in outs for digest in self._objects(out)}
-        fetched |= self._fetch(outs, wanted)
+        fetched = self._fetch({out.digest: out for out in outs if out.digest.endswith(".dir")}, verify=verify)
+        wanted = {digest: out for out in outs for digest in self._objects(out)[0]}
+        fetched |= self._fetch(wanted, verify=verify)
         return len(fetched), sum(_size(self.repo.cache.local, digest) for digest in fetched)
 
-    def checkout(self, outs: Iterable[Out], *, force: bool) -> None:
-        """Place outs of the cache in the workspace.
+    def checkout(self, outs: Iterable[Out], *, force: bool, anew: bool = False) -> None:
+        """Place outs of the cache in the workspace; with `anew` those too that DVC remembers to be there already.
 
         Raises
         ------
@@ -240,9 +263,10 @@ class Remote:
             If that would replace what was changed there and is in no cache, and `force` isn't set.
         """
         try:
-            self.repo.checkout(targets=[str(Path(self.repo.root_dir, out.path)) for out in outs], force=force)
+            self.repo.checkout(targets=[str(Path(self.repo.root_dir, out.path)) for out in outs], force=force, relink=anew)
         except DvcException as error:
-            raise InputError(f"the workspace: {line(error)}; everything is in the cache: see `dvc status`, then add --force") from None
+            said = _said(error, self.secrets)
+            raise InputError(f"the workspace: {said}; everything is in the cache: see `dvc status`, then add --force") from None
 
     def push_runs(self) -> int:
         """Share the run cache, the record of which runs gave which outs; the number of runs in it."""
@@ -254,6 +278,9 @@ class Remote:
         with self._guarded("read"):
             return len(self.repo.stage_cache.pull(self.place.name))
 
+    def _runs(self) -> list[Path]:
+        return sorted(Path(self.repo.stage_cache.cache_dir).glob("*/*/*"))
+
     @property
     def _name(self) -> str:
         return f"remote {self.place.name} ({self.place.url})"
@@ -261,29 +288,38 @@ class Remote:
     def _named(self, held: list[Held]) -> str:
         return _few([one.out.path for one in held])
 
-    def _objects(self, out: Out) -> tuple[str, ...]:
-        """Digests of an out's files, read from the listing of a directory: the cache's, or else the remote's."""
-        if not out.digest.endswith(".dir"):
-            return (out.digest,)
-        for odb in (self.repo.cache.local, self.odb):
-            content = self._listing(odb, out)
-            if content is not None:
-                return (out.digest, *dict.fromkeys(content))
-        return (out.digest,)
+    def _objects(self, out: Out) -> tuple[tuple[str, ...], bool]:
+        """Digests of an out's files, and whether the remote's listing was read and is damaged.
 
-    def _listing(self, odb: Any, out: Out) -> list[str] | None:
+        Those of a directory are read from its listing: the cache's, or else the remote's.
+        """
+        if not out.digest.endswith(".dir"):
+            return (out.digest,), False
+        spoiled = False
+        for odb in (self.repo.cache.local, self.odb):
+            content = self._content(odb, out.digest)
+            spoiled = content is not None and hashlib.md5(content, usedforsecurity=False).hexdigest() != out.digest.removesuffix(".dir")
+            if content is not None and not spoiled:
+                listed = [str(entry["md5"]) for entry in YAML(typ="safe").load(content.decode("utf-8"))]
+                return (out.digest, *dict.fromkeys(listed)), False
+        return (out.digest,), spoiled
+
+    def _content(self, odb: Any, digest: str) -> bytes | None:
         with self._guarded("read"):
             try:
-                content = odb.fs.fs.cat_file(odb.oid_to_path(out.digest))
+                return bytes(odb.fs.fs.cat_file(odb.oid_to_path(digest)))
             except FileNotFoundError:
                 return None
-        if hashlib.md5(content, usedforsecurity=False).hexdigest() != out.digest.removesuffix(".dir"):
-            return None
-        return [str(entry["md5"]) for entry in YAML(typ="safe").load(content.decode("utf-8"))]
 
     def _there(self, odb: Any, digests: Iterable[str]) -> set[str]:
+        listed = sorted(digests)
         with self._guarded("read"):
-            return set(odb.list_oids_exists(sorted(digests), jobs=self.jobs))
+            there = set(odb.list_oids_exists(listed, jobs=self.jobs))
+            if self.place.protocol == LOCAL or odb is not self.odb:
+                for digest in listed:
+                    if digest not in there:
+                        _missing(Path(odb.oid_to_path(digest)))
+        return there
 
     def _damaged(self, odb: Any, digests: Iterable[str], what: str) -> set[str]:
         """Those of the objects whose content has another digest."""
@@ -300,15 +336,19 @@ class Remote:
                     found.add(digest)
         return found
 
-    def _fetch(self, outs: list[Out], wanted: dict[str, Out]) -> set[str]:
+    def _fetch(self, wanted: dict[str, Out], *, verify: bool) -> set[str]:
         cache = self.repo.cache.local
-        lacking = set(wanted) - self._there(cache, wanted)
+        present = self._there(cache, wanted)
+        spoiled = self._damaged(cache, present, "checking the cache") if verify else set()
+        lacking = set(wanted) - present | spoiled
         there = self._there(self.odb, lacking)
         if missing := sorted({wanted[digest].path for digest in lacking - there}):
             raise InputError(
                 f"{self._name}: it lacks files of {_few(missing)}; push them from the machine that has them with "
                 "`python -m stages.remote push`, or make them here with `dvc repro`"
             )
+        for digest in sorted(spoiled):
+            cache.delete(digest)
         for what in ("pulling", "pulling again what came damaged"):
             left = sorted(there - self._there(cache, there))
             if left:
@@ -346,6 +386,8 @@ class Remote:
             bucket, _, prefix = self.place.path.partition("/")
             self._met(self.odb.fs.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=f"{prefix}/" if prefix else "", MaxKeys=1))
         else:
+            if self.odb.fs.fs.isfile(self.place.path):
+                raise NotADirectoryError(self.place.path)
             self.odb.fs.fs.ls(self.place.path, detail=False)
 
     def _write(self, name: str, content: bytes) -> None:
@@ -380,7 +422,7 @@ class Remote:
             raise
         except Exception as error:  # of three libraries below DVC, each with exceptions of its own
             kind, reason = self._reason(error, action)
-            raise kind(_hidden(f"{self._name}: {reason}", self.secrets)) from None
+            raise kind(f"{self._name}: {reason}") from None
 
     def _reason(self, error: BaseException, action: str) -> tuple[type[InputError], str]:
         chain = list(_chain(error))
@@ -389,14 +431,19 @@ class Remote:
             if isinstance(response, dict) and response.get("Error"):
                 return self._refusal(response, action)
         names = {type(one).__name__ for one in chain}
-        said = line(error) or type(error).__name__
+        said = _said(error, self.secrets) or type(error).__name__
         if "NoCredentialsError" in names or "PartialCredentialsError" in names:
             return InputError, f"no key was found; {_keys(self.place.protocol)}"
+        if "ProfileNotFound" in names:
+            return InputError, f"no key was found ({said}); {_keys(self.place.protocol)}"
         if "PermissionDenied" in names:
             return InputError, f"the server doesn't let this user in ({said}); {_keys(self.place.protocol)}"
         if names & {"PermissionError", "SFTPPermissionDenied"}:
             return InputError, f"it may not be {action} ({said}); give {_who(self.place)} the right to it"
-        if names & {"FileNotFoundError", "SFTPNoSuchFile", "SFTPNoSuchPath", "NotADirectoryError"}:
+        if names & {"NotADirectoryError", "SFTPNotADirectory"}:
+            at = f"dvc remote modify {self.place.name} url"
+            return InputError, f"it is a file, or in one, and no directory; set the path of a directory with `{at} PATH`"
+        if names & {"FileNotFoundError", "SFTPNoSuchFile", "SFTPNoSuchPath"}:
             return (
                 InputError,
                 f"there is no such directory; mount it or make it with `mkdir -p {self.place.path}`, once, where it should be",
@@ -418,7 +465,7 @@ class Remote:
     def _refusal(self, response: dict[str, Any], action: str) -> tuple[type[InputError], str]:
         """Why S3 has refused."""
         code = str(response["Error"].get("Code", ""))
-        said = f"{line(response['Error'].get('Message', ''))}, {code}"
+        said = f"{_hidden(line(response['Error'].get('Message', '')), self.secrets)}, {code}"
         if code == "RequestTimeTooSkewed":
             date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
             how = f"{off(_ahead(self.now(), date))} the server's" if date else "more than 15 minutes off the server's"
@@ -460,20 +507,18 @@ def opened(
     InputError
         If there is no such remote, or another DVC works in the workspace.
     """
+    kept = _secrets({})
     try:
         with Repo(str(repository)) as repo, lock_repo(repo):
-            place = place_in(repo, name)
+            kept = tuple(secret for config in repo.config["remote"].values() for secret in _secrets(config)) or kept
+            place = _place(repo, name, kept)
             config = repo.config["remote"][place.name.lower()]
-            kept = [str(config[key]) for key in SECRETS if config.get(key)] + [
-                os.environ[key] for key in SECRET_VARIABLES if os.environ.get(key)
-            ]
-            kept += [part for part in (urlsplit(config["url"]).password,) if part]
             if place.protocol == S3:
                 config.setdefault("connect_timeout", min(10, seconds))
             odb = repo.cloud.get_remote_odb(place.name)
-            yield Remote(place, repo, odb, jobs, seconds, now, progress, tuple(kept))
+            yield Remote(place, repo, odb, jobs, seconds, now, progress, kept)
     except DvcException as error:
-        raise InputError(f"{line(error)}; see `dvc remote list` and docs/remote.md") from None
+        raise InputError(f"{_said(error, kept)}; see `dvc remote list` and docs/remote.md") from None
 
 
 def off(skew: float) -> str:
@@ -547,6 +592,22 @@ def _digest(odb: Any, digest: str) -> str:
     return found.hexdigest()
 
 
+def _missing(path: Path) -> None:
+    """Raise PermissionError if a file seems missing only because a directory above it may not be read."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        path.stat()
+
+
+def _recorded(path: Path, unpushed: set[str]) -> list[Out] | None:
+    """The outs that a record of the run cache names; None where it can't be read."""
+    try:
+        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        listed = [(str(out["path"]), int(out.get("size", 0)), str(out["md5"])) for out in content["outs"]]
+    except (YAMLError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return [Out(name, count, digest, name not in unpushed) for name, count, digest in listed]
+
+
 def _size(odb: Any, digest: str) -> int:
     return int(Path(odb.oid_to_path(digest)).stat().st_size)
 
@@ -578,7 +639,31 @@ def _few(paths: list[str]) -> str:
     return ", ".join(paths[:LISTED]) + more
 
 
+def _place(repo: Any, name: str | None, hidden: Iterable[str]) -> Place:
+    """`place_in`, without secrets in what DVC says of a remote that is configured wrongly."""
+    try:
+        return place_in(repo, name)
+    except InputError as error:
+        if error.__context__ is None:
+            raise
+        raise InputError(str(error).replace(line(error.__context__), _said(error.__context__, hidden))) from None
+
+
+def _secrets(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What no message may show of a remote's configuration and the environment, with and without percent-encoding."""
+    found = [str(config[key]) for key in SECRETS if config.get(key)]
+    found += [os.environ[key] for key in SECRET_VARIABLES if os.environ.get(key)]
+    found += [word for key in ADDRESSES if (word := urlsplit(str(config.get(key, ""))).password)]
+    forms = {form for secret in found for form in (secret, unquote(secret), quote(unquote(secret), safe=""))}
+    return tuple(sorted(form for form in forms if len(form) >= SECRET_LENGTH))
+
+
+def _said(error: BaseException, hidden: Iterable[str]) -> str:
+    """What an error of others says, in one line, without secrets."""
+    return _hidden(line(error), hidden)
+
+
 def _hidden(text: str, hidden: Iterable[str]) -> str:
-    for secret in hidden:
+    for secret in sorted(hidden, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text

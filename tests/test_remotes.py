@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,10 +19,12 @@ import fsspec
 import pytest
 import s3_server
 import ssh_server
+from closure import ROOT
 from dvc.repo import Repo
 from s3_server import S3Server
 from ssh_server import SSHServer
 
+import stages.remote
 from erawise import places, remotes
 from erawise.errors import InputError, Unavailable
 from erawise.remotes import Remote
@@ -177,6 +180,14 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def far(kind: str, request: pytest.FixtureRequest) -> Far:
     return request.getfixturevalue(f"{kind}_far")
+
+
+def command(far: Far, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    """Run `python -m stages.remote`, in this process."""
+    monkeypatch.chdir(far.repository)
+    monkeypatch.setattr(sys, "argv", ["remote", *arguments])
+    shutil.copyfile(ROOT / "params.yaml", far.repository / "params.yaml")
+    stages.remote.main()
 
 
 def configure(repository: Path, text: str) -> None:
@@ -381,6 +392,113 @@ def test_what_was_changed_in_the_workspace_is_not_replaced_unless_told_to(local_
     assert (local_far.repository / "file").read_text() == "content"
 
 
+@pytest.mark.parametrize("content", [b"{", b"", b"- a", b"outs: 3", b"outs: [{path: a}]", b"\xff"])
+def test_a_damaged_record_of_the_run_cache_is_dropped_and_the_next_push_works(
+    content: bytes, local_far: Far, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command(local_far, monkeypatch, "push", "--run-cache")
+    name = f"runs/ab/ab12/{'cd' * 4}"
+    for path, text in ((name, content), ("runs/ab/ab12/sound", b"cmd: a\nouts: [{path: file, md5: '22', size: 3}]\n")):
+        (local_far.place / path).parent.mkdir(parents=True, exist_ok=True)
+        (local_far.place / path).write_bytes(text)
+    command(local_far, monkeypatch, "pull", "--run-cache")
+    assert f"run cache: removed here, as they can't be read: .dvc/cache/{name}\n" in capsys.readouterr().out
+    command(local_far, monkeypatch, "push", "--run-cache")
+    assert "run cache: 1 runs, and 0 more files" in capsys.readouterr().out
+    local_far.place.joinpath(name).rename(local_far.repository / ".dvc/cache" / name)
+    command(local_far, monkeypatch, "push", "--run-cache")
+    assert "run cache: 1 runs, and 0 more files" in capsys.readouterr().out
+    assert not local_far.place.joinpath(name).exists()
+
+
+def test_a_listing_that_was_read_and_is_damaged_is_so_without_verifying(kind: str, far: Far) -> None:
+    far.work(lambda remote: remote.push(remote.held(remote.outs())))
+    digest = next(one.digest for one in far.work(lambda remote: remote.outs()) if one.path == "directory")
+    far.write(f"files/md5/{digest[:2]}/{digest[2:]}", b"[]")
+    kept = far.forget()
+    held = {one.out.path: one for one in far.work(lambda remote: remote.held(remote.outs()))}
+    assert (held["directory"].damaged, held["directory"].missing, held["file"].whole) == ((digest,), (), True)
+    far.remember(kept)
+    far.work(lambda remote: remote.push(remote.held(remote.outs(), verify=True)))
+    assert all(one.whole for one in far.work(lambda remote: remote.held(remote.outs(), verify=True)))
+
+
+def test_several_users_may_write_to_a_directory_set_up_as_the_docs_say(local_far: Far, monkeypatch: pytest.MonkeyPatch) -> None:
+    local_far.configure(local_far.config | {"shared": "group"})
+    local_far.place.chmod(0o2775)
+    record = local_far.repository / ".dvc/cache/runs/ab/ab12/cd34"
+    record.parent.mkdir(parents=True)
+    record.write_text("cmd: a\nouts: [{path: file, md5: '22', size: 3}]\n")
+    before = os.umask(0o002)
+    try:
+        command(local_far, monkeypatch, "push", "--run-cache")
+    finally:
+        os.umask(before)
+    made = [path for path in local_far.place.rglob("*") if path.is_dir()]
+    assert {path.relative_to(local_far.place).parts[0] for path in made} == {"files", "runs"}
+    assert {path.stat().st_mode & 0o7777 for path in made} == {0o2775}
+
+
+def test_a_pull_that_verifies_mends_the_cache_and_the_workspace(local_far: Far, monkeypatch: pytest.MonkeyPatch) -> None:
+    command(local_far, monkeypatch, "push")
+    sound = {name: (local_far.repository / name).read_text() for name in ("file", "directory/a", "directory/b")}
+    for digest in (hashlib.md5(b"content").hexdigest(), hashlib.md5(b"b").hexdigest()):
+        path = local_far.repository / f".dvc/cache/files/md5/{digest[:2]}/{digest[2:]}"
+        content = path.read_bytes()
+        path.chmod(0o644)
+        path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+        path.chmod(0o444)
+    for name in ("file", "directory/b"):
+        (local_far.repository / name).unlink(missing_ok=True)
+    command(local_far, monkeypatch, "pull")
+    assert (local_far.repository / "file").read_text() == "bontent", "the cache is taken as sound"
+    command(local_far, monkeypatch, "pull", "--verify")
+    assert {name: (local_far.repository / name).read_text() for name in sound} == sound
+
+
+def test_a_pull_that_verifies_leaves_what_was_changed_in_the_workspace(local_far: Far) -> None:
+    local_far.work(lambda remote: remote.push(remote.held(remote.outs())))
+    (local_far.repository / "file").unlink()
+    (local_far.repository / "file").write_text("mine")
+    said = local_far.fails(lambda remote: remote.checkout(remote.outs(), force=False, anew=True))
+    assert "everything is in the cache" in said
+    assert (local_far.repository / "file").read_text() == "mine"
+
+
+def test_what_can_be_pushed_is_and_the_rest_is_named(
+    local_far: Far, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest = hashlib.md5(b"b").hexdigest()
+    (local_far.repository / f".dvc/cache/files/md5/{digest[:2]}/{digest[2:]}").unlink()
+    with pytest.raises(SystemExit) as caught:
+        command(local_far, monkeypatch, "push")
+    said = capsys.readouterr()
+    assert caught.value.code == 1
+    assert "pushed 1 files, 7 B; 0 were there" in said.out
+    assert "directory can't be pushed, as it is not in this machine's cache either" in said.err
+    whole = hashlib.md5(b"content").hexdigest()
+    assert local_far.files() == [f"files/md5/{whole[:2]}/{whole[2:]}"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("push", "--read-only"), "--read-only changes nothing in push, only in check; leave it out"),
+        (("push", "--force"), "--force changes nothing in push, only in pull; leave it out"),
+        (("check", "--run-cache"), "--run-cache changes nothing in check, only in push and pull; leave it out"),
+        *((("check", "--timeout", text), f"'{text}' is no number of seconds, more than 0") for text in ("0", "-1", "nan", "inf", "a")),
+    ],
+)
+def test_flags_that_would_do_nothing_are_refused(
+    arguments: tuple[str, ...], expected: str, local_far: Far, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        command(local_far, monkeypatch, *arguments)
+    assert caught.value.code == 2
+    assert expected in capsys.readouterr().err
+    assert local_far.files() == []
+
+
 # ---- remotes that refuse
 
 
@@ -477,6 +595,51 @@ def test_a_directory_that_is_not_mounted_is_not_made(repository: Path, tmp_path_
     assert not Path(far.config["url"]).exists()
 
 
+def test_files_of_a_directory_that_may_not_be_read_are_not_called_missing(repository: Path) -> None:
+    with tempfile.TemporaryDirectory() as above:
+        Path(above).chmod(0o755)
+        far = Far(repository, {"url": f"{above}/far"}, Path(above, "far"))
+        far.place.mkdir()
+        far.add()
+        far.work(lambda remote: remote.push(remote.held(remote.outs())))
+        digest = hashlib.md5(b"content").hexdigest()
+        closed = far.place / f"files/md5/{digest[:2]}"
+        closed.chmod(0o000)
+        try:
+            with remotes.opened(repository, now=NOW) as remote:
+                outs = [out for out in remote.outs() if out.path == "file"]
+                with nobody(), pytest.raises(InputError) as caught:
+                    remote.held(outs)
+        finally:
+            closed.chmod(0o755)
+    assert "it may not be read (" in str(caught.value)
+    assert str(closed / digest[2:]) in str(caught.value)
+
+
+@pytest.mark.parametrize(("kind", "below"), [("ssh", ""), ("local", ""), ("local", "/far")])
+def test_a_remote_that_is_a_file_is_said(kind: str, below: str, far: Far, tmp_path: Path) -> None:
+    (tmp_path / "some.txt").write_text("a")
+    far.configure(far.config | {"url": far.config["url"].replace(str(far.place), str(tmp_path / "some.txt")) + below})
+    said = far.fails(lambda remote: remote.reach(write=True))
+    assert "it is a file, or in one, and no directory; set the path of a directory with `dvc remote modify far url PATH`" in said
+
+
+def test_a_profile_that_is_none_is_a_missing_key(s3: S3Server, s3_far: Far) -> None:
+    s3_far.configure(s3_far.config | {"profile": "nosuch"})
+    assert "no key was found (The config profile (nosuch) could not be found); set AWS_ACCESS_KEY_ID and" in s3_far.fails(
+        lambda remote: remote.reach(write=True)
+    )
+
+
+def test_a_clock_that_is_off_is_said_by_all_commands(
+    s3: S3Server, s3_far: Far, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    s3.ahead = timedelta(minutes=7)
+    for action in ("push", "pull", "check"):
+        command(s3_far, monkeypatch, action)
+        assert "this machine's clock is 7 min behind the server's, and S3 refuses 15 minutes: set it (NTP)" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "config",
     [
@@ -491,6 +654,44 @@ def test_a_remote_that_cannot_be_reached_is_unavailable(config: dict[str, str], 
     assert "127.0.0.1" in str(caught.value)
     assert "hidden" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "environment", "error", "expected"),
+    [
+        ({"url": "s3://erawise/a"}, {"AWS_ACCESS_KEY_ID": "a"}, "a b", "remote far (s3://erawise/a): it can't be read: OSError: a b; see"),
+        (
+            {"url": "s3://erawise/a"},
+            {"AWS_ACCESS_KEY_ID": "erawise"},
+            "no erawise",
+            "remote far (s3://erawise/a): it can't be read: OSError: no ***; ",
+        ),
+        ({"url": "ssh://me:p%40ss@h/a"}, {}, "p@ss and p%40ss", "remote far (ssh://me@h/a): it can't be read: OSError: *** and ***; "),
+        ({"url": "s3://b/a", "endpointurl": "http://me:word@127.0.0.1:9"}, {}, "at me:word@h", "OSError: at me:***@h; "),
+        ({"url": "s3://b/a", "secret_access_key": "wordword", "session_token": "word"}, {}, "wordword", "OSError: ***; "),
+    ],
+)
+def test_secrets_are_masked_in_what_others_say_alone(
+    config: dict[str, str], environment: dict[str, str], error: str, expected: str, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in remotes.SECRET_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    def refused(self: Remote) -> None:
+        raise OSError(error)
+
+    monkeypatch.setattr(remotes.Remote, "_look", refused)
+    assert expected in Far(repository, config, None).fails(lambda remote: remote.reach(write=False))
+
+
+def test_secrets_are_masked_in_what_dvc_says(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "dvc-gs")
+    far = Far(repository, {"url": "gs://a"}, None)
+    assert "remote far: gs is supported, but requires '***' to be installed; expected one of the kinds" in far.fails(lambda _: None)
+    configure(repository, "[core]\n remote = far\n['remote \"far\"']\n url = /a\n dvc-gs = 1\n")
+    assert "dvc-gs" not in far.fails(lambda _: None)
 
 
 def test_a_remote_that_does_not_answer_is_waited_for_so_long(repository: Path) -> None:
