@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -242,6 +243,32 @@ def test_small_runs_are_compared_where_there_are_no_results(repository: Clone, t
     text = checked.body()
     assert "The whole runs can't be compared: DVC's remote gave no scores of the base (the log of the step fetch says why)." in text
     assert "Nor can small runs: that of the base failed after 3 s" in text
+
+
+def test_a_damaged_score_file_is_no_result_and_costs_no_report(repository: Clone, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+    shutil.copytree(repository.directory / ".git" / "remote", remote)
+    lock = YAML(typ="safe").load(repository.run("git", "show", "main:dvc.lock"))
+    listing = next(out["md5"] for stage in lock["stages"].values() for out in stage["outs"] if out["path"] == "data/scores")
+    files = json.loads((remote / "files/md5" / listing[:2] / listing[2:]).read_text())
+    digest = next(file["md5"] for file in files if file["relpath"] == "cv.parquet")
+    damaged = Path("files/md5", digest[:2], digest[2:])
+    _overwrite(remote / damaged)
+    checked = Checked(repository, "topic", tmp_path, remote=remote)
+    checked.step("gate")
+    assert "DVC's remote gave no scores of the base" in checked.step("fetch")
+    assert "gave no scores of the base" in checked.body()
+    shutil.copytree(repository.directory / ".git" / "remote", remote, dirs_exist_ok=True)
+    checked.step("fetch")
+    assert (checked.found / "fetch").read_text() == "fetched\n"
+    _overwrite(checked.clone.directory / ".dvc/cache" / damaged)
+    text = checked.body()
+    assert "There is no comparison: `the workspace: data/scores/cv.parquet is damaged, no Parquet file; remove it from DVC's cache" in text
+
+
+def _overwrite(path: Path) -> None:
+    path.chmod(0o644)
+    path.write_bytes(b"PAR1 and nothing more")
 
 
 def test_a_comment_is_added_once_and_then_updated(repository: Clone, tmp_path: Path) -> None:
