@@ -26,6 +26,7 @@ ROWS = 60
 """Settings, or scores, that are listed at most."""
 WIDTH = 120
 """Characters of a name or value that are shown at most."""
+PASSED, FAILED = "✅", "❌"
 OUTCOMES = ("tests", "failures", "errors", "skipped")
 """What JUnit's XML counts."""
 ABSENT_DATA = {"deleted", "not in cache"}
@@ -69,12 +70,12 @@ def totals(path: Path) -> str:
         raise InputError(f"{path}: not the JUnit XML of pytest ({error}); run the tests with --junitxml") from None
     counts = {"passed": tests - failed - broken - skipped, "failed": failed, "broken": broken, "skipped": skipped}
     words = ", ".join(f"{count} {word}" for word, count in counts.items() if count or word == "passed")
-    return f"{'❌' if failed or broken else '✅'} {words} in {seconds / 60:.0f} min"
+    return f"{FAILED if failed or broken else PASSED} {words} in {seconds / 60:.0f} min"
 
 
 def full(before: Revision, after: Revision, *, seed: int = 0) -> list[str]:
     """What `stages.compare` says of two whole runs: the verdicts where CORR moves, and their table to unfold."""
-    if reason := revisions.incomparable(before, after):
+    if reason := revisions.incomparable(before, after, code):
         return [f"Not compared: {reason}."]
     table = _named(comparison.compare(before.scores, after.scores, after.days, seed=seed))
     headline = comparison.picture(table, before.name, after.name).headline
@@ -86,7 +87,7 @@ def full(before: Revision, after: Revision, *, seed: int = 0) -> list[str]:
 
 def small(before: Revision, after: Revision) -> list[str]:
     """What differs between two small runs, without a verdict: they say nothing of a model's worth."""
-    if reason := revisions.incomparable(before, after):
+    if reason := revisions.incomparable(before, after, code):
         return [SMALL, "", f"Not compared: {reason}."]
     table = _named(comparison.compare(before.scores, after.scores, after.days))
     moved = _moved(table)
@@ -126,22 +127,42 @@ def unfolding(title: str, lines: list[str]) -> list[str]:
     return ["", f"<details><summary>{title}</summary>", "", *lines, "", "</details>"]
 
 
-def body(base: str, head: str, checks: dict[str, str], sections: dict[str, list[str]]) -> str:
+def tests(path: Path, ended: str) -> str:
+    """How the tests ended, in words: they have passed where both the report and the command say so.
+
+    Parameters
+    ----------
+    path : of the JUnit XML.
+    ended : how the command ended that ran them, in words; "passed" stands first where it succeeded.
+
+    Raises
+    ------
+    InputError
+        If the file is no JUnit XML.
+    """
+    said = totals(path)
+    if ended.startswith("passed") or not said.startswith(PASSED):
+        return said
+    return f"{FAILED} {ended or 'the command did not end'}, though the report says{said.removeprefix(PASSED)}"
+
+
+def body(base: str, head: str, checks: dict[str, str], sections: dict[str, list[str]], *, limit: int | None = LIMIT) -> str:
     """The comment.
 
     Parameters
     ----------
     base, head : commits.
     checks : what was checked, and how it ended.
-    sections : lines of Markdown by heading; the last ones are left out where the whole would be longer than a comment may be.
+    sections : lines of Markdown by heading; the last ones are left out where the whole would be longer than `limit`.
+    limit : in characters; None for the whole.
     """
     lines = [MARKER, f"### erawise: {code(base[:SHORT])} → {code(head[:SHORT])}", "", "| check | result |", "|---|---|"]
     lines += [f"| {name} | {result} |" for name, result in checks.items()]
     text = "\n".join(lines) + "\n"
     for heading, content in sections.items():
         more = "\n".join(["", f"#### {heading}", "", *content]) + "\n"
-        if len(text) + len(more) > LIMIT:
-            return text + "\nThe rest is too long for a comment; the log of the run has it.\n"
+        if limit is not None and len(text) + len(more) > limit:
+            return text + "\nThe rest is too long for a comment; the summary of the run has it.\n"
         text += more
     return text
 

@@ -4,11 +4,13 @@ A revision is a Git commit, branch or tag, the name of a DVC experiment, or None
 """
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 from dvc.api import DVCFileSystem
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
@@ -59,7 +61,7 @@ def read(repository: Path, revision: str | None, *, raw: Path, scores: Path) -> 
     Raises
     ------
     InputError
-        If there is no such revision, it is from before there were scores, or its scores are not in the cache.
+        If there is no such revision, it is from before there were scores, or its scores are not in the cache or damaged there.
     """
     name = revision or WORKSPACE
     try:
@@ -72,10 +74,17 @@ def read(repository: Path, revision: str | None, *, raw: Path, scores: Path) -> 
     return Revision(name, settings, target, days, _digest(lock, raw), tables)
 
 
-def incomparable(before: Revision, after: Revision) -> str:
-    """Why the scores of two runs say nothing of each other; empty where they do."""
+def incomparable(before: Revision, after: Revision, shown: Callable[[str], str] = str) -> str:
+    """Why the scores of two runs say nothing of each other; empty where they do.
+
+    Parameters
+    ----------
+    before, after : what is compared; their names are taken as they are.
+    shown : writes the name of a target, which is any text of a params.yaml.
+    """
     if before.target != after.target:
-        return f"{before.name} is scored against {before.target} and {after.name} against {after.target}: the difference would be theirs"
+        targets = shown(before.target), shown(after.target)
+        return f"{before.name} is scored against {targets[0]} and {after.name} against {targets[1]}: the difference would be theirs"
     if before.data != after.data:
         return f"{before.name} and {after.name} ran on different raw data (data/raw in dvc.lock)"
     return ""
@@ -131,6 +140,8 @@ def _scores(files: DVCFileSystem, name: str, revision: str | None, path: str) ->
         return pd.read_parquet(io.BytesIO(files.read_bytes(path)))
     except (FileNotFoundError, DvcException, DataIndexDirError):
         raise InputError(f"{name}: {path} is neither there nor in the cache; {_remedy(revision)}") from None
+    except (pa.ArrowInvalid, OSError):
+        raise InputError(f"{name}: {path} is damaged, no Parquet file; remove it from DVC's cache, then {_remedy(revision)}") from None
 
 
 def _remedy(revision: str | None) -> str:

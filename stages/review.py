@@ -1,12 +1,14 @@
 """Write the comment on a pull request from what its checks have left: `python -m stages.review BASE HEAD DIRECTORY`; a command, no stage.
 
 `.ci/pull-request` runs the checks, calls this and posts the comment (docs/ci.md). A check that hasn't run has left nothing in the
-directory, and the comment says so.
+directory, and the comment says so; what can't be read costs its own line, and not the comment. `body.md` is the comment, `report.md` the
+same at any length.
 """
 
 import argparse
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,39 +21,65 @@ from stages import paths
 
 NOT_RUN = "– not run"
 SIDES = ("base", "head")
+NO_RESULTS = {
+    "": "whether dvc.lock is current was not checked",
+    "stale": "dvc.lock is not current, so that the results of this commit aren't there yet",
+    "could not be checked": "whether dvc.lock is current could not be checked (the log of the step gate says why)",
+}
+"""Why there are no whole runs to compare, by what the step `gate` has left."""
 
 
 @errors.reported
 def main() -> None:
     given = _arguments()
     found = given.directory
-    current = _line(found / "gate") == "current"
+    gate = _line(found / "gate")
     checks = {
-        "`dvc.lock` is current": _gate(found),
+        "`dvc.lock` is current": _guarded(lambda: [_gate(found, gate)])[-1],
         "lint": _ended(found / "lint"),
         "small run": _ended(found / "small-head"),
-        "tests": review.totals(found / "tests.xml") if (found / "tests.xml").is_file() else _ended(found / "tests"),
+        "tests": _guarded(lambda: [_tests(found)])[-1],
     }
-    sections = {"Settings": _settings(found)}
-    if current and _line(found / "fetch") == "fetched":
-        moved = json.loads((found / "metrics.json").read_text(encoding="utf-8"))
-        sections["Comparison"] = [*_compared(given, "full"), *review.scores_moved(moved)]
+    sections = {"Settings": _guarded(lambda: _settings(found))}
+    if gate == "current" and _line(found / "fetch") == "fetched":
+        sections["Comparison"] = [*_guarded(lambda: _compared(given, "full")), *_guarded(lambda: _means(found))]
     else:
-        reason = _line(found / "fetch") or "the results weren't fetched"
-        why = reason if current else "dvc.lock is not current, so that the results of this commit aren't there yet"
-        sections["Comparison of small runs"] = [f"The whole runs can't be compared: {why}.", "", *_compared(given, "small")]
-    with files.replacing(found / "body.md") as path:
-        path.write_text(review.body(given.base, given.head, checks, sections), encoding="utf-8")
+        why = NO_RESULTS.get(gate) or _line(found / "fetch") or "the results weren't fetched"
+        small = _guarded(lambda: _compared(given, "small"))
+        sections["Comparison of small runs"] = [f"The whole runs can't be compared: {why}.", "", *small]
+    for name, limit in (("body.md", review.LIMIT), ("report.md", None)):
+        with files.replacing(found / name) as path:
+            path.write_text(review.body(given.base, given.head, checks, sections, limit=limit), encoding="utf-8")
     print(f"written: {found / 'body.md'}")
 
 
-def _gate(found: Path) -> str:
-    result = _line(found / "gate")
+def _guarded(make: Callable[[], list[str]]) -> list[str]:
+    """Lines of the report, or the one that says why they can't be made: the rest of it is wanted all the same."""
+    try:
+        return make()
+    except Exception as error:  # the files are of code under review, which can leave anything there
+        why = str(error) if isinstance(error, errors.InputError) else f"{type(error).__name__}: {error}"
+        return ["", f"❌ can't be read: {review.code(why)}"]
+
+
+def _gate(found: Path, result: str) -> str:
     if result != "stale":
-        return {"": NOT_RUN, "current": "✅ yes"}.get(result, "❌ " + result)
+        return {"": NOT_RUN, "current": "✅ yes"}.get(result, f"❌ {result}")
     changed = review.changed_stages(json.loads((found / "status.json").read_text(encoding="utf-8")))
     which = f"{', '.join(map(review.code, changed))} would run, with what follows from them" if changed else "the log says which stage"
     return f"❌ no: {which}; `dvc repro`, then commit `dvc.lock`, `metrics/` and `plots/`"
+
+
+def _tests(found: Path) -> str:
+    report = found / "tests.xml"
+    return review.tests(report, _line(found / "tests")) if report.is_file() else _ended(found / "tests")
+
+
+def _means(found: Path) -> list[str]:
+    path = found / "metrics.json"
+    if not path.is_file():
+        return ["", "`dvc metrics diff` failed: the means of scores can't be read; the log of the step `report` says why."]
+    return review.scores_moved(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _ended(path: Path) -> str:
@@ -60,7 +88,7 @@ def _ended(path: Path) -> str:
 
 
 def _settings(found: Path) -> list[str]:
-    before, after = (ledger.flat(_params(found / f"params-{side}.yaml")) for side in SIDES)
+    before, after = (ledger.flat(_params(found / f"params-{side}.yaml", side)) for side in SIDES)
     return review.settings(ledger.changes(before, after))
 
 
@@ -81,11 +109,13 @@ def _run(checkout: Path, commit: str) -> Revision:
     return dataclasses.replace(found, name=review.code(commit[: review.SHORT]))
 
 
-def _params(path: Path) -> dict[str, Any]:
+def _params(path: Path, side: str) -> dict[str, Any]:
     try:
         content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except YAMLError:
-        raise errors.InputError(f"{path}: no YAML; expected the params.yaml of the commit, mend it there") from None
+    except FileNotFoundError:
+        raise errors.InputError(f"the {side} has no params.yaml; commit one") from None
+    except (YAMLError, UnicodeDecodeError):
+        raise errors.InputError(f"params.yaml of the {side} is no YAML; mend it in that commit") from None
     return content if isinstance(content, dict) else {}
 
 

@@ -1,8 +1,10 @@
 """The checks of a pull request: the workflow is sound, and its steps do here what they do on GitHub's machines."""
 
+import dataclasses
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,8 +33,8 @@ state = pathlib.Path(os.environ["GH_STATE"])
 comments = json.loads(state.read_text()) if state.exists() else []
 assert os.environ["GH_TOKEN"] == "token"
 assert sys.argv[1] == "api"
-if os.environ.get("GH_FAILS"):
-    sys.exit(os.environ["GH_FAILS"]) if "--method" in sys.argv else sys.exit(0)
+if os.environ.get("GH_FAILS_ON") in sys.argv:
+    sys.exit(os.environ["GH_FAILS"])
 if "--method" not in sys.argv:
     assert sys.argv[2:4] == ["--paginate", "repos/someone/erawise/issues/7/comments"], sys.argv
     assert 'startswith("<!-- erawise: pull request -->")' in sys.argv[-1] and '"github-actions[bot]"' in sys.argv[-1], sys.argv
@@ -172,7 +174,12 @@ def test_rights_and_secrets_are_those_that_a_step_needs() -> None:
         "comment": {"contents": "read", "pull-requests": "write"},
     }
     assert content["concurrency"]["cancel-in-progress"] is True
-    assert all(job["timeout-minutes"] for job in content["jobs"].values())
+    check, comment = (content["jobs"][name] for name in ("check", "comment"))
+    limits = {step["run"]: step["timeout-minutes"] for step in steps() if "timeout-minutes" in step}
+    assert set(limits) == {f"{STEPS} {name}" for name in ("small", "test")}
+    assert sum(limits.values()) < check["timeout-minutes"]
+    assert comment["timeout-minutes"]
+    assert comment["steps"][0]["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
     secret = [step["run"] for step in steps() if "secrets." in json.dumps(step)]
     assert secret == [f"{STEPS} fetch"]
     assert all(step["with"]["persist-credentials"] is False for step in steps() if "checkout" in step.get("uses", ""))
@@ -219,9 +226,12 @@ def test_small_runs_are_compared_where_there_are_no_results(repository: Clone, t
     checked.clone.dvc("remote", "add", "--local", "-d", "store", "s3://bucket/erawise")
     said = checked.step("fetch", {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""})
     assert said.startswith("the keys of DVC's remote are not there")
+    assert checked.step("fetch", {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": ""}) == said
     checked.clone.dvc("remote", "modify", "--local", "store", "url", str(tmp_path / "empty"))
     assert "DVC's remote gave no scores of the base" in checked.step("fetch")
     checked.step("small")
+    private = [(checked.found / kind / ".dvc/config.local").read_text() for kind in ("full/base", "small/base", "small/head")]
+    assert ["store" in content for content in private] == [True, False, False]
     text = checked.body()
     assert "| `dvc.lock` is current | ❌ no: `neutralize` would run, with what follows from them" in text
     assert re.search(r"\| small run \| ✅ passed in \d+ s \|", text)
@@ -244,6 +254,87 @@ def test_small_runs_are_compared_where_there_are_no_results(repository: Clone, t
     assert "Nor can small runs: that of the base failed after 3 s" in text
 
 
+def test_a_damaged_score_file_is_no_result_and_costs_no_report(repository: Clone, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+    shutil.copytree(repository.directory / ".git" / "remote", remote)
+    lock = YAML(typ="safe").load(repository.run("git", "show", "main:dvc.lock"))
+    listing = next(out["md5"] for stage in lock["stages"].values() for out in stage["outs"] if out["path"] == "data/scores")
+    files = json.loads((remote / "files/md5" / listing[:2] / listing[2:]).read_text())
+    digest = next(file["md5"] for file in files if file["relpath"] == "cv.parquet")
+    damaged = Path("files/md5", digest[:2], digest[2:])
+    _overwrite(remote / damaged)
+    checked = Checked(repository, "topic", tmp_path, remote=remote)
+    checked.step("gate")
+    assert "DVC's remote gave no scores of the base" in checked.step("fetch")
+    assert "gave no scores of the base" in checked.body()
+    shutil.copytree(repository.directory / ".git" / "remote", remote, dirs_exist_ok=True)
+    checked.step("fetch")
+    assert (checked.found / "fetch").read_text() == "fetched\n"
+    _overwrite(checked.clone.directory / ".dvc/cache" / damaged)
+    text = checked.body()
+    assert "There is no comparison: `the workspace: data/scores/cv.parquet is damaged, no Parquet file; remove it from DVC's cache" in text
+
+
+def test_every_failure_leaves_a_report_that_names_it(repository: Clone, tmp_path: Path) -> None:
+    checked = Checked(repository, "topic", tmp_path)
+    (checked.clone.directory / "params.yaml").write_text("a: [\n")
+    checked.clone.commit("spoiled")
+    assert "could not be checked" in checked.step("gate", ends=1)
+    text = checked.body()
+    assert "| `dvc.lock` is current | ❌ could not be checked |" in text
+    assert "can't be read: `params.yaml of the head is no YAML; mend it in that commit`" in text
+    assert "can't be compared: whether dvc.lock is current could not be checked (" in text
+    (checked.clone.directory / "params.yaml").unlink()
+    checked.clone.commit("without")
+    for name, content in {"gate": "stale", "status.json": "{", "tests": "passed in 9 s", "tests.xml": "<", "lint": "did not end"}.items():
+        (checked.found / name).write_text(content + "\n")
+    text = checked.body()
+    assert "can't be read: `the head has no params.yaml; commit one`" in text
+    assert "| `dvc.lock` is current | ❌ can't be read: `JSONDecodeError" in text
+    assert re.search(r"\| tests \| ❌ can't be read: `.*tests\.xml: not the JUnit XML", text)
+    assert "| lint | ❌ did not end |" in text
+
+    path = f"{_failing(tmp_path / 'without_dvc', 'dvc')}{os.pathsep}{checked.clone.environment()['PATH']}"
+    assert "could not be checked" in checked.step("gate", {"PATH": path}, ends=1)
+    assert checked.step("fetch", {"PATH": path}).startswith("DVC can't be run here")
+    for name, content in {"gate": "current", "fetch": "fetched"}.items():
+        (checked.found / name).write_text(content + "\n")
+    checked.step("report", {"PATH": path})
+    assert "`dvc metrics diff` failed" in (checked.found / "body.md").read_text()
+
+    path = f"{_failing(tmp_path / 'without_python', 'python')}{os.pathsep}{path}"
+    for variables in ({"PATH": path}, {"BASE": "nowhere"}):
+        checked.step("report", variables, ends=1)
+        text = (checked.found / "body.md").read_text()
+        assert text.startswith(f"{review.MARKER}\n")
+        assert "The report can't be made: the log of the step `report` says why." in text
+        assert "| lint | did not end |" in text
+        assert "| small-head | – not run |" in text
+        assert Path(checked.variables["GITHUB_STEP_SUMMARY"]).read_text().endswith(text)
+
+
+def test_a_step_that_is_stopped_did_not_end(repository: Clone, tmp_path: Path) -> None:
+    checked = Checked(repository, "topic", tmp_path)
+    make = tmp_path / "bin" / "make"
+    make.parent.mkdir()
+    make.write_text("#!/bin/sh\nkill -9 $PPID\n")
+    make.chmod(0o755)
+    checked.step("lint", {"PATH": f"{make.parent}{os.pathsep}{checked.clone.environment()['PATH']}"}, ends=-9)
+    assert "| lint | ❌ did not end |" in checked.body()
+
+
+def _failing(directory: Path, name: str) -> Path:
+    directory.mkdir()
+    (directory / name).write_text("#!/bin/sh\nexit 127\n")
+    (directory / name).chmod(0o755)
+    return directory
+
+
+def _overwrite(path: Path) -> None:
+    path.chmod(0o644)
+    path.write_bytes(b"PAR1 and nothing more")
+
+
 def test_a_comment_is_added_once_and_then_updated(repository: Clone, tmp_path: Path) -> None:
     checked = Checked(repository, "topic", tmp_path)
     gh = tmp_path / "gh"
@@ -264,9 +355,15 @@ def test_a_comment_is_added_once_and_then_updated(repository: Clone, tmp_path: P
     (checked.found / "body.md").write_text(second)
     assert checked.step("post", variables) == "comment 1 is updated\n"
     assert json.loads((tmp_path / "comments").read_text()) == ["a person's words", second]
-    refused = checked.step("post", variables | {"GH_FAILS": "gh: Resource not accessible by integration (HTTP 403)"})
-    assert "this token may not comment" in refused
-    assert "HTTP 500" in checked.step("post", variables | {"GH_FAILS": "gh: HTTP 500"}, ends=1)
+    for call in ("--paginate", "--method"):
+        failing = variables | {"GH_FAILS_ON": call, "GH_FAILS": "gh: Resource not accessible by integration (HTTP 403)"}
+        assert checked.step("post", failing).startswith("this token may not comment")
+        assert checked.step("post", failing | {"GH_FAILS": "gh: HTTP 500"}, ends=1) == "gh: HTTP 500\n"
+    for name in ("GITHUB_REPOSITORY", "PULL_REQUEST"):
+        assert checked.step("post", variables | {name: ""}, ends=1).startswith(f"error: {name} is not set; ")
+    (checked.found / "body.md").unlink()
+    missing = f"error: there is no {checked.found}/body.md to post; .ci/pull-request report writes it\n"
+    assert checked.step("post", variables, ends=1) == missing
 
 
 # ---- the words
@@ -288,6 +385,12 @@ def test_text_of_the_repository_is_shown_and_never_read() -> None:
     assert all(line.count(review.code(hostile)) == line.count("<img") for line in text.splitlines())
     assert "Only in the base: `b`." in text
     assert "Only in the head: `c`." in text
+    target = "@bob <img src=x>\n\n# BIG [l](http://evil)"
+    before, after = (dataclasses.replace(run_of(name, {"x": 0.0}), target=target + name) for name in "AB")
+    shown = "`@bob <img src=x> # BIG [l](http://evil)"
+    said = f"Not compared: A is scored against {shown}A` and B against {shown}B`: the difference would be theirs."
+    assert review.full(before, after) == [said]
+    assert review.small(before, after)[-1] == said
     assert review.settings({hostile: [hostile, None]})[-1] == f"- {review.code(hostile)}: {review.code(hostile)} → absent"
 
 
@@ -318,7 +421,19 @@ def test_a_long_report_is_cut_where_a_comment_must_end() -> None:
     text = review.body("a" * 40, "b" * 40, {"tests": "✅"}, {"Settings": many, "Comparison": ["x" * review.LIMIT]})
     assert len(text) < 65_536
     assert "#### Settings" in text
-    assert text.endswith("The rest is too long for a comment; the log of the run has it.\n")
+    assert text.endswith("The rest is too long for a comment; the summary of the run has it.\n")
+    whole = review.body("a" * 40, "b" * 40, {"tests": "✅"}, {"Settings": many, "Comparison": ["x" * review.LIMIT]}, limit=None)
+    assert whole.endswith(f"{'x' * review.LIMIT}\n")
+
+
+def test_tests_have_passed_where_the_report_and_the_command_say_so(tmp_path: Path) -> None:
+    path = tmp_path / "tests.xml"
+    path.write_text("<testsuites><testsuite tests='5' failures='0' errors='0' skipped='0' time='60'/></testsuites>")
+    assert review.tests(path, "passed in 61 s") == "✅ 5 passed in 1 min"
+    assert review.tests(path, "failed after 61 s") == "❌ failed after 61 s, though the report says 5 passed in 1 min"
+    assert review.tests(path, "") == "❌ the command did not end, though the report says 5 passed in 1 min"
+    path.write_text("<testsuites><testsuite tests='5' failures='2' errors='0' skipped='0' time='60'/></testsuites>")
+    assert review.tests(path, "passed in 61 s") == review.totals(path) == "❌ 3 passed, 2 failed in 1 min"
 
 
 def test_totals_of_what_is_no_report_of_tests_are_refused(tmp_path: Path) -> None:
