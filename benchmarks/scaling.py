@@ -240,7 +240,7 @@ def run_driver(directory: str) -> dict[str, float]:
             "prepare": statistics.median(before) / rows,
             "collect": statistics.median(after) / rows,
             "blend": blend / rows,
-            "held_bytes": float(trained.predictions.memory_usage(deep=True).sum()) / rows,
+            "held_bytes": trained.values.nbytes / rows,
             "written_bytes": path.stat().st_size / rows,
             "tree_bytes": len(model.text) / model.rounds,
             "predict": predict / len(late) / model.rounds,

@@ -328,7 +328,7 @@ def assumptions_table(full: Full) -> str:
         ),
         "memory of the driver": (
             f"{driver['held_bytes'] * rows['predicted'] * members / GB:.0f} GB for each entry that is trained",
-            f"tables of {members} members, {driver['held_bytes']:.0f} bytes a row, until they are blended",
+            f"at most, for {members} members: {driver['held_bytes']:.0f} bytes a row of each that waits for those before it to be blended",
         ),
         "predictions on disk": (
             f"{written * given.models / GB:.1f} GB",
