@@ -77,10 +77,9 @@ def test_selection_on_test_eras_sings_and_is_named(tmp_path: Path) -> None:
 
 
 def test_training_on_test_eras_sings_and_is_named(tmp_path: Path) -> None:
-    old = "return View(data.panel, fold.train, features, settings.target), None"
-    spoiled = with_code(
-        workspace(tmp_path), "erawise/training.py", old, old.replace("fold.train", "np.sort(np.concatenate([fold.train, fold.test]))")
-    )
+    old, fold = "train = data.plan.folds[number].train", "data.plan.folds[number]"
+    new = f"train = np.sort(np.concatenate([{fold}.train, {fold}.test]))"
+    spoiled = with_code(workspace(tmp_path), "erawise/training.py", old, new)
     code, output = listen(spoiled)
     assert code == 1
     assert "train@ridge: on shuffled targets ridge finds a cv CORR of" in output
