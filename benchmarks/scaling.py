@@ -305,13 +305,26 @@ def measured(repeats: int) -> dict[str, Any]:
     return found
 
 
+def measured_again() -> dict[str, Any]:
+    """What was measured, with what the driver does measured anew."""
+    found: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory() as scratch:
+        set_up(Path(scratch) / "small", SIZE)
+        found["driver"] = measure.in_process("scaling", "run_driver", Path(scratch) / "small").found
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=measure.REPEATS)
     parser.add_argument("--simulate", action="store_true", help="measure nothing, take what benchmarks/scaling.json has")
+    parser.add_argument("--driver", action="store_true", help="measure what the driver does alone, take the rest from there")
     parser.add_argument("--write", action="store_true", help="put tables and picture into docs/, and keep what was measured")
     given = parser.parse_args()
-    found = json.loads(RESULTS.read_text(encoding="utf-8")) if given.simulate else measured(given.repeats)
+    if given.simulate:
+        found = json.loads(RESULTS.read_text(encoding="utf-8"))
+    else:
+        found = measured_again() if given.driver else measured(given.repeats)
     if given.write and not given.simulate:
         files.write_json(found, RESULTS)
     texts, table = workers.blocks(found)
