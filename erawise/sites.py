@@ -221,8 +221,8 @@ def _fetched(site: Site) -> Path:
                 with files.replacing(array) as temporary, temporary.open("wb") as file:
                     file.write(site.remote.read(name, 0, min(size, HEADER_BYTES)))
                     file.truncate(size)
-            files.remove(root / name)
-            (root / name).symlink_to(array)
+            if not (root / name).is_symlink():
+                (root / name).symlink_to(array)
     return root
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
-from erawise import errors, params, splits, training
+from erawise import errors, files, params, splits, training
 from erawise.jobs import Data, Source
 from erawise.models.protocol import GIB, Resources, held_by
 from stages import paths
@@ -53,6 +54,20 @@ def open_for(name: str, *, live: bool) -> Work:
         print(f"{name}: {line}", flush=True)
 
     return Work(settings, source, data, Resources(p.resources.threads, memory, paths.SCRATCH, p.resources.device, held_by(panel), say))
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """Yield a directory that takes its place at the end; until then it is among the scratch files, where nothing that is killed matters."""
+    made = paths.SCRATCH / "written" / path.relative_to(path.parts[0])
+    files.remove(made)
+    made.mkdir(parents=True)
+    try:
+        yield made
+        with files.replacing(path) as directory:
+            made.rename(directory)
+    finally:
+        files.remove(made)
 
 
 @contextmanager

@@ -35,8 +35,7 @@ def run(kind: Kind, name: str, progress: Progress) -> running.Done:
         again = partial(training.refit, kind, data=data, eras=panel.eras, resources=resources, count=count, engine=engine)
         calls = [partial(again, settings=own, rounds=number) for own, number in zip(members.values(), rounds, strict=True)]
         models = stack.enter_context(closing(spread.side_by_side(kind, work.settings, engine, calls)))
-        directory = stack.enter_context(files.replacing(paths.FINAL / name))
-        directory.mkdir()
+        directory = stack.enter_context(modelling.written(paths.FINAL / name))
         writer = stored.Writer(work.settings.kind, directory, several=len(members) > 1)
         for member, model, number in zip(members, models, rounds, strict=True):
             writer.add(member, model, number)

@@ -47,8 +47,7 @@ def _run(kind: Kind, name: str, progress: Progress) -> running.Done:
         logs = [partial(_note, curves, member if len(members) > 1 else "") for member in members]
         calls = [partial(train, settings=own, log=log) for own, log in zip(members.values(), logs, strict=True)]
         trained = stack.enter_context(closing(spread.side_by_side(kind, work.settings, engine, calls)))
-        directory = stack.enter_context(files.replacing(paths.MODELS / name))
-        directory.mkdir()
+        directory = stack.enter_context(modelling.written(paths.MODELS / name))
         labels = training.labels(work.data)
         told, blend, shares = [], training.Blend(labels[ERA]), []
         writer = stored.Writer(work.settings.kind, directory, several=len(members) > 1)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from closure import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numerai_tools import scoring
@@ -497,7 +498,7 @@ def test_numba_is_loaded_where_it_is_wanted_and_pays(switch: str, rows: int, loa
         "assert (np.sort(ranks[:, 0]) == (np.arange(len(x)) + .5) / len(x)).all(); print('numba' in sys.modules)"
     )
     environment = {**os.environ, "ERAWISE_NUMBA": switch}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     assert done.stdout.split() == [str(loaded)]
 
 
