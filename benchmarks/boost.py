@@ -27,6 +27,7 @@ from distributed import Client, LocalCluster
 from numpy.typing import NDArray
 
 from benchmarks import full_size, measure
+from benchmarks.training import SETTINGS as USUAL
 from erawise import cluster, files, jobs, params, preparation, sites, splits, spread, training
 from erawise.features import maps
 from erawise.models import lightgbm
@@ -40,20 +41,7 @@ ERAS, ROWS, FEATURES = 60, 5_000, 705
 WORKERS, THREADS = 2, 1
 MEMORY = 8 * GIB
 REPEATS = 3
-SETTINGS = params.LightGBM(
-    kind="lightgbm",
-    target="target",
-    trees=100,
-    learning_rate=0.01,
-    max_depth=5,
-    leaves=31,
-    feature_share=0.1,
-    min_rows_leaf=20,
-    l2=0.0,
-    early_stopping=None,
-    seed=1,
-    distributed=True,
-)
+SETTINGS = USUAL.model_copy(update={"trees": 100, "early_stopping": None, "distributed": True})
 PAGE = measure.ROOT / "docs" / "scale.md"
 SOURCE = jobs.Source(Path("prepared"), None, Path("folds.json"), Path("features"), ("target",), 20)
 SCRATCH = Path("scratch")
