@@ -85,8 +85,8 @@ class Study:
         return self.eras[LEARNED + purge_weeks(DAYS) :]
 
     def linear(self, era: Era) -> Floats:
-        """The model's predictions (rows,)."""
-        return era.features.astype(np.float64) @ self.weights
+        """The model's predictions (rows,), rounded so that ties are ties on every processor."""
+        return np.round(era.features.astype(np.float64) @ self.weights, 9)
 
 
 def study() -> Study:

@@ -36,10 +36,20 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+def words_and_numbers(path: Path) -> tuple[str, list[float]]:
+    """The text of a picture without its numbers and the ids that are made of them, and the numbers."""
+    text = re.sub(r"\b[mp][0-9a-f]{10}\b", "", path.read_text(encoding="utf-8"))
+    number = r"-?\d+(?:\.\d+)?"
+    return re.sub(number, "", text), [float(found) for found in re.findall(number, text)]
+
+
 def test_the_pictures_are_those_that_the_code_draws(drawn: Path) -> None:
-    assert {path.name: path.read_bytes() for path in drawn.iterdir()} == {
-        path.name: path.read_bytes() for path in concepts.PICTURES.glob("*.svg")
-    }, "run make docs and commit docs/concepts"
+    """But for what the last bits of another processor move: a hundredth of a point."""
+    assert {path.name for path in drawn.iterdir()} == {path.name for path in concepts.PICTURES.glob("*.svg")}
+    for path in drawn.iterdir():
+        (words, numbers), (known, places) = words_and_numbers(path), words_and_numbers(concepts.PICTURES / path.name)
+        assert words == known, f"run make docs and commit docs/concepts/{path.name}"
+        assert numbers == pytest.approx(places, abs=0.02), f"run make docs and commit docs/concepts/{path.name}"
 
 
 def test_every_picture_is_shown_and_described_in_words() -> None:
