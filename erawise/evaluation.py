@@ -1,21 +1,71 @@
 """All predictions of a split, scored in one pass over the features."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from erawise import groups, predictions
+from erawise import files, groups, predictions
 from erawise.errors import InputError
 from erawise.panel import Panel
 from erawise.progress import SILENT, Progress
 from erawise.schema import ERA, ID, META_MODEL, ORACLE, PREDICTION, SPLIT
 from erawise.scores import summary
-from erawise.scores.eras import CONSTANT, Groups, exposure_columns, score_eras
+from erawise.scores.eras import CONSTANT, MIN_COVERAGE, Groups, exposure_columns, score_eras
 
 DIAGNOSED = "neutralized"
 """The prediction that the diagnostics look at: the pipeline's last."""
+
+METRICS = {"exposure_max": "exposure", "oracle_corr": "ceiling_share"}
+"""Blocks of the summary that have another name than their column in the table of scores."""
+
+DESCRIPTION = "evaluated.json"
+"""The file beside the scores that says what was scored, see `Evaluated`."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What the tables of scores are of.
+
+    Attributes
+    ----------
+    target : that they are against.
+    days : trading days that it looks ahead.
+    benchmark : the benchmark model that BMC is against, None without any.
+    benchmarks : all that the data has, in their order.
+    absent : for each split the scores that no era has, and why.
+    predictions : by name, `predictions.digest` of each prediction that was scored.
+    """
+
+    target: str
+    days: int
+    benchmark: str | None
+    benchmarks: list[str]
+    absent: dict[str, dict[str, str]]
+    predictions: dict[str, str]
+
+
+def evaluated(directory: Path) -> Evaluated:
+    """Read what the scores in a directory are of.
+
+    Raises
+    ------
+    InputError
+        If that is missing or broken.
+    """
+    path = directory / DESCRIPTION
+    try:
+        return Evaluated(**files.read_json(path))
+    except (TypeError, InputError):
+        raise InputError(f"{path}: it doesn't say what was scored; run dvc repro evaluate") from None
+
+
+def benchmarks(references: pd.DataFrame) -> list[str]:
+    """Return the benchmark models among the predictions of others."""
+    return [column for column in references.columns if column not in (ID, ERA, META_MODEL, ORACLE)]
 
 
 def benchmark_column(references: pd.DataFrame, name: str | None) -> str | None:
@@ -26,7 +76,7 @@ def benchmark_column(references: pd.DataFrame, name: str | None) -> str | None:
     InputError
         If the data has no benchmark of that name.
     """
-    columns = [column for column in references.columns if column not in (ID, ERA, META_MODEL, ORACLE)]
+    columns = benchmarks(references)
     if name is not None and name not in columns:
         raise InputError(f"evaluate.benchmark: the data has no benchmark model {name!r}; it has {', '.join(columns) or 'none'}")
     return name or (columns[0] if columns else None)
@@ -119,6 +169,52 @@ def diagnostics(metrics: dict[str, dict[str, Any]], min_corr: float) -> dict[str
     """Whether the mean CORR of the neutralized ensemble reaches a bound: `passes` is 1 or 0, absent where it has none."""
     mean = metrics.get(DIAGNOSED, {}).get("corr", {}).get("mean")
     return {} if mean is None else {"passes": int(mean >= min_corr)}
+
+
+def absent(table: pd.DataFrame, references: pd.DataFrame, benchmark: str | None) -> dict[str, str]:
+    """Return the metrics that no era of a split has, each with the reason.
+
+    Parameters
+    ----------
+    table : the scores of the split, as `score_split` gives them.
+    references : the predictions of others, in all eras.
+    benchmark : the one that BMC is against, None without any.
+    """
+    own = references[references[ERA].isin(table[ERA])]
+    meta_model = _unmet(own, META_MODEL, "meta_model.parquet")
+    against = "the data has no benchmark models" if benchmark is None else _unmet(own, benchmark, f"the benchmark model {benchmark}")
+    no_features = "no era has a feature that varies, or the features leave nothing of a prediction"
+    reasons = {
+        "corr": f"no era has a target and a prediction that varies on {MIN_COVERAGE:.0%} of its rows",
+        "mmc": meta_model,
+        "meta_corr": meta_model,
+        "payout": "it is made of CORR and MMC",
+        "bmc": against,
+        "fnc": no_features,
+        "exposure_max": no_features,
+        "oracle_corr": "the best possible predictor is known for the embedded market only",
+    }
+    return {METRICS.get(name, name): reason for name, reason in reasons.items() if table[name].isna().all()}
+
+
+def _unmet(references: pd.DataFrame, column: str, what: str) -> str:
+    """Say why no era has a score against a reference."""
+    if column not in references:
+        return f"the data has no {what}"
+    share = references[column].notna().mean()
+    if not share > 0:
+        return f"{what} has no predictions of these eras"
+    return f"{what} has predictions of {share:.0%} of these eras' rows; a score needs {MIN_COVERAGE:.0%} of an era's"
+
+
+def lines(found: Evaluated, named: str | None) -> list[str]:
+    """Say which benchmark was taken, and which scores are absent and why.
+
+    `named` is the benchmark that the settings ask for, None where they leave the choice.
+    """
+    choice = "as evaluate.benchmark says" if named else f"the first of {len(found.benchmarks)}"
+    taken = [f"BMC is against {found.benchmark}, {choice}"] if found.benchmark else []
+    return taken + [f"{split}: no {name}: {reason}" for split, missing in found.absent.items() for name, reason in missing.items()]
 
 
 def report(table: pd.DataFrame, metrics: dict[str, dict[str, Any]]) -> list[str]:

@@ -1,9 +1,11 @@
-"""The record of what was evaluated: a line of JSON for each run, added and never changed.
+"""The record of what was evaluated: a line of JSON for each evaluation, added and never changed.
 
-Who looks at a validation set often enough finds something there. The ledger counts the looks, so that a figure can be read
-against what luck alone would have shown by now.
+Who looks at a validation set often enough finds something there. The ledger counts the looks, by the digests of the predictions that
+were looked at, so that a figure can be read against what luck alone would have shown by now.
 """
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +40,39 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, list[Any
     return {path: [before.get(path), after.get(path)] for path in {**before, **after} if before.get(path) != after.get(path)}
 
 
+def same(entry: Entry, other: Entry) -> bool:
+    """Return whether two evaluations are of the same predictions of the same data, with the same settings and scores."""
+    return all(entry.get(key) == other.get(key) for key in ("data", "target", "predictions", "settings", "scores"))
+
+
 def looks(entries: list[Entry], data: str | None, target: str) -> list[Entry]:
-    """Those that have looked at the validation eras of this data, or of any where None, scored against this target."""
-    return [entry for entry in entries if data in (None, entry["data"]) and entry["target"] == target and entry["scores"].get(VALIDATION)]
+    """Return the first entry of each look: of each set of predictions that was scored on the validation eras of some data.
+
+    Who evaluates the same predictions again sees nothing new. An entry that has no digests of its predictions is a look of its own.
+
+    Parameters
+    ----------
+    data : digest of the data; None for all.
+    target : that was scored against.
+    """
+    seen = [entry for entry in entries if data in (None, entry["data"]) and entry["target"] == target and entry["scores"].get(VALIDATION)]
+    return _once(seen, lambda entry: [entry["data"], entry["predictions"]])
 
 
 def trial_sharpes(entries: list[Entry], prediction: str) -> list[float]:
-    """The validation Sharpe of the CORR of a prediction in each of the entries that have one."""
-    found = (entry["scores"].get(VALIDATION, {}).get(prediction, {}).get("corr", {}).get("sharpe") for entry in entries)
-    return [float(value) for value in found if value is not None]
+    """Return the validation Sharpe of the CORR of a prediction, once for each of its digests."""
+    found = _once(entries, lambda entry: [entry["data"], entry["predictions"].get(prediction)])
+    sharpes = (entry["scores"].get(VALIDATION, {}).get(prediction, {}).get("corr", {}).get("sharpe") for entry in found)
+    return [float(value) for value in sharpes if value is not None]
+
+
+def _once(entries: list[Entry], identity: Callable[[Entry], Any]) -> list[Entry]:
+    """Return the first of the entries of each identity, and each that has no digests of predictions."""
+    first: dict[str, Entry] = {}
+    for number, entry in enumerate(entries):
+        known = isinstance(entry.get("predictions"), dict)
+        first.setdefault(json.dumps(identity(entry) if known else number, sort_keys=True), entry)
+    return list(first.values())
 
 
 def deflated(entries: list[Entry], prediction: str, series: np.ndarray, overlap: int) -> float:

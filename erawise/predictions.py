@@ -1,5 +1,6 @@
 """Tables of predictions: joined by id, era and split, and laid along the rows of a panel."""
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -46,6 +47,18 @@ def table(rows: pd.DataFrame, prediction: NDArray[np.float64]) -> pd.DataFrame:
 def numbers(era: pd.Series) -> pd.Series:
     """Eras as int64, `LIVE_ERA` where they are null."""
     return era.fillna(LIVE_ERA).astype(np.int64)
+
+
+def digest(frame: pd.DataFrame) -> str:
+    """Return the SHA-256 of a prediction of the validation eras: of ids, eras and values in the order of the table.
+
+    Rows of other splits don't change it: neither do live rows, of which each round has others.
+    """
+    rows = frame[frame[SPLIT] == VALIDATION]
+    found = hashlib.sha256("\n".join(rows[ID]).encode())
+    found.update(rows[ERA].to_numpy(np.int64).tobytes())
+    found.update(rows[PREDICTION].to_numpy(np.float64).tobytes())
+    return found.hexdigest()
 
 
 def along(rows: pd.DataFrame, frame: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:

@@ -8,14 +8,14 @@ import argparse
 from pathlib import Path
 
 from erawise import charts, comparison, errors, files, ledger, revisions, tabular
-from stages import paths, record
+from stages import looks, paths
 
 
 @errors.reported
 def main() -> None:
     given = _arguments()
     if given.history:
-        print(comparison.history(record.read()))
+        print(comparison.history(looks.read()))
         return
     before, after = (revisions.read(Path(), revision, raw=paths.RAW, scores=paths.SCORES) for revision in (given.a, given.b))
     if not given.anyway and (reason := revisions.incomparable(before, after)):
@@ -34,8 +34,8 @@ def main() -> None:
     for name, missing in zip((before.name, after.name), comparison.only_in_one(before.scores, after.scores), strict=True):
         if missing:
             print(f"only in {name}: {', '.join(missing)}")
-    looks = ledger.looks(record.read(), None, after.target)
-    print(f"validation was looked at {len(looks)} times in this checkout, on all data together: the more often, the more is luck")
+    count = len(ledger.looks(looks.read(), None, after.target))
+    print(f"validation was looked at {count} times in this checkout, on all data together: the more often, the more is luck")
     print(f"\nwritten to {given.out}: comparison.csv, comparison.json, comparison.svg")
 
 

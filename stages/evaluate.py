@@ -1,6 +1,6 @@
 """Scores of every model, the ensemble and the neutralized ensemble: per era as tables, in summary as metrics."""
 
-import time
+from dataclasses import asdict
 
 import pandas as pd
 
@@ -9,12 +9,11 @@ from erawise.panel import Panel
 from erawise.progress import Progress
 from erawise.schema import CV, ERA, ID, SPLIT, VALIDATION, horizon
 from erawise.scores import summary
-from stages import paths, record, running
+from stages import paths, running
 
 
-@running.stage("evaluate")
+@running.stage("evaluate", then="record")
 def main(progress: Progress) -> running.Done:
-    start = time.perf_counter()
     p = params.load(paths.PARAMS)
     settings, target_name = p.evaluate, p.data.target
     panel = Panel(paths.PREPARED, [target_name])
@@ -40,22 +39,29 @@ def main(progress: Progress) -> running.Done:
         for split in (CV, VALIDATION)
     }
     tables = {split: table for split, (table, _) in scored.items()}
+    days = horizon(target_name, p.data.target_horizon)
+    found = evaluation.Evaluated(
+        target_name,
+        days,
+        benchmark,
+        evaluation.benchmarks(references),
+        {split: evaluation.absent(table, references, benchmark) for split, table in tables.items()},
+        {name: predictions.digest(frame) for name, frame in frames.items()},
+    )
     with files.replacing(paths.SCORES) as directory:
         directory.mkdir()
         for split, table in tables.items():
             tabular.write_parquet(table, directory / f"{split}.parquet")
         exposure = pd.concat([exposure for _, exposure in scored.values()], ignore_index=True)
         tabular.write_parquet(exposure, directory / paths.EXPOSURE.name)
-    found = {}
+        files.write_json(asdict(found), directory / evaluation.DESCRIPTION)
     for split, table in tables.items():
-        found[split] = metrics = summary.summarize(table, horizon(target_name, p.data.target_horizon))
+        metrics = summary.summarize(table, days)
         files.write_json(metrics | {"diagnostics": evaluation.diagnostics(metrics, settings.min_corr)}, paths.METRICS / f"{split}.json")
         for line in evaluation.report(table, metrics):
             print(f"{split}: {line}")
-    looks = record.evaluated(target_name, found, time.perf_counter() - start)
-    print(f"validation: look {looks} at these eras; `python -m stages.compare --history` lists them")
-    if p.tracking.wandb != "disabled":
-        record.track(p.tracking.wandb, found)
+    for line in evaluation.lines(found, settings.benchmark):
+        print(line)
     rows = int(frames["ensemble"][SPLIT].isin(list(tables)).sum())
     return running.Done([paths.SCORES, *(paths.METRICS / f"{split}.json" for split in tables)], rows)
 

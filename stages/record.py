@@ -1,80 +1,90 @@
-"""What `evaluate` adds to the ledger: which run this was, what it found, and what it took."""
+"""Add the evaluation that lies in the workspace to the ledger, and to Weights & Biases if `tracking.wandb` says so.
 
-import hashlib
-import json
+`evaluate` starts this command when it is done; run it by hand after `tracking.wandb` was switched on. An evaluation of the same predictions
+with the same settings is in the ledger once.
+"""
+
+import argparse
 import os
-import subprocess
 import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from erawise import errors, files, ledger, params, tracking
-from stages import curves, paths, running
+from erawise import errors, evaluation, files, ledger, params, tracking
+from erawise.schema import CV, VALIDATION
+from stages import curves, looks, paths, running
 
 
-def evaluated(target: str, metrics: dict[str, dict[str, Any]], seconds: float) -> int:
-    """Add this evaluation to the ledger of the main checkout; gives the number of looks at this validation data by now.
+@errors.reported
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m stages.record", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quiet", action="store_true", help="print nothing but warnings and errors")
+    quiet = parser.parse_args().quiet or running.is_quiet()
+    p = params.load(paths.PARAMS)
+    metrics = {split: _metrics(split) for split in (CV, VALIDATION)}
+    count = evaluated(p, metrics)
+    if not quiet:
+        print(f"validation: look {count} at these eras; `python -m stages.compare --history` lists them")
+    _track(p, metrics)
 
-    All settings are noted, also those that the evaluation doesn't hang on.
+
+def evaluated(p: params.Params, metrics: dict[str, dict[str, Any]]) -> int:
+    """Add the evaluation to the ledger of the main checkout, if it isn't there; return the number of looks at this validation data.
+
+    All settings are noted, also those that the evaluation doesn't depend on.
     """
-    path = paths.main_checkout(Path.cwd()) / ledger.NAME
-    entries, _ = ledger.read(path)
-    settings = ledger.flat(params.load(paths.PARAMS).model_dump(mode="json", exclude_unset=True))
-    data = data_digest()
+    path = looks.ledger_path()
+    entries, data = ledger.read(path)[0], looks.data_digest()
+    settings = ledger.flat(p.model_dump(mode="json", exclude_unset=True))
+    found, ran = evaluation.evaluated(paths.SCORES), _ran()
     entry = {
         "time": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
+        "commit": looks.commit(),
         "data": data,
-        "target": target,
-        "params": hashlib.sha256(json.dumps(settings, sort_keys=True).encode("utf-8")).hexdigest(),
+        "target": found.target,
+        "predictions": found.predictions,
         "settings": settings,
         "changed": ledger.changes(entries[-1]["settings"], settings) if entries else {},
         "scores": metrics,
-        "seconds": round(seconds, 1),
-        "peak_bytes": running.peak_bytes(),
+        "seconds": ran.get("seconds"),
+        "peak_bytes": ran.get("peak_bytes"),
         "versions": running.versions(),
     }
-    files.append_line(entry, path)
-    return len(ledger.looks([*entries, entry], data, target))
+    if not any(ledger.same(entry, other) for other in entries):
+        files.append_line(entry, path)
+        entries.append(entry)
+    return len(ledger.looks(entries, data, found.target))
 
 
-def track(mode: Literal["offline", "online"], metrics: dict[str, dict[str, Any]]) -> None:
-    """Add this evaluation to Weights & Biases; where that fails, say why and go on, since all of it is on the disk."""
-    name = os.environ.get("DVC_EXP_NAME") or commit()
-    settings = params.load(paths.PARAMS).model_dump(mode="json", exclude_unset=True)
+def _metrics(split: str) -> dict[str, Any]:
+    """Return the metrics of each prediction."""
+    return {name: block for name, block in files.read_json(paths.METRICS / f"{split}.json").items() if name != "diagnostics"}
+
+
+def _ran() -> dict[str, Any]:
+    """Return the record of the stage's last run; nothing if it left none."""
     try:
-        tracking.log_run(mode, paths.main_checkout(Path.cwd()), name, settings, metrics, curves.read(paths.CURVES))
+        content = files.read_json(paths.RUNS / "evaluate.json")
+    except errors.InputError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _track(p: params.Params, metrics: dict[str, dict[str, Any]]) -> None:
+    """Add the evaluation to Weights & Biases, if that is on; if that fails, say why and go on, since all of it is on the disk."""
+    if p.tracking.wandb == "disabled":
+        return
+    name = os.environ.get("DVC_EXP_NAME") or looks.commit()
+    settings = p.model_dump(mode="json", exclude_unset=True)
+    try:
+        tracking.log_run(p.tracking.wandb, paths.main_checkout(Path.cwd()), name, settings, metrics, curves.read(paths.CURVES))
     except errors.InputError as error:
         print(f"warning: {error}; the run is not in Weights & Biases", file=sys.stderr)
 
 
-def data_digest() -> str:
-    """Of the validation targets: whoever scores against the same ones looks at the same data."""
-    with paths.VALIDATION_TARGETS.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def commit() -> str | None:
-    """The commit that is checked out, with `+` where tracked files differ from it; None where there is no Git repository."""
-    found = _git("rev-parse", "HEAD")
-    return None if found is None else found + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
-
-
-def read() -> list[ledger.Entry]:
-    """The entries of the main checkout's ledger."""
-    return ledger.read(paths.main_checkout(Path.cwd()) / ledger.NAME)[0]
-
-
-def looked_at(target: str) -> list[ledger.Entry]:
-    """The entries that have looked at the validation eras of the data that is prepared."""
-    return ledger.looks(read(), data_digest(), target) if paths.VALIDATION_TARGETS.exists() else []
+if __name__ == "__main__":
+    main()

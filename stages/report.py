@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from erawise import comparison, errors, files, ledger, params, revisions, tabular
+from erawise import comparison, errors, evaluation, files, ledger, params, revisions, tabular
 from erawise.explanation import spaced
 from erawise.models import stored
 from erawise.report import content as report
 from erawise.report import page
 from erawise.report.content import Comparison, Content, Looks, Run
 from erawise.schema import CV, ERA, ID, PREDICTION, VALIDATION, horizon
-from stages import looks, paths, record, running
+from stages import looks, paths, running
 
 COMMITTED = "HEAD"
 SAMPLED = 60
@@ -59,6 +59,7 @@ def content(p: params.Params) -> Content:
         compared=_compared(),
         looks=Looks(*looks.at(p, chosen)),
         run=_run(p, models),
+        notes=evaluation.lines(evaluation.evaluated(paths.SCORES), p.evaluate.benchmark),
         tables=_tables(models),
     )
 
@@ -107,7 +108,7 @@ def _run(p: params.Params, models: list[str]) -> Run:
     digests, edges = revisions.pipeline(Path())
     grouped = dict.fromkeys((one.split("@")[0], other.split("@")[0]) for one, other in edges)
     return Run(
-        commit=record.commit(),
+        commit=looks.commit(),
         made=datetime.fromtimestamp(time.time(), UTC).strftime("%Y-%m-%d %H:%M UTC"),
         settings=ledger.flat(p.model_dump(mode="json", exclude_unset=True)),
         versions=running.versions() | {"system": platform.platform()},

@@ -3,6 +3,7 @@
 import argparse
 import os
 import resource
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -45,14 +46,20 @@ Work = Callable[[Progress], Done]
 WorkOfModel = Callable[[str, Progress], Done]
 
 
-def stage(name: str) -> Callable[[Work], Callable[[], None]]:
-    """Make of a function the `main` of a stage of the DAG; its module's docstring is what `--help` says."""
+def stage(name: str, then: str | None = None) -> Callable[[Work], Callable[[], None]]:
+    """Make of a function the `main` of a stage of the DAG; its module's docstring is what `--help` says.
+
+    `then` is a command of `stages` that is run after it, in a process of its own: no result of the stage depends on it, and its failure
+    is none of the stage.
+    """
 
     def decorate(work: Work) -> Callable[[], None]:
         @errors.reported
         def main() -> None:
             given = _parser(_documented(work)).parse_args()
             _run(name, name, work, given.quiet)
+            if then is not None:
+                _start(then, given.quiet)
 
         return main
 
@@ -145,6 +152,16 @@ def _run(name: str, label: str, work: Work, quiet: bool) -> None:
         )
         rows = "" if done.rows is None else f"{done.rows:,} rows, "
         print(f"{label}: wrote {_listed(done.wrote)}; {rows}{duration(seconds)}, {peak / GIB:.2f} GiB")
+
+
+def _start(command: str, quiet: bool) -> None:
+    """Run another command in a process of its own, where this process has its modules and its working directory."""
+    sys.stdout.flush()
+    modules = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    arguments = [sys.executable, "-m", f"stages.{command}", *(["--quiet"] if quiet else [])]
+    done = subprocess.run(arguments, env=os.environ | {"PYTHONPATH": modules}, check=False)
+    if done.returncode:
+        print(f"warning: python -m stages.{command} ended with {done.returncode}; run it again", file=sys.stderr)
 
 
 def _record(content: dict[str, Any], path: Path) -> None:

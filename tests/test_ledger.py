@@ -95,6 +95,22 @@ def test_looks_are_those_at_the_same_data_and_target() -> None:
     assert ledger.trial_sharpes(entries, "absent") == []
 
 
+def digests(**predictions: str) -> dict[str, Any]:
+    return {"predictions": {"neutralized": "n", "ridge": "r"} | predictions}
+
+
+def test_a_look_is_counted_by_the_predictions_that_were_looked_at() -> None:
+    again = entry(2, settings={"tracking.wandb": "offline"}, **digests())
+    other = entry(3, **digests(ridge="other"))
+    elsewhere = entry(4, data="more eras", **digests())
+    entries = [entry(1, **digests()), again, other, elsewhere, entry(5), entry(6)]
+    assert ledger.looks(entries, "d", "target") == [entries[0], other, *entries[4:]]
+    assert len(ledger.looks(entries, None, "target")) == 5
+    assert ledger.trial_sharpes(entries, "neutralized") == pytest.approx([0.1, 0.4, 0.5, 0.6])
+    assert not ledger.same(entries[0], again)
+    assert ledger.same(entries[0], entry(1, time="later", commit="other", **digests()))
+
+
 def test_more_looks_of_more_spread_deflate_more() -> None:
     series = 0.02 + 0.05 * np.random.default_rng(0).normal(size=200)
     sharpes = [entry(k, scores={"validation": {"neutralized": {"corr": {"sharpe": 0.4}}}}) for k in range(1)]

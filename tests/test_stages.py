@@ -1,6 +1,7 @@
 """The stages on a temporary directory: their contracts on disk, on files that the project did not make, and on bad input."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,64 @@ def test_scores_that_the_data_cannot_give_are_absent(finished: Workspace) -> Non
         assert not {"mmc", "bmc", "payout", "ceiling_share", "meta_corr"} & set(block)
         assert {"corr", "spearman", "fnc", "exposure", "auc", "mse", "eras"} <= set(block)
     assert finished.metrics("cv")["diagnostics"]["passes"] in (0, 1)
+    found = json.loads((finished.directory / "data/scores/evaluated.json").read_text())
+    assert (found["target"], found["days"], found["benchmark"], found["benchmarks"]) == ("target", 20, None, [])
+    assert set(found["predictions"]) == {*MODELS, "ensemble", "neutralized"}
+    assert found["absent"]["cv"] == {
+        "mmc": "the data has no meta_model.parquet",
+        "meta_corr": "the data has no meta_model.parquet",
+        "payout": "it is made of CORR and MMC",
+        "bmc": "the data has no benchmark models",
+        "ceiling_share": "the best possible predictor is known for the embedded market only",
+    }
+
+
+def test_the_benchmark_and_the_reasons_of_absent_scores_are_said(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    path = workspace.directory / "data/prepared/references.parquet"
+    references = pd.read_parquet(path)
+    path.unlink()
+    validation = references["era"] > 60
+    few = references["id"].str.endswith(("1", "2", "3"))
+    b_one = np.where(validation, np.arange(len(references)), np.nan)
+    references.assign(numerai_meta_model=np.where(validation & few, 0.5, np.nan), b_one=b_one, b_two=0.5).to_parquet(path)
+    workspace.run("evaluate")
+    said = capsys.readouterr().out
+    assert "BMC is against b_one, the first of 2\n" in said
+    assert "cv: no mmc: meta_model.parquet has no predictions of these eras\n" in said
+    assert re.search(
+        r"validation: no mmc: meta_model.parquet has predictions of \d\d% of these eras' rows; a score needs 80% of an era's", said
+    )
+    assert "cv: no bmc: the benchmark model b_one has no predictions of these eras\n" in said
+    assert "validation: no bmc" not in said
+    workspace.change(lambda content: content["evaluate"].update(benchmark="b_two"))
+    workspace.run("evaluate")
+    assert "BMC is against b_two, as evaluate.benchmark says\n" in capsys.readouterr().out
+
+
+def test_looks_are_counted_by_what_was_looked_at(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
+    def looks() -> str:
+        workspace.run("evaluate")
+        said = re.findall(r"validation: look (\d+) at", capfd.readouterr().out)
+        return f"look {' and '.join(said)} on {len((workspace.directory / 'ledger.jsonl').read_text().splitlines())} lines"
+
+    assert looks() == "look 1 on 1 lines"
+    assert looks() == "look 1 on 1 lines"
+    workspace.change(lambda content: content["tracking"].update(wandb="offline"))
+    assert looks() == "look 1 on 2 lines"
+    assert len(list(workspace.directory.glob("wandb/offline-run-*"))) == 1
+    workspace.change(lambda content: content["tracking"].update(wandb="disabled"))
+    workspace.change(lambda content: content["neutralize"].update(proportion=0.5))
+    workspace.run("neutralize")
+    assert looks() == "look 2 on 3 lines"
+    workspace.run("evaluate --quiet")
+    assert capfd.readouterr().out == ""
+
+
+def test_a_ledger_that_cannot_be_written_is_a_warning(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
+    (workspace.directory / "ledger.jsonl").mkdir()
+    workspace.run("evaluate")
+    error = capfd.readouterr().err
+    assert "warning: python -m stages.record ended with 1; run it again" in error
 
 
 def test_neutralized_predictions_are_orthogonal_to_the_features(finished: Workspace) -> None:

@@ -46,7 +46,6 @@ class Workspace:
         self.change(lambda content: content.update(models={name: content["models"][name] for name in MODELS}))
         self.change(lambda content: content["tuning"].update(models=list(MODELS), trials=2))
         self.change(lambda content: content["ensemble"].update(weights="nnls"))
-        self.change(lambda content: content["tracking"].update(wandb="offline"))
         self.change(lambda content: content["final"].update(fit_on="all"))
 
     def change(self, how: Callable[[Any], object]) -> None:

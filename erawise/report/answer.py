@@ -66,7 +66,8 @@ def leaderboard(page: Page) -> str:
         shown = [name for name in found.predictions if found.metrics[split].get(name)]
         if shown:
             parts.append(_board(page, split, meaning, shown))
-    parts.append(f"<details><summary>What the columns mean</summary><p>{escape(COLUMNS)}</p></details>")
+    notes = "".join(f"<li>{escape(note)}</li>" for note in found.notes)
+    parts.append(f"<ul class='notes'>{notes}</ul><details><summary>What the columns mean</summary><p>{escape(COLUMNS)}</p></details>")
     boxes = [
         Figure(
             f"box-{split}",

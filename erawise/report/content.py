@@ -91,6 +91,7 @@ class Content:
     similar_eras : eras that it is over.
     stale : stages that would run again, since something that they depend on has changed since; empty where all is as it was.
     compared, looks, run : see there.
+    notes : lines that say which benchmark model was taken, and which scores are absent and why.
     tables : the tables behind the pictures and of `explore`, by the name of their file without its ending; one that isn't there is absent.
     """
 
@@ -107,6 +108,7 @@ class Content:
     compared: Comparison
     looks: Looks
     run: Run
+    notes: list[str]
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     @property
