@@ -250,9 +250,9 @@ def payout(table: Table, rounds: pd.DataFrame, colours: Colours) -> Figure:
 @_picture
 def live(table: Table, colours: Colours) -> Figure:
     """Running sums of live scores in the band that validation promises, a panel for each model and metric, from `monitoring.picture`."""
-    panels = {(str(model), str(metric)): group for (model, metric), group in table.frame.groupby(["model", "metric"], sort=False)}
+    panels = {tuple(map(str, names)): group for names, group in table.frame.groupby(["model", "metric", "source"], sort=False)}
     figure, grid = _panels(table, len(panels), 2, 2.5)
-    for axes, ((model, metric), group) in zip(grid, panels.items(), strict=True):
+    for axes, ((model, metric, source), group) in zip(grid, panels.items(), strict=True):
         prediction = str(group["prediction"].iloc[0])
         shade = colours.get(prediction, MODEL_COLOURS[0])
         rounds, final = group["round"].to_numpy(), group["final"].to_numpy(bool)
@@ -265,7 +265,7 @@ def live(table: Table, colours: Colours) -> Figure:
             joined = slice(max(int(final.sum()) - 1, 0), None)
             axes.plot(rounds[joined], group["cumulative"].iloc[joined], color=shade, linewidth=1.2, linestyle=":")
         axes.axhline(0, color=INK, linewidth=0.8)
-        axes.set_title(f"{model}: {metric.upper()}" + (f" of {prediction}" if prediction else ""))
+        axes.set_title(f"{model}: {metric.upper()}" + (f" of {source}" if source else ""))
         axes.set_xlabel("round")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _caption(

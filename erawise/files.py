@@ -1,6 +1,7 @@
 """Files that are there whole or not at all: written under a temporary name, then renamed."""
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -67,6 +68,26 @@ def read_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
         elif line:
             broken += 1
     return entries, broken
+
+
+def digest(*paths: Path) -> str:
+    """Return the SHA-256 of files: of their names and contents, for a directory of all below it by their paths there.
+
+    Raises
+    ------
+    InputError
+        If one is missing.
+    """
+    found = hashlib.sha256()
+    for top in paths:
+        if not top.exists():
+            raise InputError(f"{top}: missing; run dvc repro, or dvc checkout to restore it")
+        for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
+            if path.is_file():
+                with path.open("rb") as file:
+                    content = hashlib.file_digest(file, "sha256").hexdigest()
+                found.update(f"{path.relative_to(top.parent).as_posix()}\0{content}\n".encode())
+    return found.hexdigest()
 
 
 def remove(path: Path) -> None:

@@ -19,34 +19,61 @@ WEEK_DAYS = 7
 
 CORR, MMC = METRICS = ("corr", "mmc")
 
+SHORT = 8
+"""Digits of a digest that are shown."""
+
 
 @dataclass(frozen=True)
 class Promise:
-    """A model's validation: what its live scores are held against.
+    """The validation of what a model was given: what its live scores are held against.
 
     Attributes
     ----------
-    prediction : its name in the pipeline.
-    since : the UTC date from which the model is given this prediction; what came before is no part of the promise.
     scores : of `corr` and `mmc`, the (eras,) scores in the order of time, NaN left out.
     every : weeks from one era to the next.
     overlap : eras that a target spans.
     """
 
-    prediction: str
-    since: str
     scores: Mapping[str, Floats]
     every: int
     overlap: int
 
 
 @dataclass(frozen=True)
-class Live:
-    """The live scores of one model on one metric.
+class Source:
+    """What predicted some rounds of a model.
 
     Attributes
     ----------
-    model, metric, prediction : names; `prediction` is empty where the pipeline has none for the model.
+    prediction : its name in the pipeline; empty if it isn't known.
+    digest : of the models that made it; empty if it isn't known.
+    promise : what validation says of it; None for `reason`.
+    reason : why there is no promise; empty if there is one.
+    earlier : whether the model is given something else by now.
+    """
+
+    prediction: str
+    digest: str
+    promise: Promise | None
+    reason: str = ""
+    earlier: bool = False
+
+    @property
+    def label(self) -> str:
+        """What a person calls it."""
+        if not self.earlier:
+            return self.prediction
+        return f"{self.prediction or 'not from here'}, earlier" + (f" ({self.digest[:SHORT]})" if self.digest else "")
+
+
+@dataclass(frozen=True)
+class Live:
+    """The live scores of one model on one metric, of the rounds that one source predicted.
+
+    Attributes
+    ----------
+    model, metric : names.
+    source : what predicted the rounds.
     weeks : DataFrame (weeks), `week` (counted from year 1), `round` (the last of the week), `rounds`, `value` (their mean), `percentile`,
         `final`, `cumulative` (of `value`), and `low`, `middle`, `high` of what the promise says of it, NaN without one. First the
         weeks of rounds that have resolved, then, `final` false, those of later rounds that haven't.
@@ -56,7 +83,7 @@ class Live:
 
     model: str
     metric: str
-    prediction: str
+    source: Source
     weeks: pd.DataFrame
     open_rounds: int
     reason: str
@@ -75,9 +102,7 @@ class Live:
         return "below" if last["cumulative"] < last["low"] else "above" if last["cumulative"] > last["high"] else "inside"
 
 
-def live(
-    book: pd.DataFrame, model: str, metric: str, score: str, promise: Promise | None, *, replicates: int, seed: int, reason: str = ""
-) -> Live:
+def live(book: pd.DataFrame, model: str, metric: str, score: str, source: Source, *, replicates: int, seed: int) -> Live:
     """A model's live scores by week, and the band that its validation promises for their running sum.
 
     The rounds of a week share most of their days: their mean is the week's score, as an era's is in validation. Of a round its
@@ -85,26 +110,25 @@ def live(
 
     Parameters
     ----------
-    book : scores as `Scorebook.read` gives them.
+    book : scores of the rounds that the source predicted, as `Scorebook.read` gives them.
     score : the server's name of the metric.
-    promise : None where there is none, for `reason`.
     replicates, seed : of the bootstrap.
     """
-    rows = book[(book["model"] == model) & (book["score"] == score)]
-    words = last_words(rows if promise is None else rows[rows["closed"] >= promise.since])
+    words = last_words(book[(book["model"] == model) & (book["score"] == score)])
     final, running = by_week(words[words["resolved"]]), by_week(words[~words["resolved"]])
     later = running[running["week"] > final["week"].max()] if len(final) else running
     weeks = pd.concat([final.assign(final=True), later.assign(final=False)], ignore_index=True)
     low = middle = high = np.full(len(weeks), np.nan)
+    promise, reason = source.promise, source.reason
     if promise is not None and weeks.empty:
-        reason = f"no score since {promise.since}"
+        reason = "no score yet"
     elif promise is not None:
         series = promise.scores[metric]
         reason = significance.mean(series, overlap=promise.overlap).reason
         if not reason:
             low, middle, high = band(series, promise.overlap, promise.every, len(weeks), replicates, seed)
     table = weeks.assign(cumulative=weeks["value"].cumsum(), low=low, middle=middle, high=high)
-    return Live(model, metric, promise.prediction if promise else "", table, int((~words["resolved"]).sum()), reason)
+    return Live(model, metric, source, table, int((~words["resolved"]).sum()), reason)
 
 
 def last_words(scores: pd.DataFrame) -> pd.DataFrame:
@@ -172,7 +196,10 @@ def band(series: Floats, overlap: int, every: int, weeks: int, replicates: int, 
 
 
 def metrics(every: list[Live]) -> dict[str, Any]:
-    """What is kept as numbers, by model and metric: of the rounds that have resolved, and of those that haven't."""
+    """What is kept as numbers, by model and metric: of the rounds that have resolved, and of those that haven't.
+
+    Rounds of an earlier source of the model's predictions are under `earlier`, by the first digits of its digest.
+    """
     content: dict[str, Any] = {}
     for one in every:
         final, running = one.final, one.weeks[~one.weeks["final"]]
@@ -187,7 +214,10 @@ def metrics(every: list[Live]) -> dict[str, Any]:
         if len(running):
             block |= {"open_mean": running["value"].mean()}
         known = {name: value if isinstance(value, int) else round(float(value), 6) for name, value in block.items() if np.isfinite(value)}
-        content.setdefault(one.model, {})[one.metric] = known
+        own = content.setdefault(one.model, {})
+        if one.source.earlier:
+            own = own.setdefault("earlier", {}).setdefault(one.source.digest[:SHORT] or "unknown", {})
+        own[one.metric] = known
     return content
 
 
@@ -202,7 +232,7 @@ def markdown(every: list[Live], ranks: Mapping[str, int]) -> str:
         last = final.iloc[-1] if len(final) else None
         cells = [
             one.model,
-            one.prediction,
+            one.source.label,
             one.metric.upper(),
             str(int(final["rounds"].sum())),
             str(len(final)),
@@ -219,23 +249,27 @@ def markdown(every: list[Live], ranks: Mapping[str, int]) -> str:
 
 
 def alarms(every: list[Live]) -> list[str]:
-    """A line for each model and metric that has fallen out of what was promised."""
+    """A line for each model and metric that has fallen out of what was promised; what a model was given earlier is past."""
     lines = []
     for one in every:
-        if one.verdict in ("below", "above"):
+        if one.verdict in ("below", "above") and not one.source.earlier:
             last = one.final.iloc[-1]
             bounds = interval(last["low"], last["high"], "+.3f")
             sums = f"the sum of {one.metric.upper()} over {len(one.final)} weeks is {last['cumulative']:+.3f}"
-            lines.append(f"{one.model}: {sums}, {one.verdict} what the validation of {one.prediction} promises, {bounds}")
+            lines.append(f"{one.model}: {sums}, {one.verdict} what the validation of {one.source.prediction} promises, {bounds}")
     return lines
 
 
 def picture(every: list[Live], days: int) -> Table:
     """What `charts.live` draws: a row for each week."""
-    columns = ["model", "metric", "prediction"]
-    parts = [one.weeks.assign(model=one.model, metric=one.metric, prediction=one.prediction) for one in every if len(one.weeks)]
+    columns = ["model", "metric", "prediction", "source"]
+    parts = [
+        one.weeks.assign(model=one.model, metric=one.metric, prediction=one.source.prediction, source=one.source.label)
+        for one in every
+        if len(one.weeks)
+    ]
     frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-    out = [one for one in every if one.verdict in ("below", "above")]
+    out = [one for one in every if one.verdict in ("below", "above") and not one.source.earlier]
     held = sum(one.verdict == "inside" for one in every)
     if out:
         headline = f"{days} days: {' and '.join(sorted({one.model for one in out}))} left what validation promised"

@@ -4,6 +4,7 @@ The matrix stays on disk and is mapped; nothing here holds a float copy of all o
 read: the file's size when it is opened, its size and time before each block, and an era's digest at its first reading.
 """
 
+import hashlib
 import itertools
 import json
 import os
@@ -51,6 +52,14 @@ class FeatureMap:
         if self.components is None:
             return self.columns
         return tuple(f"component_{k + 1}" for k in range(self.components.shape[1]))
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the columns and their projection."""
+        found = hashlib.sha256(json.dumps(self.columns).encode())
+        for part in (self.mean, self.components):
+            found.update(b"none" if part is None else np.ascontiguousarray(part, np.float64).tobytes())
+        return found.hexdigest()
 
     def apply(self, block: NDArray) -> NDArray:
         """Map (rows, columns) to (rows, features): the block itself, or its projection as float32."""

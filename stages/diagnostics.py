@@ -27,6 +27,7 @@ def main() -> None:
     if name not in served.names() or name not in ours:
         raise InputError(f"--prediction: there is no prediction {name!r} with validation scores; there are {', '.join(served.names())}")
     table = tabular.read_parquet(served.path(name))
+    served.require_scored(name, table)
     rows = table[table[SPLIT] == VALIDATION].sort_values(ERA, kind="stable")
     entry = {"model": given.model, "prediction": name, "rows": len(rows)}
     try:

@@ -1,4 +1,4 @@
-"""How your models do live: fetch their scores, keep them, and hold them against what validation promised.
+"""How your models do live: fetch their scores, keep them, and hold them against what validation promised of what was sent.
 
 The models are those of submit.models, and with a key all of your account's. Scores of rounds that are still open are kept apart from
 final ones.
@@ -13,16 +13,18 @@ import sys
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from erawise import charts, errors, files, monitoring, params, payout, tabular
 from erawise.errors import InputError, Unavailable
 from erawise.live import keys
 from erawise.live.account import Account
 from erawise.live.scorebook import Scorebook, fetch
-from erawise.monitoring import Live, Promise
-from erawise.schema import ERA, PREDICTION, VALIDATION, horizon, spanned_weeks
+from erawise.monitoring import Live, Promise, Source
+from erawise.schema import ERA, spanned_weeks
 from erawise.significance import spanned_eras
-from stages import journal, paths
+from stages import journal, paths, promises
+from stages.journal import Sent
 
 LAST = paths.METRICS / "live.json"
 NO_PROMISE = "it hasn't been given a prediction from here"
@@ -49,28 +51,18 @@ def main() -> None:
             print(f"warning: no ranks: {error}", file=sys.stderr)
     scores = book.read()
     models = list(dict.fromkeys([*p.submit.models, *scores["model"]]))
-    days = horizon(p.data.target, p.data.target_horizon)
-    for span, names in ((20, (p.monitor.corr_20, p.monitor.mmc_20)), (60, (p.monitor.corr_60, p.monitor.mmc_60))):
-        promised = _promises(p.submit.models, days) if span == days else {}
-        why = NO_PROMISE if span == days else f"data.target looks {days} days ahead"
+    sent = {model: journal.Given(model) for model in models}
+    for days, names in ((20, (p.monitor.corr_20, p.monitor.mmc_20)), (60, (p.monitor.corr_60, p.monitor.mmc_60))):
         found = [
-            monitoring.live(
-                scores,
-                model,
-                metric,
-                name,
-                promised.get(model),
-                replicates=p.monitor.replicates,
-                seed=p.monitor.seed,
-                reason="" if model in promised else why,
-            )
+            monitoring.live(rows, model, metric, name, source, replicates=p.monitor.replicates, seed=p.monitor.seed)
             for model in models
+            for source, rows in _by_source(scores[(scores["model"] == model) & scores["score"].isin(names)], sent[model], days)
             for metric, name in zip(monitoring.METRICS, names, strict=True)
         ]
         if any(len(one.weeks) for one in found):
-            _show(found, span, ranks, charts.colours(sorted(p.models)))
+            _show(found, days, ranks, charts.colours(sorted(p.models)))
             every += found
-            content[f"days_{span}"] = monitoring.metrics(found)
+            content[f"days_{days}"] = monitoring.metrics(found)
     unknown = sorted(set(scores["score"]) - {p.monitor.corr_20, p.monitor.mmc_20, p.monitor.corr_60, p.monitor.mmc_60})
     if unknown:
         print(f"kept beside these: {', '.join(unknown)}")
@@ -123,18 +115,25 @@ def _models(named: list[str]) -> tuple[Account, dict[str, str]]:
     return account, ids
 
 
-def _promises(models: dict[str, str], days: int) -> dict[str, Promise]:
-    """The validation scores of each model's prediction, for the models that have been given it from here."""
-    table = tabular.read_parquet(paths.SCORES / f"{VALIDATION}.parquet", [ERA, PREDICTION, *monitoring.METRICS])
-    found = {}
-    for model, prediction in models.items():
-        since = journal.since(model, prediction)
-        if since is not None:
-            rows = table[table[PREDICTION] == prediction].sort_values(ERA)
-            eras = rows[ERA].to_numpy(np.int64)
-            series = {name: rows[name].dropna().to_numpy(np.float64) for name in monitoring.METRICS}
-            found[model] = Promise(prediction, since, series, payout.weeks_apart(eras), spanned_eras(eras, spanned_weeks(days)))
-    return found
+def _by_source(scores: pd.DataFrame, given: journal.Given, days: int) -> list[tuple[Source, pd.DataFrame]]:
+    """Return the scores of a model by what predicted their rounds: what the model is given now first, then what came last before."""
+    sent = [given.in_round(*row) for row in scores[["round", "closed"]].itertuples(index=False)]
+    sources = dict.fromkeys([given.last, *reversed(sent)])
+    return [(_source(one, days, earlier=one != given.last), scores[np.array([other == one for other in sent], bool)]) for one in sources]
+
+
+def _source(sent: Sent | None, days: int, *, earlier: bool) -> Source:
+    """Return what predicted some rounds, with the validation scores that were kept of it for a target so many trading days ahead."""
+    if sent is None:
+        return Source("", "", None, NO_PROMISE, earlier)
+    table = promises.read(sent.digest, days)
+    if table is None:
+        reason = f"no validation scores of a target of {days} days are kept of it" if sent.digest else "sent before its validation was kept"
+        return Source(sent.prediction, sent.digest, None, reason, earlier)
+    eras = table[ERA].to_numpy(np.int64)
+    series = {name: table[name].dropna().to_numpy(np.float64) for name in monitoring.METRICS}
+    promise = Promise(series, payout.weeks_apart(eras), spanned_eras(eras, spanned_weeks(days)))
+    return Source(sent.prediction, sent.digest, promise, "", earlier)
 
 
 def _show(found: list[Live], days: int, ranks: dict[str, int], shades: dict[str, str]) -> None:

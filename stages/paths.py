@@ -37,6 +37,8 @@ ROUNDS = Path("data/rounds")
 """The live data of the last rounds, and what was handed in to each."""
 LIVE_SCORES = Path("data/live_scores")
 """The live scores that were fetched; they stay, and more are added."""
+PROMISES = Path("data/promises")
+"""The validation scores of what was handed in, by the digest of the models that made it; they stay."""
 JOURNAL = Path("journal.jsonl")
 """A line for each attempt to hand something in."""
 ENVIRONMENT = Path(".env")

@@ -11,7 +11,7 @@ from erawise.models import stored
 from erawise.models.protocol import Kind
 from erawise.progress import Progress
 from erawise.resolved import Resolved
-from stages import modelling, paths, running, workers
+from stages import basis, modelling, paths, running, workers
 
 
 def run(kind: Kind, name: str, progress: Progress) -> running.Done:
@@ -39,7 +39,8 @@ def run(kind: Kind, name: str, progress: Progress) -> running.Done:
         writer = stored.Writer(work.settings.kind, directory, several=len(members) > 1)
         for member, model, number in zip(members, models, rounds, strict=True):
             writer.add(member, model, number)
-        writer.close(panel.eras)
+        fitted_on = basis.of_fit(members.values(), data.final_features, paths.VALIDATION_TARGETS)
+        writer.close(panel.eras, fitted_on, stored.digest(paths.MODELS / name))
     files.remove(resources.scratch)
     print(f"{name}: the final model is fitted on all {len(panel.eras)} resolved eras, {panel.eras.min()} to {panel.eras.max()}")
     return running.Done([paths.FINAL / name], panel.n_rows)

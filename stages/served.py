@@ -1,46 +1,66 @@
-"""What the commands of the live tournament share: the trained pipeline, proven on the rows that it has predicted before."""
+"""The trained pipeline for the commands of the live tournament, proven to be what was scored."""
 
+import hashlib
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from erawise import files, params, predictions, serving, tabular
+from erawise import evaluation, files, params, predictions, serving, tabular
 from erawise.errors import InputError
 from erawise.live import submission
 from erawise.models import stored
 from erawise.panel import Panel
 from erawise.schema import ID, LIVE, PREDICTION, SPLIT
-from stages import paths
+from stages import basis, paths, promises
 
 SAME = 1e-9
 """Predictions that differ by less are the same."""
 
 
-def read(wanted: Sequence[str]) -> serving.Pipeline:
-    """The pipeline that makes some predictions of live rows, by the final models.
+@dataclass(frozen=True)
+class Served:
+    """The trained pipeline, and what it is.
 
-    With the models that validation scores, which are the final ones unless those are fitted on more, it is checked to give, on the live
-    rows of the last `dvc repro`, what that has given. The predictions of models that are fitted on more must resemble these.
+    Attributes
+    ----------
+    pipeline : makes the predictions, by the final models.
+    live : the live rows of the last `dvc repro`.
+    digests : by prediction, the digest of what validation has scored: trained models, weights and neutralization.
+    scores : by prediction, what validation has found of it.
+    """
+
+    pipeline: serving.Pipeline
+    live: Panel
+    digests: dict[str, str]
+    scores: dict[str, promises.Scores]
+
+
+def read(p: params.Params, wanted: Sequence[str]) -> Served:
+    """Read the pipeline that makes some predictions of live rows, by the final models, and prove that it is what was scored.
+
+    The trained models must give, on the live rows of the last `dvc repro`, what that has given; the scores must be those of these
+    predictions; and the final models must be the trained ones, or the same fits repeated on every resolved era that is prepared.
 
     Raises
     ------
     InputError
-        If something is missing or broken, or it gives something else.
+        If something is missing or broken, or isn't so; with the stage to run.
     """
-    p = params.load(paths.PARAMS)
     threads = p.resources.threads
     _require_version(p.data.version)
     members, weights = _models(), _weights()
-    blending = bool({serving.ENSEMBLE, serving.NEUTRALIZED} & set(wanted))
-    needed = [name for name in members if name in wanted or (blending and weights.get(name, 0) > 0)]
+    used = {name: _used(name, members, weights) for name in wanted}
+    needed = [name for name in members if any(name in own for own in used.values())]
+    for name in needed:
+        _require_final(name, p.final.fit_on)
     fitted_on = [stored.describe(paths.FINAL / name).eras for name in needed]
-    again = [eras != stored.describe(paths.MODELS / name).eras for name, eras in zip(needed, fitted_on, strict=True)]
-    if again != [p.final.fit_on == "all"] * len(again):
-        raise InputError(f"{paths.FINAL}: its models aren't fitted as final.fit_on, {p.final.fit_on}, says; run dvc repro, then again")
     print(f"models: {', '.join(needed)}, fitted on the eras {min(first for first, _ in fitted_on)} to {max(last for _, last in fitted_on)}")
     final, live = _stored(paths.FINAL, needed), Panel(paths.LIVE, [])
     trained = final if p.final.fit_on == "train" else _stored(paths.MODELS, needed)
@@ -50,9 +70,50 @@ def read(wanted: Sequence[str]) -> serving.Pipeline:
         [given] = predictions.along(live.index, table[table[SPLIT] == LIVE], [PREDICTION]).T
         if not np.allclose(found[name], given, rtol=0, atol=SAME):
             raise InputError(f"{path(name)}: the stored models give other live predictions than these; run dvc repro, then again")
+        require_scored(name, table)
     if trained is not final:
         _compare(found, final.predict(live, wanted, threads), wanted, p.submit.min_earlier_corr)
-    return final
+    digests = {name: _digest(name, used[name], weights) for name in wanted}
+    return Served(final, live, digests, {name: promises.scored(name) for name in wanted})
+
+
+def require_scored(name: str, table: pd.DataFrame) -> None:
+    """Raise `InputError` if the scores are of another prediction than this table."""
+    if evaluation.evaluated(paths.SCORES).predictions.get(name) != predictions.digest(table):
+        raise InputError(f"{paths.SCORES}: {name} was scored when {path(name)} was another one; run dvc repro evaluate, then again")
+
+
+def _used(name: str, members: Sequence[str], weights: dict[str, float]) -> list[str]:
+    """Return the models of which a prediction is made."""
+    return [model for model in members if weights.get(model, 0) > 0] if name in (serving.ENSEMBLE, serving.NEUTRALIZED) else [name]
+
+
+def _digest(name: str, used: Sequence[str], weights: dict[str, float]) -> str:
+    """Return the digest of what makes a prediction, as validation has scored it."""
+    content: list[Any] = [[model, stored.digest(paths.MODELS / model)] for model in used]
+    if name in (serving.ENSEMBLE, serving.NEUTRALIZED):
+        content.append([weights[model] for model in used])
+    if name == serving.NEUTRALIZED:
+        content.append(files.read_json(paths.NEUTRALIZED_TO))
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _require_final(name: str, fit_on: str) -> None:
+    """Raise `InputError` if a final model isn't the trained one beside it, or that fit repeated on the resolved eras that are prepared."""
+    path, beside = paths.FINAL / name, paths.MODELS / name
+    final, trained = stored.describe(path), stored.describe(beside)
+    if final.basis is None or trained.basis is None:
+        raise InputError(f"{path}: it doesn't say what it was fitted on; run dvc repro train@{name} refit@{name}, then again")
+    again = f"run dvc repro refit@{name}, then again"
+    if (final.trained is None) != (fit_on == "train"):
+        raise InputError(f"{path}: it isn't fitted as final.fit_on, {fit_on}, says; {again}")
+    for what in ("settings", "features"):
+        if getattr(final.basis, what) != getattr(trained.basis, what):
+            raise InputError(f"{path}: it was fitted with other {what} than {beside}; {again}")
+    if (final.trained or stored.digest(path)) != stored.digest(beside):
+        raise InputError(f"{path}: it was made of another model than {beside}; {again}")
+    if final.trained and final.basis.data != basis.of_prepared(paths.VALIDATION_TARGETS):
+        raise InputError(f"{path}: it was fitted on other data than {paths.PREPARED} holds; {again}")
 
 
 def _stored(models: Path, names: Sequence[str]) -> serving.Pipeline:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from erawise import errors, exploration, files, params, preparation, serving, tabular
+from erawise import errors, exploration, files, params, preparation, tabular
 from erawise.errors import InputError, NotOpen, Unavailable, Unconfirmed
 from erawise.live import fetching, keys, submission
 from erawise.live.account import Account, Round
@@ -36,7 +36,7 @@ from erawise.panel import Panel
 from erawise.progress import Shown
 from erawise.schema import ID, PREDICTION
 from erawise.sources import layout
-from stages import arguments, journal, paths, served
+from stages import arguments, journal, paths, promises, served
 
 LIVE, BENCHMARKS = "live.parquet", "live_benchmark_models.parquet"
 
@@ -59,21 +59,44 @@ SHOWN, LEAST_SHIFT = 3, 0.01
 
 
 @dataclass(frozen=True)
+class Own:
+    """What this checkout hands in, read once, however long the round is waited for.
+
+    Attributes
+    ----------
+    p : the settings.
+    served : the pipeline that makes the predictions.
+    explored : what `explore` has found of each feature.
+    """
+
+    p: params.Params
+    served: served.Served
+    explored: pd.DataFrame
+
+    def predict(self, panel: Panel) -> pd.DataFrame:
+        """Predict live rows: `id`, and a column for each prediction that is handed in."""
+        return self.served.pipeline.predict(panel, sorted(set(self.p.submit.models.values())), self.p.resources.threads)
+
+
+@dataclass(frozen=True)
 class Work:
-    """What is handed in, and how.
+    """What is handed in, and where.
 
     Attributes
     ----------
     account, round, store : the server, the open round, and its files.
-    names : the prediction of each model.
-    pipeline : that makes them.
+    own : what is handed in.
     """
 
     account: Account
     round: Round
     store: Store
-    names: dict[str, str]
-    pipeline: serving.Pipeline
+    own: Own
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The prediction of each model."""
+        return self.own.p.submit.models
 
 
 @errors.reported
@@ -86,12 +109,13 @@ def main() -> None:
     with fetching.alone(paths.ROUNDS / "submit", "submit"):
         with _noted(given.round, dry=given.dry_run):
             account = Account(key=_key(given.dry_run), patience=PATIENCE)
-            pipeline = served.read(sorted(set(p.submit.models.values())))
+            trained = served.read(p, sorted(set(p.submit.models.values())))
+            own = Own(p, trained, exploration.read_features(paths.EXPLORED / "features.csv"))
         until = time.monotonic() + 60 * given.wait
         every = min(60, account.patience.longest_pause)
         while True:
             try:
-                _attempt(account, pipeline, given.round, until, every, dry=given.dry_run)
+                _attempt(account, own, given.round, until, every, dry=given.dry_run)
             except Over:
                 raise
             except (NotOpen, Unavailable) as problem:
@@ -134,17 +158,16 @@ def _noted(number: int | None, *, dry: bool) -> Iterator[None]:
         raise
 
 
-def _attempt(account: Account, pipeline: serving.Pipeline, number: int | None, until: float, every: float, *, dry: bool) -> None:
+def _attempt(account: Account, own: Own, number: int | None, until: float, every: float, *, dry: bool) -> None:
     """Hand in to the round, waiting for it."""
-    p = params.load(paths.PARAMS)
-    models, patience = p.submit.models, max(0.0, until - time.monotonic())
+    patience = max(0.0, until - time.monotonic())
     with _noted(number, dry=dry):
-        ids = account.models(list(models)) if account.token else {}
-        taken_by = submission.opened(account, number, p.data.version, time.time, time.sleep, patience, every)
+        ids = account.models(list(own.p.submit.models)) if account.token else {}
+        taken_by = submission.opened(account, number, own.p.data.version, time.time, time.sleep, patience, every)
     print(f"round {taken_by.number} is open until {taken_by.closes:%Y-%m-%d %H:%M} UTC", flush=True)
     shown = Shown(f"round {taken_by.number}", sys.stderr, time.monotonic)
     store = Store(paths.ROUNDS / str(taken_by.number), account.patience, progress=shown)
-    work = Work(account, taken_by, store, models, pipeline)
+    work = Work(account, taken_by, store, own)
     with _noted(taken_by.number, dry=dry):
         handed = _predicted(work)
     if dry:
@@ -155,19 +178,19 @@ def _attempt(account: Account, pipeline: serving.Pipeline, number: int | None, u
 
 def _predicted(work: Work) -> dict[str, pd.DataFrame]:
     """The tables to hand in, by prediction, once all of them have passed the checks."""
-    p = params.load(paths.PARAMS)
+    p = work.own.p
     path = _fetched(work, p.data.version, LIVE)
     _require_other(path, work.round.number)
-    with _prepared(path, p.resources.threads) as (panel, counts):
-        _require_whole(panel, counts, p.preprocess.max_missing_share)
-        _show_drift(submission.drift(panel, exploration.read_features(paths.EXPLORED / "features.csv"), p.explore.max_constant_share))
-        rows = work.pipeline.predict(panel, sorted(set(work.names.values())), p.resources.threads)
+    with _prepared(path, work.own) as (panel, counts):
+        _require_whole(panel, counts, work.own)
+        _show_drift(submission.drift(panel, work.own.explored, p.explore.max_constant_share))
+        rows = work.own.predict(panel)
     handed = {name: submission.table(rows, name) for name in rows.columns.drop(ID)}
     benchmark = _benchmark(work, p.data.version, p.evaluate.benchmark)
     for name, table in handed.items():
         if benchmark is not None:
             _check_benchmark(work.round, name, table, benchmark, p.submit.min_benchmark_corr, p.submit.max_benchmark_corr)
-    _check_earlier(work, p.submit.min_earlier_corr, p.resources.threads)
+    _check_earlier(work, p.submit.min_earlier_corr)
     return handed
 
 
@@ -180,15 +203,16 @@ def _require_other(path: Path, number: int) -> None:
             raise NotOpen(f"round {number}: its live data is still that of round {earlier}")
 
 
-def _require_whole(panel: Panel, counts: Counts, max_missing_share: float) -> None:
+def _require_whole(panel: Panel, counts: Counts, own: Own) -> None:
     """Raise `InputError` where too little of the live data is there."""
-    share = counts.missing.sum() / max(counts.values, 1)
+    p, share = own.p, counts.missing.sum() / max(counts.values, 1)
     print(f"live data: {panel.n_rows:,} rows, {panel.n_matrix:,} features, {share:.2%} of their values missing")
-    usual = Panel(paths.LIVE, []).n_rows
+    usual = own.served.live.n_rows
     if panel.n_rows < LEAST_ROWS * usual:
         raise InputError(f"live data: it has {panel.n_rows:,} rows where the last dvc repro had {usual:,}; nothing is handed in")
-    if share > max_missing_share:
-        raise InputError(f"preprocess.max_missing_share: {share:.1%} of the live data is missing, more than {max_missing_share:.1%}")
+    most = p.preprocess.max_missing_share
+    if share > most:
+        raise InputError(f"preprocess.max_missing_share: {share:.1%} of the live data is missing, more than {most:.1%}")
 
 
 def _fetched(work: Work, version: str, name: str) -> Path:
@@ -200,13 +224,13 @@ def _fetched(work: Work, version: str, name: str) -> Path:
 
 
 @contextmanager
-def _prepared(path: Path, threads: int) -> Iterator[tuple[Panel, Counts]]:
+def _prepared(path: Path, own: Own) -> Iterator[tuple[Panel, Counts]]:
     """The prepared rows of a live file, while they are needed; what a killed run has left of them is removed."""
     scratch = paths.ROUNDS / "scratch"
     files.remove(scratch)
     scratch.mkdir()
     try:
-        counts = preparation.prepare_live(path, scratch, Panel(paths.LIVE, []), threads)
+        counts = preparation.prepare_live(path, scratch, own.served.live, own.p.resources.threads)
         yield Panel(scratch, []), counts
     except InputError as error:
         raise type(error)(f"{str(error).removesuffix(NOTHING)}{NOTHING}") from None
@@ -248,7 +272,7 @@ def _check_benchmark(taken_by: Round, name: str, table: pd.DataFrame, benchmark:
         )
 
 
-def _check_earlier(work: Work, least: float, threads: int) -> None:
+def _check_earlier(work: Work, least: float) -> None:
     """Compare the models of now with what was sent last, on the data of that round: ids are others in each."""
     earlier = _earlier(work)
     for model in (model for model in work.names if model not in earlier):
@@ -256,8 +280,8 @@ def _check_earlier(work: Work, least: float, threads: int) -> None:
     for number in sorted(set(earlier.values())):
         directory = paths.ROUNDS / str(number)
         try:
-            with _prepared(directory / LIVE, threads) as (panel, _):
-                rows = work.pipeline.predict(panel, sorted(set(work.names.values())), threads)
+            with _prepared(directory / LIVE, work.own) as (panel, _):
+                rows = work.own.predict(panel)
             now = {model: submission.table(rows, work.names[model]) for model, found in earlier.items() if found == number}
             sent = {model: submission.parsed((directory / f"{model}.csv").read_bytes(), str(directory / f"{model}.csv")) for model in now}
         except InputError as error:
@@ -295,6 +319,8 @@ def _preview(work: Work, handed: dict[str, pd.DataFrame]) -> None:
 
 def _hand_in(work: Work, ids: dict[str, str], handed: dict[str, pd.DataFrame], until: float, every: float) -> None:
     """Write each model's file, and hand it in: a model that fails doesn't keep the others from it, and one that may yet is tried again."""
+    for name in set(work.names.values()):
+        promises.keep(work.own.served.digests[name], work.own.served.scores[name])
     problems = {model: problem for model in work.names if (problem := _hand_in_one(work, model, ids[model], handed)) is not None}
     while any(isinstance(problem, Unavailable) for problem in problems.values()) and time.monotonic() + every <= until:
         time.sleep(every)
@@ -315,7 +341,14 @@ def _hand_in_one(work: Work, model: str, number: str, handed: dict[str, pd.DataF
     path = paths.ROUNDS / str(work.round.number) / f"{model}.csv"
     unsent = path.with_suffix(".unsent.csv")
     _write(handed[name], unsent)
-    entry = {"round": work.round.number, "model": model, "prediction": name, "rows": len(handed[name]), "sha256": fetching.digest(unsent)}
+    entry = {
+        "round": work.round.number,
+        "model": model,
+        "prediction": name,
+        "digest": work.own.served.digests[name],
+        "rows": len(handed[name]),
+        "sha256": fetching.digest(unsent),
+    }
     try:
         outcome = submission.hand_in(work.account, number, work.round, handed[name], f"{work.round.number}_{model}.csv")
     except InputError as error:

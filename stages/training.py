@@ -10,7 +10,7 @@ from erawise.models import stored
 from erawise.models.protocol import Kind
 from erawise.progress import Progress
 from erawise.schema import ERA, PREDICTION
-from stages import modelling, paths, running, workers
+from stages import basis, modelling, paths, running, workers
 from stages.curves import Curves
 
 
@@ -56,7 +56,7 @@ def _run(kind: Kind, name: str, progress: Progress) -> running.Done:
             blend.add(one.values)
             shares.append(one.model.importance())
             told += _told(name if len(members) == 1 else f"{name}, {member}", one, own.target)
-        writer.close(work.data.plan.train)
+        writer.close(work.data.plan.train, basis.of_fit(members.values(), work.data.final_features))
         tabular.write_csv(training.importance_table(work.data.final_features.names, shares), directory / "importance.csv")
     tabular.write_parquet(labels.assign(**{PREDICTION: blend.values()}), paths.MODEL_PREDICTIONS / f"{name}.parquet")
     for line in told:

@@ -21,7 +21,7 @@ from erawise.live.account import MODEL, Account
 from erawise.panel import Panel
 from erawise.portable import build, proof
 from erawise.schema import ID, PREDICTION
-from stages import arguments, journal, paths, served
+from stages import arguments, journal, paths, promises, served
 
 CHECK = "check.json"
 """What was found of the pickle beside it; absent where it isn't checked, or fails."""
@@ -34,17 +34,18 @@ def main() -> None:
     name = p.upload.prediction
     account = Account(key=keys.read(os.environ, paths.ENVIRONMENT)) if given.send else None
     ids = account.models([given.send]) if account else {}
-    pipeline = served.read([name])
-    path = paths.UPLOAD / f"{name}.pkl"
+    found = served.read(p, [name])
+    pipeline, path = found.pipeline, paths.UPLOAD / f"{name}.pkl"
     files.remove(paths.UPLOAD / CHECK)
-    size = build.write(build.content(pipeline, name, Panel(paths.LIVE, [])), path, p.upload.max_megabytes)
+    size = build.write(build.content(pipeline, name, found.live), path, p.upload.max_megabytes)
     print(f"{path}: {name}, {size / build.MEGABYTE:.1f} MB")
     if given.no_check:
         print("not checked: --no-check")
         return
     _check(pipeline, name, path, given.live, p.resources.threads)
     if account:
-        _send(account, given.send, ids[given.send], path, p.data.version, 60 * given.wait)
+        promises.keep(found.digests[name], found.scores[name])
+        _send(account, given.send, ids[given.send], path, found.digests[name], p.data.version, 60 * given.wait)
 
 
 def _arguments() -> argparse.Namespace:
@@ -59,12 +60,12 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _send(account: Account, model: str, number: str, path: Path, version: str, patience: float) -> None:
+def _send(account: Account, model: str, number: str, path: Path, digest: str, version: str, patience: float) -> None:
     """Send the pickle, and wait until Numerai has tried it."""
     chosen = account.surroundings(version, proof.PYTHON)
     if "dockerImageId" not in chosen:
         print(f"{model}: Numerai names no Python {proof.PYTHON}; it chooses one itself")
-    entry = {"model": model, "prediction": path.stem, "pickle": path.name, "sha256": fetching.digest(path)}
+    entry = {"model": model, "prediction": path.stem, "digest": digest, "pickle": path.name, "sha256": fetching.digest(path)}
     try:
         sent = account.send(MODEL, path.name, path.read_bytes(), number, **chosen)
         entry["upload"] = sent

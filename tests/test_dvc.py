@@ -132,6 +132,11 @@ def test_every_evaluation_that_ran_is_on_record_and_one_from_the_cache_is_not(cl
     assert len(clone.read("ledger.jsonl").splitlines()) == 2
     assert "| 123.0 → 456.0 |" in clone.run("python", "-m", "stages.compare", "--history").replace("models.ridge.l2: ", "")
     assert "Looks at these validation eras so far: 2." in clone.run("python", "-m", "stages.show")
+    clone.set("tracking.wandb", "offline")
+    code = clone.directory / "stages/evaluate.py"
+    code.write_text(code.read_text().replace('"""Scores of', '"""The scores of', 1))
+    assert stages_run(clone.dvc("repro")) == {"evaluate"}
+    assert "Looks at these validation eras so far: 2." in clone.run("python", "-m", "stages.show")
 
 
 def test_revisions_are_compared_without_a_checkout(clone: Clone) -> None:
@@ -323,7 +328,7 @@ def test_a_round_is_handed_in_by_the_commands_and_the_key_is_in_nothing_that_the
         row = {"displayName": "v2_corr20", "version": "6", "day": 20, "percentile": 0.5, "resolved": True}
         server.account.scores["id-alpha"] = [
             row | {"roundNumber": number, "value": 0.02, "roundCloseStakingTime": (datetime.now(UTC) + timedelta(weeks=number)).isoformat()}
-            for number in (1, 2, 3)
+            for number in (7, 8, 9)
         ]
         server.account.diagnostics = [{"status": "done", "validationCorrV4Mean": 0.5, "perEraDiagnostics": [{"era": 77}]}]
         commands = (("dvc", "repro"), *(("stages." + name,) for name in ("submit", "submit", "monitor", "diagnostics", "payout")))
@@ -333,9 +338,10 @@ def test_a_round_is_handed_in_by_the_commands_and_the_key_is_in_nothing_that_the
     assert stages_run(said[0]) >= {"refit@lightgbm", "refit@neural_network"}
     assert "alpha: neutralized is sent" in said[1]
     assert "beta: neural_network is already there" in said[2]
-    assert "| alpha | neutralized | CORR | 3 | 3 | 0.0200" in said[3]
+    assert "| alpha | neutralized | CORR | 1 | 1 | 0.0200" in said[3]
+    assert "| alpha | not from here, earlier | CORR | 2 | 2 | 0.0200" in said[3]
     assert len(server.account.of("create_submission", "id-alpha")) == 1
-    assert json.loads(clone.read("metrics/live.json"))["days_20"]["alpha"]["corr"]["rounds"] == 3
+    assert json.loads(clone.read("metrics/live.json"))["days_20"]["alpha"]["corr"]["rounds"] == 1
     files = [path for path in clone.directory.rglob("*") if path.is_file() and path.parent.name != "tests"]
     assert {"dvc.lock", "journal.jsonl", "live.json", "alpha.csv"} <= {path.name for path in files}
     for secret in (*key, numerai_server.SIGNATURE):

@@ -1,7 +1,8 @@
 """Live scores: kept, never lost, and held against a band that keeps its promise."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -21,11 +22,13 @@ from erawise.live.account import Account
 from erawise.live.client import PUBLIC_ID, SECRET_KEY
 from erawise.live.fetching import ADDRESS, Patience
 from erawise.live.scorebook import DTYPES, Scorebook, fetch
-from erawise.monitoring import Promise
+from erawise.monitoring import Promise, Source
 from stages import monitor
 
 QUICK = Patience(connection=1, silence=1, tries=2, pause=0.01, longest_pause=0.02)
 MONDAY = date(2026, 1, 5)
+RIDGE, LATER, NEUTRALIZED = "1" * 64, "2" * 64, "3" * 64
+"""Digests of what models were given."""
 
 
 def scored(name: str, values: list[float], first: int = 100, *, still_open: int = 0, a_week: int = 1) -> list[dict[str, Any]]:
@@ -65,23 +68,35 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NumeraiS
         yield state
 
 
+def promised(operator: Workspace, digest: str, corr: float) -> None:
+    """Keep validation scores with a mean CORR."""
+    noise = pd.Series(np.random.default_rng(0).normal(size=63)).rolling(4).mean().dropna().to_numpy()
+    table = pd.DataFrame({"era": np.arange(100, 160), "corr": corr + 0.1 * noise, "mmc": 0.1 + 0.05 * noise})
+    directory = operator.directory / "data/promises"
+    directory.mkdir(exist_ok=True)
+    tabular.write_parquet(table, directory / f"{digest}_20.parquet")
+
+
+def sent(operator: Workspace, model: str, prediction: str, digest: str, rounds: Iterable[int]) -> None:
+    """Note submissions."""
+    for number in rounds:
+        entry = {"time": f"{MONDAY + timedelta(weeks=number - 100)}T12:00:00+00:00", "model": model, "round": number, "outcome": "sent"}
+        files.append_line(entry | {"prediction": prediction, "digest": digest}, operator.directory / "journal.jsonl")
+
+
+def uploaded(operator: Workspace, week: int, **entry: Any) -> None:
+    """Note an upload for alpha in a week after the first."""
+    line = {"time": f"{MONDAY + timedelta(weeks=week, days=-1)}T12:00:00+00:00", "model": "alpha", "pickle": "x.pkl"} | entry
+    files.append_line(line, operator.directory / "journal.jsonl")
+
+
 @pytest.fixture
 def operator(workspace: Workspace) -> Workspace:
     workspace.change(lambda content: content["submit"].update(models={"alpha": "ridge", "beta": "neutralized"}))
-    path = workspace.directory / "data/scores/validation.parquet"
-    scores = tabular.read_parquet(path)
-    path.unlink()
-    rng = np.random.default_rng(0)
-    eras = np.arange(100, 160)
-    noise = pd.Series(rng.normal(size=63)).rolling(4).mean().dropna().to_numpy()
-    parts = [
-        pd.DataFrame({"era": eras, "prediction": name, "corr": 0.5 + 0.1 * noise, "mmc": 0.1 + 0.05 * noise})
-        for name in ("ridge", "neutralized")
-    ]
-    tabular.write_parquet(pd.concat(parts).reindex(columns=scores.columns), path)
-    for model, prediction in (("alpha", "ridge"), ("beta", "neutralized")):
-        entry = {"time": f"{MONDAY}T12:00:00+00:00", "model": model, "prediction": prediction, "outcome": "sent", "round": 100}
-        files.append_line(entry, workspace.directory / "journal.jsonl")
+    promised(workspace, RIDGE, 0.5)
+    promised(workspace, NEUTRALIZED, 0.5)
+    sent(workspace, "alpha", "ridge", RIDGE, range(100, 140))
+    sent(workspace, "beta", "neutralized", NEUTRALIZED, [100])
     return workspace
 
 
@@ -128,7 +143,7 @@ def test_sixty_days_stand_apart_and_without_a_promise_of_another_horizon(
     server.account.scores["id-alpha"] += scored("corr60", [0.2] * 3) + scored("tc", [0.01] * 3)
     operator.run("monitor")
     said = capsys.readouterr().out
-    assert "| alpha |  | CORR | 3 | 3 | 0.2000 | 50 | 0.600 | data.target looks 20 days ahead |" in said
+    assert "| alpha | ridge | CORR | 3 | 3 | 0.2000 | 50 | 0.600 | no validation scores of a target of 60 days are kept of it |" in said
     assert "kept beside these: tc" in said
     assert (operator.directory / "plots/live_60.svg").exists()
 
@@ -164,6 +179,8 @@ def test_with_a_key_all_models_of_the_account_are_looked_at(
     monkeypatch.setenv(PUBLIC_ID, server.account.key[0])
     monkeypatch.setenv(SECRET_KEY, server.account.key[1])
     operator.change(lambda content: content["submit"].update(models={"alpha": "ridge"}))
+    (operator.directory / "journal.jsonl").unlink()
+    sent(operator, "alpha", "ridge", RIDGE, range(100, 106))
     server.account.scores["id-beta"] = scored("v2_corr20", [0.3] * 3)
     operator.run("monitor")
     said = capsys.readouterr().out
@@ -175,23 +192,66 @@ def test_with_a_key_all_models_of_the_account_are_looked_at(
     assert "the key isn't accepted" in error
 
 
-def test_what_a_model_was_given_before_is_no_part_of_the_promise(
+def test_rounds_of_an_earlier_model_stand_apart_in_the_band_of_its_own_validation(
     server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    early, late = scored("v2_corr20", [-0.5] * 30), scored("v2_corr20", [-0.5] * 30 + [0.5] * 4)[30:]
-    server.account.scores["id-alpha"] = early
+    (operator.directory / "journal.jsonl").unlink()
+    server.account.scores["id-alpha"] = scored("v2_corr20", [-0.5] * 12 + [0.5] * 4 + [9.0])
+    promised(operator, RIDGE, -0.5)
+    promised(operator, LATER, 0.5)
+    sent(operator, "alpha", "ridge", RIDGE, range(100, 112))
+    sent(operator, "alpha", "ridge", LATER, range(112, 116))
+    operator.run("monitor")
+    said = capsys.readouterr().out
+    assert re.search(r"\| alpha \| ridge \| CORR \| 4 \| 4 \| 0.5000 \| 50 \| 2.000 \| \(\+.* \| inside \|", said)
+    assert re.search(r"\| alpha \| ridge, earlier \(11111111\) \| CORR \| 12 \| 12 \| -0.5000 \| 50 \| -6.000 \| \(-.* \| inside \|", said)
+    assert "| alpha | not from here, earlier | CORR | 1 | 1 | 9.0000 | 50 | 9.000 | it hasn't been given a prediction from here |" in said
+    found = json.loads((operator.directory / "metrics/live.json").read_text())["days_20"]["alpha"]
+    assert (found["corr"]["weeks"], found["corr"]["inside"]) == (4, 1)
+    assert found["earlier"]["11111111"]["corr"]["inside"] == 1
+    table = pd.read_csv(operator.directory / "plots/live_20.csv")
+    weeks = {"ridge": 4, "not from here, earlier": 1, "ridge, earlier (11111111)": 12}
+    assert table.groupby("source", sort=False).size().to_dict() == weeks
+
+
+def test_an_earlier_model_that_left_its_band_is_no_alarm(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.account.scores["id-alpha"] = scored("v2_corr20", [-0.5] * 40 + [0.5] * 4)
+    promised(operator, LATER, 0.5)
+    sent(operator, "alpha", "ridge", LATER, range(140, 144))
+    operator.run("monitor")
+    assert re.search(r"\| alpha \| ridge, earlier \(11111111\) \| CORR \| 40 .* \| below \|", capsys.readouterr().out)
+
+
+def test_an_upload_predicts_the_rounds_that_close_on_later_days(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (operator.directory / "journal.jsonl").unlink()
+    server.account.scores["id-alpha"] = scored("v2_corr20", [0.1] * 3 + [0.2] * 3 + [0.3] * 3 + [0.4] * 3)
+    promised(operator, LATER, 0.35)
+    uploaded(operator, 0, prediction="ridge", digest=RIDGE, outcome="success")
+    sent(operator, "alpha", "ridge", LATER, [103])
+    uploaded(operator, 6, prediction="ridge", digest=LATER, outcome="failed")
+    uploaded(operator, 9, prediction="ridge", digest=LATER, outcome="failed", upload="pickle-1")
+    operator.run("monitor")
+    said = capsys.readouterr().out
+    assert "| alpha |  | CORR | 8 | 8 | 0.3125 | 50 | 2.500 | it hasn't been given a prediction from here |" in said
+    uploaded(operator, 9, prediction="ridge", digest=LATER, outcome="success")
+    operator.run("monitor")
+    assert "| alpha | ridge | CORR | 4 | 4 | 0.3500 | 50 | 1.400 | (+" in capsys.readouterr().out
+
+
+def test_what_was_sent_before_digests_were_kept_has_no_band(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = operator.directory / "journal.jsonl"
+    entries = [json.loads(line) for line in path.read_text().splitlines()]
     path.unlink()
+    for entry in entries:
+        files.append_line({key: value for key, value in entry.items() if key != "digest"}, path)
     operator.run("monitor")
-    assert "| alpha |  | CORR | 30 | 30 | -0.5000 | 50 | -15.000 | it hasn't been given a prediction from here |" in capsys.readouterr().out
-    start = f"{MONDAY + timedelta(weeks=30)}T11:00:00+00:00"
-    for prediction, when in (("ridge", f"{MONDAY}T11:00:00+00:00"), ("lightgbm", f"{MONDAY}T12:00:00+00:00"), ("ridge", start)):
-        entry = {"time": when, "model": "alpha", "prediction": prediction, "outcome": "success"}
-        files.append_line(entry, path)
-    files.append_line({"time": start, "model": "alpha", "prediction": "lightgbm", "outcome": "failed"}, path)
-    server.account.scores["id-alpha"] = early + late
-    operator.run("monitor")
-    assert "| alpha | ridge | CORR | 4 | 4 | 0.5000 | 50 | 2.000 | (+" in capsys.readouterr().out
+    assert "| alpha | ridge | CORR | 4 | 4 | 0.5000 | 50 | 2.000 | sent before its validation was kept |" in capsys.readouterr().out
 
 
 def test_a_round_that_never_resolves_does_not_hide_the_others(server: NumeraiServer, operator: Workspace) -> None:
@@ -343,9 +403,9 @@ def test_the_band_knows_of_the_overlap_and_of_eras_that_stand_for_several_weeks(
 
 
 def test_too_few_eras_promise_nothing() -> None:
-    promise = Promise("ridge", "", {"corr": np.linspace(0, 1, 20), "mmc": np.empty(0)}, 1, 4)
+    source = Source("ridge", RIDGE, Promise({"corr": np.linspace(0, 1, 20), "mmc": np.empty(0)}, 1, 4))
     for metric, reason in (("corr", "20 eras; an interval takes 32"), ("mmc", "0 eras; an interval takes 32")):
-        found = monitoring.live(book([1.0]), "alpha", metric, "v2_corr20", promise, replicates=100, seed=0)
+        found = monitoring.live(book([1.0]), "alpha", metric, "v2_corr20", source, replicates=100, seed=0)
         assert found.reason.startswith(reason)
         assert found.verdict == "none"
         assert monitoring.alarms([found]) == []

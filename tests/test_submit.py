@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,9 +24,9 @@ import requests
 from closure import ROOT
 from numerai_server import Fault, NumeraiServer
 from numerapi import base_api
-from workspace import Workspace
+from workspace import WHOLE, Workspace
 
-from erawise import errors
+from erawise import errors, tabular
 from erawise.errors import InputError, Unconfirmed
 from erawise.live import keys, submission
 from erawise.live.account import PREDICTIONS, Account
@@ -579,6 +580,10 @@ def test_models_that_give_other_predictions_than_the_pipeline_did_hand_in_nothin
     found["coefficients"][0] *= -1
     arrays.save_arrays(found, path)
     assert operator.ended("submit") == 1
+    made_of_another = "data/final/ridge: it was made of another model than data/models/ridge; run dvc repro refit@ridge, then again"
+    assert made_of_another in capsys.readouterr().err
+    operator.run("refit_ridge ridge")
+    assert operator.ended("submit") == 1
     assert "neutralized.parquet: the stored models give other live predictions than these" in capsys.readouterr().err
     assert not server.account.objects
 
@@ -591,7 +596,7 @@ def test_the_final_models_are_handed_in_and_must_resemble_those_that_were_scored
     [on_all] = handed(server, "beta")
     operator.change(lambda content: content["final"].update(fit_on="train"))
     assert operator.ended("submit") == 1
-    assert "data/final: its models aren't fitted as final.fit_on, train, says; run dvc repro" in capsys.readouterr().err
+    assert "data/final/lightgbm: it isn't fitted as final.fit_on, train, says; run dvc repro refit@lightgbm" in capsys.readouterr().err
     operator.run("refit_ridge ridge", "refit_lightgbm lightgbm", "submit")
     said = capsys.readouterr().out
     assert "fitted on the eras 1 to 60" in said
@@ -604,6 +609,115 @@ def test_the_final_models_are_handed_in_and_must_resemble_those_that_were_scored
     operator.change(lambda content: content["submit"].update(min_earlier_corr=0.9999))
     assert operator.ended("submit") == 1
     assert "with the models that validation scores, less than 0.9999" in capsys.readouterr().err
+
+
+def trained_again(operator: Workspace) -> None:
+    operator.run("tune_ridge ridge", "train_ridge ridge", "ensemble", "neutralize", "evaluate")
+
+
+@pytest.mark.parametrize("command", ["submit", "upload --no-check"])
+@pytest.mark.parametrize("other", ["settings", "features", "data"])
+def test_a_final_model_of_before_is_not_handed_in(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str], command: str, other: str
+) -> None:
+    operator.run("submit --dry-run")
+    if other == "settings":
+        operator.change(lambda content: content["models"]["ridge"].update(l2=2000.0))
+        operator.change(lambda content: content["tuning"].update(models=[]))
+        trained_again(operator)
+    elif other == "features":
+        operator.change(lambda content: content["select_features"].update(keep_share=0.4))
+        operator.run("select_features", "train_lightgbm lightgbm", "refit_lightgbm lightgbm")
+        trained_again(operator)
+    else:
+        path = operator.directory / "data/prepared/validation_targets.parquet"
+        targets = tabular.read_parquet(path)
+        path.unlink()
+        tabular.write_parquet(targets.assign(target=1 - targets["target"]), path)
+    capsys.readouterr()
+    assert operator.ended(command) == 1
+    error = capsys.readouterr().err
+    name, expected = "ridge", f"was fitted with other {other} than data/models/ridge"
+    if other == "data":
+        name, expected = "lightgbm", "was fitted on other data than data/prepared holds"
+    assert f"error: data/final/{name}: it {expected}" in error
+    assert error.endswith(f"; run dvc repro refit@{name}, then again\n")
+    assert not server.account.objects
+    operator.run("refit_ridge ridge", "refit_lightgbm lightgbm", command)
+
+
+def test_a_prediction_that_was_not_scored_is_not_handed_in(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    operator.change(lambda content: content["neutralize"].update(proportion=0.5))
+    operator.run("neutralize")
+    assert operator.ended("submit") == 1
+    assert "data/scores: neutralized was scored when data/predictions/neutralized.parquet was another one; run dvc repro evaluate" in (
+        capsys.readouterr().err
+    )
+    assert not server.account.objects
+    operator.run("evaluate", "submit")
+    (operator.directory / "data/scores/evaluated.json").unlink()
+    assert operator.ended("submit") == 1
+    assert "data/scores/evaluated.json: it doesn't say what was scored; run dvc repro evaluate" in capsys.readouterr().err
+
+
+def test_models_that_do_not_say_what_they_were_fitted_on_are_trained_again(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = operator.directory / "data/final/ridge/model.json"
+    content = json.loads(path.read_text())
+    path.unlink()
+    path.write_text(json.dumps({key: value for key, value in content.items() if key != "basis"}))
+    assert operator.ended("submit") == 1
+    assert "data/final/ridge: it doesn't say what it was fitted on; run dvc repro train@ridge refit@ridge" in capsys.readouterr().err
+
+
+def test_with_no_resolved_era_to_add_the_final_models_are_handed_in(server: NumeraiServer, finished: Workspace, tmp_path: Path) -> None:
+    shutil.copytree(finished.directory / "files", tmp_path / "files")
+    path = tmp_path / "files/validation.parquet"
+    tabular.read_parquet(path).assign(target=np.float32(np.nan)).to_parquet(path)
+    operator = Workspace(tmp_path, tmp_path / "files")
+    operator.change(lambda content: content["submit"].update(models={"alpha": "ridge"}))
+    operator.run(*WHOLE[: WHOLE.index("explain_ridge ridge")], "members", "ensemble", "neutralize", "evaluate", "submit")
+    assert len(handed(server, "alpha")) == 1
+
+
+def test_the_settings_are_read_once_however_long_the_round_is_waited_for(
+    server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.account.opens = datetime.now(UTC) + timedelta(hours=1)
+
+    def meanwhile(seconds: float) -> None:
+        operator.change(lambda content: content["submit"].update(models={"beta": "lightgbm"}))
+        operator.change(lambda content: content["data"].update(version="v9"))
+        for name in ("scores/validation.parquet", "explored/features.csv"):
+            (operator.directory / "data" / name).unlink(missing_ok=True)
+        server.account.opens = datetime.now(UTC)
+
+    monkeypatch.setattr(time, "sleep", meanwhile)
+    operator.run("submit --wait 90")
+    assert [(entry["model"], entry["prediction"], entry["outcome"]) for entry in journal(operator)] == [
+        ("alpha", "neutralized", "sent"),
+        ("beta", "ridge", "sent"),
+    ]
+    assert len(list((operator.directory / "data/promises").glob("*_20.parquet"))) == 2
+
+
+def test_what_is_handed_in_has_the_digest_of_what_was_scored(server: NumeraiServer, operator: Workspace) -> None:
+    operator.run("submit")
+    alpha, beta = (entry["digest"] for entry in journal(operator))
+    assert alpha != beta
+    kept = tabular.read_parquet(operator.directory / f"data/promises/{beta}_20.parquet")
+    scores = tabular.read_parquet(operator.directory / "data/scores/validation.parquet")
+    assert kept["corr"].tolist() == scores.loc[scores["prediction"] == "ridge", "corr"].tolist()
+    operator.change(lambda content: content["models"]["ridge"].update(l2=2000.0))
+    operator.change(lambda content: content["tuning"].update(models=[]))
+    trained_again(operator)
+    operator.run("refit_ridge ridge", "submit")
+    again = [entry["digest"] for entry in journal(operator)[2:]]
+    assert not {alpha, beta} & set(again)
+    assert (operator.directory / f"data/promises/{beta}_20.parquet").exists()
 
 
 def test_without_a_model_to_hand_in_for(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:

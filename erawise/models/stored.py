@@ -1,6 +1,8 @@
-"""A trained model on disk: its kind, and the directory and the rounds of each member that is blended into it."""
+"""A trained model on disk: its kind, what it was fitted on, and the directory and the rounds of each member that is blended into it."""
 
+import hashlib
 import importlib
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,15 +32,33 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Description:
-    """What `model.json` says: the kind of model, its members, and the first and the last era that it was fitted on.
+class Basis:
+    """SHA-256 digests of what a model was fitted on: its settings, the features that it sees, and the prepared data."""
 
-    `workers` is how many workers each final fit was spread over; where it was that of one process, the file says nothing of it.
+    settings: str
+    features: str
+    data: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """The content of `model.json`.
+
+    Attributes
+    ----------
+    kind : of model.
+    members : the models that are blended.
+    eras : the first and the last era that it was fitted on.
+    basis : what it was fitted on; None in a file that doesn't say so.
+    trained : digest of the trained model whose fit was repeated on more eras; None for a trained model itself.
+    workers : how many workers each final fit was spread over; the file leaves out a 1.
     """
 
     kind: str
     members: tuple[Member, ...]
     eras: tuple[int, int]
+    basis: Basis | None = None
+    trained: str | None = None
     workers: int = 1
 
 
@@ -65,12 +85,14 @@ class Writer:
         self._members.append(Member(own, rounds))
         self._workers = max(self._workers, model.workers if isinstance(model, Spread) else 1)
 
-    def close(self, eras: NDArray[np.int64]) -> None:
-        """Write what the model is, which was fitted on some eras."""
-        content = asdict(Description(self._kind, tuple(self._members), (int(eras.min()), int(eras.max())), self._workers))
-        if self._workers == 1:
-            del content["workers"]
-        files.write_json(content, self._directory / DESCRIPTION)
+    def close(self, eras: NDArray[np.int64], basis: Basis | None = None, trained: str | None = None) -> None:
+        """Write the description: the eras that the model was fitted on, and the other attributes of `Description`."""
+        members, span = tuple(self._members), (int(eras.min()), int(eras.max()))
+        content = asdict(Description(self._kind, members, span, basis, trained, self._workers))
+        unsaid = {"basis": None, "trained": None, "workers": 1}
+        files.write_json(
+            {key: value for key, value in content.items() if key not in unsaid or value != unsaid[key]}, self._directory / DESCRIPTION
+        )
 
 
 def save(kind: str, model: Fitted, rounds: int | None, eras: NDArray[np.int64], directory: Path) -> None:
@@ -93,9 +115,28 @@ def describe(directory: Path) -> Description:
     try:
         first, last = content["eras"]
         members = tuple(Member(**member) for member in content["members"])
-        return Description(str(content["kind"]), members, (int(first), int(last)), int(content.get("workers", 1)))
+        basis = Basis(**content["basis"]) if "basis" in content else None
+        trained, workers = content.get("trained"), int(content.get("workers", 1))
+        return Description(str(content["kind"]), members, (int(first), int(last)), basis, trained, workers)
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{path}: it doesn't say what the model is; train the model again") from None
+
+
+def digest(directory: Path) -> str:
+    """Return the SHA-256 of a model: of its files, its kind, and the settings, features and eras that it was fitted on.
+
+    Data that the model was not fitted on, such as validation eras that are added, doesn't change it.
+
+    Raises
+    ------
+    InputError
+        If it is missing or broken.
+    """
+    found = describe(directory)
+    basis = None if found.basis is None else [found.basis.settings, found.basis.features]
+    parts = [files.digest(path) for path in sorted(directory.iterdir()) if path.name != DESCRIPTION]
+    content = [found.kind, [asdict(member) for member in found.members], found.eras, basis, parts]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def load(directory: Path) -> Sequence[Fitted]:
