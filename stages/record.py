@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from erawise import errors, evaluation, files, ledger, params, tracking
+from erawise import errors, evaluation, files, ledger, params, tabular, tracking
 from erawise.schema import CV, VALIDATION
+from erawise.scores import summary
 from stages import curves, looks, paths, running
 
 
@@ -25,22 +26,25 @@ def main() -> None:
     parser.add_argument("--quiet", action="store_true", help="print nothing but warnings and errors")
     quiet = parser.parse_args().quiet or running.is_quiet()
     p = params.load(paths.PARAMS)
-    metrics = {split: _metrics(split) for split in (CV, VALIDATION)}
-    count = evaluated(p, metrics)
+    found = evaluation.evaluated(paths.SCORES)
+    tables = {split: tabular.read_parquet(paths.SCORES / f"{split}.parquet") for split in (CV, VALIDATION)}
+    metrics = {split: summary.summarize(table, found.days) for split, table in tables.items()}
+    count = evaluated(p, found, metrics)
     if not quiet:
         print(f"validation: look {count} at these eras; `python -m stages.compare --history` lists them")
     _track(p, metrics)
 
 
-def evaluated(p: params.Params, metrics: dict[str, dict[str, Any]]) -> int:
+def evaluated(p: params.Params, found: evaluation.Evaluated, metrics: dict[str, dict[str, Any]]) -> int:
     """Add the evaluation to the ledger of the main checkout, if it isn't there; return the number of looks at this validation data.
 
-    All settings are noted, also those that the evaluation doesn't depend on.
+    `found` says what was scored, and `metrics` has the summary of each split, by prediction. All settings are noted, also those that the
+    evaluation doesn't depend on.
     """
     path = looks.ledger_path()
     entries, data = ledger.read(path)[0], looks.data_digest()
     settings = ledger.flat(p.model_dump(mode="json", exclude_unset=True))
-    found, ran = evaluation.evaluated(paths.SCORES), _ran()
+    ran = _ran()
     entry = {
         "time": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
         "commit": looks.commit(),
@@ -58,11 +62,6 @@ def evaluated(p: params.Params, metrics: dict[str, dict[str, Any]]) -> int:
         files.append_line(entry, path)
         entries.append(entry)
     return len(ledger.looks(entries, data, found.target))
-
-
-def _metrics(split: str) -> dict[str, Any]:
-    """Return the metrics of each prediction."""
-    return {name: block for name, block in files.read_json(paths.METRICS / f"{split}.json").items() if name != "diagnostics"}
 
 
 def _ran() -> dict[str, Any]:

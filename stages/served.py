@@ -14,6 +14,7 @@ from ruamel.yaml.error import YAMLError
 
 from erawise import evaluation, files, params, predictions, serving, tabular
 from erawise.errors import InputError
+from erawise.features import maps
 from erawise.live import submission
 from erawise.models import stored
 from erawise.panel import Panel
@@ -58,8 +59,9 @@ def read(p: params.Params, wanted: Sequence[str]) -> Served:
     members, weights = _models(), _weights()
     used = {name: _used(name, members, weights) for name in wanted}
     needed = [name for name in members if any(name in own for own in used.values())]
+    features, data = maps.read(paths.FEATURES)[1].digest, basis.of_prepared(paths.VALIDATION_TARGETS)
     for name in needed:
-        _require_final(name, p.final.fit_on)
+        _require_final(name, p.final.fit_on, features, data)
     fitted_on = [stored.describe(paths.FINAL / name).eras for name in needed]
     print(f"models: {', '.join(needed)}, fitted on the eras {min(first for first, _ in fitted_on)} to {max(last for _, last in fitted_on)}")
     final, live = _stored(paths.FINAL, needed), Panel(paths.LIVE, [])
@@ -98,13 +100,20 @@ def _digest(name: str, used: Sequence[str], weights: dict[str, float]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _require_final(name: str, fit_on: str) -> None:
-    """Raise `InputError` if a final model isn't the trained one beside it, or that fit repeated on the resolved eras that are prepared."""
+def _require_final(name: str, fit_on: str, features: str, data: str) -> None:
+    """Raise `InputError` if a final model isn't the trained one beside it, or that fit repeated on the resolved eras that are prepared.
+
+    `features` and `data` are the digests of what is selected and prepared now.
+    """
     path, beside = paths.FINAL / name, paths.MODELS / name
+    again = f"run dvc repro refit@{name}, then again"
+    if not path.exists():
+        raise InputError(f"{path}: there is no final model; {again}")
     final, trained = stored.describe(path), stored.describe(beside)
     if final.basis is None or trained.basis is None:
         raise InputError(f"{path}: it doesn't say what it was fitted on; run dvc repro train@{name} refit@{name}, then again")
-    again = f"run dvc repro refit@{name}, then again"
+    if trained.basis.features != features:
+        raise InputError(f"{beside}: it was fitted with other features than {paths.FEATURES} holds; run dvc repro, then again")
     if (final.trained is None) != (fit_on == "train"):
         raise InputError(f"{path}: it isn't fitted as final.fit_on, {fit_on}, says; {again}")
     for what in ("settings", "features"):
@@ -112,7 +121,7 @@ def _require_final(name: str, fit_on: str) -> None:
             raise InputError(f"{path}: it was fitted with other {what} than {beside}; {again}")
     if (final.trained or stored.digest(path)) != stored.digest(beside):
         raise InputError(f"{path}: it was made of another model than {beside}; {again}")
-    if final.trained and final.basis.data != basis.of_prepared(paths.VALIDATION_TARGETS):
+    if final.trained and final.basis.data != data:
         raise InputError(f"{path}: it was fitted on other data than {paths.PREPARED} holds; {again}")
 
 

@@ -662,6 +662,18 @@ def test_a_prediction_that_was_not_scored_is_not_handed_in(
     assert "data/scores/evaluated.json: it doesn't say what was scored; run dvc repro evaluate" in capsys.readouterr().err
 
 
+def test_a_final_model_that_is_not_there_and_features_that_were_selected_anew(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    operator.change(lambda content: content["select_features"].update(keep_share=0.4))
+    operator.run("select_features")
+    assert operator.ended("submit") == 1
+    assert "data/models/lightgbm: it was fitted with other features than data/features holds; run dvc repro" in capsys.readouterr().err
+    shutil.rmtree(operator.directory / "data/final/lightgbm")
+    assert operator.ended("submit") == 1
+    assert "data/final/lightgbm: there is no final model; run dvc repro refit@lightgbm" in capsys.readouterr().err
+
+
 def test_models_that_do_not_say_what_they_were_fitted_on_are_trained_again(
     server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
