@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -164,6 +165,34 @@ def summary(found: Exploration) -> list[str]:
     for lag, correlation in found.stability.groupby("lag")["correlation"].mean().dropna().items():
         lines.append(f"features' scores of two eras correlate {correlation:.3f} at a lag of {lag} weeks, on average")
     return lines
+
+
+def verdicts(panel: Panel, found: Exploration) -> dict[str, Any]:
+    """Return what `explore` has checked of the train and validation eras, with its figures: the same whatever the live era is.
+
+    Each `duplicate`, `off_scale` and the like is 0, since a run ends where one isn't.
+    """
+    eras, train = found.eras, found.eras[DATA_TYPE] != VALIDATION
+    return {
+        "passed": True,
+        "ids": {
+            "train": {"eras": int(train.sum()), "rows": int(eras.loc[train, "rows"].sum())},
+            "validation": {"eras": int((~train).sum()), "rows": int(eras.loc[~train, "rows"].sum())},
+            "duplicate": int((eras["rows"] - eras["unique_ids"]).sum()),
+        },
+        "targets": {
+            "off_scale": 0,
+            "train_eras_without": int((eras["target_missing"] == eras["rows"]).sum()),
+            "train_rows_without": int(eras["target_missing"].sum()),
+        },
+        "features": {
+            "count": len(found.features),
+            "highest": top(str(panel.matrix.dtype)),
+            "off_scale": 0,
+            "constant_in_every_era": int((found.features["constant_share"] == 1).sum()),
+            "constant_share": round(float(found.features["constant_share"].mean()), 6),
+        },
+    }
 
 
 def _is_train(panel: Panel) -> NDArray[np.bool_]:
