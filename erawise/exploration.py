@@ -167,30 +167,44 @@ def summary(found: Exploration) -> list[str]:
     return lines
 
 
-def verdicts(panel: Panel, found: Exploration) -> dict[str, Any]:
-    """Return what `explore` has checked of the train and validation eras, with its figures: the same whatever the live era is.
+def verdicts(panel: Panel, target: str, found: Exploration) -> dict[str, Any]:
+    """Return what has passed the checks of `explore`, with its figures: the same whatever the live era is.
 
-    Each `duplicate`, `off_scale` and the like is 0, since a run ends where one isn't.
+    Parameters
+    ----------
+    panel, target : what was explored: the train and validation eras, and the main target.
+    found : the tables, which there are only if every check has passed.
+
+    Returns
+    -------
+    dict
+        `passed`; by data type `eras`, `rows` and `duplicate_ids`; of the main target in train `rows_without`, `eras_without`, `lowest`
+        and `highest`; of the features their `count`, the ends of their `scale`, how many are `constant_in_every_era`, and
+        `constant_share` of the pairs of feature and era.
     """
     eras, train = found.eras, found.eras[DATA_TYPE] != VALIDATION
+    values, constant = panel.index[target], found.features["constant_share"]
     return {
         "passed": True,
-        "ids": {
-            "train": {"eras": int(train.sum()), "rows": int(eras.loc[train, "rows"].sum())},
-            "validation": {"eras": int((~train).sum()), "rows": int(eras.loc[~train, "rows"].sum())},
-            "duplicate": int((eras["rows"] - eras["unique_ids"]).sum()),
+        "eras": {
+            name: {
+                "eras": len(part),
+                "rows": int(part["rows"].sum()),
+                "duplicate_ids": int((part["rows"] - part["unique_ids"]).sum()),
+            }
+            for name, part in (("train", eras[train]), (VALIDATION, eras[~train]))
         },
-        "targets": {
-            "off_scale": 0,
-            "train_eras_without": int((eras["target_missing"] == eras["rows"]).sum()),
-            "train_rows_without": int(eras["target_missing"].sum()),
+        "target": {
+            "rows_without": int(eras["target_missing"].sum()),
+            "eras_without": int((eras["target_missing"] == eras["rows"]).sum()),
+            "lowest": float(values.min()),
+            "highest": float(values.max()),
         },
         "features": {
-            "count": len(found.features),
-            "highest": top(str(panel.matrix.dtype)),
-            "off_scale": 0,
-            "constant_in_every_era": int((found.features["constant_share"] == 1).sum()),
-            "constant_share": round(float(found.features["constant_share"].mean()), 6),
+            "count": len(constant),
+            "scale": [0, top(str(panel.matrix.dtype))],
+            "constant_in_every_era": int((constant == 1).sum()),
+            "constant_share": round(float(constant.mean()), 6),
         },
     }
 

@@ -23,7 +23,7 @@ SHOWN = 10
 
 
 def read_eras(file: pq.ParquetFile, path: Path) -> NDArray[np.int64]:
-    """Era numbers from "0001", "era1", 1 and 1.0; `LIVE_ERA` for "X" and "eraX".
+    """Read era numbers, from "0001", "era1", 1 and 1.0; `LIVE_ERA` stands for "X" and "eraX".
 
     Raises
     ------
@@ -74,7 +74,7 @@ def open_file(path: Path, needed: Sequence[str]) -> pq.ParquetFile:
 
 
 def column(file: pq.ParquetFile, name: str, path: Path) -> pa.Array:
-    """A whole column as one array, no dictionary."""
+    """Read a whole column as one array, no dictionary."""
     with tabular.reading(path):
         chunks = file.read(columns=[name]).column(name).chunks
     whole = chunks[0] if len(chunks) == 1 else pa.concat_arrays(_alike(chunks))
@@ -82,13 +82,13 @@ def column(file: pq.ParquetFile, name: str, path: Path) -> pa.Array:
 
 
 def _alike(chunks: list[pa.Array]) -> list[pa.Array]:
-    """Chunks of one type that can be joined: strings with wide offsets, no dictionaries."""
+    """Convert chunks to one type that can be joined: strings with wide offsets, no dictionaries."""
     kind = chunks[0].type.value_type if pa.types.is_dictionary(chunks[0].type) else chunks[0].type
     return [chunk.cast(pa.large_string() if pa.types.is_string(kind) else kind) for chunk in chunks]
 
 
 def read_texts(file: pq.ParquetFile, name: str, path: Path) -> pa.Array:
-    """A column as text, null where it is missing."""
+    """Read a column as text, null where it is missing."""
     values = column(file, name, path)
     try:
         return values.cast(pa.large_string())
@@ -97,7 +97,7 @@ def read_texts(file: pq.ParquetFile, name: str, path: Path) -> pa.Array:
 
 
 def read_ids(file: pq.ParquetFile, path: Path) -> pa.Array:
-    """The ids of a file's rows as text, each of which must be there."""
+    """Read the ids of a file's rows as text, each of which must be there."""
     ids = read_texts(file, ID, path)
     if ids.null_count:
         raise InputError(f"{path}: row {int(np.argmax(ids.is_null().to_numpy(zero_copy_only=False)))} has no id")
@@ -105,14 +105,14 @@ def read_ids(file: pq.ParquetFile, path: Path) -> pa.Array:
 
 
 def refuse_infinite(values: NDArray, name: str, path: Path) -> None:
-    """Raise `InputError` where a column of a raw file holds an infinite value."""
+    """Raise `InputError` if a column of a raw file holds an infinite value."""
     infinite = int(np.isinf(values).sum())
     if infinite:
         raise InputError(f"{path}: column {name!r} holds {infinite} infinite values; expected finite ones, or missing")
 
 
 def read_floats(file: pq.ParquetFile, name: str, path: Path) -> NDArray[np.float32]:
-    """A column of numbers as float32, NaN where it is missing."""
+    """Read a column of numbers as float32, NaN where it is missing."""
     values = column(file, name, path)
     if not tabular.is_number(values.type):
         raise InputError(f"{path}: column {name!r} is of type {values.type}; expected float32")
@@ -122,7 +122,7 @@ def read_floats(file: pq.ParquetFile, name: str, path: Path) -> NDArray[np.float
 
 
 def sort_rows(era: NDArray[np.int64], ids: pa.Array, path: Path) -> NDArray[np.int64]:
-    """Row numbers sorted by era, then id.
+    """Return row numbers sorted by era, then id.
 
     Raises
     ------

@@ -158,7 +158,7 @@ def _check_matches(path: Path, era: NDArray[np.int64], matches: int, index: Inde
 
 
 def _places(era: NDArray[np.int64], ids: pa.Array, index: Index) -> NDArray[np.int64]:
-    """(rows,) where rows, sorted by era, are in the index; -1 where it has no such era and id."""
+    """Return where rows, sorted by era, are in the index, (rows,); -1 for a row whose era and id it doesn't have."""
     place = np.full(len(era), -1, np.int64)
     starts = {int(index.era[start]): k for k, start in enumerate(index.starts[:-1])}
     for rows in era_slices(era):

@@ -306,9 +306,12 @@ class TestStage:
         before = paths.CHECKED.read_bytes()
         assert json.loads(before) == {
             "passed": True,
-            "ids": {"train": {"eras": 2, "rows": 8}, "validation": {"eras": 1, "rows": 2}, "duplicate": 0},
-            "targets": {"off_scale": 0, "train_eras_without": 0, "train_rows_without": 1},
-            "features": {"count": 3, "highest": 4, "off_scale": 0, "constant_in_every_era": 0, "constant_share": 0.222222},
+            "eras": {
+                "train": {"eras": 2, "rows": 8, "duplicate_ids": 0},
+                "validation": {"eras": 1, "rows": 2, "duplicate_ids": 0},
+            },
+            "target": {"rows_without": 1, "eras_without": 0, "lowest": 0.0, "highest": 1.0},
+            "features": {"count": 3, "scale": [0, 4], "constant_in_every_era": 0, "constant_share": 0.222222},
         }
         write_panel(paths.LIVE, FEATURES[4:9], {}, np.full(5, LIVE_ERA), names=["a", "b", "c"], data_type="live")
         (paths.PREPARED / "missing.csv").write_text("feature,missing,rows,missing_live,rows_live\na,5,15,5,5\nb,6,15,1,5\nc,0,15,0,5\n")
