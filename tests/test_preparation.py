@@ -559,7 +559,7 @@ class TestNames:
     def described(self, tmp_path: Path, sets: dict[str, Any]) -> None:
         files.write_json({"feature_sets": sets, "targets": ["target"]}, tmp_path / "raw" / "features.json")
 
-    @pytest.mark.parametrize("name", ["feature\r_2", "feature_2\n", "feature_\t2", "feature_\x002", "feature_2\u200b", " "])
+    @pytest.mark.parametrize("name", ["feature\r_2", "feature_2\n", "feature_\t2", "feature_\x002", "feature_2\u200b"])
     @pytest.mark.parametrize("renamed", ["feature_2", "target_other_20"])
     def test_control_characters_are_refused(self, tmp_path: Path, renamed: str, name: str) -> None:
         frames = raw.write(tmp_path / "raw")
@@ -570,6 +570,14 @@ class TestNames:
             prepare(tmp_path / "raw")
         assert f"train.parquet: the name {name!r} is blank or can't be printed; rename it there" in str(caught.value)
         assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize("name", ["", " "])
+    def test_blank_names_are_refused(self, tmp_path: Path, name: str) -> None:
+        frames = raw.write(tmp_path / "raw")
+        store(frames["train"].rename(columns={"feature_2": name}), tmp_path / "raw", "train")
+        self.described(tmp_path, {"all": ["feature_1", name]})
+        with pytest.raises(InputError, match=rf"the name '{name}' is blank"):
+            prepare(tmp_path / "raw")
 
     @pytest.mark.parametrize("name", ["id", "era", "data_type", "target", "target_other_20"])
     def test_a_set_has_features_alone(self, tmp_path: Path, name: str) -> None:
