@@ -29,7 +29,7 @@ from erawise.scores import kernels, summary
 from erawise.sources import market
 
 PARAMS = Path("params.yaml")
-BEFORE_TRAINING = ("download_market", "preprocess", "split", "select_features")
+BEFORE_TRAINING = ("download_market", "preprocess", "explore", "split", "select_features")
 AFTER_TRAINING = ("members", "ensemble", "neutralize", "evaluate")
 TARGET, DAYS = "target", 20
 RISKIEST = 20

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -164,6 +165,48 @@ def summary(found: Exploration) -> list[str]:
     for lag, correlation in found.stability.groupby("lag")["correlation"].mean().dropna().items():
         lines.append(f"features' scores of two eras correlate {correlation:.3f} at a lag of {lag} weeks, on average")
     return lines
+
+
+def verdicts(panel: Panel, target: str, found: Exploration) -> dict[str, Any]:
+    """Return what has passed the checks of `explore`, with its figures: the same whatever the live era is.
+
+    Parameters
+    ----------
+    panel, target : what was explored: the train and validation eras, and the main target.
+    found : the tables, which there are only if every check has passed.
+
+    Returns
+    -------
+    dict
+        `passed`; by data type `eras`, `rows` and `duplicate_ids`; of the main target in train `rows_without`, `eras_without`, `lowest`
+        and `highest`; of the features their `count`, the ends of their `scale`, how many are `constant_in_every_era`, and
+        `constant_share` of the pairs of feature and era.
+    """
+    eras, train = found.eras, found.eras[DATA_TYPE] != VALIDATION
+    values, constant = panel.index[target], found.features["constant_share"]
+    return {
+        "passed": True,
+        "eras": {
+            name: {
+                "eras": len(part),
+                "rows": int(part["rows"].sum()),
+                "duplicate_ids": int((part["rows"] - part["unique_ids"]).sum()),
+            }
+            for name, part in (("train", eras[train]), (VALIDATION, eras[~train]))
+        },
+        "target": {
+            "rows_without": int(eras["target_missing"].sum()),
+            "eras_without": int((eras["target_missing"] == eras["rows"]).sum()),
+            "lowest": float(values.min()),
+            "highest": float(values.max()),
+        },
+        "features": {
+            "count": len(constant),
+            "scale": [0, top(str(panel.matrix.dtype))],
+            "constant_in_every_era": int((constant == 1).sum()),
+            "constant_share": round(float(constant.mean()), 6),
+        },
+    }
 
 
 def _is_train(panel: Panel) -> NDArray[np.bool_]:

@@ -1,5 +1,6 @@
 """Files that are there whole or not at all: written under a temporary name, then renamed."""
 
+import codecs
 import fcntl
 import hashlib
 import json
@@ -104,6 +105,34 @@ def write_json(content: Any, path: Path) -> None:
         temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def require_file(path: Path, advice: str = "") -> None:
+    """Raise the `InputError` of a path that is no file: there is nothing, a dead link or a directory, for which `advice` is given."""
+    if path.is_dir():
+        raise InputError(f"{path}: it is a directory; expected one file{advice}")
+    if path.is_symlink() and not path.exists():
+        raise InputError(f"{path}: it is a link to {path.readlink()}, which isn't there; mend the link, or put the file there")
+    if not path.exists():
+        raise InputError(f"{path}: the file is missing")
+
+
+def read_text(path: Path) -> str:
+    """Read a text of UTF-8, without the byte order mark that editors of Windows put in front.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it is no UTF-8.
+    """
+    require_file(path)
+    content = path.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or content[:2].count(0) == 1:
+        raise InputError(f"{path}: its text is UTF-16; save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: its text isn't UTF-8 (byte {error.start}: {error.reason}); save it as UTF-8") from None
+
+
 def read_json(path: Path) -> Any:
     """Read JSON.
 
@@ -113,9 +142,7 @@ def read_json(path: Path) -> Any:
         If the file is missing or is no JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: the file is missing") from None
+        return json.loads(read_text(path))
     except ValueError as error:
         raise InputError(f"{path}: not a readable JSON file ({error}); it may be cut short, fetch it again") from None
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from erawise import blocks, files, tabular
+from erawise import blocks, files, rawfiles, scales, tabular
 from erawise.blocks_plain import WORD
 from erawise.errors import InputError
 from erawise.features import derived
@@ -44,6 +44,7 @@ class Counts:
     ----------
     missing : (features,) missing values of each.
     by_era : (eras, features) int32, the same by era, for each matrix that was written.
+    notes, warnings : lines for the report, and for where nobody misses them.
     """
 
     missing: NDArray[np.int64]
@@ -53,6 +54,24 @@ class Counts:
     unresolved: int = 0
     dropped: int = 0
     unsorted: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Index:
+    """The rows that are kept, in the order of the matrix.
+
+    Attributes
+    ----------
+    ids : (rows,) large_string.
+    era : (rows,) int64.
+    starts : (eras + 1,) where each era's rows begin.
+    """
+
+    ids: pa.Array
+    era: NDArray[np.int64]
+    starts: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -203,7 +222,7 @@ def _scatter(
     start = 0
     buffer = np.empty(0, np.dtype(layout.dtype))
     groups, place = _wanted_groups(part)
-    try:
+    with tabular.reading(part.path):
         for batch in _ahead(_batches(part, layout, groups)):
             rows = place[start : start + batch.num_rows]
             start += batch.num_rows
@@ -219,8 +238,6 @@ def _scatter(
                 missing[eras, k] += np.bincount(codes[gap], minlength=len(eras)).astype(np.int32)
             blocks.place(columns, rows, stored.array)
             yield rows
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{part.path}: cannot be read to its end ({error}); fetch it again") from None
 
 
 def _wanted_groups(part: Part) -> tuple[list[int], NDArray[np.int64]]:
@@ -234,9 +251,25 @@ def _wanted_groups(part: Part) -> tuple[list[int], NDArray[np.int64]]:
 
 def _batches(part: Part, layout: Layout, groups: list[int]) -> Iterator[pa.RecordBatch]:
     rows = max(BATCH_ROWS, BATCH_BYTES // (len(layout.features) * np.dtype(layout.dtype).itemsize))
-    # Without buffers that are filled ahead: those of a row group are kept until the last one is read.
-    with pq.ParquetFile(part.path, metadata=part.file.metadata, buffer_size=BUFFER_BYTES, pre_buffer=False) as file:
+    with _unbuffered(part.path, part.file.metadata) as file:
         yield from file.iter_batches(rows, row_groups=groups, columns=layout.features)
+
+
+def _unbuffered(path: Path, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
+    """Open a file without buffers that are filled ahead: those of a row group are kept until the last one is read."""
+    return pq.ParquetFile(path, metadata=metadata, buffer_size=BUFFER_BYTES, pre_buffer=False)
+
+
+def choose_dtype(path: Path, schema: pa.Schema, features: list[str]) -> str:
+    """Return the type of a matrix, `int8` or `float32`, by the first rows of train that tell, or by the types of its columns."""
+    integers = [pa.types.is_integer(schema.field(name).type) for name in features]
+    if not all(integers):
+        with _unbuffered(path) as file, tabular.reading(path):
+            for batch in file.iter_batches(BATCH_ROWS, columns=features):
+                whole = scales.is_whole(_as_floats(batch.column(name), name, path) for name in features)
+                if whole is not None:
+                    return "int8" if whole else "float32"
+    return "int8" if any(integers) else "float32"
 
 
 def _ahead(items: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -262,6 +295,7 @@ def _columns(batch: pa.RecordBatch, layout: Layout, path: Path, buffer: NDArray)
         columns[k, :rows], missing = convert(found[name], name, path)
         if missing is not None:
             gaps[k] = missing
+    scales.require_within(columns[:, :rows], layout.features, path)
     return columns, gaps
 
 
@@ -282,7 +316,7 @@ def _as_int8(column: pa.Array, name: str, path: Path) -> Filled:
     missing = np.isnan(values)
     filled = np.where(missing, INT8_MIDDLE, values)
     if (filled != np.rint(filled)).any() or (np.abs(filled) > np.iinfo(np.int8).max).any():
-        raise InputError(f"{path}: feature {name!r} isn't all small whole numbers, though other features are integers; expected one scale")
+        raise scales.beyond(path, name, values, "int8")
     return filled.astype(np.int8), missing if missing.any() else None
 
 
@@ -293,15 +327,15 @@ def _as_float32(column: pa.Array, name: str, path: Path) -> Filled:
 
 
 def _as_floats(column: pa.Array, name: str, path: Path) -> NDArray[np.float64]:
-    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+    """Convert a feature of a raw file to float64, NaN where it is missing.
+
+    Raises
+    ------
+    InputError
+        If it is of another type than numbers, or infinite.
+    """
+    if not tabular.is_number(column.type):
         raise InputError(f"{path}: feature {name!r} is of type {column.type}; expected int8 or a float")
-    values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    refuse_infinite(values, name, path)
+    values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    rawfiles.refuse_infinite(values, name, path)
     return values
-
-
-def refuse_infinite(values: NDArray, name: str, path: Path) -> None:
-    """Raise `InputError` where a column of a raw file holds an infinite value."""
-    infinite = int(np.isinf(values).sum())
-    if infinite:
-        raise InputError(f"{path}: column {name!r} holds {infinite} infinite values; expected finite ones, or missing")

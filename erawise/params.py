@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, TypeAdapter, Valid
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from erawise import files
 from erawise.errors import InputError
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -38,6 +39,13 @@ class Section(BaseModel):
 
 class Local(Section):
     path: str
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _named(cls, path: Any) -> Any:
+        if path is None or not str(path).strip():
+            raise ValueError("expected the name of a directory")
+        return path
 
 
 class Market(Section):
@@ -462,11 +470,11 @@ def load(path: Path) -> Params:
         If the file is missing or no YAML, or for each key that is unknown, missing, of a wrong type or out of its
         range, with the key's full path.
     """
+    if not path.exists():
+        raise InputError(f"{path}: the file is missing; run from the top of the repository")
     try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: the file is missing; run from the top of the repository") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+        content = YAML(typ="safe").load(files.read_text(path))
+    except YAMLError as error:
         raise InputError(f"{path}: not readable as YAML: {_problem(error)}") from None
     try:
         return Params.model_validate(content)

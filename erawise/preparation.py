@@ -4,7 +4,6 @@ Ids and eras are held, one file's targets at a time, and the features in batches
 """
 
 import shutil
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,13 +17,23 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from erawise import blocks, files, matrix, tabular
+from erawise import blocks, files, matrix, rawfiles, references, scales, tabular
 from erawise.errors import InputError
 from erawise.features import derived
-from erawise.matrix import Counts, refuse_infinite
-from erawise.panel import INDEX, Panel, era_slices
+from erawise.matrix import Counts, Index
+from erawise.panel import FEATURES, INDEX, Panel, era_slices
 from erawise.progress import SILENT, Progress
-from erawise.schema import DATA_TYPE, ERA, ID, LIVE, LIVE_ERA, META_MODEL, ORACLE, VALIDATION, era_name, is_target
+from erawise.schema import (
+    DATA_TYPE,
+    ERA,
+    ID,
+    LIVE,
+    LIVE_ERA,
+    VALIDATION,
+    distance_warning,
+    is_target,
+)
+from erawise.sources import layout
 
 TRAIN = "train"
 UNRESOLVED = "test"
@@ -66,22 +75,6 @@ class Rows:
     has_target: NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class Index:
-    """The rows that are kept, in the order of the matrix.
-
-    Attributes
-    ----------
-    ids : (rows,) large_string.
-    era : (rows,) int64.
-    starts : (eras + 1,) where each era's rows begin.
-    """
-
-    ids: pa.Array
-    era: NDArray[np.int64]
-    starts: NDArray[np.int64]
-
-
 def prepare(
     raw: Path,
     directory: Path,
@@ -110,7 +103,7 @@ def prepare(
         without the space that the table takes.
     """
     columns = choose_columns(raw, feature_set, target)
-    layout = matrix.Layout(columns.features, columns.dtype, list(derived_names), demean)
+    form = matrix.Layout(columns.features, columns.dtype, list(derived_names), demean)
     counts = Counts(np.zeros(len(columns.features), np.int64))
     with _decoding(threads), ThreadPoolExecutor(1) as pool:
         # whoever places the first block loads the loops if this fails, and says why
@@ -123,18 +116,23 @@ def prepare(
         counts.train_without = int((kept[TRAIN] & ~train.has_target).sum())
         counts.dropped = int((np.isin(validation.era, validation.era[kept[VALIDATION]]) & ~resolved).sum())
         _check_eras(train, validation, kept[VALIDATION])
+        for rows in (train, validation):
+            counts.warnings += distance_warning(str(rows.path), np.unique(rows.era).tolist(), 1)
         orders = [rows.order[kept[rows.path.stem][rows.order]] for rows in (train, validation)]
         index = _index([train, validation], orders)
-        _check_space(directory, [index, _index([live], [live.order])], layout, columns)
+        _check_space(directory, [index, _index([live], [live.order])], form, columns)
         beside = (
-            pool.submit(_write_references, raw, directory, index),
+            pool.submit(_write_references, raw, directory, index, counts),
             pool.submit(_write_indices, directory, index, [train, validation], orders, columns),
         )
-        _write_matrix(directory, [train, validation], orders, index, layout, columns, counts, progress)
+        _write_matrix(directory, [train, validation], orders, index, form, columns, counts, progress)
         for written in beside:
             written.result()
+        split = int(np.searchsorted(index.starts, len(orders[0])))
+        usual = _some_eras(directory, index.starts[: split + 1])
+        scales.require_same(_some_eras(directory, index.starts[split:]), usual, columns.features, validation.path)
         (directory / LIVE).mkdir()
-        of_live = _write_live(directory / LIVE, live, layout, columns, counts)
+        of_live = _write_live(directory / LIVE, live, form, columns, counts, usual)
     _write_missing(directory, [index, of_live], len(orders[0]), columns, counts)
     return _metrics(index, len(orders[0]), len(live.era), counts), counts
 
@@ -160,18 +158,27 @@ def prepare_live(path: Path, directory: Path, like: Panel, threads: int = 1) -> 
     """
     names = list(like.feature_names)
     columns = Columns(names, like.targets, "", like.feature_sets, str(like.matrix.dtype))
-    layout = matrix.Layout(names, columns.dtype, list(like.names[like.n_matrix :]), bool(like.era_means.size))
+    form = matrix.Layout(names, columns.dtype, list(like.names[like.n_matrix :]), bool(like.era_means.size))
     counts = Counts(np.zeros(len(names), np.int64))
     with _decoding(threads):
-        _write_live(directory, _read_rows(path, columns, counts, live=True), layout, columns, counts)
+        _write_live(directory, _read_rows(path, columns, counts, live=True), form, columns, counts, list(map(like.stored, like.eras)))
     return counts
 
 
-def _write_live(directory: Path, rows: Rows, layout: matrix.Layout, columns: Columns, counts: Counts) -> Index:
+def _write_live(directory: Path, rows: Rows, form: matrix.Layout, columns: Columns, counts: Counts, usual: Sequence[NDArray]) -> Index:
+    """Write live rows, whose features must be on the scale of eras that are usual."""
     index = _index([rows], [rows.order])
-    _write_matrix(directory, [rows], [rows.order], index, layout, columns, counts)
+    _write_matrix(directory, [rows], [rows.order], index, form, columns, counts)
+    scales.require_same(_some_eras(directory, index.starts), usual, columns.features, rows.path)
     _write_pieces(directory / INDEX, [_identity(index) | {DATA_TYPE: _repeated(LIVE, len(index.era))}])
     return index
+
+
+def _some_eras(directory: Path, starts: NDArray[np.int64]) -> list[NDArray]:
+    """Return the features of some eras, evenly spaced, (rows, features) each, mapped; `starts` are where eras begin, and the last ends."""
+    stored = np.load(directory / FEATURES, mmap_mode="r")
+    chosen = np.unique(np.linspace(0, len(starts) - 2, min(scales.ERAS, len(starts) - 1)).round().astype(int))
+    return [stored[starts[k] : starts[k + 1]] for k in chosen]
 
 
 def _write_missing(directory: Path, indices: Sequence[Index], train_rows: int, columns: Columns, counts: Counts) -> None:
@@ -220,42 +227,40 @@ def choose_columns(raw: Path, feature_set: str, target: str) -> Columns:
     InputError
         If the feature set or the target isn't there, or the set names features that the file lacks.
     """
-    content = files.read_json(raw / "features.json")
-    try:
-        sets = {str(name): [str(feature) for feature in members] for name, members in content["feature_sets"].items()}
-        listed = [str(name) for name in content.get("targets", [])]
-    except (KeyError, TypeError, AttributeError):
-        raise InputError(f'{raw / "features.json"}: expected {{"feature_sets": {{name: [features]}}, "targets": [names]}}') from None
+    described, path = raw / layout.FEATURES, raw / "train.parquet"
+    sets, listed = layout.read_features(described)
     if feature_set not in sets:
-        raise InputError(f"data.feature_set: {feature_set!r} is no feature set of {raw / 'features.json'}; it has {', '.join(sets)}")
-    schema = tabular.open_parquet(raw / "train.parquet").schema_arrow
-    names = schema.names
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated:
-        raise InputError(f"{raw / 'train.parquet'}: column {repeated[0]!r} is there more than once; remove the duplicates")
-    present = set(names)
-    missing = [name for name in sets[feature_set] if name not in present]
-    if missing:
-        raise InputError(f"{raw / 'train.parquet'}: {len(missing)} features of the set {feature_set!r} are missing, {missing[0]!r} first")
+        raise InputError(f"data.feature_set: {feature_set!r} is no feature set of {described}; it has {', '.join(sets)}")
     if not sets[feature_set]:
-        raise InputError(f"data.feature_set: the set {feature_set!r} of {raw / 'features.json'} is empty")
-    given = [name for name in names if is_target(name)]
-    texts = [
-        name for name in given if not pa.types.is_floating(schema.field(name).type) and not pa.types.is_integer(schema.field(name).type)
-    ]
-    if texts:
-        raise InputError(f"{raw / 'train.parquet'}: target {texts[0]!r} is of type {schema.field(texts[0]).type}; expected float32")
-    targets = [name for name in listed if name in given] + [name for name in given if name not in listed]
-    if target not in targets:
-        raise InputError(f"data.target: {target!r} is no target of {raw / 'train.parquet'}; it has {', '.join(targets) or 'none'}")
-    features = list(dict.fromkeys(sets[feature_set]))
+        raise InputError(f"data.feature_set: the set {feature_set!r} of {described} is empty")
+    sets = {name: list(dict.fromkeys(members)) for name, members in sets.items()}
+    features = sets[feature_set]
+    for feature in features:
+        if feature in rawfiles.KEYS or is_target(feature):
+            raise InputError(f"{described}: the set {feature_set!r} has {feature!r}, which is no feature; take it out")
     reserved = set(features) & set(derived.DERIVED)
     if reserved:
-        raise InputError(f"{raw / 'features.json'}: a feature has the name of a derived one, {min(reserved)!r}; rename it")
+        raise InputError(f"{described}: a feature has the name of a derived one, {min(reserved)!r}; rename it")
+    schema = rawfiles.open_file(path, []).schema_arrow
+    missing = [name for name in features if name not in schema.names]
+    if missing:
+        raise InputError(f"{path}: {len(missing)} features of the set {feature_set!r} are missing, {missing[0]!r} first")
+    targets = _targets_of(schema, listed, path)
+    if target not in targets:
+        raise InputError(f"data.target: {target!r} is no target of {path}; it has {', '.join(targets) or 'none'}")
+    rawfiles.require_printable([*sets, *features, *targets], path)
     chosen = set(features)
     within = {name: [feature for feature in members if feature in chosen] for name, members in sets.items()}
-    integer = any(pa.types.is_integer(schema.field(name).type) for name in features)
-    return Columns(features, targets, target, within, "int8" if integer else "float32")
+    return Columns(features, targets, target, within, matrix.choose_dtype(path, schema, features))
+
+
+def _targets_of(schema: pa.Schema, listed: Sequence[str], path: Path) -> list[str]:
+    """Return the targets that a file has: those of `features.json` in its order, then the others."""
+    given = [name for name in schema.names if is_target(name)]
+    for name in given:
+        if not tabular.is_number(schema.field(name).type):
+            raise InputError(f"{path}: target {name!r} is of type {schema.field(name).type}; expected float32")
+    return list(dict.fromkeys([*(name for name in listed if name in given), *given]))
 
 
 def check_budgets(counts: Counts, rows: int, max_missing_share: float, max_dropped_share: float) -> None:
@@ -281,58 +286,26 @@ def check_budgets(counts: Counts, rows: int, max_missing_share: float, max_dropp
         )
 
 
-def parse_eras(values: pa.Array, path: Path) -> NDArray[np.int64]:
-    """Era numbers from "0001", "era1", 1; `LIVE_ERA` for "X" and "eraX".
-
-    Raises
-    ------
-    InputError
-        If a value is neither.
-    """
-    encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode(null_encoding="encode")
-    labels = [_parse_era(label, path) for label in encoded.dictionary.to_pylist()]
-    codes = encoded.indices
-    if codes.null_count:
-        _parse_era(None, path)
-    return np.array(labels, np.int64)[codes.to_numpy(zero_copy_only=False)]
-
-
-def _parse_era(label: object, path: Path) -> int:
-    text = str(label).removeprefix("era")
-    if text == "X":
-        return LIVE_ERA
-    if not text.isdecimal():
-        raise InputError(f"{path}: column {ERA!r} holds {label!r}; expected a number such as '0001', or 'X' for live rows")
-    return int(text)
-
-
 def _read_rows(path: Path, columns: Columns, counts: Counts, *, live: bool) -> Rows:
-    file = tabular.open_parquet(path)
-    names = file.schema_arrow.names
-    present = Counter(names)
-    missing = [name for name in (ID, ERA, *columns.features) if name not in present]
-    if missing:
-        raise InputError(f"{path}: column {missing[0]!r} is missing ({len(missing)} in all)")
-    twice = [name for name, count in present.items() if count > 1]
-    if twice:
-        raise InputError(f"{path}: column {twice[0]!r} is there more than once; remove the duplicates")
+    file = rawfiles.open_file(path, (ID, ERA, *columns.features))
+    present = file.schema_arrow.names
     if not file.metadata.num_rows:
         raise InputError(f"{path}: there are no rows")
-    era = parse_eras(_column(file, ERA, path), path)
+    era = rawfiles.read_eras(file, path)
     wrong = (era == LIVE_ERA) != live
     if wrong.any() and not live:
         raise InputError(f"{path}: row {int(np.argmax(wrong))} is of the live era; expected numbered eras")
     if live:
         _require_one_era(file, era, path)
         era = np.full_like(era, LIVE_ERA)
-    ids = _read_ids(file, path)
-    order = _sorted(era, ids, path)
+    ids = rawfiles.read_ids(file, path)
+    order = rawfiles.sort_rows(era, ids, path)
     has_target = np.zeros(len(era), bool)
     if columns.main in present and not live:
-        has_target = ~np.isnan(_read_floats(file, columns.main, path))
+        has_target = ~np.isnan(rawfiles.read_floats(file, columns.main, path))
     known = has_target.copy()
     if DATA_TYPE in present:
-        of_type = pc.equal(_column(file, DATA_TYPE, path).cast(pa.large_string()), UNRESOLVED).fill_null(False)
+        of_type = pc.equal(rawfiles.read_texts(file, DATA_TYPE, path), UNRESOLVED).fill_null(False)
         known &= ~of_type.to_numpy(zero_copy_only=False)
     if (np.diff(era) < 0).any():
         counts.unsorted.append(path.name)
@@ -344,66 +317,9 @@ def _require_one_era(file: pq.ParquetFile, era: NDArray[np.int64], path: Path) -
     if era.min() != era.max():
         raise InputError(f"{path}: its rows are of {len(np.unique(era))} eras; expected those of the live era alone")
     if DATA_TYPE in file.schema_arrow.names:
-        kinds = set(_column(file, DATA_TYPE, path).unique().to_pylist())
+        kinds = set(rawfiles.read_texts(file, DATA_TYPE, path).unique().to_pylist())
         if kinds != {LIVE}:
             raise InputError(f"{path}: rows of the type {min(map(str, kinds - {LIVE}))!r} are among them; expected {LIVE!r} alone")
-
-
-def _column(file: pq.ParquetFile, name: str, path: Path) -> pa.Array:
-    """A whole column as one array."""
-    try:
-        chunks = file.read(columns=[name]).column(0).chunks
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: cannot be read to its end ({error}); fetch it again") from None
-    return chunks[0] if len(chunks) == 1 else pa.concat_arrays(_alike(chunks))
-
-
-def _alike(chunks: list[pa.Array]) -> list[pa.Array]:
-    """Chunks of one type that can be joined: strings with wide offsets, no dictionaries."""
-    kind = chunks[0].type.value_type if pa.types.is_dictionary(chunks[0].type) else chunks[0].type
-    return [chunk.cast(pa.large_string() if pa.types.is_string(kind) else kind) for chunk in chunks]
-
-
-def _read_ids(file: pq.ParquetFile, path: Path) -> pa.Array:
-    ids = _column(file, ID, path)
-    if ids.null_count:
-        raise InputError(f"{path}: row {int(np.argmax(ids.is_null().to_numpy(zero_copy_only=False)))} has no id")
-    return ids.cast(pa.large_string())
-
-
-def _read_floats(file: pq.ParquetFile, name: str, path: Path) -> NDArray[np.float32]:
-    """A column of numbers as float32, NaN where it is missing."""
-    values = _column(file, name, path)
-    if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
-        raise InputError(f"{path}: column {name!r} is of type {values.type}; expected float32")
-    found = values.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
-    refuse_infinite(found, name, path)
-    return found
-
-
-def _sorted(era: NDArray[np.int64], ids: pa.Array, path: Path) -> NDArray[np.int64]:
-    """Row numbers sorted by era, then id.
-
-    Raises
-    ------
-    InputError
-        If an id is there twice in an era.
-    """
-    order = np.argsort(era, kind="stable")
-    twice = []
-    for rows in era_slices(era[order]):
-        within = ids.take(pa.array(order[rows]))
-        by_id = pc.array_sort_indices(within)
-        order[rows] = order[rows][by_id.to_numpy()]
-        ascending = within.take(by_id)
-        same = pc.equal(ascending[1:], ascending[:-1]).to_numpy(zero_copy_only=False)
-        twice.append(order[rows][1:][same])
-    repeated = np.concatenate(twice)
-    if len(repeated):
-        row = int(repeated.min())
-        where = f"id {ids[row].as_py()!r} is there more than once in {era_name(int(era[row]))}"
-        raise InputError(f"{path}: {where} ({len(repeated)} duplicate rows); remove them")
-    return order
 
 
 def _resolved(validation: Rows, counts: Counts) -> NDArray[np.bool_]:
@@ -432,10 +348,10 @@ def _index(parts: Sequence[Rows], orders: Sequence[NDArray[np.int64]]) -> Index:
     return Index(ids, era, starts)
 
 
-def _check_space(directory: Path, indices: Sequence[Index], layout: matrix.Layout, columns: Columns) -> None:
+def _check_space(directory: Path, indices: Sequence[Index], form: matrix.Layout, columns: Columns) -> None:
     """Fail before the work where the disk can't hold the result, ids and targets taken as they are in memory."""
     texts = sum(3 * index.ids.nbytes for index in indices)
-    needed = sum(layout.size(len(index.era)) + len(index.era) * len(columns.targets) * 4 for index in indices) + texts
+    needed = sum(form.size(len(index.era)) + len(index.era) * len(columns.targets) * 4 for index in indices) + texts
     free = shutil.disk_usage(directory).free
     if needed > free:
         raise InputError(
@@ -449,7 +365,7 @@ def _write_matrix(
     parts: Sequence[Rows],
     orders: Sequence[NDArray[np.int64]],
     index: Index,
-    layout: matrix.Layout,
+    form: matrix.Layout,
     columns: Columns,
     counts: Counts,
     progress: Progress = SILENT,
@@ -460,8 +376,8 @@ def _write_matrix(
         place[order] = np.arange(start, start + len(order))
         start += len(order)
         placed.append(matrix.Part(rows.path, rows.file, place))
-    stored = matrix.write(directory, placed, index.starts, layout, counts, progress)
-    matrix.describe(layout, columns.feature_sets, columns.targets, stored, directory)
+    stored = matrix.write(directory, placed, index.starts, form, counts, progress)
+    matrix.describe(form, columns.feature_sets, columns.targets, stored, directory)
 
 
 Piece = dict[str, pa.Array]
@@ -507,67 +423,18 @@ def _targets(rows: Rows, order: NDArray[np.int64], columns: Columns) -> Piece:
     """A file's targets in some order of its rows, null where they are missing; read one after the other."""
     names = rows.file.schema_arrow.names
     return {
-        name: pa.array(_read_floats(rows.file, name, rows.path)[order], from_pandas=True)
+        name: pa.array(rawfiles.read_floats(rows.file, name, rows.path)[order], from_pandas=True)
         if name in names
         else pa.nulls(len(order), pa.float32())
         for name in columns.targets
     }
 
 
-def _write_references(raw: Path, directory: Path, index: Index) -> None:
-    """The predictions of others, in the matrix's row order: null where they have none."""
-    found: dict[str, NDArray[np.float32]] = {}
-    for names in (("train_benchmark_models", "validation_benchmark_models"), ("meta_model",), ("oracle",)):
-        paths = [raw / f"{name}.parquet" for name in names if (raw / f"{name}.parquet").exists()]
-        taken = np.zeros(len(index.era), bool)
-        own: dict[str, NDArray[np.float32]] = {}
-        for path in paths:
-            _read_reference(path, index, taken, own)
-        twice = own.keys() & found.keys()
-        if twice:
-            raise InputError(f"{paths[0]}: column {min(twice)!r} is in another file of predictions too; rename it")
-        found |= own
-    order = [name for name in (META_MODEL, ORACLE) if name in found]
-    rest = [name for name in found if name not in order]
-    _write_pieces(
-        directory / "references.parquet",
-        [_identity(index) | {name: pa.array(found[name], from_pandas=True) for name in (*order, *rest)}],
-    )
-
-
-def _read_reference(path: Path, index: Index, taken: NDArray[np.bool_], found: dict[str, NDArray[np.float32]]) -> None:
-    """Add a file's columns to `found`, in the matrix's row order, and mark its rows in `taken`."""
-    file = tabular.open_parquet(path)
-    schema = file.schema_arrow
-    names = [name for name in schema.names if pa.types.is_floating(schema.field(name).type)]
-    if ID not in schema.names or ERA not in schema.names or not names:
-        raise InputError(f"{path}: expected the columns {ID!r}, {ERA!r} and at least one of predictions")
-    era, ids = parse_eras(_column(file, ERA, path), path), _read_ids(file, path)
-    order = _sorted(era, ids, path)
-    place = _places(era[order], ids.take(pa.array(order)), index)
-    rows, place = order[place >= 0], place[place >= 0]
-    if taken[place].any():
-        row = rows[int(np.argmax(taken[place]))]
-        raise InputError(
-            f"{path}: id {ids[int(row)].as_py()!r} of {era_name(int(era[row]))} is in another file of benchmark models too; remove one"
-        )
-    taken[place] = True
-    for name in names:
-        values = found.setdefault(name, np.full(len(index.era), np.nan, np.float32))
-        values[place] = _read_floats(file, name, path)[rows]
-
-
-def _places(era: NDArray[np.int64], ids: pa.Array, index: Index) -> NDArray[np.int64]:
-    """(rows,) where rows, sorted by era, are in the index; -1 where it has no such era and id."""
-    place = np.full(len(era), -1, np.int64)
-    starts = {int(index.era[start]): k for k, start in enumerate(index.starts[:-1])}
-    for rows in era_slices(era):
-        k = starts.get(int(era[rows.start]))
-        if k is not None:
-            start, stop = int(index.starts[k]), int(index.starts[k + 1])
-            found = pc.index_in(ids[rows], value_set=index.ids[start:stop])
-            place[rows] = found.cast(pa.int64()).fill_null(-1 - start).to_numpy() + start
-    return place
+def _write_references(raw: Path, directory: Path, index: Index, counts: Counts) -> None:
+    """Write the predictions of others, in the matrix's row order: null where they have none."""
+    found = references.read(raw, index, counts)
+    columns = {name: pa.array(values, from_pandas=True) for name, values in found.items()}
+    _write_pieces(directory / "references.parquet", [_identity(index) | columns])
 
 
 def _metrics(index: Index, train_rows: int, live_rows: int, counts: Counts) -> dict[str, dict[str, float]]:
@@ -592,6 +459,7 @@ def report(metrics: dict[str, dict[str, float]], counts: Counts) -> list[str]:
     lines = [f"{name}: {metrics[name]['rows']:,} rows in {metrics[name]['eras']} eras" for name in (TRAIN, VALIDATION)]
     lines.append(f"{LIVE}: {metrics[LIVE]['rows']:,} rows")
     lines += [f"{name}: eras were out of order; sorted" for name in counts.unsorted]
+    lines += counts.notes
     if counts.unresolved:
         lines.append(f"{counts.unresolved:,} validation rows of eras that are not resolved yet left out")
     if counts.train_without:

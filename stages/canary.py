@@ -61,6 +61,7 @@ def _workspace(directory: Path, changes: dict[str, dict[str, Any]], target: str)
     content = yaml.load(paths.PARAMS.read_text(encoding="utf-8"))
     content["data"].update(source="local", local={"path": "data/local"}, feature_set="all", target=target)
     content["preprocess"].update(every=1, derived=[])
+    content["explore"].update(max_constant_share=1.0)
     content["tuning"].update(models=[])
     for section, values in changes.items():
         content[section].update(values)
@@ -75,7 +76,7 @@ def _workspace(directory: Path, changes: dict[str, dict[str, Any]], target: str)
 
 
 def _listen_to_shuffled(directory: Path, target: str) -> list[str]:
-    _run(directory, "download_local", "preprocess", "split", "select_features")
+    _run(directory, "download_local", "preprocess", "explore", "split", "select_features")
     songs = _songs(directory, target, None)
     print(_table("targets shuffled within eras", songs))
     if not any(song.sings for song in songs):
@@ -96,7 +97,7 @@ def _listen_to_shuffled(directory: Path, target: str) -> list[str]:
 
 
 def _listen_to_telltale(directory: Path) -> list[str]:
-    _run(directory, "download_local", "preprocess", "split", "select_features")
+    _run(directory, "download_local", "preprocess", "explore", "split", "select_features")
     purged = _songs(directory, "target", canary.DAYS)
     print(_table("a telltale market, purged folds", purged))
     leaks = [

@@ -11,6 +11,8 @@ def main() -> None:
     p = params.load(paths.PARAMS)
     if not Path(p.data.local.path).is_dir():
         raise errors.InputError(f"data.local.path: there is no directory {p.data.local.path}; DVC needs one there whatever the source")
+    models = ", ".join(p.models)
+    print(f"{paths.PARAMS}: all is well: every setting is known and in its range; models {models}; data.local.path {p.data.local.path}")
 
 
 if __name__ == "__main__":

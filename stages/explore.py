@@ -19,6 +19,7 @@ def main(progress: Progress) -> running.Done:
         for name in ("features", "eras", "targets", "stability"):
             tabular.write_csv(getattr(found, name), directory / f"{name}.csv")
         tabular.write_csv(drifted, directory / "drift.csv")
+        files.write_json(exploration.verdicts(panel, p.data.target, found), directory / paths.CHECKED.name)
     for line in (*exploration.summary(found), drift.summary(drifted)):
         print(line)
     return running.Done([paths.EXPLORED], panel.n_rows)

@@ -12,6 +12,8 @@ LIVE = PREPARED / "live"
 VALIDATION_TARGETS = PREPARED / "validation_targets.parquet"
 REFERENCES = PREPARED / "references.parquet"
 EXPLORED = Path("data/explored")
+CHECKED = EXPLORED / "checked.json"
+"""What was checked of the train and validation eras; nothing is trained without it."""
 EXPLAINED = Path("data/explained")
 """What drives each model."""
 FOLDS = Path("data/folds.json")

@@ -27,6 +27,8 @@ def main(progress: Progress) -> running.Done:
     files.write_json(metrics, paths.METRICS / "data.json")
     for line in preparation.report(metrics, counts):
         print(line)
+    for line in counts.warnings:
+        running.warn(line)
     return running.Done([paths.PREPARED, paths.METRICS / "data.json"], rows + int(metrics["live"]["rows"]))
 
 

@@ -114,6 +114,11 @@ def heard(label: str, quiet: bool) -> Iterator[Progress]:
         above.rest()
 
 
+def warn(line: str) -> None:
+    """Say something that nobody should miss, also where a stage is quiet."""
+    print(f"warning: {line}", file=sys.stderr, flush=True)
+
+
 def is_quiet() -> bool:
     """Whether the environment asks for quiet."""
     return os.environ.get(QUIET, "0") not in ("", "0")
@@ -169,7 +174,7 @@ def _record(content: dict[str, Any], path: Path) -> None:
     try:
         files.write_json(content, path)
     except OSError as error:
-        print(f"warning: {path}: cannot be written ({error.strerror}); this run has no record", file=sys.stderr)
+        warn(f"{path}: cannot be written ({error.strerror}); this run has no record")
 
 
 def _listed(wrote: Sequence[Path]) -> str:

@@ -4,18 +4,24 @@ import numpy as np
 
 from erawise import errors, files, params, splits, tabular
 from erawise.progress import Progress
-from erawise.schema import DATA_TYPE, ERA, VALIDATION, horizon
+from erawise.schema import DATA_TYPE, ERA, VALIDATION, distance_warning, horizon, named_horizon
 from stages import paths, running
 
 
 @running.stage("split")
 def main(progress: Progress) -> running.Done:
     p = params.load(paths.PARAMS)
+    _require_checked()
     index = tabular.read_parquet(paths.PREPARED / "index.parquet", [ERA, DATA_TYPE])
     targets = files.read_json(paths.PREPARED / "features.json")["targets"]
     is_validation = index[DATA_TYPE] == VALIDATION
     train, validation = (np.unique(index.loc[rows, ERA].to_numpy(np.int64)) for rows in (~is_validation, is_validation))
     main_days = horizon(p.data.target, p.data.target_horizon)
+    source = "its name ends so" if named_horizon(p.data.target) else "data.target_horizon, since its name has no _20 or _60 at its end"
+    print(f"{p.data.target}: looks {main_days} trading days ahead: {source}")
+    for name, eras in (("train", train), ("validation", validation)):
+        for line in distance_warning(f"{name} eras", eras.tolist(), p.preprocess.every):
+            running.warn(line)
     plans: dict[int, splits.Plan | str] = {}
     for days in splits.horizons(targets, p.data.target_horizon):
         try:
@@ -30,6 +36,15 @@ def main(progress: Progress) -> running.Done:
     for days, plan in plans.items():
         print(f"{days} days: {splits.describe(plan)}")
     return running.Done([paths.FOLDS], len(index))
+
+
+def _require_checked() -> None:
+    """Raise `InputError` if the data didn't pass the checks of explore."""
+    if not paths.CHECKED.exists():
+        raise errors.InputError(f"{paths.CHECKED}: the file is missing; run explore, which checks the data before anything is split")
+    content = files.read_json(paths.CHECKED)
+    if not isinstance(content, dict) or content.get("passed") is not True:
+        raise errors.InputError(f"{paths.CHECKED}: it doesn't say that the data has passed its checks; run explore again")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from erawise import errors, exploration, files, params, preparation, tabular
+from erawise import errors, exploration, files, params, preparation, references, tabular
 from erawise.errors import InputError, NotOpen, Unavailable, Unconfirmed
 from erawise.live import fetching, keys, submission
 from erawise.live.account import Account, Round
@@ -251,12 +251,15 @@ def _benchmark(work: Work, version: str, column: str | None) -> pd.DataFrame | N
     if f"{version}/{BENCHMARKS}" not in work.account.list_datasets(work.round.number):
         print("benchmark: the round has no benchmark models to compare with")
         return None
-    table = tabular.read_parquet(_fetched(work, version, BENCHMARKS))
-    columns = [name for name in table if table[name].dtype.kind == "f"]
+    path = _fetched(work, version, BENCHMARKS)
+    with tabular.open_parquet(path) as file, tabular.open_parquet(_fetched(work, version, LIVE)) as live:
+        columns, ignored = references.prediction_columns(file.schema_arrow, live.schema_arrow.names)
+    if ignored:
+        print(f"benchmark: left out {', '.join(map(repr, ignored))}, which is no prediction")
     chosen = column or (columns[0] if columns else "")
     if chosen not in columns:
         raise InputError(f"evaluate.benchmark: the live data has no benchmark model {chosen!r}; it has {', '.join(columns) or 'none'}")
-    return table[[ID, chosen]].rename(columns={chosen: PREDICTION})
+    return tabular.read_parquet(path, [ID, chosen]).rename(columns={chosen: PREDICTION}).astype({PREDICTION: float})
 
 
 def _check_benchmark(taken_by: Round, name: str, table: pd.DataFrame, benchmark: pd.DataFrame, least: float, most: float) -> None:

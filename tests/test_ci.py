@@ -24,7 +24,7 @@ from erawise.revisions import Revision
 
 STEPS = ".ci/pull-request"
 SCRIPTS = ("run", "browser", "actionlint", "pull-request")
-ASIDE = ("explore", "refit", "explain", "plot")
+ASIDE = ("refit", "explain", "plot")
 """Stages that scores don't come from; left out, so that the tests are quick."""
 WORKFLOW = ROOT / ".github/workflows/pull-request.yml"
 GH = """#!{python}

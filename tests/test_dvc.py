@@ -14,6 +14,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numerai_server
+import numpy as np
+import pandas as pd
 import pytest
 import raw
 import small
@@ -220,6 +222,29 @@ def test_local_files_that_change_rerun_the_dag(clone: Clone) -> None:
     raw.write(clone.directory / "data/local", rows=21)
     assert {"download", "preprocess"} <= stages_run(clone.dvc("repro", "preprocess"))
     assert json.loads(clone.read("metrics/data.json"))["train"]["rows"] == 60 * 21
+
+
+def test_bad_data_stops_a_run_before_anything_is_split(clone: Clone) -> None:
+    frames = raw.write(clone.directory / "data/local", rows=20)
+    train = frames["train"]
+    train.loc[train["era"] == "0013", "target"] = np.nan
+    train.set_index("id").to_parquet(clone.directory / "data/local/train.parquet")
+    clone.set("data.source", "local")
+    for wanted in ("evaluate", "train@ridge"):
+        output = clone.dvc("repro", wanted, check=False)
+        assert "error: target 'target' is missing in every row of train era 13" in output
+        assert "failed to reproduce 'explore'" in output
+        assert not stages_run(output) & {"split", "select_features", "train@ridge", "evaluate"}
+    assert not (clone.directory / "data/explored/checked.json").exists()
+
+
+def test_a_new_live_file_leaves_folds_and_features_as_they_are(clone: Clone) -> None:
+    frames = raw.write(clone.directory / "data/local", rows=20)
+    clone.set("data.source", "local")
+    assert "split" in stages_run(clone.dvc("repro", "split"))
+    live = frames["live"].iloc[3:].assign(feature_0=4, feature_1=pd.array([None] * 17, "Int8"))
+    live.set_index("id").to_parquet(clone.directory / "data/local/live.parquet")
+    assert stages_run(clone.dvc("repro", "split")) == {"download", "preprocess", "explore"}
 
 
 def kill(clone: Clone, stage: str, said: str, after: float = 0.0) -> None:

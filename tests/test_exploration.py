@@ -1,5 +1,6 @@
 """The tables of the exploration against hand-made values and a slow reference, and the checks that stop a run."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -284,6 +285,7 @@ class TestStage:
     def test_writes_the_tables(self, capsys: pytest.CaptureFixture[str]) -> None:
         stage.main()
         assert sorted(path.name for path in paths.EXPLORED.iterdir()) == [
+            "checked.json",
             "drift.csv",
             "eras.csv",
             "features.csv",
@@ -298,6 +300,25 @@ class TestStage:
         out = capsys.readouterr().out
         assert out.startswith("3 features in 2 train and 1 validation eras of 2 to 4 rows\n")
         assert "16.67% of the live values were missing" in out
+
+    def test_the_verdicts_are_on_train_and_validation_alone(self) -> None:
+        stage.main()
+        before = paths.CHECKED.read_bytes()
+        assert json.loads(before) == {
+            "passed": True,
+            "eras": {
+                "train": {"eras": 2, "rows": 8, "duplicate_ids": 0},
+                "validation": {"eras": 1, "rows": 2, "duplicate_ids": 0},
+            },
+            "target": {"rows_without": 1, "eras_without": 0, "lowest": 0.0, "highest": 1.0},
+            "features": {"count": 3, "scale": [0, 4], "constant_in_every_era": 0, "constant_share": 0.222222},
+        }
+        write_panel(paths.LIVE, FEATURES[4:9], {}, np.full(5, LIVE_ERA), names=["a", "b", "c"], data_type="live")
+        (paths.PREPARED / "missing.csv").write_text("feature,missing,rows,missing_live,rows_live\na,5,15,5,5\nb,6,15,1,5\nc,0,15,0,5\n")
+        drifted = (paths.EXPLORED / "drift.csv").read_bytes()
+        stage.main()
+        assert paths.CHECKED.read_bytes() == before
+        assert (paths.EXPLORED / "drift.csv").read_bytes() != drifted
 
     def test_stops_without_live_rows(self, capsys: pytest.CaptureFixture[str]) -> None:
         (paths.LIVE / "features.npy").unlink()

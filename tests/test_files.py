@@ -1,7 +1,10 @@
 """Files are there whole or not at all, and errors are one line."""
 
 import errno
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,6 +70,44 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
         tabular.read_parquet(tmp_path / "broken.parquet")
     with pytest.raises(InputError, match=r"none\.json: the file is missing"):
         files.read_json(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "problem"),
+    [
+        ("utf-8", None),
+        ("utf-8-sig", None),
+        ("utf-16", "its text is UTF-16; save it as UTF-8"),
+        ("utf-16-le", "its text is UTF-16; save it as UTF-8"),
+        ("utf-16-be", "its text is UTF-16; save it as UTF-8"),
+        ("latin-1", "its text isn't UTF-8 (byte 7: invalid continuation byte); save it as UTF-8"),
+    ],
+)
+def test_a_text_of_any_editor_is_read_or_told_what_it_is(tmp_path: Path, encoding: str, problem: str | None) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes('{"a": "é"}'.encode(encoding))
+    if problem is None:
+        assert files.read_json(path) == {"a": "é"}
+    else:
+        with pytest.raises(InputError, match=re.escape(f"x.json: {problem}")):
+            files.read_json(path)
+
+
+@pytest.mark.parametrize("read", [files.read_json, tabular.read_parquet])
+def test_what_is_no_file_is_named(tmp_path: Path, read: Callable[[Path], Any]) -> None:
+    directory, link = tmp_path / "parts", tmp_path / "link"
+    directory.mkdir()
+    link.symlink_to("gone")
+    with pytest.raises(InputError, match=r"parts: it is a directory; expected one file"):
+        read(directory)
+    with pytest.raises(InputError, match=r"link: it is a link to gone, which isn't there"):
+        read(link)
+
+
+def test_a_table_of_another_format_is_told_from_a_cut_one(tmp_path: Path) -> None:
+    (tmp_path / "t.parquet").write_text("id,era\n")
+    with pytest.raises(InputError, match=r"not a readable Parquet file \(it begins with b'id,e' instead of b'PAR1'\)"):
+        tabular.read_parquet(tmp_path / "t.parquet")
 
 
 def test_an_input_error_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:

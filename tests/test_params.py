@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from erawise import params
 from erawise.errors import InputError
+from stages import check_params
 
 
 def content() -> dict[str, Any]:
@@ -91,6 +92,10 @@ def test_the_committed_params_are_valid() -> None:
     ("path", "value", "message"),
     [
         ("data.sauce", 1, "data.sauce: unknown key"),
+        ("data.local.path", "", "data.local.path: expected the name of a directory"),
+        ("data.local.path", "  ", "data.local.path: expected the name of a directory"),
+        ("data.local.path", None, "data.local.path: expected the name of a directory"),
+        ("data.local.path", 5, "data.local.path: Input should be a valid string (it is 5)"),
         ("models.lightgbm.tress", 5, "models.lightgbm.tress: unknown key"),
         ("models.lightgbm.trees", "many", "models.lightgbm.trees: Input should be a valid integer (it is 'many')"),
         ("models.lightgbm.trees", 10.0, "models.lightgbm.trees: Input should be a valid integer (it is 10.0)"),
@@ -178,3 +183,27 @@ def test_no_yaml_at_all(tmp_path: Path) -> None:
         params.load(tmp_path / "params.yaml")
     with pytest.raises(InputError, match="missing"):
         params.load(tmp_path / "nothing.yaml")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text(), encoding="utf-8-sig")
+    assert params.load(tmp_path / "params.yaml") == params.load(ROOT / "params.yaml")
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text(), encoding="utf-16")
+    with pytest.raises(InputError, match=r"params\.yaml: its text is UTF-16; save it as UTF-8"):
+        params.load(tmp_path / "params.yaml")
+
+
+def test_the_check_says_that_all_is_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = content()
+    settings["data"]["local"]["path"] = "mine"
+    load(tmp_path, settings)
+    with pytest.raises(SystemExit, match="1"):
+        check_params.main()
+    assert "data.local.path: there is no directory mine" in capsys.readouterr().err
+    (tmp_path / "mine").mkdir()
+    check_params.main()
+    [line] = capsys.readouterr().out.splitlines()
+    assert line.startswith("params.yaml: all is well: ")
+    assert "lightgbm" in line
+    assert line.endswith("data.local.path mine")

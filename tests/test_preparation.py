@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import raw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from erawise import blocks, files, matrix, preparation, tabular
+from erawise import blocks, files, matrix, preparation, scales, tabular
 from erawise.errors import InputError
 from erawise.features.derived import derive
 from erawise.matrix import Counts
@@ -183,6 +184,16 @@ def spoiled(frames: dict[str, pd.DataFrame], what: str) -> tuple[str, pd.DataFra
         "empty": ("live", live.iloc[:0]),
         "feature gone": ("live", live.drop(columns="feature_5")),
         "fractions among integers": ("train", train.assign(feature_2=train["feature_2"] + 0.5)),
+        "dates": ("train", train.assign(era=20180105 + 7 * train["era"].astype(int))),
+        "days": ("validation", frames["validation"].assign(era=17536 + 7 * frames["validation"]["era"].astype(int))),
+        "seconds": ("train", train.assign(era=(1515110400 + 604800 * train["era"].astype(int)).astype(str))),
+        "no era": ("train", train.assign(era=None)),
+        "text id": ("train", train.assign(id=[[number] for number in range(len(train))])),
+        "text type": ("validation", frames["validation"].assign(data_type=[[0]] * len(frames["validation"]))),
+        "bool feature": ("live", live.assign(feature_2=True)),
+        "list feature": ("train", train.assign(feature_2=[[1]] * len(train))),
+        "bool target": ("train", train.assign(target_other_20=True)),
+        "null id": ("live", live.assign(id=None)),
     }
     return changed[what]
 
@@ -200,6 +211,16 @@ def spoiled(frames: dict[str, pd.DataFrame], what: str) -> tuple[str, pd.DataFra
         ("empty", "live.parquet: there are no rows"),
         ("feature gone", "live.parquet: column 'feature_5' is missing"),
         ("fractions among integers", "feature 'feature_2' isn't all small whole numbers"),
+        ("dates", "train.parquet: column 'era' holds 20180112; expected a number such as '0001', which counts weeks up to 9999"),
+        ("days", "validation.parquet: column 'era' holds 17963; expected a number such as '0001'"),
+        ("seconds", "train.parquet: column 'era' holds '1515715200'; expected a number such as '0001'"),
+        ("no era", "column 'era' holds None; expected a number such as '0001'"),
+        ("text id", "column 'id' is of type list"),
+        ("text type", "column 'data_type' is of type list"),
+        ("bool feature", "live.parquet: feature 'feature_2' is of type bool; expected int8 or a float"),
+        ("list feature", "train.parquet: feature 'feature_2' is of type list"),
+        ("bool target", "target 'target_other_20' is of type bool; expected float32"),
+        ("null id", "live.parquet: row 0 has no id"),
     ],
 )
 def test_bad_files_are_named(tmp_path: Path, what: str, message: str) -> None:
@@ -404,19 +425,294 @@ def test_ids_are_sorted_and_found_as_pandas_does(tmp_path: Path) -> None:
     assert np.array_equal(tabular.read_parquet(directory / "references.parquet")["model"], expected, equal_nan=True)
 
 
+def test_two_files_of_benchmark_models_that_contradict(tmp_path: Path) -> None:
+    frames = raw.write(tmp_path / "raw")
+    for name in ("train_benchmark_models", "validation_benchmark_models"):
+        store(frames["train"][["id", "era"]].assign(model=0.5), tmp_path / "raw", name)
+    with pytest.raises(InputError, match=r"id 'n01\w+' of era 1 is in another file of benchmark models too"):
+        prepare(tmp_path / "raw")
+
+
+NO_PREDICTIONS = {
+    "target": 0.5,
+    "target_other_60": 0.5,
+    "Target_Ender_20": 0.5,
+    " target": 0.5,
+    "feature_3": 0.5,
+    "feature_unknown": 0.5,
+    "numerai_meta_model": 0.5,
+    "oracle": 0.5,
+    "data_type": 0.5,
+    "rank": 7,
+    "name": "x",
+}
+
+
+def test_what_is_no_prediction_is_no_benchmark_model(tmp_path: Path) -> None:
+    frames = raw.write(tmp_path / "raw")
+    keys = frames["validation"][["id", "era"]]
+    store(keys.assign(**NO_PREDICTIONS, model=0.25, empty=None), tmp_path / "raw", "validation_benchmark_models")
+    store(keys.assign(data_type="validation", other=0.5, numerai_meta_model=0.75), tmp_path / "raw", "meta_model")
+    directory, _, counts = prepare(tmp_path / "raw")
+    found = tabular.read_parquet(directory / "references.parquet")
+    assert found.columns.tolist() == ["id", "era", "numerai_meta_model", "model", "empty"]
+    assert found["numerai_meta_model"].dropna().unique().tolist() == [0.75]
+    assert found["empty"].isna().all()
+    ignored = ", ".join(repr(name) for name in NO_PREDICTIONS if name != "data_type")
+    assert counts.notes == [
+        f"validation_benchmark_models.parquet: left out {ignored}, which is no prediction; taken model, empty",
+        "meta_model.parquet: left out 'other', which is no prediction; taken numerai_meta_model",
+        "benchmark models: model, empty",
+    ]
+
+
 @pytest.mark.parametrize(
-    ("names", "message"),
+    ("name", "columns", "message"),
     [
-        (("train_benchmark_models", "validation_benchmark_models"), r"id 'n01\w+' of era 1 is in another file of benchmark models too"),
-        (("train_benchmark_models", "meta_model"), r"meta_model\.parquet: column 'model' is in another file of predictions too; rename it"),
+        ("meta_model", {"prediction": 0.5}, "column 'numerai_meta_model' is missing; it has id, era, prediction"),
+        ("oracle", {"law": 0.5}, "column 'oracle' is missing; it has id, era, law"),
+        ("meta_model", {"numerai_meta_model": "high"}, "column 'numerai_meta_model' is of type large_string; expected float32"),
+        ("train_benchmark_models", {"target": 0.5}, "at least one of predictions; it has id, era, target"),
+        ("train_benchmark_models", {"a\nb": 0.5}, r"the name 'a\nb' is blank or can't be printed"),
     ],
 )
-def test_predictions_of_others_that_contradict(tmp_path: Path, names: tuple[str, str], message: str) -> None:
+def test_a_file_of_predictions_without_its_column(tmp_path: Path, name: str, columns: dict[str, Any], message: str) -> None:
     frames = raw.write(tmp_path / "raw")
-    for name in names:
-        store(frames["train"][["id", "era"]].assign(model=0.5), tmp_path / "raw", name)
-    with pytest.raises(InputError, match=message):
+    frames["train"][["id", "era"]].assign(**columns).to_parquet(tmp_path / "raw" / f"{name}.parquet", index=False)
+    with pytest.raises(InputError, match=rf"{name}\.parquet: .*{re.escape(message)}"):
         prepare(tmp_path / "raw")
+
+
+class TestMatches:
+    """Files of predictions whose ids are those of the data, or not."""
+
+    @pytest.fixture
+    def frames(self, tmp_path: Path) -> dict[str, pd.DataFrame]:
+        return raw.write(tmp_path / "raw")
+
+    def found(self, tmp_path: Path, meta: pd.DataFrame, **options: Any) -> list[str]:
+        store(meta.assign(numerai_meta_model=0.5), tmp_path / "raw", "meta_model")
+        return prepare(tmp_path / "raw", **options)[2].warnings
+
+    def test_none_is_an_error(self, tmp_path: Path, frames: dict[str, pd.DataFrame]) -> None:
+        meta = frames["validation"][["id", "era"]].assign(id=lambda table: "x" + table["id"])
+        message = r"meta_model\.parquet: none of its 1,200 rows in the 30 eras that the data has too has an id of the data"
+        with pytest.raises(InputError, match=message):
+            self.found(tmp_path, meta)
+
+    def test_few_are_a_warning_with_both_counts(self, tmp_path: Path, frames: dict[str, pd.DataFrame]) -> None:
+        meta = frames["validation"][["id", "era"]]
+        meta.loc[meta.index % 3 > 0, "id"] += "x"
+        [line] = self.found(tmp_path, meta)
+        assert "meta_model.parquet: 400 of its 1,200 rows in the 30 eras that the data has too have an id of the data" in line
+
+    def test_no_era_of_the_data_is_a_warning(self, tmp_path: Path, frames: dict[str, pd.DataFrame]) -> None:
+        meta = frames["validation"][["id", "era"]].assign(era="0500")
+        [line] = self.found(tmp_path, meta)
+        assert "meta_model.parquet: none of its eras is among those that are prepared" in line
+        [line] = self.found(tmp_path, meta.iloc[:0])
+        assert "meta_model.parquet: there are no rows" in line
+
+    def test_rows_that_the_data_left_out_are_no_fault(self, tmp_path: Path, frames: dict[str, pd.DataFrame]) -> None:
+        validation = frames["validation"]
+        validation.loc[validation["era"] > "0070", "data_type"] = "test"
+        validation.loc[(validation["era"] <= "0070") & (validation.groupby("era").cumcount() < 30), "target"] = np.nan
+        store(validation, tmp_path / "raw", "validation")
+        assert self.found(tmp_path, validation[["id", "era"]], every=4) == []
+        assert self.found(tmp_path, validation[["id", "era"]].groupby("era").head(40)) == []
+
+
+def test_eras_of_every_fourth_week_are_prepared_and_told(tmp_path: Path) -> None:
+    raw.write(tmp_path / "raw", train=range(1, 241, 4), validation=range(241, 361))
+    directory, _, counts = prepare(tmp_path / "raw")
+    assert Panel(directory).eras.tolist() == [*range(1, 241, 4), *range(241, 361)]
+    [line] = counts.warnings
+    assert "train.parquet: neighbouring eras are usually 4 apart, and 1 was expected" in line
+    assert "a purge of 8 weeks takes 2 of them" in line
+    raw.write(tmp_path / "raw")
+    assert prepare(tmp_path / "raw", every=4)[2].warnings == []
+
+
+def test_eras_may_be_whole_floats(tmp_path: Path) -> None:
+    frames = raw.write(tmp_path / "raw")
+    store(frames["train"].assign(era=frames["train"]["era"].astype(float)), tmp_path / "raw", "train")
+    assert Panel(prepare(tmp_path / "raw")[0]).eras.tolist() == list(range(1, 91))
+
+
+@pytest.mark.parametrize("name", ["train", "validation", "live"])
+def test_columns_without_any_value_are_missing_whatever_their_type(tmp_path: Path, name: str) -> None:
+    frames = raw.write(tmp_path / "raw")
+    written = []
+    for empty in (None, np.nan, pd.array([None] * len(frames[name]), "Int8")):
+        store(frames[name].assign(feature_5=empty), tmp_path / "raw", name)
+        directory, metrics, _ = prepare(tmp_path / "raw")
+        assert metrics["missing_features"]["values"] == len(frames[name])
+        written.append({path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()})
+    assert written[0] == written[1] == written[2]
+    store(frames[name].assign(target_other_20=None), tmp_path / "raw", name)
+    prepare(tmp_path / "raw")
+
+
+class TestNames:
+    """Names of features and targets, and sets of them."""
+
+    def described(self, tmp_path: Path, sets: dict[str, Any]) -> None:
+        files.write_json({"feature_sets": sets, "targets": ["target"]}, tmp_path / "raw" / "features.json")
+
+    @pytest.mark.parametrize("name", ["feature\r_2", "feature_2\n", "feature_\t2", "feature_\x002", "feature_2\u200b"])
+    @pytest.mark.parametrize("renamed", ["feature_2", "target_other_20"])
+    def test_control_characters_are_refused(self, tmp_path: Path, renamed: str, name: str) -> None:
+        frames = raw.write(tmp_path / "raw")
+        name = f"target_{name}" if renamed != "feature_2" else name
+        store(frames["train"].rename(columns={renamed: name}), tmp_path / "raw", "train")
+        self.described(tmp_path, {"all": [f"feature_{k}" if k != 2 or renamed != "feature_2" else name for k in range(8)]})
+        with pytest.raises(InputError) as caught:
+            prepare(tmp_path / "raw")
+        assert f"train.parquet: the name {name!r} is blank or can't be printed; rename it there" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize("name", ["", " "])
+    def test_blank_names_are_refused(self, tmp_path: Path, name: str) -> None:
+        frames = raw.write(tmp_path / "raw")
+        store(frames["train"].rename(columns={"feature_2": name}), tmp_path / "raw", "train")
+        self.described(tmp_path, {"all": ["feature_1", name]})
+        with pytest.raises(InputError, match=rf"the name '{name}' is blank"):
+            prepare(tmp_path / "raw")
+
+    @pytest.mark.parametrize("name", ["id", "era", "data_type", "target", "target_other_20"])
+    def test_a_set_has_features_alone(self, tmp_path: Path, name: str) -> None:
+        raw.write(tmp_path / "raw")
+        self.described(tmp_path, {"all": ["feature_0", name]})
+        with pytest.raises(InputError, match=rf"features\.json: the set 'all' has '{name}', which is no feature"):
+            prepare(tmp_path / "raw")
+
+    def test_a_feature_counts_once_in_a_set(self, tmp_path: Path) -> None:
+        raw.write(tmp_path / "raw")
+        self.described(tmp_path, {"all": ["feature_1", "feature_0", "feature_1"], "wisdom": ["feature_0", "feature_0"], "none": []})
+        panel = Panel(prepare(tmp_path / "raw")[0])
+        assert panel.feature_names == ("feature_1", "feature_0")
+        assert panel.feature_sets == {"all": ["feature_1", "feature_0"], "wisdom": ["feature_0"], "none": []}
+
+    def test_names_that_differ_in_case_or_have_spaces_or_dots_are_kept_apart(self, tmp_path: Path) -> None:
+        frames = raw.write(tmp_path / "raw")
+        names = {"feature_1": "Feature_0", "feature_2": "feature 0", "feature_3": "feature_0.x", "feature_4": " feature_0"}
+        for name, frame in frames.items():
+            store(frame.rename(columns=names), tmp_path / "raw", name)
+        self.described(tmp_path, {"all": ["feature_0", *names.values()]})
+        panel = Panel(prepare(tmp_path / "raw")[0])
+        train = frames["train"].set_index("id").loc[panel.index["id"][:2400]]
+        assert np.array_equal(panel.matrix[:2400], train[["feature_0", *names]])
+
+
+Change = Callable[[pd.DataFrame], pd.DataFrame]
+NAMES = [f"feature_{k}" for k in range(12)]
+
+WHOLE: dict[str, tuple[Change, str]] = {
+    "floats": (lambda values: values / 4, r"'feature_0' isn't all small whole numbers, 0 to 4, .* has fractions from 0 to 1;"),
+    "centred": (lambda values: values - 2, r"'feature_0' isn't all small whole numbers, 0 to 4, .* has whole numbers from -2 to 2;"),
+    "doubled": (lambda values: values * 2, r"'feature_0' isn't all small whole numbers, 0 to 4, .* has whole numbers from 0 to 8;"),
+    "halved": (lambda values: values // 2, r"the others don't span what those of train do, 0 to 4: it has whole numbers from 0 to 2;"),
+    "one": (lambda values: values.assign(feature_7=values["feature_7"] / 4), r"'feature_7' isn't all small .* fractions from 0 to 1;"),
+    "one centred": (lambda values: values.assign(feature_7=values["feature_7"] - 2), r"'feature_7' isn't all small .* from -2 to 2;"),
+}
+FLOATS: dict[str, tuple[Change, str]] = {
+    "int8": (lambda values: (values * 4).astype(np.int8), r"'feature_0' isn't all floats 0 to 1, .* whole numbers from 0 to 4;"),
+    "centred": (lambda values: values - 0.5, r"'feature_0' isn't all floats 0 to 1, .* fractions from -0\.5 to 0\.5;"),
+    "multiplied": (lambda values: values * np.float32(0.9), r"'feature_0' isn't in the steps 0, 0\.25, \.\.\. 1 .* from 0 to 0\.9;"),
+    "one": (lambda values: values.assign(feature_7=values["feature_7"] * 4), r"'feature_7' isn't all floats 0 to 1, .* from 0 to 4;"),
+    "one halved": (lambda values: values.assign(feature_7=values["feature_7"] / 2), r"'feature_7' isn't in the steps .* from 0 to 0\.5;"),
+}
+CONTINUOUS: dict[str, tuple[Change, str]] = {
+    "halved": (lambda values: values / 2, r"the others don't span what those of train do, .* fractions from .* to 0\.49"),
+    "multiplied": (lambda values: values * 0.9, r"the others don't span what those of train do, .* fractions from .* to 0\.89"),
+    "centred": (lambda values: values - 0.5, r"'feature_0' isn't all floats 0 to 1, .* fractions from -0\.4"),
+}
+
+
+def scaled(directory: Path, dtype: str, rows: int = 40) -> dict[str, pd.DataFrame]:
+    """Raw files of whole numbers, of floats in five steps, or of floats of any value."""
+    frames = raw.write(directory, features=12, rows=rows, dtype="int8" if dtype == "int8" else "float32")
+    if dtype == "continuous":
+        rng = np.random.default_rng(3)
+        for name, frame in frames.items():
+            frame[NAMES] = rng.random((len(frame), 12))
+            store(frame, directory, name)
+    return frames
+
+
+class TestScale:
+    """Each file on the scale of train."""
+
+    @pytest.mark.parametrize("name", ["validation", "live"])
+    @pytest.mark.parametrize(
+        ("dtype", "what"),
+        [(dtype, what) for dtype, kinds in (("int8", WHOLE), ("float32", FLOATS), ("continuous", CONTINUOUS)) for what in kinds],
+    )
+    def test_another_one_is_refused_with_both(self, tmp_path: Path, name: str, dtype: str, what: str) -> None:
+        frames = scaled(tmp_path / "raw", dtype)
+        directory = prepare(tmp_path / "raw")[0] if name == "live" else tmp_path
+        change, message = {"int8": WHOLE, "float32": FLOATS, "continuous": CONTINUOUS}[dtype][what]
+        frames[name][NAMES] = change(frames[name][NAMES])
+        store(frames[name], tmp_path / "raw", name)
+        if name == "live":
+            (tmp_path / "round").mkdir()
+            with pytest.raises(InputError, match=rf"live\.parquet: .*{message}") as alone:
+                preparation.prepare_live(tmp_path / "raw" / "live.parquet", tmp_path / "round", Panel(directory / "live"))
+        with pytest.raises(InputError, match=rf"{name}\.parquet: .*{message}.*expected one scale in train, validation and live") as caught:
+            prepare(tmp_path / "raw")
+        if name == "live" and dtype != "continuous":
+            assert str(alone.value) == str(caught.value)
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @pytest.mark.parametrize("missing", [0.0, 0.1])
+    @pytest.mark.parametrize("files_of_it", [("train",), ("live",), ("train", "validation", "live")])
+    def test_whole_floats_are_whole_numbers(self, tmp_path: Path, dtype: str, missing: float, files_of_it: tuple[str, ...]) -> None:
+        frames = scaled(tmp_path / "raw", "int8")
+        rng = np.random.default_rng(1)
+        gaps = {name: rng.random((len(frames[name]), 12)) < missing for name in files_of_it}
+        for name in files_of_it:
+            store(frames[name].assign(**frames[name][NAMES].astype("Int8").mask(gaps[name])), tmp_path / "raw", name)
+        directory, _, _ = prepare(tmp_path / "raw")
+        expected = {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+        for name in files_of_it:
+            store(frames[name].assign(**frames[name][NAMES].astype(dtype).mask(gaps[name])), tmp_path / "raw", name)
+        directory, _, counts = prepare(tmp_path / "raw")
+        assert {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()} == expected
+        assert counts.missing.sum() == sum(gap.sum() for gap in gaps.values())
+
+    def test_rows_without_values_tell_nothing_of_the_scale(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(matrix, "BATCH_ROWS", 100)
+        frames = scaled(tmp_path / "raw", "int8")
+        early = np.repeat((frames["train"]["era"] < "0010").to_numpy()[:, None], 12, axis=1)
+        store(frames["train"].assign(**frames["train"][NAMES].astype(float).mask(early)), tmp_path / "raw", "train")
+        assert Panel(prepare(tmp_path / "raw")[0]).matrix.dtype == np.int8
+
+    def test_one_feature_of_train_on_another_scale_is_named(self, tmp_path: Path) -> None:
+        frames = scaled(tmp_path / "raw", "float32")
+        store(frames["train"].assign(feature_7=(frames["train"]["feature_7"] * 4).astype(np.int8)), tmp_path / "raw", "train")
+        with pytest.raises(InputError, match=r"train\.parquet: feature 'feature_7' isn't all floats 0 to 1, .* whole numbers from 0 to 4"):
+            prepare(tmp_path / "raw")
+
+    @pytest.mark.parametrize("dtype", ["int8", "float32", "continuous"])
+    @pytest.mark.parametrize("rows", [1, 3, 40])
+    @pytest.mark.parametrize("constant", [0, 5, 11, 12])
+    def test_few_rows_and_features_without_variety_are_no_alarm(self, tmp_path: Path, dtype: str, rows: int, constant: int) -> None:
+        frames = scaled(tmp_path / "raw", dtype)
+        live = frames["live"].head(rows)
+        live = live.assign(**{name: live[name].iloc[0] for name in NAMES[:constant]})
+        store(live, tmp_path / "raw", "live")
+        directory, _, _ = prepare(tmp_path / "raw")
+        (tmp_path / "round").mkdir()
+        preparation.prepare_live(tmp_path / "raw" / "live.parquet", tmp_path / "round", Panel(directory / "live"))
+
+    @settings(max_examples=20, deadline=None)
+    @given(seed=st.integers(0, 2**32 - 1), spread=st.floats(0.02, 2), rows=st.integers(2, 400))
+    def test_eras_of_one_law_are_on_one_scale(self, seed: int, spread: float, rows: int) -> None:
+        rng = np.random.default_rng(seed)
+        volatile = rng.uniform(0.8, 1.25, 24)
+        drawn = [np.clip(0.5 + spread * v * rng.standard_normal((rows, 6)) / 4, 0, 1).astype(np.float32) for v in volatile]
+        scales.require_same(drawn[:1], drawn[1:11], list("abcdef"), Path("x"))
+        scales.require_same(drawn[:10], drawn[10:20], list("abcdef"), Path("x"))
 
 
 def test_derived_features_of_many_rows_are_those_of_each() -> None:

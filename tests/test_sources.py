@@ -133,6 +133,26 @@ class TestLocal:
             local.write(source, out)
         assert contents(out) == {}
 
+    @pytest.mark.parametrize("name", ["train.parquet", "features.json", "meta_model.parquet"])
+    def test_a_directory_of_parts_or_a_dead_link_is_no_missing_file(self, source: Path, out: Path, name: str) -> None:
+        whole = (source / name).rename(source / "part-0")
+        (source / name).symlink_to("elsewhere")
+        with pytest.raises(InputError, match=rf"{name}: it is a link to elsewhere, which isn't there"):
+            local.write(source, out)
+        (source / name).unlink()
+        (source / name).mkdir()
+        whole.rename(source / name / "part-0")
+        with pytest.raises(InputError, match=rf"{name}: it is a directory; expected one file"):
+            local.write(source, out)
+        assert contents(out) == {}
+
+    @pytest.mark.parametrize("name", ["train.parquet", "live.parquet", "meta_model.parquet"])
+    def test_ids_in_the_metadata_of_pandas_alone(self, source: Path, out: Path, name: str) -> None:
+        frame = pd.read_parquet(source / name)
+        frame.set_axis(pd.RangeIndex(len(frame), name="id")).to_parquet(source / name)
+        with pytest.raises(InputError, match=rf"{name}: 'id' is no column; pandas keeps it in the file's metadata, .*reset_index"):
+            local.write(source, out)
+
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
     @given(share=st.floats(0, 1, exclude_max=True))
     def test_a_cut_is_found_wherever_it_is(self, source: Path, share: float) -> None:
@@ -158,7 +178,20 @@ class TestLocal:
         with pytest.raises(InputError, match=rf"{name}: {column} missing among its columns; Numerai's layout has {rest} there"):
             local.write(source, out)
 
-    @pytest.mark.parametrize("text", ["[]", "{}", '{"feature_sets": [], "targets": []}', '{"feature_sets": {"all": ["a"]}}'])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "[]",
+            "{}",
+            "null",
+            '{"feature_sets": [], "targets": []}',
+            '{"feature_sets": {}, "targets": []}',
+            '{"feature_sets": {"all": ["a"]}}',
+            '{"feature_sets": {"all": "feature_a"}, "targets": ["target"]}',
+            '{"feature_sets": {"all": null}, "targets": ["target"]}',
+            '{"feature_sets": {"all": ["a"]}, "targets": "target"}',
+        ],
+    )
     def test_a_features_file_of_another_shape(self, source: Path, out: Path, text: str) -> None:
         (source / "features.json").write_text(text)
         with pytest.raises(InputError, match=r'features\.json: expected \{"feature_sets"'):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from erawise import splits
 from erawise.errors import InputError
-from erawise.schema import horizon, purge_weeks
+from erawise.schema import distance_warning, horizon, named_horizon, purge_weeks, usual_distance
 
 eras = st.sets(st.integers(1, 400), min_size=60, max_size=200).map(lambda found: np.array(sorted(found), np.int64))
 
@@ -17,6 +17,27 @@ eras = st.sets(st.integers(1, 400), min_size=60, max_size=200).map(lambda found:
 def test_purge_is_that_of_the_official_walk_forward() -> None:
     assert (purge_weeks(20), purge_weeks(60)) == (8, 16)
     assert (horizon("target_ender_60", 20), horizon("target_ender_20", 60), horizon("target", 20)) == (60, 20, 20)
+
+
+@pytest.mark.parametrize("target", ["target", "target_1", "target_v2_3", "target_x_40", "target_120", "target_20_v2", "target_20d"])
+def test_a_horizon_is_in_the_names_that_numerai_gives_alone(target: str) -> None:
+    assert named_horizon(target) is None
+    assert horizon(target, 35) == 35
+
+
+@pytest.mark.parametrize(
+    ("found", "distance"),
+    [([], None), ([7], None), ([1, 2, 3, 9], 1), ([4, 1, 8, 12, 13], 4), ([1, 8, 15, 16, 17], 1), ([1, 8, 15, 22, 23], 7), ([2, 2, 5], 3)],
+)
+def test_the_usual_distance_of_eras(found: list[int], distance: int | None) -> None:
+    assert usual_distance(found) == distance
+
+
+def test_eras_that_are_not_as_far_apart_as_they_should_be_are_told() -> None:
+    assert distance_warning("x", range(1, 40), 1) == distance_warning("x", range(1, 80, 4), 4) == distance_warning("x", [5], 1) == []
+    [line] = distance_warning("train.parquet", range(1, 400, 7), 1)
+    assert line.startswith("train.parquet: neighbouring eras are usually 7 apart, and 1 was expected.")
+    assert "a purge of 8 weeks takes 1 of them on each side of a test block" in line
 
 
 def test_a_model_is_purged_for_the_longer_horizon() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import raw
 from closure import ROOT
 from ruamel.yaml import YAML
 from workspace import MODELS, WHOLE, Workspace
@@ -226,6 +227,74 @@ def test_explore_stops_on_an_era_without_a_target(workspace: Workspace, capsys: 
     train.to_parquet(workspace.directory / "files" / "train.parquet")
     workspace.run("download_local", "preprocess")
     assert "13" in workspace.failure("explore", capsys)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "data/explored/checked.json: the file is missing; run explore, which checks the data before anything is split"),
+        ('{"passed": false}', "data/explored/checked.json: it doesn't say that the data has passed its checks; run explore again"),
+        ("[]", "data/explored/checked.json: it doesn't say that the data has passed its checks; run explore again"),
+        ("{", "data/explored/checked.json: not a readable JSON file"),
+    ],
+)
+def test_nothing_is_split_that_was_not_checked(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], content: str | None, message: str
+) -> None:
+    checked = workspace.directory / "data/explored/checked.json"
+    checked.unlink()
+    if content is not None:
+        checked.write_text(content)
+    before = (workspace.directory / "data/folds.json").read_bytes()
+    assert message in workspace.failure("split", capsys)
+    assert (workspace.directory / "data/folds.json").read_bytes() == before
+
+
+def test_eras_that_are_not_weeks_apart_are_told_even_quietly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw.write(tmp_path / "files", train=range(1, 241, 4), validation=range(241, 361, 4))
+    workspace = Workspace(tmp_path, tmp_path / "files")
+    workspace.run("download_local", "preprocess --quiet", "explore --quiet", "split --quiet")
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(":")[2].partition(": ")[0].strip() for line in said] == [
+        "data/raw/train.parquet",
+        "data/raw/validation.parquet",
+        "train eras",
+        "validation eras",
+    ]
+    for line in said:
+        assert line.startswith("warning: ")
+        assert "neighbouring eras are usually 4 apart, and 1 was expected" in line
+    folds = files.read_json(tmp_path / "data/folds.json")["horizons"]["20"]["folds"]
+    assert [len(fold["purged"]) for fold in folds] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("target", "days", "source"),
+    [("target", 60, "data.target_horizon"), ("target_2", 60, "data.target_horizon"), ("target_other_20", 20, "its name ends so")],
+)
+def test_split_says_how_far_the_main_target_looks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str, days: int, source: str
+) -> None:
+    frames = raw.write(tmp_path / "files")
+    for name in ("train", "validation"):
+        renamed = frames[name].rename(columns={"target": "target_2"} if target == "target_2" else {})
+        renamed.set_index("id").to_parquet(tmp_path / "files" / f"{name}.parquet")
+    workspace = Workspace(tmp_path, tmp_path / "files")
+    workspace.change(lambda content: content["data"].update(target=target, target_horizon=60))
+    workspace.run("download_local", "preprocess", "explore")
+    capsys.readouterr()
+    workspace.run("split")
+    assert f"{target}: looks {days} trading days ahead: {source}" in capsys.readouterr().out
+    horizons = files.read_json(tmp_path / "data/folds.json")["horizons"]
+    assert {name: plan["weeks"] for name, plan in horizons.items()} == {"20": 8, "60": 16}
+
+
+def test_features_without_groups_go_through_every_stage_that_looks_for_them(workspace: Workspace) -> None:
+    content = files.read_json(workspace.directory / "files/features.json")
+    files.write_json({**content, "feature_sets": {"all": content["feature_sets"]["all"]}}, workspace.directory / "files/features.json")
+    workspace.run("download_local", "preprocess", "explore", "split", "select_features", "explain_ridge ridge")
+    workspace.run("neutralize", "evaluate", "plot")
+    assert workspace.metrics("cv")["ridge"]["corr"]["mean"] > 0.3
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real sample is not part of the repository")

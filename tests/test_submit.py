@@ -535,7 +535,18 @@ SPOILED: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
     "repeated ids": (lambda table: pd.concat([table, table.head(3)]), "is there more than once in the live era (3 duplicate rows)"),
     "a feature is missing": (lambda table: table.drop(columns="feature_3"), "column 'feature_3' is missing"),
     "floats": (lambda table: table.astype({f"feature_{k}": np.float32 for k in range(8)}).assign(feature_0=np.float32(0.25)), "one scale"),
-    "another scale": (lambda table: table.assign(feature_2=(25 * table["feature_2"]).astype(np.int8)), "they lie in 0 to 100 and were"),
+    "another scale": (
+        lambda table: table.assign(feature_2=(25 * table["feature_2"]).astype(np.int8)),
+        "feature 'feature_2' isn't all small whole numbers, 0 to 4, as the features of train are: it has whole numbers from 0 to 100",
+    ),
+    "floats of all": (
+        lambda table: table.assign(**{f"feature_{k}": table[f"feature_{k}"] / 4 for k in range(8)}),
+        "feature 'feature_0' isn't all small whole numbers, 0 to 4, as the features of train are: it has fractions from 0 to 1",
+    ),
+    "halved": (
+        lambda table: table.assign(**{f"feature_{k}": table[f"feature_{k}"] // 2 for k in range(8)}),
+        "feature 'feature_0' and the others don't span what those of train do, 0 to 4: it has whole numbers from 0 to 2",
+    ),
     "without variety": (
         lambda table: table.assign(**{f"feature_{k}": np.int8(2) for k in range(7)}),
         "live features: 7 of 8 have one value throughout, which had several in training",
@@ -569,6 +580,23 @@ def test_the_benchmark_bounds_what_is_handed_in(server: NumeraiServer, operator:
     operator.change(lambda content: content["evaluate"].update(benchmark="absent"))
     assert operator.ended("submit") == 1
     assert "the live data has no benchmark model 'absent'; it has benchmark" in capsys.readouterr().err
+
+
+def test_a_target_or_feature_is_no_benchmark_model_of_a_round(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = server.rounds[OPEN] / "v5.2/live_benchmark_models.parquet"
+    found = pd.read_parquet(path)
+    for place, name in enumerate(("target", "target_ender_20", "feature_0", "feature_9", "numerai_meta_model")):
+        found.insert(place, name, 0.5)
+    found.to_parquet(path)
+    operator.run("submit --dry-run")
+    said = capsys.readouterr().out
+    assert "benchmark: left out 'target', 'target_ender_20', 'feature_0', 'feature_9', 'numerai_meta_model', which is no prediction" in said
+    assert "with the benchmark model, on 40 rows" in said
+    operator.change(lambda content: content["evaluate"].update(benchmark="target"))
+    assert operator.ended("submit --dry-run") == 1
+    assert "the live data has no benchmark model 'target'; it has benchmark" in capsys.readouterr().err
 
 
 def test_models_that_give_other_predictions_than_the_pipeline_did_hand_in_nothing(

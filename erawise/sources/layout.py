@@ -1,5 +1,6 @@
 """The files of a Numerai data version: their names, and the check that each holds what its name promises."""
 
+import os
 from pathlib import Path
 
 from erawise import files, tabular
@@ -27,7 +28,7 @@ def check_all(directory: Path) -> None:
     InputError
         If a required file is missing, or one cannot be read or used.
     """
-    missing = [name for name in REQUIRED if not (directory / name).is_file()]
+    missing = [name for name in REQUIRED if name not in present(directory)]
     if missing:
         raise InputError(f"{directory}: {', '.join(missing)} missing; a directory in Numerai's layout has {', '.join(REQUIRED)}")
     for name in present(directory):
@@ -35,8 +36,8 @@ def check_all(directory: Path) -> None:
 
 
 def present(directory: Path) -> list[str]:
-    """The files of the layout that a directory has."""
-    return [name for name in (*REQUIRED, *OPTIONAL, *MARKET) if (directory / name).is_file()]
+    """Return the names of the layout that a directory has, also those of directories and dead links, which `check` refuses."""
+    return [name for name in (*REQUIRED, *OPTIONAL, *MARKET) if os.path.lexists(directory / name)]
 
 
 def rows(directory: Path) -> int:
@@ -69,7 +70,12 @@ def check(path: Path, name: str | None = None) -> None:
 
 
 def feature_sets(path: Path) -> dict[str, list[str]]:
-    """The feature sets of a `features.json`.
+    """Return the feature sets of a `features.json`; see `read_features`."""
+    return read_features(path)[0]
+
+
+def read_features(path: Path) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the feature sets and the targets of a `features.json`.
 
     Raises
     ------
@@ -77,23 +83,20 @@ def feature_sets(path: Path) -> dict[str, list[str]]:
         If it is none.
     """
     content = files.read_json(path)
-    sets = content.get("feature_sets") if isinstance(content, dict) else None
-    if not isinstance(sets, dict) or not sets or not isinstance(content.get("targets"), list):
-        raise _no_features(path)
     try:
-        return {str(name): [str(feature) for feature in members] for name, members in sets.items()}
-    except TypeError:
-        raise _no_features(path) from None
-
-
-def _no_features(path: Path) -> InputError:
-    return InputError(f'{path}: expected {{"feature_sets": {{name: [feature, ...]}}, "targets": [name, ...]}}; fetch it again')
+        sets, targets = content["feature_sets"], content["targets"]
+        lists = [*sets.values(), targets]
+    except (KeyError, TypeError, AttributeError):
+        lists = []
+    if len(lists) < 2 or not all(isinstance(names, list) for names in lists):
+        raise InputError(f'{path}: expected {{"feature_sets": {{name: [feature, ...]}}, "targets": [name, ...]}}; fetch it again')
+    return {name: [str(feature) for feature in members] for name, members in sets.items()}, [str(name) for name in targets]
 
 
 def _check_table(path: Path, name: str) -> None:
-    with tabular.open_parquet(path) as file:
-        names = file.schema_arrow.names
     wanted = (ID, ERA, DATA_TYPE) if name in ROWS else (ID,)
-    missing = [name for name in wanted if name not in names]
+    with tabular.open_parquet(path) as file:
+        missing = [name for name in wanted if name not in file.schema_arrow.names]
+        tabular.refuse_kept_in_metadata(file, missing, path)
     if missing:
         raise InputError(f"{path}: {' and '.join(missing)} missing among its columns; Numerai's layout has {', '.join(wanted)} there")
