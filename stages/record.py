@@ -20,6 +20,11 @@ def evaluated(target: str, metrics: dict[str, dict[str, Any]], seconds: float) -
     All settings are noted, also those that the evaluation doesn't hang on.
     """
     path = paths.main_checkout(Path.cwd()) / ledger.NAME
+    with files.exclusive_lock(path, ledger.NAME):
+        return _added(path, target, metrics, seconds)
+
+
+def _added(path: Path, target: str, metrics: dict[str, dict[str, Any]], seconds: float) -> int:
     entries, _ = ledger.read(path)
     settings = ledger.flat(params.load(paths.PARAMS).model_dump(mode="json", exclude_unset=True))
     data = data_digest()

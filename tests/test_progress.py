@@ -412,7 +412,7 @@ def test_a_record_that_is_cut_off_by_a_kill_leaves_the_old_one_whole(tmp_path: P
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=60, check=False)
     assert done.returncode == -signal.SIGKILL
     assert json.loads((tmp_path / "split.json").read_text()) == {"stage": "split", "run": 1}
-    assert {path.name for path in tmp_path.iterdir()} == {"split.json", ".split.json.partial"}
+    assert {re.sub(r"json\.\w+\.", "json.", path.name) for path in tmp_path.iterdir()} == {"split.json", ".split.json.partial"}
 
 
 def test_work_is_no_failure_for_want_of_a_record(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:

@@ -336,7 +336,7 @@ def test_what_was_not_sent_is_no_earlier_submission_and_a_killed_run_leaves_noth
     before = sent.read_bytes()
     operator.change(lambda content: content["submit"]["models"].update(alpha="ridge"))
     server.put_faults = [Fault("400")]
-    left = operator.directory / "data/rounds/scratch/features.npy"
+    left = operator.directory / "data/rounds/scratch_a1b2c3d4/features.npy"
     left.parent.mkdir()
     left.write_bytes(b"left")
     assert operator.ended("submit") == 75
