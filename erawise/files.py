@@ -82,7 +82,12 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in WORLD or not _is_of(error.filename, path):
             raise
-        raise InputError(f"{path}: cannot be written ({os.strerror(error.errno)}); check free space and permissions") from error
+        raise InputError(f"{final(path)}: cannot be written ({os.strerror(error.errno)}); check free space and permissions") from error
+
+
+def final(path: Path) -> Path:
+    """Return where a file will be that is being written below the temporary path of `replacing`."""
+    return Path(*(part for part in path.parts if not (part.endswith(".partial") and LEFT.fullmatch(part))))
 
 
 def sweep(parent: Path) -> None:

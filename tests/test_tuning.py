@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import small_disk
 from closure import ROOT, closure
 
 from erawise import params, training, tuning
@@ -150,6 +151,23 @@ def test_the_identity_has_the_code_that_makes_trials_and_no_other(kind: str) -> 
     imported = {name for name in closure(ROOT / f"stages/tune_{kind}.py") if name.startswith("erawise/")}
     assert hashed | set(RESULT_FREE) == {name.removeprefix("erawise/").removesuffix(".py") for name in imported}
     assert not hashed & set(RESULT_FREE)
+
+
+def test_a_disk_that_is_full_keeps_the_trials_that_it_has_and_is_said_in_a_line(tmp_path: Path) -> None:
+    code = """
+from pathlib import Path
+import optuna
+import test_tuning
+from erawise.errors import InputError
+try:
+    test_tuning.search(Path(), test_tuning.settings(trials=500, method="random"), test_tuning.Attempts())
+except InputError as error:
+    print(error)
+assert optuna.load_study(study_name="a", storage="sqlite:///studies/x.db").trials
+"""
+    said = small_disk.run(tmp_path, code, 256)
+    assert said.startswith("studies/x.db: the trials cannot be kept or read (database or disk is full); check free space and permissions")
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize("spoil", [lambda path: path.write_bytes(b"x" * 5000), Path.mkdir])
