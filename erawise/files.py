@@ -244,7 +244,7 @@ def _held(parent: Path, prefix: str, suffix: str = "") -> Iterator[Path]:
     sweep(parent)
     while True:
         directory = Path(tempfile.mkdtemp(suffix, prefix, parent))
-        if (descriptor := _claimed(directory)) is not None:  # else a sweep came between
+        if (descriptor := _claimed(directory, os.O_CREAT)) is not None:  # else a sweep came between
             break
     try:
         yield directory
@@ -253,11 +253,11 @@ def _held(parent: Path, prefix: str, suffix: str = "") -> Iterator[Path]:
         os.close(descriptor)
 
 
-def _claimed(directory: Path) -> int | None:
-    """Lock a temporary directory, and return the descriptor that holds the lock; None if another process has it, or it is gone."""
+def _claimed(directory: Path, flags: int) -> int | None:
+    """Lock a temporary directory, and return the descriptor that holds the lock; None if another process has it, or it is none."""
     path = directory / HELD
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(path, os.O_RDWR | flags, 0o600)
     except FileNotFoundError:
         return None
     try:
@@ -271,8 +271,8 @@ def _claimed(directory: Path) -> int | None:
 
 
 def _sweep_one(directory: Path) -> None:
-    """Remove a temporary directory if its process is gone."""
-    if (descriptor := _claimed(directory)) is not None:
+    """Remove a temporary directory if its process is gone; one for scratch files only if it is known by more than its name."""
+    if (descriptor := _claimed(directory, os.O_CREAT if directory.suffix == ".partial" else 0)) is not None:
         try:
             _remove_temporary(directory)
         finally:

@@ -255,21 +255,15 @@ def test_a_clone_has_the_same_bytes_whatever_git_does_to_line_ends(tmp_path: Pat
 def test_ten_kills_of_which_five_cut_the_lock_change_no_result(clone: Clone) -> None:
     path, rng, cut = clone.directory / "dvc.lock", random.Random(3), 0
     results = {name: clone.read(name) for name in ("dvc.lock", "metrics/cv.json", "metrics/validation.json", "plots/importance.csv")}
-    default = YAML().load(clone.read("params.yaml"))["plot"]["top_features"]
-    clone.set("plot.top_features", 5)
-    clone.dvc("repro")  # so that DVC has both results, and what a run takes is the writing of the lock
+    command = [sys.executable, "-m", "dvc", "repro", "--single-item", "neutralize"]
+    clone.set("neutralize.proportion", 0.5)
+    clone.run(*command)  # so that DVC has both results, and what a run takes is the writing of the lock
     for number in range(10):
-        clone.set("plot.top_features", default if "top_features: 5\n" in clone.read("dvc.lock") else 5)
+        clone.set("neutralize.proportion", 1.0 if "proportion: 0.5\n" in clone.read("dvc.lock") else 0.5)
         before = path.stat()
-        run = subprocess.Popen(
-            [sys.executable, "-m", "dvc", "repro"],
-            cwd=clone.directory,
-            env=clone.environment(),
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        run = subprocess.Popen(command, cwd=clone.directory, env=clone.environment(), stdout=subprocess.DEVNULL, start_new_session=True)
         if number % 2:
-            time.sleep(rng.uniform(0, 6))
+            time.sleep(rng.uniform(0, 5))
         else:  # the lock is emptied, then written
             while path.stat().st_size >= before.st_size and run.poll() is None:
                 time.sleep(0.001)
@@ -279,7 +273,7 @@ def test_ten_kills_of_which_five_cut_the_lock_change_no_result(clone: Clone) -> 
         run.wait()
         cut += "dvc.lock: it was cut off" in clone.run(sys.executable, "-m", "stages.check_params")
     assert cut >= 4
-    clone.set("plot.top_features", default)
+    clone.set("neutralize.proportion", 1.0)
     clone.dvc("repro")
     assert {name: clone.read(name) for name in results} == results
     assert "up to date" in clone.dvc("status")

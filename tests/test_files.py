@@ -91,6 +91,7 @@ def test_two_writers_at_once_do_not_meet(tmp_path: Path, kind: str) -> None:
 
 def test_what_a_killed_run_has_left_is_cleared_away_and_what_is_being_written_is_not(tmp_path: Path) -> None:
     (tmp_path / ".from_before.partial").mkdir()
+    (tmp_path / "scratch_analysis").mkdir()
     writing = """
 with files.replacing(Path("big")) as path, files.scratch(Path()) as scratch:
     path.mkdir()
@@ -102,9 +103,9 @@ with files.replacing(Path("big")) as path, files.scratch(Path()) as scratch:
         partial, scratch = process.stdout.readline().split()
         assert re.fullmatch(r"\.big\.\w+\.partial", partial)
         files.write_json([1], tmp_path / "out")
-        assert names(tmp_path) == [partial, "out", scratch]
-    files.sweep_below(tmp_path.parent)
-    assert names(tmp_path) == ["out"]
+        assert names(tmp_path) == sorted([partial, "out", scratch, "scratch_analysis"])
+    files.sweep_below(tmp_path)
+    assert names(tmp_path) == ["out", "scratch_analysis"], "a directory of the user is none of ours"
 
 
 @pytest.mark.parametrize("old", ["file", "directory", "link to a directory", "empty directory", None])

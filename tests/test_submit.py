@@ -27,6 +27,7 @@ from workspace import Workspace
 
 from erawise import errors
 from erawise.errors import InputError, Unconfirmed
+from erawise.files import HELD
 from erawise.live import keys, submission
 from erawise.live.account import PREDICTIONS, Account
 from erawise.live.client import PUBLIC_ID, SECRET_KEY
@@ -339,6 +340,7 @@ def test_what_was_not_sent_is_no_earlier_submission_and_a_killed_run_leaves_noth
     left = operator.directory / "data/rounds/scratch_a1b2c3d4/features.npy"
     left.parent.mkdir()
     left.write_bytes(b"left")
+    left.with_name(HELD).touch()
     assert operator.ended("submit") == 75
     assert sent.read_bytes() == before
     assert sent.with_suffix(".unsent.csv").exists()
