@@ -60,17 +60,18 @@ def test_evaluations_at_once_are_counted_one_after_the_other(tmp_path: Path) -> 
     (tmp_path / "data/prepared/validation_targets.parquet").write_bytes(b"targets")
     code = "from stages import record; print(record.evaluated('target', {'validation': {'x': {}}}, 1.0))"
     command, environment = [sys.executable, "-c", code], os.environ | {"PYTHONPATH": str(ROOT)}
-    with ExitStack() as stack, files.exclusive_lock(tmp_path / "ledger.jsonl", "test"):
-        started = [
-            stack.enter_context(
-                subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            )
-            for _ in range(2)
-        ]
-        for process in started:
-            assert process.stderr
-            assert process.stderr.readline() == "ledger.jsonl: another process is at it; waiting for its end\n"
-    assert sorted(process.stdout.read() for process in started if process.stdout) == ["1\n", "2\n"]
+    with ExitStack() as stack:
+        with files.exclusive_lock(tmp_path / "ledger.jsonl", "test"):
+            started = [
+                stack.enter_context(
+                    subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                )
+                for _ in range(2)
+            ]
+            for process in started:
+                assert process.stderr
+                assert process.stderr.readline() == "ledger.jsonl: another process is at it; waiting for its end\n"
+        assert sorted(process.communicate()[0] for process in started) == ["1\n", "2\n"]
 
 
 def test_a_writer_that_is_killed_spoils_no_other_line(tmp_path: Path) -> None:
