@@ -8,7 +8,6 @@ Everything is composed of what the stages call, so that a score is the pipeline'
 `Run.score` alone, where validation is asked for: no fit, blend or choice of features here can see them.
 """
 
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -276,10 +275,10 @@ class Run:
         data = jobs.Data(self.panel, self.live, self._plan(settings.target), *maps.read(self._data("features")))
         given = self.settings.resources
         with (
-            tempfile.TemporaryDirectory(prefix="scratch_", dir=self._data("")) as scratch,
+            files.scratch(self._data("")) as scratch,
             threadpool_limits(given.threads, user_api="blas"),
         ):
-            resources = Resources(given.threads, int(given.memory * GIB), Path(scratch), given.device, held_by(self.panel))
+            resources = Resources(given.threads, int(given.memory * GIB), scratch, given.device, held_by(self.panel))
             return training.train(kind, settings, data, inner_share=self.settings.training.inner_share, resources=resources)
 
     def blend(self, made: Mapping[str, pd.DataFrame], weights: Mapping[str, float] | None = None) -> pd.DataFrame:

@@ -355,7 +355,7 @@ def _check_space(directory: Path, indices: Sequence[Index], form: matrix.Layout,
     free = shutil.disk_usage(directory).free
     if needed > free:
         raise InputError(
-            f"{directory.resolve().parent}: the prepared data takes about {needed:,} bytes of disk and {free:,} are free; "
+            f"{files.final(directory.resolve()).parent}: the prepared data takes about {needed:,} bytes of disk and {free:,} are free; "
             "free some, or take a smaller data.feature_set or a larger preprocess.every"
         )
 

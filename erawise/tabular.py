@@ -93,5 +93,6 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
 
 def write_npy(array: np.ndarray, path: Path) -> None:
     """Write one array, without pickling."""
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    # into a file that isn't open for writing alone NumPy writes through Python, whose errors tell of a full disk
+    with replacing(path) as temporary, temporary.open("w+b") as file:
         np.save(file, array, allow_pickle=False)

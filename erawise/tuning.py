@@ -1,11 +1,14 @@
 """A search for a model's settings on purged cross-validation, with weak trials stopped early.
 
 Every choice here is made on `cv` alone. Settings are drawn by Optuna, at random or by its tree-structured Parzen estimator;
-each trial's scores are kept in a file, so that a search that was stopped goes on where it was, and ends as it would have.
+each trial's scores are kept in a file, so that a search that was stopped goes on where it was, and ends as it would have. No trial is ever
+deleted from it.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,6 +21,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 
 from erawise import params, significance, splits
+from erawise.errors import InputError
 from erawise.progress import SILENT, Count, Progress
 from erawise.scores.summary import mean_or_sharpe
 
@@ -94,19 +98,70 @@ def search(
     folds : how many there are.
     attempt : trains and scores.
     storage : an SQLite file that keeps the trials; one that a stopped search has left goes on.
-    identity : another one for other data, folds or settings of the model: their trials are not taken up.
-    say : told of each trial.
+    identity : another one for other data, folds, settings or code. Their trials stay in the file, and are taken up when they return.
+    say : told of each trial, and of the number of other searches that the file keeps.
     progress : told of each fold that is tried, of all trials and of the model's own settings.
     together : calls several attempts, and gives their results.
     at_once : trials of a random search that are tried together, which changes nothing of what is found; those of another are
         `settings.batch`, each drawn without knowing the others of its batch.
+
+    Raises
+    ------
+    InputError
+        If the trials can't be kept or read.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage.parent.mkdir(parents=True, exist_ok=True)
+    with _keeping(storage):
+        study = _opened(storage, identity, say)
+        return _searched(study, settings, space, folds, attempt, say, progress, together, at_once)
+
+
+def _opened(storage: Path, identity: str, say: Callable[[str], None]) -> optuna.Study:
+    """Open the study of a search, and tell how many others the file has."""
     place = f"sqlite:///{storage}"
     study = optuna.create_study(storage=place, study_name=identity, direction="maximize", load_if_exists=True)
-    for other in set(optuna.get_all_study_names(place)) - {identity}:
-        optuna.delete_study(study_name=other, storage=place)
+    others = len(optuna.get_all_study_names(place)) - 1
+    if others:
+        counted = "1 earlier search" if others == 1 else f"{others} earlier searches"
+        say(f"{counted} with other settings, data or code {'is' if others == 1 else 'are'} kept in {storage}")
+    return study
+
+
+@contextmanager
+def _keeping(storage: Path) -> Iterator[None]:
+    """Turn an error of the file that keeps the trials into one line.
+
+    Raises
+    ------
+    InputError
+        If the disk is full, or the file is damaged or in use.
+    """
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, sqlite3.Error):
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        raise InputError(
+            f"{storage}: the trials cannot be kept or read ({cause}); check free space and permissions, and move a damaged file away"
+        ) from error
+
+
+def _searched(
+    study: optuna.Study,
+    settings: params.Tuning,
+    space: params.Space,
+    folds: int,
+    attempt: Attempt,
+    say: Callable[[str], None],
+    progress: Progress,
+    together: Together,
+    at_once: int,
+) -> Found:
+    """Go on with a study until it has as many trials as asked for; the parameters are those of `search`."""
     kept = study.user_attrs.get(DEFAULT)
     stored = _done(study)
     tried = sum(len(trial.user_attrs[EVIDENCE]) for trial in stored) + (folds if kept else 0)

@@ -24,7 +24,7 @@ def main(progress: Progress) -> running.Done:
         blended = ensemble.blend(rows[used], rows[ERA].to_numpy(), {name: weights[name] for name in used}, progress)
     tabular.write_parquet(predictions.table(rows, blended), paths.ENSEMBLE)
     files.write_json(weights, paths.WEIGHTS)
-    files.remove(paths.SCRATCH)
+    files.remove_unused(paths.SCRATCH)
     counts = rows.groupby(SPLIT).size()
     print(f"blended {', '.join(used)}: " + ", ".join(f"{count:,} {split} rows" for split, count in counts.items()))
     return running.Done([paths.ENSEMBLE, paths.WEIGHTS], len(rows))

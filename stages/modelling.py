@@ -1,7 +1,7 @@
 """What training and tuning share: the settings of one model, and all that it is fitted on."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,15 +59,15 @@ def open_for(name: str, *, live: bool) -> Work:
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
     """Yield a directory that takes its place at the end; until then it is among the scratch files, where nothing that is killed matters."""
-    made = paths.SCRATCH / "written" / path.relative_to(path.parts[0])
-    files.remove(made)
-    made.mkdir(parents=True)
-    try:
-        yield made
+    with files.scratch(paths.SCRATCH) as scratch:
+        yield scratch
         with files.replacing(path) as directory:
-            made.rename(directory)
-    finally:
-        files.remove(made)
+            scratch.rename(directory)
+
+
+def sharing_scratch() -> AbstractContextManager[None]:
+    """Keep the scratch files that models share from being removed by another process while they are used."""
+    return files.in_use(paths.SCRATCH)
 
 
 @contextmanager

@@ -39,10 +39,16 @@ class Alarm(InputError):
 @errors.reported
 def main() -> None:
     given = _arguments()
+    with files.exclusive_lock(paths.LIVE_SCORES, "monitor"):
+        _look(offline=given.offline)
+
+
+def _look(*, offline: bool) -> None:
+    """Fetch scores if that is wanted, and write and say how the models do; two at once would mix their files and lose ranks."""
     p = params.load(paths.PARAMS)
     book, ranks = Scorebook(paths.LIVE_SCORES), _last_ranks()
     every, content = list[Live](), dict[str, Any]()
-    if not given.offline:
+    if not offline:
         account, ids = _models(list(p.submit.models))
         print(f"{book.extend(fetch(account, ids)):,} scores are new", flush=True)
         try:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 PARAMS = Path("params.yaml")
 LOCK = Path("dvc.lock")
+DATA = Path("data")
 DOWNLOADS = Path("data/downloads")
 """What was downloaded from Numerai, in the main checkout; it stays, so that a file comes again only where Numerai's has changed."""
 RAW = Path("data/raw")

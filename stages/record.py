@@ -42,6 +42,11 @@ def evaluated(p: params.Params, found: evaluation.Evaluated, metrics: dict[str, 
     evaluation doesn't depend on.
     """
     path = looks.ledger_path()
+    with files.exclusive_lock(path, ledger.NAME):
+        return _added(path, p, found, metrics)
+
+
+def _added(path: Path, p: params.Params, found: evaluation.Evaluated, metrics: dict[str, dict[str, Any]]) -> int:
     entries, data = ledger.read(path)[0], looks.data_digest()
     settings = ledger.flat(p.model_dump(mode="json", exclude_unset=True))
     ran = _ran()

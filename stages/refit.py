@@ -27,6 +27,7 @@ def run(kind: Kind, name: str, progress: Progress) -> running.Done:
     steps, unit = kind.steps(work.settings)
     with (
         modelling.naming(name),
+        modelling.sharing_scratch(),
         threadpool_limits(p.resources.threads, user_api="blas"),
         workers.engine(source, resources) as engine,
         progress.counting(steps * len(members), unit) as count,

@@ -173,8 +173,12 @@ def _record(content: dict[str, Any], path: Path) -> None:
     """Leave the record of a run; work that is done is no failure for want of it."""
     try:
         files.write_json(content, path)
+        return
     except OSError as error:
-        warn(f"{path}: cannot be written ({error.strerror}); this run has no record")
+        reason = f"{path}: cannot be written ({error.strerror})"
+    except errors.InputError as error:
+        reason = str(error)
+    warn(f"{reason}; this run has no record")
 
 
 def _listed(wrote: Sequence[Path]) -> str:

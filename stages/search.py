@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,12 +11,33 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+import erawise
 from erawise import evaluation, files, params, significance, spread, training, tuning
 from erawise.jobs import Engine
 from erawise.models.protocol import Kind
 from erawise.progress import Progress
 from erawise.schema import horizon, spanned_weeks
 from stages import modelling, paths, running, workers
+
+CODE = (
+    "blocks*.py",
+    "evaluation.py",
+    "features/maps.py",
+    "groups.py",
+    "jit.py",
+    "models/common.py",
+    "panel.py",
+    "predictions.py",
+    "schema.py",
+    "scores/*.py",
+    "splits.py",
+    "spread.py",
+    "tabular.py",
+    "training.py",
+    "tuning.py",
+)
+"""The code that makes a trial: what reads the data, fits, predicts, scores and draws. Whatever runs it, on which machine and with which
+progress bar, or checks settings, or judges the trials in the end, is no part of it."""
 
 
 def run(kind: Kind, name: str, progress: Progress) -> running.Done:
@@ -44,13 +64,15 @@ def run(kind: Kind, name: str, progress: Progress) -> running.Done:
         return [evaluation.corr_by_era(training.blended(parts), index, p.data.target) for parts in zip(*pieces, strict=True)]
 
     identity = _identity(
+        code(own.kind),
         own.model_dump(mode="json"),
         p.tuning.model_dump(mode="json", exclude={"models", "trials"}),
         {name: values.model_dump(mode="json") for name, values in space.items()},
-        [p.data.target, p.data.target_horizon, p.training.inner_share, p.resources.threads, p.resources.device],
+        [p.data.target, p.data.target_horizon, p.training.inner_share],
     )
     with (
         modelling.naming(name),
+        modelling.sharing_scratch(),
         threadpool_limits(p.resources.threads, user_api="blas"),
         workers.engine(work.source, resources) as engine,
     ):
@@ -73,13 +95,15 @@ def run(kind: Kind, name: str, progress: Progress) -> running.Done:
     return running.Done([paths.TUNING / f"{name}.json"], len(work.data.panel.row_numbers(work.data.plan.train)))
 
 
-def _identity(*settings: Any) -> str:
+def code(kind: str) -> list[Path]:
+    """Return the files of code by which the scores of a trial come about; what a kind of model has for itself is among them."""
+    return sorted(path for pattern in (*CODE, f"models/{kind}/*.py") for path in Path(erawise.__file__).parent.glob(pattern))
+
+
+def _identity(modules: Sequence[Path], *settings: Any) -> str:
     """Another one for other settings, data or code, so that a search takes up no trial that it would not make itself."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode("utf-8"))
-    for path in (paths.FOLDS, paths.PREPARED / "features.json", paths.PREPARED / "index.parquet", *sorted(paths.FEATURES.iterdir())):
+    read = (paths.FOLDS, paths.PREPARED / "features.json", paths.PREPARED / "index.parquet", *sorted(paths.FEATURES.iterdir()))
+    for path in (*read, *modules):
         digest.update(path.read_bytes())
-    modules = (module for name, module in sorted(sys.modules.items()) if name.startswith(("erawise", "stages")))
-    for module in modules:
-        if module.__file__:
-            digest.update(Path(module.__file__).read_bytes())
     return digest.hexdigest()

@@ -20,7 +20,7 @@ def main(progress: Progress) -> running.Done:
     panel = Panel(paths.PREPARED, [target])
     scratch, say = paths.SCRATCH / "selection", partial(print, flush=True)
     resources = Resources(p.resources.threads, memory, scratch, p.resources.device, held_by(panel), say)
-    with threadpool_limits(p.resources.threads, user_api="blas"):
+    with files.in_use(paths.SCRATCH), threadpool_limits(p.resources.threads, user_api="blas"):
         folds, final = selection.select(panel, plan, target, p.select_features, resources, progress)
     with files.replacing(paths.FEATURES) as directory:
         directory.mkdir()

@@ -106,7 +106,7 @@ def main() -> None:
     if not p.submit.models:
         raise InputError("submit.models: there is no model to hand in for; name one, such as {your_model: neutralized}")
     paths.ROUNDS.mkdir(parents=True, exist_ok=True)
-    with fetching.alone(paths.ROUNDS / "submit", "submit"):
+    with files.exclusive_lock(paths.ROUNDS / "submit", "submit"):
         with _noted(given.round, dry=given.dry_run):
             account = Account(key=_key(given.dry_run), patience=PATIENCE)
             trained = served.read(p, sorted(set(p.submit.models.values())))
@@ -225,17 +225,13 @@ def _fetched(work: Work, version: str, name: str) -> Path:
 
 @contextmanager
 def _prepared(path: Path, own: Own) -> Iterator[tuple[Panel, Counts]]:
-    """The prepared rows of a live file, while they are needed; what a killed run has left of them is removed."""
-    scratch = paths.ROUNDS / "scratch"
-    files.remove(scratch)
-    scratch.mkdir()
+    """The prepared rows of a live file, while they are needed."""
     try:
-        counts = preparation.prepare_live(path, scratch, own.served.live, own.p.resources.threads)
-        yield Panel(scratch, []), counts
+        with files.scratch(paths.ROUNDS) as scratch:
+            counts = preparation.prepare_live(path, scratch, own.served.live, own.p.resources.threads)
+            yield Panel(scratch, []), counts
     except InputError as error:
         raise type(error)(f"{str(error).removesuffix(NOTHING)}{NOTHING}") from None
-    finally:
-        files.remove(scratch)
 
 
 def _show_drift(drift: pd.DataFrame) -> None:

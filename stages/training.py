@@ -30,6 +30,7 @@ def _run(kind: Kind, name: str, progress: Progress) -> running.Done:
     unit, early = kind.steps(work.settings)[1], kind.stops_early(work.settings)
     with (
         modelling.naming(name),
+        modelling.sharing_scratch(),
         threadpool_limits(p.resources.threads, user_api="blas"),
         workers.engine(work.source, work.resources) as engine,
         progress.counting(steps, unit, at_most=early) as count,

@@ -30,7 +30,12 @@ CHECK = "check.json"
 @errors.reported
 def main() -> None:
     given = _arguments()
-    p = params.load(paths.PARAMS)
+    with files.exclusive_lock(paths.UPLOAD, "upload"):
+        _build(given, params.load(paths.PARAMS))
+
+
+def _build(given: argparse.Namespace, p: params.Params) -> None:
+    """Build the pickle, check it and send it, as far as the command line asks for that."""
     name = p.upload.prediction
     account = Account(key=keys.read(os.environ, paths.ENVIRONMENT)) if given.send else None
     ids = account.models([given.send]) if account else {}

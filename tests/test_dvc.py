@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import secrets
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -267,6 +269,45 @@ def test_a_killed_run_can_be_run_again(clone: Clone) -> None:
     assert stages_run(clone.dvc("repro")) <= {"members", "tune@random_forest"}
     assert clone.read("dvc.lock") == before
     assert not list((clone.directory / "data").rglob("*.partial"))
+
+
+@pytest.mark.parametrize("setting", ["core.autocrlf=true", "core.eol=crlf"])
+def test_a_clone_has_the_same_bytes_whatever_git_does_to_line_ends(tmp_path: Path, setting: str) -> None:
+    made, cloned = clone_tree(tmp_path / "made"), Clone(tmp_path / "cloned")
+    made.run("git", "-c", setting, "clone", "-q", str(made.directory), str(cloned.directory))
+    cloned.run("git", "config", *setting.split("="))
+    names = made.run("git", "ls-files", "-z").split("\0")[:-1]
+    assert {name for name in names if (cloned.directory / name).read_bytes() != (made.directory / name).read_bytes()} == set()
+    cloned.run("touch", *names)
+    assert cloned.run("git", "status", "--porcelain") == ""
+
+
+def test_ten_kills_of_which_five_cut_the_lock_change_no_result(clone: Clone) -> None:
+    path, rng, cut = clone.directory / "dvc.lock", random.Random(3), 0
+    results = {name: clone.read(name) for name in ("dvc.lock", "metrics/cv.json", "metrics/validation.json", "plots/importance.csv")}
+    command = [sys.executable, "-m", "dvc", "repro", "--single-item", "neutralize"]
+    clone.set("neutralize.proportion", 0.5)
+    clone.run(*command)  # so that DVC has both results, and what a run takes is the writing of the lock
+    for number in range(10):
+        clone.set("neutralize.proportion", 1.0 if "proportion: 0.5\n" in clone.read("dvc.lock") else 0.5)
+        before = path.stat()
+        run = subprocess.Popen(command, cwd=clone.directory, env=clone.environment(), stdout=subprocess.DEVNULL, start_new_session=True)
+        if number % 2:
+            time.sleep(rng.uniform(0, 5))
+        else:  # the lock is emptied, then written
+            while path.stat().st_size >= before.st_size and run.poll() is None:
+                time.sleep(0.001)
+            time.sleep(rng.uniform(0, 0.3))
+        with suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+        cut += "dvc.lock: it was cut off" in clone.run(sys.executable, "-m", "stages.check_params")
+    assert cut >= 4
+    clone.set("neutralize.proportion", 1.0)
+    clone.dvc("repro")
+    assert {name: clone.read(name) for name in results} == results
+    assert "up to date" in clone.dvc("status")
+    assert not [path for path in clone.directory.rglob("*") if path.name.endswith(".partial") or path.name.startswith("scratch_")]
 
 
 def test_a_model_is_tuned_by_an_experiment_and_trained_with_what_was_found(clone: Clone) -> None:

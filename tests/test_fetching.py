@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from numerai_server import Fault, NumeraiServer
 from numerapi import base_api
 
+from erawise import files
 from erawise.errors import InputError
 from erawise.live import fetching
 from erawise.live.client import Client
@@ -410,7 +411,7 @@ def _in_a_process(url: str, kept: Path) -> None:
 def test_downloads_at_once_take_turns(server: NumeraiServer, path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_in_a_process, args=(server.url, path.parent)) for _ in range(3)]
-    with fetching.alone(path, NAME):
+    with files.exclusive_lock(path, NAME):
         for process in processes:
             process.start()
         time.sleep(3)

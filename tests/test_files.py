@@ -1,14 +1,26 @@
 """Files are there whole or not at all, and errors are one line."""
 
 import errno
+import json
+import os
+import random
 import re
-from collections.abc import Callable
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import small_disk
+from closure import ROOT
+from dvc.repo import Repo
 
 from erawise import files, tabular
 from erawise.errors import InputError, reported
@@ -43,12 +55,253 @@ def test_directories_are_replaced_whole(tmp_path: Path) -> None:
     assert [item.name for item in tmp_path.iterdir()] == ["out"]
 
 
-def test_what_a_killed_run_has_left_is_cleared_away(tmp_path: Path) -> None:
-    left = tmp_path / ".out.partial"
-    left.mkdir()
-    (left / "half").touch()
-    files.write_json([1], tmp_path / "out")
-    assert [item.name for item in tmp_path.iterdir()] == ["out"]
+@contextmanager
+def python(code: str, directory: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run code in another process, which is killed in the end."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", f"import sys\nfrom pathlib import Path\nfrom erawise import files\n{code}"]
+    with subprocess.Popen(
+        command, cwd=directory, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(item.name for item in directory.iterdir())
+
+
+def fill(directory: Path, content: str) -> None:
+    directory.mkdir()
+    for name in ("a", "b"):
+        (directory / name).write_text(content)
+
+
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_two_writers_at_once_do_not_meet(tmp_path: Path, kind: str) -> None:
+    path, write = tmp_path / "out", Path.write_text if kind == "file" else fill
+    with files.replacing(path) as one:
+        write(one, "one")
+        with files.replacing(path) as two:
+            write(two, "two")
+    assert (path if kind == "file" else path / "b").read_text() == "one"
+    assert names(tmp_path) == ["out"]
+
+
+def test_what_a_killed_run_has_left_is_cleared_away_and_what_is_being_written_is_not(tmp_path: Path) -> None:
+    (tmp_path / ".from_before.partial").mkdir()
+    (tmp_path / "scratch_analysis").mkdir()
+    writing = """
+with files.replacing(Path("big")) as path, files.scratch(Path()) as scratch:
+    path.mkdir()
+    print(path.parent.name, scratch.parent.name, flush=True)
+    sys.stdin.read()
+"""
+    with python(writing, tmp_path) as process:
+        assert process.stdout
+        partial, scratch = process.stdout.readline().split()
+        assert re.fullmatch(r"\.big\.\w+\.partial", partial)
+        files.write_json([1], tmp_path / "out")
+        assert names(tmp_path) == sorted([partial, "out", scratch, "scratch_analysis"])
+    files.sweep_below(tmp_path)
+    assert names(tmp_path) == ["out", "scratch_analysis"], "a directory of the user is none of ours"
+
+
+@pytest.mark.parametrize("old", ["file", "directory", "link to a directory", "empty directory", None])
+@pytest.mark.parametrize("new", ["file", "directory"])
+@pytest.mark.parametrize("exchange", [True, False])
+def test_anything_takes_the_place_of_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str | None, new: str, exchange: bool
+) -> None:
+    path, other = tmp_path / "here" / "out", tmp_path / "other"
+    path.parent.mkdir()
+    fill(other, "other")
+    if old == "file":
+        path.write_text("old")
+    elif old == "directory":
+        fill(path, "old")
+    elif old == "link to a directory":
+        path.symlink_to(other)
+    elif old == "empty directory":
+        path.mkdir()
+    if not exchange:
+        monkeypatch.setattr(files, "_exchanged", lambda one, other: False)
+    with files.replacing(path) as temporary:
+        (Path.write_text if new == "file" else fill)(temporary, "new")
+    assert not path.is_symlink()
+    assert (path if new == "file" else path / "b").read_text() == "new"
+    assert names(path.parent) == ["out"]
+    assert (other / "a").read_text() == "other"
+
+
+@pytest.mark.parametrize("kind", ["file", "directory"])
+@pytest.mark.parametrize("exchange", [True, False])
+def test_a_kill_at_any_moment_leaves_the_old_or_the_new(tmp_path: Path, kind: str, exchange: bool) -> None:
+    path, rng = tmp_path / "out", random.Random(1)
+    code = f"""
+import itertools
+if not {exchange}:
+    files._exchanged = lambda one, other: False
+for number in itertools.count():
+    with files.replacing(Path("out")) as path:
+        if {kind == "directory"}:
+            path.mkdir()
+            (path / "a").write_text(str(number))
+            (path / "b").write_text(str(number))
+        else:
+            path.write_text(f"{{number}} {{number}}")
+    print(number, flush=True)
+"""
+    for _ in range(6):
+        with python(code, tmp_path) as process:
+            assert process.stdout
+            for _ in range(rng.randrange(1, 20)):
+                assert process.stdout.readline().strip().isdecimal()
+                assert not exchange or os.path.lexists(path)
+            time.sleep(rng.uniform(0, 0.02))
+        files.sweep(tmp_path)
+        one, two = path.read_text().split() if kind == "file" else ((path / name).read_text() for name in ("a", "b"))
+        assert one == two
+        assert names(tmp_path) == ["out"]
+
+
+def test_neither_old_nor_new_is_never_true(tmp_path: Path) -> None:
+    fill(tmp_path / "out", "old")
+    code = """
+for _ in range(200):
+    with files.replacing(Path("out")) as path:
+        path.mkdir()
+        (path / "a").touch()
+"""
+    looks = 0
+    with python(code, tmp_path) as process:
+        while process.poll() is None:
+            assert os.path.lexists(tmp_path / "out")
+            looks += 1
+        assert process.returncode == 0
+    assert looks > 200
+
+
+def test_an_old_directory_that_was_moved_aside_when_the_process_was_killed_comes_back(tmp_path: Path) -> None:
+    fill(tmp_path / "out.d", "old")
+    code = """
+import os, signal
+files._exchanged = lambda one, other: False
+replace = Path.replace
+def kill_where_neither_is_there(self, target):
+    if not os.path.lexists("out.d"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replace(self, target)
+Path.replace = kill_where_neither_is_there
+with files.replacing(Path("out.d")) as path:
+    path.mkdir()
+"""
+    with python(code, tmp_path) as process:
+        process.wait(30)
+    assert "out.d" not in names(tmp_path)
+    files.write_json([], tmp_path / "any")
+    assert (tmp_path / "out.d" / "b").read_text() == "old"
+    assert names(tmp_path) == ["any", "out.d"]
+
+
+def test_all_of_it_is_on_the_disk_before_it_takes_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    sync, put = files.sync, files._put
+
+    def noted(name: str, call: Callable[..., None], *paths: Path) -> None:
+        order.append(name or paths[0].name)
+        call(*paths)
+
+    monkeypatch.setattr(files, "sync", partial(noted, "", sync))
+    monkeypatch.setattr(files, "_put", partial(noted, "rename", put))
+    with files.replacing(tmp_path / "out") as temporary:
+        fill(temporary, "x")
+        fill(temporary / "inner", "y")
+    before, after = order[: order.index("rename")], order[order.index("rename") + 1 :]
+    assert sorted(before) == ["a", "a", "b", "b", "inner", "out"]
+    assert after == [tmp_path.name]
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    sync(tmp_path / "out" / "a")
+    assert synced == [(tmp_path / "out" / "a").stat().st_ino]
+
+
+def test_what_is_in_use_is_not_removed(tmp_path: Path) -> None:
+    fill(tmp_path / "shared", "x")
+    with files.in_use(tmp_path / "shared"), files.in_use(tmp_path / "shared"):
+        files.remove_unused(tmp_path / "shared")
+        assert (tmp_path / "shared" / "a").exists()
+    files.remove_unused(tmp_path / "shared")
+    assert not (tmp_path / "shared").exists()
+
+
+FULL = r"""
+import json
+from pathlib import Path
+import numpy as np, pandas as pd
+from matplotlib.figure import Figure
+from erawise import charts, files, tabular
+from erawise.errors import InputError
+from erawise.models import arrays
+numbers = np.random.default_rng(0).normal(size=(200, 200))
+table = pd.DataFrame(numbers, columns=[f"c{k}" for k in range(200)])
+figure = Figure()
+figure.subplots().plot(numbers)
+def directory(path):
+    with files.replacing(path) as temporary:
+        temporary.mkdir()
+        tabular.write_npy(numbers, temporary / "inside.npy")
+writers = {
+    "x.json": lambda path: files.write_json(numbers.tolist(), path),
+    "x.jsonl": lambda path: files.append_line({"x": numbers.tolist()}, path),
+    "x.npy": lambda path: tabular.write_npy(numbers, path),
+    "x.npz": lambda path: arrays.save_arrays({"x": numbers}, path),
+    "x.parquet": lambda path: tabular.write_parquet(table, path),
+    "x.csv": lambda path: tabular.write_csv(table, path),
+    "x.svg": lambda path: charts.write(figure, path),
+    "directory": directory,
+}
+found = {}
+for name, write in writers.items():
+    path = Path(name)
+    if name == "directory":
+        path.mkdir()
+    old = path / "old" if path.is_dir() else path
+    old.write_bytes(b"old\n")
+    try:
+        write(path)
+    except InputError as error:
+        found[name] = str(error)
+    assert old.read_bytes() == b"old\n", name
+    assert set(map(str, Path().iterdir())) == set(list(writers)[: len(found)]), name
+print(json.dumps(found))
+"""
+
+
+def test_a_disk_that_is_full_for_real_is_said_in_a_line_and_leaves_the_old_result(tmp_path: Path) -> None:
+    found = json.loads(small_disk.run(tmp_path, FULL))
+    assert len(found) == 8
+    found["directory/inside.npy"] = found.pop("directory")
+    for name, said in found.items():
+        assert said == f"{name}: cannot be written (No space left on device); check free space and permissions"
+
+
+def test_an_error_of_a_file_that_is_read_is_not_said_of_the_one_that_is_written(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError) as caught, files.replacing(tmp_path / "out"):
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "other" / "out"))
+    assert caught.value.filename == str(tmp_path / "other" / "out")
+
+
+def test_git_and_dvc_ignore_what_is_being_written(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    shutil.copy(ROOT / ".gitignore", tmp_path)
+    with files.exclusive_lock(tmp_path / "ledger.jsonl", "test"), files.replacing(tmp_path / "report.html") as path:
+        path.touch()
+        untracked = subprocess.run(["git", "status", "-s", "-uall"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        assert untracked == "?? .gitignore\n"
+    assert Repo(ROOT).dvcignore.is_ignored_dir(str(ROOT / "data" / path.parent.name))
 
 
 def test_tables_round_trip(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """A finished run at hand: its scores, models and predictions are the pipeline's own, and validation stays out of every fit."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from closure import ROOT
 from numpy.typing import NDArray
 from workspace import Workspace
 
@@ -264,3 +268,19 @@ def test_without_a_finished_run_there_is_one_thing_to_do(workspace: Workspace) -
 def test_a_directory_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere: there is no finished run \(params\.yaml is missing\)"):
         lab.open_run(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "from erawise import lab; from erawise.models import lightgbm as kind; import lightgbm",
+        "import lightgbm; from erawise import lab; from erawise.models import lightgbm as kind",
+        "import sklearn.base; from erawise.models import lightgbm as kind; from erawise import lab; import lightgbm",
+        "from erawise.features import selection; import lightgbm",
+    ],
+)
+def test_the_libraries_of_the_user_stay_whole_in_whatever_order_they_are_imported(imports: str) -> None:
+    code = "import numpy as np; x = np.arange(200.0).reshape(100, 2); lightgbm.LGBMRegressor(n_estimators=2, verbosity=-1).fit(x, x[:, 0])"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", f"{imports}; {code}"], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -3,13 +3,18 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from closure import ROOT
 
 from erawise import comparison, files, ledger, significance
 from stages import paths
@@ -47,6 +52,42 @@ def test_processes_that_write_at_once_lose_no_line(tmp_path: Path) -> None:
     assert broken == 0
     assert sorted(int(found["settings"]["models.ridge.l2"]) for found in entries) == [100 * k + i for k in range(4) for i in range(25)]
     assert [found["time"] for found in entries] == sorted(found["time"] for found in entries)
+
+
+RECORD = """
+import sys
+from pathlib import Path
+from erawise import evaluation, params
+from stages import record
+found = evaluation.Evaluated("target", 20, None, [], {}, {"x": sys.argv[1]})
+print(record.evaluated(params.load(Path("params.yaml")), found, {"validation": {"x": {}}}))
+"""
+
+
+def test_evaluations_at_once_are_counted_one_after_the_other(tmp_path: Path) -> None:
+    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
+    (tmp_path / "data/prepared").mkdir(parents=True)
+    (tmp_path / "data/prepared/validation_targets.parquet").write_bytes(b"targets")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with ExitStack() as stack:
+        with files.exclusive_lock(tmp_path / "ledger.jsonl", "test"):
+            started = [
+                stack.enter_context(
+                    subprocess.Popen(
+                        [sys.executable, "-c", RECORD, digest],
+                        cwd=tmp_path,
+                        env=environment,
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.PIPE,
+                        text=True,
+                    )
+                )
+                for digest in ("one", "other")
+            ]
+            for process in started:
+                assert process.stderr
+                assert process.stderr.readline() == "ledger.jsonl: another process is at it; waiting for its end\n"
+        assert sorted(process.communicate()[0] for process in started) == ["1\n", "2\n"]
 
 
 def test_a_writer_that_is_killed_spoils_no_other_line(tmp_path: Path) -> None:

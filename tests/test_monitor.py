@@ -1,8 +1,12 @@
 """Live scores: kept, never lost, and held against a band that keeps its promise."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -12,6 +16,7 @@ import numerai_server
 import numpy as np
 import pandas as pd
 import pytest
+from closure import ROOT
 from numerai_server import Fault, NumeraiServer
 from numpy.typing import NDArray
 from workspace import Workspace
@@ -171,6 +176,41 @@ def test_a_rerun_only_adds_and_works_without_the_network(
     assert operator.ended("monitor") == 75
     operator.run("monitor --offline")
     assert len(Scorebook(directory).read()) == 13
+
+
+@contextmanager
+def monitors(operator: Workspace, *arguments: list[str]) -> Iterator[list[subprocess.Popen[str]]]:
+    """Start monitors that wait for a lock, and let them go in the end."""
+    command, environment = [sys.executable, "-m", "stages.monitor"], os.environ | {"PYTHONPATH": str(ROOT)}
+    with ExitStack() as stack, files.exclusive_lock(operator.directory / "data/live_scores", "test"):
+        started = [
+            stack.enter_context(
+                subprocess.Popen([*command, *own], cwd=operator.directory, env=environment, stderr=subprocess.PIPE, text=True)
+            )
+            for own in arguments
+        ]
+        for process in started:
+            assert process.stderr
+            assert process.stderr.readline() == "monitor: another process is at it; waiting for its end\n"
+        yield started
+
+
+def test_two_monitors_at_once_take_turns(server: NumeraiServer, operator: Workspace) -> None:
+    with monitors(operator, [], []) as started:
+        assert not (operator.directory / "metrics/live.json").exists()
+    assert [process.wait(60) for process in started] == [0, 0]
+    found = json.loads((operator.directory / "metrics/live.json").read_text())
+    assert found["days_20"]["alpha"]["corr"]["rounds"] == 4
+    assert [path.name for path in (operator.directory / "data/live_scores").glob("*.parquet")] == ["000001.parquet"]
+
+
+def test_ranks_that_another_monitor_brings_meanwhile_are_kept(server: NumeraiServer, operator: Workspace) -> None:
+    operator.run("monitor")
+    path = operator.directory / "metrics/live.json"
+    with monitors(operator, ["--offline"]) as [process]:
+        files.write_json(files.read_json(path) | {"rank": {"alpha": 5}}, path)
+    assert process.wait(60) == 0
+    assert files.read_json(path)["rank"] == {"alpha": 5}
 
 
 def test_with_a_key_all_models_of_the_account_are_looked_at(

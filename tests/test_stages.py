@@ -398,3 +398,23 @@ def test_what_a_search_has_found_is_what_is_trained(workspace: Workspace) -> Non
     workspace.change(lambda content: content["models"]["ridge"].update(l2=1e6))
     workspace.run("train_ridge ridge")
     assert workspace.predictions("models/ridge").equals(tuned)
+
+
+def test_trials_are_taken_up_by_other_threads_and_devices_and_when_settings_return(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def tried() -> str:
+        capsys.readouterr()
+        workspace.run("tune_ridge ridge")
+        return capsys.readouterr().out
+
+    before = (workspace.directory / "data/tuning/ridge.json").read_bytes()
+    workspace.change(lambda content: content["resources"].update(threads=content["resources"]["threads"] + 1, device="gpu"))
+    assert "trial 1" not in tried()
+    workspace.change(lambda content: content["spaces"]["ridge"]["l2"].update(high=9e9))
+    said = tried()
+    assert "ridge: 1 earlier search with other settings, data or code is kept in data/studies/ridge.db" in said
+    assert "trial 1 of 2" in said
+    workspace.change(lambda content: content["spaces"]["ridge"]["l2"].update(high=1e6))
+    assert "trial 1" not in tried()
+    assert (workspace.directory / "data/tuning/ridge.json").read_bytes() == before

@@ -28,6 +28,7 @@ from workspace import WHOLE, Workspace
 
 from erawise import errors, tabular
 from erawise.errors import InputError, Unconfirmed
+from erawise.files import HELD
 from erawise.live import keys, submission
 from erawise.live.account import PREDICTIONS, Account
 from erawise.live.client import PUBLIC_ID, SECRET_KEY
@@ -337,9 +338,10 @@ def test_what_was_not_sent_is_no_earlier_submission_and_a_killed_run_leaves_noth
     before = sent.read_bytes()
     operator.change(lambda content: content["submit"]["models"].update(alpha="ridge"))
     server.put_faults = [Fault("400")]
-    left = operator.directory / "data/rounds/scratch/features.npy"
+    left = operator.directory / "data/rounds/scratch_a1b2c3d4/features.npy"
     left.parent.mkdir()
     left.write_bytes(b"left")
+    left.with_name(HELD).touch()
     assert operator.ended("submit") == 75
     assert sent.read_bytes() == before
     assert sent.with_suffix(".unsent.csv").exists()

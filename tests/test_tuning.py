@@ -1,17 +1,19 @@
 """A search for settings: what it tries, when it stops a trial, that it goes on after a kill, and what it says in the end."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 import pytest
+import small_disk
+from closure import ROOT, closure
 
 from erawise import params, training, tuning
 from erawise.errors import InputError
 from erawise.significance import BETTER, OPEN
+from stages.search import code
 
 FOLDS, ERAS = 4, 40
 SPACE: params.Space = {
@@ -45,8 +47,12 @@ class Attempts:
         return np.arange(number * ERAS, (number + 1) * ERAS), 0.05 - 0.05 * abs(x - 0.7) + self.noise * rng.normal(size=ERAS)
 
 
-def search(path: Path, given: params.Tuning, attempts: Attempts, identity: str = "a") -> tuning.Found:
-    return tuning.search(given, SPACE, FOLDS, attempts, path / "studies" / "x.db", identity, lambda line: None)
+def ignore(line: str) -> None:
+    """Do nothing with it."""
+
+
+def search(path: Path, given: params.Tuning, attempts: Attempts, identity: str = "a", say: Callable[[str], None] = ignore) -> tuning.Found:
+    return tuning.search(given, SPACE, FOLDS, attempts, path / "studies" / "x.db", identity, say)
 
 
 def tried(found: tuning.Found) -> list[dict[str, Any]]:
@@ -102,7 +108,74 @@ def test_more_trials_go_on_and_other_data_begin_anew(tmp_path: Path) -> None:
     anew = Attempts()
     search(tmp_path, settings(trials=3), anew, identity="b")
     assert len(anew.asked) == 4
-    assert optuna.get_all_study_names(f"sqlite:///{tmp_path / 'studies' / 'x.db'}") == ["b"]
+
+
+def test_no_trial_is_deleted_and_those_of_settings_that_return_are_taken_up(tmp_path: Path) -> None:
+    first = search(tmp_path, settings(trials=3), Attempts())
+    said: list[str] = []
+    for identity, kept in (
+        ("b", "1 earlier search with other settings, data or code is"),
+        ("c", "2 earlier searches with other settings, data or code are"),
+    ):
+        search(tmp_path, settings(trials=3), Attempts(), identity, said.append)
+        assert said[0] == f"{kept} kept in {tmp_path / 'studies' / 'x.db'}"
+        said.clear()
+    back = Attempts()
+    assert tried(search(tmp_path, settings(trials=3), back)) == tried(first)
+    assert not back.asked
+    assert len(search(tmp_path, settings(trials=5), back).whole) == 5
+    assert len(back.asked) == 2
+
+
+RESULT_FREE = {
+    "cluster": "runs jobs on other machines",
+    "cluster_ring": "runs jobs on other machines",
+    "errors": "says what is wrong",
+    "files": "reads and writes files",
+    "jobs": "runs jobs",
+    "models/arrays": "reads and writes models",
+    "models/protocol": "says what a kind of model is, and what it may use",
+    "params": "refuses settings; those that it lets through are part of the identity themselves",
+    "places": "finds the remote of DVC",
+    "progress": "shows how far it is",
+    "significance": "judges the trials in the end",
+    "sites": "brings data to other machines",
+    "tasks": "runs jobs on other machines",
+}
+"""Modules of a search that make no trial, and what they do."""
+
+
+@pytest.mark.parametrize("kind", ["lightgbm", "logistic", "neural_network", "random_forest", "ridge"])
+def test_the_identity_has_the_code_that_makes_trials_and_no_other(kind: str) -> None:
+    hashed = {path.relative_to(ROOT / "erawise").with_suffix("").as_posix() for path in code(kind) if path.stat().st_size}
+    imported = {name for name in closure(ROOT / f"stages/tune_{kind}.py") if name.startswith("erawise/")}
+    assert hashed | set(RESULT_FREE) == {name.removeprefix("erawise/").removesuffix(".py") for name in imported}
+    assert not hashed & set(RESULT_FREE)
+
+
+def test_a_disk_that_is_full_keeps_the_trials_that_it_has_and_is_said_in_a_line(tmp_path: Path) -> None:
+    code = """
+from pathlib import Path
+import optuna
+import test_tuning
+from erawise.errors import InputError
+try:
+    test_tuning.search(Path(), test_tuning.settings(trials=500, method="random"), test_tuning.Attempts())
+except InputError as error:
+    print(error)
+assert optuna.load_study(study_name="a", storage="sqlite:///studies/x.db").trials
+"""
+    said = small_disk.run(tmp_path, code, 256)
+    assert said.startswith("studies/x.db: the trials cannot be kept or read (database or disk is full); check free space and permissions")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.write_bytes(b"x" * 5000), Path.mkdir])
+def test_a_file_of_trials_that_cannot_be_read_is_said_in_a_line(tmp_path: Path, spoil: Callable[[Path], object]) -> None:
+    (tmp_path / "studies").mkdir()
+    spoil(tmp_path / "studies" / "x.db")
+    with pytest.raises(InputError, match=r"x\.db: the trials cannot be kept or read \((file is not|unable to open)"):
+        search(tmp_path, settings(trials=1), Attempts())
 
 
 def test_halving_stops_the_weak_after_one_two_and_four_folds(tmp_path: Path) -> None:

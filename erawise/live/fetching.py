@@ -1,7 +1,6 @@
 """A file over HTTP, whole or not at all: repeated where that helps, resumed where that is safe, checked before it takes its name."""
 
 import base64
-import fcntl
 import hashlib
 import logging
 import os
@@ -234,7 +233,7 @@ def fetch(
     InputError
         If the file can't be had, doesn't fit its checksum, can't be used, or the disk has no room for it.
     """
-    with alone(path, what):
+    with files.exclusive_lock(path, what), files.writing(path):
         record = whole(locate, path, what, known(), check, patience or Patience(), progress)
         done(record)
         return record
@@ -388,6 +387,7 @@ def take(came: Path, path: Path, what: str, check: Callable[[Path], None]) -> No
         clear(path)
         raise InputError(f"what came as {what} can't be used: {problem}") from None
     came.replace(path)
+    files.sync(path.parent)
     clear(path)
 
 
@@ -554,18 +554,3 @@ def _read(response: requests.Response) -> bytes:
         raise Again("no more bytes came in time") from None
     except (urllib3.exceptions.HTTPError, OSError):
         raise Again("the connection was cut") from None
-
-
-@contextmanager
-def alone(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock of a path, and say so where that takes waiting; the file that carries it stays."""
-    descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"{what}: another process is at it; waiting for its end", file=sys.stderr, flush=True)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -131,7 +131,7 @@ def fetch(
     InputError
         If the columns can't be had or used, or the disk has no room for them.
     """
-    with fetching.alone(path, what):
+    with files.exclusive_lock(path, what), files.writing(path):
         record = _Projecting(locate, path, what, columns, known(), check, patience or Patience(), budget or Budget(), progress).run()
         done(record)
         return record

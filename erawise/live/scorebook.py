@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from erawise import tabular
+from erawise import files, tabular
 from erawise.errors import InputError
-from erawise.live import fetching
 from erawise.live.account import Account
 
 KEY = ["model", "round", "score", "version", "day"]
@@ -87,7 +86,7 @@ class Scorebook:
     def extend(self, found: pd.DataFrame) -> int:
         """Add the scores that are new, or other than they were; gives their number."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        with fetching.alone(self.directory / "scores", "scores"):
+        with files.exclusive_lock(self.directory / "scores", "scores"):
             known = self.read()
             merged = found.merge(known, on=KEY, how="left", suffixes=("", "_known"), indicator=True)
             same = np.ones(len(merged), bool)

@@ -53,7 +53,7 @@ class Store:
             return None
 
     def _note(self, name: str, record: Record) -> None:
-        with fetching.alone(self.directory / MANIFEST, MANIFEST):
+        with files.exclusive_lock(self.directory / MANIFEST, MANIFEST):
             files.write_json(self._manifest() | {name: record.content()}, self.directory / MANIFEST)
 
     def _manifest(self) -> dict[str, Any]:

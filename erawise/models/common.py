@@ -3,7 +3,6 @@ which early stopping looks at an inner slice."""
 
 import ctypes
 import gc
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -268,27 +267,17 @@ class EraCorrelation:
 
 
 @contextmanager
-def lean(*unused: str) -> Iterator[None]:
-    """Import large packages within, in less time: without what isn't needed.
+def collector_waiting() -> Iterator[None]:
+    """Import large packages within, in less time.
 
     The garbage collector, which would scan the growing heap again and again, waits; what was imported is none of its
     business afterwards.
-
-    Parameters
-    ----------
-    unused : packages that others import where they find them, for parts that nothing here uses. They look as if they
-        weren't installed, unless they are imported already.
     """
-    hidden = [name for name in unused if name not in sys.modules]
     collecting = gc.isenabled()
     gc.disable()
-    for name in hidden:
-        sys.modules[name] = None  # type: ignore[assignment]  # Python's way to say that there is no such module
     try:
         yield
     finally:
-        for name in hidden:
-            del sys.modules[name]
         gc.freeze()
         if collecting:
             gc.enable()

@@ -23,7 +23,7 @@ from erawise.schema import INT8_TOP
 
 # Read when LightGBM is imported: its threads would else spin while they wait, and on busy cores take many times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-with common.lean("sklearn"):
+with common.collector_waiting():
     import lightgbm
 
 # What it warns of when datasets are joined: there is no raw data to keep, and no categorical feature.

@@ -189,7 +189,9 @@ class _Part:
             try:
                 _allocate(file.fileno(), size)
             except OSError as error:
-                raise InputError(f"{path}: no space for the {size:,} bytes of the binned features ({error}); free some disk") from None
+                raise InputError(
+                    f"{files.final(path)}: no space for the {size:,} bytes of the binned features ({error}); free some disk"
+                ) from None
             for offset, piece in layout.frame(rows):
                 file.seek(offset)
                 file.write(piece)

@@ -17,7 +17,7 @@ from erawise.models import common
 from erawise.models.protocol import Portable, Resources
 from erawise.panel import View
 
-with common.lean():
+with common.collector_waiting():
     from sklearn.linear_model import LogisticRegression
 
 CLASS_BOUND = 0.5

@@ -1,4 +1,4 @@
-"""Keras on TensorFlow, imported in about half the time; the one place where the two are set up."""
+"""Keras on TensorFlow; the one place where the two are set up."""
 
 import os
 from contextlib import suppress
@@ -11,7 +11,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 # The training step is TensorFlow's own, so that no other backend of Keras would do.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
-with common.lean("matplotlib", "sklearn"):
+with common.collector_waiting():
     import keras
     import tensorflow as tf
 

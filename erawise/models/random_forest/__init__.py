@@ -13,7 +13,7 @@ from erawise.models.protocol import PREDICTION_UNIT, Attribution, Portable, Reso
 from erawise.models.random_forest import contributions
 from erawise.panel import View
 
-with common.lean():
+with common.collector_waiting():
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.tree import DecisionTreeRegressor
 
