@@ -43,11 +43,16 @@ def written(found: Content, progress: Progress = SILENT) -> str:
     Raises
     ------
     InputError
-        If no prediction has a score in any era.
+        If no prediction has a score in any era, or the chosen one wasn't scored.
     """
     scores = content.era_scores(found)
     if not len(scores) or not found.predictions:
         raise InputError("no prediction has a score in any era; run `dvc repro evaluate` on data whose targets are known")
+    if found.chosen not in found.predictions:
+        raise InputError(
+            f"{found.chosen}: submit.models or upload.prediction names it, and it has no scores; there are those of "
+            f"{', '.join(found.predictions)}; run `dvc repro evaluate`"
+        )
     page = Page(found, content.pairs(found), _defaults(found, scores), {views.ERAS: scores})
     writers = {
         "answer": answer.answer,
