@@ -111,7 +111,7 @@ def _defaults(found: Content, scores: pd.DataFrame) -> views.Defaults:
 
 def _made(found: Content) -> str:
     if found.run.commit is None:
-        return f"Outside a Git repository; page written {found.run.made}."
+        return f"No Git commit is known; page written {found.run.made}."
     commit = f"commit {found.run.commit[:10]}"
     if found.run.commit.endswith("+"):
         commit += " with changes"
