@@ -33,6 +33,7 @@ STAGES = "dvc.yaml"
 """A larger repository may have others, in other directories."""
 
 Found = TypeVar("Found")
+Pairs = list[tuple[str, str]]
 
 Content = Callable[[str], bytes]
 """Reads a file, by its path from the project's directory; raises FileNotFoundError if there is none."""
@@ -105,7 +106,7 @@ def incomparable(before: Revision, after: Revision, shown: Callable[[str], str] 
     return ""
 
 
-def pipeline(directory: Path) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+def pipeline(directory: Path) -> tuple[Pairs, Pairs]:
     """Return what DVC knows of the workspace: nothing if it can't tell.
 
     Returns
@@ -115,13 +116,14 @@ def pipeline(directory: Path) -> tuple[list[tuple[str, str]], list[tuple[str, st
     """
     own = directory.resolve() / STAGES
 
-    def look(found: Repo) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    def look(found: Repo) -> tuple[Pairs, Pairs]:
         stages = {stage for stage in found.index.stages if isinstance(stage, PipelineStage) and stage.path == str(own)}
         kept = [out for stage in stages for out in stage.outs if out.use_cache and out.hash_info]
         edges = [(str(other.name), str(stage.name)) for stage, other in found.index.graph.edges if {stage, other} <= stages]
         return [(str(out.def_path), str(out.hash_info.value)) for out in kept], edges
 
-    return _told(directory, look, ([], []))
+    nothing: tuple[Pairs, Pairs] = [], []
+    return _told(directory, look, nothing)
 
 
 def stale(directory: Path) -> list[str]:

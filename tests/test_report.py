@@ -238,8 +238,8 @@ def test_a_model_that_a_table_lacks_is_told(run_content: Content, undrawn: None)
 @pytest.mark.parametrize("split", [CV, VALIDATION])
 def test_a_split_of_an_era_or_none_has_a_page(run_content: Content, undrawn: None, split: str) -> None:
     table = run_content.scores[split]
-    for eras in ([], table["era"].unique()[:1]):
-        scores = {**run_content.scores, split: table[table["era"].isin(eras)]}
+    for last in (0, table["era"].min()):
+        scores = {**run_content.scores, split: table[table["era"] <= last]}
         metrics = {**run_content.metrics, split: summary.summarize(scores[split], 20)}
         assert "</html>" in page_of.written(dataclasses.replace(run_content, scores=scores, metrics=metrics))
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pygit2
 import pytest
-from closure import ROOT
 from clones import Clone
+from closure import ROOT
 from ruamel.yaml import YAML
 
 from erawise import revisions
@@ -126,7 +126,10 @@ def lose_commits(git: Path) -> None:
         (lambda git: (git / "HEAD").unlink(), r"is not a git repository; expected a Git revision"),
         (lambda git: (git / "HEAD").write_text("nonsense"), r"unknown Git revision 'HEAD'; expected a Git revision"),
         (lambda git: shutil.rmtree(git / "objects"), r"HEAD: "),
-        (lambda git: (git / "config").write_text("[[["), r"the repository can't be read \(ValueError: .*\); `git status` and `git fsck` may"),
+        (
+            lambda git: (git / "config").write_text("[[["),
+            r"the repository can't be read \(ValueError: .*\); `git status` and",
+        ),
         (lose_commits, r"unknown Git revision 'HEAD'; expected a Git revision"),
     ],
     ids=["no Git", "a file that points nowhere", "no HEAD", "a broken HEAD", "no objects", "a broken config", "no commit"],
