@@ -3,7 +3,8 @@
 import errno
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 WORLD = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """Errors of the disk, which are no fault of the code."""
@@ -38,6 +39,15 @@ class Unavailable(InputError):
     """A server gave no usable answer; later it may."""
 
     code = 75
+
+
+@contextmanager
+def about(what: str) -> Iterator[None]:
+    """Have each `InputError` within say what it is about."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(f"{what}: {error}") from None
 
 
 def reported(main: Callable[[], None]) -> Callable[[], None]:

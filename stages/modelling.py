@@ -1,7 +1,7 @@
 """What training and tuning share: the settings of one model, and all that it is fitted on."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,10 +70,6 @@ def written(path: Path) -> Iterator[Path]:
         files.remove(made)
 
 
-@contextmanager
-def naming(name: str) -> Iterator[None]:
-    """Errors within say which model they are about."""
-    try:
-        yield
-    except errors.InputError as error:
-        raise type(error)(f"models.{name}: {error}") from None
+def naming(name: str) -> AbstractContextManager[None]:
+    """Have errors within say which model they are about."""
+    return errors.about(f"models.{name}")

@@ -66,7 +66,8 @@ def _send(account: Account, model: str, number: str, path: Path, version: str, p
         print(f"{model}: Numerai names no Python {proof.PYTHON}; it chooses one itself")
     entry = {"model": model, "prediction": path.stem, "pickle": path.name, "sha256": fetching.digest(path)}
     try:
-        sent = account.send(MODEL, path.name, path.read_bytes(), number, **chosen)
+        with errors.about(model):
+            sent = account.send(MODEL, path.name, path.read_bytes(), number, **chosen)
         entry["upload"] = sent
         print(f"{model}: {path.name} is sent as {sent}; Numerai tries it", flush=True)
         status = account.tried(model, sent, patience)
