@@ -1,11 +1,18 @@
 """Files are there whole or not at all, and errors are one line."""
 
 import errno
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from closure import ROOT
+from workspace import Workspace
 
 from erawise import files, tabular
 from erawise.errors import InputError, reported
@@ -100,3 +107,78 @@ def test_other_errors_of_the_system_keep_their_trace() -> None:
 
     with pytest.raises(FileNotFoundError):
         main()
+
+
+COMMAND = """
+import sys
+from erawise.errors import InputError, NotOpen, reported
+@reported
+def main():
+    {body}
+main()
+"""
+
+
+@pytest.fixture
+def unread() -> Iterator[int]:
+    """The end of a pipe whose other end is closed, as that of `head` when it has read enough."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    yield writes
+    os.close(writes)
+
+
+def ended(body: str, unbuffered: str = "", **streams: Any) -> tuple[int, str]:
+    """The exit code of a command, and what it says on stderr."""
+    command = [sys.executable, "-c", COMMAND.format(body=body)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(command, cwd=ROOT, env=environment, text=True, check=False, **{"stderr": subprocess.PIPE, **streams})
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("[print(number) for number in range(100_000)]", (141, "")),
+        ("print(0)", (141, "")),
+        ("print(0); sys.exit(0)", (0, "")),
+        ("print(0); raise NotOpen('closed')", (3, "error: closed\n")),
+        ("print(0); raise KeyboardInterrupt", (130, "error: stopped by hand\n")),
+    ],
+)
+def test_a_command_whose_output_nobody_reads_ends_quietly(unread: int, body: str, expected: tuple[int, str]) -> None:
+    assert ended(body, stdout=unread) == expected
+
+
+def test_a_command_whose_every_word_goes_out_at_once_ends_so_too(unread: int) -> None:
+    assert ended("print(0); print(1)", "1", stdout=unread) == (141, "")
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [("print(0, file=sys.stderr)", 141), ("raise NotOpen('closed')", 3), ("raise KeyboardInterrupt", 130), ("sys.exit('said')", 1)],
+)
+def test_a_command_whose_errors_nobody_reads_ends_as_it_should(unread: int, body: str, expected: int) -> None:
+    assert ended(body, stdout=unread, stderr=unread)[0] == expected
+
+
+def test_a_pipe_of_something_else_that_breaks_keeps_its_trace() -> None:
+    code, said = ended("raise BrokenPipeError(32, 'a socket')")
+    assert code == 1
+    assert said.endswith("BrokenPipeError: [Errno 32] a socket\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+def test_output_that_has_no_room_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        code, said = ended("print(0)", stdout=full)
+    assert (code, said) == (1, "error: cannot be written or read (No space left on device); check free space and permissions\n")
+
+
+def test_a_reader_that_has_enough_stops_a_command_of_the_pipeline(finished: Workspace) -> None:
+    line = 'set -o pipefail; "$0" -m stages.show | head -1'
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["bash", "-c", line, sys.executable], cwd=finished.directory, env=environment, capture_output=True, text=True)
+    assert done.returncode in (0, 141)
+    assert done.stdout.startswith("**cv**")
+    assert done.stderr == ""
