@@ -8,6 +8,7 @@ import select
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import TracebackType
 from typing import TextIO
 
 if sys.platform == "win32":
@@ -16,7 +17,10 @@ if sys.platform == "win32":
 WORLD = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """Errors of the disk, which are no fault of the code."""
 
+COMMANDS = "stages."
+"""With what the names of the modules begin that are run as commands."""
 
+STOPPED = "stopped by hand"
 INTERRUPTED, CLOSED = 130, 141
 """Exit codes of a command that was stopped by Ctrl-C, or whose output nobody reads any more, as shells have them."""
 
@@ -86,7 +90,7 @@ def reported(main: Callable[[], None]) -> Callable[[], None]:
             else:
                 raise
         except KeyboardInterrupt:
-            message, code = "stopped by hand", INTERRUPTED
+            message, code = STOPPED, INTERRUPTED
         _reader_gone()
         if message:
             with suppress(BrokenPipeError):
@@ -115,3 +119,15 @@ def _takes_nothing(stream: TextIO) -> bool:
     with suppress(io.UnsupportedOperation):  # a stream of tests or notebooks, behind which is no file
         watch.register(stream.fileno(), 0)
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in watch.poll(0))
+
+
+def _untraced(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Say of Ctrl-C while a command still loads its libraries what `reported` says of it later."""
+    if issubclass(kind, KeyboardInterrupt):
+        print(f"error: {STOPPED}", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+if getattr(getattr(sys.modules["__main__"], "__spec__", None), "name", "").startswith(COMMANDS):
+    sys.excepthook = _untraced

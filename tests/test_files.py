@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -160,6 +161,22 @@ def test_a_command_whose_every_word_goes_out_at_once_ends_so_too(unread: int) ->
 )
 def test_a_command_whose_errors_nobody_reads_ends_as_it_should(unread: int, body: str, expected: int) -> None:
     assert ended(body, stdout=unread, stderr=unread)[0] == expected
+
+
+def test_a_command_that_is_stopped_while_it_loads_says_so_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "stages/__init__.py").touch()
+    (tmp_path / "stages/slow.py").write_text("import os, signal\nfrom erawise import errors\nos.kill(os.getpid(), signal.SIGINT)\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.slow"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # what runs in the background of a shell ignores it
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "error: stopped by hand\n")
 
 
 def test_a_pipe_of_something_else_that_breaks_keeps_its_trace() -> None:
