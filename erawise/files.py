@@ -1,10 +1,9 @@
 """Files that are there whole or not at all: written under a temporary name, then renamed."""
 
-import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,13 +40,32 @@ def place(source: Path, path: Path) -> None:
 def append_line(entry: dict[str, Any], path: Path) -> None:
     """Add a line of JSON: whole or not at all, however many processes write at once, and after one that was cut short by a kill."""
     line = (json.dumps(entry, sort_keys=True, allow_nan=False) + "\n").encode("utf-8")
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with locked(path) as descriptor:
         size = os.fstat(descriptor).st_size
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
         _write_whole(descriptor, b"\n" + line if torn else line)
         os.fsync(descriptor)
+
+
+@contextmanager
+def locked(path: Path, waits: Callable[[], None] = lambda: None) -> Iterator[int]:
+    """Hold the lock of a file, one process at a time, and yield its descriptor for reading and appending.
+
+    Parameters
+    ----------
+    path : of the file, which is made if it isn't there, and stays.
+    waits : is called if another process holds the lock, before waiting for it.
+    """
+    import fcntl  # a Windows hasn't it: `errors` says so
+
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waits()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
     finally:
         os.close(descriptor)
 

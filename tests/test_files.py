@@ -199,3 +199,32 @@ def test_a_reader_that_has_enough_stops_a_command_of_the_pipeline(finished: Work
     assert done.returncode in (0, 141)
     assert done.stdout.startswith("**cv**")
     assert done.stderr == ""
+
+
+WINDOWS = """
+import importlib, os, sys
+from pathlib import Path
+names = [f"stages.{path.stem}" for path in sorted(Path("stages").glob("*.py")) if "__main__" in path.read_text(encoding="utf-8")]
+for name in names:
+    importlib.import_module(name)  # and with it the libraries, which would not do without Linux
+sys.platform = "win32"
+del os.register_at_fork, os.pread, os.geteuid
+for name in ("fcntl", "resource", "pwd"):
+    sys.modules[name] = None
+for name in names:
+    for known in [known for known in sys.modules if known.split(".")[0] in ("erawise", "stages")]:
+        del sys.modules[known]
+    try:
+        importlib.import_module(name)
+    except SystemExit as ended:
+        print(name, ended)
+"""
+
+
+def test_on_windows_every_command_says_where_it_runs() -> None:
+    done = subprocess.run([sys.executable, "-c", WINDOWS], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) > 30
+    assert all(line.partition(" ")[2].startswith("error: erawise doesn't run on Windows itself") for line in lines), lines
+    assert all("run it in WSL" in line for line in lines)

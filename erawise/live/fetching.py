@@ -1,7 +1,6 @@
 """A file over HTTP, whole or not at all: repeated where that helps, resumed where that is safe, checked before it takes its name."""
 
 import base64
-import fcntl
 import hashlib
 import logging
 import os
@@ -12,8 +11,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -556,16 +556,7 @@ def _read(response: requests.Response) -> bytes:
         raise Again("the connection was cut") from None
 
 
-@contextmanager
-def alone(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock of a path, and say so where that takes waiting; the file that carries it stays."""
-    descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"{what}: another process is at it; waiting for its end", file=sys.stderr, flush=True)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def alone(path: Path, what: str) -> AbstractContextManager[int]:
+    """Hold the lock of a path, and say so if that takes waiting; the file that carries it stays."""
+    waits = partial(print, f"{what}: another process is at it; waiting for its end", file=sys.stderr, flush=True)
+    return files.locked(path.with_name(f".{path.name}.lock"), waits)
