@@ -20,7 +20,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,7 +28,7 @@ from ruamel.yaml import YAML
 from scipy.stats import rankdata
 
 from benchmarks import measure
-from erawise import files
+from erawise import files, jit
 
 ROOT = Path(__file__).parents[1]
 DRAW = "draw"
@@ -109,7 +108,7 @@ class Result:
     scratch: int
 
 
-@numba.njit(cache=True, nogil=True)
+@jit.compiled()
 def _draw_features(out, factors, bins, seed):  # type: ignore[no-untyped-def]
     """Fill (features, rows): a value is the row's bin of the feature's factor or one of its own, from the bytes of splitmix64."""
     width, rows = out.shape

@@ -1,10 +1,10 @@
 """The loops of `blocks`, compiled by numba on their first call and cached beside this file; they let other threads run meanwhile."""
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from erawise.blocks_plain import COLUMNS, MULTIPLIER, WORD
+from erawise.jit import compiled
 
 TILE = 64
 """Rows or columns that are transposed at a time: the lines that they lie on fit the caches."""
@@ -15,10 +15,10 @@ LINE = 64
 _MULTIPLIER = np.uint64(MULTIPLIER)
 _BYTE, _PAIR, _HALF = np.uint64(8), np.uint64(16), np.uint64(32)
 _BYTES, _PAIRS, _HALVES = np.uint64(0x00FF00FF00FF00FF), np.uint64(0x0000FFFF0000FFFF), np.uint64(0x00000000FFFFFFFF)
-_WORDS = numba.types.Array(numba.uint64, 1, "C", readonly=True, aligned=False)
+WORDS = "Array(uint64, 1, 'C', readonly=True, aligned=False)"
 
 
-@numba.njit([numba.void(_WORDS, numba.uint64[::1])], cache=True, nogil=True)
+@compiled(f"void({WORDS}, uint64[::1])")
 def add_words(words: NDArray[np.uint64], lanes: NDArray[np.uint64]) -> None:
     a, b, c, d = lanes
     for i in range(0, len(words), 4):
@@ -29,7 +29,7 @@ def add_words(words: NDArray[np.uint64], lanes: NDArray[np.uint64]) -> None:
     lanes[0], lanes[1], lanes[2], lanes[3] = a, b, c, d
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def place(columns: NDArray, rows: NDArray[np.int64], matrix: NDArray) -> None:
     width = len(columns)
     for left in range(0, width, TILE):
@@ -40,14 +40,14 @@ def place(columns: NDArray, rows: NDArray[np.int64], matrix: NDArray) -> None:
                 out[c] = columns[left + c, r]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def _swap(a: np.uint64, b: np.uint64, shift: np.uint64, mask: np.uint64) -> tuple[np.uint64, np.uint64]:
     """Exchange the upper parts of `a` with the lower ones of `b`, parts of `shift` bits that `mask` covers every other of."""
     exchanged = ((a >> shift) ^ b) & mask
     return a ^ (exchanged << shift), b ^ exchanged
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def _place_words(
     columns: NDArray, words: NDArray[np.uint64], rows: NDArray[np.int64], tile: NDArray, tile_words: NDArray[np.uint64], matrix: NDArray
 ) -> None:
@@ -81,7 +81,7 @@ def _place_words(
             matrix[rows[top + r], :] = tile[r, :width]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def take_columns(block: NDArray, columns: NDArray[np.int64], out: NDArray) -> None:
     for r in range(len(block)):
         for k in range(len(columns)):
@@ -94,7 +94,7 @@ def place_bytes(columns: NDArray, rows: NDArray[np.int64], matrix: NDArray) -> N
     _place_words(columns, columns.view(np.uint64), rows, tile, tile.view(np.uint64), matrix)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def add_up(
     block: NDArray[np.int8],
     weights: NDArray[np.float64],

@@ -1,16 +1,28 @@
-"""The one way in which bad input is reported."""
+"""The one way in which bad input is reported, and in which a command ends that can't go on."""
 
 import errno
 import functools
+import io
+import os
+import select
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import TextIO
+
+if sys.platform == "win32":
+    raise SystemExit("error: erawise doesn't run on Windows itself: it needs a Unix's file locks; run it in WSL, see README.md")
 
 WORLD = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """Errors of the disk, which are no fault of the code."""
 
+COMMANDS = "stages."
+"""With what the names of the modules begin that are run as commands."""
 
-INTERRUPTED = 130
-"""Exit code of a command that was stopped by Ctrl-C, as shells have it."""
+STOPPED = "stopped by hand"
+INTERRUPTED, CLOSED = 130, 141
+"""Exit codes of a command that was stopped by Ctrl-C, or whose output nobody reads any more, as shells have them."""
 
 
 class InputError(Exception):
@@ -40,26 +52,82 @@ class Unavailable(InputError):
     code = 75
 
 
+@contextmanager
+def about(what: str) -> Iterator[None]:
+    """Have each `InputError` within say what it is about."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(f"{what}: {error}") from None
+
+
 def reported(main: Callable[[], None]) -> Callable[[], None]:
-    """Turn an `InputError` of a command, a full or closed disk, or Ctrl-C into one line on stderr and its exit code."""
+    """Turn an `InputError` of a command, a full or closed disk, or Ctrl-C into one line on stderr and its exit code.
+
+    A command whose output is read no more, as by `head`, ends without a word.
+    """
 
     @functools.wraps(main)
     def run() -> None:
+        message = ""
         try:
             main()
+            if sys.stdout is not None:  # it is None if the command was started without
+                sys.stdout.flush()
+            return
+        except SystemExit:
+            _reader_gone()
+            raise
         except InputError as error:
             message, code = str(error), error.code
         except OSError as error:
-            if error.errno not in WORLD:
+            if error.errno == errno.EPIPE and _reader_gone():
+                code = CLOSED
+            elif error.errno in WORLD:
+                where = f"{error.filename}: " if error.filename else ""
+                message = f"{where}cannot be written or read ({error.strerror}); check free space and permissions"
+                code = InputError.code
+            else:
                 raise
-            where = f"{error.filename}: " if error.filename else ""
-            message = f"{where}cannot be written or read ({error.strerror}); check free space and permissions"
-            code = InputError.code
         except KeyboardInterrupt:
-            message, code = "stopped by hand", INTERRUPTED
-        else:
-            return
-        print(f"error: {message}", file=sys.stderr)
+            message, code = STOPPED, INTERRUPTED
+        _reader_gone()
+        if message:
+            with suppress(BrokenPipeError):
+                print(f"error: {message}", file=sys.stderr)
+            _reader_gone()
         sys.exit(code)
 
     return run
+
+
+def _reader_gone() -> bool:
+    """Return whether stdout or stderr takes no more; what is written there from now on goes nowhere."""
+    gone = [stream for stream in (sys.stdout, sys.stderr) if stream is not None and _takes_nothing(stream)]
+    for stream in gone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return bool(gone)
+
+
+def _takes_nothing(stream: TextIO) -> bool:
+    """Return whether the other end of a pipe is closed, or what was written can't be kept."""
+    try:
+        stream.flush()
+    except OSError:
+        return True
+    watch = select.poll()
+    with suppress(io.UnsupportedOperation):  # a stream of tests or notebooks, behind which is no file
+        watch.register(stream.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in watch.poll(0))
+
+
+def _untraced(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Say of Ctrl-C while a command still loads its libraries what `reported` says of it later."""
+    if issubclass(kind, KeyboardInterrupt):
+        print(f"error: {STOPPED}", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+if getattr(getattr(sys.modules["__main__"], "__spec__", None), "name", "").startswith(COMMANDS):
+    sys.excepthook = _untraced

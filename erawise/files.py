@@ -7,7 +7,6 @@ killed one has left can be told from what is being written, and is removed.
 import codecs
 import ctypes
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -22,6 +21,9 @@ from typing import Any
 
 from erawise.errors import WORLD, InputError
 
+if sys.platform != "win32":  # there `errors` has ended the process
+    import fcntl
+
 HELD, OLD = ".held", ".old"
 """In a temporary directory, the file that is locked while its process lives, and a result that waits for its successor."""
 
@@ -33,6 +35,9 @@ OCCUPIED = {errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR, errno.ENOTDIR}
 
 UNABLE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV}
 """Errors of a system or a file system that can't do what it was asked for."""
+
+TRIES = 10
+"""How often a process removes its temporary directory while a sweep may be at it too; what stays then is swept later."""
 
 HERE, EXCHANGE, SWAP = -100, 2, 2
 """AT_FDCWD and RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS."""
@@ -115,13 +120,14 @@ def exclusive_lock(path: Path, what: str) -> Iterator[None]:
 
 
 @contextmanager
-def lock_file(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock of a file, which is created if need be, and say if that takes waiting for another process."""
+def lock_file(path: Path, what: str = "") -> Iterator[None]:
+    """Hold the lock of a file, which is created if need be; say what is waited for if another process holds it, unless `what` is empty."""
     with _opened(path) as descriptor:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"{what}: another process is at it; waiting for its end", file=sys.stderr, flush=True)
+            if what:
+                print(f"{what}: another process is at it; waiting for its end", file=sys.stderr, flush=True)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
 
@@ -297,8 +303,12 @@ def _held(parent: Path, prefix: str, suffix: str = "") -> Iterator[Path]:
     try:
         yield directory
     finally:
-        _remove_temporary(directory)
-        os.close(descriptor)
+        os.close(descriptor)  # before the file is removed: of an open one NFS keeps a name
+        for _ in range(TRIES):
+            with suppress(OSError):  # a sweep may put its lock there meanwhile, or remove the directory as well
+                _remove_temporary(directory)
+            if not directory.exists():
+                break
 
 
 def _claimed(directory: Path, flags: int) -> int | None:
@@ -331,8 +341,9 @@ def _remove_temporary(directory: Path) -> None:
     """Remove a temporary directory, once an old result that is in it and in no other place is back in its place."""
     found = LEFT.fullmatch(directory.name)
     if found and found["name"] and os.path.lexists(directory / OLD) and not os.path.lexists(directory.with_name(found["name"])):
-        (directory / OLD).replace(directory.with_name(found["name"]))
-    remove(directory)
+        with suppress(FileNotFoundError):
+            (directory / OLD).replace(directory.with_name(found["name"]))
+    shutil.rmtree(directory)
 
 
 def _put(new: Path, path: Path, aside: Path) -> None:

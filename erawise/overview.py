@@ -21,6 +21,8 @@ COLUMNS = {
 def markdown(metrics: dict[str, Any]) -> str:
     """A Markdown table, one row per prediction, from the content of `metrics/cv.json` or `metrics/validation.json`."""
     blocks = {name: block for name, block in metrics.items() if name != "diagnostics"}
+    if not blocks:
+        return "No era has a score."
     columns = {heading: path for heading, path in COLUMNS.items() if any(_value(block, path) is not None for block in blocks.values())}
     lines = ["| prediction | " + " | ".join(columns) + " | eras |", "|---" + "|---:" * (len(columns) + 1) + "|"]
     for name, block in blocks.items():

@@ -185,18 +185,20 @@ def history(scores: pd.DataFrame, names: Sequence[str], terms: Terms, days: int)
     ----------
     scores : DataFrame with `era`, `prediction`, `corr` and `mmc`, a row for each era and prediction; NaN where there is no
         score. An era in which a prediction lacks a score that is paid for is left out for all, and counted.
-    names : of the predictions, at least one.
+    names : of the predictions.
     days : trading days that the target looks ahead.
 
     Raises
     ------
     InputError
-        If a prediction isn't there, an era is there twice, a score that is paid for is in no era, or there are too few eras.
+        If a prediction isn't there, there is none, an era is there twice, a score that is paid for is in no era, or there are too few eras.
     """
     names, known = list(dict.fromkeys(names)), list(dict.fromkeys(scores[PREDICTION]))
     for name in names:
         if name not in known:
             raise InputError(f"models: no prediction with scores is called {name!r}; there are {', '.join(map(str, known))}")
+    if not names:
+        raise InputError("scores: no prediction has a score in any era; take others, such as --scores cv, or run `dvc repro evaluate`")
     rows = scores[scores[PREDICTION].isin(names)]
     twice = rows[rows.duplicated([ERA, PREDICTION])]
     if len(twice):

@@ -90,6 +90,7 @@ class Held:
 class Remote:
     """An open remote: see `opened`, which makes it."""
 
+    directory: Path
     place: Place
     repo: Any
     odb: Any
@@ -130,7 +131,7 @@ class Remote:
         return left
 
     def outs(self) -> list[Out]:
-        """The outs of the workspace's dvc.lock, sorted by path.
+        """Return the outs of the workspace's dvc.lock, sorted by path; those of other projects of a larger repository are left out.
 
         Raises
         ------
@@ -141,6 +142,7 @@ class Remote:
             listed = {
                 str(out.def_path): Out(str(out.def_path), int(out.meta.size or 0), str(out.hash_info.value), bool(out.can_push))
                 for stage in self.repo.index.stages
+                if Path(stage.path).is_relative_to(self.directory)
                 for out in stage.outs
                 if out.use_cache and out.hash_info
             }
@@ -263,7 +265,7 @@ class Remote:
             If that would replace what was changed there and is in no cache, and `force` isn't set.
         """
         try:
-            self.repo.checkout(targets=[str(Path(self.repo.root_dir, out.path)) for out in outs], force=force, relink=anew)
+            self.repo.checkout(targets=[str(self.directory / out.path) for out in outs], force=force, relink=anew)
         except DvcException as error:
             said = _said(error, self.secrets)
             raise InputError(f"the workspace: {said}; everything is in the cache: see `dvc status`, then add --force") from None
@@ -483,7 +485,7 @@ class Remote:
 
 @contextmanager
 def opened(
-    repository: Path,
+    directory: Path,
     name: str | None = None,
     *,
     now: Callable[[], datetime],
@@ -495,7 +497,7 @@ def opened(
 
     Parameters
     ----------
-    repository : its top.
+    directory : of the project.
     name : of the remote; the default one where it is None.
     now : this machine's clock, in UTC.
     jobs : files that go at once; None: as many as DVC takes.
@@ -509,14 +511,14 @@ def opened(
     """
     kept = _secrets({})
     try:
-        with Repo(str(repository)) as repo, lock_repo(repo):
+        with Repo(str(directory.resolve())) as repo, lock_repo(repo):
             kept = tuple(secret for config in repo.config["remote"].values() for secret in _secrets(config)) or kept
             place = _place(repo, name, kept)
             config = repo.config["remote"][place.name.lower()]
             if place.protocol == S3:
                 config.setdefault("connect_timeout", min(10, seconds))
             odb = repo.cloud.get_remote_odb(place.name)
-            yield Remote(place, repo, odb, jobs, seconds, now, progress, kept)
+            yield Remote(directory.resolve(), place, repo, odb, jobs, seconds, now, progress, kept)
     except DvcException as error:
         raise InputError(f"{_said(error, kept)}; see `dvc remote list` and docs/remote.md") from None
 

@@ -1,13 +1,17 @@
 """What a revision has measured: its settings, the data that it ran on and its scores, read through DVC and never checked out.
 
-A revision is a Git commit, branch or tag, the name of a DVC experiment, or None: the workspace as it is.
+A revision is a Git commit, branch or tag, the name of a DVC experiment, or None: the workspace as it is. The project may be a
+subdirectory of a larger Git repository; paths are from the project's directory.
 """
 
 import io
-from collections.abc import Callable
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -24,6 +28,15 @@ from erawise.errors import InputError
 from erawise.schema import CV, VALIDATION, horizon
 
 WORKSPACE = "the workspace"
+
+STAGES = "dvc.yaml"
+"""A larger repository may have others, in other directories."""
+
+Found = TypeVar("Found")
+Pairs = list[tuple[str, str]]
+
+Content = Callable[[str], bytes]
+"""Reads a file, by its path from the project's directory; raises FileNotFoundError if there is none."""
 
 
 @dataclass(frozen=True)
@@ -48,28 +61,31 @@ class Revision:
     scores: dict[str, pd.DataFrame]
 
 
-def read(repository: Path, revision: str | None, *, raw: Path, scores: Path) -> Revision:
-    """Read a revision of the repository that lies in a directory.
+def read(directory: Path, revision: str | None, *, raw: Path, scores: Path) -> Revision:
+    """Read a revision of the project that lies in a directory.
 
     Parameters
     ----------
-    repository : its top.
+    directory : of the project.
     revision : see above.
-    raw : directory of the raw files, from the top.
-    scores : directory of the tables of scores, from the top.
+    raw : directory of the raw files, from that of the project.
+    scores : directory of the tables of scores, from that of the project.
 
     Raises
     ------
     InputError
-        If there is no such revision, it is from before there were scores, or its scores are not in the cache or damaged there.
+        If there is no such revision, it is from before there were scores, its scores are not in the cache or damaged there, or Git
+        doesn't open the repository.
     """
     name = revision or WORKSPACE
     try:
-        files = DVCFileSystem(str(repository), rev=revision)
-        settings, lock = (_yaml(files, name, path) for path in ("params.yaml", "dvc.lock"))
-    except (DvcException, SCMError) as error:
-        raise InputError(f"{name}: {error}; expected a Git revision or the name of an experiment that `dvc exp show` lists") from None
-    tables = {split: _scores(files, name, revision, f"{scores.as_posix()}/{split}.parquet") for split in (CV, VALIDATION)}
+        with _opened(directory, revision) as content:
+            settings, lock = (_yaml(content, name, path) for path in ("params.yaml", "dvc.lock"))
+            tables = {split: _scores(content, name, revision, f"{scores.as_posix()}/{split}.parquet") for split in (CV, VALIDATION)}
+    except InputError:
+        raise
+    except Exception as error:  # Git is read by three libraries, each of which has errors of its own
+        raise _unreadable(name, error) from None
     target, days = _target(settings, name)
     return Revision(name, settings, target, days, _digest(lock, raw), tables)
 
@@ -90,39 +106,68 @@ def incomparable(before: Revision, after: Revision, shown: Callable[[str], str] 
     return ""
 
 
-def pipeline(repository: Path) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """What DVC knows of the workspace: nothing where it isn't set up.
+def pipeline(directory: Path) -> tuple[Pairs, Pairs]:
+    """Return what DVC knows of the workspace: nothing if it can't tell.
 
     Returns
     -------
     kept : path and digest of each out that its cache keeps.
     edges : pairs of stages of which the second takes what the first has made.
     """
+    own = directory.resolve() / STAGES
+
+    def look(found: Repo) -> tuple[Pairs, Pairs]:
+        stages = {stage for stage in found.index.stages if isinstance(stage, PipelineStage) and stage.path == str(own)}
+        kept = [out for stage in stages for out in stage.outs if out.use_cache and out.hash_info]
+        edges = [(str(other.name), str(stage.name)) for stage, other in found.index.graph.edges if {stage, other} <= stages]
+        return [(str(out.def_path), str(out.hash_info.value)) for out in kept], edges
+
+    nothing: tuple[Pairs, Pairs] = [], []
+    return _told(directory, look, nothing)
+
+
+def stale(directory: Path) -> list[str]:
+    """Return the stages of the workspace that would run again, in the order of their names; none if DVC can't tell."""
+    return _told(directory, lambda found: sorted(map(str, found.status(targets=[str(directory / STAGES)]))), [])
+
+
+def _told(directory: Path, look: Callable[[Repo], Found], otherwise: Found) -> Found:
     try:
-        with Repo(str(repository)) as found:
-            stages = [stage for stage in found.index.stages if isinstance(stage, PipelineStage)]
-            kept = [out for stage in stages for out in stage.outs if out.use_cache and out.hash_info]
-            edges = [(str(other.name), str(stage.name)) for stage, other in found.index.graph.edges]
-            return [(str(out.def_path), str(out.hash_info.value)) for out in kept], edges
-    except (DvcException, SCMError):
-        return [], []
+        with Repo(str(directory)) as found:
+            return look(found)
+    except Exception:  # DVC isn't set up, or Git refuses the repository: `read` says why
+        return otherwise
 
 
-def stale(repository: Path) -> list[str]:
-    """The stages of the workspace that would run again, in the order of their names; none where DVC can't tell."""
+@contextmanager
+def _opened(directory: Path, revision: str | None) -> Iterator[Content]:
+    """Yield a function that reads a file of the project as a revision has it."""
+    top = directory.resolve()
+    with Repo(str(top)) as repo:
+        below = Path("/") / top.relative_to(repo.root_dir)
+        with nullcontext() if revision is None else repo.switch(revision):
+            files = DVCFileSystem(repo)
+            yield lambda path: files.read_bytes((below / path).as_posix())
+
+
+def _unreadable(name: str, error: Exception) -> InputError:
+    said = " ".join(str(error).split()).rstrip(".")
+    if not_ours := re.search(r"repository path '(.+)' is not owned by current user", said):
+        return InputError(
+            f"{name}: Git doesn't open {not_ours[1]}, since it belongs to another user; if you trust who can write there, "
+            f"`git config --global --add safe.directory {shlex.quote(not_ours[1])}`"
+        )
+    if isinstance(error, DvcException | SCMError):
+        return InputError(f"{name}: {said}; expected a Git revision or the name of an experiment that `dvc exp show` lists")
+    return InputError(f"{name}: the repository can't be read ({type(error).__name__}: {said}); `git status` and `git fsck` may say why")
+
+
+def _yaml(read: Content, name: str, path: str) -> dict[str, Any]:
     try:
-        with Repo(str(repository)) as found:
-            return sorted(str(name) for name in found.status())
-    except (DvcException, SCMError):
-        return []
-
-
-def _yaml(files: DVCFileSystem, name: str, path: str) -> dict[str, Any]:
-    try:
-        content = YAML(typ="safe").load(files.read_text(path))
+        content = YAML(typ="safe").load(read(path).decode("utf-8"))
     except FileNotFoundError:
         raise InputError(f"{name}: it has no {path}: it is from before there were scores to compare") from None
-    except YAMLError as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{name}: {path} can't be read: {' '.join(str(error).split())}") from None
     return content if isinstance(content, dict) else {}
 
@@ -135,9 +180,9 @@ def _target(settings: dict[str, Any], name: str) -> tuple[str, int]:
         raise InputError(f"{name}: its params.yaml has no data.target with a data.target_horizon in trading days") from None
 
 
-def _scores(files: DVCFileSystem, name: str, revision: str | None, path: str) -> pd.DataFrame:
+def _scores(read: Content, name: str, revision: str | None, path: str) -> pd.DataFrame:
     try:
-        return pd.read_parquet(io.BytesIO(files.read_bytes(path)))
+        return pd.read_parquet(io.BytesIO(read(path)))
     except (FileNotFoundError, DvcException, DataIndexDirError):
         raise InputError(f"{name}: {path} is neither there nor in the cache; {_remedy(revision)}") from None
     except (pa.ArrowInvalid, OSError):

@@ -101,9 +101,20 @@ class Difference:
 
 
 def spanned_eras(eras: NDArray[np.int64], weeks: int) -> int:
-    """Eras that a target of so many weeks spans, of those that are there: fewer where only every n-th week is an era."""
-    gap = float(np.median(np.diff(np.unique(eras)))) if len(eras) > 1 else 1.0
-    return max(1, int(np.ceil(weeks / max(gap, 1.0))))
+    """Return how many of the eras a target of so many weeks spans.
+
+    Parameters
+    ----------
+    eras : (n,) era numbers, in any order and with repetitions; they are fewer than the weeks if only every n-th week is an era.
+    weeks : that the target looks ahead.
+
+    Returns
+    -------
+    At least 1. Fewer than two distinct eras have no distance: they are taken as a week apart.
+    """
+    distances = np.diff(np.unique(eras))
+    gap = float(np.median(distances)) if len(distances) else 1.0
+    return max(1, int(np.ceil(weeks / gap)))
 
 
 def mean(series: Floats, *, overlap: int) -> Mean:

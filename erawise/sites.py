@@ -4,7 +4,6 @@ A machine that sees the same directory maps the files there. Another one fetches
 them: small ones whole, and of the arrays the eras that it reads, into a file of the same length that is empty elsewhere.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -322,8 +321,7 @@ def _damaged(remote: Remote, name: str, reason: str) -> InputError:
 def _locked(root: Path) -> Iterator[None]:
     """One process at a time."""
     root.mkdir(parents=True, exist_ok=True)
-    with (root / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with files.lock_file(root / ".lock"):
         yield
 
 

@@ -31,13 +31,15 @@ def main() -> None:
     rows = table[table[SPLIT] == VALIDATION].sort_values(ERA, kind="stable")
     entry = {"model": given.model, "prediction": name, "rows": len(rows)}
     try:
-        sent = account.send(DIAGNOSTICS, f"{name}_validation.csv", submission.content(diagnosis.ranked(rows)), number)
+        with errors.about(given.model):
+            sent = account.send(DIAGNOSTICS, f"{name}_validation.csv", submission.content(diagnosis.ranked(rows)), number)
     except InputError as error:
         journal.note(entry | {"diagnostics": None, "outcome": journal.FAILED, "problem": str(error)})
         raise
     journal.note(entry | {"diagnostics": sent, "outcome": "sent"})
     print(f"{len(rows):,} rows of {name} in {rows[ERA].nunique()} eras are sent as diagnostics {sent}; Numerai scores them", flush=True)
-    site = account.diagnosed(number, sent, 60 * given.wait)
+    with errors.about(given.model):
+        site = account.diagnosed(number, sent, 60 * given.wait)
     scores = tabular.read_parquet(paths.SCORES / f"{VALIDATION}.parquet")
     figures = diagnosis.compared(site, ours[name])
     eras = diagnosis.compared_eras(site.get("perEraDiagnostics") or [], scores[scores[PREDICTION] == name])

@@ -70,10 +70,6 @@ def sharing_scratch() -> AbstractContextManager[None]:
     return files.in_use(paths.SCRATCH)
 
 
-@contextmanager
-def naming(name: str) -> Iterator[None]:
-    """Errors within say which model they are about."""
-    try:
-        yield
-    except errors.InputError as error:
-        raise type(error)(f"models.{name}: {error}") from None
+def naming(name: str) -> AbstractContextManager[None]:
+    """Have errors within say which model they are about."""
+    return errors.about(f"models.{name}")

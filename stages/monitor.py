@@ -116,6 +116,9 @@ def _models(named: list[str]) -> tuple[Account, dict[str, str]]:
         print(f"warning: the models of submit.models alone: {error}", file=sys.stderr)
         account, own = Account(), {}
     ids = own | account.public_ids([name for name in named if name not in own])
+    for name in named:
+        if name not in ids:
+            print(f"warning: submit.models: Numerai has no model {name!r}; see how it is written there", file=sys.stderr)
     if not ids:
         raise InputError("submit.models: there is no model to look at; name one, such as {your_model: neutralized}")
     return account, ids

@@ -57,14 +57,20 @@ PLOTS = Path("plots")
 SCRATCH = Path("data/scratch")
 """Files that the training stages share; the ensemble, which comes after the last of them, removes it."""
 
-EXPERIMENTS = (".dvc", "tmp", "exps")
-"""Where DVC runs experiments in directories of their own, below the main checkout."""
+DVC_DIRECTORY = ".dvc"
+EXPERIMENTS = (DVC_DIRECTORY, "tmp", "exps")
+"""Where DVC runs experiments in directories of their own, below the directory in which it was set up."""
 
 
 def main_checkout(directory: Path) -> Path:
-    """The top of the repository, or of the one in whose `.dvc` an experiment runs."""
+    """Return the project's directory: the given one, or if an experiment runs there, the one that the experiment is of.
+
+    DVC may be set up in the project's directory, or above it in a larger repository.
+    """
     places = directory.parts
     for start in range(len(places) - len(EXPERIMENTS) + 1):
         if places[start : start + len(EXPERIMENTS)] == EXPERIMENTS:
-            return Path(*places[:start])
+            inside = [place for place in (directory, *directory.parents) if len(place.parts) > start + len(EXPERIMENTS)]
+            root = next((place for place in inside if (place / DVC_DIRECTORY).is_dir()), directory)
+            return Path(*places[:start]) / directory.relative_to(root)
     return directory

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -17,6 +16,9 @@ from typing import Any
 from erawise import errors, files
 from erawise.progress import SILENT, Above, Progress, Shown, duration
 from stages import paths
+
+if sys.platform != "win32":  # there `errors` has ended the process
+    import resource
 
 QUIET = "ERAWISE_QUIET"
 """In the environment, other than 0, it makes every stage quiet; `dvc repro --quiet` silences DVC alone."""

@@ -27,7 +27,7 @@ import pandas as pd
 from erawise import errors, exploration, files, params, preparation, references, tabular
 from erawise.errors import InputError, NotOpen, Unavailable, Unconfirmed
 from erawise.live import fetching, keys, submission
-from erawise.live.account import Account, Round
+from erawise.live.account import Account, Round, named
 from erawise.live.fetching import Absent, Patience
 from erawise.live.store import Store
 from erawise.live.submission import Over
@@ -162,7 +162,7 @@ def _attempt(account: Account, own: Own, number: int | None, until: float, every
     """Hand in to the round, waiting for it."""
     patience = max(0.0, until - time.monotonic())
     with _noted(number, dry=dry):
-        ids = account.models(list(own.p.submit.models)) if account.token else {}
+        ids = account.models() if account.token else {}
         taken_by = submission.opened(account, number, own.p.data.version, time.time, time.sleep, patience, every)
     print(f"round {taken_by.number} is open until {taken_by.closes:%Y-%m-%d %H:%M} UTC", flush=True)
     shown = Shown(f"round {taken_by.number}", sys.stderr, time.monotonic)
@@ -171,7 +171,7 @@ def _attempt(account: Account, own: Own, number: int | None, until: float, every
     with _noted(taken_by.number, dry=dry):
         handed = _predicted(work)
     if dry:
-        _preview(work, handed)
+        _preview(work, ids, handed)
     else:
         _hand_in(work, ids, handed, until, every)
 
@@ -309,22 +309,24 @@ def _earlier(work: Work) -> dict[str, int]:
     return found
 
 
-def _preview(work: Work, handed: dict[str, pd.DataFrame]) -> None:
+def _preview(work: Work, ids: dict[str, str], handed: dict[str, pd.DataFrame]) -> None:
     for model, name in work.names.items():
         path = paths.ROUNDS / "dry" / f"{model}.csv"
         _write(handed[name], path)
         print(f"{model}: {name} would be handed in as {path}")
+    for model in work.names if work.account.token else ():
+        named(ids, model)
 
 
 def _hand_in(work: Work, ids: dict[str, str], handed: dict[str, pd.DataFrame], until: float, every: float) -> None:
     """Write each model's file, and hand it in: a model that fails doesn't keep the others from it, and one that may yet is tried again."""
     for name in set(work.names.values()):
         promises.keep(work.own.served.digests[name], work.own.served.scores[name])
-    problems = {model: problem for model in work.names if (problem := _hand_in_one(work, model, ids[model], handed)) is not None}
+    problems = {model: problem for model in work.names if (problem := _hand_in_one(work, model, ids, handed)) is not None}
     while any(isinstance(problem, Unavailable) for problem in problems.values()) and time.monotonic() + every <= until:
         time.sleep(every)
         for model in [model for model, problem in problems.items() if isinstance(problem, Unavailable)]:
-            problem = _hand_in_one(work, model, ids[model], handed)
+            problem = _hand_in_one(work, model, ids, handed)
             if problem is None:
                 del problems[model]
             else:
@@ -334,7 +336,7 @@ def _hand_in(work: Work, ids: dict[str, str], handed: dict[str, pd.DataFrame], u
         raise kind(f"{', '.join(problems)}: no confirmed submission in round {work.round.number}")
 
 
-def _hand_in_one(work: Work, model: str, number: str, handed: dict[str, pd.DataFrame]) -> InputError | None:
+def _hand_in_one(work: Work, model: str, ids: dict[str, str], handed: dict[str, pd.DataFrame]) -> InputError | None:
     """Hand in one model's file; gives what kept it from being there."""
     name = work.names[model]
     path = paths.ROUNDS / str(work.round.number) / f"{model}.csv"
@@ -349,7 +351,7 @@ def _hand_in_one(work: Work, model: str, number: str, handed: dict[str, pd.DataF
         "sha256": fetching.digest(unsent),
     }
     try:
-        outcome = submission.hand_in(work.account, number, work.round, handed[name], f"{work.round.number}_{model}.csv")
+        outcome = submission.hand_in(work.account, named(ids, model), work.round, handed[name], f"{work.round.number}_{model}.csv")
     except InputError as error:
         journal.note({**entry, "outcome": journal.FAILED, "problem": str(error)})
         print(f"{model}: {error}", file=sys.stderr)

@@ -72,7 +72,8 @@ def _send(account: Account, model: str, number: str, path: Path, digest: str, ve
         print(f"{model}: Numerai names no Python {proof.PYTHON}; it chooses one itself")
     entry = {"model": model, "prediction": path.stem, "digest": digest, "pickle": path.name, "sha256": fetching.digest(path)}
     try:
-        sent = account.send(MODEL, path.name, path.read_bytes(), number, **chosen)
+        with errors.about(model):
+            sent = account.send(MODEL, path.name, path.read_bytes(), number, **chosen)
         entry["upload"] = sent
         print(f"{model}: {path.name} is sent as {sent}; Numerai tries it", flush=True)
         status = account.tried(model, sent, patience)

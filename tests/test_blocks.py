@@ -1,7 +1,14 @@
 """The loops over blocks: against numpy, against each other, and against the definition of the digest."""
 
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
+from closure import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -121,3 +128,23 @@ def test_rows_that_are_swapped_cut_or_zeroed_show() -> None:
 def test_only_c_order_has_a_digest() -> None:
     with pytest.raises(ValueError, match="C-ordered"):
         blocks.digest(drawn(4, 6).T)
+
+
+@pytest.mark.skipif(not jit.enabled(), reason="numba is off")
+def test_without_a_place_for_what_is_compiled_there_is_one_warning_and_the_same_digest(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "erawise", tmp_path / "erawise", ignore=shutil.ignore_patterns("__pycache__"))
+    for directory in [path for path in (tmp_path / "erawise").rglob("*") if path.is_dir()] + [tmp_path / "erawise"]:
+        (directory / "__pycache__").touch()  # a file: nobody, not even root, can make the directory
+    code = (
+        "import numpy as np; from erawise import blocks; import erawise.scores.compiled, erawise.models.lightgbm.packing_compiled; "
+        "import erawise.models.lightgbm.scorer, erawise.models.random_forest.contributions; "
+        "print(blocks.digest(np.arange(2**20, dtype=np.uint8)), blocks.load(2**20, 0).__name__)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": os.devnull, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(blocks.digest(np.arange(2**20, dtype=np.uint8))), "erawise.blocks_compiled"]
+    assert done.stderr.startswith("warning: numba finds no place to keep what it has compiled")
+    assert "set NUMBA_CACHE_DIR" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -313,6 +313,25 @@ def test_every_failure_leaves_a_report_that_names_it(repository: Clone, tmp_path
         assert Path(checked.variables["GITHUB_STEP_SUMMARY"]).read_text().endswith(text)
 
 
+def test_the_project_may_be_a_subdirectory_of_its_repository(tmp_path: Path) -> None:
+    top = Clone(tmp_path / "top")
+    project, found = top.directory / "some/numerai", tmp_path / "found"
+    for name in (STEPS, ".dvc/config"):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, project / name)
+    (project / "params.yaml").write_text("value: 1\n")
+    top.run("git", "init", "-q", "-b", "main")
+    top.commit("base")
+    (project / "params.yaml").write_text("value: 2\n")
+    top.commit("head")
+    path = f"{_failing(tmp_path / 'python', 'python')}{os.pathsep}{_failing(tmp_path / 'dvc', 'dvc', 0)}{os.pathsep}{os.environ['PATH']}"
+    for step in ("small", "report"):
+        environment = top.environment() | {"PATH": path, "FOUND": str(found), "BASE": "main~1"}
+        assert subprocess.run([STEPS, step], cwd=project, env=environment, capture_output=True, check=False).returncode
+    assert (found / "small/head/params.yaml").read_text() == "value: 2\n"
+    assert [(found / f"params-{side}.yaml").read_text() for side in ("base", "head")] == ["value: 1\n", "value: 2\n"]
+
+
 def test_a_step_that_is_stopped_did_not_end(repository: Clone, tmp_path: Path) -> None:
     checked = Checked(repository, "topic", tmp_path)
     make = tmp_path / "bin" / "make"
@@ -323,9 +342,9 @@ def test_a_step_that_is_stopped_did_not_end(repository: Clone, tmp_path: Path) -
     assert "| lint | ❌ did not end |" in checked.body()
 
 
-def _failing(directory: Path, name: str) -> Path:
+def _failing(directory: Path, name: str, code: int = 127) -> Path:
     directory.mkdir()
-    (directory / name).write_text("#!/bin/sh\nexit 127\n")
+    (directory / name).write_text(f"#!/bin/sh\nexit {code}\n")
     (directory / name).chmod(0o755)
     return directory
 

@@ -25,7 +25,7 @@ THIRD_PARTY = {
     "sklearn": {"erawise/models/logistic/__init__.py", "erawise/models/random_forest/__init__.py"},
     "tensorflow": {"erawise/models/neural_network/engine.py"},
     "keras": {"erawise/models/neural_network/engine.py"},
-    "numba": {"erawise/jit.py", "erawise/blocks_compiled.py", "erawise/scores/compiled.py", "erawise/models/lightgbm/packing_compiled.py"},
+    "numba": {"erawise/jit.py"},
     "optuna": {"erawise/tuning.py"},
     "dvc": {"erawise/lockfile.py", "erawise/places.py", "erawise/remotes.py", "erawise/revisions.py"},
     "dvc_data": {"erawise/revisions.py"},

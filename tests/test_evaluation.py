@@ -126,6 +126,10 @@ def test_diagnostics_look_at_the_neutralized_ensemble() -> None:
     assert evaluation.diagnostics({"neutralized": {"eras": 0}}, 0.0) == {}
 
 
+def test_the_overview_of_no_era_says_so() -> None:
+    assert overview.markdown({"diagnostics": {}}) == "No era has a score."
+
+
 def test_the_overview_leaves_out_what_no_prediction_has() -> None:
     metrics = {
         "ridge": {"corr": {"mean": 0.0213, "sharpe": 1.234}, "ceiling_share": 0.456, "eras": 10},

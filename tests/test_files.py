@@ -6,10 +6,12 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,6 +23,7 @@ import pytest
 import small_disk
 from closure import ROOT
 from dvc.repo import Repo
+from workspace import Workspace
 
 from erawise import files, tabular
 from erawise.errors import InputError, reported
@@ -88,6 +91,17 @@ def test_two_writers_at_once_do_not_meet(tmp_path: Path, kind: str) -> None:
             write(two, "two")
     assert (path if kind == "file" else path / "b").read_text() == "one"
     assert names(tmp_path) == ["out"]
+
+
+def test_many_writers_in_one_directory_do_not_sweep_each_others_files(tmp_path: Path) -> None:
+    def write(name: str) -> None:
+        for content in range(150):
+            files.write_json(content, tmp_path / name)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, "aabbcdef"))
+    assert names(tmp_path) == list("abcdef")
+    assert {files.read_json(tmp_path / name) for name in "abcdef"} == {149}
 
 
 def test_what_a_killed_run_has_left_is_cleared_away_and_what_is_being_written_is_not(tmp_path: Path) -> None:
@@ -394,3 +408,123 @@ def test_other_errors_of_the_system_keep_their_trace() -> None:
 
     with pytest.raises(FileNotFoundError):
         main()
+
+
+COMMAND = """
+import sys
+from erawise.errors import InputError, NotOpen, reported
+@reported
+def main():
+    {body}
+main()
+"""
+
+
+@pytest.fixture
+def unread() -> Iterator[int]:
+    """The end of a pipe whose other end is closed, as that of `head` when it has read enough."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    yield writes
+    os.close(writes)
+
+
+def ended(body: str, unbuffered: str = "", **streams: Any) -> tuple[int, str]:
+    """The exit code of a command, and what it says on stderr."""
+    command = [sys.executable, "-c", COMMAND.format(body=body)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(command, cwd=ROOT, env=environment, text=True, check=False, **{"stderr": subprocess.PIPE, **streams})
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("[print(number) for number in range(100_000)]", (141, "")),
+        ("print(0)", (141, "")),
+        ("print(0); sys.exit(0)", (0, "")),
+        ("print(0); raise NotOpen('closed')", (3, "error: closed\n")),
+        ("print(0); raise KeyboardInterrupt", (130, "error: stopped by hand\n")),
+    ],
+)
+def test_a_command_whose_output_nobody_reads_ends_quietly(unread: int, body: str, expected: tuple[int, str]) -> None:
+    assert ended(body, stdout=unread) == expected
+
+
+def test_a_command_whose_every_word_goes_out_at_once_ends_so_too(unread: int) -> None:
+    assert ended("print(0); print(1)", "1", stdout=unread) == (141, "")
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [("print(0, file=sys.stderr)", 141), ("raise NotOpen('closed')", 3), ("raise KeyboardInterrupt", 130), ("sys.exit('said')", 1)],
+)
+def test_a_command_whose_errors_nobody_reads_ends_as_it_should(unread: int, body: str, expected: int) -> None:
+    assert ended(body, stdout=unread, stderr=unread)[0] == expected
+
+
+def test_a_command_that_is_stopped_while_it_loads_says_so_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "stages/__init__.py").touch()
+    (tmp_path / "stages/slow.py").write_text("import os, signal\nfrom erawise import errors\nos.kill(os.getpid(), signal.SIGINT)\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.slow"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # what runs in the background of a shell ignores it
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "error: stopped by hand\n")
+
+
+def test_a_pipe_of_something_else_that_breaks_keeps_its_trace() -> None:
+    code, said = ended("raise BrokenPipeError(32, 'a socket')")
+    assert code == 1
+    assert said.endswith("BrokenPipeError: [Errno 32] a socket\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+def test_output_that_has_no_room_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        code, said = ended("print(0)", stdout=full)
+    assert (code, said) == (1, "error: cannot be written or read (No space left on device); check free space and permissions\n")
+
+
+def test_a_reader_that_has_enough_stops_a_command_of_the_pipeline(finished: Workspace) -> None:
+    line = 'set -o pipefail; "$0" -m stages.show | head -1'
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["bash", "-c", line, sys.executable], cwd=finished.directory, env=environment, capture_output=True, text=True)
+    assert done.returncode in (0, 141)
+    assert done.stdout.startswith("**cv**")
+    assert done.stderr == ""
+
+
+WINDOWS = """
+import importlib, os, sys
+from pathlib import Path
+names = [f"stages.{path.stem}" for path in sorted(Path("stages").glob("*.py")) if "__main__" in path.read_text(encoding="utf-8")]
+for name in names:
+    importlib.import_module(name)  # and with it the libraries, which would not do without Linux
+sys.platform = "win32"
+del os.register_at_fork, os.pread, os.geteuid
+for name in ("fcntl", "resource", "pwd"):
+    sys.modules[name] = None
+for name in names:
+    for known in [known for known in sys.modules if known.split(".")[0] in ("erawise", "stages")]:
+        del sys.modules[known]
+    try:
+        importlib.import_module(name)
+    except SystemExit as ended:
+        print(name, ended)
+"""
+
+
+def test_on_windows_every_command_says_where_it_runs() -> None:
+    done = subprocess.run([sys.executable, "-c", WINDOWS], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) > 30
+    assert all(line.partition(" ")[2].startswith("error: erawise doesn't run on Windows itself") for line in lines), lines
+    assert all("run it in WSL" in line for line in lines)

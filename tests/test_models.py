@@ -25,7 +25,7 @@ from sklearn.linear_model import Ridge as RidgeOracle
 
 from erawise import params
 from erawise.errors import InputError
-from erawise.models import arrays, common, lightgbm, logistic, random_forest, ridge
+from erawise.models import arrays, common, lightgbm, logistic, random_forest, ridge, stored
 from erawise.models.lightgbm.text import why_broken
 from erawise.models.protocol import GIB, Resources
 from erawise.panel import FeatureMap, Panel, View
@@ -644,3 +644,22 @@ def test_a_network_of_other_layers_is_refused(layers: list[tuple[str, int, str |
 def test_a_learning_rate_that_diverges_is_an_error(int8_panel: Panel) -> None:
     with pytest.raises(InputError, match="learning_rate 1e\\+30: the network's weights grew without bound in epoch"):
         fit("neural_network", view(int8_panel, TRAIN), view(int8_panel, INNER), learning_rate=1e30)
+
+
+@pytest.mark.parametrize("kind", ["gone", "common", "stored", "ridge.more", "", "../ridge"])
+def test_a_stored_model_of_a_kind_that_is_none_is_named(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text(json.dumps({"kind": kind, "members": [{"directory": ".", "rounds": None}], "eras": [1, 2]}))
+    with pytest.raises(InputError, match=rf"model.json: the model is of the kind '{re.escape(kind)}', and there are logistic, ridge, "):
+        stored.load(tmp_path)
+    with pytest.raises(
+        InputError, match=rf"is of the kind '{re.escape(kind)}', and it was to be read as ridge; check out the commit that made it"
+    ):
+        stored.members(ridge, tmp_path)
+
+
+def test_a_stored_model_whose_library_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.json").write_text(json.dumps({"kind": "lightgbm", "members": [], "eras": [1, 2]}))
+    monkeypatch.delitem(sys.modules, "erawise.models.lightgbm")
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    with pytest.raises(InputError, match=r"a model of the kind lightgbm needs lightgbm, which isn't installed; run `make"):
+        stored.load(tmp_path)

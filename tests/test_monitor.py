@@ -354,6 +354,17 @@ def test_live_scores_are_a_history_by_week_once_they_have_resolved() -> None:
     assert monitoring.history(corr.head(0), "v2_corr20", "mmc").empty
 
 
+def test_a_model_that_is_gone_is_named_and_the_others_are_shown(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.account.models.pop("beta")
+    operator.run("monitor")
+    said = capsys.readouterr()
+    assert said.err == "warning: submit.models: Numerai has no model 'beta'; see how it is written there\n"
+    assert "12 scores are new" in said.out
+    assert "| alpha | ridge | CORR |" in said.out
+
+
 def test_what_is_wrong_is_said(server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     operator.change(lambda content: content["submit"].update(models={"gamma": "ridge"}))
     assert operator.ended("monitor") == 1
@@ -379,7 +390,7 @@ def test_scores_without_a_value_a_date_or_a_day_do_no_harm(server: NumeraiServer
     assert found[["round", "day", "closed"]].to_numpy().tolist() == [[101, -1, ""]]
     assert monitoring.last_words(found).empty
     server.account.scores["id-alpha"] = [{"value": 1}]
-    with pytest.raises(InputError, match="the query has no result"):
+    with pytest.raises(InputError, match=r"^alpha: .*the query has no result"):
         fetch(Account(server.url, patience=QUICK), {"alpha": "id-alpha"})
 
 

@@ -199,6 +199,7 @@ def test_eras_without_a_score_that_is_paid_for_are_left_out_and_counted() -> Non
         (lambda table: table[table["era"] <= 31], ["a", "b"], "31 eras have all scores of a, b; expected 32, 8 spans of the target"),
         (lambda table: table[(table["era"] > 30) == (table["prediction"] == "a")], ["a", "b"], "0 eras have all scores of a, b"),
         (lambda table: pd.concat([table, table.iloc[:1]]), ["a"], "era 1 of a is there twice"),
+        (lambda table: table[:0], [], "no prediction has a score in any era; take others, such as --scores cv"),
     ],
 )
 def test_scores_that_cannot_do_are_refused(change: Callable[[pd.DataFrame], pd.DataFrame], names: list[str], message: str) -> None:

@@ -315,6 +315,21 @@ def test_what_is_pushed_is_there_and_comes_back(kind: str, far: Far) -> None:
     assert far.files() == sorted(f"files/md5/{digest[:2]}/{digest[2:]}" for one in held for digest in one.objects)
 
 
+def test_of_a_larger_repository_the_outs_of_the_project_are_shared(local_far: Far) -> None:
+    project = local_far.repository / "numerai"
+    project.mkdir()
+    (project / "own").write_text("own")
+    with Repo(str(project)) as repo:
+        repo.add(str(project / "own"))
+    with remotes.opened(project, now=NOW) as remote:
+        assert [out.path for out in remote.outs()] == ["own"]
+        remote.push(remote.held(remote.outs()))
+        (project / "own").unlink()
+        remote.checkout(remote.outs(), force=False)
+    assert (project / "own").read_text() == "own"
+    assert len(local_far.files()) == 1
+
+
 def test_a_damaged_object_is_found_named_never_taken_over_and_mended(kind: str, far: Far) -> None:
     far.work(lambda remote: remote.push(remote.held(remote.outs())))
     digest = hashlib.md5(b"b").hexdigest()

@@ -1,5 +1,6 @@
 """The page that a person looks at: what it says, and what it does in a real browser."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -18,10 +19,14 @@ from dvc.repo import Repo
 from playwright.sync_api import Browser, Page
 from workspace import Workspace
 
-from erawise import charts, explained_tables, files, significance
-from erawise.report import content, drivers, findings, graph, markup, palette
+from erawise import charts, explained_tables, files, groups, params, significance
+from erawise.errors import InputError
+from erawise.report import content, drawing, drivers, findings, graph, markup, palette
+from erawise.report import page as page_of
 from erawise.report.content import Comparison, Content, Looks, Run
 from erawise.schema import CV, VALIDATION
+from erawise.scores import summary
+from stages import report
 
 SIZES = (1280, 800, 390)
 MARKS = "svg path, svg circle, svg rect, svg line, svg text"
@@ -192,6 +197,56 @@ def test_one_prediction_alone_has_a_page(workspace: Workspace) -> None:
         metrics.write_text(json.dumps({"neutralized": workspace.metrics(split)["neutralized"]}))
     workspace.run("report")
     assert "There is one prediction alone." in (workspace.directory / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def run_content(written: Path) -> Content:
+    """What the page shows of the finished run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(written.parent)
+        return report.content(params.load(Path("params.yaml")))
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charts are made and not drawn, which takes most of the time of a page."""
+    monkeypatch.setattr(drawing, "svg", lambda figure, datasets: "")
+    monkeypatch.setattr(drawing, "vega", lambda figure: figure.draw(True) and {})
+
+
+def test_data_without_groups_has_a_page_without_their_figure(run_content: Content, undrawn: None) -> None:
+    table = run_content.tables["exposure_time"]
+    assert 'data-figure="exposure-groups"' in page_of.written(run_content)
+    text = page_of.written(with_tables(run_content, exposure_time=table[table["group"] == groups.ALL]))
+    assert 'data-figure="exposure"' in text
+    assert 'data-figure="exposure-groups"' not in text
+
+
+@pytest.mark.parametrize("kept", [slice(0), slice(1), slice(-1, None)], ids=["none", "the first", "the last"])
+def test_tables_of_a_row_or_none_have_a_page(run_content: Content, undrawn: None, kept: slice) -> None:
+    assert "</html>" in page_of.written(with_tables(run_content, **{name: table[kept] for name, table in run_content.tables.items()}))
+
+
+def test_a_model_that_a_table_lacks_is_told(run_content: Content, undrawn: None) -> None:
+    names = ("era_means_cv", "era_means_validation", "importance", "permutation", "shap_beeswarm", "shap_share")
+    lacking = {name: run_content.tables[name].query("model == 'ridge'") for name in names}
+    text = page_of.written(with_tables(run_content, **lacking))
+    assert "Residuals of lightgbm, cv: no era has a target" in text
+    assert "Nothing is known of lightgbm" in text
+
+
+@pytest.mark.parametrize("split", [CV, VALIDATION])
+def test_a_split_of_an_era_or_none_has_a_page(run_content: Content, undrawn: None, split: str) -> None:
+    table = run_content.scores[split]
+    for last in (0, table["era"].min()):
+        scores = {**run_content.scores, split: table[table["era"] <= last]}
+        metrics = {**run_content.metrics, split: summary.summarize(scores[split], 20)}
+        assert "</html>" in page_of.written(dataclasses.replace(run_content, scores=scores, metrics=metrics))
+
+
+def test_a_chosen_prediction_without_scores_is_named(run_content: Content) -> None:
+    with pytest.raises(InputError, match=r"^momentum: submit.models or upload.prediction names it, and it has no scores; there are"):
+        page_of.written(dataclasses.replace(run_content, chosen="momentum"))
 
 
 def test_opens_offline_without_a_word_on_the_console(chromium: Browser, written: Path) -> None:
@@ -404,6 +459,11 @@ def test_no_serious_finding_of_axe(chromium: Browser, written: Path, scheme: str
         found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "best-practice"]})
         serious = [item for item in found.response["violations"] if item["impact"] in ("serious", "critical")]
         assert not serious, json.dumps([[item["id"], item["nodes"][0]["html"][:200]] for item in serious], indent=1)
+
+
+def with_tables(found: Content, **tables: pd.DataFrame) -> Content:
+    """The same run with other tables in the place of some."""
+    return dataclasses.replace(found, tables={**found.tables, **tables})
 
 
 def run() -> Run:

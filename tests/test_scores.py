@@ -560,6 +560,14 @@ def test_summary_at_the_edges() -> None:
     assert summarize(table_of(corr=[0.1, np.nan], oracle_corr=[0.2, 0.9]), 20)["p"]["ceiling_share"] == 0.5
 
 
+def test_summary_of_one_era_has_its_scores_and_no_interval() -> None:
+    both = pd.concat([table_of(corr=[0.1]), table_of(corr=[0.2]).assign(prediction="q")])
+    found = summarize(both, 20)
+    assert [found[name]["corr"]["mean"] for name in ("p", "q")] == [0.1, 0.2]
+    assert not {"low", "high", "sharpe"} & set(found["p"]["corr"])
+    assert summarize(both[:0], 20) == {}
+
+
 def test_summary_is_json_in_the_order_of_the_columns() -> None:
     rng = np.random.default_rng(10)
     era = np.repeat(np.arange(6), 40)

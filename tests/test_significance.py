@@ -154,6 +154,15 @@ def test_the_deflated_sharpe_by_hand_and_by_luck() -> None:
     assert np.isnan(significance.deflated_sharpe(series[:5], trials, overlap=4))
 
 
+@pytest.mark.parametrize(
+    ("eras", "expected"),
+    [([], 8), ([5], 8), ([5, 5, 5], 8), ([5, 6, 6, 7], 8), ([5, 9, 13], 2), ([1, 20], 1)],
+    ids=["none", "one", "one of several predictions", "weekly", "every fourth", "far apart"],
+)
+def test_a_target_spans_as_many_eras_as_lie_in_its_weeks(eras: list[int], expected: int) -> None:
+    assert significance.spanned_eras(np.array(eras, np.int64), 8) == expected
+
+
 def halves(eras: int, blocks: int) -> tuple[np.ndarray, np.ndarray]:
     folds = splits.combinatorial(np.arange(eras), blocks, blocks // 2, 0)
     inside, outside = (np.array([np.isin(np.arange(eras), getattr(fold, part)) for fold in folds]) for part in ("train", "test"))

@@ -33,7 +33,7 @@ from erawise.live import keys, submission
 from erawise.live.account import PREDICTIONS, Account
 from erawise.live.client import PUBLIC_ID, SECRET_KEY
 from erawise.live.fetching import ADDRESS, Patience
-from erawise.models import arrays
+from erawise.models import arrays, stored
 from stages import submit
 
 QUICK = Patience(connection=1, silence=1, tries=3, pause=0.01, longest_pause=0.02)
@@ -497,7 +497,6 @@ def test_a_server_that_fails_is_tried_until_the_time_is_over(
         (lambda s: (s.rounds[OPEN] / "v5.2/live.parquet").unlink(), "submit", 3, "v5.2/live.parquet isn't there yet"),
         (lambda s: None, "submit --round 99", 3, "there is no round 99 now"),
         (lambda s: setattr(s.account, "key", ("other", "key")), "submit", 1, "the key isn't accepted"),
-        (lambda s: s.account.models.pop("beta"), "submit", 1, "the account has no model 'beta'; its models are alpha"),
         (lambda s: setattr(s, "slow", 3600), "submit", 1, "s ahead of the server's; set it (NTP), then run again"),
         (lambda s: setattr(s, "slow", -3600), "submit", 1, "s behind the server's"),
         (lambda s: setattr(s, "api_faults", [Fault("500")]), "submit", 75, "HTTP status 500"),
@@ -523,6 +522,32 @@ def test_what_the_server_is_not_ready_for(
     [entry] = journal(operator)
     assert entry["outcome"] == "failed"
     assert error == f"error: {entry['problem']}\n"
+
+
+def test_a_model_that_is_gone_from_the_account_is_named_and_the_others_are_handed_in(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.account.models.pop("beta")
+    for command in ("submit", "submit --dry-run"):
+        assert operator.ended(command) == 1
+        assert "the account has no model 'beta'; its models are alpha\n" in capsys.readouterr().err
+    assert len(handed(server, "alpha")) == 1
+    assert [(entry["model"], entry["outcome"]) for entry in journal(operator)] == [("alpha", "sent"), ("beta", "failed")]
+
+
+@pytest.mark.parametrize("command", ["submit --dry-run", "upload --no-check", "explain_ridge ridge"])
+def test_a_stored_model_of_a_kind_that_is_gone_is_named(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    for directory in ("models", "final"):
+        path = operator.directory / f"data/{directory}/ridge/model.json"
+        path.write_text(path.read_text().replace('"ridge"', '"momentum"'))
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"trained": stored.digest(operator.directory / "data/models/ridge")}))
+    assert operator.ended(command) == 1
+    error = capsys.readouterr().err
+    assert "ridge/model.json: the model is of the kind 'momentum', and " in error
+    assert error.count("\n") == 1
 
 
 SPOILED: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {

@@ -15,6 +15,7 @@ from numerai_server import Fault, NumeraiServer
 from numerapi import base_api
 from workspace import Workspace
 
+from erawise.errors import InputError
 from erawise.live.account import Account
 from erawise.live.client import PUBLIC_ID, SECRET_KEY
 from erawise.live.fetching import ADDRESS, Patience
@@ -95,6 +96,12 @@ def test_a_pickle_over_the_limit_is_neither_written_nor_sent(
     assert workspace.ended("upload --send alpha") == 1
     assert "upload.max_megabytes: the pickle would have" in capsys.readouterr().err
     assert not server.account.objects
+
+
+def test_a_model_that_goes_while_it_is_tried_is_named(server: NumeraiServer) -> None:
+    account = Account(server.url, key=KEY)
+    with pytest.raises(InputError, match=r"^the account has no model 'gamma'; its models are alpha, beta$"):
+        account.tried("gamma", "sent-1", 1.0)
 
 
 def test_what_keeps_it_from_being_sent(server: NumeraiServer, workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
 """What Numerai knows of an account: its models, the rounds, what was sent, and how it did; and what is sent there."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from erawise.live.client import Client, NoResult
 from erawise.live.fetching import BUSY, GONE, Again, Session, host, reached, retry_after
 
 Result = TypeVar("Result")
+Named = TypeVar("Named")
 
 
 @dataclass(frozen=True)
@@ -131,26 +132,16 @@ class Account(Client):
         """
         with self.understood():
             own = self.get_models()
-        unknown = [name for name in names or () if name not in own]
-        if unknown:
-            raise InputError(f"the account has no model {unknown[0]!r}; its models are {', '.join(own) or 'none'}")
-        return {name: own[name] for name in (own if names is None else names)}
+        return {name: named(own, name) for name in (own if names is None else names)}
 
     def public_ids(self, names: Sequence[str]) -> dict[str, str]:
-        """The ids of some models of anybody's, by name; it takes no key.
-
-        Raises
-        ------
-        InputError
-            If there is no model of a name.
-        """
+        """Return the ids of some models of anybody's, by name, without those that Numerai doesn't have; it needs no key."""
         found = {}
         for name in names:
             with self.understood():
                 profile = self.raw_query(PROFILE, {"name": name, "tournament": self.tournament_id})["data"]["v3UserProfile"]
-                if profile is None:
-                    raise InputError(f"submit.models: Numerai has no model {name!r}; see how it is written there")
-                found[name] = str(profile["id"])
+                if profile is not None:
+                    found[name] = str(profile["id"])
         return found
 
     def scores(self, model: str) -> list[dict[str, Any]]:
@@ -254,7 +245,7 @@ class Account(Client):
         def look() -> tuple[str, str]:
             with self.understood():
                 every = self.raw_query(MODEL_STATUS, authorization=True)["data"]["account"]["models"]
-                one = next(entry for entry in every if entry["name"] == model)["computePickleUpload"] or {}
+                one = named({entry["name"]: entry["computePickleUpload"] for entry in every}, model) or {}
             status = str(one.get("validationStatus") or "pending").lower() if one.get("id") == upload else "absent"
             if status in BROKEN:
                 raise Unconfirmed(f"{model}: Numerai says {status} of the model that was sent ({upload}); its log is on the model's page")
@@ -326,6 +317,19 @@ class Account(Client):
             raise Again(said, retry_after(response, self.patience))
         if not response.ok:
             raise InputError(f"{host(address)}: the {what} can't be sent: {said}; nothing is submitted")
+
+
+def named(own: Mapping[str, Named], name: str) -> Named:
+    """Return what the account has of a model, by its name.
+
+    Raises
+    ------
+    InputError
+        If it has no such model.
+    """
+    if name not in own:
+        raise InputError(f"the account has no model {name!r}; its models are {', '.join(own) or 'none'}")
+    return own[name]
 
 
 def _time(value: datetime | str) -> datetime:

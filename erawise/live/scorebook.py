@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from erawise import files, tabular
+from erawise import errors, files, tabular
 from erawise.errors import InputError
 from erawise.live.account import Account
 
@@ -39,8 +39,10 @@ def fetch(account: Account, models: Mapping[str, str]) -> pd.DataFrame:
     InputError
         If there is no usable answer.
     """
-    with account.understood():
-        rows = [_row(name, score) for name, number in models.items() for score in account.scores(number)]
+    rows = []
+    for name, number in models.items():
+        with errors.about(name), account.understood():
+            rows += [_row(name, score) for score in account.scores(number)]
     found = pd.DataFrame(rows, columns=list(DTYPES)).astype(DTYPES)
     found = found[np.isfinite(found["value"])]
     return found.drop_duplicates(KEY, keep="last").sort_values(KEY, ignore_index=True)

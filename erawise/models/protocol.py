@@ -139,6 +139,8 @@ class Fitted(Protocol):
 class Loader(Protocol):
     """A module of `erawise.models`, for what reads models."""
 
+    __name__: str
+
     def load(self, directory: Path) -> Fitted:
         """Read what `Fitted.save` has written."""
 

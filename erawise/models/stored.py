@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from erawise import files
+from erawise import files, params
 from erawise.errors import InputError
 from erawise.models.protocol import Fitted, Loader, Spread
 
 DESCRIPTION = "model.json"
+KINDS = "erawise.models"
 
 
 @dataclass(frozen=True)
@@ -145,9 +146,18 @@ def load(directory: Path) -> Sequence[Fitted]:
     Raises
     ------
     InputError
-        If one is missing or broken.
+        If one is missing or broken, or the model is of a kind that isn't there, or whose library isn't.
     """
-    return members(importlib.import_module(f"erawise.models.{describe(directory).kind}"), directory)
+    name = describe(directory).kind
+    if name not in params.KINDS:
+        raise _other(directory, name, f"there are {', '.join(params.KINDS)}")
+    try:
+        kind = importlib.import_module(f"{KINDS}.{name}")
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{directory / DESCRIPTION}: a model of the kind {name} needs {error.name}, which isn't installed; run `make .venv/runtime`"
+        ) from None
+    return members(kind, directory)
 
 
 def members(kind: Loader, directory: Path) -> Sequence[Fitted]:
@@ -156,6 +166,15 @@ def members(kind: Loader, directory: Path) -> Sequence[Fitted]:
     Raises
     ------
     InputError
-        If one is missing or broken.
+        If one is missing or broken, or they are of another kind.
     """
-    return [kind.load(directory / member.directory) for member in describe(directory).members]
+    found = describe(directory)
+    if kind.__name__ != f"{KINDS}.{found.kind}":
+        raise _other(directory, found.kind, f"it was to be read as {kind.__name__.removeprefix(f'{KINDS}.')}")
+    return [kind.load(directory / member.directory) for member in found.members]
+
+
+def _other(directory: Path, name: str, known: str) -> InputError:
+    return InputError(
+        f"{directory / DESCRIPTION}: the model is of the kind {name!r}, and {known}; check out the commit that made it, or train it again"
+    )

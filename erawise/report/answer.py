@@ -42,7 +42,7 @@ def answer(page: Page) -> str:
     )
     return (
         f'{_stale(found)}<p class="answer">{escape(findings.answer(found))}</p><dl class="cards">{cards}</dl>'
-        f"<p>{escape(findings.verdict(found))}</p>{settings}<p>{escape(findings.looked(found))}</p>"
+        f"<p>{frame.commands(findings.verdict(found))}</p>{settings}<p>{escape(findings.looked(found))}</p>"
         f"{page.figure(figure)}<h3>What to do next</h3><ul class='advice'>{advice}</ul>"
     )
 

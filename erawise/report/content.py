@@ -55,7 +55,7 @@ class Run:
 
     Attributes
     ----------
-    commit : that is checked out, with `+` where tracked files differ; None where there is no Git repository.
+    commit : that is checked out, with `+` where tracked files differ; None if there is none, or Git refuses the repository.
     made : when the report was written, as a person reads it.
     settings : value of each parameter by its path.
     versions : of Python and packages.

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from erawise import groups
 from erawise.explained_tables import LEADING
 from erawise.report import drawing, frame, views
 from erawise.report.content import Content
@@ -33,7 +34,7 @@ def drivers(page: Page) -> str:
     else:
         parts.append(frame.missing("the importance of features", "dvc repro plot"))
     if page.has("shap_beeswarm"):
-        parts.append(page.figure(_beeswarm(found.tables["shap_beeswarm"], d)))
+        parts.append(page.figure(_beeswarm(found, d)))
     else:
         parts.append(frame.missing("what each feature adds to the predictions", "dvc repro plot"))
     if page.has("shap_share"):
@@ -41,10 +42,7 @@ def drivers(page: Page) -> str:
     else:
         parts.append(frame.missing("the share of the leading features", "dvc repro plot"))
     if page.has("exposure_time"):
-        parts += [
-            page.figure(_exposure(found.tables["exposure_time"], d), zoom=True),
-            page.figure(_groups(found.tables["exposure_time"], d)),
-        ]
+        parts += [page.figure(_exposure(found.tables["exposure_time"], d), zoom=True), _groups(page, found.tables["exposure_time"])]
     else:
         parts.append(frame.missing("the exposure over time", "dvc repro plot"))
     return "".join(parts)
@@ -125,14 +123,16 @@ def swarm(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(place=table["rank"] + step * beside)
 
 
-def _beeswarm(table: pd.DataFrame, d: views.Defaults) -> Figure:
+def _beeswarm(found: Content, d: views.Defaults) -> Figure:
+    table = found.tables["shap_beeswarm"]
+    leading = table[table["rank"] == 1].groupby("model")["feature"].first()
     titles = {
-        str(model): f"{rows['feature'].iloc[0]} moves {model} most; a dot a row"
-        for model, rows in table[table["rank"] == 1].groupby("model")
+        name: f"{leading[name]} moves {name} most; a dot a row" if name in leading else f"Nothing is known of {name}"
+        for name in found.models
     }
     return Figure(
         "beeswarm",
-        titles.get(d.model, f"Nothing is known of {d.model}"),
+        titles[d.model],
         "Dots of the contribution of each leading feature to single predictions of one model.",
         drawing.same(views.beeswarm(swarm(table), d)),
         "What each feature adds to a prediction, in standard deviations of the model's predictions. Where blue dots lie on one side and "
@@ -144,9 +144,10 @@ def _beeswarm(table: pd.DataFrame, d: views.Defaults) -> Figure:
 
 def _share(table: pd.DataFrame, d: views.Defaults) -> Figure:
     held = table.groupby("model", sort=False)["leading"].first()
+    least = f", {held.idxmin()} {held.min():.0%}" if len(held) > 1 else ""
     return Figure(
         "share",
-        f"{held.idxmax()} has {held.max():.0%} of all contributions in its {LEADING} leading features, {held.idxmin()} {held.min():.0%}",
+        f"{held.idxmax()} has {held.max():.0%} of all contributions in its {LEADING} leading features{least}",
         "Lines of the share of all contributions by the number of leading features: "
         + "; ".join(f"{name} {share:.0%} in {LEADING}" for name, share in held.items()),
         drawing.same(views.share(table, d, LEADING)),
@@ -155,7 +156,7 @@ def _share(table: pd.DataFrame, d: views.Defaults) -> Figure:
 
 
 def _exposure(table: pd.DataFrame, d: views.Defaults) -> Figure:
-    whole = table[table["group"] == "all"]
+    whole = table[table["group"] == groups.ALL]
     means = whole.groupby("prediction", sort=False)["mean"].first()
     return Figure(
         "exposure",
@@ -166,13 +167,19 @@ def _exposure(table: pd.DataFrame, d: views.Defaults) -> Figure:
     )
 
 
-def _groups(table: pd.DataFrame, d: views.Defaults) -> Figure:
+def _groups(page: Page, table: pd.DataFrame) -> str:
+    """Draw the exposure to each group of features; return nothing if the data has no groups."""
     means = table.groupby(["group", "prediction"], sort=False)["mean"].first().reset_index()
-    widest = means[means["group"] != "all"].sort_values("mean").iloc[-1]
-    return Figure(
-        "exposure-groups",
-        f"Of the groups of features {widest['prediction']} leans most on {widest['group']}: {widest['mean']:.2f}",
-        "Dots of the mean largest exposure to each group of features, before and after neutralization.",
-        drawing.same(views.by_group(means, d)),
-        "Mean over eras of the largest absolute correlation with a feature of the group, before and after neutralization.",
+    grouped = means[means["group"] != groups.ALL]
+    if grouped.empty:
+        return ""
+    widest = grouped.loc[grouped["mean"].idxmax()]
+    return page.figure(
+        Figure(
+            "exposure-groups",
+            f"Of the groups of features {widest['prediction']} leans most on {widest['group']}: {widest['mean']:.2f}",
+            "Dots of the mean largest exposure to each group of features, before and after neutralization.",
+            drawing.same(views.by_group(means, page.defaults)),
+            "Mean over eras of the largest absolute correlation with a feature of the group, before and after neutralization.",
+        )
     )

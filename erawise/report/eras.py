@@ -149,7 +149,7 @@ def _extreme_table(found: Content) -> str:
 
 def _levels(page: Page) -> str:
     found, d = page.content, page.defaults
-    titles = {split: _gaps(found.tables[f"era_means_{split}"], split) for split in SPLITS if page.has(f"era_means_{split}")}
+    titles = {split: _gaps(found, split) for split in SPLITS if page.has(f"era_means_{split}")}
     figures = [
         Figure(
             f"levels-{split}",
@@ -168,9 +168,10 @@ def _levels(page: Page) -> str:
     return frame.controls(frame.select("model", "model", found.models, d.model)) + page.beside(figures)
 
 
-def _gaps(table: pd.DataFrame, split: str) -> dict[str, str]:
-    gaps = table.groupby("model", sort=False)["mean_gap"].first()
-    return {str(name): f"Residuals of {name}, {split}: off by {gap:+z.4f} on average" for name, gap in gaps.items()}
+def _gaps(found: Content, split: str) -> dict[str, str]:
+    gaps = found.tables[f"era_means_{split}"].groupby("model", sort=False)["mean_gap"].first()
+    told = {name: f"off by {gaps[name]:+z.4f} on average" if name in gaps else "no era has a target" for name in found.models}
+    return {name: f"Residuals of {name}, {split}: {text}" for name, text in told.items()}
 
 
 def _spreads(page: Page) -> str:

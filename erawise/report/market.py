@@ -47,11 +47,11 @@ def _cards(found: Content) -> list[str]:
 
 def _stability(page: Page, table: pd.DataFrame) -> str:
     stable, fickle = table.iloc[0], table.iloc[-1]
+    least = f", {fickle['feature']} in {fickle['sign_stability']:.0%}" if len(table) > 1 else ""
     return page.figure(
         Figure(
             "stability",
-            f"{stable['feature']} keeps its sign in {stable['sign_stability']:.0%} of {stable['eras']} eras, "
-            f"{fickle['feature']} in {fickle['sign_stability']:.0%}",
+            f"{stable['feature']} keeps its sign in {stable['sign_stability']:.0%} of {stable['eras']} eras{least}",
             "Dots with spread of the mean correlation with the target of the features of most stable and of most fickle sign.",
             drawing.same(views.stability(table)),
             "Mean correlation with the target over train eras, and one standard deviation of the eras on each side. A wide line around 0 "
@@ -80,12 +80,10 @@ def _targets(page: Page, table: pd.DataFrame) -> str:
 
 def _missing(page: Page, table: pd.DataFrame) -> str:
     past = table[table["data_type"] != "live"]
-    worst = past.loc[past["missing_share"].idxmax()]
-    title = (
-        "No feature value was missing in any era"
-        if not past["missing_share"].any()
-        else f"Most is missing in era {worst['era']}: {worst['missing_share']:.1%}, {worst['empty_features']} features without any value"
-    )
+    title = "No feature value was missing in any era"
+    if past["missing_share"].any():
+        worst = past.loc[past["missing_share"].idxmax()]
+        title = f"Most is missing in era {worst['era']}: {worst['missing_share']:.1%}, {worst['empty_features']} features without any value"
     return page.figure(
         Figure(
             "missing",

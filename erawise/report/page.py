@@ -43,11 +43,16 @@ def written(found: Content, progress: Progress = SILENT) -> str:
     Raises
     ------
     InputError
-        If no prediction has a score in any era.
+        If no prediction has a score in any era, or the chosen one wasn't scored.
     """
     scores = content.era_scores(found)
     if not len(scores) or not found.predictions:
         raise InputError("no prediction has a score in any era; run `dvc repro evaluate` on data whose targets are known")
+    if found.chosen not in found.predictions:
+        raise InputError(
+            f"{found.chosen}: submit.models or upload.prediction names it, and it has no scores; there are those of "
+            f"{', '.join(found.predictions)}; run `dvc repro evaluate`"
+        )
     page = Page(found, content.pairs(found), _defaults(found, scores), {views.ERAS: scores})
     writers = {
         "answer": answer.answer,
@@ -106,7 +111,7 @@ def _defaults(found: Content, scores: pd.DataFrame) -> views.Defaults:
 
 def _made(found: Content) -> str:
     if found.run.commit is None:
-        return f"Outside a Git repository; page written {found.run.made}."
+        return f"No Git commit is known; page written {found.run.made}."
     commit = f"commit {found.run.commit[:10]}"
     if found.run.commit.endswith("+"):
         commit += " with changes"

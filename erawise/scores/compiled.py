@@ -4,9 +4,10 @@ They release the interpreter's lock, so that threads run them side by side, and 
 the same functions in numpy. Importing this module fails where numba isn't there.
 """
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from erawise import jit
 
 Floats = NDArray[np.float64]
 
@@ -28,15 +29,15 @@ ROWS = 128
 TILE = 4096
 """Features of a tile: four rows of them as float64 stay in the second cache."""
 
-compiled = numba.njit(cache=True, nogil=True)
+compiled = jit.compiled()
 
-fused = numba.njit(cache=True, nogil=True, fastmath={"contract"})
+fused = jit.compiled(fastmath={"contract"})
 """With multiplication and addition in one step, rounded once, where the processor has it."""
 
-reordered = numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+reordered = jit.compiled(fastmath={"reassoc", "contract"})
 """For sums that may be taken in another order, so that several are taken at a time; the order is the same each time."""
 
-finite = numba.njit(cache=True, nogil=True, fastmath={"nnan", "ninf", "nsz"})
+finite = jit.compiled(fastmath={"nnan", "ninf", "nsz"})
 
 
 @compiled

@@ -1,14 +1,15 @@
 """The loops of `packing`, compiled by numba on their first call and cached beside this file; they let other threads run meanwhile."""
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from erawise.jit import compiled
 
 TILE = 64
 """Features that are packed together, so that the lines they are read from and written to stay in the cache."""
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def bin_floats(block: NDArray[np.float32], bounds: NDArray[np.float64], codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """See `packing.bin_floats`."""
     out = np.empty(block.shape, np.uint8)
@@ -25,7 +26,7 @@ def bin_floats(block: NDArray[np.float32], bounds: NDArray[np.float64], codes: N
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def pack_narrow(
     values: NDArray[np.uint8], columns: NDArray[np.int64], table: NDArray[np.uint8], offsets: NDArray[np.int64], start: int, out: NDArray
 ) -> None:

@@ -1,6 +1,5 @@
 """Binned features in directories of files, written once and shared by every fit on the same features and rows."""
 
-import fcntl
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from erawise import files
 from erawise.errors import InputError
 from erawise.models.lightgbm import binary, packing
 from erawise.panel import View, era_slices
@@ -119,8 +119,7 @@ class Store:
         if not sources:
             return
         self.directory.mkdir(parents=True, exist_ok=True)
-        with (self.directory / LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with files.lock_file(self.directory / LOCK):
             missing = [source for source in sources if not source[0].exists()]
             self._require_space(sum(layout.size(rows) for _, layouts, rows, _ in missing for layout in layouts))
             binary.write(missing, self.threads)
