@@ -26,6 +26,13 @@ from stages import paths
 SMALL = {"trees": 60, "epochs": 4, "max_iterations": 50, "min_rows_leaf": 20, "early_stopping": 20}
 """What a model has at most, to be quick; leaves of few rows, so that it can remember."""
 
+TELLTALE = {
+    "data": {"target_horizon": canary.DAYS},
+    "split": {"method": "purged_kfold", "folds": 8},
+    "select_features": {"method": "none"},
+}
+"""Settings of the market of noise, by section."""
+
 
 @errors.reported
 def main() -> None:
@@ -36,7 +43,7 @@ def main() -> None:
         raw = _workspace(shuffled, {}, p.data.target)
         canary.shuffle_targets(paths.RAW, raw, eras=given.eras, rows=given.rows, features=given.features, seed=given.seed)
         leaks = _listen_to_shuffled(shuffled, p.data.target)
-        raw = _workspace(telltale, {"split": {"method": "purged_kfold", "folds": 8}, "select_features": {"method": "none"}}, "target")
+        raw = _workspace(telltale, TELLTALE, "target")
         canary.write_telltale(raw, eras=64, stocks=100, seed=given.seed)
         leaks += _listen_to_telltale(telltale)
     if leaks:
@@ -63,10 +70,14 @@ def _workspace(directory: Path, changes: dict[str, dict[str, Any]], target: str)
     content["preprocess"].update(every=1, derived=[])
     content["explore"].update(max_constant_share=1.0)
     content["tuning"].update(models=[])
+    content["execution"].update(engine="local")
     for section, values in changes.items():
         content[section].update(values)
     for model in content["models"].values():
-        model["target"] = target
+        model.pop("targets", None)
+        model.update(target=target)
+        if model.get("distributed"):
+            model["distributed"] = False
         for name, most in SMALL.items():
             if model.get(name) is not None:
                 model[name] = min(model[name], most)

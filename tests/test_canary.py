@@ -4,7 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,19 +19,21 @@ from ruamel.yaml import YAML
 from erawise import canary, files, params, splits
 from erawise.schema import purge_weeks
 from erawise.sources import layout
+from stages import canary as command
 
 MODELS = ("ridge", "lightgbm")
 OPTIONS = ("--eras", "60", "--rows", "40", "--features", "600")
 
 
-def workspace(directory: Path) -> Path:
-    """A directory with raw files and settings, as the command finds them."""
+def workspace(directory: Path, change: Callable[[Any], None] = lambda content: None) -> Path:
+    """A directory with raw files and settings, as the command finds them; `change` is given the settings."""
     raw.write(directory / "data" / "raw", features=600)
     shutil.copyfile(ROOT / "params.yaml", directory / "params.yaml")
     small.shrink(directory / "params.yaml")
     yaml = YAML()
     content = yaml.load((directory / "params.yaml").read_text())
     content["models"] = {name: content["models"][name] for name in MODELS}
+    change(content)
     yaml.dump(content, directory / "params.yaml")
     return directory
 
@@ -61,6 +65,22 @@ def test_an_honest_pipeline_is_silent_and_the_canary_lives(tmp_path: Path) -> No
     assert "sings" not in silent
     assert ", sings" in alive
     assert not (tmp_path / "data" / "models").exists()
+
+
+def several_on_workers_elsewhere(content: Any) -> None:
+    """Have settings for several targets and seeds, whose fits a scheduler on another machine hands out."""
+    del content["models"]["ridge"]["target"], content["models"]["lightgbm"]["seed"]
+    content["models"]["ridge"]["targets"] = ["target", "target_other_20"]
+    content["models"]["lightgbm"].update(seeds=[1, 2], distributed=True)
+    content["execution"].update(engine="dask", scheduler="tcp://127.0.0.1:9")
+
+
+def test_models_of_several_targets_and_seeds_are_listened_to_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace(tmp_path, several_on_workers_elsewhere))
+    command._workspace(tmp_path / "made", command.TELLTALE, "target")
+    p = params.load(tmp_path / "made/params.yaml")
+    assert p.execution.engine == "local"
+    assert [member.target for model in p.models.values() for member in model.members.values()] == ["target"] * 3
 
 
 def test_selection_on_test_eras_sings_and_is_named(tmp_path: Path) -> None:
