@@ -79,7 +79,33 @@ def content(table: pd.DataFrame, before: str, after: str, changed: dict[str, lis
     """The comparison as JSON: which runs, the settings that differ, and the table; a figure that can't be given is null."""
     rows = [{key: None if value != value else value for key, value in row.items()} for row in table.to_dict("records")]
     settings = {path: {"before": a, "after": b} for path, (a, b) in changed.items()}
-    return {"before": before, "after": after, "settings": settings, "predictions": rows}
+    return {"before": before, "after": after, "settings": settings, "predictions": rows, "verdicts": verdicts(table)}
+
+
+def verdicts(table: pd.DataFrame) -> dict[str, Any]:
+    """Count the verdicts of `compare`, beside those of luck.
+
+    Returns
+    -------
+    `possible` : rows that have an interval.
+    `established` : rows of these whose interval leaves 0 out.
+    `by_luck` : how many of the possible ones do so on average where no prediction differs in truth. That they are of the same eras
+        changes no average; it makes several at once, and none at all, more frequent.
+    """
+    possible = int(table["low"].notna().sum()) if len(table) else 0
+    established = int(table["verdict"].isin([BETTER, WORSE]).sum()) if len(table) else 0
+    return {"possible": possible, "established": established, "by_luck": round((1 - significance.LEVEL) * possible, 2)}
+
+
+def luck(table: pd.DataFrame) -> str:
+    """Say how many verdicts `compare` gave, and how many luck alone would give."""
+    found = verdicts(table)
+    if not found["possible"]:
+        return "Verdicts: none, as no prediction has an interval."
+    return (
+        f"Verdicts: {found['established']} of {found['possible']}; where no prediction differs in truth, luck alone gives "
+        f"{found['by_luck']:.1f} of {found['possible']} on average, often several at once, since all are of the same eras."
+    )
 
 
 def sentences(table: pd.DataFrame) -> list[str]:

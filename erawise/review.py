@@ -80,7 +80,8 @@ def full(before: Revision, after: Revision, *, seed: int = 0) -> list[str]:
     table = _named(comparison.compare(before.scores, after.scores, after.days, seed=seed))
     headline = comparison.picture(table, before.name, after.name).headline
     moved = _moved(table)
-    lines = [f"**{headline}.** CORR moves in {len(moved)} of {len(table)} predictions. Choose by cv; validation is for a last look.", ""]
+    lines = [f"**{headline}.** CORR moves in {len(moved)} of {len(table)} predictions. Choose by cv; validation is for a last look."]
+    lines += [comparison.luck(table), ""]
     lines += [*(f"- {line}" for line in comparison.sentences(moved)), *_alone(before, after)]
     return [*lines, *unfolding("The table", comparison.markdown(moved).splitlines())] if len(moved) else lines
 

@@ -26,7 +26,7 @@ from stages import paths
 SMALL = {"trees": 60, "epochs": 4, "max_iterations": 50, "min_rows_leaf": 20, "early_stopping": 20}
 """What a model has at most, to be quick; leaves of few rows, so that it can remember."""
 
-TELLTALE = {
+TELLTALE: dict[str, dict[str, Any]] = {
     "data": {"target_horizon": canary.DAYS},
     "split": {"method": "purged_kfold", "folds": 8},
     "select_features": {"method": "none"},

@@ -31,6 +31,7 @@ def main() -> None:
     print("\n".join(comparison.settings_changed(changed)) or "no setting differs")
     print("\n" + comparison.markdown(table) + "\n")
     print("\n".join(comparison.sentences(table)))
+    print(comparison.luck(table))
     for name, missing in zip((before.name, after.name), comparison.only_in_one(before.scores, after.scores), strict=True):
         if missing:
             print(f"only in {name}: {', '.join(missing)}")

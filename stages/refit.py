@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_limits
 
 from erawise import files, params, spread, training
 from erawise.models import stored
-from erawise.models.protocol import Kind
+from erawise.models.protocol import Kind, require_complete
 from erawise.progress import Progress
 from erawise.resolved import Resolved
 from stages import basis, modelling, paths, running, workers
@@ -16,6 +16,7 @@ from stages import basis, modelling, paths, running, workers
 
 def run(kind: Kind, name: str, progress: Progress) -> running.Done:
     """Fit, and write the model: it predicts rows that come later, and no score says anything of it."""
+    require_complete(kind)
     p = params.load(paths.PARAMS)
     work = modelling.open_for(name, live=False)
     found = paths.TUNING / f"{name}.json"

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 import erawise
 from erawise import evaluation, files, params, significance, spread, training, tuning
 from erawise.jobs import Engine
-from erawise.models.protocol import Kind
+from erawise.models.protocol import Kind, require_complete
 from erawise.progress import Progress
 from erawise.schema import horizon, spanned_weeks
 from stages import modelling, paths, running, workers
@@ -42,6 +42,7 @@ progress bar, or checks settings, or judges the trials in the end, is no part of
 
 def run(kind: Kind, name: str, progress: Progress) -> running.Done:
     """Search, and write what was found."""
+    require_complete(kind)
     p = params.load(paths.PARAMS)
     work = modelling.open_for(name, live=False)
     own = p.models[name]

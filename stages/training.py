@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_limits
 
 from erawise import files, params, spread, tabular, training
 from erawise.models import stored
-from erawise.models.protocol import Kind
+from erawise.models.protocol import Kind, require_complete
 from erawise.progress import Progress
 from erawise.schema import ERA, PREDICTION
 from stages import basis, modelling, paths, running, workers
@@ -21,6 +21,7 @@ def run(kind: Kind) -> None:
 
 
 def _run(kind: Kind, name: str, progress: Progress) -> running.Done:
+    require_complete(kind)
     p = params.load(paths.PARAMS)
     work = modelling.open_for(name, live=True)
     found = paths.TUNING / f"{name}.json"

@@ -417,6 +417,7 @@ def test_verdicts_are_for_whole_runs_alone() -> None:
     before, after = run_of("A", {"x": 0.0, "y": 0.0}), run_of("B", {"x": 0.01, "y": 0.0})
     whole, small = ("\n".join(lines) for lines in (review.full(before, after), review.small(before, after)))
     assert "From A to B: 1 better of 2" in whole
+    assert "Verdicts: 1 of 1; " in whole
     assert ": better (60 eras" in whole
     assert "CORR moves in 1 of 2 predictions." in small
     assert "better (" not in small

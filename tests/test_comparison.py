@@ -73,6 +73,12 @@ def test_the_content_is_json_and_the_picture_says_what_is_established(runs: tupl
     content = comparison.content(table, "A", "B", {"models.ridge.l2": [1.0, 2.0]})
     assert content["settings"] == {"models.ridge.l2": {"before": 1.0, "after": 2.0}}
     assert content["predictions"][2]["low"] is None
+    possible = sum(row["low"] is not None for row in content["predictions"])
+    assert 0 < possible < len(table)
+    assert content["verdicts"] == {"possible": possible, "established": 2, "by_luck": round(0.05 * possible, 2)}
+    assert comparison.luck(table).startswith(f"Verdicts: 2 of {possible}; ")
+    assert f"luck alone gives {0.05 * possible:.1f} of {possible} on average" in comparison.luck(table)
+    assert comparison.luck(table.iloc[2:3]) == comparison.luck(table.iloc[:0]) == "Verdicts: none, as no prediction has an interval."
     picture = comparison.picture(table, "A", "B")
     assert picture.headline == f"From A to B: 1 better and 1 worse of {len(table)}"
     assert comparison.picture(table.iloc[2:], "A", "B").headline == "From A to B: no difference is established"

@@ -88,6 +88,12 @@ def test_a_new_kind_of_model_trains_as_the_page_says(project: Path, finished: Wo
     for stage in ("tune", "train", "refit"):
         run(project, "-m", f"stages.{stage}_momentum", "momentum")
     assert files.read_json(project / "data/models/momentum/model.json")["kind"] == "momentum"
+    predicted = (project / "data/predictions/models/momentum.parquet").read_bytes()
+    settings = (project / "params.yaml").read_text()
+    assert "engine: local" in settings
+    (project / "params.yaml").write_text(settings.replace("engine: local", "engine: dask"))
+    run(project, "-m", "stages.train_momentum", "momentum")
+    assert (project / "data/predictions/models/momentum.parquet").read_bytes() == predicted
     (project / ".dvc").mkdir()
     (project / ".dvc/config").write_text("[core]\n    no_scm = true\n")
     assert " passed" in run(project, "-m", "pytest", "tests/test_dag.py", "-p", "no:cacheprovider", "-k", "momentum or packages")

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from erawise import params
 from erawise.errors import InputError
 from erawise.models import arrays, common, lightgbm, logistic, random_forest, ridge, stored
 from erawise.models.lightgbm.text import why_broken
-from erawise.models.protocol import GIB, Resources
+from erawise.models.protocol import GIB, Resources, require_complete
 from erawise.panel import FeatureMap, Panel, View
 
 ROOT = Path(__file__).parents[1]
@@ -142,6 +143,15 @@ def test_learns_and_survives_saving(kind: str, panel: Panel, tmp_path: Path) -> 
     np.testing.assert_array_equal(loaded.predict(x), prediction)
     np.testing.assert_array_equal(loaded.importance(), fitted.importance())
     assert not any(_holds_pickle(path) for path in tmp_path.iterdir())
+
+
+def test_a_kind_that_lacks_a_part_is_told_so_before_it_is_fitted() -> None:
+    for kind in KINDS:
+        require_complete(module(kind))
+    lacking = ModuleType("erawise.models.momentum")
+    vars(lacking).update(fit=ridge.fit, load=ridge.load, prepare=ridge.prepare, steps=ridge.steps)
+    with pytest.raises(InputError, match=r"^erawise\.models\.momentum: the kind of model lacks `needs`, `stops_early`; what each is given"):
+        require_complete(lacking)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -177,6 +177,22 @@ class Kind(Protocol):
         """Whether a model with these settings stops early, and so needs an inner slice in each fold."""
 
 
+def require_complete(kind: Any) -> None:
+    """Check that a kind of model has all that training may ask of it, before anything is fitted.
+
+    Raises
+    ------
+    InputError
+        With the functions of `Kind` and `Loader` that it lacks.
+    """
+    asked = [name for protocol in (Kind, Loader) for name, what in vars(protocol).items() if callable(what) and not name.startswith("_")]
+    if lacking := [name for name in asked if not callable(getattr(kind, name, None))]:
+        raise InputError(
+            f"{kind.__name__}: the kind of model lacks {', '.join(f'`{name}`' for name in lacking)}; what each is given and returns is in "
+            "erawise/models/protocol.py, and docs/howto/add-a-model.md has an example"
+        )
+
+
 @dataclass(frozen=True)
 class Ring:
     """Processes that make one fit together, each with its part of the rows, and talk with each other over the network.

@@ -5,6 +5,7 @@ import math
 import pandas as pd
 
 from erawise import significance
+from erawise.comparison import luck
 from erawise.report.content import CORR, SPLITS, Content
 from erawise.schema import CV, ERA, PREDICTION, VALIDATION, spanned_weeks
 from erawise.significance import BETTER, OPEN, WORSE
@@ -57,7 +58,7 @@ def verdict(content: Content) -> str:
         return f"{found.before} has no prediction called {content.chosen}."
     if (rows["difference"] == 0).all() and not rows["left_out"].any() and set(rows["split"]) == set(SPLITS):
         return f"The scores of {content.chosen} are those of {found.before}."
-    return f"Against {found.before}: " + "; ".join(_told(content.chosen, row) for row in rows.to_dict("records")) + "."
+    return f"Against {found.before}: " + "; ".join(_told(content.chosen, row) for row in rows.to_dict("records")) + f". {luck(found.table)}"
 
 
 def looked(content: Content) -> str:
