@@ -24,7 +24,7 @@ from erawise import files, neutralize, params, preparation, splits, tabular
 from erawise.models import lightgbm, ridge
 from erawise.models.protocol import GIB, Fitted, Resources
 from erawise.panel import FeatureMap, Panel, View, era_slices
-from erawise.schema import DATA_TYPE, META_MODEL, ORACLE, VALIDATION
+from erawise.schema import DATA_TYPE, META_MODEL, ORACLE, TRAIN, VALIDATION
 from erawise.scores import kernels, summary
 from erawise.sources import market
 
@@ -120,7 +120,7 @@ def _read(prepared: Path) -> Drawn:
     target = panel.index[TARGET].to_numpy(np.float64).copy()
     target[validation] = tabular.read_parquet(prepared / "validation_targets.parquet", [TARGET])[TARGET]
     references = tabular.read_parquet(prepared / "references.parquet", [META_MODEL, ORACLE])
-    train_rows = panel.index[panel.index[DATA_TYPE] == preparation.TRAIN]
+    train_rows = panel.index[panel.index[DATA_TYPE] == TRAIN]
     correlations = {name: float(train_rows[f"target_{name}"].corr(train_rows["target_ender_20"])) for name in REAL_TARGETS}
     train_eras, validation_eras = (np.unique(panel.row_eras[rows]) for rows in (~validation, validation))
     plan = splits.plan(train_eras, validation_eras, DAYS, method="purged_kfold", folds=4, chunk=1, window=None)

@@ -8,13 +8,14 @@ import select
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
 if sys.platform == "win32":
     raise SystemExit("error: erawise doesn't run on Windows itself: it needs a Unix's file locks; run it in WSL, see README.md")
 
-WORLD = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+WORLD = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE}
 """Errors of the disk, which are no fault of the code."""
 
 COMMANDS = "stages."
@@ -70,10 +71,12 @@ def reported(main: Callable[[], None]) -> Callable[[], None]:
     @functools.wraps(main)
     def run() -> None:
         message = ""
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:  # the command was started without
+                setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
         try:
             main()
-            if sys.stdout is not None:  # it is None if the command was started without
-                sys.stdout.flush()
+            sys.stdout.flush()
             return
         except SystemExit:
             _reader_gone()
@@ -103,7 +106,7 @@ def reported(main: Callable[[], None]) -> Callable[[], None]:
 
 def _reader_gone() -> bool:
     """Return whether stdout or stderr takes no more; what is written there from now on goes nowhere."""
-    gone = [stream for stream in (sys.stdout, sys.stderr) if stream is not None and _takes_nothing(stream)]
+    gone = [stream for stream in (sys.stdout, sys.stderr) if _takes_nothing(stream)]
     for stream in gone:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     return bool(gone)

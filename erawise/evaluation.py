@@ -22,6 +22,9 @@ DIAGNOSED = "neutralized"
 METRICS = {"exposure_max": "exposure", "oracle_corr": "ceiling_share"}
 """Blocks of the summary that have another name than their column in the table of scores."""
 
+NEEDING_OTHERS = ("mmc", "meta_corr", "payout", "bmc")
+"""Metrics that take the predictions of others."""
+
 DESCRIPTION = "evaluated.json"
 """The file beside the scores that says what was scored, see `Evaluated`."""
 
@@ -37,6 +40,7 @@ class Evaluated:
     benchmark : the benchmark model that BMC is against, None without any.
     benchmarks : all that the data has, in their order.
     absent : for each split the scores that no era has, and why.
+    partial : for each split the scores that fewer eras have than CORR, and in how many of how many.
     predictions : by name, `predictions.digest` of each prediction that was scored.
     """
 
@@ -45,6 +49,7 @@ class Evaluated:
     benchmark: str | None
     benchmarks: list[str]
     absent: dict[str, dict[str, str]]
+    partial: dict[str, dict[str, str]]
     predictions: dict[str, str]
 
 
@@ -180,6 +185,8 @@ def absent(table: pd.DataFrame, references: pd.DataFrame, benchmark: str | None)
     references : the predictions of others, in all eras.
     benchmark : the one that BMC is against, None without any.
     """
+    if not len(table):
+        return {"scores": "it has no eras"}
     own = references[references[ERA].isin(table[ERA])]
     meta_model = _unmet(own, META_MODEL, "meta_model.parquet")
     against = "the data has no benchmark models" if benchmark is None else _unmet(own, benchmark, f"the benchmark model {benchmark}")
@@ -197,14 +204,26 @@ def absent(table: pd.DataFrame, references: pd.DataFrame, benchmark: str | None)
     return {METRICS.get(name, name): reason for name, reason in reasons.items() if table[name].isna().all()}
 
 
+def partial(table: pd.DataFrame) -> dict[str, str]:
+    """Return the metrics that some eras of a split have, and fewer than have a CORR, each with both counts."""
+    columns = ["corr", *(name for name in NEEDING_OTHERS if name in table)]
+    eras = table.groupby(ERA)[columns].count().gt(0).sum()
+    return {name: f"{eras[name]} of {eras['corr']} eras" for name in columns[1:] if 0 < eras[name] < eras["corr"]}
+
+
 def _unmet(references: pd.DataFrame, column: str, what: str) -> str:
     """Say why no era has a score against a reference."""
     if column not in references:
         return f"the data has no {what}"
-    share = references[column].notna().mean()
+    eras = references.groupby(ERA)[column]
+    share = float(eras.apply(lambda values: values.notna().mean()).max())
     if not share > 0:
         return f"{what} has no predictions of these eras"
-    return f"{what} has predictions of {share:.0%} of these eras' rows; a score needs {MIN_COVERAGE:.0%} of an era's"
+    if share < MIN_COVERAGE:
+        return f"{what} has predictions of at most {share:.0%} of an era's rows; a score needs {MIN_COVERAGE:.0%}"
+    if not (eras.nunique() > 1).any():
+        return f"{what} is constant in each of these eras"
+    return f"in no era do {what} and a prediction that varies cover {MIN_COVERAGE:.0%} of the rows"
 
 
 def lines(found: Evaluated, named: str | None) -> list[str]:
@@ -214,7 +233,12 @@ def lines(found: Evaluated, named: str | None) -> list[str]:
     """
     choice = "as evaluate.benchmark says" if named else f"the first of {len(found.benchmarks)}"
     taken = [f"BMC is against {found.benchmark}, {choice}"] if found.benchmark else []
-    return taken + [f"{split}: no {name}: {reason}" for split, missing in found.absent.items() for name, reason in missing.items()]
+    few = [f"{split}: {name} in {count} alone: the others lack predictions of others" for split, name, count in _flat(found.partial)]
+    return [*taken, *few, *(f"{split}: no {name}: {reason}" for split, name, reason in _flat(found.absent))]
+
+
+def _flat(told: dict[str, dict[str, str]]) -> list[tuple[str, str, str]]:
+    return [(split, name, text) for split, entries in told.items() for name, text in entries.items()]
 
 
 def report(table: pd.DataFrame, metrics: dict[str, dict[str, Any]]) -> list[str]:

@@ -27,7 +27,7 @@ if sys.platform != "win32":  # there `errors` has ended the process
 HELD, OLD = ".held", ".old"
 """In a temporary directory, the file that is locked while its process lives, and a result that waits for its successor."""
 
-LEFT = re.compile(r"\.(?P<name>.+)\.\w{8}\.partial|\..+\.partial|scratch_\w{8}")
+LEFT = re.compile(r"\.(?P<name>.+)\.\w{8}\.partial|scratch_\w{8}")
 """The name of a temporary directory."""
 
 OCCUPIED = {errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR, errno.ENOTDIR}
@@ -35,6 +35,9 @@ OCCUPIED = {errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR, errno.ENOTDIR}
 
 UNABLE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV}
 """Errors of a system or a file system that can't do what it was asked for."""
+
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+"""Errors of a lock on a file system that has none."""
 
 TRIES = 10
 """How often a process removes its temporary directory while a sweep may be at it too; what stays then is swept later."""
@@ -124,11 +127,11 @@ def lock_file(path: Path, what: str = "") -> Iterator[None]:
     """Hold the lock of a file, which is created if need be; say what is waited for if another process holds it, unless `what` is empty."""
     with _opened(path) as descriptor:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor, path, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if what:
                 print(f"{what}: another process is at it; waiting for its end", file=sys.stderr, flush=True)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _lock(descriptor, path, fcntl.LOCK_EX)
         yield
 
 
@@ -136,14 +139,14 @@ def lock_file(path: Path, what: str = "") -> Iterator[None]:
 def in_use(path: Path) -> Iterator[None]:
     """Keep `remove_unused` from removing a path."""
     with _opened(path.with_name(f".{path.name}.lock")) as descriptor:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        _lock(descriptor, path, fcntl.LOCK_SH)
         yield
 
 
 def remove_unused(path: Path) -> None:
     """Remove a file or a directory, if it is there and no process has it in use."""
     with _opened(path.with_name(f".{path.name}.lock")) as descriptor, suppress(BlockingIOError):
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(descriptor, path, fcntl.LOCK_EX | fcntl.LOCK_NB)
         remove(path)
 
 
@@ -165,7 +168,7 @@ def append_line(entry: dict[str, Any], path: Path) -> None:
     """
     line = (json.dumps(entry, sort_keys=True, allow_nan=False) + "\n").encode("utf-8")
     with writing(path), _opened(path, os.O_APPEND) as descriptor:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock(descriptor, path, fcntl.LOCK_EX)
         size = os.fstat(descriptor).st_size
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
         try:
@@ -298,7 +301,12 @@ def _held(parent: Path, prefix: str, suffix: str = "") -> Iterator[Path]:
     sweep(parent)
     while True:
         directory = Path(tempfile.mkdtemp(suffix, prefix, parent))
-        if (descriptor := _claimed(directory, os.O_CREAT)) is not None:  # else a sweep came between
+        try:
+            descriptor = _claimed(directory, os.O_CREAT)
+        except InputError:
+            shutil.rmtree(directory)
+            raise
+        if descriptor is not None:  # else a sweep came between
             break
     try:
         yield directory
@@ -318,14 +326,36 @@ def _claimed(directory: Path, flags: int) -> int | None:
         descriptor = os.open(path, os.O_RDWR | flags, 0o600)
     except FileNotFoundError:
         return None
+    held = False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(descriptor), path.stat()):
-            return descriptor
+        _lock(descriptor, path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        held = os.path.samestat(os.fstat(descriptor), path.stat())
     except (BlockingIOError, FileNotFoundError):
         pass
-    os.close(descriptor)
-    return None
+    finally:
+        if not held:
+            os.close(descriptor)
+    return descriptor if held else None
+
+
+def _lock(descriptor: int, path: Path, how: int) -> None:
+    """Lock an open file.
+
+    Raises
+    ------
+    InputError
+        If the file system has no locks.
+    BlockingIOError
+        If another process holds the lock, and `how` says not to wait.
+    """
+    try:
+        fcntl.flock(descriptor, how)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        raise InputError(
+            f"{path.parent}: its file system has no file locks ({os.strerror(error.errno)}); put the project on another one"
+        ) from None
 
 
 def _sweep_one(directory: Path) -> None:

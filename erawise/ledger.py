@@ -46,9 +46,9 @@ def same(entry: Entry, other: Entry) -> bool:
 
 
 def looks(entries: list[Entry], data: str | None, target: str) -> list[Entry]:
-    """Return the first entry of each look: of each set of predictions that was scored on the validation eras of some data.
+    """Return the entries that were looks: each that scored a prediction on the validation eras of some data which none before it had.
 
-    Who evaluates the same predictions again sees nothing new. An entry that has no digests of its predictions is a look of its own.
+    Who evaluates the same predictions again, or some of them, sees nothing new. An entry without their digests is a look of its own.
 
     Parameters
     ----------
@@ -56,7 +56,14 @@ def looks(entries: list[Entry], data: str | None, target: str) -> list[Entry]:
     target : that was scored against.
     """
     seen = [entry for entry in entries if data in (None, entry["data"]) and entry["target"] == target and entry["scores"].get(VALIDATION)]
-    return _once(seen, lambda entry: [entry["data"], entry["predictions"]])
+    found, known = list[Entry](), set[tuple[Any, str]]()
+    for entry in seen:
+        digests = entry.get("predictions")
+        scored = {(entry["data"], digest) for digest in digests.values()} if isinstance(digests, dict) else None
+        if scored is None or not scored <= known:
+            found.append(entry)
+            known |= scored or set()
+    return found
 
 
 def trial_sharpes(entries: list[Entry], prediction: str) -> list[float]:

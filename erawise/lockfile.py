@@ -16,11 +16,10 @@ from erawise import files
 from erawise.errors import InputError
 
 NAME = "dvc.lock"
-TEMPORARY = Path(".dvc/tmp")
-"""The directory in which DVC has its own locks; neither Git nor DVC looks at what else is there."""
+DVC = ".dvc"
+"""DVC's own directory, in that of the project or above it; neither Git nor DVC looks at what else is in its `tmp`."""
 
-KEPT, BROKEN = TEMPORARY / "erawise" / NAME, TEMPORARY / "erawise" / f"{NAME}.broken"
-STAGE = re.compile(rb"^  ([^ ].*):$", re.MULTILINE)
+STAGE = re.compile(rb"^  ([^ ].*?):\r?$", re.MULTILINE)
 CONFLICT = re.compile(rb"^(<{7}|>{7}) ", re.MULTILINE)
 
 
@@ -37,30 +36,36 @@ def mended(root: Path) -> list[str]:
     InputError
         If the lock has Git's conflict markers: it isn't cut off, and nobody but its owner can say what to keep.
     """
-    return [*_mended_rwlock(root), *_mended_lock(root)]
+    top = root.resolve()
+    for place in (top, *top.parents):
+        if (place / DVC).is_dir():
+            temporary = place / DVC / "tmp"
+            kept = temporary / "erawise" / top.relative_to(place) / NAME
+            return [*_mended_rwlock(temporary / "rwlock"), *_mended_lock(root, temporary / "lock", kept)]
+    return []
 
 
-def _mended_lock(root: Path) -> list[str]:
-    if not (root / NAME).exists() or not _keep_if_whole(root):
+def _mended_lock(root: Path, held: Path, kept: Path) -> list[str]:
+    """Mend the lock file of a project; `held` is the file that DVC locks while it writes, and `kept` the copy of the last whole one."""
+    if not (root / NAME).exists() or not _keep_if_whole(root, kept):
         return []
-    with files.lock_file(root / TEMPORARY / "lock", NAME):  # DVC holds it while it writes
-        reason = _keep_if_whole(root)
+    with files.lock_file(held, NAME):
+        reason = _keep_if_whole(root, kept)
         if not reason:
             return []
-        (root / BROKEN).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(root / NAME, root / BROKEN)
-        for _, content, origin in sorted(_earlier(root), reverse=True):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / NAME, kept.with_name(f"{NAME}.broken"))
+        for _, content, origin in sorted(_earlier(root, kept), reverse=True):
             if not _reason(content):
                 with files.replacing(root / NAME) as temporary:
                     temporary.write_bytes(content)
-                return [f"{NAME}: it was cut off ({reason}); {origin} is back, and what has ended since is in DVC's run cache"]
+                return [f"{NAME}: it isn't whole ({reason}); {origin} is back, and what has ended since is in DVC's run cache"]
         files.remove(root / NAME)
-    return [f"{NAME}: it was cut off ({reason}), and there is no whole one; it is removed, and what has ended is in DVC's run cache"]
+    return [f"{NAME}: it isn't whole ({reason}), and there is no whole one; it is removed, and what has ended is in DVC's run cache"]
 
 
-def _mended_rwlock(root: Path) -> list[str]:
+def _mended_rwlock(path: Path) -> list[str]:
     """Remove DVC's list of the files in use, which is written in place as well, if it was cut off."""
-    path = root / TEMPORARY / "rwlock"
     if not path.exists():
         return []
     with files.lock_file(path.with_name("rwlock.lock"), str(path)):
@@ -74,7 +79,7 @@ def _mended_rwlock(root: Path) -> list[str]:
     return []
 
 
-def _keep_if_whole(root: Path) -> str:
+def _keep_if_whole(root: Path, kept: Path) -> str:
     """Keep a copy of the lock if it is whole; else return the reason why it isn't.
 
     Raises
@@ -82,13 +87,13 @@ def _keep_if_whole(root: Path) -> str:
     InputError
         If it has Git's conflict markers.
     """
-    content, kept = (root / NAME).read_bytes(), root / KEPT
-    is_kept = kept.exists() and kept.read_bytes() == content
+    content, before = (root / NAME).read_bytes(), kept.read_bytes() if kept.exists() else b""
+    is_kept = content == before
     if CONFLICT.search(content):
         raise InputError(
             f"{NAME}: a merge has left a conflict in it, and nothing was changed; docs/howto/recover.md says how to resolve it"
         )
-    if not is_kept and (reason := _reason(content) or _shortened(content, _committed(root))):
+    if not is_kept and (reason := _reason(content) or _shortened(content, _committed(root) or before)):
         return reason
     try:
         if is_kept:
@@ -127,9 +132,9 @@ def _shortened(content: bytes, committed: bytes) -> str:
     return f"it ends before {known[len(names)].decode()}" if len(names) < len(known) and known[: len(names)] == names else ""
 
 
-def _earlier(root: Path) -> Iterator[tuple[float, bytes, str]]:
+def _earlier(root: Path, kept: Path) -> Iterator[tuple[float, bytes, str]]:
     """Yield the locks that there were: the time of each, its content, and its name."""
-    kept, committed = root / KEPT, _git(root, "log", "-1", "--format=%ct", "--", NAME)
+    committed = _git(root, "log", "-1", "--format=%ct", "--", NAME)
     if kept.exists():
         yield kept.stat().st_mtime, kept.read_bytes(), "the one of the last check"
     if committed.strip():

@@ -29,13 +29,13 @@ from erawise.schema import (
     ID,
     LIVE,
     LIVE_ERA,
+    TRAIN,
     VALIDATION,
     distance_warning,
     is_target,
 )
 from erawise.sources import layout
 
-TRAIN = "train"
 UNRESOLVED = "test"
 WRITTEN_ROWS = 2**20
 """Rows of a row group in the files that are written."""
@@ -248,7 +248,8 @@ def choose_columns(raw: Path, feature_set: str, target: str) -> Columns:
     targets = _targets_of(schema, listed, path)
     if target not in targets:
         raise InputError(f"data.target: {target!r} is no target of {path}; it has {', '.join(targets) or 'none'}")
-    rawfiles.require_printable([*sets, *features, *targets], path)
+    rawfiles.require_printable(list(sets), described)
+    rawfiles.require_printable([*features, *targets], path)
     chosen = set(features)
     within = {name: [feature for feature in members if feature in chosen] for name, members in sets.items()}
     return Columns(features, targets, target, within, matrix.choose_dtype(path, schema, features))

@@ -31,26 +31,29 @@ FEW = 0.8
 MANY = 10
 """Rows that could match, none of which does, from which on the file belongs to other data for certain."""
 
+INDEX, UNNAMED = ("index", "level_0", "era_number", "era_int"), ("unnamed:", "__index_level_")
+"""Names, and beginnings of names, of columns in which an index or the number of an era was written."""
+
 Found = dict[str, NDArray[np.float32]]
 """(rows of the matrix,) by the name of a prediction."""
 
 
-def prediction_columns(schema: pa.Schema, features: Collection[str]) -> tuple[list[str], list[str]]:
+def prediction_columns(schema: pa.Schema, known: Collection[str]) -> tuple[list[str], list[str]]:
     """Return the columns of a file of benchmark models that are predictions, and those that are left out.
 
-    A prediction is a column of floats, or without any value, that is no key, target or feature, nor the meta model or the oracle.
-    Names are compared without regard to case and to spaces around them.
+    A prediction is a column of floats, or without any value, that is no key, target or feature, nor the meta model or the oracle, nor what
+    pandas makes of an index. Names are compared without regard to case and to spaces around them.
 
     Parameters
     ----------
-    features : names of features, beside those that begin as Numerai's do.
+    known : names of features and targets, beside those that begin as Numerai's do.
     """
-    others = {META_MODEL, ORACLE, *(name.strip().lower() for name in features)}
+    others = {META_MODEL, ORACLE, *INDEX, *(name.strip().lower() for name in (*KEYS, *known))}
 
     def is_prediction(name: str) -> bool:
         kind, plain = schema.field(name).type, name.strip().lower()
         numeric = pa.types.is_floating(kind) or pa.types.is_null(kind)
-        return numeric and plain not in others and not plain.startswith(TARGET) and not is_feature(plain)
+        return numeric and plain not in others and not plain.startswith((TARGET, *UNNAMED)) and not is_feature(plain)
 
     names = [name for name in schema.names if name not in KEYS]
     chosen = [name for name in names if is_prediction(name)]
@@ -72,12 +75,13 @@ def read(raw: Path, index: Index, counts: Counts) -> Found:
         If a file is broken, has no predictions or has none of the data's ids, or two files have predictions of one row.
     """
     found: Found = {}
-    features = frozenset().union(*layout.feature_sets(raw / layout.FEATURES).values())
+    sets, targets = layout.read_features(raw / layout.FEATURES)
+    known = frozenset(targets).union(*sets.values())
     present = layout.present(raw)
     taken = np.zeros(len(index.era), bool)
     for name, single in FILES.items():
         if name in present:
-            file, names = _open(raw / name, single, features, counts)
+            file, names = _open(raw / name, single, known, counts)
             if not file.metadata.num_rows:
                 counts.warnings.append(f"{raw / name}: there are no rows")
                 continue
@@ -89,11 +93,11 @@ def read(raw: Path, index: Index, counts: Counts) -> Found:
     return {name: found[name] for name in (*order, *rest)}
 
 
-def _open(path: Path, single: str | None, features: Collection[str], counts: Counts) -> tuple[pq.ParquetFile, list[str]]:
+def _open(path: Path, single: str | None, known: Collection[str], counts: Counts) -> tuple[pq.ParquetFile, list[str]]:
     """Open a file of predictions, and choose those of its columns: a single one, or those of benchmark models."""
     file = rawfiles.open_file(path, [ID, ERA, *([single] if single else [])])
     schema = file.schema_arrow
-    names, ignored = prediction_columns(schema, features)
+    names, ignored = prediction_columns(schema, known)
     if single:
         names, ignored = [single], [name for name in schema.names if name not in (*KEYS, single)]
     if not names:

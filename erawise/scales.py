@@ -12,13 +12,22 @@ from numpy.typing import NDArray
 
 from erawise import blocks
 from erawise.errors import InputError
-from erawise.schema import FLOAT_MIDDLE, INT8_TOP, top
+from erawise.schema import FLOAT_MIDDLE, INT8_MIDDLE, INT8_TOP, TRAIN, top
 
 NAMES = {"int8": f"small whole numbers, 0 to {INT8_TOP}", "float32": "floats 0 to 1"}
 """The scales, by the type that their values are stored as."""
 
 ERAS = 10
 """Eras of a file that are compared at most, evenly spaced, so that the reading stays cheap at any size."""
+
+SLACK = 0.02
+"""How far a float may be beyond the span of other rows and yet on their scale: ranks of fewer stocks end nearer to the middle."""
+
+STEP = 0.2
+"""By how much narrower a float feature must be than another one to be on another scale; a feature of whole numbers by 1."""
+
+LEAST_NARROW, NARROW_SHARE = 3, 0.05
+"""Features of a file that must be narrower than in train, or wider, and their share: fewer may have changed by themselves."""
 
 LEAST_CHANCE = 1e-9
 """Chance below which two files that span different parts of the scale are not on the same one."""
@@ -48,16 +57,20 @@ def is_whole(columns: Iterable[NDArray[np.float64]]) -> bool | None:
 
 def beyond(path: Path, name: str, values: NDArray, dtype: str) -> InputError:
     """Return the error of a feature with values (n,), NaN where missing, that are not all on the scale that train has by its type."""
-    return _error(path, name, values, f"isn't all {NAMES[dtype]}, as the features of train are")
+    others = "as most features of the file are" if path.stem == TRAIN else "as the features of train are"
+    return _error(path, name, values, f"isn't all {NAMES[dtype]}, {others}")
 
 
 def _error(path: Path, name: str, values: NDArray, problem: str) -> InputError:
     known = values[~np.isnan(values)]
     kind = "whole numbers" if (known == np.rint(known)).all() else "fractions"
-    return InputError(
-        f"{path}: feature {name!r} {problem}: it has {kind} from {known.min():g} to {known.max():g}; "
-        "expected one scale in train, validation and live: write the file as train was written"
+    lowest, highest = (np.format_float_positional(np.float32(value), trim="-") for value in (known.min(), known.max()))
+    wanted = (
+        f"{' or '.join(NAMES.values())}: bring all features of all files to one of the two"
+        if path.stem == TRAIN
+        else "one scale in train, validation and live: write the file as train was written"
     )
+    return InputError(f"{path}: feature {name!r} {problem}: it has {kind} from {lowest} to {highest}; expected {wanted}")
 
 
 def require_within(columns: NDArray, names: Sequence[str], path: Path) -> None:
@@ -89,6 +102,7 @@ def require_same(found: Sequence[NDArray], train: Sequence[NDArray], names: Sequ
         if len(columns):
             _require_steps(found, train, columns, names, path)
             _require_span(found, train, columns, names, path)
+            _require_each_span(found, train, columns, names, path)
 
 
 def _taken(block: NDArray, columns: NDArray) -> NDArray:
@@ -113,8 +127,10 @@ def _require_steps(found: Sequence[NDArray], train: Sequence[NDArray], columns: 
     suspects = columns[stray > STRAY_SHARE * told]
     between = np.any([_between(_taken(block, suspects)).any(axis=0) for block in train], axis=0)
     for feature in suspects[~between]:
-        if len(np.unique(_column(train, feature))) >= MIN_STEPS:
-            raise _error(path, names[feature], _column(found, feature), "isn't in the steps 0, 0.25, ... 1 that it has in train")
+        values = _column(found, feature)
+        filled = len(np.unique(values[_between(values)])) == 1  # by a value of the file's owner, such as the mean
+        if not filled and len(np.unique(_column(train, feature))) >= MIN_STEPS:
+            raise _error(path, names[feature], values, "isn't in the steps 0, 0.25, ... 1 that it has in train")
 
 
 def _between(values: NDArray) -> NDArray[np.bool_]:
@@ -140,5 +156,32 @@ def _extremes(block: NDArray) -> Extremes:
 
 def _chance(rows: Extremes, others: Extremes) -> float:
     """Return the chance that rows like `others` are all within the span that `rows` have."""
-    beyond = (others[0] < rows[0].min()) | (others[1] > rows[1].max())
+    slack = SLACK if rows[0].dtype == np.float32 else 0
+    beyond = (others[0] < rows[0].min() - slack) | (others[1] > rows[1].max() + slack)
     return float((1 - beyond.mean()) ** len(rows[0]))
+
+
+def _require_each_span(found: Sequence[NDArray], train: Sequence[NDArray], columns: NDArray, names: Sequence[str], path: Path) -> None:
+    """Raise `InputError` if many of some columns span less in the file than in each era of train, beyond chance, or more."""
+    for ours, theirs, word in ((found, train, "less"), (train, found, "more")):
+        narrow = _narrower(ours, theirs, columns)
+        if len(narrow) >= LEAST_NARROW and len(narrow) > NARROW_SHARE * len(columns):
+            span = " to ".join(f"{end:g}" for end in (_column(train, narrow[0]).min(), _column(train, narrow[0]).max()))
+            problem = f"and {len(narrow) - 1} others of {len(columns)} span {word} than they do in train, {span}"
+            raise _error(path, names[narrow[0]], _column(found, narrow[0]), problem)
+
+
+def _narrower(ours: Sequence[NDArray], theirs: Sequence[NDArray], columns: NDArray) -> NDArray:
+    """Return those of some columns that span less in all our eras together than in each of their eras in which they vary, beyond chance."""
+    step, middle = (1, INT8_MIDDLE) if ours[0].dtype == np.int8 else (STEP, FLOAT_MIDDLE)
+    low, high = (ends[columns] for ends in _ends(ours))
+    spans = [np.subtract(*(ends[columns].astype(np.float64) for ends in reversed(_ends([block])))) for block in theirs]
+    shorter = [(span == 0) | (high.astype(np.float64) - low <= span - step) for span in spans]
+    suspects = np.all(shorter, axis=0) & np.any(np.not_equal(spans, 0), axis=0)
+    known = np.sum([(_taken(block, columns[suspects]) != middle).sum(axis=0) for block in ours], axis=0)
+    chance = np.zeros(len(known))
+    for block, span in zip(theirs, spans, strict=True):
+        values = _taken(block, columns[suspects])
+        within = ((values >= low[suspects]) & (values <= high[suspects])).mean(axis=0)
+        chance = np.maximum(chance, np.where(span[suspects] == 0, 0, within**known))
+    return columns[suspects][chance < LEAST_CHANCE]

@@ -14,7 +14,7 @@ TARGET = "target"
 META_MODEL = "numerai_meta_model"
 ORACLE = "oracle"
 
-CV, VALIDATION, LIVE = "cv", "validation", "live"
+CV, TRAIN, VALIDATION, LIVE = "cv", "train", "validation", "live"
 
 LIVE_ERA = -1
 """The era number of live rows in memory; on disk their era is null."""
@@ -76,7 +76,7 @@ def usual_distance(eras: Iterable[int]) -> int | None:
     return min(counts, key=lambda distance: (-counts[distance], distance), default=None)
 
 
-def distance_warning(where: str, eras: Iterable[int], expected: int) -> list[str]:
+def distance_warning(where: str, eras: Iterable[int], expected: int, days: int | None = None) -> list[str]:
     """Return a line on eras that are not as far apart as they should be, or none.
 
     Parameters
@@ -84,14 +84,16 @@ def distance_warning(where: str, eras: Iterable[int], expected: int) -> list[str
     where : the file or the part of the data that has the eras.
     eras : numbers of weeks.
     expected : weeks between neighbouring eras.
+    days : that the main target looks ahead, by which test blocks are purged; None if that isn't known yet.
     """
-    found, weeks = usual_distance(eras), purge_weeks(20)
-    if found in (None, expected):
+    found = usual_distance(eras)
+    if found is None or found == expected:
         return []
+    weeks = 0 if days is None else purge_weeks(days)
+    purge = f"a purge of {weeks} weeks takes {weeks // found} of them on each side of a test block" if weeks else "so are purges counted"
     return [
-        f"{where}: neighbouring eras are usually {found} apart, and {expected} was expected. Eras are numbers of weeks, so a purge of "
-        f"{weeks} weeks takes {weeks // found} of them on each side of a test block. That is right for a file with one week in {found}; "
-        "if the eras follow week by week, number them 1, 2, 3, ..."
+        f"{where}: neighbouring eras are usually {found} apart, and {expected} was expected. Eras are numbers of weeks, and {purge}. "
+        f"That is right for a file with one week in {found}; if the eras follow week by week, number them 1, 2, 3, ..."
     ]
 
 

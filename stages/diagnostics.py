@@ -8,11 +8,12 @@ import argparse
 import os
 from pathlib import Path
 
-from erawise import diagnosis, errors, files, params, tabular
+from erawise import diagnosis, errors, evaluation, params, tabular
 from erawise.errors import InputError
 from erawise.live import keys, submission
 from erawise.live.account import DIAGNOSTICS, Account
 from erawise.schema import ERA, PREDICTION, SPLIT, VALIDATION
+from erawise.scores import summary
 from stages import arguments, journal, paths, served
 
 
@@ -23,7 +24,8 @@ def main() -> None:
     name = given.prediction or p.submit.models.get(given.model, p.upload.prediction)
     account = Account(key=keys.read(os.environ, paths.ENVIRONMENT))
     number = account.models([given.model])[given.model]
-    ours = files.read_json(paths.METRICS / "validation.json")
+    scores = tabular.read_parquet(paths.SCORES / f"{VALIDATION}.parquet")
+    ours = summary.summarize(scores, evaluation.evaluated(paths.SCORES).days)
     if name not in served.names() or name not in ours:
         raise InputError(f"--prediction: there is no prediction {name!r} with validation scores; there are {', '.join(served.names())}")
     table = tabular.read_parquet(served.path(name))
@@ -40,7 +42,6 @@ def main() -> None:
     print(f"{len(rows):,} rows of {name} in {rows[ERA].nunique()} eras are sent as diagnostics {sent}; Numerai scores them", flush=True)
     with errors.about(given.model):
         site = account.diagnosed(number, sent, 60 * given.wait)
-    scores = tabular.read_parquet(paths.SCORES / f"{VALIDATION}.parquet")
     figures = diagnosis.compared(site, ours[name])
     eras = diagnosis.compared_eras(site.get("perEraDiagnostics") or [], scores[scores[PREDICTION] == name])
     given.out.mkdir(parents=True, exist_ok=True)

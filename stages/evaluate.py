@@ -46,6 +46,7 @@ def main(progress: Progress) -> running.Done:
         benchmark,
         evaluation.benchmarks(references),
         {split: evaluation.absent(table, references, benchmark) for split, table in tables.items()},
+        {split: evaluation.partial(table) for split, table in tables.items()},
         {name: predictions.digest(frame) for name, frame in frames.items()},
     )
     with files.replacing(paths.SCORES) as directory:

@@ -12,6 +12,9 @@ from stages import paths
 FAILED = "failed"
 """The outcome of an attempt that came to nothing."""
 
+WAITING = "sent"
+"""The outcome of a pickle until Numerai has tried it; a second line says what came of it."""
+
 
 @dataclass(frozen=True)
 class Sent:
@@ -31,7 +34,7 @@ class Given:
     """What a model was given in each round, by the journal.
 
     A submission counts for its round. An upload predicts every round that closes on a later day, until something else is sent. An upload
-    that failed after it was sent may predict or not: what predicts from then on isn't known.
+    that failed after it was sent, or of which nothing more is known, may predict or not: what predicts from then on isn't known.
     """
 
     def __init__(self, model: str) -> None:
@@ -51,12 +54,12 @@ class Given:
 
     def _add(self, entry: dict[str, Any]) -> None:
         sent = Sent(str(entry["prediction"]), str(entry.get("digest", "")))
-        failed, day = entry.get("outcome") == FAILED, str(entry.get("time", ""))[:10]
-        if isinstance(entry.get("round"), int) and entry.get("outcome") in HELD:
+        outcome, day = entry.get("outcome"), str(entry.get("time", ""))[:10]
+        if isinstance(entry.get("round"), int) and outcome in HELD:
             self._rounds[entry["round"]] = self.last = sent
             self._uploads.append((day, None))
-        elif "pickle" in entry and (not failed or "upload" in entry):
-            self.last = None if failed else sent
+        elif "pickle" in entry and (outcome != FAILED or "upload" in entry):
+            self.last = None if outcome in (FAILED, WAITING) else sent
             self._uploads.append((day, self.last))
 
 

@@ -82,7 +82,7 @@ def run(kind: Kind, name: str, progress: Progress) -> running.Done:
             space,
             len(work.data.plan.folds),
             partial(attempt, engine),
-            paths.STUDIES / f"{name}.db",
+            paths.main_checkout(Path.cwd()) / paths.STUDIES / f"{name}.db",
             identity,
             work.resources.say,
             progress,

@@ -19,8 +19,11 @@ def main(progress: Progress) -> running.Done:
     main_days = horizon(p.data.target, p.data.target_horizon)
     source = "its name ends so" if named_horizon(p.data.target) else "data.target_horizon, since its name has no _20 or _60 at its end"
     print(f"{p.data.target}: looks {main_days} trading days ahead: {source}")
+    others = [name for name in targets if name != p.data.target and not named_horizon(name)]
+    if others:
+        print(f"{', '.join(others)}: {p.data.target_horizon} trading days, as data.target_horizon says, for the same reason")
     for name, eras in (("train", train), ("validation", validation)):
-        for line in distance_warning(f"{name} eras", eras.tolist(), p.preprocess.every):
+        for line in distance_warning(f"{name} eras", eras.tolist(), p.preprocess.every, main_days):
             running.warn(line)
     plans: dict[int, splits.Plan | str] = {}
     for days in splits.horizons(targets, p.data.target_horizon):

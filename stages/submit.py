@@ -24,7 +24,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from erawise import errors, exploration, files, params, preparation, references, tabular
+from erawise import errors, evaluation, exploration, files, params, preparation, references, tabular
 from erawise.errors import InputError, NotOpen, Unavailable, Unconfirmed
 from erawise.live import fetching, keys, submission
 from erawise.live.account import Account, Round, named
@@ -248,11 +248,13 @@ def _benchmark(work: Work, version: str, column: str | None) -> pd.DataFrame | N
         print("benchmark: the round has no benchmark models to compare with")
         return None
     path = _fetched(work, version, BENCHMARKS)
+    targets = files.read_json(paths.PREPARED / "features.json")["targets"]
     with tabular.open_parquet(path) as file, tabular.open_parquet(_fetched(work, version, LIVE)) as live:
-        columns, ignored = references.prediction_columns(file.schema_arrow, live.schema_arrow.names)
+        columns, ignored = references.prediction_columns(file.schema_arrow, [*live.schema_arrow.names, *targets])
     if ignored:
         print(f"benchmark: left out {', '.join(map(repr, ignored))}, which is no prediction")
-    chosen = column or (columns[0] if columns else "")
+    scored = evaluation.evaluated(paths.SCORES).benchmark
+    chosen = column or next(iter([name for name in columns if name == scored] or columns), "")
     if chosen not in columns:
         raise InputError(f"evaluate.benchmark: the live data has no benchmark model {chosen!r}; it has {', '.join(columns) or 'none'}")
     return tabular.read_parquet(path, [ID, chosen]).rename(columns={chosen: PREDICTION}).astype({PREDICTION: float})

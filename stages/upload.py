@@ -75,6 +75,7 @@ def _send(account: Account, model: str, number: str, path: Path, digest: str, ve
         with errors.about(model):
             sent = account.send(MODEL, path.name, path.read_bytes(), number, **chosen)
         entry["upload"] = sent
+        journal.note(entry | {"outcome": journal.WAITING})
         print(f"{model}: {path.name} is sent as {sent}; Numerai tries it", flush=True)
         status = account.tried(model, sent, patience)
     except errors.InputError as error:

@@ -105,7 +105,7 @@ def test_many_writers_in_one_directory_do_not_sweep_each_others_files(tmp_path: 
 
 
 def test_what_a_killed_run_has_left_is_cleared_away_and_what_is_being_written_is_not(tmp_path: Path) -> None:
-    (tmp_path / ".from_before.partial").mkdir()
+    (tmp_path / ".mine.partial").mkdir()
     (tmp_path / "scratch_analysis").mkdir()
     writing = """
 with files.replacing(Path("big")) as path, files.scratch(Path()) as scratch:
@@ -118,9 +118,9 @@ with files.replacing(Path("big")) as path, files.scratch(Path()) as scratch:
         partial, scratch = process.stdout.readline().split()
         assert re.fullmatch(r"\.big\.\w+\.partial", partial)
         files.write_json([1], tmp_path / "out")
-        assert names(tmp_path) == sorted([partial, "out", scratch, "scratch_analysis"])
+        assert names(tmp_path) == sorted([".mine.partial", partial, "out", scratch, "scratch_analysis"])
     files.sweep_below(tmp_path)
-    assert names(tmp_path) == ["out", "scratch_analysis"], "a directory of the user is none of ours"
+    assert names(tmp_path) == [".mine.partial", "out", "scratch_analysis"], "a directory of the user is none of ours"
 
 
 @pytest.mark.parametrize("old", ["file", "directory", "link to a directory", "empty directory", None])
@@ -499,6 +499,26 @@ def test_a_reader_that_has_enough_stops_a_command_of_the_pipeline(finished: Work
     assert done.returncode in (0, 141)
     assert done.stdout.startswith("**cv**")
     assert done.stderr == ""
+
+
+def test_a_stage_that_is_started_without_an_output_runs(finished: Workspace, tmp_path: Path) -> None:
+    shutil.copytree(finished.directory / "data", tmp_path / "data")
+    shutil.copyfile(finished.directory / "params.yaml", tmp_path / "params.yaml")
+    line, environment = '"$0" -m stages.members >&-', {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["bash", "-c", line, sys.executable], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def flock(descriptor: int, how: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    for write in (partial(files.write_json, 1), partial(files.append_line, {})):
+        with pytest.raises(InputError, match=r": its file system has no file locks \(.+\); put the project on another one"):
+            write(tmp_path / "x")
+    assert not [path for path in tmp_path.iterdir() if path.name != "x" or path.stat().st_size]
 
 
 WINDOWS = """

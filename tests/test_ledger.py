@@ -59,7 +59,7 @@ import sys
 from pathlib import Path
 from erawise import evaluation, params
 from stages import record
-found = evaluation.Evaluated("target", 20, None, [], {}, {"x": sys.argv[1]})
+found = evaluation.Evaluated("target", 20, None, [], {}, {}, {"x": sys.argv[1]})
 print(record.evaluated(params.load(Path("params.yaml")), found, {"validation": {"x": {}}}))
 """
 
@@ -148,6 +148,8 @@ def test_a_look_is_counted_by_the_predictions_that_were_looked_at() -> None:
     assert ledger.looks(entries, "d", "target") == [entries[0], other, *entries[4:]]
     assert len(ledger.looks(entries, None, "target")) == 5
     assert ledger.trial_sharpes(entries, "neutralized") == pytest.approx([0.1, 0.4, 0.5, 0.6])
+    without = entry(7, predictions={"neutralized": "n", "renamed": "other"})
+    assert ledger.looks([*entries, without], "d", "target") == [entries[0], other, *entries[4:]], "nothing of it is new"
     assert not ledger.same(entries[0], again)
     assert ledger.same(entries[0], entry(1, time="later", commit="other", **digests()))
 

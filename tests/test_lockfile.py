@@ -31,7 +31,7 @@ class Checkout:
     """A repository of Git and DVC whose HEAD has the lock `OLD`."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory, self.lock, self.kept = directory, directory / "dvc.lock", directory / lockfile.KEPT
+        self.directory, self.lock, self.kept = directory, directory / "dvc.lock", directory / ".dvc/tmp/erawise/dvc.lock"
         Repo.init(str(directory), no_scm=True).close()
         stages = {name: {"cmd": "python x.py", "deps": ["x.py"], "params": ["a.b"], "outs": [f"data/{name}"]} for name in STAGES}
         (directory / "dvc.yaml").write_text(json.dumps({"stages": stages}))
@@ -89,11 +89,11 @@ def test_all_that_dvc_refuses_is_cut_off(checkout: Checkout, content: bytes) -> 
     checkout.mended()
     checkout.lock.write_bytes(content)
     said = checkout.mended()
-    assert said.startswith("dvc.lock: it was cut off (")
+    assert said.startswith("dvc.lock: it isn't whole (")
     assert said.endswith("); the one of the last check is back, and what has ended since is in DVC's run cache")
     assert said.count("\n") == 0
     assert checkout.lock.read_text() == OLD
-    assert (checkout.directory / lockfile.BROKEN).read_bytes() == content
+    assert (checkout.directory / ".dvc/tmp/erawise/dvc.lock.broken").read_bytes() == content
 
 
 def test_the_last_whole_one_is_the_copy_or_the_one_of_head_whichever_is_newer(checkout: Checkout) -> None:
@@ -144,6 +144,31 @@ def test_a_lock_that_dvc_is_writing_is_waited_for(checkout: Checkout) -> None:
         checkout.lock.write_text(NEW)
     assert process.communicate(timeout=60)[0] == "[]\n"
     assert checkout.lock.read_text() == NEW
+
+
+def test_a_project_below_the_directory_of_dvc_gets_none_of_its_own(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path)
+    project = tmp_path / "some/project"
+    project.mkdir(parents=True)
+    (project / "dvc.lock").write_text(NEW)
+    assert lockfile.mended(project) == []
+    (project / "dvc.lock").write_text(NEW[: len(NEW) // 2])
+    assert lockfile.mended(project)[0].endswith("; the one of the last check is back, and what has ended since is in DVC's run cache")
+    assert (project / "dvc.lock").read_text() == NEW
+    assert [path.name for path in project.iterdir()] == ["dvc.lock"]
+    assert (tmp_path / ".dvc/tmp/erawise/some/project/dvc.lock").read_text() == NEW
+    assert checkout.lock.read_text() == OLD
+
+
+def test_a_lock_that_git_has_not_is_compared_with_the_last_whole_one(checkout: Checkout) -> None:
+    checkout.git("rm", "-q", "--cached", "dvc.lock")
+    checkout.commit("2026-01-02T00:00:00Z")
+    checkout.lock.write_text(NEW)
+    assert checkout.mended() == ""
+    checkout.lock.write_text(OLD)
+    assert checkout.mended().startswith("dvc.lock: it isn't whole (it ends before split); the one of the last check is back")
+    checkout.lock.write_bytes(NEW.replace("\n", "\r\n").encode())
+    assert checkout.mended() == ""
 
 
 def test_the_list_of_files_in_use_is_removed_if_it_was_cut_off(checkout: Checkout) -> None:

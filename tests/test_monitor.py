@@ -264,8 +264,9 @@ def test_an_earlier_model_that_left_its_band_is_no_alarm(
     assert re.search(r"\| alpha \| ridge, earlier \(11111111\) \| CORR \| 40 .* \| below \|", capsys.readouterr().out)
 
 
+@pytest.mark.parametrize("outcome", ["failed", "sent"])
 def test_an_upload_predicts_the_rounds_that_close_on_later_days(
-    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str], outcome: str
 ) -> None:
     (operator.directory / "journal.jsonl").unlink()
     server.account.scores["id-alpha"] = scored("v2_corr20", [0.1] * 3 + [0.2] * 3 + [0.3] * 3 + [0.4] * 3)
@@ -273,7 +274,7 @@ def test_an_upload_predicts_the_rounds_that_close_on_later_days(
     uploaded(operator, 0, prediction="ridge", digest=RIDGE, outcome="success")
     sent(operator, "alpha", "ridge", LATER, [103])
     uploaded(operator, 6, prediction="ridge", digest=LATER, outcome="failed")
-    uploaded(operator, 9, prediction="ridge", digest=LATER, outcome="failed", upload="pickle-1")
+    uploaded(operator, 9, prediction="ridge", digest=LATER, outcome=outcome, upload="pickle-1")
     operator.run("monitor")
     said = capsys.readouterr().out
     assert "| alpha |  | CORR | 8 | 8 | 0.3125 | 50 | 2.500 | it hasn't been given a prediction from here |" in said

@@ -443,6 +443,12 @@ NO_PREDICTIONS = {
     "numerai_meta_model": 0.5,
     "oracle": 0.5,
     "data_type": 0.5,
+    "Era": 0.5,
+    "ID": 0.5,
+    "Unnamed: 0": 0.5,
+    "index": 0.5,
+    "__index_level_0__": 0.5,
+    "y_20": 0.5,
     "rank": 7,
     "name": "x",
 }
@@ -450,6 +456,8 @@ NO_PREDICTIONS = {
 
 def test_what_is_no_prediction_is_no_benchmark_model(tmp_path: Path) -> None:
     frames = raw.write(tmp_path / "raw")
+    described = files.read_json(tmp_path / "raw/features.json")
+    files.write_json(described | {"targets": [*described["targets"], "y_20"]}, tmp_path / "raw/features.json")
     keys = frames["validation"][["id", "era"]]
     store(keys.assign(**NO_PREDICTIONS, model=0.25, empty=None), tmp_path / "raw", "validation_benchmark_models")
     store(keys.assign(data_type="validation", other=0.5, numerai_meta_model=0.75), tmp_path / "raw", "meta_model")
@@ -528,7 +536,7 @@ def test_eras_of_every_fourth_week_are_prepared_and_told(tmp_path: Path) -> None
     assert Panel(directory).eras.tolist() == [*range(1, 241, 4), *range(241, 361)]
     [line] = counts.warnings
     assert "train.parquet: neighbouring eras are usually 4 apart, and 1 was expected" in line
-    assert "a purge of 8 weeks takes 2 of them" in line
+    assert "and so are purges counted. That is right for a file with one week in 4" in line
     raw.write(tmp_path / "raw")
     assert prepare(tmp_path / "raw", every=4)[2].warnings == []
 
@@ -614,6 +622,10 @@ WHOLE: dict[str, tuple[Change, str]] = {
     "halved": (lambda values: values // 2, r"the others don't span what those of train do, 0 to 4: it has whole numbers from 0 to 2;"),
     "one": (lambda values: values.assign(feature_7=values["feature_7"] / 4), r"'feature_7' isn't all small .* fractions from 0 to 1;"),
     "one centred": (lambda values: values.assign(feature_7=values["feature_7"] - 2), r"'feature_7' isn't all small .* from -2 to 2;"),
+    "five at most 1": (
+        lambda values: values.assign(**values[NAMES[:5]].clip(upper=1)),
+        r"'feature_0' and 4 others of 12 span less than they do in train, 0 to 4: it has whole numbers from 0 to 1;",
+    ),
 }
 FLOATS: dict[str, tuple[Change, str]] = {
     "int8": (lambda values: (values * 4).astype(np.int8), r"'feature_0' isn't all floats 0 to 1, .* whole numbers from 0 to 4;"),
@@ -624,6 +636,10 @@ FLOATS: dict[str, tuple[Change, str]] = {
 }
 CONTINUOUS: dict[str, tuple[Change, str]] = {
     "halved": (lambda values: values / 2, r"the others don't span what those of train do, .* fractions from .* to 0\.49"),
+    "six halved": (
+        lambda values: values.assign(**values[NAMES[::2]] / 2),
+        r"'feature_\d+' and \d others of 12 span less than they do in train, .* fractions from .* to 0\.4",
+    ),
     "multiplied": (lambda values: values * 0.9, r"the others don't span what those of train do, .* fractions from .* to 0\.89"),
     "centred": (lambda values: values - 0.5, r"'feature_0' isn't all floats 0 to 1, .* fractions from -0\.4"),
 }
@@ -704,6 +720,34 @@ class TestScale:
         directory, _, _ = prepare(tmp_path / "raw")
         (tmp_path / "round").mkdir()
         preparation.prepare_live(tmp_path / "raw" / "live.parquet", tmp_path / "round", Panel(directory / "live"))
+
+    @pytest.mark.parametrize("rows", [40, 44, 60])
+    def test_ranks_of_more_stocks_are_on_the_same_scale(self, tmp_path: Path, rows: int) -> None:
+        frames = raw.write(tmp_path / "raw", features=12, rows=60, dtype="float32")
+        frames["live"] = frames["live"].head(rows)
+        frames["train"] = frames["train"].groupby("era").head(40)
+        for name, frame in frames.items():
+            drawn = pd.DataFrame(np.random.default_rng(1).random((len(frame), 12)), columns=NAMES, index=frame.index)
+            store(frame.assign(**drawn.groupby(frame["era"]).rank(pct=True)), tmp_path / "raw", name)
+        directory, _, _ = prepare(tmp_path / "raw")
+        (tmp_path / "round").mkdir()
+        store(frames["live"].assign(**drawn.tail(len(frames["live"])).rank(pct=True)), tmp_path, "live")
+        preparation.prepare_live(tmp_path / "live.parquet", tmp_path / "round", Panel(directory / "live"))
+
+    def test_gaps_that_their_owner_filled_by_one_value_are_no_alarm(self, tmp_path: Path) -> None:
+        frames = scaled(tmp_path / "raw", "float32")
+        gaps = np.random.default_rng(1).random((len(frames["live"]), 3)) < 0.6
+        store(frames["live"].assign(**frames["live"][NAMES[:3]].mask(gaps, 0.47)), tmp_path / "raw", "live")
+        prepare(tmp_path / "raw")
+
+    def test_a_file_of_train_on_no_scale_is_told_of_both(self, tmp_path: Path) -> None:
+        frames = scaled(tmp_path / "raw", "continuous")
+        store(frames["train"].assign(**frames["train"][NAMES] * 1.5 - 0.2), tmp_path / "raw", "train")
+        message = (
+            r"isn't all floats 0 to 1, as most features of the file are: .* expected small whole numbers, 0 to 4 or floats 0 to 1: bring"
+        )
+        with pytest.raises(InputError, match=message):
+            prepare(tmp_path / "raw")
 
     @settings(max_examples=20, deadline=None)
     @given(seed=st.integers(0, 2**32 - 1), spread=st.floats(0.02, 2), rows=st.integers(2, 400))

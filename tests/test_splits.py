@@ -35,9 +35,10 @@ def test_the_usual_distance_of_eras(found: list[int], distance: int | None) -> N
 
 def test_eras_that_are_not_as_far_apart_as_they_should_be_are_told() -> None:
     assert distance_warning("x", range(1, 40), 1) == distance_warning("x", range(1, 80, 4), 4) == distance_warning("x", [5], 1) == []
-    [line] = distance_warning("train.parquet", range(1, 400, 7), 1)
+    [line] = distance_warning("train.parquet", range(1, 400, 7), 1, 20)
     assert line.startswith("train.parquet: neighbouring eras are usually 7 apart, and 1 was expected.")
     assert "a purge of 8 weeks takes 1 of them on each side of a test block" in line
+    assert "a purge of 16 weeks takes 2 of them" in distance_warning("train.parquet", range(1, 400, 7), 1, 60)[0]
 
 
 def test_a_model_is_purged_for_the_longer_horizon() -> None:

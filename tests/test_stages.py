@@ -69,14 +69,19 @@ def test_the_benchmark_and_the_reasons_of_absent_scores_are_said(workspace: Work
     said = capsys.readouterr().out
     assert "BMC is against b_one, the first of 2\n" in said
     assert "cv: no mmc: meta_model.parquet has no predictions of these eras\n" in said
-    assert re.search(
-        r"validation: no mmc: meta_model.parquet has predictions of \d\d% of these eras' rows; a score needs 80% of an era's", said
-    )
+    assert re.search(r"validation: no mmc: meta_model.parquet has predictions of at most \d\d% of an era's rows; a score needs 80%\n", said)
     assert "cv: no bmc: the benchmark model b_one has no predictions of these eras\n" in said
     assert "validation: no bmc" not in said
     workspace.change(lambda content: content["evaluate"].update(benchmark="b_two"))
+    meta_model = np.where((references["era"] > 60) & (references["era"] < 72), np.arange(len(references)), np.nan)
+    references.assign(numerai_meta_model=meta_model, b_one=b_one, b_two=0.5).to_parquet(path)
     workspace.run("evaluate")
-    assert "BMC is against b_two, as evaluate.benchmark says\n" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "BMC is against b_two, as evaluate.benchmark says\n" in said
+    assert "validation: no bmc: the benchmark model b_two is constant in each of these eras\n" in said
+    assert re.search(r"validation: payout in \d of 22 eras alone: the others lack predictions of others\n", said)
+    path.unlink()
+    references.head(0).to_parquet(path)
 
 
 def test_looks_are_counted_by_what_was_looked_at(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
