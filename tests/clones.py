@@ -50,6 +50,9 @@ class Clone:
         with path.open("w") as file:
             yaml.dump(content, file)
 
+    def settings(self) -> dict[str, Any]:
+        return YAML(typ="safe").load(self.read("params.yaml"))
+
     def commit(self, message: str = "change") -> None:
         self.run("git", "add", "-A")
         self.run("git", "commit", "-q", "--allow-empty", "-m", message)
@@ -65,8 +68,12 @@ def stages_run(output: str) -> set[str]:
     return set(re.findall(r"Running stage '([^']+)'", output))
 
 
+MODELS = ("ridge", "lightgbm")
+"""Those of a clone: what DVC does to one and the fan-in to both shows its behaviour, and each more takes all stages of a model."""
+
+
 def clone_tree(directory: Path) -> Clone:
-    """A repository of one commit with the working tree's files, so that what isn't committed yet is tested as well."""
+    """A repository of one commit with the working tree's files, so that what isn't committed yet is tested as well; with two models."""
     listing = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
     for name in listing.stdout.splitlines():
         if (ROOT / name).is_file():
@@ -76,5 +83,6 @@ def clone_tree(directory: Path) -> Clone:
     clone.run("git", "init", "-q", "-b", "main")
     (directory / "dvc.lock").unlink(missing_ok=True)
     small.shrink(directory / "params.yaml")
+    clone.set("models", {name: clone.settings()["models"][name] for name in MODELS})
     clone.commit("start")
     return clone

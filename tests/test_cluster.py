@@ -123,10 +123,11 @@ def test_a_worker_that_dies_is_replaced_and_the_result_is_the_same(
     before = content(workspace.directory, "lightgbm", *OUTS)
     workspace.change(on(two.address))
     killed: list[int] = []
+    trained = threading.Event()
 
     def kill() -> None:
         with Client(two.address) as client:
-            while not killed:
+            while not (killed or trained.is_set()):
                 busy = [pid for pid, works in client.run(_busy).values() if works]
                 for pid in busy[:1]:
                     os.kill(pid, signal.SIGKILL)
@@ -134,8 +135,12 @@ def test_a_worker_that_dies_is_replaced_and_the_result_is_the_same(
 
     killer = threading.Thread(target=kill)
     killer.start()
-    workspace.run("train_lightgbm lightgbm")
+    try:
+        workspace.run("train_lightgbm lightgbm")
+    finally:
+        trained.set()
     killer.join()
+    assert killed
     assert content(workspace.directory, "lightgbm", *OUTS) == before
     assert "died; it had fold" in capfd.readouterr().out
 

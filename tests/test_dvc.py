@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import raw
-import small
 from clones import Clone, clone_tree, stages_run
 from numerai_server import NumeraiServer
 from ruamel.yaml import YAML
@@ -86,7 +85,7 @@ def test_a_model_added_and_removed_by_experiments(clone: Clone, tmp_path: Path) 
     output = clone.dvc("exp", "run", "-S", f"+models.second={{kind: ridge, target: {target}, l2: 10.0}}")
     assert stages_run(output) == {"members", "tune@second", "train@second", "refit@second", "explain@second"} | FAN_IN
     assert "second" in clone.metrics()
-    assert json.loads(clone.read("data/weights.json"))["second"] == pytest.approx(1 / 6)
+    assert json.loads(clone.read("data/weights.json"))["second"] == pytest.approx(1 / 3)
     clone.commit("added")
 
     output = clone.dvc("exp", "run", "-S", "~models.second")
@@ -263,10 +262,12 @@ def kill(clone: Clone, stage: str, said: str, after: float = 0.0) -> None:
 
 def test_a_killed_run_can_be_run_again(clone: Clone) -> None:
     before = clone.read("dvc.lock")
-    clone.set("models.random_forest.trees", 1_000_000)
-    kill(clone, "train@random_forest", "Running stage 'train@random_forest'", after=3)
-    clone.set("models.random_forest.trees", small.CHANGES["models.random_forest.trees"])
-    assert stages_run(clone.dvc("repro")) <= {"members", "tune@random_forest"}
+    settings = clone.read("params.yaml")
+    clone.set("models.lightgbm.trees", 1_000_000)
+    clone.set("models.lightgbm.early_stopping", None)
+    kill(clone, "train@lightgbm", "Running stage 'train@lightgbm'", after=3)
+    (clone.directory / "params.yaml").write_text(settings)
+    assert stages_run(clone.dvc("repro")) <= {"members", "tune@lightgbm"}
     assert clone.read("dvc.lock") == before
     assert not list((clone.directory / "data").rglob("*.partial"))
 
@@ -376,7 +377,7 @@ def test_recipes_are_queued_run_by_two_workers_and_not_run_again(
 
 def test_no_model_is_a_pickle(finished: Clone) -> None:
     found = [path for path in (finished.directory / "data/models").rglob("*") if path.is_file()]
-    assert {path.suffix for path in found} == {".txt", ".keras", ".npz", ".csv", ".json"}
+    assert {path.suffix for path in found} == {".txt", ".npz", ".csv", ".json"}
     assert all(not path.read_bytes().startswith((b"\x80\x03", b"\x80\x04", b"\x80\x05")) for path in found)
 
 
@@ -385,7 +386,7 @@ def test_a_round_is_handed_in_by_the_commands_and_the_key_is_in_nothing_that_the
     (tmp_path / "round/v5.2").mkdir(parents=True)
     for name in ("live.parquet", "live_benchmark_models.parquet"):
         shutil.copyfile(clone.directory / "data/raw" / name, tmp_path / "round/v5.2" / name)
-    clone.set("submit.models", {"alpha": "neutralized", "beta": "neural_network"})
+    clone.set("submit.models", {"alpha": "neutralized", "beta": "lightgbm"})
     clone.set("final.fit_on", "all")
     said = []
     with numerai_server.serving(NumeraiServer({7: tmp_path / "round"}, current=7)) as server:
@@ -401,9 +402,9 @@ def test_a_round_is_handed_in_by_the_commands_and_the_key_is_in_nothing_that_the
         for module, *arguments in commands:
             arguments = ["alpha"] if module == "stages.diagnostics" else ["--round", "7"] if module == "stages.payout" else arguments
             said.append(clone.run(sys.executable, "-m", module, *arguments, check=module != "stages.payout", **variables))
-    assert stages_run(said[0]) >= {"refit@lightgbm", "refit@neural_network"}
+    assert stages_run(said[0]) >= {"refit@lightgbm", "refit@ridge"}
     assert "alpha: neutralized is sent" in said[1]
-    assert "beta: neural_network is already there" in said[2]
+    assert "beta: lightgbm is already there" in said[2]
     assert "| alpha | neutralized | CORR | 1 | 1 | 0.0200" in said[3]
     assert "| alpha | not from here, earlier | CORR | 2 | 2 | 0.0200" in said[3]
     assert len(server.account.of("create_submission", "id-alpha")) == 1

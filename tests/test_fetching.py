@@ -1,7 +1,6 @@
 """Downloads over real HTTP from a server that fails: numerapi spoils the file, ours is whole or isn't there."""
 
 import logging
-import multiprocessing
 import os
 import random
 import shutil
@@ -9,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +17,7 @@ import numerai_server
 import numerapi
 import pytest
 import requests
+from closure import ROOT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numerai_server import Fault, NumeraiServer
@@ -404,21 +405,27 @@ def test_a_killed_download_goes_on_where_it_was(server: NumeraiServer, path: Pat
     assert sorted(file.name for file in path.parent.iterdir()) == [".file.bin.lock", "file.bin"]
 
 
-def _in_a_process(url: str, kept: Path) -> None:
-    Store(kept, QUICK).get("file.bin", NAME, lambda: f"{url}/1/{NAME}", lambda path: None)
+IN_A_PROCESS = """
+import sys
+from pathlib import Path
+from erawise.live.fetching import Patience
+from erawise.live.store import Store
+url, kept, name = sys.argv[1:]
+Store(Path(kept), Patience()).get("file.bin", name, lambda: f"{url}/1/{name}", lambda path: None)
+"""
 
 
 def test_downloads_at_once_take_turns(server: NumeraiServer, path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_in_a_process, args=(server.url, path.parent)) for _ in range(3)]
-    with files.exclusive_lock(path, NAME):
-        for process in processes:
-            process.start()
-        time.sleep(3)
-        assert server.fetched == [], "the lock is held"
-    for process in processes:
-        process.join(60)
-    assert [process.exitcode for process in processes] == [0, 0, 0]
+    command = [sys.executable, "-c", IN_A_PROCESS, server.url, str(path.parent), NAME]
+    with ExitStack() as stack:
+        with files.exclusive_lock(path, NAME):
+            processes = [stack.enter_context(subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)) for _ in range(3)]
+            for process in processes:
+                assert process.stderr
+                assert process.stderr.readline() == f"{NAME}: another process is at it; waiting for its end\n"
+            assert server.fetched == [], "the lock is held"
+        said = [process.communicate(timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], said
     assert path.read_bytes() == OLD
     assert (len(server.fetched), server.sent[NAME]) == (3, SIZE), "whoever waited finds the file"
 
