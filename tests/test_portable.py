@@ -545,19 +545,20 @@ def test_the_command_builds_and_proves_with_numerais_packages(
         "UPLOAD": upload_to,
     }.items():
         monkeypatch.setattr(paths, name, value)
-    monkeypatch.setattr(served, "read", lambda names: trained)
+    found = served.Served(trained, Panel(world.directory / "like", []), {}, {})
+    monkeypatch.setattr(served, "read", lambda p, names: found)
     upload_to.mkdir()
     python = proof.environment(environment)
     assert python == proof.environment(environment)
     monkeypatch.setattr(proof, "environment", lambda directory: python)
     monkeypatch.setattr(sys, "argv", ["upload", "--live", str(raw / "live.parquet")])
     upload.main()
-    found = json.loads((upload_to / "check.json").read_text())
-    assert found["prediction"] == NEUTRALIZED
-    assert found["rows"] == LIVE_ROWS
-    assert found["largest_difference"] <= 1e-6
-    assert found["pickle"]["bytes"] == (upload_to / f"{NEUTRALIZED}.pkl").stat().st_size
-    assert set(found["versions"].items()) >= {tuple(pin.split("==")) for pin in proof.PACKAGES}
-    assert found["versions"]["python"].startswith("3.11.")
+    checked = json.loads((upload_to / "check.json").read_text())
+    assert checked["prediction"] == NEUTRALIZED
+    assert checked["rows"] == LIVE_ROWS
+    assert checked["largest_difference"] <= 1e-6
+    assert checked["pickle"]["bytes"] == (upload_to / f"{NEUTRALIZED}.pkl").stat().st_size
+    assert set(checked["versions"].items()) >= {tuple(pin.split("==")) for pin in proof.PACKAGES}
+    assert checked["versions"]["python"].startswith("3.11.")
     assert "differs by at most" in capsys.readouterr().out
     assert not list(tmp_path.rglob("*.partial"))
