@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -82,7 +83,7 @@ def run(kind: Kind, name: str, progress: Progress) -> running.Done:
             space,
             len(work.data.plan.folds),
             partial(attempt, engine),
-            paths.main_checkout(Path.cwd()) / paths.STUDIES / f"{name}.db",
+            Path(os.path.relpath(paths.main_checkout(Path.cwd()) / paths.STUDIES / f"{name}.db")),
             identity,
             work.resources.say,
             progress,

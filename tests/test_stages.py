@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -403,6 +404,16 @@ def test_what_a_search_has_found_is_what_is_trained(workspace: Workspace) -> Non
     workspace.change(lambda content: content["models"]["ridge"].update(l2=1e6))
     workspace.run("train_ridge ridge")
     assert workspace.predictions("models/ridge").equals(tuned)
+
+
+def test_the_trials_of_an_experiment_elsewhere_are_kept_in_the_main_checkout(workspace: Workspace, finished: Workspace) -> None:
+    elsewhere = workspace.directory / ".dvc/tmp/exps/standalone/one"
+    elsewhere.mkdir(parents=True)
+    shutil.rmtree(workspace.directory / "data/studies")
+    shutil.copytree(workspace.directory / "data", elsewhere / "data")
+    Workspace(elsewhere, workspace.directory / "files").run("tune_ridge ridge")
+    assert (workspace.directory / "data/studies/ridge.db").exists()
+    assert not (elsewhere / "data/studies").exists()
 
 
 def test_trials_are_taken_up_by_other_threads_and_devices_and_when_settings_return(
