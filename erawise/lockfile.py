@@ -88,7 +88,7 @@ def _keep_if_whole(root: Path, kept: Path) -> str:
         If it has Git's conflict markers.
     """
     content, before = (root / NAME).read_bytes(), kept.read_bytes() if kept.exists() else b""
-    is_kept = content == before
+    is_kept = kept.exists() and content == before
     if CONFLICT.search(content):
         raise InputError(
             f"{NAME}: a merge has left a conflict in it, and nothing was changed; docs/howto/recover.md says how to resolve it"

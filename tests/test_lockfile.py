@@ -146,6 +146,12 @@ def test_a_lock_that_dvc_is_writing_is_waited_for(checkout: Checkout) -> None:
     assert checkout.lock.read_text() == NEW
 
 
+def test_an_empty_lock_of_which_no_copy_was_kept_is_that_of_head_again(checkout: Checkout) -> None:
+    checkout.lock.write_text("")
+    assert checkout.mended().endswith("; the one of HEAD is back, and what has ended since is in DVC's run cache")
+    assert checkout.lock.read_text() == OLD
+
+
 def test_a_project_below_the_directory_of_dvc_gets_none_of_its_own(tmp_path: Path) -> None:
     checkout = Checkout(tmp_path)
     project = tmp_path / "some/project"
