@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits
 
 from erawise import sites, tasks
 from erawise.errors import InputError, Unavailable
-from erawise.jobs import Data, Job, Log, Parts
+from erawise.jobs import Data, Job, Log
 from erawise.models.protocol import GIB, Resources, held_by
 from erawise.progress import Count
 
@@ -108,23 +108,20 @@ class Outcome:
     ----------
     value : of the job.
     rounds : number, from 1, and score of each round of a fit that may stop early.
-    seconds : that it took, without waiting.
     """
 
     value: Any
     rounds: list[tuple[int, float]]
-    seconds: float
 
 
 @dataclass
 class _Running:
-    """A task that was submitted: its job, who is told of its steps, how many were told of, and whether one worker alone can do it."""
+    """A task that was submitted: its job, who is told of its steps, its memory, and how many steps were told of."""
 
     job: Job
     step: Callable[[], None]
     memory: int
     told: int = 0
-    pinned: bool = False
 
 
 @dataclass
@@ -137,8 +134,6 @@ class Cluster:
     site : where the data lies.
     scratch_is_seen : whether all workers see the directory of this machine for scratch files.
     say : told what a person should know.
-    outcomes : each job and what it gave, where they are kept: None keeps nothing.
-    spread : over how many workers the first fit was that had them all, and all others are.
     """
 
     client: Client
@@ -146,8 +141,6 @@ class Cluster:
     scratch_is_seen: bool
     say: Callable[[str], None]
     elsewhere: bool = True
-    outcomes: list[tuple[Job, Outcome]] | None = None
-    spread: int = 0
     _topic: str = field(default_factory=lambda: f"{STEPS}-{uuid.uuid4().hex[:8]}")
     _tasks: dict[Any, _Running] = field(default_factory=dict)
     _futures: dict[Any, Future] = field(default_factory=dict)
@@ -173,7 +166,7 @@ class Cluster:
             for job in jobs:
                 key = f"{job.what.replace(' ', '-')}-{uuid.uuid4().hex}"
                 self._tasks[key] = _Running(job, stack.enter_context(count.share(job.steps)), job.needed + held)
-                futures.append(self.submit(key, job, terms, held))
+                futures.append(self._submit(key, job, terms, held))
             try:
                 found = self._gathered(futures)
             finally:
@@ -181,26 +174,14 @@ class Cluster:
         for number, outcome in enumerate(found):
             for round_, score in outcome.rounds:
                 log(number, round_, score)
-        self.keep(jobs, found)
         return [outcome.value for outcome in found]
 
-    def submit(self, key: str, job: Job, terms: Terms, held: int, **options: Any) -> Future:
+    def _submit(self, key: str, job: Job, terms: Terms, held: int) -> Future:
         """Hand a job to the scheduler under a key, with the memory that it takes beside what its worker holds anyway."""
         memory = {MEMORY: job.needed + held}
         payload = cloudpickle.dumps((self.site, job, terms))
-        self._futures[key] = self.client.submit(tasks.work, payload, key=key, resources=memory, pure=False, **options)
+        self._futures[key] = self.client.submit(tasks.work, payload, key=key, resources=memory, pure=False)
         return self._futures[key]
-
-    def keep(self, jobs: Sequence[Job], found: Sequence[Outcome]) -> None:
-        """Keep what jobs gave, where somebody looks at it later."""
-        if self.outcomes is not None:
-            self.outcomes += zip(jobs, found, strict=True)
-
-    def together(self, parts: Parts, data: Data, resources: Resources, count: Count) -> list[Any]:
-        from erawise import cluster_ring
-
-        terms = Terms(resources.threads, resources.memory, resources.device, resources.scratch, own_kit(), self._topic)
-        return cluster_ring.run(self, parts, terms, held_by(data.panel), count)
 
     def alone(self) -> AbstractContextManager[Any]:
         return self._lock
@@ -230,12 +211,12 @@ class Cluster:
     def end(self) -> None:
         """Leave no task behind: those that don't end by themselves have their worker started anew."""
         self.stop()
-        self.settle()
+        self._settle()
         if self._is_connected():
             for topic in (self._topic, EVERYTHING):
                 self.client.unsubscribe_topic(topic)
 
-    def settle(self) -> None:
+    def _settle(self) -> None:
         """Wait for the end of tasks that were cancelled."""
         until = time.monotonic() + GRACE_SECONDS
         while self._is_connected() and (left := set(self._busy.values())):
@@ -285,7 +266,7 @@ class Cluster:
         except KilledWorker as error:
             raise InputError(
                 f"{job.what}: {error.allowed_failures + 1} workers died while they did this, the last of them {error.last_worker.address} "
-                f"({last_words(self.client)}); it takes up to {_gib(job.needed)} besides the data: look at the "
+                f"({_last_words(self.client)}); it takes up to {_gib(job.needed)} besides the data: look at the "
                 "workers' logs, and whether the system has stopped them for want of memory"
             ) from None
         except InputError as error:
@@ -351,7 +332,7 @@ class Cluster:
         if told.get("expected", True):
             return
         lost = [self._tasks[key].job.what for key in sorted(told.get("processing-tasks", ())) if key in self._tasks]
-        if lost and not any(self._tasks[key].pinned for key in told["processing-tasks"] if key in self._tasks):
+        if lost:
             more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
             self.say(f"the worker {told['worker']} died; it had {lost[0]}{more} to do, which waits for another one now")
 
@@ -424,7 +405,6 @@ _ALONE = threading.Lock()
 
 
 def _done(site: sites.Site, job: Job, terms: Terms, pulse: "_Pulse") -> Outcome:
-    started = time.perf_counter()
     here = sites.opened(site, job.eras)
     rounds: list[tuple[int, float]] = []
 
@@ -435,7 +415,7 @@ def _done(site: sites.Site, job: Job, terms: Terms, pulse: "_Pulse") -> Outcome:
     resources = Resources(terms.threads, terms.memory, here.work / terms.scratch, terms.device, held, log=log, step=pulse)
     with threadpool_limits(terms.threads, user_api="blas"):
         value = job.call(here.data, resources)
-    return Outcome(value, rounds, time.perf_counter() - started)
+    return Outcome(value, rounds)
 
 
 class _Pulse:
@@ -558,7 +538,7 @@ def _workers(client: Client) -> dict[str, int]:
     return {address: int(worker["resources"].get(MEMORY, 0)) for address, worker in found.items()}
 
 
-def last_words(client: Client) -> str:
+def _last_words(client: Client) -> str:
     """What the processes that watch over workers have said last of the end of one."""
     until = time.monotonic() + AGAIN_SECONDS
     while time.monotonic() < until:

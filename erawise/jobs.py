@@ -11,7 +11,6 @@ from typing import Any, Protocol, Self
 from numpy.typing import NDArray
 
 from erawise import files, splits
-from erawise.errors import InputError
 from erawise.features import maps
 from erawise.models.protocol import Resources
 from erawise.panel import ARRAYS, DESCRIPTION, ERA_MEANS, INDEX, FeatureMap, Panel
@@ -113,10 +112,6 @@ class Job:
     steps: int
 
 
-Parts = Callable[[int], Sequence[Job]]
-"""The jobs of a fit that is spread over so many workers, one for each: their `call` takes a `Ring` before the data."""
-
-
 class Engine(Protocol):
     """What runs jobs."""
 
@@ -147,20 +142,6 @@ class Engine(Protocol):
             The first that a job raises; or if a job can't be done.
         """
 
-    def together(self, parts: Parts, data: Data, resources: Resources, count: Count) -> list[Any]:
-        """The results of jobs of which every worker has one, all at the same time, so that they can talk with each other.
-
-        Parameters
-        ----------
-        parts : the jobs, by how many workers there are.
-        data, resources, count : as in `run`.
-
-        Raises
-        ------
-        InputError
-            The first that a job raises; if a worker has too little memory, or dies in the middle of it twice; or if there are no workers.
-        """
-
     def alone(self) -> AbstractContextManager[Any]:
         """Within it, of calls that are made side by side, is one at a time: for what takes much of this process's memory."""
 
@@ -188,12 +169,6 @@ class Here:
         with ThreadPoolExecutor(at_once) as pool:
             run = pool.map if at_once > 1 else map
             return list(run(do, range(len(jobs))))
-
-    def together(self, parts: Parts, data: Data, resources: Resources, count: Count) -> list[Any]:
-        raise InputError(
-            "models.<name>.distributed: a fit is to be spread over workers, and execution.engine is local, which has none; set that to "
-            "dask, or distributed to false"
-        )
 
     def alone(self) -> AbstractContextManager[Any]:
         return nullcontext()

@@ -27,8 +27,8 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 ONE_OR_SEVERAL = {"target": "targets", "seed": "seeds"}
 """Keys of a model, and those that list several in their place."""
 
-UNTUNED = {"kind", "distributed", *ONE_OR_SEVERAL, *ONE_OR_SEVERAL.values()}
-"""Keys of a model that say what it is and where it is fitted: nothing to look for."""
+UNTUNED = {"kind", *ONE_OR_SEVERAL, *ONE_OR_SEVERAL.values()}
+"""Keys of a model that say what it is: nothing to look for."""
 
 
 class Section(BaseModel):
@@ -167,7 +167,6 @@ class LightGBM(Seeded):
     min_rows_leaf: Count
     l2: NonNegative
     early_stopping: Count | None
-    distributed: bool = False
 
 
 class RandomForest(Seeded):
@@ -403,7 +402,6 @@ class Params(Section):
         check_weights(self.ensemble.weights, set(self.models))
         check_spaces(self.spaces)
         self._check_tuned()
-        self._check_distributed()
         predictions = {*self.models, "ensemble", "neutralized"}
         chosen = {"plot.model_a": self.plot.model_a, "plot.model_b": self.plot.model_b, "upload.prediction": self.upload.prediction}
         chosen |= {f"submit.models.{model}": name for model, name in self.submit.models.items()}
@@ -419,16 +417,6 @@ class Params(Section):
             kind = self.models[name].kind
             if not self.spaces[kind]:
                 raise ValueError(f"spaces.{kind}: {name} is to be tuned, and there is no setting of its kind to look for")
-
-    def _check_distributed(self) -> None:
-        if self.execution.engine == "dask":
-            return
-        for name, model in self.models.items():
-            if isinstance(model, LightGBM) and model.distributed:
-                raise ValueError(
-                    f"models.{name}.distributed: its fits are to be spread over workers, and execution.engine is local; set that to "
-                    "dask, or distributed to false"
-                )
 
 
 def unknown_model(name: str) -> InputError:

@@ -11,10 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from erawise import splits, spread
+from erawise import splits
 from erawise.errors import InputError
 from erawise.jobs import HERE, Data, Engine, Job, Log
-from erawise.models.protocol import Fitted, Kind, Resources, Together, unheard
+from erawise.models.protocol import Fitted, Kind, Resources, unheard
 from erawise.panel import FeatureMap, Panel, View
 from erawise.progress import UNCOUNTED, Count
 from erawise.schema import CV, ERA, ID, LIVE, LIVE_ERA, PREDICTION, SPLIT, VALIDATION
@@ -98,30 +98,23 @@ def train(
             f"features were selected for {len(data.fold_features)} folds and there are {len(data.plan.folds)}; select them again"
         )
     numbers = range(len(data.plan.folds))
-    together = spread.of(kind, settings)
-    if together is None:
-        with engine.alone():
-            fits = [*(_views(kind, settings, data, k, inner_share) for k in numbers), (_whole(settings, data), None)]
-            at_once, needed = _prepared(kind, settings, fits, resources, engine)
-            del fits  # the rows of all of them
-        found = engine.run(_fold_jobs(kind, settings, data, numbers, inner_share, needed), data, resources, at_once, count, log)
-    else:
-        found = [_spread_fold(together, kind, settings, data, k, inner_share, resources, engine, count, log) for k in numbers]
+    with engine.alone():
+        fits = [*(_views(kind, settings, data, k, inner_share) for k in numbers), (_whole(settings, data), None)]
+        at_once, needed = _prepared(kind, settings, fits, resources, engine)
+        del fits  # the rows of all of them
+    found = engine.run(_fold_jobs(kind, settings, data, numbers, inner_share, needed), data, resources, at_once, count, log)
     stops_early = kind.stops_early(settings)
     rounds = [fold.rounds for fold in found]
     best = [number for number in rounds if number is not None]
     final_rounds = max(1, round(float(np.median(best or [1])))) if stops_early else None
-    if together is None:
-        job = Job(
-            "the final fit",
-            partial(_fit_final, kind, settings, final_rounds),
-            np.concatenate([data.plan.train, data.plan.validation]),
-            needed[-1],
-            kind.steps(settings)[0],
-        )
-        [final] = engine.run([job], data, resources, 1, count, unheard)
-    else:
-        final = _spread_final(together, kind, settings, final_rounds, data, resources, engine, count)
+    job = Job(
+        "the final fit",
+        partial(_fit_final, kind, settings, final_rounds),
+        np.concatenate([data.plan.train, data.plan.validation]),
+        needed[-1],
+        kind.steps(settings)[0],
+    )
+    [final] = engine.run([job], data, resources, 1, count, unheard)
     live = [] if final.live is None else [final.live]
     values = np.concatenate([*(fold.values for fold in found), final.validation, *live])
     return Trained(final.model, values, data, rounds if stops_early else [], final_rounds, final.dropped)
@@ -160,8 +153,6 @@ def refit(
     InputError
         If there is no row, or the fit needs more memory than it may have.
     """
-    if (together := spread.of(kind, settings)) is not None:
-        return _spread_fit(together, kind, settings, None, eras, None, rounds, data, resources, engine, count, unheard)
     with engine.alone():
         _, needed = _prepared(kind, settings, [(View(data.panel, eras, data.final_features, settings.target), None)], resources, engine)
     job = Job("the fit", partial(_fit_again, kind, settings, eras, rounds), eras, needed[0], kind.steps(settings)[0])
@@ -180,19 +171,16 @@ def out_of_fold(
     engine: Engine = HERE,
 ) -> list[pd.DataFrame]:
     """Fit a model in some folds, and predict their test eras: a table for each, with the columns of `Trained.predictions`."""
-    if (together := spread.of(kind, settings)) is not None:
-        found = [_spread_fold(together, kind, settings, data, k, inner_share, resources, engine, UNCOUNTED, unheard) for k in numbers]
-    else:
-        with engine.alone():
-            at_once, needed = _prepared(kind, settings, [_views(kind, settings, data, k, inner_share) for k in numbers], resources, engine)
-        jobs = _fold_jobs(kind, settings, data, numbers, inner_share, needed)
-        found = engine.run(jobs, data, resources, at_once, UNCOUNTED, unheard)
+    with engine.alone():
+        at_once, needed = _prepared(kind, settings, [_views(kind, settings, data, k, inner_share) for k in numbers], resources, engine)
+    jobs = _fold_jobs(kind, settings, data, numbers, inner_share, needed)
+    found = engine.run(jobs, data, resources, at_once, UNCOUNTED, unheard)
     return [_table(data.panel, data.plan.folds[k].test, CV, fold.values) for k, fold in zip(numbers, found, strict=True)]
 
 
 def predict(model: Fitted, panel: Panel, eras: NDArray[np.int64], features: FeatureMap, split: str) -> pd.DataFrame:
     """Predict the rows of some eras: the columns of `Trained.predictions`."""
-    return _table(panel, eras, split, spread.values(model, panel, eras, features))
+    return _table(panel, eras, split, _values(model, panel, eras, features))
 
 
 def blended(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -300,14 +288,14 @@ def _fold_jobs(kind: Kind, settings: Any, data: Data, numbers: Sequence[int], in
 
 def _fit_fold(kind: Kind, settings: Any, number: int, inner_share: float, data: Data, resources: Resources) -> _Fold:
     model = kind.fit(settings, *_views(kind, settings, data, number, inner_share), None, resources)
-    return _Fold(spread.values(model, data.panel, data.plan.folds[number].test, data.fold_features[number]), model.rounds)
+    return _Fold(_values(model, data.panel, data.plan.folds[number].test, data.fold_features[number]), model.rounds)
 
 
 def _fit_final(kind: Kind, settings: Any, rounds: int | None, data: Data, resources: Resources) -> _Final:
     whole = _whole(settings, data)
     model = kind.fit(settings, whole, None, rounds, resources)
-    validation = spread.values(model, data.panel, data.plan.validation, data.final_features)
-    live = None if data.live is None else spread.values(model, data.live, data.live.eras, data.final_features)
+    validation = _values(model, data.panel, data.plan.validation, data.final_features)
+    live = None if data.live is None else _values(model, data.live, data.live.eras, data.final_features)
     return _Final(model, validation, live, whole.dropped)
 
 
@@ -315,55 +303,10 @@ def _fit_again(kind: Kind, settings: Any, eras: NDArray[np.int64], rounds: int |
     return kind.fit(settings, View(data.panel, eras, data.final_features, settings.target), None, rounds, resources)
 
 
-def _spread_fit(
-    together: Together,
-    kind: Kind,
-    settings: Any,
-    number: int | None,
-    eras: NDArray[np.int64],
-    inner: NDArray[np.int64] | None,
-    rounds: int | None,
-    data: Data,
-    resources: Resources,
-    engine: Engine,
-    count: Count,
-    log: Log,
-) -> Fitted:
-    rows = spread.Rows(settings.target, number, eras, inner)
-    return spread.fit(together, settings, rows, rounds, data, resources, engine, kind.steps(settings)[0], count, log)
-
-
-def _spread_fold(
-    together: Together,
-    kind: Kind,
-    settings: Any,
-    data: Data,
-    number: int,
-    inner_share: float,
-    resources: Resources,
-    engine: Engine,
-    count: Count,
-    log: Log,
-) -> _Fold:
-    eras, inner = _eras(kind, settings, data, number, inner_share)
-    model = _spread_fit(together, kind, settings, number, eras, inner, None, data, resources, engine, count, log)
-    return _Fold(spread.predicted(model, number, data.plan.folds[number].test, data, resources, engine), model.rounds)
-
-
-def _spread_final(
-    together: Together,
-    kind: Kind,
-    settings: Any,
-    rounds: int | None,
-    data: Data,
-    resources: Resources,
-    engine: Engine,
-    count: Count,
-) -> _Final:
-    model = _spread_fit(together, kind, settings, None, data.plan.train, None, rounds, data, resources, engine, count, unheard)
-    validation = spread.predicted(model, None, data.plan.validation, data, resources, engine)
-    live = spread.predicted_live(model, data, resources, engine)
-    return _Final(model, validation, live, _whole(settings, data).dropped)
+def _values(model: Fitted, panel: Panel, eras: NDArray[np.int64], features: FeatureMap) -> NDArray[np.float64]:
+    """Return the predictions (rows,) of some eras."""
+    found = [model.predict(block) for block in View(panel, eras, features).blocks()]
+    return np.concatenate(found) if found else np.empty(0)
 
 
 def _table(panel: Panel, eras: NDArray[np.int64], split: str, values: NDArray[np.float64]) -> pd.DataFrame:
@@ -382,16 +325,11 @@ def _labels(panel: Panel, eras: NDArray[np.int64], split: str) -> pd.DataFrame:
 
 def _views(kind: Kind, settings: Any, data: Data, number: int, inner_share: float) -> tuple[View, View | None]:
     """The rows that a fold's model is fitted on, and the inner slice on which it stops."""
-    fitted, inner = _eras(kind, settings, data, number, inner_share)
-    features = data.fold_features[number]
-    train = View(data.panel, fitted, features, settings.target)
-    return train, None if inner is None else View(data.panel, inner, features, settings.target)
-
-
-def _eras(kind: Kind, settings: Any, data: Data, number: int, inner_share: float) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
-    """The eras of the same."""
-    train = data.plan.folds[number].train
-    return splits.inner_slice(train, inner_share, data.plan.weeks) if kind.stops_early(settings) else (train, None)
+    train, features = data.plan.folds[number].train, data.fold_features[number]
+    if not kind.stops_early(settings):
+        return View(data.panel, train, features, settings.target), None
+    fitted, inner = splits.inner_slice(train, inner_share, data.plan.weeks)
+    return View(data.panel, fitted, features, settings.target), View(data.panel, inner, features, settings.target)
 
 
 def _whole(settings: Any, data: Data) -> View:

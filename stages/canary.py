@@ -76,8 +76,6 @@ def _workspace(directory: Path, changes: dict[str, dict[str, Any]], target: str)
     for model in content["models"].values():
         model.pop("targets", None)
         model.update(target=target)
-        if model.get("distributed"):
-            model["distributed"] = False
         for name, most in SMALL.items():
             if model.get(name) is not None:
                 model[name] = min(model[name], most)

@@ -6,7 +6,7 @@ from functools import partial
 
 from threadpoolctl import threadpool_limits
 
-from erawise import files, params, spread, training
+from erawise import files, params, training
 from erawise.models import stored
 from erawise.models.protocol import Kind, require_complete
 from erawise.progress import Progress
@@ -36,7 +36,7 @@ def run(kind: Kind, name: str, progress: Progress) -> running.Done:
     ):
         again = partial(training.refit, kind, data=data, eras=panel.eras, resources=resources, count=count, engine=engine)
         calls = [partial(again, settings=own, rounds=number) for own, number in zip(members.values(), rounds, strict=True)]
-        models = stack.enter_context(closing(spread.side_by_side(kind, work.settings, engine, calls)))
+        models = stack.enter_context(closing(engine.side_by_side(calls)))
         directory = stack.enter_context(modelling.written(paths.FINAL / name))
         writer = stored.Writer(work.settings.kind, directory, several=len(members) > 1)
         for member, model, number in zip(members, models, rounds, strict=True):

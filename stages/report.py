@@ -15,7 +15,6 @@ import pandas as pd
 
 from erawise import comparison, errors, evaluation, files, ledger, params, revisions, tabular
 from erawise.explanation import spaced
-from erawise.models import stored
 from erawise.report import content as report
 from erawise.report import page
 from erawise.report.content import Comparison, Content, Looks, Run
@@ -58,7 +57,7 @@ def content(p: params.Params) -> Content:
         stale=revisions.stale(Path()),
         compared=_compared(),
         looks=Looks(*looks.at(p, chosen)),
-        run=_run(p, models),
+        run=_run(p),
         notes=evaluation.lines(evaluation.evaluated(paths.SCORES), p.evaluate.benchmark),
         tables=_tables(models),
     )
@@ -104,7 +103,7 @@ def _compared() -> Comparison:
     return Comparison("the committed run", after.name, comparison.compare(before.scores, after.scores, after.days), changed)
 
 
-def _run(p: params.Params, models: list[str]) -> Run:
+def _run(p: params.Params) -> Run:
     digests, edges = revisions.pipeline(Path())
     grouped = dict.fromkeys((one.split("@")[0], other.split("@")[0]) for one, other in edges)
     return Run(
@@ -115,14 +114,7 @@ def _run(p: params.Params, models: list[str]) -> Run:
         digests=pd.DataFrame(sorted(digests), columns=["path", "md5"]),
         stages=_records(),
         edges=sorted((one, other) for one, other in grouped if one != other),
-        workers=_workers(models),
     )
-
-
-def _workers(models: list[str]) -> dict[str, int]:
-    """Over how many workers the fits of each model were spread; a model that isn't there is left out."""
-    places = {name: paths.MODELS / name for name in models}
-    return {name: stored.describe(place).workers for name, place in places.items() if (place / stored.DESCRIPTION).is_file()}
 
 
 def _records() -> pd.DataFrame:

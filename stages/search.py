@@ -13,7 +13,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 import erawise
-from erawise import evaluation, files, params, significance, spread, training, tuning
+from erawise import evaluation, files, params, significance, training, tuning
 from erawise.jobs import Engine
 from erawise.models.protocol import Kind, require_complete
 from erawise.progress import Progress
@@ -32,7 +32,6 @@ CODE = (
     "schema.py",
     "scores/*.py",
     "splits.py",
-    "spread.py",
     "tabular.py",
     "training.py",
     "tuning.py",
@@ -62,7 +61,7 @@ def run(kind: Kind, name: str, progress: Progress) -> running.Done:
             resources=resources,
             engine=engine,
         )
-        pieces = list(spread.side_by_side(kind, own, engine, [partial(fit, settings=settings) for settings in members]))
+        pieces = list(engine.side_by_side([partial(fit, settings=settings) for settings in members]))
         return [evaluation.corr_by_era(training.blended(parts), index, p.data.target) for parts in zip(*pieces, strict=True)]
 
     identity = _identity(
@@ -87,7 +86,7 @@ def run(kind: Kind, name: str, progress: Progress) -> running.Done:
             identity,
             work.resources.say,
             progress,
-            partial(spread.side_by_side, kind, own, engine),
+            engine.side_by_side,
             engine.at_once,
         )
     overlap = significance.spanned_eras(work.data.plan.train, spanned_weeks(horizon(p.data.target, p.data.target_horizon)))

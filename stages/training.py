@@ -5,7 +5,7 @@ from functools import partial
 
 from threadpoolctl import threadpool_limits
 
-from erawise import files, params, spread, tabular, training
+from erawise import files, params, tabular, training
 from erawise.models import stored
 from erawise.models.protocol import Kind, require_complete
 from erawise.progress import Progress
@@ -48,7 +48,7 @@ def _run(kind: Kind, name: str, progress: Progress) -> running.Done:
         )
         logs = [partial(_note, curves, member if len(members) > 1 else "") for member in members]
         calls = [partial(train, settings=own, log=log) for own, log in zip(members.values(), logs, strict=True)]
-        trained = stack.enter_context(closing(spread.side_by_side(kind, work.settings, engine, calls)))
+        trained = stack.enter_context(closing(engine.side_by_side(calls)))
         directory = stack.enter_context(modelling.written(paths.MODELS / name))
         labels = training.labels(work.data)
         told, blend, shares = [], training.Blend(labels[ERA]), []

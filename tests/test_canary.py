@@ -71,7 +71,7 @@ def several_on_workers_elsewhere(content: Any) -> None:
     """Have settings for several targets and seeds, whose fits a scheduler on another machine hands out."""
     del content["models"]["ridge"]["target"], content["models"]["lightgbm"]["seed"]
     content["models"]["ridge"]["targets"] = ["target", "target_other_20"]
-    content["models"]["lightgbm"].update(seeds=[1, 2], distributed=True)
+    content["models"]["lightgbm"].update(seeds=[1, 2])
     content["execution"].update(engine="dask", scheduler="tcp://127.0.0.1:9")
 
 

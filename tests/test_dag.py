@@ -20,8 +20,8 @@ KINDS = {"lightgbm", "logistic", "neural_network", "random_forest", "ridge"}
 THIRD_PARTY = {
     "numerapi": {"erawise/live/client.py"},
     "matplotlib": {"erawise/charts.py", "stages/plot.py"},
-    "lightgbm": {"erawise/models/lightgbm/__init__.py", "erawise/models/lightgbm/ring.py", "erawise/portable/runtime.py"},
-    "distributed": {"erawise/cluster.py", "erawise/cluster_ring.py"},
+    "lightgbm": {"erawise/models/lightgbm/__init__.py", "erawise/portable/runtime.py"},
+    "distributed": {"erawise/cluster.py"},
     "sklearn": {"erawise/models/logistic/__init__.py", "erawise/models/random_forest/__init__.py"},
     "tensorflow": {"erawise/models/neural_network/engine.py"},
     "keras": {"erawise/models/neural_network/engine.py"},
@@ -78,7 +78,7 @@ FLOORS = [
         "explained_tables",
     },
     {"features", "models", "preparation", "matrix", "rawfiles", "references", "scales"},
-    {"jobs", "resolved", "sites", "cluster", "cluster_ring", "spread", "tasks"},
+    {"jobs", "resolved", "sites", "cluster", "tasks"},
     {"training", "tuning", "canary", "explanation"},
     {"serving", "portable", "lab", "report"},
 ]

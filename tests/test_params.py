@@ -124,12 +124,6 @@ def test_the_committed_params_are_valid() -> None:
         ("tuning.models", ["lightbgm"], "tuning.models: no model is called 'lightbgm'; there are lightgbm, logistic"),
         ("spaces.xgboost", {}, "spaces.xgboost: no kind of model; kinds are logistic, ridge"),
         ("spaces.ridge.seed", {"choices": [1]}, "spaces.ridge.seed: no setting to tune; there are l2"),
-        ("spaces.lightgbm.distributed", {"choices": [True]}, "spaces.lightgbm.distributed: no setting to tune; there are early_stopping"),
-        (
-            "models.lightgbm.distributed",
-            True,
-            "models.lightgbm.distributed: its fits are to be spread over workers, and execution.engine is local",
-        ),
         ("spaces.ridge.l2", {"low": 1.0, "high": 0.1, "log": False}, "spaces.ridge.l2: low is 1.0 and high 0.1"),
         ("spaces.ridge.l2", {"low": 0.0, "high": 0.1, "log": True}, "on a log scale it must be above 0"),
         ("spaces.ridge.l2", {"low": -1.0, "high": 1.0, "log": False}, "spaces.ridge.l2: -1.0 is none of its values"),

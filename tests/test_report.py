@@ -171,16 +171,6 @@ def test_damaged_tables_and_records_are_left_out(workspace: Workspace, capsys: p
         assert f"warning: {name}: " in said
 
 
-def test_how_each_model_was_fitted_is_said(written: Path, workspace: Workspace) -> None:
-    assert "Each fit of lightgbm, ridge is that of one process." in written.read_text(encoding="utf-8")
-    path = workspace.directory / "data/models/lightgbm/model.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"workers": 3}))
-    workspace.run("report")
-    text = (workspace.directory / "report.html").read_text(encoding="utf-8")
-    assert "Each fit of ridge is that of one process." in text
-    assert "Each fit of lightgbm was distributed over 3 workers: it is that of one process but for how sums" in text
-
-
 def test_without_any_score_there_is_no_page(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     for split in (CV, VALIDATION):
         path = workspace.directory / f"data/scores/{split}.parquet"

@@ -129,7 +129,6 @@ def test_no_trial_is_deleted_and_those_of_settings_that_return_are_taken_up(tmp_
 
 RESULT_FREE = {
     "cluster": "runs jobs on other machines",
-    "cluster_ring": "runs jobs on other machines",
     "errors": "says what is wrong",
     "files": "reads and writes files",
     "jobs": "runs jobs",

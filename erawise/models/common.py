@@ -243,20 +243,12 @@ class EraCorrelation:
 
     def __call__(self, prediction: NDArray) -> float:
         """Score predictions (rows,), all finite."""
-        return self.total(prediction) / self.eras if self.eras else 0.0
-
-    @property
-    def eras(self) -> int:
-        """How many eras count."""
-        return int((self._target_squares > 0).sum())
-
-    def total(self, prediction: NDArray) -> float:
-        """The sum of the correlations of these eras; those of disjoint eras add up."""
         centred, squares = self._centred(np.asarray(prediction, np.float64))
         products = np.add.reduceat(centred * self._target, self._starts)
         scales = np.sqrt(squares * self._target_squares)
         correlations = np.divide(products, scales, out=np.zeros_like(products), where=scales > 0)
-        return float(correlations[self._target_squares > 0].sum())
+        known = self._target_squares > 0
+        return float(correlations[known].mean()) if known.any() else 0.0
 
     def _centred(self, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         # The first value of each era is taken off first: a constant era is then exactly 0.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -191,75 +191,3 @@ def require_complete(kind: Any) -> None:
             f"{kind.__name__}: the kind of model lacks {', '.join(f'`{name}`' for name in lacking)}; what each is given and returns is in "
             "erawise/models/protocol.py, and docs/howto/add-a-model.md has an example"
         )
-
-
-@dataclass(frozen=True)
-class Ring:
-    """Processes that make one fit together, each with its part of the rows, and talk with each other over the network.
-
-    Parameters
-    ----------
-    machines : host and port of each, in the order of their parts.
-    rank : which of them this process is, from 0.
-    ready : called just before the process listens at its port, which was kept free until then.
-    exchange : tells the others some numbers, and gives what each has told, in the order of their ranks, once all have; all call it equally
-        often.
-    """
-
-    machines: tuple[tuple[str, int], ...]
-    rank: int
-    ready: Callable[[], None]
-    exchange: Callable[[list[float]], list[list[float]]]
-
-
-class Together(Protocol):
-    """A module of a kind of model, for fits that are spread over several processes."""
-
-    def sampled_eras(self, train: View) -> NDArray:
-        """The eras that `survey` reads."""
-
-    def survey_bytes(self, train: View) -> int:
-        """Bytes of memory that it takes at most."""
-
-    def survey(self, train: View, resources: Resources) -> Any:
-        """What every process has to know of all training rows."""
-
-    def needs(self, settings: Any, known: Any, part: View, inner: View | None) -> int:
-        """Bytes of memory that a process takes at most for its part of the rows."""
-
-    def write(self, known: Any, train: View, part: View, inner: View | None, resources: Resources) -> None:
-        """Write what the fit reads of a part of the rows."""
-
-    def grow(
-        self,
-        settings: Any,
-        known: Any,
-        train: View,
-        part: View,
-        inner: View | None,
-        early: bool,
-        rounds: int | None,
-        ring: Ring,
-        resources: Resources,
-    ) -> Any:
-        """Fit, together with the others; `inner` and `rounds` are as in `Kind.fit`; `early`: whether any of them has such a slice."""
-
-    def joined(self, settings: Any, pieces: Sequence[Any], rounds: int | None, resources: Resources) -> Fitted:
-        """The model that they have made, by what `grow` gave each, in the order of their parts. Tells of its rounds as `fit` does."""
-
-
-@runtime_checkable
-class Spreadable(Protocol):
-    """A kind that has fits which are spread over several processes."""
-
-    def together(self, settings: Any) -> Together | None:
-        """What makes them; None where the settings say that a fit is that of one process."""
-
-
-@runtime_checkable
-class Spread(Protocol):
-    """A fitted model of such a kind."""
-
-    @property
-    def workers(self) -> int:
-        """How many processes its fit was spread over; 1 where it wasn't."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from erawise import files, params
 from erawise.errors import InputError
-from erawise.models.protocol import Fitted, Loader, Spread
+from erawise.models.protocol import Fitted, Loader
 
 DESCRIPTION = "model.json"
 KINDS = "erawise.models"
@@ -52,7 +52,6 @@ class Description:
     eras : the first and the last era that it was fitted on.
     basis : what it was fitted on; None in a file that doesn't say so.
     trained : digest of the trained model whose fit was repeated on more eras; None for a trained model itself.
-    workers : how many workers each final fit was spread over; the file leaves out a 1.
     """
 
     kind: str
@@ -60,7 +59,6 @@ class Description:
     eras: tuple[int, int]
     basis: Basis | None = None
     trained: str | None = None
-    workers: int = 1
 
 
 class Writer:
@@ -76,7 +74,6 @@ class Writer:
     def __init__(self, kind: str, directory: Path, *, several: bool) -> None:
         self._kind, self._directory, self._several = kind, directory, several
         self._members: list[Member] = []
-        self._workers = 1
 
     def add(self, name: str, model: Fitted, rounds: int | None) -> None:
         """Write a member, with the rounds of its final fit."""
@@ -84,16 +81,12 @@ class Writer:
         (self._directory / own).mkdir(exist_ok=True)
         model.save(self._directory / own)
         self._members.append(Member(own, rounds))
-        self._workers = max(self._workers, model.workers if isinstance(model, Spread) else 1)
 
     def close(self, eras: NDArray[np.int64], basis: Basis | None = None, trained: str | None = None) -> None:
         """Write the description: the eras that the model was fitted on, and the other attributes of `Description`."""
         members, span = tuple(self._members), (int(eras.min()), int(eras.max()))
-        content = asdict(Description(self._kind, members, span, basis, trained, self._workers))
-        unsaid = {"basis": None, "trained": None, "workers": 1}
-        files.write_json(
-            {key: value for key, value in content.items() if key not in unsaid or value != unsaid[key]}, self._directory / DESCRIPTION
-        )
+        content = asdict(Description(self._kind, members, span, basis, trained))
+        files.write_json({key: value for key, value in content.items() if value is not None}, self._directory / DESCRIPTION)
 
 
 def save(kind: str, model: Fitted, rounds: int | None, eras: NDArray[np.int64], directory: Path) -> None:
@@ -117,8 +110,7 @@ def describe(directory: Path) -> Description:
         first, last = content["eras"]
         members = tuple(Member(**member) for member in content["members"])
         basis = Basis(**content["basis"]) if "basis" in content else None
-        trained, workers = content.get("trained"), int(content.get("workers", 1))
-        return Description(str(content["kind"]), members, (int(first), int(last)), basis, trained, workers)
+        return Description(str(content["kind"]), members, (int(first), int(last)), basis, content.get("trained"))
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{path}: it doesn't say what the model is; train the model again") from None
 

@@ -16,7 +16,7 @@ GIB = 1024**3
 def run(page: Page) -> str:
     """The folds, what each stage took, the DAG, and settings, digests and versions."""
     found = page.content
-    parts = [_folds(page), _stages(page), _fitted(found)]
+    parts = [_folds(page), _stages(page)]
     if found.run.edges:
         parts.append(_dag(found))
     rows = {
@@ -71,18 +71,6 @@ def _stages(page: Page) -> str:
     total, peak = table["seconds"].sum(), table["peak_bytes"].max() / GIB
     caption = f"Last run of each stage in this checkout: {total:.0f} s in all, at most {peak:.2f} GiB"
     return markup.table(caption, ["stage", "seconds", "peak memory (GiB)", "rows", "started (UTC)"], rows)
-
-
-def _fitted(found: Content) -> str:
-    """How the models were fitted: in one process each, or spread over workers."""
-    alone = [name for name, workers in found.run.workers.items() if workers == 1]
-    lines = [f"Each fit of {', '.join(alone)} is that of one process."] if alone else []
-    lines += [
-        f"Each fit of {name} was distributed over {workers} workers: it is that of one process but for how sums of histograms are rounded."
-        for name, workers in found.run.workers.items()
-        if workers > 1
-    ]
-    return "".join(f"<p>{escape(line)}</p>" for line in lines)
 
 
 def _dag(found: Content) -> str:

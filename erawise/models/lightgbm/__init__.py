@@ -17,7 +17,7 @@ from erawise.errors import InputError
 from erawise.models import arrays, common
 from erawise.models.lightgbm import binary, text
 from erawise.models.lightgbm.store import BIN_SAMPLE_ROWS, Files, Store, parts
-from erawise.models.protocol import GIB, PREDICTION_UNIT, Attribution, Portable, Resources, Together
+from erawise.models.protocol import GIB, PREDICTION_UNIT, Attribution, Portable, Resources
 from erawise.panel import View
 from erawise.schema import INT8_TOP
 
@@ -63,13 +63,11 @@ class Trees:
     text : the model.
     rounds : trees that early stopping found best, or that were asked for; None for a model from a file.
     threads : threads that predict; they change no bit.
-    workers : processes that its fit was spread over.
     """
 
     text: str
     rounds: int | None = None
     threads: int = 1
-    workers: int = 1
 
     @cached_property
     def _booster(self) -> lightgbm.Booster:
@@ -85,8 +83,8 @@ class Trees:
         except ValueError:
             return None
 
-    def __reduce__(self) -> tuple[type["Trees"], tuple[str, int | None, int, int]]:
-        return Trees, (self.text, self.rounds, self.threads, self.workers)
+    def __reduce__(self) -> tuple[type["Trees"], tuple[str, int | None, int]]:
+        return Trees, (self.text, self.rounds, self.threads)
 
     def predict(self, x: NDArray) -> NDArray[np.float64]:
         """Predict (rows,) from (rows, features).
@@ -138,15 +136,6 @@ def stops_early(settings: params.LightGBM) -> bool:
 
 def steps(settings: params.LightGBM) -> tuple[int, str]:
     return settings.trees, "trees"
-
-
-def together(settings: params.LightGBM) -> Together | None:
-    """What spreads a fit over several processes, where the settings want that."""
-    if not settings.distributed:
-        return None
-    from erawise.models.lightgbm import ring
-
-    return ring
 
 
 def load(directory: Path) -> Trees:
@@ -217,7 +206,13 @@ def fit(settings: params.LightGBM, train: View, inner: View | None, rounds: int 
     InputError
         If `train` has no row, or the fit needs more memory than it may have.
     """
-    options = _options_of(settings, resources)
+    options = {
+        **_options(settings.learning_rate, settings.leaves, settings.seed, resources),
+        "max_depth": settings.max_depth,
+        "feature_fraction": settings.feature_share,
+        "min_data_in_leaf": settings.min_rows_leaf,
+        "lambda_l2": settings.l2,
+    }
     common.require_rows(train, settings.target)
     if inner is None or settings.early_stopping is None:
         trees = settings.trees if rounds is None else rounds
@@ -267,16 +262,6 @@ def _require(own: Files, train: View, inner: View | None, leaves: int, resources
     needed = required_bytes(own.sizes, rows, features, leaves, _bins(train.dtype))
     resources.require(needed, f"LightGBM on {rows:,} rows and {features:,} features")
     return needed
-
-
-def _options_of(settings: params.LightGBM, resources: Resources) -> dict[str, Any]:
-    return {
-        **_options(settings.learning_rate, settings.leaves, settings.seed, resources),
-        "max_depth": settings.max_depth,
-        "feature_fraction": settings.feature_share,
-        "min_data_in_leaf": settings.min_rows_leaf,
-        "lambda_l2": settings.l2,
-    }
 
 
 def _options(learning_rate: float, leaves: int, seed: int, resources: Resources) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class Store:
             paths = self._path(train, train), None if inner is None else self._path(train, inner)
             wanted = [(path, view) for path, view in zip(paths, (train, inner), strict=True) if path is not None and view is not None]
             absent = any(not path.exists() for path, _ in wanted)
-            layouts = self.layouts(train) if absent else []
+            layouts = self._layouts(train) if absent else []
             sizes: list[int] = []
             for path, view in wanted:
                 if path.exists():
@@ -94,19 +94,6 @@ class Store:
                     missing[path] = (path, layouts, view.n_rows, _blocks(view))
             found.append(Files(*paths, sizes))
         return found, list(missing.values())
-
-    def plan_parts(self, train: View, layouts: Sequence[binary.Layout], views: Sequence[View]) -> tuple[list[Path], list[binary.Source]]:
-        """Where some of the rows of a fit are, binned as all of its training rows are, and what of that isn't there yet.
-
-        Parameters
-        ----------
-        train : all training rows of the fit.
-        layouts : of these.
-        views : the rows.
-        """
-        paths = [self._path(train, view) for view in views]
-        wanted = zip(paths, views, strict=True)
-        return paths, [(path, layouts, view.n_rows, _blocks(view)) for path, view in wanted if not path.exists()]
 
     def write(self, sources: Sequence[binary.Source]) -> None:
         """Write what `plan` found missing, in one pass over the eras; another process that writes it at the same time is waited for.
@@ -135,14 +122,8 @@ class Store:
     def _path(self, train: View, view: View) -> Path:
         return self.directory / _digest(self.made_by, train, view)
 
-    def layouts(self, train: View) -> list[binary.Layout]:
-        """How the files of a fit look: what LightGBM makes of a sample of its training rows.
-
-        Raises
-        ------
-        InputError
-            If LightGBM's format isn't the one that is known here.
-        """
+    def _layouts(self, train: View) -> list[binary.Layout]:
+        """Return how the files of a fit look: what LightGBM makes of a sample of its training rows."""
         sample = _sample(train)
         starts = range(0, sample.shape[1], binary.PART)
         try:
@@ -166,21 +147,11 @@ def _digest(made_by: str, *views: View) -> str:
     return digest.hexdigest()[:32]
 
 
-def sampled_eras(view: View) -> NDArray[np.int64]:
-    """The eras of a view from which its bins are found."""
-    eras = np.unique(view.era)
-    return eras[:: max(1, -(-len(eras) // BIN_SAMPLE_ERAS))]
-
-
-def sampled_rows(view: View) -> int:
-    """How many rows these give at most."""
-    return FEW_VALUES_ROWS if view.dtype == np.int8 else BIN_SAMPLE_ROWS
-
-
 def _sample(view: View) -> NDArray:
     """Rows evenly spread over eras and over the rows of each."""
-    few = View(view.panel, sampled_eras(view), view.features)
-    most = sampled_rows(view) // len(era_slices(few.era))
+    eras = np.unique(view.era)
+    few = View(view.panel, eras[:: max(1, -(-len(eras) // BIN_SAMPLE_ERAS))], view.features)
+    most = (FEW_VALUES_ROWS if view.dtype == np.int8 else BIN_SAMPLE_ROWS) // len(era_slices(few.era))
     return np.concatenate([block[:: -(-len(block) // most)] for block in few.blocks()])
 
 
