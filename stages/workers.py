@@ -18,11 +18,11 @@ def engine(source: Source, resources: Resources) -> Iterator[Engine]:
     if p.execution.engine == "local":
         yield HERE
         return
-    from erawise import cluster
+    from erawise.cluster import connection
 
     scheduler = p.execution.scheduler
     site = sites.survey(source, unpushed if scheduler is None else pushed)
-    with cluster.engine(site, scheduler, p.execution.workers, resources) as found:
+    with connection.engine(site, scheduler, p.execution.workers, resources) as found:
         yield found
 
 

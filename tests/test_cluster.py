@@ -10,7 +10,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,9 @@ from farm import Farm, farm
 from ruamel.yaml import YAML
 from workspace import Workspace
 
-from erawise import cluster, params, sites
+from erawise import params, sites
+from erawise.cluster import client as clients
+from erawise.cluster import connection, kits
 from erawise.errors import InputError, Unavailable
 from erawise.jobs import Data, Job
 from erawise.models.protocol import GIB, LIBRARY_BYTES, Resources, unheard
@@ -133,13 +137,14 @@ def test_a_worker_that_dies_is_replaced_and_the_result_is_the_same(
                     os.kill(pid, signal.SIGKILL)
                     killed.append(pid)
 
-    killer = threading.Thread(target=kill)
+    killer = threading.Thread(target=kill, daemon=True)
     killer.start()
     try:
         workspace.run("train_lightgbm lightgbm")
     finally:
         trained.set()
-    killer.join()
+        killer.join(60)
+    assert not killer.is_alive()
     assert killed
     assert content(workspace.directory, "lightgbm", *OUTS) == before
     assert "died; it had fold" in capfd.readouterr().out
@@ -191,13 +196,13 @@ class engine:  # reads as what it stands for
         self._workspace, self._scheduler, self._memory = workspace, scheduler, memory
         self.said: list[str] = []
 
-    def __enter__(self) -> tuple[cluster.Cluster, Data, Resources]:
+    def __enter__(self) -> tuple[clients.Cluster, Data, Resources]:
         self._patch = pytest.MonkeyPatch()
         self._patch.chdir(self._workspace.directory)
         p = params.load(Path("params.yaml"))
         source = modelling.source_of(p.models["ridge"], p.data.target, p.data.target_horizon, live=True)
         resources = Resources(1, self._memory, Path("data/scratch"), say=self.said.append)
-        self._engine = cluster.engine(sites.survey(source, lambda digests, arrays: None), self._scheduler, 2, resources)
+        self._engine = connection.engine(sites.survey(source, lambda digests, arrays: None), self._scheduler, 2, resources)
         return self._engine.__enter__(), source.around(source.panel()), resources
 
     def __exit__(self, *error: Any) -> None:
@@ -236,6 +241,34 @@ def _span(data: Data, resources: Resources) -> tuple[int, float, float]:
     return os.getpid(), start, time.time()
 
 
+class Stage:
+    """A stage in a process of its own, and what it says; it is killed at the end of the block if it still runs."""
+
+    def __init__(self, workspace: Workspace, *command: str) -> None:
+        self.process = started(workspace, *command)
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+
+    def __enter__(self) -> "Stage":
+        self._reader.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.kill()
+        self.process.wait(60)
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        self.lines.extend(self.process.stdout)
+
+    def output(self) -> str:
+        """Wait for its end, at most a minute, and return all that it said."""
+        self.process.wait(60)
+        self._reader.join(60)
+        assert not self._reader.is_alive(), self.lines
+        return "".join(self.lines)
+
+
 def started(workspace: Workspace, *command: str) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     arguments = [sys.executable, "-m", *command]
@@ -257,21 +290,38 @@ def until(true: Callable[[], bool], seconds: float = 60) -> bool:
     return now
 
 
+@contextmanager
+def once(sign: Callable[[], bool], act: Callable[[], None]) -> Iterator[None]:
+    """Act as soon as there is a sign, which is to come within a minute, beside what is done within."""
+    came = []
+
+    def wait() -> None:
+        came.append(until(sign))
+        act()
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    try:
+        yield
+    finally:
+        waiting.join(90)
+        assert came == [True], "no job has begun"
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stage_that_is_stopped_leaves_no_task_behind(workspace: Workspace, two: Farm, how: signal.Signals) -> None:
     workspace.run("tune_lightgbm lightgbm")
     workspace.change(slowly)
     workspace.change(lambda found: found["models"]["lightgbm"].update(trees=10_000_000))
     workspace.change(on(two.address))
-    stage = started(workspace, "stages.train_lightgbm", "lightgbm")
-    with Client(two.address) as client:
-        assert until(lambda: any(works for _, works in client.run(_busy).values())), stage.communicate()
-        stage.send_signal(how)
-        output, _ = stage.communicate(timeout=60)
+    with Client(two.address) as client, Stage(workspace, "stages.train_lightgbm", "lightgbm") as stage:
+        assert until(lambda: any(works for _, works in client.run(_busy).values())), stage.lines
+        stage.process.send_signal(how)
+        output = stage.output()
         assert until(lambda: not any(works for _, works in client.run(_busy).values()), 20), output
         assert not any(client.processing().values())
     if how == signal.SIGINT:
-        assert stage.returncode == 130
+        assert stage.process.returncode == 130
         assert output.endswith("error: stopped by hand\n")
         assert not list((workspace.directory / "data").rglob("*.partial"))
 
@@ -282,19 +332,16 @@ def test_workers_that_were_started_here_end_with_the_stage(workspace: Workspace,
     workspace.change(slowly)
     workspace.change(lambda found: found["models"]["lightgbm"].update(trees=10_000_000))
     workspace.change(on(None))
-    stage = started(workspace, "stages.train_lightgbm", "lightgbm")
-    assert stage.stdout
-    lines = iter(stage.stdout)
-    assert any("workers of Dask" in line for line in lines)
-    family = children(stage.pid)
-    assert len(family) >= 2
-    stage.send_signal(how)
-    rest = "".join(lines)
-    stage.wait(timeout=60)
+    with Stage(workspace, "stages.train_lightgbm", "lightgbm") as stage:
+        assert until(lambda: any("workers of Dask" in line for line in list(stage.lines))), stage.lines
+        family = children(stage.process.pid)
+        assert len(family) >= 2
+        stage.process.send_signal(how)
+        output = stage.output()
     assert until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family), 20)
     if how == signal.SIGINT:
-        assert rest.endswith("error: stopped by hand\n")
-        assert "Traceback" not in rest
+        assert output.endswith("error: stopped by hand\n")
+        assert "Traceback" not in output
 
 
 def children(pid: int) -> list[int]:
@@ -316,7 +363,7 @@ def test_an_address_that_is_none_is_refused_with_the_params(workspace: Workspace
 
 
 def test_what_workers_lack_is_named(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 3)
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 3)
 
     def refused() -> str:
         with pytest.raises(InputError) as caught, engine(workspace, own.address):
@@ -346,7 +393,7 @@ def workers(address: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"versions": cluster.kit().versions | {"numpy": "1.0"}}, r"has numpy \d\S+, and this process 1\.0; start the scheduler"),
+        ({"versions": kits.kit().versions | {"numpy": "1.0"}}, r"has numpy \d\S+, and this process 1\.0; start the scheduler"),
         ({"versions": {"python": "3.99.0"}}, r"has \w+ \S+, and this process has none; start"),
         ({"code": "another"}, "runs another version of erawise than this process; start the scheduler"),
     ],
@@ -354,22 +401,22 @@ def workers(address: str) -> dict[str, Any]:
 def test_workers_of_other_versions_are_named(
     workspace: Workspace, two: Farm, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
 ) -> None:
-    other = replace(cluster.kit(), **changes)
-    monkeypatch.setattr(cluster, "own_kit", lambda: other)
+    other = replace(kits.kit(), **changes)
+    monkeypatch.setattr(kits, "own_kit", lambda: other)
     with pytest.raises(InputError, match=f"the worker tcp://127.0.0.1:[0-9]+ {message}"), engine(workspace, two.address):
         pass
 
 
 def test_a_worker_that_comes_later_is_checked_too(workspace: Workspace, two: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
     with engine(workspace, two.address) as (found, data, resources):
-        monkeypatch.setattr(cluster, "own_kit", lambda: replace(cluster.kit(), code="another"))
+        monkeypatch.setattr(kits, "own_kit", lambda: replace(kits.kit(), code="another"))
         with pytest.raises(InputError, match=r"the job: the worker tcp://.* runs another version of erawise"):
             found.run([job(_pid)], data, resources, 1, UNCOUNTED, unheard)
 
 
 def test_machines_of_another_cpu_are_told(workspace: Workspace, two: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = replace(cluster.kit(), cpu="another")
-    monkeypatch.setattr(cluster, "own_kit", lambda: other)
+    other = replace(kits.kit(), cpu="another")
+    monkeypatch.setattr(kits, "own_kit", lambda: other)
     given = engine(workspace, two.address)
     with given:
         assert sum("another kind of CPU" in line for line in given.said) == 2
@@ -385,15 +432,14 @@ def test_no_matrix_is_sent(workspace: Workspace, two: Farm) -> None:
 def test_a_job_that_waits_for_a_worker_that_is_gone_ends_with_both_numbers(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "WORKERS_SECONDS", 2)
+    monkeypatch.setattr(clients, "WORKERS_SECONDS", 2)
     with farm(tmp_path / "farm") as own:
         own.work(memory="memory=5e8")
         large = own.work(memory="memory=8e9")
         own.wait_for(2)
         with engine(workspace, own.address) as (found, data, resources):
-            killer = threading.Timer(1, own.stop, [large])
-            killer.start()
-            with pytest.raises(InputError, match=r"^the fit takes 1\.\d\d GiB and the worker with most memory has 0\.47 GiB; start fewer"):
+            lacking = r"^the fit takes 1\.\d\d GiB and the worker with most memory has 0\.47 GiB; start fewer"
+            with pytest.raises(InputError, match=lacking), once(lambda: bool(found._busy), partial(own.stop, large)):
                 found.run([job(_sleep, "the fit", GIB)], data, resources, 1, UNCOUNTED, unheard)
 
 
@@ -402,15 +448,13 @@ def _sleep(data: Data, resources: Resources) -> None:
 
 
 def test_without_a_nanny_it_is_said_what_goes_on(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "GRACE_SECONDS", 1)
+    monkeypatch.setattr(clients, "GRACE_SECONDS", 1)
     with farm(tmp_path / "farm") as own:
         own.work("--no-nanny")
         own.wait_for(1)
         given = engine(workspace, own.address)
-        with given as (found, data, resources):
-            threading.Timer(3, found.stop).start()
-            with pytest.raises(CancelledError):
-                found.run([job(_sleep)], data, resources, 1, UNCOUNTED, unheard)
+        with given as (found, data, resources), pytest.raises(CancelledError), once(lambda: bool(found._busy), found.stop):
+            found.run([job(_sleep)], data, resources, 1, UNCOUNTED, unheard)
         assert sum("goes on with what it does, to its end" in line for line in given.said) == 1
 
 
@@ -418,6 +462,9 @@ def test_a_scheduler_that_is_gone_is_one_clear_error(workspace: Workspace, tmp_p
     with farm(tmp_path / "farm") as own:
         own.work()
         own.wait_for(1)
-        threading.Timer(2, own.stop, [own.processes[0]]).start()
-        with pytest.raises(Unavailable, match="the scheduler of Dask is gone"), engine(workspace, own.address) as (found, data, resources):
+        with (
+            pytest.raises(Unavailable, match="the scheduler of Dask is gone"),
+            engine(workspace, own.address) as (found, data, resources),
+            once(lambda: bool(found._busy), partial(own.stop, own.processes[0])),
+        ):
             found.run([job(_sleep)], data, resources, 1, UNCOUNTED, unheard)

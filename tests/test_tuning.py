@@ -128,7 +128,12 @@ def test_no_trial_is_deleted_and_those_of_settings_that_return_are_taken_up(tmp_
 
 
 RESULT_FREE = {
-    "cluster": "runs jobs on other machines",
+    "cluster/client": "runs jobs on other machines",
+    "cluster/connection": "runs jobs on other machines",
+    "cluster/kits": "runs jobs on other machines",
+    "cluster/messages": "runs jobs on other machines",
+    "cluster/tasks": "runs jobs on other machines",
+    "cluster/worker": "runs jobs on other machines",
     "errors": "says what is wrong",
     "files": "reads and writes files",
     "jobs": "runs jobs",
@@ -139,7 +144,6 @@ RESULT_FREE = {
     "progress": "shows how far it is",
     "significance": "judges the trials in the end",
     "sites": "brings data to other machines",
-    "tasks": "runs jobs on other machines",
 }
 """Modules of a search that make no trial, and what they do."""
 

@@ -1,0 +1,297 @@
+"""The side of the stage: it hands jobs to the scheduler, hears how far they are, and takes their results."""
+
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import cloudpickle
+from distributed import CancelledError, Client, Future, KilledWorker, wait
+
+from erawise import sites
+from erawise.cluster import kits, tasks
+from erawise.cluster.messages import MEMORY, Outcome, Terms
+from erawise.errors import InputError, Unavailable
+from erawise.jobs import Data, Job, Log
+from erawise.models.protocol import GIB, Resources, held_by
+from erawise.progress import Count
+
+STEPS = "erawise-steps"
+"""The topic on which workers tell how far they are."""
+
+EVERYTHING = "all"
+"""The topic of what the scheduler tells of workers that come and go."""
+
+WORKERS_SECONDS = 60
+"""How long there may be no worker that can do a task."""
+
+GRACE_SECONDS, AGAIN_SECONDS = 5.0, 30.0
+"""How long tasks have to end by themselves once they are stopped, and how long a worker that has died takes at most to be started again by
+the process that watches over it, which then says what it died of."""
+
+CALLS_A_WORKER, CALLS_MORE = 2, 2
+"""Calls that are made side by side, for each worker and beside: enough of them that none waits for work, since each has a last fit that
+waits for others."""
+
+
+@dataclass
+class _Running:
+    """A task that was submitted: its job, who is told of its steps, its memory, and how many steps were told of."""
+
+    job: Job
+    step: Callable[[], None]
+    memory: int
+    told: int = 0
+
+
+@dataclass
+class Cluster:
+    """Workers, and the data on which they work.
+
+    Parameters
+    ----------
+    client : of the scheduler.
+    site : where the data lies.
+    scratch_is_seen : whether all workers see the directory of this machine for scratch files.
+    say : told what a person should know.
+    """
+
+    client: Client
+    site: sites.Site
+    scratch_is_seen: bool
+    say: Callable[[str], None]
+    elsewhere: bool = True
+    _topic: str = field(default_factory=lambda: f"{STEPS}-{uuid.uuid4().hex[:8]}")
+    _tasks: dict[Any, _Running] = field(default_factory=dict)
+    _futures: dict[Any, Future] = field(default_factory=dict)
+    _busy: dict[Any, str] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _stopped: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def at_once(self) -> int:
+        return max(1, len(memories(self.client)))
+
+    def listen(self) -> None:
+        """Hear what tasks tell, and of workers that die."""
+        self.client.subscribe_topic(self._topic, self._hear_step)
+        self.client.subscribe_topic(EVERYTHING, self._hear_event)
+
+    def run(self, jobs: Sequence[Job], data: Data, resources: Resources, at_once: int, count: Count, log: Log) -> list[Any]:
+        held = held_by(data.panel)
+        self._require(jobs, held)
+        terms = Terms(resources.threads, resources.memory, resources.device, resources.scratch, kits.own_kit(), self._topic)
+        with ExitStack() as stack:
+            futures = []
+            for job in jobs:
+                key = f"{job.what.replace(' ', '-')}-{uuid.uuid4().hex}"
+                self._tasks[key] = _Running(job, stack.enter_context(count.share(job.steps)), job.needed + held)
+                futures.append(self._submit(key, job, terms, held))
+            try:
+                found = self._gathered(futures)
+            finally:
+                self._forget(futures)
+        for number, outcome in enumerate(found):
+            for round_, score in outcome.rounds:
+                log(number, round_, score)
+        return [outcome.value for outcome in found]
+
+    def _submit(self, key: str, job: Job, terms: Terms, held: int) -> Future:
+        """Hand a job to the scheduler under a key, with the memory that it takes beside what its worker holds anyway."""
+        memory = {MEMORY: job.needed + held}
+        payload = cloudpickle.dumps((self.site, job, terms))
+        self._futures[key] = self.client.submit(tasks.work, payload, key=key, resources=memory, pure=False)
+        return self._futures[key]
+
+    def alone(self) -> AbstractContextManager[Any]:
+        return self._lock
+
+    def side_by_side(self, calls: Sequence[Callable[[], Any]]) -> Generator[Any, None, None]:
+        if len(calls) == 1:
+            yield calls[0]()
+            return
+        most = CALLS_A_WORKER * self.at_once + CALLS_MORE
+        with ThreadPoolExecutor(max(1, min(most, len(calls)))) as pool:
+            waiting = iter(calls)
+            pending = deque(pool.submit(call) for call in islice(waiting, most))
+            try:
+                while pending:
+                    yield pending.popleft().result()
+                    pending.extend(pool.submit(call) for call in islice(waiting, 1))
+            except BaseException:
+                self.stop()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def stop(self) -> None:
+        """Cancel every task that was submitted."""
+        self._stopped.set()
+        self._forget(list(self._futures.values()))
+
+    def end(self) -> None:
+        """Leave no task behind: those that don't end by themselves have their worker started anew."""
+        self.stop()
+        self._settle()
+        if self._is_connected():
+            for topic in (self._topic, EVERYTHING):
+                self.client.unsubscribe_topic(topic)
+
+    def _settle(self) -> None:
+        """Wait for the end of tasks that were cancelled."""
+        until = time.monotonic() + GRACE_SECONDS
+        while self._is_connected() and (left := set(self._busy.values())):
+            if time.monotonic() > until:
+                self._start_anew(left)
+                return
+            time.sleep(0.1)
+
+    def _start_anew(self, addresses: set[str]) -> None:
+        """Start the processes of workers anew, where another process watches over them."""
+        found = self.client.scheduler_info(n_workers=-1)["workers"]
+        watched = sorted(address for address in addresses if address in found and found[address]["nanny"])
+        for address in sorted((addresses & set(found)) - set(watched)):
+            self.say(f"the worker {address} goes on with what it does, to its end: nobody watches over it, who could stop it")
+        if watched:
+            self.client.restart_workers(watched, timeout=AGAIN_SECONDS, raise_for_error=False)
+
+    def _is_connected(self) -> bool:
+        return bool(self.client.status == "running")
+
+    def _gathered(self, futures: Sequence[Future]) -> list[Outcome]:
+        found: dict[Any, Outcome] = {}
+        pending = {future.key: future for future in futures}
+        idle_since = time.monotonic()
+        while pending:
+            if self._stopped.is_set():
+                raise CancelledError("stopped")
+            try:
+                done = wait(list(pending.values()), timeout=1, return_when="FIRST_COMPLETED").done
+            except TimeoutError:
+                idle_since = self._require_room([self._tasks[key] for key in pending], idle_since)
+                continue
+            except CancelledError:
+                raise self._lost() from None
+            for future in done:
+                found[future.key] = self._result(future)
+                del pending[future.key]
+        return [found[future.key] for future in futures]
+
+    def _result(self, future: Future) -> Outcome:
+        """Its outcome; an error says which job it was, and on which worker."""
+        job = self._tasks[future.key].job
+        try:
+            outcome: Outcome = future.result()
+        except CancelledError:
+            raise self._lost() from None
+        except KilledWorker as error:
+            raise InputError(
+                f"{job.what}: {error.allowed_failures + 1} workers died while they did this, the last of them {error.last_worker.address} "
+                f"({_last_words(self.client)}); it takes up to {_gib(job.needed)} besides the data: look at the "
+                "workers' logs, and whether the system has stopped them for want of memory"
+            ) from None
+        except InputError as error:
+            raise type(error)(f"{job.what}: {error}") from None
+        except Exception as error:
+            if kits.cant_load(error):
+                raise InputError(f"{job.what}: the scheduler or a worker can't load it ({line(error)}); {kits.SAME_CODE}") from error
+            error.add_note(f"in {job.what}, on a worker of Dask")
+            raise
+        return outcome
+
+    def _lost(self) -> BaseException:
+        """What it means that tasks were cancelled."""
+        if self._stopped.is_set():
+            return CancelledError("stopped")
+        return Unavailable("the scheduler of Dask is gone, and the fits with it; start it and its workers again, and run this again")
+
+    def _require(self, jobs: Sequence[Job], held: int) -> None:
+        """Check that a worker has the memory that each job takes."""
+        most = max(memories(self.client).values(), default=0)
+        for job in jobs:
+            if most and job.needed + held > most:
+                raise _too_large(job.what, job.needed + held, most)
+
+    def _require_room(self, waiting: Sequence[_Running], since: float) -> float:
+        """The last time when there was a worker with room for each of some jobs that have no result yet."""
+        most = max(memories(self.client).values(), default=0)
+        largest = max(waiting, key=lambda task: task.memory)
+        if most and largest.memory <= most:
+            return time.monotonic()
+        if time.monotonic() - since <= WORKERS_SECONDS:
+            return since
+        if most:
+            raise _too_large(largest.job.what, largest.memory, most)
+        raise Unavailable(f"for {WORKERS_SECONDS} s the scheduler has had no worker; start some, see docs/scale.md")
+
+    def _forget(self, futures: Sequence[Future]) -> None:
+        unfinished = [future for future in futures if not future.done()]
+        if unfinished and self._is_connected():
+            self.client.cancel(unfinished, force=True)
+        for future in futures:
+            self._futures.pop(future.key, None)
+            self._tasks.pop(future.key, None)
+
+    def _hear_step(self, event: tuple[float, dict[str, Any]]) -> None:
+        told = event[1]
+        key, steps = told["key"], told["steps"]
+        if told["runs"]:
+            self._busy[key] = told["worker"]
+        else:
+            self._busy.pop(key, None)
+        task = self._tasks.get(key)
+        if task is not None:
+            for _ in range(steps - task.told):
+                task.step()
+            task.told = max(task.told, steps)
+
+    def _hear_event(self, event: tuple[float, dict[str, Any]]) -> None:
+        told = event[1]
+        if told.get("action") != "remove-worker":
+            return
+        self._busy = {key: address for key, address in self._busy.items() if address != told["worker"]}
+        if told.get("expected", True):
+            return
+        lost = [self._tasks[key].job.what for key in sorted(told.get("processing-tasks", ())) if key in self._tasks]
+        if lost:
+            more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+            self.say(f"the worker {told['worker']} died; it had {lost[0]}{more} to do, which waits for another one now")
+
+
+def memories(client: Client) -> dict[str, int]:
+    """Return the memory that each worker says it has, in bytes, by address; 0 if it says nothing."""
+    found = client.scheduler_info(n_workers=-1)["workers"]
+    return {address: int(worker["resources"].get(MEMORY, 0)) for address, worker in found.items()}
+
+
+def _last_words(client: Client) -> str:
+    """Return what the processes that watch over workers have said last of the end of one."""
+    until = time.monotonic() + AGAIN_SECONDS
+    while time.monotonic() < until:
+        logs = client.get_worker_logs(nanny=True)
+        ends = [text for lines in logs.values() for _, text in lines if "Worker process" in text]
+        if ends:
+            return line(max(ends).rpartition(" - ")[2])  # a line begins with its time
+        time.sleep(0.5)
+    return "nobody watched over it"
+
+
+def _too_large(what: str, needed: int, most: int) -> InputError:
+    return InputError(
+        f"{what} takes {_gib(needed)} and the worker with most memory has {_gib(most)}; start fewer and larger ones (execution.workers, "
+        "or `--resources memory=...`), raise resources.memory where the machine has more, or take fewer rows or features"
+    )
+
+
+def _gib(count: int) -> str:
+    return f"{count / GIB:.2f} GiB"
+
+
+def line(error: object) -> str:
+    """Return what an error says, in one line."""
+    return " ".join(str(error).split())

@@ -1,0 +1,105 @@
+"""What the processes that fit together run: the same Python, packages and code, or an error that says which isn't."""
+
+import hashlib
+import platform
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from erawise.errors import InputError
+
+PACKAGES = (
+    "dask",
+    "distributed",
+    "keras",
+    "lightgbm",
+    "numba",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scikit-learn",
+    "scipy",
+    "tensorflow",
+    "tensorflow-cpu",
+    "threadpoolctl",
+)
+"""Packages on which results or the way to them hang."""
+
+CPU = Path("/proc/cpuinfo")
+
+SAME_CODE = "start the scheduler and every worker anew, at the top of a checkout of this commit, with the packages of requirements.txt"
+
+
+@dataclass(frozen=True)
+class Kit:
+    """What a process runs: versions of Python and packages, a digest of this library's code, and one of what its CPU can do."""
+
+    versions: dict[str, str]
+    code: str
+    cpu: str
+
+
+def kit() -> Kit:
+    """Return what a worker runs."""
+    return Kit(_versions(), _code(), _cpu())
+
+
+def own_kit() -> Kit:
+    """Return what this process runs, which hands out the work."""
+    return kit()
+
+
+def require_same(address: str, found: Kit, expected: Kit) -> None:
+    """Check that a worker runs what this process runs; only its kind of CPU may differ.
+
+    Raises
+    ------
+    InputError
+        With the first package whose version differs, or if the code does.
+    """
+    for name in sorted({*expected.versions, *found.versions}):
+        require_equal(address, name, found.versions.get(name), expected.versions.get(name))
+    if found.code != expected.code:
+        raise InputError(f"the worker {address} runs another version of erawise than this process; {SAME_CODE}")
+
+
+def require_equal(address: str, name: str, found: str | None, expected: str | None) -> None:
+    """Raise `InputError` if a worker has another version of a package than this process."""
+    if found != expected:
+        raise InputError(f"the worker {address} has {name} {found or 'nowhere'}, and this process {expected or 'has none'}; {SAME_CODE}")
+
+
+def cant_load(error: Exception) -> bool:
+    """Return whether a process lacks the code that it was sent the name of: Dask gives that as errors of several types."""
+    return isinstance(error, ImportError | AttributeError) or any(text in str(error) for text in ("ModuleNotFoundError", "deserializ"))
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def _code() -> str:
+    """Return a digest of the code of this library."""
+    digest = hashlib.sha256()
+    top = Path(__file__).parents[1]
+    for path in sorted(top.rglob("*.py")):
+        digest.update(path.relative_to(top).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+@cache
+def _cpu() -> str:
+    """Return a digest of the instruction sets that a Linux machine's CPU has; empty elsewhere."""
+    if not CPU.exists():
+        return ""
+    flags = next((line for line in CPU.read_text().splitlines() if line.startswith(("flags", "Features"))), "")
+    return hashlib.sha256(flags.encode()).hexdigest()
