@@ -61,7 +61,6 @@ class Run:
     versions : of Python and packages.
     digests : DataFrame with `path` and `md5` of what DVC keeps.
     stages : DataFrame with `stage`, `seconds`, `peak_bytes`, `rows`, `started`; a row for each stage whose last run is on record.
-    edges : pairs of stages of which the second takes what the first has made; a stage's items are one.
     workers : of models, by name, how many workers the final fit was spread over; 1 where it was that of one process.
     """
 
@@ -71,7 +70,6 @@ class Run:
     versions: dict[str, str]
     digests: pd.DataFrame
     stages: pd.DataFrame
-    edges: list[tuple[str, str]]
     workers: dict[str, int] = field(default_factory=dict)
 
 
