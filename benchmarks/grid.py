@@ -64,13 +64,11 @@ class Ran:
     ----------
     seconds : from the start to the last member that is done.
     fitting : seconds of all fits together.
-    waiting : seconds of workers that had a fit but not yet their host's data.
     workers : so many.
     """
 
     seconds: float
     fitting: float
-    waiting: float
     workers: int
 
     @property
@@ -134,7 +132,6 @@ class _Run:
     remote: _Line = field(default_factory=_Line)
     events: list[tuple[float, int, str, _Task, tuple[int, _Host] | None]] = field(default_factory=list)
     order: itertools.count = field(default_factory=itertools.count)
-    waited: float = 0.0
 
     def through(self, idle: Sequence[tuple[int, _Host]], workers: int) -> Ran:
         models, members, count = self.fits.shape
@@ -166,7 +163,7 @@ class _Run:
                     self._submit(drivers[task.model], now, replace(task, number=count - 1))
             while ready and free:
                 self._begin(now, ready.popleft(), free.popleft())
-        return Ran(end, float(self.fits.sum()), self.waited, workers)
+        return Ran(end, float(self.fits.sum()), workers)
 
     def _at(self, when: float, what: str, task: _Task, worker: tuple[int, _Host] | None = None) -> None:
         heapq.heappush(self.events, (when, next(self.order), what, task, worker))
@@ -176,7 +173,6 @@ class _Run:
 
     def _begin(self, now: float, task: _Task, worker: tuple[int, _Host]) -> None:
         begin = self._data_there(now, task.number, worker[1])
-        self.waited += begin - now
         self._at(begin + float(self.fits[task.model, task.member, task.number]), "done", task, worker)
 
     def _data_there(self, now: float, number: int, host: _Host) -> float:

@@ -66,7 +66,6 @@ def test_a_host_fetches_once_and_all_hosts_share_the_remote() -> None:
     one_host, two_hosts = simulate(work, costs, 4, 4), simulate(work, costs, 4, 2)
     assert one_host.seconds == 10 + 1 + 1
     assert two_hosts.seconds == 20 + 1 + 1
-    assert one_host.waiting == 40
     assert simulate(work, replace(costs, fetch_final=5), 4, 4).seconds == 10 + 1 + 5 + 1
     assert simulate(work, costs.kept(), 4, 4).seconds == 2
 
