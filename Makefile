@@ -38,7 +38,7 @@ docs: .venv/runtime
 
 # compile the pins again from requirements.in and requirements-dev.in
 lock: .venv/bin/python
-	$(BIN)/pip install --quiet uv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-setup.txt
 	for name in requirements requirements-dev; do \
 	  $(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --no-header --no-annotate --no-emit-index-url --quiet $$name.in -o $$name.txt; \
 	done
@@ -48,12 +48,13 @@ clean:
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "erawise needs Python 3.11, 3.12 or 3.13: make PYTHON=python3.11")'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || { echo "$(PYTHON) has no venv with pip; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
-.venv/runtime: requirements.txt | .venv/bin/python
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+.venv/runtime: requirements.txt requirements-setup.txt | .venv/bin/python
+	$(BIN)/python .ci/install.py requirements.txt
 	touch $@
 
 .venv/development: requirements-dev.txt .venv/runtime
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/python .ci/install.py requirements-dev.txt
 	touch $@

@@ -146,7 +146,7 @@ def figures(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([mean, std, mean / std, summary.max_drawdown(scores), summary.lag1(scores)])
 
 
-def riskiest(market_drawn: Drawn, view: View) -> NDArray[np.int64]:
+def riskiest(view: View) -> NDArray[np.int64]:
     """The features whose correlation with the target varies most over the train eras."""
     rows = zip(view.blocks(), era_slices(view.era), strict=True)
     return neutralize.riskiest(np.array([kernels.feature_correlations(block, view.target[part]) for block, part in rows]), RISKIEST)
@@ -161,7 +161,7 @@ def strong_market(size: params.Market, threads: int) -> tuple[dict[str, NDArray[
         target = drawing.target[test.rows]
         resources = Resources(threads, 8 * GIB, drawing.scratch)
         boosted = _predictions(lightgbm.fit(BOOSTING, train, None, BOOSTING.trees, resources), test)
-        risky = riskiest(drawing, train)
+        risky = riskiest(train)
         columns = {
             BOOSTED: boosted,
             NEUTRAL: _neutral(boosted, test, risky),

@@ -20,6 +20,8 @@ from erawise.scores.eras import score_eras
 
 THREADS = 2
 ERAS, ROWS, PREDICTIONS, FEATURES = 200, 5000, 10, 2376
+NEUTRAL_ERAS = 2
+REPEATS = 3
 SCALED = {"eras": 4, "rows": 2500, "predictions": 4, "features": 500}
 """The size from which each dimension is doubled, the others as they are."""
 DOUBLINGS = 3
@@ -76,11 +78,11 @@ def difference(theirs: NDArray, ours: NDArray) -> float:
     return float(np.abs(np.asarray(theirs) - np.asarray(ours)).max())
 
 
-def rank_scores_row(eras: int = ERAS, rows: int = ROWS, predictions: int = PREDICTIONS) -> Row:
+def rank_scores_row() -> Row:
     """CORR, Spearman and MMC from a pandas frame."""
-    frame = predicted_eras(eras, rows, predictions, 0)
+    frame = predicted_eras(ERAS, ROWS, PREDICTIONS, 0)
     return row(
-        f"CORR + Spearman + MMC, {eras} eras x {rows:,} x {predictions}",
+        f"CORR + Spearman + MMC, {ERAS} eras x {ROWS:,} x {PREDICTIONS}",
         lambda: official_scores(frame),
         lambda: our_scores(frame),
         must=40,
@@ -89,13 +91,13 @@ def rank_scores_row(eras: int = ERAS, rows: int = ROWS, predictions: int = PREDI
     )
 
 
-def exposure_row(predictions: int, must: float, rows: int = ROWS, features: int = FEATURES) -> Row:
+def exposure_row(predictions: int, must: float) -> Row:
     """Pearson correlations of each feature with each prediction."""
-    block = int8_features(rows, features, 1)
+    block = int8_features(ROWS, FEATURES, 1)
     frame = pd.DataFrame(block)
-    values = np.random.default_rng(2).normal(size=(rows, predictions)) + 0.1 * block[:, :predictions]
+    values = np.random.default_rng(2).normal(size=(ROWS, predictions)) + 0.1 * block[:, :predictions]
     return row(
-        f"exposure, {rows:,} x {features:,}, {_counted(predictions)}",
+        f"exposure, {ROWS:,} x {FEATURES:,}, {_counted(predictions)}",
         lambda: np.array([frame.corrwith(pd.Series(column)) for column in values.T]),
         lambda: kernels.exposures(values, block, THREADS),
         must=must,
@@ -104,16 +106,16 @@ def exposure_row(predictions: int, must: float, rows: int = ROWS, features: int 
     )
 
 
-def neutralize_row(predictions: int, must: float, rows: int = ROWS, features: int = FEATURES, *, collinear: bool = False) -> Row:
+def neutralize_row(predictions: int, must: float, rows: int = ROWS, *, collinear: bool = False) -> Row:
     """Residuals of one era; where `collinear`, a constant and 20 duplicated features are among the features."""
-    block = int8_features(rows, features, 3)
+    block = int8_features(rows, FEATURES, 3)
     if collinear:
         block[:, -20:] = block[:, :20]
         block[:, 100] = 2
     frame = pd.DataFrame(block)
     values = pd.DataFrame(np.random.default_rng(4).normal(size=(rows, predictions)) + 0.1 * block[:, :predictions])
     return row(
-        f"neutralize, {rows:,} x {features:,}, {_counted(predictions)}" + (", collinear" if collinear else ""),
+        f"neutralize, {rows:,} x {FEATURES:,}, {_counted(predictions)}" + (", collinear" if collinear else ""),
         lambda: scoring.neutralize(values, frame).to_numpy(),
         lambda: neutralize_block(values.to_numpy(), block, 1.0, THREADS),
         must=must,
@@ -122,10 +124,10 @@ def neutralize_row(predictions: int, must: float, rows: int = ROWS, features: in
     )
 
 
-def neutral_corr_row(predictions: int, must: float, eras: int = 2, rows: int = ROWS, features: int = FEATURES) -> Row:
+def neutral_corr_row(predictions: int, must: float) -> Row:
     """FNC of eras, from a pandas frame; ours with all other scores beside it."""
-    block = int8_features(rows, features, 5)
-    frame, all_features = predicted_eras(eras, rows, predictions, 6), pd.DataFrame(block)
+    block = int8_features(ROWS, FEATURES, 5)
+    frame, all_features = predicted_eras(NEUTRAL_ERAS, ROWS, predictions, 6), pd.DataFrame(block)
     names = [f"p{k}" for k in range(predictions)]
     known = {"target": frame["target"].to_numpy(), "era": frame["era"].to_numpy(), "threads": THREADS}
 
@@ -133,7 +135,7 @@ def neutral_corr_row(predictions: int, must: float, eras: int = 2, rows: int = R
         return scoring.feature_neutral_corr(era[names], all_features.set_axis(era.index), era["target"])
 
     return row(
-        f"FNC, {eras} eras x {rows:,} x {features:,}, {_counted(predictions)}",
+        f"FNC, {NEUTRAL_ERAS} eras x {ROWS:,} x {FEATURES:,}, {_counted(predictions)}",
         lambda: frame.groupby("era").apply(official).to_numpy().ravel(),
         lambda: score_eras(frame[names], features=lambda _: block, **known, **MULTIPLIERS)["fnc"].to_numpy(),
         must=must,
@@ -177,9 +179,9 @@ def _score_all(eras: int, rows: int, predictions: int, features: int) -> float:
     return _least(lambda: score_eras(frame[names], **known, features=lambda _: block, threads=THREADS, **MULTIPLIERS))
 
 
-def _least(call: Callable[[], Any], repeats: int = 3) -> float:
+def _least(call: Callable[[], Any]) -> float:
     seconds = []
-    for _ in range(repeats):
+    for _ in range(REPEATS):
         start = time.perf_counter()
         call()
         seconds.append(time.perf_counter() - start)

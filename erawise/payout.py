@@ -151,7 +151,15 @@ def payout_factor(total_at_risk: float, threshold: float) -> float:
 
 
 def unclipped(corr: Floats, mmc: Floats, terms: Terms) -> Floats:
-    """`payout_factor (corr corr_multiplier + mmc mmc_multiplier)`; NaN where a score that is paid for is NaN."""
+    """Return what a round pays for each unit of stake before it is clipped; NaN if a score that is paid for is NaN.
+
+    `payout_factor (corr corr_multiplier + mmc mmc_multiplier)` (docs.numer.ai, payouts). Numerai changes multipliers, threshold and
+    clip from round to round.
+
+    Parameters
+    ----------
+    corr, mmc : of the same shape.
+    """
     paid = [(corr, terms.corr_multiplier), (mmc, terms.mmc_multiplier)]
     total = np.zeros(np.shape(corr))
     for score, multiplier in paid:
@@ -161,21 +169,8 @@ def unclipped(corr: Floats, mmc: Floats, terms: Terms) -> Floats:
 
 
 def clipped(raw: Floats, terms: Terms) -> Floats:
-    """Unclipped rates within `-clip .. clip`."""
+    """Return unclipped rates within `-clip .. clip`; negative: burns."""
     return np.clip(raw, -terms.clip, terms.clip)
-
-
-def rates(corr: Floats, mmc: Floats, terms: Terms) -> Floats:
-    """What a round pays for each unit of stake; negative: burns. NaN where a score that is paid for is NaN.
-
-    `clip(payout_factor (corr corr_multiplier + mmc mmc_multiplier), -clip, clip)` (docs.numer.ai, payouts). Numerai changes
-    multipliers, threshold and clip from round to round.
-
-    Parameters
-    ----------
-    corr, mmc : of the same shape.
-    """
-    return clipped(unclipped(corr, mmc, terms), terms)
 
 
 def history(scores: pd.DataFrame, names: Sequence[str], terms: Terms, days: int) -> History:

@@ -73,11 +73,11 @@ def totals(path: Path) -> str:
     return f"{FAILED if failed or broken else PASSED} {words} in {seconds / 60:.0f} min"
 
 
-def full(before: Revision, after: Revision, *, seed: int = 0) -> list[str]:
+def full(before: Revision, after: Revision) -> list[str]:
     """What `stages.compare` says of two whole runs: the verdicts where CORR moves, and their table to unfold."""
     if reason := revisions.incomparable(before, after, code):
         return [f"Not compared: {reason}."]
-    table = _named(comparison.compare(before.scores, after.scores, after.days, seed=seed))
+    table = _named(comparison.compare(before.scores, after.scores, after.days))
     headline = comparison.picture(table, before.name, after.name).headline
     moved = _moved(table)
     lines = [f"**{headline}.** CORR moves in {len(moved)} of {len(table)} predictions. Choose by cv; validation is for a last look."]

@@ -33,7 +33,6 @@ STAGES = "dvc.yaml"
 """A larger repository may have others, in other directories."""
 
 Found = TypeVar("Found")
-Pairs = list[tuple[str, str]]
 
 Content = Callable[[str], bytes]
 """Reads a file, by its path from the project's directory; raises FileNotFoundError if there is none."""
@@ -106,24 +105,15 @@ def incomparable(before: Revision, after: Revision, shown: Callable[[str], str] 
     return ""
 
 
-def pipeline(directory: Path) -> tuple[Pairs, Pairs]:
-    """Return what DVC knows of the workspace: nothing if it can't tell.
-
-    Returns
-    -------
-    kept : path and digest of each out that its cache keeps.
-    edges : pairs of stages of which the second takes what the first has made.
-    """
+def kept(directory: Path) -> list[tuple[str, str]]:
+    """Return the path and the digest of each out of the workspace that DVC's cache keeps: none if DVC can't tell."""
     own = directory.resolve() / STAGES
 
-    def look(found: Repo) -> tuple[Pairs, Pairs]:
-        stages = {stage for stage in found.index.stages if isinstance(stage, PipelineStage) and stage.path == str(own)}
-        kept = [out for stage in stages for out in stage.outs if out.use_cache and out.hash_info]
-        edges = [(str(other.name), str(stage.name)) for stage, other in found.index.graph.edges if {stage, other} <= stages]
-        return [(str(out.def_path), str(out.hash_info.value)) for out in kept], edges
+    def look(found: Repo) -> list[tuple[str, str]]:
+        stages = [stage for stage in found.index.stages if isinstance(stage, PipelineStage) and stage.path == str(own)]
+        return [(str(out.def_path), str(out.hash_info.value)) for stage in stages for out in stage.outs if out.use_cache and out.hash_info]
 
-    nothing: tuple[Pairs, Pairs] = [], []
-    return _told(directory, look, nothing)
+    return _told(directory, look, [])
 
 
 def stale(directory: Path) -> list[str]:

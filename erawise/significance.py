@@ -207,16 +207,6 @@ def eras_to_tell(found: Mean) -> float:
     return float(np.ceil(found.eras * ((ndtri((1 + LEVEL) / 2) + ndtri(POWER)) / found.t_hac) ** 2))
 
 
-def sharpe(series: Floats, *, overlap: int, seed: int = 0) -> Estimate:
-    """Mean over std (ddof 0) of (eras,) scores, NaN left out, with the interval of a stationary bootstrap."""
-    return _resampled(_known(series)[None], _sharpe, overlap, seed)
-
-
-def drawdown(series: Floats, *, overlap: int, seed: int = 0) -> Estimate:
-    """`scores.summary.max_drawdown` of (eras,) scores, NaN left out, with the interval of a stationary bootstrap."""
-    return _resampled(_known(series)[None], _drawdown, overlap, seed)
-
-
 def block_length(series: Floats) -> float:
     """Mean length of the blocks of a stationary bootstrap of (n,) values, by Politis & White (2004).
 

@@ -1,8 +1,7 @@
-"""Curves of a training, which DVCLive writes as it goes: the score on the inner slice by round, a file for each fold."""
+"""Curves of a training, written as it goes: the score on the inner slice by round, a file for each fold."""
 
 import threading
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -16,13 +15,11 @@ FIRST_ROUNDS = 100
 class Curves:
     """The curves of one training, in a directory that is theirs; what lies there of an earlier one is removed.
 
-    They hold no time, so that two trainings of equal scores write equal bytes. DVCLive is imported for the first point. Its files of
-    metrics are all that is taken of it: a whole `Live` would look for a Git repository, and tell DVC Studio of an experiment that is none.
+    They hold no time, so that two trainings of equal scores write equal bytes.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._metrics: dict[str, Any] = {}
         self._lock = threading.Lock()
         files.remove(directory)
         directory.mkdir(parents=True)
@@ -31,26 +28,22 @@ class Curves:
         """Add a point: the score after a round of a fit; fits may come from several threads."""
         if not has_point(number):
             return
+        path = self.directory / "metrics" / name / f"{METRIC}.tsv"
         with self._lock:
-            if name not in self._metrics:
-                self._metrics[name] = _metric(name, self.directory)
-            self._metrics[name].step = number
-            self._metrics[name].dump(round(score, 6))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8", newline="\n") as file:
+                if not file.tell():
+                    file.write(f"step\t{METRIC}\n")
+                file.write(f"{number}\t{round(score, 6)}\n")
 
 
 def has_point(number: int) -> bool:
-    """Whether a round has a point: each of the first, then every 10th up to 1,000, every 100th up to 10,000, and so on."""
+    """Say whether a round has a point: each of the first, then every 10th up to 1,000, every 100th up to 10,000, and so on."""
     return number <= FIRST_ROUNDS or number % 10 ** (len(str(number - 1)) - 2) == 0
 
 
-def _metric(name: str, directory: Path) -> Any:
-    from dvclive.plots import Metric
-
-    return Metric(f"{name}/{METRIC}", str(directory))
-
-
 def read(directory: Path) -> dict[str, pd.Series]:
-    """The curves of all trainings in a directory, each a score by round, by names such as `lightgbm/fold_1`."""
+    """Return the curves of all trainings in a directory, each a score by round, by names such as `lightgbm/fold_1`."""
     found = {}
     for training in sorted(directory.iterdir()):
         for path in sorted(training.glob(f"metrics/**/{METRIC}.tsv")):

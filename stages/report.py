@@ -104,16 +104,13 @@ def _compared() -> Comparison:
 
 
 def _run(p: params.Params) -> Run:
-    digests, edges = revisions.pipeline(Path())
-    grouped = dict.fromkeys((one.split("@")[0], other.split("@")[0]) for one, other in edges)
     return Run(
         commit=looks.commit(),
         made=datetime.fromtimestamp(time.time(), UTC).strftime("%Y-%m-%d %H:%M UTC"),
         settings=ledger.flat(p.model_dump(mode="json", exclude_unset=True)),
         versions=running.versions() | {"system": platform.platform()},
-        digests=pd.DataFrame(sorted(digests), columns=["path", "md5"]),
+        digests=pd.DataFrame(sorted(revisions.kept(Path())), columns=["path", "md5"]),
         stages=_records(),
-        edges=sorted((one, other) for one, other in grouped if one != other),
     )
 
 

@@ -1,6 +1,8 @@
 """The checks of a pull request: the workflow is sound, and its steps do here what they do on GitHub's machines."""
 
 import dataclasses
+import importlib.metadata
+import importlib.util
 import json
 import os
 import re
@@ -183,6 +185,94 @@ def test_rights_and_secrets_are_those_that_a_step_needs() -> None:
     secret = [step["run"] for step in steps() if "secrets." in json.dumps(step)]
     assert secret == [f"{STEPS} fetch"]
     assert all(step["with"]["persist-credentials"] is False for step in steps() if "checkout" in step.get("uses", ""))
+
+
+# ---- the environment
+
+
+@pytest.fixture
+def install() -> Any:
+    """`.ci/install.py` as a module."""
+    spec = importlib.util.spec_from_file_location("install", ROOT / ".ci/install.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_uv_is_pinned_and_does_what_pip_is_configured_for(install: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert re.fullmatch(r"uv==\d+\.\d+\.\d+\n", (ROOT / "requirements-setup.txt").read_text())
+    configured = "\n".join(
+        (
+            ":env:.index-url='https://three.example/simple'",
+            "download.index-url='https://none.example/simple'",
+            "global.cert='/etc/certificates.crt'",
+            r"global.extra-index-url='\nhttps://a.example/simple\nhttps://b.example/simple'",
+            "global.find-links='/one /two'",
+            "global.index-url='https://one.example/simple'",
+            "global.trusted-host='one.example'",
+            "install.index-url='https://two.example/simple'",
+        )
+    )
+    found = install.surroundings(configured, {"SSL_CERT_FILE": "/mine.crt"})
+    assert found == {
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+        "UV_SYSTEM_CERTS": "true",
+        "UV_COMPILE_BYTECODE": "true",
+        "UV_DEFAULT_INDEX": "https://three.example/simple",
+        "UV_INDEX": "https://a.example/simple https://b.example/simple",
+        "UV_FIND_LINKS": "/one,/two",
+        "UV_INSECURE_HOST": "one.example",
+        "SSL_CERT_FILE": "/mine.crt",
+    }
+    assert "UV_DEFAULT_INDEX" not in install.surroundings(configured, {"UV_INDEX_URL": "https://mine.example/simple"})
+    assert "UV_DEFAULT_INDEX" not in install.surroundings("", {})
+    monkeypatch.setenv("PIP_INDEX_URL", "https://own.example/simple")
+    monkeypatch.delenv("UV_DEFAULT_INDEX", raising=False)
+    monkeypatch.delenv("UV_INDEX_URL", raising=False)
+    assert install.surroundings(install.configured(), os.environ)["UV_DEFAULT_INDEX"] == "https://own.example/simple"
+
+
+@pytest.mark.parametrize(
+    ("fails", "said"),
+    [
+        ("", ""),
+        ("requirements-setup.txt", "uv can't be installed, so pip installs some.txt, which takes longer\n"),
+        ("uv", "uv ended with 9, so pip installs some.txt, which takes longer\n"),
+    ],
+)
+def test_pip_installs_where_uv_cannot(
+    install: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fails: str, said: str
+) -> None:
+    ran: list[list[str]] = []
+
+    def run(command: list[str], **_: Any) -> "subprocess.CompletedProcess[str]":
+        ran.append(command)
+        return subprocess.CompletedProcess(command, 9 if fails in command else 0, "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert install.main(["some.txt"]) == 0
+    assert capsys.readouterr().err == said
+    assert ran[-1][-2:] == ["-r", "some.txt"]
+    assert ran[-1][2] == ("pip" if fails else "uv")
+
+
+def test_a_pip_that_is_too_old_is_refused(install: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", lambda _: "19.2.3")
+    assert install.main(["some.txt"]) == 1
+    assert re.fullmatch(r"error: pip 19\.2\.3 is too old .*; 20\.3 or later is needed: run `.*`\n", capsys.readouterr().err)
+
+
+def test_a_python_without_venv_is_told_in_a_line_and_leaves_nothing(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\ncase "$2" in *ensurepip*) echo a traceback >&2; exit 1;; esac\n')
+    python.chmod(0o755)
+    done = subprocess.run(["make", "-s", f"PYTHON={python}", ".venv/bin/python"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode
+    assert done.stderr.splitlines()[0] == f"{python} has no venv with pip; on Debian and Ubuntu: apt install python3-venv"
+    assert not (tmp_path / ".venv").exists()
 
 
 # ---- the steps

@@ -33,7 +33,6 @@ THIRD_PARTY = {
     "cloudpickle": {"erawise/cluster/client.py"},
     "fsspec": {"erawise/remotes.py", "erawise/sites.py"},
     "sshfs": {"erawise/sites.py"},
-    "dvclive": {"stages/curves.py"},
     "altair": {"erawise/report/drawing.py", "erawise/report/views.py"},
     "vl_convert": {"erawise/report/drawing.py"},
     "wandb": {"erawise/tracking.py"},

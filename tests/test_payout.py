@@ -40,6 +40,10 @@ def history(eras: int = 60, days: int = 20, terms: Terms = CORR_ALONE, **corr: F
     return payout.history(scores(eras, **corr), list(corr), terms, days)
 
 
+def rates(corr: float, mmc: float, terms: Terms) -> Floats:
+    return payout.clipped(payout.unclipped(np.array([corr]), np.array([mmc]), terms), terms)
+
+
 def overlapping(eras: int, seed: int, spread: float = 1.0) -> Floats:
     """Sums of four weeks each, as scores of a 20-day target are."""
     return spread * np.convolve(np.random.default_rng(seed).normal(size=eras + 3), np.ones(4), "valid") / 2
@@ -62,12 +66,12 @@ def outlook(found: History, year: Year = YEAR) -> pd.Series:
     ],
 )
 def test_a_rate_is_the_formula_within_the_clip(corr: float, mmc: float, factor: float, rate: float) -> None:
-    found = payout.rates(np.array([corr]), np.array([mmc]), replace(TERMS, payout_factor=factor))
+    found = rates(corr, mmc, replace(TERMS, payout_factor=factor))
     np.testing.assert_allclose(found, [rate], atol=1e-15)
 
 
 def test_a_score_that_is_not_paid_for_is_not_needed() -> None:
-    assert payout.rates(np.array([0.02]), np.array([np.nan]), CORR_ALONE).tolist() == [0.02]
+    assert rates(0.02, np.nan, CORR_ALONE).tolist() == [0.02]
 
 
 def test_payouts_shrink_above_the_threshold_alone() -> None:

@@ -480,7 +480,7 @@ def ship(path: Path, body: str) -> Path:
     return path
 
 
-def test_a_run_is_confined(here: Path, world: World, tmp_path: Path) -> None:
+def test_a_run_is_confined(here: Path, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     live = tmp_path / "live.parquet"
     world.live.to_parquet(live)
     cores = "import os; return live_features.assign(prediction=float(len(os.sched_getaffinity(0))))[['prediction']]"
@@ -492,8 +492,9 @@ def test_a_run_is_confined(here: Path, world: World, tmp_path: Path) -> None:
         proof.run(here, ship(tmp_path / "x.pkl", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:1')"), live, None)
     with pytest.raises(InputError, match=r"it fails in 4 GiB .*MemoryError"):
         proof.run(here, ship(tmp_path / "x.pkl", "import numpy; return numpy.ones(5 * 2**29)"), live, None)
+    monkeypatch.setattr(proof, "SECONDS", 4)
     with pytest.raises(InputError, match=r"x\.pkl: it takes more than 4 s"):
-        proof.run(here, ship(tmp_path / "x.pkl", "import time; time.sleep(60)"), live, None, seconds=4)
+        proof.run(here, ship(tmp_path / "x.pkl", "import time; time.sleep(60)"), live, None)
 
 
 def test_a_difference_is_found() -> None:

@@ -92,9 +92,7 @@ def test_revisions_are_read_below_the_directory_of_the_project(
     assert revisions.stale(Path()) == ["evaluate"]
     small.dvc("repro", "-q")
     assert [value_of(Path(), revision) for revision in ("HEAD", None)] == [1.0, 2.0]
-    digests, edges = revisions.pipeline(Path())
-    assert sorted(path for path, _ in digests) == ["data/scores", "plot"]
-    assert edges == [("evaluate", "plot")]
+    assert sorted(path for path, _ in revisions.kept(Path())) == ["data/scores", "plot"]
     assert revisions.stale(Path()) == []
     assert small.seen.read_text() == str(small.directory)
     small.dvc("exp", "run", "-q", "--temp", "-n", "idea", "-S", "value=3.0")
@@ -142,7 +140,7 @@ def test_a_broken_repository_is_told_in_a_line(committed: Path, tmp_path: Path, 
         revisions.read(project, "HEAD", raw=RAW, scores=SCORES)
     assert "\n" not in str(caught.value)
     revisions.stale(project)
-    revisions.pipeline(project)
+    revisions.kept(project)
 
 
 def test_a_repository_of_somebody_else_is_told_with_the_remedy(committed: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
-"""Kinds that are fitted on a budget of rows: what they need is said first, and the engine for many rows agrees with the one for few."""
+"""Kinds that are fitted on a budget of rows: what they need is said first, and compiled trees are those of plain numpy."""
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from panels import view, write_panel
 
 from erawise import params
 from erawise.errors import InputError
-from erawise.models import common, logistic, random_forest
+from erawise.models import logistic, random_forest
 from erawise.models.protocol import GIB, Resources
 from erawise.panel import Panel
 
@@ -39,60 +38,6 @@ def panel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     signal = x[:, 0] - 0.7 * x[:, 1] + 1.5 * rng.standard_normal(len(x))
     target = (np.searchsorted(np.quantile(signal, [0.05, 0.25, 0.75, 0.95]), signal) / 4).astype(np.float32)
     return write_panel(tmp_path_factory.mktemp("panel") / request.param, x, {"target": target}, np.repeat(np.arange(1, 13), 200))
-
-
-def fit_logistic(panel: Panel, threads: int = 2, **values: Any) -> logistic.Logistic:
-    resources = Resources(threads, 8 * GIB, Path("scratch"))
-    return logistic.fit(LOGISTIC.model_copy(update=values), view(panel), None, None, resources)
-
-
-# ---- logistic regression in chunks
-
-
-@pytest.mark.parametrize("l2", [0.0, 10.0, 1000.0])
-def test_chunks_find_what_scikit_learn_finds(l2: float, panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = fit_logistic(panel, l2=l2)
-    monkeypatch.setattr(logistic, "WHOLE_BYTES", 0)
-    chunked = fit_logistic(panel, l2=l2)
-    np.testing.assert_allclose(chunked.coefficients, whole.coefficients, rtol=0, atol=2e-5)
-    assert chunked.intercept == pytest.approx(whole.intercept, abs=2e-5)
-    assert chunked.coefficients[3] == 0
-    assert abs(chunked.coefficients[0]) > 0.3
-
-
-def test_the_threads_change_no_bit(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logistic, "WHOLE_BYTES", 0)
-    monkeypatch.setattr(logistic, "CHUNK_ROWS", 100)
-    one, three = (fit_logistic(panel, threads) for threads in (1, 3))
-    np.testing.assert_array_equal(one.coefficients, three.coefficients)
-    assert one.intercept == three.intercept
-
-
-def slow_loss(z: NDArray, above: NDArray, l2: float, w: NDArray, b: float) -> float:
-    total = sum(np.logaddexp(0, -(2 * float(c) - 1) * (float(row @ w) + b)) for row, c in zip(z, above, strict=True))
-    return (total + l2 / 2 * float(w @ w)) / len(z)
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.integers(1, 30), st.integers(1, 4), st.floats(0, 20), st.integers(0, 2**32 - 1))
-def test_loss_and_gradient_equal_a_plain_loop(rows: int, n: int, l2: float, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    x, above = rng.integers(0, 5, (rows, n)).astype(np.int8), rng.random(rows) < 0.5
-    mean, std = common.standardisation([x], n)
-    scale = common.inverse(std)
-    z = (x - mean) * scale
-    with ThreadPoolExecutor(2) as pool:
-        loss = logistic._Loss(x, above, mean, scale, l2, pool)
-        parameters = rng.standard_normal(n + 1)
-        value, gradient = loss(parameters)
-    assert value == pytest.approx(slow_loss(z, above, l2, parameters[:-1], parameters[-1]), rel=1e-12)
-    step = 1e-6
-    for k in range(n + 1):
-        up, down = parameters.copy(), parameters.copy()
-        up[k] += step
-        down[k] -= step
-        slope = (slow_loss(z, above, l2, up[:-1], up[-1]) - slow_loss(z, above, l2, down[:-1], down[-1])) / (2 * step)
-        assert gradient[k] == pytest.approx(slope, abs=1e-7)
 
 
 # ---- forests
@@ -129,10 +74,11 @@ def _random_tree(rng: np.random.Generator) -> tuple[NDArray, ...]:
 # ---- memory
 
 
-@pytest.mark.parametrize(("kind", "chosen", "words"), [(logistic, LOGISTIC, "features"), (random_forest, FOREST, "features as floats")])
-def test_too_many_rows_are_refused_by_the_setting(kind: Any, chosen: Any, words: str, panel: Panel) -> None:
-    needed = kind.required_bytes(chosen, view(panel), 1)
-    half = kind.required_bytes(chosen.model_copy(update={"max_rows": 1200}), view(panel), 1)
+@pytest.mark.parametrize(("kind", "chosen"), [(logistic, LOGISTIC), (random_forest, FOREST)])
+def test_too_many_rows_are_refused_by_the_setting(kind: Any, chosen: Any, panel: Panel) -> None:
+    ample = Resources(1, GIB, Path("scratch"))
+    (needed,) = kind.needs(chosen, [(view(panel), None)], ample)
+    (half,) = kind.needs(chosen.model_copy(update={"max_rows": 1200}), [(view(panel), None)], ample)
     assert half < needed
-    with pytest.raises(InputError, match=rf"resources\.memory: 2,400 rows of 8 {words} \(max_rows\) need .* GiB"):
+    with pytest.raises(InputError, match=r"resources\.memory: 2,400 rows of 8 features as floats \(max_rows\) need .* GiB"):
         kind.fit(chosen, view(panel), None, None, Resources(1, needed, Path("scratch")))

@@ -105,13 +105,13 @@ def test_too_few_eras_equal_scores_and_missing_ones_give_no_number() -> None:
 
 
 def test_sharpe_and_drawdown_hold_the_truth_about_as_often_as_they_say() -> None:
-    series = 1.0 + like_real(300, 400, 2)
-    intervals = [significance.sharpe(one, overlap=4) for one in series]
-    assert 0.88 < np.mean([found.low < 1.0 < found.high for found in intervals]) < 0.99
-    for one in series[:20]:
-        found = significance.drawdown(one, overlap=4)
-        assert found.value == pytest.approx(summary.max_drawdown(one))
-        assert 0 <= found.low < found.high
+    series = like_real(300, 400, 2)
+    pairs = [(1.0 + one, other) for one, other in zip(series[::2], series[1::2], strict=True)]
+    found = [paired_difference(*pair, overlap=4) for pair in pairs]
+    assert 0.86 < np.mean([one.sharpe.low < 1.0 < one.sharpe.high for one in found]) < 1.0
+    for (better, worse), one in zip(pairs[:20], found, strict=False):
+        assert one.drawdown.value == pytest.approx(summary.max_drawdown(better) - summary.max_drawdown(worse))
+        assert one.drawdown.low < one.drawdown.high
 
 
 def test_resampling_is_seeded_in_blocks_and_pairs_stay_together() -> None:

@@ -1,4 +1,4 @@
-"""Curves of trainings by DVCLive, and runs in Weights & Biases, kept offline or refused in words."""
+"""Curves of trainings, and runs in Weights & Biases, kept offline or refused in words."""
 
 import sys
 import threading

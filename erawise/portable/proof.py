@@ -87,7 +87,7 @@ def _run(command: list[str], failure: str) -> None:
         raise InputError(f"upload: {failure} ({why}); check that pip reaches a package index, or skip the check with --no-check")
 
 
-def run(python: Path, pickled: Path, live: Path, benchmarks: Path | None, *, memory: int = MEMORY, seconds: int = SECONDS) -> Trial:
+def run(python: Path, pickled: Path, live: Path, benchmarks: Path | None) -> Trial:
     """Run a pickle on files of live data in a process of its own, as Numerai would, without network.
 
     Parameters
@@ -95,12 +95,11 @@ def run(python: Path, pickled: Path, live: Path, benchmarks: Path | None, *, mem
     python : of the environment to run in.
     pickled : the file.
     live, benchmarks : Parquet files of live features and, where there are any, of benchmark models.
-    memory, seconds : bytes of address space and seconds that it may take.
 
     Raises
     ------
     InputError
-        If it takes more, or raises an error.
+        If it takes more than `MEMORY` or `SECONDS`, or raises an error.
     """
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch)
@@ -108,13 +107,13 @@ def run(python: Path, pickled: Path, live: Path, benchmarks: Path | None, *, mem
             benchmarks = out / "benchmarks.parquet"
             tabular.read_parquet(live, [ID]).to_parquet(benchmarks)
         places = [str(path.resolve()) for path in (pickled, live, benchmarks, out)]
-        command = [str(python.absolute()), "-I", trial.__file__, *places, str(memory)]
+        command = [str(python.absolute()), "-I", trial.__file__, *places, str(MEMORY)]
         try:
-            done = subprocess.run(command, cwd=out, env=_surroundings(), capture_output=True, text=True, timeout=seconds, check=False)
+            done = subprocess.run(command, cwd=out, env=_surroundings(), capture_output=True, text=True, timeout=SECONDS, check=False)
         except subprocess.TimeoutExpired:
-            raise InputError(f"{pickled}: it takes more than {seconds} s, which is what Numerai gives it; choose a smaller model") from None
+            raise InputError(f"{pickled}: it takes more than {SECONDS} s, which is what Numerai gives it; choose a smaller model") from None
         if done.returncode:
-            raise InputError(f"{pickled}: it fails in {memory / 2**30:g} GiB of memory with Numerai's packages: {_why(done)}")
+            raise InputError(f"{pickled}: it fails in {MEMORY / 2**30:g} GiB of memory with Numerai's packages: {_why(done)}")
         told = files.read_json(out / "trial.json")
         predictions = pd.read_parquet(out / "predictions.parquet")
         return Trial(predictions, told["seconds"], told["peak_bytes"], told["versions"])

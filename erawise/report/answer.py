@@ -161,6 +161,6 @@ def _similarity(found: Content) -> Figure:
         "similarity",
         title + (f": {pairs['correlation'].iloc[0]:.2f}" if len(pairs) else ""),
         "Square of the correlations of every two predictions' ranks: " + "; ".join(told),
-        drawing.same(views.heat(long, "one", "other", "correlation", "correlation", names)),
+        drawing.same(views.heat(long, "one", "other", names)),
         f"Mean over {found.similar_eras} cv eras, evenly spaced, of the correlation of ranks. What agrees adds little to a blend.",
     )

@@ -61,7 +61,6 @@ class Run:
     versions : of Python and packages.
     digests : DataFrame with `path` and `md5` of what DVC keeps.
     stages : DataFrame with `stage`, `seconds`, `peak_bytes`, `rows`, `started`; a row for each stage whose last run is on record.
-    edges : pairs of stages of which the second takes what the first has made; a stage's items are one.
     """
 
     commit: str | None
@@ -70,7 +69,6 @@ class Run:
     versions: dict[str, str]
     digests: pd.DataFrame
     stages: pd.DataFrame
-    edges: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)

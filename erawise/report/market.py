@@ -71,7 +71,7 @@ def _targets(page: Page, table: pd.DataFrame) -> str:
             "targets",
             title,
             "Square of the correlations between targets: " + "; ".join(f"{row.b} {row.correlation:.2f}" for row in others.itertuples()),
-            drawing.same(views.heat(table, "a", "b", "correlation", "correlation", names)),
+            drawing.same(views.heat(table, "a", "b", names)),
             "Over train rows where both are known. A model of a target that is less alike adds more to a blend.",
         ),
         width=views.side(len(names)),

@@ -37,13 +37,13 @@ def number(value: float | None, form: str = ".4f") -> Cell:
     return Cell(DASH) if value is None or math.isnan(value) else Cell(format(value, form), float(value))
 
 
-def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Cell | str]], *, texts: int = 1, sort: bool = True) -> str:
+def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Cell | str]], *, texts: int = 1) -> str:
     """A table whose first `texts` columns are text and whose others are figures; the first cell of a row names it."""
-    head = "".join(_head(name, k >= texts, sort) for k, name in enumerate(heads))
+    head = "".join(_head(name, k >= texts) for k, name in enumerate(heads))
     body = "".join("<tr>" + "".join(_cell(cell, k, texts) for k, cell in enumerate(row)) + "</tr>" for row in rows)
-    kind = ' class="sortable"' if sort else ""
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table{kind}><caption>{escape(caption)}</caption>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
+        f'<table class="sortable"><caption>{escape(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
@@ -84,9 +84,9 @@ def _plain(content: Any) -> Any:
     return [_plain(value) for value in content] if isinstance(content, list | tuple) else content
 
 
-def _head(name: str, figure: bool, sort: bool) -> str:
+def _head(name: str, figure: bool) -> str:
     kind = ' class="figure"' if figure else ""
-    inside = f'<button type="button">{escape(name)}</button>' if sort and name else escape(name)
+    inside = f'<button type="button">{escape(name)}</button>' if name else escape(name)
     return f'<th scope="col"{kind}>{inside}</th>'
 
 

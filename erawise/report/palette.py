@@ -39,9 +39,6 @@ THEMES = {
 }
 """What the style sheet calls each colour by, on a light and on a dark ground."""
 
-TEXTS = ("ink", "muted", "accent", "good", "bad", "warn")
-"""Those in which something is written, on `ground` or on `raised`."""
-
 CONTRAST = 3.0
 """Least contrast of lines and areas with their ground, WCAG 2.1, 1.4.11."""
 STEP = 0.01

@@ -2,10 +2,7 @@
 
 import json
 
-import pandas as pd
-
-from erawise.report import drawing, frame, graph, markup, views
-from erawise.report.content import Content
+from erawise.report import drawing, frame, markup, views
 from erawise.report.drawing import Figure
 from erawise.report.frame import Page
 from erawise.report.markup import Cell, escape, number
@@ -14,11 +11,9 @@ GIB = 1024**3
 
 
 def run(page: Page) -> str:
-    """The folds, what each stage took, the DAG, and settings, digests and versions."""
+    """The folds, what each stage took, and settings, digests and versions."""
     found = page.content
     parts = [_folds(page), _stages(page)]
-    if found.run.edges:
-        parts.append(_dag(found))
     rows = {
         "parameters": [(path, json.dumps(value)) for path, value in found.run.settings.items()],
         "digests of data, by MD5": list(found.run.digests[["path", "md5"]].itertuples(index=False)),
@@ -71,18 +66,3 @@ def _stages(page: Page) -> str:
     total, peak = table["seconds"].sum(), table["peak_bytes"].max() / GIB
     caption = f"Last run of each stage in this checkout: {total:.0f} s in all, at most {peak:.2f} GiB"
     return markup.table(caption, ["stage", "seconds", "peak memory (GiB)", "rows", "started (UTC)"], rows)
-
-
-def _dag(found: Content) -> str:
-    names = found.run.stages["stage"].str.split("@").str[0] if len(found.run.stages) else pd.Series(dtype=str)
-    seconds = found.run.stages.groupby(names)["seconds"].agg(["sum", "size"]) if len(names) else pd.DataFrame(columns=["sum", "size"])
-    below = {
-        str(name): f"{row['sum']:.1f} s" + (f", {row['size']:.0f} runs" if row["size"] > 1 else "") for name, row in seconds.iterrows()
-    }
-    words = "; ".join(f"{one} to {other}" for one, other in graph.direct(found.run.edges))
-    return (
-        "<figure><figcaption><h3>The DAG: what takes what</h3><p>An arrow where a stage takes what another has made, by no way round; the "
-        "stages of all models are one box.</p></figcaption>"
-        f'<div class="scroll" role="img" aria-label="{escape(f"Graph of the stages: {words}.")}">'
-        f"{graph.drawn(found.run.edges, below)}</div></figure>"
-    )

@@ -182,18 +182,17 @@ def levels(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
     return drawn.add_params(*parameters).properties(width=WIDTH // 2, height=300)
 
 
-def heat(table: pd.DataFrame, rows: str, columns: str, value: str, title: str, order: Sequence[str]) -> alt.LayerChart:
-    """A square of correlations with the numbers in it."""
+def heat(table: pd.DataFrame, rows: str, columns: str, order: Sequence[str]) -> alt.LayerChart:
+    """Return a square of the column `correlation`, with the numbers in it."""
     axis = {"sort": list(order), "title": None}
     base = alt.Chart(table).encode(alt.X(f"{columns}:N", axis=alt.Axis(labelAngle=-40), **axis), alt.Y(f"{rows}:N", **axis))
     cells = base.mark_rect(stroke="var(--ground)").encode(
-        alt.Color(f"{value}:Q").scale(domain=[-1, 1], range=DIVERGING, type="linear").legend(None),
-        tooltip=[f"{rows}:N", f"{columns}:N", alt.Tooltip(f"{value}:Q", format=".3f", title=title)],
+        alt.Color("correlation:Q").scale(domain=[-1, 1], range=DIVERGING, type="linear").legend(None),
+        tooltip=[f"{rows}:N", f"{columns}:N", alt.Tooltip("correlation:Q", format=".3f")],
     )
-    light = alt.condition(f"isValid(datum['{value}']) && abs(datum['{value}']) > 0.75", alt.value("#ffffff"), alt.value("#1a1a1a"))
-    numbers = (
-        base.transform_filter(f"isValid(datum['{value}'])").mark_text(fontSize=11).encode(alt.Text(f"{value}:Q", format=".2f"), color=light)
-    )
+    light = alt.condition("isValid(datum.correlation) && abs(datum.correlation) > 0.75", alt.value("#ffffff"), alt.value("#1a1a1a"))
+    known = base.transform_filter("isValid(datum.correlation)")
+    numbers = known.mark_text(fontSize=11).encode(alt.Text("correlation:Q", format=".2f"), color=light)
     return alt.layer(cells, numbers).properties(width=side(len(order)), height=alt.Step(34))
 
 
