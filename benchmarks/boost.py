@@ -128,7 +128,7 @@ def ours(directory: str, settings: str) -> dict[str, Any]:
     place, wanted = Path(directory), params.LightGBM.model_validate_json(settings)
     os.chdir(place)
     data, resources = _opened()
-    site = sites.survey(SOURCE, lambda digests, arrays: None)
+    site = sites.survey(SOURCE)
     with cluster.engine(site, None, WORKERS, resources, say=lambda line: None) as engine:
         processes = list(engine.client.run(_imported, "erawise.models.lightgbm.ring").values())
         return _measured(

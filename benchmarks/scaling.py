@@ -140,7 +140,7 @@ def run_dask(directory: str, count: str) -> dict[str, Any]:
     """A training on workers of Dask; what they take to start, and for jobs that do nothing, and for large results."""
     with opened(directory) as (data, resources):
         marks = [time.perf_counter()]
-        with cluster.engine(sites.survey(source(), unpushed), None, int(count), resources) as engine:
+        with cluster.engine(sites.survey(source()), None, int(count), resources) as engine:
             marks.append(time.perf_counter())
             run_jobs(engine, data, resources, nothing, 4 * int(count))  # imports what tasks import, and opens the data
             marks.append(time.perf_counter())
@@ -176,10 +176,6 @@ def run_dask(directory: str, count: str) -> dict[str, Any]:
             "transfer": PAYLOAD * PAYLOADS / payload,
             "digest": digest(trained),
         }
-
-
-def unpushed(digests: dict[str, str], arrays: Sequence[str]) -> None:
-    """Workers on this machine see what is here."""
 
 
 def run_jobs(engine: Engine, data: Data, resources: Resources, call: Callable[[Data, Resources], Any], count: int) -> list[Any]:

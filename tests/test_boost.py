@@ -107,7 +107,7 @@ def boost(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Boost]:
         panel = source.panel()
         data = source.around(panel)
         resources = Resources(1, MEMORY, Path("scratch"), held=held_by(panel), say=said.append)
-        site = sites.survey(source, lambda digests, arrays: None)
+        site = sites.survey(source)
         with cluster.engine(site, None, 2, resources) as engine:
             engine.outcomes = []
             yield Boost(data, resources, engine, said)
