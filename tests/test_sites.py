@@ -95,7 +95,7 @@ def second(first: Clone, site: Site, monkeypatch: pytest.MonkeyPatch) -> Clone:
 def test_a_machine_that_sees_the_files_maps_them_there(first: Clone, site: Site, second: Clone) -> None:
     seen = replace(site, root=str(first.directory))
     assert sites.opened(seen).root == first.directory
-    assert not (second.directory / SOURCE.prepared).exists()
+    assert not (second.directory / "data/prepared/features.npy").exists()
     (first.directory / "data/folds.json").write_text("{}")
     assert not seen.is_seen()
 
