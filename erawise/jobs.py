@@ -70,15 +70,15 @@ class Source:
         whole = [self.prepared / name for name in (DESCRIPTION, INDEX, ERA_MEANS)]
         return [*whole, self.folds, *sorted(self.features.iterdir()), *live], [self.prepared / name for name in ARRAYS]
 
-    def panel(self, *, growing: bool = False) -> Panel:
-        """Open the prepared rows; `growing` as in `Panel`.
+    def panel(self) -> Panel:
+        """Open the prepared rows.
 
         Raises
         ------
         InputError
             If a file is missing or broken.
         """
-        return Panel(self.prepared, self.targets, growing=growing)
+        return Panel(self.prepared, self.targets)
 
     def around(self, panel: Panel) -> Data:
         """All of it, the prepared rows being open.

@@ -76,7 +76,6 @@ class _Stored:
     path : a `.npy` file.
     record : `bytes` of the file, and `eras`, the digest of each era's rows (`blocks.digest`) in hexadecimal digits.
     eras, starts : (eras,) and (eras + 1,), where each era's rows begin.
-    growing : whether rows of eras that nobody reads yet are still written, so that a change of the file says nothing.
 
     Raises
     ------
@@ -84,9 +83,7 @@ class _Stored:
         If the file is missing, no array, of another length than its header and the record say, or of other rows than the eras'.
     """
 
-    def __init__(
-        self, path: Path, record: dict[str, Any], eras: NDArray[np.int64], starts: NDArray[np.int64], *, growing: bool = False
-    ) -> None:
+    def __init__(self, path: Path, record: dict[str, Any], eras: NDArray[np.int64], starts: NDArray[np.int64]) -> None:
         self._path, self._digests, self._eras, self._starts = path, record["eras"], eras, starts
         self.array, self._file = _map(path, record["bytes"])
         if len(self.array) != starts[-1] or (self._digests and len(self._digests) != len(eras)):
@@ -94,7 +91,7 @@ class _Stored:
                 f"{path.parent}: {path.name} has {len(self.array)} rows and {INDEX} {starts[-1]} in {len(eras)} eras; run preprocess again"
             )
         self._checked = np.full(len(eras), not self._digests)
-        self._growing, self._state = growing, self._found()
+        self._state = self._found()
 
     def rows(self, k: int) -> NDArray:
         """The rows of the era at position k, mapped.
@@ -105,7 +102,7 @@ class _Stored:
             If the file was changed since it was opened, or the rows are not what preprocess wrote.
         """
         found = self._found()
-        if found != self._state and not self._growing:
+        if found != self._state:
             raise InputError(
                 f"{self._path}: the file was changed while it was read, from {self._state[0]:,} to {found[0]:,} bytes; run preprocess again"
             )
@@ -138,11 +135,8 @@ class Panel:
     starts : (eras + 1,) int64, where each era's rows begin.
     """
 
-    def __init__(self, directory: Path, columns: Sequence[str] | None = None, *, growing: bool = False) -> None:
-        """Open `directory`.
-
-        `columns` limits which targets of the index are read; `growing` says that rows of eras that nobody reads yet are still written.
-        """
+    def __init__(self, directory: Path, columns: Sequence[str] | None = None) -> None:
+        """Open `directory`; `columns` limits which targets of the index are read."""
         content = files.read_json(directory / DESCRIPTION)
         self.feature_sets: dict[str, list[str]] = content["feature_sets"]
         self.targets: list[str] = content["targets"]
@@ -155,7 +149,7 @@ class Panel:
         self._position = {name: k for k, name in enumerate(self.names)}
         self._era_position = {int(era): k for k, era in enumerate(self.eras)}
         self._features, self._derived = (
-            _Stored(directory / name, _record(content, directory, name), self.eras, self.starts, growing=growing) for name in ARRAYS
+            _Stored(directory / name, _record(content, directory, name), self.eras, self.starts) for name in ARRAYS
         )
         self.matrix, self.derived = self._features.array, self._derived.array
         means = _record(content, directory, ERA_MEANS)

@@ -30,7 +30,7 @@ class Resolved(Source):
         whole, arrays = super().listed()
         return [*whole, self.validation], arrays
 
-    def panel(self, *, growing: bool = False) -> Panel:
+    def panel(self) -> Panel:
         """Open the rows, and add the targets of the validation eras.
 
         Raises
@@ -38,7 +38,7 @@ class Resolved(Source):
         InputError
             If a file is missing or broken.
         """
-        panel = super().panel(growing=growing)
+        panel = super().panel()
         known = tabular.read_parquet(self.validation, [ID, ERA, *self.targets])
         for target in self.targets:
             panel.index[target] = predictions.known_targets(panel, known, target)

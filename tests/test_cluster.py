@@ -202,7 +202,7 @@ class engine:  # reads as what it stands for
         p = params.load(Path("params.yaml"))
         source = modelling.source_of(p.models["ridge"], p.data.target, p.data.target_horizon, live=True)
         resources = Resources(1, self._memory, Path("data/scratch"), say=self.said.append)
-        self._engine = connection.engine(sites.survey(source, lambda digests, arrays: None), self._scheduler, 2, resources)
+        self._engine = connection.engine(sites.survey(source), self._scheduler, 2, resources)
         return self._engine.__enter__(), source.around(source.panel()), resources
 
     def __exit__(self, *error: Any) -> None:

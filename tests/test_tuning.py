@@ -140,7 +140,6 @@ RESULT_FREE = {
     "models/arrays": "reads and writes models",
     "models/protocol": "says what a kind of model is, and what it may use",
     "params": "refuses settings; those that it lets through are part of the identity themselves",
-    "places": "finds the remote of DVC",
     "progress": "shows how far it is",
     "significance": "judges the trials in the end",
     "sites": "brings data to other machines",

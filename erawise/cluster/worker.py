@@ -44,14 +44,14 @@ _ALONE = threading.Lock()
 
 
 def _done(site: sites.Site, job: Job, terms: Terms, pulse: "_Pulse") -> Outcome:
-    here = sites.opened(site, job.eras)
+    here = sites.opened(site)
     rounds: list[tuple[int, float]] = []
 
     def log(number: int, score: float) -> None:
         rounds.append((number, score))
 
     held = held_by(here.data.panel)
-    resources = Resources(terms.threads, terms.memory, here.work / terms.scratch, terms.device, held, log=log, step=pulse)
+    resources = Resources(terms.threads, terms.memory, here.root / terms.scratch, terms.device, held, log=log, step=pulse)
     with threadpool_limits(terms.threads, user_api="blas"):
         value = job.call(here.data, resources)
     return Outcome(value, rounds)
