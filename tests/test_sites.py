@@ -15,7 +15,8 @@ from closure import ROOT
 from farm import farm
 from panels import write_panel
 
-from erawise import cluster, files, sites, splits
+from erawise import files, sites, splits
+from erawise.cluster import connection
 from erawise.errors import InputError
 from erawise.features import maps
 from erawise.jobs import Data, Job, Source
@@ -113,7 +114,12 @@ def test_another_machine_pulls_the_data_once_into_its_checkout(
     assert site.outs() == sorted(OUTS)
     pulled: list[list[str]] = []
     pull = sites._pull
-    monkeypatch.setattr(sites, "_pull", lambda outs: (pulled.append(outs), pull(outs))[1])
+
+    def noted(outs: list[str]) -> str:
+        pulled.append(outs)
+        return pull(outs)
+
+    monkeypatch.setattr(sites, "_pull", noted)
     with ThreadPoolExecutor(3) as pool:
         found = [one.result() for one in [pool.submit(sites._pulled, site, second.directory) for _ in range(3)]]
     assert found == [second.directory] * 3
@@ -165,7 +171,7 @@ def test_a_worker_of_dask_does_its_jobs_on_what_it_has_pulled(
         found.work(at=second.directory)
         found.wait_for(1)
         resources = Resources(1, GIB, Path("data/scratch"), say=lambda line: None)
-        with cluster.engine(site, found.address, 1, resources) as engine:
+        with connection.engine(site, found.address, 1, resources) as engine:
             assert not engine.scratch_is_seen
             job = Job("the job", _where, np.empty(0, np.int64), 0, 1)
             assert engine.run([job], data, resources, 1, UNCOUNTED, unheard) == [(str(second.directory), 200)]
