@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from numpy.typing import NDArray
-
 from erawise import files, splits
 from erawise.features import maps
 from erawise.models.protocol import Resources
@@ -100,14 +98,12 @@ class Job:
     ----------
     what : it is, to be told where it fails.
     call : does it, given the data and what it may use; where it is to be done by another process, it and its result can be pickled.
-    eras : (n,) int64, the eras of the panel that it reads.
     needed : bytes of memory that it takes at most, beside `Resources.held`.
     steps : it has at most, see `Kind.steps`.
     """
 
     what: str
     call: Callable[[Data, Resources], Any]
-    eras: NDArray
     needed: int
     steps: int
 

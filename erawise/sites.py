@@ -147,10 +147,16 @@ def _pulled(site: Site, here: Path) -> Path:
 
 
 def _pull(outs: list[str]) -> str:
-    """Run `dvc pull`; return the errors that it tells, in one line, and let the worker's log have everything."""
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", "pull", *outs], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False
-    )
-    sys.stderr.write(done.stderr)
-    _, _, errors = done.stderr.partition("ERROR: ")
-    return f" ({' '.join(errors.split())})" if errors else ""
+    """Run `dvc pull`; if it fails, return the line of `remote check` about the remote, in parentheses.
+
+    DVC's own words are dropped: they may have a password of the remote's address, and `remote check` has none.
+    """
+    if not _ran("dvc", "pull", *outs).returncode:
+        return ""
+    found = _ran("stages.remote", "check")
+    return f" ({' '.join((found.stderr or found.stdout).split()).removeprefix('error: ')})"
+
+
+def _ran(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a module by this Python, and keep what it prints from everybody."""
+    return subprocess.run([sys.executable, "-m", module, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)

@@ -110,7 +110,6 @@ def train(
     job = Job(
         "the final fit",
         partial(_fit_final, kind, settings, final_rounds),
-        np.concatenate([data.plan.train, data.plan.validation]),
         needed[-1],
         kind.steps(settings)[0],
     )
@@ -155,7 +154,7 @@ def refit(
     """
     with engine.alone():
         _, needed = _prepared(kind, settings, [(View(data.panel, eras, data.final_features, settings.target), None)], resources, engine)
-    job = Job("the fit", partial(_fit_again, kind, settings, eras, rounds), eras, needed[0], kind.steps(settings)[0])
+    job = Job("the fit", partial(_fit_again, kind, settings, eras, rounds), needed[0], kind.steps(settings)[0])
     fitted: Fitted = engine.run([job], data, resources, 1, count, unheard)[0]
     return fitted
 
@@ -281,7 +280,7 @@ def _prepared(
 def _fold_jobs(kind: Kind, settings: Any, data: Data, numbers: Sequence[int], inner_share: float, needed: Sequence[int]) -> list[Job]:
     steps = kind.steps(settings)[0]
     return [
-        Job(f"fold {k + 1}", partial(_fit_fold, kind, settings, k, inner_share), data.plan.train, bytes_needed, steps)
+        Job(f"fold {k + 1}", partial(_fit_fold, kind, settings, k, inner_share), bytes_needed, steps)
         for k, bytes_needed in zip(numbers, needed, strict=False)
     ]
 

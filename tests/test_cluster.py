@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import cloudpickle
-import numpy as np
 import pytest
 import small
 from closure import ROOT
@@ -40,7 +39,6 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 KINDS = ("logistic", "ridge", "lightgbm", "random_forest", "neural_network")
 OUTS = ("models", "curves", "predictions/models")
-NO_ERAS = np.empty(0, np.int64)
 
 
 def content(directory: Path, model: str, *names: str) -> dict[str, bytes]:
@@ -186,7 +184,7 @@ def _tell(data: Data, resources: Resources) -> int:
 
 
 def job(call: Callable[[Data, Resources], Any], what: str = "the job", needed: int = 0) -> Job:
-    return Job(what, call, NO_ERAS, needed, 3)
+    return Job(what, call, needed, 3)
 
 
 class engine:  # reads as what it stands for

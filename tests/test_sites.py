@@ -139,10 +139,23 @@ def test_a_checkout_of_another_commit_is_said(first: Clone, site: Site, second: 
         sites.opened(later)
 
 
-def test_data_that_was_not_pushed_is_said_with_what_dvc_says(first: Clone, site: Site, second: Clone) -> None:
+def test_data_that_was_not_pushed_is_said_with_the_state_of_the_remote(
+    first: Clone, site: Site, second: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     shutil.rmtree(first.directory.with_name("far") / "files")
-    with pytest.raises(InputError, match=r"the same data/prepared/features.npy \(failed to pull data from the cloud .*: its checkout"):
+    with pytest.raises(InputError, match=r"the same data/prepared/features.npy \(remote far .*: an object was written .*\): its checkout"):
         sites.opened(site)
+
+
+def test_a_pull_that_fails_tells_no_password(
+    site: Site, second: Clone, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    second.dvc("remote", "add", "--default", "closed", "ssh://me:hunter22@127.0.0.1:9/srv/dvc")
+    with pytest.raises(InputError, match=r"\(remote closed \(ssh://me:\*\*\*@127.0.0.1:9/srv/dvc\): it can't be reached") as caught:
+        sites.opened(site)
+    assert "hunter22" not in str(caught.value) + "".join(capfd.readouterr())
 
 
 def test_a_worker_outside_a_checkout_is_said(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,5 +186,5 @@ def test_a_worker_of_dask_does_its_jobs_on_what_it_has_pulled(
         resources = Resources(1, GIB, Path("data/scratch"), say=lambda line: None)
         with connection.engine(site, found.address, 1, resources) as engine:
             assert not engine.scratch_is_seen
-            job = Job("the job", _where, np.empty(0, np.int64), 0, 1)
+            job = Job("the job", _where, 0, 1)
             assert engine.run([job], data, resources, 1, UNCOUNTED, unheard) == [(str(second.directory), 200)]
