@@ -97,8 +97,8 @@ def test_selection_on_test_eras_sings_and_is_named(tmp_path: Path) -> None:
 
 
 def test_training_on_test_eras_sings_and_is_named(tmp_path: Path) -> None:
-    old, fold = "train = data.plan.folds[number].train", "data.plan.folds[number]"
-    new = f"train = np.sort(np.concatenate([{fold}.train, {fold}.test]))"
+    old, fold = "train, features = data.plan.folds[number].train,", "data.plan.folds[number]"
+    new = f"train, features = np.sort(np.concatenate([{fold}.train, {fold}.test])),"
     spoiled = with_code(workspace(tmp_path), "erawise/training.py", old, new)
     code, output = listen(spoiled)
     assert code == 1
