@@ -8,7 +8,7 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONDONTWRITEBYTECODE=1
 repro: .venv/runtime
 	$(RUN) python -m stages.check_params
 	$(RUN) dvc repro
-	$(RUN) python -c "from erawise import files; from stages import paths; files.remove_unused(paths.SCRATCH)"
+	$(RUN) python -c "from erawise.base import files; from erawise.running import paths; files.remove_unused(paths.SCRATCH)"
 	$(RUN) python -m stages.show
 	$(RUN) python -m stages.report
 

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import measure
-from erawise import comparison, errors, revisions
-from erawise.comparison import interval, number
-from erawise.errors import InputError
-from erawise.revisions import Revision
-from erawise.schema import CV, VALIDATION
-from erawise.scores import summary
-from erawise.significance import BETTER, LEVEL, WORSE
-from stages import paths
+from erawise.base.schema import CV, VALIDATION
+from erawise.evaluation import summary
+from erawise.evaluation.significance import BETTER, LEVEL, WORSE
+from erawise.history import comparison, revisions
+from erawise.history.comparison import interval, number
+from erawise.history.revisions import Revision
+from erawise.running import errors, paths
+from erawise.running.errors import InputError
 
 PAGE = measure.ROOT / "docs" / "experiments.md"
 WORKERS = 2

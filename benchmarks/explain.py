@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks import full_size, measure
-from erawise import explanation, params, preparation, splits
-from erawise.models import stored
-from erawise.models.protocol import GIB, Resources
-from erawise.panel import FeatureMap, Panel, View
-from erawise.schema import VALIDATION
+from erawise import params
+from erawise.base.schema import VALIDATION
+from erawise.explanation import explanation
+from erawise.folds import splits
+from erawise.models.shared import stored
+from erawise.models.shared.protocol import GIB, Resources
+from erawise.panel.panel import FeatureMap, Panel, View
+from erawise.preparation import preparation
 
 TRAIN_ERAS, ERAS, ROWS, THREADS = 4, 40, 5_000, 2
 TARGET = "target"

@@ -28,7 +28,7 @@ from ruamel.yaml import YAML
 from scipy.stats import rankdata
 
 from benchmarks import measure
-from erawise import files, jit
+from erawise.base import files, jit
 
 ROOT = Path(__file__).parents[1]
 DRAW = "draw"

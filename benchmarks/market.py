@@ -20,13 +20,18 @@ from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
 from benchmarks import measure
-from erawise import files, neutralize, params, preparation, splits, tabular
+from erawise import params
+from erawise.base import files, tabular
+from erawise.base.schema import DATA_TYPE, META_MODEL, ORACLE, TRAIN, VALIDATION
+from erawise.blend import neutralization
+from erawise.evaluation import summary
+from erawise.folds import splits
 from erawise.models import lightgbm, ridge
-from erawise.models.protocol import GIB, Fitted, Resources
-from erawise.panel import FeatureMap, Panel, View, era_slices
-from erawise.schema import DATA_TYPE, META_MODEL, ORACLE, TRAIN, VALIDATION
-from erawise.scores import kernels, summary
-from erawise.sources import market
+from erawise.models.shared.protocol import GIB, Fitted, Resources
+from erawise.panel.panel import FeatureMap, Panel, View, era_slices
+from erawise.preparation import preparation
+from erawise.scores import kernels
+from erawise.sources.market import source as market
 
 PARAMS = Path("params.yaml")
 BEFORE_TRAINING = ("download_market", "preprocess", "explore", "split", "select_features")
@@ -149,7 +154,7 @@ def figures(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 def riskiest(view: View) -> NDArray[np.int64]:
     """The features whose correlation with the target varies most over the train eras."""
     rows = zip(view.blocks(), era_slices(view.era), strict=True)
-    return neutralize.riskiest(np.array([kernels.feature_correlations(block, view.target[part]) for block, part in rows]), RISKIEST)
+    return neutralization.riskiest(np.array([kernels.feature_correlations(block, view.target[part]) for block, part in rows]), RISKIEST)
 
 
 def strong_market(size: params.Market, threads: int) -> tuple[dict[str, NDArray[np.float64]], dict[str, float]]:
@@ -179,7 +184,7 @@ def _predictions(model: Fitted, view: View) -> NDArray[np.float64]:
 
 def _neutral(prediction: NDArray[np.float64], view: View, columns: NDArray[np.int64]) -> NDArray[np.float64]:
     blocks = dict(zip(np.unique(view.era).tolist(), view.blocks(), strict=True))
-    return neutralize.neutralize_eras(prediction, view.era, lambda era: blocks[era][:, columns], 1.0)
+    return neutralization.neutralize_eras(prediction, view.era, lambda era: blocks[era][:, columns], 1.0)
 
 
 def default_run(seed: int) -> dict[str, float]:
@@ -273,7 +278,7 @@ def _counted(names: list[str]) -> str:
 def constants_table() -> str:
     """The law's constants, as Markdown."""
     rows = [_row(meaning, f"`{name}`", str(getattr(market, name))) for name, meaning in CONSTANTS.items()]
-    return "\n".join([_row("constant", "name in `erawise/sources/market.py`", "value"), _row(*["---"] * 3), *rows])
+    return "\n".join([_row("constant", "name in `erawise/sources/market/source.py`", "value"), _row(*["---"] * 3), *rows])
 
 
 def _row(*cells: str) -> str:

@@ -20,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from erawise import files
+from erawise.base import files
 
 REPEATS = 5
 POLL_SECONDS = 0.005

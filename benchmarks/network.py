@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import full_size, measure
-from erawise import params, preparation
-from erawise.models import common, neural_network
+from erawise import params
+from erawise.models import neural_network
 from erawise.models.neural_network import batches, engine
-from erawise.panel import FeatureMap, Panel, View
+from erawise.models.shared import common
+from erawise.panel.panel import FeatureMap, Panel, View
+from erawise.preparation import preparation
 
 ERAS, ROWS = 40, 2_500
 FEATURES = (300, 2_376)

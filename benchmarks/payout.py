@@ -1,4 +1,4 @@
-"""Whether the intervals of `erawise.payout` hold the truth, and what the command prints on the embedded market.
+"""Whether the intervals of `erawise.outlook.staking` hold the truth, and what the command prints on the embedded market.
 
 Eras are drawn from a law whose years are known, with the overlap of a 20-day target, and the intervals are those of the eras.
 `python -m benchmarks.payout` prints the tables; `--write` puts them into docs/payout.md.
@@ -14,8 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks import measure
-from erawise import payout
-from erawise.payout import Terms, Year
+from erawise.outlook import staking
+from erawise.outlook.staking import Terms, Year
 
 Floats = NDArray[np.float64]
 
@@ -37,7 +37,7 @@ def overlapping(eras: int, count: int, seed: int) -> Floats:
 
 def truth() -> Floats:
     """(weeks, years) stakes of many years of this law."""
-    return payout.stakes(payout.clipped(overlapping(payout.WEEKS, YEARS, 0), TERMS), YEAR.rounds, YEAR.span)
+    return staking.stakes(staking.clipped(overlapping(staking.WEEKS, YEARS, 0), TERMS), YEAR.rounds, YEAR.span)
 
 
 def coverage(histories: int) -> str:
@@ -70,8 +70,8 @@ def example() -> str:
 def _tables(eras: int, histories: int) -> pd.DataFrame:
     """The first table of `payout.outlook` of each history, a row each."""
     place = {"era": np.arange(eras), "prediction": "a", "mmc": np.nan}
-    found = [payout.history(pd.DataFrame(place | {"corr": column}), ["a"], TERMS, DAYS) for column in overlapping(eras, histories, eras).T]
-    return pd.concat([payout.outlook(one, YEAR)[0] for one in found])
+    found = [staking.history(pd.DataFrame(place | {"corr": column}), ["a"], TERMS, DAYS) for column in overlapping(eras, histories, eras).T]
+    return pd.concat([staking.outlook(one, YEAR)[0] for one in found])
 
 
 def _inside(ends: Floats, low: pd.Series, high: pd.Series) -> float:

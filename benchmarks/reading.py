@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from benchmarks import measure
-from erawise import blocks, tabular
-from erawise.panel import Panel
+from erawise.base import tabular
+from erawise.panel import blocks
+from erawise.panel.panel import Panel
 
 ERAS, ROWS, FEATURES = 40, 5_000, 2_376
 GROUP_ROWS = 50_000

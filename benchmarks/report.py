@@ -9,11 +9,13 @@ import time
 import numpy as np
 import pandas as pd
 
-from erawise import explained_tables, params, tables
+from erawise import params
+from erawise.base.schema import CV, VALIDATION
+from erawise.charts import explained_tables, tables
 from erawise.report import page
 from erawise.report.content import Content
-from erawise.schema import CV, VALIDATION
-from stages import paths, report
+from erawise.running import paths
+from stages import report
 
 ERAS = {CV: (1, 574), VALIDATION: (583, 620)}
 """First era and number of eras of each split."""

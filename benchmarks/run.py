@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
 from benchmarks import measure
-from erawise import files, tabular
+from erawise.base import files, tabular
 
 PARTS = ("scores", "reading", "prediction", "training", "network", "whole_job")
 RESULTS = measure.ROOT / "benchmarks" / "results.json"

@@ -14,7 +14,7 @@ from numerai_tools import scoring
 from numpy.typing import NDArray
 
 from benchmarks.measure import Row, row, table
-from erawise.neutralize import neutralize_block
+from erawise.blend.neutralization import neutralize_block
 from erawise.scores import kernels
 from erawise.scores.eras import score_eras
 

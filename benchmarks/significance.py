@@ -1,4 +1,4 @@
-"""How often the tests of `erawise.significance` cry wolf, and how often they see what is there.
+"""How often the tests of `erawise.evaluation.significance` cry wolf, and how often they see what is there.
 
 On simulated pairs of per-era scores whose difference has the autocorrelation of real ones and no true mean, a test at 5 % is to find
 a difference in 5 % of them. `python -m benchmarks.significance` prints the tables; `--write` puts them into docs/significance.md, and
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from benchmarks import measure
-from erawise import significance
+from erawise.evaluation import significance
 
 Floats = NDArray[np.float64]
 

@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import full_size, measure
-from erawise import params, preparation
+from erawise import params
 from erawise.models import lightgbm
-from erawise.models.protocol import GIB, Resources
-from erawise.panel import FeatureMap, Panel, View
+from erawise.models.shared.protocol import GIB, Resources
+from erawise.panel.panel import FeatureMap, Panel, View
+from erawise.preparation import preparation
 
 ERAS, ROWS, FEATURES = 100, 5_000, 705
 TREES = 60

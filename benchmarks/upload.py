@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import measure
-from erawise import files
-from erawise.models import arrays
-from erawise.portable import build, proof, runtime
+from erawise.base import files
+from erawise.models.shared import arrays
+from erawise.upload import build, proof, runtime
 
 PAGE = measure.ROOT / "docs" / "upload.md"
 ENVIRONMENT = measure.ROOT / "data" / "upload" / "environment"

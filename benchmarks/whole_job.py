@@ -21,11 +21,13 @@ from numerai_tools.scoring import correlation_contribution, feature_neutral_corr
 
 from benchmarks import full_size, measure
 from benchmarks.training import SETTINGS, THREADS
-from erawise import predictions, preparation, tabular
+from erawise import predictions
+from erawise.base import tabular
+from erawise.base.schema import ERA, ID, META_MODEL, VALIDATION
 from erawise.models import lightgbm
-from erawise.models.protocol import GIB, Resources
-from erawise.panel import FeatureMap, Panel, View
-from erawise.schema import ERA, ID, META_MODEL, VALIDATION
+from erawise.models.shared.protocol import GIB, Resources
+from erawise.panel.panel import FeatureMap, Panel, View
+from erawise.preparation import preparation
 from erawise.scores.eras import score_eras
 
 SIZE = full_size.Size(train_eras=50, validation_eras=48, train_rows=5_000, validation_rows=5_000, live_rows=100, features=780)

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, TypeAdapter, Valid
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from erawise import files
-from erawise.errors import InputError
+from erawise.base import files
+from erawise.running.errors import InputError
 
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveShare = Annotated[float, Field(gt=0, le=1)]

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from erawise.errors import InputError
-from erawise.panel import Panel
-from erawise.schema import DATA_TYPE, ERA, ID, LIVE_ERA, PREDICTION, SPLIT, VALIDATION
+from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE_ERA, PREDICTION, SPLIT, VALIDATION
+from erawise.panel.panel import Panel
+from erawise.running.errors import InputError
 
 
 def join(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:

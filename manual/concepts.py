@@ -12,13 +12,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from erawise import charts, neutralize, significance, splits
+from erawise.base.schema import purge_weeks, spanned_weeks
+from erawise.blend import neutralization
+from erawise.charts import charts
+from erawise.charts.tables import PURGED, TEST, TRAIN, Table
+from erawise.evaluation import significance
+from erawise.folds import splits
 from erawise.params import Market
-from erawise.schema import purge_weeks, spanned_weeks
 from erawise.scores import kernels
 from erawise.scores.kernels import Floats
-from erawise.sources import market
-from erawise.tables import PURGED, TEST, TRAIN, Table
+from erawise.sources.market import source as market
 from manual import pictures
 
 PICTURES = Path(__file__).parents[1] / "docs" / "concepts"
@@ -154,9 +157,9 @@ def corr(found: Study) -> Table:
     return Table(frame.assign(corr=score, outer=outer), f"From a prediction to its CORR in one era: here {score:+.3f}")
 
 
-def neutralization(found: Study) -> tuple[Table, Table]:
+def neutralized(found: Study) -> tuple[Table, Table]:
     """Exposures of one era at three proportions, and the CORR of the later eras without and with neutralization."""
-    risky = neutralize.riskiest(found.correlations[:LEARNED], RISKY)
+    risky = neutralization.riskiest(found.correlations[:LEARNED], RISKY)
     era = found.eras[SHOWN_ERA]
     exposures = {proportion: _exposures(found.linear(era), era, risky, proportion) for proportion in (0.0, 0.5, 1.0)}
     shown = np.argsort(-np.abs(exposures[0.0]), kind="stable")[:BARS]
@@ -227,7 +230,7 @@ def draw(directory: Path) -> None:
         "target": pictures.target(*target(found)),
         "corr": pictures.corr(corr(found)),
         "mmc": pictures.mmc(mmc(found)),
-        "neutralization": pictures.neutralization(*neutralization(found)),
+        "neutralization": pictures.neutralization(*neutralized(found)),
         "purge": pictures.purge(purge(found)),
         "independence": pictures.independence(*independence(found)),
     }
@@ -237,7 +240,7 @@ def draw(directory: Path) -> None:
 
 def _neutral(prediction: Floats, era: Era, features: NDArray[np.int64], proportion: float) -> Floats:
     gaussian = kernels.gaussianize(prediction[:, None])
-    return neutralize.neutralize_block(gaussian, era.features[:, features], proportion)[:, 0]
+    return neutralization.neutralize_block(gaussian, era.features[:, features], proportion)[:, 0]
 
 
 def _exposures(prediction: Floats, era: Era, features: NDArray[np.int64], proportion: float) -> Floats:

@@ -1,4 +1,4 @@
-"""The pictures of docs/concepts.md: table in, figure out, in the style of `erawise.charts`."""
+"""The pictures of docs/concepts.md: table in, figure out, in the style of `erawise.charts.charts`."""
 
 import functools
 import textwrap
@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from erawise import charts
-from erawise.charts import DASH, INK, MODEL_COLOURS, MUTED, ROLE_COLOURS, VALUE_COLOURS
-from erawise.tables import PURGED, TEST, TRAIN, Table
+from erawise.charts import charts
+from erawise.charts.charts import DASH, INK, MODEL_COLOURS, MUTED, ROLE_COLOURS, VALUE_COLOURS
+from erawise.charts.tables import PURGED, TEST, TRAIN, Table
 
 BLUE, ORANGE = MODEL_COLOURS[0], charts.FIXED_COLOURS["neutralized"]
 VALUES = (0.0, 0.25, 0.5, 0.75, 1.0)

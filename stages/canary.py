@@ -19,15 +19,18 @@ from typing import Any
 import numpy as np
 from ruamel.yaml import YAML
 
-from erawise import canary, errors, files, params, splits, tabular
-from erawise.canary import Song
-from stages import paths
+from erawise import params
+from erawise.base import files, tabular
+from erawise.folds import splits
+from erawise.lab import canaries
+from erawise.lab.canaries import Song
+from erawise.running import errors, paths
 
 SMALL = {"trees": 60, "epochs": 4, "max_iterations": 50, "min_rows_leaf": 20, "early_stopping": 20}
 """What a model has at most, to be quick; leaves of few rows, so that it can remember."""
 
 TELLTALE: dict[str, dict[str, Any]] = {
-    "data": {"target_horizon": canary.DAYS},
+    "data": {"target_horizon": canaries.DAYS},
     "split": {"method": "purged_kfold", "folds": 8},
     "select_features": {"method": "none"},
 }
@@ -41,10 +44,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         shuffled, telltale = Path(scratch) / "shuffled", Path(scratch) / "telltale"
         raw = _workspace(shuffled, {}, p.data.target)
-        canary.shuffle_targets(paths.RAW, raw, eras=given.eras, rows=given.rows, features=given.features, seed=given.seed)
+        canaries.shuffle_targets(paths.RAW, raw, eras=given.eras, rows=given.rows, features=given.features, seed=given.seed)
         leaks = _listen_to_shuffled(shuffled, p.data.target)
         raw = _workspace(telltale, TELLTALE, "target")
-        canary.write_telltale(raw, eras=64, stocks=100, seed=given.seed)
+        canaries.write_telltale(raw, eras=64, stocks=100, seed=given.seed)
         leaks += _listen_to_telltale(telltale)
     if leaks:
         raise errors.InputError("; ".join(leaks))
@@ -107,7 +110,7 @@ def _listen_to_shuffled(directory: Path, target: str) -> list[str]:
 
 def _listen_to_telltale(directory: Path) -> list[str]:
     _run(directory, "download_local", "preprocess", "explore", "split", "select_features")
-    purged = _songs(directory, "target", canary.DAYS)
+    purged = _songs(directory, "target", canaries.DAYS)
     print(_table("a telltale market, purged folds", purged))
     leaks = [
         f"split: {song.model} finds a cv CORR of {song.mean:.4f} (t {song.t:.1f}) in noise, through eras that share their outcome "
@@ -115,11 +118,11 @@ def _listen_to_telltale(directory: Path) -> list[str]:
         for song in purged
         if song.sings
     ]
-    plan = splits.from_json(files.read_json(directory / paths.FOLDS), canary.DAYS)
-    used = canary.predicting(_predictions(directory), plan.validation_purged)
+    plan = splits.from_json(files.read_json(directory / paths.FOLDS), canaries.DAYS)
+    used = canaries.predicting(_predictions(directory), plan.validation_purged)
     leaks += [f"train@{model}: it predicts validation eras that are purged after the last train era" for model in used]
-    files.write_json(canary.without_purge(files.read_json(directory / paths.FOLDS)), directory / paths.FOLDS)
-    unpurged = _songs(directory, "target", canary.DAYS)
+    files.write_json(canaries.without_purge(files.read_json(directory / paths.FOLDS)), directory / paths.FOLDS)
+    unpurged = _songs(directory, "target", canaries.DAYS)
     print(_table("the same, folds without a purge: one must sing", unpurged))
     if not any(song.sings for song in unpurged):
         leaks.append(
@@ -132,7 +135,7 @@ def _songs(directory: Path, target: str, days: int | None) -> list[Song]:
     for name, settings in params.load(directory / paths.PARAMS).models.items():
         _run(directory, f"tune_{settings.kind} {name}", f"train_{settings.kind} {name}")
     index = tabular.read_parquet(directory / paths.PREPARED / "index.parquet")
-    return canary.listen(_predictions(directory), index, target, days)
+    return canaries.listen(_predictions(directory), index, target, days)
 
 
 def _predictions(directory: Path) -> dict[str, Any]:

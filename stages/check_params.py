@@ -5,8 +5,10 @@ A command, no stage: DVC runs a stage only where it sees a change.
 
 from pathlib import Path
 
-from erawise import errors, files, lockfile, params
-from stages import paths
+from erawise import params
+from erawise.base import files
+from erawise.history import lockfile
+from erawise.running import errors, paths
 
 
 @errors.reported

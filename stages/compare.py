@@ -7,8 +7,10 @@ measured is read through DVC from its cache.
 import argparse
 from pathlib import Path
 
-from erawise import charts, comparison, errors, files, ledger, revisions, tabular
-from stages import looks, paths
+from erawise.base import files, tabular
+from erawise.charts import charts
+from erawise.history import comparison, ledger, looks, revisions
+from erawise.running import errors, paths
 
 
 @errors.reported

@@ -8,13 +8,16 @@ import argparse
 import os
 from pathlib import Path
 
-from erawise import diagnosis, errors, evaluation, params, tabular
-from erawise.errors import InputError
-from erawise.live import keys, submission
+from erawise import params
+from erawise.base import tabular
+from erawise.base.schema import ERA, PREDICTION, SPLIT, VALIDATION
+from erawise.evaluation import evaluation, summary
+from erawise.live import journal, keys, served, submission
 from erawise.live.account import DIAGNOSTICS, Account
-from erawise.schema import ERA, PREDICTION, SPLIT, VALIDATION
-from erawise.scores import summary
-from stages import arguments, journal, paths, served
+from erawise.outlook import diagnosis
+from erawise.running import errors, paths
+from erawise.running.errors import InputError
+from stages import arguments
 
 
 @errors.reported

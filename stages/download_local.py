@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
-from erawise import files, params
-from erawise.progress import Progress
-from erawise.sources import layout, local
-from stages import paths, running
+from erawise import params
+from erawise.base import files
+from erawise.running import paths, runner
+from erawise.running.progress import Progress
+from erawise.sources import layout
+from erawise.sources.local import source as local
 
 
-@running.stage("download")
-def main(progress: Progress) -> running.Done:
+@runner.stage("download")
+def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     with files.replacing(paths.RAW) as directory:
         directory.mkdir()
@@ -17,7 +19,7 @@ def main(progress: Progress) -> running.Done:
         rows = layout.rows(directory)
     if ignored:
         print(f"{p.data.local.path}: ignored {', '.join(ignored)}: not among the files of Numerai's layout")
-    return running.Done([paths.RAW], rows)
+    return runner.Done([paths.RAW], rows)
 
 
 if __name__ == "__main__":

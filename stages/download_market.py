@@ -1,20 +1,22 @@
 """Draw the raw files of the embedded market from its seed."""
 
-from erawise import files, params
-from erawise.progress import Progress
-from erawise.sources import layout, market
-from stages import paths, running
+from erawise import params
+from erawise.base import files
+from erawise.running import paths, runner
+from erawise.running.progress import Progress
+from erawise.sources import layout
+from erawise.sources.market import source as market
 
 
-@running.stage("download")
-def main(progress: Progress) -> running.Done:
+@runner.stage("download")
+def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     with files.replacing(paths.RAW) as directory:
         directory.mkdir()
         market.write(p.data.market, directory, progress)
         layout.check_all(directory)
         rows = layout.rows(directory)
-    return running.Done([paths.RAW], rows)
+    return runner.Done([paths.RAW], rows)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
-from erawise import files, params
-from erawise.progress import Progress
-from erawise.sources import layout, numerai
-from stages import paths, running
+from erawise import params
+from erawise.base import files
+from erawise.running import paths, runner
+from erawise.running.progress import Progress
+from erawise.sources import layout
+from erawise.sources.numerai import source as numerai
 
 
-@running.stage("download")
-def main(progress: Progress) -> running.Done:
+@runner.stage("download")
+def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     with files.replacing(paths.RAW) as directory:
         directory.mkdir()
@@ -18,7 +20,7 @@ def main(progress: Progress) -> running.Done:
         rows = layout.rows(directory)
     if absent:
         print(f"Numerai has no {', '.join(absent)} for {p.data.version}: the scores that need them will be absent")
-    return running.Done([paths.RAW], rows)
+    return runner.Done([paths.RAW], rows)
 
 
 if __name__ == "__main__":

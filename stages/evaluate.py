@@ -4,16 +4,17 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from erawise import evaluation, files, params, predictions, tabular
-from erawise.panel import Panel
-from erawise.progress import Progress
-from erawise.schema import CV, ERA, ID, SPLIT, VALIDATION, horizon
-from erawise.scores import summary
-from stages import paths, running
+from erawise import params, predictions
+from erawise.base import files, tabular
+from erawise.base.schema import CV, ERA, ID, SPLIT, VALIDATION, horizon
+from erawise.evaluation import evaluation, summary
+from erawise.panel.panel import Panel
+from erawise.running import paths, runner
+from erawise.running.progress import Progress
 
 
-@running.stage("evaluate", then="record")
-def main(progress: Progress) -> running.Done:
+@runner.stage("evaluate", then="record")
+def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     settings, target_name = p.evaluate, p.data.target
     panel = Panel(paths.PREPARED, [target_name])
@@ -64,7 +65,7 @@ def main(progress: Progress) -> running.Done:
     for line in evaluation.lines(found, settings.benchmark):
         print(line)
     rows = int(frames["ensemble"][SPLIT].isin(list(tables)).sum())
-    return running.Done([paths.SCORES, *(paths.METRICS / f"{split}.json" for split in tables)], rows)
+    return runner.Done([paths.SCORES, *(paths.METRICS / f"{split}.json" for split in tables)], rows)
 
 
 if __name__ == "__main__":

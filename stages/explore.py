@@ -1,13 +1,15 @@
 """What the prepared data looks like, in tables, and the checks that stop a run on data that can't be worked with."""
 
-from erawise import drift, exploration, files, params, tabular
-from erawise.panel import Panel
-from erawise.progress import Progress
-from stages import paths, running
+from erawise import params
+from erawise.base import files, tabular
+from erawise.exploration import drift, exploration
+from erawise.panel.panel import Panel
+from erawise.running import paths, runner
+from erawise.running.progress import Progress
 
 
-@running.stage("explore")
-def main(progress: Progress) -> running.Done:
+@runner.stage("explore")
+def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     panel = Panel(paths.PREPARED)
     missing = exploration.read_missing(paths.PREPARED / "missing.csv", panel.feature_names)
@@ -22,7 +24,7 @@ def main(progress: Progress) -> running.Done:
         files.write_json(exploration.verdicts(panel, p.data.target, found), directory / paths.CHECKED.name)
     for line in (*exploration.summary(found), drift.summary(drifted)):
         print(line)
-    return running.Done([paths.EXPLORED], panel.n_rows)
+    return runner.Done([paths.EXPLORED], panel.n_rows)
 
 
 if __name__ == "__main__":

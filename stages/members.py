@@ -1,8 +1,9 @@
 """The list of the models that exist; what models that are gone have left is removed."""
 
-from erawise import files, params
-from erawise.progress import Progress
-from stages import paths, running
+from erawise import params
+from erawise.base import files
+from erawise.running import paths, runner
+from erawise.running.progress import Progress
 
 OF_MODELS = {
     paths.TUNING: ".json",
@@ -15,8 +16,8 @@ OF_MODELS = {
 """The directories in which each model has an entry, and how its name ends."""
 
 
-@running.stage("members")
-def main(progress: Progress) -> running.Done:
+@runner.stage("members")
+def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     names = sorted(p.models)
     files.write_json({"models": names}, paths.MEMBERS)
@@ -29,7 +30,7 @@ def main(progress: Progress) -> running.Done:
     for path in paths.RUNS.glob("*@*.json"):
         if path.stem.partition("@")[2] not in names:
             files.remove(path)
-    return running.Done([paths.MEMBERS])
+    return runner.Done([paths.MEMBERS])
 
 
 if __name__ == "__main__":

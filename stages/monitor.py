@@ -15,16 +15,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from erawise import charts, errors, files, monitoring, params, payout, tabular
-from erawise.errors import InputError, Unavailable
-from erawise.live import keys
+from erawise import params
+from erawise.base import files, tabular
+from erawise.base.schema import ERA, spanned_weeks
+from erawise.charts import charts
+from erawise.evaluation.significance import spanned_eras
+from erawise.live import journal, keys, promises
 from erawise.live.account import Account
+from erawise.live.journal import Sent
 from erawise.live.scorebook import Scorebook, fetch
-from erawise.monitoring import Live, Promise, Source
-from erawise.schema import ERA, spanned_weeks
-from erawise.significance import spanned_eras
-from stages import journal, paths, promises
-from stages.journal import Sent
+from erawise.outlook import monitoring, staking
+from erawise.outlook.monitoring import Live, Promise, Source
+from erawise.running import errors, paths
+from erawise.running.errors import InputError, Unavailable
 
 LAST = paths.METRICS / "live.json"
 NO_PROMISE = "it hasn't been given a prediction from here"
@@ -141,7 +144,7 @@ def _source(sent: Sent | None, days: int, *, earlier: bool) -> Source:
         return Source(sent.prediction, sent.digest, None, reason, earlier)
     eras = table[ERA].to_numpy(np.int64)
     series = {name: table[name].dropna().to_numpy(np.float64) for name in monitoring.METRICS}
-    promise = Promise(series, payout.weeks_apart(eras), spanned_eras(eras, spanned_weeks(days)))
+    promise = Promise(series, staking.weeks_apart(eras), spanned_eras(eras, spanned_weeks(days)))
     return Source(sent.prediction, sent.digest, promise, "", earlier)
 
 

@@ -4,16 +4,17 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from erawise import files, neutralize, params, predictions, tabular
-from erawise.features import risk
-from erawise.panel import Panel
-from erawise.progress import Progress
-from erawise.schema import DATA_TYPE, ERA, LIVE_ERA, VALIDATION
-from stages import paths, running
+from erawise import params, predictions
+from erawise.base import files, tabular
+from erawise.base.schema import DATA_TYPE, ERA, LIVE_ERA, VALIDATION
+from erawise.blend import neutralization, risk
+from erawise.panel.panel import Panel
+from erawise.running import paths, runner
+from erawise.running.progress import Progress
 
 
-@running.stage("neutralize")
-def main(progress: Progress) -> running.Done:
+@runner.stage("neutralize")
+def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     settings, target = p.neutralize, p.data.target
     rows = predictions.join({"ensemble": tabular.read_parquet(paths.ENSEMBLE)})
@@ -27,7 +28,7 @@ def main(progress: Progress) -> running.Done:
     with threadpool_limits(p.resources.threads, user_api="blas"):
         names = risk.chosen(panel, train, target, settings.features, settings.count, progress)
         columns = panel.columns(names)
-        neutral = neutralize.neutralize_eras(
+        neutral = neutralization.neutralize_eras(
             rows["ensemble"].to_numpy(), rows[ERA].to_numpy(), features, settings.proportion, p.resources.threads, progress
         )
     tabular.write_parquet(predictions.table(rows, neutral), paths.NEUTRALIZED)
@@ -35,7 +36,7 @@ def main(progress: Progress) -> running.Done:
     print(f"neutralized to {len(names)} features ({settings.features}), proportion {settings.proportion}")
     for line in risk.report(names, settings.features, settings.count, rows.groupby(ERA).size().to_numpy()):
         print(line)
-    return running.Done([paths.NEUTRALIZED, paths.NEUTRALIZED_TO], len(rows))
+    return runner.Done([paths.NEUTRALIZED, paths.NEUTRALIZED_TO], len(rows))
 
 
 if __name__ == "__main__":

@@ -11,13 +11,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from erawise import charts, errors, files, monitoring, params, payout, payout_tables, tabular
+from erawise import params
+from erawise.base import files, tabular
+from erawise.base.schema import CV, ERA, LIVE, PREDICTION, VALIDATION, horizon, spanned_weeks
+from erawise.charts import charts
 from erawise.live.account import Account
 from erawise.live.scorebook import Scorebook
 from erawise.live.terms import of_round
-from erawise.payout import Terms, Year
-from erawise.schema import CV, ERA, LIVE, PREDICTION, VALIDATION, horizon, spanned_weeks
-from stages import arguments, paths
+from erawise.outlook import monitoring, payout_tables, staking
+from erawise.outlook.staking import Terms, Year
+from erawise.running import errors, paths
+from stages import arguments
 
 
 @errors.reported
@@ -32,9 +36,9 @@ def main() -> None:
         terms = of_round(Account().round(given.round or None), names, terms)
     year = Year(settings.rounds_a_week, spanned_weeks(days), settings.drawdown, settings.replicates, settings.draws, settings.seed)
     scores = measured(given.scores, names)
-    found = payout.history(scores, given.models or list(scores[PREDICTION].unique()), terms, days)
-    table, bands = payout.outlook(found, year)
-    split = payout.split(found, year, settings.cap)
+    found = staking.history(scores, given.models or list(scores[PREDICTION].unique()), terms, days)
+    table, bands = staking.outlook(found, year)
+    split = staking.split(found, year, settings.cap)
     given.out.mkdir(parents=True, exist_ok=True)
     tabular.write_csv(table, given.out / "payout.csv")
     tabular.write_csv(payout_tables.shares(split), given.out / "split.csv")
@@ -52,7 +56,7 @@ def main() -> None:
 
 def terms_of(evaluate: params.Evaluate, settings: params.Payout) -> Terms:
     """The terms of a round, as the settings have them."""
-    factor = payout.payout_factor(settings.total_at_risk, settings.threshold)
+    factor = staking.payout_factor(settings.total_at_risk, settings.threshold)
     return Terms(evaluate.corr_multiplier, evaluate.mmc_multiplier, factor, settings.clip)
 
 

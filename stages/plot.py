@@ -6,15 +6,19 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from erawise import charts, explained, explained_tables, files, params, splits, tables, tables_data, tabular
-from erawise.panel import Panel
-from erawise.progress import Progress
-from erawise.schema import CV, VALIDATION, horizon
-from stages import paths, running
+from erawise import params
+from erawise.base import files, tabular
+from erawise.base.schema import CV, VALIDATION, horizon
+from erawise.charts import charts, explained_tables, tables, tables_data
+from erawise.explanation import explained
+from erawise.folds import splits
+from erawise.panel.panel import Panel
+from erawise.running import paths, runner
+from erawise.running.progress import Progress
 
 
-@running.stage("plot")
-def main(progress: Progress) -> running.Done:
+@runner.stage("plot")
+def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     target = p.data.target
     models = files.read_json(paths.MEMBERS)["models"]
@@ -64,7 +68,7 @@ def main(progress: Progress) -> running.Done:
         save("missing_by_era", tables_data.missing_by_era(paths.PREPARED / "missing_by_era.csv"), charts.missing_by_era)
         table = tables.folds(splits.from_json(files.read_json(paths.FOLDS), horizon(target, p.data.target_horizon)))
         save("folds", table, charts.folds)
-    return running.Done(written)
+    return runner.Done(written)
 
 
 def write(

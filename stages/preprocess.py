@@ -1,12 +1,14 @@
 """Raw files of any source to the prepared table: sorted by era and id, missing features filled, everything counted."""
 
-from erawise import files, params, preparation
-from erawise.progress import Progress
-from stages import paths, running
+from erawise import params
+from erawise.base import files
+from erawise.preparation import preparation
+from erawise.running import paths, runner
+from erawise.running.progress import Progress
 
 
-@running.stage("preprocess")
-def main(progress: Progress) -> running.Done:
+@runner.stage("preprocess")
+def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     settings = p.preprocess
     with files.replacing(paths.PREPARED) as directory:
@@ -28,8 +30,8 @@ def main(progress: Progress) -> running.Done:
     for line in preparation.report(metrics, counts):
         print(line)
     for line in counts.warnings:
-        running.warn(line)
-    return running.Done([paths.PREPARED, paths.METRICS / "data.json"], rows + int(metrics["live"]["rows"]))
+        runner.warn(line)
+    return runner.Done([paths.PREPARED, paths.METRICS / "data.json"], rows + int(metrics["live"]["rows"]))
 
 
 if __name__ == "__main__":

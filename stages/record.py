@@ -12,10 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from erawise import errors, evaluation, files, ledger, params, tabular, tracking
-from erawise.schema import CV, VALIDATION
-from erawise.scores import summary
-from stages import curves, looks, paths, running
+from erawise import params
+from erawise.base import files, tabular
+from erawise.base.schema import CV, VALIDATION
+from erawise.evaluation import evaluation, summary
+from erawise.history import ledger, looks, tracking
+from erawise.running import errors, paths, runner
+from erawise.training import curves
 
 
 @errors.reported
@@ -24,7 +27,7 @@ def main() -> None:
         prog="python -m stages.record", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quiet", action="store_true", help="print nothing but warnings and errors")
-    quiet = parser.parse_args().quiet or running.is_quiet()
+    quiet = parser.parse_args().quiet or runner.is_quiet()
     p = params.load(paths.PARAMS)
     found = evaluation.evaluated(paths.SCORES)
     tables = {split: tabular.read_parquet(paths.SCORES / f"{split}.parquet") for split in (CV, VALIDATION)}
@@ -61,7 +64,7 @@ def _added(path: Path, p: params.Params, found: evaluation.Evaluated, metrics: d
         "scores": metrics,
         "seconds": ran.get("seconds"),
         "peak_bytes": ran.get("peak_bytes"),
-        "versions": running.versions(),
+        "versions": runner.versions(),
     }
     if not any(ledger.same(entry, other) for other in entries):
         files.append_line(entry, path)

@@ -6,19 +6,22 @@ from functools import partial
 
 from threadpoolctl import threadpool_limits
 
-from erawise import files, params, training
-from erawise.models import stored
-from erawise.models.protocol import Kind, require_complete
-from erawise.progress import Progress
-from erawise.resolved import Resolved
-from stages import basis, modelling, paths, running, workers
+from erawise import params
+from erawise.base import files
+from erawise.cluster import engines
+from erawise.models.shared import stored
+from erawise.models.shared.protocol import Kind, require_complete
+from erawise.running import paths, runner
+from erawise.running.progress import Progress
+from erawise.training import basis, inputs, training
+from erawise.training.resolved import Resolved
 
 
-def run(kind: Kind, name: str, progress: Progress) -> running.Done:
+def run(kind: Kind, name: str, progress: Progress) -> runner.Done:
     """Fit, and write the model: it predicts rows that come later, and no score says anything of it."""
     require_complete(kind)
     p = params.load(paths.PARAMS)
-    work = modelling.open_for(name, live=False)
+    work = inputs.open_for(name, live=False)
     found = paths.TUNING / f"{name}.json"
     members = training.tuned(p.models[name], files.read_json(found), found).members
     source = Resolved(**vars(work.source), validation=paths.VALIDATION_TARGETS)
@@ -27,17 +30,17 @@ def run(kind: Kind, name: str, progress: Progress) -> running.Done:
     rounds = [member.rounds for member in stored.describe(paths.MODELS / name).members]
     steps, unit = kind.steps(work.settings)
     with (
-        modelling.naming(name),
-        modelling.sharing_scratch(),
+        inputs.naming(name),
+        inputs.sharing_scratch(),
         threadpool_limits(p.resources.threads, user_api="blas"),
-        workers.engine(source, resources) as engine,
+        engines.engine(source, resources) as engine,
         progress.counting(steps * len(members), unit) as count,
         ExitStack() as stack,
     ):
         again = partial(training.refit, kind, data=data, eras=panel.eras, resources=resources, count=count, engine=engine)
         calls = [partial(again, settings=own, rounds=number) for own, number in zip(members.values(), rounds, strict=True)]
         models = stack.enter_context(closing(engine.side_by_side(calls)))
-        directory = stack.enter_context(modelling.written(paths.FINAL / name))
+        directory = stack.enter_context(inputs.written(paths.FINAL / name))
         writer = stored.Writer(work.settings.kind, directory, several=len(members) > 1)
         for member, model, number in zip(members, models, rounds, strict=True):
             writer.add(member, model, number)
@@ -45,4 +48,4 @@ def run(kind: Kind, name: str, progress: Progress) -> running.Done:
         writer.close(panel.eras, fitted_on, stored.digest(paths.MODELS / name))
     files.remove(resources.scratch)
     print(f"{name}: the final model is fitted on all {len(panel.eras)} resolved eras, {panel.eras.min()} to {panel.eras.max()}")
-    return running.Done([paths.FINAL / name], panel.n_rows)
+    return runner.Done([paths.FINAL / name], panel.n_rows)

@@ -1,10 +1,11 @@
 """Fit one model of the kind `neural_network` on every resolved era, where that is switched on."""
 
-from erawise.progress import Progress
-from stages import refitting, running
+from erawise.running import runner
+from erawise.running.progress import Progress
+from stages import refitting
 
 
-def refit(name: str, progress: Progress) -> running.Done:
+def refit(name: str, progress: Progress) -> runner.Done:
     """Fit; what takes long to import is imported here, since a stage that is switched off does without."""
     from erawise.models import neural_network
     from stages import refit

@@ -2,18 +2,19 @@
 
 from functools import partial
 
-from erawise import errors, files, params
-from erawise.progress import Progress
-from stages import paths, running
+from erawise import params
+from erawise.base import files
+from erawise.running import errors, paths, runner
+from erawise.running.progress import Progress
 
 
-def run(refit: running.WorkOfModel) -> None:
+def run(refit: runner.WorkOfModel) -> None:
     """Fit the model that the command names again, or take it as it was trained."""
     about = "Fit one model on every resolved era, where that is switched on."
-    running.stage_of_model("refit", partial(_run, refit), about)
+    runner.stage_of_model("refit", partial(_run, refit), about)
 
 
-def _run(refit: running.WorkOfModel, name: str, progress: Progress) -> running.Done:
+def _run(refit: runner.WorkOfModel, name: str, progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     if p.final.fit_on == "all":
         return refit(name, progress)
@@ -26,4 +27,4 @@ def _run(refit: running.WorkOfModel, name: str, progress: Progress) -> running.D
                 place.parent.mkdir(parents=True, exist_ok=True)
                 files.place(path, place)
     print(f"{name}: the final model is the one that was trained on the train eras")
-    return running.Done([paths.FINAL / name])
+    return runner.Done([paths.FINAL / name])

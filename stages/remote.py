@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from erawise import errors, remote_check
+from erawise.history import remote_check
+from erawise.running import errors
 
 
 @errors.reported

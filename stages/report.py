@@ -13,13 +13,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from erawise import comparison, errors, evaluation, files, ledger, params, revisions, tabular
-from erawise.explanation import spaced
+from erawise import params
+from erawise.base import files, tabular
+from erawise.base.schema import CV, ERA, ID, PREDICTION, VALIDATION, horizon
+from erawise.evaluation import evaluation
+from erawise.explanation.explanation import spaced
+from erawise.history import comparison, ledger, looks, revisions
 from erawise.report import content as report
 from erawise.report import page
 from erawise.report.content import Comparison, Content, Looks, Run
-from erawise.schema import CV, ERA, ID, PREDICTION, VALIDATION, horizon
-from stages import looks, paths, running
+from erawise.running import errors, paths, runner
 
 COMMITTED = "HEAD"
 SAMPLED = 60
@@ -30,7 +33,7 @@ SAMPLED = 60
 def main() -> None:
     given = _arguments()
     start = time.perf_counter()
-    with running.heard("report", given.quiet or running.is_quiet()) as progress:
+    with runner.heard("report", given.quiet or runner.is_quiet()) as progress:
         text = page.written(content(params.load(paths.PARAMS)), progress)
         with files.replacing(given.out) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -108,7 +111,7 @@ def _run(p: params.Params) -> Run:
         commit=looks.commit(),
         made=datetime.fromtimestamp(time.time(), UTC).strftime("%Y-%m-%d %H:%M UTC"),
         settings=ledger.flat(p.model_dump(mode="json", exclude_unset=True)),
-        versions=running.versions() | {"system": platform.platform()},
+        versions=runner.versions() | {"system": platform.platform()},
         digests=pd.DataFrame(sorted(revisions.kept(Path())), columns=["path", "md5"]),
         stages=_records(),
     )

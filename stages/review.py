@@ -15,9 +15,10 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from erawise import errors, files, ledger, review, revisions
-from erawise.revisions import Revision
-from stages import paths
+from erawise.base import files
+from erawise.history import ledger, review, revisions
+from erawise.history.revisions import Revision
+from erawise.running import errors, paths
 
 NOT_RUN = "– not run"
 SIDES = ("base", "head")

@@ -4,16 +4,19 @@ from functools import partial
 
 from threadpoolctl import threadpool_limits
 
-from erawise import files, params, splits
-from erawise.features import maps, selection
-from erawise.models.protocol import GIB, Resources, held_by
-from erawise.panel import Panel
-from erawise.progress import Progress
-from stages import paths, running
+from erawise import params
+from erawise.base import files
+from erawise.folds import splits
+from erawise.models.shared.protocol import GIB, Resources, held_by
+from erawise.panel import maps
+from erawise.panel.panel import Panel
+from erawise.running import paths, runner
+from erawise.running.progress import Progress
+from erawise.selection import selection
 
 
-@running.stage("select_features")
-def main(progress: Progress) -> running.Done:
+@runner.stage("select_features")
+def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     target, memory = p.data.target, int(p.resources.memory * GIB)
     plan = splits.from_json(files.read_json(paths.FOLDS), splits.model_horizon(target, target, p.data.target_horizon))
@@ -26,7 +29,7 @@ def main(progress: Progress) -> running.Done:
         directory.mkdir()
         maps.write([*folds, final], directory)
     print(f"{p.select_features.method}: {[len(m.names) for m in folds]} features in the folds, {len(final.names)} in the final model")
-    return running.Done([paths.FEATURES], len(panel.row_numbers(plan.train)))
+    return runner.Done([paths.FEATURES], len(panel.row_numbers(plan.train)))
 
 
 if __name__ == "__main__":

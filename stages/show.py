@@ -2,10 +2,13 @@
 
 import numpy as np
 
-from erawise import errors, files, overview, params
-from erawise.evaluation import DIAGNOSED
-from erawise.schema import CV, VALIDATION
-from stages import looks, paths
+from erawise import params
+from erawise.base import files
+from erawise.base.schema import CV, VALIDATION
+from erawise.evaluation.evaluation import DIAGNOSED
+from erawise.history import looks
+from erawise.report import overview
+from erawise.running import errors, paths
 
 
 @errors.reported

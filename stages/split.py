@@ -2,14 +2,16 @@
 
 import numpy as np
 
-from erawise import errors, files, params, splits, tabular
-from erawise.progress import Progress
-from erawise.schema import DATA_TYPE, ERA, VALIDATION, distance_warning, horizon, named_horizon
-from stages import paths, running
+from erawise import params
+from erawise.base import files, tabular
+from erawise.base.schema import DATA_TYPE, ERA, VALIDATION, distance_warning, horizon, named_horizon
+from erawise.folds import splits
+from erawise.running import errors, paths, runner
+from erawise.running.progress import Progress
 
 
-@running.stage("split")
-def main(progress: Progress) -> running.Done:
+@runner.stage("split")
+def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     _require_checked()
     index = tabular.read_parquet(paths.PREPARED / "index.parquet", [ERA, DATA_TYPE])
@@ -24,7 +26,7 @@ def main(progress: Progress) -> running.Done:
         print(f"{', '.join(others)}: {p.data.target_horizon} trading days, as data.target_horizon says, for the same reason")
     for name, eras in (("train", train), ("validation", validation)):
         for line in distance_warning(f"{name} eras", eras.tolist(), p.preprocess.every, main_days):
-            running.warn(line)
+            runner.warn(line)
     plans: dict[int, splits.Plan | str] = {}
     for days in splits.horizons(targets, p.data.target_horizon):
         try:
@@ -38,7 +40,7 @@ def main(progress: Progress) -> running.Done:
     files.write_json(splits.to_json(plans), paths.FOLDS)
     for days, plan in plans.items():
         print(f"{days} days: {splits.describe(plan)}")
-    return running.Done([paths.FOLDS], len(index))
+    return runner.Done([paths.FOLDS], len(index))
 
 
 def _require_checked() -> None:

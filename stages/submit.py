@@ -24,19 +24,25 @@ from pathlib import Path
 
 import pandas as pd
 
-from erawise import errors, evaluation, exploration, files, params, preparation, references, tabular
-from erawise.errors import InputError, NotOpen, Unavailable, Unconfirmed
-from erawise.live import fetching, keys, submission
+from erawise import params
+from erawise.base import files, tabular
+from erawise.base.schema import ID, PREDICTION
+from erawise.evaluation import evaluation
+from erawise.exploration import exploration
+from erawise.live import journal, keys, promises, served, submission
 from erawise.live.account import Account, Round, named
-from erawise.live.fetching import Absent, Patience
-from erawise.live.store import Store
 from erawise.live.submission import Over
-from erawise.matrix import Counts
-from erawise.panel import Panel
-from erawise.progress import Shown
-from erawise.schema import ID, PREDICTION
+from erawise.panel.panel import Panel
+from erawise.preparation import preparation, references
+from erawise.preparation.matrix import Counts
+from erawise.running import errors, paths
+from erawise.running.errors import InputError, NotOpen, Unavailable, Unconfirmed
+from erawise.running.progress import Shown
 from erawise.sources import layout
-from stages import arguments, journal, paths, promises, served
+from erawise.sources.numerai import fetching
+from erawise.sources.numerai.fetching import Absent, Patience
+from erawise.sources.numerai.store import Store
+from stages import arguments
 
 LIVE, BENCHMARKS = "live.parquet", "live_benchmark_models.parquet"
 

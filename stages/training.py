@@ -5,35 +5,38 @@ from functools import partial
 
 from threadpoolctl import threadpool_limits
 
-from erawise import files, params, tabular, training
-from erawise.models import stored
-from erawise.models.protocol import Kind, require_complete
-from erawise.progress import Progress
-from erawise.schema import ERA, PREDICTION
-from stages import basis, modelling, paths, running, workers
-from stages.curves import Curves
+from erawise import params
+from erawise.base import files, tabular
+from erawise.base.schema import ERA, PREDICTION
+from erawise.cluster import engines
+from erawise.models.shared import stored
+from erawise.models.shared.protocol import Kind, require_complete
+from erawise.running import paths, runner
+from erawise.running.progress import Progress
+from erawise.training import basis, inputs, training
+from erawise.training.curves import Curves
 
 
 def run(kind: Kind) -> None:
     """Train the model that the command names."""
     about = "Train one model: out-of-fold, validation and live predictions, and the final model."
-    running.stage_of_model("train", partial(_run, kind), about)
+    runner.stage_of_model("train", partial(_run, kind), about)
 
 
-def _run(kind: Kind, name: str, progress: Progress) -> running.Done:
+def _run(kind: Kind, name: str, progress: Progress) -> runner.Done:
     require_complete(kind)
     p = params.load(paths.PARAMS)
-    work = modelling.open_for(name, live=True)
+    work = inputs.open_for(name, live=True)
     found = paths.TUNING / f"{name}.json"
     curves = Curves(paths.CURVES / name)
     members = training.tuned(work.settings, files.read_json(found), found).members
     steps = sum(training.train_steps(kind, own, work.data) for own in members.values())
     unit, early = kind.steps(work.settings)[1], kind.stops_early(work.settings)
     with (
-        modelling.naming(name),
-        modelling.sharing_scratch(),
+        inputs.naming(name),
+        inputs.sharing_scratch(),
         threadpool_limits(p.resources.threads, user_api="blas"),
-        workers.engine(work.source, work.resources) as engine,
+        engines.engine(work.source, work.resources) as engine,
         progress.counting(steps, unit, at_most=early) as count,
         ExitStack() as stack,
     ):
@@ -49,7 +52,7 @@ def _run(kind: Kind, name: str, progress: Progress) -> running.Done:
         logs = [partial(_note, curves, member if len(members) > 1 else "") for member in members]
         calls = [partial(train, settings=own, log=log) for own, log in zip(members.values(), logs, strict=True)]
         trained = stack.enter_context(closing(engine.side_by_side(calls)))
-        directory = stack.enter_context(modelling.written(paths.MODELS / name))
+        directory = stack.enter_context(inputs.written(paths.MODELS / name))
         labels = training.labels(work.data)
         told, blend, shares = [], training.Blend(labels[ERA]), []
         writer = stored.Writer(work.settings.kind, directory, several=len(members) > 1)
@@ -63,7 +66,7 @@ def _run(kind: Kind, name: str, progress: Progress) -> running.Done:
     tabular.write_parquet(labels.assign(**{PREDICTION: blend.values()}), paths.MODEL_PREDICTIONS / f"{name}.parquet")
     for line in told:
         print(line)
-    return running.Done([paths.MODELS / name, curves.directory, paths.MODEL_PREDICTIONS / f"{name}.parquet"], len(labels))
+    return runner.Done([paths.MODELS / name, curves.directory, paths.MODEL_PREDICTIONS / f"{name}.parquet"], len(labels))
 
 
 def _note(curves: Curves, member: str, fold: int, number: int, score: float) -> None:

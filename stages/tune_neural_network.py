@@ -1,15 +1,16 @@
 """Look for the settings of one model of the kind `neural_network`, where that is switched on."""
 
-from erawise.progress import Progress
-from stages import running, tuning
+from erawise.running import runner
+from erawise.running.progress import Progress
+from stages import tuning
 
 
-def search(name: str, progress: Progress) -> running.Done:
+def search(name: str, progress: Progress) -> runner.Done:
     """Search; what takes long to import is imported here, since a stage that is switched off does without."""
     from erawise.models import neural_network
-    from stages import search
+    from erawise.tuning import model_search
 
-    return search.run(neural_network, name, progress)
+    return model_search.run(neural_network, name, progress)
 
 
 if __name__ == "__main__":

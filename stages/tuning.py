@@ -2,18 +2,19 @@
 
 from functools import partial
 
-from erawise import files, params
-from erawise.progress import Progress
-from stages import paths, running
+from erawise import params
+from erawise.base import files
+from erawise.running import paths, runner
+from erawise.running.progress import Progress
 
 
-def run(search: running.WorkOfModel) -> None:
+def run(search: runner.WorkOfModel) -> None:
     """Look for the settings of the model that the command names, or write that nothing was looked for."""
     about = "Look for the settings of one model, where that is switched on."
-    running.stage_of_model("tune", partial(_run, search), about)
+    runner.stage_of_model("tune", partial(_run, search), about)
 
 
-def _run(search: running.WorkOfModel, name: str, progress: Progress) -> running.Done:
+def _run(search: runner.WorkOfModel, name: str, progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     try:
         kind = p.models[name].kind
@@ -23,4 +24,4 @@ def _run(search: running.WorkOfModel, name: str, progress: Progress) -> running.
         return search(name, progress)
     files.write_json({}, paths.TUNING / f"{name}.json")
     print(f"{name}: this {kind} model keeps the settings that it has")
-    return running.Done([paths.TUNING / f"{name}.json"])
+    return runner.Done([paths.TUNING / f"{name}.json"])

@@ -15,13 +15,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from erawise import errors, files, params, preparation, serving
-from erawise.live import fetching, keys
+from erawise import params
+from erawise.base import files
+from erawise.base.schema import ID, PREDICTION
+from erawise.live import journal, keys, promises, served, serving
 from erawise.live.account import MODEL, Account
-from erawise.panel import Panel
-from erawise.portable import build, proof
-from erawise.schema import ID, PREDICTION
-from stages import arguments, journal, paths, promises, served
+from erawise.panel.panel import Panel
+from erawise.preparation import preparation
+from erawise.running import errors, paths
+from erawise.sources.numerai import fetching
+from erawise.upload import build, proof
+from stages import arguments
 
 CHECK = "check.json"
 """What was found of the pickle beside it; absent where it isn't checked, or fails."""

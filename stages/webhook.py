@@ -7,17 +7,17 @@ import argparse
 import os
 import sys
 
-from erawise import errors
-from erawise.live import keys, webhook
-from stages import arguments, paths
+from erawise.live import keys, webhook_server
+from erawise.running import errors, paths
+from stages import arguments
 
 
 @errors.reported
 def main() -> None:
     given = _arguments()
-    [token] = keys.values([webhook.TOKEN], os.environ, paths.ENVIRONMENT)
-    runner = webhook.Runner([sys.executable, "-m", "stages.submit", "--wait", str(given.wait)])
-    with webhook.server(given.host, given.port, token, runner) as server:
+    [token] = keys.values([webhook_server.TOKEN], os.environ, paths.ENVIRONMENT)
+    runner = webhook_server.Runner([sys.executable, "-m", "stages.submit", "--wait", str(given.wait)])
+    with webhook_server.server(given.host, given.port, token, runner) as server:
         print(f"listening on {given.host}:{server.server_port}", flush=True)
         try:
             server.serve_forever()

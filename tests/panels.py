@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from erawise import blocks, files, tabular
-from erawise.panel import FeatureMap, Panel, View
+from erawise.base import files, tabular
+from erawise.panel import blocks
+from erawise.panel.panel import FeatureMap, Panel, View
 
 
 def write_panel(

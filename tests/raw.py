@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from erawise import files
+from erawise.base import files
 
 
 def frame(eras: Sequence[int], rows: int, features: int, data_type: str, seed: int, *, dtype: str = "int8") -> pd.DataFrame:

@@ -14,7 +14,7 @@ import small
 from closure import ROOT
 from ruamel.yaml import YAML
 
-from erawise import tabular
+from erawise.base import tabular
 
 MODELS = ("ridge", "lightgbm")
 WHOLE = (

@@ -14,13 +14,12 @@ from typing import Any
 import cloudpickle
 from distributed import CancelledError, Client, Future, KilledWorker, wait
 
-from erawise import sites
-from erawise.cluster import kits, tasks
+from erawise.cluster import kits, sites, tasks
 from erawise.cluster.messages import MEMORY, Outcome, Terms
-from erawise.errors import InputError, Unavailable
-from erawise.jobs import Data, Job, Log
-from erawise.models.protocol import GIB, Resources, held_by
-from erawise.progress import Count
+from erawise.models.shared.protocol import GIB, Resources, held_by
+from erawise.running.errors import InputError, Unavailable
+from erawise.running.progress import Count
+from erawise.training.jobs import Data, Job, Log
 
 STEPS = "erawise-steps"
 """The topic on which workers tell how far they are."""

@@ -13,12 +13,11 @@ from typing import Any
 import dask
 from distributed import Client, LocalCluster
 
-from erawise import sites
 from erawise.cluster import client as clients
-from erawise.cluster import kits, tasks, worker
+from erawise.cluster import kits, sites, tasks, worker
 from erawise.cluster.messages import MEMORY
-from erawise.errors import InputError, Unavailable
-from erawise.models.protocol import Resources
+from erawise.models.shared.protocol import Resources
+from erawise.running.errors import InputError, Unavailable
 
 TALKING = ("python", "dask", "distributed", "cloudpickle", "msgpack", "tornado")
 """Packages on which it hangs that processes understand each other at all."""

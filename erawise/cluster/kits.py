@@ -7,7 +7,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from erawise.errors import InputError
+from erawise.running.errors import InputError
 
 PACKAGES = (
     "dask",

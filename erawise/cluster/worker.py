@@ -10,11 +10,10 @@ from typing import Any
 from distributed import CancelledError, get_worker
 from threadpoolctl import threadpool_limits
 
-from erawise import sites
-from erawise.cluster import kits
+from erawise.cluster import kits, sites
 from erawise.cluster.messages import Outcome, Terms
-from erawise.jobs import Job
-from erawise.models.protocol import Resources, held_by
+from erawise.models.shared.protocol import Resources, held_by
+from erawise.training.jobs import Job
 
 BETWEEN_STEPS = 1.0
 """Seconds between two tellings of a task."""

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from erawise.errors import InputError, NotOpen, Unavailable, Unconfirmed
-from erawise.live import fetching
-from erawise.live.client import Client, NoResult
-from erawise.live.fetching import BUSY, GONE, Again, Session, host, reached, retry_after
+from erawise.running.errors import InputError, NotOpen, Unavailable, Unconfirmed
+from erawise.sources.numerai import fetching
+from erawise.sources.numerai.client import Client, NoResult
+from erawise.sources.numerai.fetching import BUSY, GONE, Again, Session, host, reached, retry_after
 
 Result = TypeVar("Result")
 Named = TypeVar("Named")

@@ -5,8 +5,8 @@ import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from erawise.errors import InputError
-from erawise.live.client import PUBLIC_ID, SECRET_KEY
+from erawise.running.errors import InputError
+from erawise.sources.numerai.client import PUBLIC_ID, SECRET_KEY
 
 
 class Missing(InputError):

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from erawise import errors, files, tabular
-from erawise.errors import InputError
+from erawise.base import files, tabular
 from erawise.live.account import Account
+from erawise.running import errors
+from erawise.running.errors import InputError
 
 KEY = ["model", "round", "score", "version", "day"]
 """What names a score: the same of another day is another one."""

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from erawise.errors import InputError, NotOpen, Unavailable, Unconfirmed
+from erawise.base.schema import ID, PREDICTION
 from erawise.live.account import PREDICTIONS, Account, Round, Submission
-from erawise.live.client import Unsure
-from erawise.panel import Panel
-from erawise.schema import ID, PREDICTION
+from erawise.panel.panel import Panel
+from erawise.running.errors import InputError, NotOpen, Unavailable, Unconfirmed
 from erawise.scores import kernels
+from erawise.sources.numerai.client import Unsure
 
 SENT, REPLACED, ALREADY = "sent", "replaced", "already there"
 

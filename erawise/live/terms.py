@@ -1,8 +1,8 @@
 """What a round of the tournament pays for, as the server has it."""
 
-from erawise.errors import InputError
 from erawise.live.account import Round
-from erawise.payout import Terms
+from erawise.outlook.staking import Terms
+from erawise.running.errors import InputError
 
 FIGURES = ("defaultMultiplier", "clipThreshold", "payoutFactor")
 

@@ -4,13 +4,13 @@ import math
 
 import pandas as pd
 
-from erawise import comparison
+from erawise.base.schema import CV, VALIDATION
+from erawise.history import comparison
 from erawise.report import drawing, findings, frame, markup, views
 from erawise.report.content import CORR, SPLITS, Content
 from erawise.report.drawing import Figure
 from erawise.report.frame import Page
 from erawise.report.markup import Cell, escape, number
-from erawise.schema import CV, VALIDATION
 
 NAMED = 4
 """Stages to name where the page is older than what lies in the workspace."""

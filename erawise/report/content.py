@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from erawise import significance
-from erawise.comparison import DECIMALS, series
-from erawise.schema import CV, ERA, PREDICTION, SPLIT, VALIDATION, spanned_weeks
-from erawise.significance import BETTER, OPEN, WORSE
+from erawise.base.schema import CV, ERA, PREDICTION, SPLIT, VALIDATION, spanned_weeks
+from erawise.evaluation import significance
+from erawise.evaluation.significance import BETTER, OPEN, WORSE
+from erawise.history.comparison import DECIMALS, series
 
 CORR = "corr"
 SPLITS = (CV, VALIDATION)

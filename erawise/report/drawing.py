@@ -11,7 +11,7 @@ import altair as alt
 import pandas as pd
 import vl_convert
 
-from erawise import charts
+from erawise.charts import charts
 
 WIDTH = 720
 VERSION = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from erawise import groups
-from erawise.explained_tables import LEADING
+from erawise.charts.explained_tables import LEADING
+from erawise.panel import groups
 from erawise.report import drawing, frame, views
 from erawise.report.content import Content
 from erawise.report.drawing import Figure

@@ -4,11 +4,11 @@ import math
 
 import pandas as pd
 
-from erawise import significance
-from erawise.comparison import luck
+from erawise.base.schema import CV, ERA, PREDICTION, VALIDATION, spanned_weeks
+from erawise.evaluation import significance
+from erawise.evaluation.significance import BETTER, OPEN, WORSE
+from erawise.history.comparison import luck
 from erawise.report.content import CORR, SPLITS, Content
-from erawise.schema import CV, ERA, PREDICTION, VALIDATION, spanned_weeks
-from erawise.significance import BETTER, OPEN, WORSE
 
 ENOUGH = 0.95
 """Probability that a Sharpe is no luck, above which the page calls it established."""

@@ -5,14 +5,14 @@ from typing import Any
 
 import pandas as pd
 
-from erawise import charts
-from erawise.errors import InputError
-from erawise.progress import SILENT, Progress
-from erawise.report import answer, content, drawing, drivers, eras, market, markup, palette, provenance, views
+from erawise.base.schema import ERA, PREDICTION, SPLIT, VALIDATION
+from erawise.charts import charts
+from erawise.report import answer, content, drawing, drivers, era_views, market_views, markup, palette, provenance, views
 from erawise.report.content import CORR, Content
 from erawise.report.frame import Page
 from erawise.report.markup import escape
-from erawise.schema import ERA, PREDICTION, SPLIT, VALIDATION
+from erawise.running.errors import InputError
+from erawise.running.progress import SILENT, Progress
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'; img-src data:"
 """The browser itself keeps the page off the network. Vega compiles its expressions, hence `unsafe-eval`."""
@@ -57,10 +57,10 @@ def written(found: Content, progress: Progress = SILENT) -> str:
     writers = {
         "answer": answer.answer,
         "leaderboard": answer.leaderboard,
-        "eras": eras.eras,
-        "pair": eras.pair,
+        "eras": era_views.eras,
+        "pair": era_views.pair,
         "drivers": drivers.drivers,
-        "data": market.data,
+        "data": market_views.data,
         "run": provenance.run,
     }
     bodies = {}
@@ -153,7 +153,7 @@ def _for_script(page: Page) -> dict[str, Any]:
         "scores": scores,
         "state": d.state(),
         "measures": measures,
-        "pairs": eras.pair_texts(page.pairs),
+        "pairs": era_views.pair_texts(page.pairs),
         "titles": page.titles,
         "figures": page.live,
     }

@@ -7,7 +7,7 @@ the same functions in numpy. Importing this module fails where numba isn't there
 import numpy as np
 from numpy.typing import NDArray
 
-from erawise import jit
+from erawise.base import jit
 
 Floats = NDArray[np.float64]
 

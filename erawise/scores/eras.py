@@ -10,10 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from erawise.errors import InputError
-from erawise.panel import era_slices
-from erawise.progress import SILENT, Progress
-from erawise.schema import ERA, PREDICTION
+from erawise.base.schema import ERA, PREDICTION
+from erawise.panel.panel import era_slices
+from erawise.running.errors import InputError
+from erawise.running.progress import SILENT, Progress
 from erawise.scores import kernels, projection
 from erawise.scores.kernels import Floats
 

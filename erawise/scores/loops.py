@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from erawise import jit
+from erawise.base import jit
 from erawise.scores import plain
 from erawise.scores.plain import Floats
 

@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from erawise import files, tabular
-from erawise.errors import InputError
-from erawise.schema import DATA_TYPE, ERA, ID
+from erawise.base import files, tabular
+from erawise.base.schema import DATA_TYPE, ERA, ID
+from erawise.running.errors import InputError
 
 FEATURES = "features.json"
 ROWS = ("train.parquet", "validation.parquet", "live.parquet")

@@ -12,14 +12,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from erawise import files, params
-from erawise.errors import InputError
-from erawise.models import arrays, common
+from erawise import params
+from erawise.base import files
+from erawise.base.schema import INT8_TOP
 from erawise.models.lightgbm import binary, text
 from erawise.models.lightgbm.store import BIN_SAMPLE_ROWS, Files, Store, parts
-from erawise.models.protocol import GIB, PREDICTION_UNIT, Attribution, Portable, Resources
-from erawise.panel import View
-from erawise.schema import INT8_TOP
+from erawise.models.shared import arrays, common
+from erawise.models.shared.protocol import GIB, PREDICTION_UNIT, Attribution, Portable, Resources
+from erawise.panel.panel import View
+from erawise.running.errors import InputError
 
 # Read when LightGBM is imported: its threads would else spin while they wait, and on busy cores take many times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")

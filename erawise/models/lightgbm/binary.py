@@ -22,9 +22,9 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from erawise import files, jit
-from erawise.errors import InputError
+from erawise.base import files, jit
 from erawise.models.lightgbm import packing
+from erawise.running.errors import InputError
 
 TOKEN = b"______LightGBM_Binary_File_Token______\n\0"
 ALIGN = 8

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from erawise.jit import compiled
+from erawise.base.jit import compiled
 
 TILE = 64
 """Features that are packed together, so that the lines they are read from and written to stay in the cache."""

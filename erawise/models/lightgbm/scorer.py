@@ -18,9 +18,9 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from erawise import jit
-from erawise.errors import InputError
-from erawise.jit import kernel
+from erawise.base import jit
+from erawise.base.jit import kernel
+from erawise.running.errors import InputError
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int32]

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from erawise import files
-from erawise.errors import InputError
+from erawise.base import files
 from erawise.models.lightgbm import binary, packing
-from erawise.panel import View, era_slices
+from erawise.panel.panel import View, era_slices
+from erawise.running.errors import InputError
 
 BIN_SAMPLE_ROWS = 20_000
 """Rows from which LightGBM finds the bins: what costs memory is 8 bytes a value of this sample."""

@@ -9,10 +9,10 @@ from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
 from erawise import params
-from erawise.errors import InputError
-from erawise.models import common
-from erawise.models.protocol import Portable, Resources
-from erawise.panel import View
+from erawise.models.shared import common
+from erawise.models.shared.protocol import Portable, Resources
+from erawise.panel.panel import View
+from erawise.running.errors import InputError
 
 with common.collector_waiting():
     from sklearn.linear_model import LogisticRegression

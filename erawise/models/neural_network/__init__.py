@@ -19,13 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from erawise import files, params
-from erawise.errors import InputError
-from erawise.models import arrays, common
+from erawise import params
+from erawise.base import files
 from erawise.models.neural_network import batches, gradients
 from erawise.models.neural_network.engine import keras, settle, tf
-from erawise.models.protocol import PREDICTION_UNIT, Attribution, Portable, Resources
-from erawise.panel import View
+from erawise.models.shared import arrays, common
+from erawise.models.shared.protocol import PREDICTION_UNIT, Attribution, Portable, Resources
+from erawise.panel.panel import View
+from erawise.running.errors import InputError
 
 FILE = "model.keras"
 STANDARDISE, FIRST_DENSE = "standardise", "dense_1"

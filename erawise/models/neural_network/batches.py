@@ -8,8 +8,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from erawise.models import common
-from erawise.panel import View
+from erawise.models.shared import common
+from erawise.panel.panel import View
 
 POOL_BYTES = 256 * 2**20
 """Rows that are shuffled together, as they are stored; data up to this size stays in memory between epochs."""

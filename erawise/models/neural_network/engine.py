@@ -3,7 +3,7 @@
 import os
 from contextlib import suppress
 
-from erawise.models import common
+from erawise.models.shared import common
 
 # Read when TensorFlow is imported. oneDNN sums in an order that differs by machine, and says so on stderr.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

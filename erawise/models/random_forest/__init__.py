@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from erawise import jit, params
-from erawise.models import arrays, common
-from erawise.models.protocol import PREDICTION_UNIT, Attribution, Portable, Resources
+from erawise import params
+from erawise.base import jit
 from erawise.models.random_forest import contributions
-from erawise.panel import View
+from erawise.models.shared import arrays, common
+from erawise.models.shared.protocol import PREDICTION_UNIT, Attribution, Portable, Resources
+from erawise.panel.panel import View
 
 with common.collector_waiting():
     from sklearn.ensemble import RandomForestRegressor

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from erawise import jit
+from erawise.base import jit
 
 Floats = NDArray[np.float64]
 Nodes = Mapping[str, NDArray]

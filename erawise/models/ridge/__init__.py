@@ -10,9 +10,9 @@ from scipy import linalg
 from threadpoolctl import threadpool_limits
 
 from erawise import params
-from erawise.models import common
-from erawise.models.protocol import Resources
-from erawise.panel import View
+from erawise.models.shared import common
+from erawise.models.shared.protocol import Resources
+from erawise.panel.panel import View
 
 MATRICES, BLOCKS = 5, 2
 """Matrices of (features, features) that solving has at once, and blocks of an era as floats that adding up has."""

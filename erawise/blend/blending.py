@@ -1,0 +1,204 @@
+"""Blends of models: per-era gaussianized ranks, and their weights."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from erawise.base.schema import CV, ERA, SPLIT, era_name
+from erawise.folds.splits import Plan
+from erawise.panel.panel import era_slices
+from erawise.running.errors import InputError
+from erawise.running.progress import SILENT, Progress
+from erawise.scores import kernels
+from erawise.scores.kernels import Floats
+
+RCOND = 1e-10
+"""Models whose blend has less than this share of the largest variance are linear combinations of the others."""
+
+FORWARD_STEPS = 50
+
+
+def resolve_weights(weights: Literal["equal", "nnls", "forward"] | dict[str, float], members: Sequence[str]) -> dict[str, float]:
+    """The weight of each member, of sum 1, in the order of `members`; one that isn't named has 0.
+
+    Where weights are to be fitted they are equal.
+
+    Raises
+    ------
+    InputError
+        If there is no member, a weight is for none of them or is negative, or no member has a weight above 0.
+    """
+    if not members:
+        raise InputError("models: there is no model to blend; add one")
+    given = dict.fromkeys(members, 1.0) if isinstance(weights, str) else weights
+    for name, weight in given.items():
+        if name not in members:
+            raise InputError(f"ensemble.weights.{name}: no model of that name; models are {', '.join(members)}")
+        if not 0 <= weight < np.inf:
+            raise InputError(f"ensemble.weights.{name}: a weight must be at least 0 and finite (it is {weight})")
+    total = sum(given.values())
+    if not total > 0:
+        raise InputError(f"ensemble.weights: at least one weight must be above 0; give one to a model of {', '.join(members)}")
+    return {name: float(given.get(name, 0.0)) / total for name in members}
+
+
+def blend(predictions: pd.DataFrame, era: NDArray[np.int64], weights: dict[str, float], progress: Progress = SILENT) -> Floats:
+    """Blend models in each era: rank, gaussianize, weighted mean, rank again.
+
+    Parameters
+    ----------
+    predictions : (rows, models) frame, a column a model.
+    era : (rows,), rows of an era adjacent.
+    weights : column → weight, at least 0; columns of weight 0 are not looked at, and may have NaN.
+    progress : told of each era.
+
+    Returns
+    -------
+    (rows,) float64 in (0, 1): `(average rank - 0.5) / rows` of the mean in each era.
+
+    Raises
+    ------
+    InputError
+        If a model with a weight lacks a prediction, or one is infinite.
+    """
+    members = {name: weight for name, weight in weights.items() if weight > 0}
+    values = predictions[list(members)].to_numpy(np.float64)
+    for name, column in zip(members, values.T, strict=True):
+        _check_complete(name, column, era)
+    out = np.empty(len(era))
+    slices = era_slices(era)
+    with progress.counting(len(slices), "eras") as count:
+        for rows in slices:
+            gaussian = kernels.gaussianize(values[rows])
+            mean = np.zeros(len(gaussian))
+            for column, weight in zip(gaussian.T, members.values(), strict=True):
+                mean += weight * column
+            out[rows] = kernels.uniform_ranks(mean)
+            count.done()
+    return out
+
+
+def blend_fitted(
+    method: str, rows: pd.DataFrame, models: Sequence[str], target: Floats, plan: Plan, progress: Progress = SILENT
+) -> tuple[dict[str, float], Floats, list[dict[str, float]]]:
+    """Blend models by weights that are fitted on `cv`, and that of a fold's test eras without them, so that it stays out of fold.
+
+    Parameters
+    ----------
+    method : see `fit_weights`.
+    rows : as `predictions.join` gives them.
+    models : columns of `rows`.
+    target : (rows,), NaN where it is unknown or not to be seen.
+    plan : the weights for a fold's test eras are fitted on its training eras; equal where those have no prediction.
+    progress : told of each fit of weights and what is blended by them.
+
+    Returns
+    -------
+    weights : fitted on all of `cv`, for the rows of other splits.
+    blended : (rows,), see `blend`.
+    of_folds : the weights for each fold's test eras.
+    """
+    era, cv = rows[ERA].to_numpy(np.int64), (rows[SPLIT] == CV).to_numpy()
+    values = rows[list(models)]
+
+    def fitted(chosen: NDArray[np.bool_]) -> dict[str, float]:
+        return fit_weights(method, values[chosen], era[chosen], target[chosen])
+
+    out = np.full(len(rows), np.nan)
+    of_folds = []
+    with progress.counting(len(plan.folds) + 1, "fits") as count:
+        weights = fitted(cv)
+        out[~cv] = blend(values[~cv], era[~cv], weights)
+        count.done()
+        for fold in plan.folds:
+            own, tested = fitted(cv & np.isin(era, fold.train)), cv & np.isin(era, fold.test)
+            out[tested] = blend(values[tested], era[tested], own)
+            of_folds.append(own)
+            count.done()
+    return weights, out, of_folds
+
+
+def fit_weights(method: str, predictions: pd.DataFrame, era: NDArray[np.int64], target: Floats) -> dict[str, float]:
+    """Weights, of sum 1, that blend models best on some eras; equal ones where no model is of use there.
+
+    Parameters
+    ----------
+    method : `nnls`, see `nonnegative_weights`; `forward`, see `forward_weights`.
+    predictions : (rows, models) frame, a column a model.
+    era : (rows,), rows of an era adjacent.
+    target : (rows,), rows where it is NaN are left out.
+
+    Raises
+    ------
+    InputError
+        If a model lacks a prediction, or one is infinite.
+    """
+    for name in predictions:
+        _check_complete(str(name), predictions[name].to_numpy(np.float64), era)
+    known = np.isfinite(target)
+    values, outcomes, numbers = predictions.to_numpy(np.float64)[known], target[known], era[known]
+    eras = [(kernels.gaussianize(values[rows]), outcomes[rows]) for rows in era_slices(numbers)]
+    usable = [(gaussian, outcome - outcome.mean()) for gaussian, outcome in eras if np.ptp(outcome) > 0]
+    found = FITS[method](usable) if usable else np.zeros(values.shape[1])
+    weights = found if found.sum() > 0 else np.ones(len(found))
+    return dict(zip(map(str, predictions), (weights / weights.sum()).tolist(), strict=True))
+
+
+Era = tuple[Floats, Floats]
+"""The gaussianized predictions (rows, models) of an era, and its centred target (rows,)."""
+
+
+def nonnegative_weights(eras: Sequence[Era]) -> Floats:
+    """(models,) weights of the least-squares fit of every era's target, scaled to length 1, that are not negative."""
+    models = eras[0][0].shape[1]
+    gram, products = np.zeros((models, models)), np.zeros(models)
+    for gaussian, target in eras:
+        gram += gaussian.T @ gaussian / len(target)
+        products += gaussian.T @ target / (len(target) * target.std())
+    values, vectors = np.linalg.eigh(gram)
+    kept = values > RCOND * values.max(initial=0.0)
+    roots = np.sqrt(values[kept])
+    return nnls(roots[:, None] * vectors[:, kept].T, (vectors[:, kept].T @ products) / roots)[0] if kept.any() else np.zeros(models)
+
+
+def forward_weights(eras: Sequence[Era], steps: int = FORWARD_STEPS) -> Floats:
+    """(models,) how often each model was taken: one at a time, again too, that which raises the blend's mean CORR most.
+
+    Caruana, Niculescu-Mizil, Crew & Ksikes (2004), Ensemble selection from libraries of models: the blend is that of the step
+    with the highest mean CORR.
+    """
+    models = eras[0][0].shape[1]
+    totals = [np.zeros(len(target)) for _, target in eras]
+    counts, best, best_corr = np.zeros(models), np.zeros(models), 0.0
+    for _ in range(steps):
+        corr = np.mean(
+            [
+                np.nan_to_num(kernels.numerai_corr(kernels.gaussianize(total[:, None] + gaussian), target))
+                for total, (gaussian, target) in zip(totals, eras, strict=True)
+            ],
+            axis=0,
+        )
+        chosen = int(corr.argmax())
+        counts[chosen] += 1
+        totals = [total + gaussian[:, chosen] for total, (gaussian, _) in zip(totals, eras, strict=True)]
+        if corr[chosen] > best_corr:
+            best, best_corr = counts.copy(), float(corr[chosen])
+    return best
+
+
+FITS: dict[str, Callable[[Sequence[Era]], Floats]] = {"nnls": nonnegative_weights, "forward": forward_weights}
+"""The ways to fit weights."""
+
+
+def _check_complete(name: str, column: Floats, era: NDArray[np.int64]) -> None:
+    missing = ~np.isfinite(column)
+    if missing.any():
+        first = era_name(int(era[missing.argmax()]))
+        raise InputError(
+            f"model {name!r} has no finite prediction in {missing.sum()} rows, the first in {first}; "
+            "a model with a weight needs one in every row: train it again, or give it the weight 0"
+        )

@@ -1,0 +1,400 @@
+"""The tables behind the pictures: small, and with the sentence that each picture is headed by."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from erawise.base.schema import DATA_TYPE, ERA, ID, PREDICTION, SPLIT, VALIDATION, top
+from erawise.folds.splits import Plan
+from erawise.panel.panel import Panel
+from erawise.running.errors import InputError
+
+CORR = "corr"
+TARGET = "target"
+TENTHS = 10
+VALUE_BINS = 5
+MAX_VALUES = 10
+MAX_PERIODS = 200
+MAX_POINT_ERAS = 100
+MAX_FEATURE_ERAS = 40
+SUMMARY = {"min": 0.0, "p05": 0.05, "q1": 0.25, "median": 0.5, "q3": 0.75, "p95": 0.95, "max": 1.0}
+"""The columns of a summary, as quantiles; `mean` and `count` follow them."""
+
+MISSING = "missing"
+ROLES = TRAIN, PURGED, TEST = ("train", "purged", "test")
+
+
+@dataclass(frozen=True)
+class Table:
+    """What one picture is drawn from.
+
+    Parameters
+    ----------
+    frame : DataFrame, one row for each mark.
+    headline : what there is to see.
+    """
+
+    frame: pd.DataFrame
+    headline: str
+
+
+def corr_box(scores: pd.DataFrame, split: str) -> Table:
+    """Spread of the per-era CORR of each prediction.
+
+    Parameters
+    ----------
+    scores : DataFrame with `era`, `prediction`, `corr`; a NaN is an era without a score and is left out.
+    split : name of the evidence, for the headline.
+
+    Returns
+    -------
+    Table with `prediction`, the summary and `count`, the number of eras; a prediction without any score is absent.
+    """
+    frame = _summaries(scores, PREDICTION, CORR)
+
+    def headline(frame: pd.DataFrame) -> str:
+        best = frame.loc[frame["median"].idxmax()]
+        return f"CORR per era, {split}: {best[PREDICTION]} has the highest median, {best['median']:.4f}, over {best['count']} eras"
+
+    return _table(frame, split, headline)
+
+
+def corr_time(scores: pd.DataFrame, split: str) -> Table:
+    """Per-era CORR over time and its running sum.
+
+    More than `MAX_PERIODS` eras are shown as means of adjacent ones. The running sum is over all eras; an era without a
+    score (NaN) adds nothing to it.
+
+    Returns
+    -------
+    Table with `prediction`, `era` (the last of the period), `corr` (the period's mean), `cumulative`, `eras` (in the period).
+    """
+    scored = scores.dropna(subset=[CORR])
+    eras = np.unique(scored[ERA].to_numpy(np.int64))
+    width = max(1, -(-len(eras) // MAX_PERIODS))
+    pieces = [_running(group.sort_values(ERA), str(name), eras, width) for name, group in scored.groupby(PREDICTION, sort=False)]
+    frame = pd.concat(pieces, ignore_index=True) if pieces else pd.DataFrame(columns=[PREDICTION, ERA, CORR, "cumulative", "eras"])
+
+    def headline(frame: pd.DataFrame) -> str:
+        ends = frame.groupby(PREDICTION, sort=False)["cumulative"].last()
+        return f"CORR summed over {len(eras)} {split} eras: {ends.idxmax()} ends highest, at {ends.max():.2f}"
+
+    return _table(frame, split, headline)
+
+
+def comparison(scores: pd.DataFrame, model_a: str, model_b: str, split: str) -> Table:
+    """Per-era CORR of two predictions, on the eras that have a score of both.
+
+    Returns
+    -------
+    Table with `era`, `model_a`, `model_b`, `corr_a`, `corr_b`, `difference` (A less B) and `mean_difference`, the same in
+    every row.
+    """
+    corr = {name: scores.loc[scores[PREDICTION] == name].set_index(ERA)[CORR].dropna() for name in (model_a, model_b)}
+    both = pd.concat([corr[model_a].rename("corr_a"), corr[model_b].rename("corr_b")], axis=1, join="inner").sort_index()
+    difference = both["corr_a"] - both["corr_b"]
+    columns = {"model_a": model_a, "model_b": model_b, "difference": difference, "mean_difference": difference.mean()}
+    frame = both.assign(**columns).rename_axis(ERA).reset_index()[[ERA, "model_a", "model_b", "corr_a", "corr_b", *list(columns)[2:]]]
+
+    def headline(frame: pd.DataFrame) -> str:
+        wins = int((frame["difference"] > 0).sum())
+        return (
+            f"{model_a} has a higher CORR than {model_b} in {wins} of {len(frame)} {split} eras; mean difference {difference.mean():+.4f}"
+        )
+
+    return _table(frame, split, headline)
+
+
+def read_importance(path: Path) -> pd.DataFrame:
+    """Read the `feature` and `importance` of a model.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or has other columns.
+    """
+    try:
+        return pd.read_csv(path, usecols=["feature", "importance"], dtype={"feature": str, "importance": float}, keep_default_na=False)
+    except FileNotFoundError:
+        raise InputError(f"{path}: the file is missing; train the model again") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not a table of feature and importance ({error}); train the model again") from None
+
+
+def importance(shares: Mapping[str, pd.DataFrame], top_features: int) -> Table:
+    """The leading features of each model.
+
+    Parameters
+    ----------
+    shares : for each model a DataFrame with `feature` and `importance`, of sum 1.
+    top_features : features to show of each.
+
+    Returns
+    -------
+    Table with `model`, `rank` (from 1), `feature`, `importance`, `cumulative` (share of this feature and those before it) and
+    `features`, the number that the model was given. Equal shares are in the order of the features.
+    """
+    pieces = [_leading(frame, model, top_features) for model, frame in shares.items()]
+    frame = pd.concat(pieces, ignore_index=True)
+    leading = frame.groupby("model", sort=False)["cumulative"].last()
+    held = f"{leading.max():.0%} of the importance in {leading.idxmax()}"
+    if len(leading) > 1:
+        held += f", {leading.min():.0%} in {leading.idxmin()}"
+    return Table(frame, f"The {int(frame['rank'].max())} leading features hold {held}")
+
+
+def with_target(predictions: pd.DataFrame, split: str, targets: pd.DataFrame, target: str) -> pd.DataFrame:
+    """The rows of a split that have a target.
+
+    Parameters
+    ----------
+    predictions : `id`, `era`, `split`, `prediction`; the era may be null in other splits.
+    targets : `id`, `era` and the column `target`, NaN where it isn't known.
+
+    Returns
+    -------
+    DataFrame with `era` (int64), `prediction` and `target`.
+    """
+    known = targets[[ID, ERA, target]].rename(columns={target: TARGET}).dropna(subset=[TARGET])
+    predicted = predictions.loc[predictions[SPLIT] == split, [ID, ERA, PREDICTION]].astype({ERA: np.int64})
+    return predicted.merge(known, on=[ID, ERA], how="inner")[[ERA, PREDICTION, TARGET]]
+
+
+def era_means(rows: Iterable[tuple[str, pd.DataFrame]], split: str) -> Table:
+    """Each era's mean raw prediction and mean target, for each model.
+
+    The models' own predictions are taken, since the ensembles are ranked within each era and have the same mean in all. At
+    most `MAX_POINT_ERAS` eras of a model are kept, evenly spaced; `mean_gap` is over all of its eras.
+
+    Parameters
+    ----------
+    rows : pairs of a model's name and the result of `with_target`.
+
+    Returns
+    -------
+    Table with `model`, `era`, `rows`, `mean_target`, `mean_prediction`, `mean_gap` (prediction less target, mean
+    over eras) and `eras` (that it is over).
+    """
+    pieces = [_means(frame, model) for model, frame in rows]
+    frame = pd.concat(pieces, ignore_index=True)
+
+    def headline(frame: pd.DataFrame) -> str:
+        gaps = frame.groupby("model", sort=False)["mean_gap"].first()
+        nearest = gaps.abs().idxmin()
+        return f"Mean raw prediction of each {split} era: {nearest} is nearest to the mean target, {gaps[nearest]:+z.4f} off on average"
+
+    return _table(frame, split, headline)
+
+
+def prediction_by_target(rows: pd.DataFrame, name: str, split: str) -> Table:
+    """Spread of a prediction within each value of the target.
+
+    Parameters
+    ----------
+    rows : the result of `with_target`.
+
+    Returns
+    -------
+    Table with `target` (its value, or a fifth of its scale where it has many), the summary and `count`, the rows.
+    """
+    ordered = rows.assign(target=_labels(rows[TARGET].to_numpy(np.float64))).sort_values(TARGET, kind="stable")
+    frame = _summaries(ordered.assign(target=ordered[TARGET].astype(str)), TARGET, PREDICTION)
+
+    def headline(frame: pd.DataFrame) -> str:
+        low, high = frame.iloc[0], frame.iloc[-1]
+        return (
+            f"{name}, {split}: mean prediction {low['mean']:.4f} at target {low['target']}, {high['mean']:.4f} at target {high['target']}"
+        )
+
+    return _table(frame, split, headline)
+
+
+def target_by_prediction(rows: Mapping[str, pd.DataFrame], split: str) -> Table:
+    """Mean target in each tenth of a prediction, tenths taken within each era.
+
+    Returns
+    -------
+    Table with `prediction`, `tenth` (1 the lowest), `rows`, `mean_target` and `mean_all`, the mean target of all its rows.
+    """
+    pieces = [_tenths(frame, name) for name, frame in rows.items()]
+    frame = pd.concat(pieces, ignore_index=True)
+
+    def headline(frame: pd.DataFrame) -> str:
+        ends = frame.groupby(PREDICTION, sort=False)["mean_target"].agg(lambda mean: mean.iloc[-1] - mean.iloc[0])
+        return f"Mean target of the top tenth less the bottom tenth, {split}: {ends.max():+.4f} for {ends.idxmax()}"
+
+    return _table(frame, split, headline)
+
+
+def feature_values(panel: Panel) -> Table:
+    """How often the features take each fifth of their scale, as a spread over the features.
+
+    Counted as stored, before any demeaning, on at most `MAX_FEATURE_ERAS` eras, evenly spaced.
+
+    Returns
+    -------
+    Table with `value`, the summary of the features' shares of rows, `count` (features) and `eras`.
+    """
+    eras = _spaced(panel.eras, MAX_FEATURE_ERAS)
+    scale = top(panel.matrix.dtype.name)
+    counts = np.zeros((VALUE_BINS, panel.n_matrix))
+    for era in eras:
+        bins = np.minimum(panel.stored(era) * (VALUE_BINS / scale), VALUE_BINS - 1).astype(np.int8)
+        counts += np.stack([(bins == value).sum(axis=0) for value in range(VALUE_BINS)])
+    shares = counts / counts.sum(axis=0)
+    labels = [str(value) for value in range(VALUE_BINS)] if panel.matrix.dtype == np.int8 else _fifths()
+    long = pd.DataFrame({"value": np.repeat(labels, panel.n_matrix), "share": shares.ravel()})
+    frame = _summaries(long, "value", "share").assign(eras=len(eras))
+    widest = frame.loc[(frame["max"] - frame["min"]).idxmax()]
+    span = f"from {widest['min']:.0%} to {widest['max']:.0%} of the rows"
+    return Table(frame, f"Values of {panel.n_matrix} features: the share of value {widest['value']} differs most between features, {span}")
+
+
+def target_values(index: pd.DataFrame, validation: pd.DataFrame, names: Sequence[str], main: str) -> Table:
+    """Share of rows at each value of each target.
+
+    Parameters
+    ----------
+    index : `data_type` and the targets of the train rows.
+    validation : the targets of the validation rows.
+    names : the targets.
+    main : the main target, put first.
+
+    Returns
+    -------
+    Table with `split`, `target`, `value` (`missing` for NaN), `share` and `rows` (of the split); a split without rows is absent.
+    """
+    frames = {"train": index.loc[index[DATA_TYPE] == "train"], VALIDATION: validation}
+    ordered = [main, *(name for name in names if name != main)]
+    pieces = [_value_shares(frame[name], split, name) for split, frame in frames.items() if len(frame) for name in ordered]
+    frame = pd.concat(pieces, ignore_index=True)
+    first = frame.loc[(frame[TARGET] == main) & (frame["value"] != MISSING) & (frame["split"] == frame["split"].iloc[0])]
+    shares = " / ".join(f"{100 * share:.0f}" for share in first["share"])
+    return Table(frame, f"Values of the targets: {main} takes {', '.join(first['value'])} in {shares}% of rows")
+
+
+def weights(blend: Mapping[str, float]) -> Table:
+    """Weights of the ensemble, as shares of their sum.
+
+    Returns
+    -------
+    Table with `model` and `weight`, in the order given.
+    """
+    total = sum(blend.values())
+    frame = pd.DataFrame({"model": list(blend), "weight": [weight / total for weight in blend.values()]})
+    largest = frame.loc[frame["weight"].idxmax()]
+    if len(frame) == 1:
+        return Table(frame, f"The ensemble is {largest['model']} alone")
+    if np.ptp(frame["weight"].to_numpy()) < 1e-9:
+        return Table(frame, f"The ensemble gives each of its {len(frame)} models the same weight, {largest['weight']:.1%}")
+    return Table(frame, f"The ensemble gives {largest['model']} the largest weight, {largest['weight']:.1%}")
+
+
+def folds(plan: Plan) -> Table:
+    """What each fold does with each era.
+
+    Returns
+    -------
+    Table with `fold` (1, 2, ...; 0 the final model, whose test is the validation eras), `role` (train, purged or test), `first`
+    and `last` era of a run of eras in that role, and `eras`, how many it has.
+    """
+    parts = [(k + 1, fold.train, fold.purged, fold.test) for k, fold in enumerate(plan.folds)]
+    parts.append((0, plan.train, plan.validation_purged, plan.validation))
+    eras = np.unique(np.concatenate([plan.train, plan.validation_purged, plan.validation]))
+    rows = [
+        {"fold": number, "role": role, "first": run[0], "last": run[-1], "eras": len(run)}
+        for number, *roles in parts
+        for role, members in zip(ROLES, roles, strict=True)
+        for run in _runs(eras, members)
+    ]
+    shares = [len(fold.train) / len(plan.train) for fold in plan.folds]
+    headline = f"{len(plan.folds)} folds, trained on {min(shares):.0%} to {max(shares):.0%} of the train eras, {plan.weeks} weeks purged"
+    return Table(pd.DataFrame(rows), headline)
+
+
+def _runs(eras: NDArray[np.int64], members: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The members that follow each other among the eras, together."""
+    places = np.searchsorted(eras, members)
+    return [run for run in np.split(members, np.flatnonzero(np.diff(places) > 1) + 1) if len(run)]
+
+
+def _table(frame: pd.DataFrame, split: str, headline: Callable[[pd.DataFrame], str]) -> Table:
+    return Table(frame, headline(frame) if len(frame) else f"Nothing to show: no {split} era has scores")
+
+
+def _summaries(frame: pd.DataFrame, by: str, column: str) -> pd.DataFrame:
+    groups = frame.dropna(subset=[column]).groupby(by, sort=False)[column]
+    rows = [{by: name, **_summary(values.to_numpy(np.float64))} for name, values in groups]
+    return pd.DataFrame(rows, columns=[by, *SUMMARY, "mean", "count"])
+
+
+def _summary(values: NDArray[np.float64]) -> dict[str, float]:
+    quantiles = np.quantile(values, list(SUMMARY.values()))
+    return {**dict(zip(SUMMARY, quantiles.tolist(), strict=True)), "mean": float(values.mean()), "count": len(values)}
+
+
+def _running(group: pd.DataFrame, name: str, eras: NDArray[np.int64], width: int) -> pd.DataFrame:
+    period = np.searchsorted(eras, group[ERA].to_numpy(np.int64)) // width
+    running = pd.DataFrame({ERA: group[ERA].to_numpy(), CORR: group[CORR].to_numpy()}).assign(cumulative=lambda frame: frame[CORR].cumsum())
+    found = running.groupby(period).agg(era=(ERA, "last"), corr=(CORR, "mean"), cumulative=("cumulative", "last"), eras=(ERA, "size"))
+    found.insert(0, PREDICTION, name)
+    return found.reset_index(drop=True)
+
+
+def _leading(frame: pd.DataFrame, model: str, count: int) -> pd.DataFrame:
+    ordered = frame[["feature", "importance"]].sort_values("importance", ascending=False, kind="stable", ignore_index=True)
+    ordered = ordered.assign(cumulative=ordered["importance"].cumsum(), features=len(frame)).head(count)
+    ordered.insert(0, "rank", np.arange(1, len(ordered) + 1))
+    ordered.insert(0, "model", model)
+    return ordered
+
+
+def _means(frame: pd.DataFrame, model: str) -> pd.DataFrame:
+    means = frame.groupby(ERA).agg(rows=(TARGET, "size"), mean_target=(TARGET, "mean"), mean_prediction=(PREDICTION, "mean"))
+    means = means.assign(mean_gap=(means["mean_prediction"] - means["mean_target"]).mean(), eras=len(means))
+    means = means.loc[_spaced(means.index.to_numpy(np.int64), MAX_POINT_ERAS)].reset_index()
+    means.insert(0, "model", model)
+    return means
+
+
+def _tenths(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    ranks = frame.groupby(ERA)[PREDICTION].rank(method="average")
+    rows_of_era = frame.groupby(ERA)[PREDICTION].transform("size")
+    tenth = ((ranks - 0.5) * TENTHS // rows_of_era).astype(np.int64) + 1
+    found = frame.groupby(tenth)[TARGET].agg(rows="size", mean_target="mean").rename_axis("tenth").reset_index()
+    found.insert(0, PREDICTION, name)
+    return found.assign(mean_all=frame[TARGET].mean())
+
+
+def _spaced(eras: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """At most `count` of the eras, evenly spaced, the first and the last among them."""
+    if len(eras) <= count:
+        return eras
+    return eras[np.linspace(0, len(eras) - 1, count).round().astype(np.int64)]
+
+
+def _labels(values: NDArray[np.float64]) -> pd.Categorical:
+    """Name each value, or where there are more than `MAX_VALUES` of them the fifth of 0..1 that it lies in; in ascending order."""
+    found, codes = np.unique(values, return_inverse=True)
+    names = [f"{value:g}" for value in found]
+    if len(found) > MAX_VALUES:
+        codes, names = np.clip(values * VALUE_BINS, 0, VALUE_BINS - 1).astype(np.int64), _fifths()
+    return pd.Categorical.from_codes(codes, categories=names, ordered=True)
+
+
+def _fifths() -> list[str]:
+    return [f"{k / VALUE_BINS:g}–{(k + 1) / VALUE_BINS:g}" for k in range(VALUE_BINS)]
+
+
+def _value_shares(values: pd.Series, split: str, target: str) -> pd.DataFrame:
+    known = values.dropna().to_numpy(np.float64)
+    counts = pd.Series(_labels(known)).value_counts(sort=False).rename(index=str)
+    if len(known) < len(values):
+        counts.loc[MISSING] = len(values) - len(known)
+    return pd.DataFrame(
+        {"split": split, "target": target, "value": counts.index, "share": counts.to_numpy() / len(values), "rows": len(values)}
+    )

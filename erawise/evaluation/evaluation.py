@@ -1,0 +1,259 @@
+"""All predictions of a split, scored in one pass over the features."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from erawise import predictions
+from erawise.base import files
+from erawise.base.schema import ERA, ID, META_MODEL, ORACLE, PREDICTION, SPLIT
+from erawise.evaluation import summary
+from erawise.panel import groups
+from erawise.panel.panel import Panel
+from erawise.running.errors import InputError
+from erawise.running.progress import SILENT, Progress
+from erawise.scores.eras import CONSTANT, MIN_COVERAGE, Groups, exposure_columns, score_eras
+
+DIAGNOSED = "neutralized"
+"""The prediction that the diagnostics look at: the pipeline's last."""
+
+METRICS = {"exposure_max": "exposure", "oracle_corr": "ceiling_share"}
+"""Blocks of the summary that have another name than their column in the table of scores."""
+
+NEEDING_OTHERS = ("mmc", "meta_corr", "payout", "bmc")
+"""Metrics that take the predictions of others."""
+
+DESCRIPTION = "evaluated.json"
+"""The file beside the scores that says what was scored, see `Evaluated`."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What the tables of scores are of.
+
+    Attributes
+    ----------
+    target : that they are against.
+    days : trading days that it looks ahead.
+    benchmark : the benchmark model that BMC is against, None without any.
+    benchmarks : all that the data has, in their order.
+    absent : for each split the scores that no era has, and why.
+    partial : for each split the scores that fewer eras have than CORR, and in how many of how many.
+    predictions : by name, `predictions.digest` of each prediction that was scored.
+    """
+
+    target: str
+    days: int
+    benchmark: str | None
+    benchmarks: list[str]
+    absent: dict[str, dict[str, str]]
+    partial: dict[str, dict[str, str]]
+    predictions: dict[str, str]
+
+
+def evaluated(directory: Path) -> Evaluated:
+    """Read what the scores in a directory are of.
+
+    Raises
+    ------
+    InputError
+        If that is missing or broken.
+    """
+    path = directory / DESCRIPTION
+    try:
+        return Evaluated(**files.read_json(path))
+    except (TypeError, InputError):
+        raise InputError(f"{path}: it doesn't say what was scored; run dvc repro evaluate") from None
+
+
+def benchmarks(references: pd.DataFrame) -> list[str]:
+    """Return the benchmark models among the predictions of others."""
+    return [column for column in references.columns if column not in (ID, ERA, META_MODEL, ORACLE)]
+
+
+def benchmark_column(references: pd.DataFrame, name: str | None) -> str | None:
+    """The benchmark model that BMC is against: the one named, else the first, None where the data has none.
+
+    Raises
+    ------
+    InputError
+        If the data has no benchmark of that name.
+    """
+    columns = benchmarks(references)
+    if name is not None and name not in columns:
+        raise InputError(f"evaluate.benchmark: the data has no benchmark model {name!r}; it has {', '.join(columns) or 'none'}")
+    return name or (columns[0] if columns else None)
+
+
+def score_split(
+    split: str,
+    frames: dict[str, pd.DataFrame],
+    panel: Panel,
+    target: NDArray[np.float64],
+    references: pd.DataFrame,
+    benchmark: str | None,
+    corr_multiplier: float,
+    mmc_multiplier: float,
+    threads: int = 1,
+    progress: Progress = SILENT,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Score the predictions of one split.
+
+    Parameters
+    ----------
+    split : `cv` or `validation`.
+    frames : predictions by name, `id`, `era`, `split`, `prediction`.
+    panel : its matrix is what exposure and FNC are against.
+    target : (rows of the panel,), NaN where unknown.
+    references : in the panel's row order: meta model, oracle and benchmark models, NaN or no column where there are none.
+    progress : told of each era that is scored.
+
+    Returns
+    -------
+    The long table of `score_eras`, over the eras that any prediction has; and the exposures to each group of features, and to `all`:
+    `split`, `era`, `prediction`, `group`, `max_abs` and `rms`, without the eras in which a prediction has none.
+    """
+    own = {name: frame[frame[SPLIT] == split] for name, frame in frames.items()}
+    eras = np.unique(np.concatenate([frame[ERA].to_numpy(np.int64) for frame in own.values()]))
+    rows = np.isin(panel.row_eras, eras)
+    wanted = panel.index.loc[rows, [ID, ERA]]
+    values = {name: predictions.along(wanted, frame, [PREDICTION])[:, 0] for name, frame in own.items()}
+
+    def reference(name: str | None) -> NDArray[np.float64] | None:
+        return references[name].to_numpy(np.float64)[rows] if name in references else None
+
+    members = groups.columns(panel.feature_names, panel.feature_sets)
+    table = score_eras(
+        pd.DataFrame(values),
+        target[rows],
+        panel.row_eras[rows],
+        meta_model=reference(META_MODEL),
+        benchmark=reference(benchmark),
+        oracle=reference(ORACLE),
+        features=panel.block,
+        groups=members,
+        corr_multiplier=corr_multiplier,
+        mmc_multiplier=mmc_multiplier,
+        threads=threads,
+        progress=progress,
+        what=split,
+    )
+    return table.drop(columns=[column for group in members for column in exposure_columns(group)]), _exposure(table, split, members)
+
+
+def _exposure(table: pd.DataFrame, split: str, members: Groups) -> pd.DataFrame:
+    pieces = []
+    for group in members:
+        largest, typical = exposure_columns(group)
+        found = {"split": split, ERA: table[ERA], PREDICTION: table[PREDICTION], "group": group}
+        pieces.append(pd.DataFrame(found | {"max_abs": table[largest], "rms": table[typical]}))
+    return pd.concat(pieces, ignore_index=True).dropna(subset=["max_abs"], ignore_index=True)
+
+
+def corr_by_era(frame: pd.DataFrame, index: pd.DataFrame, target: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """CORR of a prediction on the train eras that it has.
+
+    Parameters
+    ----------
+    frame : `id`, `era`, `prediction`.
+    index : `id`, `era` and the target of the train eras, in the order of a panel.
+
+    Returns
+    -------
+    The eras, sorted, and the CORR of each; NaN where the prediction is constant.
+    """
+    rows = index[index[target].notna() & index[ERA].isin(frame[ERA].astype(np.int64))]
+    values = pd.DataFrame({PREDICTION: predictions.along(rows, frame, [PREDICTION])[:, 0]})
+    scored = score_eras(values, rows[target].to_numpy(), rows[ERA].to_numpy(), corr_multiplier=1.0, mmc_multiplier=1.0)
+    return scored[ERA].to_numpy(np.int64), scored["corr"].to_numpy(np.float64)
+
+
+def diagnostics(metrics: dict[str, dict[str, Any]], min_corr: float) -> dict[str, int]:
+    """Whether the mean CORR of the neutralized ensemble reaches a bound: `passes` is 1 or 0, absent where it has none."""
+    mean = metrics.get(DIAGNOSED, {}).get("corr", {}).get("mean")
+    return {} if mean is None else {"passes": int(mean >= min_corr)}
+
+
+def absent(table: pd.DataFrame, references: pd.DataFrame, benchmark: str | None) -> dict[str, str]:
+    """Return the metrics that no era of a split has, each with the reason.
+
+    Parameters
+    ----------
+    table : the scores of the split, as `score_split` gives them.
+    references : the predictions of others, in all eras.
+    benchmark : the one that BMC is against, None without any.
+    """
+    if not len(table):
+        return {"scores": "it has no eras"}
+    own = references[references[ERA].isin(table[ERA])]
+    meta_model = _unmet(own, META_MODEL, "meta_model.parquet")
+    against = "the data has no benchmark models" if benchmark is None else _unmet(own, benchmark, f"the benchmark model {benchmark}")
+    no_features = "no era has a feature that varies, or the features leave nothing of a prediction"
+    reasons = {
+        "corr": f"no era has a target and a prediction that varies on {MIN_COVERAGE:.0%} of its rows",
+        "mmc": meta_model,
+        "meta_corr": meta_model,
+        "payout": "it is made of CORR and MMC",
+        "bmc": against,
+        "fnc": no_features,
+        "exposure_max": no_features,
+        "oracle_corr": "the best possible predictor is known for the embedded market only",
+    }
+    return {METRICS.get(name, name): reason for name, reason in reasons.items() if table[name].isna().all()}
+
+
+def partial(table: pd.DataFrame) -> dict[str, str]:
+    """Return the metrics that some eras of a split have, and fewer than have a CORR, each with both counts."""
+    columns = ["corr", *(name for name in NEEDING_OTHERS if name in table)]
+    eras = table.groupby(ERA)[columns].count().gt(0).sum()
+    return {name: f"{eras[name]} of {eras['corr']} eras" for name in columns[1:] if 0 < eras[name] < eras["corr"]}
+
+
+def _unmet(references: pd.DataFrame, column: str, what: str) -> str:
+    """Say why no era has a score against a reference."""
+    if column not in references:
+        return f"the data has no {what}"
+    eras = references.groupby(ERA)[column]
+    share = float(eras.apply(lambda values: values.notna().mean()).max())
+    if not share > 0:
+        return f"{what} has no predictions of these eras"
+    if share < MIN_COVERAGE:
+        return f"{what} has predictions of at most {share:.0%} of an era's rows; a score needs {MIN_COVERAGE:.0%}"
+    if not (eras.nunique() > 1).any():
+        return f"{what} is constant in each of these eras"
+    return f"in no era do {what} and a prediction that varies cover {MIN_COVERAGE:.0%} of the rows"
+
+
+def lines(found: Evaluated, named: str | None) -> list[str]:
+    """Say which benchmark was taken, and which scores are absent and why.
+
+    `named` is the benchmark that the settings ask for, None where they leave the choice.
+    """
+    choice = "as evaluate.benchmark says" if named else f"the first of {len(found.benchmarks)}"
+    taken = [f"BMC is against {found.benchmark}, {choice}"] if found.benchmark else []
+    few = [f"{split}: {name} in {count} alone: the others lack predictions of others" for split, name, count in _flat(found.partial)]
+    return [*taken, *few, *(f"{split}: no {name}: {reason}" for split, name, reason in _flat(found.absent))]
+
+
+def _flat(told: dict[str, dict[str, str]]) -> list[tuple[str, str, str]]:
+    return [(split, name, text) for split, entries in told.items() for name, text in entries.items()]
+
+
+def report(table: pd.DataFrame, metrics: dict[str, dict[str, Any]]) -> list[str]:
+    """What a person should know of the scores, a line for each prediction, and the predictions that are constant."""
+    lines = []
+    for name, block in metrics.items():
+        corr = block.get("corr", {})
+        figures = [f"{key} {corr[key]:.4f}" for key in ("mean", "std", "sharpe", "max_drawdown") if key in corr]
+        lines.append(f"{name}: " + (f"CORR {', '.join(figures)} over {block['eras']} eras" if figures else "no scores"))
+    thin = table[table["corr"].isna() & ~table[CONSTANT]].groupby(PREDICTION, sort=False).size()
+    lines += [
+        f"{name}: {count} eras have no CORR: over a fifth of the rows lack a target or a prediction, which the purge may have taken"
+        for name, count in thin.items()
+    ]
+    counts = summary.constant_predictions(table)
+    return lines + [f"{name}: the prediction is constant in {count} eras, which have no scores" for name, count in counts.items()]

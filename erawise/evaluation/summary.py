@@ -1,0 +1,174 @@
+"""Per-era scores in summary: one block a prediction, with what the data can't give left out."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from erawise.base.schema import ERA, PREDICTION, spanned_weeks
+from erawise.evaluation import significance
+from erawise.scores.eras import CONSTANT, SCORES
+
+Floats = NDArray[np.float64]
+
+DECIMALS = 6
+NODES = 64
+"""Points of the Gauss-Legendre rule on each side of the class boundary."""
+TAIL = 9.0
+"""Standard deviations after which the normal density is taken for 0."""
+
+
+def summarize(table: pd.DataFrame, days: int) -> dict[str, dict[str, Any]]:
+    """Summarize the table of `score_eras`, where the target looks `days` trading days ahead.
+
+    Every figure is over the eras where the score is no NaN; one that no era gives is absent. Std and Sharpe are with
+    ddof 0, not annualised; Sharpe is absent where the series doesn't vary.
+
+    Returns
+    -------
+    dict, prediction → block, predictions in the order of their first appearance. A block holds, where available:
+    `corr`, `spearman`, `mmc`, `bmc`, `fnc`, `payout` (each mean; low and high, the bounds of its 95 % interval, see
+    `significance.mean`; std, sharpe, max_drawdown, median, iqr, positive_share; mmc and bmc also `eras`, how many they are
+    over); `meta_corr` (mean); `exposure` (max and rms: means over eras); `auc` (top, top_share, above_half: means over eras,
+    above_half over those where it is a class of its own; top_implied: what the mean CORR implies for the mean top_share, see
+    `implied_auc`); `mse`; `ceiling_share` (mean CORR / mean CORR of the oracle over the eras that have both, where the
+    oracle's is above 0); `eras`, the number of eras with a CORR. Floats have 6 decimals.
+    """
+    overlap = significance.spanned_eras(table[ERA].to_numpy(), spanned_weeks(days))
+    return {str(name): _block(rows, overlap) for name, rows in table.groupby(PREDICTION, sort=False)}
+
+
+def constant_predictions(table: pd.DataFrame) -> dict[str, int]:
+    """In how many eras a prediction is constant and so has no scores; predictions that never are constant are left out."""
+    counts = table.groupby(PREDICTION, sort=False)[CONSTANT].sum()
+    return {str(name): int(count) for name, count in counts.items() if count}
+
+
+def mean_or_sharpe(corr: Floats, statistic: str) -> float:
+    """`mean` of (eras,) scores, or `sharpe`: that over their std (ddof 0); 0 where there is no std.
+
+    An era where the prediction is constant, NaN, has found nothing: 0.
+    """
+    known = np.nan_to_num(corr)
+    mean, spread = float(known.mean()), float(known.std())
+    return mean if statistic == "mean" else mean / spread if spread else 0.0
+
+
+def max_drawdown(series: Floats) -> float:
+    """Deepest fall of the cumulative sum of (eras,) scores below its running maximum; positive, or 0.
+
+    The running maximum starts at the first era, so a loss in the first era alone is no drawdown.
+    """
+    total = np.cumsum(series)
+    return float((np.maximum.accumulate(total) - total).max())
+
+
+def lag1(series: Floats) -> float:
+    """Autocorrelation of (eras,) scores at lag 1: `sum(d[t] d[t+1]) / sum(d[t]^2)` with d the deviations from the mean.
+
+    NaN where the series is constant.
+    """
+    if series.max() == series.min():
+        return np.nan
+    deviation = series - series.mean()
+    return float(deviation[:-1] @ deviation[1:] / (deviation @ deviation))
+
+
+def implied_auc(correlation: float, share: float) -> float:
+    """AUC that a correlation implies for the top `share` against the rest, where score and target are jointly normal.
+
+    With score X = r Y + sqrt(1 - r^2) Z, the AUC is the mean of Phi(r (Y1 - Y0) / sqrt(2 (1 - r^2))) over Y1 above and
+    Y0 below the quantile of `share`; both integrals are by a Gauss-Legendre rule.
+    """
+    if abs(correlation) >= 1:
+        return float(correlation > 0)
+    boundary = float(ndtri(1 - share))
+    above, above_weights = _normal_rule(boundary, max(boundary, 0.0) + TAIL)
+    below, below_weights = _normal_rule(min(boundary, 0.0) - TAIL, boundary)
+    slope = correlation / np.sqrt(2 * (1 - correlation**2))
+    return float(above_weights @ ndtr(slope * (above[:, None] - below)) @ below_weights)
+
+
+def _normal_rule(low: float, high: float) -> tuple[Floats, Floats]:
+    """Points and weights, of sum 1, of the mean over a normal variable within (low, high)."""
+    points, weights = np.polynomial.legendre.leggauss(NODES)
+    points = low + (high - low) * (points + 1) / 2
+    weights = weights * np.exp(-(points**2) / 2)
+    return points, weights / weights.sum()
+
+
+def _block(rows: pd.DataFrame, overlap: int) -> dict[str, Any]:
+    scores = {name: rows[name].to_numpy(np.float64) for name in SCORES}
+    known = {name: values[~np.isnan(values)] for name, values in scores.items()}
+    block = {
+        "corr": _series(known["corr"], overlap),
+        "spearman": _series(known["spearman"], overlap),
+        "mmc": _counted(known["mmc"], overlap),
+        "bmc": _counted(known["bmc"], overlap),
+        "fnc": _series(known["fnc"], overlap),
+        "payout": _series(known["payout"], overlap),
+        "meta_corr": {"mean": _mean(known["meta_corr"])},
+        "exposure": {"max": _mean(known["exposure_max"]), "rms": _mean(known["exposure_rms"])},
+        "auc": _auc(known),
+        "mse": _mean(known["mse"]),
+        "ceiling_share": _ceiling_share(scores["corr"], scores["oracle_corr"]),
+        "eras": len(known["corr"]),
+    }
+    return _tidy(block)
+
+
+def _series(values: Floats, overlap: int) -> dict[str, Any]:
+    if not len(values):
+        return {}
+    varies = values.max() > values.min()
+    quarter, three_quarters = np.percentile(values, [25, 75])
+    mean = significance.mean(values, overlap=overlap)
+    return {
+        "mean": mean.mean,
+        "low": None if mean.reason else mean.low,
+        "high": None if mean.reason else mean.high,
+        "std": values.std() if varies else 0.0,
+        "sharpe": values.mean() / values.std() if varies else None,
+        "max_drawdown": max_drawdown(values),
+        "median": np.median(values),
+        "iqr": three_quarters - quarter,
+        "positive_share": (values > 0).mean(),
+    }
+
+
+def _counted(values: Floats, overlap: int) -> dict[str, Any]:
+    return _series(values, overlap) | ({"eras": len(values)} if len(values) else {})
+
+
+def _auc(known: dict[str, Floats]) -> dict[str, float | None]:
+    corr, share = _mean(known["corr"]), _mean(known["top_share"])
+    return {
+        "top": _mean(known["auc_top"]),
+        "top_share": share,
+        "top_implied": None if corr is None or share is None else implied_auc(corr, share),
+        "above_half": _mean(known["auc_above_half"]),
+    }
+
+
+def _ceiling_share(corr: Floats, oracle: Floats) -> float | None:
+    both = ~np.isnan(corr) & ~np.isnan(oracle)
+    return float(corr[both].mean() / oracle[both].mean()) if both.any() and oracle[both].mean() > 0 else None
+
+
+def _mean(values: Floats) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+def _tidy(block: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is None or empty, and round: pure Python numbers, no negative 0."""
+    tidy: dict[str, Any] = {}
+    for key, value in block.items():
+        if isinstance(value, dict):
+            value = _tidy(value) or None
+        elif value is not None and not isinstance(value, int):
+            value = round(float(value), DECIMALS) + 0.0
+        if value is not None:
+            tidy[key] = value
+    return tidy

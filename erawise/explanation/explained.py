@@ -1,0 +1,105 @@
+"""What drives one model, on disk: the tables that the explaining stages write and the pictures are drawn from."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from erawise.base import files, tabular
+from erawise.running.errors import InputError
+
+SHAP, POINTS, PERMUTATION, IMPORTANCE, SAMPLE = "shap.csv", "points.parquet", "permutation.csv", "importance.csv", "sample.json"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was looked at.
+
+    Attributes
+    ----------
+    unit : of the contributions: `prediction`, `log-odds`, or of several members the standard deviations of their predictions.
+    base : what the contributions of a row are added to.
+    std : standard deviation of the predictions of the sample, in `unit`.
+    members, rows : members of the model, and rows that were explained.
+    split : `validation`, or `train` where there is no validation era that the model wasn't trained beside.
+    eras : of these rows, the same number of rows of each.
+    permuted_eras : in which features were shuffled.
+    """
+
+    unit: str
+    base: float
+    std: float
+    members: int
+    rows: int
+    split: str
+    eras: list[int]
+    permuted_eras: list[int]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What drives one model.
+
+    Attributes
+    ----------
+    shap : `feature`, `group`, `mean_abs`, `share`, `direction`, the largest mean first, ties in the features' order: mean absolute
+        contribution over the sample, its share of the sum, and the correlation of the feature's value with its contribution, NaN where
+        one is constant.
+    points : `rank` (from 1), `feature`, `era`, `value`, `shap` of the leading features, in the same rows for all.
+    permutation : `feature`, `era`, `drop` of the leading features: how far CORR falls where the feature is shuffled within the era, NaN
+        where the predictions are constant.
+    importance : `feature`, `gain`, `split`, shares of the sums over the trees; NaN where the kind has none.
+    sample : what was looked at.
+    """
+
+    shap: pd.DataFrame
+    points: pd.DataFrame
+    permutation: pd.DataFrame
+    importance: pd.DataFrame
+    sample: Sample
+
+
+def write(found: Explanation, directory: Path) -> None:
+    """Write the tables into an existing directory; contributions, which can be small, with six digits."""
+    with files.replacing(directory / SHAP) as temporary:
+        found.shap.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+    tabular.write_parquet(found.points, directory / POINTS)
+    tabular.write_csv(found.permutation, directory / PERMUTATION)
+    tabular.write_csv(found.importance, directory / IMPORTANCE)
+    files.write_json(asdict(found.sample), directory / SAMPLE)
+
+
+def read(directory: Path) -> Explanation:
+    """Read what `write` has written.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or none of what `write` writes.
+    """
+    path = directory / SAMPLE
+    try:
+        sample = Sample(**files.read_json(path))
+    except TypeError as error:
+        raise _broken(path, str(error)) from None
+    return Explanation(
+        _csv(directory / SHAP, ["feature", "group", "mean_abs", "share", "direction"]),
+        tabular.read_parquet(directory / POINTS),
+        _csv(directory / PERMUTATION, ["feature", "era", "drop"]),
+        _csv(directory / IMPORTANCE, ["feature", "gain", "split"]),
+        sample,
+    )
+
+
+def _csv(path: Path, columns: list[str]) -> pd.DataFrame:
+    texts = {name: str for name in columns if name in ("feature", "group")}
+    try:
+        return pd.read_csv(path, usecols=columns, dtype=texts, keep_default_na=False, na_values={name: [""] for name in columns[1:]})
+    except FileNotFoundError:
+        raise InputError(f"{path}: the file is missing; explain the model again, with dvc repro") from None
+    except ValueError as error:
+        raise _broken(path, str(error)) from None
+
+
+def _broken(path: Path, reason: str) -> InputError:
+    return InputError(f"{path}: not what explaining a model has written ({reason}); explain it again, with dvc repro")

@@ -1,0 +1,289 @@
+"""What drives a model: how much each feature adds to its predictions, and what the predictions lose without it.
+
+Nothing here is for choosing: it looks at eras that the model wasn't trained on, the validation eras, and at those of train only where the
+purge has left none.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from erawise import params
+from erawise.base.schema import ERA, VALIDATION
+from erawise.explanation.explained import Explanation, Sample
+from erawise.folds.splits import Plan
+from erawise.models.shared.protocol import Attribution, Fitted
+from erawise.panel import groups
+from erawise.panel.panel import FeatureMap, Panel, View, era_slices
+from erawise.running.progress import SILENT, UNCOUNTED, Count, Progress
+from erawise.scores import kernels
+from erawise.scores.eras import MIN_COVERAGE
+
+Floats = NDArray[np.float64]
+
+BLOCK_BYTES = 32 * 2**20
+BLOCK_ROWS = 256
+"""Contributions that are held at a time, and rows of which they are, at most: after each block the progress is told."""
+
+ROUNDING = 1e-9
+"""Contributions whose spread is below this share of their size are constant."""
+
+TRAIN = "train"
+BLEND_UNIT = "standard deviations of each member"
+
+
+def explain(
+    models: Sequence[Fitted],
+    panel: Panel,
+    features: FeatureMap,
+    plan: Plan,
+    target: str,
+    settings: params.Explain,
+    threads: int,
+    progress: Progress = SILENT,
+) -> Explanation:
+    """Explain a model, of one member or several that are blended.
+
+    Parameters
+    ----------
+    models : the members.
+    panel : with the target of the eras, NaN where unknown.
+    features : what the model sees.
+    plan : its validation eras, on which the model wasn't trained, are looked at; where the purge has left none, the train eras are, and
+        nothing is shuffled.
+    target : what the predictions are scored on.
+    settings : how much is looked at.
+    threads : the result doesn't hang on their number.
+    progress : told of the rows that are explained, and of the eras in which features are shuffled.
+
+    Raises
+    ------
+    InputError
+        If the model was fitted on other features.
+    """
+    split, eras = (VALIDATION, plan.validation) if len(plan.validation) else (TRAIN, plan.train)
+    sampled = spaced(eras, settings.eras)
+    with threadpool_limits(1, user_api="blas"):
+        x, era = draw(models, View(panel, sampled, features), settings.rows, settings.seed)
+        rng = np.random.default_rng(settings.seed)
+        drawn = np.sort(rng.choice(len(x), min(settings.background, len(x)), replace=False))
+        shown = np.sort(rng.choice(len(x), min(settings.points, len(x)), replace=False))
+        attribution = attribute(models, x, x[drawn], threads)
+        with progress.counting(len(x), "rows", "contributions") as count:
+            moments, kept = summarized(attribution, x, shown, count)
+        shap = _shap(features.names, panel.feature_sets, moments)
+        leading = shap.index[: settings.top_features].to_numpy()
+        permuted = spaced(_known(panel, plan.validation, target), settings.permuted_eras)
+        shuffled = View(panel, permuted, features, target)
+        with progress.counting(len(permuted), "eras", "shuffled features") as count:
+            drops = permutation(models, shuffled, leading, settings.permuted_rows, settings.seed, threads, count)
+        std = float(attribution.predict(x).std())
+    return Explanation(
+        shap.reset_index(drop=True),
+        _points(features.names, leading, x[shown], era[shown], kept),
+        drops,
+        _importance(models, features.names),
+        Sample(attribution.unit, attribution.base, std, len(models), len(x), split, sampled.tolist(), permuted.tolist()),
+    )
+
+
+def report(name: str, found: Explanation) -> list[str]:
+    """What a person should know of it."""
+    first, sample = found.shap.iloc[0], found.sample
+    lines = [f"{name}: {first['feature']} drives it most, {first['share']:.1%} of all contributions in {sample.rows:,} {sample.split} rows"]
+    if not first["share"] > 0:
+        lines = [f"{name}: nothing drives it: its predictions are the same for all {sample.rows:,} {sample.split} rows"]
+    if sample.split != VALIDATION:
+        lines.append(f"{name}: the purge has left no validation era; these are eras that it was trained on")
+    if not sample.permuted_eras:
+        lines.append(f"{name}: no validation era has a target, so that nothing is known of what is lost where a feature is shuffled")
+    return lines
+
+
+def spaced(eras: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """At most `count` of the eras, evenly spaced in time, the first and the last among them."""
+    if len(eras) <= count:
+        return eras
+    return eras[np.linspace(0, len(eras) - 1, count).round().astype(np.int64)]
+
+
+def draw(models: Sequence[Fitted], view: View, rows: int, seed: int) -> tuple[NDArray, NDArray[np.int64]]:
+    """About `rows` rows of a view, the same number of each era and of each level of the prediction.
+
+    An era's rows are ordered by the prediction and cut into as many equal runs as rows are wanted; one is drawn from each.
+
+    Returns
+    -------
+    (n, features) and the (n,) era of each.
+    """
+    eras = np.unique(view.era)
+    wanted = max(1, rows // max(len(eras), 1))
+    picked = []
+    for number, block in zip(eras, view.blocks(), strict=True):
+        rng = np.random.default_rng([seed, int(number)])
+        order = np.argsort(predicted(models, block), kind="stable")
+        runs = np.array_split(order, min(wanted, len(order)))
+        picked.append(block[np.sort([run[rng.integers(len(run))] for run in runs])])
+    return np.concatenate(picked), np.repeat(eras, [len(block) for block in picked])
+
+
+def predicted(models: Sequence[Fitted], x: NDArray) -> Floats:
+    """What a model predicts for the rows of an era: that of its only member, else the mean of the members' gaussianized predictions."""
+    if len(models) == 1:
+        return models[0].predict(x)
+    return np.mean([kernels.gaussianize(model.predict(x)) for model in models], axis=0)
+
+
+def attribute(models: Sequence[Fitted], x: NDArray, background: NDArray, threads: int) -> Attribution:
+    """What explains a model.
+
+    Members are blended as their ranks are, each with the same spread: their contributions are divided by the standard deviation of
+    their predictions of `x`, and the mean is taken, which adds up to the mean of the standardised predictions. A member whose
+    predictions are constant adds nothing.
+    """
+    parts = [model.attribution(x, background, threads) for model in models]
+    if len(parts) == 1:
+        return parts[0]
+    values = [part.predict(x) for part in parts]
+    middles = [float(value.mean()) for value in values]
+    weights = [0.0 if np.ptp(value) == 0 else 1 / (len(parts) * float(value.std())) for value in values]
+
+    def contributions(rows: NDArray) -> Floats:
+        total = np.zeros(rows.shape)
+        for part, weight in zip(parts, weights, strict=True):
+            total += weight * part.contributions(rows)
+        return total
+
+    def predict(rows: NDArray) -> Floats:
+        return np.sum([w * (part.predict(rows) - m) for part, w, m in zip(parts, weights, middles, strict=True)], axis=0)
+
+    base = sum(weight * (part.base - middle) for part, weight, middle in zip(parts, weights, middles, strict=True))
+    return Attribution(BLEND_UNIT, float(base), contributions, predict)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Over the sample, for each feature: the mean absolute contribution, and its correlation with the feature's value."""
+
+    mean_abs: Floats
+    direction: Floats
+
+
+def summarized(attribution: Attribution, x: NDArray, shown: NDArray[np.int64], count: Count = UNCOUNTED) -> tuple[Moments, Floats]:
+    """Sum contributions up, a bounded number of rows at a time, and keep those of the rows `shown` (sorted), (shown, features)."""
+    width = x.shape[1]
+    absolute, sums, squares, products = np.zeros(width), np.zeros((2, width)), np.zeros((2, width)), np.zeros(width)
+    kept, origin = [], np.zeros((2, width))
+    for start, block in _blocks(x):
+        found = attribution.contributions(block)
+        absolute += np.abs(found).sum(axis=0)
+        kept.append(found[shown[(shown >= start) & (shown < start + len(block))] - start])
+        if not start:
+            origin = np.array([block[0].astype(np.float64), found[0]])
+        values, found = block - origin[0], found - origin[1]
+        for number, shifted in enumerate((values, found)):
+            sums[number] += shifted.sum(axis=0)
+            squares[number] += np.einsum("ij,ij->j", shifted, shifted)
+        products += np.einsum("ij,ij->j", values, found)
+        count.done(len(block))
+    mean_abs, means = absolute / len(x), sums / len(x)
+    spread = np.sqrt(np.maximum(squares / len(x) - means**2, 0.0))
+    varies = (spread[0] > ROUNDING) & (spread[1] > ROUNDING * mean_abs)
+    scale = np.where(varies, spread[0] * spread[1], np.nan)
+    return Moments(mean_abs, np.clip((products / len(x) - means[0] * means[1]) / scale, -1.0, 1.0)), np.concatenate(kept)
+
+
+def _blocks(x: NDArray) -> Iterator[tuple[int, NDArray]]:
+    rows = min(max(1, BLOCK_BYTES // (np.dtype(np.float64).itemsize * (x.shape[1] + 1))), BLOCK_ROWS)
+    for start in range(0, len(x), rows):
+        yield start, x[start : start + rows]
+
+
+def permutation(
+    models: Sequence[Fitted],
+    view: View,
+    columns: NDArray[np.int64],
+    rows: int,
+    seed: int,
+    threads: int,
+    count: Count = UNCOUNTED,
+) -> pd.DataFrame:
+    """How far CORR falls in each era of a view with a target where a feature is shuffled within it: `feature`, `era`, `drop`.
+
+    Of eras with more than `rows` rows so many are drawn. Rows lost to a missing target are left out.
+    """
+
+    def of_era(item: tuple[int, NDArray, Floats]) -> list[float]:
+        era, block, target = item
+        rng = np.random.default_rng([seed, era])
+        if len(block) > rows:
+            chosen = np.sort(rng.choice(len(block), rows, replace=False))
+            block, target = block[chosen], target[chosen]
+        whole, shuffled = _corr(predicted(models, block), target), block.copy()
+        drops = []
+        for column in columns:
+            shuffled[:, column] = rng.permutation(block[:, column])
+            drops.append(whole - _corr(predicted(models, shuffled), target))
+            shuffled[:, column] = block[:, column]
+        count.done()
+        return drops
+
+    slices = era_slices(view.era)
+    eras = np.array([view.era[own.start] for own in slices], np.int64)
+    targets = [view.target[own].astype(np.float64) for own in slices]
+    items = zip(eras.tolist(), view.blocks(), targets, strict=True)
+    found: list[list[float]] = []
+    with ThreadPoolExecutor(threads) as pool:
+        while batch := list(itertools.islice(items, threads)):  # so that no more eras are read than are worked on
+            found += pool.map(of_era, batch)
+    names = [view.names[column] for column in columns]
+    drops = np.array(found, np.float64).reshape(len(eras), len(names))
+    return pd.DataFrame({"feature": np.repeat(names, len(eras)), ERA: np.tile(eras, len(names)), "drop": drops.T.ravel()})
+
+
+def _corr(prediction: Floats, target: Floats) -> float:
+    if kernels.is_constant(prediction):
+        return np.nan
+    return float(kernels.numerai_corr(kernels.gaussianize(prediction)[:, None], target - target.mean())[0])
+
+
+def _known(panel: Panel, eras: NDArray[np.int64], target: str) -> NDArray[np.int64]:
+    """The eras that have the target in so many rows as a score takes."""
+    values = panel.index[target].to_numpy()
+    return np.array([era for era in eras if np.mean(~np.isnan(values[panel.rows(int(era))])) >= MIN_COVERAGE], np.int64)
+
+
+def _shap(names: Sequence[str], feature_sets: dict[str, list[str]], moments: Moments) -> pd.DataFrame:
+    """The table of that name, with the features' places as its index."""
+    total = moments.mean_abs.sum()
+    frame = pd.DataFrame(
+        {
+            "feature": names,
+            "group": groups.first_group(names, feature_sets),
+            "mean_abs": moments.mean_abs,
+            "share": moments.mean_abs / total if total > 0 else 0.0,
+            "direction": moments.direction,
+        }
+    )
+    return frame.sort_values("mean_abs", ascending=False, kind="stable")
+
+
+def _points(names: Sequence[str], leading: NDArray[np.int64], x: NDArray, era: NDArray[np.int64], kept: Floats) -> pd.DataFrame:
+    pieces = [
+        pd.DataFrame({"rank": rank, "feature": names[k], ERA: era, "value": x[:, k].astype(np.float64), "shap": kept[:, k]})
+        for rank, k in enumerate(leading.tolist(), 1)
+    ]
+    return pd.concat(pieces, ignore_index=True)
+
+
+def _importance(models: Sequence[Fitted], names: Sequence[str]) -> pd.DataFrame:
+    """Mean shares of the members, the largest gain first."""
+    found = [shares for model in models if (shares := model.tree_importance()) is not None]
+    gain, split = np.mean(found, axis=0) if found else np.full((2, len(names)), np.nan)
+    return pd.DataFrame({"feature": names, "gain": gain, "split": split}).sort_values("gain", ascending=False, kind="stable")

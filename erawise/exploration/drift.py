@@ -1,0 +1,121 @@
+"""How far the live era lies from the last train eras, feature by feature, and how far single train eras lie from each other."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from erawise.base.schema import DATA_TYPE, VALIDATION, top
+from erawise.panel.panel import Panel
+from erawise.running.errors import InputError
+
+USUAL_ERAS = 40
+"""Train eras that live is held against: the last ones, so that the reading stays cheap at any size."""
+
+MIN_ERAS = 2
+"""Eras at least: each is held against the others."""
+
+BINS = 5
+USUAL_HIGH = 0.95
+ROUNDED = 1e-6
+"""Distances that differ by less are the same in the table on disk."""
+
+
+def drift(panel: Panel, live: Panel, missing_live: NDArray[np.float64], threads: int = 1) -> pd.DataFrame:
+    """The distance of each feature's live values from those of the last train eras, and what is usual between eras.
+
+    The distance is the total variation distance of the shares of rows at each fifth of the scale: the share of rows, 0..1, that would
+    have to change their value for the two to be the same. Features are taken as they are stored, without demeaning. An era is
+    held against the mean shares of the others, live against those of all. Fewer rows, larger distances: an era of n rows has by
+    chance alone distances of the order of sqrt(BINS / n) where its values aren't ranked.
+
+    Parameters
+    ----------
+    panel : the prepared train and validation eras, of which the last `USUAL_ERAS` of train are read.
+    live : the prepared live era, with the same features.
+    missing_live : (features,) share of the live values that were missing and are filled.
+    threads : eras read at the same time; nothing depends on their number.
+
+    Returns
+    -------
+    DataFrame (features): `feature`, `train_mean`, `live_mean` (on the scale as stored), `distance` (of live), `expected`,
+    `usual_p95`, `usual_max` (mean, 95 % quantile and maximum of the train eras' own distances), `eras` (how many these are) and
+    `missing_live`. Where live is one more era like the others, its distance is above `usual_max` in at most 1 of `eras` + 1 features.
+
+    Raises
+    ------
+    InputError
+        If live has other features or another type, or there are fewer than two train eras.
+    """
+    if live.feature_names != panel.feature_names or live.matrix.dtype != panel.matrix.dtype:
+        raise InputError("data/prepared/live: its features are not those of data/prepared; run preprocess again")
+    kinds = panel.index[DATA_TYPE].iloc[panel.starts[:-1]].to_numpy()
+    eras = panel.eras[kinds != VALIDATION][-USUAL_ERAS:]
+    if len(eras) < MIN_ERAS:
+        raise InputError(f"data/prepared: drift is measured against {MIN_ERAS} train eras at least and there is {len(eras)}; add eras")
+    with ThreadPoolExecutor(threads) as pool:
+        shares, means = zip(*pool.map(lambda era: _describe(panel.stored(int(era))), eras), strict=True)
+    live_shares, live_mean = _describe(live.stored(int(live.eras[0])))
+    total = np.sum(shares, axis=0)
+    usual = np.array([_distance(own, (total - own) / (len(eras) - 1)) for own in shares])
+    return pd.DataFrame(
+        {
+            "feature": panel.feature_names,
+            "train_mean": np.mean(means, axis=0),
+            "live_mean": live_mean,
+            "distance": _distance(live_shares, total / len(eras)),
+            "expected": usual.mean(axis=0),
+            "usual_p95": np.quantile(usual, USUAL_HIGH, axis=0),
+            "usual_max": usual.max(axis=0),
+            "eras": len(eras),
+            "missing_live": missing_live,
+        }
+    )
+
+
+def read_missing_live(path: Path, features: tuple[str, ...]) -> NDArray[np.float64]:
+    """(features,) share of each feature's live values that were missing in the raw file, from preprocess's counts.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or has no count for a feature.
+    """
+    try:
+        counts = pd.read_csv(path, dtype={"feature": str}, keep_default_na=False).set_index("feature").loc[list(features)]
+        return (counts["missing_live"] / counts["rows_live"]).to_numpy(np.float64)
+    except FileNotFoundError:
+        raise InputError(f"{path}: the file is missing; run preprocess") from None
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{path}: expected feature, missing_live and rows_live for every feature ({error}); run preprocess again"
+        ) from None
+
+
+def summary(found: pd.DataFrame) -> str:
+    """What a person should know of the drift, in a line."""
+    beyond, eras = is_beyond(found), int(found["eras"].iloc[0])
+    return (
+        f"{int(beyond.sum())} of {len(found)} features lie further from the last {eras} train eras in live than any of these eras does "
+        f"(luck alone: about {len(found) / (eras + 1):.1f}); {found['missing_live'].mean():.2%} of the live values were missing"
+    )
+
+
+def is_beyond(found: pd.DataFrame) -> pd.Series:
+    """Whether each feature lies further off in live than in any of the train eras, by more than what is written of a distance."""
+    return found["distance"] > found["usual_max"] + ROUNDED
+
+
+def _describe(block: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(BINS, features) shares of the rows of an era at each fifth of the scale, and (features,) means."""
+    scale = top(str(block.dtype))
+    bins = block if block.dtype == np.int8 else np.minimum(block * (BINS / scale), BINS - 1).astype(np.int8)
+    shares = np.stack([np.count_nonzero(bins == value, axis=0) for value in range(BINS)]) / len(block)
+    return shares, block.mean(axis=0, dtype=np.float64)
+
+
+def _distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(features,) total variation distances of two (BINS, features) distributions."""
+    return np.abs(a - b).sum(axis=0) / 2

@@ -1,0 +1,447 @@
+"""What the prepared data looks like, in tables, and whether it can be worked with.
+
+The main target is known for the train eras alone; validation eras are counted, and their features described.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from erawise.base.schema import DATA_TYPE, ERA, ID, VALIDATION, top
+from erawise.panel import blocks
+from erawise.panel.panel import Panel
+from erawise.running.errors import InputError
+from erawise.running.progress import SILENT, Progress
+from erawise.scores import kernels
+
+LAGS = (1, 8, 16)
+"""Weeks between two eras that are compared: neighbours, and those beyond the overlap of 20- and of 60-day targets."""
+
+MAX_BINS = 20
+"""A target with more values than this has no bins."""
+
+MIN_FEATURES = 3
+"""Features that two eras must have in common for their scores to be correlated."""
+
+VANISHED = 1e-12
+"""A variance below this share of the mean square is rounding noise."""
+
+PIECE_ROWS = 2**16
+"""Rows of the targets that are held as float64 at a time."""
+
+MEND = "mend the raw files, or leave it out through data.feature_set"
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """The tables.
+
+    Attributes
+    ----------
+    features : one row a feature: `feature`, `mean`, `std` (all rows, ddof 0), `missing_share` (of the values that were
+        filled), `constant_share` (of the eras in which it holds one value alone), and from its Pearson correlations with
+        the main target in the train eras where it has one: `corr_mean`, `corr_std` (ddof 0), `sign_stability` (share of
+        these eras that have the sign of the mean); NaN where it is constant in every train era. `scored_eras`: how many these are.
+    eras : one row an era: `era`, `data_type`, `rows`, `unique_ids`, `constant_features`, and for train eras, else
+        missing: `target_missing` (rows), `target_mean`, `share_<bin>` for each of the main target's values.
+    targets : Pearson correlations between the targets over the train rows where both are known, a square with a
+        column each and their names in `name`; NaN where one is constant.
+    stability : one row a pair of train eras: `era`, `lag` (weeks to the later one), `features` (that have a score in
+        both), `correlation` of their scores, the correlations with the main target; NaN below 3 features.
+    """
+
+    features: pd.DataFrame
+    eras: pd.DataFrame
+    targets: pd.DataFrame
+    stability: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """What one pass over the eras leaves: (eras, features) each, `corr` NaN in validation eras and for constants."""
+
+    mean: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    constant: NDArray[np.bool_]
+    corr: NDArray[np.float64]
+
+
+def explore(
+    panel: Panel,
+    target: str,
+    missing_share: NDArray[np.float64],
+    max_constant_share: float,
+    threads: int = 1,
+    progress: Progress = SILENT,
+) -> Exploration:
+    """Describe the features of the matrix as they are stored, without demeaning, and the targets of the train eras.
+
+    Parameters
+    ----------
+    panel : the prepared train and validation eras, with the targets of the train eras.
+    target : the main target.
+    missing_share : (features,), as `read_missing` gives it.
+    max_constant_share : budget for the share of all pairs of feature and era in which the feature holds one value.
+    threads : eras read at the same time; nothing depends on their number.
+    progress : told of each era that is read.
+
+    Raises
+    ------
+    InputError
+        If an id is twice in an era, a train era has no main target, a target or feature is off its scale, a feature
+        holds one value in each era, or the budget is exceeded.
+    """
+    train = _is_train(panel)
+    unique_ids = _count_ids(panel)
+    _check_targets(panel, target, train)
+    train_target = np.where(np.repeat(train, np.diff(panel.starts)), panel.index[target].to_numpy(np.float64), np.nan)
+    blocks = _read_blocks(panel, train_target, train, threads, progress)
+    _check_constant(panel, blocks.constant, max_constant_share)
+    return Exploration(
+        features=_feature_table(panel, blocks, missing_share),
+        eras=_era_table(panel, train_target, train, unique_ids, blocks.constant),
+        targets=_target_correlations(panel, train),
+        stability=_stability(panel.eras[train], blocks.corr[train]),
+    )
+
+
+def read_missing(path: Path, features: Sequence[str]) -> NDArray[np.float64]:
+    """(features,) share of each feature's values that were missing in the raw files, from preprocess's counts.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or has no count for a feature.
+    """
+    try:
+        counts = pd.read_csv(path, dtype={"feature": str}, keep_default_na=False).set_index("feature")
+        found = counts.loc[list(features)]
+        return (found["missing"] / found["rows"]).to_numpy(np.float64)
+    except FileNotFoundError:
+        raise InputError(f"{path}: the file is missing; run preprocess") from None
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: expected feature, missing and rows for every feature ({error}); run preprocess again") from None
+
+
+def read_features(path: Path) -> pd.DataFrame:
+    """What `explore` has written of each feature: `feature`, `mean`, `std`, `constant_share` and more.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or another.
+    """
+    try:
+        found = pd.read_csv(path, dtype={"feature": str}, keep_default_na=False)
+        return found.astype({"mean": float, "std": float, "constant_share": float})
+    except FileNotFoundError:
+        raise InputError(f"{path}: the file is missing; run explore") from None
+    except (ValueError, KeyError):
+        raise InputError(f"{path}: not the table of features that explore writes; run explore again") from None
+
+
+def summary(found: Exploration) -> list[str]:
+    """What a person should know of the data, a line each."""
+    features, eras = found.features, found.eras
+    train = int((eras[DATA_TYPE] != VALIDATION).sum())
+    lines = [
+        f"{len(features)} features in {train} train and {len(eras) - train} validation eras "
+        f"of {eras['rows'].min()} to {eras['rows'].max()} rows",
+        f"{features['missing_share'].mean():.2%} of the features' values were missing; "
+        f"in {features['constant_share'].mean():.2%} of the eras a feature holds one value, on average",
+    ]
+    if features["corr_mean"].notna().any():
+        best = features.loc[features["corr_mean"].abs().idxmax()]
+        lines.append(
+            f"strongest feature: {best['feature']}, mean correlation with the target {best['corr_mean']:.4f}, "
+            f"std {best['corr_std']:.4f}, its sign in {best['sign_stability']:.0%} of the eras"
+        )
+    for lag, correlation in found.stability.groupby("lag")["correlation"].mean().dropna().items():
+        lines.append(f"features' scores of two eras correlate {correlation:.3f} at a lag of {lag} weeks, on average")
+    return lines
+
+
+def verdicts(panel: Panel, target: str, found: Exploration) -> dict[str, Any]:
+    """Return what has passed the checks of `explore`, with its figures: the same whatever the live era is.
+
+    Parameters
+    ----------
+    panel, target : what was explored: the train and validation eras, and the main target.
+    found : the tables, which there are only if every check has passed.
+
+    Returns
+    -------
+    dict
+        `passed`; by data type `eras`, `rows` and `duplicate_ids`; of the main target in train `rows_without`, `eras_without`, `lowest`
+        and `highest`; of the features their `count`, the ends of their `scale`, how many are `constant_in_every_era`, and
+        `constant_share` of the pairs of feature and era.
+    """
+    eras, train = found.eras, found.eras[DATA_TYPE] != VALIDATION
+    values, constant = panel.index[target], found.features["constant_share"]
+    return {
+        "passed": True,
+        "eras": {
+            name: {
+                "eras": len(part),
+                "rows": int(part["rows"].sum()),
+                "duplicate_ids": int((part["rows"] - part["unique_ids"]).sum()),
+            }
+            for name, part in (("train", eras[train]), (VALIDATION, eras[~train]))
+        },
+        "target": {
+            "rows_without": int(eras["target_missing"].sum()),
+            "eras_without": int((eras["target_missing"] == eras["rows"]).sum()),
+            "lowest": float(values.min()),
+            "highest": float(values.max()),
+        },
+        "features": {
+            "count": len(constant),
+            "scale": [0, top(str(panel.matrix.dtype))],
+            "constant_in_every_era": int((constant == 1).sum()),
+            "constant_share": round(float(constant.mean()), 6),
+        },
+    }
+
+
+def _is_train(panel: Panel) -> NDArray[np.bool_]:
+    """(eras,) whether an era is one of train."""
+    return (_data_types(panel) != VALIDATION).astype(bool)
+
+
+def _data_types(panel: Panel) -> NDArray:
+    return panel.index[DATA_TYPE].iloc[panel.starts[:-1]].to_numpy()
+
+
+def _count_ids(panel: Panel) -> NDArray[np.int64]:
+    """(eras,) the ids of each era, which are as many as its rows."""
+    ids = panel.index[ID]
+    unique = np.array([ids.iloc[rows].nunique() for rows in map(panel.rows, panel.eras)], np.int64)
+    repeated = np.diff(panel.starts) - unique
+    if repeated.any():
+        era = panel.eras[int(np.argmax(repeated > 0))]
+        first = ids.iloc[panel.rows(era)]
+        raise InputError(
+            f"id {first[first.duplicated()].iloc[0]!r} is there more than once in era {era} ({int(repeated.sum())} duplicate rows in all); "
+            "remove them from the raw files"
+        )
+    return unique
+
+
+def _check_targets(panel: Panel, target: str, train: NDArray[np.bool_]) -> None:
+    if target not in panel.index:
+        raise InputError(f"data.target: the prepared data has no target {target!r}; its targets are {', '.join(panel.targets)}")
+    for name in _targets(panel):
+        values = panel.index[name].to_numpy(np.float32)
+        off = ~np.isnan(values) & ~((values >= 0) & (values <= 1))
+        if off.any():
+            first = int(off.argmax())
+            raise InputError(
+                f"target {name!r}: {int(off.sum())} values are off the scale 0..1, "
+                f"the first in era {panel.row_eras[first]} ({values[first]:g}); mend the raw files"
+            )
+    known = np.add.reduceat(panel.index[target].notna().to_numpy(np.int64), panel.starts[:-1])
+    empty = panel.eras[train & (known == 0)]
+    if len(empty):
+        raise InputError(
+            f"target {target!r} is missing in every row of train era {empty[0]} ({len(empty)} such eras); "
+            "take these eras out of train.parquet, or choose another data.target"
+        )
+
+
+def _read_blocks(panel: Panel, target: NDArray[np.float64], train: NDArray[np.bool_], threads: int, progress: Progress) -> _Blocks:
+    shape = (len(panel.eras), panel.n_matrix)
+    out = _Blocks(np.empty(shape), np.empty(shape), np.empty(shape, bool), np.full(shape, np.nan))
+
+    def read(k: int) -> None:
+        era = int(panel.eras[k])
+        block, known = panel.stored(era), target[panel.rows(era)]
+        describe = _describe_int8 if block.dtype == np.int8 else _describe_floats
+        lowest, highest, out.mean[k], out.variance[k], corr = describe(block, known)
+        _check_scale(panel, block, era, lowest, highest)
+        out.constant[k] = lowest == highest
+        if train[k]:
+            out.corr[k] = corr
+        count.done()
+
+    with progress.counting(len(panel.eras), "eras") as count, ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(read, k) for k in range(len(panel.eras))]:
+            done.result()
+    return out
+
+
+Described = tuple[NDArray, NDArray, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+"""(features,) each: lowest and highest value, mean, variance (ddof 0), correlation with the target where it is known."""
+
+
+def _describe_floats(block: NDArray, target: NDArray[np.float64]) -> Described:
+    known = ~np.isnan(target)
+    with np.errstate(invalid="ignore"):
+        corr = kernels.feature_correlations(block[known], target[known]) if known.any() else np.full(block.shape[1], np.nan)
+        mean, variance = block.mean(axis=0, dtype=np.float64), block.var(axis=0, dtype=np.float64)
+    return block.min(axis=0), block.max(axis=0), mean, variance, corr
+
+
+def _describe_int8(block: NDArray[np.int8], target: NDArray[np.float64]) -> Described:
+    """From sums that are exact: those of the features as integers, about 0, those with the target about its mean."""
+    known = ~np.isnan(target)
+    rows, count = len(target), int(known.sum())
+    centred = np.where(known, target - (target[known].mean() if count else 0), 0)
+    lowest, highest, sums, squares, products = blocks.column_sums(block, centred)
+    unknown = block[~known].astype(np.int64)
+    known_sums, known_squares = sums - unknown.sum(axis=0), squares - np.square(unknown).sum(axis=0)
+    spread = (count * known_squares - np.square(known_sums)) * np.square(centred).sum() / max(count, 1)
+    covariance = products - known_sums * (centred.sum() / max(count, 1))
+    corr = np.full(block.shape[1], np.nan)
+    np.divide(covariance, np.sqrt(spread), out=corr, where=spread > 0)
+    return lowest, highest, sums / rows, (rows * squares - np.square(sums)) / rows**2, np.clip(corr, -1, 1)
+
+
+def _check_scale(panel: Panel, block: NDArray, era: int, lowest: NDArray, highest: NDArray) -> None:
+    limit = top(str(panel.matrix.dtype))
+    fine = (lowest >= 0) & (highest <= limit)
+    if not fine.all():
+        feature = int(fine.argmin())
+        values = block[:, feature]
+        off = ~((values >= 0) & (values <= limit))
+        raise InputError(
+            f"feature {panel.feature_names[feature]!r}: {int(off.sum())} values in era {era} are off the scale 0..{limit:g} "
+            f"(one is {values[off][0]:g}; {int((~fine).sum())} such features in this era); {MEND}"
+        )
+
+
+def _check_constant(panel: Panel, constant: NDArray[np.bool_], max_constant_share: float) -> None:
+    everywhere = constant.all(axis=0)
+    if everywhere.any():
+        raise InputError(
+            f"feature {panel.feature_names[int(everywhere.argmax())]!r} holds one value alone in each of the {len(constant)} eras "
+            f"({int(everywhere.sum())} such features); {MEND}"
+        )
+    share = constant.mean()
+    if share > max_constant_share:
+        most = int(constant.sum(axis=1).argmax())
+        raise InputError(
+            f"explore.max_constant_share: features hold one value alone in {share:.1%} of the eras, on average, more than "
+            f"{max_constant_share:.1%} (in era {panel.eras[most]} {int(constant[most].sum())} of them do); "
+            "choose a data.feature_set with more data, or raise the budget"
+        )
+
+
+def _feature_table(panel: Panel, blocks: _Blocks, missing_share: NDArray[np.float64]) -> pd.DataFrame:
+    weights = np.diff(panel.starts)[:, None] / panel.n_rows
+    mean = (weights * blocks.mean).sum(axis=0)
+    variance = (weights * (blocks.variance + np.square(blocks.mean - mean))).sum(axis=0)
+    scored = ~np.isnan(blocks.corr)
+    corr_mean = _mean_where(blocks.corr, scored)
+    return pd.DataFrame(
+        {
+            "feature": panel.feature_names,
+            "mean": mean,
+            "std": np.sqrt(variance),
+            "missing_share": missing_share,
+            "constant_share": blocks.constant.mean(axis=0),
+            "corr_mean": corr_mean,
+            "corr_std": np.sqrt(_mean_where(np.square(blocks.corr - corr_mean), scored)),
+            "sign_stability": _mean_where(np.sign(blocks.corr) == np.sign(corr_mean), scored),
+            "scored_eras": scored.sum(axis=0),
+        }
+    )
+
+
+def _mean_where(values: NDArray, where: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(columns,) means of (rows, columns) over the rows that count; NaN where none does."""
+    count = where.sum(axis=0)
+    sums = np.where(where, values, 0).sum(axis=0)
+    return np.where(count > 0, sums / np.maximum(count, 1), np.nan)
+
+
+def _era_table(
+    panel: Panel,
+    target: NDArray[np.float64],
+    train: NDArray[np.bool_],
+    unique_ids: NDArray[np.int64],
+    constant: NDArray[np.bool_],
+) -> pd.DataFrame:
+    starts = panel.starts[:-1]
+    known = ~np.isnan(target)
+    count = np.add.reduceat(known.astype(np.int64), starts)
+    rows = np.diff(panel.starts)
+    divisor = np.maximum(count, 1)
+    table = pd.DataFrame(
+        {
+            ERA: panel.eras,
+            DATA_TYPE: _data_types(panel),
+            "rows": rows,
+            "unique_ids": unique_ids,
+            "constant_features": constant.sum(axis=1),
+            "target_missing": pd.Series(rows - count, dtype="Int64").where(train),
+            "target_mean": np.where(train, np.add.reduceat(np.where(known, target, 0), starts) / divisor, np.nan),
+        }
+    )
+    for value in _bins(target[known]):
+        share = np.add.reduceat((target == value).astype(np.int64), starts) / divisor
+        table[f"share_{value:g}"] = np.where(train, share, np.nan)
+    return table
+
+
+def _bins(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    bins = np.unique(values)
+    return bins if len(bins) <= MAX_BINS else bins[:0]
+
+
+def _targets(panel: Panel) -> list[str]:
+    return [name for name in panel.targets if name in panel.index]
+
+
+def _target_correlations(panel: Panel, train: NDArray[np.bool_]) -> pd.DataFrame:
+    """Pearson of each pair of targets over the rows where both are known, from sums about .5, a piece of the rows at a time."""
+    names = _targets(panel)
+    columns = [panel.index[name].to_numpy() for name in names]
+    rows = np.flatnonzero(np.repeat(train, np.diff(panel.starts)))
+    count, sums, squares, products = np.zeros((4, len(names), len(names)))
+    for start in range(0, len(rows), PIECE_ROWS):
+        values = np.column_stack([column[rows[start : start + PIECE_ROWS]] for column in columns]).astype(np.float64) - 0.5
+        known = (~np.isnan(values)).astype(np.float64)
+        values = np.nan_to_num(values)
+        count += known.T @ known
+        sums += values.T @ known
+        squares += np.square(values).T @ known
+        products += values.T @ values
+    variance = count * squares - np.square(sums)
+    variance[variance <= VANISHED * count * squares] = np.nan
+    variance[count < 2] = np.nan
+    correlations = np.clip((count * products - sums * sums.T) / np.sqrt(variance * variance.T), -1, 1)
+    table = pd.DataFrame(correlations, columns=names)
+    table.insert(0, "name", names)
+    return table
+
+
+def _stability(eras: NDArray[np.int64], corr: NDArray[np.float64]) -> pd.DataFrame:
+    position = {int(era): k for k, era in enumerate(eras)}
+    found = [
+        (era, lag, *_correlate(corr[k], corr[position[era + lag]]))
+        for lag in _lags(eras)
+        for era, k in position.items()
+        if era + lag in position
+    ]
+    return pd.DataFrame(found, columns=[ERA, "lag", "features", "correlation"])
+
+
+def _lags(eras: NDArray[np.int64]) -> list[int]:
+    """`LAGS` in weeks, rounded up to what the spacing of the eras allows."""
+    if len(eras) < 2:
+        return []
+    step = int(np.diff(eras).min())
+    return sorted({-(-lag // step) * step for lag in LAGS})
+
+
+def _correlate(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[int, float]:
+    both = ~np.isnan(a) & ~np.isnan(b)
+    if both.sum() < MIN_FEATURES:
+        return int(both.sum()), np.nan
+    return int(both.sum()), float(kernels.feature_correlations(a[both][:, None], b[both])[0])

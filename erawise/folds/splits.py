@@ -1,0 +1,211 @@
+"""Purged k-fold, walk-forward and combinatorial purged cross-validation over eras.
+
+An era is a week. A target looks several weeks ahead, so eras near a test era share part of its outcome: they are purged
+from the training side. Distances are counted in weeks, by era number, so that every n-th era of the data is purged right.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from erawise.base.schema import horizon, purge_weeks
+from erawise.running.errors import InputError
+
+Eras = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One test block of eras, and the training eras left for it after the purge."""
+
+    train: Eras
+    test: Eras
+    purged: Eras
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The folds for one horizon, and what the final model trains on and predicts."""
+
+    weeks: int
+    folds: list[Fold]
+    train: Eras
+    validation: Eras
+    validation_purged: Eras
+
+
+def plan(train: Eras, validation: Eras, days: int, *, method: str, folds: int, chunk: int, window: int | None) -> Plan:
+    """Split the train eras into folds, and purge what overlaps.
+
+    Parameters
+    ----------
+    train, validation : era numbers, sorted and unique.
+    days : horizon of the target in trading days.
+    method : `purged_kfold` (`folds` contiguous blocks) or `walk_forward` (test blocks of `chunk` weeks, trained on the past, or
+        on the last `window` weeks of it).
+
+    Raises
+    ------
+    InputError
+        If the eras are too few for the folds.
+    """
+    weeks = purge_weeks(days)
+    made = purged_kfold(train, folds, weeks) if method == "purged_kfold" else walk_forward(train, chunk, weeks, window)
+    near = near_any(validation, train[-1:], weeks)
+    return Plan(weeks, made, train, validation[~near], validation[near])
+
+
+def purged_kfold(eras: Eras, folds: int, weeks: int) -> list[Fold]:
+    """Each of `folds` contiguous blocks of eras once the test, the eras within `weeks` of it purged on both sides.
+
+    Raises
+    ------
+    InputError
+        If there are fewer eras than folds, or a fold has no training era left.
+    """
+    if len(eras) < folds:
+        raise InputError(f"split.folds: {folds} folds need at least {folds} train eras, and there are {len(eras)}")
+    return [_fold(np.setdiff1d(eras, test), test, weeks, "split.folds") for test in np.array_split(eras, folds)]
+
+
+def walk_forward(eras: Eras, chunk: int, weeks: int, window: int | None = None) -> list[Fold]:
+    """Test blocks of `chunk` weeks, each trained on all earlier eras but the last `weeks` before it; the first is no test.
+
+    With a window, a block is trained on the eras of so many weeks before the purge (rolling), else on the whole past (expanding).
+
+    Raises
+    ------
+    InputError
+        If the eras span no second block, or a fold has no training era left.
+    """
+    block = (eras - eras[0]) // chunk
+    numbers = np.unique(block)[1:]
+    if not len(numbers):
+        raise InputError(
+            f"split.chunk: {len(eras)} train eras (weeks {eras[0]} to {eras[-1]}) span no second block of {chunk} weeks; lower it"
+        )
+    made = []
+    for number in numbers:
+        past, test = eras[block < number], eras[block == number]
+        if window is not None:
+            past = past[past >= test[0] - weeks - window]
+        made.append(_fold(past, test, weeks, "split.chunk"))
+    return made
+
+
+def combinatorial(eras: Eras, blocks: int, tested: int, weeks: int) -> list[Fold]:
+    """Every choice of `tested` of `blocks` contiguous blocks of eras as the test, the eras within `weeks` of it purged.
+
+    López de Prado (2018), Advances in Financial Machine Learning, chapter 12.
+
+    Raises
+    ------
+    InputError
+        If there are fewer eras than blocks, as many blocks are tested as there are, or a fold has no training era left.
+    """
+    if not 0 < tested < blocks <= len(eras):
+        raise InputError(f"{tested} of {blocks} blocks of {len(eras)} eras can't be tested; expected 0 < tested < blocks <= eras")
+    parts = np.array_split(eras, blocks)
+    tests = [np.concatenate([parts[k] for k in chosen]) for chosen in combinations(range(blocks), tested)]
+    return [_fold(np.setdiff1d(eras, test), test, weeks, "combinatorial folds") for test in tests]
+
+
+def near_any(eras: Eras, others: Eras, weeks: int) -> NDArray[np.bool_]:
+    """Which eras are within `weeks` weeks (inclusive) of any of `others`."""
+    if not len(others):
+        return np.zeros(len(eras), bool)
+    after = np.searchsorted(others, eras)
+    distance_left = np.abs(eras - others[np.maximum(after - 1, 0)])
+    distance_right = np.abs(others[np.minimum(after, len(others) - 1)] - eras)
+    return np.minimum(distance_left, distance_right) <= weeks
+
+
+def inner_slice(train: Eras, share: float, weeks: int) -> tuple[Eras, Eras]:
+    """Split training eras for early stopping: the last `share` of them as the inner slice, the ones purged before it left out.
+
+    Returns
+    -------
+    fitted, inner : sorted eras.
+
+    Raises
+    ------
+    InputError
+        If nothing is left to fit on.
+    """
+    count = max(1, round(share * len(train)))
+    inner = train[-count:]
+    rest = train[:-count]
+    fitted = rest[~near_any(rest, inner, weeks)]
+    if not len(fitted):
+        raise InputError(
+            f"training.inner_share: {count} of {len(train)} training eras for early stopping and {weeks} weeks purged leave none to fit on"
+        )
+    return fitted, inner
+
+
+def horizons(targets: Iterable[str], default: int) -> list[int]:
+    """The distinct horizons of targets in trading days, sorted."""
+    return sorted({default, *(horizon(name, default) for name in targets)})
+
+
+def model_horizon(model_target: str, main_target: str, default: int) -> int:
+    """The horizon that decides a model's purge: the longer of its own target's and the main target's."""
+    return max(horizon(model_target, default), horizon(main_target, default))
+
+
+def to_json(plans: dict[int, Plan | str]) -> dict[str, Any]:
+    """Plans by horizon as the content of `folds.json`; a text says why there is none for a horizon."""
+    entries = {str(days): {"problem": made} if isinstance(made, str) else _plan_to_json(made) for days, made in plans.items()}
+    return {"horizons": entries}
+
+
+def from_json(content: dict[str, Any], days: int) -> Plan:
+    """The plan for one horizon out of `folds.json`.
+
+    Raises
+    ------
+    InputError
+        If there is none for it.
+    """
+    made = content["horizons"].get(str(days), {"problem": f"no target of the data looks {days} trading days ahead"})
+    if "problem" in made:
+        raise InputError(f"there are no folds for a target of {days} days: {made['problem']}")
+    folds = [Fold(_eras(fold["train"]), _eras(fold["test"]), _eras(fold["purged"])) for fold in made["folds"]]
+    return Plan(made["weeks"], folds, _eras(made["train"]), _eras(made["validation"]), _eras(made["validation_purged"]))
+
+
+def describe(plan: Plan | str) -> str:
+    """What a person should know of a plan, in a line."""
+    if isinstance(plan, str):
+        return f"no folds for such targets: {plan}"
+    purged = [len(fold.purged) for fold in plan.folds]
+    left = len(plan.validation) or "no"
+    return f"{plan.weeks} weeks purged beside each test block: {purged} eras; {left} validation eras left"
+
+
+def _plan_to_json(made: Plan) -> dict[str, Any]:
+    return {
+        "weeks": made.weeks,
+        "why": f"eras within {made.weeks} weeks of a test era share part of its outcome",
+        "folds": [{"train": f.train.tolist(), "test": f.test.tolist(), "purged": f.purged.tolist()} for f in made.folds],
+        "train": made.train.tolist(),
+        "validation": made.validation.tolist(),
+        "validation_purged": made.validation_purged.tolist(),
+    }
+
+
+def _eras(values: Sequence[int]) -> Eras:
+    return np.array(values, np.int64)
+
+
+def _fold(rest: Eras, test: Eras, weeks: int, setting: str) -> Fold:
+    near = near_any(rest, test, weeks)
+    if near.all():
+        raise InputError(
+            f"{setting}: the test eras {test[0]} to {test[-1]} and a purge of {weeks} weeks leave no era to train on; too few eras"
+        )
+    return Fold(rest[~near], test, rest[near])

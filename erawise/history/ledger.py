@@ -1,0 +1,88 @@
+"""The record of what was evaluated: a line of JSON for each evaluation, added and never changed.
+
+Who looks at a validation set often enough finds something there. The ledger counts the looks, by the digests of the predictions that
+were looked at, so that a figure can be read against what luck alone would have shown by now.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from erawise.base import files
+from erawise.base.schema import VALIDATION
+from erawise.evaluation import significance
+
+NAME = "ledger.jsonl"
+
+Entry = dict[str, Any]
+
+
+def read(path: Path) -> tuple[list[Entry], int]:
+    """The entries in the order of their time, and the number of lines that are none: cut short by a kill, or edited."""
+    found, broken = files.read_lines(path)
+    entries = [entry for entry in found if {"time", "data", "target", "settings", "scores"} <= set(entry)]
+    return sorted(entries, key=lambda entry: str(entry["time"])), broken + len(found) - len(entries)
+
+
+def flat(settings: dict[str, Any], path: str = "") -> dict[str, Any]:
+    """Settings by their path such as `models.ridge.l2`."""
+    out: dict[str, Any] = {}
+    for key, value in settings.items():
+        place = f"{path}.{key}" if path else str(key)
+        out |= flat(value, place) if isinstance(value, dict) and value else {place: value}
+    return out
+
+
+def changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, list[Any]]:
+    """Of `flat` settings those that differ, with both values, None where there is none."""
+    return {path: [before.get(path), after.get(path)] for path in {**before, **after} if before.get(path) != after.get(path)}
+
+
+def same(entry: Entry, other: Entry) -> bool:
+    """Return whether two evaluations are of the same predictions of the same data, with the same settings and scores."""
+    return all(entry.get(key) == other.get(key) for key in ("data", "target", "predictions", "settings", "scores"))
+
+
+def looks(entries: list[Entry], data: str | None, target: str) -> list[Entry]:
+    """Return the entries that were looks: each that scored a prediction on the validation eras of some data which none before it had.
+
+    Who evaluates the same predictions again, or some of them, sees nothing new. An entry without their digests is a look of its own.
+
+    Parameters
+    ----------
+    data : digest of the data; None for all.
+    target : that was scored against.
+    """
+    seen = [entry for entry in entries if data in (None, entry["data"]) and entry["target"] == target and entry["scores"].get(VALIDATION)]
+    found, known = list[Entry](), set[tuple[Any, str]]()
+    for entry in seen:
+        digests = entry.get("predictions")
+        scored = {(entry["data"], digest) for digest in digests.values()} if isinstance(digests, dict) else None
+        if scored is None or not scored <= known:
+            found.append(entry)
+            known |= scored or set()
+    return found
+
+
+def trial_sharpes(entries: list[Entry], prediction: str) -> list[float]:
+    """Return the validation Sharpe of the CORR of a prediction, once for each of its digests."""
+    found = _once(entries, lambda entry: [entry["data"], entry["predictions"].get(prediction)])
+    sharpes = (entry["scores"].get(VALIDATION, {}).get(prediction, {}).get("corr", {}).get("sharpe") for entry in found)
+    return [float(value) for value in sharpes if value is not None]
+
+
+def _once(entries: list[Entry], identity: Callable[[Entry], Any]) -> list[Entry]:
+    """Return the first of the entries of each identity, and each that has no digests of predictions."""
+    first: dict[str, Entry] = {}
+    for number, entry in enumerate(entries):
+        known = isinstance(entry.get("predictions"), dict)
+        first.setdefault(json.dumps(identity(entry) if known else number, sort_keys=True), entry)
+    return list(first.values())
+
+
+def deflated(entries: list[Entry], prediction: str, series: np.ndarray, overlap: int) -> float:
+    """`significance.deflated_sharpe` of a prediction's (eras,) validation scores, by the spread of all looks so far."""
+    return significance.deflated_sharpe(series, trial_sharpes(entries, prediction), overlap=overlap)

@@ -1,0 +1,406 @@
+"""A finished run at hand, a line for each question: its data, its predictions and scores, and models of one's own on its folds.
+
+    run = lab.open_run("path/to/the/repository")
+    mine = run.train(kind, settings).predictions
+    run.compare(run.score({"mine": mine}), "ensemble")
+
+Everything is composed of what the stages call, so that a score is the pipeline's own. The targets of the validation eras are read by
+`Run.score` alone, where validation is asked for: no fit, blend or choice of features here can see them.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from erawise import params, predictions
+from erawise.base import files, tabular
+from erawise.base.schema import CV, DATA_TYPE, ERA, ID, LIVE, LIVE_ERA, PREDICTION, SPLIT, VALIDATION, era_name, horizon, spanned_weeks
+from erawise.blend import blending, neutralization, risk
+from erawise.evaluation import evaluation, significance, summary
+from erawise.exploration.exploration import Exploration
+from erawise.folds import splits
+from erawise.history import comparison
+from erawise.models.shared.protocol import GIB, Kind, Resources, held_by
+from erawise.panel import maps
+from erawise.panel.panel import FeatureMap, Panel, View
+from erawise.running.errors import InputError
+from erawise.training import jobs, training
+
+PARAMS, DATA = "params.yaml", "data"
+NEEDED = (
+    PARAMS,
+    "data/prepared/features.json",
+    "data/prepared/live/features.json",
+    "data/explored",
+    "data/folds.json",
+    "data/features/selected.json",
+    "data/members.json",
+    "data/scores",
+)
+"""What a run has left where it has come to its end."""
+
+COLUMNS = (ID, ERA, SPLIT, PREDICTION)
+"""Of a table of predictions."""
+
+FINAL = ("ensemble", "neutralized")
+"""What the pipeline makes of its models' predictions."""
+
+
+def open_run(directory: Path | str = ".") -> "Run":
+    """Open the finished run in a checkout of the repository.
+
+    Parameters
+    ----------
+    directory : where `params.yaml` and `data/` lie.
+
+    Raises
+    ------
+    InputError
+        If no run was finished there, or `params.yaml` has a mistake.
+    """
+    top = Path(directory)
+    for name in NEEDED:
+        if not (top / name).exists():
+            raise InputError(f"{top.resolve()}: there is no finished run ({name} is missing); run `make repro` first")
+    return Run(top, params.load(top / PARAMS))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run; what it has is read when it is first asked for.
+
+    Predictions are tables with the columns `id`, `era` (a number, null for live), `split` (`cv`, `validation` or `live`) and
+    `prediction`, a row for each id and era. Scores are the long table of `scores.eras.score_eras`, a row for each era and
+    prediction.
+
+    Attributes
+    ----------
+    directory : where it lies.
+    settings : the content of its `params.yaml`.
+    """
+
+    directory: Path
+    settings: params.Params = field(repr=False)
+
+    @cached_property
+    def panel(self) -> Panel:
+        """The rows of train and validation; `index` has every target, of the train eras alone (NaN in validation)."""
+        return Panel(self._data("prepared"))
+
+    @cached_property
+    def live(self) -> Panel:
+        """The rows of the live era, without targets."""
+        return Panel(self._data("prepared/live"), [])
+
+    @cached_property
+    def explored(self) -> Exploration:
+        """The tables that describe features, eras and targets."""
+        names = ("features", "eras", "targets", "stability")
+        text = {"dtype": {"feature": str, "name": str}, "keep_default_na": False, "na_values": [""]}
+        return Exploration(**{name: pd.read_csv(self._data(f"explored/{name}.csv"), **text) for name in names})
+
+    @property
+    def target(self) -> str:
+        """The target that every score is against."""
+        return self.settings.data.target
+
+    @property
+    def days(self) -> int:
+        """Trading days that the target looks ahead."""
+        return horizon(self.target, self.settings.data.target_horizon)
+
+    @cached_property
+    def plan(self) -> splits.Plan:
+        """The eras that a model on the main target is trained on, tested on and purged of; `plan.folds` are those of `cv`."""
+        return self._plan(self.target)
+
+    @cached_property
+    def models(self) -> list[str]:
+        """The names of the models."""
+        return list(files.read_json(self._data("members.json"))["models"])
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all predictions: those of the models, `ensemble` and `neutralized`."""
+        return [*self.models, *FINAL]
+
+    def predictions(self, name: str) -> pd.DataFrame:
+        """One of the run's predictions.
+
+        Raises
+        ------
+        InputError
+            If the run has none of that name.
+        """
+        if name not in self.names:
+            raise InputError(f"the run has no prediction {name!r}; it has {', '.join(self.names)}")
+        place = name if name in FINAL else f"models/{name}"
+        return tabular.read_parquet(self._data(f"predictions/{place}.parquet")).astype({ERA: "Int64"})
+
+    def feature(self, name: str) -> pd.DataFrame:
+        """A feature taken for a prediction: its values in every era that predictions are made for.
+
+        Raises
+        ------
+        InputError
+            If the prepared data has no such feature.
+        """
+        wanted = ((CV, self.panel, self.plan.train), (VALIDATION, self.panel, self.plan.validation), (LIVE, self.live, self.live.eras))
+        return pd.concat([_values(source, eras, name, split) for split, source, eras in wanted], ignore_index=True)
+
+    def scores(self, split: str = CV) -> pd.DataFrame:
+        """The scores of all predictions that the run has written, see `score`.
+
+        Raises
+        ------
+        InputError
+            If `split` is neither `cv` nor `validation`.
+        """
+        _check_split(split)
+        return tabular.read_parquet(self._data(f"scores/{split}.parquet"))
+
+    def score(self, made: str | pd.DataFrame | Mapping[str, pd.DataFrame], split: str = CV) -> pd.DataFrame:
+        """Score predictions as the pipeline does: CORR, MMC, BMC, FNC, exposure and the others, era by era.
+
+        Parameters
+        ----------
+        made : the name of one of the run's predictions, a table of predictions, or several tables by name.
+        split : `cv`, on which to choose, or `validation`, the final check, on which not to.
+
+        Returns
+        -------
+        Scores of the eras of the split that any prediction has. NaN where the data can't give a score, or where more than a fifth of
+        the era's rows lack a prediction (NaN or no row) or a target.
+
+        Raises
+        ------
+        InputError
+            If `split` is neither `cv` nor `validation`, or a table lacks a column or has no row of the split, an id twice in an era, a
+            row that the data doesn't have, an era that is purged or of another split than it says, or an infinite prediction.
+        """
+        _check_split(split)
+        if isinstance(made, str):
+            made = {made: self.predictions(made)}
+        frames = {PREDICTION: made} if isinstance(made, pd.DataFrame) else dict(made)
+        for name, frame in frames.items():
+            self._check(name, frame)
+            if not (frame[SPLIT] == split).any():
+                raise InputError(
+                    f"{name}: no row has the split {split!r}; there are {', '.join(map(str, frame[SPLIT].unique())) or 'none'}"
+                )
+        settings, references = self.settings.evaluate, tabular.read_parquet(self._data("prepared/references.parquet"))
+        scores, _ = evaluation.score_split(
+            split,
+            frames,
+            self.panel,
+            self._targets(split),
+            references,
+            evaluation.benchmark_column(references, settings.benchmark),
+            settings.corr_multiplier,
+            settings.mmc_multiplier,
+            self.settings.resources.threads,
+        )
+        return scores
+
+    def summary(self, scores: pd.DataFrame) -> pd.DataFrame:
+        """Scores in summary, a row for each prediction: what `metrics/*.json` have, `corr.mean` in the column of that name.
+
+        Returns
+        -------
+        DataFrame, NaN where a prediction lacks a figure that another one has; a figure that none has is no column.
+        """
+        blocks = summary.summarize(scores, self.days)
+        return pd.json_normalize(list(blocks.values())).set_axis(pd.Index(list(blocks), name=PREDICTION))
+
+    def means(self, scores: pd.DataFrame, metric: str = "corr") -> pd.DataFrame:
+        """The mean over eras of a score with its 95 % interval, a row for each prediction.
+
+        Returns
+        -------
+        DataFrame with the columns of `significance.Mean`; `low` and `high` are NaN where there are too few eras, and `reason` says so.
+        """
+        overlap = significance.spanned_eras(scores[ERA].to_numpy(), spanned_weeks(self.days))
+        series = scores.groupby(PREDICTION, sort=False)[metric]
+        found = {str(name): asdict(significance.mean(values.to_numpy(np.float64), overlap=overlap)) for name, values in series}
+        return pd.DataFrame.from_dict(found, orient="index").rename_axis(PREDICTION)
+
+    def compare(self, scores: pd.DataFrame, against: str, split: str = CV) -> pd.DataFrame:
+        """Whether predictions have a higher CORR than one of the run's own, by their paired difference, era by era.
+
+        Parameters
+        ----------
+        scores : of the predictions, see `score`.
+        against : the name of the run's prediction.
+        split : that the scores are of.
+
+        Returns
+        -------
+        DataFrame, a row for each prediction: the columns of `comparison.compare`, `before` being the run's prediction. A verdict is
+        `better` or `worse` where the interval of the difference leaves out 0, else `can't tell`.
+
+        Raises
+        ------
+        InputError
+            If the run has no prediction of that name.
+        """
+        own = self.scores(split)
+        if against not in set(own[PREDICTION]):
+            raise InputError(f"the run has no scores of {against!r}; it has those of {', '.join(own[PREDICTION].unique())}")
+        rows = [
+            {"split": split, PREDICTION: f"{name} against {against}", **comparison.pair(own, against, scores, name, self.days)}
+            for name in scores[PREDICTION].unique()
+        ]
+        return pd.DataFrame(rows)
+
+    def train(self, kind: Kind, settings: Any) -> training.Trained:
+        """Train a model as the pipeline does: in each purged fold, and on all train eras.
+
+        Parameters
+        ----------
+        kind : a module of `erawise.models`, or anything else that has the functions of `models.protocol.Kind`.
+        settings : what the kind's functions are given; its `target` is the one target to learn.
+
+        Returns
+        -------
+        The model that was fitted on all train eras, and as `predictions` those out of fold (`cv`), of validation and of live.
+
+        Raises
+        ------
+        InputError
+            If the data has no such target, or a fit needs more memory than `resources.memory`.
+        """
+        training.check_target(self.panel, settings.target, "settings.target")
+        data = jobs.Data(self.panel, self.live, self._plan(settings.target), *maps.read(self._data("features")))
+        given = self.settings.resources
+        with (
+            files.scratch(self._data("")) as scratch,
+            threadpool_limits(given.threads, user_api="blas"),
+        ):
+            resources = Resources(given.threads, int(given.memory * GIB), scratch, given.device, held_by(self.panel))
+            return training.train(kind, settings, data, inner_share=self.settings.training.inner_share, resources=resources)
+
+    def blend(self, made: Mapping[str, pd.DataFrame], weights: Mapping[str, float] | None = None) -> pd.DataFrame:
+        """Blend predictions in each era: ranks, gaussianized, their weighted mean, ranked again.
+
+        Parameters
+        ----------
+        made : tables of predictions, by name; the rows that all have are blended.
+        weights : by name, of any sum; equal where they aren't given.
+
+        Raises
+        ------
+        InputError
+            If a table is none (see `score`), the tables have no row in common, a weight is of none of them or below 0, all are 0,
+            or a prediction is NaN or infinite.
+        """
+        for name, frame in made.items():
+            self._check(name, frame)
+        rows = predictions.join(dict(made))
+        resolved = blending.resolve_weights("equal" if weights is None else dict(weights), list(made))
+        return predictions.table(rows, blending.blend(rows[list(made)], rows[ERA].to_numpy(np.int64), resolved))
+
+    def neutralize(self, made: pd.DataFrame, features: str | None = None, proportion: float | None = None) -> pd.DataFrame:
+        """Take the part that is linear in some features out of a prediction, era by era.
+
+        Parameters
+        ----------
+        made : predictions, of every row of each era that they have.
+        features : `all`, `riskiest`, or a feature set or group; `neutralize.features` of the settings where it isn't given.
+        proportion : how much of that part, 0..1; `neutralize.proportion` of the settings where it isn't given.
+
+        Raises
+        ------
+        InputError
+            If the table is none (see `score`) or lacks rows of an era, a prediction is NaN or infinite, there is no feature set of
+            that name, or an era has too few rows for the features.
+        """
+        self._check(PREDICTION, made)
+        settings, threads = self.settings.neutralize, self.settings.resources.threads
+        method = settings.features if features is None else features
+        rows = predictions.join({PREDICTION: made})
+        for era, count in rows.groupby(ERA).size().items():
+            if count != (expected := self._count(int(era))):
+                raise InputError(
+                    f"{era_name(int(era))}: {count} of {expected} rows have a prediction; to neutralize it takes all of an era"
+                )
+
+        def block(era: int) -> NDArray:
+            return self._of(era).block(era, risk.within(columns, method, self._of(era).rows(era)))
+
+        with threadpool_limits(threads, user_api="blas"):
+            columns = self.panel.columns(risk.chosen(self.panel, self.plan.train, self.target, method, settings.count))
+            share = settings.proportion if proportion is None else proportion
+            neutral = neutralization.neutralize_eras(rows[PREDICTION].to_numpy(), rows[ERA].to_numpy(), block, share, threads)
+        return predictions.table(rows, neutral)
+
+    @cached_property
+    def _rows(self) -> pd.DataFrame:
+        """`id`, `era` and what `split` a prediction of the row has, of all rows; `purged` for those that have none."""
+        index = pd.concat([self.panel.index[[ID, ERA, DATA_TYPE]], self.live.index[[ID, ERA, DATA_TYPE]]], ignore_index=True)
+        plan = self.plan
+        of_eras: dict[str, Iterable[int]] = {
+            CV: plan.train,
+            VALIDATION: plan.validation,
+            "purged": plan.validation_purged,
+            LIVE: [LIVE_ERA],
+        }
+        splits_by_era = {int(era): split for split, eras in of_eras.items() for era in eras}
+        return index[[ID, ERA]].assign(**{SPLIT: index[ERA].map(splits_by_era)})
+
+    def _check(self, name: str, frame: pd.DataFrame) -> None:
+        absent = [column for column in COLUMNS if column not in frame]
+        if absent:
+            raise InputError(f"{name}: the table lacks the column {absent[0]!r}; predictions have {', '.join(COLUMNS)}")
+        rows = frame[[ID, SPLIT]].assign(**{ERA: predictions.numbers(frame[ERA])})
+        twice = rows.duplicated([ERA, ID])
+        if twice.any():
+            first = rows[twice].iloc[0]
+            raise InputError(f"{name}: id {first[ID]!r} is there more than once in {era_name(first[ERA])}; leave one row of each")
+        known = rows.merge(self._rows, on=[ERA, ID], how="left", suffixes=("", "_known"))[f"{SPLIT}_known"].to_numpy()
+        strange = pd.isna(known)
+        if strange.any():
+            first = rows[strange].iloc[0]
+            raise InputError(f"{name}: {int(strange.sum())} rows are none of the data, such as id {first[ID]!r} in {era_name(first[ERA])}")
+        off = known != rows[SPLIT].to_numpy()
+        if off.any():
+            first, found = rows[off].iloc[0], known[off][0]
+            raise InputError(f"{name}: {era_name(first[ERA])} has the split {first[SPLIT]!r} and is {found}; correct it, or leave it out")
+
+    def _count(self, era: int) -> int:
+        rows = self._of(era).rows(era)
+        return rows.stop - rows.start
+
+    def _of(self, era: int) -> Panel:
+        return self.live if era == LIVE_ERA else self.panel
+
+    def _targets(self, split: str) -> NDArray[np.float64]:
+        """(rows of the panel,) the target: of the train eras, and for validation those aside; NaN elsewhere."""
+        if split == CV:
+            return self.panel.index[self.target].to_numpy(np.float64)
+        aside = tabular.read_parquet(self._data("prepared/validation_targets.parquet"), [ID, ERA, self.target])
+        return predictions.known_targets(self.panel, aside, self.target)
+
+    def _plan(self, target: str) -> splits.Plan:
+        days = splits.model_horizon(target, self.target, self.settings.data.target_horizon)
+        return splits.from_json(files.read_json(self._data("folds.json")), days)
+
+    def _data(self, name: str) -> Path:
+        return self.directory / DATA / name
+
+
+def _values(panel: Panel, eras: NDArray[np.int64], feature: str, split: str) -> pd.DataFrame:
+    view = View(panel, eras, FeatureMap((feature,)))
+    rows = panel.index.iloc[view.rows][[ID, ERA]].assign(**{SPLIT: split})
+    return predictions.table(rows, view.matrix()[:, 0].astype(np.float64))
+
+
+def _check_split(split: str) -> None:
+    if split not in (CV, VALIDATION):
+        raise InputError(f"split: {split!r} has no scores; expected {CV} or {VALIDATION}")

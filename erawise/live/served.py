@@ -1,0 +1,179 @@
+"""The trained pipeline for the commands of the live tournament, proven to be what was scored."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from erawise import params, predictions
+from erawise.base import files, tabular
+from erawise.base.schema import ID, LIVE, PREDICTION, SPLIT
+from erawise.evaluation import evaluation
+from erawise.live import promises, serving, submission
+from erawise.models.shared import stored
+from erawise.panel import maps
+from erawise.panel.panel import Panel
+from erawise.running import paths
+from erawise.running.errors import InputError
+from erawise.training import basis
+
+SAME = 1e-9
+"""Predictions that differ by less are the same."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """The trained pipeline, and what it is.
+
+    Attributes
+    ----------
+    pipeline : makes the predictions, by the final models.
+    live : the live rows of the last `dvc repro`.
+    digests : by prediction, the digest of what validation has scored: trained models, weights and neutralization.
+    scores : by prediction, what validation has found of it.
+    """
+
+    pipeline: serving.Pipeline
+    live: Panel
+    digests: dict[str, str]
+    scores: dict[str, promises.Scores]
+
+
+def read(p: params.Params, wanted: Sequence[str]) -> Served:
+    """Read the pipeline that makes some predictions of live rows, by the final models, and prove that it is what was scored.
+
+    The trained models must give, on the live rows of the last `dvc repro`, what that has given; the scores must be those of these
+    predictions; and the final models must be the trained ones, or the same fits repeated on every resolved era that is prepared.
+
+    Raises
+    ------
+    InputError
+        If something is missing or broken, or isn't so; with the stage to run.
+    """
+    threads = p.resources.threads
+    _require_version(p.data.version)
+    members, weights = _models(), _weights()
+    used = {name: _used(name, members, weights) for name in wanted}
+    needed = [name for name in members if any(name in own for own in used.values())]
+    features, data = maps.read(paths.FEATURES)[1].digest, basis.of_prepared(paths.VALIDATION_TARGETS)
+    for name in needed:
+        _require_final(name, p.final.fit_on, features, data)
+    fitted_on = [stored.describe(paths.FINAL / name).eras for name in needed]
+    print(f"models: {', '.join(needed)}, fitted on the eras {min(first for first, _ in fitted_on)} to {max(last for _, last in fitted_on)}")
+    final, live = _stored(paths.FINAL, needed), Panel(paths.LIVE, [])
+    trained = final if p.final.fit_on == "train" else _stored(paths.MODELS, needed)
+    found = trained.predict(live, wanted, threads)
+    for name in wanted:
+        table = tabular.read_parquet(path(name))
+        [given] = predictions.along(live.index, table[table[SPLIT] == LIVE], [PREDICTION]).T
+        if not np.allclose(found[name], given, rtol=0, atol=SAME):
+            raise InputError(f"{path(name)}: the stored models give other live predictions than these; run dvc repro, then again")
+        require_scored(name, table)
+    if trained is not final:
+        _compare(found, final.predict(live, wanted, threads), wanted, p.submit.min_earlier_corr)
+    digests = {name: _digest(name, used[name], weights) for name in wanted}
+    return Served(final, live, digests, {name: promises.scored(name) for name in wanted})
+
+
+def require_scored(name: str, table: pd.DataFrame) -> None:
+    """Raise `InputError` if the scores are of another prediction than this table."""
+    if evaluation.evaluated(paths.SCORES).predictions.get(name) != predictions.digest(table):
+        raise InputError(f"{paths.SCORES}: {name} was scored when {path(name)} was another one; run dvc repro evaluate, then again")
+
+
+def _used(name: str, members: Sequence[str], weights: dict[str, float]) -> list[str]:
+    """Return the models of which a prediction is made."""
+    return [model for model in members if weights.get(model, 0) > 0] if name in (serving.ENSEMBLE, serving.NEUTRALIZED) else [name]
+
+
+def _digest(name: str, used: Sequence[str], weights: dict[str, float]) -> str:
+    """Return the digest of what makes a prediction, as validation has scored it."""
+    content: list[Any] = [[model, stored.digest(paths.MODELS / model)] for model in used]
+    if name in (serving.ENSEMBLE, serving.NEUTRALIZED):
+        content.append([weights[model] for model in used])
+    if name == serving.NEUTRALIZED:
+        content.append(files.read_json(paths.NEUTRALIZED_TO))
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _require_final(name: str, fit_on: str, features: str, data: str) -> None:
+    """Raise `InputError` if a final model isn't the trained one beside it, or that fit repeated on the resolved eras that are prepared.
+
+    `features` and `data` are the digests of what is selected and prepared now.
+    """
+    path, beside = paths.FINAL / name, paths.MODELS / name
+    again = f"run dvc repro refit@{name}, then again"
+    if not path.exists():
+        raise InputError(f"{path}: there is no final model; {again}")
+    final, trained = stored.describe(path), stored.describe(beside)
+    if final.basis is None or trained.basis is None:
+        raise InputError(f"{path}: it doesn't say what it was fitted on; run dvc repro train@{name} refit@{name}, then again")
+    if trained.basis.features != features:
+        raise InputError(f"{beside}: it was fitted with other features than {paths.FEATURES} holds; run dvc repro, then again")
+    if (final.trained is None) != (fit_on == "train"):
+        raise InputError(f"{path}: it isn't fitted as final.fit_on, {fit_on}, says; {again}")
+    for what in ("settings", "features"):
+        if getattr(final.basis, what) != getattr(trained.basis, what):
+            raise InputError(f"{path}: it was fitted with other {what} than {beside}; {again}")
+    if (final.trained or stored.digest(path)) != stored.digest(beside):
+        raise InputError(f"{path}: it was made of another model than {beside}; {again}")
+    if final.trained and final.basis.data != data:
+        raise InputError(f"{path}: it was fitted on other data than {paths.PREPARED} holds; {again}")
+
+
+def _stored(models: Path, names: Sequence[str]) -> serving.Pipeline:
+    return serving.read({name: models / name for name in names}, paths.FEATURES, paths.WEIGHTS, paths.NEUTRALIZED_TO)
+
+
+def _compare(trained: pd.DataFrame, final: pd.DataFrame, names: Sequence[str], least: float) -> None:
+    """Show how alike two sets of models are, and refuse those that aren't."""
+    for name in names:
+        corr, _ = submission.rank_correlation(*(one[[ID, name]].rename(columns={name: PREDICTION}) for one in (trained, final)))
+        print(f"{name}: rank correlation {corr:.3f} of the models fitted on all eras with those that validation scores")
+        if not corr >= least:
+            raise InputError(
+                f"submit.min_earlier_corr: {name} has a rank correlation of {corr:.3f} with the models that validation scores, less than "
+                f"{least}; see what changed, or set another bound"
+            )
+
+
+def names() -> list[str]:
+    """The predictions that the pipeline makes."""
+    return [*_models(), serving.ENSEMBLE, serving.NEUTRALIZED]
+
+
+def _models() -> list[str]:
+    content = files.read_json(paths.MEMBERS)
+    if not isinstance(content, dict) or not isinstance(content.get("models"), list):
+        raise InputError(f"{paths.MEMBERS}: it has no list of models; run dvc repro")
+    return [str(name) for name in content["models"]]
+
+
+def _weights() -> dict[str, float]:
+    content = files.read_json(paths.WEIGHTS)
+    if not isinstance(content, dict) or not all(isinstance(weight, int | float) for weight in content.values()):
+        raise InputError(f"{paths.WEIGHTS}: it has no weight for each model; run dvc repro")
+    return content
+
+
+def _require_version(version: str) -> None:
+    """Raise `InputError` where the data version was changed since the pipeline ran: names of features are the same in several."""
+    try:
+        ran = YAML(typ="safe").load(paths.LOCK.read_text(encoding="utf-8"))["stages"]["download"]["params"]["params.yaml"]["data.version"]
+    except (FileNotFoundError, KeyError, TypeError, YAMLError):
+        return
+    if ran != version:
+        raise InputError(f"data.version: it is {version}, and the last dvc repro ran with {ran}; run dvc repro, then again")
+
+
+def path(name: str) -> Path:
+    """The file of a prediction."""
+    blended = {serving.ENSEMBLE: paths.ENSEMBLE, serving.NEUTRALIZED: paths.NEUTRALIZED}
+    return blended.get(name, paths.MODEL_PREDICTIONS / f"{name}.parquet")

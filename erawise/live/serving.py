@@ -1,0 +1,122 @@
+"""The trained pipeline as one thing that predicts rows it has not seen: models, blend and neutralization as they were stored."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from erawise.base import files
+from erawise.base.schema import ID, LIVE, PREDICTION
+from erawise.blend import blending, neutralization, risk
+from erawise.models.shared import stored
+from erawise.models.shared.protocol import Fitted
+from erawise.panel import maps
+from erawise.panel.panel import FeatureMap, Panel
+from erawise.running.errors import InputError
+from erawise.training import training
+
+ENSEMBLE, NEUTRALIZED = "ensemble", "neutralized"
+
+
+@dataclass(frozen=True)
+class Neutralization:
+    """What is taken out of the ensemble: the part that is linear in some features, see `risk.chosen`."""
+
+    features: tuple[str, ...]
+    method: str
+    proportion: float
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Everything between prepared rows and a prediction.
+
+    Parameters
+    ----------
+    models : the members of each model, by its name.
+    features : what every model sees of the rows.
+    weights : of the models in the ensemble.
+    neutralization : of the ensemble.
+    """
+
+    models: Mapping[str, Sequence[Fitted]]
+    features: FeatureMap
+    weights: Mapping[str, float]
+    neutralization: Neutralization
+
+    @property
+    def predictions(self) -> tuple[str, ...]:
+        """The names of what it predicts."""
+        return (*self.models, ENSEMBLE, NEUTRALIZED)
+
+    def predict(self, panel: Panel, names: Sequence[str], threads: int = 1) -> pd.DataFrame:
+        """Predict every row of a panel.
+
+        Parameters
+        ----------
+        panel : prepared rows, of one or more eras.
+        names : of `predictions`.
+        threads : that read features; the results don't hang on them.
+
+        Returns
+        -------
+        DataFrame (rows, 1 + names), `id` and a column for each name, in the panel's order.
+
+        Raises
+        ------
+        InputError
+            If there is no prediction of a name, or the panel lacks a feature.
+        """
+        unknown = [name for name in names if name not in self.predictions]
+        if unknown:
+            raise InputError(f"there is no prediction {unknown[0]!r}; there are {', '.join(self.predictions)}")
+        blends = bool({ENSEMBLE, NEUTRALIZED} & set(names))
+        used = [name for name in self.models if name in names or (blends and self.weights.get(name, 0) > 0)]
+        with threadpool_limits(threads, user_api="blas"):
+            out = pd.DataFrame({name: self._of_model(name, panel) for name in used})
+            if blends:
+                weights = {name: self.weights[name] for name in used if self.weights.get(name, 0) > 0}
+                out[ENSEMBLE] = blending.blend(out, panel.row_eras, weights)
+            if NEUTRALIZED in names:
+                out[NEUTRALIZED] = self._neutralized(out[ENSEMBLE].to_numpy(), panel, threads)
+        return pd.concat([panel.index[[ID]].reset_index(drop=True), out[list(names)]], axis=1)
+
+    def _of_model(self, name: str, panel: Panel) -> NDArray[np.float64]:
+        parts = [training.predict(member, panel, panel.eras, self.features, LIVE) for member in self.models[name]]
+        values: NDArray[np.float64] = training.blended(parts)[PREDICTION].to_numpy()
+        return values
+
+    def _neutralized(self, values: NDArray[np.float64], panel: Panel, threads: int) -> NDArray[np.float64]:
+        columns = panel.columns(self.neutralization.features)
+
+        def features(era: int) -> NDArray:
+            return panel.block(era, risk.within(columns, self.neutralization.method, panel.rows(era)))
+
+        return neutralization.neutralize_eras(values, panel.row_eras, features, self.neutralization.proportion, threads)
+
+
+def read(models: Mapping[str, Path], features: Path, weights: Path, neutralized_to: Path) -> Pipeline:
+    """Read what the stages have stored.
+
+    Parameters
+    ----------
+    models : the directory of each model, by its name.
+    features : directory of the selected features.
+    weights, neutralized_to : files of the ensemble's weights, and of what it was neutralized to.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or broken.
+    """
+    content = files.read_json(neutralized_to)
+    try:
+        neutralization = Neutralization(tuple(content["features"]), str(content["method"]), float(content["proportion"]))
+    except (KeyError, TypeError):
+        raise InputError(f"{neutralized_to}: it doesn't say what the ensemble was neutralized to; run neutralize again") from None
+    _, final = maps.read(features)
+    return Pipeline({name: stored.load(path) for name, path in models.items()}, final, files.read_json(weights), neutralization)

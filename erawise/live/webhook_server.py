@@ -1,0 +1,104 @@
+"""A server that starts a command when it is called by whoever knows a token: one run at a time."""
+
+import hmac
+import json
+import subprocess
+import threading
+from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from erawise.running.errors import InputError
+
+TOKEN = "ERAWISE_WEBHOOK_TOKEN"
+"""The variable of the environment that names the token."""
+
+LEAST_TOKEN = 16
+MOST_BYTES = 2**16
+"""Of what a call says, which isn't looked at."""
+
+SILENCE = 10
+"""Seconds after which a caller who says nothing is left."""
+
+
+class Runner:
+    """A command, of which one run is at work at most.
+
+    Attributes
+    ----------
+    last : exit code of the last run that has ended; None before.
+    """
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command, self._lock = list(command), threading.Lock()
+        self._running: subprocess.Popen[bytes] | None = None
+        self.last: int | None = None
+
+    def start(self) -> bool:
+        """Start a run, unless one is at work; says whether it did."""
+        with self._lock:
+            if self._at_work():
+                return False
+            self._running = subprocess.Popen(self._command)
+            return True
+
+    @property
+    def at_work(self) -> bool:
+        with self._lock:
+            return self._at_work()
+
+    def _at_work(self) -> bool:
+        if self._running is not None and (code := self._running.poll()) is not None:
+            self.last, self._running = code, None
+        return self._running is not None
+
+
+def server(host: str, port: int, token: str, runner: Runner) -> ThreadingHTTPServer:
+    """The server, listening: a POST to `/<token>` starts a run (202; 200 where one is at work), a GET of `/health` tells of the last.
+
+    Raises
+    ------
+    InputError
+        If the token is too short to be none that is guessed, or it can't listen there.
+    """
+    if len(token) < LEAST_TOKEN:
+        raise InputError(f"{TOKEN}: it has {len(token)} characters; expected at least {LEAST_TOKEN}, that nobody guesses")
+    try:
+        return ThreadingHTTPServer((host, port), type("Handler", (_Handler,), {"token": token, "runner": runner}))
+    except OSError as error:
+        raise InputError(f"{host}:{port}: cannot be listened to ({error.strerror}); choose another --host or --port") from None
+
+
+class _Handler(BaseHTTPRequestHandler):
+    token: str
+    runner: Runner
+    timeout = SILENCE
+    server_version, sys_version = "erawise", ""
+
+    def do_POST(self) -> None:
+        length = self.headers.get("Content-Length", "0")
+        if not length.isdecimal() or int(length) > MOST_BYTES:
+            self._answer(413, {"error": "too long"})
+            return
+        self.rfile.read(int(length))
+        if not hmac.compare_digest(self.path.encode(), f"/{self.token}".encode()):
+            self._answer(404, {"error": "nothing here"})
+            return
+        started = self.runner.start()
+        self._answer(202 if started else 200, {"started": started})
+
+    def do_GET(self) -> None:
+        if self.path == "/health":
+            self._answer(200, {"running": self.runner.at_work, "last": self.runner.last})
+        else:
+            self._answer(404, {"error": "nothing here"})
+
+    def _answer(self, status: int, content: dict[str, object]) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Say nothing: the path of a call is a secret."""

@@ -1,0 +1,275 @@
+"""What kinds of models share: rows to fit on, prediction in bounded pieces, standardisation, the linear model, and the score by
+which early stopping looks at an inner slice."""
+
+import ctypes
+import gc
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from erawise.models.shared import arrays
+from erawise.models.shared.protocol import PREDICTION_UNIT, Attribution, Portable, Resources
+from erawise.panel.panel import View, era_slices
+from erawise.running.errors import InputError
+
+CHUNK_ROWS = 8192
+"""Rows that are predicted, or turned into floats, at a time."""
+
+LEAST_STD = 1e-6
+"""A feature whose std is below this counts as constant: features are on a scale of 1 or 4."""
+
+WHOLE_FIT = 1, "fits"
+"""The steps of kinds that can't tell how far a fit is."""
+
+LINEAR_FILE = "linear.npz"
+_LINEAR: dict[str, tuple[type[np.generic], int]] = {
+    "mean": (np.float64, 1),
+    "std": (np.float64, 1),
+    "coefficients": (np.float64, 1),
+    "intercept": (np.float64, 0),
+}
+
+
+def nothing_to_prepare(settings: Any, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
+    """For kinds whose fits share nothing and run one after the other."""
+    return 1
+
+
+def give_back() -> None:
+    """Return freed memory to the system, where the C library keeps it: what comes next may need all that there is."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def require_rows(train: View, target: str) -> None:
+    """Check that there is something to learn.
+
+    Raises
+    ------
+    InputError
+        If no row has a value of the target.
+    """
+    if not train.n_rows:
+        raise InputError(f"target {target!r} has no value in the eras to fit on; choose another target for the model")
+
+
+def draw(train: View, max_rows: int, seed: int) -> tuple[NDArray, NDArray[np.float32]]:
+    """At most `max_rows` rows of a view, the same share of every era: features (rows, features) and target (rows,).
+
+    Raises
+    ------
+    InputError
+        If that leaves no row of any era.
+    """
+    x, target = train.sample(max_rows, np.random.default_rng(seed))
+    if not len(x):
+        raise InputError(f"max_rows: {max_rows} of {train.n_rows} rows leave not one of an era; raise it")
+    return x, target
+
+
+def chunks(x: NDArray, rows: int = CHUNK_ROWS) -> Iterator[NDArray]:
+    """Views of at most `rows` adjacent rows."""
+    for start in range(0, len(x), rows):
+        yield x[start : start + rows]
+
+
+def predict_in_chunks(predict: Callable[[NDArray], NDArray], x: NDArray, n_features: int) -> NDArray[np.float64]:
+    """Predict (rows,) from (rows, features), a bounded number of rows at a time.
+
+    Raises
+    ------
+    InputError
+        If `x` has another number of features than the model.
+    """
+    if x.shape[1] != n_features:
+        raise InputError(f"the model was fitted on {n_features} features and is given {x.shape[1]}; train it again on these features")
+    out = np.empty(len(x), np.float64)
+    filled = 0
+    for chunk in chunks(x):
+        out[filled : filled + len(chunk)] = predict(chunk)
+        filled += len(chunk)
+    return out
+
+
+def shares(values: NDArray) -> NDArray[np.float64]:
+    """Values at least 0, scaled to sum 1; all 0 where they are."""
+    total = float(np.sum(values, dtype=np.float64))
+    return np.asarray(values, np.float64) / total if total > 0 else np.zeros(len(values))
+
+
+def standardisation(blocks: Iterable[NDArray], n_features: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and std (ddof 0) of each feature over blocks (rows, features), read once.
+
+    The std is 0 where a feature is constant. Sums are of differences from the first row, so that a constant feature
+    gives exactly 0.
+    """
+    origin: NDArray[np.float64] | None = None
+    total, squares, count = np.zeros(n_features), np.zeros(n_features), 0
+    for block in blocks:
+        for chunk in chunks(block):
+            if origin is None:
+                origin = chunk[0].astype(np.float64)
+            shifted = chunk - origin
+            total += shifted.sum(axis=0)
+            squares += np.einsum("ij,ij->j", shifted, shifted)
+            count += len(chunk)
+    if origin is None:
+        return np.zeros(n_features), np.zeros(n_features)
+    mean = total / count
+    return origin + mean, std_of(squares / count - mean * mean)
+
+
+def std_of(variance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The std, 0 where it is too small to be more than rounding."""
+    std = np.sqrt(np.maximum(variance, 0))
+    return np.where(std < LEAST_STD, 0.0, std)
+
+
+def inverse(std: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`1 / std`, 0 where it is 0: what turns a constant feature into zeros."""
+    return np.divide(1.0, std, out=np.zeros_like(std), where=std > 0)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """`intercept + z @ coefficients` with `z` the features standardised by `mean` and `std`.
+
+    Parameters
+    ----------
+    mean, std : (features,) float64 of the training rows; a feature of std 0 is constant there and plays no part.
+    coefficients : (features,) float64, for the standardised features.
+    intercept : float.
+    """
+
+    unit: ClassVar[str] = PREDICTION_UNIT
+    """Of what the sum is."""
+
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    coefficients: NDArray[np.float64]
+    intercept: float
+
+    @property
+    def rounds(self) -> int | None:
+        return None
+
+    def predict(self, x: NDArray) -> NDArray[np.float64]:
+        """Predict (rows,) from (rows, features).
+
+        Raises
+        ------
+        InputError
+            If `x` has another number of features.
+        """
+        return self._sum(x)
+
+    def _sum(self, x: NDArray) -> NDArray[np.float64]:
+        weights, constant = self._weights()
+        with threadpool_limits(1, user_api="blas"):
+            return predict_in_chunks(lambda chunk: chunk.astype(np.float64) @ weights + constant, x, len(self.mean))
+
+    def importance(self) -> NDArray[np.float64]:
+        """(features,) share of each feature in the sum of the absolute coefficients."""
+        return shares(np.abs(self.coefficients))
+
+    def tree_importance(self) -> None:
+        """There are no trees."""
+
+    def attribution(self, sample: NDArray, background: NDArray, threads: int) -> Attribution:
+        """Each feature's weight times its distance from its mean over `sample`: the SHAP values where features are taken as independent.
+
+        Lundberg & Lee (2017), A unified approach to interpreting model predictions, corollary 1.
+        """
+        weights, constant = self._weights()
+        mean = sample.mean(axis=0, dtype=np.float64)
+        return Attribution(self.unit, float(mean @ weights) + constant, lambda x: (x - mean) * weights, self._sum)
+
+    def portable(self) -> Portable:
+        """The weights of the features as they are, and what is added."""
+        weights, constant = self._weights()
+        return "linear", {"weights": weights, "constant": np.array(constant)}
+
+    def _weights(self) -> tuple[NDArray[np.float64], float]:
+        weights = self.coefficients * inverse(self.std)
+        return weights, self.intercept - float(self.mean @ weights)
+
+    def save(self, directory: Path) -> None:
+        """Write `linear.npz` into the directory."""
+        content = {name: np.asarray(getattr(self, name), np.float64) for name in _LINEAR}
+        arrays.save_arrays(content, directory / LINEAR_FILE)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Read what `save` has written.
+
+        Raises
+        ------
+        InputError
+            If the file is missing or broken, or its arrays don't fit together.
+        """
+        path = directory / LINEAR_FILE
+        content = arrays.load_arrays(path, _LINEAR)
+        mean, std, coefficients = content["mean"], content["std"], content["coefficients"]
+        if not len(mean) == len(std) == len(coefficients):
+            raise arrays.broken(path, "its arrays differ in length")
+        if (std < 0).any():
+            raise arrays.broken(path, "a std is below 0")
+        return cls(mean, std, coefficients, float(content["intercept"]))
+
+
+class EraCorrelation:
+    """Mean over eras of the Pearson correlation between predictions and the target.
+
+    An era with a constant prediction counts as 0; eras with a constant target are left out. Without any era left the
+    score is 0.
+    """
+
+    def __init__(self, target: NDArray, era: NDArray[np.int64]) -> None:
+        """Prepare for `target` (rows,) in eras of adjacent rows."""
+        slices = era_slices(era)
+        self._starts = np.array([rows.start for rows in slices], np.int64)
+        self._counts = np.array([rows.stop - rows.start for rows in slices], np.int64)
+        self._target, self._target_squares = self._centred(np.asarray(target, np.float64))
+
+    @classmethod
+    def of(cls, view: View) -> "EraCorrelation":
+        return cls(view.target, view.era)
+
+    def __call__(self, prediction: NDArray) -> float:
+        """Score predictions (rows,), all finite."""
+        centred, squares = self._centred(np.asarray(prediction, np.float64))
+        products = np.add.reduceat(centred * self._target, self._starts)
+        scales = np.sqrt(squares * self._target_squares)
+        correlations = np.divide(products, scales, out=np.zeros_like(products), where=scales > 0)
+        known = self._target_squares > 0
+        return float(correlations[known].mean()) if known.any() else 0.0
+
+    def _centred(self, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        # The first value of each era is taken off first: a constant era is then exactly 0.
+        shifted = values - np.repeat(values[self._starts], self._counts)
+        means = np.add.reduceat(shifted, self._starts) / self._counts
+        centred = shifted - np.repeat(means, self._counts)
+        return centred, np.add.reduceat(centred * centred, self._starts)
+
+
+@contextmanager
+def collector_waiting() -> Iterator[None]:
+    """Import large packages within, in less time.
+
+    The garbage collector, which would scan the growing heap again and again, waits; what was imported is none of its
+    business afterwards.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if collecting:
+            gc.enable()

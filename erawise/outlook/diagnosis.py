@@ -1,0 +1,112 @@
+"""The site's diagnostics of validation predictions beside ours, line by line."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from erawise.base.schema import ERA, ID, PREDICTION
+from erawise.history.comparison import number
+from erawise.scores import kernels
+
+STATISTICS = {"Mean": "mean", "Std": "std", "Sharpe": "sharpe", "MaxDrawdown": "max_drawdown"}
+"""How the site's figures end, and what ours are called."""
+
+SCORES = {
+    "validationCorr": "corr",
+    "validationCorrV4": "corr",
+    "validationMmc": "mmc",
+    "validationBmc": "bmc",
+    "validationFeatureNeutralCorr": "fnc",
+    "validationFeatureNeutralCorrV3": "fnc",
+    "validationFncV4": "fnc",
+}
+"""The site's scores, and the one of ours that each is to be held against; of some it has several versions."""
+
+EXPOSURE = "validationFeatureCorrMax"
+
+CLOSE = 5e-4
+"""A difference that the site's rounding can explain."""
+
+
+def ranked(rows: pd.DataFrame) -> pd.DataFrame:
+    """What is sent: `id` and `prediction`, ranks within each era as `(average rank - 0.5) / rows`.
+
+    Parameters
+    ----------
+    rows : `id`, `era`, `prediction`, rows of an era adjacent.
+    """
+    values = rows.groupby(ERA, sort=False)[PREDICTION].transform(lambda part: kernels.uniform_ranks(part.to_numpy(np.float64)))
+    return pd.DataFrame({ID: rows[ID].to_numpy(), PREDICTION: values.to_numpy()})
+
+
+def compared(site: Mapping[str, Any], ours: Mapping[str, Any]) -> pd.DataFrame:
+    """The figures that both have: `figure` (the site's name), `ours_name`, `site`, `ours`, `difference` (site less ours).
+
+    Parameters
+    ----------
+    site : what the API gives of a diagnostics run.
+    ours : the block of a prediction in `metrics/validation.json`.
+    """
+    rows = []
+    for theirs, name in SCORES.items():
+        for ending, statistic in STATISTICS.items():
+            rows.append((theirs + ending, f"{name}.{statistic}", site.get(theirs + ending), ours.get(name, {}).get(statistic)))
+    rows.append((EXPOSURE, "exposure.max", site.get(EXPOSURE), ours.get("exposure", {}).get("max")))
+    return _table(rows, ["figure", "ours_name"])
+
+
+def compared_eras(site: Sequence[Mapping[str, Any]], ours: pd.DataFrame) -> pd.DataFrame:
+    """The same by era: `figure`, `era`, `site`, `ours`, `difference`.
+
+    Parameters
+    ----------
+    site : of each era `era` and scores.
+    ours : `era` and scores by the names of ours.
+    """
+    own = ours.set_index(ERA)
+    rows = [
+        (theirs, era, one.get(theirs), own[name].get(era))
+        for theirs, name in SCORES.items()
+        if name in own
+        for one in site
+        if (era := _era(one)) is not None
+    ]
+    return _table(rows, ["figure", ERA])
+
+
+def _era(one: Any) -> int | None:
+    """The number of an era that the site names as 12, "0012" or "era12"; None for anything else."""
+    text = str(one.get("era") if isinstance(one, Mapping) else "").removeprefix("era")
+    return int(text) if text.isdecimal() else None
+
+
+def _table(rows: Sequence[tuple[Any, ...]], names: list[str]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=[*names, "site", "ours"])
+    table = table.assign(**{name: pd.to_numeric(table[name], errors="coerce").astype(float) for name in ("site", "ours")})
+    known = table[table[["site", "ours"]].notna().all(axis=1)].reset_index(drop=True)
+    return known.assign(difference=known["site"] - known["ours"])
+
+
+def markdown(figures: pd.DataFrame, eras: pd.DataFrame) -> str:
+    """Both tables as a person reads them: eras in summary."""
+    lines = ["| the site's figure | ours | site | ours | difference |", "|---|---|---:|---:|---:|"]
+    for row in figures.itertuples():
+        lines.append(f"| {row.figure} | {row.ours_name} | {number(row.site)} | {number(row.ours)} | {number(row.difference, '+.4f')} |")
+    if len(eras):
+        lines += ["", "| by era | eras | correlation | largest difference |", "|---|---:|---:|---:|"]
+        for figure, part in eras.groupby("figure", sort=False):
+            corr = np.corrcoef(part["site"], part["ours"])[0, 1] if len(part) > 1 and part[["site", "ours"]].std().min() > 0 else np.nan
+            lines.append(f"| {figure} | {len(part)} | {number(corr, '.4f')} | {number(part['difference'].abs().max())} |")
+    return "\n".join(lines)
+
+
+def sentence(figures: pd.DataFrame) -> str:
+    """How many of the figures agree."""
+    if figures.empty:
+        return "the site gives no figure that is to be held against ours"
+    close = figures["difference"].abs() <= CLOSE
+    apart = figures.loc[~close, "figure"]
+    rest = f"; apart: {', '.join(apart)}" if len(apart) else ""
+    return f"{int(close.sum())} of {len(figures)} figures agree to within {CLOSE:g}{rest}"

@@ -1,0 +1,132 @@
+"""Payouts in words: the tables, the sentences and the JSON of `erawise.outlook.staking`, and what its picture is drawn from."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from erawise.base.schema import PREDICTION
+from erawise.charts.tables import Table
+from erawise.history.comparison import interval, number
+from erawise.outlook.staking import Split, Terms, Year
+
+SMALLEST = 0.01
+"""The least of a stake that the picture shows: its scale is logarithmic."""
+
+
+def terms_line(terms: Terms, year: Year) -> str:
+    """What is reckoned with."""
+    paid = f"{terms.corr_multiplier:g} · CORR + {terms.mmc_multiplier:g} · MMC"
+    return (
+        f"payout of a round = stake · clip({terms.payout_factor:.3g} · ({paid}), ±{terms.clip:g})\n"
+        f"{year.rounds} rounds a week, each on the whole stake and paid {year.span} weeks after it opens"
+    )
+
+
+def rounds(table: pd.DataFrame) -> str:
+    """The figures of a round, of `payout.outlook`, as a person reads them."""
+    lines = [
+        "| prediction | CORR | MMC | mean payout (%) | 95 % interval | burn (%) | 95 % interval | mean burn (%) | clipped (%) |",
+        "|---|---:|---:|---:|---|---:|---|---:|---:|",
+    ]
+    for row in table.to_dict("records"):
+        cells = [
+            row[PREDICTION],
+            number(row["corr"]),
+            number(row["mmc"]),
+            *_percent(row, "rate", "+.2f"),
+            *_percent(row, "burn", ".0f"),
+            number(100 * row["burn_size"], "+.2f"),
+            number(100 * row["clipped"], ".0f"),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def years(table: pd.DataFrame, year: Year) -> str:
+    """The figures of a year, of `payout.outlook`, as a person reads them."""
+    lines = [
+        "| prediction | a stake of 1 becomes, mean | median | 95 % interval | 9 years of 10 | 9 of 10, all told "
+        f"| ends lower (%) | 95 % interval | all told | falls by {year.drawdown:.0%} (%) | 95 % interval | all told |",
+        "|---|---:|---:|---|---|---|---:|---|---:|---:|---|---:|",
+    ]
+    for row in table.to_dict("records"):
+        cells = [
+            row[PREDICTION],
+            number(row["growth"], ".2f"),
+            number(row["median"], ".2f"),
+            interval(row["median_low"], row["median_high"], ".2f"),
+            interval(row["p05"], row["p95"], ".2f"),
+            interval(row["p05_all"], row["p95_all"], ".2f"),
+            *_percent(row, "loss", ".0f"),
+            number(100 * row["loss_all"], ".0f"),
+            *_percent(row, "drawdown", ".0f"),
+            number(100 * row["drawdown_all"], ".0f"),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def shares(found: Split) -> pd.DataFrame:
+    """A row for each model: `prediction`, `share`, `low`, `high` (its 95 % interval), `equal`."""
+    return pd.DataFrame({PREDICTION: list(found.names), "share": found.shares, "low": found.low, "high": found.high, "equal": found.equal})
+
+
+def splits(found: Split) -> str:
+    """The split as a person reads it."""
+    lines = ["| model | share (%) | 95 % interval | equal split (%) |", "|---|---:|---|---:|"]
+    for row in shares(found).to_dict("records"):
+        bounds = interval(100 * row["low"], 100 * row["high"], ".0f")
+        lines.append(f"| {row[PREDICTION]} | {number(100 * row['share'], '.0f')} | {bounds} | {number(100 * row['equal'], '.0f')} |")
+    return "\n".join(lines)
+
+
+def sentence(found: Split) -> str:
+    """What the split is worth, in words."""
+    staked = found.shares.sum()
+    rest = "" if staked > 1 - 1e-3 else f"; {1 - staked:.0%} of the stake stays out"
+    told = found.difference
+    verdict = f"{told.mean:+.2f} {interval(told.low, told.high, '+.2f')}: {told.verdict}" + (f" ({told.reason})" if told.reason else "")
+    return (
+        f"log growth a year: {_growth(found.growth)} on the eras that it is fitted on, {_growth(found.unseen)} on eras that it has not "
+        f"seen, {_growth(found.growth_equal)} with the equal split{rest}\n"
+        f"on eras that it has not seen, against the equal split: {verdict}"
+    )
+
+
+def content(terms: Terms, year: Year, table: pd.DataFrame, found: Split) -> dict[str, Any]:
+    """All of it as JSON; a figure that can't be given is null."""
+    split = {
+        "models": _plain(shares(found)),
+        "growth": found.growth,
+        "growth_equal": found.growth_equal,
+        "growth_unseen": found.unseen,
+        "difference": {key: _null(value) for key, value in asdict(found.difference).items() if key not in ("sharpe", "drawdown")},
+    }
+    return {"terms": asdict(terms), "year": asdict(year), "predictions": _plain(table), "split": split}
+
+
+def picture(bands: pd.DataFrame, table: pd.DataFrame) -> Table:
+    """What `charts.payout` draws, from both tables of `payout.outlook`."""
+    best = table.loc[table["median"].idxmax()]
+    told = f"{best['loss_all']:.0%} of years end lower, all told"
+    headline = f"{best[PREDICTION]}: the median year makes {best['median']:.2f} of a stake of 1; {told}"
+    figures = bands.select_dtypes("float").clip(lower=SMALLEST)
+    return Table(bands.assign(**{str(name): figures[name] for name in figures}), headline)
+
+
+def _growth(value: float) -> str:
+    return f"{value:.2f} (×{np.exp(value):.2f})"
+
+
+def _percent(row: dict[str, Any], name: str, form: str) -> tuple[str, str]:
+    return number(100 * row[name], form), interval(100 * row[f"{name}_low"], 100 * row[f"{name}_high"], form)
+
+
+def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): _null(value) for key, value in row.items()} for row in table.to_dict("records")]
+
+
+def _null(value: Any) -> Any:
+    return None if isinstance(value, float) and not np.isfinite(value) else value

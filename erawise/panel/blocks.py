@@ -1,0 +1,99 @@
+"""Fast loops over blocks of a matrix on disk: a digest of its bytes, a transposed scatter, a choice of columns.
+
+Each has a form for numba and a plain one for numpy, which give the same bits.
+"""
+
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from erawise.base import jit
+from erawise.panel import blocks_plain
+from erawise.panel.blocks_plain import LANES, MULTIPLIER, WORD
+
+MIN_BYTES = 2**20
+"""Bytes of a block from which on its loops are compiled."""
+
+MIN_PLACED = 6 * 2**20
+"""The same for `place`: to compile it takes seconds, once in a fresh clone, in which plain numpy places much more."""
+
+
+def digest(block: NDArray) -> int:
+    """A 64-bit digest of the bytes of a C-ordered block, to tell damage, not malice; the same on every machine.
+
+    The bytes are padded with zeros to whole groups of four words of 64 bits, little-endian. Each word w becomes
+    `w ^ (w >> 32)`, so that a difference in its upper bits reaches the lower ones; word i goes to lane i % 4, and each lane is
+    the polynomial of its words in `MULTIPLIER`, modulo 2^64. The digest is the polynomial of the number of bytes and the lanes.
+
+    Raises
+    ------
+    ValueError
+        If the block isn't C-ordered.
+    """
+    if not block.flags.c_contiguous:
+        raise ValueError("only a C-ordered block has a digest")
+    data = block.reshape(-1).view(np.uint8)
+    whole = len(data) - len(data) % (LANES * WORD)
+    tail = np.zeros(LANES * WORD if whole < len(data) else 0, np.uint8)
+    tail[: len(data) - whole] = data[whole:]
+    lanes = np.zeros(LANES, np.uint64)
+    for piece in (data[:whole], tail):
+        _loops(piece).add_words(piece.view("<u8"), lanes)
+    value = len(data)
+    for lane in lanes:
+        value = (value * MULTIPLIER + int(lane)) % 2**64
+    return value
+
+
+def place(columns: NDArray, rows: NDArray[np.int64], matrix: NDArray) -> None:
+    """Write columns to the rows of a row-major matrix: `matrix[rows] = columns[:, : len(rows)].T`.
+
+    Parameters
+    ----------
+    columns : (columns, at least n), C-ordered; what is beyond n is ignored. int8 is fastest where its length is a multiple of 8.
+    rows : (n,), each once.
+    matrix : (rows, columns) of the same dtype, C-ordered; written in place.
+    """
+    loops = load(columns.nbytes, MIN_PLACED)
+    if columns.itemsize == 1 and columns.shape[1] % WORD == 0:
+        loops.place_bytes(columns, rows, matrix)
+    else:
+        loops.place(columns, rows, matrix)
+
+
+def take_columns(block: NDArray, columns: NDArray[np.int64]) -> NDArray:
+    """Some columns of a C-ordered (rows, all) block, as a new C-ordered (rows, columns) array."""
+    if len(columns) and not 0 <= columns.min() <= columns.max() < block.shape[1]:
+        raise IndexError(f"columns {columns.min()} to {columns.max()} of a block with {block.shape[1]}")
+    out = np.empty((len(block), len(columns)), block.dtype)
+    _loops(out).take_columns(block, columns, out)
+    return out
+
+
+def column_sums(
+    block: NDArray[np.int8], weights: NDArray[np.float64]
+) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """What the columns of a block (rows, columns) add up to, in one pass.
+
+    Returns
+    -------
+    (columns,) each: lowest and highest value, the sum and the sum of squares, exact, and the products with `weights` (rows,).
+    """
+    width = block.shape[1]
+    extremes, sums, products = np.empty((2, width), np.int8), np.empty((2, width), np.int64), np.empty(width)
+    _loops(block).add_up(block, weights, extremes, sums, products)
+    return extremes[0], extremes[1], sums[0], sums[1], products
+
+
+def load(size: int, least: int) -> ModuleType:
+    """The loops for a block of so many bytes: compiled from `least` on. Loading them takes a while, once, which other threads can use."""
+    if size < least or not jit.enabled():
+        return blocks_plain
+    from erawise.panel import blocks_compiled
+
+    return blocks_compiled
+
+
+def _loops(data: NDArray) -> ModuleType:
+    return load(data.nbytes, MIN_BYTES)

@@ -1,0 +1,377 @@
+"""The era-sorted table of features, targets and ids on disk, read in blocks of eras.
+
+The matrix stays on disk and is mapped; nothing here holds a float copy of all of it. What is mapped is checked before it is
+read: the file's size when it is opened, its size and time before each block, and an era's digest at its first reading.
+"""
+
+import hashlib
+import itertools
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from erawise.base import files, tabular
+from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE_ERA, era_name
+from erawise.panel import blocks
+from erawise.running.errors import InputError
+
+FEATURES, DERIVED = ARRAYS = ("features.npy", "derived.npy")
+"""The arrays that have a row for each row of the index."""
+
+ERA_MEANS = "era_means.npy"
+"""The array that has a row for each era, or none."""
+
+DESCRIPTION, INDEX = "features.json", "index.parquet"
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """What a model sees of the panel's columns: some of them, and where `components` is given, their projection.
+
+    Parameters
+    ----------
+    columns : names of panel columns.
+    mean : (columns,) float64, subtracted before the projection, or None.
+    components : (columns, k) float64, or None for the columns as they are.
+    """
+
+    columns: tuple[str, ...]
+    mean: NDArray[np.float64] | None = None
+    components: NDArray[np.float64] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the features that come out."""
+        if self.components is None:
+            return self.columns
+        return tuple(f"component_{k + 1}" for k in range(self.components.shape[1]))
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the columns and their projection."""
+        found = hashlib.sha256(json.dumps(self.columns).encode())
+        for part in (self.mean, self.components):
+            found.update(b"none" if part is None else np.ascontiguousarray(part, np.float64).tobytes())
+        return found.hexdigest()
+
+    def apply(self, block: NDArray) -> NDArray:
+        """Map (rows, columns) to (rows, features): the block itself, or its projection as float32."""
+        if self.components is None or self.mean is None:
+            return block
+        return ((block - self.mean) @ self.components).astype(np.float32)
+
+
+class _Stored:
+    """An array on disk whose rows are those of eras, mapped, and checked against what preprocess has recorded.
+
+    Parameters
+    ----------
+    path : a `.npy` file.
+    record : `bytes` of the file, and `eras`, the digest of each era's rows (`blocks.digest`) in hexadecimal digits.
+    eras, starts : (eras,) and (eras + 1,), where each era's rows begin.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, no array, of another length than its header and the record say, or of other rows than the eras'.
+    """
+
+    def __init__(self, path: Path, record: dict[str, Any], eras: NDArray[np.int64], starts: NDArray[np.int64]) -> None:
+        self._path, self._digests, self._eras, self._starts = path, record["eras"], eras, starts
+        self.array, self._file = _map(path, record["bytes"])
+        if len(self.array) != starts[-1] or (self._digests and len(self._digests) != len(eras)):
+            raise InputError(
+                f"{path.parent}: {path.name} has {len(self.array)} rows and {INDEX} {starts[-1]} in {len(eras)} eras; run preprocess again"
+            )
+        self._checked = np.full(len(eras), not self._digests)
+        self._state = self._found()
+
+    def rows(self, k: int) -> NDArray:
+        """The rows of the era at position k, mapped.
+
+        Raises
+        ------
+        InputError
+            If the file was changed since it was opened, or the rows are not what preprocess wrote.
+        """
+        found = self._found()
+        if found != self._state:
+            raise InputError(
+                f"{self._path}: the file was changed while it was read, from {self._state[0]:,} to {found[0]:,} bytes; run preprocess again"
+            )
+        block = self.array[self._starts[k] : self._starts[k + 1]]
+        if not self._checked[k]:
+            if f"{blocks.digest(block):016x}" != self._digests[k]:
+                raise InputError(
+                    f"{self._path}: the rows of {era_name(int(self._eras[k]))} are not those that preprocess wrote: the file is damaged "
+                    "or was changed; run preprocess again"
+                )
+            self._checked[k] = True
+        return block
+
+    def _found(self) -> tuple[int, int]:
+        status = os.fstat(self._file.fileno())
+        return status.st_size, status.st_mtime_ns
+
+
+class Panel:
+    """The prepared rows of one directory, sorted by era, then id.
+
+    Attributes
+    ----------
+    names : tuple of str, the columns in order: the features of the matrix, then the derived ones.
+    n_matrix : int, how many of them are features of the matrix.
+    fingerprint : str, another one for other features, derived features or means of eras.
+    matrix, derived : (rows, n_matrix) and (rows, derived), mapped; `stored` reads the matrix era by era, checked.
+    index : DataFrame (rows), `id`, `era` (int64, `LIVE_ERA` for live), `data_type` and the targets that the directory holds.
+    eras : (eras,) int64, sorted and unique.
+    starts : (eras + 1,) int64, where each era's rows begin.
+    """
+
+    def __init__(self, directory: Path, columns: Sequence[str] | None = None) -> None:
+        """Open `directory`; `columns` limits which targets of the index are read."""
+        content = files.read_json(directory / DESCRIPTION)
+        self.feature_sets: dict[str, list[str]] = content["feature_sets"]
+        self.targets: list[str] = content["targets"]
+        self.names: tuple[str, ...] = (*content["features"], *content["derived"])
+        self.n_matrix = len(content["features"])
+        self.index = _read_index(directory / INDEX, columns)
+        self.row_eras = self.index[ERA].to_numpy(np.int64)
+        self.eras, starts = np.unique(self.row_eras, return_index=True)
+        self.starts = np.append(starts, len(self.index)).astype(np.int64)
+        self._position = {name: k for k, name in enumerate(self.names)}
+        self._era_position = {int(era): k for k, era in enumerate(self.eras)}
+        self._features, self._derived = (
+            _Stored(directory / name, _record(content, directory, name), self.eras, self.starts) for name in ARRAYS
+        )
+        self.matrix, self.derived = self._features.array, self._derived.array
+        means = _record(content, directory, ERA_MEANS)
+        demeaned = self.eras[: len(means["eras"])]
+        self._means = _Stored(directory / ERA_MEANS, means, demeaned, np.arange(len(demeaned) + 1))
+        self.era_means = self._means.array
+        self.fingerprint = json.dumps([content["stored"], content["features"], content["derived"]])
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The features of the matrix, without the derived ones."""
+        return self.names[: self.n_matrix]
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.index)
+
+    def rows(self, era: int) -> slice:
+        """Where an era's rows are.
+
+        Raises
+        ------
+        KeyError
+            If the panel has no such era.
+        """
+        k = self._era_position[int(era)]
+        return slice(int(self.starts[k]), int(self.starts[k + 1]))
+
+    def row_numbers(self, eras: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+        """The numbers of all rows of some eras, in the order of `eras`."""
+        pieces = [np.arange(rows.start, rows.stop) for rows in map(self.rows, eras)]
+        return np.concatenate(pieces) if pieces else np.empty(0, np.int64)
+
+    def columns(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """Positions of columns.
+
+        Raises
+        ------
+        InputError
+            If a name is no column.
+        """
+        unknown = [name for name in names if name not in self._position]
+        if unknown:
+            raise InputError(f"the prepared data has no feature {unknown[0]!r}; run preprocess again with a feature set that has it")
+        return np.array([self._position[name] for name in names], np.int64)
+
+    def stored(self, era: int) -> NDArray:
+        """One era's features of the matrix as they are stored, (rows, n_matrix), mapped and checked.
+
+        Raises
+        ------
+        InputError
+            If the file was changed or is damaged.
+        """
+        return self._features.rows(self._era_position[int(era)])
+
+    def block(self, era: int, columns: NDArray[np.int64] | None = None) -> NDArray:
+        """One era's features, (rows, columns): int8 or float32 as stored, float32 where demeaned or derived.
+
+        `columns` are positions in `names`; None takes the features of the matrix. The array is C-ordered, and read-only where it
+        is what is mapped: all features of the matrix in their order, not demeaned.
+
+        Raises
+        ------
+        InputError
+            If a file was changed or is damaged.
+        """
+        k = self._era_position[int(era)]
+        everything = np.arange(self.n_matrix)
+        wanted = everything if columns is None else columns
+        from_matrix = wanted < self.n_matrix
+        stored = self._features.rows(k)
+        values = stored if np.array_equal(wanted[from_matrix], everything) else blocks.take_columns(stored, wanted[from_matrix])
+        if self.era_means.size:
+            values = values - self._means.rows(k)[0, wanted[from_matrix]]
+        if from_matrix.all():
+            return values
+        block = np.empty((len(stored), len(wanted)), np.float32)
+        block[:, from_matrix] = values
+        block[:, ~from_matrix] = blocks.take_columns(self._derived.rows(k), wanted[~from_matrix] - self.n_matrix)
+        return block
+
+
+class View:
+    """Some eras of a panel, seen through a feature map: what a model is fitted on or predicts.
+
+    Parameters
+    ----------
+    panel, eras, features : the panel, the eras in the order in which their rows come, and the feature map.
+    target : name of the target; rows where it is NaN are left out. None keeps every row, without a target.
+
+    Attributes
+    ----------
+    rows : (n,) int64, the panel's row numbers.
+    target_name, target : its name, and (n,) float32; None and empty where no target was asked for.
+    era : (n,) int64, the era of each row; rows of an era are adjacent.
+    dropped : int, rows left out for their NaN target.
+    """
+
+    def __init__(self, panel: Panel, eras: Sequence[int] | NDArray[np.int64], features: FeatureMap, target: str | None = None) -> None:
+        self.panel, self.features, self.target_name = panel, features, target
+        self._columns = panel.columns(features.columns)
+        rows = panel.row_numbers(eras)
+        self.target = np.empty(0, np.float32)
+        kept = np.ones(len(rows), bool)
+        if target is not None:
+            values = _target(panel, target)[rows]
+            kept = ~np.isnan(values)
+            self.target = values[kept]
+        self.rows = rows[kept]
+        self.era = panel.row_eras[self.rows]
+        self.dropped = int((~kept).sum())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.features.names
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.rows)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the blocks: int8 or float32."""
+        as_stored = self.features.components is None and not self.panel.era_means.size and (self._columns < self.panel.n_matrix).all()
+        return self.panel.matrix.dtype if as_stored else np.dtype(np.float32)
+
+    def blocks(self) -> Iterator[NDArray]:
+        """One (rows, features) array an era, in order."""
+        for rows in era_slices(self.era):
+            numbers = self.rows[rows]
+            era = int(self.era[rows.start])
+            start = self.panel.rows(era).start
+            block = self.features.apply(self.panel.block(era, self._columns))
+            yield block if len(block) == len(numbers) else block[numbers - start]
+
+    def matrix(self) -> NDArray:
+        """All rows at once, (rows, features), int8 or float32."""
+        return self._gather(self.n_rows, (slice(0, rows.stop - rows.start) for rows in era_slices(self.era)))
+
+    def sample(self, max_rows: int, rng: np.random.Generator) -> tuple[NDArray, NDArray[np.float32]]:
+        """At most `max_rows` rows, drawn without replacement as the same share of every era: features and target."""
+        if self.n_rows <= max_rows:
+            return self.matrix(), self.target
+        share = max_rows / self.n_rows
+        slices = era_slices(self.era)
+        picks = [np.sort(rng.choice(s.stop - s.start, int(share * (s.stop - s.start)), replace=False)) for s in slices]
+        target = np.concatenate([self.target[s][pick] for s, pick in zip(slices, picks, strict=True)])
+        return self._gather(len(target), picks), target
+
+    def _gather(self, n_rows: int, picks: Iterable[slice | NDArray[np.int64]]) -> NDArray:
+        out: NDArray = np.empty((0, len(self.names)), np.float32)
+        filled = 0
+        for block, pick in zip(self.blocks(), picks, strict=True):
+            chosen = block[pick]
+            if not filled:
+                out = np.empty((n_rows, chosen.shape[1]), chosen.dtype)
+            out[filled : filled + len(chosen)] = chosen
+            filled += len(chosen)
+        return out
+
+
+def era_slices(era: NDArray[np.int64]) -> list[slice]:
+    """Slices of adjacent rows of the same era."""
+    if not len(era):
+        return []
+    bounds = np.flatnonzero(np.diff(era)) + 1
+    edges = [0, *bounds.tolist(), len(era)]
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+
+def _target(panel: Panel, name: str) -> NDArray[np.float32]:
+    if name not in panel.index:
+        raise InputError(f"the data has no target {name!r}; its targets are {', '.join(panel.targets)}")
+    return panel.index[name].to_numpy(np.float32)
+
+
+def _record(content: dict[str, Any], directory: Path, name: str) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = content["stored"][name]
+    except KeyError:
+        raise InputError(f"{directory / DESCRIPTION}: it doesn't say what {name} has to be; run preprocess again") from None
+    return record
+
+
+def _map(path: Path, size: int) -> tuple[NDArray, BinaryIO]:
+    """Map an array of a file that must be of a size; gives the open file too, which is still the mapped one when another takes its name.
+
+    An array without elements, which can't be mapped, is empty.
+    """
+    try:
+        file = path.open("rb")
+        shape, dtype = _read_header(file)
+        offset, found = file.tell(), os.fstat(file.fileno()).st_size
+        if not offset + int(np.prod(shape)) * dtype.itemsize == found == size:
+            raise ValueError(f"it has {found:,} bytes instead of {size:,}")
+        array = np.memmap(file, dtype, "r", offset, shape) if found > offset else np.empty(shape, dtype)
+    except FileNotFoundError:
+        raise InputError(f"{path}: the file is missing; run preprocess") from None
+    except (ValueError, EOFError) as error:
+        raise InputError(f"{path}: not a readable array ({error}); run preprocess again") from None
+    return np.asarray(array), file
+
+
+def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(file)
+    if fortran or len(shape) != 2:
+        raise ValueError("its rows don't follow each other")
+    return shape, dtype
+
+
+def _read_index(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
+    """The index, with eras as numbers; Arrow's copy goes column by column as pandas' is made."""
+    with tabular.open_parquet(path) as file:
+        present = set(file.schema_arrow.names)
+        wanted = None if columns is None else [name for name in (ID, ERA, DATA_TYPE, *columns) if name in present]
+        try:
+            frame = file.read(columns=wanted).to_pandas(ignore_metadata=True, split_blocks=True, self_destruct=True)
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{path}: cannot be read to its end ({error}); run preprocess again") from None
+    frame[ERA] = frame[ERA].fillna(LIVE_ERA).astype(np.int64)
+    return frame

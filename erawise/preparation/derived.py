@@ -1,0 +1,50 @@
+"""Features computed from a row's other features."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from erawise.base.schema import top
+
+OUTER_FIFTH = 0.2
+
+PIECE_ROWS = 512
+"""Rows that are held as float64 at a time."""
+
+
+def derive(block: NDArray, names: Sequence[str]) -> NDArray[np.float32]:
+    """Derived features of some rows.
+
+    Parameters
+    ----------
+    block : (rows, features) int8 or float32 without NaN, as stored.
+    names : of `row_mean` (mean over the row), `row_std` (ddof 0) and `extreme_share` (share of values in the lowest
+        or the highest fifth of the scale: 0 and 4 of the five bins).
+
+    Returns
+    -------
+    (rows, len(names)) float32.
+    """
+    out = np.empty((len(block), len(names)), np.float32)
+    for start in range(0, len(block), PIECE_ROWS):
+        rows = slice(start, start + PIECE_ROWS)
+        for k, name in enumerate(names):
+            out[rows, k] = DERIVED[name](block[rows])
+    return out
+
+
+def _row_mean(block: NDArray) -> NDArray[np.float64]:
+    return block.mean(axis=1, dtype=np.float64)
+
+
+def _row_std(block: NDArray) -> NDArray[np.float64]:
+    return block.std(axis=1, dtype=np.float64)
+
+
+def _extreme_share(block: NDArray) -> NDArray[np.float64]:
+    scale = top(str(block.dtype))
+    return ((block < OUTER_FIFTH * scale) | (block > (1 - OUTER_FIFTH) * scale)).mean(axis=1)
+
+
+DERIVED = {"row_mean": _row_mean, "row_std": _row_std, "extreme_share": _extreme_share}

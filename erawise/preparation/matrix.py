@@ -1,0 +1,342 @@
+"""The features of raw files, streamed in bounded pieces to their places in the matrix on disk.
+
+A batch of rows is decoded in the background while the one before is scattered to the mapped file. An era whose rows are all there
+is finished at once, while it is still in memory: its digest, its derived features, its means.
+"""
+
+import itertools
+import mmap
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from erawise.base import files, tabular
+from erawise.base.schema import FLOAT_MIDDLE, INT8_MIDDLE
+from erawise.panel import blocks
+from erawise.panel.blocks_plain import WORD
+from erawise.panel.panel import DERIVED, DESCRIPTION, ERA_MEANS, FEATURES
+from erawise.preparation import derived, rawfiles, scales
+from erawise.running.errors import InputError
+from erawise.running.progress import SILENT, Progress
+
+BATCH_BYTES, BATCH_ROWS = 5 * 2**20, 2**12
+"""Bytes of the matrix that are decoded at a time, and rows at least; Parquet's decoders take about 30 times as much."""
+
+BUFFER_BYTES = 64 * 2**10
+"""Bytes of a column that are read from a raw file at a time, where a row group has more."""
+
+SYNC_BYTES = 2**30
+"""Bytes after which what was written is sent to the disk, so that it doesn't pile up in memory."""
+
+
+@dataclass
+class Counts:
+    """What was met on the way, for the report and the budgets.
+
+    Attributes
+    ----------
+    missing : (features,) missing values of each.
+    by_era : (eras, features) int32, the same by era, for each matrix that was written.
+    notes, warnings : lines for the report, and for where nobody misses them.
+    """
+
+    missing: NDArray[np.int64]
+    by_era: list[NDArray[np.int32]] = field(default_factory=list)
+    values: int = 0
+    train_without: int = 0
+    unresolved: int = 0
+    dropped: int = 0
+    unsorted: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Index:
+    """The rows that are kept, in the order of the matrix.
+
+    Attributes
+    ----------
+    ids : (rows,) large_string.
+    era : (rows,) int64.
+    starts : (eras + 1,) where each era's rows begin.
+    """
+
+    ids: pa.Array
+    era: NDArray[np.int64]
+    starts: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One raw file, open, and where each of its rows goes in the matrix (rows,), -1: nowhere."""
+
+    path: Path
+    file: pq.ParquetFile
+    place: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the matrix is to hold: its columns, `int8` or `float32`, and what is computed from each era's rows."""
+
+    features: list[str]
+    dtype: str
+    derived: list[str]
+    demean: bool
+
+    def size(self, rows: int) -> int:
+        """Bytes of the matrix and the derived features of so many rows."""
+        return rows * (len(self.features) * np.dtype(self.dtype).itemsize + len(self.derived) * np.dtype(np.float32).itemsize)
+
+
+def write(
+    directory: Path, parts: Sequence[Part], starts: NDArray[np.int64], layout: Layout, counts: Counts, progress: Progress = SILENT
+) -> dict[str, object]:
+    """Write `features.npy`, `derived.npy` and `era_means.npy` into an existing directory.
+
+    Parameters
+    ----------
+    parts : whose rows fill the matrix, each place once.
+    starts : (eras + 1,) where each era's rows begin; the last is the number of rows.
+    counts : its missing values are added to.
+    progress : told of the rows that have their places.
+
+    Returns
+    -------
+    dict
+        Of each file: `bytes`, and `eras`, the digest of each era's rows (`blocks.digest`) as 16 hexadecimal digits.
+
+    Raises
+    ------
+    InputError
+        For a raw file that can't be read to its end, and for features of a wrong type or infinite.
+    """
+    rows, eras = int(starts[-1]), len(starts) - 1
+    extra = np.empty((rows, len(layout.derived)), np.float32)
+    means = np.empty((eras if layout.demean else 0, len(layout.features)), np.float32)
+    digests = [""] * eras
+    missing = np.zeros((eras, len(layout.features)), np.int32)
+    with (
+        _created(directory / FEATURES, np.dtype(layout.dtype), (rows, len(layout.features))) as stored,
+        progress.counting(rows, "rows") as count,
+    ):
+        left = np.diff(starts)
+        for part in parts:
+            for place in _scatter(part, layout, stored, starts, missing):
+                counts.values += len(place) * len(layout.features)
+                touched, arrived = np.unique(np.searchsorted(starts, place, "right") - 1, return_counts=True)
+                left[touched] -= arrived
+                for k in touched[left[touched] == 0]:
+                    span = slice(int(starts[k]), int(starts[k + 1]))
+                    block = stored.array[span]
+                    digests[k] = _hexadecimal(block)
+                    extra[span] = derived.derive(block, layout.derived)
+                    if layout.demean:
+                        means[k] = block.mean(axis=0, dtype=np.float64)
+                    stored.finished(span)
+                count.done(len(place))
+    counts.by_era.append(missing)
+    counts.missing += missing.sum(axis=0, dtype=np.int64)
+    tabular.write_npy(extra, directory / DERIVED)
+    tabular.write_npy(means, directory / ERA_MEANS)
+    of_derived = [_hexadecimal(extra[a:b]) for a, b in itertools.pairwise(starts)] if layout.derived else []
+    return {
+        FEATURES: {"bytes": (directory / FEATURES).stat().st_size, "eras": digests},
+        DERIVED: {"bytes": (directory / DERIVED).stat().st_size, "eras": of_derived},
+        ERA_MEANS: {"bytes": (directory / ERA_MEANS).stat().st_size, "eras": [_hexadecimal(row) for row in means]},
+    }
+
+
+def describe(layout: Layout, feature_sets: dict[str, list[str]], targets: list[str], stored: dict[str, object], directory: Path) -> None:
+    """Write `features.json`: names in column order, feature sets, targets, and what the arrays must be found to be."""
+    content = {"features": layout.features, "derived": layout.derived, "feature_sets": feature_sets, "targets": targets, "stored": stored}
+    files.write_json(content, directory / DESCRIPTION)
+
+
+def _hexadecimal(block: NDArray) -> str:
+    return f"{blocks.digest(block):016x}"
+
+
+@dataclass
+class _Stored:
+    """An array on disk, mapped for writing."""
+
+    array: NDArray
+    file: int
+    map: mmap.mmap
+    offset: int
+    pool: ThreadPoolExecutor
+    unsynced: int = 0
+    syncing: Future[None] | None = None
+
+    def finished(self, rows: slice) -> None:
+        """Give the rows' pages back to the kernel, and now and then wait for what was sent to the disk before."""
+        row_bytes = self.array.shape[1] * self.array.itemsize
+        page = mmap.PAGESIZE
+        first = -(-(self.offset + rows.start * row_bytes) // page) * page
+        stop = (self.offset + rows.stop * row_bytes) // page * page
+        if hasattr(self.map, "madvise") and stop > first:
+            self.map.madvise(mmap.MADV_DONTNEED, first, stop - first)
+        self.unsynced += (rows.stop - rows.start) * row_bytes
+        if self.unsynced >= SYNC_BYTES:
+            self.wait()
+            self.syncing, self.unsynced = self.pool.submit(os.fsync, self.file), 0
+
+    def wait(self) -> None:
+        if self.syncing is not None:
+            self.syncing.result()
+
+
+@contextmanager
+def _created(path: Path, dtype: np.dtype, shape: tuple[int, int]) -> Iterator[_Stored]:
+    """Create a `.npy` file with all of its space allocated, so that a full disk is an error now and no crash later."""
+    description = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    with path.open("w+b") as file, ThreadPoolExecutor(1) as pool:
+        np.lib.format.write_array_header_1_0(file, description)
+        file.flush()
+        offset = file.tell()
+        size = offset + shape[0] * shape[1] * dtype.itemsize
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        file.truncate(size)
+        mapped = mmap.mmap(file.fileno(), size)
+        array = np.frombuffer(mapped, dtype, shape[0] * shape[1], offset).reshape(shape)
+        stored = _Stored(array, file.fileno(), mapped, offset, pool)
+        yield stored
+        stored.wait()
+        mapped.flush()
+
+
+def _scatter(
+    part: Part, layout: Layout, stored: _Stored, starts: NDArray[np.int64], missing: NDArray[np.int32]
+) -> Iterator[NDArray[np.int64]]:
+    """Write a file's rows to their places, and add to each era's missing values; yields the places that each batch has filled."""
+    start = 0
+    buffer = np.empty(0, np.dtype(layout.dtype))
+    groups, place = _wanted_groups(part)
+    with tabular.reading(part.path):
+        for batch in _ahead(_batches(part, layout, groups)):
+            rows = place[start : start + batch.num_rows]
+            start += batch.num_rows
+            kept = rows >= 0
+            if not kept.all():
+                batch, rows = batch.filter(pa.array(kept)), rows[kept]
+            needed = len(layout.features) * _padded(batch.num_rows)
+            if len(buffer) < needed:
+                buffer = np.empty(needed, buffer.dtype)
+            eras, codes = np.unique(np.searchsorted(starts, rows, "right") - 1, return_inverse=True)
+            columns, gaps = _columns(batch, layout, part.path, buffer)
+            for k, gap in gaps.items():
+                missing[eras, k] += np.bincount(codes[gap], minlength=len(eras)).astype(np.int32)
+            blocks.place(columns, rows, stored.array)
+            yield rows
+
+
+def _wanted_groups(part: Part) -> tuple[list[int], NDArray[np.int64]]:
+    """The row groups with a row that has a place, and the places of all of their rows."""
+    metadata = part.file.metadata
+    sizes = [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)]
+    pieces = np.split(part.place, np.cumsum(sizes)[:-1])
+    wanted = [k for k, piece in enumerate(pieces) if (piece >= 0).any()]
+    return wanted, np.concatenate([pieces[k] for k in wanted]) if wanted else part.place[:0]
+
+
+def _batches(part: Part, layout: Layout, groups: list[int]) -> Iterator[pa.RecordBatch]:
+    rows = max(BATCH_ROWS, BATCH_BYTES // (len(layout.features) * np.dtype(layout.dtype).itemsize))
+    with _unbuffered(part.path, part.file.metadata) as file:
+        yield from file.iter_batches(rows, row_groups=groups, columns=layout.features)
+
+
+def _unbuffered(path: Path, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
+    """Open a file without buffers that are filled ahead: those of a row group are kept until the last one is read."""
+    return pq.ParquetFile(path, metadata=metadata, buffer_size=BUFFER_BYTES, pre_buffer=False)
+
+
+def choose_dtype(path: Path, schema: pa.Schema, features: list[str]) -> str:
+    """Return the type of a matrix, `int8` or `float32`, by the first rows of train that tell, or by the types of its columns."""
+    integers = [pa.types.is_integer(schema.field(name).type) for name in features]
+    if not all(integers):
+        with _unbuffered(path) as file, tabular.reading(path):
+            for batch in file.iter_batches(BATCH_ROWS, columns=features):
+                whole = scales.is_whole(_as_floats(batch.column(name), name, path) for name in features)
+                if whole is not None:
+                    return "int8" if whole else "float32"
+    return "int8" if any(integers) else "float32"
+
+
+def _ahead(items: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same items, each made in another thread while the one before is in use."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
+            yield item
+
+
+def _columns(batch: pa.RecordBatch, layout: Layout, path: Path, buffer: NDArray) -> tuple[NDArray, dict[int, NDArray[np.bool_]]]:
+    """(features, padded rows) of a batch, filled, in `buffer`; what is beyond its rows means nothing.
+
+    With it, by the number of each feature that has missing values, which of its rows they are in.
+    """
+    rows = batch.num_rows
+    columns = buffer[: len(layout.features) * _padded(rows)].reshape(len(layout.features), -1)
+    found = dict(zip(batch.schema.names, batch.columns, strict=True))
+    convert = _as_int8 if layout.dtype == "int8" else _as_float32
+    gaps: dict[int, NDArray[np.bool_]] = {}
+    for k, name in enumerate(layout.features):
+        columns[k, :rows], missing = convert(found[name], name, path)
+        if missing is not None:
+            gaps[k] = missing
+    scales.require_within(columns[:, :rows], layout.features, path)
+    return columns, gaps
+
+
+def _padded(rows: int) -> int:
+    return -(-rows // WORD) * WORD
+
+
+Filled = tuple[NDArray, NDArray[np.bool_] | None]
+"""The values of a column, and which of them were missing, or None where none was."""
+
+
+def _as_int8(column: pa.Array, name: str, path: Path) -> Filled:
+    if pa.types.is_int8(column.type):
+        missing = column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
+        filled = column.fill_null(INT8_MIDDLE) if column.null_count else column
+        return filled.to_numpy(zero_copy_only=False), missing
+    values = _as_floats(column, name, path)
+    missing = np.isnan(values)
+    filled = np.where(missing, INT8_MIDDLE, values)
+    if (filled != np.rint(filled)).any() or (np.abs(filled) > np.iinfo(np.int8).max).any():
+        raise scales.beyond(path, name, values, "int8")
+    return filled.astype(np.int8), missing if missing.any() else None
+
+
+def _as_float32(column: pa.Array, name: str, path: Path) -> Filled:
+    values = _as_floats(column, name, path)
+    missing = np.isnan(values)
+    return np.where(missing, FLOAT_MIDDLE, values).astype(np.float32), missing if missing.any() else None
+
+
+def _as_floats(column: pa.Array, name: str, path: Path) -> NDArray[np.float64]:
+    """Convert a feature of a raw file to float64, NaN where it is missing.
+
+    Raises
+    ------
+    InputError
+        If it is of another type than numbers, or infinite.
+    """
+    if not tabular.is_number(column.type):
+        raise InputError(f"{path}: feature {name!r} is of type {column.type}; expected int8 or a float")
+    values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    rawfiles.refuse_infinite(values, name, path)
+    return values

@@ -1,0 +1,174 @@
+"""The predictions of others in raw files: the meta model, the benchmark models, and the embedded market's oracle."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from erawise.base.schema import ERA, ID, META_MODEL, ORACLE, TARGET, era_name, is_feature
+from erawise.panel.panel import era_slices
+from erawise.preparation import rawfiles
+from erawise.preparation.matrix import Counts, Index
+from erawise.preparation.rawfiles import KEYS
+from erawise.running.errors import InputError
+from erawise.sources import layout
+
+FILES = {
+    "train_benchmark_models.parquet": None,
+    "validation_benchmark_models.parquet": None,
+    "meta_model.parquet": META_MODEL,
+    "oracle.parquet": ORACLE,
+}
+"""The files of others' predictions, and the only column that is taken of one; None: those of all benchmark models."""
+
+FEW = 0.8
+"""Share of the rows that could match below which a file of predictions hardly belongs to the data: that which CORR takes."""
+
+MANY = 10
+"""Rows that could match, none of which does, from which on the file belongs to other data for certain."""
+
+INDEX, UNNAMED = ("index", "level_0", "era_number", "era_int"), ("unnamed:", "__index_level_")
+"""Names, and beginnings of names, of columns in which an index or the number of an era was written."""
+
+Found = dict[str, NDArray[np.float32]]
+"""(rows of the matrix,) by the name of a prediction."""
+
+
+def prediction_columns(schema: pa.Schema, known: Collection[str]) -> tuple[list[str], list[str]]:
+    """Return the columns of a file of benchmark models that are predictions, and those that are left out.
+
+    A prediction is a column of floats, or without any value, that is no key, target or feature, nor the meta model or the oracle, nor what
+    pandas makes of an index. Names are compared without regard to case and to spaces around them.
+
+    Parameters
+    ----------
+    known : names of features and targets, beside those that begin as Numerai's do.
+    """
+    others = {META_MODEL, ORACLE, *INDEX, *(name.strip().lower() for name in (*KEYS, *known))}
+
+    def is_prediction(name: str) -> bool:
+        kind, plain = schema.field(name).type, name.strip().lower()
+        numeric = pa.types.is_floating(kind) or pa.types.is_null(kind)
+        return numeric and plain not in others and not plain.startswith((TARGET, *UNNAMED)) and not is_feature(plain)
+
+    names = [name for name in schema.names if name not in KEYS]
+    chosen = [name for name in names if is_prediction(name)]
+    return chosen, [name for name in names if name not in chosen]
+
+
+def read(raw: Path, index: Index, counts: Counts) -> Found:
+    """Return the predictions of others, NaN where they have none: the meta model and the oracle first, then the benchmark models.
+
+    Parameters
+    ----------
+    raw : files in Numerai's layout.
+    index : the rows of the matrix.
+    counts : gets notes on what is left out, and warnings of files that hardly fit the data.
+
+    Raises
+    ------
+    InputError
+        If a file is broken, has no predictions or has none of the data's ids, or two files have predictions of one row.
+    """
+    found: Found = {}
+    sets, targets = layout.read_features(raw / layout.FEATURES)
+    known = frozenset(targets).union(*sets.values())
+    present = layout.present(raw)
+    taken = np.zeros(len(index.era), bool)
+    for name, single in FILES.items():
+        if name in present:
+            file, names = _open(raw / name, single, known, counts)
+            if not file.metadata.num_rows:
+                counts.warnings.append(f"{raw / name}: there are no rows")
+                continue
+            _place(raw / name, file, names, index, np.zeros_like(taken) if single else taken, found, counts)
+    order = [name for name in (META_MODEL, ORACLE) if name in found]
+    rest = [name for name in found if name not in order]
+    if rest:
+        counts.notes.append(f"benchmark models: {', '.join(rest)}")
+    return {name: found[name] for name in (*order, *rest)}
+
+
+def _open(path: Path, single: str | None, known: Collection[str], counts: Counts) -> tuple[pq.ParquetFile, list[str]]:
+    """Open a file of predictions, and choose those of its columns: a single one, or those of benchmark models."""
+    file = rawfiles.open_file(path, [ID, ERA, *([single] if single else [])])
+    schema = file.schema_arrow
+    names, ignored = prediction_columns(schema, known)
+    if single:
+        names, ignored = [single], [name for name in schema.names if name not in (*KEYS, single)]
+    if not names:
+        raise InputError(f"{path}: expected the columns {ID!r}, {ERA!r} and at least one of predictions; it has {', '.join(schema.names)}")
+    rawfiles.require_printable(names, path)
+    if ignored:
+        counts.notes.append(f"{path.name}: left out {', '.join(map(repr, ignored))}, which is no prediction; taken {', '.join(names)}")
+    return file, names
+
+
+def _place(
+    path: Path,
+    file: pq.ParquetFile,
+    names: Sequence[str],
+    index: Index,
+    taken: NDArray[np.bool_],
+    found: Found,
+    counts: Counts,
+) -> None:
+    """Add a file's columns to `found`, in the matrix's row order, and mark its rows in `taken`."""
+    era, ids = rawfiles.read_eras(file, path), rawfiles.read_ids(file, path)
+    order = rawfiles.sort_rows(era, ids, path)
+    place = _places(era[order], ids.take(pa.array(order)), index)
+    _check_matches(path, era, int((place >= 0).sum()), index, counts)
+    rows, place = order[place >= 0], place[place >= 0]
+    if taken[place].any():
+        row = rows[int(np.argmax(taken[place]))]
+        raise InputError(
+            f"{path}: id {ids[int(row)].as_py()!r} of {era_name(int(era[row]))} is in another file of benchmark models too; remove one"
+        )
+    taken[place] = True
+    for name in names:
+        values = found.setdefault(name, np.full(len(index.era), np.nan, np.float32))
+        values[place] = rawfiles.read_floats(file, name, path)[rows]
+
+
+def _check_matches(path: Path, era: NDArray[np.int64], matches: int, index: Index, counts: Counts) -> None:
+    """Count a file's rows that the data has too, in the eras that both have; few are worth a warning.
+
+    Rows of the data that were left out are no fault of the file: what can match is the fewer rows of both.
+
+    Raises
+    ------
+    InputError
+        If there are some rows in common eras, and none of their ids is in the data.
+    """
+    common = np.intersect1d(era, index.era)
+    rows = int(np.isin(era, common).sum())
+    possible = min(rows, int(np.isin(index.era, common).sum()))
+    if not possible:
+        counts.warnings.append(f"{path}: none of its eras is among those that are prepared, so that nothing of it is used")
+    elif not matches and possible >= MANY:
+        raise InputError(
+            f"{path}: none of its {rows:,} rows in the {len(common)} eras that the data has too has an id of the data; "
+            "fetch both from the same data version"
+        )
+    elif matches < FEW * possible:
+        counts.warnings.append(
+            f"{path}: {matches:,} of its {rows:,} rows in the {len(common)} eras that the data has too have an id of the data; "
+            "fetch both from the same data version"
+        )
+
+
+def _places(era: NDArray[np.int64], ids: pa.Array, index: Index) -> NDArray[np.int64]:
+    """Return where rows, sorted by era, are in the index, (rows,); -1 for a row whose era and id it doesn't have."""
+    place = np.full(len(era), -1, np.int64)
+    starts = {int(index.era[start]): k for k, start in enumerate(index.starts[:-1])}
+    for rows in era_slices(era):
+        k = starts.get(int(era[rows.start]))
+        if k is not None:
+            start, stop = int(index.starts[k]), int(index.starts[k + 1])
+            found = pc.index_in(ids[rows], value_set=index.ids[start:stop])
+            place[rows] = found.cast(pa.int64()).fill_null(-1 - start).to_numpy() + start
+    return place

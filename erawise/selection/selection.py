@@ -1,0 +1,118 @@
+"""Which features a model gets: by importance and correlation, as principal components, or all.
+
+Fitted on the eras that it is given and on nothing else: once per fold, once for the final model.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from erawise import params
+from erawise.base import files
+from erawise.folds import splits
+from erawise.models import lightgbm
+from erawise.models.shared.protocol import Resources
+from erawise.panel.panel import FeatureMap, Panel, View
+from erawise.running.errors import InputError
+from erawise.running.progress import SILENT, Progress
+from erawise.selection import pca
+
+IMPORTANCE, PCA = "importance", "pca"
+
+Importance = Callable[[View], NDArray[np.float64]]
+
+
+def select(
+    panel: Panel, plan: splits.Plan, target: str, settings: params.SelectFeatures, resources: Resources, progress: Progress = SILENT
+) -> tuple[list[FeatureMap], FeatureMap]:
+    """The features for each fold, and those for the final model, side by side where the memory allows.
+
+    Scratch files are removed at the end. `progress` is told of each tree, or of each fit where there are none.
+
+    Raises
+    ------
+    InputError
+        If the target has no value in the eras of a fit, or a fit needs more memory or disk than there is.
+    """
+    everything = FeatureMap(panel.names)
+    fitted_on = [plan.train, *(fold.train for fold in plan.folds)]  # the longest first, so that none is left to run alone
+    views = [View(panel, eras, everything, target) for eras in fitted_on]
+    if settings.method == IMPORTANCE:
+        at_once = lightgbm.prepare(settings, [(view, None) for view in views], resources)
+        with progress.counting(settings.trees * len(views), "trees") as count, ThreadPoolExecutor(at_once) as pool:
+            shared = replace(resources.shared(at_once), step=count.done)
+            importance = partial(_importance_of_first, settings=settings, resources=shared)
+            choose = partial(by_importance, importance=importance, keep_share=settings.keep_share, max_correlation=settings.max_correlation)
+            final, *folds = pool.map(choose, views)
+        files.remove(resources.scratch)
+    else:
+        with progress.counting(len(views), "fits") as count:
+            chosen = []
+            for view in views:
+                chosen.append(by_pca(view, settings.components) if settings.method == PCA else everything)
+                count.done()
+        final, *folds = chosen
+    return folds, final
+
+
+def _importance_of_first(view: View, settings: params.SelectFeatures, resources: Resources) -> NDArray[np.float64]:
+    return lightgbm.importance_of_first(
+        view,
+        trees=settings.trees,
+        learning_rate=settings.learning_rate,
+        leaves=settings.leaves,
+        seed=settings.seed,
+        resources=resources,
+    )
+
+
+def by_importance(view: View, importance: Importance, keep_share: float, max_correlation: float) -> FeatureMap:
+    """Keep the most important share of the features, then prune one of each pair correlated above a bound.
+
+    Parameters
+    ----------
+    view : training rows with their target.
+    importance : gives (features,) importances of a model fitted on the view.
+    keep_share : share of the features to keep before the pruning, at least one.
+    max_correlation : of two features whose absolute correlation is above this, the less important goes.
+
+    Returns
+    -------
+    FeatureMap of the kept columns, in the panel's order.
+    """
+    scores = importance(view)
+    order = np.argsort(-scores, kind="stable")
+    used = order[scores[order] > 0]
+    ranked = used if len(used) else order
+    kept = ranked[: max(1, round(keep_share * len(view.names)))]
+    narrowed = FeatureMap(tuple(view.names[k] for k in kept))
+    correlation = pca.correlation(View(view.panel, np.unique(view.era), narrowed))
+    survivors = kept[prune(correlation, max_correlation)]
+    return FeatureMap(tuple(view.names[k] for k in np.sort(survivors)))
+
+
+def prune(correlation: NDArray[np.float64], bound: float) -> NDArray[np.int64]:
+    """Positions that stay when, going from the first on, each takes out the later ones correlated with it above `bound`."""
+    out = np.zeros(len(correlation), bool)
+    for k in range(len(correlation)):
+        if not out[k]:
+            out[k + 1 :] |= np.abs(correlation[k, k + 1 :]) > bound
+    return np.flatnonzero(~out)
+
+
+def by_pca(view: View, components: int) -> FeatureMap:
+    """Project on the first principal components of the standardised features.
+
+    Raises
+    ------
+    InputError
+        If more components are asked for than there are features.
+    """
+    if components > len(view.names):
+        raise InputError(f"select_features.components: {components} components of {len(view.names)} features; expected at most that many")
+    mean, vectors = pca.fit(view, components)
+    return FeatureMap(view.names, mean, vectors)

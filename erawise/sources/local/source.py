@@ -1,0 +1,46 @@
+"""A directory of files in Numerai's layout as a source: checked, then copied."""
+
+import shutil
+from pathlib import Path
+
+from erawise.running.errors import InputError
+from erawise.running.progress import SILENT, Progress
+from erawise.sources import layout
+
+README = "README.md"
+
+
+def write(source: Path, directory: Path, progress: Progress = SILENT) -> list[str]:
+    """Copy the files of the layout from `source` into the existing `directory`.
+
+    All files are checked before the first is copied. They are copied and not linked: DVC makes what a stage writes
+    read-only and shares it with its cache, so that a linked file would lock the user's own, and a later edit of it in
+    place would corrupt the cache. `progress` is told of each file's bytes.
+
+    Returns
+    -------
+    list of str
+        What lies in `source` and is no file of the layout nor its README, sorted.
+
+    Raises
+    ------
+    InputError
+        If `source` is no directory, a file of the layout is missing, or one cannot be read or used.
+    """
+    if not source.is_dir():
+        raise InputError(f"{source}: no such directory; data.local.path names the one with {', '.join(layout.REQUIRED)}")
+    layout.check_all(source)
+    present = layout.present(source)
+    sizes = {name: (source / name).stat().st_size for name in present}
+    with progress.counting(sum(sizes.values()), "bytes") as count:
+        for name, size in sizes.items():
+            _copy(source / name, directory / name)
+            count.done(size)
+    return sorted({path.name for path in source.iterdir()} - {*present, README})
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise InputError(f"{source}: cannot be copied ({error.strerror}); check permissions and free space") from None

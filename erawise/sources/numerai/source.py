@@ -1,0 +1,104 @@
+"""Numerai's own files as a source: listed through its API, fetched, kept, and checked.
+
+Public data needs no key: none is read or sent.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from erawise.base import files
+from erawise.running.errors import InputError
+from erawise.running.progress import SILENT, Progress
+from erawise.sources import layout
+from erawise.sources.numerai.client import Client
+from erawise.sources.numerai.fetching import Patience
+from erawise.sources.numerai.ranges import Columns
+from erawise.sources.numerai.store import Store
+
+ADVICE = "; or set data.source to market, which works offline"
+
+
+def write(
+    directory: Path,
+    version: str,
+    round_number: int | None,
+    feature_set: str,
+    api_url: str | None,
+    kept: Path,
+    patience: Patience | None = None,
+    progress: Progress = SILENT,
+) -> list[str]:
+    """Bring the files of a data version into the existing, empty `directory`.
+
+    Of the files of rows only the features of a set need come, with every column that is no feature: where the server allows it and that
+    is much less than all.
+
+    Parameters
+    ----------
+    version : such as `v5.2`.
+    round_number : the round whose files are taken, or None for the current one.
+    feature_set : a name of `features.json`.
+    api_url : address of the API; None: what `ERAWISE_API_URL` names, or Numerai's.
+    kept : directory in which what was downloaded stays, so that a file doesn't come again where the server says that it is the same.
+    patience : with the server.
+    progress : told of the bytes of each file that come.
+
+    Returns
+    -------
+    list of str
+        The optional files that this version and round don't have.
+
+    Raises
+    ------
+    InputError
+        If the API or a file can't be reached, the version isn't there or lacks a file or the feature set, or what came is unusable.
+    """
+    client = Client(api_url, patience=patience)
+    offered = _offered(client, version, round_number)
+    store = Store(kept / version / ("current" if round_number is None else str(round_number)), patience, progress=progress)
+    columns: Columns | None = None
+    for name in (*layout.REQUIRED, *layout.OPTIONAL):
+        if name in offered:
+            what = f"{version}/{name}"
+            locate, check = partial(client.locate, what, round_number), partial(layout.check, name=name)
+            with _advised():
+                path = store.get(name, what, locate, check, columns if name in layout.ROWS else None)
+            files.place(path, directory / name)
+            if name == layout.FEATURES:
+                columns = _columns(path, what, feature_set)
+    return [name for name in (*layout.REQUIRED, *layout.OPTIONAL) if name not in offered]
+
+
+def _columns(path: Path, what: str, feature_set: str) -> Columns | None:
+    """The columns that a feature set takes; None where it has all features."""
+    sets = layout.feature_sets(path)
+    if feature_set not in sets:
+        raise InputError(f"data.feature_set: {feature_set!r} is no feature set of {what}; it has {', '.join(sets)}")
+    features = frozenset().union(*sets.values())
+    wanted = frozenset(sets[feature_set])
+    return None if wanted == features else Columns(feature_set, wanted, features)
+
+
+def _offered(client: Client, version: str, round_number: int | None) -> set[str]:
+    with _advised():
+        names = client.list_datasets(round_number)
+    offered = {name.removeprefix(f"{version}/") for name in names if name.startswith(f"{version}/")}
+    where = "in the current round" if round_number is None else f"in round {round_number} (data.round)"
+    if not offered:
+        versions = sorted({name.split("/")[0] for name in names if "/" in name})
+        raise InputError(f"data.version: Numerai has no {version!r} {where}; it has {', '.join(versions) or 'no version'}")
+    missing = [name for name in layout.REQUIRED if name not in offered]
+    if missing:
+        raise InputError(f"data.version: {version} lacks {', '.join(missing)} {where}; choose another, or another data.round")
+    return offered
+
+
+@contextmanager
+def _advised() -> Iterator[None]:
+    """Errors within also say how to do without the network."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(f"{error}{ADVICE}") from None

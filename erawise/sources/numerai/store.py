@@ -1,0 +1,64 @@
+"""Files that were downloaded, kept from one run to the next, and what is known of each."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from erawise.base import files
+from erawise.running.errors import InputError
+from erawise.running.progress import SILENT, Progress
+from erawise.sources.numerai import fetching, ranges
+from erawise.sources.numerai.fetching import Patience, Record
+from erawise.sources.numerai.ranges import Budget, Columns
+
+MANIFEST = "manifest.json"
+
+
+class Store:
+    """A directory of downloaded files with a manifest: length, SHA-256, the server's validators of each, and whether it has all columns.
+
+    A file is asked for again each time, and comes again only where ours has changed, or the server doesn't say that its is the same.
+    """
+
+    def __init__(
+        self, directory: Path, patience: Patience | None = None, budget: Budget | None = None, progress: Progress = SILENT
+    ) -> None:
+        self.directory, self.progress = directory, progress
+        self.patience, self.budget = patience or Patience(), budget or Budget()
+
+    def get(self, name: str, what: str, locate: Callable[[], str], check: Callable[[Path], None], columns: Columns | None = None) -> Path:
+        """The file of a name, the server's as it is now; see `fetching.fetch`.
+
+        Where `columns` are given, other columns of a Parquet file may be missing in ours; see `ranges.fetch`.
+
+        Raises
+        ------
+        InputError
+            If the file can't be had or used.
+        """
+        path = self.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fetch = fetching.fetch if columns is None else partial(ranges.fetch, columns=columns, budget=self.budget)
+        known, done = partial(self.known, name), partial(self._note, name)
+        fetch(locate, path, what, known=known, done=done, check=check, patience=self.patience, progress=self.progress)
+        return path
+
+    def known(self, name: str) -> Record | None:
+        """What the manifest has of a file."""
+        content = self._manifest().get(name)
+        try:
+            return None if content is None else Record.of(content)
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def _note(self, name: str, record: Record) -> None:
+        with files.exclusive_lock(self.directory / MANIFEST, MANIFEST):
+            files.write_json(self._manifest() | {name: record.content()}, self.directory / MANIFEST)
+
+    def _manifest(self) -> dict[str, Any]:
+        try:
+            content = files.read_json(self.directory / MANIFEST)
+        except InputError:
+            return {}
+        return content if isinstance(content, dict) else {}

@@ -1,0 +1,335 @@
+"""Folds to out-of-fold predictions to the final fit, the same for every kind of model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from erawise.base.schema import CV, ERA, ID, LIVE, LIVE_ERA, PREDICTION, SPLIT, VALIDATION
+from erawise.folds import splits
+from erawise.models.shared.protocol import Fitted, Kind, Resources, unheard
+from erawise.panel.panel import FeatureMap, Panel, View
+from erawise.running.errors import InputError
+from erawise.running.progress import UNCOUNTED, Count
+from erawise.training.jobs import HERE, Data, Engine, Job, Log
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The final model and its evidence.
+
+    Attributes
+    ----------
+    model : fitted on all train eras.
+    values : (n,) the predictions, out-of-fold, of validation and of live, along the rows of `labels`.
+    data : what it was fitted on.
+    rounds : per fold, the trees or epochs that early stopping found, None where it found none; empty without early stopping.
+    final_rounds : what the final model ran for by them; None without early stopping.
+    dropped : training rows left out, since the model's target is missing there.
+    """
+
+    model: Fitted
+    values: NDArray[np.float64]
+    data: Data
+    rounds: list[int | None]
+    final_rounds: int | None
+    dropped: int
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """`id`, `era` (null for live), `split`, `prediction`: out-of-fold, validation and live."""
+        return labels(self.data).assign(**{PREDICTION: self.values})
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """The predictions of a fold's test eras, and the rounds that early stopping found."""
+
+    values: NDArray[np.float64]
+    rounds: int | None
+
+
+@dataclass(frozen=True)
+class _Final:
+    """The final model, its predictions of the validation eras and of the live era, and the training rows that have no target."""
+
+    model: Fitted
+    validation: NDArray[np.float64]
+    live: NDArray[np.float64] | None
+    dropped: int
+
+
+def train(
+    kind: Kind,
+    settings: Any,
+    data: Data,
+    *,
+    inner_share: float,
+    resources: Resources,
+    log: Log = unheard,
+    count: Count = UNCOUNTED,
+    engine: Engine = HERE,
+) -> Trained:
+    """Fit a model in each fold and once on all train eras, and predict.
+
+    A fold's model never sees its test eras: where it stops early, it looks at the last `inner_share` of the fold's
+    training eras, purged from the ones it is fitted on. The final model, which has no slice to look at, runs for the
+    median of the folds' best rounds; a fold whose model never had a positive correlation there says nothing of them.
+
+    Parameters
+    ----------
+    log : hears of every round of a fold that may stop early.
+    count : is told of the steps of all fits, of which there are `train_steps`.
+    engine : does the fits.
+
+    Raises
+    ------
+    InputError
+        If the data lacks the model's target, or a fold is too small.
+    """
+    if len(data.fold_features) != len(data.plan.folds):
+        raise InputError(
+            f"features were selected for {len(data.fold_features)} folds and there are {len(data.plan.folds)}; select them again"
+        )
+    numbers = range(len(data.plan.folds))
+    with engine.alone():
+        fits = [*(_views(kind, settings, data, k, inner_share) for k in numbers), (_whole(settings, data), None)]
+        at_once, needed = _prepared(kind, settings, fits, resources, engine)
+        del fits  # the rows of all of them
+    found = engine.run(_fold_jobs(kind, settings, data, numbers, inner_share, needed), data, resources, at_once, count, log)
+    stops_early = kind.stops_early(settings)
+    rounds = [fold.rounds for fold in found]
+    best = [number for number in rounds if number is not None]
+    final_rounds = max(1, round(float(np.median(best or [1])))) if stops_early else None
+    job = Job(
+        "the final fit",
+        partial(_fit_final, kind, settings, final_rounds),
+        needed[-1],
+        kind.steps(settings)[0],
+    )
+    [final] = engine.run([job], data, resources, 1, count, unheard)
+    live = [] if final.live is None else [final.live]
+    values = np.concatenate([*(fold.values for fold in found), final.validation, *live])
+    return Trained(final.model, values, data, rounds if stops_early else [], final_rounds, final.dropped)
+
+
+def labels(data: Data) -> pd.DataFrame:
+    """Of every row that is predicted `id`, `era` (null for live) and `split`: out-of-fold, validation and live."""
+    pieces = [_labels(data.panel, fold.test, CV) for fold in data.plan.folds]
+    pieces.append(_labels(data.panel, data.plan.validation, VALIDATION))
+    if data.live is not None:
+        pieces.append(_labels(data.live, data.live.eras, LIVE))
+    return pd.concat(pieces, ignore_index=True)
+
+
+def train_steps(kind: Kind, settings: Any, data: Data) -> int:
+    """How many steps `train` has at most."""
+    return kind.steps(settings)[0] * (len(data.plan.folds) + 1)
+
+
+def refit(
+    kind: Kind,
+    settings: Any,
+    data: Data,
+    eras: NDArray[np.int64],
+    rounds: int | None,
+    resources: Resources,
+    count: Count = UNCOUNTED,
+    engine: Engine = HERE,
+) -> Fitted:
+    """Fit a model once more, on other eras, for the rounds that its final fit had; None where it has none by early stopping.
+
+    `count` and `engine` are as in `train`.
+
+    Raises
+    ------
+    InputError
+        If there is no row, or the fit needs more memory than it may have.
+    """
+    with engine.alone():
+        _, needed = _prepared(kind, settings, [(View(data.panel, eras, data.final_features, settings.target), None)], resources, engine)
+    job = Job("the fit", partial(_fit_again, kind, settings, eras, rounds), needed[0], kind.steps(settings)[0])
+    fitted: Fitted = engine.run([job], data, resources, 1, count, unheard)[0]
+    return fitted
+
+
+def out_of_fold(
+    kind: Kind,
+    settings: Any,
+    data: Data,
+    numbers: Sequence[int],
+    *,
+    inner_share: float,
+    resources: Resources,
+    engine: Engine = HERE,
+) -> list[pd.DataFrame]:
+    """Fit a model in some folds, and predict their test eras: a table for each, with the columns of `Trained.predictions`."""
+    with engine.alone():
+        at_once, needed = _prepared(kind, settings, [_views(kind, settings, data, k, inner_share) for k in numbers], resources, engine)
+    jobs = _fold_jobs(kind, settings, data, numbers, inner_share, needed)
+    found = engine.run(jobs, data, resources, at_once, UNCOUNTED, unheard)
+    return [_table(data.panel, data.plan.folds[k].test, CV, fold.values) for k, fold in zip(numbers, found, strict=True)]
+
+
+def predict(model: Fitted, panel: Panel, eras: NDArray[np.int64], features: FeatureMap, split: str) -> pd.DataFrame:
+    """Predict the rows of some eras: the columns of `Trained.predictions`."""
+    return _table(panel, eras, split, _values(model, panel, eras, features))
+
+
+def blended(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The blend, of equal weights, of several models' predictions of the same rows, as `ensemble.blend` has it; one alone as it is.
+
+    That isn't called, since the stages that train would hang on the code of the scores, and be run again for an edit there.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    blend = Blend(parts[0][ERA])
+    for part in parts:
+        blend.add(part[PREDICTION].to_numpy())
+    return parts[0].assign(**{PREDICTION: blend.values()})
+
+
+class Blend:
+    """What `blended` gives, of predictions that come one after the other and need not stay."""
+
+    def __init__(self, era: pd.Series) -> None:
+        """Begin without any; `era` (n,) is null for live."""
+        self._era = era.fillna(LIVE_ERA).to_numpy(np.int64)
+        self._count, self._first = 0, np.empty(0)
+        self._total = np.empty(0)
+
+    def add(self, values: NDArray[np.float64]) -> None:
+        """Add the predictions (n,) of one more model."""
+        self._count += 1
+        if self._count == 1:
+            self._first = values
+        elif self._count == 2:
+            self._total = self._gaussian(self._first) + self._gaussian(values)
+        else:
+            self._total += self._gaussian(values)
+
+    def values(self) -> NDArray[np.float64]:
+        """(n,) the blend."""
+        return self._first if self._count == 1 else _ranks(self._total, self._era)
+
+    def _gaussian(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        gaussian: NDArray[np.float64] = ndtri(_ranks(values, self._era))
+        return gaussian
+
+
+def _ranks(values: NDArray[np.float64], era: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Ranks within each era, in (0, 1): `(average rank - 0.5) / rows`."""
+    grouped = pd.Series(values).groupby(era)
+    ranks: NDArray[np.float64] = ((grouped.rank() - 0.5) / grouped.transform("size")).to_numpy()
+    return ranks
+
+
+def tuned(settings: Any, found: dict[str, Any], path: Path) -> Any:
+    """The settings of a model with those of a search in their place.
+
+    Parameters
+    ----------
+    settings : of the model.
+    found : `settings`, by name; none where nothing was looked for.
+    path : of the file that has them.
+
+    Raises
+    ------
+    InputError
+        If the kind has no such settings.
+    """
+    try:
+        return type(settings).model_validate(settings.model_dump(exclude_unset=True) | found.get("settings", {}))
+    except ValueError as error:
+        raise InputError(f"{path}: it has settings that are none of a model of the kind {settings.kind}: {error}") from None
+
+
+def check_target(panel: Panel, target: str, setting: str) -> None:
+    """Check that the data has the target that a setting names.
+
+    Raises
+    ------
+    InputError
+        With the setting's path and the targets that there are.
+    """
+    if target not in panel.index:
+        raise InputError(f"{setting}: the data has no target {target!r}; its targets are {', '.join(panel.targets)}")
+
+
+def importance_table(features: Sequence[str], shares: Sequence[NDArray[np.float64]]) -> pd.DataFrame:
+    """`feature` and `importance` (a share of 1, the mean of the models), the most important first, ties in the features' order."""
+    table = pd.DataFrame({"feature": features, "importance": np.mean(shares, axis=0)})
+    return table.sort_values("importance", ascending=False, kind="stable", ignore_index=True)
+
+
+def _prepared(
+    kind: Kind, settings: Any, fits: Sequence[tuple[View, View | None]], resources: Resources, engine: Engine
+) -> tuple[int, list[int]]:
+    """How many fits may run at once here, and where they run elsewhere, the bytes that each needs."""
+    needed = kind.needs(settings, fits, resources) if engine.elsewhere else [0] * len(fits)
+    quiet = replace(resources, say=unheard) if engine.elsewhere else resources
+    return kind.prepare(settings, fits, quiet) if engine.scratch_is_seen else 1, needed
+
+
+def _fold_jobs(kind: Kind, settings: Any, data: Data, numbers: Sequence[int], inner_share: float, needed: Sequence[int]) -> list[Job]:
+    steps = kind.steps(settings)[0]
+    return [
+        Job(f"fold {k + 1}", partial(_fit_fold, kind, settings, k, inner_share), bytes_needed, steps)
+        for k, bytes_needed in zip(numbers, needed, strict=False)
+    ]
+
+
+def _fit_fold(kind: Kind, settings: Any, number: int, inner_share: float, data: Data, resources: Resources) -> _Fold:
+    model = kind.fit(settings, *_views(kind, settings, data, number, inner_share), None, resources)
+    return _Fold(_values(model, data.panel, data.plan.folds[number].test, data.fold_features[number]), model.rounds)
+
+
+def _fit_final(kind: Kind, settings: Any, rounds: int | None, data: Data, resources: Resources) -> _Final:
+    whole = _whole(settings, data)
+    model = kind.fit(settings, whole, None, rounds, resources)
+    validation = _values(model, data.panel, data.plan.validation, data.final_features)
+    live = None if data.live is None else _values(model, data.live, data.live.eras, data.final_features)
+    return _Final(model, validation, live, whole.dropped)
+
+
+def _fit_again(kind: Kind, settings: Any, eras: NDArray[np.int64], rounds: int | None, data: Data, resources: Resources) -> Fitted:
+    return kind.fit(settings, View(data.panel, eras, data.final_features, settings.target), None, rounds, resources)
+
+
+def _values(model: Fitted, panel: Panel, eras: NDArray[np.int64], features: FeatureMap) -> NDArray[np.float64]:
+    """Return the predictions (rows,) of some eras."""
+    found = [model.predict(block) for block in View(panel, eras, features).blocks()]
+    return np.concatenate(found) if found else np.empty(0)
+
+
+def _table(panel: Panel, eras: NDArray[np.int64], split: str, values: NDArray[np.float64]) -> pd.DataFrame:
+    """The predictions of some eras with the columns of `Trained.predictions`."""
+    return _labels(panel, eras, split).assign(**{PREDICTION: values})
+
+
+def _labels(panel: Panel, eras: NDArray[np.int64], split: str) -> pd.DataFrame:
+    """The columns of `labels` for the rows of some eras."""
+    rows = panel.row_numbers(eras)
+    numbers = panel.row_eras[rows]
+    era = pd.array(numbers, dtype="Int64")
+    era[numbers == LIVE_ERA] = pd.NA
+    return pd.DataFrame({ID: panel.index[ID].iloc[rows].to_numpy(), ERA: era, SPLIT: split})
+
+
+def _views(kind: Kind, settings: Any, data: Data, number: int, inner_share: float) -> tuple[View, View | None]:
+    """The rows that a fold's model is fitted on, and the inner slice on which it stops."""
+    train, features = data.plan.folds[number].train, data.fold_features[number]
+    if not kind.stops_early(settings):
+        return View(data.panel, train, features, settings.target), None
+    fitted, inner = splits.inner_slice(train, inner_share, data.plan.weeks)
+    return View(data.panel, fitted, features, settings.target), View(data.panel, inner, features, settings.target)
+
+
+def _whole(settings: Any, data: Data) -> View:
+    return View(data.panel, data.plan.train, data.final_features, settings.target)

@@ -1,0 +1,372 @@
+"""A search for a model's settings on purged cross-validation, with weak trials stopped early.
+
+Every choice here is made on `cv` alone. Settings are drawn by Optuna, at random or by its tree-structured Parzen estimator;
+each trial's scores are kept in a file, so that a search that was stopped goes on where it was, and ends as it would have. No trial is ever
+deleted from it.
+"""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from erawise import params
+from erawise.evaluation import significance
+from erawise.evaluation.summary import mean_or_sharpe
+from erawise.folds import splits
+from erawise.running.errors import InputError
+from erawise.running.progress import SILENT, Count, Progress
+
+Floats = NDArray[np.float64]
+
+Fold = tuple[NDArray[np.int64], Floats]
+"""The eras of a fold's test, and the CORR of each; NaN where the prediction is constant."""
+
+Attempt = Callable[[dict[str, Any], Sequence[int]], list[Fold]]
+"""Train with some settings in place of the model's in the folds of these numbers, and score each."""
+
+Together = Callable[[Sequence[Callable[[], list[Fold]]]], Iterable[list[Fold]]]
+"""Calls some functions, and gives their results in that order."""
+
+RANDOM = "random"
+DEFAULT, EVIDENCE = "default", "folds"
+PARTS, LEAST_SPANS = 10, 2
+"""Blocks of eras that the test of overfitting chooses from, each at least so many spans of a target long."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Settings that were tried.
+
+    Attributes
+    ----------
+    settings : by name; empty for those of the model.
+    folds : what was found, in the order of the folds; fewer than there are where the trial was stopped.
+    """
+
+    settings: dict[str, Any]
+    folds: list[Fold]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The end of a search.
+
+    Attributes
+    ----------
+    default : the model's own settings, tried in every fold.
+    whole : trials that went through every fold.
+    stopped : how many others there were.
+    """
+
+    default: Trial
+    whole: list[Trial]
+    stopped: int
+
+
+def one_after_the_other(calls: Sequence[Callable[[], list[Fold]]]) -> list[list[Fold]]:
+    """The results of some functions."""
+    return [call() for call in calls]
+
+
+def search(
+    settings: params.Tuning,
+    space: params.Space,
+    folds: int,
+    attempt: Attempt,
+    storage: Path,
+    identity: str,
+    say: Callable[[str], None],
+    progress: Progress = SILENT,
+    together: Together = one_after_the_other,
+    at_once: int = 1,
+) -> Found:
+    """Try settings until there are as many trials as asked for.
+
+    Parameters
+    ----------
+    settings : method, number of trials, objective, halving and seed.
+    space : where to look for each setting.
+    folds : how many there are.
+    attempt : trains and scores.
+    storage : an SQLite file that keeps the trials; one that a stopped search has left goes on.
+    identity : another one for other data, folds, settings or code. Their trials stay in the file, and are taken up when they return.
+    say : told of each trial, and of the number of other searches that the file keeps.
+    progress : told of each fold that is tried, of all trials and of the model's own settings.
+    together : calls several attempts, and gives their results.
+    at_once : trials of a random search that are tried together, which changes nothing of what is found; those of another are
+        `settings.batch`, each drawn without knowing the others of its batch.
+
+    Raises
+    ------
+    InputError
+        If the trials can't be kept or read.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage.parent.mkdir(parents=True, exist_ok=True)
+    with _keeping(storage):
+        study = _opened(storage, identity, say)
+        return _searched(study, settings, space, folds, attempt, say, progress, together, at_once)
+
+
+def _opened(storage: Path, identity: str, say: Callable[[str], None]) -> optuna.Study:
+    """Open the study of a search, and tell how many others the file has."""
+    place = f"sqlite:///{storage}"
+    study = optuna.create_study(storage=place, study_name=identity, direction="maximize", load_if_exists=True)
+    others = len(optuna.get_all_study_names(place)) - 1
+    if others:
+        counted = "1 earlier search" if others == 1 else f"{others} earlier searches"
+        say(f"{counted} with other settings, data or code {'is' if others == 1 else 'are'} kept in {storage}")
+    return study
+
+
+@contextmanager
+def _keeping(storage: Path) -> Iterator[None]:
+    """Turn an error of the file that keeps the trials into one line.
+
+    Raises
+    ------
+    InputError
+        If the disk is full, or the file is damaged or in use.
+    """
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, sqlite3.Error):
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        raise InputError(
+            f"{storage}: the trials cannot be kept or read ({cause}); check free space and permissions, and move a damaged file away"
+        ) from error
+
+
+def _searched(
+    study: optuna.Study,
+    settings: params.Tuning,
+    space: params.Space,
+    folds: int,
+    attempt: Attempt,
+    say: Callable[[str], None],
+    progress: Progress,
+    together: Together,
+    at_once: int,
+) -> Found:
+    """Go on with a study until it has as many trials as asked for; the parameters are those of `search`."""
+    kept = study.user_attrs.get(DEFAULT)
+    stored = _done(study)
+    tried = sum(len(trial.user_attrs[EVIDENCE]) for trial in stored) + (folds if kept else 0)
+    left = folds * max(0, settings.trials - len(stored)) + (0 if kept else folds)
+    with progress.counting(tried + left, "folds", done=tried, at_most=settings.halving is not None) as count:
+        default = Trial({}, _unpacked(kept) if kept else _counted(attempt({}, range(folds)), count))
+        study.set_user_attr(DEFAULT, _packed(default.folds))
+        say(f"as it is: {objective(default.folds, settings):.5f}")
+        size = at_once if settings.method == RANDOM else settings.batch
+        while (number := len(_done(study))) < settings.trials:
+            start = number // size * size  # a batch of which a part was kept when the search was stopped is drawn as it was
+            drawn = [_draw(study, settings, space, k, start) for k in range(number, min(settings.trials, start + size))]
+            climbs = [_Climb(trial, _drawn(trial.params, space)) for trial in drawn]
+            _climb(climbs, _done(study), settings, folds, attempt, together, count)
+            for k, climb in enumerate(climbs, number + 1):
+                count.expect(len(climb.folds) - folds)
+                whole, value = len(climb.folds) == folds, objective(climb.folds, settings)
+                study.add_trial(climb.ended(value, whole=whole))
+                stop = "" if whole else f", stopped after {len(climb.folds)} of {folds} folds"
+                say(f"trial {k} of {settings.trials}: {value:.5f}{stop}: {json.dumps(climb.settings)}")
+    trials = [Trial(_drawn(t.params, space), _unpacked(t.user_attrs[EVIDENCE])) for t in _done(study)]
+    complete = [trial for trial in trials if len(trial.folds) == folds]
+    return Found(default, complete, len(trials) - len(complete))
+
+
+def objective(folds: Sequence[Fold], settings: params.Tuning) -> float:
+    """Mean or Sharpe of the CORR over all eras, less the penalty times the std of that figure between folds (ddof 0)."""
+    corr = [values for _, values in folds]
+    figures = [mean_or_sharpe(values, settings.objective) for values in corr]
+    return mean_or_sharpe(np.concatenate(corr), settings.objective) - settings.penalty * float(np.std(figures))
+
+
+def result(found: Found, settings: params.Tuning, overlap: int) -> dict[str, Any]:
+    """What a search has found, as the content of a model's JSON; `settings` are empty where none are better than the model's own.
+
+    `against_default` is the paired difference of the best trial's per-era CORR and that of the model's own settings, see
+    `significance.paired_difference`; `overfitting` the probability that the best of the trials by one half of the eras is below
+    their median in the other, see `overfitting`. What can't be given is absent.
+    """
+    best = max([found.default, *found.whole], key=lambda trial: objective(trial.folds, settings))
+    content: dict[str, Any] = {
+        "settings": best.settings,
+        "objective": objective(best.folds, settings),
+        "default_objective": objective(found.default.folds, settings),
+        "trials": len(found.whole) + found.stopped,
+        "stopped": found.stopped,
+    }
+    share = overfitting([found.default, *found.whole], overlap)
+    if np.isfinite(share):
+        content["overfitting"] = share
+    if best is not found.default:
+        series, own = (_series(trial)[1] for trial in (best, found.default))
+        difference = significance.paired_difference(series, own, overlap=overlap)
+        interval = {"low": difference.low, "high": difference.high} if np.isfinite(difference.low) else {"reason": difference.reason}
+        content["against_default"] = {
+            "verdict": difference.verdict,
+            "eras": difference.eras,
+            "mean": difference.mean,
+            **interval,
+        }
+    return content
+
+
+def overfitting(trials: Sequence[Trial], overlap: int) -> float:
+    """Probability that the best of some trials on half of the eras is below their median on the rest.
+
+    NaN with fewer than two trials, or too few eras. The halves are those of combinatorial purged cross-validation: eras that
+    share their outcome with one of the other half choose nothing.
+    """
+    if len(trials) < 2:
+        return np.nan
+    eras = _series(trials[0])[0]
+    scores = np.nan_to_num(np.array([_series(trial)[1] for trial in trials]).T)
+    blocks = min(PARTS, len(eras) // (LEAST_SPANS * overlap) // 2 * 2)
+    if blocks < 4:
+        return np.nan
+    weeks = int(np.median(np.diff(eras))) * (overlap - 1)
+    halves = splits.combinatorial(eras, blocks, blocks // 2, weeks)
+    inside, outside = (
+        np.array([np.isin(eras, part) for part in parts]) for parts in zip(*((h.train, h.test) for h in halves), strict=True)
+    )
+    return significance.overfitting_probability(scores, inside, outside)
+
+
+def sentence(content: dict[str, Any]) -> str:
+    """What a person should know of the result."""
+    if not content["settings"]:
+        return f"none of {content['trials']} trials is better than the settings that it has"
+    against = content["against_default"]
+    interval = f" ({against['low']:+.4f} … {against['high']:+.4f})" if "low" in against else f" ({against['reason']})"
+    chosen = ", ".join(f"{key} {f'{value:.4g}' if isinstance(value, float) else value}" for key, value in content["settings"].items())
+    text = f"{chosen}: CORR {against['mean']:+.4f}{interval} against its own settings on {against['eras']} cv eras: {against['verdict']}"
+    if "overfitting" in content:
+        text += (
+            f"; the best of the trials on half of the eras is below their median on the rest with probability {content['overfitting']:.2f}"
+        )
+    return text
+
+
+@dataclass
+class _Climb:
+    """A trial on its way: what was drawn, its settings, its folds so far, and its objective after so many of them."""
+
+    drawn: optuna.Trial
+    settings: dict[str, Any]
+    folds: list[Fold] = field(default_factory=list)
+    values: dict[int, float] = field(default_factory=dict)
+
+    def ended(self, value: float, *, whole: bool) -> FrozenTrial:
+        """The trial as it is kept."""
+        return optuna.trial.create_trial(
+            state=TrialState.COMPLETE if whole else TrialState.PRUNED,
+            value=value,
+            params=self.drawn.params,
+            distributions=self.drawn.distributions,
+            user_attrs={EVIDENCE: _packed(self.folds)},
+            intermediate_values=self.values,
+        )
+
+
+def _climb(
+    climbs: Sequence[_Climb],
+    earlier: Sequence[FrozenTrial],
+    settings: params.Tuning,
+    folds: int,
+    attempt: Attempt,
+    together: Together,
+    count: Count,
+) -> None:
+    """Fold after fold, as long as each trial is among the best of those up to it."""
+    going, done = list(climbs), 0
+    while going:
+        step = folds if settings.halving is None else min(folds, max(1, done * 2))
+        found = together([partial(attempt, climb.settings, range(done, step)) for climb in going])
+        others = [trial.intermediate_values[step] for trial in earlier if step in trial.intermediate_values]
+        survivors = []
+        for climb, more in zip(going, found, strict=True):
+            climb.folds += _counted(more, count)
+            value = climb.values[step] = objective(climb.folds, settings)
+            if step < folds and (settings.halving is None or _goes_on(value, others, settings.halving)):
+                survivors.append(climb)
+            others.append(value)
+        going, done = survivors, step
+
+
+def _counted(folds: list[Fold], count: Count) -> list[Fold]:
+    count.done(len(folds))
+    return folds
+
+
+def _goes_on(value: float, others: Sequence[float], factor: int) -> bool:
+    """Whether a value is among the best `1 / factor`, rounded up, of itself and the others."""
+    return sum(other > value for other in others) < -(-(len(others) + 1) // factor)
+
+
+def _sampler(settings: params.Tuning, number: int) -> optuna.samplers.BaseSampler:
+    """Of one trial: seeded by its number, so that it draws the same after a search was stopped."""
+    seed = int(np.random.SeedSequence([settings.seed, number]).generate_state(1)[0])
+    if settings.method == RANDOM:
+        return optuna.samplers.RandomSampler(seed=seed)
+    return optuna.samplers.TPESampler(seed=seed, constant_liar=False)  # a killed trial counts as running for ever
+
+
+def _draw(study: optuna.Study, settings: params.Tuning, space: params.Space, number: int, known: int) -> optuna.Trial:
+    """Settings for a trial, drawn with the knowledge of so many of those before it."""
+    own = optuna.create_study(direction="maximize", sampler=_sampler(settings, number))
+    if settings.method != RANDOM:
+        own.add_trials(_done(study)[:known])
+    return own.ask({name: _distribution(values) for name, values in space.items()})
+
+
+def _distribution(values: params.Range | params.Choices) -> BaseDistribution:
+    if isinstance(values, params.Choices):
+        return CategoricalDistribution(tuple(range(len(values.choices))))
+    if isinstance(values.low, int) and isinstance(values.high, int):
+        return IntDistribution(values.low, values.high, log=values.log)
+    return FloatDistribution(float(values.low), float(values.high), log=values.log)
+
+
+def _drawn(found: dict[str, Any], space: params.Space) -> dict[str, Any]:
+    """Settings from what Optuna has drawn, which for choices is their number."""
+    settings = {}
+    for name, value in found.items():
+        values = space[name]
+        settings[name] = values.choices[value] if isinstance(values, params.Choices) else value
+    return settings
+
+
+def _done(study: optuna.Study) -> list[FrozenTrial]:
+    """Trials that came to an end; one that was killed has none."""
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+
+
+def _series(trial: Trial) -> Fold:
+    """Eras in their order, and the CORR of each."""
+    eras, corr = (np.concatenate(parts) for parts in zip(*trial.folds, strict=True))
+    order = np.argsort(eras)
+    return eras[order], corr[order]
+
+
+def _packed(folds: Sequence[Fold]) -> list[list[list[float | None]]]:
+    return [[eras.tolist(), [value if np.isfinite(value) else None for value in corr.tolist()]] for eras, corr in folds]
+
+
+def _unpacked(content: list[list[list[float | None]]]) -> list[Fold]:
+    return [(np.array(eras, np.int64), np.array(corr, np.float64)) for eras, corr in content]

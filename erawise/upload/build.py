@@ -1,0 +1,116 @@
+"""One pickle of everything between live data and a prediction, for Numerai's model upload.
+
+What is pickled is the text of `runtime` and plain data: code objects, as cloudpickle takes them, can be read by one minor version of
+Python alone. The pickle is a call of `eval`, which runs the text and hands it the data, so that reading it takes `pickle.load` and no
+package that Numerai hasn't.
+"""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from erawise.base import files
+from erawise.blend import risk
+from erawise.live.serving import ENSEMBLE, NEUTRALIZED, Neutralization, Pipeline
+from erawise.models.shared import arrays
+from erawise.models.shared.protocol import Fitted
+from erawise.panel.panel import FeatureMap, Panel
+from erawise.running.errors import InputError
+from erawise.upload import runtime
+
+PROTOCOL = 4
+"""Of the pickle: every Python from 3.4 on reads it."""
+
+MEGABYTE = 10**6
+NAME = "erawise_runtime"
+EXPRESSION = "[space := {'__name__': name}, exec(compile(source, name, 'exec'), space), space['prediction'](content)][-1]"
+"""What the pickle evaluates: the function that `runtime.prediction` makes of the content."""
+
+
+class _Call:
+    """Is pickled as the call that makes the function."""
+
+    def __init__(self, content: runtime.Content) -> None:
+        self.content = content
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return eval, (EXPRESSION, {"name": NAME, "source": source(), "content": dict(self.content)})
+
+
+def source() -> str:
+    """The text that is shipped."""
+    return Path(runtime.__file__).read_text(encoding="utf-8")
+
+
+def content(pipeline: Pipeline, name: str, like: Panel) -> runtime.Content:
+    """What is shipped for one prediction of a pipeline, and nothing that it doesn't need.
+
+    Parameters
+    ----------
+    pipeline : the trained pipeline.
+    name : of its `predictions`.
+    like : the panel of the live rows that were prepared beside what the models were trained on.
+
+    Raises
+    ------
+    InputError
+        If there is no prediction of that name, or the panel lacks a feature that it needs.
+    """
+    if name not in pipeline.predictions:
+        raise InputError(f"upload.prediction: there is no prediction {name!r}; there are {', '.join(pipeline.predictions)}")
+    blended = name in (ENSEMBLE, NEUTRALIZED)
+    weights = {model: float(pipeline.weights[model]) for model in pipeline.models if pipeline.weights.get(model, 0) > 0}
+    removed = pipeline.neutralization if name == NEUTRALIZED else None
+    needed = {*pipeline.features.columns, *(removed.features if removed else ())}
+    positions = like.columns(sorted(needed))
+    derived = bool((positions >= like.n_matrix).any())
+    return {
+        "features": [feature for feature in like.feature_names if derived or feature in needed],
+        "dtype": str(like.matrix.dtype),
+        "demean": bool(like.era_means.size),
+        "columns": list(pipeline.features.columns),
+        "projection": _projection(pipeline.features),
+        "models": {model: [_member(one) for one in pipeline.models[model]] for model in (weights if blended else [name])},
+        "weights": weights if blended else None,
+        "neutralization": _removed(removed) if removed else None,
+    }
+
+
+def _removed(removed: Neutralization) -> dict[str, Any]:
+    return {"features": list(removed.features), "capped": removed.method == risk.RISKIEST, "proportion": removed.proportion}
+
+
+def _projection(features: FeatureMap) -> dict[str, bytes] | None:
+    if features.mean is None or features.components is None:
+        return None
+    return {"mean": arrays.encoded(features.mean), "components": arrays.encoded(features.components)}
+
+
+def _member(model: Fitted) -> tuple[str, dict[str, str | bytes]]:
+    kind, parts = model.portable()
+    return kind, {name: part if isinstance(part, str) else arrays.encoded(part) for name, part in parts.items()}
+
+
+def write(content: runtime.Content, path: Path, max_megabytes: float) -> int:
+    """Write the pickle of `predict(live_features, live_benchmark_models)`.
+
+    Returns
+    -------
+    int
+        Its size in bytes.
+
+    Raises
+    ------
+    InputError
+        If it is larger than it may be; nothing is written then.
+    """
+    pickled = pickle.dumps(_Call(content), PROTOCOL)
+    if len(pickled) > max_megabytes * MEGABYTE:
+        raise InputError(
+            f"upload.max_megabytes: the pickle would have {len(pickled) / MEGABYTE:.1f} MB, more than {max_megabytes:g}; "
+            "raise it, or choose a smaller model as upload.prediction"
+        )
+    with files.replacing(path) as temporary:
+        temporary.write_bytes(pickled)
+    return len(pickled)

@@ -1,0 +1,244 @@
+"""The pictures: what is written in them, that nothing overlaps, and that their bytes are the same each time."""
+
+import re
+import xml.etree.ElementTree as ET
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from erawise.charts import charts, explained_tables, tables
+from erawise.explanation import explained
+from erawise.folds import splits
+
+MODELS = [f"model_{k}" for k in range(12)]
+PREDICTIONS = [*MODELS, "ensemble", "neutralized"]
+
+
+def scores(n_eras: int, names: list[str]) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    return pd.concat(
+        [pd.DataFrame({"era": np.arange(1, n_eras + 1), "prediction": name, "corr": rng.normal(0.02, 0.03, n_eras)}) for name in names],
+        ignore_index=True,
+    )
+
+
+def rows() -> pd.DataFrame:
+    rng = np.random.default_rng(4)
+    return pd.DataFrame({"era": np.repeat([1, 2, 3], 40), "prediction": rng.random(120), "target": rng.integers(0, 5, 120) / 4})
+
+
+def explanations(models: list[str], features: int = 30, points: int = 40) -> dict[str, explained.Explanation]:
+    rng = np.random.default_rng(5)
+    names = [f"feature_{k}" for k in range(features)]
+    held = np.sort(rng.random(features))[::-1]
+    shap = pd.DataFrame({"feature": names, "group": "none", "mean_abs": held, "share": held / held.sum(), "direction": 1.0})
+    level = rng.integers(0, 5, 20 * points)
+    shown = {"rank": np.repeat(range(1, 21), points), "feature": np.repeat(names[:20], points), "era": 1}
+    dots = pd.DataFrame({**shown, "value": level, "shap": (level - 2) * rng.random(20 * points)})
+    drops = pd.DataFrame({"feature": np.repeat(names[:20], 24), "era": np.tile(range(24), 20), "drop": rng.normal(0.001, 0.01, 480)})
+    trees = pd.DataFrame({"feature": names, "gain": np.nan, "split": np.nan})
+    sample = explained.Sample("prediction", 0.5, 2.0, 1, 100, "validation", [1], list(range(24)))
+    return {model: explained.Explanation(shap, dots, drops, trees, sample) for model in models}
+
+
+def exposures(n_eras: int) -> pd.DataFrame:
+    rng = np.random.default_rng(6)
+    keys = [
+        {"split": split, "era": era, "prediction": prediction, "group": group}
+        for number, split in enumerate(("cv", "validation"))
+        for era in range(1 + number * n_eras, 1 + (number + 1) * n_eras)
+        for prediction in ("model", "ensemble", "neutralized")
+        for group in ("wisdom", "faith", "all")
+    ]
+    return pd.DataFrame(keys).assign(max_abs=rng.random(len(keys)), rms=0.1)
+
+
+def pictures(n_eras: int, models: list[str]) -> dict[str, Figure]:
+    names, colours = [*models, "ensemble", "neutralized"], charts.colours(models)
+    shares = {model: pd.DataFrame({"feature": [f"feature_{k}" for k in range(30)], "importance": 1 / 30}) for model in models}
+    index = pd.DataFrame({"data_type": "train", "target": rows()["target"], "target_b_60": np.nan})
+    found, eras = scores(n_eras, names), np.arange(1, max(n_eras, 60) + 31)
+    return {
+        "corr_box": charts.corr_box(tables.corr_box(found, "cv"), colours),
+        "corr_time": charts.corr_time(tables.corr_time(found, "cv"), colours),
+        "comparison": charts.comparison(tables.comparison(found, "ensemble", models[0], "cv"), colours),
+        "importance": charts.importance(tables.importance(shares, 20), colours),
+        "era_means": charts.era_means(tables.era_means([(model, rows()) for model in models], "cv"), colours),
+        "prediction_by_target": charts.prediction_by_target(tables.prediction_by_target(rows(), "ensemble", "cv"), colours, "ensemble"),
+        "target_by_prediction": charts.target_by_prediction(tables.target_by_prediction({"ensemble": rows()}, "cv"), colours),
+        "target_values": charts.target_values(tables.target_values(index, index, ["target", "target_b_60"], "target")),
+        "folds": charts.folds(tables.folds(splits.plan(eras[:-30], eras[-30:], 20, method="purged_kfold", folds=4, chunk=1, window=None))),
+        "shap_beeswarm": charts.shap_beeswarm(explained_tables.shap_beeswarm(explanations(models))),
+        "shap_share": charts.shap_share(explained_tables.shap_share(explanations(models)), colours),
+        "permutation": charts.permutation(explained_tables.permutation(explanations(models), 20), colours),
+        "exposure_time": charts.exposure_time(explained_tables.exposure_time(exposures(n_eras))),
+        "weights": charts.weights(tables.weights(dict.fromkeys(models, 1.0)), colours),
+    }
+
+
+def texts(path: Path) -> list[str]:
+    return ["".join(node.itertext()) for node in ET.parse(path).iter("{http://www.w3.org/2000/svg}text")]
+
+
+@pytest.mark.parametrize(("n_eras", "models"), [(5, MODELS[:1]), (400, MODELS)])
+def test_every_picture_is_labelled_and_small(tmp_path: Path, n_eras: int, models: list[str]) -> None:
+    for name, figure in pictures(n_eras, models).items():
+        path = tmp_path / f"{name}.svg"
+        charts.write(figure, path)
+        content = path.read_bytes()
+        assert len(content) < 250_000, name
+        assert figure.get_suptitle().split()[0] in " ".join(texts(path))
+        assert all(axes.get_xlabel() for axes in figure.axes[-1:]), name
+        assert not re.search(rb"<dc:date>|matplotlib\.org", content)
+
+
+def test_every_picture_has_the_same_bytes_each_time(tmp_path: Path) -> None:
+    for first, second in zip(pictures(9, MODELS[:2]).items(), pictures(9, MODELS[:2]).items(), strict=True):
+        charts.write(first[1], tmp_path / "a.svg")
+        charts.write(second[1], tmp_path / "b.svg")
+        assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes(), first[0]
+
+
+def test_pictures_drawn_in_other_processes_have_the_same_bytes(tmp_path: Path) -> None:
+    weights, box = tables.weights(dict.fromkeys(MODELS[:2], 1.0)), tables.corr_box(scores(9, MODELS[:2]), "cv")
+    colours = charts.colours(MODELS[:2])
+    with charts.drawing(2) as draw:
+        draw(tmp_path / "weights.svg", charts.weights, weights, colours)
+        draw(tmp_path / "box.svg", charts.corr_box, box, colours)
+    for name, figure in (("weights", charts.weights(weights, colours)), ("box", charts.corr_box(box, colours))):
+        charts.write(figure, tmp_path / "here.svg")
+        assert (tmp_path / f"{name}.svg").read_bytes() == (tmp_path / "here.svg").read_bytes()
+
+
+def test_an_error_of_another_process_is_raised(tmp_path: Path) -> None:
+    with pytest.raises(KeyError, match="model_0"), charts.drawing(1) as draw:
+        draw(tmp_path / "weights.svg", charts.weights, tables.weights({"model_0": 1.0}), {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_of_many_panels_is_laid_out_the_same_each_time(tmp_path: Path) -> None:
+    table = tables.corr_time(scores(9, PREDICTIONS), "cv")
+    drawn = set()
+    for _ in range(4):
+        charts.write(charts.corr_time(table, charts.colours(MODELS)), tmp_path / "drawn.svg")
+        drawn.add((tmp_path / "drawn.svg").read_bytes())
+    assert len(drawn) == 1
+
+
+def test_written_again_the_same_bytes(tmp_path: Path) -> None:
+    figure = charts.weights(tables.weights({"model_0": 1.0, "model_1": 2.0}), charts.colours(MODELS))
+    charts.write(figure, tmp_path / "a.svg")
+    charts.write(figure, tmp_path / "b.svg")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.svg", "b.svg"]
+
+
+def test_empty_table_gives_its_headline(tmp_path: Path) -> None:
+    figure = charts.corr_time(tables.corr_time(scores(0, ["ensemble"]), "validation"), charts.colours([]))
+    charts.write(figure, tmp_path / "empty.svg")
+    assert texts(tmp_path / "empty.svg") == ["Nothing to show: no validation era has scores"]
+
+
+def test_feature_values_are_drawn_as_shares() -> None:
+    frame = tables.corr_box(scores(9, ["0", "1"]), "cv").frame.rename(columns={"prediction": "value"}).assign(eras=3)
+    axes = charts.feature_values(tables.Table(frame, "Values")).axes[0]
+    assert axes.get_xlim()[0] == 0
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "1"]
+
+
+def test_no_labels_overlap_in_the_running_sum() -> None:
+    figure = charts.corr_time(tables.corr_time(scores(60, PREDICTIONS), "cv"), charts.colours(MODELS))
+    figure.draw_without_rendering()
+    boxes = sorted(tuple(Text.get_window_extent(label).intervaly) for label in figure.axes[0].texts)
+    assert len(boxes) == len(PREDICTIONS)
+    assert all(above[0] >= below[1] for below, above in pairwise(boxes))
+
+
+def test_box_draws_the_numbers_of_the_table() -> None:
+    table = tables.corr_box(scores(40, ["model_0", "ensemble"]), "cv")
+    axes = charts.corr_box(table, charts.colours(MODELS)).axes[0]
+    box = np.asarray(axes.patches[1].get_path().vertices)[:, 0]
+    assert (box.min(), box.max()) == pytest.approx((table.frame["q1"][1], table.frame["q3"][1]))
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["model_0", "ensemble"]
+
+
+def test_colours_are_fixed_for_the_ensembles_and_distinct_for_nine_models() -> None:
+    colours = charts.colours(MODELS)
+    assert colours["ensemble"] == charts.colours(["x"])["ensemble"]
+    assert len({colours[name] for name in [*MODELS[:9], "ensemble", "neutralized"]}) == 11
+
+
+def test_a_second_round_of_colours_is_dashed() -> None:
+    figure = charts.corr_time(tables.corr_time(scores(9, PREDICTIONS), "cv"), charts.colours(MODELS))
+    styles = [line.get_linestyle() for line in figure.axes[0].lines[: len(PREDICTIONS)]]
+    assert styles == ["-"] * 9 + ["--"] * 3 + ["-"] * 2
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=14).map(sorted), st.floats(0.01, 0.2))
+def test_labels_are_moved_apart_and_stay_in_order(places: list[float], gap: float) -> None:
+    moved = charts._apart(places, gap)
+    assert len(moved) == len(places)
+    assert all(b - a >= gap - 1e-9 for a, b in pairwise(moved))
+    assert np.mean(moved) == pytest.approx(np.mean(places), abs=1e-9)
+
+
+def test_labels_with_room_stay_where_they_are() -> None:
+    assert charts._apart([0.1, 0.5, 0.9], 0.1) == [0.1, 0.5, 0.9]
+
+
+def test_labels_that_leave_the_picture_are_pushed_back() -> None:
+    assert charts._within([0.5, 0.9, 1.2], 0.2) == pytest.approx([0.5, 0.8, 1.0])
+    assert charts._within([-0.1, 0.1, 0.6], 0.2) == pytest.approx([0.0, 0.2, 0.6])
+
+
+def test_text_can_be_read() -> None:
+    paper = to_rgb(charts.PAPER)
+    for colour in (*charts.MODEL_COLOURS, *charts.FIXED_COLOURS.values(), charts.INK, charts.MUTED):
+        assert charts._contrast(to_rgb(charts._readable(colour)), paper) >= 4.5
+        assert charts._contrast(to_rgb(charts._on(colour)), to_rgb(colour)) >= 4.5
+    assert charts._readable("#0072b2") == "#0072b2"
+    assert charts._contrast((1, 1, 1), (0, 0, 0)) == pytest.approx(21)
+
+
+def test_pictures_bring_their_own_ground_and_text_of_a_readable_size(tmp_path: Path) -> None:
+    for name, figure in pictures(20, MODELS).items():
+        charts.write(figure, tmp_path / "drawn.svg")
+        content = (tmp_path / "drawn.svg").read_text()
+        first = content.index("<path")
+        assert "fill: #ffffff" in content[first : content.index(">", first)], name
+        assert min(float(size) for size in re.findall(r"font-size: ([\d.]+)px", content)) >= 8, name
+
+
+def test_every_text_lies_in_the_picture() -> None:
+    long = [f"a_rather_long_name_of_a_model_{k}" for k in range(12)]
+    for names in (long, long[:1]):
+        for name, figure in pictures(20, names).items():
+            figure.draw_without_rendering()
+            drawn = figure.get_tightbbox()
+            assert drawn.x0 > -0.05, name
+            assert drawn.x1 < charts.WIDTH + 0.05, name
+
+
+def test_a_box_without_width_shows_its_median() -> None:
+    summary = dict.fromkeys(tables.SUMMARY, 0.2) | {"min": 0.0, "max": 1.0, "mean": 0.2, "count": 5, "eras": 3}
+    axes = charts.feature_values(tables.Table(pd.DataFrame([{"value": "0"} | summary]), "Values")).axes[0]
+    assert charts.MODEL_COLOURS[0] in {line.get_color() for line in axes.lines if np.ptp(np.asarray(line.get_xdata())) == 0}
+
+
+def test_long_names_keep_both_ends() -> None:
+    assert charts._shortened("feature_short") == "short"
+    short = charts._shortened("feature_apologized_unanticipated_roentgen_017")
+    assert (len(short), short[:5], short[-3:]) == (24, "apolo", "017")
+
+
+def test_coordinates_are_rounded() -> None:
+    svg = '<path d="M 1.23456 -0.001 L 3.0 4.5" id="m1.23456"/><use x="0.126" y="7"/>'
+    assert charts.rounded(svg) == '<path d="M 1.23 0 L 3 4.5" id="m1.23456"/><use x="0.13" y="7"/>'

@@ -1,0 +1,468 @@
+"""Fits on workers of Dask: the bits of one machine, whatever dies or is missing, and nothing left behind."""
+
+import os
+import pickle
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import pytest
+import small
+from closure import ROOT
+from distributed import CancelledError, Client
+from farm import Farm, farm
+from ruamel.yaml import YAML
+from workspace import Workspace
+
+from erawise import params
+from erawise.cluster import client as clients
+from erawise.cluster import connection, kits, sites
+from erawise.models.shared.protocol import GIB, LIBRARY_BYTES, Resources, unheard
+from erawise.running.errors import InputError, Unavailable
+from erawise.running.progress import UNCOUNTED
+from erawise.training import inputs
+from erawise.training.jobs import Data, Job
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+KINDS = ("logistic", "ridge", "lightgbm", "random_forest", "neural_network")
+OUTS = ("models", "curves", "predictions/models")
+
+
+def content(directory: Path, model: str, *names: str) -> dict[str, bytes]:
+    """The bytes of what some stages have written of a model."""
+    places = [directory / "data" / name for name in names]
+    paths = [path for place in places for path in sorted(place.rglob("*")) if path.is_file() and model in path.as_posix()]
+    assert paths
+    return {path.relative_to(directory).as_posix(): path.read_bytes() for path in paths}
+
+
+def on(address: str | None) -> Callable[[Any], None]:
+    """A change of params.yaml to workers of Dask."""
+    return lambda found: found["execution"].update(engine="dask", scheduler=address)
+
+
+def slowly(found: Any) -> None:
+    """A change of params.yaml to fits of LightGBM that take some seconds."""
+    found["models"]["lightgbm"].update(trees=4_000, early_stopping=None)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
+    """A scheduler with two workers, in processes of their own."""
+    with farm(tmp_path_factory.mktemp("farm")) as found:
+        found.work("--nworkers", "2")
+        found.wait_for(2)
+        yield found
+
+
+@pytest.fixture
+def kinds(workspace: Workspace) -> Workspace:
+    """A workspace with a small model of every kind, of which two are blends."""
+    original = YAML().load((ROOT / "params.yaml").read_text())["models"]
+
+    def change(found: Any) -> None:
+        found["models"] = original
+        for name, value in small.CHANGES.items():
+            if name.startswith("models."):
+                small.change(found, name, value)
+        for name in ("lightgbm", "neural_network"):
+            del found["models"][name]["seed"]
+            found["models"][name]["seeds"] = [1, 2]
+        found["tuning"].update(models=[])
+
+    workspace.change(change)
+    return workspace
+
+
+def test_every_kind_of_model_is_what_one_machine_makes_bit_by_bit(kinds: Workspace, two: Farm) -> None:
+    stages = [f"{stage}_{kind} {kind}" for kind in KINDS for stage in ("tune", "train", "refit")]
+    kinds.run(*stages)
+    before = {kind: content(kinds.directory, kind, *OUTS, "final") for kind in KINDS}
+    shutil.rmtree(kinds.directory / "data/scratch", ignore_errors=True)
+    kinds.change(on(two.address))
+    kinds.run(*stages)
+    assert {kind: content(kinds.directory, kind, *OUTS, "final") for kind in KINDS} == before
+
+
+@pytest.mark.parametrize("method", ["random", "tpe"])
+def test_a_search_finds_what_one_machine_finds(workspace: Workspace, two: Farm, method: str) -> None:
+    workspace.change(lambda found: found["tuning"].update(method=method, trials=4, batch=2))
+    workspace.run("tune_ridge ridge")
+    before = content(workspace.directory, "ridge", "tuning")
+    shutil.rmtree(workspace.directory / "data/studies")
+    workspace.change(on(two.address))
+    workspace.run("tune_ridge ridge")
+    assert content(workspace.directory, "ridge", "tuning") == before
+
+
+def test_workers_are_started_here_where_no_scheduler_is_named(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
+    workspace.run("train_ridge ridge")
+    before = content(workspace.directory, "ridge", *OUTS)
+    workspace.change(on(None))
+    workspace.run("train_ridge ridge")
+    assert content(workspace.directory, "ridge", *OUTS) == before
+    assert "ridge: 2 workers of Dask, the dashboard is at http://127.0.0.1:" in capfd.readouterr().out
+
+
+def test_a_worker_that_dies_is_replaced_and_the_result_is_the_same(
+    workspace: Workspace, two: Farm, capfd: pytest.CaptureFixture[str]
+) -> None:
+    workspace.change(slowly)
+    workspace.run("tune_lightgbm lightgbm", "train_lightgbm lightgbm")
+    before = content(workspace.directory, "lightgbm", *OUTS)
+    workspace.change(on(two.address))
+    killed: list[int] = []
+    trained = threading.Event()
+
+    def kill() -> None:
+        with Client(two.address) as client:
+            while not (killed or trained.is_set()):
+                busy = [pid for pid, works in client.run(_busy).values() if works]
+                for pid in busy[:1]:
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    try:
+        workspace.run("train_lightgbm lightgbm")
+    finally:
+        trained.set()
+        killer.join(60)
+    assert not killer.is_alive()
+    assert killed
+    assert content(workspace.directory, "lightgbm", *OUTS) == before
+    assert "died; it had fold" in capfd.readouterr().out
+
+
+def _busy(dask_worker: Any) -> tuple[int, bool]:
+    """The process of a worker, and whether it runs a task, wanted or not."""
+    return os.getpid(), bool(dask_worker.active_threads)
+
+
+def test_a_job_on_which_workers_keep_dying_fails_by_name_and_with_their_last_words(workspace: Workspace) -> None:
+    with engine(workspace) as (found, data, resources):
+        with pytest.raises(InputError, match=r"^fold 7: 4 workers died while .* \(Worker process \d+ was killed by signal 9\)"):
+            found.run([job(_die, what="fold 7")], data, resources, 1, UNCOUNTED, unheard)
+        assert found.run([job(_pid)], data, resources, 1, UNCOUNTED, unheard) != [os.getpid()], "the others are still there"
+
+
+def _die(data: Data, resources: Resources) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _pid(data: Data, resources: Resources) -> int:
+    return os.getpid()
+
+
+def _refuse(data: Data, resources: Resources) -> None:
+    raise InputError("target 'x' has no value")
+
+
+def _fail(data: Data, resources: Resources) -> None:
+    raise ZeroDivisionError("by hand")
+
+
+def _tell(data: Data, resources: Resources) -> int:
+    for number in range(1, 4):
+        resources.log(number, number / 10)
+        resources.step()
+    return resources.threads
+
+
+def job(call: Callable[[Data, Resources], Any], what: str = "the job", needed: int = 0) -> Job:
+    return Job(what, call, needed, 3)
+
+
+class engine:  # reads as what it stands for
+    """Workers on the data of a workspace: started here, or those of a scheduler."""
+
+    def __init__(self, workspace: Workspace, scheduler: str | None = None, memory: int = 8 * GIB) -> None:
+        self._workspace, self._scheduler, self._memory = workspace, scheduler, memory
+        self.said: list[str] = []
+
+    def __enter__(self) -> tuple[clients.Cluster, Data, Resources]:
+        self._patch = pytest.MonkeyPatch()
+        self._patch.chdir(self._workspace.directory)
+        p = params.load(Path("params.yaml"))
+        source = inputs.source_of(p.models["ridge"], p.data.target, p.data.target_horizon, live=True)
+        resources = Resources(1, self._memory, Path("data/scratch"), say=self.said.append)
+        self._engine = connection.engine(sites.survey(source), self._scheduler, 2, resources)
+        return self._engine.__enter__(), source.around(source.panel()), resources
+
+    def __exit__(self, *error: Any) -> None:
+        try:
+            self._engine.__exit__(*error)
+        finally:
+            self._patch.undo()
+
+
+def test_rounds_and_steps_come_back_and_errors_say_what_failed(workspace: Workspace, two: Farm) -> None:
+    heard: list[tuple[int, int, float]] = []
+    with engine(workspace, two.address) as (found, data, resources):
+        threads = found.run([job(_tell), job(_tell)], data, resources, 1, UNCOUNTED, lambda *told: heard.append(told))
+        assert threads == [1, 1]
+        assert heard == [(k, number, number / 10) for k in (0, 1) for number in (1, 2, 3)]
+        with pytest.raises(InputError, match=r"^fold 2: target 'x' has no value$"):
+            found.run([job(_pid), job(_refuse, "fold 2")], data, resources, 1, UNCOUNTED, unheard)
+        with pytest.raises(ZeroDivisionError, match="by hand"):
+            found.run([job(_fail)], data, resources, 1, UNCOUNTED, unheard)
+
+
+def test_workers_are_never_given_more_than_their_memory(workspace: Workspace) -> None:
+    with engine(workspace, memory=2 * GIB) as (found, data, resources):
+        with pytest.raises(InputError, match=r"^the fit takes 1\.\d\d GiB and the worker with most memory has 1\.00 GiB; start fewer"):
+            found.run([job(_pid, "the fit", GIB)], data, resources, 1, UNCOUNTED, unheard)
+        most = GIB - LIBRARY_BYTES - 10 * 2**20
+        spans = found.run([job(_span, needed=most) for _ in range(4)], data, resources, 1, UNCOUNTED, unheard)
+        for pid in {span[0] for span in spans}:
+            own = sorted(span[1:] for span in spans if span[0] == pid)
+            assert all(before[1] <= after[0] for before, after in pairwise(own))
+
+
+def _span(data: Data, resources: Resources) -> tuple[int, float, float]:
+    start = time.time()
+    time.sleep(0.2)
+    return os.getpid(), start, time.time()
+
+
+class Stage:
+    """A stage in a process of its own, and what it says; it is killed at the end of the block if it still runs."""
+
+    def __init__(self, workspace: Workspace, *command: str) -> None:
+        self.process = started(workspace, *command)
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+
+    def __enter__(self) -> "Stage":
+        self._reader.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.kill()
+        self.process.wait(60)
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        self.lines.extend(self.process.stdout)
+
+    def output(self) -> str:
+        """Wait for its end, at most a minute, and return all that it said."""
+        self.process.wait(60)
+        self._reader.join(60)
+        assert not self._reader.is_alive(), self.lines
+        return "".join(self.lines)
+
+
+def started(workspace: Workspace, *command: str) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    arguments = [sys.executable, "-m", *command]
+    return subprocess.Popen(
+        arguments,
+        cwd=workspace.directory,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # what runs in the background of a shell ignores it
+    )
+
+
+def until(true: Callable[[], bool], seconds: float = 60) -> bool:
+    end = time.monotonic() + seconds
+    while not (now := true()) and time.monotonic() < end:
+        time.sleep(0.1)
+    return now
+
+
+@contextmanager
+def once(sign: Callable[[], bool], act: Callable[[], None]) -> Iterator[None]:
+    """Act as soon as there is a sign, which is to come within a minute, beside what is done within."""
+    came = []
+
+    def wait() -> None:
+        came.append(until(sign))
+        act()
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    try:
+        yield
+    finally:
+        waiting.join(90)
+        assert came == [True], "no job has begun"
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stage_that_is_stopped_leaves_no_task_behind(workspace: Workspace, two: Farm, how: signal.Signals) -> None:
+    workspace.run("tune_lightgbm lightgbm")
+    workspace.change(slowly)
+    workspace.change(lambda found: found["models"]["lightgbm"].update(trees=10_000_000))
+    workspace.change(on(two.address))
+    with Client(two.address) as client, Stage(workspace, "stages.train_lightgbm", "lightgbm") as stage:
+        assert until(lambda: any(works for _, works in client.run(_busy).values())), stage.lines
+        stage.process.send_signal(how)
+        output = stage.output()
+        assert until(lambda: not any(works for _, works in client.run(_busy).values()), 20), output
+        assert not any(client.processing().values())
+    if how == signal.SIGINT:
+        assert stage.process.returncode == 130
+        assert output.endswith("error: stopped by hand\n")
+        assert not list((workspace.directory / "data").rglob("*.partial"))
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_workers_that_were_started_here_end_with_the_stage(workspace: Workspace, how: signal.Signals) -> None:
+    workspace.run("tune_lightgbm lightgbm")
+    workspace.change(slowly)
+    workspace.change(lambda found: found["models"]["lightgbm"].update(trees=10_000_000))
+    workspace.change(on(None))
+    with Stage(workspace, "stages.train_lightgbm", "lightgbm") as stage:
+        assert until(lambda: any("workers of Dask" in line for line in list(stage.lines))), stage.lines
+        family = children(stage.process.pid)
+        assert len(family) >= 2
+        stage.process.send_signal(how)
+        output = stage.output()
+    assert until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family), 20)
+    if how == signal.SIGINT:
+        assert output.endswith("error: stopped by hand\n")
+        assert "Traceback" not in output
+
+
+def children(pid: int) -> list[int]:
+    found = [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
+    return found + [below for child in found for below in children(child)]
+
+
+def test_a_scheduler_that_is_not_there_is_one_clear_error(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
+    workspace.change(on("tcp://127.0.0.1:9"))
+    assert workspace.ended("train_ridge ridge") == Unavailable.code
+    error = capfd.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: models.ridge: execution.scheduler: tcp://127.0.0.1:9 doesn't answer (")
+    assert "start one by `python -m dask scheduler` at the top of a checkout" in error
+
+
+def test_an_address_that_is_none_is_refused_with_the_params(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace.change(on("10.0.0.5:8786"))
+    assert "execution.scheduler: '10.0.0.5:8786' is no address of a scheduler" in workspace.failure("train_ridge ridge", capsys)
+
+
+def test_what_workers_lack_is_named(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 3)
+
+    def refused() -> str:
+        with pytest.raises(InputError) as caught, engine(workspace, own.address):
+            pass
+        return str(caught.value)
+
+    with farm(tmp_path / "farm") as own:
+        assert refused() == f"{own.address}: the scheduler has no worker; start some, see docs/scale.md"
+        process = own.work(memory="")
+        own.wait_for(1)
+        assert "doesn't say how much memory it may take; start it with `--resources memory=8e9`" in refused()
+        own.stop(process)
+        assert until(lambda: not workers(own.address))
+        own.work(at=tmp_path)
+        own.wait_for(1)
+        assert re.search(
+            r"a worker can't load this library \(.*No module named 'erawise'.*\); start the scheduler and every worker anew",
+            refused(),
+        )
+
+
+def workers(address: str) -> dict[str, Any]:
+    with Client(address) as client:
+        return dict(client.scheduler_info(n_workers=-1)["workers"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"versions": kits.kit().versions | {"numpy": "1.0"}}, r"has numpy \d\S+, and this process 1\.0; start the scheduler"),
+        ({"versions": {"python": "3.99.0"}}, r"has \w+ \S+, and this process has none; start"),
+        ({"code": "another"}, "runs another version of erawise than this process; start the scheduler"),
+    ],
+)
+def test_workers_of_other_versions_are_named(
+    workspace: Workspace, two: Farm, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
+) -> None:
+    other = replace(kits.kit(), **changes)
+    monkeypatch.setattr(kits, "own_kit", lambda: other)
+    with pytest.raises(InputError, match=f"the worker tcp://127.0.0.1:[0-9]+ {message}"), engine(workspace, two.address):
+        pass
+
+
+def test_a_worker_that_comes_later_is_checked_too(workspace: Workspace, two: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    with engine(workspace, two.address) as (found, data, resources):
+        monkeypatch.setattr(kits, "own_kit", lambda: replace(kits.kit(), code="another"))
+        with pytest.raises(InputError, match=r"the job: the worker tcp://.* runs another version of erawise"):
+            found.run([job(_pid)], data, resources, 1, UNCOUNTED, unheard)
+
+
+def test_machines_of_another_cpu_are_told(workspace: Workspace, two: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = replace(kits.kit(), cpu="another")
+    monkeypatch.setattr(kits, "own_kit", lambda: other)
+    given = engine(workspace, two.address)
+    with given:
+        assert sum("another kind of CPU" in line for line in given.said) == 2
+
+
+def test_no_matrix_is_sent(workspace: Workspace, two: Farm) -> None:
+    with engine(workspace, two.address) as (found, data, resources):
+        sent = len(cloudpickle.dumps((found.site, job(_pid), resources.scratch)))
+        assert sent < 10_000 < data.panel.matrix.nbytes
+        assert pickle.loads(pickle.dumps(found.site)) == found.site
+
+
+def test_a_job_that_waits_for_a_worker_that_is_gone_ends_with_both_numbers(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "WORKERS_SECONDS", 2)
+    with farm(tmp_path / "farm") as own:
+        own.work(memory="memory=5e8")
+        large = own.work(memory="memory=8e9")
+        own.wait_for(2)
+        with engine(workspace, own.address) as (found, data, resources):
+            lacking = r"^the fit takes 1\.\d\d GiB and the worker with most memory has 0\.47 GiB; start fewer"
+            with pytest.raises(InputError, match=lacking), once(lambda: bool(found._busy), partial(own.stop, large)):
+                found.run([job(_sleep, "the fit", GIB)], data, resources, 1, UNCOUNTED, unheard)
+
+
+def _sleep(data: Data, resources: Resources) -> None:
+    time.sleep(60)
+
+
+def test_without_a_nanny_it_is_said_what_goes_on(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "GRACE_SECONDS", 1)
+    with farm(tmp_path / "farm") as own:
+        own.work("--no-nanny")
+        own.wait_for(1)
+        given = engine(workspace, own.address)
+        with given as (found, data, resources), pytest.raises(CancelledError), once(lambda: bool(found._busy), found.stop):
+            found.run([job(_sleep)], data, resources, 1, UNCOUNTED, unheard)
+        assert sum("goes on with what it does, to its end" in line for line in given.said) == 1
+
+
+def test_a_scheduler_that_is_gone_is_one_clear_error(workspace: Workspace, tmp_path: Path) -> None:
+    with farm(tmp_path / "farm") as own:
+        own.work()
+        own.wait_for(1)
+        with (
+            pytest.raises(Unavailable, match="the scheduler of Dask is gone"),
+            engine(workspace, own.address) as (found, data, resources),
+            once(lambda: bool(found._busy), partial(own.stop, own.processes[0])),
+        ):
+            found.run([job(_sleep)], data, resources, 1, UNCOUNTED, unheard)

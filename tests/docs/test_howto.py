@@ -1,0 +1,151 @@
+"""The pages on adding to the code do what they say: their blocks are applied to a copy of it, and what comes of it runs."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from closure import ROOT
+from workspace import Workspace
+
+from erawise.base import files
+from erawise.panel.panel import Panel
+
+
+def blocks(page: str) -> Iterator[tuple[str, str, str]]:
+    """The language, the text and the file of each block that is Python or a difference: the file that was last named before it."""
+    text = (ROOT / "docs/howto" / page).read_text(encoding="utf-8")
+    for found in re.finditer(r"^```(python|diff)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        before = re.sub(r"```.*?```", "", text[: found.start()], flags=re.DOTALL)
+        named = re.findall(r"`([\w/]+\.(?:py|yaml))`[^`]*:\s*$|`([\w/]+\.(?:py|yaml))`", before)
+        yield found[1], found[2], next(filter(None, named[-1]))
+
+
+def follow(page: str, directory: Path) -> list[str]:
+    """Do what a page says to a copy of the code; gives the files that were written or changed."""
+    changed = []
+    for language, block, file in blocks(page):
+        path = directory / file
+        if language == "python":
+            assert not path.exists(), f"{file} is there already"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(block, encoding="utf-8")
+        else:
+            lines = block.splitlines(keepends=True)
+            old = "".join(line[1:] for line in lines if line[0] in " -")
+            new = "".join(line[1:] for line in lines if line[0] in " +")
+            text = path.read_text(encoding="utf-8")
+            assert text.count(old) == 1, f"{page}: {file} has these lines {text.count(old)} times:\n{old}"
+            path.write_text(text.replace(old, new), encoding="utf-8")
+        changed.append(file)
+    return changed
+
+
+@pytest.fixture
+def project(finished: Workspace, tmp_path: Path) -> Path:
+    """A copy of the code, with the data and the settings of a finished run."""
+    for name in ("erawise", "stages", "tests", "manual", "dvc.yaml", "params.yaml", "pyproject.toml"):
+        copied = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
+        copied(ROOT / name, tmp_path / name)
+    for name in ("data", "files"):
+        shutil.copytree(finished.directory / name, tmp_path / name)
+    for name in ("data/local", "docs"):
+        (tmp_path / name).mkdir()
+    return tmp_path
+
+
+def run(directory: Path, *arguments: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(directory), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([sys.executable, *arguments], cwd=directory, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def take_settings(project: Path, finished: Workspace, line: str) -> None:
+    """The settings of the finished run, with a page's line in place of that of the same key."""
+    text = (finished.directory / "params.yaml").read_text(encoding="utf-8")
+    key = line.partition(":")[0]
+    (project / "params.yaml").write_text(re.sub(rf"^{key}:.*$", lambda _: line, text, flags=re.MULTILINE), encoding="utf-8")
+
+
+def test_a_new_kind_of_model_trains_as_the_page_says(project: Path, finished: Workspace) -> None:
+    assert len(follow("add-a-model.md", project)) == 10
+    run(project, "-m", "stages.check_params")
+    run(project, "-m", "manual.parameters")
+    page = (project / "docs/parameters.md").read_text(encoding="utf-8")
+    assert "| `models.momentum.eras` | integer ≥ 1 | `50` | the last eras, over which the mean is taken, >= 1 |" in page
+    text = (finished.directory / "params.yaml").read_text(encoding="utf-8")
+    entry = next(block for _, block, file in blocks("add-a-model.md") if file == "params.yaml" and "kind: momentum" in block)
+    added = "".join(line[1:] for line in entry.splitlines(keepends=True) if line[0] == "+")
+    space = "  momentum:\n    eras: {low: 4, high: 100, log: true}\n"
+    text = re.sub(r"^models:.*\n", lambda found: found.group() + added, text, flags=re.MULTILINE)
+    (project / "params.yaml").write_text(re.sub(r"^spaces:.*\n", lambda found: found.group() + space, text, flags=re.MULTILINE))
+    for stage in ("tune", "train", "refit"):
+        run(project, "-m", f"stages.{stage}_momentum", "momentum")
+    assert files.read_json(project / "data/models/momentum/model.json")["kind"] == "momentum"
+    predicted = (project / "data/predictions/models/momentum.parquet").read_bytes()
+    settings = (project / "params.yaml").read_text()
+    assert "engine: local" in settings
+    (project / "params.yaml").write_text(settings.replace("engine: local", "engine: dask"))
+    run(project, "-m", "stages.train_momentum", "momentum")
+    assert (project / "data/predictions/models/momentum.parquet").read_bytes() == predicted
+    (project / ".dvc").mkdir()
+    (project / ".dvc/config").write_text("[core]\n    no_scm = true\n")
+    assert " passed" in run(project, "-m", "pytest", "tests/pipeline/test_dag.py", "-p", "no:cacheprovider", "-k", "momentum or packages")
+
+
+def test_momentum_weighs_features_by_their_mean_correlation(project: Path) -> None:
+    follow("add-a-model.md", project)
+    check = """
+from pathlib import Path
+import numpy as np
+from erawise import params
+from erawise.models import momentum
+from erawise.models.protocol import GIB, Resources
+from erawise.panel import FeatureMap, Panel, View
+panel = Panel(Path("data/prepared"), ["target"])
+eras = panel.eras[:12]
+train = View(panel, eras, FeatureMap(panel.feature_names), "target")
+model = momentum.fit(params.Momentum(kind="momentum", target="target", eras=5), train, None, None, Resources(1, GIB, Path("scratch")))
+x, std = train.matrix().astype(float), train.matrix().astype(float).std(axis=0)
+expected = np.mean([[np.cov(x[train.era == e, k], train.target[train.era == e], bias=True)[0, 1] / max(std[k], 1e-9)
+                     / train.target[train.era == e].std() for k in range(x.shape[1])] for e in eras[-5:]], axis=0)
+np.testing.assert_allclose(model.coefficients, expected, atol=1e-7)
+assert np.abs(expected).max() > 0.01
+"""
+    run(project, "-c", check)
+
+
+def test_a_new_derived_feature_comes_into_the_table_as_the_page_says(project: Path, finished: Workspace) -> None:
+    assert len(follow("add-a-feature.md", project)) == 4
+    run(project, "-m", "stages.check_params")
+    take_settings(project, finished, "  derived: [high_share]")
+    shutil.rmtree(project / "data/prepared")
+    run(project, "-m", "stages.preprocess")
+    panel = Panel(project / "data/prepared", [])
+    assert panel.names[-1] == "high_share"
+    era = int(panel.eras[0])
+    block = panel.block(era, panel.columns(list(panel.names)))
+    np.testing.assert_allclose(block[:, -1], (block[:, :-1] > 3).mean(axis=1), rtol=1e-6)
+    assert block[:, -1].std() > 0
+    same = (
+        "import numpy as np; from erawise.preparation import derived; from erawise.upload import runtime\n"
+        "block = np.random.default_rng(0).integers(0, 5, (50, 8)).astype(np.int8)\n"
+        "assert list(derived.DERIVED) == list(runtime.DERIVED)\n"
+        "assert (derived.derive(block, ['high_share']) == runtime.derive(block, ['high_share'], 'int8')).all()\n"
+    )
+    run(project, "-c", same)
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs/howto").glob("*.md")))
+def test_the_commands_that_a_page_shows_are_there(page: str) -> None:
+    text = (ROOT / "docs/howto" / page).read_text(encoding="utf-8")
+    for module in re.findall(r"python -m ([\w.]+)", text):
+        assert (ROOT / Path(*module.split("."))).with_suffix(".py").exists(), module
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in re.findall(r"\bmake (\w+)`?$", text, re.MULTILINE))

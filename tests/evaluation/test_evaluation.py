@@ -1,0 +1,146 @@
+"""Predictions joined and laid along rows, scored by split, and summed up."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from panels import write_panel
+
+from erawise import predictions
+from erawise.base.schema import LIVE_ERA
+from erawise.evaluation import evaluation
+from erawise.panel.panel import Panel
+from erawise.report import overview
+from erawise.running.errors import InputError
+
+RNG = np.random.default_rng(5)
+
+
+def table(rows: list[tuple[str, int | None, str, float]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=["id", "era", "split", "prediction"])
+    return frame.astype({"era": "Int64"})
+
+
+def test_join_keeps_what_all_have_and_sorts() -> None:
+    a = table([("b", 2, "cv", 0.2), ("a", 2, "cv", 0.1), ("x", None, "live", 0.3), ("v", 9, "validation", 0.4)])
+    b = table([("a", 2, "cv", 0.5), ("b", 2, "cv", 0.6), ("x", None, "live", 0.7)])
+    joined = predictions.join({"one": a, "two": b})
+    assert joined.to_dict("list") == {
+        "id": ["a", "b", "x"],
+        "era": [2, 2, LIVE_ERA],
+        "split": ["cv", "cv", "live"],
+        "one": [0.1, 0.2, 0.3],
+        "two": [0.5, 0.6, 0.7],
+    }
+    stored = predictions.table(joined, joined["one"].to_numpy())
+    assert stored["era"].isna().tolist() == [False, False, True]
+
+
+def test_join_without_common_rows() -> None:
+    with pytest.raises(InputError, match="one, two have no row in common"):
+        predictions.join({"one": table([("a", 2, "cv", 0.1)]), "two": table([("b", 2, "cv", 0.1)])})
+
+
+def test_along_matches_by_era_and_id() -> None:
+    rows = pd.DataFrame({"id": ["a", "b", "a"], "era": [1, 1, 2]})
+    found = predictions.along(rows, table([("a", 2, "cv", 0.2), ("a", 1, "cv", 0.1)]), ["prediction"])[:, 0]
+    assert found[[0, 2]].tolist() == [0.1, 0.2]
+    assert np.isnan(found[1])
+
+
+@pytest.fixture
+def panel(tmp_path: Path) -> Panel:
+    era = np.repeat(np.arange(1, 13), 40)
+    features = RNG.integers(0, 5, (480, 3)).astype(np.int8)
+    target = np.where(era <= 8, RNG.integers(0, 5, 480) / 4, np.nan)
+    write_panel(tmp_path, features, {"target": target}, era)
+    index = pd.read_parquet(tmp_path / "index.parquet")
+    index.loc[index["era"] > 8, "data_type"] = "validation"
+    index.to_parquet(tmp_path / "index.parquet", index=False)
+    return Panel(tmp_path)
+
+
+def test_known_targets_come_from_the_index_and_from_aside(panel: Panel) -> None:
+    rows = panel.index["data_type"] == "validation"
+    aside = panel.index.loc[rows, ["id", "era"]].assign(target=np.linspace(0, 1, rows.sum())).sample(frac=1, random_state=2)
+    known = predictions.known_targets(panel, aside, "target")
+    assert np.array_equal(known[~rows], panel.index.loc[~rows, "target"])
+    assert np.allclose(known[rows], np.linspace(0, 1, rows.sum()))
+
+
+def test_a_split_is_scored_on_the_eras_that_have_predictions(panel: Panel) -> None:
+    rows = panel.index[panel.index["era"].between(3, 8)]
+    perfect = rows[["id", "era"]].assign(split="cv", prediction=rows["target"] + 0.0)
+    partial = perfect[perfect["era"] > 5].assign(prediction=lambda frame: -frame["prediction"])
+    frames = {"perfect": perfect.sample(frac=1, random_state=1), "reverse": partial}
+    target = panel.index["target"].to_numpy(np.float64)
+    references = panel.index[["id", "era"]].assign(some_benchmark=np.float32(0.5))
+    scores, exposure = evaluation.score_split("cv", frames, panel, target, references, "some_benchmark", 1.0, 2.0)
+    corr = scores.pivot(index="era", columns="prediction", values="corr")
+    assert corr.index.tolist() == [3, 4, 5, 6, 7, 8]
+    assert (corr["perfect"] > 0.9).all()
+    assert corr["reverse"].isna().tolist() == [True] * 3 + [False] * 3
+    assert (corr["reverse"].dropna() < -0.9).all()
+    assert not [name for name in scores.columns if name.endswith("_all")]
+    assert exposure["group"].unique().tolist() == ["all"]
+    assert exposure.columns.tolist() == ["split", "era", "prediction", "group", "max_abs", "rms"]
+    known = scores.dropna(subset=["exposure_max"])
+    assert (
+        exposure[["era", "prediction", "max_abs", "rms"]].to_numpy().tolist()
+        == known[["era", "prediction", "exposure_max", "exposure_rms"]].to_numpy().tolist()
+    )
+
+
+def test_exposure_by_group_equals_numpy(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    era = np.repeat([1, 2], 60)
+    features = rng.integers(0, 5, (120, 6)).astype(np.int8)
+    features[:60, 5] = 3
+    sets = {"all": [f"feature_{k}" for k in range(6)], "wisdom": ["feature_1", "feature_4", "feature_9"], "faith": ["feature_5"]}
+    found = write_panel(tmp_path, features, {"target": rng.integers(0, 5, 120) / 4}, era, feature_sets=sets)
+    frame = found.index[["id", "era"]].assign(split="cv", prediction=features[:, 4] + rng.normal(size=120))
+    target = found.index["target"].to_numpy(np.float64)
+    _, exposure = evaluation.score_split("cv", {"one": frame}, found, target, found.index[["id", "era"]], None, 1.0, 1.0)
+    assert exposure[["era", "group"]].to_numpy().tolist() == [[1, "wisdom"], [2, "wisdom"], [2, "faith"], [1, "all"], [2, "all"]]
+    for row in exposure.itertuples():
+        columns = {"wisdom": [1, 4], "faith": [5], "all": [0, 1, 2, 3, 4] if row.era == 1 else range(6)}[str(row.group)]
+        rows = (era == row.era).nonzero()[0]
+        prediction = frame["prediction"].to_numpy()[rows]
+        corr = np.array([np.corrcoef(features[rows, k], prediction)[0, 1] for k in columns])
+        assert row.max_abs == pytest.approx(np.abs(corr).max(), abs=1e-12)
+        assert row.rms == pytest.approx(np.sqrt(np.mean(corr**2)), abs=1e-12)
+
+
+def test_the_benchmark_is_the_named_one_or_the_first() -> None:
+    references = pd.DataFrame(columns=["id", "era", "numerai_meta_model", "oracle", "b_one", "b_two"])
+    assert evaluation.benchmark_column(references, None) == "b_one"
+    assert evaluation.benchmark_column(references, "b_two") == "b_two"
+    assert evaluation.benchmark_column(references[["id", "era", "oracle"]], None) is None
+    with pytest.raises(InputError, match=r"evaluate\.benchmark: the data has no benchmark model 'x'; it has b_one, b_two"):
+        evaluation.benchmark_column(references, "x")
+
+
+def test_diagnostics_look_at_the_neutralized_ensemble() -> None:
+    metrics = {"neutralized": {"corr": {"mean": 0.02}}, "ridge": {"corr": {"mean": 0.5}}}
+    assert evaluation.diagnostics(metrics, 0.02) == {"passes": 1}
+    assert evaluation.diagnostics(metrics, 0.021) == {"passes": 0}
+    assert evaluation.diagnostics({"neutralized": {"eras": 0}}, 0.0) == {}
+
+
+def test_the_overview_of_no_era_says_so() -> None:
+    assert overview.markdown({"diagnostics": {}}) == "No era has a score."
+
+
+def test_the_overview_leaves_out_what_no_prediction_has() -> None:
+    metrics = {
+        "ridge": {"corr": {"mean": 0.0213, "sharpe": 1.234}, "ceiling_share": 0.456, "eras": 10},
+        "flat": {"eras": 0},
+        "diagnostics": {"passes": 1},
+    }
+    assert overview.markdown(metrics).splitlines() == [
+        "| prediction | CORR | Sharpe | of the ceiling | eras |",
+        "|---|---:|---:|---:|---:|",
+        "| ridge | 0.0213 | 1.23 | 46% | 10 |",
+        "| flat | – | – | – | 0 |",
+    ]

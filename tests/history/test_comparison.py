@@ -1,0 +1,107 @@
+"""Two runs against each other: the eras they share, figures and words, and settings that differ."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from erawise.charts import charts
+from erawise.evaluation import significance
+from erawise.evaluation.significance import BETTER, OPEN, WORSE
+from erawise.history import comparison, ledger
+
+
+def scores(eras: NDArray, **predictions: NDArray) -> pd.DataFrame:
+    parts = [pd.DataFrame({"era": eras, "prediction": name, "corr": values}) for name, values in predictions.items()]
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.fixture
+def runs() -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
+    rng = np.random.default_rng(0)
+    eras = np.arange(1, 121)
+    base, noise = 0.02 + 0.03 * rng.normal(size=120), 0.01 * rng.normal(size=(3, 120))
+    before = scores(eras, ridge=base, trees=base, gone=base, flat=base)
+    after = scores(eras[20:], ridge=base[20:] + 0.02 + noise[0, 20:], trees=(base - 0.02 + noise[1])[20:], new=base[20:], flat=base[20:])
+    after.loc[(after["prediction"] == "trees") & (after["era"] == 60), "corr"] = np.nan
+    early = before[before["era"] < 20]
+    return {"cv": before, "validation": early}, {"cv": after, "validation": early[early["prediction"] != "gone"]}
+
+
+def test_predictions_that_both_have_are_compared_on_the_eras_that_both_have(runs: tuple) -> None:
+    before, after = runs
+    table = comparison.compare(before, after, 20).set_index(["split", "prediction"])
+    assert list(table.loc["cv"].index) == ["ridge", "trees", "flat"]
+    assert table.loc[("cv", "ridge"), ["eras", "left_out"]].tolist() == [100, 20]
+    assert table.loc[("cv", "trees"), ["eras", "left_out"]].tolist() == [99, 21]
+    assert table["verdict"].loc["cv"].tolist() == [BETTER, WORSE, OPEN]
+    a, b = (run["cv"].query("prediction == 'ridge' and era > 20")["corr"].round(comparison.DECIMALS).to_numpy() for run in runs)
+    found = significance.paired_difference(b, a, overlap=4)
+    row = table.loc[("cv", "ridge")]
+    assert (row["difference"], row["low"], row["high"], row["drawdown_low"]) == (found.mean, found.low, found.high, found.drawdown.low)
+    assert (row["mean_before"], row["mean_after"]) == (a.mean(), b.mean())
+    assert comparison.only_in_one(before, after) == (["gone"], ["new"])
+
+
+def test_every_fourth_era_spans_one_and_longer_targets_need_more(runs: tuple) -> None:
+    before, after = ({"cv": run["cv"][run["cv"]["era"] % 4 == 0]} for run in runs)
+    assert comparison.compare(before, after, 20)["low"].notna().any()
+    assert comparison.compare(before, after, 60)["low"].notna().any()
+    assert comparison.compare(runs[0], runs[1], 120)["reason"].str.contains("192").any()
+
+
+def test_the_words_say_what_the_figures_say(runs: tuple) -> None:
+    before, after = runs
+    table = comparison.compare(before, after, 20)
+    lines = comparison.sentences(table)
+    assert lines[0].startswith("cv, ridge: CORR 0.0")
+    assert ": better (100 eras, worth " in lines[0]
+    assert ": worse (99 eras" in lines[1]
+    assert lines[2] == "cv, flat: can't tell: the scores are the same in every era"
+    assert "19 eras; an interval takes 32" in lines[3]
+    rng = np.random.default_rng(1)
+    close = scores(np.arange(200), a=0.03 * rng.normal(size=200)), scores(np.arange(200), a=0.03 * rng.normal(size=200) + 0.001)
+    (line,) = comparison.sentences(comparison.compare({"cv": close[0]}, {"cv": close[1]}, 20))
+    assert "can't tell (better with probability 0." in line
+    assert "would tell a true difference of this size" in line
+    text = comparison.markdown(table)
+    assert text.count("\n") == len(table) + 1
+    assert "nan" not in text
+
+
+def test_the_content_is_json_and_the_picture_says_what_is_established(runs: tuple) -> None:
+    before, after = runs
+    table = comparison.compare(before, after, 20)
+    content = comparison.content(table, "A", "B", {"models.ridge.l2": [1.0, 2.0]})
+    assert content["settings"] == {"models.ridge.l2": {"before": 1.0, "after": 2.0}}
+    assert content["predictions"][2]["low"] is None
+    possible = sum(row["low"] is not None for row in content["predictions"])
+    assert 0 < possible < len(table)
+    assert content["verdicts"] == {"possible": possible, "established": 2, "by_luck": round(0.05 * possible, 2)}
+    assert comparison.luck(table).startswith(f"Verdicts: 2 of {possible}; ")
+    assert f"luck alone gives {0.05 * possible:.1f} of {possible} on average" in comparison.luck(table)
+    assert comparison.luck(table.iloc[2:3]) == comparison.luck(table.iloc[:0]) == "Verdicts: none, as no prediction has an interval."
+    picture = comparison.picture(table, "A", "B")
+    assert picture.headline == f"From A to B: 1 better and 1 worse of {len(table)}"
+    assert comparison.picture(table.iloc[2:], "A", "B").headline == "From A to B: no difference is established"
+    figure = charts.differences(picture, charts.colours(["ridge", "trees"]))
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["cv, 100 eras", "validation, 19 eras"]
+    empty = comparison.compare({"cv": runs[0]["cv"]}, {"cv": scores(np.arange(3), other=np.zeros(3))}, 20)
+    assert empty.empty
+    assert comparison.markdown(empty).count("\n") == 1
+    charts.differences(comparison.picture(empty, "A", "B"), charts.colours([]))
+
+
+def test_settings_that_differ_are_named_by_their_path() -> None:
+    a = {"data": {"seed": 1, "market": {"eras": 5}}, "models": {"x": {"l2": 1.0}, "y": {}}}
+    b = {"data": {"seed": 1, "market": {"eras": 6}}, "models": {"x": {"l2": 1.0}, "z": {"l2": [1, 2]}}}
+    changes = ledger.changes(ledger.flat(a), ledger.flat(b))
+    assert changes == {"data.market.eras": [5, 6], "models.y": [{}, None], "models.z.l2": [None, [1, 2]]}
+    assert comparison.settings_changed(changes)[1:] == ["models.y: {} → absent", "models.z.l2: absent → [1, 2]"]
+
+
+def test_bits_that_hang_on_company_are_no_difference() -> None:
+    before = pd.DataFrame({"era": range(1, 61), "prediction": "ridge", "corr": np.random.default_rng(0).normal(0.03, 0.02, 60)})
+    after = before.assign(corr=before["corr"] + 5e-17 * np.resize([1, -1], 60))
+    found = comparison.pair(before, "ridge", after, "ridge", 20)
+    assert (found["difference"], found["verdict"], found["reason"]) == (0, OPEN, "the scores are the same in every era")

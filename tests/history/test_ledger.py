@@ -1,0 +1,181 @@
+"""The ledger keeps every line, whoever writes, and says how often a validation set was looked at."""
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from closure import ROOT
+
+from erawise.base import files
+from erawise.evaluation import significance
+from erawise.history import comparison, ledger
+from erawise.running import paths
+
+
+def entry(number: int = 0, **changes: Any) -> ledger.Entry:
+    return {
+        "time": f"2026-01-01T00:{number // 60:02d}:{number % 60:02d}+00:00",
+        "commit": "0123456789abcdef",
+        "data": "d",
+        "target": "target",
+        "settings": {"models.ridge.l2": float(number)},
+        "changed": {},
+        "scores": {
+            "cv": {"neutralized": {"corr": {"mean": 0.02}}},
+            "validation": {"neutralized": {"corr": {"mean": 0.01 * number, "sharpe": 0.1 * number}}},
+        },
+    } | changes
+
+
+def _append_many(path: Path, first: int, count: int) -> None:
+    for number in range(first, first + count):
+        files.append_line(entry(number, note="x" * 20_000), path)
+
+
+def test_processes_that_write_at_once_lose_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=_append_many, args=(path, 100 * k, 25)) for k in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    entries, broken = ledger.read(path)
+    assert broken == 0
+    assert sorted(int(found["settings"]["models.ridge.l2"]) for found in entries) == [100 * k + i for k in range(4) for i in range(25)]
+    assert [found["time"] for found in entries] == sorted(found["time"] for found in entries)
+
+
+RECORD = """
+import sys
+from pathlib import Path
+from erawise import evaluation, params
+from stages import record
+found = evaluation.Evaluated("target", 20, None, [], {}, {}, {"x": sys.argv[1]})
+print(record.evaluated(params.load(Path("params.yaml")), found, {"validation": {"x": {}}}))
+"""
+
+
+def test_evaluations_at_once_are_counted_one_after_the_other(tmp_path: Path) -> None:
+    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
+    (tmp_path / "data/prepared").mkdir(parents=True)
+    (tmp_path / "data/prepared/validation_targets.parquet").write_bytes(b"targets")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with ExitStack() as stack:
+        with files.exclusive_lock(tmp_path / "ledger.jsonl", "test"):
+            started = [
+                stack.enter_context(
+                    subprocess.Popen(
+                        [sys.executable, "-c", RECORD, digest],
+                        cwd=tmp_path,
+                        env=environment,
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.PIPE,
+                        text=True,
+                    )
+                )
+                for digest in ("one", "other")
+            ]
+            for process in started:
+                assert process.stderr
+                assert process.stderr.readline() == "ledger.jsonl: another process is at it; waiting for its end\n"
+        assert sorted(process.communicate()[0] for process in started) == ["1\n", "2\n"]
+
+
+def test_a_writer_that_is_killed_spoils_no_other_line(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    worker = multiprocessing.get_context("fork").Process(target=_append_many, args=(path, 0, 100_000))
+    worker.start()
+    while not path.exists() or path.stat().st_size < 100_000:
+        time.sleep(0.001)
+    os.kill(worker.pid or 0, signal.SIGKILL)
+    worker.join()
+    entries, broken = ledger.read(path)
+    assert broken <= 1
+    files.append_line(entry(1), path)
+    again, still = ledger.read(path)
+    assert (len(again), still) == (len(entries) + 1, broken)
+
+
+@pytest.mark.parametrize("torn", ['{"time": "2026', "nonsense", "[1]", '{"time": 1}'])
+def test_a_line_that_is_no_entry_is_counted_and_left_out(tmp_path: Path, torn: str) -> None:
+    path = tmp_path / "ledger.jsonl"
+    files.append_line(entry(1), path)
+    before = path.read_bytes()
+    with path.open("a") as file:
+        file.write(torn)
+    files.append_line(entry(2), path)
+    assert path.read_bytes().startswith(before)
+    entries, broken = ledger.read(path)
+    assert ([found["settings"]["models.ridge.l2"] for found in entries], broken) == ([1.0, 2.0], 1)
+    assert ledger.read(tmp_path / "none.jsonl") == ([], 0)
+
+
+def test_a_number_that_is_none_is_refused_and_writes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        files.append_line(entry(seconds=np.nan), tmp_path / "ledger.jsonl")
+    assert not (tmp_path / "ledger.jsonl").exists()
+
+
+def test_looks_are_those_at_the_same_data_and_target() -> None:
+    blind = entry(4, scores={"cv": {}})
+    entries = [entry(1), entry(2, data="other"), entry(3, target="target_60"), blind, entry(5)]
+    assert ledger.looks(entries, "d", "target") == [entries[0], entries[4]]
+    assert ledger.looks(entries, None, "target") == [
+        entry for entry in entries if entry["target"] == "target" and entry["scores"].get("validation")
+    ]
+    assert ledger.trial_sharpes(entries, "neutralized") == pytest.approx([0.1, 0.2, 0.3, 0.5])
+    assert ledger.trial_sharpes(entries, "absent") == []
+
+
+def digests(**predictions: str) -> dict[str, Any]:
+    return {"predictions": {"neutralized": "n", "ridge": "r"} | predictions}
+
+
+def test_a_look_is_counted_by_the_predictions_that_were_looked_at() -> None:
+    again = entry(2, settings={"tracking.wandb": "offline"}, **digests())
+    other = entry(3, **digests(ridge="other"))
+    elsewhere = entry(4, data="more eras", **digests())
+    entries = [entry(1, **digests()), again, other, elsewhere, entry(5), entry(6)]
+    assert ledger.looks(entries, "d", "target") == [entries[0], other, *entries[4:]]
+    assert len(ledger.looks(entries, None, "target")) == 5
+    assert ledger.trial_sharpes(entries, "neutralized") == pytest.approx([0.1, 0.4, 0.5, 0.6])
+    without = entry(7, predictions={"neutralized": "n", "renamed": "other"})
+    assert ledger.looks([*entries, without], "d", "target") == [entries[0], other, *entries[4:]], "nothing of it is new"
+    assert not ledger.same(entries[0], again)
+    assert ledger.same(entries[0], entry(1, time="later", commit="other", **digests()))
+
+
+def test_more_looks_of_more_spread_deflate_more() -> None:
+    series = 0.02 + 0.05 * np.random.default_rng(0).normal(size=200)
+    sharpes = [entry(k, scores={"validation": {"neutralized": {"corr": {"sharpe": 0.4}}}}) for k in range(1)]
+    alone = ledger.deflated(sharpes, "neutralized", series, 4)
+    assert alone == significance.deflated_sharpe(series, [0.4], overlap=4)
+    spread = [entry(k, scores={"validation": {"neutralized": {"corr": {"sharpe": 0.1 * k}}}}) for k in range(8)]
+    assert ledger.deflated(spread, "neutralized", series, 4) < alone
+
+
+def test_the_history_is_a_line_for_each_run() -> None:
+    changed = {"models.ridge.l2": [1.0, 2.0]}
+    lines = comparison.history(
+        [entry(1, commit="0123456789abcdef+"), entry(2, changed=changed, commit=None, scores={"cv": {}})]
+    ).splitlines()
+    assert lines[2] == "| 2026-01-01T00:00:01+00:00 | 01234567+ | 0.0200 | 0.0100 | no setting |"
+    assert lines[3] == "| 2026-01-01T00:00:02+00:00 | – | – | – | models.ridge.l2: 1.0 → 2.0 |"
+    assert json.loads(json.dumps(ledger.flat({"a": {"b": [1]}, "c": {}}))) == {"a.b": [1], "c": {}}
+
+
+def test_an_experiment_in_a_directory_of_its_own_is_recorded_in_the_main_checkout(tmp_path: Path) -> None:
+    inside = tmp_path / ".dvc" / "tmp" / "exps" / "temp" / "tmpabc"
+    assert paths.main_checkout(inside) == tmp_path
+    assert paths.main_checkout(tmp_path) == tmp_path

@@ -1,0 +1,166 @@
+"""Canaries are silent in an honest pipeline, sing in one that leaks, and say where."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import raw
+import small
+from closure import ROOT
+from ruamel.yaml import YAML
+
+from erawise import params
+from erawise.base import files
+from erawise.base.schema import purge_weeks
+from erawise.folds import splits
+from erawise.lab import canaries
+from erawise.sources import layout
+from stages import canary as command
+
+MODELS = ("ridge", "lightgbm")
+OPTIONS = ("--eras", "60", "--rows", "40", "--features", "600")
+
+
+def workspace(directory: Path, change: Callable[[Any], None] = lambda content: None) -> Path:
+    """A directory with raw files and settings, as the command finds them; `change` is given the settings."""
+    raw.write(directory / "data" / "raw", features=600)
+    shutil.copyfile(ROOT / "params.yaml", directory / "params.yaml")
+    small.shrink(directory / "params.yaml")
+    yaml = YAML()
+    content = yaml.load((directory / "params.yaml").read_text())
+    content["models"] = {name: content["models"][name] for name in MODELS}
+    change(content)
+    yaml.dump(content, directory / "params.yaml")
+    return directory
+
+
+def listen(directory: Path) -> tuple[int, str]:
+    """Run the command in a directory, with the code that lies there, or the repository's where none does."""
+    code = directory if (directory / "stages").exists() else ROOT
+    environment = os.environ | {"PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "stages.canary", *OPTIONS]
+    done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def with_code(directory: Path, path: str, old: str, new: str) -> Path:
+    """The workspace with a copy of the code, one line of which is spoiled."""
+    for package in ("erawise", "stages"):
+        shutil.copytree(ROOT / package, directory / package, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (directory / path).read_text()
+    assert text.count(old) == 1
+    (directory / path).write_text(text.replace(old, new))
+    return directory
+
+
+def test_an_honest_pipeline_is_silent_and_the_canary_lives(tmp_path: Path) -> None:
+    code, output = listen(workspace(tmp_path))
+    assert code == 0, output
+    assert output.rstrip().endswith("no canary sings")
+    silent, alive = output.split("folds without a purge")
+    assert "sings" not in silent
+    assert ", sings" in alive
+    assert not (tmp_path / "data" / "models").exists()
+
+
+def several_on_workers_elsewhere(content: Any) -> None:
+    """Have settings for several targets and seeds, whose fits a scheduler on another machine hands out."""
+    del content["models"]["ridge"]["target"], content["models"]["lightgbm"]["seed"]
+    content["models"]["ridge"]["targets"] = ["target", "target_other_20"]
+    content["models"]["lightgbm"].update(seeds=[1, 2])
+    content["execution"].update(engine="dask", scheduler="tcp://127.0.0.1:9")
+
+
+def test_models_of_several_targets_and_seeds_are_listened_to_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace(tmp_path, several_on_workers_elsewhere))
+    command._workspace(tmp_path / "made", command.TELLTALE, "target")
+    p = params.load(tmp_path / "made/params.yaml")
+    assert p.execution.engine == "local"
+    assert [member.target for model in p.models.values() for member in model.members.values()] == ["target"] * 3
+
+
+def test_selection_on_test_eras_sings_and_is_named(tmp_path: Path) -> None:
+    old = "fitted_on = [plan.train, *(fold.train for fold in plan.folds)]"
+    spoiled = with_code(workspace(tmp_path), "erawise/selection/selection.py", old, "fitted_on = [plan.train] * (1 + len(plan.folds))")
+    yaml = YAML()
+    content = yaml.load((spoiled / "params.yaml").read_text())
+    content["select_features"].update(keep_share=0.1, trees=60)
+    yaml.dump(content, spoiled / "params.yaml")
+    code, output = listen(spoiled)
+    assert code == 1
+    assert "error: select_features: on shuffled targets" in output
+    assert "Traceback" not in output
+
+
+def test_training_on_test_eras_sings_and_is_named(tmp_path: Path) -> None:
+    old, fold = "train, features = data.plan.folds[number].train,", "data.plan.folds[number]"
+    new = f"train, features = np.sort(np.concatenate([{fold}.train, {fold}.test])),"
+    spoiled = with_code(workspace(tmp_path), "erawise/training/training.py", old, new)
+    code, output = listen(spoiled)
+    assert code == 1
+    assert "train@ridge: on shuffled targets ridge finds a cv CORR of" in output
+
+
+def test_a_purge_one_week_short_sings_and_is_named(tmp_path: Path) -> None:
+    spoiled = with_code(
+        workspace(tmp_path), "erawise/base/schema.py", "return spanned_weeks(days) + EMBARGO_WEEKS", "return spanned_weeks(days) + 3"
+    )
+    code, output = listen(spoiled)
+    assert code == 1
+    assert "split: " in output
+
+
+def test_a_window_reaches_exactly_as_far_as_the_purge(tmp_path: Path) -> None:
+    canaries.write_telltale(tmp_path, eras=40, stocks=30, seed=0)
+    train = pd.read_parquet(tmp_path / "train.parquet")
+    telltale = train.filter(like="telltale")
+    varies = (telltale.groupby(train["era"]).nunique() > 1).to_numpy()
+    shared = varies.astype(int) @ varies.T.astype(int)
+    distance = np.abs(np.subtract.outer(np.arange(40), np.arange(40)))
+    np.testing.assert_array_equal(shared > 0, distance <= purge_weeks(20))
+    plan = splits.plan(np.arange(1, 41), np.arange(41, 60), 20, method="purged_kfold", folds=4, chunk=1, window=None)
+    for fold in plan.folds:
+        assert not (shared[np.ix_(fold.train - 1, fold.test - 1)] > 0).any()
+
+
+def test_without_a_purge_every_other_era_is_trained_on() -> None:
+    plan = splits.plan(np.arange(1, 41), np.arange(41, 60), 20, method="purged_kfold", folds=4, chunk=1, window=None)
+    content = splits.to_json({20: plan, 60: "too few eras"})
+    opened = splits.from_json(canaries.without_purge(content), 20)
+    for fold in opened.folds:
+        np.testing.assert_array_equal(np.sort(np.concatenate([fold.train, fold.test])), np.arange(1, 41))
+    np.testing.assert_array_equal(opened.validation_purged, plan.validation_purged)
+    assert any(len(fold.purged) for fold in splits.from_json(content, 20).folds)
+
+
+def test_shuffling_keeps_each_era_and_breaks_the_link(tmp_path: Path) -> None:
+    source, out = tmp_path / "raw", tmp_path / "out"
+    out.mkdir()
+    frames = raw.write(source)
+    canaries.shuffle_targets(source, out, eras=30, rows=25, features=5, seed=1)
+    layout.check_all(out)
+    shuffled, before = pd.read_parquet(out / "train.parquet"), frames["train"].reset_index().set_index("id")
+    assert shuffled["era"].nunique() == 30
+    assert shuffled.groupby("era").size().tolist() == [25] * 30
+    again = before.loc[shuffled["id"]]
+    features = files.read_json(out / layout.FEATURES)["feature_sets"]["all"]
+    assert len(features) == 5
+    np.testing.assert_array_equal(again[features].to_numpy(), shuffled[features].to_numpy())
+    moved = again["target"].to_numpy() != shuffled["target"].to_numpy()
+    assert moved.mean() > 0.2
+    for era, rows in shuffled.groupby("era"):
+        kept = again.loc[rows["id"], "target"].sort_values().to_numpy()
+        np.testing.assert_array_equal(np.sort(rows["target"].to_numpy()), kept, err_msg=str(era))
+
+
+def test_the_settings_of_the_models_stay_within_their_bounds(tmp_path: Path) -> None:
+    assert set(params.load(workspace(tmp_path) / "params.yaml").models) == set(MODELS)
+    with pytest.raises(FileNotFoundError):
+        canaries.shuffle_targets(tmp_path, tmp_path, eras=1, rows=1, features=1, seed=0)

@@ -1,0 +1,82 @@
+"""Splitters and the scorer in scikit-learn's own searches."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_val_score
+
+from erawise.folds import splits
+from erawise.lab.crossvalidation import CombinatorialPurged, EraCorr, PurgedKFold, WalkForward
+from erawise.running.errors import InputError
+from erawise.scores import kernels
+
+ERAS, ROWS, FEATURES = 48, 40, 6
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[pd.DataFrame, pd.Series, pd.Series]:
+    rng = np.random.default_rng(0)
+    index = [f"n{k:05d}" for k in rng.permutation(ERAS * ROWS)]
+    X = pd.DataFrame(rng.normal(size=(ERAS * ROWS, FEATURES)), index)
+    y = pd.Series(np.clip(np.round(X[0] * 0.3 + rng.normal(size=len(X)) + 2), 0, 4) / 4, index)
+    era = pd.Series(np.repeat(np.arange(1, ERAS + 1), ROWS), index)
+    order = rng.permutation(len(X))
+    return X.iloc[order], y.iloc[order], era
+
+
+SPLITTERS: list[tuple[Any, list[splits.Fold]]] = [
+    (PurgedKFold(4, weeks=4), splits.purged_kfold(np.arange(1, ERAS + 1), 4, 4)),
+    (WalkForward(12, weeks=4), splits.walk_forward(np.arange(1, ERAS + 1), 12, 4)),
+    (WalkForward(12, weeks=4, window=6), splits.walk_forward(np.arange(1, ERAS + 1), 12, 4, 6)),
+    (CombinatorialPurged(6, tested=2, weeks=2), splits.combinatorial(np.arange(1, ERAS + 1), 6, 2, 2)),
+]
+
+
+@pytest.mark.parametrize(("splitter", "folds"), SPLITTERS, ids=lambda value: str(value)[:40])
+def test_rows_are_split_as_their_eras_are(splitter: Any, folds: list[splits.Fold], data: tuple) -> None:
+    X, y, era = data
+    groups = era.loc[X.index].to_numpy()
+    assert splitter.get_n_splits(X, y, groups) == len(folds)
+    for (train, test), fold in zip(splitter.split(X, y, groups), folds, strict=True):
+        assert np.unique(groups[train]).tolist() == fold.train.tolist()
+        assert np.unique(groups[test]).tolist() == fold.test.tolist()
+        assert len(train) == ROWS * len(fold.train)
+
+
+@pytest.mark.parametrize(("splitter", "folds"), SPLITTERS, ids=lambda value: str(value)[:40])
+def test_a_search_of_scikit_learn_takes_them_as_they_are(splitter: Any, folds: list[splits.Fold], data: tuple) -> None:
+    X, y, era = data
+    groups = era.loc[X.index]
+    search = RandomizedSearchCV(Ridge(), {"alpha": np.logspace(-1, 6, 20)}, n_iter=4, cv=splitter, scoring=EraCorr(era), random_state=0)
+    search.fit(X, y, groups=groups)
+    assert search.n_splits_ == len(folds)
+    fold = folds[0]
+    train, test = (X[groups.isin(part).to_numpy()] for part in (fold.train, fold.test))
+    model = Ridge(**search.cv_results_["params"][0]).fit(train, y[train.index])
+    predicted = pd.Series(model.predict(test), test.index)
+    expected = []
+    for _, rows in predicted.groupby(groups[test.index]):
+        target = y[rows.index].to_numpy()
+        expected.append(kernels.numerai_corr(kernels.gaussianize(rows.to_numpy()[:, None]), target - target.mean())[0])
+    assert search.cv_results_["split0_test_score"][0] == pytest.approx(np.mean(expected), abs=1e-12)
+
+
+def test_a_classifier_is_scored_by_its_probabilities_and_arrays_take_the_index_of_y(data: tuple) -> None:
+    X, y, era = data
+    groups = era.loc[X.index]
+    high = (y > 0.5).astype(int)
+    search = GridSearchCV(LogisticRegression(), {"C": [0.01, 1.0]}, cv=PurgedKFold(3, weeks=4), scoring=EraCorr(era, "sharpe"))
+    assert search.fit(X, high, groups=groups).best_score_ > 0.5
+    scores = cross_val_score(Ridge(), X.to_numpy(), y, groups=groups, cv=PurgedKFold(3, weeks=4), scoring=EraCorr(era))
+    assert (scores > 0.1).all()
+
+
+def test_what_is_missing_is_said(data: tuple) -> None:
+    X, y, era = data
+    with pytest.raises(InputError, match="groups: the era number of each row is needed"):
+        PurgedKFold(3, weeks=4).get_n_splits(X, y)
+    with pytest.raises(InputError, match="neither X nor y has an index"):
+        EraCorr(era)(Ridge().fit(X, y), X.to_numpy(), y.to_numpy())

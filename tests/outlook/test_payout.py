@@ -1,0 +1,450 @@
+"""Payouts: the formula, the year that follows from it, the split, and that nothing here can move a stake."""
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numerai_server
+import numpy as np
+import pandas as pd
+import pytest
+from closure import ROOT
+from numerai_server import NumeraiServer
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from erawise import params
+from erawise.charts import charts
+from erawise.evaluation import significance
+from erawise.live.scorebook import DTYPES, Scorebook
+from erawise.outlook import payout_tables, staking
+from erawise.outlook.staking import History, Terms, Year
+from erawise.running.errors import InputError
+from stages import payout as command
+
+Floats = NDArray[np.float64]
+
+TERMS = Terms(corr_multiplier=0.75, mmc_multiplier=2.25, payout_factor=0.12, clip=0.05)
+CORR_ALONE = Terms(corr_multiplier=1.0, mmc_multiplier=0.0, payout_factor=1.0, clip=0.05)
+YEAR = Year(rounds=5, span=4, drawdown=0.2, replicates=1000, draws=100, seed=1)
+
+
+def scores(eras: int = 60, **corr: Floats | float) -> pd.DataFrame:
+    """Scores without MMC, era 1 first."""
+    parts = [{"era": np.arange(1, eras + 1), "prediction": name, "corr": values, "mmc": np.nan} for name, values in corr.items()]
+    return pd.concat([pd.DataFrame(part) for part in parts], ignore_index=True)
+
+
+def history(eras: int = 60, days: int = 20, terms: Terms = CORR_ALONE, **corr: Floats | float) -> History:
+    return staking.history(scores(eras, **corr), list(corr), terms, days)
+
+
+def rates(corr: float, mmc: float, terms: Terms) -> Floats:
+    return staking.clipped(staking.unclipped(np.array([corr]), np.array([mmc]), terms), terms)
+
+
+def overlapping(eras: int, seed: int, spread: float = 1.0) -> Floats:
+    """Sums of four weeks each, as scores of a 20-day target are."""
+    return spread * np.convolve(np.random.default_rng(seed).normal(size=eras + 3), np.ones(4), "valid") / 2
+
+
+def outlook(found: History, year: Year = YEAR) -> pd.Series:
+    return staking.outlook(found, year)[0].iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("corr", "mmc", "factor", "rate"),
+    [
+        (0.02, 0.01, 0.5, 0.5 * (0.015 + 0.0225)),
+        (-0.02, 0.01, 0.5, 0.5 * (-0.015 + 0.0225)),
+        (-0.02, -0.01, 1.0, -0.0375),
+        (0.1, 0.05, 1.0, 0.05),
+        (-0.1, -0.05, 1.0, -0.05),
+        (np.nan, 0.05, 1.0, np.nan),
+        (0.1, np.nan, 1.0, np.nan),
+    ],
+)
+def test_a_rate_is_the_formula_within_the_clip(corr: float, mmc: float, factor: float, rate: float) -> None:
+    found = rates(corr, mmc, replace(TERMS, payout_factor=factor))
+    np.testing.assert_allclose(found, [rate], atol=1e-15)
+
+
+def test_a_score_that_is_not_paid_for_is_not_needed() -> None:
+    assert rates(0.02, np.nan, CORR_ALONE).tolist() == [0.02]
+
+
+def test_payouts_shrink_above_the_threshold_alone() -> None:
+    assert [staking.payout_factor(total, 72000.0) for total in (10.0, 72000.0, 144000.0)] == [1.0, 1.0, 0.5]
+
+
+def test_a_round_pays_on_the_stake_that_it_opened_on_when_its_target_is_over() -> None:
+    found = staking.stakes(np.array([0.01, 0.02, -0.04]), 5, 2)
+    second, third = 1 + 5 * 0.01, 1 + 5 * 0.01 + 5 * 0.02
+    np.testing.assert_allclose(found, [1, 1, second, third, third - 5 * 0.04 * second])
+
+
+def test_a_stake_never_falls_below_0_and_the_rounds_that_are_open_hit_it_all() -> None:
+    found = staking.stakes(np.full(8, -0.05), 5, 4)
+    np.testing.assert_allclose(found, [1, 1, 1, 1, 0.75, 0.5, 0.25, 0, 0, 0, 0, 0], atol=1e-15)
+    assert staking.stakes(np.full(8, -0.09), 5, 4).min() == 0
+
+
+def test_scores_that_are_always_the_same_leave_nothing_open() -> None:
+    found = history(a=0.01, b=-0.01)
+    table, bands = staking.outlook(found, YEAR)
+    expected = staking.stakes(np.full((52, 2), [0.01, -0.01]), 5, 4)[-1]
+    for name in ("growth", "median", "p05", "p95"):
+        for suffix in ("", "_low", "_high", "_all"):
+            np.testing.assert_allclose(table[name + suffix], expected)
+    assert table["burn"].tolist() == table["loss"].tolist() == table["loss_all"].tolist() == table["drawdown"].tolist() == [0, 1]
+    np.testing.assert_allclose(table["rate"], [0.01, -0.01])
+    assert np.isnan(table["burn_size"][0])
+    assert table["burn_size"][1] == pytest.approx(-0.01)
+    assert bands.groupby("prediction")["week"].max().tolist() == [55, 55]
+
+
+def test_independent_normal_scores_give_what_the_normal_law_says() -> None:
+    mean, spread, eras = 0.0002, 0.002, 5000
+    normal = mean + spread * np.random.default_rng(3).normal(size=eras)
+    row = outlook(history(eras, days=5, a=normal), replace(YEAR, replicates=20000))
+    mean, spread = normal.mean(), normal.std()
+    assert row["burn"] == pytest.approx(ndtr(-mean / spread), abs=0.02)
+    assert row["growth"] == pytest.approx(staking.stakes(np.full(52, mean), 5, 4)[-1], rel=0.005)
+    assert row["loss"] == pytest.approx(ndtr(-mean * np.sqrt(52) / spread), abs=0.02)
+    assert np.log(row["p95"] / row["p05"]) == pytest.approx(2 * 1.645 * 5 * spread * np.sqrt(52), rel=0.05)
+
+
+def test_scores_that_overlap_leave_more_open_than_the_same_scores_shuffled() -> None:
+    def widths(series: list[Floats]) -> pd.Series:
+        rows = pd.DataFrame([outlook(history(300, a=values)) for values in series])
+        bounds = {"rate": ("rate_low", "rate_high"), "median": ("median_low", "median_high"), "year": ("p05", "p95")}
+        return pd.Series({name: (rows[high] - rows[low]).mean() for name, (low, high) in bounds.items()} | {"loss": rows["loss"].mean()})
+
+    alike = [0.003 + overlapping(300, seed, spread=0.01) for seed in range(8)]
+    ratio = widths(alike) / widths([np.random.default_rng(0).permutation(series) for series in alike])
+    assert (ratio > 1.5).all()
+
+
+def test_what_a_bootstrap_cuts_between_its_blocks_is_made_up_for() -> None:
+    alike = overlapping(4000, seed=0)
+    order = significance.stationary_order(4000, 8.0, 400, np.random.default_rng(0))
+    seen = 4000 * alike[order].mean(axis=1).var() / significance.long_run_variance(alike, 60)
+    assert seen == pytest.approx(staking.calm(8.0, 4), abs=0.1)
+    assert staking.calm(8.0, 4) < 0.9
+    assert staking.calm(8.0, 1) == 1
+    row = outlook(history(4000, a=0.0005 * alike), replace(YEAR, replicates=4000))
+    assert np.log(row["p95"] / row["p05"]) == pytest.approx(2 * 1.645 * 5 * 2 * 0.0005 * np.sqrt(52), rel=0.08)
+
+
+def test_few_eras_leave_the_mean_open_and_many_do_not() -> None:
+    few, many = (outlook(history(eras, a=0.003 + overlapping(eras, seed=5, spread=0.01))) for eras in (40, 2000))
+    assert few["median_high"] / few["median_low"] > 3 * many["median_high"] / many["median_low"]
+    assert few["median_low"] <= few["median"] <= few["median_high"]
+    assert few["p95_all"] / few["p05_all"] > 1.5 * few["p95"] / few["p05"]
+    assert many["p95_all"] / many["p05_all"] == pytest.approx(many["p95"] / many["p05"], rel=0.25)
+
+
+def test_intervals_hold_the_truth_of_the_law_that_the_eras_are_drawn_from() -> None:
+    mean, spread = 0.0024, 0.0144
+    drawn = mean + overlapping(55 * 20000, 9, spread)[: 52 * 20000].reshape(20000, 52).T
+    ends = staking.stakes(staking.clipped(drawn, CORR_ALONE), 5, 4)[-1]
+    truth = {"median": np.median(ends), "loss": (ends < 1).mean()}
+    rows = [outlook(history(120, a=mean + overlapping(120, seed, spread)), replace(YEAR, replicates=300)) for seed in range(60)]
+    for name, value in truth.items():
+        assert np.mean([row[f"{name}_low"] <= value <= row[f"{name}_high"] for row in rows]) > 0.85
+
+
+def test_predictions_are_resampled_together() -> None:
+    one = 0.002 + overlapping(60, seed=1, spread=0.01)
+    table, _ = staking.outlook(history(a=one, b=one), YEAR)
+    assert table.drop(columns="prediction").iloc[0].equals(table.drop(columns="prediction").iloc[1])
+    opposite = history(a=one, b=-one)
+    picks = staking._picks(opposite, 8.0, YEAR)
+    np.testing.assert_allclose(opposite.raw[picks].sum(axis=2), 0, atol=1e-15)
+
+
+def test_an_era_stands_for_the_weeks_up_to_the_next() -> None:
+    values = 0.002 + 0.01 * np.random.default_rng(0).normal(size=60)
+    table = scores(60, a=values).assign(era=lambda frame: 4 * frame["era"])
+    found = staking.history(table, ["a"], CORR_ALONE, 20)
+    assert (found.every, found.overlap) == (4, 1)
+    picks = staking._picks(found, 8.0, YEAR)
+    assert picks.shape == (52, 1000)
+    assert (picks.reshape(13, 4, 1000) == picks[::4, None]).all()
+    assert outlook(found)["eras"] == 60
+
+
+def test_the_seed_decides() -> None:
+    found = history(a=overlapping(60, 0, 0.01), b=overlapping(60, 1, 0.01))
+    same = [staking.outlook(found, YEAR) for _ in range(2)]
+    pd.testing.assert_frame_equal(same[0][0], same[1][0])
+    pd.testing.assert_frame_equal(same[0][1], same[1][1])
+    assert not same[0][0]["growth"].equals(staking.outlook(found, replace(YEAR, seed=2))[0]["growth"])
+    assert staking.split(found, YEAR, 0.5).low.tolist() == staking.split(found, YEAR, 0.5).low.tolist()
+
+
+def test_eras_without_a_score_that_is_paid_for_are_left_out_and_counted() -> None:
+    table = scores(60, a=overlapping(60, 0, 0.01), b=overlapping(60, 1, 0.01)).assign(mmc=0.01)
+    table.loc[(table["prediction"] == "b") & (table["era"] > 57), "mmc"] = np.nan
+    table.loc[(table["prediction"] == "a") & (table["era"] == 1), "corr"] = np.nan
+    found = staking.history(table, ["a", "b"], TERMS, 20)
+    assert found.eras.tolist() == list(range(2, 58))
+    assert found.left_out == 4
+    assert np.isfinite(found.rates).all()
+    assert staking.history(table.sample(frac=1, random_state=0), ["a", "a", "b"], TERMS, 20).raw.tolist() == found.raw.tolist()
+
+
+@pytest.mark.parametrize(
+    ("change", "names", "message"),
+    [
+        (lambda table: table, ["a", "nobody"], "no prediction with scores is called 'nobody'; there are a, b"),
+        (lambda table: table.assign(mmc=np.nan), ["a", "b"], "a has no MMC in any era, and the round pays for it (multiplier 2.25)"),
+        (lambda table: table[table["era"] <= 31], ["a", "b"], "31 eras have all scores of a, b; expected 32, 8 spans of the target"),
+        (lambda table: table[(table["era"] > 30) == (table["prediction"] == "a")], ["a", "b"], "0 eras have all scores of a, b"),
+        (lambda table: pd.concat([table, table.iloc[:1]]), ["a"], "era 1 of a is there twice"),
+        (lambda table: table[:0], [], "no prediction has a score in any era; take others, such as --scores cv"),
+    ],
+)
+def test_scores_that_cannot_do_are_refused(change: Callable[[pd.DataFrame], pd.DataFrame], names: list[str], message: str) -> None:
+    table = scores(60, a=overlapping(60, 0, 0.01), b=overlapping(60, 1, 0.01)).assign(mmc=0.01)
+    with pytest.raises(InputError, match=re.escape(message)):
+        staking.history(change(table), names, TERMS, 20)
+
+
+def test_a_longer_target_needs_more_eras() -> None:
+    assert staking.history(scores(100, a=overlapping(100, 0, 0.01)), ["a"], CORR_ALONE, 60).overlap == 12
+    with pytest.raises(InputError, match="expected 96"):
+        staking.history(scores(95, a=overlapping(95, 0, 0.01)), ["a"], CORR_ALONE, 60)
+
+
+def test_two_models_that_are_the_same_grow_as_either_does() -> None:
+    one = 0.003 + overlapping(60, 3, 0.01)
+    found = staking.split(history(a=one, b=one), YEAR, 1.0)
+    assert found.shares.sum() == pytest.approx(1, abs=1e-5)
+    assert found.growth == pytest.approx(found.growth_equal, rel=1e-4)
+    assert found.difference.verdict == significance.OPEN
+
+
+def test_a_bad_model_gets_nothing_and_a_cap_is_kept() -> None:
+    rng = np.random.default_rng(0)
+    good, fair, bad = (mean + 0.005 * rng.normal(size=80) for mean in (0.01, 0.006, -0.01))
+    found = staking.split(history(80, good=good, fair=fair, bad=bad), YEAR, 0.6)
+    np.testing.assert_allclose(found.shares, [0.6, 0.4, 0.0], atol=1e-4)
+    assert found.high[2] == 0
+    assert (found.low <= found.shares).all()
+    assert (found.shares <= found.high).all()
+    assert found.difference.verdict == significance.BETTER
+    assert found.growth > found.unseen - 1e-3
+    assert found.unseen > found.growth_equal
+    assert found.difference.mean == pytest.approx(found.unseen - found.growth_equal)
+
+
+def test_a_cap_that_is_small_leaves_a_rest() -> None:
+    found = staking.split(history(a=0.01, b=0.02), YEAR, 0.25)
+    np.testing.assert_allclose(found.shares, 0.25)
+    assert found.equal == 0.25
+    assert "50% of the stake stays out" in payout_tables.sentence(found)
+
+
+def test_models_that_only_burn_get_no_stake() -> None:
+    found = staking.split(history(a=-0.01 + overlapping(60, 0, 0.001), b=-0.01 + overlapping(60, 1, 0.001)), YEAR, 1.0)
+    assert found.shares.tolist() == [0, 0]
+    assert found.growth == found.unseen == 0
+    assert found.growth_equal < -1
+
+
+def test_the_split_is_the_best_of_a_grid() -> None:
+    found = history(120, a=0.004 + overlapping(120, 0, 0.02), b=0.003 + overlapping(120, 1, 0.015))
+    together = staking._together(found, YEAR)
+    naive = np.array([found.rates[k : k + 4].sum(axis=0) * 5 for k in range(117)])
+    np.testing.assert_allclose(together, naive, atol=1e-12)
+    grid = np.array([(x, y) for x in np.linspace(0, 1, 101) for y in np.linspace(0, 1, 101) if x + y <= 1 + 1e-9])
+    growth = np.log1p(naive @ grid.T).mean(axis=0)
+    shares = staking._fitted(together, 1.0)
+    assert np.log1p(naive @ shares).mean() >= growth.max() - 1e-9
+    np.testing.assert_allclose(shares, grid[growth.argmax()], atol=0.02)
+
+
+def test_burns_that_take_all_do_not_stop_the_search() -> None:
+    found = history(60, a=np.where(np.arange(60) < 8, -1.0, 1.0), b=np.full(60, 0.001))
+    shares = staking.split(found, replace(YEAR, rounds=7), 1.0)
+    assert np.isfinite(shares.growth)
+    assert shares.shares.min() >= 0
+    assert shares.shares.sum() <= 1 + 1e-9
+
+
+def test_each_era_is_judged_by_a_split_that_has_not_seen_it_or_its_neighbours() -> None:
+    found = history(80, a=overlapping(80, 0, 0.01), b=overlapping(80, 1, 0.01))
+    before = staking._unseen(found, YEAR, 1.0)
+    raw = found.raw.copy()
+    raw[16:44] = [-0.05, 0.05]
+    after = staking._unseen(replace(found, raw=raw), YEAR, 1.0)
+    assert (before[20:40] == after[20:40]).all()
+    assert (before[:20] != after[:20]).any()
+
+
+def test_the_growth_is_that_of_a_stake_that_goes_through_the_eras() -> None:
+    rate = overlapping(60, 0, 0.01)
+    grown = staking._grown(rate, 1, YEAR)
+    assert grown.shape == (60,)
+    assert grown.sum() / 52 == pytest.approx(np.log(staking.stakes(rate, 5, 4)[-1]))
+    assert staking._grown(rate, 4, YEAR).sum() / 52 * 4 == pytest.approx(np.log(staking.stakes(np.repeat(rate, 4), 5, 4)[-1]))
+
+
+def test_the_terms_are_those_of_the_settings() -> None:
+    p = params.load(ROOT / "params.yaml")
+    terms = command.terms_of(p.evaluate, p.payout)
+    assert (terms.corr_multiplier, terms.mmc_multiplier, terms.clip) == (0.75, 2.25, p.payout.clip)
+    assert terms.payout_factor == 72000 / p.payout.total_at_risk
+
+
+def test_the_picture_shows_a_panel_each_and_no_stake_below_its_scale() -> None:
+    table, bands = staking.outlook(history(a=0.03, b=np.full(60, -0.05)), YEAR)
+    picture = payout_tables.picture(bands, table)
+    assert picture.frame["p05"].min() == payout_tables.SMALLEST
+    assert picture.headline.startswith("a: the median year makes ")
+    figure = charts.payout(picture, table, charts.colours(["a"]))
+    assert 1.0 in figure.axes[0].get_yticks()
+    assert len(figure.axes[0].get_yticks()) <= 8
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["a", "b", "rounds that burn, with 95 % interval"]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with settings and measured scores, in which the command runs."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    table = scores(60, ridge=0.02 + overlapping(60, 0, 0.02), ensemble=0.02 + overlapping(60, 1, 0.02)).assign(mmc=0.01)
+    (tmp_path / "data" / "scores").mkdir(parents=True)
+    table.to_parquet(tmp_path / "data/scores/validation.parquet")
+    table.assign(mmc=np.nan).to_parquet(tmp_path / "data/scores/cv.parquet")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["payout", *arguments])
+    command.main()
+
+
+def test_the_command_prints_and_writes_all_of_it(checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    run(monkeypatch)
+    out = capsys.readouterr().out
+    assert out.startswith("60 eras of validation\n")
+    assert "clip(0.12 · (0.75 · CORR + 2.25 · MMC), ±0.05)" in out
+    assert "nan" not in out
+    written = {path.name: path.read_bytes() for path in sorted((checkout / "data/payout").iterdir())}
+    assert list(written) == ["payout.csv", "payout.json", "payout.svg", "split.csv"]
+    content = json.loads(written["payout.json"])
+    assert [row["prediction"] for row in content["predictions"]] == ["ridge", "ensemble"]
+    assert content["predictions"][0]["median"] == pytest.approx(pd.read_csv(checkout / "data/payout/payout.csv")["median"][0], abs=1e-6)
+    assert sum(row["share"] for row in content["split"]["models"]) <= 1 + 1e-5
+    run(monkeypatch)
+    assert {path.name: path.read_bytes() for path in (checkout / "data/payout").iterdir()} == written
+    run(monkeypatch, "--models", "ridge", "--out", "elsewhere")
+    assert len(pd.read_csv(checkout / "elsewhere/split.csv")) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--scores", "cv"], "ridge has no MMC in any era"),
+        (["--models", "nobody"], "called 'nobody'; there are ridge, ensemble"),
+    ],
+)
+@pytest.mark.usefixtures("checkout")
+def test_the_command_says_in_a_line_what_is_wrong(
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit):
+        run(monkeypatch, *arguments)
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+
+
+def test_scores_that_are_not_there_are_named(checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    (checkout / "data/scores/validation.parquet").unlink()
+    with pytest.raises(SystemExit):
+        run(monkeypatch)
+    assert "data/scores/validation.parquet: the file is missing; `dvc repro evaluate` makes it" in capsys.readouterr().err
+
+
+STAKING = re.compile(
+    r"\bstake_(set|increase|decrease|drain|change)\b|v2_?change_?stake|(change|release|set|drain)_?stake\b|\.stake_\w+\(|mutation[^}]*stake",
+    re.IGNORECASE,
+)
+"""numerapi's calls and Numerai's mutations that change a stake."""
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NumeraiServer]:
+    monkeypatch.setenv("NO_PROXY", "*")
+    with numerai_server.serving(NumeraiServer({7: tmp_path}, current=7)) as state:
+        monkeypatch.setenv("ERAWISE_API_URL", state.url)
+        yield state
+
+
+def test_a_round_has_its_own_terms(
+    checkout: Path, server: NumeraiServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.account.multipliers = {"v2_corr20": 0.5, "mmc": 2.0}
+    run(monkeypatch, "--round", "0")
+    assert "clip(0.5 · (0.5 · CORR + 2 · MMC), ±0.05)" in capsys.readouterr().out
+    server.account.multipliers = {"mmc": 3.0}
+    run(monkeypatch, "--round", "7")
+    assert "clip(0.5 · (0 · CORR + 3 · MMC), ±0.05)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("multipliers", "message"),
+    [
+        ({"corr60": 3.0, "mmc60": 15.0}, "round 7: it pays for corr60, mmc60, and the scores here are v2_corr20 and mmc"),
+        ({}, "round 7: it pays for no score"),
+    ],
+)
+def test_a_round_that_pays_for_other_scores_is_refused(
+    server: NumeraiServer,
+    checkout: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    multipliers: dict[str, float],
+    message: str,
+) -> None:
+    server.account.multipliers = multipliers
+    with pytest.raises(SystemExit, match="1"):
+        run(monkeypatch, "--round", "0")
+    assert message in capsys.readouterr().err
+
+
+def test_measured_live_scores_are_taken(checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        run(monkeypatch, "--scores", "live")
+    assert "data/live_scores: no round has resolved of which there are live scores; monitor fetches them" in capsys.readouterr().err
+    weeks = [f"{pd.Timestamp('2025-01-06') + pd.Timedelta(weeks=week):%Y-%m-%d}" for week in range(60)]
+    row = {"model": "alpha", "version": "6", "day": 20, "percentile": 0.5, "resolved": True}
+    rows = [
+        row | {"round": 100 + week, "score": score, "value": float(value), "closed": closed}
+        for score, size in (("v2_corr20", 0.02), ("mmc", 0.01))
+        for week, (closed, value) in enumerate(zip(weeks, size + size * overlapping(60, 1), strict=True))
+    ]
+    Scorebook(Path("data/live_scores")).extend(pd.DataFrame(rows).astype(DTYPES))
+    run(monkeypatch, "--scores", "live", "--models", "alpha")
+    said = capsys.readouterr().out
+    assert said.startswith("60 eras of live\n")
+    assert "| alpha | 0.0" in said
+
+
+def test_no_call_that_moves_a_stake_is_in_the_code() -> None:
+    assert all(
+        STAKING.search(text)
+        for text in ("napi.stake_set(", "stake_drain", "v2ChangeStake(value", "releaseStake", "mutation(x) { v3Stake {")
+    )
+    files = [path for room in ("erawise", "stages") for path in (ROOT / room).rglob("*.py")]
+    assert len(files) > 50
+    found = {path.name: match.group() for path in files if (match := STAKING.search(path.read_text(encoding="utf-8")))}
+    assert not found

@@ -1,0 +1,437 @@
+"""The stages on a temporary directory: their contracts on disk, on files that the project did not make, and on bad input."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import raw
+from closure import ROOT
+from ruamel.yaml import YAML
+from workspace import MODELS, WHOLE, Workspace
+
+from erawise.base import files
+from erawise.explanation import explained
+
+REAL = ROOT.parent / "shared" / "real"
+
+
+def test_every_prediction_has_every_id_once(finished: Workspace) -> None:
+    expected = {"cv": 60 * 40, "validation": 22 * 40, "live": 40}
+    for name in (*(f"models/{model}" for model in MODELS), "ensemble", "neutralized"):
+        table = finished.predictions(name)
+        assert table.columns.tolist() == ["id", "era", "split", "prediction"]
+        assert table.groupby("split").size().to_dict() == expected
+        assert not table.duplicated("id").any()
+        assert table.loc[table["split"] == "live", "era"].isna().all()
+        assert table["prediction"].notna().all()
+    for name in ("ensemble", "neutralized"):
+        assert finished.predictions(name)["prediction"].between(0, 1).all()
+
+
+def test_the_planted_signal_is_found_and_the_first_validation_weeks_are_purged(finished: Workspace) -> None:
+    assert finished.metrics("cv")["ridge"]["corr"]["mean"] > 0.3
+    assert finished.metrics("validation")["ridge"]["corr"]["mean"] > 0.3
+    validation = finished.predictions("ensemble").query("split == 'validation'")
+    assert validation["era"].min() == 69
+    assert finished.metrics("validation")["ensemble"]["eras"] == 22
+
+
+def test_scores_that_the_data_cannot_give_are_absent(finished: Workspace) -> None:
+    for block in (finished.metrics("cv")["ridge"], finished.metrics("validation")["ridge"]):
+        assert not {"mmc", "bmc", "payout", "ceiling_share", "meta_corr"} & set(block)
+        assert {"corr", "spearman", "fnc", "exposure", "auc", "mse", "eras"} <= set(block)
+    assert finished.metrics("cv")["diagnostics"]["passes"] in (0, 1)
+    found = json.loads((finished.directory / "data/scores/evaluated.json").read_text())
+    assert (found["target"], found["days"], found["benchmark"], found["benchmarks"]) == ("target", 20, None, [])
+    assert set(found["predictions"]) == {*MODELS, "ensemble", "neutralized"}
+    assert found["absent"]["cv"] == {
+        "mmc": "the data has no meta_model.parquet",
+        "meta_corr": "the data has no meta_model.parquet",
+        "payout": "it is made of CORR and MMC",
+        "bmc": "the data has no benchmark models",
+        "ceiling_share": "the best possible predictor is known for the embedded market only",
+    }
+
+
+def test_the_benchmark_and_the_reasons_of_absent_scores_are_said(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    path = workspace.directory / "data/prepared/references.parquet"
+    references = pd.read_parquet(path)
+    path.unlink()
+    validation = references["era"] > 60
+    few = references["id"].str.endswith(("1", "2", "3"))
+    b_one = np.where(validation, np.arange(len(references)), np.nan)
+    references.assign(numerai_meta_model=np.where(validation & few, 0.5, np.nan), b_one=b_one, b_two=0.5).to_parquet(path)
+    workspace.run("evaluate")
+    said = capsys.readouterr().out
+    assert "BMC is against b_one, the first of 2\n" in said
+    assert "cv: no mmc: meta_model.parquet has no predictions of these eras\n" in said
+    assert re.search(r"validation: no mmc: meta_model.parquet has predictions of at most \d\d% of an era's rows; a score needs 80%\n", said)
+    assert "cv: no bmc: the benchmark model b_one has no predictions of these eras\n" in said
+    assert "validation: no bmc" not in said
+    workspace.change(lambda content: content["evaluate"].update(benchmark="b_two"))
+    meta_model = np.where((references["era"] > 60) & (references["era"] < 72), np.arange(len(references)), np.nan)
+    references.assign(numerai_meta_model=meta_model, b_one=b_one, b_two=0.5).to_parquet(path)
+    workspace.run("evaluate")
+    said = capsys.readouterr().out
+    assert "BMC is against b_two, as evaluate.benchmark says\n" in said
+    assert "validation: no bmc: the benchmark model b_two is constant in each of these eras\n" in said
+    assert re.search(r"validation: payout in \d of 22 eras alone: the others lack predictions of others\n", said)
+    path.unlink()
+    references.head(0).to_parquet(path)
+
+
+def test_looks_are_counted_by_what_was_looked_at(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
+    def looks() -> str:
+        workspace.run("evaluate")
+        said = re.findall(r"validation: look (\d+) at", capfd.readouterr().out)
+        return f"look {' and '.join(said)} on {len((workspace.directory / 'ledger.jsonl').read_text().splitlines())} lines"
+
+    assert looks() == "look 1 on 1 lines"
+    assert looks() == "look 1 on 1 lines"
+    workspace.change(lambda content: content["tracking"].update(wandb="offline"))
+    assert looks() == "look 1 on 2 lines"
+    assert len(list(workspace.directory.glob("wandb/offline-run-*"))) == 1
+    workspace.change(lambda content: content["tracking"].update(wandb="disabled"))
+    workspace.change(lambda content: content["neutralize"].update(proportion=0.5))
+    workspace.run("neutralize")
+    assert looks() == "look 2 on 3 lines"
+    workspace.run("evaluate --quiet")
+    assert capfd.readouterr().out == ""
+
+
+def test_a_ledger_that_cannot_be_written_is_a_warning(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
+    (workspace.directory / "ledger.jsonl").mkdir()
+    workspace.run("evaluate")
+    error = capfd.readouterr().err
+    assert "warning: python -m stages.record ended with 1; run it again" in error
+
+
+def test_neutralized_predictions_are_orthogonal_to_the_features(finished: Workspace) -> None:
+    names = json.loads((finished.directory / "data/neutralized_to.json").read_text())["features"]
+    assert len(names) == 5
+    train = pd.read_parquet(finished.directory / "files" / "train.parquet")
+    table = train.assign(prediction=finished.predictions("neutralized").set_index("id")["prediction"])
+    for _, rows in table.groupby("era"):
+        assert np.abs(np.corrcoef(rows[names].T, rows["prediction"])[-1, :-1]).max() < 1e-9
+
+
+def declared_data(stage: str) -> list[str]:
+    """The data that dvc.yaml lets a stage read."""
+    stages = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+    script, *model = stage.split()
+    name = script.split("_")[0] if model else script
+    entry = stages[name].get("do", stages[name])
+    return [name.replace("${key}", "".join(model)) for name in entry["deps"] if name.startswith("data/")]
+
+
+@pytest.mark.parametrize("stage", WHOLE[1:])
+def test_a_stage_reads_all_data_that_it_declares_and_no_other(finished: Workspace, tmp_path: Path, stage: str) -> None:
+    workspace = Workspace(tmp_path, finished.directory / "files")
+    names = declared_data(stage)
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).symlink_to(finished.directory / name)
+    workspace.run(stage)
+    for name in names:
+        (tmp_path / name).unlink()
+        with pytest.raises((SystemExit, FileNotFoundError)):
+            workspace.run(stage)
+        (tmp_path / name).symlink_to(finished.directory / name)
+
+
+def test_nothing_partial_is_left(finished: Workspace) -> None:
+    assert not list(finished.directory.rglob("*.partial"))
+
+
+def test_a_model_on_a_longer_horizon_is_purged_for_it(workspace: Workspace) -> None:
+    workspace.change(lambda content: content["models"]["ridge"].update(target="target_other_60"))
+    workspace.run("train_ridge ridge", "ensemble", "neutralize", "evaluate")
+    assert workspace.predictions("models/ridge").query("split == 'validation'")["era"].min() == 77
+    assert workspace.predictions("ensemble").query("split == 'validation'")["era"].min() == 77
+    assert {name: workspace.metrics("validation")[name]["eras"] for name in ("ridge", "lightgbm", "ensemble")} == {
+        "ridge": 14,
+        "lightgbm": 22,
+        "ensemble": 14,
+    }
+
+
+def test_a_constant_prediction_has_no_scores_and_is_named(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace.change(lambda content: content["models"]["lightgbm"].update(min_rows_leaf=100_000))
+    workspace.run("train_lightgbm lightgbm", "ensemble", "neutralize", "evaluate", "plot")
+    assert workspace.metrics("cv")["lightgbm"] == {"eras": 0}
+    assert workspace.metrics("cv")["ensemble"]["corr"]["mean"] == workspace.metrics("cv")["ridge"]["corr"]["mean"]
+    assert "lightgbm: the prediction is constant in 60 eras" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("method", ["pca", "none"])
+def test_the_other_ways_to_select(workspace: Workspace, method: str) -> None:
+    workspace.change(lambda content: content["select_features"].update(method=method, components=3))
+    workspace.run("select_features", "train_ridge ridge", "train_lightgbm lightgbm", "ensemble", "evaluate")
+    assert workspace.metrics("cv")["ridge"]["corr"]["mean"] > 0.1
+    workspace.run("explain_ridge ridge", "explain_lightgbm lightgbm", "plot")
+    shap = explained.read(workspace.directory / "data/explained/ridge").shap
+    assert len(shap) == (3 if method == "pca" else 8)
+    assert set(shap["group"]) == ({"none"} if method == "pca" else {"none", "wisdom"})
+
+
+def test_demeaned_and_derived_features_go_through(workspace: Workspace) -> None:
+    workspace.change(lambda content: content["preprocess"].update(demean=True, derived=["row_mean", "extreme_share"]))
+    workspace.run(*WHOLE[1:])
+    assert workspace.metrics("cv")["ridge"]["corr"]["mean"] > 0.3
+
+
+@pytest.mark.parametrize("features", ["none", "wisdom", "all"])
+def test_the_other_choices_of_what_to_neutralize(workspace: Workspace, features: str) -> None:
+    workspace.change(lambda content: content["neutralize"].update(features=features))
+    workspace.run("neutralize", "evaluate")
+    assert "corr" in workspace.metrics("cv")["neutralized"]
+
+
+def test_members_remove_what_models_that_are_gone_have_left(workspace: Workspace) -> None:
+    workspace.change(lambda content: content["tuning"].update(models=[]))
+    workspace.change(lambda content: content["models"].pop("lightgbm"))
+    workspace.run("members", "ensemble", "evaluate")
+    for name in ("models", "explained", "final"):
+        assert [path.name for path in (workspace.directory / "data" / name).iterdir()] == ["ridge"]
+    assert set(workspace.metrics("cv")) == {"ridge", "ensemble", "neutralized", "diagnostics"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "change", "message"),
+    [
+        ("split", lambda c: c["split"].update(folds=100), "split.folds: 100 folds need at least 100 train eras, and there are 60"),
+        ("split", lambda c: c["split"].update(fold=2), "split.fold: unknown key"),
+        ("preprocess", lambda c: c["data"].update(target="target_x"), "data.target: 'target_x' is no target of"),
+        ("preprocess", lambda c: c["data"].update(feature_set="x"), "data.feature_set: 'x' is no feature set of"),
+        ("train_ridge ridge", lambda c: c["models"]["ridge"].update(target="x"), "models.ridge.target: the data has no target 'x'"),
+        ("train_ridge ridge", lambda c: c["models"]["ridge"].update(target="target_x_40"), "models.ridge.target: the data has no target"),
+        ("train_ridge ridge", lambda c: c["models"]["ridge"].update(l2="big"), "models.ridge.l2: Input should be a valid number"),
+        ("neutralize", lambda c: c["neutralize"].update(features="x"), "neutralize.features: 'x' is neither none, all or riskiest"),
+        ("evaluate", lambda c: c["evaluate"].update(benchmark="x"), "evaluate.benchmark: the data has no benchmark model 'x'; it has none"),
+        ("download_local", lambda c: c["data"].update(local={"path": "nowhere"}), "nowhere: no such directory"),
+    ],
+)
+def test_bad_settings_are_named_and_leave_the_outs_as_they_were(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], stage: str, change: Callable[[Any], object], message: str
+) -> None:
+    before = {path: path.read_bytes() for path in (workspace.directory / "data").rglob("*") if path.is_file()}
+    workspace.change(change)
+    error = workspace.failure(stage, capsys)
+    assert error.startswith("error: ")
+    assert message in error
+    assert {path: path.read_bytes() for path in (workspace.directory / "data").rglob("*") if path.is_file()} == before
+
+
+def test_explore_stops_on_an_era_without_a_target(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    train = pd.read_parquet(workspace.directory / "files" / "train.parquet")
+    train.loc[train["era"] == "0013", "target"] = np.nan
+    train.to_parquet(workspace.directory / "files" / "train.parquet")
+    workspace.run("download_local", "preprocess")
+    assert "13" in workspace.failure("explore", capsys)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "data/explored/checked.json: the file is missing; run explore, which checks the data before anything is split"),
+        ('{"passed": false}', "data/explored/checked.json: it doesn't say that the data has passed its checks; run explore again"),
+        ("[]", "data/explored/checked.json: it doesn't say that the data has passed its checks; run explore again"),
+        ("{", "data/explored/checked.json: not a readable JSON file"),
+    ],
+)
+def test_nothing_is_split_that_was_not_checked(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], content: str | None, message: str
+) -> None:
+    checked = workspace.directory / "data/explored/checked.json"
+    checked.unlink()
+    if content is not None:
+        checked.write_text(content)
+    before = (workspace.directory / "data/folds.json").read_bytes()
+    assert message in workspace.failure("split", capsys)
+    assert (workspace.directory / "data/folds.json").read_bytes() == before
+
+
+def test_eras_that_are_not_weeks_apart_are_told_even_quietly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw.write(tmp_path / "files", train=range(1, 241, 4), validation=range(241, 361, 4))
+    workspace = Workspace(tmp_path, tmp_path / "files")
+    workspace.run("download_local", "preprocess --quiet", "explore --quiet", "split --quiet")
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(":")[2].partition(": ")[0].strip() for line in said] == [
+        "data/raw/train.parquet",
+        "data/raw/validation.parquet",
+        "train eras",
+        "validation eras",
+    ]
+    for line in said:
+        assert line.startswith("warning: ")
+        assert "neighbouring eras are usually 4 apart, and 1 was expected" in line
+    folds = files.read_json(tmp_path / "data/folds.json")["horizons"]["20"]["folds"]
+    assert [len(fold["purged"]) for fold in folds] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("target", "days", "source"),
+    [("target", 60, "data.target_horizon"), ("target_2", 60, "data.target_horizon"), ("target_other_20", 20, "its name ends so")],
+)
+def test_split_says_how_far_the_main_target_looks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str, days: int, source: str
+) -> None:
+    frames = raw.write(tmp_path / "files")
+    for name in ("train", "validation"):
+        renamed = frames[name].rename(columns={"target": "target_2"} if target == "target_2" else {})
+        renamed.set_index("id").to_parquet(tmp_path / "files" / f"{name}.parquet")
+    workspace = Workspace(tmp_path, tmp_path / "files")
+    workspace.change(lambda content: content["data"].update(target=target, target_horizon=60))
+    workspace.run("download_local", "preprocess", "explore")
+    capsys.readouterr()
+    workspace.run("split")
+    assert f"{target}: looks {days} trading days ahead: {source}" in capsys.readouterr().out
+    horizons = files.read_json(tmp_path / "data/folds.json")["horizons"]
+    assert {name: plan["weeks"] for name, plan in horizons.items()} == {"20": 8, "60": 16}
+
+
+def test_features_without_groups_go_through_every_stage_that_looks_for_them(workspace: Workspace) -> None:
+    content = files.read_json(workspace.directory / "files/features.json")
+    files.write_json({**content, "feature_sets": {"all": content["feature_sets"]["all"]}}, workspace.directory / "files/features.json")
+    workspace.run("download_local", "preprocess", "explore", "split", "select_features", "explain_ridge ridge")
+    workspace.run("neutralize", "evaluate", "plot")
+    assert workspace.metrics("cv")["ridge"]["corr"]["mean"] > 0.3
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real sample is not part of the repository")
+def test_the_real_sample_goes_through(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace = Workspace(tmp_path, REAL)
+    workspace.run(*WHOLE)
+    data = json.loads((tmp_path / "metrics/data.json").read_text())
+    assert data["validation"] == {"rows": 556, "eras": 12, "unresolved_rows": 2705, "dropped_rows": 0}
+    for split, eras in (("cv", 120), ("validation", 4)):
+        block = workspace.metrics(split)["neutralized"]
+        assert block["eras"] == eras
+        assert not {"fnc", "mmc", "bmc"} & set(block)
+    workspace.change(lambda content: content["neutralize"].update(count=20))
+    workspace.run("neutralize")
+    assert (
+        "neutralize.count: capped at a quarter of the rows in 125 of 125 eras, at 5 in the smallest, of 23 rows" in capsys.readouterr().out
+    )
+
+
+def test_a_model_of_several_targets_and_seeds_is_their_blend(workspace: Workspace) -> None:
+    single = workspace.predictions("models/lightgbm")
+    own = files.read_json(workspace.directory / "data/tuning/lightgbm.json")["settings"]
+
+    def several(content: Any) -> None:
+        kept = {key: value for key, value in content["models"]["lightgbm"].items() if key != "seed"}
+        content["models"]["lightgbm"] = {**kept, **own, "seeds": [1, 2]}
+        content["tuning"]["models"] = []
+
+    workspace.change(several)
+    workspace.run("tune_lightgbm lightgbm", "train_lightgbm lightgbm", "ensemble", "neutralize", "evaluate", "plot")
+    blended = workspace.predictions("models/lightgbm")
+    assert blended[["id", "era", "split"]].equals(single[["id", "era", "split"]])
+    assert blended["prediction"].between(0, 1).all()
+    directory = workspace.directory / "data/models/lightgbm"
+    assert sorted(path.name for path in directory.iterdir()) == ["importance.csv", "model.json", "target_1", "target_2"]
+    second = [(directory / name / "model.txt").read_text() for name in ("target_1", "target_2")]
+    assert second[0] != second[1]
+    workspace.run("explain_lightgbm lightgbm", "plot")
+    found = explained.read(workspace.directory / "data/explained/lightgbm")
+    assert found.sample.members == 2
+    assert found.sample.unit == "standard deviations of each member"
+    assert found.shap["feature"].iloc[0] == "feature_0"
+
+
+def test_a_model_is_explained_in_eras_that_it_was_not_trained_on(finished: Workspace) -> None:
+    for name in MODELS:
+        found = explained.read(finished.directory / "data/explained" / name)
+        assert found.sample.eras[0] == 69
+        assert min(found.sample.permuted_eras) == 69
+        assert found.shap["feature"].iloc[0] == "feature_0"
+        groups = found.shap.set_index("feature")["group"]
+        assert {groups.get(f"feature_{k}", group) for k, group in ((2, "wisdom"), (5, "wisdom"))} == {"wisdom"}
+        assert groups["feature_0"] == "none"
+        assert found.permutation.groupby("feature")["drop"].mean()["feature_0"] > 0.1
+        assert set(found.points["value"]) <= {0, 1, 2, 3, 4}
+    assert pd.read_csv(finished.directory / "data/explained/lightgbm/importance.csv")["gain"].iloc[0] > 0.3
+
+
+def test_missing_values_are_explained_as_the_middle_that_the_models_see(workspace: Workspace) -> None:
+    path = workspace.directory / "files" / "validation.parquet"
+    table = pd.read_parquet(path)
+    table["feature_0"] = table["feature_0"].astype("Int8").mask(np.arange(len(table)) % 2 == 0)
+    table.to_parquet(path)
+    before = explained.read(workspace.directory / "data/explained/ridge").points
+    workspace.run("download_local", "preprocess", "explain_ridge ridge")
+    after = explained.read(workspace.directory / "data/explained/ridge").points
+    shares = [(found.loc[found["feature"] == "feature_0", "value"] == 2).mean() for found in (before, after)]
+    assert shares[0] < 0.35
+    assert shares[1] > 0.45
+    assert after[["value", "shap"]].notna().all(axis=None)
+
+
+def test_a_model_that_was_not_trained_cannot_be_explained(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    (workspace.directory / "data/models/lightgbm/model.txt").unlink()
+    error = workspace.failure("explain_lightgbm lightgbm", capsys)
+    assert error.startswith("error: models.lightgbm: data/models/lightgbm/model.txt: the file is missing; train the model again")
+    assert error.count("\n") == 1
+    assert workspace.failure("explain_ridge nobody", capsys).startswith("error: models: params.yaml has no model 'nobody'")
+
+
+@pytest.mark.parametrize("weights", ["equal", "nnls", "forward", {"lightgbm": 1, "ridge": 3}])
+def test_weights_are_given_or_fitted_on_cv(workspace: Workspace, weights: Any) -> None:
+    workspace.change(lambda content: content["ensemble"].update(weights=weights))
+    workspace.run("ensemble", "neutralize", "evaluate", "plot")
+    found = files.read_json(workspace.directory / "data/weights.json")
+    assert sum(found.values()) == pytest.approx(1)
+    known = {"equal": {"lightgbm": 0.5, "ridge": 0.5}}.get(weights) if isinstance(weights, str) else {"lightgbm": 0.25, "ridge": 0.75}
+    assert known is None or found == known
+    assert workspace.metrics("cv")["ensemble"]["corr"]["mean"] > 0.3
+
+
+def test_what_a_search_has_found_is_what_is_trained(workspace: Workspace) -> None:
+    tuning = workspace.directory / "data/tuning/ridge.json"
+    assert files.read_json(tuning)["trials"] == 2
+    files.write_json({"settings": {"l2": 1e6}}, tuning)
+    workspace.run("train_ridge ridge")
+    tuned = workspace.predictions("models/ridge")
+    files.write_json({}, tuning)
+    workspace.run("train_ridge ridge")
+    assert not workspace.predictions("models/ridge").equals(tuned)
+    workspace.change(lambda content: content["models"]["ridge"].update(l2=1e6))
+    workspace.run("train_ridge ridge")
+    assert workspace.predictions("models/ridge").equals(tuned)
+
+
+def test_the_trials_of_an_experiment_elsewhere_are_kept_in_the_main_checkout(workspace: Workspace, finished: Workspace) -> None:
+    elsewhere = workspace.directory / ".dvc/tmp/exps/standalone/one"
+    elsewhere.mkdir(parents=True)
+    shutil.rmtree(workspace.directory / "data/studies")
+    shutil.copytree(workspace.directory / "data", elsewhere / "data")
+    Workspace(elsewhere, workspace.directory / "files").run("tune_ridge ridge")
+    assert (workspace.directory / "data/studies/ridge.db").exists()
+    assert not (elsewhere / "data/studies").exists()
+
+
+def test_trials_are_taken_up_by_other_threads_and_devices_and_when_settings_return(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def tried() -> str:
+        capsys.readouterr()
+        workspace.run("tune_ridge ridge")
+        return capsys.readouterr().out
+
+    before = (workspace.directory / "data/tuning/ridge.json").read_bytes()
+    workspace.change(lambda content: content["resources"].update(threads=content["resources"]["threads"] + 1, device="gpu"))
+    assert "trial 1" not in tried()
+    workspace.change(lambda content: content["spaces"]["ridge"]["l2"].update(high=9e9))
+    said = tried()
+    assert "ridge: 1 earlier search with other settings, data or code is kept in data/studies/ridge.db" in said
+    assert "trial 1 of 2" in said
+    workspace.change(lambda content: content["spaces"]["ridge"]["l2"].update(high=1e6))
+    assert "trial 1" not in tried()
+    assert (workspace.directory / "data/tuning/ridge.json").read_bytes() == before

@@ -1,0 +1,655 @@
+"""The page that a person looks at: what it says, and what it does in a real browser."""
+
+import dataclasses
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import browser as real
+import numpy as np
+import pandas as pd
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from closure import ROOT
+from dvc.repo import Repo
+from playwright.sync_api import Browser, Page
+from workspace import Workspace
+
+from erawise import params
+from erawise.base import files
+from erawise.base.schema import CV, VALIDATION
+from erawise.charts import charts, explained_tables
+from erawise.evaluation import significance, summary
+from erawise.panel import groups
+from erawise.report import content, drawing, drivers, findings, markup, palette
+from erawise.report import page as page_of
+from erawise.report.content import Comparison, Content, Looks, Run
+from erawise.running.errors import InputError
+from stages import report
+
+SIZES = (1280, 800, 390)
+MARKS = "svg path, svg circle, svg rect, svg line, svg text"
+LEAST_MARKS = 8
+
+
+@pytest.fixture(scope="module")
+def written(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("report")
+    shutil.copytree(finished.directory, directory, dirs_exist_ok=True)
+    shutil.copyfile(ROOT / "dvc.yaml", directory / "dvc.yaml")
+    Repo.init(str(directory), no_scm=True).close()
+    Workspace(directory, finished.directory / "files").run("report")
+    return directory / "report.html"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with real.chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def page(chromium: Browser, written: Path) -> Iterator[Page]:
+    with real.opened(chromium, written, viewport={"width": 1280, "height": 900}) as (page, said):
+        real.drawn(page)
+        yield page
+        assert not said
+
+
+@pytest.fixture
+def fresh(page: Page) -> Iterator[Page]:
+    """The page as it was at first, once a test has changed what it shows."""
+    yield page
+    page.click("#reset")
+    page.evaluate("window.scrollTo(0, 0)")
+
+
+class Elements(HTMLParser):
+    """Every element of a page with its attributes, and the text outside scripts and styles."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.inside = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        self.inside = tag
+
+    def handle_data(self, data: str) -> None:
+        if self.inside not in ("script", "style"):
+            self.texts.append(data)
+
+
+def test_one_file_that_asks_for_nothing(written: Path) -> None:
+    elements = Elements(written.read_text(encoding="utf-8"))
+    for tag, attributes in elements.found:
+        assert tag not in ("link", "img", "iframe", "object", "embed", "audio", "video", "source", "base"), tag
+        for name in ("src", "href", "xlink:href", "action", "data", "poster"):
+            value = attributes.get(name) or ""
+            assert not value or value.startswith("#"), f"{tag} {name}={value}"
+    policy = next(attributes["content"] for tag, attributes in elements.found if attributes.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+    assert written.stat().st_size < 5e6
+
+
+def test_ids_are_each_once_and_every_chart_is_named(written: Path) -> None:
+    elements = Elements(written.read_text(encoding="utf-8"))
+    ids = [attributes["id"] for _, attributes in elements.found if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    plots = [attributes for _, attributes in elements.found if attributes.get("class") == "plot"]
+    assert len(plots) > 15
+    assert all(len(attributes.get("aria-label") or "") > 20 and attributes.get("role") == "img" for attributes in plots)
+
+
+def test_the_answer_is_that_of_the_metrics(written: Path, finished: Workspace) -> None:
+    text = " ".join(Elements(written.read_text(encoding="utf-8")).texts)
+    for split in (CV, VALIDATION):
+        block = finished.metrics(split)["neutralized"]["corr"]
+        assert f"{block['mean']:.4f}" in text
+        if "low" in block:
+            assert f"{block['low']:.4f} to {block['high']:.4f}" in text
+
+
+def test_every_metric_of_the_leaderboard(written: Path, finished: Workspace) -> None:
+    text = written.read_text(encoding="utf-8")
+    for split in (CV, VALIDATION):
+        table = re.search(rf"<caption>{split}: .*?</table>", text, re.S)
+        assert table is not None
+        for name, block in finished.metrics(split).items():
+            if name != "diagnostics":
+                row = next(row for row in re.findall(r"<tr>.*?</tr>", table.group()) if f"&nbsp;{name}</th>" in row)
+                for value in (f"{block['corr']['mean']:.4f}", f"{block['corr']['sharpe']:.2f}", f"{block['exposure']['max']:.2f}"):
+                    assert f">{value}</td>" in row
+
+
+def test_a_page_that_cannot_be_written_leaves_the_old_one(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    page = workspace.directory / "report.html"
+    page.write_text("the old one")
+    (workspace.directory / "metrics/cv.json").write_text("{")
+    assert "metrics/cv.json" in workspace.failure("report", capsys)
+    assert page.read_text() == "the old one"
+
+
+def test_what_is_absent_is_named(workspace: Workspace) -> None:
+    for path in [*(workspace.directory / "plots").glob("*.csv"), *(workspace.directory / "data/explored").glob("*.csv")]:
+        path.unlink()
+    for name in ("explained", "runs"):
+        files.remove(workspace.directory / "data" / name)
+    workspace.run("report")
+    text = (workspace.directory / "report.html").read_text(encoding="utf-8")
+    for what in ("the importance of features", "the folds", "drift of live against train", "the exposure over time"):
+        assert f"There is no table of {what}; <code>dvc repro plot</code> makes it." in text
+
+
+def test_numbers_in_static_charts_are_those_of_the_tables(written: Path, finished: Workspace) -> None:
+    text = written.read_text(encoding="utf-8")
+    targets = pd.read_csv(finished.directory / "plots/target_correlation.csv")
+    drawn = re.search(r'data-figure="targets".*?</svg>', text, re.S)
+    assert drawn is not None
+    shown = re.findall(r">(-?[\d.]+)</text>", drawn.group())
+    assert sorted(shown) == sorted(f"{value:.2f}" for value in targets["correlation"])
+
+
+def test_a_run_that_is_no_longer_that_of_the_workspace_says_so(written: Path) -> None:
+    assert "What this page shows is older than the settings, the code or the data" in written.read_text(encoding="utf-8")
+
+
+def test_damaged_tables_and_records_are_left_out(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    (workspace.directory / "plots").mkdir(exist_ok=True)
+    (workspace.directory / "plots/folds.csv").write_text("")
+    (workspace.directory / "data/runs").mkdir(exist_ok=True)
+    (workspace.directory / "data/runs/split.json").write_text("[]")
+    (workspace.directory / "data/runs/plot.json").write_text('{"stage": "plot"')
+    workspace.run("report")
+    said = capsys.readouterr().err
+    for name in ("plots/folds.csv", "data/runs/split.json", "data/runs/plot.json"):
+        assert f"warning: {name}: " in said
+
+
+def test_without_any_score_there_is_no_page(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    for split in (CV, VALIDATION):
+        path = workspace.directory / f"data/scores/{split}.parquet"
+        pd.read_parquet(path).assign(corr=np.nan).to_parquet(path)
+    assert "no prediction has a score in any era; run `dvc repro evaluate`" in workspace.failure("report", capsys)
+
+
+def test_one_prediction_alone_has_a_page(workspace: Workspace) -> None:
+    for split in (CV, VALIDATION):
+        path = workspace.directory / f"data/scores/{split}.parquet"
+        table = pd.read_parquet(path)
+        table[table["prediction"] == "neutralized"].to_parquet(path)
+        metrics = workspace.directory / f"metrics/{split}.json"
+        metrics.write_text(json.dumps({"neutralized": workspace.metrics(split)["neutralized"]}))
+    workspace.run("report")
+    assert "There is one prediction alone." in (workspace.directory / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def run_content(written: Path) -> Content:
+    """What the page shows of the finished run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(written.parent)
+        return report.content(params.load(Path("params.yaml")))
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charts are made and not drawn, which takes most of the time of a page."""
+    monkeypatch.setattr(drawing, "svg", lambda figure, datasets: "")
+    monkeypatch.setattr(drawing, "vega", lambda figure: figure.draw(True) and {})
+
+
+def test_data_without_groups_has_a_page_without_their_figure(run_content: Content, undrawn: None) -> None:
+    table = run_content.tables["exposure_time"]
+    assert 'data-figure="exposure-groups"' in page_of.written(run_content)
+    text = page_of.written(with_tables(run_content, exposure_time=table[table["group"] == groups.ALL]))
+    assert 'data-figure="exposure"' in text
+    assert 'data-figure="exposure-groups"' not in text
+
+
+@pytest.mark.parametrize("kept", [slice(0), slice(1), slice(-1, None)], ids=["none", "the first", "the last"])
+def test_tables_of_a_row_or_none_have_a_page(run_content: Content, undrawn: None, kept: slice) -> None:
+    assert "</html>" in page_of.written(with_tables(run_content, **{name: table[kept] for name, table in run_content.tables.items()}))
+
+
+def test_a_model_that_a_table_lacks_is_told(run_content: Content, undrawn: None) -> None:
+    names = ("era_means_cv", "era_means_validation", "importance", "permutation", "shap_beeswarm", "shap_share")
+    lacking = {name: run_content.tables[name].query("model == 'ridge'") for name in names}
+    text = page_of.written(with_tables(run_content, **lacking))
+    assert "Residuals of lightgbm, cv: no era has a target" in text
+    assert "Nothing is known of lightgbm" in text
+
+
+@pytest.mark.parametrize("split", [CV, VALIDATION])
+def test_a_split_of_an_era_or_none_has_a_page(run_content: Content, undrawn: None, split: str) -> None:
+    table = run_content.scores[split]
+    for last in (0, table["era"].min()):
+        scores = {**run_content.scores, split: table[table["era"] <= last]}
+        metrics = {**run_content.metrics, split: summary.summarize(scores[split], 20)}
+        assert "</html>" in page_of.written(dataclasses.replace(run_content, scores=scores, metrics=metrics))
+
+
+def test_a_chosen_prediction_without_scores_is_named(run_content: Content) -> None:
+    with pytest.raises(InputError, match=r"^momentum: submit.models or upload.prediction names it, and it has no scores; there are"):
+        page_of.written(dataclasses.replace(run_content, chosen="momentum"))
+
+
+def test_opens_offline_without_a_word_on_the_console(chromium: Browser, written: Path) -> None:
+    for width in SIZES:
+        for scheme in ("light", "dark"):
+            with real.opened(chromium, written, viewport={"width": width, "height": 900}, color_scheme=scheme) as (page, said):
+                real.drawn(page)
+                assert not said
+                assert page.evaluate("document.documentElement.scrollWidth") <= width
+                for place in page.locator(".plot[data-figure]").all():
+                    box = place.locator("svg").first.bounding_box()
+                    assert box is not None
+                    assert box["width"] <= width, place.get_attribute("data-figure")
+
+
+def test_every_chart_has_marks_with_and_without_scripts(chromium: Browser, written: Path, page: Page) -> None:
+    with real.opened(chromium, written, java_script_enabled=False) as (plain, said):
+        assert not plain.locator(".toolbar").is_visible()
+        assert plain.locator("[data-live]").count() == 0
+        names = [place.get_attribute("data-figure") for place in plain.locator(".plot[data-figure]").all()]
+        for name in names:
+            for shown in (plain, page):
+                assert shown.locator(f".plot[data-figure='{name}']").locator(MARKS).count() >= LEAST_MARKS, name
+        assert not said
+
+
+def lines(page: Page, figure: str) -> set[str]:
+    """The colours of the lines in a chart of predictions."""
+    return set(
+        page.locator(f".plot[data-figure='{figure}'] .mark-line path").evaluate_all("all => all.map(one => one.getAttribute('stroke'))")
+    )
+
+
+def ticks(page: Page, figure: str) -> list[int]:
+    """The eras at the lower edge of a chart."""
+    labels = page.locator(f".plot[data-figure='{figure}'] .role-axis-label text")
+    found = labels.evaluate_all("all => all.map(one => [one.getBoundingClientRect().top, one.textContent])")
+    lowest = max(top for top, text in found if text)
+    return [int(text) for top, text in found if text and top > lowest - 1]
+
+
+def test_predictions_are_switched_on_and_off_in_all_charts(fresh: Page) -> None:
+    assert "var(--p-ridge)" in lines(fresh, "cumulative")
+    fresh.uncheck("input[name=shown][value=ridge]")
+    fresh.wait_for_timeout(300)
+    for figure in ("cumulative", "rolling"):
+        assert lines(fresh, figure) == {"var(--p-lightgbm)", "var(--p-ensemble)", "var(--p-neutralized)"}
+    fresh.check("input[name=shown][value=ridge]")
+    fresh.wait_for_timeout(300)
+    assert "var(--p-ridge)" in lines(fresh, "cumulative")
+
+
+def test_a_range_of_eras_zooms_all_era_charts(fresh: Page) -> None:
+    fresh.fill("#first", "20")
+    fresh.fill("#last", "40")
+    fresh.locator("#last").press("Tab")
+    fresh.wait_for_timeout(400)
+    for figure in ("cumulative", "rolling", "by-era", "drawdown", "difference", "exposure"):
+        shown = ticks(fresh, figure)
+        assert 20 <= min(shown) <= max(shown) <= 40, figure
+    assert "21 weeks" in fresh.inner_text("#range")
+
+
+def test_a_range_is_drawn_up_on_a_chart_and_taken_back(fresh: Page) -> None:
+    place = fresh.locator(".plot[data-figure='rolling']")
+    place.scroll_into_view_if_needed()
+    box = place.bounding_box()
+    assert box is not None
+    fresh.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 120)
+    fresh.mouse.down()
+    fresh.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 120, steps=4)
+    assert fresh.locator(".band").count() == 1
+    fresh.mouse.up()
+    first, last = (int(fresh.input_value(name)) for name in ("#first", "#last"))
+    assert 1 < first < last < 100
+    place.dblclick(position={"x": box["width"] / 2, "y": 120})
+    assert int(fresh.input_value("#first")) == 1
+
+
+def test_hover_gives_era_and_value(fresh: Page, finished: Workspace) -> None:
+    place = fresh.locator(".plot[data-figure='by-era']")
+    place.scroll_into_view_if_needed()
+    box = place.bounding_box()
+    assert box is not None
+    for step in range(3):
+        fresh.mouse.move(box["x"] + box["width"] / 3 + step, box["y"] + box["height"] / 2)
+    tip = fresh.locator("#vg-tooltip-element")
+    tip.wait_for(state="visible")
+    found = dict(zip(tip.locator("td.key").all_inner_texts(), tip.locator("td.value").all_inner_texts(), strict=True))
+    table = pd.read_parquet(finished.directory / "data/scores/cv.parquet").set_index(["prediction", "era"])["corr"]
+    assert float(found["corr"].replace("−", "-")) == pytest.approx(table["neutralized", int(found["era"])], abs=5e-5)
+
+
+def test_tables_sort_by_figures(fresh: Page) -> None:
+    table = fresh.locator("table.sortable").first
+    heads = table.locator("th button").all_inner_texts()
+    place = heads.index("Sharpe") + 1
+    for order in ("descending", "ascending"):
+        table.get_by_role("button", name="Sharpe").click()
+        shown = [float(text) for text in table.locator(f"tbody tr > :nth-child({place})").all_inner_texts()]
+        assert shown == sorted(shown, reverse=order == "descending")
+        assert table.locator("th[aria-sort]").get_attribute("aria-sort") == order
+
+
+def test_what_is_missing_comes_last_whichever_way_a_table_is_sorted(fresh: Page) -> None:
+    table = fresh.locator("table", has_text="peak memory")
+    place = table.locator("thead th").all_inner_texts().index("rows") + 1
+    for _ in range(2):
+        table.get_by_role("button", name="rows").click()
+        shown = table.locator(f"tbody tr > :nth-child({place})").all_inner_texts()
+        known = [text for text in shown if text != "–"]
+        assert 0 < len(known) < len(shown)
+        assert shown == [*known, *["–"] * (len(shown) - len(known))]
+
+
+def test_a_field_that_is_typed_into_stays(fresh: Page) -> None:
+    for values, expected in ((("10", "40"), (10, 40)), (("60", None), (60, 62)), ((None, "90"), (60, 90)), ((None, "30"), (28, 30))):
+        for name, value in zip(("#first", "#last"), values, strict=True):
+            if value is not None:
+                fresh.fill(name, value)
+                fresh.locator(name).press("Tab")
+        assert tuple(int(fresh.input_value(name)) for name in ("#first", "#last")) == expected
+
+
+def test_a_rolling_mean_looks_back_beyond_the_range(fresh: Page) -> None:
+    fresh.fill("#first", "30")
+    fresh.fill("#last", "34")
+    fresh.locator("#last").press("Tab")
+    fresh.wait_for_timeout(400)
+    assert len(lines(fresh, "rolling")) == 4
+    assert ticks(fresh, "rolling") == [30, 31, 32, 33, 34]
+
+
+def test_a_scroll_by_touch_that_is_taken_over_zooms_nothing(fresh: Page) -> None:
+    place = fresh.locator(".plot[data-figure='rolling']")
+    place.scroll_into_view_if_needed()
+    box = place.bounding_box()
+    assert box is not None
+    at = {"isPrimary": True, "button": 0, "buttons": 1, "clientY": box["y"] + 100, "pointerId": 1, "bubbles": True}
+    place.dispatch_event("pointerdown", {**at, "clientX": box["x"] + 200})
+    place.dispatch_event("pointercancel", at)
+    fresh.mouse.move(box["x"] + 400, box["y"] + 100)
+    fresh.mouse.down(button="right")
+    fresh.mouse.move(box["x"] + 500, box["y"] + 100, steps=3)
+    fresh.mouse.up(button="right")
+    assert fresh.locator(".band").count() == 0
+    assert int(fresh.input_value("#first")) == 1
+
+
+def test_the_last_prediction_stays_on_and_reset_takes_all_back(fresh: Page) -> None:
+    for box in fresh.locator("input[name=shown]").all():
+        box.click()
+    assert fresh.locator("input[name=shown]:checked").count() == 1
+    fresh.select_option("select[data-state=focus]", "ridge")
+    fresh.click("#reset")
+    assert fresh.locator("input[name=shown]:checked").count() == 4
+    assert fresh.input_value("select[data-state=focus]") == "neutralized"
+
+
+def test_a_prediction_is_never_compared_with_itself(fresh: Page) -> None:
+    before = fresh.input_value("select[data-state=a]"), fresh.input_value("select[data-state=b]")
+    fresh.select_option("select[data-state=a]", before[1])
+    assert (fresh.input_value("select[data-state=a]"), fresh.input_value("select[data-state=b]")) == before[::-1]
+    assert f"{before[1]} is higher than {before[0]}" in fresh.inner_text("[data-pair=cv]")
+
+
+def test_any_two_predictions_are_compared(fresh: Page, finished: Workspace) -> None:
+    fresh.select_option("select[data-state=a]", "ridge")
+    fresh.select_option("select[data-state=b]", "lightgbm")
+    text = fresh.inner_text("[data-pair=cv]")
+    table = pd.read_parquet(finished.directory / "data/scores/cv.parquet")
+    one, other = (table[table["prediction"] == name].set_index("era")["corr"] for name in ("ridge", "lightgbm"))
+    difference = (one - other).dropna()
+    assert text.startswith(f"cv: ridge is higher than lightgbm in {int((difference > 0).sum())} of {len(difference)} eras")
+    assert f"{difference.mean():+.4f}" in text
+
+
+def test_model_and_focus_are_chosen(fresh: Page) -> None:
+    fresh.select_option("select[data-state=focus]", "ridge")
+    fresh.select_option("select[data-state=model] >> nth=0", "ridge")
+    fresh.wait_for_timeout(400)
+    figure = fresh.locator("figure", has=fresh.locator(".plot[data-figure='by-era']"))
+    assert figure.locator("h3").inner_text().startswith("ridge is above 0 in ")
+    assert str(figure.locator(".plot").get_attribute("aria-label")).startswith("ridge is above 0 in ")
+    fills = fresh.locator(".plot[data-figure='by-era'] .layer_3_marks path").evaluate_all("all => all.map(one => one.getAttribute('fill'))")
+    assert set(fills) == {"var(--p-ridge)"}
+    offered = fresh.locator("select[data-state=measure] option:not([disabled])").all_inner_texts()
+    assert offered == ["SHAP", "permutation", "own importance"]
+    assert all(value == "ridge" for value in fresh.locator("select[data-state=model]").evaluate_all("all => all.map(one => one.value)"))
+
+
+def test_the_theme_is_switched_by_hand_and_paper_is_light(fresh: Page) -> None:
+    ground = "getComputedStyle(document.body).backgroundColor"
+    before = fresh.evaluate(ground)
+    fresh.click("#theme")
+    assert fresh.evaluate(ground) != before
+    fresh.emulate_media(media="print")
+    assert fresh.evaluate(ground) == "rgb(255, 255, 255)"
+    assert not fresh.locator(".toolbar").is_visible()
+    fresh.emulate_media(media="screen")
+    fresh.click("#theme")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_serious_finding_of_axe(chromium: Browser, written: Path, scheme: str) -> None:
+    with real.opened(chromium, written, viewport={"width": 1280, "height": 900}, color_scheme=scheme, bypass_csp=True) as (page, _):
+        real.drawn(page)
+        for fold in page.locator("details").all():
+            fold.evaluate("one => one.open = true")
+        found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "best-practice"]})
+        serious = [item for item in found.response["violations"] if item["impact"] in ("serious", "critical")]
+        assert not serious, json.dumps([[item["id"], item["nodes"][0]["html"][:200]] for item in serious], indent=1)
+
+
+def with_tables(found: Content, **tables: pd.DataFrame) -> Content:
+    """The same run with other tables in the place of some."""
+    return dataclasses.replace(found, tables={**found.tables, **tables})
+
+
+def run() -> Run:
+    return Run(None, "now", {}, {}, pd.DataFrame(columns=["path", "md5"]), pd.DataFrame())
+
+
+def scores(series: dict[str, np.ndarray], first: int = 1) -> pd.DataFrame:
+    return pd.concat(
+        [
+            pd.DataFrame({"era": np.arange(first, first + len(values)), "prediction": name, "corr": values})
+            for name, values in series.items()
+        ]
+    )
+
+
+def made(cv: dict[str, np.ndarray], validation: dict[str, np.ndarray] | None = None) -> Content:
+    """A run of one model, `ridge`, with the scores given."""
+    tables = {CV: scores(cv), VALIDATION: scores(validation or cv, 200)}
+    metrics: dict[str, dict[str, Any]] = {}
+    for split, table in tables.items():
+        metrics[split] = {}
+        for name, group in table.groupby("prediction", sort=False):
+            found = significance.mean(group["corr"].to_numpy(), overlap=4)
+            bounds = {} if found.reason else {"low": found.low, "high": found.high}
+            values = group["corr"].dropna()
+            metrics[split][str(name)] = {"corr": {"mean": values.mean(), "sharpe": values.mean() / values.std(ddof=0), **bounds}}
+    compared = Comparison("the committed run", "the workspace", pd.DataFrame(), [], "it ran on other data")
+    looks = Looks(0, np.nan)
+    return Content("neutralized", ["ridge"], "target", 20, metrics, tables, {}, pd.DataFrame(), 0, [], compared, looks, run(), [])
+
+
+def noise(seed: int, mean: float, eras: int = 120) -> np.ndarray:
+    return np.random.default_rng(seed).normal(mean, 0.02, eras)
+
+
+def test_pairs_are_paired_differences_with_their_interval() -> None:
+    one, other = noise(1, 0.03), noise(2, 0.01)
+    other[5] = np.nan
+    table = content.pairs(made({"ridge": one, "neutralized": other})).set_index(["split", "a", "b"])
+    row = table.loc[(CV, "ridge", "neutralized")]
+    difference = np.delete(one - other, 5)
+    expected = significance.mean(difference, overlap=4)
+    assert (row["eras"], row["wins"]) == (119, int((difference > 0).sum()))
+    assert [row["mean"], row["low"], row["high"]] == pytest.approx([difference.mean(), expected.low, expected.high], abs=1e-11)
+    back = table.loc[(CV, "neutralized", "ridge")]
+    assert (row["verdict"], back["verdict"]) == ("better", "worse")
+    assert back["mean"] == -row["mean"]
+
+
+def test_too_few_eras_have_no_interval_and_no_verdict() -> None:
+    table = content.pairs(made({"ridge": noise(1, 0.1, 10), "neutralized": noise(2, 0.0, 10)}))
+    assert table["low"].isna().all()
+    assert set(table["verdict"]) == {"can't tell"}
+
+
+def test_extremes_are_the_lowest_and_the_highest_eras() -> None:
+    own, ridge = noise(3, 0.02), noise(4, 0.02)
+    own[10], own[20] = -0.5, 0.5
+    table = content.extremes(
+        made({"ridge": ridge, "neutralized": own}, {"ridge": noise(5, 0.02, 40), "neutralized": noise(6, 0.02, 40)}), 2
+    )
+    assert table["end"].tolist() == ["worst", "worst", "best", "best"]
+    assert (table["era"].iloc[0], table["era"].iloc[2]) == (11, 21)
+    assert table["others"].iloc[0] == ridge[10]
+
+
+def test_similarity_is_the_mean_correlation_of_ranks_within_eras() -> None:
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"era": np.repeat([1, 2, 3], 50), "id": [f"n{k}" for k in range(150)]})
+    values = {name: rng.normal(size=150) + rows["era"] * 100 for name in ("a", "b")}
+    found = content.similarity({name: rows.assign(prediction=value).sample(frac=1, random_state=1) for name, value in values.items()})
+    frame = rows.assign(**values)
+    expected = np.mean([part[["a", "b"]].corr(method="spearman").iloc[0, 1] for _, part in frame.groupby("era")])
+    assert found.loc["a", "b"] == pytest.approx(expected, abs=1e-12)
+    assert found.loc["a", "a"] == pytest.approx(1)
+
+
+def test_the_answer_tells_what_is_established_from_what_is_not() -> None:
+    sure = made({"ridge": noise(1, 0.03), "neutralized": noise(2, 0.03)})
+    assert "is established" in findings.answer(sure)
+    assert not [text for text in findings.advice(sure, content.pairs(sure)) if text.startswith("Don't stake")]
+    vain = made({"ridge": noise(1, 0.0), "neutralized": noise(2, 0.0)})
+    assert "isn't established" in findings.answer(vain)
+    assert findings.advice(vain, content.pairs(vain))[0].startswith("Don't stake on neutralized yet")
+
+
+def test_validation_below_all_that_cv_promises_is_told() -> None:
+    found = made({"ridge": noise(1, 0.1), "neutralized": noise(2, 0.1)}, {"ridge": noise(3, 0.0), "neutralized": noise(4, 0.0)})
+    assert any("lies below all that cross-validation makes likely" in text for text in findings.advice(found, content.pairs(found)))
+
+
+def test_a_prediction_that_is_better_than_the_chosen_one_is_named() -> None:
+    found = made({"ridge": noise(1, 0.05), "neutralized": noise(2, 0.01)})
+    assert any(
+        text.startswith("Of 1 predictions compared with neutralized out of fold ridge is the best")
+        for text in findings.advice(found, content.pairs(found))
+    )
+
+
+def test_a_model_that_points_the_wrong_way_is_told() -> None:
+    found = made({"ridge": noise(1, -0.1), "neutralized": noise(2, -0.1)})
+    assert "that it points the wrong way is established" in findings.answer(found)
+    assert findings.advice(found, content.pairs(found))[0].startswith("Don't stake on neutralized yet: out of fold it points the wrong way")
+
+
+def test_too_few_eras_are_no_interval_that_reaches_0() -> None:
+    found = made({"ridge": noise(1, 0.1, 10), "neutralized": noise(2, 0.1, 10)})
+    assert "too few eras out of fold for an interval" in findings.advice(found, content.pairs(found))[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, "The scores of neutralized are those of the committed run."),
+        ({"left_out": 3}, "no difference can be told on cv (+0.0000, 3 eras left out that one of them lacks)"),
+        (
+            {"difference": 0.01, "low": 0.002, "high": 0.02, "verdict": "better"},
+            "neutralized is better on cv (+0.0100, 95 % interval +0.0020",
+        ),
+        ({"difference": np.nan}, "no era of cv has a score of both"),
+    ],
+)
+def test_the_verdict_says_what_the_comparison_found(change: dict[str, Any], expected: str) -> None:
+    row = {"prediction": "neutralized", "difference": 0.0, "left_out": 0, "low": np.nan, "high": np.nan, "verdict": "can't tell"}
+    table = pd.DataFrame([{**row, "split": CV, **change}, {**row, "split": VALIDATION}])
+    found = made({"ridge": noise(1, 0.1), "neutralized": noise(2, 0.1)})
+    compared = Comparison("the committed run", "the workspace", table, [])
+    assert expected in findings.verdict(Content(**{**vars(found), "compared": compared}))
+
+
+def test_why_there_is_no_comparison_is_said() -> None:
+    assert findings.verdict(made({"ridge": noise(1, 0.1), "neutralized": noise(2, 0.1)})).endswith("it ran on other data.")
+
+
+def test_names_and_texts_are_escaped() -> None:
+    table = markup.table("<b>", ["<i>", "x"], [['<script>"', markup.number(1.0)]])
+    assert "<b>" not in table
+    assert "<script>" not in table
+    assert "</script" not in markup.script_json({"a": "</script><script>"})
+    assert json.loads(markup.script_json([float("nan"), np.inf, 1.5])) == [None, None, 1.5]
+
+
+def test_figures_that_are_missing_say_so_to_the_script() -> None:
+    for cell in (markup.number(None), markup.number(float("nan")), markup.Cell(markup.DASH)):
+        assert " data-missing>–</td>" in markup.table("t", ["a", "b"], [["x", cell]])
+    assert ' data-order="0.5">0.5000</td>' in markup.table("t", ["a", "b"], [["x", markup.number(0.5)]])
+
+
+def test_every_text_is_readable_and_every_line_stands_out() -> None:
+    for shades in palette.THEMES.values():
+        for name in ("ink", "muted", "accent", "good", "bad", "warn"):
+            for ground in ("ground", "raised", "shade"):
+                assert palette.contrast(shades[name], shades[ground]) >= 4.5, name
+    for theme, shades in palette.THEMES.items():
+        for shade in charts.colours([f"m{k}" for k in range(9)]).values():
+            for ground in ("ground", "shade"):
+                assert palette.contrast(palette.readable(shade, theme), shades[ground]) >= palette.CONTRAST
+
+
+def test_contrast_is_that_of_wcag() -> None:
+    assert palette.contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert palette.contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)
+    assert palette.readable("#0072B2", "light") == "#0072B2"
+    assert palette.readable("#000000", "dark") == palette.THEMES["dark"]["ink"]
+
+
+def test_dots_of_a_swarm_stay_within_their_line() -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"model": "m", "rank": np.repeat([1, 2], 100), "feature": "f", "contribution": rng.normal(size=200)})
+    found = drivers.swarm(table)
+    assert (found["place"] - found["rank"]).abs().max() < 0.5
+    assert not found.duplicated(["place", "contribution"]).any()
+
+
+def test_measures_are_the_leading_features_of_each_model() -> None:
+    found = made({"ridge": noise(1, 0.1), "neutralized": noise(2, 0.1)})
+    shap = pd.DataFrame({"feature": [f"f{k}" for k in range(30)], "group": "g", "share": np.linspace(0.1, 0.0, 30)})
+    lost = pd.DataFrame({"model": "ridge", "feature": ["f1", "f2"], "drop": [0.1, 0.2], "low": [0.0, np.nan], "high": [0.2, np.nan]})
+    own = pd.DataFrame({"model": ["ridge"], "feature": ["f3"], "importance": [0.5]})
+    tables = {"explained/ridge/shap": shap, "permutation": lost, "importance": own}
+    table = drivers.measures(Content(**{**vars(found), "tables": tables}))
+    assert table.groupby("measure")["feature"].apply(list)["permutation"] == ["f2", "f1"]
+    assert len(table[table["measure"] == "SHAP"]) == explained_tables.LEADING
+    assert set(table["measure"]) == {"SHAP", "permutation", "own importance"}
+    assert table.loc[table["feature"] == "f1", "group"].tolist() == ["g", "g"]
+    assert table.loc[(table["measure"] == "permutation") & (table["feature"] == "f2"), "low"].tolist() == [0.2]
+
+
+def test_an_unknown_argument_is_refused(finished: Workspace) -> None:
+    assert finished.ended("report --nowhere") == 2
+
+
+def test_params_that_are_wrong_are_told_before_anything_is_written(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace.change(lambda settings: settings["plot"].update(model_a="nobody"))
+    assert "plot.model_a" in workspace.failure("report", capsys)
+    assert not (workspace.directory / "report.html").exists()

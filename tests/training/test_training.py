@@ -1,0 +1,193 @@
+"""Training sees what it may see: folds, inner slices, and the final fit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from panels import write_panel
+
+from erawise import params
+from erawise.base.schema import LIVE_ERA
+from erawise.blend import blending
+from erawise.folds import splits
+from erawise.models import ridge
+from erawise.models.shared.protocol import GIB, Attribution, Portable, Resources
+from erawise.panel.panel import FeatureMap, Panel, View
+from erawise.selection import selection
+from erawise.training import jobs, training
+
+ROWS = 30
+SETTINGS = SimpleNamespace(target="target")
+ONE, TWO = (Resources(threads, GIB, Path("scratch")) for threads in (1, 2))
+
+
+@dataclass
+class Recorder:
+    """A kind of model that remembers what it was given and predicts the first feature."""
+
+    stopping: bool
+    best: Sequence[int] = (5, 9, 40)
+    fits: list[SimpleNamespace] = field(default_factory=list)
+    prepared: list[SimpleNamespace] = field(default_factory=list)
+
+    def prepare(self, settings: SimpleNamespace, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
+        assert not self.fits, "what fits share is written before the first"
+        for train, inner in folds:
+            self.prepared.append(SimpleNamespace(train=np.unique(train.era), inner=None if inner is None else np.unique(inner.era)))
+        return 1
+
+    def needs(self, settings: SimpleNamespace, folds: Sequence[tuple[View, View | None]], resources: Resources) -> list[int]:
+        return [0] * len(folds)
+
+    def stops_early(self, settings: SimpleNamespace) -> bool:
+        return self.stopping
+
+    def steps(self, settings: SimpleNamespace) -> tuple[int, str]:
+        return 40, "rounds"
+
+    def fit(self, settings: SimpleNamespace, train: View, inner: View | None, rounds: int | None, resources: Resources) -> "Echo":
+        inner_eras = None if inner is None else np.unique(inner.era)
+        self.fits.append(SimpleNamespace(train=np.unique(train.era), inner=inner_eras, rounds=rounds, resources=resources))
+        return Echo(self.best[len(self.fits) - 1] if inner is not None else rounds, len(train.names))
+
+
+@dataclass
+class Echo:
+    """Predicts the first feature."""
+
+    rounds: int | None
+    n_features: int
+
+    def predict(self, x: NDArray) -> NDArray[np.float64]:
+        return x[:, 0].astype(np.float64)
+
+    def importance(self) -> NDArray[np.float64]:
+        return np.linspace(0, 1, self.n_features)
+
+    def tree_importance(self) -> None:
+        raise NotImplementedError
+
+    def attribution(self, sample: NDArray, background: NDArray, threads: int) -> Attribution:
+        raise NotImplementedError
+
+    def portable(self) -> Portable:
+        raise NotImplementedError
+
+    def save(self, directory: Path) -> None:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> jobs.Data:
+    rng = np.random.default_rng(3)
+    era = np.repeat(np.arange(1, 121), ROWS)
+    features = rng.integers(0, 5, (len(era), 3)).astype(np.int8)
+    target = rng.integers(0, 5, len(era)) / 4
+    target[:7] = np.nan
+    panel = write_panel(tmp_path / "panel", features, {"target": target}, era)
+    live_features = rng.integers(0, 5, (ROWS, 3)).astype(np.int8)
+    write_panel(tmp_path / "live", live_features, {}, np.full(ROWS, LIVE_ERA), data_type="live")
+    index = pd.read_parquet(tmp_path / "live" / "index.parquet")
+    index.assign(era=pd.array([pd.NA] * ROWS, dtype="Int64")).to_parquet(tmp_path / "live" / "index.parquet")
+    plan = splits.plan(np.arange(1, 91), np.arange(91, 121), 20, method="purged_kfold", folds=3, chunk=10, window=None)
+    maps = [FeatureMap((f"feature_{k}", "feature_0")) for k in range(3)]
+    return jobs.Data(panel, Panel(tmp_path / "live", []), plan, maps, FeatureMap(panel.names))
+
+
+def test_a_fold_never_sees_its_test_eras_nor_what_is_purged(data: jobs.Data) -> None:
+    kind = Recorder(stopping=True)
+    training.train(kind, SETTINGS, data, inner_share=0.2, resources=ONE)
+    for fit, fold in zip(kind.fits[:3], data.plan.folds, strict=True):
+        for eras in (fit.train, fit.inner):
+            assert np.abs(eras[:, None] - fold.test).min() > 8
+        assert np.abs(fit.train[:, None] - fit.inner).min() > 8
+
+
+@pytest.mark.parametrize("stops_early", [True, False])
+def test_what_is_prepared_for_all_fits_is_what_each_gets(data: jobs.Data, stops_early: bool) -> None:
+    kind = Recorder(stops_early)
+    training.train(kind, SETTINGS, data, inner_share=0.2, resources=ONE)
+    for fit, prepared in zip(kind.fits, kind.prepared, strict=True):
+        np.testing.assert_array_equal(fit.train, prepared.train)
+        assert (fit.inner is None) == (prepared.inner is None)
+        assert fit.inner is None or fit.inner.tolist() == prepared.inner.tolist()
+
+
+def test_the_final_fit_has_all_train_eras_and_the_median_rounds(data: jobs.Data) -> None:
+    kind = Recorder(stopping=True)
+    trained = training.train(kind, SETTINGS, data, inner_share=0.2, resources=TWO)
+    final = kind.fits[-1]
+    assert final.train.tolist() == list(range(1, 91))
+    assert (final.inner, final.rounds, final.resources) == (None, 9, TWO)
+    assert trained.rounds == [5, 9, 40]
+    assert trained.dropped == 7
+
+
+def test_kinds_without_rounds_get_the_whole_fold(data: jobs.Data) -> None:
+    kind = Recorder(stopping=False)
+    trained = training.train(kind, SETTINGS, data, inner_share=0.2, resources=ONE)
+    assert [len(fit.train) for fit in kind.fits] == [*(len(fold.train) for fold in data.plan.folds), 90]
+    assert trained.rounds == []
+
+
+def test_predictions_by_id_through_each_folds_features(data: jobs.Data) -> None:
+    trained = training.train(Recorder(stopping=False), SETTINGS, data, inner_share=0.2, resources=ONE)
+    found = trained.predictions
+    assert found.groupby("split").size().to_dict() == {"cv": 90 * ROWS, "validation": 22 * ROWS, "live": ROWS}
+    assert found.loc[found["split"] == "live", "era"].isna().all()
+    assert not found.duplicated(["split", "id"]).any()
+    values = dict(zip(data.panel.index["id"], np.asarray(data.panel.matrix), strict=True))
+    for k, fold in enumerate(data.plan.folds):
+        rows = found[(found["split"] == "cv") & found["era"].isin(fold.test)]
+        assert rows["prediction"].tolist() == [values[name][k] for name in rows["id"]]
+
+
+def test_importance_is_sorted_and_named(data: jobs.Data) -> None:
+    trained = training.train(Recorder(stopping=False), SETTINGS, data, inner_share=0.2, resources=ONE)
+    table = training.importance_table(data.final_features.names, [trained.model.importance()])
+    assert table["feature"].tolist() == ["feature_2", "feature_1", "feature_0"]
+    assert table["importance"].is_monotonic_decreasing
+
+
+def test_noise_stays_noise_since_features_are_selected_in_the_fold(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    era = np.repeat(np.arange(1, 81), 40)
+    features = rng.integers(0, 5, (len(era), 120)).astype(np.int8)
+    panel = write_panel(tmp_path / "panel", features, {"target": rng.integers(0, 5, len(era)) / 4}, era)
+    plan = splits.plan(np.arange(1, 71), np.arange(71, 81), 5, method="purged_kfold", folds=4, chunk=10, window=None)
+
+    def select(eras: NDArray[np.int64]) -> FeatureMap:
+        view = View(panel, eras, FeatureMap(panel.names), "target")
+        return selection.by_importance(view, lambda v: np.abs(v.matrix().T.astype(float) @ (v.target - v.target.mean())), 0.1, 1.0)
+
+    def mean_correlation(maps: list[FeatureMap]) -> float:
+        data = jobs.Data(panel, Panel(tmp_path / "live", []), plan, maps, select(plan.train))
+        settings = params.Ridge(kind="ridge", target="target", l2=1.0)
+        found = training.train(ridge, settings, data, inner_share=0.2, resources=ONE).predictions.query("split == 'cv'")
+        target = panel.index.set_index("id")["target"].loc[found["id"]].to_numpy()
+        return float(
+            np.mean([np.corrcoef(rows["prediction"], target[rows.index])[0, 1] for _, rows in found.reset_index(drop=True).groupby("era")])
+        )
+
+    write_panel(tmp_path / "live", features[:40], {}, np.full(40, LIVE_ERA), data_type="live")
+    honest = mean_correlation([select(fold.train) for fold in plan.folds])
+    fooled = mean_correlation([select(plan.train)] * 4)
+    bound = 3 / np.sqrt(70 * 40)
+    assert abs(honest) < bound < fooled
+
+
+def test_several_models_are_blended_as_the_ensemble_blends() -> None:
+    rng = np.random.default_rng(5)
+    era = pd.array([1] * 20 + [2] * 30 + [None] * 10, dtype="Int64")
+    parts = [pd.DataFrame({"id": range(60), "era": era, "split": "cv", "prediction": rng.normal(size=60).round(1)}) for _ in range(3)]
+    found = training.blended(parts)
+    columns = pd.DataFrame({str(k): part["prediction"] for k, part in enumerate(parts)})
+    expected = blending.blend(columns, np.repeat([1, 2, -1], [20, 30, 10]), {"0": 1, "1": 1, "2": 1})
+    np.testing.assert_allclose(found["prediction"], expected, atol=1e-12)
+    assert found["era"].equals(parts[0]["era"])
+    assert training.blended(parts[:1]) is parts[0]
