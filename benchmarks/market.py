@@ -27,18 +27,21 @@ from erawise.blend import neutralization
 from erawise.evaluation import summary
 from erawise.folds import splits
 from erawise.models import lightgbm, ridge
+from erawise.models.lightgbm.settings import LightGBM
+from erawise.models.ridge.settings import Ridge
 from erawise.models.shared.protocol import GIB, Fitted, Resources
 from erawise.panel.panel import FeatureMap, Panel, View, era_slices
 from erawise.preparation import preparation
 from erawise.scores import kernels
 from erawise.sources.market import source as market
+from erawise.sources.market.settings import Market
 
 PARAMS = Path("params.yaml")
 BEFORE_TRAINING = ("download_market", "preprocess", "explore", "split", "select_features")
 AFTER_TRAINING = ("members", "ensemble", "neutralize", "evaluate")
 TARGET, DAYS = "target", 20
 RISKIEST = 20
-BOOSTING = params.LightGBM(
+BOOSTING = LightGBM(
     kind="lightgbm",
     target=TARGET,
     trees=500,
@@ -51,7 +54,7 @@ BOOSTING = params.LightGBM(
     early_stopping=100,
     seed=1,
 )
-LINEAR = params.Ridge(kind="ridge", target=TARGET, l2=1000.0)
+LINEAR = Ridge(kind="ridge", target=TARGET, l2=1000.0)
 FIGURES = ("mean", "std", "sharpe", "max drawdown", "lag-1")
 BOOSTED, NEUTRAL, ALL_NEUTRAL, RIDGE, META, ORACLE_ROW = (
     "LightGBM",
@@ -108,7 +111,7 @@ class Drawn:
 
 
 @contextmanager
-def drawn(size: params.Market) -> Iterator[Drawn]:
+def drawn(size: Market) -> Iterator[Drawn]:
     """Write and prepare a market in a temporary directory."""
     with tempfile.TemporaryDirectory() as scratch:
         raw, prepared = Path(scratch) / "raw", Path(scratch) / "prepared"
@@ -157,7 +160,7 @@ def riskiest(view: View) -> NDArray[np.int64]:
     return neutralization.riskiest(np.array([kernels.feature_correlations(block, view.target[part]) for block, part in rows]), RISKIEST)
 
 
-def strong_market(size: params.Market, threads: int) -> tuple[dict[str, NDArray[np.float64]], dict[str, float]]:
+def strong_market(size: Market, threads: int) -> tuple[dict[str, NDArray[np.float64]], dict[str, float]]:
     """Figures of every row of the table on the validation eras of one market, and the correlations of its targets."""
     with drawn(size) as drawing:
         features = FeatureMap(drawing.panel.names)
@@ -210,7 +213,7 @@ def _run_stage(stage: str, directory: Path) -> None:
     subprocess.run(command, cwd=directory, env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
-def strong_table(size: params.Market, results: list[tuple[dict[str, NDArray[np.float64]], dict[str, float]]]) -> str:
+def strong_table(size: Market, results: list[tuple[dict[str, NDArray[np.float64]], dict[str, float]]]) -> str:
     """The market beside the real record, as Markdown."""
     tables = [table for table, _ in results]
     means = {name: np.mean([table[name] for table in tables], axis=0) for name in tables[0]}
@@ -251,7 +254,7 @@ def _statements(tables: list[dict[str, NDArray[np.float64]]], means: dict[str, N
     ]
 
 
-def order_table(size: params.Market, results: dict[int, dict[str, float]]) -> str:
+def order_table(size: Market, results: dict[int, dict[str, float]]) -> str:
     """The predictions' out-of-fold CORR in the default run, seed by seed, as Markdown."""
     names = list(next(iter(results.values())))
     models = [name for name in names if name not in ("ensemble", "neutralized", ORACLE_ROW)]
@@ -306,7 +309,7 @@ def main() -> None:
     blocks = {"constants": constants_table()}
     if options.part != "order":
         eras = {"train_eras": options.train_eras, "validation_eras": options.validation_eras}
-        sizes = [params.Market(seed=seed, stocks=options.stocks, features=options.features, **eras) for seed in seeds]
+        sizes = [Market(seed=seed, stocks=options.stocks, features=options.features, **eras) for seed in seeds]
         results = []
         for size in sizes:
             results.append(strong_market(size, options.threads))

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import full_size, measure
-from erawise import params
 from erawise.models import neural_network
 from erawise.models.neural_network import batches, engine
+from erawise.models.neural_network.settings import NeuralNetwork
 from erawise.models.shared import common
 from erawise.panel.panel import FeatureMap, Panel, View
 from erawise.preparation import preparation
@@ -25,7 +25,7 @@ POOLS = 4
 """Pools that the data fills, so that the matrix is streamed at a size that a benchmark can wait for."""
 
 MUST = 0.9
-SETTINGS = params.NeuralNetwork(
+SETTINGS = NeuralNetwork(
     kind="neural_network",
     target="target",
     layers=[256, 128, 64],

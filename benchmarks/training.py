@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import full_size, measure
-from erawise import params
 from erawise.models import lightgbm
+from erawise.models.lightgbm.settings import LightGBM
 from erawise.models.shared.protocol import GIB, Resources
 from erawise.panel.panel import FeatureMap, Panel, View
 from erawise.preparation import preparation
@@ -23,7 +23,7 @@ from erawise.preparation import preparation
 ERAS, ROWS, FEATURES = 100, 5_000, 705
 TREES = 60
 THREADS = 2
-SETTINGS = params.LightGBM(
+SETTINGS = LightGBM(
     kind="lightgbm",
     target="target",
     trees=TREES,

@@ -15,10 +15,12 @@ from erawise import params
 from erawise.base import files, tabular
 from erawise.base.schema import CV, ERA, LIVE, PREDICTION, VALIDATION, horizon, spanned_weeks
 from erawise.charts import charts
+from erawise.evaluation.settings import Evaluate
 from erawise.live.account import Account
 from erawise.live.scorebook import Scorebook
 from erawise.live.terms import of_round
 from erawise.outlook import monitoring, payout_tables, staking
+from erawise.outlook.settings import Payout
 from erawise.outlook.staking import Terms, Year
 from erawise.running import errors, paths
 from stages import arguments
@@ -54,7 +56,7 @@ def main() -> None:
     print(f"\nwritten to {given.out}: payout.csv, split.csv, payout.json, payout.svg; no stake was moved")
 
 
-def terms_of(evaluate: params.Evaluate, settings: params.Payout) -> Terms:
+def terms_of(evaluate: Evaluate, settings: Payout) -> Terms:
     """The terms of a round, as the settings have them."""
     factor = staking.payout_factor(settings.total_at_risk, settings.threshold)
     return Terms(evaluate.corr_multiplier, evaluate.mmc_multiplier, factor, settings.clip)

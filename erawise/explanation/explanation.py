@@ -14,9 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from erawise import params
 from erawise.base.schema import ERA, VALIDATION
 from erawise.explanation.explained import Explanation, Sample
+from erawise.explanation.settings import Explain
 from erawise.folds.splits import Plan
 from erawise.models.shared.protocol import Attribution, Fitted
 from erawise.panel import groups
@@ -44,7 +44,7 @@ def explain(
     features: FeatureMap,
     plan: Plan,
     target: str,
-    settings: params.Explain,
+    settings: Explain,
     threads: int,
     progress: Progress = SILENT,
 ) -> Explanation:

@@ -11,7 +11,6 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from erawise import params
 from erawise.base import files
 from erawise.folds import splits
 from erawise.models import lightgbm
@@ -20,6 +19,7 @@ from erawise.panel.panel import FeatureMap, Panel, View
 from erawise.running.errors import InputError
 from erawise.running.progress import SILENT, Progress
 from erawise.selection import pca
+from erawise.selection.settings import SelectFeatures
 
 IMPORTANCE, PCA = "importance", "pca"
 
@@ -27,7 +27,7 @@ Importance = Callable[[View], NDArray[np.float64]]
 
 
 def select(
-    panel: Panel, plan: splits.Plan, target: str, settings: params.SelectFeatures, resources: Resources, progress: Progress = SILENT
+    panel: Panel, plan: splits.Plan, target: str, settings: SelectFeatures, resources: Resources, progress: Progress = SILENT
 ) -> tuple[list[FeatureMap], FeatureMap]:
     """The features for each fold, and those for the final model, side by side where the memory allows.
 
@@ -59,7 +59,7 @@ def select(
     return folds, final
 
 
-def _importance_of_first(view: View, settings: params.SelectFeatures, resources: Resources) -> NDArray[np.float64]:
+def _importance_of_first(view: View, settings: SelectFeatures, resources: Resources) -> NDArray[np.float64]:
     return lightgbm.importance_of_first(
         view,
         trees=settings.trees,

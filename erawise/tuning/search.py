@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from erawise import params
 from erawise.evaluation import significance
 from erawise.evaluation.summary import mean_or_sharpe
 from erawise.folds import splits
 from erawise.running.errors import InputError
 from erawise.running.progress import SILENT, Count, Progress
+from erawise.tuning.settings import Choices, Range, Space, Tuning
 
 Floats = NDArray[np.float64]
 
@@ -80,8 +80,8 @@ def one_after_the_other(calls: Sequence[Callable[[], list[Fold]]]) -> list[list[
 
 
 def search(
-    settings: params.Tuning,
-    space: params.Space,
+    settings: Tuning,
+    space: Space,
     folds: int,
     attempt: Attempt,
     storage: Path,
@@ -154,8 +154,8 @@ def _keeping(storage: Path) -> Iterator[None]:
 
 def _searched(
     study: optuna.Study,
-    settings: params.Tuning,
-    space: params.Space,
+    settings: Tuning,
+    space: Space,
     folds: int,
     attempt: Attempt,
     say: Callable[[str], None],
@@ -189,14 +189,14 @@ def _searched(
     return Found(default, complete, len(trials) - len(complete))
 
 
-def objective(folds: Sequence[Fold], settings: params.Tuning) -> float:
+def objective(folds: Sequence[Fold], settings: Tuning) -> float:
     """Mean or Sharpe of the CORR over all eras, less the penalty times the std of that figure between folds (ddof 0)."""
     corr = [values for _, values in folds]
     figures = [mean_or_sharpe(values, settings.objective) for values in corr]
     return mean_or_sharpe(np.concatenate(corr), settings.objective) - settings.penalty * float(np.std(figures))
 
 
-def result(found: Found, settings: params.Tuning, overlap: int) -> dict[str, Any]:
+def result(found: Found, settings: Tuning, overlap: int) -> dict[str, Any]:
     """What a search has found, as the content of a model's JSON; `settings` are empty where none are better than the model's own.
 
     `against_default` is the paired difference of the best trial's per-era CORR and that of the model's own settings, see
@@ -287,7 +287,7 @@ class _Climb:
 def _climb(
     climbs: Sequence[_Climb],
     earlier: Sequence[FrozenTrial],
-    settings: params.Tuning,
+    settings: Tuning,
     folds: int,
     attempt: Attempt,
     together: Together,
@@ -319,7 +319,7 @@ def _goes_on(value: float, others: Sequence[float], factor: int) -> bool:
     return sum(other > value for other in others) < -(-(len(others) + 1) // factor)
 
 
-def _sampler(settings: params.Tuning, number: int) -> optuna.samplers.BaseSampler:
+def _sampler(settings: Tuning, number: int) -> optuna.samplers.BaseSampler:
     """Of one trial: seeded by its number, so that it draws the same after a search was stopped."""
     seed = int(np.random.SeedSequence([settings.seed, number]).generate_state(1)[0])
     if settings.method == RANDOM:
@@ -327,7 +327,7 @@ def _sampler(settings: params.Tuning, number: int) -> optuna.samplers.BaseSample
     return optuna.samplers.TPESampler(seed=seed, constant_liar=False)  # a killed trial counts as running for ever
 
 
-def _draw(study: optuna.Study, settings: params.Tuning, space: params.Space, number: int, known: int) -> optuna.Trial:
+def _draw(study: optuna.Study, settings: Tuning, space: Space, number: int, known: int) -> optuna.Trial:
     """Settings for a trial, drawn with the knowledge of so many of those before it."""
     own = optuna.create_study(direction="maximize", sampler=_sampler(settings, number))
     if settings.method != RANDOM:
@@ -335,20 +335,20 @@ def _draw(study: optuna.Study, settings: params.Tuning, space: params.Space, num
     return own.ask({name: _distribution(values) for name, values in space.items()})
 
 
-def _distribution(values: params.Range | params.Choices) -> BaseDistribution:
-    if isinstance(values, params.Choices):
+def _distribution(values: Range | Choices) -> BaseDistribution:
+    if isinstance(values, Choices):
         return CategoricalDistribution(tuple(range(len(values.choices))))
     if isinstance(values.low, int) and isinstance(values.high, int):
         return IntDistribution(values.low, values.high, log=values.log)
     return FloatDistribution(float(values.low), float(values.high), log=values.log)
 
 
-def _drawn(found: dict[str, Any], space: params.Space) -> dict[str, Any]:
+def _drawn(found: dict[str, Any], space: Space) -> dict[str, Any]:
     """Settings from what Optuna has drawn, which for choices is their number."""
     settings = {}
     for name, value in found.items():
         values = space[name]
-        settings[name] = values.choices[value] if isinstance(values, params.Choices) else value
+        settings[name] = values.choices[value] if isinstance(values, Choices) else value
     return settings
 
 

@@ -19,8 +19,8 @@ from scipy.special import expit
 from sklearn.ensemble import RandomForestRegressor
 from test_models import CONSTANT, KINDS, fit, module, write_planted
 
-from erawise import params
 from erawise.explanation import explained, explanation
+from erawise.explanation.settings import Explain
 from erawise.folds import splits
 from erawise.models import random_forest
 from erawise.models.neural_network import gradients
@@ -31,7 +31,7 @@ from erawise.panel.panel import FeatureMap, Panel
 from erawise.running.errors import InputError
 
 TRAIN, UNSEEN = range(1, 13), range(13, 25)
-SETTINGS = params.Explain(rows=600, eras=6, background=40, points=50, top_features=5, permuted_eras=12, permuted_rows=100, seed=1)
+SETTINGS = Explain(rows=600, eras=6, background=40, points=50, top_features=5, permuted_eras=12, permuted_rows=100, seed=1)
 
 
 @pytest.fixture(scope="module", params=["int8", "float32"])

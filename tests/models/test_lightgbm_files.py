@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from panels import view, write_panel
 
-from erawise import params
 from erawise.base import jit
 from erawise.models import lightgbm
 from erawise.models.lightgbm import binary, store
+from erawise.models.lightgbm.settings import LightGBM
 from erawise.models.shared.protocol import GIB, LIBRARY_BYTES, Resources
 from erawise.panel.panel import FeatureMap, Panel, View
 from erawise.running.errors import InputError
 
-SETTINGS = params.LightGBM(
+SETTINGS = LightGBM(
     kind="lightgbm",
     target="target",
     trees=30,

@@ -24,9 +24,13 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.linear_model import Ridge as RidgeOracle
 
-from erawise import params
 from erawise.models import lightgbm, logistic, random_forest, ridge
+from erawise.models.lightgbm.settings import LightGBM
 from erawise.models.lightgbm.text import why_broken
+from erawise.models.logistic.settings import Logistic
+from erawise.models.neural_network.settings import NeuralNetwork
+from erawise.models.random_forest.settings import RandomForest
+from erawise.models.ridge.settings import Ridge
 from erawise.models.shared import arrays, common, stored
 from erawise.models.shared.protocol import GIB, Resources, require_complete
 from erawise.panel.panel import FeatureMap, Panel, View
@@ -38,9 +42,9 @@ N_FEATURES, CONSTANT = 10, 5
 TRAIN, INNER, TEST = range(1, 13), range(13, 17), range(17, 25)
 
 SETTINGS: dict[str, Any] = {
-    "logistic": params.Logistic(kind="logistic", target="target", l2=10.0, max_iterations=200, max_rows=1500, seed=1),
-    "ridge": params.Ridge(kind="ridge", target="target", l2=10.0),
-    "lightgbm": params.LightGBM(
+    "logistic": Logistic(kind="logistic", target="target", l2=10.0, max_iterations=200, max_rows=1500, seed=1),
+    "ridge": Ridge(kind="ridge", target="target", l2=10.0),
+    "lightgbm": LightGBM(
         kind="lightgbm",
         target="target",
         trees=150,
@@ -53,7 +57,7 @@ SETTINGS: dict[str, Any] = {
         early_stopping=15,
         seed=1,
     ),
-    "random_forest": params.RandomForest(
+    "random_forest": RandomForest(
         kind="random_forest",
         target="target",
         trees=20,
@@ -64,7 +68,7 @@ SETTINGS: dict[str, Any] = {
         max_rows=1500,
         seed=1,
     ),
-    "neural_network": params.NeuralNetwork(
+    "neural_network": NeuralNetwork(
         kind="neural_network",
         target="target",
         layers=[16, 8],

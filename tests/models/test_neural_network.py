@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from panels import view, write_panel
 from threadpoolctl import threadpool_limits
 
-from erawise import params
 from erawise.models import neural_network
 from erawise.models.neural_network import batches
+from erawise.models.neural_network.settings import NeuralNetwork
 from erawise.models.shared import common
 from erawise.models.shared.protocol import GIB, Resources
 from erawise.panel.panel import Panel
@@ -27,7 +27,7 @@ from erawise.running.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 ERAS, ROWS = 12, 40
-SETTINGS = params.NeuralNetwork(
+SETTINGS = NeuralNetwork(
     kind="neural_network",
     target="target",
     layers=[16, 8],

@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from panels import view, write_panel
 
-from erawise import params
 from erawise.models import logistic, random_forest
+from erawise.models.logistic.settings import Logistic
+from erawise.models.random_forest.settings import RandomForest
 from erawise.models.shared.protocol import GIB, Resources
 from erawise.panel.panel import Panel
 from erawise.running.errors import InputError
 
-LOGISTIC = params.Logistic(kind="logistic", target="target", l2=10.0, max_iterations=200, max_rows=10**6, seed=1)
-FOREST = params.RandomForest(
+LOGISTIC = Logistic(kind="logistic", target="target", l2=10.0, max_iterations=200, max_rows=10**6, seed=1)
+FOREST = RandomForest(
     kind="random_forest",
     target="target",
     trees=5,

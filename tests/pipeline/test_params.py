@@ -10,6 +10,7 @@ from dvc.utils.serialize import modify_yaml
 from ruamel.yaml import YAML
 
 from erawise import params
+from erawise.models.lightgbm.settings import LightGBM
 from erawise.running.errors import InputError
 from stages import check_params
 
@@ -167,7 +168,7 @@ def test_yaml_1_2_numbers_are_numbers(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text((ROOT / "params.yaml").read_text().replace("learning_rate: 0.02", "learning_rate: 2e-2"))
     model = params.load(path).models["lightgbm"]
-    assert isinstance(model, params.LightGBM)
+    assert isinstance(model, LightGBM)
     assert model.learning_rate == 0.02
 
 

@@ -13,18 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from erawise import params
 from erawise.models.ridge import solve_symmetric
 from erawise.scores import kernels
 from erawise.sources.market import source as market
+from erawise.sources.market.settings import Market
 
-SIZE = params.Market(seed=3, train_eras=40, validation_eras=24, stocks=300, features=40)
+SIZE = Market(seed=3, train_eras=40, validation_eras=24, stocks=300, features=40)
 LAST = SIZE.train_eras + SIZE.validation_eras
 TARGETS = [f"target_{name}_{days}" for days in (20, 60) for name in market.NAMES]
 PARTS = ("train", "validation", "live")
 
 
-def written(size: params.Market, directory: Path) -> Path:
+def written(size: Market, directory: Path) -> Path:
     directory.mkdir()
     market.write(size, directory)
     return directory
@@ -50,7 +50,7 @@ def history(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat([frames["train"], frames["validation"]], ignore_index=True)
 
 
-def resized(**changes: int) -> params.Market:
+def resized(**changes: int) -> Market:
     return SIZE.model_copy(update=changes)
 
 
@@ -316,7 +316,7 @@ def test_row_groups_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_smallest_market_that_the_settings_allow(tmp_path: Path) -> None:
-    smallest = written(params.Market(seed=0, train_eras=20, validation_eras=20, stocks=20, features=10), tmp_path / "raw")
+    smallest = written(Market(seed=0, train_eras=20, validation_eras=20, stocks=20, features=10), tmp_path / "raw")
     frame = pq.read_table(smallest / "train.parquet").to_pandas()
     assert len(frame) == 400
     assert frame["target"].notna().all()

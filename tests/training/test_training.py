@@ -11,11 +11,11 @@ import pytest
 from numpy.typing import NDArray
 from panels import write_panel
 
-from erawise import params
 from erawise.base.schema import LIVE_ERA
 from erawise.blend import blending
 from erawise.folds import splits
 from erawise.models import ridge
+from erawise.models.ridge.settings import Ridge
 from erawise.models.shared.protocol import GIB, Attribution, Portable, Resources
 from erawise.panel.panel import FeatureMap, Panel, View
 from erawise.selection import selection
@@ -167,7 +167,7 @@ def test_noise_stays_noise_since_features_are_selected_in_the_fold(tmp_path: Pat
 
     def mean_correlation(maps: list[FeatureMap]) -> float:
         data = jobs.Data(panel, Panel(tmp_path / "live", []), plan, maps, select(plan.train))
-        settings = params.Ridge(kind="ridge", target="target", l2=1.0)
+        settings = Ridge(kind="ridge", target="target", l2=1.0)
         found = training.train(ridge, settings, data, inner_share=0.2, resources=ONE).predictions.query("split == 'cv'")
         target = panel.index.set_index("id")["target"].loc[found["id"]].to_numpy()
         return float(

@@ -10,24 +10,25 @@ import pytest
 import small_disk
 from closure import ROOT, closure
 
-from erawise import params
 from erawise.evaluation.significance import BETTER, OPEN
+from erawise.models.ridge.settings import Ridge
 from erawise.running.errors import InputError
 from erawise.training import training
 from erawise.tuning import search
 from erawise.tuning.model_search import code
+from erawise.tuning.settings import Choices, Range, Space, Tuning
 
 FOLDS, ERAS = 4, 40
-SPACE: params.Space = {
-    "x": params.Range(low=0.0, high=1.0, log=False),
-    "count": params.Range(low=1, high=64, log=True),
-    "layers": params.Choices(choices=[[8], [16, 8]]),
+SPACE: Space = {
+    "x": Range(low=0.0, high=1.0, log=False),
+    "count": Range(low=1, high=64, log=True),
+    "layers": Choices(choices=[[8], [16, 8]]),
 }
 
 
-def settings(**changes: Any) -> params.Tuning:
+def settings(**changes: Any) -> Tuning:
     given = {"method": "tpe", "trials": 12, "objective": "mean", "penalty": 0.0, "halving": None, "batch": 1, "seed": 3, "models": []}
-    return params.Tuning.model_validate(given | changes)
+    return Tuning.model_validate(given | changes)
 
 
 class Attempts:
@@ -53,9 +54,7 @@ def ignore(line: str) -> None:
     """Do nothing with it."""
 
 
-def look_for(
-    path: Path, given: params.Tuning, attempts: Attempts, identity: str = "a", say: Callable[[str], None] = ignore
-) -> search.Found:
+def look_for(path: Path, given: Tuning, attempts: Attempts, identity: str = "a", say: Callable[[str], None] = ignore) -> search.Found:
     return search.search(given, SPACE, FOLDS, attempts, path / "studies" / "x.db", identity, say)
 
 
@@ -259,7 +258,7 @@ def test_overfitting_is_certain_for_noise_that_turns_and_absent_for_a_true_best(
 
 
 def test_what_was_found_takes_the_place_of_settings() -> None:
-    own = params.Ridge(kind="ridge", target="target", l2=5.0)
+    own = Ridge(kind="ridge", target="target", l2=5.0)
     assert training.tuned(own, {}, Path("x.json")) == own
     assert training.tuned(own, {"settings": {"l2": 7.5}}, Path("x.json")).l2 == 7.5
     with pytest.raises(InputError, match=r"x\.json: it has settings that are none of a model of the kind ridge"):

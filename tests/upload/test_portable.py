@@ -23,12 +23,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from panels import view, write_panel
 
-from erawise import params
 from erawise.base import files
 from erawise.blend import blending, neutralization
 from erawise.live import served
 from erawise.live.serving import ENSEMBLE, NEUTRALIZED, Neutralization, Pipeline
 from erawise.models import lightgbm, logistic, neural_network, random_forest, ridge
+from erawise.models.lightgbm.settings import LightGBM
+from erawise.models.logistic.settings import Logistic
+from erawise.models.neural_network.settings import NeuralNetwork
+from erawise.models.random_forest.settings import RandomForest
+from erawise.models.ridge.settings import Ridge
 from erawise.models.shared.protocol import GIB, Fitted, Resources
 from erawise.panel.panel import FeatureMap, Panel
 from erawise.preparation import derived as derived_features
@@ -43,11 +47,11 @@ ERAS, ROWS, LIVE_ROWS, N_FEATURES = 10, 60, 90, 12
 NAMES = [f"feature_{k}" for k in range(N_FEATURES)]
 DERIVED = ("row_mean", "row_std", "extreme_share")
 KINDS: dict[str, Any] = {
-    "logistic": (logistic, params.Logistic(kind="logistic", target="target", l2=1.0, max_iterations=50, max_rows=10**6, seed=1)),
-    "ridge": (ridge, params.Ridge(kind="ridge", target="target", l2=1.0)),
+    "logistic": (logistic, Logistic(kind="logistic", target="target", l2=1.0, max_iterations=50, max_rows=10**6, seed=1)),
+    "ridge": (ridge, Ridge(kind="ridge", target="target", l2=1.0)),
     "lightgbm": (
         lightgbm,
-        params.LightGBM(
+        LightGBM(
             kind="lightgbm",
             target="target",
             trees=12,
@@ -63,7 +67,7 @@ KINDS: dict[str, Any] = {
     ),
     "random_forest": (
         random_forest,
-        params.RandomForest(
+        RandomForest(
             kind="random_forest",
             target="target",
             trees=6,
@@ -77,7 +81,7 @@ KINDS: dict[str, Any] = {
     ),
     "neural_network": (
         neural_network,
-        params.NeuralNetwork(
+        NeuralNetwork(
             kind="neural_network",
             target="target",
             layers=[16, 8],

@@ -1,0 +1,39 @@
+"""Types of settings that sections share, and the sections that every room reads."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
+
+Share = Annotated[float, Field(ge=0, le=1)]
+PositiveShare = Annotated[float, Field(gt=0, le=1)]
+LearningRate = Annotated[float, Field(gt=0, le=1)]
+Leaves = Annotated[StrictInt, Field(ge=2, le=131072)]
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[StrictInt, Field(ge=1)]
+Seed = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
+Correlation = Annotated[float, Field(ge=-1, le=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+
+
+class Section(BaseModel):
+    """A section that takes no unknown key, converts no type and never changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Resources(Section):
+    threads: Count
+    memory: Positive
+    device: Literal["cpu", "gpu", "cuda"]
+
+
+class Data(Section):
+    """The settings of the data that more than its source reads."""
+
+    source: Literal["market", "local", "numerai"]
+    version: str
+    round: Count | None
+    feature_set: str
+    target: str
+    target_horizon: Count

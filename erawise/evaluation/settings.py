@@ -1,0 +1,10 @@
+"""Settings of the evaluation."""
+
+from erawise.base.settings import Section
+
+
+class Evaluate(Section):
+    min_corr: float
+    benchmark: str | None
+    corr_multiplier: float
+    mmc_multiplier: float

@@ -1,0 +1,7 @@
+"""Settings of the checks."""
+
+from erawise.base.settings import Section, Share
+
+
+class Explore(Section):
+    max_constant_share: Share

@@ -1,0 +1,48 @@
+"""Settings that every kind of model has."""
+
+import itertools
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from erawise.base.settings import Section, Seed
+
+ONE_OR_SEVERAL = {"target": "targets", "seed": "seeds"}
+"""Keys of a model, and the keys that list several values in their place."""
+
+
+class Entry(Section):
+    """A model: what it learns is `target`, or `targets` for one model of each, which are blended."""
+
+    target: str = ""
+    targets: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> Self:
+        for one, several in ONE_OR_SEVERAL.items():
+            if one in type(self).model_fields:
+                self._check_either(one, several)
+        return self
+
+    def _check_either(self, one: str, several: str) -> None:
+        given = {one, several} & self.model_fields_set
+        if len(given) != 1:
+            raise ValueError(f"{one} or {several}, and not both, must be there")
+        values = getattr(self, several)
+        if several in given and (not values or len(set(values)) < len(values)):
+            raise ValueError(f"{several}: expected at least one, each once")
+
+    @property
+    def members(self) -> dict[str, Self]:
+        """The models that are trained, each on one target with one seed, by a name among the others."""
+        choices = {one: getattr(self, several) or [getattr(self, one)] for one, several in ONE_OR_SEVERAL.items() if hasattr(self, one)}
+        rest = self.model_dump(exclude={*ONE_OR_SEVERAL, *ONE_OR_SEVERAL.values()})
+        combined = [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
+        return {"_".join(map(str, chosen.values())): type(self).model_validate(rest | chosen) for chosen in combined}
+
+
+class Seeded(Entry):
+    """A model whose fit draws numbers: from `seed`, or one model from each of `seeds`, which are blended."""
+
+    seed: Seed = 0
+    seeds: list[Seed] = Field(default_factory=list)

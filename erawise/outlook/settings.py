@@ -1,0 +1,28 @@
+"""Settings of the monitor and of the payout."""
+
+from typing import Annotated
+
+from pydantic import Field, StrictInt
+
+from erawise.base.settings import Positive, PositiveShare, Section, Seed
+
+
+class Monitor(Section):
+    corr_20: str
+    mmc_20: str
+    corr_60: str
+    mmc_60: str
+    replicates: Annotated[StrictInt, Field(ge=100)]
+    seed: Seed
+
+
+class Payout(Section):
+    total_at_risk: Positive
+    threshold: Positive
+    clip: Annotated[float, Field(gt=0, lt=1)]
+    rounds_a_week: Annotated[StrictInt, Field(ge=1, le=7)]
+    drawdown: Annotated[float, Field(gt=0, lt=1)]
+    cap: PositiveShare
+    replicates: Annotated[StrictInt, Field(ge=100)]
+    draws: Annotated[StrictInt, Field(ge=100)]
+    seed: Seed

@@ -1,0 +1,15 @@
+"""Settings of the embedded market."""
+
+from typing import Annotated
+
+from pydantic import Field, StrictInt
+
+from erawise.base.settings import Section, Seed
+
+
+class Market(Section):
+    seed: Seed
+    train_eras: Annotated[StrictInt, Field(ge=20)]
+    validation_eras: Annotated[StrictInt, Field(ge=20)]
+    stocks: Annotated[StrictInt, Field(ge=20)]
+    features: Annotated[StrictInt, Field(ge=10)]
