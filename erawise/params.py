@@ -9,7 +9,7 @@ from ruamel.yaml.error import YAMLError
 
 from erawise.base import files
 from erawise.base import settings as base
-from erawise.base.settings import Name, Resources, Section
+from erawise.base.settings import Final, Name, Resources, Section
 from erawise.blend.settings import Ensemble, Neutralize
 from erawise.charts.settings import Plot
 from erawise.cluster.settings import Execution
@@ -31,7 +31,7 @@ from erawise.running.errors import InputError
 from erawise.selection.settings import SelectFeatures
 from erawise.sources.local.settings import Local
 from erawise.sources.market.settings import Market
-from erawise.training.settings import Final, Training
+from erawise.training.settings import Training
 from erawise.tuning.settings import Choices, Range, Space, Tuning
 from erawise.upload.settings import Upload
 

@@ -18,7 +18,7 @@ def main(progress: Progress) -> runner.Done:
     rows = predictions.join({name: tabular.read_parquet(paths.MODEL_PREDICTIONS / f"{name}.parquet") for name in used})
     if isinstance(given, str) and given in blending.FITS:
         plan = splits.from_json(files.read_json(paths.FOLDS), horizon(target, p.data.target_horizon))
-        outcomes = predictions.along(rows, tabular.read_parquet(paths.PREPARED / "index.parquet", [ID, ERA, target]), [target])[:, 0]
+        outcomes = predictions.along(rows, tabular.read_parquet(paths.PANEL / "index.parquet", [ID, ERA, target]), [target])[:, 0]
         weights, blended, of_folds = blending.blend_fitted(given, rows, used, outcomes, plan, progress)
         for number, own in enumerate([*of_folds, weights], 1):
             name = f"fold {number}" if number <= len(of_folds) else "weights"

@@ -17,7 +17,7 @@ from erawise.running.progress import Progress
 def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     settings, target_name = p.evaluate, p.data.target
-    panel = Panel(paths.PREPARED, [target_name])
+    panel = Panel(paths.PANEL, [target_name])
     target = predictions.known_targets(panel, tabular.read_parquet(paths.VALIDATION_TARGETS, [ID, ERA, target_name]), target_name)
     references = tabular.read_parquet(paths.REFERENCES)
     benchmark = evaluation.benchmark_column(references, settings.benchmark)

@@ -11,10 +11,10 @@ from erawise.running.progress import Progress
 @runner.stage("explore")
 def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
-    panel = Panel(paths.PREPARED)
-    missing = exploration.read_missing(paths.PREPARED / "missing.csv", panel.feature_names)
+    panel = Panel(paths.PANEL)
+    missing = exploration.read_missing(paths.MISSING / "features.csv", panel.feature_names)
     found = exploration.explore(panel, p.data.target, missing, p.explore.max_constant_share, p.resources.threads, progress)
-    missing_live = drift.read_missing_live(paths.PREPARED / "missing.csv", panel.feature_names)
+    missing_live = drift.read_missing_live(paths.MISSING / "features.csv", panel.feature_names)
     drifted = drift.drift(panel, Panel(paths.LIVE), missing_live, p.resources.threads)
     with files.replacing(paths.EXPLORED) as directory:
         directory.mkdir()

@@ -1,19 +1,12 @@
-"""The list of the models that exist; what models that are gone have left is removed."""
+"""List the models of params.yaml, and remove what models that are gone have left."""
 
 from erawise import params
 from erawise.base import files
 from erawise.running import paths, runner
 from erawise.running.progress import Progress
 
-OF_MODELS = {
-    paths.TUNING: ".json",
-    paths.MODELS: "",
-    paths.EXPLAINED: "",
-    paths.FINAL: "",
-    paths.CURVES: "",
-    paths.MODEL_PREDICTIONS: ".parquet",
-}
-"""The directories in which each model has an entry, and how its name ends."""
+OF_MODELS = {paths.MODELS: "", paths.EXPLAINED: "", paths.FINAL: "", paths.CURVES: "", paths.MODEL_PREDICTIONS: ".parquet"}
+"""The directories in which each model has an entry, and how its name ends; `tune` keeps its own in order."""
 
 
 @runner.stage("members")
@@ -22,11 +15,11 @@ def main(progress: Progress) -> runner.Done:
     names = sorted(p.models)
     files.write_json({"models": names}, paths.MEMBERS)
     for directory, suffix in OF_MODELS.items():
-        wanted = {f"{name}{suffix}" for name in names}
+        wanted = {f"{name}{suffix}" for name in (p.final.refit if directory == paths.FINAL else names)}
         for path in directory.glob("*"):
             if path.name not in wanted and path.suffix != ".partial":
                 files.remove(path)
-                print(f"{path}: removed, since no model of that name is left")
+                print(f"{path}: removed, since params.yaml names no such model any more")
     for path in paths.RUNS.glob("*@*.json"):
         if path.stem.partition("@")[2] not in names:
             files.remove(path)

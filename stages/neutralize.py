@@ -18,7 +18,7 @@ def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     settings, target = p.neutralize, p.data.target
     rows = predictions.join({"ensemble": tabular.read_parquet(paths.ENSEMBLE)})
-    panel, live = Panel(paths.PREPARED, [target]), Panel(paths.LIVE, [])
+    panel, live = Panel(paths.PANEL, [target]), Panel(paths.LIVE, [])
     train = np.unique(panel.row_eras[panel.index[DATA_TYPE] != VALIDATION])
 
     def features(era: int) -> NDArray:

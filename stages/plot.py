@@ -26,7 +26,7 @@ def main(progress: Progress) -> runner.Done:
     written: list[Path] = []
     with charts.drawing(p.resources.threads, progress) as draw:
         save = partial(write, draw, written)
-        panel = Panel(paths.PREPARED)
+        panel = Panel(paths.PANEL)
         validation = tabular.read_parquet(paths.VALIDATION_TARGETS)
 
         for split, targets in ((CV, panel.index), (VALIDATION, validation)):
@@ -65,7 +65,7 @@ def main(progress: Progress) -> runner.Done:
         save("feature_stability", tables_data.feature_stability(paths.EXPLORED / "features.csv"), charts.feature_stability)
         save("target_correlation", tables_data.target_correlation(paths.EXPLORED / "targets.csv", target), charts.target_correlation)
         save("drift", tables_data.drift(paths.EXPLORED / "drift.csv"), charts.drift)
-        save("missing_by_era", tables_data.missing_by_era(paths.PREPARED / "missing_by_era.csv"), charts.missing_by_era)
+        save("missing_by_era", tables_data.missing_by_era(paths.MISSING / "eras.csv"), charts.missing_by_era)
         table = tables.folds(splits.from_json(files.read_json(paths.FOLDS), horizon(target, p.data.target_horizon)))
         save("folds", table, charts.folds)
     return runner.Done(written)

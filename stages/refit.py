@@ -1,4 +1,7 @@
-"""Fit one model on every resolved era, with the settings and the rounds that were chosen on `cv`."""
+"""Fit one model on every resolved era, with the settings and the rounds that were chosen on `cv`.
+
+It predicts rows that come later, and no score says anything of it.
+"""
 
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -9,43 +12,50 @@ from threadpoolctl import threadpool_limits
 from erawise import params
 from erawise.base import files
 from erawise.cluster import engines
-from erawise.models.shared import stored
-from erawise.models.shared.protocol import Kind, require_complete
+from erawise.models.shared import kinds, stored
 from erawise.running import paths, runner
 from erawise.running.progress import Progress
 from erawise.training import basis, inputs, training
+from erawise.training.inputs import Scored
 from erawise.training.resolved import Resolved
 
 
-def run(kind: Kind, name: str, progress: Progress) -> runner.Done:
-    """Fit, and write the model: it predicts rows that come later, and no score says anything of it."""
-    require_complete(kind)
+@runner.stage_of_model("refit")
+def main(name: str, progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
-    work = inputs.open_for(name, live=False)
+    settings = params.model(p, name)
+    kind = kinds.load(settings.kind)
+    work = inputs.read(name, settings, Scored(p.data.target, p.data.target_horizon), p.resources, live=False)
     found = paths.TUNING / f"{name}.json"
-    members = training.tuned(p.models[name], files.read_json(found), found).members
+    members = training.tuned(settings, files.read_json(found), found).members
     source = Resolved(**vars(work.source), validation=paths.VALIDATION_TARGETS)
     data, resources = source.around(source.panel()), replace(work.resources, scratch=paths.SCRATCH / f"refit_{name}")
-    panel = data.panel
+    eras = data.panel.eras
     rounds = [member.rounds for member in stored.describe(paths.MODELS / name).members]
-    steps, unit = kind.steps(work.settings)
+    steps, unit = kind.steps(settings)
     with (
         inputs.naming(name),
         inputs.sharing_scratch(),
         threadpool_limits(p.resources.threads, user_api="blas"),
-        engines.engine(source, resources) as engine,
+        engines.engine(p.execution, source, resources) as engine,
         progress.counting(steps * len(members), unit) as count,
         ExitStack() as stack,
     ):
-        again = partial(training.refit, kind, data=data, eras=panel.eras, resources=resources, count=count, engine=engine)
-        calls = [partial(again, settings=own, rounds=number) for own, number in zip(members.values(), rounds, strict=True)]
+        how = training.How(resources, engine, count)
+        calls = [
+            partial(training.refit, kind, own, data, eras, number, how) for own, number in zip(members.values(), rounds, strict=True)
+        ]
         models = stack.enter_context(closing(engine.side_by_side(calls)))
         directory = stack.enter_context(inputs.written(paths.FINAL / name))
-        writer = stored.Writer(work.settings.kind, directory, several=len(members) > 1)
+        writer = stored.Writer(settings.kind, directory, several=len(members) > 1)
         for member, model, number in zip(members, models, rounds, strict=True):
             writer.add(member, model, number)
         fitted_on = basis.of_fit(members.values(), data.final_features, paths.VALIDATION_TARGETS)
-        writer.close(panel.eras, fitted_on, stored.digest(paths.MODELS / name))
+        writer.close(eras, fitted_on, stored.digest(paths.MODELS / name))
     files.remove(resources.scratch)
-    print(f"{name}: the final model is fitted on all {len(panel.eras)} resolved eras, {panel.eras.min()} to {panel.eras.max()}")
-    return runner.Done([paths.FINAL / name], panel.n_rows)
+    print(f"{name}: the final model is fitted on all {len(eras)} resolved eras, {eras.min()} to {eras.max()}")
+    return runner.Done([paths.FINAL / name], data.panel.n_rows)
+
+
+if __name__ == "__main__":
+    main()

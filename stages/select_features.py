@@ -20,7 +20,7 @@ def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     target, memory = p.data.target, int(p.resources.memory * GIB)
     plan = splits.from_json(files.read_json(paths.FOLDS), splits.model_horizon(target, target, p.data.target_horizon))
-    panel = Panel(paths.PREPARED, [target])
+    panel = Panel(paths.PANEL, [target])
     scratch, say = paths.SCRATCH / "selection", partial(print, flush=True)
     resources = Resources(p.resources.threads, memory, scratch, p.resources.device, held_by(panel), say)
     with files.in_use(paths.SCRATCH), threadpool_limits(p.resources.threads, user_api="blas"):

@@ -14,8 +14,8 @@ from erawise.running.progress import Progress
 def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     _require_checked()
-    index = tabular.read_parquet(paths.PREPARED / "index.parquet", [ERA, DATA_TYPE])
-    targets = files.read_json(paths.PREPARED / "features.json")["targets"]
+    index = tabular.read_parquet(paths.PANEL / "index.parquet", [ERA, DATA_TYPE])
+    targets = files.read_json(paths.PANEL / "features.json")["targets"]
     is_validation = index[DATA_TYPE] == VALIDATION
     train, validation = (np.unique(index.loc[rows, ERA].to_numpy(np.int64)) for rows in (~is_validation, is_validation))
     main_days = horizon(p.data.target, p.data.target_horizon)

@@ -254,7 +254,7 @@ def _benchmark(work: Work, version: str, column: str | None) -> pd.DataFrame | N
         print("benchmark: the round has no benchmark models to compare with")
         return None
     path = _fetched(work, version, BENCHMARKS)
-    targets = files.read_json(paths.PREPARED / "features.json")["targets"]
+    targets = files.read_json(paths.PANEL / "features.json")["targets"]
     with tabular.open_parquet(path) as file, tabular.open_parquet(_fetched(work, version, LIVE)) as live:
         columns, ignored = references.prediction_columns(file.schema_arrow, [*live.schema_arrow.names, *targets])
     if ignored:

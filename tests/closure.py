@@ -1,14 +1,20 @@
-"""The import closure of a module of this repository, read from its source."""
+"""The rooms that a stage is made of, read from the source: its import closure, and the rooms whose settings it reads."""
 
 import ast
 from pathlib import Path
 
+from erawise import params
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("erawise", "stages")
+RESULT_FREE = ("erawise/running", "erawise/cluster", "erawise/history", "erawise/params.py")
+"""Rooms that change no result: no stage declares them, and what they import is no part of it."""
+ROOMS_OF_ROOMS = ("models", "sources")
+"""Directories whose directories are the rooms."""
 
 
 def module_path(module: str) -> Path | None:
-    """The file of a module, None for what is no module of ours; an empty `__init__.py` doesn't count."""
+    """Return the file of a module, or None if it is no module of ours; an empty `__init__.py` doesn't count."""
     if module.split(".")[0] not in PACKAGES:
         return None
     path = ROOT / Path(*module.split("."))
@@ -17,7 +23,7 @@ def module_path(module: str) -> Path | None:
 
 
 def imports(path: Path) -> set[str]:
-    """Dotted names that a file imports, anywhere in it."""
+    """Return the dotted names that a file imports, anywhere in it."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -27,13 +33,48 @@ def imports(path: Path) -> set[str]:
     return names
 
 
-def closure(path: Path) -> set[str]:
-    """Files of ours that a file imports, itself included, relative to the top of the repository."""
+def relative(path: Path) -> str:
+    """Return a file's path from the top of the repository."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def room(name: str) -> str:
+    """Return the room of a file, both as paths from the top of the repository; a file in no room stands for itself."""
+    parts = name.split("/")
+    depth = 3 if parts[1] in ROOMS_OF_ROOMS else 2
+    return "/".join(parts[:depth]) if len(parts) > depth else name
+
+
+def is_result_free(name: str) -> bool:
+    """Say whether a file lies in a room that changes no result."""
+    return room(name) in RESULT_FREE
+
+
+def closure(*paths: Path, through: bool = False) -> set[str]:
+    """Return the files of ours that some files import, themselves included.
+
+    `through` says whether the walk goes on through rooms that change no result; otherwise it stops there and leaves them out.
+    """
     found: set[Path] = set()
-    waiting = [path]
+    waiting = list(paths)
     while waiting:
         current = waiting.pop()
-        if current not in found:
+        if current not in found and (through or not is_result_free(relative(current))):
             found.add(current)
             waiting += [target for name in imports(current) if (target := module_path(name)) is not None]
-    return {item.relative_to(ROOT).as_posix() for item in found}
+    return {relative(item) for item in found}
+
+
+def of_kind(kind: str) -> list[Path]:
+    """Return the modules of a kind of model, which a stage imports by the kind's name."""
+    return sorted(path for path in (ROOT / "erawise" / "models" / kind).glob("*.py") if path.stat().st_size)
+
+
+def settings_room(section: str) -> str:
+    """Return the room that owns the settings of a section of params.yaml; none for `models`, each of which is of a kind."""
+    owner = params.Params.model_fields[section].annotation
+    if section == "data":
+        return "erawise/base"
+    if section == "spaces":
+        return "erawise/tuning"
+    return room(relative(ROOT / Path(*owner.__module__.split(".")).with_suffix(".py")))  # type: ignore[union-attr]

@@ -54,9 +54,8 @@ class Site:
 
     def outs(self) -> list[str]:
         """Return what DVC is to pull: the directories and files of dvc.lock that have the data."""
-        directories = {self.source.features.as_posix()} | ({self.source.live.as_posix()} if self.source.live else set())
-        paths = [Path(name) for name in (*self.digests, *self.sizes)]
-        return sorted({path.parent.as_posix() if path.parent.as_posix() in directories else path.as_posix() for path in paths})
+        source = self.source
+        return sorted(path.as_posix() for path in (source.prepared, source.live, source.folds, source.features) if path is not None)
 
 
 @dataclass(frozen=True)

@@ -50,11 +50,11 @@ def drift(panel: Panel, live: Panel, missing_live: NDArray[np.float64], threads:
         If live has other features or another type, or there are fewer than two train eras.
     """
     if live.feature_names != panel.feature_names or live.matrix.dtype != panel.matrix.dtype:
-        raise InputError("data/prepared/live: its features are not those of data/prepared; run preprocess again")
+        raise InputError("data/prepared/live: its features are not those of data/prepared/panel; run preprocess again")
     kinds = panel.index[DATA_TYPE].iloc[panel.starts[:-1]].to_numpy()
     eras = panel.eras[kinds != VALIDATION][-USUAL_ERAS:]
     if len(eras) < MIN_ERAS:
-        raise InputError(f"data/prepared: drift is measured against {MIN_ERAS} train eras at least and there is {len(eras)}; add eras")
+        raise InputError(f"data/prepared/panel: drift is measured against {MIN_ERAS} train eras at least and there is {len(eras)}; add eras")
     with ThreadPoolExecutor(threads) as pool:
         shares, means = zip(*pool.map(lambda era: _describe(panel.stored(int(era))), eras), strict=True)
     live_shares, live_mean = _describe(live.stored(int(live.eras[0])))

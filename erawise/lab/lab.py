@@ -36,7 +36,7 @@ from erawise.training import jobs, training
 PARAMS, DATA = "params.yaml", "data"
 NEEDED = (
     PARAMS,
-    "data/prepared/features.json",
+    "data/prepared/panel/features.json",
     "data/prepared/live/features.json",
     "data/explored",
     "data/folds.json",
@@ -284,7 +284,7 @@ class Run:
             threadpool_limits(given.threads, user_api="blas"),
         ):
             resources = Resources(given.threads, int(given.memory * GIB), scratch, given.device, held_by(self.panel))
-            return training.train(kind, settings, data, inner_share=self.settings.training.inner_share, resources=resources)
+            return training.train(kind, settings, data, self.settings.training.inner_share, training.How(resources))
 
     def blend(self, made: Mapping[str, pd.DataFrame], weights: Mapping[str, float] | None = None) -> pd.DataFrame:
         """Blend predictions in each era: ranks, gaussianized, their weighted mean, ranked again.

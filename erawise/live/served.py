@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,12 +63,16 @@ def read(p: params.Params, wanted: Sequence[str]) -> Served:
     used = {name: _used(name, members, weights) for name in wanted}
     needed = [name for name in members if any(name in own for own in used.values())]
     features, data = maps.read(paths.FEATURES)[1].digest, basis.of_prepared(paths.VALIDATION_TARGETS)
+    refitted = [name for name in needed if name in p.final.refit]
     for name in needed:
-        _require_final(name, p.final.fit_on, features, data)
-    fitted_on = [stored.describe(paths.FINAL / name).eras for name in needed]
+        _require_trained(name, features)
+    for name in refitted:
+        _require_refitted(name, data)
+    places = {name: (paths.FINAL if name in refitted else paths.MODELS) / name for name in needed}
+    fitted_on = [stored.describe(place).eras for place in places.values()]
     print(f"models: {', '.join(needed)}, fitted on the eras {min(first for first, _ in fitted_on)} to {max(last for _, last in fitted_on)}")
-    final, live = _stored(paths.FINAL, needed), Panel(paths.LIVE, [])
-    trained = final if p.final.fit_on == "train" else _stored(paths.MODELS, needed)
+    final, live = _stored(places), Panel(paths.LIVE, [])
+    trained = _stored({name: paths.MODELS / name for name in needed}) if refitted else final
     found = trained.predict(live, wanted, threads)
     for name in wanted:
         table = tabular.read_parquet(path(name))
@@ -103,33 +107,39 @@ def _digest(name: str, used: Sequence[str], weights: dict[str, float]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _require_final(name: str, fit_on: str, features: str, data: str) -> None:
-    """Raise `InputError` if a final model isn't the trained one beside it, or that fit repeated on the resolved eras that are prepared.
+def _require_trained(name: str, features: str) -> None:
+    """Raise `InputError` if a model isn't trained on the features that are selected now, of which this is the digest."""
+    path = paths.MODELS / name
+    trained = stored.describe(path)
+    if trained.basis is None:
+        raise InputError(f"{path}: it doesn't say what it was fitted on; run dvc repro train@{name}, then again")
+    if trained.basis.features != features:
+        raise InputError(f"{path}: it was fitted with other features than {paths.FEATURES} holds; run dvc repro, then again")
 
-    `features` and `data` are the digests of what is selected and prepared now.
+
+def _require_refitted(name: str, data: str) -> None:
+    """Raise `InputError` if a final model isn't the trained one's fit, repeated on the resolved eras that are prepared now.
+
+    `data` is the digest of what is prepared.
     """
     path, beside = paths.FINAL / name, paths.MODELS / name
     again = f"run dvc repro refit@{name}, then again"
     if not path.exists():
-        raise InputError(f"{path}: there is no final model; {again}")
+        raise InputError(f"{path}: there is no final model, and final.refit names it; {again}")
     final, trained = stored.describe(path), stored.describe(beside)
     if final.basis is None or trained.basis is None:
-        raise InputError(f"{path}: it doesn't say what it was fitted on; run dvc repro train@{name} refit@{name}, then again")
-    if trained.basis.features != features:
-        raise InputError(f"{beside}: it was fitted with other features than {paths.FEATURES} holds; run dvc repro, then again")
-    if (final.trained is None) != (fit_on == "train"):
-        raise InputError(f"{path}: it isn't fitted as final.fit_on, {fit_on}, says; {again}")
+        raise InputError(f"{path}: it doesn't say what it was fitted on; {again}")
     for what in ("settings", "features"):
         if getattr(final.basis, what) != getattr(trained.basis, what):
             raise InputError(f"{path}: it was fitted with other {what} than {beside}; {again}")
-    if (final.trained or stored.digest(path)) != stored.digest(beside):
+    if final.trained != stored.digest(beside):
         raise InputError(f"{path}: it was made of another model than {beside}; {again}")
-    if final.trained and final.basis.data != data:
-        raise InputError(f"{path}: it was fitted on other data than {paths.PREPARED} holds; {again}")
+    if final.basis.data != data:
+        raise InputError(f"{path}: it was fitted on other data than {paths.PANEL} holds; {again}")
 
 
-def _stored(models: Path, names: Sequence[str]) -> serving.Pipeline:
-    return serving.read({name: models / name for name in names}, paths.FEATURES, paths.WEIGHTS, paths.NEUTRALIZED_TO)
+def _stored(models: Mapping[str, Path]) -> serving.Pipeline:
+    return serving.read(models, paths.FEATURES, paths.WEIGHTS, paths.NEUTRALIZED_TO)
 
 
 def _compare(trained: pd.DataFrame, final: pd.DataFrame, names: Sequence[str], least: float) -> None:

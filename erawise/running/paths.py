@@ -9,6 +9,10 @@ DOWNLOADS = Path("data/downloads")
 """What was downloaded from Numerai, in the main checkout; it stays, so that a file comes again only where Numerai's has changed."""
 RAW = Path("data/raw")
 PREPARED = Path("data/prepared")
+PANEL = PREPARED / "panel"
+"""The rows of train and validation, sorted by era and id."""
+MISSING = PREPARED / "missing"
+"""How many values were missing, by feature and by era."""
 LIVE = PREPARED / "live"
 VALIDATION_TARGETS = PREPARED / "validation_targets.parquet"
 REFERENCES = PREPARED / "references.parquet"
@@ -21,11 +25,13 @@ FOLDS = Path("data/folds.json")
 FEATURES = Path("data/features")
 MEMBERS = Path("data/members.json")
 TUNING = Path("data/tuning")
+SEARCHED = TUNING / "_searched.json"
+"""Digests of what each search has looked at: a search that would look at the same is not made again."""
 STUDIES = Path("data/studies")
 """What a search for settings has tried; it goes on from there after it was stopped."""
 MODELS = Path("data/models")
 FINAL = Path("data/final")
-"""The models that predict what is handed in: those of `MODELS`, or fitted again on every resolved era."""
+"""The models of `final.refit`, fitted again on every resolved era; the others are handed in as they were trained."""
 CURVES = Path("data/curves")
 PREDICTIONS = Path("data/predictions")
 MODEL_PREDICTIONS = PREDICTIONS / "models"

@@ -68,17 +68,20 @@ def stage(name: str, then: str | None = None) -> Callable[[Work], Callable[[], N
     return decorate
 
 
-def stage_of_model(name: str, work: WorkOfModel, about: str) -> None:
-    """Run a stage of the DAG for the model that is named on its command line."""
+def stage_of_model(name: str) -> Callable[[WorkOfModel], Callable[[], None]]:
+    """Make of a function the `main` of a stage of the DAG that is run for the model that its command line names."""
 
-    @errors.reported
-    def main() -> None:
-        parser = _parser(about)
-        parser.add_argument("model", help="its name in params.yaml")
-        given = parser.parse_args()
-        _run(f"{name}@{given.model}", f"{name} {given.model}", lambda progress: work(given.model, progress), given.quiet)
+    def decorate(work: WorkOfModel) -> Callable[[], None]:
+        @errors.reported
+        def main() -> None:
+            parser = _parser(_documented(work))
+            parser.add_argument("model", help="its name in params.yaml")
+            given = parser.parse_args()
+            _run(f"{name}@{given.model}", f"{name} {given.model}", lambda progress: work(given.model, progress), given.quiet)
 
-    main()
+        return main
+
+    return decorate
 
 
 def peak_bytes() -> int:
@@ -133,7 +136,7 @@ def _parser(about: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _documented(work: Work) -> str:
+def _documented(work: Work | WorkOfModel) -> str:
     return sys.modules[work.__module__].__doc__ or ""
 
 

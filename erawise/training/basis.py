@@ -5,21 +5,21 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from erawise import params
 from erawise.base import files
+from erawise.models.shared.settings import Entry
 from erawise.models.shared.stored import Basis
 from erawise.panel.panel import DESCRIPTION, INDEX, FeatureMap
 from erawise.running import paths
 
 
-def of_fit(members: Iterable[params.Model], features: FeatureMap, *more: Path) -> Basis:
+def of_fit(members: Iterable[Entry], features: FeatureMap, *more: Path) -> Basis:
     """Return the digests for a fit.
 
     Parameters
     ----------
     members : the settings of each model that is blended.
     features : what the model sees of the rows.
-    more : files of data beside the prepared rows of `paths.PREPARED`.
+    more : files of data beside the prepared rows of `paths.PANEL`.
     """
     settings = json.dumps([member.model_dump(mode="json") for member in members], sort_keys=True)
     return Basis(hashlib.sha256(settings.encode()).hexdigest(), features.digest, of_prepared(*more))
@@ -27,4 +27,4 @@ def of_fit(members: Iterable[params.Model], features: FeatureMap, *more: Path) -
 
 def of_prepared(*more: Path) -> str:
     """Return the digest of the prepared rows of train and validation, with the train targets, and of more files."""
-    return files.digest(*(paths.PREPARED / name for name in (DESCRIPTION, INDEX)), *more)
+    return files.digest(*(paths.PANEL / name for name in (DESCRIPTION, INDEX)), *more)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from erawise.base import files
+from erawise.training.jobs import Log
 
 METRIC = "correlation"
 FIRST_ROUNDS = 100
@@ -35,6 +36,15 @@ class Curves:
                 if not file.tell():
                     file.write(f"step\t{METRIC}\n")
                 file.write(f"{number}\t{round(score, 6)}\n")
+
+
+    def log_of(self, member: str) -> Log:
+        """Return a log of the folds' rounds for one of several models that are blended, or for the single one, whose name is empty."""
+
+        def log(fold: int, number: int, score: float) -> None:
+            self.log(f"{member}/fold_{fold + 1}" if member else f"fold_{fold + 1}", number, score)
+
+        return log
 
 
 def has_point(number: int) -> bool:

@@ -1,13 +1,15 @@
-"""What training and tuning share: the settings of one model, and all that it is fitted on."""
+"""The inputs of a model: its settings, its data, and what its fits may take."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from erawise import params
 from erawise.base import files
+from erawise.base.settings import Resources as Limits
 from erawise.folds import splits
+from erawise.models.shared.settings import Entry
 from erawise.models.shared.protocol import GIB, Resources, held_by
 from erawise.running import errors, paths
 from erawise.training import training
@@ -15,48 +17,63 @@ from erawise.training.jobs import Data, Source
 
 
 @dataclass(frozen=True)
-class Work:
-    """One model's settings, data and resources, and where the data lies."""
+class Scored:
+    """The target that every prediction is scored on.
 
-    settings: params.Model
+    Attributes
+    ----------
+    target : its name, `data.target`.
+    days : trading days that it looks ahead if its name doesn't say so, `data.target_horizon`.
+    """
+
+    target: str
+    days: int
+
+
+@dataclass(frozen=True)
+class ModelInputs:
+    """The settings, data and resources of one model, and where the data lies."""
+
+    settings: Any
     source: Source
     data: Data
     resources: Resources
 
 
-def source_of(settings: params.Model, main: str, days: int, *, live: bool) -> Source:
-    """Where the data of a model lies.
+def source_of(settings: Entry, scored: Scored, *, live: bool) -> Source:
+    """Return where the data of a model lies; `live` says whether the live era is to be predicted."""
+    targets = {member.target for member in settings.members.values()}
+    longest = max(splits.model_horizon(target, scored.target, scored.days) for target in targets)
+    columns = tuple(sorted({*targets, scored.target}))
+    return Source(paths.PANEL, paths.LIVE if live else None, paths.FOLDS, paths.FEATURES, columns, longest)
+
+
+def read(name: str, settings: Any, scored: Scored, limits: Limits, *, live: bool) -> ModelInputs:
+    """Read the data that a model is fitted on, and the live era if it is to be predicted.
 
     Parameters
     ----------
-    settings : of the model.
-    main, days : `data.target` and `data.target_horizon`.
-    live : whether the live era is to be predicted.
+    name, settings : of the model, an `Entry`.
+    scored : the main target.
+    limits : the section `resources`.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or broken, or the data lacks a target.
     """
-    targets = {member.target for member in settings.members.values()}
-    longest = max(splits.model_horizon(target, main, days) for target in targets)
-    return Source(paths.PREPARED, paths.LIVE if live else None, paths.FOLDS, paths.FEATURES, tuple(sorted({*targets, main})), longest)
-
-
-def open_for(name: str, *, live: bool) -> Work:
-    """Read what a model is fitted on, and the live era where it is to be predicted."""
-    p = params.load(paths.PARAMS)
-    try:
-        settings = p.models[name]
-    except KeyError:
-        raise params.unknown_model(name) from None
-    source = source_of(settings, p.data.target, p.data.target_horizon, live=live)
+    source = source_of(settings, scored, live=live)
     panel = source.panel()
     for target in sorted({member.target for member in settings.members.values()}):
         training.check_target(panel, target, f"models.{name}.target")
     with naming(name):
         data = source.around(panel)
-    memory = int(p.resources.memory * GIB)
 
     def say(line: str) -> None:
         print(f"{name}: {line}", flush=True)
 
-    return Work(settings, source, data, Resources(p.resources.threads, memory, paths.SCRATCH, p.resources.device, held_by(panel), say))
+    resources = Resources(limits.threads, int(limits.memory * GIB), paths.SCRATCH, limits.device, held_by(panel), say)
+    return ModelInputs(settings, source, data, resources)
 
 
 @contextmanager

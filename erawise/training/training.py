@@ -65,17 +65,23 @@ class _Final:
     dropped: int
 
 
-def train(
-    kind: Kind,
-    settings: Any,
-    data: Data,
-    *,
-    inner_share: float,
-    resources: Resources,
-    log: Log = unheard,
-    count: Count = UNCOUNTED,
-    engine: Engine = HERE,
-) -> Trained:
+@dataclass(frozen=True)
+class How:
+    """How fits are done, which changes no result but by the number of threads.
+
+    Parameters
+    ----------
+    resources : that they may take.
+    engine : does them.
+    count : is told of the steps of all fits.
+    """
+
+    resources: Resources
+    engine: Engine = HERE
+    count: Count = UNCOUNTED
+
+
+def train(kind: Kind, settings: Any, data: Data, inner_share: float, how: How, log: Log = unheard) -> Trained:
     """Fit a model in each fold and once on all train eras, and predict.
 
     A fold's model never sees its test eras: where it stops early, it looks at the last `inner_share` of the fold's
@@ -84,9 +90,9 @@ def train(
 
     Parameters
     ----------
+    inner_share : share of a fold's training eras on which it stops early.
+    how : the fits are done; its `count` is told of `train_steps` steps.
     log : hears of every round of a fold that may stop early.
-    count : is told of the steps of all fits, of which there are `train_steps`.
-    engine : does the fits.
 
     Raises
     ------
@@ -98,22 +104,18 @@ def train(
             f"features were selected for {len(data.fold_features)} folds and there are {len(data.plan.folds)}; select them again"
         )
     numbers = range(len(data.plan.folds))
-    with engine.alone():
+    with how.engine.alone():
         fits = [*(_views(kind, settings, data, k, inner_share) for k in numbers), (_whole(settings, data), None)]
-        at_once, needed = _prepared(kind, settings, fits, resources, engine)
+        at_once, needed = _prepared(kind, settings, fits, how)
         del fits  # the rows of all of them
-    found = engine.run(_fold_jobs(kind, settings, data, numbers, inner_share, needed), data, resources, at_once, count, log)
+    jobs = _fold_jobs(kind, settings, data, numbers, inner_share, needed)
+    found = how.engine.run(jobs, data, how.resources, at_once, how.count, log)
     stops_early = kind.stops_early(settings)
     rounds = [fold.rounds for fold in found]
     best = [number for number in rounds if number is not None]
     final_rounds = max(1, round(float(np.median(best or [1])))) if stops_early else None
-    job = Job(
-        "the final fit",
-        partial(_fit_final, kind, settings, final_rounds),
-        needed[-1],
-        kind.steps(settings)[0],
-    )
-    [final] = engine.run([job], data, resources, 1, count, unheard)
+    job = Job("the final fit", partial(_fit_final, kind, settings, final_rounds), needed[-1], kind.steps(settings)[0])
+    [final] = how.engine.run([job], data, how.resources, 1, how.count, unheard)
     live = [] if final.live is None else [final.live]
     values = np.concatenate([*(fold.values for fold in found), final.validation, *live])
     return Trained(final.model, values, data, rounds if stops_early else [], final_rounds, final.dropped)
@@ -128,52 +130,45 @@ def labels(data: Data) -> pd.DataFrame:
     return pd.concat(pieces, ignore_index=True)
 
 
+def messages(name: str, trained: Trained, target: str) -> list[str]:
+    """Return what a person should know of a fit: the rounds of the folds, and the rows without a target."""
+    lines = []
+    if trained.rounds:
+        rounds = ", ".join("none" if number is None else str(number) for number in trained.rounds)
+        lines.append(f"{name}: best rounds of the folds: {rounds}; the final model has {trained.final_rounds}")
+    if trained.dropped:
+        lines.append(f"{name}: {trained.dropped:,} training rows without {target} left out")
+    return lines
+
+
 def train_steps(kind: Kind, settings: Any, data: Data) -> int:
     """How many steps `train` has at most."""
     return kind.steps(settings)[0] * (len(data.plan.folds) + 1)
 
 
-def refit(
-    kind: Kind,
-    settings: Any,
-    data: Data,
-    eras: NDArray[np.int64],
-    rounds: int | None,
-    resources: Resources,
-    count: Count = UNCOUNTED,
-    engine: Engine = HERE,
-) -> Fitted:
+def refit(kind: Kind, settings: Any, data: Data, eras: NDArray[np.int64], rounds: int | None, how: How) -> Fitted:
     """Fit a model once more, on other eras, for the rounds that its final fit had; None where it has none by early stopping.
-
-    `count` and `engine` are as in `train`.
 
     Raises
     ------
     InputError
         If there is no row, or the fit needs more memory than it may have.
     """
-    with engine.alone():
-        _, needed = _prepared(kind, settings, [(View(data.panel, eras, data.final_features, settings.target), None)], resources, engine)
+    with how.engine.alone():
+        _, needed = _prepared(kind, settings, [(View(data.panel, eras, data.final_features, settings.target), None)], how)
     job = Job("the fit", partial(_fit_again, kind, settings, eras, rounds), needed[0], kind.steps(settings)[0])
-    fitted: Fitted = engine.run([job], data, resources, 1, count, unheard)[0]
+    fitted: Fitted = how.engine.run([job], data, how.resources, 1, how.count, unheard)[0]
     return fitted
 
 
 def out_of_fold(
-    kind: Kind,
-    settings: Any,
-    data: Data,
-    numbers: Sequence[int],
-    *,
-    inner_share: float,
-    resources: Resources,
-    engine: Engine = HERE,
+    kind: Kind, settings: Any, data: Data, numbers: Sequence[int], inner_share: float, how: How
 ) -> list[pd.DataFrame]:
     """Fit a model in some folds, and predict their test eras: a table for each, with the columns of `Trained.predictions`."""
-    with engine.alone():
-        at_once, needed = _prepared(kind, settings, [_views(kind, settings, data, k, inner_share) for k in numbers], resources, engine)
+    with how.engine.alone():
+        at_once, needed = _prepared(kind, settings, [_views(kind, settings, data, k, inner_share) for k in numbers], how)
     jobs = _fold_jobs(kind, settings, data, numbers, inner_share, needed)
-    found = engine.run(jobs, data, resources, at_once, UNCOUNTED, unheard)
+    found = how.engine.run(jobs, data, how.resources, at_once, UNCOUNTED, unheard)
     return [_table(data.panel, data.plan.folds[k].test, CV, fold.values) for k, fold in zip(numbers, found, strict=True)]
 
 
@@ -183,7 +178,7 @@ def predict(model: Fitted, panel: Panel, eras: NDArray[np.int64], features: Feat
 
 
 def blended(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """The blend, of equal weights, of several models' predictions of the same rows, as `ensemble.blend` has it; one alone as it is.
+    """The blend, of equal weights, of several models' predictions of the same rows, as `blending.blend` has it; one alone as it is.
 
     That isn't called, since the stages that train would hang on the code of the scores, and be run again for an edit there.
     """
@@ -268,13 +263,12 @@ def importance_table(features: Sequence[str], shares: Sequence[NDArray[np.float6
     return table.sort_values("importance", ascending=False, kind="stable", ignore_index=True)
 
 
-def _prepared(
-    kind: Kind, settings: Any, fits: Sequence[tuple[View, View | None]], resources: Resources, engine: Engine
-) -> tuple[int, list[int]]:
+def _prepared(kind: Kind, settings: Any, fits: Sequence[tuple[View, View | None]], how: How) -> tuple[int, list[int]]:
     """How many fits may run at once here, and where they run elsewhere, the bytes that each needs."""
-    needed = kind.needs(settings, fits, resources) if engine.elsewhere else [0] * len(fits)
-    quiet = replace(resources, say=unheard) if engine.elsewhere else resources
-    return kind.prepare(settings, fits, quiet) if engine.scratch_is_seen else 1, needed
+    resources, elsewhere = how.resources, how.engine.elsewhere
+    needed = kind.needs(settings, fits, resources) if elsewhere else [0] * len(fits)
+    quiet = replace(resources, say=unheard) if elsewhere else resources
+    return kind.prepare(settings, fits, quiet) if how.engine.scratch_is_seen else 1, needed
 
 
 def _fold_jobs(kind: Kind, settings: Any, data: Data, numbers: Sequence[int], inner_share: float, needed: Sequence[int]) -> list[Job]:

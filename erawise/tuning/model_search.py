@@ -1,11 +1,10 @@
-"""Look for one model's settings on the folds of `cv`."""
+"""The search for the settings of one model, on the folds of `cv`."""
 
 import functools
 import hashlib
 import json
-import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,103 +12,109 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 import erawise
-from erawise import params
-from erawise.base import files
 from erawise.base.schema import horizon, spanned_weeks
 from erawise.cluster import engines
+from erawise.cluster.settings import Execution
 from erawise.evaluation import evaluation, significance
-from erawise.models.shared.protocol import Kind, require_complete
-from erawise.running import paths, runner
+from erawise.models.shared import kinds
+from erawise.models.shared.settings import Entry
+from erawise.running import paths
 from erawise.running.progress import Progress
 from erawise.training import inputs, training
+from erawise.training.inputs import ModelInputs, Scored
 from erawise.training.jobs import Engine
 from erawise.tuning import search
+from erawise.tuning.settings import Space, Tuning
 
-CODE = (
-    "blocks*.py",
-    "evaluation.py",
-    "features/maps.py",
-    "groups.py",
-    "jit.py",
-    "models/common.py",
-    "panel.py",
-    "predictions.py",
-    "schema.py",
-    "scores/*.py",
-    "splits.py",
-    "tabular.py",
-    "training.py",
-    "tuning.py",
-)
-"""The code that makes a trial: what reads the data, fits, predicts, scores and draws. Whatever runs it, on which machine and with which
-progress bar, or checks settings, or judges the trials in the end, is no part of it."""
+ROOMS = ("base", "panel", "folds", "models/shared", "training", "tuning", "scores", "evaluation")
+"""The rooms that make a trial: they read the data, fit, predict, score and draw. The kind's own room is among them in each search."""
 
 
-def run(kind: Kind, name: str, progress: Progress) -> runner.Done:
-    """Search, and write what was found."""
-    require_complete(kind)
-    p = params.load(paths.PARAMS)
-    work = inputs.open_for(name, live=False)
-    own = p.models[name]
-    space = p.spaces[own.kind]
-    index = work.data.panel.index
+@dataclass(frozen=True)
+class Question:
+    """The search for the settings of one model.
+
+    Attributes
+    ----------
+    name, settings : of the model.
+    tuning, space : how and where to look.
+    inner_share : share of a fold's training eras on which early stopping looks.
+    scored : the target that trials are scored on.
+    """
+
+    name: str
+    settings: Entry
+    tuning: Tuning
+    space: Space
+    inner_share: float
+    scored: Scored
+
+    @property
+    def kind(self) -> str:
+        """The kind of the model."""
+        return str(self.settings.model_dump()["kind"])
+
+    def identity(self) -> str:
+        """Return the SHA-256 of what a trial depends on: its data, folds, settings, and the code of the rooms that make it."""
+        asked = [
+            self.settings.model_dump(mode="json"),
+            self.tuning.model_dump(mode="json", exclude={"models", "trials"}),
+            {name: values.model_dump(mode="json") for name, values in self.space.items()},
+            [self.scored.target, self.scored.days, self.inner_share],
+        ]
+        digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode("utf-8"))
+        read = (paths.FOLDS, paths.PANEL / "features.json", paths.PANEL / "index.parquet", *sorted(paths.FEATURES.iterdir()))
+        for path in (*read, *code(self.kind)):
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the whole search: its identity, and the number of its trials."""
+        return hashlib.sha256(f"{self.identity()} {self.tuning.trials}".encode()).hexdigest()
+
+
+def code(kind: str) -> list[Path]:
+    """Return the modules that make the trials of a kind of model."""
+    top = Path(erawise.__file__).parent
+    return sorted([*(path for room in (*ROOMS, f"models/{kind}") for path in (top / room).glob("*.py")), top / "predictions.py"])
+
+
+def run(question: Question, work: ModelInputs, execution: Execution, storage: Path, progress: Progress) -> dict[str, Any]:
+    """Search, and return what was found, see `search.result`.
+
+    Parameters
+    ----------
+    work : the data of the model, and what its fits may take.
+    execution : says what does the fits.
+    storage : the file that keeps the trials.
+    """
+    kind, scored = kinds.load(question.kind), question.scored
     resources = replace(work.resources, say=functools.cache(work.resources.say))  # what each trial would repeat is said once
 
     def attempt(engine: Engine, changes: dict[str, Any], numbers: Sequence[int]) -> list[search.Fold]:
-        members = training.tuned(own, {"settings": changes}, paths.PARAMS).members.values()
-        fit = partial(
-            training.out_of_fold,
-            kind,
-            data=work.data,
-            numbers=numbers,
-            inner_share=p.training.inner_share,
-            resources=resources,
-            engine=engine,
-        )
-        pieces = list(engine.side_by_side([partial(fit, settings=settings) for settings in members]))
-        return [evaluation.corr_by_era(training.blended(parts), index, p.data.target) for parts in zip(*pieces, strict=True)]
+        members = training.tuned(question.settings, {"settings": changes}, paths.PARAMS).members.values()
+        how = training.How(resources, engine)
+        fits = [partial(training.out_of_fold, kind, own, work.data, numbers, question.inner_share, how) for own in members]
+        pieces = list(engine.side_by_side(fits))
+        index = work.data.panel.index
+        return [evaluation.corr_by_era(training.blended(parts), index, scored.target) for parts in zip(*pieces, strict=True)]
 
-    identity = _identity(
-        code(own.kind),
-        own.model_dump(mode="json"),
-        p.tuning.model_dump(mode="json", exclude={"models", "trials"}),
-        {name: values.model_dump(mode="json") for name, values in space.items()},
-        [p.data.target, p.data.target_horizon, p.training.inner_share],
-    )
     with (
-        inputs.naming(name),
+        inputs.naming(question.name),
         inputs.sharing_scratch(),
-        threadpool_limits(p.resources.threads, user_api="blas"),
-        engines.engine(work.source, resources) as engine,
+        threadpool_limits(resources.threads, user_api="blas"),
+        engines.engine(execution, work.source, resources) as engine,
     ):
-        found = search.search(
-            p.tuning,
-            space,
+        asked = search.Search(
+            question.tuning,
+            question.space,
             len(work.data.plan.folds),
             partial(attempt, engine),
-            Path(os.path.relpath(paths.main_checkout(Path.cwd()) / paths.STUDIES / f"{name}.db")),
-            identity,
             work.resources.say,
             progress,
             engine.side_by_side,
             engine.at_once,
         )
-    overlap = significance.spanned_eras(work.data.plan.train, spanned_weeks(horizon(p.data.target, p.data.target_horizon)))
-    content = search.result(found, p.tuning, overlap)
-    files.write_json(content, paths.TUNING / f"{name}.json")
-    work.resources.say(search.sentence(content))
-    return runner.Done([paths.TUNING / f"{name}.json"], len(work.data.panel.row_numbers(work.data.plan.train)))
-
-
-def code(kind: str) -> list[Path]:
-    """Return the files of code by which the scores of a trial come about; what a kind of model has for itself is among them."""
-    return sorted(path for pattern in (*CODE, f"models/{kind}/*.py") for path in Path(erawise.__file__).parent.glob(pattern))
-
-
-def _identity(modules: Sequence[Path], *settings: Any) -> str:
-    """Another one for other settings, data or code, so that a search takes up no trial that it would not make itself."""
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode("utf-8"))
-    read = (paths.FOLDS, paths.PREPARED / "features.json", paths.PREPARED / "index.parquet", *sorted(paths.FEATURES.iterdir()))
-    for path in (*read, *modules):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+        found = search.search(asked, storage, question.identity())
+    overlap = significance.spanned_eras(work.data.plan.train, spanned_weeks(horizon(scored.target, scored.days)))
+    return search.result(found, question.tuning, overlap)

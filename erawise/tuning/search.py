@@ -79,19 +79,9 @@ def one_after_the_other(calls: Sequence[Callable[[], list[Fold]]]) -> list[list[
     return [call() for call in calls]
 
 
-def search(
-    settings: Tuning,
-    space: Space,
-    folds: int,
-    attempt: Attempt,
-    storage: Path,
-    identity: str,
-    say: Callable[[str], None],
-    progress: Progress = SILENT,
-    together: Together = one_after_the_other,
-    at_once: int = 1,
-) -> Found:
-    """Try settings until there are as many trials as asked for.
+@dataclass(frozen=True)
+class Search:
+    """A search to be made.
 
     Parameters
     ----------
@@ -99,13 +89,30 @@ def search(
     space : where to look for each setting.
     folds : how many there are.
     attempt : trains and scores.
-    storage : an SQLite file that keeps the trials; one that a stopped search has left goes on.
-    identity : another one for other data, folds, settings or code. Their trials stay in the file, and are taken up when they return.
     say : told of each trial, and of the number of other searches that the file keeps.
     progress : told of each fold that is tried, of all trials and of the model's own settings.
     together : calls several attempts, and gives their results.
     at_once : trials of a random search that are tried together, which changes nothing of what is found; those of another are
         `settings.batch`, each drawn without knowing the others of its batch.
+    """
+
+    settings: Tuning
+    space: Space
+    folds: int
+    attempt: Attempt
+    say: Callable[[str], None]
+    progress: Progress = SILENT
+    together: Together = one_after_the_other
+    at_once: int = 1
+
+
+def search(asked: Search, storage: Path, identity: str) -> Found:
+    """Try settings until there are as many trials as asked for.
+
+    Parameters
+    ----------
+    storage : an SQLite file that keeps the trials; one that a stopped search has left goes on.
+    identity : another one for other data, folds, settings or code. Their trials stay in the file, and are taken up when they return.
 
     Raises
     ------
@@ -115,8 +122,7 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage.parent.mkdir(parents=True, exist_ok=True)
     with _keeping(storage):
-        study = _opened(storage, identity, say)
-        return _searched(study, settings, space, folds, attempt, say, progress, together, at_once)
+        return _searched(_opened(storage, identity, asked.say), asked)
 
 
 def _opened(storage: Path, identity: str, say: Callable[[str], None]) -> optuna.Study:
@@ -152,39 +158,30 @@ def _keeping(storage: Path) -> Iterator[None]:
         ) from error
 
 
-def _searched(
-    study: optuna.Study,
-    settings: Tuning,
-    space: Space,
-    folds: int,
-    attempt: Attempt,
-    say: Callable[[str], None],
-    progress: Progress,
-    together: Together,
-    at_once: int,
-) -> Found:
-    """Go on with a study until it has as many trials as asked for; the parameters are those of `search`."""
+def _searched(study: optuna.Study, asked: Search) -> Found:
+    """Go on with a study until it has as many trials as asked for."""
+    settings, folds = asked.settings, asked.folds
     kept = study.user_attrs.get(DEFAULT)
     stored = _done(study)
     tried = sum(len(trial.user_attrs[EVIDENCE]) for trial in stored) + (folds if kept else 0)
     left = folds * max(0, settings.trials - len(stored)) + (0 if kept else folds)
-    with progress.counting(tried + left, "folds", done=tried, at_most=settings.halving is not None) as count:
-        default = Trial({}, _unpacked(kept) if kept else _counted(attempt({}, range(folds)), count))
+    with asked.progress.counting(tried + left, "folds", done=tried, at_most=settings.halving is not None) as count:
+        default = Trial({}, _unpacked(kept) if kept else _counted(asked.attempt({}, range(folds)), count))
         study.set_user_attr(DEFAULT, _packed(default.folds))
-        say(f"as it is: {objective(default.folds, settings):.5f}")
-        size = at_once if settings.method == RANDOM else settings.batch
+        asked.say(f"as it is: {objective(default.folds, settings):.5f}")
+        size = asked.at_once if settings.method == RANDOM else settings.batch
         while (number := len(_done(study))) < settings.trials:
             start = number // size * size  # a batch of which a part was kept when the search was stopped is drawn as it was
-            drawn = [_draw(study, settings, space, k, start) for k in range(number, min(settings.trials, start + size))]
-            climbs = [_Climb(trial, _drawn(trial.params, space)) for trial in drawn]
-            _climb(climbs, _done(study), settings, folds, attempt, together, count)
+            drawn = [_draw(study, settings, asked.space, k, start) for k in range(number, min(settings.trials, start + size))]
+            climbs = [_Climb(trial, _drawn(trial.params, asked.space)) for trial in drawn]
+            _climb(climbs, _done(study), asked, count)
             for k, climb in enumerate(climbs, number + 1):
                 count.expect(len(climb.folds) - folds)
                 whole, value = len(climb.folds) == folds, objective(climb.folds, settings)
                 study.add_trial(climb.ended(value, whole=whole))
                 stop = "" if whole else f", stopped after {len(climb.folds)} of {folds} folds"
-                say(f"trial {k} of {settings.trials}: {value:.5f}{stop}: {json.dumps(climb.settings)}")
-    trials = [Trial(_drawn(t.params, space), _unpacked(t.user_attrs[EVIDENCE])) for t in _done(study)]
+                asked.say(f"trial {k} of {settings.trials}: {value:.5f}{stop}: {json.dumps(climb.settings)}")
+    trials = [Trial(_drawn(t.params, asked.space), _unpacked(t.user_attrs[EVIDENCE])) for t in _done(study)]
     complete = [trial for trial in trials if len(trial.folds) == folds]
     return Found(default, complete, len(trials) - len(complete))
 
@@ -284,20 +281,13 @@ class _Climb:
         )
 
 
-def _climb(
-    climbs: Sequence[_Climb],
-    earlier: Sequence[FrozenTrial],
-    settings: Tuning,
-    folds: int,
-    attempt: Attempt,
-    together: Together,
-    count: Count,
-) -> None:
+def _climb(climbs: Sequence[_Climb], earlier: Sequence[FrozenTrial], asked: Search, count: Count) -> None:
     """Fold after fold, as long as each trial is among the best of those up to it."""
+    settings, folds = asked.settings, asked.folds
     going, done = list(climbs), 0
     while going:
         step = folds if settings.halving is None else min(folds, max(1, done * 2))
-        found = together([partial(attempt, climb.settings, range(done, step)) for climb in going])
+        found = asked.together([partial(asked.attempt, climb.settings, range(done, step)) for climb in going])
         others = [trial.intermediate_values[step] for trial in earlier if step in trial.intermediate_values]
         survivors = []
         for climb, more in zip(going, found, strict=True):

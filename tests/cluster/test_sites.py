@@ -28,12 +28,8 @@ from erawise.training.jobs import Data, Job, Source
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
-SOURCE = Source(Path("data/prepared"), Path("data/prepared/live"), Path("data/folds.json"), Path("data/features"), ("target",), 20)
-OUTS = [
-    *(f"data/prepared/{name}" for name in ("derived.npy", "era_means.npy", "features.json", "features.npy", "index.parquet", "live")),
-    "data/folds.json",
-    "data/features",
-]
+SOURCE = Source(Path("data/prepared/panel"), Path("data/prepared/live"), Path("data/folds.json"), Path("data/features"), ("target",), 20)
+OUTS = ["data/prepared/panel", "data/prepared/live", "data/folds.json", "data/features"]
 STAGES = "stages:\n  prepare:\n    cmd: 'true'\n    outs:\n" + "".join(f"      - {out}\n" for out in OUTS)
 
 
@@ -97,7 +93,7 @@ def second(first: Clone, site: Site, monkeypatch: pytest.MonkeyPatch) -> Clone:
 def test_a_machine_that_sees_the_files_maps_them_there(first: Clone, site: Site, second: Clone) -> None:
     seen = replace(site, root=str(first.directory))
     assert sites.opened(seen).root == first.directory
-    assert not (second.directory / "data/prepared/features.npy").exists()
+    assert not (second.directory / "data/prepared/panel/features.npy").exists()
     (first.directory / "data/folds.json").write_text("{}")
     assert not seen.is_seen()
 
@@ -145,7 +141,7 @@ def test_data_that_was_not_pushed_is_said_with_the_state_of_the_remote(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     shutil.rmtree(first.directory.with_name("far") / "files")
-    with pytest.raises(InputError, match=r"the same data/prepared/features.npy \(remote far .*: an object was written .*\): its checkout"):
+    with pytest.raises(InputError, match=r"the same data/prepared/panel/features.npy \(remote far .*: an object was written .*\): its checkout"):
         sites.opened(site)
 
 

@@ -108,7 +108,7 @@ from erawise import params
 from erawise.models import momentum
 from erawise.models.protocol import GIB, Resources
 from erawise.panel import FeatureMap, Panel, View
-panel = Panel(Path("data/prepared"), ["target"])
+panel = Panel(Path("data/prepared/panel"), ["target"])
 eras = panel.eras[:12]
 train = View(panel, eras, FeatureMap(panel.feature_names), "target")
 model = momentum.fit(params.Momentum(kind="momentum", target="target", eras=5), train, None, None, Resources(1, GIB, Path("scratch")))
@@ -127,7 +127,7 @@ def test_a_new_derived_feature_comes_into_the_table_as_the_page_says(project: Pa
     take_settings(project, finished, "  derived: [high_share]")
     shutil.rmtree(project / "data/prepared")
     run(project, "-m", "stages.preprocess")
-    panel = Panel(project / "data/prepared", [])
+    panel = Panel(project / "data/prepared/panel", [])
     assert panel.names[-1] == "high_share"
     era = int(panel.eras[0])
     block = panel.block(era, panel.columns(list(panel.names)))

@@ -280,9 +280,10 @@ class TestStage:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", ["explore"])
         Path("params.yaml").write_text((ROOT / "params.yaml").read_text())
-        make_panel(paths.PREPARED)
+        make_panel(paths.PANEL)
+        paths.MISSING.mkdir()
         write_panel(paths.LIVE, FEATURES[:2], {}, np.full(2, LIVE_ERA), names=["a", "b", "c"], data_type="live")
-        (paths.PREPARED / "missing.csv").write_text("feature,missing,rows,missing_live,rows_live\na,0,12,0,2\nb,6,12,1,2\nc,0,12,0,2\n")
+        (paths.MISSING / "features.csv").write_text("feature,missing,rows,missing_live,rows_live\na,0,12,0,2\nb,6,12,1,2\nc,0,12,0,2\n")
 
     def test_writes_the_tables(self, capsys: pytest.CaptureFixture[str]) -> None:
         stage.main()
@@ -316,7 +317,7 @@ class TestStage:
             "features": {"count": 3, "scale": [0, 4], "constant_in_every_era": 0, "constant_share": 0.222222},
         }
         write_panel(paths.LIVE, FEATURES[4:9], {}, np.full(5, LIVE_ERA), names=["a", "b", "c"], data_type="live")
-        (paths.PREPARED / "missing.csv").write_text("feature,missing,rows,missing_live,rows_live\na,5,15,5,5\nb,6,15,1,5\nc,0,15,0,5\n")
+        (paths.MISSING / "features.csv").write_text("feature,missing,rows,missing_live,rows_live\na,5,15,5,5\nb,6,15,1,5\nc,0,15,0,5\n")
         drifted = (paths.EXPLORED / "drift.csv").read_bytes()
         stage.main()
         assert paths.CHECKED.read_bytes() == before
@@ -331,8 +332,8 @@ class TestStage:
     def test_leaves_what_was_there_when_it_fails(self, capsys: pytest.CaptureFixture[str]) -> None:
         stage.main()
         before = {path: path.read_bytes() for path in paths.EXPLORED.iterdir()}
-        np.save(paths.PREPARED / "features.npy", FEATURES + np.int8(1))
-        record(paths.PREPARED)
+        np.save(paths.PANEL / "features.npy", FEATURES + np.int8(1))
+        record(paths.PANEL)
         with pytest.raises(SystemExit, match="1"):
             stage.main()
         assert capsys.readouterr().err.startswith("error: feature 'a': 1 values in era 1 are off the scale 0..4 (one is 5;")

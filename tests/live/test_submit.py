@@ -695,7 +695,7 @@ def test_a_final_model_of_before_is_not_handed_in(
     error = capsys.readouterr().err
     name, expected = "ridge", f"was fitted with other {other} than data/models/ridge"
     if other == "data":
-        name, expected = "lightgbm", "was fitted on other data than data/prepared holds"
+        name, expected = "lightgbm", "was fitted on other data than data/prepared/panel holds"
     assert f"error: data/final/{name}: it {expected}" in error
     assert error.endswith(f"; run dvc repro refit@{name}, then again\n")
     assert not server.account.objects

@@ -1,188 +1,308 @@
-"""dvc.yaml tells the truth: deps are the import closure, params are what is read, arrows run downwards."""
+"""dvc.yaml tells the truth: a stage declares the rooms that it is made of and the settings that it reads, and arrows run downwards."""
 
 import ast
 import re
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
-from closure import ROOT, closure, imports
+from closure import RESULT_FREE, ROOT, closure, imports, module_path, of_kind, relative, room, settings_room
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from ruamel.yaml import YAML
 
+from erawise import params
+from erawise.models.shared import kinds
+
 FILES = sorted([*(ROOT / "erawise").rglob("*.py"), *(ROOT / "stages").rglob("*.py")])
-SOURCES = [path for path in FILES if path.stat().st_size]
-STYLE = "erawise/charts/erawise.mplstyle"
-SOURCES_OF_DATA = {"market", "local", "numerai"}
-WITHOUT_EFFECT = "execution"
-"""The section whose settings change no result: a stage that hung on them would be run again for nothing."""
-KINDS = {"lightgbm", "logistic", "neural_network", "random_forest", "ridge"}
+MODULES = [path for path in FILES if path.stat().st_size]
+SOURCES = ("local", "market", "numerai")
+OF_EACH_MODEL = ("train", "explain")
+"""Stages with an instance for each model, which is made of the room of its kind alone."""
+OF_ALL_KINDS = ("tune", "refit")
+"""Stages that may load any kind."""
+
 THIRD_PARTY = {
-    "numerapi": {"erawise/sources/numerai/client.py"},
-    "matplotlib": {"erawise/charts/charts.py", "stages/plot.py"},
-    "lightgbm": {"erawise/models/lightgbm/__init__.py", "erawise/upload/runtime.py"},
-    "distributed": {f"erawise/cluster/{name}.py" for name in ("client", "connection", "worker")},
-    "sklearn": {"erawise/models/logistic/__init__.py", "erawise/models/random_forest/__init__.py"},
-    "tensorflow": {"erawise/models/neural_network/engine.py"},
-    "keras": {"erawise/models/neural_network/engine.py"},
-    "numba": {"erawise/base/jit.py"},
-    "optuna": {"erawise/tuning/search.py"},
-    "dvc": {"erawise/history/lockfile.py", "erawise/history/remote_check.py", "erawise/history/revisions.py"},
-    "dvc_data": {"erawise/history/revisions.py"},
-    "dask": {"erawise/cluster/connection.py"},
-    "cloudpickle": {"erawise/cluster/client.py"},
-    "altair": {"erawise/report/drawing.py", "erawise/report/views.py"},
-    "vl_convert": {"erawise/report/drawing.py"},
-    "wandb": {"erawise/history/tracking.py"},
-    "tqdm": {"erawise/running/progress.py"},
-    "numerai_tools": set(),
+    "numerapi": ("erawise/sources/numerai", "erawise/live"),
+    "matplotlib": ("erawise/charts", "erawise/report"),
+    "lightgbm": ("erawise/models/lightgbm", "erawise/upload"),
+    "sklearn": ("erawise/models/logistic", "erawise/models/random_forest", "erawise/lab"),
+    "tensorflow": ("erawise/models/neural_network",),
+    "keras": ("erawise/models/neural_network",),
+    "numba": ("erawise/base",),
+    "optuna": ("erawise/tuning",),
+    "distributed": ("erawise/cluster",),
+    "dask": ("erawise/cluster",),
+    "cloudpickle": ("erawise/cluster",),
+    "dvc": ("erawise/history",),
+    "dvc_data": ("erawise/history",),
+    "altair": ("erawise/report",),
+    "vl_convert": ("erawise/report",),
+    "wandb": ("erawise/history",),
+    "cyclopts": ("erawise/commands",),
+    "tqdm": ("erawise/running",),
+    "numerai_tools": (),
 }
-FLOORS = [
-    {"errors", "schema", "jit", "blocks", "blocks_plain", "blocks_compiled", "progress"},
-    {"files", "params", "tabular"},
-    {
-        "panel",
-        "splits",
-        "scores",
-        "significance",
-        "neutralize",
-        "ensemble",
-        "predictions",
-        "evaluation",
-        "live",
-        "sources",
-        "exploration",
-        "drift",
-        "tables",
-        "tables_data",
-        "charts",
-        "overview",
-        "comparison",
-        "crossvalidation",
-        "diagnosis",
-        "ledger",
-        "lockfile",
-        "monitoring",
-        "payout",
-        "payout_tables",
-        "remote_check",
-        "review",
-        "revisions",
-        "tracking",
-        "groups",
-        "explained",
-        "explained_tables",
-    },
-    {"features", "models", "preparation", "matrix", "rawfiles", "references", "scales"},
-    {"jobs", "resolved", "sites", "cluster"},
-    {"training", "tuning", "canary", "explanation"},
-    {"serving", "portable", "lab", "report"},
-]
+"""The rooms that may import a library."""
+
+FLOORS = (
+    ("base", "running"),
+    ("panel", "scores", "sources", "folds", "predictions.py", "evaluation", "preparation", "exploration", "models"),
+    ("selection", "training", "blend", "tuning", "explanation"),
+    ("charts",),
+    ("params.py", "cluster", "history", "outlook"),
+    ("live", "report", "upload", "lab"),
+    ("commands", "__main__.py"),
+)
+"""The rooms from the ground up: each imports rooms of its own floor or of those below."""
+UPWARDS = {("erawise/tuning/model_search.py", "erawise/cluster")}
+"""Imports of rooms that change no result, which a room below may load by name."""
+
+RERUNS: dict[str, set[str]] = {
+    "erawise/running/progress.py": set(),
+    "erawise/running/runner.py": set(),
+    "erawise/cluster/client.py": set(),
+    "erawise/cluster/settings.py": set(),
+    "erawise/history/ledger.py": set(),
+    "erawise/history/settings.py": set(),
+    "erawise/params.py": set(),
+    "erawise/live/submission.py": set(),
+    "erawise/live/settings.py": set(),
+    "erawise/report/page.py": set(),
+    "erawise/outlook/staking.py": set(),
+    "erawise/outlook/settings.py": set(),
+    "erawise/upload/runtime.py": set(),
+    "erawise/lab/lab.py": set(),
+    "erawise/sources/market/settings.py": {"download"},
+    "erawise/sources/numerai/client.py": set(),
+    "erawise/preparation/preparation.py": {"preprocess", "split"},
+    "erawise/exploration/settings.py": {"explore", "plot"},
+    "erawise/folds/settings.py": {"split", "select_features", "tune", "train", "refit", "explain", "ensemble", "plot"},
+    "erawise/selection/settings.py": {"select_features"},
+    "erawise/tuning/search.py": {"tune"},
+    "erawise/tuning/settings.py": {"tune"},
+    "erawise/training/settings.py": {"tune", "train", "refit", "explain"},
+    "erawise/models/ridge/model.py": {"tune", "refit", "train@ridge", "explain@ridge"},
+    "erawise/models/ridge/settings.py": {"tune", "refit", "train@ridge", "explain@ridge"},
+    "erawise/models/lightgbm/model.py": {"select_features", "tune", "refit", "train@lightgbm", "explain@lightgbm"},
+    "erawise/models/lightgbm/settings.py": {"select_features", "tune", "refit", "train@lightgbm", "explain@lightgbm"},
+    "erawise/models/shared/stored.py": {"select_features", "tune", "train", "refit", "explain"},
+    "erawise/explanation/settings.py": {"explain", "plot"},
+    "erawise/blend/settings.py": {"ensemble", "neutralize"},
+    "erawise/evaluation/settings.py": {"tune", "evaluate", "plot"},
+    "erawise/charts/settings.py": {"plot"},
+    "erawise/charts/erawise.mplstyle": {"plot"},
+    "stages/train.py": {"train"},
+}
+"""The stages that an edit of a file runs again by itself; a stage of each model stands for all its instances, unless one is named."""
 
 
-def relative(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
+def declared() -> dict[str, dict]:
+    """Return the stages of dvc.yaml, those of each model and of each refitted one with a model of every kind."""
+    content = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+    found = {}
+    for name, stage in content.items():
+        if "foreach" not in stage:
+            found[name] = stage
+        elif name in OF_EACH_MODEL:
+            found |= {f"{name}@{kind}": _filled(stage["do"], kind) for kind in kinds.names()}
+        else:
+            found[name] = _filled(stage["do"], "ridge")
+    return found
+
+
+def _filled(stage: dict, kind: str) -> dict:
+    text = str(stage).replace("${item.kind}", kind).replace("${key}", kind).replace("${item}", kind)
+    filled: dict = ast.literal_eval(text)
+    return filled
+
+
+DECLARED = declared()
 
 
 def stages() -> list[PipelineStage]:
     return [stage for stage in Repo(ROOT).index.stages if isinstance(stage, PipelineStage)]
 
 
-def script(stage: PipelineStage) -> Path:
-    module = re.match(r"python -m (stages\.\w+)", str(stage.cmd))
-    assert module, f"{stage.name}: expected a command of the form python -m stages.x"
-    return ROOT / Path(*module.group(1).split(".")).with_suffix(".py")
+def script(name: str) -> Path:
+    stage = name.partition("@")[0]
+    module = re.match(rf"python -m stages\.{stage}( |$)", DECLARED[name]["cmd"])
+    assert module, f"{name}: expected the command python -m stages.{stage}"
+    return ROOT / "stages" / f"{stage}.py"
 
 
-def deps(stage: PipelineStage) -> set[str]:
-    return {
-        Path(dep.fs_path).resolve().relative_to(ROOT).as_posix()
-        for dep in stage.deps
-        if dep.protocol == "local" and not dep.is_plot and not hasattr(dep, "params")
-    }
+def code(name: str, source: str = "market") -> set[str]:
+    """Return the deps of a stage that are code."""
+    deps = (dep.replace("${data.source}", source) for dep in DECLARED[name]["deps"])
+    return {dep for dep in deps if dep.startswith(("erawise/", "stages/"))}
 
 
-def code(names: set[str]) -> set[str]:
-    """Files of code among deps; a package stands for its files."""
-    packages = {name for name in names if not name.endswith(".py") and (ROOT / name / "__init__.py").exists()}
-    inside = {relative(path) for name in packages for path in (ROOT / name).glob("*.py")}
-    return {name for name in names if name.endswith(".py")} | inside
+def made_of(name: str, source: str = "market") -> set[str]:
+    """Return the rooms that a stage is made of: those that its script reaches, and those whose settings it reads."""
+    stage, _, kind = name.partition("@")
+    start = [script(name)]
+    if stage == "download":
+        start += sorted((ROOT / "erawise" / "sources" / source).glob("*.py"))
+    if kind:
+        start += of_kind(kind)
+    if stage in OF_ALL_KINDS:
+        start += [path for each in kinds.names() for path in of_kind(each)]
+    read = {chain.split(".")[0] for chain in params_read(start[0])} - {"models"}
+    rooms = {room(file) for file in closure(*start)} | {settings_room(section) for section in read}
+    if stage in OF_ALL_KINDS:
+        rooms = {"erawise/models" if each.startswith("erawise/models/") else each for each in rooms}
+    return rooms - set(RESULT_FREE)
 
 
-def declared_params(stage: PipelineStage) -> set[str]:
-    names = {name for dep in stage.deps if hasattr(dep, "params") for name in dep.params}
-    return {re.sub(r"^(models|spaces)\.\w+$", r"\1.*", name) for name in names}
+@pytest.mark.parametrize("name", sorted(DECLARED))
+def test_a_stage_declares_the_rooms_that_it_is_made_of(name: str) -> None:
+    assert code(name) == made_of(name)
 
 
-def of_a_source(source: str) -> set[str]:
-    """The code of a source's download and, since deps can't be switched by the source, what others need beside their own modules."""
-    needed = {name: closure(ROOT / f"stages/download_{name}.py") for name in SOURCES_OF_DATA}
-    own = {file for name in SOURCES_OF_DATA - {source} for file in (f"stages/download_{name}.py", f"erawise/sources/{name}.py")}
-    return set().union(*needed.values()) - own
+@pytest.mark.parametrize("source", SOURCES)
+def test_download_declares_the_room_of_every_source(source: str) -> None:
+    assert code("download", source) == made_of("download", source)
 
 
-@pytest.mark.parametrize("stage", stages(), ids=lambda stage: stage.addressing)
-def test_code_deps_are_the_import_closure(stage: PipelineStage) -> None:
-    expected = of_a_source(script(stage).stem.removeprefix("download_")) if stage.name == "download" else closure(script(stage))
-    assert code(deps(stage)) == expected
+@pytest.mark.parametrize("edited", RERUNS)
+def test_an_edit_runs_the_stages_again_that_are_made_of_it_and_no_other(edited: str) -> None:
+    assert (ROOT / edited).is_file()
+    found = {name for name in DECLARED if any(edited == dep or edited.startswith(f"{dep}/") for dep in code(name))}
+    expected = {name for name in DECLARED if {name, name.partition("@")[0]} & RERUNS[edited]}
+    assert found == expected
 
 
-@pytest.mark.parametrize("source", ["local", "numerai"])
-def test_code_deps_of_the_other_sources_are_the_import_closure(source: str) -> None:
-    declared = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]["download"]["deps"]
-    assert code({name.replace("${data.source}", source) for name in declared}) == of_a_source(source)
+def test_no_stage_declares_a_room_that_changes_no_result_or_that_no_result_needs() -> None:
+    upstairs = {f"erawise/{each}" for floor in FLOORS[4:] for each in floor}
+    assert set(RESULT_FREE) - {"erawise/running"} <= upstairs
+    for name in DECLARED:
+        assert not code(name) & (set(RESULT_FREE) | upstairs), name
 
 
-@pytest.mark.parametrize("stage", ["tune", "train", "refit", "explain"])
-@pytest.mark.parametrize("kind", sorted(KINDS))
-def test_code_deps_of_every_kind_are_the_import_closure(kind: str, stage: str) -> None:
-    declared = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"][stage]["do"]["deps"]
-    assert code({name.replace("${item.kind}", kind) for name in declared}) == closure(ROOT / f"stages/{stage}_{kind}.py")
+def test_running_needs_no_library_of_numbers() -> None:
+    files = closure(*(ROOT / "erawise" / "running").glob("*.py"), through=True)
+    libraries = {name.split(".")[0] for file in files for name in imports(ROOT / file)}
+    assert not libraries & {"numpy", "pandas", "pyarrow", "scipy", "numba"}
+
+
+def test_nothing_that_writes_an_out_reaches_the_history_or_a_room_that_no_stage_needs() -> None:
+    upstairs = {f"erawise/{each}" for floor in FLOORS[4:] for each in floor} - {"erawise/cluster", "erawise/params.py"}
+    for name in DECLARED:
+        start = [script(name), *(path for kind in kinds.names() for path in of_kind(kind))]
+        reached = {file for file in closure(*start, through=True) if Path(file).name != "settings.py"}
+        assert not {file for file in reached if room(file) in upstairs}, name
+
+
+def test_the_settings_are_read_without_any_engine() -> None:
+    heavy = ("numpy", "pandas", "pyarrow", "lightgbm", "sklearn", "tensorflow", "keras", "optuna", "matplotlib", "dask", "dvc", "numerapi")
+    check = f"import sys, erawise.params; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("section", params.Params.model_fields)
+def test_each_section_of_the_settings_is_owned_by_a_room(section: str) -> None:
+    if section not in ("data", "models"):
+        assert (ROOT / settings_room(section) / "settings.py").is_file()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_arrows_run_downwards(path: Path) -> None:
+    own = relative(path)
+    if own.startswith("stages/") or path.name == "settings.py":
+        allowed = {"erawise/base"} | ({"erawise/models"} if own.startswith("erawise/models/") else set())
+        found = {_top(target) for target in _imported(path)} - {_top(own)}
+        assert own.startswith("stages/") or found <= allowed, f"{own} is more than settings"
+        return
+    for target in _imported(path):
+        assert _floor(target) <= _floor(own) or (own, _top(target)) in UPWARDS, f"{own} imports {target}, which is above it"
+
+
+def test_there_is_no_circle_of_modules_or_of_rooms() -> None:
+    files = {relative(path): _imported(path) for path in MODULES}
+    _require_no_circle(files)
+    rooms: dict[str, set[str]] = {}
+    for file, targets in files.items():
+        if room(file) not in RESULT_FREE and Path(file).name != "settings.py":
+            own = {room(target) for target in targets if Path(target).name != "settings.py"}
+            rooms.setdefault(room(file), set()).update(own - {room(file), *RESULT_FREE})
+    _require_no_circle(rooms)
+
+
+def test_a_kind_of_model_imports_no_other() -> None:
+    for kind in kinds.names():
+        others = {f"erawise/models/{other}" for other in kinds.names()} - {f"erawise/models/{kind}"}
+        assert not {room(target) for path in of_kind(kind) for target in _imported(path)} & others
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_libraries_are_imported_in_their_own_rooms_alone(path: Path) -> None:
+    for name in {name.split(".")[0] for name in imports(path)} & set(THIRD_PARTY):
+        assert relative(path).startswith(THIRD_PARTY[name]), f"{relative(path)} imports {name}"
+
+
+def test_a_stage_is_one_file_and_imports_no_other() -> None:
+    scripts = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__"}
+    assert scripts == {name.partition("@")[0] for name in DECLARED}
+    for path in (ROOT / "stages").glob("*.py"):
+        assert not {name for name in imports(path) if name.startswith("stages")}
+
+
+def test_packages_are_empty_so_that_they_need_not_be_deps() -> None:
+    assert not [relative(path) for path in FILES if path.name == "__init__.py" and path.stat().st_size]
+
+
+def test_no_two_files_have_the_same_name_but_the_same_part_of_two_rooms() -> None:
+    names = Counter(path.stem for path in MODULES if relative(path).startswith("erawise/") and room(relative(path)) != "erawise/commands")
+    assert {name for name, count in names.items() if count > 1} <= {"settings", "model", "source"}
 
 
 def test_every_data_dep_is_an_out_of_a_stage_or_kept_in_git() -> None:
     outs = {relative(Path(out.fs_path)) for stage in stages() for out in stage.outs}
     for stage in stages():
-        for name in deps(stage) - {"data/local", STYLE}:
-            if not code({name}):
-                assert any(out == name or out.startswith(f"{name}/") or name.startswith(f"{out}/") for out in outs), (
-                    f"{stage.name} depends on {name}, which no stage makes"
-                )
-
-
-def test_the_stages_that_draw_depend_on_the_style_of_pictures() -> None:
-    drawing = {stage.name for stage in stages() if "erawise/charts/charts.py" in deps(stage)}
-    assert "plot" in drawing
-    assert drawing == {stage.name for stage in stages() if STYLE in deps(stage)}
+        for name in _data(stage) - {"data/local"}:
+            assert any(out == name or out.startswith(f"{name}/") or name.startswith(f"{out}/") for out in outs), (
+                f"{stage.name} depends on {name}, which no stage makes"
+            )
 
 
 def test_no_out_lies_inside_a_dep_of_its_own_stage() -> None:
     for stage in stages():
         for out in stage.outs:
             path = relative(Path(out.fs_path))
-            assert not any(path == dep or path.startswith(f"{dep}/") for dep in deps(stage)), f"{stage.name}: {path}"
+            assert not any(path == dep or path.startswith(f"{dep}/") for dep in _data(stage)), f"{stage.name}: {path}"
 
 
 def test_validation_targets_are_seen_by_the_stages_alone_after_which_nothing_is_chosen() -> None:
-    readers = {stage.name.split("@")[0] for stage in stages() if "data/prepared/validation_targets.parquet" in deps(stage)}
+    data = {name: set(stage["deps"]) for name, stage in DECLARED.items()}
+    readers = {name.split("@")[0] for name, deps in data.items() if "data/prepared/validation_targets.parquet" in deps}
     assert readers == {"evaluate", "plot", "refit", "explain"}
-    explained = {stage.name for stage in stages() if any(name.startswith("data/explained") for name in deps(stage))}
+    explained = {name for name, deps in data.items() if any(dep.startswith("data/explained") for dep in deps)}
     assert explained == {"plot"}, "what is known of validation from explaining a model must not choose anything"
-    assert not {name for stage in stages() for name in deps(stage) if name.startswith("plots")}
-    final = {stage.name for stage in stages() if any(name.startswith("data/final") for name in deps(stage))}
-    assert not final, "what was fitted on validation must not be scored on it"
+    assert not {dep for deps in data.values() for dep in deps if dep.startswith("plots")}
+    assert not {dep for deps in data.values() for dep in deps if dep.startswith("data/final")}, "no score says anything of a refitted model"
 
 
 def test_every_stage_says_what_it_does() -> None:
-    assert all(stage.desc for stage in stages())
+    assert all(stage["desc"] for stage in DECLARED.values())
+
+
+def test_the_pipeline_and_its_lock_are_short() -> None:
+    assert len((ROOT / "dvc.yaml").read_text().splitlines()) <= 400
+    assert len((ROOT / "dvc.lock").read_text().splitlines()) <= 2300
 
 
 def params_read(path: Path) -> set[str]:
-    """Attribute chains on the name `p` in the functions of a stage, `p.models[name]` as `models.*`."""
+    """Return the attribute chains on the name `p` in a stage; `p.models[name]` and `params.model(p, name)` are `models.*`."""
     tree = ast.parse(path.read_text())
     chains: set[str] = set()
     inner: set[int] = set()
     for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "params.model":
+            inner.add(id(node.args[0]))
+            chains.add("models.*")
         if isinstance(node, ast.Attribute | ast.Subscript) and id(node) not in inner:
             names: list[str] = []
             current: ast.expr = node
@@ -202,55 +322,59 @@ def params_read(path: Path) -> set[str]:
     return chains
 
 
-@pytest.mark.parametrize("stage", stages(), ids=lambda stage: stage.addressing)
-def test_params_declared_are_the_params_read(stage: PipelineStage) -> None:
-    read = set().union(*(params_read(ROOT / name) for name in closure(script(stage)) if name.startswith("stages/")))
-    declared = declared_params(stage)
-    if stage.name == "download":
-        declared -= {"data.source", "data.version", "data.round", "data.feature_set", "data.local.path", "data.market"}
-        read -= {"data.market"}
-    for name in declared:
-        assert any(chain == name or chain.startswith(f"{name}.") for chain in read), f"{stage.name} declares {name} and doesn't read it"
+@pytest.mark.parametrize("name", sorted(set(DECLARED) - {"download"}))
+def test_params_declared_are_the_params_read(name: str) -> None:
+    kind = name.partition("@")[2]
+    listed = DECLARED[name]["params"]
+    given = {re.sub(rf"^models\.{kind or 'ridge'}$", "models.*", each) for each in listed}
+    _compare(name, params_read(script(name)), given)
+
+
+def test_download_declares_the_params_that_it_reads_and_those_of_every_source() -> None:
+    given = set(DECLARED["download"]["params"]) - {"data.market", "data.local.path"}
+    assert {"data.market", "data.local.path"} <= set(DECLARED["download"]["params"])
+    read = {chain for chain in params_read(ROOT / "stages/download.py") if not chain.startswith(("data.market", "data.local"))}
+    _compare("download", read - {"data"}, given if "data" not in read else set())
+
+
+def _compare(name: str, read: set[str], given: set[str]) -> None:
+    for each in given:
+        assert any(chain == each or chain.startswith(f"{each}.") for chain in read), f"{name} declares {each} and doesn't read it"
     for chain in read:
-        if chain.split(".")[0] == WITHOUT_EFFECT:
-            continue
-        assert any(chain == name or chain.startswith(f"{name}.") for name in declared), f"{stage.name} reads {chain} and doesn't declare it"
+        if settings_room(chain.split(".")[0]) not in RESULT_FREE if chain.split(".")[0] != "models" else True:
+            assert any(chain == each or chain.startswith(f"{each}.") for each in given), f"{name} reads {chain} and doesn't declare it"
 
 
-def test_the_sources_read_what_download_declares() -> None:
-    read = set().union(*(params_read(ROOT / f"stages/download_{source}.py") for source in ("market", "local", "numerai")))
-    declared = declared_params(next(stage for stage in stages() if stage.name == "download"))
-    assert read | {"data.source"} == declared
+def _data(stage: PipelineStage) -> set[str]:
+    """Return the deps of a stage that are no code."""
+    local = (dep for dep in stage.deps if dep.protocol == "local" and not dep.is_plot and not hasattr(dep, "params"))
+    names = {Path(dep.fs_path).resolve().relative_to(ROOT).as_posix() for dep in local}
+    return {name for name in names if not name.startswith(("erawise/", "stages/"))}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=relative)
-def test_arrows_run_downwards(path: Path) -> None:
-    floor = _floor(relative(path).removesuffix(".py").removesuffix("/__init__").replace("/", "."))
-    for name in imports(path):
-        if name.split(".")[0] in ("erawise", "stages") and name.count("."):
-            assert _floor(name) <= floor, f"{relative(path)} imports {name}, which is above it"
+def _imported(path: Path) -> set[str]:
+    """Return the files of ours that a file imports."""
+    return {relative(target) for name in imports(path) if (target := module_path(name)) is not None} - {relative(path)}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=relative)
-def test_libraries_are_imported_in_their_own_room_alone(path: Path) -> None:
-    for name in {name.split(".")[0] for name in imports(path)} & set(THIRD_PARTY):
-        assert relative(path) in THIRD_PARTY[name], f"{relative(path)} imports {name}"
+def _top(file: str) -> str:
+    return "/".join(file.split("/")[:2])
 
 
-def test_no_stage_imports_a_stage() -> None:
-    commands = {script(stage).stem for stage in stages()} | {path.stem for path in (ROOT / "stages").glob("download_*.py")}
-    for path in (ROOT / "stages").glob("*.py"):
-        assert not {name.split(".")[-1] for name in imports(path) if name.startswith("stages.")} & commands
+def _floor(file: str) -> int:
+    own = file.split("/")[1]
+    return next(number for number, rooms in enumerate(FLOORS) if own in rooms)
 
 
-def test_packages_but_the_kinds_of_models_are_empty_so_that_they_need_not_be_deps() -> None:
-    filled = {path.parent.relative_to(ROOT).as_posix() for path in FILES if path.name == "__init__.py" and path.stat().st_size}
-    assert filled == {f"erawise/models/{kind}" for kind in KINDS}
+def _require_no_circle(arrows: dict[str, set[str]]) -> None:
+    done: set[str] = set()
 
+    def visit(name: str, way: tuple[str, ...]) -> None:
+        assert name not in way, f"a circle: {' → '.join((*way, name))}"
+        if name not in done:
+            for target in arrows.get(name, ()):
+                visit(target, (*way, name))
+            done.add(name)
 
-def _floor(module: str) -> int:
-    package, _, rest = module.partition(".")
-    if package == "stages":
-        return len(FLOORS)
-    room = rest.split(".")[0]
-    return next(number for number, rooms in enumerate(FLOORS) if room in rooms or not room)
+    for name in arrows:
+        visit(name, ())

@@ -80,7 +80,7 @@ def test_a_score_setting_reruns_scores_and_plots_alone(clone: Clone) -> None:
 def test_a_model_added_and_removed_by_experiments(clone: Clone, tmp_path: Path) -> None:
     before = clone.read("metrics/cv.json")
     lock = YAML(typ="safe").load(clone.read("dvc.lock"))["stages"]
-    targets = json.loads(clone.read("data/prepared/features.json"))["targets"]
+    targets = json.loads(clone.read("data/prepared/panel/features.json"))["targets"]
     target = next(name for name in targets if name != "target" and name.endswith("_20"))
     output = clone.dvc("exp", "run", "-S", f"+models.second={{kind: ridge, target: {target}, l2: 10.0}}")
     assert stages_run(output) == {"members", "tune@second", "train@second", "refit@second", "explain@second"} | FAN_IN
@@ -212,7 +212,7 @@ def test_a_stage_that_fails_leaves_nothing_half_written(clone: Clone) -> None:
     assert "error: data.feature_set: 'nonsense' is no feature set of data/raw/features.json; it has" in output
     assert "failed to reproduce 'preprocess'" in output
     assert not list((clone.directory / "data").glob(".*partial"))
-    assert not (clone.directory / "data/prepared/features.npy").exists()
+    assert not (clone.directory / "data/prepared/panel/features.npy").exists()
 
 
 def test_local_files_that_change_rerun_the_dag(clone: Clone) -> None:

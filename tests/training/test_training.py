@@ -101,7 +101,7 @@ def data(tmp_path: Path) -> jobs.Data:
 
 def test_a_fold_never_sees_its_test_eras_nor_what_is_purged(data: jobs.Data) -> None:
     kind = Recorder(stopping=True)
-    training.train(kind, SETTINGS, data, inner_share=0.2, resources=ONE)
+    training.train(kind, SETTINGS, data, 0.2, training.How(ONE))
     for fit, fold in zip(kind.fits[:3], data.plan.folds, strict=True):
         for eras in (fit.train, fit.inner):
             assert np.abs(eras[:, None] - fold.test).min() > 8
@@ -111,7 +111,7 @@ def test_a_fold_never_sees_its_test_eras_nor_what_is_purged(data: jobs.Data) -> 
 @pytest.mark.parametrize("stops_early", [True, False])
 def test_what_is_prepared_for_all_fits_is_what_each_gets(data: jobs.Data, stops_early: bool) -> None:
     kind = Recorder(stops_early)
-    training.train(kind, SETTINGS, data, inner_share=0.2, resources=ONE)
+    training.train(kind, SETTINGS, data, 0.2, training.How(ONE))
     for fit, prepared in zip(kind.fits, kind.prepared, strict=True):
         np.testing.assert_array_equal(fit.train, prepared.train)
         assert (fit.inner is None) == (prepared.inner is None)
@@ -120,7 +120,7 @@ def test_what_is_prepared_for_all_fits_is_what_each_gets(data: jobs.Data, stops_
 
 def test_the_final_fit_has_all_train_eras_and_the_median_rounds(data: jobs.Data) -> None:
     kind = Recorder(stopping=True)
-    trained = training.train(kind, SETTINGS, data, inner_share=0.2, resources=TWO)
+    trained = training.train(kind, SETTINGS, data, 0.2, training.How(TWO))
     final = kind.fits[-1]
     assert final.train.tolist() == list(range(1, 91))
     assert (final.inner, final.rounds, final.resources) == (None, 9, TWO)
@@ -130,13 +130,13 @@ def test_the_final_fit_has_all_train_eras_and_the_median_rounds(data: jobs.Data)
 
 def test_kinds_without_rounds_get_the_whole_fold(data: jobs.Data) -> None:
     kind = Recorder(stopping=False)
-    trained = training.train(kind, SETTINGS, data, inner_share=0.2, resources=ONE)
+    trained = training.train(kind, SETTINGS, data, 0.2, training.How(ONE))
     assert [len(fit.train) for fit in kind.fits] == [*(len(fold.train) for fold in data.plan.folds), 90]
     assert trained.rounds == []
 
 
 def test_predictions_by_id_through_each_folds_features(data: jobs.Data) -> None:
-    trained = training.train(Recorder(stopping=False), SETTINGS, data, inner_share=0.2, resources=ONE)
+    trained = training.train(Recorder(stopping=False), SETTINGS, data, 0.2, training.How(ONE))
     found = trained.predictions
     assert found.groupby("split").size().to_dict() == {"cv": 90 * ROWS, "validation": 22 * ROWS, "live": ROWS}
     assert found.loc[found["split"] == "live", "era"].isna().all()
@@ -148,7 +148,7 @@ def test_predictions_by_id_through_each_folds_features(data: jobs.Data) -> None:
 
 
 def test_importance_is_sorted_and_named(data: jobs.Data) -> None:
-    trained = training.train(Recorder(stopping=False), SETTINGS, data, inner_share=0.2, resources=ONE)
+    trained = training.train(Recorder(stopping=False), SETTINGS, data, 0.2, training.How(ONE))
     table = training.importance_table(data.final_features.names, [trained.model.importance()])
     assert table["feature"].tolist() == ["feature_2", "feature_1", "feature_0"]
     assert table["importance"].is_monotonic_decreasing
@@ -168,7 +168,7 @@ def test_noise_stays_noise_since_features_are_selected_in_the_fold(tmp_path: Pat
     def mean_correlation(maps: list[FeatureMap]) -> float:
         data = jobs.Data(panel, Panel(tmp_path / "live", []), plan, maps, select(plan.train))
         settings = Ridge(kind="ridge", target="target", l2=1.0)
-        found = training.train(ridge, settings, data, inner_share=0.2, resources=ONE).predictions.query("split == 'cv'")
+        found = training.train(ridge, settings, data, 0.2, training.How(ONE)).predictions.query("split == 'cv'")
         target = panel.index.set_index("id")["target"].loc[found["id"]].to_numpy()
         return float(
             np.mean([np.corrcoef(rows["prediction"], target[rows.index])[0, 1] for _, rows in found.reset_index(drop=True).groupby("era")])

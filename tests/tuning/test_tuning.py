@@ -55,7 +55,7 @@ def ignore(line: str) -> None:
 
 
 def look_for(path: Path, given: Tuning, attempts: Attempts, identity: str = "a", say: Callable[[str], None] = ignore) -> search.Found:
-    return search.search(given, SPACE, FOLDS, attempts, path / "studies" / "x.db", identity, say)
+    return search.search(search.Search(given, SPACE, FOLDS, attempts, say), path / "studies" / "x.db", identity)
 
 
 def tried(found: search.Found) -> list[dict[str, Any]]:

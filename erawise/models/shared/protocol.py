@@ -136,17 +136,10 @@ class Fitted(Protocol):
         """Write the model into an existing directory: the same bytes for the same model, and nothing to unpickle."""
 
 
-class Loader(Protocol):
-    """A module of `erawise.models`, for what reads models."""
+class Kind(Protocol):
+    """The module `model` of a kind's room."""
 
     __name__: str
-
-    def load(self, directory: Path) -> Fitted:
-        """Read what `Fitted.save` has written."""
-
-
-class Kind(Protocol):
-    """A module of `erawise.models`."""
 
     def needs(self, settings: Any, folds: Sequence[tuple[View, View | None]], resources: Resources) -> list[int]:
         """Bytes of memory that each fit takes at most, where it runs in a process of its own.
@@ -176,6 +169,9 @@ class Kind(Protocol):
     def stops_early(self, settings: Any) -> bool:
         """Whether a model with these settings stops early, and so needs an inner slice in each fold."""
 
+    def load(self, directory: Path) -> Fitted:
+        """Read what `Fitted.save` has written."""
+
 
 def require_complete(kind: Any) -> None:
     """Check that a kind of model has all that training may ask of it, before anything is fitted.
@@ -183,9 +179,9 @@ def require_complete(kind: Any) -> None:
     Raises
     ------
     InputError
-        With the functions of `Kind` and `Loader` that it lacks.
+        With the functions of `Kind` that it lacks.
     """
-    asked = [name for protocol in (Kind, Loader) for name, what in vars(protocol).items() if callable(what) and not name.startswith("_")]
+    asked = [name for name, what in vars(Kind).items() if callable(what) and not name.startswith("_")]
     if lacking := [name for name in asked if not callable(getattr(kind, name, None))]:
         raise InputError(
             f"{kind.__name__}: the kind of model lacks {', '.join(f'`{name}`' for name in lacking)}; what each is given and returns is in "

@@ -1,7 +1,6 @@
 """A trained model on disk: its kind, what it was fitted on, and the directory and the rounds of each member that is blended into it."""
 
 import hashlib
-import importlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,13 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from erawise import params
 from erawise.base import files
-from erawise.models.shared.protocol import Fitted, Loader
+from erawise.models.shared import kinds
+from erawise.models.shared.protocol import Fitted
 from erawise.running.errors import InputError
 
 DESCRIPTION = "model.json"
-KINDS = "erawise.models"
 
 
 @dataclass(frozen=True)
@@ -141,33 +139,16 @@ def load(directory: Path) -> Sequence[Fitted]:
     InputError
         If one is missing or broken, or the model is of a kind that isn't there, or whose library isn't.
     """
-    name = describe(directory).kind
-    if name not in params.KINDS:
-        raise _other(directory, name, f"there are {', '.join(params.KINDS)}")
+    found = describe(directory)
+    if found.kind not in kinds.names():
+        raise InputError(
+            f"{directory / DESCRIPTION}: the model is of the kind {found.kind!r}, and there are {', '.join(kinds.names())}; "
+            "check out the commit that made it, or train it again"
+        )
     try:
-        kind = importlib.import_module(f"{KINDS}.{name}")
+        kind = kinds.load(found.kind)
     except ModuleNotFoundError as error:
         raise InputError(
-            f"{directory / DESCRIPTION}: a model of the kind {name} needs {error.name}, which isn't installed; run `make .venv/runtime`"
+            f"{directory / DESCRIPTION}: a model of the kind {found.kind} needs {error.name}, which isn't installed; run `make .venv/runtime`"
         ) from None
-    return members(kind, directory)
-
-
-def members(kind: Loader, directory: Path) -> Sequence[Fitted]:
-    """Read the members of a model of a kind.
-
-    Raises
-    ------
-    InputError
-        If one is missing or broken, or they are of another kind.
-    """
-    found = describe(directory)
-    if kind.__name__ != f"{KINDS}.{found.kind}":
-        raise _other(directory, found.kind, f"it was to be read as {kind.__name__.removeprefix(f'{KINDS}.')}")
     return [kind.load(directory / member.directory) for member in found.members]
-
-
-def _other(directory: Path, name: str, known: str) -> InputError:
-    return InputError(
-        f"{directory / DESCRIPTION}: the model is of the kind {name!r}, and {known}; check out the commit that made it, or train it again"
-    )

@@ -1,32 +1,26 @@
-"""What the explaining stages share: explain one trained model, and write what drives it."""
-
-from functools import partial
+"""Explain one model: SHAP values, and what is lost if a feature is shuffled."""
 
 from erawise import params, predictions
 from erawise.base import files, tabular
 from erawise.base.schema import ERA, ID
 from erawise.explanation import explained, explanation
 from erawise.models.shared import stored
-from erawise.models.shared.protocol import Loader
 from erawise.running import paths, runner
 from erawise.running.progress import Progress
 from erawise.training import inputs
+from erawise.training.inputs import Scored
 
 
-def run(kind: Loader) -> None:
-    """Explain the model that the command names."""
-    about = "Say what drives one model: SHAP values, and what is lost where a feature is shuffled."
-    runner.stage_of_model("explain", partial(_run, kind), about)
-
-
-def _run(kind: Loader, name: str, progress: Progress) -> runner.Done:
+@runner.stage_of_model("explain")
+def main(name: str, progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
-    work = inputs.open_for(name, live=False)
-    panel, target = work.data.panel, p.data.target
+    scored = Scored(p.data.target, p.data.target_horizon)
+    work = inputs.read(name, params.model(p, name), scored, p.resources, live=False)
+    panel, target = work.data.panel, scored.target
     validation = tabular.read_parquet(paths.VALIDATION_TARGETS, [ID, ERA, target])
     panel.index[target] = predictions.known_targets(panel, validation, target)
     with inputs.naming(name):
-        models = stored.members(kind, paths.MODELS / name)
+        models = stored.load(paths.MODELS / name)
         features, plan = work.data.final_features, work.data.plan
         found = explanation.explain(models, panel, features, plan, target, p.explain, p.resources.threads, progress)
     with files.replacing(paths.EXPLAINED / name) as directory:
@@ -35,3 +29,7 @@ def _run(kind: Loader, name: str, progress: Progress) -> runner.Done:
     for line in explanation.report(name, found):
         print(line)
     return runner.Done([paths.EXPLAINED / name], found.sample.rows)
+
+
+if __name__ == "__main__":
+    main()

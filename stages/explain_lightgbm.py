@@ -1,7 +1,0 @@
-"""Say what drives one model of the kind `lightgbm`: SHAP values, and what is lost where a feature is shuffled."""
-
-from erawise.models import lightgbm
-from stages import explaining
-
-if __name__ == "__main__":
-    explaining.run(lightgbm)

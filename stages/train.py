@@ -1,0 +1,65 @@
+"""Train one model: out-of-fold, validation and live predictions, and the final model."""
+
+from contextlib import ExitStack, closing
+from functools import partial
+
+from threadpoolctl import threadpool_limits
+
+from erawise import params
+from erawise.base import files, tabular
+from erawise.base.schema import ERA, PREDICTION
+from erawise.cluster import engines
+from erawise.models.shared import kinds, stored
+from erawise.running import paths, runner
+from erawise.running.progress import Progress
+from erawise.training import basis, inputs, training
+from erawise.training.curves import Curves
+from erawise.training.inputs import Scored
+
+
+@runner.stage_of_model("train")
+def main(name: str, progress: Progress) -> runner.Done:
+    p = params.load(paths.PARAMS)
+    settings = params.model(p, name)
+    kind = kinds.load(settings.kind)
+    work = inputs.read(name, settings, Scored(p.data.target, p.data.target_horizon), p.resources, live=True)
+    found = paths.TUNING / f"{name}.json"
+    curves = Curves(paths.CURVES / name)
+    members = training.tuned(settings, files.read_json(found), found).members
+    several = len(members) > 1
+    steps = sum(training.train_steps(kind, own, work.data) for own in members.values())
+    unit, early = kind.steps(settings)[1], kind.stops_early(settings)
+    with (
+        inputs.naming(name),
+        inputs.sharing_scratch(),
+        threadpool_limits(p.resources.threads, user_api="blas"),
+        engines.engine(p.execution, work.source, work.resources) as engine,
+        progress.counting(steps, unit, at_most=early) as count,
+        ExitStack() as stack,
+    ):
+        how = training.How(work.resources, engine, count)
+        calls = [
+            partial(training.train, kind, own, work.data, p.training.inner_share, how, curves.log_of(member if several else ""))
+            for member, own in members.items()
+        ]
+        trained = stack.enter_context(closing(engine.side_by_side(calls)))
+        directory = stack.enter_context(inputs.written(paths.MODELS / name))
+        labels = training.labels(work.data)
+        lines, blend, shares = [], training.Blend(labels[ERA]), []
+        writer = stored.Writer(settings.kind, directory, several=several)
+        for (member, own), one in zip(members.items(), trained, strict=True):
+            writer.add(member, one.model, one.final_rounds)
+            blend.add(one.values)
+            shares.append(one.model.importance())
+            lines += training.messages(f"{name}, {member}" if several else name, one, own.target)
+        writer.close(work.data.plan.train, basis.of_fit(members.values(), work.data.final_features))
+        tabular.write_csv(training.importance_table(work.data.final_features.names, shares), directory / "importance.csv")
+    predictions = paths.MODEL_PREDICTIONS / f"{name}.parquet"
+    tabular.write_parquet(labels.assign(**{PREDICTION: blend.values()}), predictions)
+    for line in lines:
+        print(line)
+    return runner.Done([paths.MODELS / name, curves.directory, predictions], len(labels))
+
+
+if __name__ == "__main__":
+    main()

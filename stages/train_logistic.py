@@ -1,7 +1,0 @@
-"""Train one model of the kind `logistic`: out-of-fold, validation and live predictions, and the final model."""
-
-from erawise.models import logistic
-from stages import training
-
-if __name__ == "__main__":
-    training.run(logistic)

@@ -1,0 +1,59 @@
+"""Search for better settings of the models that `tuning.models` names; the others keep the settings that they have.
+
+What a search has found is kept as long as nothing changes on which it depends.
+"""
+
+import os
+from pathlib import Path
+
+from erawise import params
+from erawise.base import files
+from erawise.running import paths, runner
+from erawise.running.progress import Progress
+
+
+@runner.stage("tune")
+def main(progress: Progress) -> runner.Done:
+    p = params.load(paths.PARAMS)
+    tuned = p.tuning.models
+    kept = files.read_json(paths.SEARCHED) if paths.SEARCHED.is_file() else {}
+    found = {name: paths.TUNING / f"{name}.json" for name in p.models}
+    for path in paths.TUNING.glob("*"):
+        if path not in (*found.values(), paths.SEARCHED):
+            files.remove(path)
+    for name in set(found) - set(tuned):
+        files.write_json({}, found[name])
+    searched: dict[str, str] = {}
+    for name in tuned:
+        searched[name] = _search(name, found[name], kept.get(name), progress)
+        files.write_json(kept | searched, paths.SEARCHED)
+    if tuned:
+        files.write_json(searched, paths.SEARCHED)
+    else:
+        files.remove(paths.SEARCHED)
+        print("no search: tuning.models names no model, and each keeps the settings that it has")
+    return runner.Done([paths.TUNING])
+
+
+def _search(name: str, path: Path, kept: str | None, progress: Progress) -> str:
+    """Search for the settings of one model, or keep the result of the same search, and return the search's digest."""
+    from erawise.training import inputs  # here, since a stage that searches for nothing need not load them
+    from erawise.tuning import model_search, search
+
+    p = params.load(paths.PARAMS)
+    settings, scored = p.models[name], inputs.Scored(p.data.target, p.data.target_horizon)
+    question = model_search.Question(name, settings, p.tuning, p.spaces[settings.kind], p.training.inner_share, scored)
+    digest = question.digest()
+    if kept == digest and path.is_file():
+        print(f"{name}: the result of the last search is kept, since nothing has changed on which it depends")
+        return digest
+    work = inputs.read(name, settings, scored, p.resources, live=False)
+    storage = Path(os.path.relpath(paths.main_checkout(Path.cwd()) / paths.STUDIES / f"{name}.db"))
+    content = model_search.run(question, work, p.execution, storage, progress)
+    files.write_json(content, path)
+    work.resources.say(search.sentence(content))
+    return digest
+
+
+if __name__ == "__main__":
+    main()
