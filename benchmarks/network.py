@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from benchmarks import full_size, measure
 from erawise import params
-from erawise.models import neural_network
 from erawise.models.neural_network import batches, engine
+from erawise.models.neural_network import model as neural_network
 from erawise.models.shared import common
 from erawise.panel.panel import FeatureMap, Panel, View
 from erawise.preparation import preparation

@@ -15,7 +15,7 @@ import pandas as pd
 
 from benchmarks import full_size, measure
 from erawise import params
-from erawise.models import lightgbm
+from erawise.models.lightgbm import model as lightgbm
 from erawise.models.shared.protocol import GIB, Resources
 from erawise.panel.panel import FeatureMap, Panel, View
 from erawise.preparation import preparation

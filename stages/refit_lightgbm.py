@@ -7,7 +7,7 @@ from stages import refitting
 
 def refit(name: str, progress: Progress) -> runner.Done:
     """Fit; what takes long to import is imported here, since a stage that is switched off does without."""
-    from erawise.models import lightgbm
+    from erawise.models.lightgbm import model as lightgbm
     from stages import refit
 
     return refit.run(lightgbm, name, progress)

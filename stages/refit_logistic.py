@@ -7,7 +7,7 @@ from stages import refitting
 
 def refit(name: str, progress: Progress) -> runner.Done:
     """Fit; what takes long to import is imported here, since a stage that is switched off does without."""
-    from erawise.models import logistic
+    from erawise.models.logistic import model as logistic
     from stages import refit
 
     return refit.run(logistic, name, progress)

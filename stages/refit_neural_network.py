@@ -7,7 +7,7 @@ from stages import refitting
 
 def refit(name: str, progress: Progress) -> runner.Done:
     """Fit; what takes long to import is imported here, since a stage that is switched off does without."""
-    from erawise.models import neural_network
+    from erawise.models.neural_network import model as neural_network
     from stages import refit
 
     return refit.run(neural_network, name, progress)

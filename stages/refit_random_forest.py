@@ -7,7 +7,7 @@ from stages import refitting
 
 def refit(name: str, progress: Progress) -> runner.Done:
     """Fit; what takes long to import is imported here, since a stage that is switched off does without."""
-    from erawise.models import random_forest
+    from erawise.models.random_forest import model as random_forest
     from stages import refit
 
     return refit.run(random_forest, name, progress)

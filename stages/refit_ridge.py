@@ -7,7 +7,7 @@ from stages import refitting
 
 def refit(name: str, progress: Progress) -> runner.Done:
     """Fit; what takes long to import is imported here, since a stage that is switched off does without."""
-    from erawise.models import ridge
+    from erawise.models.ridge import model as ridge
     from stages import refit
 
     return refit.run(ridge, name, progress)

@@ -1,6 +1,6 @@
 """Train one model of the kind `random_forest`: out-of-fold, validation and live predictions, and the final model."""
 
-from erawise.models import random_forest
+from erawise.models.random_forest import model as random_forest
 from stages import training
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from stages import tuning
 
 def search(name: str, progress: Progress) -> runner.Done:
     """Search; what takes long to import is imported here, since a stage that is switched off does without."""
-    from erawise.models import random_forest
+    from erawise.models.random_forest import model as random_forest
     from erawise.tuning import model_search
 
     return model_search.run(random_forest, name, progress)

@@ -16,8 +16,8 @@ from panels import view, write_panel
 
 from erawise import params
 from erawise.base import jit
-from erawise.models import lightgbm
 from erawise.models.lightgbm import binary, store
+from erawise.models.lightgbm import model as lightgbm
 from erawise.models.shared.protocol import GIB, LIBRARY_BYTES, Resources
 from erawise.panel.panel import FeatureMap, Panel, View
 from erawise.running.errors import InputError

@@ -18,8 +18,8 @@ from panels import view, write_panel
 from threadpoolctl import threadpool_limits
 
 from erawise import params
-from erawise.models import neural_network
 from erawise.models.neural_network import batches
+from erawise.models.neural_network import model as neural_network
 from erawise.models.shared import common
 from erawise.models.shared.protocol import GIB, Resources
 from erawise.panel.panel import Panel

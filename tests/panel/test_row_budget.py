@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from panels import view, write_panel
 
 from erawise import params
-from erawise.models import logistic, random_forest
+from erawise.models.logistic import model as logistic
+from erawise.models.random_forest import model as random_forest
 from erawise.models.shared.protocol import GIB, Resources
 from erawise.panel.panel import Panel
 from erawise.running.errors import InputError

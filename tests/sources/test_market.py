@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from erawise import params
-from erawise.models.ridge import solve_symmetric
+from erawise.models.ridge.model import solve_symmetric
 from erawise.scores import kernels
 from erawise.sources.market import source as market
 

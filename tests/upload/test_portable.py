@@ -28,7 +28,11 @@ from erawise.base import files
 from erawise.blend import blending, neutralization
 from erawise.live import served
 from erawise.live.serving import ENSEMBLE, NEUTRALIZED, Neutralization, Pipeline
-from erawise.models import lightgbm, logistic, neural_network, random_forest, ridge
+from erawise.models.lightgbm import model as lightgbm
+from erawise.models.logistic import model as logistic
+from erawise.models.neural_network import model as neural_network
+from erawise.models.random_forest import model as random_forest
+from erawise.models.ridge import model as ridge
 from erawise.models.shared.protocol import GIB, Fitted, Resources
 from erawise.panel.panel import FeatureMap, Panel
 from erawise.preparation import derived as derived_features

@@ -137,7 +137,7 @@ class Fitted(Protocol):
 
 
 class Loader(Protocol):
-    """A module of `erawise.models`, for what reads models."""
+    """The module of a kind of model, `erawise.models.<kind>.model`, for code that reads models."""
 
     __name__: str
 
@@ -146,7 +146,7 @@ class Loader(Protocol):
 
 
 class Kind(Protocol):
-    """A module of `erawise.models`."""
+    """The module of a kind of model, `erawise.models.<kind>.model`."""
 
     def needs(self, settings: Any, folds: Sequence[tuple[View, View | None]], resources: Resources) -> list[int]:
         """Bytes of memory that each fit takes at most, where it runs in a process of its own.

@@ -16,7 +16,8 @@ from erawise.models.shared.protocol import Fitted, Loader
 from erawise.running.errors import InputError
 
 DESCRIPTION = "model.json"
-KINDS = "erawise.models"
+KIND = "erawise.models.{}.model"
+"""The module of a kind of model, by the name of the kind."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def load(directory: Path) -> Sequence[Fitted]:
     if name not in params.KINDS:
         raise _other(directory, name, f"there are {', '.join(params.KINDS)}")
     try:
-        kind = importlib.import_module(f"{KINDS}.{name}")
+        kind = importlib.import_module(KIND.format(name))
     except ModuleNotFoundError as error:
         raise InputError(
             f"{directory / DESCRIPTION}: a model of the kind {name} needs {error.name}, which isn't installed; run `make .venv/runtime`"
@@ -162,8 +163,8 @@ def members(kind: Loader, directory: Path) -> Sequence[Fitted]:
         If one is missing or broken, or they are of another kind.
     """
     found = describe(directory)
-    if kind.__name__ != f"{KINDS}.{found.kind}":
-        raise _other(directory, found.kind, f"it was to be read as {kind.__name__.removeprefix(f'{KINDS}.')}")
+    if kind.__name__ != KIND.format(found.kind):
+        raise _other(directory, found.kind, f"it was to be read as {kind.__name__.split('.')[-2]}")
     return [kind.load(directory / member.directory) for member in found.members]
 
 
