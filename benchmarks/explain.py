@@ -75,7 +75,7 @@ def fit(kind: str, directory: str) -> None:
     settings = params.KINDS[kind].model_validate({"kind": kind, "target": TARGET, **SETTINGS[kind]})
     train = View(panel, panel.eras[:TRAIN_ERAS], FeatureMap(panel.names), TARGET)
     resources = Resources(THREADS, 8 * GIB, Path(directory) / "scratch")
-    model = importlib.import_module(f"erawise.models.{kind}").fit(settings, train, None, None, resources)
+    model = importlib.import_module(f"erawise.models.{kind}.model").fit(settings, train, None, None, resources)
     own = Path(directory) / kind
     own.mkdir()
     stored.save(kind, model, None, panel.eras[:TRAIN_ERAS], own)

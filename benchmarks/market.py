@@ -26,8 +26,9 @@ from erawise.base.schema import DATA_TYPE, META_MODEL, ORACLE, TRAIN, VALIDATION
 from erawise.blend import neutralization
 from erawise.evaluation import summary
 from erawise.folds import splits
-from erawise.models import lightgbm, ridge
+from erawise.models.lightgbm import model as lightgbm
 from erawise.models.lightgbm.settings import LightGBM
+from erawise.models.ridge import model as ridge
 from erawise.models.ridge.settings import Ridge
 from erawise.models.shared.protocol import GIB, Fitted, Resources
 from erawise.panel.panel import FeatureMap, Panel, View, era_slices

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import full_size, measure
-from erawise.models import neural_network
 from erawise.models.neural_network import batches, engine
+from erawise.models.neural_network import model as neural_network
 from erawise.models.neural_network.settings import NeuralNetwork
 from erawise.models.shared import common
 from erawise.panel.panel import FeatureMap, Panel, View

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import full_size, measure
-from erawise.models import lightgbm
+from erawise.models.lightgbm import model as lightgbm
 from erawise.models.lightgbm.settings import LightGBM
 from erawise.models.shared.protocol import GIB, Resources
 from erawise.panel.panel import FeatureMap, Panel, View

@@ -24,7 +24,7 @@ from benchmarks.training import SETTINGS, THREADS
 from erawise import predictions
 from erawise.base import tabular
 from erawise.base.schema import ERA, ID, META_MODEL, VALIDATION
-from erawise.models import lightgbm
+from erawise.models.lightgbm import model as lightgbm
 from erawise.models.shared.protocol import GIB, Resources
 from erawise.panel.panel import FeatureMap, Panel, View
 from erawise.preparation import preparation

@@ -18,7 +18,7 @@ from erawise.charts import charts
 from erawise.charts.tables import PURGED, TEST, TRAIN, Table
 from erawise.evaluation import significance
 from erawise.folds import splits
-from erawise.params import Market
+from erawise.sources.market.settings import Market
 from erawise.scores import kernels
 from erawise.scores.kernels import Floats
 from erawise.sources.market import source as market

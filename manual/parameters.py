@@ -16,7 +16,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from erawise.params import KINDS, ONE_OR_SEVERAL, Choices, Params, Range
+from erawise.models.shared.settings import ONE_OR_SEVERAL
+from erawise.params import KINDS, Params
+from erawise.tuning.settings import Choices, Range
 
 ROOT = Path(__file__).parents[1]
 PAGE = "docs/parameters.md"

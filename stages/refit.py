@@ -42,9 +42,7 @@ def main(name: str, progress: Progress) -> runner.Done:
         ExitStack() as stack,
     ):
         how = training.How(resources, engine, count)
-        calls = [
-            partial(training.refit, kind, own, data, eras, number, how) for own, number in zip(members.values(), rounds, strict=True)
-        ]
+        calls = [partial(training.refit, kind, own, data, eras, number, how) for own, number in zip(members.values(), rounds, strict=True)]
         models = stack.enter_context(closing(engine.side_by_side(calls)))
         directory = stack.enter_context(inputs.written(paths.FINAL / name))
         writer = stored.Writer(settings.kind, directory, several=len(members) > 1)

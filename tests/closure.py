@@ -77,4 +77,4 @@ def settings_room(section: str) -> str:
         return "erawise/base"
     if section == "spaces":
         return "erawise/tuning"
-    return room(relative(ROOT / Path(*owner.__module__.split(".")).with_suffix(".py")))  # type: ignore[union-attr]
+    return room(relative(ROOT / Path(*owner.__module__.split(".")).with_suffix(".py")))

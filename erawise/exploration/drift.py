@@ -54,7 +54,9 @@ def drift(panel: Panel, live: Panel, missing_live: NDArray[np.float64], threads:
     kinds = panel.index[DATA_TYPE].iloc[panel.starts[:-1]].to_numpy()
     eras = panel.eras[kinds != VALIDATION][-USUAL_ERAS:]
     if len(eras) < MIN_ERAS:
-        raise InputError(f"data/prepared/panel: drift is measured against {MIN_ERAS} train eras at least and there is {len(eras)}; add eras")
+        raise InputError(
+            f"data/prepared/panel: drift is measured against {MIN_ERAS} train eras at least and there is {len(eras)}; add eras"
+        )
     with ThreadPoolExecutor(threads) as pool:
         shares, means = zip(*pool.map(lambda era: _describe(panel.stored(int(era))), eras), strict=True)
     live_shares, live_mean = _describe(live.stored(int(live.eras[0])))

@@ -112,19 +112,21 @@ def prepare(
         orders = [rows.order[kept[rows.path.stem][rows.order]] for rows in (train, validation)]
         index = _index([train, validation], orders)
         _check_space(directory, [index, _index([live], [live.order])], form, columns)
+        panel, missing = directory / "panel", directory / "missing"
+        for own in (panel, missing, directory / LIVE):
+            own.mkdir()
         beside = (
             pool.submit(_write_references, raw, directory, index, counts),
             pool.submit(_write_indices, directory, index, [train, validation], orders, columns),
         )
-        _write_matrix(directory, [train, validation], orders, index, form, columns, counts, progress)
+        _write_matrix(panel, [train, validation], orders, index, form, columns, counts, progress)
         for written in beside:
             written.result()
         split = int(np.searchsorted(index.starts, len(orders[0])))
-        usual = _some_eras(directory, index.starts[: split + 1])
-        scales.require_same(_some_eras(directory, index.starts[split:]), usual, columns.features, validation.path)
-        (directory / LIVE).mkdir()
+        usual = _some_eras(panel, index.starts[: split + 1])
+        scales.require_same(_some_eras(panel, index.starts[split:]), usual, columns.features, validation.path)
         of_live = _write_live(directory / LIVE, live, form, columns, counts, usual)
-    _write_missing(directory, [index, of_live], len(orders[0]), columns, counts)
+    _write_missing(missing, [index, of_live], len(orders[0]), columns, counts)
     return _metrics(index, len(orders[0]), len(live.era), counts), counts
 
 
@@ -175,7 +177,7 @@ def _some_eras(directory: Path, starts: NDArray[np.int64]) -> list[NDArray]:
 def _write_missing(directory: Path, indices: Sequence[Index], train_rows: int, columns: Columns, counts: Counts) -> None:
     """Write what was missing by feature, with what was in live rows beside it, and by era.
 
-    `missing.csv` has `feature`, `missing`, `rows` and of the live rows alone `missing_live`, `rows_live`. `missing_by_era.csv` has
+    `features.csv` has `feature`, `missing`, `rows` and of the live rows alone `missing_live`, `rows_live`. `eras.csv` has
     `era` (empty for live), `data_type`, `rows`, `missing_share` (of the era's feature values) and `empty_features` (without any value).
     """
     by_feature = {
@@ -185,7 +187,7 @@ def _write_missing(directory: Path, indices: Sequence[Index], train_rows: int, c
         "missing_live": counts.by_era[-1].sum(axis=0),
         "rows_live": len(indices[-1].era),
     }
-    tabular.write_csv(pd.DataFrame(by_feature), directory / "missing.csv")
+    tabular.write_csv(pd.DataFrame(by_feature), directory / "features.csv")
     starts = indices[0].starts[:-1]
     rows = np.concatenate([np.diff(index.starts) for index in indices])
     missing = np.concatenate(counts.by_era)
@@ -196,7 +198,7 @@ def _write_missing(directory: Path, indices: Sequence[Index], train_rows: int, c
         "missing_share": missing.sum(axis=1) / (rows * len(columns.features)),
         "empty_features": (missing == rows[:, None]).sum(axis=1),
     }
-    tabular.write_csv(pd.DataFrame(by_era), directory / "missing_by_era.csv")
+    tabular.write_csv(pd.DataFrame(by_era), directory / "eras.csv")
 
 
 @contextmanager
@@ -407,7 +409,7 @@ def _write_indices(directory: Path, index: Index, parts: Sequence[Rows], orders:
         yield train | {DATA_TYPE: _repeated(TRAIN, split)} | _targets(parts[0], orders[0], columns)
         yield validation | {DATA_TYPE: _repeated(VALIDATION, len(orders[1]))} | hidden
 
-    _write_pieces(directory / INDEX, pieces())
+    _write_pieces(directory / "panel" / INDEX, pieces())
     _write_pieces(directory / "validation_targets.parquet", [validation | _targets(parts[1], orders[1], columns)])
 
 

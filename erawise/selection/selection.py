@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from erawise.base import files
 from erawise.folds import splits
-from erawise.models import lightgbm
+from erawise.models.lightgbm import model as lightgbm
 from erawise.models.shared.protocol import Resources
 from erawise.panel.panel import FeatureMap, Panel, View
 from erawise.running.errors import InputError

@@ -37,7 +37,6 @@ class Curves:
                     file.write(f"step\t{METRIC}\n")
                 file.write(f"{number}\t{round(score, 6)}\n")
 
-
     def log_of(self, member: str) -> Log:
         """Return a log of the folds' rounds for one of several models that are blended, or for the single one, whose name is empty."""
 

@@ -9,8 +9,8 @@ from typing import Any
 from erawise.base import files
 from erawise.base.settings import Resources as Limits
 from erawise.folds import splits
-from erawise.models.shared.settings import Entry
 from erawise.models.shared.protocol import GIB, Resources, held_by
+from erawise.models.shared.settings import Entry
 from erawise.running import errors, paths
 from erawise.training import training
 from erawise.training.jobs import Data, Source

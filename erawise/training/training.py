@@ -161,9 +161,7 @@ def refit(kind: Kind, settings: Any, data: Data, eras: NDArray[np.int64], rounds
     return fitted
 
 
-def out_of_fold(
-    kind: Kind, settings: Any, data: Data, numbers: Sequence[int], inner_share: float, how: How
-) -> list[pd.DataFrame]:
+def out_of_fold(kind: Kind, settings: Any, data: Data, numbers: Sequence[int], inner_share: float, how: How) -> list[pd.DataFrame]:
     """Fit a model in some folds, and predict their test eras: a table for each, with the columns of `Trained.predictions`."""
     with how.engine.alone():
         at_once, needed = _prepared(kind, settings, [_views(kind, settings, data, k, inner_share) for k in numbers], how)

@@ -141,7 +141,9 @@ def test_data_that_was_not_pushed_is_said_with_the_state_of_the_remote(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     shutil.rmtree(first.directory.with_name("far") / "files")
-    with pytest.raises(InputError, match=r"the same data/prepared/panel/features.npy \(remote far .*: an object was written .*\): its checkout"):
+    with pytest.raises(
+        InputError, match=r"the same data/prepared/panel/features.npy \(remote far .*: an object was written .*\): its checkout"
+    ):
         sites.opened(site)
 
 

@@ -34,6 +34,7 @@ def follow(page: str, directory: Path) -> list[str]:
         if language == "python":
             assert not path.exists(), f"{file} is there already"
             path.parent.mkdir(exist_ok=True)
+            (path.parent / "__init__.py").touch()
             path.write_text(block, encoding="utf-8")
         else:
             lines = block.splitlines(keepends=True)
@@ -105,7 +106,7 @@ def test_momentum_weighs_features_by_their_mean_correlation(project: Path) -> No
 from pathlib import Path
 import numpy as np
 from erawise import params
-from erawise.models import momentum
+from erawise.models.momentum import model as momentum
 from erawise.models.protocol import GIB, Resources
 from erawise.panel import FeatureMap, Panel, View
 panel = Panel(Path("data/prepared/panel"), ["target"])

@@ -22,9 +22,9 @@ from test_models import CONSTANT, KINDS, fit, module, write_planted
 from erawise.explanation import explained, explanation
 from erawise.explanation.settings import Explain
 from erawise.folds import splits
-from erawise.models import random_forest
 from erawise.models.neural_network import gradients
 from erawise.models.random_forest import contributions as forest_contributions
+from erawise.models.random_forest import model as random_forest
 from erawise.models.shared.protocol import Attribution
 from erawise.panel import groups
 from erawise.panel.panel import FeatureMap, Panel

@@ -18,7 +18,8 @@ from workspace import Workspace
 
 from erawise.lab import lab
 from erawise.lab.lab import Run
-from erawise.models import lightgbm, ridge
+from erawise.models.lightgbm import model as lightgbm
+from erawise.models.ridge import model as ridge
 from erawise.models.shared import common
 from erawise.models.shared.protocol import Resources
 from erawise.panel.panel import View
@@ -274,9 +275,9 @@ def test_a_directory_that_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "imports",
     [
-        "from erawise.lab import lab; from erawise.models import lightgbm as kind; import lightgbm",
-        "import lightgbm; from erawise.lab import lab; from erawise.models import lightgbm as kind",
-        "import sklearn.base; from erawise.models import lightgbm as kind; from erawise.lab import lab; import lightgbm",
+        "from erawise.lab import lab; from erawise.models.lightgbm import model as kind; import lightgbm",
+        "import lightgbm; from erawise.lab import lab; from erawise.models.lightgbm import model as kind",
+        "import sklearn.base; from erawise.models.lightgbm import model as kind; from erawise.lab import lab; import lightgbm",
         "from erawise.selection import selection; import lightgbm",
     ],
 )

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from panels import view, write_panel
 
 from erawise.base import jit
-from erawise.models import lightgbm
 from erawise.models.lightgbm import binary, store
+from erawise.models.lightgbm import model as lightgbm
 from erawise.models.lightgbm.settings import LightGBM
 from erawise.models.shared.protocol import GIB, LIBRARY_BYTES, Resources
 from erawise.panel.panel import FeatureMap, Panel, View

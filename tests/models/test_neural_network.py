@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from panels import view, write_panel
 from threadpoolctl import threadpool_limits
 
-from erawise.models import neural_network
 from erawise.models.neural_network import batches
+from erawise.models.neural_network import model as neural_network
 from erawise.models.neural_network.settings import NeuralNetwork
 from erawise.models.shared import common
 from erawise.models.shared.protocol import GIB, Resources

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from panels import view, write_panel
 
-from erawise.models import logistic, random_forest
+from erawise.models.logistic import model as logistic
 from erawise.models.logistic.settings import Logistic
+from erawise.models.random_forest import model as random_forest
 from erawise.models.random_forest.settings import RandomForest
 from erawise.models.shared.protocol import GIB, Resources
 from erawise.panel.panel import Panel

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from erawise.models.ridge import solve_symmetric
+from erawise.models.ridge.model import solve_symmetric
 from erawise.scores import kernels
 from erawise.sources.market import source as market
 from erawise.sources.market.settings import Market

@@ -14,7 +14,7 @@ from panels import write_panel
 from erawise.base.schema import LIVE_ERA
 from erawise.blend import blending
 from erawise.folds import splits
-from erawise.models import ridge
+from erawise.models.ridge import model as ridge
 from erawise.models.ridge.settings import Ridge
 from erawise.models.shared.protocol import GIB, Attribution, Portable, Resources
 from erawise.panel.panel import FeatureMap, Panel, View

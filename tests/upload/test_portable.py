@@ -27,11 +27,15 @@ from erawise.base import files
 from erawise.blend import blending, neutralization
 from erawise.live import served
 from erawise.live.serving import ENSEMBLE, NEUTRALIZED, Neutralization, Pipeline
-from erawise.models import lightgbm, logistic, neural_network, random_forest, ridge
+from erawise.models.lightgbm import model as lightgbm
 from erawise.models.lightgbm.settings import LightGBM
+from erawise.models.logistic import model as logistic
 from erawise.models.logistic.settings import Logistic
+from erawise.models.neural_network import model as neural_network
 from erawise.models.neural_network.settings import NeuralNetwork
+from erawise.models.random_forest import model as random_forest
 from erawise.models.random_forest.settings import RandomForest
+from erawise.models.ridge import model as ridge
 from erawise.models.ridge.settings import Ridge
 from erawise.models.shared.protocol import GIB, Fitted, Resources
 from erawise.panel.panel import FeatureMap, Panel

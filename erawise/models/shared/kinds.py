@@ -3,7 +3,7 @@
 import importlib
 from pathlib import Path
 
-from erawise.models.shared.protocol import Kind, require_complete
+from erawise.models.shared.protocol import StoredKind, require_complete
 
 PACKAGE = "erawise.models"
 
@@ -13,7 +13,7 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in Path(__file__).parents[1].glob("*/model.py"))
 
 
-def load(name: str) -> Kind:
+def load(name: str) -> StoredKind:
     """Import a kind of model.
 
     Raises
@@ -21,6 +21,6 @@ def load(name: str) -> Kind:
     InputError
         If a part of the protocol is missing.
     """
-    kind: Kind = importlib.import_module(f"{PACKAGE}.{name}.model")
+    kind: StoredKind = importlib.import_module(f"{PACKAGE}.{name}.model")
     require_complete(kind)
     return kind

@@ -137,9 +137,7 @@ class Fitted(Protocol):
 
 
 class Kind(Protocol):
-    """The module `model` of a kind's room."""
-
-    __name__: str
+    """A kind of model that can be fitted."""
 
     def needs(self, settings: Any, folds: Sequence[tuple[View, View | None]], resources: Resources) -> list[int]:
         """Bytes of memory that each fit takes at most, where it runs in a process of its own.
@@ -169,6 +167,12 @@ class Kind(Protocol):
     def stops_early(self, settings: Any) -> bool:
         """Whether a model with these settings stops early, and so needs an inner slice in each fold."""
 
+
+class StoredKind(Kind, Protocol):
+    """A kind of model that can be fitted, stored and read again: the module `erawise.models.<kind>.model`."""
+
+    __name__: str
+
     def load(self, directory: Path) -> Fitted:
         """Read what `Fitted.save` has written."""
 
@@ -179,9 +183,11 @@ def require_complete(kind: Any) -> None:
     Raises
     ------
     InputError
-        With the functions of `Kind` that it lacks.
+        With the functions of `StoredKind` that it lacks.
     """
-    asked = [name for name, what in vars(Kind).items() if callable(what) and not name.startswith("_")]
+    asked = [
+        name for protocol in (Kind, StoredKind) for name, what in vars(protocol).items() if callable(what) and not name.startswith("_")
+    ]
     if lacking := [name for name in asked if not callable(getattr(kind, name, None))]:
         raise InputError(
             f"{kind.__name__}: the kind of model lacks {', '.join(f'`{name}`' for name in lacking)}; what each is given and returns is in "

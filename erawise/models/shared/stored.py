@@ -148,7 +148,6 @@ def load(directory: Path) -> Sequence[Fitted]:
     try:
         kind = kinds.load(found.kind)
     except ModuleNotFoundError as error:
-        raise InputError(
-            f"{directory / DESCRIPTION}: a model of the kind {found.kind} needs {error.name}, which isn't installed; run `make .venv/runtime`"
-        ) from None
+        needed = f"a model of the kind {found.kind} needs {error.name}, which isn't installed"
+        raise InputError(f"{directory / DESCRIPTION}: {needed}; run `make .venv/runtime`") from None
     return [kind.load(directory / member.directory) for member in found.members]

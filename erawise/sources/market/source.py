@@ -21,7 +21,7 @@ from scipy.special import ndtr, ndtri
 
 from erawise.base import files
 from erawise.base.schema import DATA_TYPE, ERA, ID, INT8_MIDDLE, META_MODEL, ORACLE
-from erawise.params import Market
+from erawise.sources.market.settings import Market
 from erawise.running.progress import SILENT, Progress
 
 FACTORS = 12
