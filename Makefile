@@ -6,11 +6,11 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONDONTWRITEBYTECODE=1
 .PHONY: repro test lint bench experiments docs lock clean
 
 repro: .venv/runtime
-	$(RUN) python -m stages.check_params
+	$(RUN) erawise check
 	$(RUN) dvc repro
 	$(RUN) python -c "from erawise.base import files; from erawise.running import paths; files.remove_unused(paths.SCRATCH)"
-	$(RUN) python -m stages.show
-	$(RUN) python -m stages.report
+	$(RUN) erawise show
+	$(RUN) erawise report
 
 test: .venv/development
 	.ci/browser
@@ -51,7 +51,7 @@ clean:
 	$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || { echo "$(PYTHON) has no venv with pip; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
-.venv/runtime: requirements.txt requirements-setup.txt | .venv/bin/python
+.venv/runtime: requirements.txt requirements-setup.txt pyproject.toml | .venv/bin/python
 	$(BIN)/python .ci/install.py requirements.txt
 	touch $@
 

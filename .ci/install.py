@@ -1,4 +1,4 @@
-"""Install the packages of requirements files into the environment of this Python by uv, the way that pip is configured; else by pip.
+"""Install the packages of requirements files, and this checkout, into the environment of this Python: by uv as pip is configured, else by pip.
 
 Run by `make` as `.venv/bin/python .ci/install.py requirements.txt`. requirements-setup.txt pins uv. Settings of uv that are in the
 environment come before those of pip.
@@ -11,11 +11,14 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-LEAST_PIP = 20, 3
-"""The first version that installs the wheels of TensorFlow and LightGBM."""
+LEAST_PIP = 21, 3
+"""The first version that installs a checkout without a setup.py, and the wheels of TensorFlow and LightGBM."""
 
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 INSTALL = [*PIP, "install", "--quiet"]
+CHECKOUT = ["--no-deps", "--no-build-isolation", "--editable", "."]
+"""The checkout itself, of which an edit takes effect at once; setuptools, which builds it, is one of the packages."""
+
 NAMES = {
     "index-url": ("UV_DEFAULT_INDEX", " "),
     "extra-index-url": ("UV_INDEX", " "),
@@ -62,13 +65,16 @@ def surroundings(settings_of_pip: str, environment: Mapping[str, str]) -> dict[s
     return {"UV_INDEX_STRATEGY": "unsafe-best-match", "UV_SYSTEM_CERTS": "true", "UV_COMPILE_BYTECODE": "true"} | known | dict(environment)
 
 
-def by_uv(requirements: list[str]) -> str:
-    """Install by uv; return why it can't be done, which is empty if it was done."""
+def by_uv(wanted: list[list[str]]) -> str:
+    """Install one after the other by uv; return why it can't be done, which is empty if it was done."""
     if subprocess.run([*INSTALL, "-r", "requirements-setup.txt"], check=False).returncode:
         return "uv can't be installed"
-    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable, *requirements]
-    code = subprocess.run(command, env=surroundings(configured(), os.environ), check=False).returncode
-    return f"uv ended with {code}" if code else ""
+    environment = surroundings(configured(), os.environ)
+    for what in wanted:
+        command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable, *what]
+        if code := subprocess.run(command, env=environment, check=False).returncode:
+            return f"uv ended with {code}"
+    return ""
 
 
 def main(files: list[str]) -> int:
@@ -80,10 +86,10 @@ def main(files: list[str]) -> int:
             file=sys.stderr,
         )
         return 1
-    requirements = [part for file in files for part in ("-r", file)]
-    if why := by_uv(requirements):
+    wanted = [[part for file in files for part in ("-r", file)], CHECKOUT]
+    if why := by_uv(wanted):
         print(f"{why}, so pip installs {', '.join(files)}, which takes longer", file=sys.stderr)
-        return subprocess.run([*INSTALL, *requirements], check=False).returncode
+        return next((code for what in wanted if (code := subprocess.run([*INSTALL, *what], check=False).returncode)), 0)
     return 0
 
 

@@ -62,7 +62,7 @@ def coverage(histories: int) -> str:
 def example() -> str:
     """What the command prints on the scores that are in the checkout."""
     with tempfile.TemporaryDirectory() as directory:
-        command = [sys.executable, "-m", "stages.payout", "--out", directory]
+        command = [sys.executable, "-m", "erawise", "payout", "--out", directory]
         done = subprocess.run(command, cwd=measure.ROOT, capture_output=True, text=True, check=True)
     return done.stdout.rpartition("\n\nwritten to ")[0]
 

@@ -12,10 +12,9 @@ import pandas as pd
 from erawise import params
 from erawise.base.schema import CV, VALIDATION
 from erawise.charts import explained_tables, tables
-from erawise.report import page
+from erawise.report import gathering, page
 from erawise.report.content import Content
 from erawise.running import paths
-from stages import report
 
 ERAS = {CV: (1, 574), VALIDATION: (583, 620)}
 """First era and number of eras of each split."""
@@ -51,7 +50,7 @@ def _scores(names: list[str], first: int, eras: int, rng: np.random.Generator) -
 
 
 def main() -> None:
-    found = report.content(params.load(paths.PARAMS))
+    found = gathering.content(params.load(paths.PARAMS))
     print(f"| models | predictions | eras | MB | s |\n|{'---:|' * 5}")
     for count in MODELS:
         content = stretched(found, count)

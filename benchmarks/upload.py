@@ -1,7 +1,7 @@
 """Size, time and memory of the pickle for Numerai's model upload, with Numerai's packages on one core.
 
 `python -m benchmarks.upload` prints the table; `--write` puts it into docs/upload.md. The first line is the checkout's own prediction
-by `python -m stages.upload`. The others are models of the full size on random data: LightGBM, a linear model and a network. The
+by `erawise upload`. The others are models of the full size on random data: LightGBM, a linear model and a network. The
 difference is from the same function under the packages of this environment.
 """
 
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def _own() -> str:
-    subprocess.run([sys.executable, "-m", "stages.upload"], cwd=measure.ROOT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-m", "erawise", "upload"], cwd=measure.ROOT, check=True, stdout=subprocess.DEVNULL)
     found = files.read_json(measure.ROOT / "data" / "upload" / "check.json")
     size, peak = found["pickle"]["bytes"], found["peak_megabytes"] * build.MEGABYTE
     return _line(f"this checkout's `{found['prediction']}`", size, found["rows"], found["largest_difference"], found["seconds"], peak)

@@ -18,10 +18,10 @@ from erawise.charts import charts
 from erawise.charts.tables import PURGED, TEST, TRAIN, Table
 from erawise.evaluation import significance
 from erawise.folds import splits
-from erawise.sources.market.settings import Market
 from erawise.scores import kernels
 from erawise.scores.kernels import Floats
 from erawise.sources.market import source as market
+from erawise.sources.market.settings import Market
 from manual import pictures
 
 PICTURES = Path(__file__).parents[1] / "docs" / "concepts"

@@ -13,7 +13,7 @@ from erawise.running import paths, runner
 from erawise.running.progress import Progress
 
 
-@runner.stage("evaluate", then="record")
+@runner.stage("evaluate", then="history --record")
 def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     settings, target_name = p.evaluate, p.data.target

@@ -4,7 +4,7 @@ import importlib
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from closure import ROOT
 from ruamel.yaml import YAML
 
 from erawise.base import tabular
+from erawise.commands import menu
+from erawise.running import errors
 
 MODELS = ("ridge", "lightgbm")
 WHOLE = (
@@ -35,8 +37,16 @@ WHOLE = (
 )
 
 
+COMMANDS = [name for commands in menu.COMMANDS.values() for name in commands]
+
+
+def command(*words: str) -> None:
+    """Run `erawise` in this process and directory."""
+    errors.reported(lambda: menu.run(words))()
+
+
 class Workspace:
-    """A directory with a params.yaml, in which stages run as `python -m stages.x` would run them."""
+    """A directory with a params.yaml, in which stages run as `python -m stages.x` would run them, and commands as `erawise x` would."""
 
     def __init__(self, directory: Path, source: Path) -> None:
         self.directory = directory
@@ -55,23 +65,35 @@ class Workspace:
         with path.open("w") as file:
             yaml.dump(content, file)
 
-    def run(self, *stages: str) -> None:
+    def command(self, words: Sequence[str]) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.directory)
-            for stage in stages:
-                name, *arguments = stage.split()
-                patch.setattr(sys, "argv", [name, *arguments])
-                module = importlib.import_module(f"stages.{name}")
-                if name.startswith("train_"):
-                    module.training.run(getattr(module, name.removeprefix("train_")))
-                elif name.startswith("explain_"):
-                    module.explaining.run(getattr(module, name.removeprefix("explain_")))
-                elif name.startswith("tune_"):
-                    module.tuning.run(module.search)
-                elif name.startswith("refit_"):
-                    module.refitting.run(module.refit)
-                else:
-                    module.main()
+            command(*words)
+
+    def run(self, *lines: str) -> None:
+        """Run stages and commands."""
+        for line in lines:
+            if line.split()[0] in COMMANDS:
+                self.command(line.split())
+            else:
+                self._run_stage(line)
+
+    def _run_stage(self, line: str) -> None:
+        name, *arguments = line.split()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.directory)
+            patch.setattr(sys, "argv", [name, *arguments])
+            module = importlib.import_module(f"stages.{name}")
+            if name.startswith("train_"):
+                module.training.run(getattr(module, name.removeprefix("train_")))
+            elif name.startswith("explain_"):
+                module.explaining.run(getattr(module, name.removeprefix("explain_")))
+            elif name.startswith("tune_"):
+                module.tuning.run(module.search)
+            elif name.startswith("refit_"):
+                module.refitting.run(module.refit)
+            else:
+                module.main()
 
     def ended(self, command: str) -> int:
         """The exit code of a command that ends by one."""

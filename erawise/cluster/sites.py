@@ -152,7 +152,7 @@ def _pull(outs: list[str]) -> str:
     """
     if not _ran("dvc", "pull", *outs).returncode:
         return ""
-    found = _ran("stages.remote", "check")
+    found = _ran("erawise", "remote", "check")
     return f" ({' '.join((found.stderr or found.stdout).split()).removeprefix('error: ')})"
 
 

@@ -10,7 +10,7 @@ from erawise import params
 from erawise.base import tabular
 from erawise.base.schema import ERA, PREDICTION, VALIDATION, horizon, spanned_weeks
 from erawise.evaluation import significance
-from erawise.history import ledger
+from erawise.history import comparison, ledger
 from erawise.running import paths
 
 
@@ -56,6 +56,11 @@ def ledger_path() -> Path:
 def read() -> list[ledger.Entry]:
     """Return the entries of the main checkout's ledger."""
     return ledger.read(ledger_path())[0]
+
+
+def show() -> None:
+    """Print what was evaluated in this checkout."""
+    print(comparison.history(read()))
 
 
 def looked_at(target: str) -> list[ledger.Entry]:

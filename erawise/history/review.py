@@ -74,7 +74,7 @@ def totals(path: Path) -> str:
 
 
 def full(before: Revision, after: Revision) -> list[str]:
-    """What `stages.compare` says of two whole runs: the verdicts where CORR moves, and their table to unfold."""
+    """What `erawise compare` says of two whole runs: the verdicts where CORR moves, and their table to unfold."""
     if reason := revisions.incomparable(before, after, code):
         return [f"Not compared: {reason}."]
     table = _named(comparison.compare(before.scores, after.scores, after.days))

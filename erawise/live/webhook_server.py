@@ -2,11 +2,15 @@
 
 import hmac
 import json
+import os
 import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from erawise.live import keys
+from erawise.running import paths
 from erawise.running.errors import InputError
 
 TOKEN = "ERAWISE_WEBHOOK_TOKEN"
@@ -50,6 +54,24 @@ class Runner:
         if self._running is not None and (code := self._running.poll()) is not None:
             self.last, self._running = code, None
         return self._running is not None
+
+
+def serve(host: str, port: int, minutes: float) -> None:
+    """Listen until Ctrl-C; a call starts `erawise submit`, which waits so many minutes for the round.
+
+    Raises
+    ------
+    InputError
+        If there is no usable token, or the address can't be listened to.
+    """
+    [token] = keys.values([TOKEN], os.environ, paths.ENVIRONMENT)
+    runner = Runner([sys.executable, "-m", "erawise", "submit", "--wait", str(minutes)])
+    with server(host, port, token, runner) as listening:
+        print(f"listening on {host}:{listening.server_port}", flush=True)
+        try:
+            listening.serve_forever()
+        except KeyboardInterrupt:
+            print("stopped")
 
 
 def server(host: str, port: int, token: str, runner: Runner) -> ThreadingHTTPServer:

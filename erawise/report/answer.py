@@ -54,7 +54,7 @@ def _stale(found: Content) -> str:
     named = ", ".join(found.stale[:NAMED]) + (f" and {len(found.stale) - NAMED} more" if len(found.stale) > NAMED else "")
     return (
         f'<p class="stale">What this page shows is older than the settings, the code or the data: {escape(named)} would run again. '
-        "<code>dvc repro</code>, then <code>python -m stages.report</code>.</p>"
+        "<code>dvc repro</code>, then <code>erawise report</code>.</p>"
     )
 
 

@@ -19,10 +19,7 @@ HEAVY = 0.5
 EXPOSED = 0.35
 """Mean of an era's largest exposure above which the page advises neutralization."""
 
-ALWAYS = (
-    "Try an idea with `dvc exp run -n idea -S …`, then `python -m stages.compare HEAD idea`: it says whether the difference is more than "
-    "luck."
-)
+ALWAYS = "Try an idea with `dvc exp run -n idea -S …`, then `erawise compare HEAD idea`: it says whether the difference is more than luck."
 
 
 def interval(content: Content, split: str, name: str, score: str = CORR) -> str:
@@ -127,7 +124,7 @@ def _signal(content: Content) -> str:
         why = "out of fold it points the wrong way"
     return (
         f"Don't stake on {content.chosen} yet: {why}. More eras, more data or a stronger model come before everything else; "
-        "`python -m stages.canary` tells whether the pipeline itself is sound."
+        "`erawise canary` tells whether the pipeline itself is sound."
     )
 
 
@@ -154,7 +151,7 @@ def _gap(content: Content) -> str:
         return ""
     return (
         "The validation score lies below all that cross-validation makes likely: something was fitted to the train eras, or the market "
-        "has changed. `python -m stages.canary` runs the pipeline where there is nothing to find."
+        "has changed. `erawise canary` runs the pipeline where there is nothing to find."
     )
 
 
@@ -164,7 +161,7 @@ def _luck(content: Content) -> str:
         return ""
     return (
         f"After {content.looks.count} looks the validation Sharpe may be luck (probability that it isn't: {deflated:.2f}): "
-        "choose on cv, and let live rounds judge (`python -m stages.monitor`)."
+        "choose on cv, and let live rounds judge (`erawise monitor`)."
     )
 
 

@@ -82,7 +82,7 @@ def written(found: Content, progress: Progress = SILENT) -> str:
         f'<header class="top"><h1>{escape(found.chosen)} on {escape(found.target)}</h1><p class="muted">{escape(_made(found))}</p>'
         f'<nav aria-label="sections"><ul>{links}</ul></nav></header>'
         f"{_toolbar(page)}<main>{sections}</main>"
-        "<footer>Written by <code>python -m stages.report</code>. The page is one file and asks for nothing from the network.</footer>"
+        "<footer>Written by <code>erawise report</code>. The page is one file and asks for nothing from the network.</footer>"
         f'<script type="application/json" id="page-data">{markup.script_json(_for_script(page))}</script>'
         f'<script type="module">{_script(drawing.library())}</script><script type="module">{_script(_asset("page.js"))}</script>'
         "</body></html>\n"

@@ -18,7 +18,7 @@ if sys.platform == "win32":
 WORLD = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE}
 """Errors of the disk, which are no fault of the code."""
 
-COMMANDS = "stages."
+COMMANDS = ("stages.", "erawise.")
 """With what the names of the modules begin that are run as commands."""
 
 STOPPED = "stopped by hand"
@@ -33,6 +33,12 @@ class InputError(Exception):
     """
 
     code = 1
+
+
+class UsageError(InputError):
+    """The command line is wrong."""
+
+    code = 2
 
 
 class NotOpen(InputError):
@@ -97,11 +103,16 @@ def reported(main: Callable[[], None]) -> Callable[[], None]:
         _reader_gone()
         if message:
             with suppress(BrokenPipeError):
-                print(f"error: {message}", file=sys.stderr)
+                print(f"{_coloured('error:')} {message}", file=sys.stderr)
             _reader_gone()
         sys.exit(code)
 
     return run
+
+
+def _coloured(word: str) -> str:
+    """Return a word in red for a terminal, unless the environment asks for none."""
+    return f"\033[31m{word}\033[0m" if sys.stderr.isatty() and not os.environ.get("NO_COLOR") else word
 
 
 def _reader_gone() -> bool:

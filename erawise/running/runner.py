@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import erawise
 from erawise.base import files
 from erawise.running import errors, paths
 from erawise.running.progress import SILENT, Above, Progress, Shown, duration
@@ -51,8 +52,8 @@ WorkOfModel = Callable[[str, Progress], Done]
 def stage(name: str, then: str | None = None) -> Callable[[Work], Callable[[], None]]:
     """Make of a function the `main` of a stage of the DAG; its module's docstring is what `--help` says.
 
-    `then` is a command of `stages` that is run after it, in a process of its own: no result of the stage depends on it, and its failure
-    is none of the stage.
+    `then` is a command line of `erawise` that is run after it, in a process of its own: no result of the stage depends on it, and its
+    failure is none of the stage.
     """
 
     def decorate(work: Work) -> Callable[[], None]:
@@ -167,11 +168,11 @@ def _run(name: str, label: str, work: Work, quiet: bool) -> None:
 def _start(command: str, quiet: bool) -> None:
     """Run another command in a process of its own, where this process has its modules and its working directory."""
     sys.stdout.flush()
-    modules = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    arguments = [sys.executable, "-m", f"stages.{command}", *(["--quiet"] if quiet else [])]
+    modules = os.pathsep.join([str(Path(erawise.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    arguments = [sys.executable, "-m", "erawise", *command.split(), *(["--quiet"] if quiet else [])]
     done = subprocess.run(arguments, env=os.environ | {"PYTHONPATH": modules}, check=False)
     if done.returncode:
-        print(f"warning: python -m stages.{command} ended with {done.returncode}; run it again", file=sys.stderr)
+        print(f"warning: erawise {command} ended with {done.returncode}; run it again", file=sys.stderr)
 
 
 def _record(content: dict[str, Any], path: Path) -> None:

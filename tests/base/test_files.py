@@ -493,7 +493,7 @@ def test_output_that_has_no_room_is_one_line() -> None:
 
 
 def test_a_reader_that_has_enough_stops_a_command_of_the_pipeline(finished: Workspace) -> None:
-    line = 'set -o pipefail; "$0" -m stages.show | head -1'
+    line = 'set -o pipefail; "$0" -m erawise show | head -1'
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(["bash", "-c", line, sys.executable], cwd=finished.directory, env=environment, capture_output=True, text=True)
     assert done.returncode in (0, 141)

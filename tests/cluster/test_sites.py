@@ -58,6 +58,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     clone.dvc("init", "-q")
     clone.dvc("remote", "add", "-q", "--default", "far", "../far")
     (clone.directory / "dvc.yaml").write_text(STAGES)
+    (clone.directory / "params.yaml").touch()
     write(clone.directory, seed=1)
     clone.dvc("commit", "-q", "-f")
     clone.dvc("push", "-q")

@@ -76,7 +76,7 @@ def take_settings(project: Path, finished: Workspace, line: str) -> None:
 
 def test_a_new_kind_of_model_trains_as_the_page_says(project: Path, finished: Workspace) -> None:
     assert len(follow("add-a-model.md", project)) == 10
-    run(project, "-m", "stages.check_params")
+    run(project, "-m", "erawise", "check")
     run(project, "-m", "manual.parameters")
     page = (project / "docs/parameters.md").read_text(encoding="utf-8")
     assert "| `models.momentum.eras` | integer ≥ 1 | `50` | the last eras, over which the mean is taken, >= 1 |" in page
@@ -124,7 +124,7 @@ assert np.abs(expected).max() > 0.01
 
 def test_a_new_derived_feature_comes_into_the_table_as_the_page_says(project: Path, finished: Workspace) -> None:
     assert len(follow("add-a-feature.md", project)) == 4
-    run(project, "-m", "stages.check_params")
+    run(project, "-m", "erawise", "check")
     take_settings(project, finished, "  derived: [high_share]")
     shutil.rmtree(project / "data/prepared")
     run(project, "-m", "stages.preprocess")

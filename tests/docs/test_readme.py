@@ -5,7 +5,7 @@ import re
 from closure import ROOT
 
 from erawise.base import files
-from erawise.report import overview
+from erawise.history import overview
 
 README = (ROOT / "README.md").read_text()
 

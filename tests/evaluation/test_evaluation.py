@@ -11,7 +11,7 @@ from erawise import predictions
 from erawise.base.schema import LIVE_ERA
 from erawise.evaluation import evaluation
 from erawise.panel.panel import Panel
-from erawise.report import overview
+from erawise.history import overview
 from erawise.running.errors import InputError
 
 RNG = np.random.default_rng(5)

@@ -60,9 +60,9 @@ RECORD = """
 import sys
 from pathlib import Path
 from erawise import evaluation, params
-from stages import record
+from erawise.history import recording
 found = evaluation.Evaluated("target", 20, None, [], {}, {}, {"x": sys.argv[1]})
-print(record.evaluated(params.load(Path("params.yaml")), found, {"validation": {"x": {}}}))
+print(recording.evaluated(params.load(Path("params.yaml")), found, {"validation": {"x": {}}}))
 """
 
 

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +16,8 @@ import ssh_server
 from dvc.repo import Repo
 from s3_server import S3Server
 from ssh_server import SSHServer
+from workspace import command
 
-import stages.remote
 from erawise.history import remote_check
 from erawise.running.errors import InputError, Unavailable
 
@@ -70,10 +69,10 @@ def test_a_directory_works_and_nothing_is_left(
 ) -> None:
     far = tmp_path_factory.mktemp("far")
     configure(repository, {"url": str(far)})
+    (repository / "params.yaml").touch()
     monkeypatch.chdir(repository)
     for arguments in ([], ["far"]):
-        monkeypatch.setattr(sys, "argv", ["remote", "check", *arguments])
-        stages.remote.main()
+        command("remote", "check", *arguments)
         assert capsys.readouterr().out == f"remote far ({far}): {WORKS}\n"
     assert not list(far.iterdir())
 

@@ -20,9 +20,8 @@ from erawise import params
 from erawise.base import files
 from erawise.base.schema import purge_weeks
 from erawise.folds import splits
-from erawise.lab import canaries
+from erawise.lab import canaries, leak_runs
 from erawise.sources import layout
-from stages import canary as command
 
 MODELS = ("ridge", "lightgbm")
 OPTIONS = ("--eras", "60", "--rows", "40", "--features", "600")
@@ -45,7 +44,7 @@ def listen(directory: Path) -> tuple[int, str]:
     """Run the command in a directory, with the code that lies there, or the repository's where none does."""
     code = directory if (directory / "stages").exists() else ROOT
     environment = os.environ | {"PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "stages.canary", *OPTIONS]
+    command = [sys.executable, "-m", "erawise", "canary", *OPTIONS]
     done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=600, check=False)
     return done.returncode, done.stdout + done.stderr
 
@@ -80,7 +79,7 @@ def several_on_workers_elsewhere(content: Any) -> None:
 
 def test_models_of_several_targets_and_seeds_are_listened_to_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workspace(tmp_path, several_on_workers_elsewhere))
-    command._workspace(tmp_path / "made", command.TELLTALE, "target")
+    leak_runs._workspace(tmp_path / "made", leak_runs.TELLTALE, "target")
     p = params.load(tmp_path / "made/params.yaml")
     assert p.execution.engine == "local"
     assert [member.target for model in p.models.values() for member in model.members.values()] == ["target"] * 3

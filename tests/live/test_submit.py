@@ -28,14 +28,13 @@ from workspace import WHOLE, Workspace
 
 from erawise.base import tabular
 from erawise.base.files import HELD
-from erawise.live import keys, submission
+from erawise.live import handing_in, keys, submission
 from erawise.live.account import PREDICTIONS, Account
 from erawise.models.shared import arrays, stored
 from erawise.running import errors
 from erawise.running.errors import InputError, Unconfirmed
 from erawise.sources.numerai.client import PUBLIC_ID, SECRET_KEY
 from erawise.sources.numerai.fetching import ADDRESS, Patience
-from stages import submit
 
 QUICK = Patience(connection=1, silence=1, tries=3, pause=0.01, longest_pause=0.02)
 KEY = ("PUBLIC1D", "S3CRETKEY")
@@ -58,7 +57,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setenv(PUBLIC_ID, KEY[0])
     monkeypatch.setenv(SECRET_KEY, KEY[1])
-    monkeypatch.setattr(submit, "PATIENCE", QUICK)
+    monkeypatch.setattr(handing_in, "PATIENCE", QUICK)
     with numerai_server.serving(NumeraiServer(rounds, current=OPEN)) as state:
         monkeypatch.setenv(ADDRESS, state.url)
         yield state
@@ -180,7 +179,7 @@ def test_interrupted_anywhere_and_run_again_there_is_one_submission(
 
 def test_killed_while_the_server_thinks_and_run_again_there_is_one_submission(server: NumeraiServer, operator: Workspace) -> None:
     server.put_faults = [Fault("stall"), None]
-    command = [sys.executable, "-m", "stages.submit"]
+    command = [sys.executable, "-m", "erawise", "submit"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     killed = subprocess.Popen(command, cwd=operator.directory, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 120

@@ -16,12 +16,11 @@ from numerapi import base_api
 from workspace import Workspace
 
 from erawise.base import tabular
-from erawise.live import submission
+from erawise.live import site_diagnostics, submission
 from erawise.live.account import Account
 from erawise.outlook import diagnosis
 from erawise.sources.numerai.client import PUBLIC_ID, SECRET_KEY
 from erawise.sources.numerai.fetching import ADDRESS, Patience
-from stages import diagnostics
 
 QUICK = Patience(connection=1, silence=1, tries=2, pause=0.01, longest_pause=0.02)
 KEY = ("PUBLIC1D", "S3CRETKEY")
@@ -32,7 +31,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NumeraiS
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setenv(PUBLIC_ID, KEY[0])
     monkeypatch.setenv(SECRET_KEY, KEY[1])
-    monkeypatch.setattr(diagnostics, "Account", partial(Account, patience=QUICK))
+    monkeypatch.setattr(site_diagnostics, "Account", partial(Account, patience=QUICK))
     with numerai_server.serving(NumeraiServer({7: tmp_path}, current=7)) as state:
         monkeypatch.setenv(ADDRESS, state.url)
         yield state

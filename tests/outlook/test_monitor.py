@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from workspace import Workspace
 
 from erawise.base import files, tabular
+from erawise.live import watching
 from erawise.live.account import Account
 from erawise.live.scorebook import DTYPES, Scorebook, fetch
 from erawise.outlook import monitoring
@@ -29,7 +30,6 @@ from erawise.outlook.monitoring import Promise, Source
 from erawise.running.errors import InputError
 from erawise.sources.numerai.client import PUBLIC_ID, SECRET_KEY
 from erawise.sources.numerai.fetching import ADDRESS, Patience
-from stages import monitor
 
 QUICK = Patience(connection=1, silence=1, tries=2, pause=0.01, longest_pause=0.02)
 MONDAY = date(2026, 1, 5)
@@ -66,7 +66,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NumeraiS
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.delenv(PUBLIC_ID, raising=False)
     monkeypatch.delenv(SECRET_KEY, raising=False)
-    monkeypatch.setattr(monitor, "Account", partial(Account, patience=QUICK))
+    monkeypatch.setattr(watching, "Account", partial(Account, patience=QUICK))
     with numerai_server.serving(NumeraiServer({7: tmp_path}, current=7)) as state:
         monkeypatch.setenv(ADDRESS, state.url)
         state.account.scores["id-alpha"] = [*scored("v2_corr20", [0.5] * 6, still_open=2), *scored("mmc", [0.1] * 6, still_open=2)]
@@ -182,7 +182,7 @@ def test_a_rerun_only_adds_and_works_without_the_network(
 @contextmanager
 def monitors(operator: Workspace, *arguments: list[str]) -> Iterator[list[subprocess.Popen[str]]]:
     """Start monitors that wait for a lock, and let them go in the end."""
-    command, environment = [sys.executable, "-m", "stages.monitor"], os.environ | {"PYTHONPATH": str(ROOT)}
+    command, environment = [sys.executable, "-m", "erawise", "monitor"], os.environ | {"PYTHONPATH": str(ROOT)}
     with ExitStack() as stack, files.exclusive_lock(operator.directory / "data/live_scores", "test"):
         started = [
             stack.enter_context(

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,15 +15,16 @@ from closure import ROOT
 from numerai_server import NumeraiServer
 from numpy.typing import NDArray
 from scipy.special import ndtr
+from workspace import command
 
 from erawise import params
 from erawise.charts import charts
 from erawise.evaluation import significance
+from erawise.live import payouts
 from erawise.live.scorebook import DTYPES, Scorebook
 from erawise.outlook import payout_tables, staking
 from erawise.outlook.staking import History, Terms, Year
 from erawise.running.errors import InputError
-from stages import payout as command
 
 Floats = NDArray[np.float64]
 
@@ -297,7 +297,7 @@ def test_the_growth_is_that_of_a_stake_that_goes_through_the_eras() -> None:
 
 def test_the_terms_are_those_of_the_settings() -> None:
     p = params.load(ROOT / "params.yaml")
-    terms = command.terms_of(p.evaluate, p.payout)
+    terms = payouts.terms_of(p.evaluate, p.payout)
     assert (terms.corr_multiplier, terms.mmc_multiplier, terms.clip) == (0.75, 2.25, p.payout.clip)
     assert terms.payout_factor == 72000 / p.payout.total_at_risk
 
@@ -325,13 +325,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
-    monkeypatch.setattr(sys, "argv", ["payout", *arguments])
-    command.main()
-
-
 def test_the_command_prints_and_writes_all_of_it(checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    run(monkeypatch)
+    command("payout")
     out = capsys.readouterr().out
     assert out.startswith("60 eras of validation\n")
     assert "clip(0.12 · (0.75 · CORR + 2.25 · MMC), ±0.05)" in out
@@ -342,9 +337,9 @@ def test_the_command_prints_and_writes_all_of_it(checkout: Path, monkeypatch: py
     assert [row["prediction"] for row in content["predictions"]] == ["ridge", "ensemble"]
     assert content["predictions"][0]["median"] == pytest.approx(pd.read_csv(checkout / "data/payout/payout.csv")["median"][0], abs=1e-6)
     assert sum(row["share"] for row in content["split"]["models"]) <= 1 + 1e-5
-    run(monkeypatch)
+    command("payout")
     assert {path.name: path.read_bytes() for path in (checkout / "data/payout").iterdir()} == written
-    run(monkeypatch, "--models", "ridge", "--out", "elsewhere")
+    command("payout", "--models", "ridge", "--out", "elsewhere")
     assert len(pd.read_csv(checkout / "elsewhere/split.csv")) == 1
 
 
@@ -360,7 +355,7 @@ def test_the_command_says_in_a_line_what_is_wrong(
     arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     with pytest.raises(SystemExit):
-        run(monkeypatch, *arguments)
+        command("payout", *arguments)
     error = capsys.readouterr().err
     assert message in error
     assert error.startswith("error: ")
@@ -370,7 +365,7 @@ def test_the_command_says_in_a_line_what_is_wrong(
 def test_scores_that_are_not_there_are_named(checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     (checkout / "data/scores/validation.parquet").unlink()
     with pytest.raises(SystemExit):
-        run(monkeypatch)
+        command("payout")
     assert "data/scores/validation.parquet: the file is missing; `dvc repro evaluate` makes it" in capsys.readouterr().err
 
 
@@ -393,10 +388,10 @@ def test_a_round_has_its_own_terms(
     checkout: Path, server: NumeraiServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.account.multipliers = {"v2_corr20": 0.5, "mmc": 2.0}
-    run(monkeypatch, "--round", "0")
+    command("payout", "--round", "0")
     assert "clip(0.5 · (0.5 · CORR + 2 · MMC), ±0.05)" in capsys.readouterr().out
     server.account.multipliers = {"mmc": 3.0}
-    run(monkeypatch, "--round", "7")
+    command("payout", "--round", "7")
     assert "clip(0.5 · (0 · CORR + 3 · MMC), ±0.05)" in capsys.readouterr().out
 
 
@@ -417,14 +412,16 @@ def test_a_round_that_pays_for_other_scores_is_refused(
 ) -> None:
     server.account.multipliers = multipliers
     with pytest.raises(SystemExit, match="1"):
-        run(monkeypatch, "--round", "0")
+        command("payout", "--round", "0")
     assert message in capsys.readouterr().err
 
 
 def test_measured_live_scores_are_taken(checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="1"):
-        run(monkeypatch, "--scores", "live")
-    assert "data/live_scores: no round has resolved of which there are live scores; monitor fetches them" in capsys.readouterr().err
+        command("payout", "--scores", "live")
+    assert (
+        "data/live_scores: no round has resolved of which there are live scores; `erawise monitor` fetches them" in capsys.readouterr().err
+    )
     weeks = [f"{pd.Timestamp('2025-01-06') + pd.Timedelta(weeks=week):%Y-%m-%d}" for week in range(60)]
     row = {"model": "alpha", "version": "6", "day": 20, "percentile": 0.5, "resolved": True}
     rows = [
@@ -433,7 +430,7 @@ def test_measured_live_scores_are_taken(checkout: Path, monkeypatch: pytest.Monk
         for week, (closed, value) in enumerate(zip(weeks, size + size * overlapping(60, 1), strict=True))
     ]
     Scorebook(Path("data/live_scores")).extend(pd.DataFrame(rows).astype(DTYPES))
-    run(monkeypatch, "--scores", "live", "--models", "alpha")
+    command("payout", "--scores", "live", "--models", "alpha")
     said = capsys.readouterr().out
     assert said.startswith("60 eras of live\n")
     assert "| alpha | 0.0" in said

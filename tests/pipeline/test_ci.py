@@ -300,7 +300,7 @@ def test_whole_runs_are_compared_where_the_remote_has_their_scores(repository: C
     assert "`neutralize.proportion`: `1.0` → `0.9`" in text
     assert "#### Comparison\n" in text
     assert "CORR moves in 2 of 6 predictions." in text
-    printed = checked.clone.run(sys.executable, "-m", "stages.compare", base, head)
+    printed = checked.clone.run(sys.executable, "-m", "erawise", "compare", base, head)
     verdict = next(line for line in printed.splitlines() if line.startswith("cv, neutralized: "))
     assert verdict.replace("neutralized", "`neutralized`") in text
     metrics = {name: json.loads(checked.clone.run("git", "show", f"{name}:metrics/cv.json")) for name in (base, head)}

@@ -133,19 +133,19 @@ def test_every_evaluation_that_ran_is_on_record_and_one_from_the_cache_is_not(cl
     clone.set("models.ridge.l2", 123.0)
     clone.dvc("repro")
     assert len(clone.read("ledger.jsonl").splitlines()) == 2
-    assert "| 123.0 → 456.0 |" in clone.run("python", "-m", "stages.compare", "--history").replace("models.ridge.l2: ", "")
-    assert "Looks at these validation eras so far: 2." in clone.run("python", "-m", "stages.show")
+    assert "| 123.0 → 456.0 |" in clone.run("python", "-m", "erawise", "history").replace("models.ridge.l2: ", "")
+    assert "Looks at these validation eras so far: 2." in clone.run("python", "-m", "erawise", "show")
     clone.set("tracking.wandb", "offline")
     code = clone.directory / "stages/evaluate.py"
     code.write_text(code.read_text().replace('"""Scores of', '"""The scores of', 1))
     assert stages_run(clone.dvc("repro")) == {"evaluate"}
-    assert "Looks at these validation eras so far: 2." in clone.run("python", "-m", "stages.show")
+    assert "Looks at these validation eras so far: 2." in clone.run("python", "-m", "erawise", "show")
 
 
 def test_revisions_are_compared_without_a_checkout(clone: Clone) -> None:
     clone.dvc("exp", "run", "-n", "weaker", "-S", "models.ridge.l2=100000", "--temp")
     before = clone.run("git", "status", "--porcelain")
-    output = clone.run("python", "-m", "stages.compare", "HEAD", "weaker")
+    output = clone.run("python", "-m", "erawise", "compare", "HEAD", "weaker")
     assert "HEAD → weaker" in output
     assert "models.ridge.l2: 1000.0 → 100000" in output
     assert "validation was looked at 1 times in this checkout" in output
@@ -155,7 +155,7 @@ def test_revisions_are_compared_without_a_checkout(clone: Clone) -> None:
     assert (found["before"], found["after"]) == ("HEAD", "weaker")
     assert {row["prediction"] for row in found["predictions"]} >= {"ridge", "ensemble", "neutralized"}
     assert clone.read("data/comparison/comparison.svg").startswith("<?xml")
-    same = clone.run("python", "-m", "stages.compare")
+    same = clone.run("python", "-m", "erawise", "compare")
     assert "HEAD → the workspace" in same
     assert "no setting differs" in same
     assert "the scores are the same in every era" in same
@@ -178,16 +178,16 @@ def test_a_revision_that_cannot_be_compared_is_named(clone: Clone, arguments: tu
     clone.run("git", "tag", "lost")
     clone.dvc("config", "--local", "cache.dir", str(clone.directory / "nothing"))
     shutil.rmtree(clone.directory / "data" / "scores", ignore_errors=True)
-    assert expected in clone.run("python", "-m", "stages.compare", *arguments, check=False)
+    assert expected in clone.run("python", "-m", "erawise", "compare", *arguments, check=False)
 
 
 def test_runs_on_other_data_or_targets_are_compared_only_when_told_to(clone: Clone) -> None:
     clone.set("data.market.seed", 8)
     clone.set("models", {"ridge": {"kind": "ridge", "target": "target", "l2": 1000.0}})
     clone.dvc("repro", "evaluate")
-    output = clone.run("python", "-m", "stages.compare", check=False)
+    output = clone.run("python", "-m", "erawise", "compare", check=False)
     assert "HEAD and the workspace ran on different raw data" in output
-    assert "| cv | ridge |" in clone.run("python", "-m", "stages.compare", "--anyway")
+    assert "| cv | ridge |" in clone.run("python", "-m", "erawise", "compare", "--anyway")
 
 
 def test_two_runs_from_scratch_agree_hash_for_hash(finished: Clone, tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ def test_ten_kills_of_which_five_cut_the_lock_change_no_result(clone: Clone) -> 
         with suppress(ProcessLookupError):
             os.killpg(run.pid, signal.SIGKILL)
         run.wait()
-        cut += "dvc.lock: it isn't whole" in clone.run(sys.executable, "-m", "stages.check_params")
+        cut += "dvc.lock: it isn't whole" in clone.run(sys.executable, "-m", "erawise", "check")
     assert cut >= 4
     clone.set("neutralize.proportion", 1.0)
     clone.dvc("repro")
@@ -398,10 +398,12 @@ def test_a_round_is_handed_in_by_the_commands_and_the_key_is_in_nothing_that_the
             for number in (7, 8, 9)
         ]
         server.account.diagnostics = [{"status": "done", "validationCorrV4Mean": 0.5, "perEraDiagnostics": [{"era": 77}]}]
-        commands = (("dvc", "repro"), *(("stages." + name,) for name in ("submit", "submit", "monitor", "diagnostics", "payout")))
-        for module, *arguments in commands:
-            arguments = ["alpha"] if module == "stages.diagnostics" else ["--round", "7"] if module == "stages.payout" else arguments
-            said.append(clone.run(sys.executable, "-m", module, *arguments, check=module != "stages.payout", **variables))
+        commands = (
+            ("dvc", "repro"),
+            *(("erawise", *line.split()) for line in ("submit", "submit", "monitor", "diagnostics alpha", "payout --round 7")),
+        )
+        for words in commands:
+            said.append(clone.run(sys.executable, "-m", *words, check="payout" not in words, **variables))
     assert stages_run(said[0]) >= {"refit@lightgbm", "refit@ridge"}
     assert "alpha: neutralized is sent" in said[1]
     assert "beta: lightgbm is already there" in said[2]

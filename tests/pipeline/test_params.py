@@ -8,11 +8,11 @@ import pytest
 from closure import ROOT
 from dvc.utils.serialize import modify_yaml
 from ruamel.yaml import YAML
+from workspace import command
 
 from erawise import params
 from erawise.models.lightgbm.settings import LightGBM
 from erawise.running.errors import InputError
-from stages import check_params
 
 
 def content() -> dict[str, Any]:
@@ -194,10 +194,10 @@ def test_the_check_says_that_all_is_well(tmp_path: Path, monkeypatch: pytest.Mon
     settings["data"]["local"]["path"] = "mine"
     load(tmp_path, settings)
     with pytest.raises(SystemExit, match="1"):
-        check_params.main()
+        command("check")
     assert "data.local.path: there is no directory mine" in capsys.readouterr().err
     (tmp_path / "mine").mkdir()
-    check_params.main()
+    command("check")
     [line] = capsys.readouterr().out.splitlines()
     assert line.startswith("params.yaml: all is well: ")
     assert "lightgbm" in line

@@ -109,7 +109,7 @@ def test_a_ledger_that_cannot_be_written_is_a_warning(workspace: Workspace, capf
     (workspace.directory / "ledger.jsonl").mkdir()
     workspace.run("evaluate")
     error = capfd.readouterr().err
-    assert "warning: python -m stages.record ended with 1; run it again" in error
+    assert "warning: erawise history --record ended with 1; run it again" in error
 
 
 def test_neutralized_predictions_are_orthogonal_to_the_features(finished: Workspace) -> None:

@@ -25,11 +25,10 @@ from erawise.base.schema import CV, VALIDATION
 from erawise.charts import charts, explained_tables
 from erawise.evaluation import significance, summary
 from erawise.panel import groups
-from erawise.report import content, drawing, drivers, findings, markup, palette
+from erawise.report import content, drawing, drivers, findings, gathering, markup, palette
 from erawise.report import page as page_of
 from erawise.report.content import Comparison, Content, Looks, Run
 from erawise.running.errors import InputError
-from stages import report
 
 SIZES = (1280, 800, 390)
 MARKS = "svg path, svg circle, svg rect, svg line, svg text"
@@ -197,7 +196,7 @@ def run_content(written: Path) -> Content:
     """What the page shows of the finished run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(written.parent)
-        return report.content(params.load(Path("params.yaml")))
+        return gathering.content(params.load(Path("params.yaml")))
 
 
 @pytest.fixture

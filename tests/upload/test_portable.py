@@ -44,8 +44,7 @@ from erawise.preparation import preparation
 from erawise.running import paths
 from erawise.running.errors import InputError
 from erawise.selection import pca
-from erawise.upload import build, proof, runtime
-from stages import upload
+from erawise.upload import build, delivery, proof, runtime
 
 ERAS, ROWS, LIVE_ROWS, N_FEATURES = 10, 60, 90, 12
 NAMES = [f"feature_{k}" for k in range(N_FEATURES)]
@@ -565,8 +564,7 @@ def test_the_command_builds_and_proves_with_numerais_packages(
     python = proof.environment(environment)
     assert python == proof.environment(environment)
     monkeypatch.setattr(proof, "environment", lambda directory: python)
-    monkeypatch.setattr(sys, "argv", ["upload", "--live", str(raw / "live.parquet")])
-    upload.main()
+    delivery.deliver(raw / "live.parquet", None, 0, check=True)
     checked = json.loads((upload_to / "check.json").read_text())
     assert checked["prediction"] == NEUTRALIZED
     assert checked["rows"] == LIVE_ROWS

@@ -19,8 +19,7 @@ from erawise.live.account import Account
 from erawise.running.errors import InputError
 from erawise.sources.numerai.client import PUBLIC_ID, SECRET_KEY
 from erawise.sources.numerai.fetching import ADDRESS, Patience
-from erawise.upload import proof
-from stages import upload
+from erawise.upload import delivery, proof
 
 QUICK = Patience(connection=1, silence=1, tries=2, pause=0.01, longest_pause=0.02)
 KEY = ("PUBLIC1D", "S3CRETKEY")
@@ -31,7 +30,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NumeraiS
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setenv(PUBLIC_ID, KEY[0])
     monkeypatch.setenv(SECRET_KEY, KEY[1])
-    monkeypatch.setattr(upload, "Account", partial(Account, patience=QUICK))
+    monkeypatch.setattr(delivery, "Account", partial(Account, patience=QUICK))
     monkeypatch.setattr(proof, "environment", lambda directory: Path(sys.executable))
     with numerai_server.serving(NumeraiServer({7: tmp_path}, current=7)) as state:
         monkeypatch.setenv(ADDRESS, state.url)

@@ -21,8 +21,8 @@ from scipy.special import ndtr, ndtri
 
 from erawise.base import files
 from erawise.base.schema import DATA_TYPE, ERA, ID, INT8_MIDDLE, META_MODEL, ORACLE
-from erawise.sources.market.settings import Market
 from erawise.running.progress import SILENT, Progress
+from erawise.sources.market.settings import Market
 
 FACTORS = 12
 LOADING_MEMORY = 0.985

@@ -1,11 +1,8 @@
-"""Write the comment on a pull request from what its checks have left: `python -m stages.review BASE HEAD DIRECTORY`; a command, no stage.
+"""The comment on a pull request, from what its checks have left.
 
-`.ci/pull-request` runs the checks, calls this and posts the comment (docs/ci.md). A check that hasn't run has left nothing in the
-directory, and the comment says so; what can't be read costs its own line, and not the comment. `body.md` is the comment, `report.md` the
-same at any length.
+A check that hasn't run has left nothing, and the comment says so. A file that can't be read costs its own line, not the comment.
 """
 
-import argparse
 import dataclasses
 import json
 from collections.abc import Callable
@@ -18,7 +15,8 @@ from ruamel.yaml.error import YAMLError
 from erawise.base import files
 from erawise.history import ledger, review, revisions
 from erawise.history.revisions import Revision
-from erawise.running import errors, paths
+from erawise.running import paths
+from erawise.running.errors import InputError
 
 NOT_RUN = "– not run"
 SIDES = ("base", "head")
@@ -30,10 +28,14 @@ NO_RESULTS = {
 """Why there are no whole runs to compare, by what the step `gate` has left."""
 
 
-@errors.reported
-def main() -> None:
-    given = _arguments()
-    found = given.directory
+def comment(base: str, head: str, found: Path) -> None:
+    """Write `body.md`, the comment, and `report.md`, the same at any length.
+
+    Parameters
+    ----------
+    base, head : the commits that are compared.
+    found : the directory in which `.ci/pull-request` keeps what its checks have found.
+    """
     gate = _line(found / "gate")
     checks = {
         "`dvc.lock` is current": _guarded(lambda: [_gate(found, gate)])[-1],
@@ -43,14 +45,14 @@ def main() -> None:
     }
     sections = {"Settings": _guarded(lambda: _settings(found))}
     if gate == "current" and _line(found / "fetch") == "fetched":
-        sections["Comparison"] = [*_guarded(lambda: _compared(given, "full")), *_guarded(lambda: _means(found))]
+        sections["Comparison"] = [*_guarded(lambda: _compared((base, head), found, "full")), *_guarded(lambda: _means(found))]
     else:
         why = NO_RESULTS.get(gate) or _line(found / "fetch") or "the results weren't fetched"
-        small = _guarded(lambda: _compared(given, "small"))
+        small = _guarded(lambda: _compared((base, head), found, "small"))
         sections["Comparison of small runs"] = [f"The whole runs can't be compared: {why}.", "", *small]
     for name, limit in (("body.md", review.LIMIT), ("report.md", None)):
         with files.replacing(found / name) as path:
-            path.write_text(review.body(given.base, given.head, checks, sections, limit=limit), encoding="utf-8")
+            path.write_text(review.body(base, head, checks, sections, limit=limit), encoding="utf-8")
     print(f"written: {found / 'body.md'}")
 
 
@@ -59,7 +61,7 @@ def _guarded(make: Callable[[], list[str]]) -> list[str]:
     try:
         return make()
     except Exception as error:  # the files are of code under review, which can leave anything there
-        why = str(error) if isinstance(error, errors.InputError) else f"{type(error).__name__}: {error}"
+        why = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         return ["", f"❌ can't be read: {review.code(why)}"]
 
 
@@ -93,14 +95,14 @@ def _settings(found: Path) -> list[str]:
     return review.settings(ledger.changes(before, after))
 
 
-def _compared(given: argparse.Namespace, kind: str) -> list[str]:
-    """The comparison of both sides' runs, or why there is none."""
-    ended = {side: _line(given.directory / f"small-{side}") for side in SIDES}
+def _compared(commits: tuple[str, str], found: Path, kind: str) -> list[str]:
+    """Return the comparison of both sides' runs, or why there is none."""
+    ended = {side: _line(found / f"small-{side}") for side in SIDES}
     if kind == "small" and (missing := [side for side in SIDES if not ended[side].startswith("passed")]):
         return [f"Nor can small runs: that of the {' and the '.join(missing)} {ended[missing[0]] or 'was not made'}; its log says why."]
     try:
-        before, after = (_run(given.directory / kind / side, commit) for side, commit in zip(SIDES, (given.base, given.head), strict=True))
-    except errors.InputError as error:
+        before, after = (_run(found / kind / side, commit) for side, commit in zip(SIDES, commits, strict=True))
+    except InputError as error:
         return [f"There is no comparison: {review.code(error)}."]
     return review.full(before, after) if kind == "full" else review.small(before, after)
 
@@ -114,26 +116,12 @@ def _params(path: Path, side: str) -> dict[str, Any]:
     try:
         content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise errors.InputError(f"the {side} has no params.yaml; commit one") from None
+        raise InputError(f"the {side} has no params.yaml; commit one") from None
     except (YAMLError, UnicodeDecodeError):
-        raise errors.InputError(f"params.yaml of the {side} is no YAML; mend it in that commit") from None
+        raise InputError(f"params.yaml of the {side} is no YAML; mend it in that commit") from None
     return content if isinstance(content, dict) else {}
 
 
 def _line(path: Path) -> str:
     """The one line that a step has left, nothing where it has not run."""
     return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m stages.review", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("base", help="the commit before")
-    parser.add_argument("head", help="the commit of the pull request")
-    parser.add_argument("directory", type=Path, help="where .ci/pull-request keeps what it has found; body.md is written there")
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    main()

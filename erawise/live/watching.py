@@ -1,13 +1,5 @@
-"""How your models do live: fetch their scores, keep them, and hold them against what validation promised of what was sent.
+"""The live scores of models: fetched, kept, and held against what validation promised of the predictions that were sent."""
 
-The models are those of submit.models, and with a key all of your account's. Scores of rounds that are still open are kept apart from
-final ones.
-
-Exit codes: 0, all is as promised, or too little is known; 5, a model has left the band of its validation; 75, the server failed,
-run again later; 1, something has to be mended.
-"""
-
-import argparse
 import os
 import sys
 from typing import Any
@@ -26,7 +18,7 @@ from erawise.live.journal import Sent
 from erawise.live.scorebook import Scorebook, fetch
 from erawise.outlook import monitoring, staking
 from erawise.outlook.monitoring import Live, Promise, Source
-from erawise.running import errors, paths
+from erawise.running import paths
 from erawise.running.errors import InputError, Unavailable
 
 LAST = paths.METRICS / "live.json"
@@ -39,15 +31,22 @@ class Alarm(InputError):
     code = 5
 
 
-@errors.reported
-def main() -> None:
-    given = _arguments()
+def watch(*, offline: bool) -> None:
+    """Fetch scores, unless `offline`, and write and print how the models do.
+
+    Raises
+    ------
+    Alarm
+        If a model has left the band that its validation promises.
+    InputError
+        If something must be mended first, or Numerai's server fails (`Unavailable`).
+    """
     with files.exclusive_lock(paths.LIVE_SCORES, "monitor"):
-        _look(offline=given.offline)
+        _watch(offline=offline)
 
 
-def _look(*, offline: bool) -> None:
-    """Fetch scores if that is wanted, and write and say how the models do; two at once would mix their files and lose ranks."""
+def _watch(*, offline: bool) -> None:
+    """Do so alone: two at once would mix their files and lose ranks."""
     p = params.load(paths.PARAMS)
     book, ranks = Scorebook(paths.LIVE_SCORES), _last_ranks()
     every, content = list[Live](), dict[str, Any]()
@@ -82,14 +81,6 @@ def _look(*, offline: bool) -> None:
     alarms = monitoring.alarms(every)
     if alarms:
         raise Alarm("; ".join(alarms))
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m stages.monitor", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--offline", action="store_true", help="ask nobody: look at what was fetched before")
-    return parser.parse_args()
 
 
 def _last_ranks() -> dict[str, int]:
@@ -154,7 +145,3 @@ def _show(found: list[Live], days: int, ranks: dict[str, int], shades: dict[str,
     tabular.write_csv(table.frame, paths.PLOTS / f"live_{days}.csv")
     charts.write(charts.live(table, shades), paths.PLOTS / f"live_{days}.svg")
     print(f"written: plots/live_{days}.csv, plots/live_{days}.svg, metrics/live.json")
-
-
-if __name__ == "__main__":
-    main()

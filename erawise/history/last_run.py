@@ -1,4 +1,4 @@
-"""Print the metrics of the last run as tables; a command for people, no stage of the DAG."""
+"""The metrics of the last run as tables, with the looks at validation so far."""
 
 import numpy as np
 
@@ -7,12 +7,12 @@ from erawise.base import files
 from erawise.base.schema import CV, VALIDATION
 from erawise.evaluation.evaluation import DIAGNOSED
 from erawise.history import looks
-from erawise.report import overview
-from erawise.running import errors, paths
+from erawise.history import overview
+from erawise.running import paths
 
 
-@errors.reported
-def main() -> None:
+def show() -> None:
+    """Print the tables of `metrics/`."""
     for split, meaning in ((CV, "out of fold on the train eras"), (VALIDATION, "the final check, used for no choice")):
         print(f"**{split}** ({meaning})\n")
         print(overview.markdown(files.read_json(paths.METRICS / f"{split}.json")) + "\n")
@@ -28,7 +28,3 @@ def _looks(p: params.Params) -> str:
     if np.isnan(deflated):
         return f"{counted} They are too few to tell whether the {DIAGNOSED} ensemble's Sharpe is luck."
     return f"{counted} The {DIAGNOSED} ensemble's Sharpe is above what the best of so many shows by luck with probability {deflated:.2f}."
-
-
-if __name__ == "__main__":
-    main()

@@ -1,21 +1,5 @@
-"""Hand in predictions to the open round: fetch its live data, predict with the trained pipeline, check, send, and read back.
+"""The safeguards of a submission: the live data and the predictions are checked before anything is handed in."""
 
-Run it as often as you like: what the server already holds isn't sent again. The exit code says what came of it:
-
-  0   every model's submission is on the server as it should be
-  1   something has to be mended; the message says what. Nothing was sent for the models that it names
-  2   the command line is wrong
-  3   no round is open, or its data isn't there yet; with --wait: not within that time
-  4   something was sent, and the server doesn't show it as it was sent: look there, and run again
-  75  the network or the server failed for longer than it was tried: run again later
-
-Where models fail in different ways, 4 goes before 75, 75 before 3, and 3 before 1.
-"""
-
-import argparse
-import os
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,35 +12,22 @@ from erawise import params
 from erawise.base import files, tabular
 from erawise.base.schema import ID, PREDICTION
 from erawise.evaluation import evaluation
-from erawise.exploration import exploration
-from erawise.live import journal, keys, promises, served, submission
-from erawise.live.account import Account, Round, named
-from erawise.live.submission import Over
+from erawise.live import journal, served, submission
+from erawise.live.account import Account, Round
 from erawise.panel.panel import Panel
 from erawise.preparation import preparation, references
 from erawise.preparation.matrix import Counts
-from erawise.running import errors, paths
-from erawise.running.errors import InputError, NotOpen, Unavailable, Unconfirmed
-from erawise.running.progress import Shown
+from erawise.running import paths
+from erawise.running.errors import InputError, NotOpen
 from erawise.sources import layout
 from erawise.sources.numerai import fetching
-from erawise.sources.numerai.fetching import Absent, Patience
+from erawise.sources.numerai.fetching import Absent
 from erawise.sources.numerai.store import Store
-from stages import arguments
 
 LIVE, BENCHMARKS = "live.parquet", "live_benchmark_models.parquet"
 
-PATIENCE = Patience(silence=30, window=30, tries=5, longest_pause=20)
-"""With the server: a round may be open for an hour."""
-
 LEAST_ROWS = 0.5
 """Live rows must be at least this share of those of the last `dvc repro`."""
-
-WORST = (Unconfirmed, Unavailable, NotOpen, InputError)
-"""Which of several models' failures gives the exit code."""
-
-KEPT_ROUNDS = 3
-"""Rounds whose live data stays, for the comparison with what was sent before."""
 
 NOTHING = "; nothing is handed in"
 
@@ -105,85 +76,16 @@ class Work:
         return self.own.p.submit.models
 
 
-@errors.reported
-def main() -> None:
-    given = _arguments()
-    p = params.load(paths.PARAMS)
-    if not p.submit.models:
-        raise InputError("submit.models: there is no model to hand in for; name one, such as {your_model: neutralized}")
-    paths.ROUNDS.mkdir(parents=True, exist_ok=True)
-    with files.exclusive_lock(paths.ROUNDS / "submit", "submit"):
-        with _noted(given.round, dry=given.dry_run):
-            account = Account(key=_key(given.dry_run), patience=PATIENCE)
-            trained = served.read(p, sorted(set(p.submit.models.values())))
-            own = Own(p, trained, exploration.read_features(paths.EXPLORED / "features.csv"))
-        until = time.monotonic() + 60 * given.wait
-        every = min(60, account.patience.longest_pause)
-        while True:
-            try:
-                _attempt(account, own, given.round, until, every, dry=given.dry_run)
-            except Over:
-                raise
-            except (NotOpen, Unavailable) as problem:
-                if time.monotonic() + every > until:
-                    raise
-                print(f"{problem}; trying again in {every:.0f} s", file=sys.stderr, flush=True)
-                time.sleep(every)
-            else:
-                break
-        _forget_old()
+def predicted(work: Work) -> dict[str, pd.DataFrame]:
+    """Return the tables to hand in, by prediction, once all of them have passed the checks.
 
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m stages.submit", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--round", type=arguments.round_number, metavar="NUMBER", help="the round to hand in to; the current one")
-    parser.add_argument("--wait", type=arguments.minutes, default=0, metavar="MINUTES", help="how long to wait for the round; not at all")
-    parser.add_argument("--dry-run", action="store_true", help="do all but send; works without a key")
-    return parser.parse_args()
-
-
-def _key(dry: bool) -> tuple[str, str] | None:
-    try:
-        return keys.read(os.environ, paths.ENVIRONMENT)
-    except keys.Missing:
-        if dry:
-            return None
-        raise
-
-
-@contextmanager
-def _noted(number: int | None, *, dry: bool) -> Iterator[None]:
-    """Note an attempt that fails within."""
-    try:
-        yield
-    except InputError as error:
-        if not dry:
-            journal.note({"round": number, "outcome": journal.FAILED, "problem": str(error)})
-        raise
-
-
-def _attempt(account: Account, own: Own, number: int | None, until: float, every: float, *, dry: bool) -> None:
-    """Hand in to the round, waiting for it."""
-    patience = max(0.0, until - time.monotonic())
-    with _noted(number, dry=dry):
-        ids = account.models() if account.token else {}
-        taken_by = submission.opened(account, number, own.p.data.version, time.time, time.sleep, patience, every)
-    print(f"round {taken_by.number} is open until {taken_by.closes:%Y-%m-%d %H:%M} UTC", flush=True)
-    shown = Shown(f"round {taken_by.number}", sys.stderr, time.monotonic)
-    store = Store(paths.ROUNDS / str(taken_by.number), account.patience, progress=shown)
-    work = Work(account, taken_by, store, own)
-    with _noted(taken_by.number, dry=dry):
-        handed = _predicted(work)
-    if dry:
-        _preview(work, ids, handed)
-    else:
-        _hand_in(work, ids, handed, until, every)
-
-
-def _predicted(work: Work) -> dict[str, pd.DataFrame]:
-    """The tables to hand in, by prediction, once all of them have passed the checks."""
+    Raises
+    ------
+    NotOpen
+        If the round's data isn't there yet.
+    InputError
+        If a check fails; the message says which setting bounds it.
+    """
     p = work.own.p
     path = _fetched(work, p.data.version, LIVE)
     _require_other(path, work.round.number)
@@ -203,7 +105,7 @@ def _predicted(work: Work) -> dict[str, pd.DataFrame]:
 def _require_other(path: Path, number: int) -> None:
     """Raise `NotOpen` where the round has the live data of an earlier one: ids are others in each."""
     digest = fetching.digest(path)
-    for earlier in _rounds():
+    for earlier in rounds():
         other = paths.ROUNDS / str(earlier) / LIVE
         if earlier < number and other.exists() and fetching.digest(other) == digest:
             raise NotOpen(f"round {number}: its live data is still that of round {earlier}")
@@ -317,74 +219,6 @@ def _earlier(work: Work) -> dict[str, int]:
     return found
 
 
-def _preview(work: Work, ids: dict[str, str], handed: dict[str, pd.DataFrame]) -> None:
-    for model, name in work.names.items():
-        path = paths.ROUNDS / "dry" / f"{model}.csv"
-        _write(handed[name], path)
-        print(f"{model}: {name} would be handed in as {path}")
-    for model in work.names if work.account.token else ():
-        named(ids, model)
-
-
-def _hand_in(work: Work, ids: dict[str, str], handed: dict[str, pd.DataFrame], until: float, every: float) -> None:
-    """Write each model's file, and hand it in: a model that fails doesn't keep the others from it, and one that may yet is tried again."""
-    for name in set(work.names.values()):
-        promises.keep(work.own.served.digests[name], work.own.served.scores[name])
-    problems = {model: problem for model in work.names if (problem := _hand_in_one(work, model, ids, handed)) is not None}
-    while any(isinstance(problem, Unavailable) for problem in problems.values()) and time.monotonic() + every <= until:
-        time.sleep(every)
-        for model in [model for model, problem in problems.items() if isinstance(problem, Unavailable)]:
-            problem = _hand_in_one(work, model, ids, handed)
-            if problem is None:
-                del problems[model]
-            else:
-                problems[model] = problem
-    if problems:
-        kind = next(kind for kind in WORST if any(isinstance(problem, kind) for problem in problems.values()))
-        raise kind(f"{', '.join(problems)}: no confirmed submission in round {work.round.number}")
-
-
-def _hand_in_one(work: Work, model: str, ids: dict[str, str], handed: dict[str, pd.DataFrame]) -> InputError | None:
-    """Hand in one model's file; gives what kept it from being there."""
-    name = work.names[model]
-    path = paths.ROUNDS / str(work.round.number) / f"{model}.csv"
-    unsent = path.with_suffix(".unsent.csv")
-    _write(handed[name], unsent)
-    entry = {
-        "round": work.round.number,
-        "model": model,
-        "prediction": name,
-        "digest": work.own.served.digests[name],
-        "rows": len(handed[name]),
-        "sha256": fetching.digest(unsent),
-    }
-    try:
-        outcome = submission.hand_in(work.account, named(ids, model), work.round, handed[name], f"{work.round.number}_{model}.csv")
-    except InputError as error:
-        journal.note({**entry, "outcome": journal.FAILED, "problem": str(error)})
-        print(f"{model}: {error}", file=sys.stderr)
-        return error
-    unsent.replace(path)
-    journal.note({**entry, "outcome": outcome.how, "submission": outcome.id})
-    print(f"{model}: {name} is {outcome.how}, and the server holds it as submission {outcome.id}")
-    return None
-
-
-def _write(table: pd.DataFrame, path: Path) -> None:
-    with files.replacing(path) as temporary:
-        temporary.write_bytes(submission.content(table))
-
-
-def _rounds() -> list[int]:
+def rounds() -> list[int]:
+    """Return the numbers of the rounds whose files are here, in order."""
     return sorted(int(path.name) for path in paths.ROUNDS.iterdir() if path.name.isdecimal())
-
-
-def _forget_old() -> None:
-    """Remove the live data of rounds long past; what was handed in to them stays."""
-    for number in _rounds()[:-KEPT_ROUNDS]:
-        for name in (LIVE, BENCHMARKS):
-            files.remove(paths.ROUNDS / str(number) / name)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,13 +1,5 @@
-"""Pack the chosen prediction into one pickle for Numerai's model upload, prove that it works there, and send it where that is asked for.
+"""The pickle for Numerai's model upload: built, proven with Numerai's packages, and sent."""
 
-The pickle is run with Numerai's versions of the packages, in its memory, on one core and without network, on the rows of a live
-file; its predictions must be those of the pipeline. What is written is `data/upload/<prediction>.pkl` and `data/upload/check.json`.
-
-Exit codes: 0, it is built, and where it was to be sent, Numerai runs it; 1, something has to be mended; 4, it was sent, and Numerai
-has refused it or hasn't tried it yet; 75, the network or the server failed.
-"""
-
-import argparse
 import hashlib
 import os
 import tempfile
@@ -25,48 +17,47 @@ from erawise.preparation import preparation
 from erawise.running import errors, paths
 from erawise.sources.numerai import fetching
 from erawise.upload import build, proof
-from stages import arguments
 
 CHECK = "check.json"
 """What was found of the pickle beside it; absent where it isn't checked, or fails."""
 
 
-@errors.reported
-def main() -> None:
-    given = _arguments()
+def deliver(live: Path, model: str | None, minutes: float, *, check: bool) -> None:
+    """Build the pickle of `upload.prediction`, check it and send it.
+
+    Parameters
+    ----------
+    live : live file whose rows the check predicts.
+    model : of the account, for which it is sent; None if it isn't to be sent.
+    minutes : how long Numerai may take to try it.
+    check : whether it is run as Numerai would run it; one that is sent always is.
+
+    Raises
+    ------
+    InputError
+        If something must be mended first; its kinds `Unconfirmed` and `Unavailable` if Numerai refuses it or can't be reached.
+    """
     with files.exclusive_lock(paths.UPLOAD, "upload"):
-        _build(given, params.load(paths.PARAMS))
+        _deliver(live, model, minutes, check=check)
 
 
-def _build(given: argparse.Namespace, p: params.Params) -> None:
-    """Build the pickle, check it and send it, as far as the command line asks for that."""
+def _deliver(live: Path, model: str | None, minutes: float, *, check: bool) -> None:
+    p = params.load(paths.PARAMS)
     name = p.upload.prediction
-    account = Account(key=keys.read(os.environ, paths.ENVIRONMENT)) if given.send else None
-    ids = account.models([given.send]) if account else {}
+    account = Account(key=keys.read(os.environ, paths.ENVIRONMENT)) if model else None
+    ids = account.models([model]) if account and model else {}
     found = served.read(p, [name])
     pipeline, path = found.pipeline, paths.UPLOAD / f"{name}.pkl"
     files.remove(paths.UPLOAD / CHECK)
     size = build.write(build.content(pipeline, name, found.live), path, p.upload.max_megabytes)
     print(f"{path}: {name}, {size / build.MEGABYTE:.1f} MB")
-    if given.no_check:
+    if not check:
         print("not checked: --no-check")
         return
-    _check(pipeline, name, path, given.live, p.resources.threads)
-    if account:
+    _check(pipeline, name, path, live, p.resources.threads)
+    if account and model:
         promises.keep(found.digests[name], found.scores[name])
-        _send(account, given.send, ids[given.send], path, found.digests[name], p.data.version, 60 * given.wait)
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m stages.upload", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--live", type=Path, default=paths.RAW / "live.parquet", help="live file whose rows the check predicts")
-    parser.add_argument("--wait", type=arguments.minutes, default=15, metavar="MINUTES", help="how long Numerai may take to try it; 15")
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--send", metavar="MODEL", help="send it, once it is checked, for this model of your account")
-    what.add_argument("--no-check", action="store_true", help="build the pickle alone")
-    return parser.parse_args()
+        _send(account, model, ids[model], path, found.digests[name], p.data.version, 60 * minutes)
 
 
 def _send(account: Account, model: str, number: str, path: Path, digest: str, version: str, patience: float) -> None:
@@ -116,7 +107,3 @@ def _expected(pipeline: serving.Pipeline, name: str, live: Path, threads: int) -
     with tempfile.TemporaryDirectory() as scratch:
         preparation.prepare_live(live, Path(scratch), Panel(paths.LIVE, []), threads)
         return pipeline.predict(Panel(Path(scratch), []), [name], threads).rename(columns={name: PREDICTION})[[ID, PREDICTION]]
-
-
-if __name__ == "__main__":
-    main()

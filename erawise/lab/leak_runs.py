@@ -1,14 +1,13 @@
-"""Look for leaks: run the pipeline on data on which an honest one finds nothing; a command, no stage of the DAG.
+"""Runs of the pipeline on data on which an honest one finds nothing.
 
 1. The data's own features with targets shuffled within eras. A model that finds signal out of fold has seen the answers; where it is
    silent on all features, the selection has.
 2. A market of pure noise whose features tell the target to whoever was fitted on an era near by. Folds without a purge must find signal
    there, which shows that the canary lives; the pipeline's purged folds must not.
 
-It ends with 1 where a canary sings, and names the stage. Models are those of params.yaml, kept small.
+Models are those of params.yaml, kept small.
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -24,7 +23,8 @@ from erawise.base import files, tabular
 from erawise.folds import splits
 from erawise.lab import canaries
 from erawise.lab.canaries import Song
-from erawise.running import errors, paths
+from erawise.running import paths
+from erawise.running.errors import InputError
 
 SMALL = {"trees": 60, "epochs": 4, "max_iterations": 50, "min_rows_leaf": 20, "early_stopping": 20}
 """What a model has at most, to be quick; leaves of few rows, so that it can remember."""
@@ -37,30 +37,31 @@ TELLTALE: dict[str, dict[str, Any]] = {
 """Settings of the market of noise, by section."""
 
 
-@errors.reported
-def main() -> None:
-    given = _arguments()
+def look_for_leaks(eras: int, rows: int, features: int, seed: int) -> None:
+    """Run the stages on both kinds of data, and print what each model finds.
+
+    Parameters
+    ----------
+    eras, rows, features : of the data with shuffled targets at most: its last train eras, rows of an era, features.
+    seed : of all drawing.
+
+    Raises
+    ------
+    InputError
+        If a model finds signal where there is none; with the stage that leaks.
+    """
     p = params.load(paths.PARAMS)
     with tempfile.TemporaryDirectory() as scratch:
         shuffled, telltale = Path(scratch) / "shuffled", Path(scratch) / "telltale"
         raw = _workspace(shuffled, {}, p.data.target)
-        canaries.shuffle_targets(paths.RAW, raw, eras=given.eras, rows=given.rows, features=given.features, seed=given.seed)
+        canaries.shuffle_targets(paths.RAW, raw, eras=eras, rows=rows, features=features, seed=seed)
         leaks = _listen_to_shuffled(shuffled, p.data.target)
         raw = _workspace(telltale, TELLTALE, "target")
-        canaries.write_telltale(raw, eras=64, stocks=100, seed=given.seed)
+        canaries.write_telltale(raw, eras=64, stocks=100, seed=seed)
         leaks += _listen_to_telltale(telltale)
     if leaks:
-        raise errors.InputError("; ".join(leaks))
+        raise InputError("; ".join(leaks))
     print("no canary sings")
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser("python -m stages.canary", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--eras", type=int, default=80, help="train eras of the data to use at most, the last ones")
-    parser.add_argument("--rows", type=int, default=300, help="rows of an era at most")
-    parser.add_argument("--features", type=int, default=60, help="features at most")
-    parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args()
 
 
 def _workspace(directory: Path, changes: dict[str, dict[str, Any]], target: str) -> Path:
@@ -150,7 +151,7 @@ def _run(directory: Path, *stages: str) -> None:
         command = [sys.executable, "-m", f"stages.{name}", *arguments]
         done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise errors.InputError(f"the canary's run of {stage} failed: {done.stderr.strip() or done.stdout.strip()}")
+            raise InputError(f"the canary's run of {stage} failed: {done.stderr.strip() or done.stdout.strip()}")
 
 
 def _table(title: str, songs: list[Song]) -> str:
@@ -159,7 +160,3 @@ def _table(title: str, songs: list[Song]) -> str:
         t = "too few eras with a score for a t" if np.isnan(song.t) else f"t {song.t:+.1f}"
         lines.append(f"  {song.model}: cv CORR {song.mean:+.4f}, {t}{', sings' if song.sings else ''}")
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    main()

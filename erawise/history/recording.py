@@ -1,10 +1,5 @@
-"""Add the evaluation that lies in the workspace to the ledger, and to Weights & Biases if `tracking.wandb` says so.
+"""The entry of an evaluation in the ledger, and in Weights & Biases if `tracking.wandb` says so."""
 
-`evaluate` starts this command when it is done; run it by hand after `tracking.wandb` was switched on. An evaluation of the same predictions
-with the same settings is in the ledger once.
-"""
-
-import argparse
 import os
 import sys
 import time
@@ -17,24 +12,25 @@ from erawise.base import files, tabular
 from erawise.base.schema import CV, VALIDATION
 from erawise.evaluation import evaluation, summary
 from erawise.history import ledger, looks, tracking
-from erawise.running import errors, paths, runner
+from erawise.running import paths, runner
+from erawise.running.errors import InputError
 from erawise.training import curves
 
 
-@errors.reported
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m stages.record", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quiet", action="store_true", help="print nothing but warnings and errors")
-    quiet = parser.parse_args().quiet or runner.is_quiet()
+def record(*, quiet: bool) -> None:
+    """Add the evaluation in the workspace; one of the same predictions with the same settings is in the ledger once.
+
+    Parameters
+    ----------
+    quiet : whether nothing is printed but warnings; also if the environment asks for quiet.
+    """
     p = params.load(paths.PARAMS)
     found = evaluation.evaluated(paths.SCORES)
     tables = {split: tabular.read_parquet(paths.SCORES / f"{split}.parquet") for split in (CV, VALIDATION)}
     metrics = {split: summary.summarize(table, found.days) for split, table in tables.items()}
     count = evaluated(p, found, metrics)
-    if not quiet:
-        print(f"validation: look {count} at these eras; `python -m stages.compare --history` lists them")
+    if not (quiet or runner.is_quiet()):
+        print(f"validation: look {count} at these eras; `erawise history` lists them")
     _track(p, metrics)
 
 
@@ -76,7 +72,7 @@ def _ran() -> dict[str, Any]:
     """Return the record of the stage's last run; nothing if it left none."""
     try:
         content = files.read_json(paths.RUNS / "evaluate.json")
-    except errors.InputError:
+    except InputError:
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -89,9 +85,5 @@ def _track(p: params.Params, metrics: dict[str, dict[str, Any]]) -> None:
     settings = p.model_dump(mode="json", exclude_unset=True)
     try:
         tracking.log_run(p.tracking.wandb, paths.main_checkout(Path.cwd()), name, settings, metrics, curves.read(paths.CURVES))
-    except errors.InputError as error:
+    except InputError as error:
         print(f"warning: {error}; the run is not in Weights & Biases", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,10 +1,5 @@
-"""The site's diagnostics beside ours: send validation predictions, wait for what Numerai finds, and compare, line by line.
+"""The site's diagnostics beside ours: validation predictions are sent, and what Numerai finds is compared, line by line."""
 
-Exit codes: 0, the site has scored them; 1, something has to be mended; 4, it refuses them, or hasn't scored them in time; 75, the
-network or the server failed.
-"""
-
-import argparse
 import os
 from pathlib import Path
 
@@ -17,16 +12,27 @@ from erawise.live.account import DIAGNOSTICS, Account
 from erawise.outlook import diagnosis
 from erawise.running import errors, paths
 from erawise.running.errors import InputError
-from stages import arguments
 
 
-@errors.reported
-def main() -> None:
-    given = _arguments()
+def diagnose(model: str, prediction: str | None, minutes: float, out: Path) -> None:
+    """Send the validation predictions for a model of the account, and write what Numerai finds of them beside ours.
+
+    Parameters
+    ----------
+    model : its name on Numerai.
+    prediction : its name here; if None, that of `submit.models` for the model, else `upload.prediction`.
+    minutes : how long Numerai may take.
+    out : the directory for the tables.
+
+    Raises
+    ------
+    InputError
+        If something must be mended first; its kinds `Unconfirmed` and `Unavailable` if the site or the network fails.
+    """
     p = params.load(paths.PARAMS)
-    name = given.prediction or p.submit.models.get(given.model, p.upload.prediction)
+    name = prediction or p.submit.models.get(model, p.upload.prediction)
     account = Account(key=keys.read(os.environ, paths.ENVIRONMENT))
-    number = account.models([given.model])[given.model]
+    number = account.models([model])[model]
     scores = tabular.read_parquet(paths.SCORES / f"{VALIDATION}.parquet")
     ours = summary.summarize(scores, evaluation.evaluated(paths.SCORES).days)
     if name not in served.names() or name not in ours:
@@ -34,36 +40,21 @@ def main() -> None:
     table = tabular.read_parquet(served.path(name))
     served.require_scored(name, table)
     rows = table[table[SPLIT] == VALIDATION].sort_values(ERA, kind="stable")
-    entry = {"model": given.model, "prediction": name, "rows": len(rows)}
+    entry = {"model": model, "prediction": name, "rows": len(rows)}
     try:
-        with errors.about(given.model):
+        with errors.about(model):
             sent = account.send(DIAGNOSTICS, f"{name}_validation.csv", submission.content(diagnosis.ranked(rows)), number)
     except InputError as error:
         journal.note(entry | {"diagnostics": None, "outcome": journal.FAILED, "problem": str(error)})
         raise
     journal.note(entry | {"diagnostics": sent, "outcome": "sent"})
     print(f"{len(rows):,} rows of {name} in {rows[ERA].nunique()} eras are sent as diagnostics {sent}; Numerai scores them", flush=True)
-    with errors.about(given.model):
-        site = account.diagnosed(number, sent, 60 * given.wait)
+    with errors.about(model):
+        site = account.diagnosed(number, sent, 60 * minutes)
     figures = diagnosis.compared(site, ours[name])
     eras = diagnosis.compared_eras(site.get("perEraDiagnostics") or [], scores[scores[PREDICTION] == name])
-    given.out.mkdir(parents=True, exist_ok=True)
-    tabular.write_csv(figures, given.out / "figures.csv")
-    tabular.write_csv(eras, given.out / "eras.csv")
+    out.mkdir(parents=True, exist_ok=True)
+    tabular.write_csv(figures, out / "figures.csv")
+    tabular.write_csv(eras, out / "eras.csv")
     print(f"\n{diagnosis.markdown(figures, eras)}\n\n{diagnosis.sentence(figures)}")
-    print(f"\nwritten to {given.out}: figures.csv, eras.csv")
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m stages.diagnostics", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("model", help="the model of your account for which they are scored")
-    parser.add_argument("--prediction", help="which prediction to send; that of submit.models for the model, else upload.prediction")
-    parser.add_argument("--wait", type=arguments.minutes, default=30, metavar="MINUTES", help="how long to wait for the scores; 30")
-    parser.add_argument("--out", type=Path, default=paths.DIAGNOSTICS, help="directory for the tables")
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    main()
+    print(f"\nwritten to {out}: figures.csv, eras.csv")

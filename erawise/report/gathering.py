@@ -1,9 +1,5 @@
-"""Write `report.html`, the page that a person looks at after a run: `python -m stages.report [--out PATH]`; a command, no stage of the DAG.
+"""The report of the run in the workspace: its scores, pictures, data and settings, and what it is against the committed one."""
 
-It shows the run that lies in the workspace: its scores, pictures, data and settings, and what it is against the committed one.
-"""
-
-import argparse
 import platform
 import sys
 import time
@@ -29,20 +25,25 @@ SAMPLED = 60
 """Eras in which predictions are correlated with each other."""
 
 
-@errors.reported
-def main() -> None:
-    given = _arguments()
+def write(out: Path, *, quiet: bool) -> None:
+    """Write the page; an older one stays if that fails.
+
+    Parameters
+    ----------
+    out : the file.
+    quiet : whether nothing is printed but warnings; also if the environment asks for quiet.
+    """
     start = time.perf_counter()
-    with runner.heard("report", given.quiet or runner.is_quiet()) as progress:
+    with runner.heard("report", quiet or runner.is_quiet()) as progress:
         text = page.written(content(params.load(paths.PARAMS)), progress)
-        with files.replacing(given.out) as temporary:
+        with files.replacing(out) as temporary:
             temporary.write_text(text, encoding="utf-8")
-        size = given.out.stat().st_size / 1e6
-        print(f"report: wrote {given.out}; {size:.1f} MB, {time.perf_counter() - start:.0f} s; open it in a browser")
+        size = out.stat().st_size / 1e6
+        print(f"report: wrote {out}; {size:.1f} MB, {time.perf_counter() - start:.0f} s; open it in a browser")
 
 
 def content(p: params.Params) -> Content:
-    """What the page shows of the run in the workspace."""
+    """Return the content of the page."""
     models = files.read_json(paths.MEMBERS)["models"]
     chosen = next(iter(p.submit.models.values()), p.upload.prediction)
     similarity, sampled = _similarity(models)
@@ -64,15 +65,6 @@ def content(p: params.Params) -> Content:
         notes=evaluation.lines(evaluation.evaluated(paths.SCORES), p.evaluate.benchmark),
         tables=_tables(models),
     )
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m stages.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--out", type=Path, default=paths.REPORT, help="the page; report.html where not given")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but warnings and errors")
-    return parser.parse_args()
 
 
 def _similarity(models: list[str]) -> tuple[pd.DataFrame, int]:
@@ -148,7 +140,3 @@ def _table(path: Path) -> pd.DataFrame | None:
     except (ValueError, OSError) as error:
         print(f"warning: {path}: not a readable table ({' '.join(str(error).split())}); the page goes without it", file=sys.stderr)
         return None
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,92 @@
+"""The menu: every command with its group and its line in `erawise --help`; a command is imported when it is called."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Group, Parameter
+
+from erawise.commands import checkout
+from erawise.running.errors import UsageError
+
+PACKAGE = __name__.rpartition(".")[0]
+
+COMMANDS = {
+    "The last run": {
+        "check": "Check params.yaml and dvc.lock before a run.",
+        "show": "Print the scores of the last run.",
+        "report": "Write the page about the last run, report.html.",
+    },
+    "Experiments": {
+        "compare": "Compare two runs: is the difference more than luck?",
+        "history": "List the runs that were evaluated in this checkout.",
+        "canary": "Look for leaks: run the pipeline where there is nothing to find.",
+    },
+    "The tournament": {
+        "submit": "Hand in predictions to the open round.",
+        "upload": "Build the model that Numerai runs itself, prove it, and send it.",
+        "monitor": "Compare live scores with what validation promised.",
+        "diagnostics": "Compare the site's diagnostics of validation with ours.",
+        "payout": "Estimate what the scores would pay, and divide a stake.",
+        "webhook": "Hand in predictions whenever Numerai calls.",
+    },
+    "The project": {
+        "remote": "Test DVC's remote.",
+        "review": "Write the comment on a pull request.",
+    },
+}
+"""The line of each command, by its group."""
+
+ABOUT = """A reproducible Numerai pipeline on DVC: `dvc repro` runs it, and these commands do the rest.
+
+They work in every directory of a checkout. `erawise COMMAND --help` has an example and the exit codes of one."""
+
+
+def run(words: Sequence[str]) -> None:
+    """Run a command at the top of the checkout.
+
+    Parameters
+    ----------
+    words : of the command line, the first of which is the command.
+
+    Raises
+    ------
+    UsageError
+        If there is no such command or option, or a value isn't allowed.
+    InputError
+        If this is no checkout, or that of other code; or by the command.
+    """
+    try:
+        command, given, _ = _app(words[0] if words else "").parse_args(words, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        raise UsageError(f"{' '.join(str(error).split())} See `erawise --help`.") from None
+    if command.__module__.startswith(PACKAGE):
+        os.chdir(checkout.top())
+    command(*given.args, **given.kwargs)
+
+
+def _app(called: str) -> App:
+    """Return the menu; the command that is called has its own help in place of its line."""
+    app = App(
+        name="erawise",
+        help=ABOUT,
+        help_format="markdown" if any(called in commands for commands in COMMANDS.values()) else "plaintext",
+        help_formatter="default" if sys.stdout.isatty() else "plain",
+        version=_version,
+        default_parameter=Parameter(negative=()),
+    )
+    for title, commands in COMMANDS.items():
+        group = Group.create_ordered(title)
+        for name, line in commands.items():
+            app.command(f"{PACKAGE}.{name}:{name}", name=name, group=group, help=None if name == called else line)
+    app.register_install_completion_command(help="Complete commands and options in this shell.")
+    return app
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("erawise")
+    except metadata.PackageNotFoundError:
+        return "erawise isn't installed: it runs from the directory of its code"

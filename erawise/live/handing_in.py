@@ -1,0 +1,176 @@
+"""Handing in predictions to the open round: its live data is fetched, predicted, checked, sent, and read back."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+from erawise import params
+from erawise.base import files
+from erawise.exploration import exploration
+from erawise.live import journal, keys, promises, safeguards, served, submission
+from erawise.live.account import Account, named
+from erawise.live.safeguards import Own, Work
+from erawise.live.submission import Over
+from erawise.running import paths
+from erawise.running.errors import InputError, NotOpen, Unavailable, Unconfirmed
+from erawise.running.progress import Shown
+from erawise.sources.numerai import fetching
+from erawise.sources.numerai.fetching import Patience
+from erawise.sources.numerai.store import Store
+
+PATIENCE = Patience(silence=30, window=30, tries=5, longest_pause=20)
+"""With the server: a round may be open for an hour."""
+
+WORST = (Unconfirmed, Unavailable, NotOpen, InputError)
+"""Which of several models' failures gives the exit code."""
+
+KEPT_ROUNDS = 3
+"""Rounds whose live data stays, for the comparison with what was sent before."""
+
+
+def hand_in(number: int | None, minutes: float, *, dry: bool) -> None:
+    """Hand in each model of `submit.models`, once, however often it is called.
+
+    Parameters
+    ----------
+    number : of the round; None for the current one.
+    minutes : how long to wait for it.
+    dry : whether everything is done but the sending; that needs no key.
+
+    Raises
+    ------
+    InputError
+        If a model's submission isn't on the server as it should be. Its kind tells why; that of several models is the first of `WORST`.
+    """
+    p = params.load(paths.PARAMS)
+    if not p.submit.models:
+        raise InputError("submit.models: there is no model to hand in for; name one, such as {your_model: neutralized}")
+    paths.ROUNDS.mkdir(parents=True, exist_ok=True)
+    with files.exclusive_lock(paths.ROUNDS / "submit", "submit"):
+        with _noted(number, dry=dry):
+            account = Account(key=_key(dry), patience=PATIENCE)
+            trained = served.read(p, sorted(set(p.submit.models.values())))
+            own = Own(p, trained, exploration.read_features(paths.EXPLORED / "features.csv"))
+        until = time.monotonic() + 60 * minutes
+        every = min(60, account.patience.longest_pause)
+        while True:
+            try:
+                _attempt(account, own, number, until, every, dry=dry)
+            except Over:
+                raise
+            except (NotOpen, Unavailable) as problem:
+                if time.monotonic() + every > until:
+                    raise
+                print(f"{problem}; trying again in {every:.0f} s", file=sys.stderr, flush=True)
+                time.sleep(every)
+            else:
+                break
+        _forget_old()
+
+
+def _key(dry: bool) -> tuple[str, str] | None:
+    try:
+        return keys.read(os.environ, paths.ENVIRONMENT)
+    except keys.Missing:
+        if dry:
+            return None
+        raise
+
+
+@contextmanager
+def _noted(number: int | None, *, dry: bool) -> Iterator[None]:
+    """Note an attempt that fails within."""
+    try:
+        yield
+    except InputError as error:
+        if not dry:
+            journal.note({"round": number, "outcome": journal.FAILED, "problem": str(error)})
+        raise
+
+
+def _attempt(account: Account, own: Own, number: int | None, until: float, every: float, *, dry: bool) -> None:
+    """Hand in to the round, waiting for it."""
+    patience = max(0.0, until - time.monotonic())
+    with _noted(number, dry=dry):
+        ids = account.models() if account.token else {}
+        taken_by = submission.opened(account, number, own.p.data.version, time.time, time.sleep, patience, every)
+    print(f"round {taken_by.number} is open until {taken_by.closes:%Y-%m-%d %H:%M} UTC", flush=True)
+    shown = Shown(f"round {taken_by.number}", sys.stderr, time.monotonic)
+    store = Store(paths.ROUNDS / str(taken_by.number), account.patience, progress=shown)
+    work = Work(account, taken_by, store, own)
+    with _noted(taken_by.number, dry=dry):
+        handed = safeguards.predicted(work)
+    if dry:
+        _preview(work, ids, handed)
+    else:
+        _hand_in(work, ids, handed, until, every)
+
+
+def _preview(work: Work, ids: dict[str, str], handed: dict[str, pd.DataFrame]) -> None:
+    for model, name in work.names.items():
+        path = paths.ROUNDS / "dry" / f"{model}.csv"
+        _write(handed[name], path)
+        print(f"{model}: {name} would be handed in as {path}")
+    for model in work.names if work.account.token else ():
+        named(ids, model)
+
+
+def _hand_in(work: Work, ids: dict[str, str], handed: dict[str, pd.DataFrame], until: float, every: float) -> None:
+    """Write each model's file, and hand it in: a model that fails doesn't keep the others from it, and one that may yet is tried again."""
+    for name in set(work.names.values()):
+        promises.keep(work.own.served.digests[name], work.own.served.scores[name])
+    problems = {model: problem for model in work.names if (problem := _hand_in_one(work, model, ids, handed)) is not None}
+    while any(isinstance(problem, Unavailable) for problem in problems.values()) and time.monotonic() + every <= until:
+        time.sleep(every)
+        for model in [model for model, problem in problems.items() if isinstance(problem, Unavailable)]:
+            problem = _hand_in_one(work, model, ids, handed)
+            if problem is None:
+                del problems[model]
+            else:
+                problems[model] = problem
+    if problems:
+        kind = next(kind for kind in WORST if any(isinstance(problem, kind) for problem in problems.values()))
+        raise kind(f"{', '.join(problems)}: no confirmed submission in round {work.round.number}")
+
+
+def _hand_in_one(work: Work, model: str, ids: dict[str, str], handed: dict[str, pd.DataFrame]) -> InputError | None:
+    """Hand in one model's file; gives what kept it from being there."""
+    name = work.names[model]
+    path = paths.ROUNDS / str(work.round.number) / f"{model}.csv"
+    unsent = path.with_suffix(".unsent.csv")
+    _write(handed[name], unsent)
+    entry = {
+        "round": work.round.number,
+        "model": model,
+        "prediction": name,
+        "digest": work.own.served.digests[name],
+        "rows": len(handed[name]),
+        "sha256": fetching.digest(unsent),
+    }
+    try:
+        outcome = submission.hand_in(work.account, named(ids, model), work.round, handed[name], f"{work.round.number}_{model}.csv")
+    except InputError as error:
+        journal.note({**entry, "outcome": journal.FAILED, "problem": str(error)})
+        print(f"{model}: {error}", file=sys.stderr)
+        return error
+    unsent.replace(path)
+    journal.note({**entry, "outcome": outcome.how, "submission": outcome.id})
+    print(f"{model}: {name} is {outcome.how}, and the server holds it as submission {outcome.id}")
+    return None
+
+
+def _write(table: pd.DataFrame, path: Path) -> None:
+    with files.replacing(path) as temporary:
+        temporary.write_bytes(submission.content(table))
+
+
+def _forget_old() -> None:
+    """Remove the live data of rounds long past; what was handed in to them stays."""
+    for number in safeguards.rounds()[:-KEPT_ROUNDS]:
+        for name in (safeguards.LIVE, safeguards.BENCHMARKS):
+            files.remove(paths.ROUNDS / str(number) / name)
