@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 
 from erawise.base import files, tabular
-from erawise.charts import charts
+from erawise.charts import figures, score_charts, style
 from erawise.history import comparison, ledger, looks, revisions
 from erawise.running import errors, paths
 
@@ -28,7 +28,7 @@ def main() -> None:
     tabular.write_csv(table, given.out / "comparison.csv")
     files.write_json(comparison.content(table, before.name, after.name, changed), given.out / "comparison.json")
     picture = comparison.picture(table, before.name, after.name)
-    charts.write(charts.differences(picture, charts.colours(sorted(after.settings.get("models", {})))), given.out / "comparison.svg")
+    figures.write(score_charts.differences(picture, style.colours(sorted(after.settings.get("models", {})))), given.out / "comparison.svg")
     print(f"{before.name} → {after.name}\n")
     print("\n".join(comparison.settings_changed(changed)) or "no setting differs")
     print("\n" + comparison.markdown(table) + "\n")

@@ -14,7 +14,7 @@ import pandas as pd
 from erawise import params
 from erawise.base import files, tabular
 from erawise.base.schema import CV, ERA, LIVE, PREDICTION, VALIDATION, horizon, spanned_weeks
-from erawise.charts import charts
+from erawise.charts import figures, outlook_charts, style
 from erawise.live.account import Account
 from erawise.live.scorebook import Scorebook
 from erawise.live.terms import of_round
@@ -43,8 +43,8 @@ def main() -> None:
     tabular.write_csv(table, given.out / "payout.csv")
     tabular.write_csv(payout_tables.shares(split), given.out / "split.csv")
     files.write_json(payout_tables.content(terms, year, table, split), given.out / "payout.json")
-    picture = charts.payout(payout_tables.picture(bands, table), table, charts.colours(sorted(p.models)))
-    charts.write(picture, given.out / "payout.svg")
+    picture = outlook_charts.payout(payout_tables.picture(bands, table), table, style.colours(sorted(p.models)))
+    figures.write(picture, given.out / "payout.svg")
     left_out = f", {found.left_out} left out that lack a score" if found.left_out else ""
     print(f"{len(found.eras)} eras of {given.scores}{left_out}\n{payout_tables.terms_line(terms, year)}\n")
     print(f"**A round**\n\n{payout_tables.rounds(table)}\n")
