@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from erawise.base.schema import purge_weeks, spanned_weeks
 from erawise.blend import neutralization
-from erawise.charts import charts
+from erawise.charts import figures
 from erawise.charts.tables import PURGED, TEST, TRAIN, Table
 from erawise.evaluation import significance
 from erawise.folds import splits
@@ -235,7 +235,7 @@ def draw(directory: Path) -> None:
         "independence": pictures.independence(*independence(found)),
     }
     for name, figure in drawn.items():
-        charts.write(figure, directory / f"{name}.svg")
+        figures.write(figure, directory / f"{name}.svg")
 
 
 def _neutral(prediction: Floats, era: Era, features: NDArray[np.int64], proportion: float) -> Floats:

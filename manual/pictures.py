@@ -1,4 +1,4 @@
-"""The pictures of docs/concepts.md: table in, figure out, in the style of `erawise.charts.charts`."""
+"""The pictures of docs/concepts.md: table in, figure out, in the style of `erawise.charts.style`."""
 
 import functools
 import textwrap
@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from erawise.charts import charts
-from erawise.charts.charts import DASH, INK, MODEL_COLOURS, MUTED, ROLE_COLOURS, VALUE_COLOURS
+from erawise.charts import figures, style
+from erawise.charts.style import DASH, INK, MODEL_COLOURS, MUTED, ROLE_COLOURS, VALUE_COLOURS
 from erawise.charts.tables import PURGED, TEST, TRAIN, Table
 
-BLUE, ORANGE = MODEL_COLOURS[0], charts.FIXED_COLOURS["neutralized"]
+BLUE, ORANGE = MODEL_COLOURS[0], style.FIXED_COLOURS["neutralized"]
 VALUES = (0.0, 0.25, 0.5, 0.75, 1.0)
 OVERLAPPING = "#8C8C8C"
 ARROWS = (INK, *MODEL_COLOURS[5:7], MODEL_COLOURS[2])
@@ -26,15 +26,15 @@ BINS = 40
 def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     @functools.wraps(draw)
     def drawn(*tables: Table) -> Figure:
-        with matplotlib.rc_context(charts.STYLE):
+        with matplotlib.rc_context(style.STYLE):
             return draw(*tables)
 
     return drawn
 
 
 def _figure(table: Table, height: float, caption: str) -> Figure:
-    figure = Figure(figsize=(charts.WIDTH, height), dpi=charts.POINTS_AN_INCH, layout="constrained")
-    figure.suptitle(textwrap.fill(table.headline, charts.TITLE_COLUMNS), x=0.01, ha="left", fontsize=11, color=INK)
+    figure = Figure(figsize=(style.WIDTH, height), dpi=style.POINTS_AN_INCH, layout="constrained")
+    figure.suptitle(textwrap.fill(table.headline, figures.TITLE_COLUMNS), x=0.01, ha="left", fontsize=11, color=INK)
     figure.supxlabel(caption, fontsize=8, color=MUTED, x=0.01, ha="left")
     return figure
 

@@ -2,83 +2,101 @@
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
-from matplotlib.figure import Figure
+import pandas as pd
 
 from erawise import params
 from erawise.base import files, tabular
 from erawise.base.schema import CV, VALIDATION, horizon
-from erawise.charts import charts, explained_tables, tables, tables_data
+from erawise.charts import (
+    data_charts,
+    explained_charts,
+    explained_tables,
+    figures,
+    prediction_charts,
+    score_charts,
+    style,
+    tables,
+    tables_data,
+)
+from erawise.charts.settings import Plot
+from erawise.charts.style import Colours
 from erawise.explanation import explained
 from erawise.folds import splits
 from erawise.panel.panel import Panel
 from erawise.running import paths, runner
 from erawise.running.progress import Progress
 
+Save = Callable[..., None]
+"""Writes a table and the picture that a chart draws of it: `save(name, table, chart, *arguments)`."""
+
 
 @runner.stage("plot")
 def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
-    target = p.data.target
+    target, days = p.data.target, horizon(p.data.target, p.data.target_horizon)
     models = files.read_json(paths.MEMBERS)["models"]
-    colours = charts.colours(models)
-    written: list[Path] = []
-    with charts.drawing(p.resources.threads, progress) as draw:
-        save = partial(write, draw, written)
+    colours = style.colours(models)
+    with figures.drawing(p.resources.threads, progress) as draw:
+        save = partial(write, draw)
         panel = Panel(paths.PANEL)
         validation = tabular.read_parquet(paths.VALIDATION_TARGETS)
-
         for split, targets in ((CV, panel.index), (VALIDATION, validation)):
-            scores = tabular.read_parquet(paths.SCORES / f"{split}.parquet")
-            table = tables.corr_box(scores, split)
-            save(f"corr_box_{split}", table, charts.corr_box, colours)
-            table = tables.corr_time(scores, split)
-            save(f"corr_time_{split}", table, charts.corr_time, colours)
-            table = tables.comparison(scores, p.plot.model_a, p.plot.model_b, split)
-            save(f"comparison_{split}", table, charts.comparison, colours)
-
-            raw = ((model, tabular.read_parquet(paths.MODEL_PREDICTIONS / f"{model}.parquet")) for model in models)
-            table = tables.era_means(((model, tables.with_target(frame, split, targets, target)) for model, frame in raw), split)
-            save(f"era_means_{split}", table, charts.era_means, colours)
-            blends = (("ensemble", tabular.read_parquet(paths.ENSEMBLE)), ("neutralized", tabular.read_parquet(paths.NEUTRALIZED)))
-            rows = {name: tables.with_target(frame, split, targets, target) for name, frame in blends}
-            table = tables.prediction_by_target(rows["ensemble"], "ensemble", split)
-            save(f"prediction_by_target_{split}", table, charts.prediction_by_target, colours, "ensemble")
-            table = tables.target_by_prediction(rows, split)
-            save(f"target_by_prediction_{split}", table, charts.target_by_prediction, colours)
-
-        shares = {model: tables.read_importance(paths.MODELS / model / "importance.csv") for model in models}
-        table = tables.importance(shares, p.plot.top_features)
-        save("importance", table, charts.importance, colours)
-        found = {model: explained.read(paths.EXPLAINED / model) for model in models}
-        save("shap_beeswarm", explained_tables.shap_beeswarm(found), charts.shap_beeswarm)
-        save("shap_share", explained_tables.shap_share(found), charts.shap_share, colours)
-        save("permutation", explained_tables.permutation(found, horizon(target, p.data.target_horizon)), charts.permutation, colours)
-        save("exposure_time", explained_tables.exposure_time(tabular.read_parquet(paths.EXPOSURE)), charts.exposure_time)
-        table = tables.weights(files.read_json(paths.WEIGHTS))
-        save("weights", table, charts.weights, colours)
-        table = tables.feature_values(panel)
-        save("feature_values", table, charts.feature_values)
-        table = tables.target_values(panel.index, validation, panel.targets, target)
-        save("target_values", table, charts.target_values)
-        save("feature_stability", tables_data.feature_stability(paths.EXPLORED / "features.csv"), charts.feature_stability)
-        save("target_correlation", tables_data.target_correlation(paths.EXPLORED / "targets.csv", target), charts.target_correlation)
-        save("drift", tables_data.drift(paths.EXPLORED / "drift.csv"), charts.drift)
-        save("missing_by_era", tables_data.missing_by_era(paths.MISSING / "eras.csv"), charts.missing_by_era)
-        table = tables.folds(splits.from_json(files.read_json(paths.FOLDS), horizon(target, p.data.target_horizon)))
-        save("folds", table, charts.folds)
-    return runner.Done(written)
+            scores(save, split, p.plot, colours)
+            scored = partial(tables.with_target, split=split, targets=targets, target=target)
+            predictions(save, split, models, scored, colours)
+        drivers(save, models, p.plot.top_features, days, colours)
+        data(save, panel, validation, target, days)
+    return runner.Done([paths.TABLES, paths.PICTURES])
 
 
-def write(
-    draw: Callable[..., None], written: list[Path], name: str, table: tables.Table, chart: Callable[..., Figure], *arguments: object
-) -> None:
-    """Write a table, and the picture drawn from it, and add both to what was written."""
-    files_of_it = [paths.PLOTS / f"{name}.{kind}" for kind in ("csv", "svg")]
-    tabular.write_csv(table.frame, files_of_it[0])
-    draw(files_of_it[1], chart, table, *arguments)
-    written += files_of_it
+def write(draw: Callable[..., None], name: str, table: tables.Table, chart: Callable[..., object], *arguments: object) -> None:
+    """Write a table, and draw its picture."""
+    tabular.write_csv(table.frame, paths.TABLES / f"{name}.csv")
+    draw(paths.PICTURES / f"{name}.svg", chart, table, *arguments)
+
+
+def scores(save: Save, split: str, plot: Plot, colours: Colours) -> None:
+    """Save how the scores of a split are spread, how they went, and how two predictions compare."""
+    found = tabular.read_parquet(paths.SCORES / f"{split}.parquet")
+    save(f"corr_box_{split}", tables.corr_box(found, split), score_charts.corr_box, colours)
+    save(f"corr_time_{split}", tables.corr_time(found, split), score_charts.corr_time, colours)
+    table = tables.comparison(found, plot.model_a, plot.model_b, split)
+    save(f"comparison_{split}", table, score_charts.comparison, colours)
+
+
+def predictions(save: Save, split: str, models: list[str], scored: Callable[[pd.DataFrame], pd.DataFrame], colours: Colours) -> None:
+    """Save the predictions of a split against the target; `scored` gives the rows of a prediction that have one."""
+    raw = ((model, scored(tabular.read_parquet(paths.MODEL_PREDICTIONS / f"{model}.parquet"))) for model in models)
+    save(f"era_means_{split}", tables.era_means(raw, split), prediction_charts.era_means, colours)
+    blends = {"ensemble": paths.ENSEMBLE, "neutralized": paths.NEUTRALIZED}
+    rows = {name: scored(tabular.read_parquet(path)) for name, path in blends.items()}
+    table = tables.prediction_by_target(rows["ensemble"], "ensemble", split)
+    save(f"prediction_by_target_{split}", table, prediction_charts.prediction_by_target, colours, "ensemble")
+    save(f"target_by_prediction_{split}", tables.target_by_prediction(rows, split), prediction_charts.target_by_prediction, colours)
+
+
+def drivers(save: Save, models: list[str], top_features: int, days: int, colours: Colours) -> None:
+    """Save what drives the models, what they are exposed to, and what weight each has."""
+    shares = {model: tables.read_importance(paths.MODELS / model / "importance.csv") for model in models}
+    save("importance", tables.importance(shares, top_features), explained_charts.importance, colours)
+    found = {model: explained.read(paths.EXPLAINED / model) for model in models}
+    save("shap_beeswarm", explained_tables.shap_beeswarm(found), explained_charts.shap_beeswarm)
+    save("shap_share", explained_tables.shap_share(found), explained_charts.shap_share, colours)
+    save("permutation", explained_tables.permutation(found, days), explained_charts.permutation, colours)
+    save("exposure_time", explained_tables.exposure_time(tabular.read_parquet(paths.EXPOSURE)), explained_charts.exposure_time)
+    save("weights", tables.weights(files.read_json(paths.WEIGHTS)), prediction_charts.weights, colours)
+
+
+def data(save: Save, panel: Panel, validation: pd.DataFrame, target: str, days: int) -> None:
+    """Save what the data and its folds look like."""
+    save("feature_values", tables.feature_values(panel), data_charts.feature_values)
+    save("target_values", tables.target_values(panel.index, validation, panel.targets, target), data_charts.target_values)
+    save("feature_stability", tables_data.feature_stability(paths.EXPLORED / "features.csv"), data_charts.feature_stability)
+    save("target_correlation", tables_data.target_correlation(paths.EXPLORED / "targets.csv", target), data_charts.target_correlation)
+    save("drift", tables_data.drift(paths.EXPLORED / "drift.csv"), data_charts.drift)
+    save("missing_by_era", tables_data.missing_by_era(paths.MISSING / "eras.csv"), data_charts.missing_by_era)
+    save("folds", tables.folds(splits.from_json(files.read_json(paths.FOLDS), days)), data_charts.folds)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from erawise.base import files, tabular
-from erawise.charts import charts
+from erawise.charts import figures, score_charts, style
 from erawise.history import comparison, ledger, looks, revisions
 from erawise.running import paths
 from erawise.running.errors import InputError
@@ -33,7 +33,7 @@ def compare(a: str, b: str | None, out: Path, *, seed: int, anyway: bool) -> Non
     tabular.write_csv(table, out / "comparison.csv")
     files.write_json(comparison.content(table, before.name, after.name, changed), out / "comparison.json")
     picture = comparison.picture(table, before.name, after.name)
-    charts.write(charts.differences(picture, charts.colours(sorted(after.settings.get("models", {})))), out / "comparison.svg")
+    figures.write(score_charts.differences(picture, style.colours(sorted(after.settings.get("models", {})))), out / "comparison.svg")
     print(f"{before.name} → {after.name}\n")
     print("\n".join(comparison.settings_changed(changed)) or "no setting differs")
     print("\n" + comparison.markdown(table) + "\n")

@@ -6,8 +6,7 @@ from erawise import params
 from erawise.base import files
 from erawise.base.schema import CV, VALIDATION
 from erawise.evaluation.evaluation import DIAGNOSED
-from erawise.history import looks
-from erawise.history import overview
+from erawise.history import looks, overview
 from erawise.running import paths
 
 

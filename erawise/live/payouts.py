@@ -8,7 +8,7 @@ import pandas as pd
 from erawise import params
 from erawise.base import files, tabular
 from erawise.base.schema import ERA, LIVE, PREDICTION, horizon, spanned_weeks
-from erawise.charts import charts
+from erawise.charts import figures, outlook_charts, style
 from erawise.evaluation.settings import Evaluate
 from erawise.live.account import Account
 from erawise.live.scorebook import Scorebook
@@ -51,8 +51,8 @@ def estimate(split: str, models: Sequence[str], number: int | None, out: Path) -
     tabular.write_csv(table, out / "payout.csv")
     tabular.write_csv(payout_tables.shares(shares), out / "split.csv")
     files.write_json(payout_tables.content(terms, year, table, shares), out / "payout.json")
-    picture = charts.payout(payout_tables.picture(bands, table), table, charts.colours(sorted(p.models)))
-    charts.write(picture, out / "payout.svg")
+    picture = outlook_charts.payout(payout_tables.picture(bands, table), table, style.colours(sorted(p.models)))
+    figures.write(picture, out / "payout.svg")
     left_out = f", {found.left_out} left out that lack a score" if found.left_out else ""
     print(f"{len(found.eras)} eras of {split}{left_out}\n{payout_tables.terms_line(terms, year)}\n")
     print(f"**A round**\n\n{payout_tables.rounds(table)}\n")

@@ -10,7 +10,7 @@ import pandas as pd
 from erawise import params
 from erawise.base import files, tabular
 from erawise.base.schema import ERA, spanned_weeks
-from erawise.charts import charts
+from erawise.charts import figures, outlook_charts, style
 from erawise.evaluation.significance import spanned_eras
 from erawise.live import journal, keys, promises
 from erawise.live.account import Account
@@ -68,7 +68,7 @@ def _watch(*, offline: bool) -> None:
             for metric, name in zip(monitoring.METRICS, names, strict=True)
         ]
         if any(len(one.weeks) for one in found):
-            _show(found, days, ranks, charts.colours(sorted(p.models)))
+            _show(found, days, ranks, style.colours(sorted(p.models)))
             every += found
             content[f"days_{days}"] = monitoring.metrics(found)
     unknown = sorted(set(scores["score"]) - {p.monitor.corr_20, p.monitor.mmc_20, p.monitor.corr_60, p.monitor.mmc_60})
@@ -143,5 +143,5 @@ def _show(found: list[Live], days: int, ranks: dict[str, int], shades: dict[str,
     print(f"\n**{days} days**\n\n{monitoring.markdown(found, ranks)}\n")
     table = monitoring.picture(found, days)
     tabular.write_csv(table.frame, paths.PLOTS / f"live_{days}.csv")
-    charts.write(charts.live(table, shades), paths.PLOTS / f"live_{days}.svg")
+    figures.write(outlook_charts.live(table, shades), paths.PLOTS / f"live_{days}.svg")
     print(f"written: plots/live_{days}.csv, plots/live_{days}.svg, metrics/live.json")

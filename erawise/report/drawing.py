@@ -11,7 +11,7 @@ import altair as alt
 import pandas as pd
 import vl_convert
 
-from erawise.charts import charts
+from erawise.charts import figures
 
 WIDTH = 720
 VERSION = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
@@ -86,7 +86,7 @@ def svg(figure: Figure, datasets: Mapping[str, pd.DataFrame]) -> str:
     text = re.sub(r'\bid="([^"]+)"', rf'id="{figure.name}-\1"', text)
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{figure.name}-\1)", text)
     text = re.sub(r'(<svg[^>]*?) width="([\d.]+)" height="[\d.]+"', r'\1 style="max-width:\2px"', text, count=1)
-    return charts.rounded(text, 1)
+    return figures.rounded(text, 1)
 
 
 def vega(figure: Figure) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def _records() -> pd.DataFrame:
 
 def _tables(models: list[str]) -> dict[str, pd.DataFrame]:
     """The tables behind the pictures, and those of `explore` and `explain` by their directories."""
-    found = {path.stem: path for path in sorted(paths.PLOTS.glob("*.csv"))}
+    found = {path.stem: path for path in sorted(paths.TABLES.glob("*.csv"))}
     found |= {f"explored/{path.stem}": path for path in sorted(paths.EXPLORED.glob("*.csv"))}
     found |= {f"explained/{model}/{path.stem}": path for model in models for path in sorted((paths.EXPLAINED / model).glob("*.csv"))}
     read = {name: _table(path) for name, path in found.items()}

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from erawise.base.schema import ERA, PREDICTION, SPLIT, VALIDATION
-from erawise.charts import charts
+from erawise.charts import style
 from erawise.report import answer, content, drawing, drivers, era_views, market_views, markup, palette, provenance, views
 from erawise.report.content import CORR, Content
 from erawise.report.frame import Page
@@ -104,7 +104,7 @@ def _defaults(found: Content, scores: pd.DataFrame) -> views.Defaults:
         a=found.chosen,
         b=others[0] if others else found.chosen,
         model=own,
-        dashed=frozenset(found.models[len(charts.MODEL_COLOURS) :]),
+        dashed=frozenset(found.models[len(style.MODEL_COLOURS) :]),
         measure=next((measure for measure in drivers.MEASURES if measure in had), ""),
     )
 
@@ -160,7 +160,7 @@ def _for_script(page: Page) -> dict[str, Any]:
 
 
 def _styles(page: Page) -> str:
-    shades = charts.colours(page.content.models)
+    shades = style.colours(page.content.models)
     return palette.style({name: shades[name] for name in page.defaults.names}) + _asset("page.css")
 
 

@@ -60,6 +60,8 @@ RUNS = Path("data/runs")
 """The record of the last run of each stage: what it wrote, how long it took and how much memory. No out of DVC: times differ by run."""
 METRICS = Path("metrics")
 PLOTS = Path("plots")
+TABLES = PLOTS / "tables"
+PICTURES = PLOTS / "pictures"
 SCRATCH = Path("data/scratch")
 """Files that the training stages share; the ensemble, which comes after the last of them, removes it."""
 

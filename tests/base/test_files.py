@@ -256,7 +256,8 @@ import json
 from pathlib import Path
 import numpy as np, pandas as pd
 from matplotlib.figure import Figure
-from erawise import charts, files, tabular
+from erawise import files, tabular
+from erawise.charts import figures
 from erawise.errors import InputError
 from erawise.models import arrays
 numbers = np.random.default_rng(0).normal(size=(200, 200))
@@ -274,7 +275,7 @@ writers = {
     "x.npz": lambda path: arrays.save_arrays({"x": numbers}, path),
     "x.parquet": lambda path: tabular.write_parquet(table, path),
     "x.csv": lambda path: tabular.write_csv(table, path),
-    "x.svg": lambda path: charts.write(figure, path),
+    "x.svg": lambda path: figures.write(figure, path),
     "directory": directory,
 }
 found = {}

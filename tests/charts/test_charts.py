@@ -14,7 +14,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from erawise.charts import charts, explained_tables, tables
+from erawise.charts import data_charts, explained_charts, explained_tables, figures, marks, prediction_charts, score_charts, style, tables
 from erawise.explanation import explained
 from erawise.folds import splits
 
@@ -62,25 +62,27 @@ def exposures(n_eras: int) -> pd.DataFrame:
 
 
 def pictures(n_eras: int, models: list[str]) -> dict[str, Figure]:
-    names, colours = [*models, "ensemble", "neutralized"], charts.colours(models)
+    names, colours = [*models, "ensemble", "neutralized"], style.colours(models)
     shares = {model: pd.DataFrame({"feature": [f"feature_{k}" for k in range(30)], "importance": 1 / 30}) for model in models}
     index = pd.DataFrame({"data_type": "train", "target": rows()["target"], "target_b_60": np.nan})
     found, eras = scores(n_eras, names), np.arange(1, max(n_eras, 60) + 31)
+    plan = splits.plan(eras[:-30], eras[-30:], 20, method="purged_kfold", folds=4, chunk=1, window=None)
+    by_target = tables.prediction_by_target(rows(), "ensemble", "cv")
     return {
-        "corr_box": charts.corr_box(tables.corr_box(found, "cv"), colours),
-        "corr_time": charts.corr_time(tables.corr_time(found, "cv"), colours),
-        "comparison": charts.comparison(tables.comparison(found, "ensemble", models[0], "cv"), colours),
-        "importance": charts.importance(tables.importance(shares, 20), colours),
-        "era_means": charts.era_means(tables.era_means([(model, rows()) for model in models], "cv"), colours),
-        "prediction_by_target": charts.prediction_by_target(tables.prediction_by_target(rows(), "ensemble", "cv"), colours, "ensemble"),
-        "target_by_prediction": charts.target_by_prediction(tables.target_by_prediction({"ensemble": rows()}, "cv"), colours),
-        "target_values": charts.target_values(tables.target_values(index, index, ["target", "target_b_60"], "target")),
-        "folds": charts.folds(tables.folds(splits.plan(eras[:-30], eras[-30:], 20, method="purged_kfold", folds=4, chunk=1, window=None))),
-        "shap_beeswarm": charts.shap_beeswarm(explained_tables.shap_beeswarm(explanations(models))),
-        "shap_share": charts.shap_share(explained_tables.shap_share(explanations(models)), colours),
-        "permutation": charts.permutation(explained_tables.permutation(explanations(models), 20), colours),
-        "exposure_time": charts.exposure_time(explained_tables.exposure_time(exposures(n_eras))),
-        "weights": charts.weights(tables.weights(dict.fromkeys(models, 1.0)), colours),
+        "corr_box": score_charts.corr_box(tables.corr_box(found, "cv"), colours),
+        "corr_time": score_charts.corr_time(tables.corr_time(found, "cv"), colours),
+        "comparison": score_charts.comparison(tables.comparison(found, "ensemble", models[0], "cv"), colours),
+        "importance": explained_charts.importance(tables.importance(shares, 20), colours),
+        "era_means": prediction_charts.era_means(tables.era_means([(model, rows()) for model in models], "cv"), colours),
+        "prediction_by_target": prediction_charts.prediction_by_target(by_target, colours, "ensemble"),
+        "target_by_prediction": prediction_charts.target_by_prediction(tables.target_by_prediction({"ensemble": rows()}, "cv"), colours),
+        "target_values": data_charts.target_values(tables.target_values(index, index, ["target", "target_b_60"], "target")),
+        "folds": data_charts.folds(tables.folds(plan)),
+        "shap_beeswarm": explained_charts.shap_beeswarm(explained_tables.shap_beeswarm(explanations(models))),
+        "shap_share": explained_charts.shap_share(explained_tables.shap_share(explanations(models)), colours),
+        "permutation": explained_charts.permutation(explained_tables.permutation(explanations(models), 20), colours),
+        "exposure_time": explained_charts.exposure_time(explained_tables.exposure_time(exposures(n_eras))),
+        "weights": prediction_charts.weights(tables.weights(dict.fromkeys(models, 1.0)), colours),
     }
 
 
@@ -92,7 +94,7 @@ def texts(path: Path) -> list[str]:
 def test_every_picture_is_labelled_and_small(tmp_path: Path, n_eras: int, models: list[str]) -> None:
     for name, figure in pictures(n_eras, models).items():
         path = tmp_path / f"{name}.svg"
-        charts.write(figure, path)
+        figures.write(figure, path)
         content = path.read_bytes()
         assert len(content) < 250_000, name
         assert figure.get_suptitle().split()[0] in " ".join(texts(path))
@@ -102,25 +104,25 @@ def test_every_picture_is_labelled_and_small(tmp_path: Path, n_eras: int, models
 
 def test_every_picture_has_the_same_bytes_each_time(tmp_path: Path) -> None:
     for first, second in zip(pictures(9, MODELS[:2]).items(), pictures(9, MODELS[:2]).items(), strict=True):
-        charts.write(first[1], tmp_path / "a.svg")
-        charts.write(second[1], tmp_path / "b.svg")
+        figures.write(first[1], tmp_path / "a.svg")
+        figures.write(second[1], tmp_path / "b.svg")
         assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes(), first[0]
 
 
 def test_pictures_drawn_in_other_processes_have_the_same_bytes(tmp_path: Path) -> None:
     weights, box = tables.weights(dict.fromkeys(MODELS[:2], 1.0)), tables.corr_box(scores(9, MODELS[:2]), "cv")
-    colours = charts.colours(MODELS[:2])
-    with charts.drawing(2) as draw:
-        draw(tmp_path / "weights.svg", charts.weights, weights, colours)
-        draw(tmp_path / "box.svg", charts.corr_box, box, colours)
-    for name, figure in (("weights", charts.weights(weights, colours)), ("box", charts.corr_box(box, colours))):
-        charts.write(figure, tmp_path / "here.svg")
+    colours = style.colours(MODELS[:2])
+    with figures.drawing(2) as draw:
+        draw(tmp_path / "weights.svg", prediction_charts.weights, weights, colours)
+        draw(tmp_path / "box.svg", score_charts.corr_box, box, colours)
+    for name, figure in (("weights", prediction_charts.weights(weights, colours)), ("box", score_charts.corr_box(box, colours))):
+        figures.write(figure, tmp_path / "here.svg")
         assert (tmp_path / f"{name}.svg").read_bytes() == (tmp_path / "here.svg").read_bytes()
 
 
 def test_an_error_of_another_process_is_raised(tmp_path: Path) -> None:
-    with pytest.raises(KeyError, match="model_0"), charts.drawing(1) as draw:
-        draw(tmp_path / "weights.svg", charts.weights, tables.weights({"model_0": 1.0}), {})
+    with pytest.raises(KeyError, match="model_0"), figures.drawing(1) as draw:
+        draw(tmp_path / "weights.svg", prediction_charts.weights, tables.weights({"model_0": 1.0}), {})
     assert not list(tmp_path.iterdir())
 
 
@@ -128,34 +130,34 @@ def test_a_picture_of_many_panels_is_laid_out_the_same_each_time(tmp_path: Path)
     table = tables.corr_time(scores(9, PREDICTIONS), "cv")
     drawn = set()
     for _ in range(4):
-        charts.write(charts.corr_time(table, charts.colours(MODELS)), tmp_path / "drawn.svg")
+        figures.write(score_charts.corr_time(table, style.colours(MODELS)), tmp_path / "drawn.svg")
         drawn.add((tmp_path / "drawn.svg").read_bytes())
     assert len(drawn) == 1
 
 
 def test_written_again_the_same_bytes(tmp_path: Path) -> None:
-    figure = charts.weights(tables.weights({"model_0": 1.0, "model_1": 2.0}), charts.colours(MODELS))
-    charts.write(figure, tmp_path / "a.svg")
-    charts.write(figure, tmp_path / "b.svg")
+    figure = prediction_charts.weights(tables.weights({"model_0": 1.0, "model_1": 2.0}), style.colours(MODELS))
+    figures.write(figure, tmp_path / "a.svg")
+    figures.write(figure, tmp_path / "b.svg")
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.svg", "b.svg"]
 
 
 def test_empty_table_gives_its_headline(tmp_path: Path) -> None:
-    figure = charts.corr_time(tables.corr_time(scores(0, ["ensemble"]), "validation"), charts.colours([]))
-    charts.write(figure, tmp_path / "empty.svg")
+    figure = score_charts.corr_time(tables.corr_time(scores(0, ["ensemble"]), "validation"), style.colours([]))
+    figures.write(figure, tmp_path / "empty.svg")
     assert texts(tmp_path / "empty.svg") == ["Nothing to show: no validation era has scores"]
 
 
 def test_feature_values_are_drawn_as_shares() -> None:
     frame = tables.corr_box(scores(9, ["0", "1"]), "cv").frame.rename(columns={"prediction": "value"}).assign(eras=3)
-    axes = charts.feature_values(tables.Table(frame, "Values")).axes[0]
+    axes = data_charts.feature_values(tables.Table(frame, "Values")).axes[0]
     assert axes.get_xlim()[0] == 0
     assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "1"]
 
 
 def test_no_labels_overlap_in_the_running_sum() -> None:
-    figure = charts.corr_time(tables.corr_time(scores(60, PREDICTIONS), "cv"), charts.colours(MODELS))
+    figure = score_charts.corr_time(tables.corr_time(scores(60, PREDICTIONS), "cv"), style.colours(MODELS))
     figure.draw_without_rendering()
     boxes = sorted(tuple(Text.get_window_extent(label).intervaly) for label in figure.axes[0].texts)
     assert len(boxes) == len(PREDICTIONS)
@@ -164,53 +166,53 @@ def test_no_labels_overlap_in_the_running_sum() -> None:
 
 def test_box_draws_the_numbers_of_the_table() -> None:
     table = tables.corr_box(scores(40, ["model_0", "ensemble"]), "cv")
-    axes = charts.corr_box(table, charts.colours(MODELS)).axes[0]
+    axes = score_charts.corr_box(table, style.colours(MODELS)).axes[0]
     box = np.asarray(axes.patches[1].get_path().vertices)[:, 0]
     assert (box.min(), box.max()) == pytest.approx((table.frame["q1"][1], table.frame["q3"][1]))
     assert [label.get_text() for label in axes.get_yticklabels()] == ["model_0", "ensemble"]
 
 
 def test_colours_are_fixed_for_the_ensembles_and_distinct_for_nine_models() -> None:
-    colours = charts.colours(MODELS)
-    assert colours["ensemble"] == charts.colours(["x"])["ensemble"]
+    colours = style.colours(MODELS)
+    assert colours["ensemble"] == style.colours(["x"])["ensemble"]
     assert len({colours[name] for name in [*MODELS[:9], "ensemble", "neutralized"]}) == 11
 
 
 def test_a_second_round_of_colours_is_dashed() -> None:
-    figure = charts.corr_time(tables.corr_time(scores(9, PREDICTIONS), "cv"), charts.colours(MODELS))
+    figure = score_charts.corr_time(tables.corr_time(scores(9, PREDICTIONS), "cv"), style.colours(MODELS))
     styles = [line.get_linestyle() for line in figure.axes[0].lines[: len(PREDICTIONS)]]
     assert styles == ["-"] * 9 + ["--"] * 3 + ["-"] * 2
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=14).map(sorted), st.floats(0.01, 0.2))
 def test_labels_are_moved_apart_and_stay_in_order(places: list[float], gap: float) -> None:
-    moved = charts._apart(places, gap)
+    moved = marks.apart(places, gap)
     assert len(moved) == len(places)
     assert all(b - a >= gap - 1e-9 for a, b in pairwise(moved))
     assert np.mean(moved) == pytest.approx(np.mean(places), abs=1e-9)
 
 
 def test_labels_with_room_stay_where_they_are() -> None:
-    assert charts._apart([0.1, 0.5, 0.9], 0.1) == [0.1, 0.5, 0.9]
+    assert marks.apart([0.1, 0.5, 0.9], 0.1) == [0.1, 0.5, 0.9]
 
 
 def test_labels_that_leave_the_picture_are_pushed_back() -> None:
-    assert charts._within([0.5, 0.9, 1.2], 0.2) == pytest.approx([0.5, 0.8, 1.0])
-    assert charts._within([-0.1, 0.1, 0.6], 0.2) == pytest.approx([0.0, 0.2, 0.6])
+    assert marks.within([0.5, 0.9, 1.2], 0.2) == pytest.approx([0.5, 0.8, 1.0])
+    assert marks.within([-0.1, 0.1, 0.6], 0.2) == pytest.approx([0.0, 0.2, 0.6])
 
 
 def test_text_can_be_read() -> None:
-    paper = to_rgb(charts.PAPER)
-    for colour in (*charts.MODEL_COLOURS, *charts.FIXED_COLOURS.values(), charts.INK, charts.MUTED):
-        assert charts._contrast(to_rgb(charts._readable(colour)), paper) >= 4.5
-        assert charts._contrast(to_rgb(charts._on(colour)), to_rgb(colour)) >= 4.5
-    assert charts._readable("#0072b2") == "#0072b2"
-    assert charts._contrast((1, 1, 1), (0, 0, 0)) == pytest.approx(21)
+    paper = to_rgb(style.PAPER)
+    for colour in (*style.MODEL_COLOURS, *style.FIXED_COLOURS.values(), style.INK, style.MUTED):
+        assert style.contrast(to_rgb(style.readable(colour)), paper) >= 4.5
+        assert style.contrast(to_rgb(style.ink_on(colour)), to_rgb(colour)) >= 4.5
+    assert style.readable("#0072b2") == "#0072b2"
+    assert style.contrast((1, 1, 1), (0, 0, 0)) == pytest.approx(21)
 
 
 def test_pictures_bring_their_own_ground_and_text_of_a_readable_size(tmp_path: Path) -> None:
     for name, figure in pictures(20, MODELS).items():
-        charts.write(figure, tmp_path / "drawn.svg")
+        figures.write(figure, tmp_path / "drawn.svg")
         content = (tmp_path / "drawn.svg").read_text()
         first = content.index("<path")
         assert "fill: #ffffff" in content[first : content.index(">", first)], name
@@ -224,21 +226,21 @@ def test_every_text_lies_in_the_picture() -> None:
             figure.draw_without_rendering()
             drawn = figure.get_tightbbox()
             assert drawn.x0 > -0.05, name
-            assert drawn.x1 < charts.WIDTH + 0.05, name
+            assert drawn.x1 < style.WIDTH + 0.05, name
 
 
 def test_a_box_without_width_shows_its_median() -> None:
     summary = dict.fromkeys(tables.SUMMARY, 0.2) | {"min": 0.0, "max": 1.0, "mean": 0.2, "count": 5, "eras": 3}
-    axes = charts.feature_values(tables.Table(pd.DataFrame([{"value": "0"} | summary]), "Values")).axes[0]
-    assert charts.MODEL_COLOURS[0] in {line.get_color() for line in axes.lines if np.ptp(np.asarray(line.get_xdata())) == 0}
+    axes = data_charts.feature_values(tables.Table(pd.DataFrame([{"value": "0"} | summary]), "Values")).axes[0]
+    assert style.MODEL_COLOURS[0] in {line.get_color() for line in axes.lines if np.ptp(np.asarray(line.get_xdata())) == 0}
 
 
 def test_long_names_keep_both_ends() -> None:
-    assert charts._shortened("feature_short") == "short"
-    short = charts._shortened("feature_apologized_unanticipated_roentgen_017")
+    assert style.short_feature("feature_short") == "short"
+    short = style.short_feature("feature_apologized_unanticipated_roentgen_017")
     assert (len(short), short[:5], short[-3:]) == (24, "apolo", "017")
 
 
 def test_coordinates_are_rounded() -> None:
     svg = '<path d="M 1.23456 -0.001 L 3.0 4.5" id="m1.23456"/><use x="0.126" y="7"/>'
-    assert charts.rounded(svg) == '<path d="M 1.23 0 L 3 4.5" id="m1.23456"/><use x="0.13" y="7"/>'
+    assert figures.rounded(svg) == '<path d="M 1.23 0 L 3 4.5" id="m1.23456"/><use x="0.13" y="7"/>'

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from erawise.charts import charts, tables_data
+from erawise.charts import data_charts, figures, tables_data
 from erawise.running.errors import InputError
 
 
@@ -134,18 +134,18 @@ def pictures(directory: Path, many: bool) -> dict:
     write(directory / "targets.csv", name=names, **{name: list(square[k]) for k, name in enumerate(names)})
     shares, empty = list(rng.random(1200 if many else 3) / 10), [0] * (1200 if many else 3)
     return {
-        "feature_stability": charts.feature_stability(tables_data.feature_stability(stability(directory / "f.csv", count))),
-        "target_correlation": charts.target_correlation(tables_data.target_correlation(directory / "targets.csv", "target")),
-        "drift": charts.drift(tables_data.drift(drifted(directory / "d.csv", list(rng.random(count)), [0.5] * count, 0.2))),
-        "missing_by_era": charts.missing_by_era(tables_data.missing_by_era(missing(directory / "m.csv", shares, empty))),
+        "feature_stability": data_charts.feature_stability(tables_data.feature_stability(stability(directory / "f.csv", count))),
+        "target_correlation": data_charts.target_correlation(tables_data.target_correlation(directory / "targets.csv", "target")),
+        "drift": data_charts.drift(tables_data.drift(drifted(directory / "d.csv", list(rng.random(count)), [0.5] * count, 0.2))),
+        "missing_by_era": data_charts.missing_by_era(tables_data.missing_by_era(missing(directory / "m.csv", shares, empty))),
     }
 
 
 @pytest.mark.parametrize("many", [False, True])
 def test_pictures_are_small_and_the_same_each_time(tmp_path: Path, many: bool) -> None:
     for (name, figure), again in zip(pictures(tmp_path, many).items(), pictures(tmp_path, many).values(), strict=True):
-        charts.write(figure, tmp_path / "a.svg")
-        charts.write(again, tmp_path / "b.svg")
+        figures.write(figure, tmp_path / "a.svg")
+        figures.write(again, tmp_path / "b.svg")
         assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes(), name
         assert (tmp_path / "a.svg").stat().st_size < 400_000, name
         assert figure.axes[-1].get_xlabel(), name
@@ -153,5 +153,5 @@ def test_pictures_are_small_and_the_same_each_time(tmp_path: Path, many: bool) -
 
 def test_numbers_stand_in_the_cells(tmp_path: Path) -> None:
     path = write(tmp_path / "targets.csv", name=["a", "b"], a=[1, -0.25], b=[-0.25, 1])
-    figure = charts.target_correlation(tables_data.target_correlation(path, "a"))
+    figure = data_charts.target_correlation(tables_data.target_correlation(path, "a"))
     assert [text.get_text() for text in figure.axes[0].texts] == ["1.00", "-.25", "-.25", "1.00"]

@@ -14,7 +14,7 @@ from dvc_render.html import HTML
 from dvc_render.vega import VegaRenderer
 from ruamel.yaml import YAML
 
-from erawise.charts import charts
+from erawise.charts import style
 
 TEMPLATES = ROOT / ".dvc/plots"
 PAGE = ROOT / ".dvc/page.html"
@@ -139,7 +139,7 @@ def test_no_template_is_left_over() -> None:
 def test_a_prediction_has_the_colour_of_the_other_pictures_in_each_revision(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     drawn = renderer(name, REVISIONS[:2])
     names = list(dict.fromkeys(row.get("prediction") or row["model"] for row in drawn.datapoints))
-    expected = charts.colours([name for name in names if name not in charts.FIXED_COLOURS])
+    expected = style.colours([name for name in names if name not in style.FIXED_COLOURS])
     described = [text for text in re.findall(r'<path aria-label="[^>]*>', svg(drawn.get_filled_template(), capfd)) if "rev" in text]
     for prediction in names:
         told = re.compile(rf": {prediction}(?:;|\")")

@@ -10,8 +10,8 @@ from panels import write_panel
 from erawise import predictions
 from erawise.base.schema import LIVE_ERA
 from erawise.evaluation import evaluation
-from erawise.panel.panel import Panel
 from erawise.history import overview
+from erawise.panel.panel import Panel
 from erawise.running.errors import InputError
 
 RNG = np.random.default_rng(5)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from erawise.charts import charts
+from erawise.charts import score_charts, style
 from erawise.evaluation import significance
 from erawise.evaluation.significance import BETTER, OPEN, WORSE
 from erawise.history import comparison, ledger
@@ -84,12 +84,12 @@ def test_the_content_is_json_and_the_picture_says_what_is_established(runs: tupl
     picture = comparison.picture(table, "A", "B")
     assert picture.headline == f"From A to B: 1 better and 1 worse of {len(table)}"
     assert comparison.picture(table.iloc[2:], "A", "B").headline == "From A to B: no difference is established"
-    figure = charts.differences(picture, charts.colours(["ridge", "trees"]))
+    figure = score_charts.differences(picture, style.colours(["ridge", "trees"]))
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["cv, 100 eras", "validation, 19 eras"]
     empty = comparison.compare({"cv": runs[0]["cv"]}, {"cv": scores(np.arange(3), other=np.zeros(3))}, 20)
     assert empty.empty
     assert comparison.markdown(empty).count("\n") == 1
-    charts.differences(comparison.picture(empty, "A", "B"), charts.colours([]))
+    score_charts.differences(comparison.picture(empty, "A", "B"), style.colours([]))
 
 
 def test_settings_that_differ_are_named_by_their_path() -> None:

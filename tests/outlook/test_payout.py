@@ -18,7 +18,7 @@ from scipy.special import ndtr
 from workspace import command
 
 from erawise import params
-from erawise.charts import charts
+from erawise.charts import outlook_charts, style
 from erawise.evaluation import significance
 from erawise.live import payouts
 from erawise.live.scorebook import DTYPES, Scorebook
@@ -307,7 +307,7 @@ def test_the_picture_shows_a_panel_each_and_no_stake_below_its_scale() -> None:
     picture = payout_tables.picture(bands, table)
     assert picture.frame["p05"].min() == payout_tables.SMALLEST
     assert picture.headline.startswith("a: the median year makes ")
-    figure = charts.payout(picture, table, charts.colours(["a"]))
+    figure = outlook_charts.payout(picture, table, style.colours(["a"]))
     assert 1.0 in figure.axes[0].get_yticks()
     assert len(figure.axes[0].get_yticks()) <= 8
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["a", "b", "rounds that burn, with 95 % interval"]

@@ -520,7 +520,7 @@ def test_stages_with_a_change_of_their_own_are_named_and_absent_files_are_none()
         "download": [{"changed outs": {"data/raw": "not in cache"}}],
         "split": [{"changed deps": {"data/prepared": "deleted", "params.yaml": {"split.folds": "modified"}}}],
         "train@ridge": ["changed command"],
-        "plot": [{"changed deps": {"erawise/charts/charts.py": "modified"}}, {"changed outs": {"plots/x.csv": "deleted"}}],
+        "plot": [{"changed deps": {"erawise/charts": "modified"}}, {"changed outs": {"plots/tables": "deleted"}}],
     }
     assert review.changed_stages(status) == ["split", "train@ridge", "plot"]
 

@@ -285,7 +285,7 @@ def test_a_clone_has_the_same_bytes_whatever_git_does_to_line_ends(tmp_path: Pat
 
 def test_ten_kills_of_which_five_cut_the_lock_change_no_result(clone: Clone) -> None:
     path, rng, cut = clone.directory / "dvc.lock", random.Random(3), 0
-    results = {name: clone.read(name) for name in ("dvc.lock", "metrics/cv.json", "metrics/validation.json", "plots/importance.csv")}
+    results = {name: clone.read(name) for name in ("dvc.lock", "metrics/cv.json", "metrics/validation.json", "plots/tables/importance.csv")}
     command = [sys.executable, "-m", "dvc", "repro", "--single-item", "neutralize"]
     clone.set("neutralize.proportion", 0.5)
     clone.run(*command)  # so that DVC has both results, and what a run takes is the writing of the lock

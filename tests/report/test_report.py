@@ -22,7 +22,7 @@ from workspace import Workspace
 from erawise import params
 from erawise.base import files
 from erawise.base.schema import CV, VALIDATION
-from erawise.charts import charts, explained_tables
+from erawise.charts import explained_tables, style
 from erawise.evaluation import significance, summary
 from erawise.panel import groups
 from erawise.report import content, drawing, drivers, findings, gathering, markup, palette
@@ -138,7 +138,7 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(workspace: Workspace, 
 
 
 def test_what_is_absent_is_named(workspace: Workspace) -> None:
-    for path in [*(workspace.directory / "plots").glob("*.csv"), *(workspace.directory / "data/explored").glob("*.csv")]:
+    for path in [*(workspace.directory / "plots/tables").glob("*.csv"), *(workspace.directory / "data/explored").glob("*.csv")]:
         path.unlink()
     for name in ("explained", "runs"):
         files.remove(workspace.directory / "data" / name)
@@ -150,7 +150,7 @@ def test_what_is_absent_is_named(workspace: Workspace) -> None:
 
 def test_numbers_in_static_charts_are_those_of_the_tables(written: Path, finished: Workspace) -> None:
     text = written.read_text(encoding="utf-8")
-    targets = pd.read_csv(finished.directory / "plots/target_correlation.csv")
+    targets = pd.read_csv(finished.directory / "plots/tables/target_correlation.csv")
     drawn = re.search(r'data-figure="targets".*?</svg>', text, re.S)
     assert drawn is not None
     shown = re.findall(r">(-?[\d.]+)</text>", drawn.group())
@@ -162,14 +162,14 @@ def test_a_run_that_is_no_longer_that_of_the_workspace_says_so(written: Path) ->
 
 
 def test_damaged_tables_and_records_are_left_out(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
-    (workspace.directory / "plots").mkdir(exist_ok=True)
-    (workspace.directory / "plots/folds.csv").write_text("")
+    (workspace.directory / "plots/tables").mkdir(parents=True, exist_ok=True)
+    (workspace.directory / "plots/tables/folds.csv").write_text("")
     (workspace.directory / "data/runs").mkdir(exist_ok=True)
     (workspace.directory / "data/runs/split.json").write_text("[]")
     (workspace.directory / "data/runs/plot.json").write_text('{"stage": "plot"')
     workspace.run("report")
     said = capsys.readouterr().err
-    for name in ("plots/folds.csv", "data/runs/split.json", "data/runs/plot.json"):
+    for name in ("plots/tables/folds.csv", "data/runs/split.json", "data/runs/plot.json"):
         assert f"warning: {name}: " in said
 
 
@@ -610,7 +610,7 @@ def test_every_text_is_readable_and_every_line_stands_out() -> None:
             for ground in ("ground", "raised", "shade"):
                 assert palette.contrast(shades[name], shades[ground]) >= 4.5, name
     for theme, shades in palette.THEMES.items():
-        for shade in charts.colours([f"m{k}" for k in range(9)]).values():
+        for shade in style.colours([f"m{k}" for k in range(9)]).values():
             for ground in ("ground", "shade"):
                 assert palette.contrast(palette.readable(shade, theme), shades[ground]) >= palette.CONTRAST
 
