@@ -40,7 +40,7 @@ from erawise.running.errors import InputError, NotOpen, Unavailable, Unconfirmed
 from erawise.running.progress import Shown
 from erawise.sources import layout
 from erawise.sources.numerai import fetching
-from erawise.sources.numerai.fetching import Absent, Patience
+from erawise.sources.numerai.attempts import Absent, Patience
 from erawise.sources.numerai.store import Store
 from stages import arguments
 

@@ -18,7 +18,7 @@ from erawise.base import tabular
 
 MODELS = ("ridge", "lightgbm")
 WHOLE = (
-    "download_local",
+    "download",
     "preprocess",
     "explore",
     "split",

@@ -103,9 +103,9 @@ def deps(stage: PipelineStage) -> set[str]:
 
 
 def code(names: set[str]) -> set[str]:
-    """Files of code among deps; a package stands for its files."""
+    """Files of code among deps; a package stands for its files but an empty `__init__.py`."""
     packages = {name for name in names if not name.endswith(".py") and (ROOT / name / "__init__.py").exists()}
-    inside = {relative(path) for name in packages for path in (ROOT / name).glob("*.py")}
+    inside = {relative(path) for name in packages for path in (ROOT / name).glob("*.py") if path.stat().st_size}
     return {name for name in names if name.endswith(".py")} | inside
 
 
@@ -115,15 +115,15 @@ def declared_params(stage: PipelineStage) -> set[str]:
 
 
 def of_a_source(source: str) -> set[str]:
-    """The code of a source's download and, since deps can't be switched by the source, what others need beside their own modules."""
-    needed = {name: closure(ROOT / f"stages/download_{name}.py") for name in SOURCES_OF_DATA}
-    own = {file for name in SOURCES_OF_DATA - {source} for file in (f"stages/download_{name}.py", f"erawise/sources/{name}.py")}
-    return set().union(*needed.values()) - own
+    """The code of a source's download and, since deps can't be switched by the source, what others need beside their own packages."""
+    entries = [ROOT / "stages/download.py", *(ROOT / f"erawise/sources/{name}/source.py" for name in SOURCES_OF_DATA)]
+    others = tuple(f"erawise/sources/{name}/" for name in SOURCES_OF_DATA - {source})
+    return {file for file in set().union(*map(closure, entries)) if not file.startswith(others)}
 
 
 @pytest.mark.parametrize("stage", stages(), ids=lambda stage: stage.addressing)
 def test_code_deps_are_the_import_closure(stage: PipelineStage) -> None:
-    expected = of_a_source(script(stage).stem.removeprefix("download_")) if stage.name == "download" else closure(script(stage))
+    expected = of_a_source("market") if stage.name == "download" else closure(script(stage))
     assert code(deps(stage)) == expected
 
 
@@ -177,8 +177,8 @@ def test_every_stage_says_what_it_does() -> None:
     assert all(stage.desc for stage in stages())
 
 
-def params_read(path: Path) -> set[str]:
-    """Attribute chains on the name `p` in the functions of a stage, `p.models[name]` as `models.*`."""
+def params_read(path: Path, settings: str = "p") -> set[str]:
+    """Attribute chains on the name of the settings in the functions of a stage, `p.models[name]` as `models.*`."""
     tree = ast.parse(path.read_text())
     chains: set[str] = set()
     inner: set[int] = set()
@@ -190,13 +190,13 @@ def params_read(path: Path) -> set[str]:
                 inner.add(id(current))
                 names.append(current.attr if isinstance(current, ast.Attribute) else "*")
                 current = current.value
-            if isinstance(current, ast.Name) and current.id == "p":
+            if isinstance(current, ast.Name) and current.id == settings:
                 inner.add(id(current))
                 chains.add(".".join(reversed(names)))
     whole = [
         node
         for node in ast.walk(tree)
-        if isinstance(node, ast.Name) and node.id == "p" and isinstance(node.ctx, ast.Load) and id(node) not in inner
+        if isinstance(node, ast.Name) and node.id == settings and isinstance(node.ctx, ast.Load) and id(node) not in inner
     ]
     assert not whole, f"{path}: the params are passed on whole, so that nobody can see what is read"
     return chains
@@ -208,7 +208,7 @@ def test_params_declared_are_the_params_read(stage: PipelineStage) -> None:
     declared = declared_params(stage)
     if stage.name == "download":
         declared -= {"data.source", "data.version", "data.round", "data.feature_set", "data.local.path", "data.market"}
-        read -= {"data.market"}
+        read -= {"data", "data.source"}
     for name in declared:
         assert any(chain == name or chain.startswith(f"{name}.") for chain in read), f"{stage.name} declares {name} and doesn't read it"
     for chain in read:
@@ -218,9 +218,9 @@ def test_params_declared_are_the_params_read(stage: PipelineStage) -> None:
 
 
 def test_the_sources_read_what_download_declares() -> None:
-    read = set().union(*(params_read(ROOT / f"stages/download_{source}.py") for source in ("market", "local", "numerai")))
+    read = set().union(*(params_read(ROOT / f"erawise/sources/{source}/source.py", "data") for source in SOURCES_OF_DATA))
     declared = declared_params(next(stage for stage in stages() if stage.name == "download"))
-    assert read | {"data.source"} == declared
+    assert {f"data.{name}" for name in read} | {"data.source"} == declared
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=relative)
@@ -238,7 +238,7 @@ def test_libraries_are_imported_in_their_own_room_alone(path: Path) -> None:
 
 
 def test_no_stage_imports_a_stage() -> None:
-    commands = {script(stage).stem for stage in stages()} | {path.stem for path in (ROOT / "stages").glob("download_*.py")}
+    commands = {script(stage).stem for stage in stages()}
     for path in (ROOT / "stages").glob("*.py"):
         assert not {name.split(".")[-1] for name in imports(path) if name.startswith("stages.")} & commands
 

@@ -17,8 +17,8 @@ from workspace import Workspace
 
 from erawise.live.account import Account
 from erawise.running.errors import InputError
+from erawise.sources.numerai.attempts import ADDRESS, Patience
 from erawise.sources.numerai.client import PUBLIC_ID, SECRET_KEY
-from erawise.sources.numerai.fetching import ADDRESS, Patience
 from erawise.upload import proof
 from stages import upload
 
