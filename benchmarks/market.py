@@ -34,11 +34,11 @@ from erawise.models.shared.protocol import GIB, Fitted, Resources
 from erawise.panel.panel import FeatureMap, Panel, View, era_slices
 from erawise.preparation import preparation
 from erawise.scores import kernels
-from erawise.sources.market import source as market
+from erawise.sources.market import law, source
 from erawise.sources.market.settings import Market
 
 PARAMS = Path("params.yaml")
-BEFORE_TRAINING = ("download_market", "preprocess", "explore", "split", "select_features")
+BEFORE_TRAINING = ("download", "preprocess", "explore", "split", "select_features")
 AFTER_TRAINING = ("members", "ensemble", "neutralize", "evaluate")
 TARGET, DAYS = "target", 20
 RISKIEST = 20
@@ -118,7 +118,7 @@ def drawn(size: Market) -> Iterator[Drawn]:
         raw, prepared = Path(scratch) / "raw", Path(scratch) / "prepared"
         raw.mkdir()
         prepared.mkdir()
-        market.write(size, raw)
+        source.write(size, raw)
         preparation.prepare(raw, prepared, feature_set="all", target=TARGET, every=1, demean=False, derived_names=[])
         yield _read(prepared)
 
@@ -263,7 +263,7 @@ def order_table(size: Market, results: dict[int, dict[str, float]]) -> str:
     worst = [min(models, key=lambda name: found[name]) for found in results.values()]
     lines = [
         f"The pipeline with the committed `params.yaml` ({size.stocks:,} rows an era, {size.train_eras} train eras, {size.features} "
-        f"features, strength {market.strength(size.stocks):.2f}), on markets of other seeds: mean out-of-fold CORR.",
+        f"features, strength {law.strength(size.stocks):.2f}), on markets of other seeds: mean out-of-fold CORR.",
         "",
         _row("seed", *names),
         _row(*["---"] * (len(names) + 1)),
@@ -281,8 +281,8 @@ def _counted(names: list[str]) -> str:
 
 def constants_table() -> str:
     """The law's constants, as Markdown."""
-    rows = [_row(meaning, f"`{name}`", str(getattr(market, name))) for name, meaning in CONSTANTS.items()]
-    return "\n".join([_row("constant", "name in `erawise/sources/market/source.py`", "value"), _row(*["---"] * 3), *rows])
+    rows = [_row(meaning, f"`{name}`", str(getattr(law, name))) for name, meaning in CONSTANTS.items()]
+    return "\n".join([_row("constant", "name in `erawise/sources/market/law.py`", "value"), _row(*["---"] * 3), *rows])
 
 
 def _row(*cells: str) -> str:

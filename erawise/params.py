@@ -8,7 +8,6 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from erawise.base import files
-from erawise.base import settings as base
 from erawise.base.settings import Final, Name, Resources, Section
 from erawise.blend.settings import Ensemble, Neutralize
 from erawise.charts.settings import Plot
@@ -29,8 +28,8 @@ from erawise.outlook.settings import Monitor, Payout
 from erawise.preparation.settings import Preprocess
 from erawise.running.errors import InputError
 from erawise.selection.settings import SelectFeatures
-from erawise.sources.local.settings import Local
-from erawise.sources.market.settings import Market
+from erawise.sources.local.settings import LocalData
+from erawise.sources.market.settings import MarketData
 from erawise.training.settings import Training
 from erawise.tuning.settings import Choices, Range, Space, Tuning
 from erawise.upload.settings import Upload
@@ -39,11 +38,8 @@ UNTUNED = {"kind", *ONE_OR_SEVERAL, *ONE_OR_SEVERAL.values()}
 """Keys of a model that say what it is: nothing to look for."""
 
 
-class Data(base.Data):
+class Data(MarketData, LocalData):
     """The section `data`, with the settings of each source."""
-
-    local: Local
-    market: Market
 
 
 Model = Annotated[Logistic | Ridge | LightGBM | RandomForest | NeuralNetwork, Field(discriminator="kind")]

@@ -20,8 +20,10 @@ from erawise.evaluation import significance
 from erawise.folds import splits
 from erawise.scores import kernels
 from erawise.scores.kernels import Floats
-from erawise.sources.market import source as market
+from erawise.sources.market.law import draw_law, strength
 from erawise.sources.market.settings import Market
+from erawise.sources.market.targets import targets
+from erawise.sources.market.weeks import windows
 from manual import pictures
 
 PICTURES = Path(__file__).parents[1] / "docs" / "concepts"
@@ -94,15 +96,15 @@ class Study:
 
 def study() -> Study:
     """Draw the market and fit the linear model."""
-    law = market.draw_law(SETTINGS.features, market.strength(SETTINGS.stocks), np.random.default_rng(SETTINGS.seed))
+    law = draw_law(SETTINGS.features, strength(SETTINGS.stocks), np.random.default_rng(SETTINGS.seed))
     unknown = np.random.default_rng(SETTINGS.seed)
     eras = []
-    for window in market.windows(SETTINGS, law):
+    for window in windows(SETTINGS, law):
         week = window[0]
         if week.number > SETTINGS.train_eras:
             break
         outcome = np.sum([each.returns[0][week.rows] for each in window[: spanned_weeks(DAYS)]], axis=0)
-        target = market.targets(window, unknown)["target"].astype(np.float64)
+        target = targets(window, unknown)["target"].astype(np.float64)
         eras.append(Era(week.number, np.ascontiguousarray(week.features.T), target, outcome, week.opinions[0], week.oracle))
     return Study(eras, np.array([np.nan_to_num(kernels.feature_correlations(era.features, era.target)) for era in eras]))
 

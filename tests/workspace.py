@@ -20,15 +20,13 @@ from erawise.running import errors
 
 MODELS = ("ridge", "lightgbm")
 WHOLE = (
-    "download_local",
+    "download",
     "preprocess",
     "explore",
     "split",
     "select_features",
-    *(f"tune_{name} {name}" for name in MODELS),
-    *(f"train_{name} {name}" for name in MODELS),
-    *(f"refit_{name} {name}" for name in MODELS),
-    *(f"explain_{name} {name}" for name in MODELS),
+    "tune",
+    *(f"{stage} {name}" for stage in ("train", "refit", "explain") for name in MODELS),
     "members",
     "ensemble",
     "neutralize",
@@ -56,7 +54,7 @@ class Workspace:
         self.change(lambda content: content.update(models={name: content["models"][name] for name in MODELS}))
         self.change(lambda content: content["tuning"].update(models=list(MODELS), trials=2))
         self.change(lambda content: content["ensemble"].update(weights="nnls"))
-        self.change(lambda content: content["final"].update(fit_on="all"))
+        self.change(lambda content: content["final"].update(refit=list(MODELS)))
 
     def change(self, how: Callable[[Any], object]) -> None:
         yaml, path = YAML(), self.directory / "params.yaml"
@@ -83,17 +81,7 @@ class Workspace:
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.directory)
             patch.setattr(sys, "argv", [name, *arguments])
-            module = importlib.import_module(f"stages.{name}")
-            if name.startswith("train_"):
-                module.training.run(getattr(module, name.removeprefix("train_")))
-            elif name.startswith("explain_"):
-                module.explaining.run(getattr(module, name.removeprefix("explain_")))
-            elif name.startswith("tune_"):
-                module.tuning.run(module.search)
-            elif name.startswith("refit_"):
-                module.refitting.run(module.refit)
-            else:
-                module.main()
+            importlib.import_module(f"stages.{name}").main()
 
     def ended(self, command: str) -> int:
         """The exit code of a command that ends by one."""

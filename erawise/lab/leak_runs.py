@@ -89,7 +89,7 @@ def _workspace(directory: Path, changes: dict[str, dict[str, Any]], target: str)
 
 
 def _listen_to_shuffled(directory: Path, target: str) -> list[str]:
-    _run(directory, "download_local", "preprocess", "explore", "split", "select_features")
+    _run(directory, "download", "preprocess", "explore", "split", "select_features")
     songs = _songs(directory, target, None)
     print(_table("targets shuffled within eras", songs))
     if not any(song.sings for song in songs):
@@ -110,7 +110,7 @@ def _listen_to_shuffled(directory: Path, target: str) -> list[str]:
 
 
 def _listen_to_telltale(directory: Path) -> list[str]:
-    _run(directory, "download_local", "preprocess", "explore", "split", "select_features")
+    _run(directory, "download", "preprocess", "explore", "split", "select_features")
     purged = _songs(directory, "target", canaries.DAYS)
     print(_table("a telltale market, purged folds", purged))
     leaks = [

@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 
 from erawise.running.errors import InputError, NotOpen, Unavailable, Unconfirmed
 from erawise.sources.numerai import fetching
+from erawise.sources.numerai.answers import Session, reached, retry_after
+from erawise.sources.numerai.attempts import BUSY, GONE, Again, host
 from erawise.sources.numerai.client import Client, NoResult
-from erawise.sources.numerai.fetching import BUSY, GONE, Again, Session, host, reached, retry_after
+from erawise.sources.numerai.fetching import Download
 
 Result = TypeVar("Result")
 Named = TypeVar("Named")
@@ -193,7 +195,7 @@ class Account(Client):
             with self.understood():
                 return str(self.present(answer, "submissionDownloadAuth")["url"])
 
-        fetching.fetch(locate, path, f"submission {submission.id}", patience=self.patience)
+        fetching.fetch(Download(locate, path, f"submission {submission.id}", patience=self.patience))
 
     def send(self, upload: Upload, filename: str, content: bytes, model: str, **variables: str | None) -> str:
         """Send a file for a model (its id), and have the server take it.

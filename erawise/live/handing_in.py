@@ -20,7 +20,7 @@ from erawise.running import paths
 from erawise.running.errors import InputError, NotOpen, Unavailable, Unconfirmed
 from erawise.running.progress import Shown
 from erawise.sources.numerai import fetching
-from erawise.sources.numerai.fetching import Patience
+from erawise.sources.numerai.attempts import Patience
 from erawise.sources.numerai.store import Store
 
 PATIENCE = Patience(silence=30, window=30, tries=5, longest_pause=20)

@@ -21,7 +21,7 @@ from erawise.running import paths
 from erawise.running.errors import InputError, NotOpen
 from erawise.sources import layout
 from erawise.sources.numerai import fetching
-from erawise.sources.numerai.fetching import Absent
+from erawise.sources.numerai.attempts import Absent
 from erawise.sources.numerai.store import Store
 
 LIVE, BENCHMARKS = "live.parquet", "live_benchmark_models.parquet"

@@ -33,8 +33,8 @@ from erawise.live.account import PREDICTIONS, Account
 from erawise.models.shared import arrays, stored
 from erawise.running import errors
 from erawise.running.errors import InputError, Unconfirmed
+from erawise.sources.numerai.attempts import ADDRESS, Patience
 from erawise.sources.numerai.client import PUBLIC_ID, SECRET_KEY
-from erawise.sources.numerai.fetching import ADDRESS, Patience
 
 QUICK = Patience(connection=1, silence=1, tries=3, pause=0.01, longest_pause=0.02)
 KEY = ("PUBLIC1D", "S3CRETKEY")

@@ -19,8 +19,8 @@ from erawise.base import tabular
 from erawise.live import site_diagnostics, submission
 from erawise.live.account import Account
 from erawise.outlook import diagnosis
+from erawise.sources.numerai.attempts import ADDRESS, Patience
 from erawise.sources.numerai.client import PUBLIC_ID, SECRET_KEY
-from erawise.sources.numerai.fetching import ADDRESS, Patience
 
 QUICK = Patience(connection=1, silence=1, tries=2, pause=0.01, longest_pause=0.02)
 KEY = ("PUBLIC1D", "S3CRETKEY")

@@ -28,8 +28,8 @@ from erawise.live.scorebook import DTYPES, Scorebook, fetch
 from erawise.outlook import monitoring
 from erawise.outlook.monitoring import Promise, Source
 from erawise.running.errors import InputError
+from erawise.sources.numerai.attempts import ADDRESS, Patience
 from erawise.sources.numerai.client import PUBLIC_ID, SECRET_KEY
-from erawise.sources.numerai.fetching import ADDRESS, Patience
 
 QUICK = Patience(connection=1, silence=1, tries=2, pause=0.01, longest_pause=0.02)
 MONDAY = date(2026, 1, 5)

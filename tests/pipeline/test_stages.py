@@ -214,7 +214,7 @@ def test_members_remove_what_models_that_are_gone_have_left(workspace: Workspace
         ("train_ridge ridge", lambda c: c["models"]["ridge"].update(l2="big"), "models.ridge.l2: Input should be a valid number"),
         ("neutralize", lambda c: c["neutralize"].update(features="x"), "neutralize.features: 'x' is neither none, all or riskiest"),
         ("evaluate", lambda c: c["evaluate"].update(benchmark="x"), "evaluate.benchmark: the data has no benchmark model 'x'; it has none"),
-        ("download_local", lambda c: c["data"].update(local={"path": "nowhere"}), "nowhere: no such directory"),
+        ("download", lambda c: c["data"].update(local={"path": "nowhere"}), "nowhere: no such directory"),
     ],
 )
 def test_bad_settings_are_named_and_leave_the_outs_as_they_were(
@@ -232,7 +232,7 @@ def test_explore_stops_on_an_era_without_a_target(workspace: Workspace, capsys: 
     train = pd.read_parquet(workspace.directory / "files" / "train.parquet")
     train.loc[train["era"] == "0013", "target"] = np.nan
     train.to_parquet(workspace.directory / "files" / "train.parquet")
-    workspace.run("download_local", "preprocess")
+    workspace.run("download", "preprocess")
     assert "13" in workspace.failure("explore", capsys)
 
 
@@ -260,7 +260,7 @@ def test_nothing_is_split_that_was_not_checked(
 def test_eras_that_are_not_weeks_apart_are_told_even_quietly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     raw.write(tmp_path / "files", train=range(1, 241, 4), validation=range(241, 361, 4))
     workspace = Workspace(tmp_path, tmp_path / "files")
-    workspace.run("download_local", "preprocess --quiet", "explore --quiet", "split --quiet")
+    workspace.run("download", "preprocess --quiet", "explore --quiet", "split --quiet")
     said = capsys.readouterr().err.splitlines()
     assert [line.partition(":")[2].partition(": ")[0].strip() for line in said] == [
         "data/raw/train.parquet",
@@ -288,7 +288,7 @@ def test_split_says_how_far_the_main_target_looks(
         renamed.set_index("id").to_parquet(tmp_path / "files" / f"{name}.parquet")
     workspace = Workspace(tmp_path, tmp_path / "files")
     workspace.change(lambda content: content["data"].update(target=target, target_horizon=60))
-    workspace.run("download_local", "preprocess", "explore")
+    workspace.run("download", "preprocess", "explore")
     capsys.readouterr()
     workspace.run("split")
     assert f"{target}: looks {days} trading days ahead: {source}" in capsys.readouterr().out
@@ -299,7 +299,7 @@ def test_split_says_how_far_the_main_target_looks(
 def test_features_without_groups_go_through_every_stage_that_looks_for_them(workspace: Workspace) -> None:
     content = files.read_json(workspace.directory / "files/features.json")
     files.write_json({**content, "feature_sets": {"all": content["feature_sets"]["all"]}}, workspace.directory / "files/features.json")
-    workspace.run("download_local", "preprocess", "explore", "split", "select_features", "explain_ridge ridge")
+    workspace.run("download", "preprocess", "explore", "split", "select_features", "explain_ridge ridge")
     workspace.run("neutralize", "evaluate", "plot")
     assert workspace.metrics("cv")["ridge"]["corr"]["mean"] > 0.3
 
@@ -366,7 +366,7 @@ def test_missing_values_are_explained_as_the_middle_that_the_models_see(workspac
     table["feature_0"] = table["feature_0"].astype("Int8").mask(np.arange(len(table)) % 2 == 0)
     table.to_parquet(path)
     before = explained.read(workspace.directory / "data/explained/ridge").points
-    workspace.run("download_local", "preprocess", "explain_ridge ridge")
+    workspace.run("download", "preprocess", "explain_ridge ridge")
     after = explained.read(workspace.directory / "data/explained/ridge").points
     shares = [(found.loc[found["feature"] == "feature_0", "value"] == 2).mean() for found in (before, after)]
     assert shares[0] < 0.35

@@ -31,7 +31,7 @@ from erawise.running import progress, runner
 from erawise.running.progress import SILENT, Above, Count, Progress, Shown, duration
 
 UNITS: dict[str, set[str]] = {
-    "download_local": {"bytes"},
+    "download": {"bytes"},
     "preprocess": {"rows"},
     "explore": {"eras"},
     "select_features": {"trees"},
@@ -56,7 +56,7 @@ QUICK = ("split", "members")
 def record_of(stage: str) -> str:
     """The name of the record of a stage of the workspace."""
     script, _, model = stage.partition(" ")
-    return f"{script.split('_')[0]}@{model}.json" if model else f"{script.removesuffix('_local')}.json"
+    return f"{script.split('_')[0]}@{model}.json" if model else f"{script}.json"
 
 
 class Clock:
@@ -457,7 +457,7 @@ def scripts() -> list[str]:
     names = {re.search(r"stages\.(\w+)", entry.get("do", entry)["cmd"])[1] for entry in content.values()}  # type: ignore[index]
     found = [path.stem for path in (ROOT / "stages").glob("*.py") if any(path.stem.startswith(name) for name in names)]
     helpers = {"refitting", "training", "refit", "tuning", "search"}
-    return sorted({*found, "download_market", "download_local", "download_numerai"} - helpers - {"train_neural_network"})
+    return sorted(set(found) - helpers - {"train_neural_network"})
 
 
 @pytest.mark.parametrize("script", scripts())

@@ -13,8 +13,8 @@ from numerai_server import Fault, NumeraiServer
 from numerapi import base_api
 
 from erawise.running.errors import InputError, Unavailable
+from erawise.sources.numerai.attempts import ADDRESS, Patience
 from erawise.sources.numerai.client import Client
-from erawise.sources.numerai.fetching import ADDRESS, Patience
 
 QUICK = Patience(connection=1, silence=0.3, tries=3, pause=0.01, longest_pause=0.02)
 QUERY, MUTATION = "query { rounds { number } }", "mutation { create { id } }"

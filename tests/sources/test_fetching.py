@@ -17,6 +17,7 @@ import numerai_server
 import numerapi
 import pytest
 import requests
+import waiting
 from closure import ROOT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -25,9 +26,11 @@ from numerapi import base_api
 
 from erawise.base import files
 from erawise.running.errors import InputError
-from erawise.sources.numerai import fetching
+from erawise.sources.numerai import answers, fetching
+from erawise.sources.numerai.attempts import Address, Patience
 from erawise.sources.numerai.client import Client
-from erawise.sources.numerai.fetching import Patience, Record
+from erawise.sources.numerai.fetching import Download
+from erawise.sources.numerai.records import Record, Remote
 from erawise.sources.numerai.store import MANIFEST, Store
 
 NAME = "v5.2/file.bin"
@@ -57,8 +60,9 @@ def put(directory: Path, content: bytes) -> None:
     (directory / NAME).write_bytes(content)
 
 
-def fetch(server: NumeraiServer, path: Path, **options: Any) -> Record:
-    return fetching.fetch(lambda: Client(server.url).locate(NAME, None), path, NAME, **{"patience": QUICK} | options)
+def fetch(server: NumeraiServer, path: Path, known: Record | None = None, patience: Patience = QUICK, **options: Any) -> Record:
+    download = Download(lambda: Client(server.url).locate(NAME, None), path, NAME, patience=patience, **options)
+    return fetching.fetch(download, lambda: known)
 
 
 def theirs(path: Path) -> None:
@@ -108,7 +112,7 @@ class TestTheFailuresOfNumerapi:
         put(server.rounds[1], NEW)
         theirs(path)
         assert path.read_bytes() == OLD, "numerapi keeps the stale file"
-        fetch(server, path.with_name("ours"), known=lambda: known)
+        fetch(server, path.with_name("ours"), known=known)
         assert path.with_name("ours").read_bytes() == NEW
 
     def test_a_connection_that_is_cut(self, server: NumeraiServer, path: Path) -> None:
@@ -218,7 +222,7 @@ def test_an_address_that_has_expired_is_asked_for_again(server: NumeraiServer, p
 
 def test_who_finds_an_address_expired_that_was_renewed_asks_for_none() -> None:
     addresses = iter("abc")
-    address = fetching.Address(lambda: next(addresses))
+    address = Address(lambda: next(addresses))
     for expired, current in (("a", "b"), ("a", "b"), ("b", "c")):
         address.renew(expired)
         assert address.current == current
@@ -282,7 +286,7 @@ def test_what_comes_encoded_is_refused(server: NumeraiServer, path: Path) -> Non
     assert not path.exists()
 
 
-@pytest.mark.parametrize("at", ["_require_room", "_receive", "_finish"])
+@pytest.mark.parametrize("at", ["require_room", "_receive", "_finish"])
 def test_an_interrupt_between_two_contents_splices_nothing(
     server: NumeraiServer, path: Path, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
@@ -292,7 +296,7 @@ def test_an_interrupt_between_two_contents_splices_nothing(
     cut_once(server, path)
     put(server.rounds[1], NEW)
     with monkeypatch.context() as patched:
-        patched.setattr(fetching._Fetching, at, interrupt)
+        patched.setattr(Download if at == "require_room" else fetching._Fetching, at, interrupt)
         with pytest.raises(KeyboardInterrupt):
             fetch(server, path)
     fetch(server, path)
@@ -340,7 +344,7 @@ def test_nothing_of_a_netrc_is_sent_also_where_it_is_sent_on(
 def test_checksums_are_read_where_they_are_ones(headers: dict[str, str], expected: str | None) -> None:
     response = requests.Response()
     response.headers.update({"Content-Length": "²"} | headers)
-    assert fetching.described(response) == fetching.Remote(checksum=expected)
+    assert answers.described(response) == Remote(checksum=expected)
 
 
 @pytest.mark.parametrize("notes", ["{", "[]", '{"length": 9}', '{"length": "abc", "etag": "\\"a\\"", "modified": null, "checksum": null}'])
@@ -384,18 +388,15 @@ def test_a_disk_that_is_too_small_is_told_before(server: NumeraiServer, path: Pa
 
 def test_a_killed_download_goes_on_where_it_was(server: NumeraiServer, path: Path) -> None:
     server.file_faults[NAME] = [Fault("stall", at=6000), None]
-    code = f"import test_fetching as t, pathlib; t.fetching.fetch(lambda: '{server.url}/1/{NAME}', pathlib.Path('{path}'), 'file')"
-    running = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=Path(__file__).parent, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    )
+    code = f"import test_fetching as t; t.fetching.fetch(t.Download(lambda: '{server.url}/1/{NAME}', t.Path('{path}'), 'file'))"
     partial = path.with_name(".file.bin.partial")
-    for _ in range(600):
-        if partial.exists() and partial.stat().st_size:
-            break
-        time.sleep(0.05)
-    time.sleep(0.2)
-    running.kill()
-    running.wait()
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=Path(__file__).parent, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    ) as running:
+        try:
+            waiting.until(lambda: partial.stat().st_size)
+        finally:
+            running.kill()
     assert not path.exists()
     held = partial.stat().st_size
     server.ranges.clear()
@@ -408,7 +409,7 @@ def test_a_killed_download_goes_on_where_it_was(server: NumeraiServer, path: Pat
 IN_A_PROCESS = """
 import sys
 from pathlib import Path
-from erawise.live.fetching import Patience
+from erawise.live.attempts import Patience
 from erawise.live.store import Store
 url, kept, name = sys.argv[1:]
 Store(Path(kept), Patience()).get("file.bin", name, lambda: f"{url}/1/{name}", lambda path: None)
@@ -458,9 +459,7 @@ def test_whatever_happens_the_file_is_one_that_the_server_had(
         if changed:
             put(server.rounds[1], new)
         try:
-            known = fetch(
-                server, path, known=lambda known=known: known, check=has_its_end, patience=Patience(1, 1, tries=3, pause=0, longest_pause=0)
-            )
+            known = fetch(server, path, known, Patience(1, 1, tries=3, pause=0, longest_pause=0), check=has_its_end)
         except InputError:
             assert not path.exists() or path.read_bytes() in (old, new)
         else:

@@ -15,18 +15,41 @@ from hypothesis.extra import numpy as hnp
 
 from erawise.models.ridge.model import solve_symmetric
 from erawise.scores import kernels
-from erawise.sources.market import source as market
+from erawise.sources.market import source
+from erawise.sources.market.law import (
+    BEND,
+    FACTOR_RISK,
+    FACTORS,
+    FEATURE_SHARES,
+    GAP_ERAS,
+    GROUPS,
+    INTERACTION_MEMORY,
+    LOADING_MEMORY,
+    NAMES,
+    OPINIONS,
+    PAIR,
+    SHORT,
+    TARGET_SHARES,
+    TURNOVER,
+    bins,
+    draw_law,
+    strength,
+    thresholds,
+)
+from erawise.sources.market.names import RISKY_GROUP, feature_names, row_ids
 from erawise.sources.market.settings import Market
+from erawise.sources.market.targets import UNKNOWN_SHARE, targets
+from erawise.sources.market.weeks import AWAY, Week, expected_target, simulate, volatility
 
 SIZE = Market(seed=3, train_eras=40, validation_eras=24, stocks=300, features=40)
 LAST = SIZE.train_eras + SIZE.validation_eras
-TARGETS = [f"target_{name}_{days}" for days in (20, 60) for name in market.NAMES]
+TARGETS = [f"target_{name}_{days}" for days in (20, 60) for name in NAMES]
 PARTS = ("train", "validation", "live")
 
 
 def written(size: Market, directory: Path) -> Path:
     directory.mkdir()
-    market.write(size, directory)
+    source.write(size, directory)
     return directory
 
 
@@ -101,9 +124,9 @@ def test_ids_are_unique_and_look_like_numerais(raw: Path, frames: dict[str, pd.D
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**40), st.integers(0, 2**32))
 def test_row_ids_never_repeat(first: int, seed: int) -> None:
-    rows = market.row_ids(first, 200, seed).to_pylist()
+    rows = row_ids(first, 200, seed).to_pylist()
     assert len(set(rows)) == 200
-    assert rows[100:] == market.row_ids(first + 100, 100, seed).to_pylist()
+    assert rows[100:] == row_ids(first + 100, 100, seed).to_pylist()
 
 
 def test_features_are_five_equal_bins_by_era(frames: dict[str, pd.DataFrame], sets: dict[str, list[str]]) -> None:
@@ -127,7 +150,7 @@ def test_one_feature_is_null_in_some_eras(frames: dict[str, pd.DataFrame], sets:
     null = frames["train"][sets["all"]].isna().groupby(frames["train"]["era"]).sum()
     columns = null.columns[null.sum() > 0]
     assert len(columns) == 1
-    assert null[columns[0]][null[columns[0]] > 0].to_dict() == {f"{era:04d}": SIZE.stocks for era in market.GAP_ERAS}
+    assert null[columns[0]][null[columns[0]] > 0].to_dict() == {f"{era:04d}": SIZE.stocks for era in GAP_ERAS}
 
 
 def test_targets_have_numerais_shares_by_era(frames: dict[str, pd.DataFrame]) -> None:
@@ -145,7 +168,7 @@ def test_targets_that_lie_in_the_future_are_unknown(history: pd.DataFrame) -> No
 
 def test_the_last_target_misses_some_rows(frames: dict[str, pd.DataFrame]) -> None:
     share = frames["train"][TARGETS].isna().mean()
-    assert share["target_tyler_20"] == pytest.approx(market.UNKNOWN_SHARE, abs=0.005)
+    assert share["target_tyler_20"] == pytest.approx(UNKNOWN_SHARE, abs=0.005)
     assert share["target_tyler_60"] == share["target_tyler_20"]
     assert share.drop(["target_tyler_20", "target_tyler_60"]).eq(0).all()
 
@@ -158,19 +181,19 @@ def test_targets_correlate_as_the_real_ones(frames: dict[str, pd.DataFrame], nam
 def test_targets_of_near_eras_share_weeks() -> None:
     weeks = _first_weeks(24)
     returns = np.array([week.returns[0] for week in weeks])
-    sums = np.array([returns[k : k + market.SHORT].sum(axis=0) for k in range(len(weeks) - market.SHORT)])
+    sums = np.array([returns[k : k + SHORT].sum(axis=0) for k in range(len(weeks) - SHORT)])
     correlations = [np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(sums, sums[lag:], strict=False)]) for lag in (1, 2, 3, 4)]
     assert correlations == pytest.approx([0.75, 0.5, 0.25, 0.0], abs=0.06)
 
 
-def _first_weeks(count: int) -> list[market.Week]:
-    law = market.draw_law(SIZE.features, market.strength(SIZE.stocks), np.random.default_rng(SIZE.seed))
-    return list(islice(market.simulate(SIZE, law), count))
+def _first_weeks(count: int) -> list[Week]:
+    law = draw_law(SIZE.features, strength(SIZE.stocks), np.random.default_rng(SIZE.seed))
+    return list(islice(simulate(SIZE, law), count))
 
 
 def test_targets_are_the_binned_sums_of_the_weeks_that_follow() -> None:
     weeks = _first_weeks(12)
-    named = market.targets(weeks, np.random.default_rng(0))
+    named = targets(weeks, np.random.default_rng(0))
     rows = weeks[0].rows
     for name, stream, count in (("target_jasper_20", 1, 4), ("target_ender_60", 0, 12)):
         total = sum(week.returns[stream, rows] + (week.returns[-1, rows] if count == 12 else 0) for week in weeks[:count])
@@ -204,15 +227,15 @@ def test_a_longer_market_begins_like_the_shorter_one(history: pd.DataFrame, sets
 def test_stocks_leave_and_their_slots_wait_for_their_last_return() -> None:
     weeks = _first_weeks(30)
     left = [set(a.rows) - set(b.rows) for a, b in pairwise(weeks)]
-    assert {len(slots) for slots in left} == {max(1, round(market.TURNOVER * SIZE.stocks))}
+    assert {len(slots) for slots in left} == {max(1, round(TURNOVER * SIZE.stocks))}
     for k, slots in enumerate(left[:17]):
-        for week in weeks[k + 1 : k + 1 + market.AWAY]:
+        for week in weeks[k + 1 : k + 1 + AWAY]:
             assert not slots & set(week.rows)
 
 
 def test_feature_groups_overlap_and_leave_some_out(sets: dict[str, list[str]]) -> None:
     groups = {name: set(members) for name, members in sets.items() if name not in ("small", "medium", "all")}
-    assert set(groups) == {*market.GROUPS, market.RISKY_GROUP}
+    assert set(groups) == {*GROUPS, RISKY_GROUP}
     assert all(groups.values())
     assert groups["intelligence"] & groups["charisma"]
     assert set.union(*groups.values()) < set(sets["all"])
@@ -221,16 +244,16 @@ def test_feature_groups_overlap_and_leave_some_out(sets: dict[str, list[str]]) -
 
 
 def test_serenity_has_the_features_with_the_largest_loadings(sets: dict[str, list[str]]) -> None:
-    law = market.draw_law(SIZE.features, market.strength(SIZE.stocks), np.random.default_rng(np.random.SeedSequence(SIZE.seed).spawn(1)[0]))
+    law = draw_law(SIZE.features, strength(SIZE.stocks), np.random.default_rng(np.random.SeedSequence(SIZE.seed).spawn(1)[0]))
     weight = dict(zip(sets["all"], np.linalg.norm(law.mixing, axis=1), strict=True))
     inside = min(weight[name] for name in sets["serenity"])
     assert inside > max(value for name, value in weight.items() if name not in sets["serenity"])
 
 
 def test_feature_names_are_unique_beyond_numerais_number() -> None:
-    names = market.feature_names(12_000)
+    names = feature_names(12_000)
     assert len(set(names)) == 12_000
-    assert market.feature_names(50) == names[:50]
+    assert feature_names(50) == names[:50]
 
 
 def test_the_meta_model_starts_late_and_covers_whole_eras(raw: Path, frames: dict[str, pd.DataFrame]) -> None:
@@ -246,7 +269,7 @@ def test_benchmark_models_cover_all_rows(raw: Path, frames: dict[str, pd.DataFra
     for part in PARTS:
         table = pq.read_table(raw / f"{part}_benchmark_models.parquet").to_pandas()
         assert table["id"].tolist() == frames[part]["id"].tolist()
-        assert table.columns.tolist() == ["id", "era", *list(market.OPINIONS)[1:]]
+        assert table.columns.tolist() == ["id", "era", *list(OPINIONS)[1:]]
 
 
 def test_the_oracle_beats_a_linear_model_fitted_on_the_same_eras(raw: Path, history: pd.DataFrame, sets: dict[str, list[str]]) -> None:
@@ -268,47 +291,47 @@ def test_the_oracle_is_the_mean_of_the_target_over_many_futures() -> None:
     """Where returns are strong, the formula gives the average of simulated targets of the same week."""
     rng = np.random.default_rng(5)
     stocks, draws = 400, 2_000
-    loadings = rng.standard_normal((market.FACTORS, stocks))
+    loadings = rng.standard_normal((FACTORS, stocks))
     premium, interactions = 0.05 * rng.standard_normal((2, stocks))
-    expected = market.expected_target(premium, interactions, loadings)
-    reach = [sum(memory**week for week in range(4)) for memory in (market.LOADING_MEMORY, market.INTERACTION_MEMORY)]
+    expected = expected_target(premium, interactions, loadings)
+    reach = [sum(memory**week for week in range(4)) for memory in (LOADING_MEMORY, INTERACTION_MEMORY)]
     mean = premium * reach[0] + interactions * reach[1]
-    shocks = market.FACTOR_RISK / np.sqrt(market.FACTORS) * rng.standard_normal((draws, 4, market.FACTORS))
-    noise = market.volatility(loadings) * rng.standard_normal((draws, 4, stocks))
+    shocks = FACTOR_RISK / np.sqrt(FACTORS) * rng.standard_normal((draws, 4, FACTORS))
+    noise = volatility(loadings) * rng.standard_normal((draws, 4, stocks))
     total = mean + (shocks @ loadings + noise).sum(axis=1)
-    simulated = (market.bins(total, market.thresholds(total, market.TARGET_SHARES)) / 4).mean(axis=0)
+    simulated = (bins(total, thresholds(total, TARGET_SHARES)) / 4).mean(axis=0)
     assert np.corrcoef(expected, simulated)[0, 1] > 0.99
     assert np.abs(expected - simulated).max() < 0.03
 
 
 def test_the_interactions_have_the_stated_size_and_no_linear_part() -> None:
-    law = market.draw_law(60, 1.0, np.random.default_rng(1))
+    law = draw_law(60, 1.0, np.random.default_rng(1))
     rng = np.random.default_rng(2)
-    values = law.features(rng.standard_normal((market.FACTORS, 50_000)), rng.standard_normal((60, 50_000)))
+    values = law.features(rng.standard_normal((FACTORS, 50_000)), rng.standard_normal((60, 50_000)))
     assert values.std(axis=1) == pytest.approx(np.ones(60), abs=0.02)
-    binned = market.bins(values, market.thresholds(values, market.FEATURE_SHARES))
+    binned = bins(values, thresholds(values, FEATURE_SHARES))
     found = law.interactions(binned)
-    assert found.std() == pytest.approx(np.hypot(market.BEND, market.PAIR), rel=0.1)
+    assert found.std() == pytest.approx(np.hypot(BEND, PAIR), rel=0.1)
     assert found.mean() == pytest.approx(0, abs=5e-4)
     assert np.abs(np.corrcoef(found, binned)[0, 1:]).max() < 0.03
 
 
 def test_strength_grows_as_the_market_shrinks() -> None:
-    assert market.strength(5_000) == market.strength(8_000) == 1
-    assert market.strength(500) == pytest.approx(10**0.3)
+    assert strength(5_000) == strength(8_000) == 1
+    assert strength(500) == pytest.approx(10**0.3)
 
 
 @given(hnp.arrays(np.float64, st.integers(20, 60), elements=st.floats(-5, 5), unique=True))
 def test_bins_match_a_plain_loop(values: np.ndarray) -> None:
-    found = market.bins(values, market.thresholds(values, market.FEATURE_SHARES))
-    bounds = [round(len(values) * share) for share in market.FEATURE_SHARES]
+    found = bins(values, thresholds(values, FEATURE_SHARES))
+    bounds = [round(len(values) * share) for share in FEATURE_SHARES]
     for value, bin_number in zip(values.tolist(), found.tolist(), strict=True):
         below = int((values < value).sum())
         assert bin_number == sum(below >= bound for bound in bounds)
 
 
 def test_row_groups_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(market, "ROW_GROUP", 1_000)
+    monkeypatch.setattr(source, "ROW_GROUP", 1_000)
     raw = written(resized(train_eras=20, validation_eras=20), tmp_path / "raw")
     groups = pq.ParquetFile(raw / "train.parquet").metadata
     assert [groups.row_group(k).num_rows for k in range(groups.num_row_groups)] == [900] * 6 + [600]

@@ -23,9 +23,12 @@ from numerai_server import Fault, NumeraiServer
 from erawise.base import files
 from erawise.running.errors import InputError
 from erawise.sources.numerai import fetching, ranges
+from erawise.sources.numerai.attempts import Patience
 from erawise.sources.numerai.client import Client
-from erawise.sources.numerai.fetching import Patience, Record
-from erawise.sources.numerai.ranges import Budget, Columns
+from erawise.sources.numerai.columns import Columns
+from erawise.sources.numerai.fetching import Download
+from erawise.sources.numerai.records import Record
+from erawise.sources.numerai.spans import Budget, plan
 from erawise.sources.numerai.store import MANIFEST, Store
 
 NAME = "v5.2/train.parquet"
@@ -94,10 +97,11 @@ def source(server: NumeraiServer) -> Path:
     return server.rounds[1] / NAME
 
 
-def fetch(server: NumeraiServer, path: Path, name: str = "few", **options: Any) -> Record:
-    locate = lambda: Client(server.url).locate(NAME, None)  # noqa: E731
-    given: dict[str, Any] = {"patience": QUICK, "budget": CLOSE} | options
-    return ranges.fetch(locate, path, NAME, columns(name), **given)
+def fetch(
+    server: NumeraiServer, path: Path, name: str = "few", budget: Budget = CLOSE, known: Record | None = None, **options: Any
+) -> Record:
+    download = Download(lambda: Client(server.url).locate(NAME, None), path, NAME, **{"patience": QUICK} | options)
+    return ranges.fetch(download, columns(name), budget, lambda: known)
 
 
 def assert_columns(path: Path, whole: Path, names: list[str]) -> None:
@@ -155,7 +159,7 @@ class TestTheColumns:
 
     def test_names_that_the_file_lacks_are_left_to_who_needs_them(self, server: NumeraiServer, path: Path) -> None:
         wanted = Columns("odd", frozenset({"feature_3", "feature_none"}), frozenset({*ALL, "feature_none"}))
-        ranges.fetch(lambda: f"{server.url}/1/{NAME}", path, NAME, wanted, patience=QUICK, budget=CLOSE)
+        ranges.fetch(Download(lambda: f"{server.url}/1/{NAME}", path, NAME, patience=QUICK), wanted, CLOSE)
         assert_columns(path, source(server), ["feature_3"])
 
     def test_a_footer_longer_than_what_came_first_is_fetched_to_its_start(
@@ -185,7 +189,7 @@ class TestThePlan:
     def test_covers_what_is_wanted_within_the_budget(self, steps: list[int], requests: int, gap: int, piece: int) -> None:
         edges = np.cumsum([4, *steps]).tolist()
         wanted = list(pairwise(edges))[::2]
-        planned = ranges.plan(wanted, edges[-1], Budget(requests=requests, gap=gap, piece=piece))
+        planned = plan(wanted, edges[-1], Budget(requests=requests, gap=gap, piece=piece))
         assert len(planned) <= requests
         assert all(start < stop for start, stop in planned)
         assert all(before[1] <= after[0] for before, after in pairwise(planned))
@@ -194,9 +198,9 @@ class TestThePlan:
 
     def test_joins_what_is_near_and_cuts_what_is_long(self) -> None:
         wanted = [(4, 10), (10, 20), (25, 30), (100, 180), (400, 401)]
-        assert ranges.plan(wanted, 1000, Budget(requests=100, gap=0, piece=50)) == [(4, 20), (25, 30), (100, 150), (150, 180), (400, 401)]
-        assert ranges.plan(wanted, 1000, Budget(requests=100, gap=5, piece=100)) == [(4, 30), (100, 180), (400, 401)]
-        assert ranges.plan(wanted, 1000, Budget(requests=3, gap=0, piece=1000)) == [(4, 180), (400, 401)]
+        assert plan(wanted, 1000, Budget(requests=100, gap=0, piece=50)) == [(4, 20), (25, 30), (100, 150), (150, 180), (400, 401)]
+        assert plan(wanted, 1000, Budget(requests=100, gap=5, piece=100)) == [(4, 30), (100, 180), (400, 401)]
+        assert plan(wanted, 1000, Budget(requests=3, gap=0, piece=1000)) == [(4, 180), (400, 401)]
 
 
 class TestTheServer:
@@ -346,7 +350,7 @@ class TestAfterAKill:
         server.file_faults[NAME] = [*[None] * 12, Fault("stall", at=10)]
         code = (
             "import test_ranges as t, pathlib; "
-            f"t.ranges.fetch(lambda: '{server.url}/1/{NAME}', pathlib.Path('{path}'), 'file', t.columns('few'), budget=t.CLOSE)"
+            f"t.ranges.fetch(t.Download(lambda: '{server.url}/1/{NAME}', pathlib.Path('{path}'), 'file'), t.columns('few'), t.CLOSE)"
         )
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
         running = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent, env=environment)
@@ -400,7 +404,7 @@ class TestAfterAKill:
         assert len(held) < len(server.ranges)
 
     def test_the_whole_file_leaves_nothing_of_it(self, server: NumeraiServer, path: Path, held: list[str | None]) -> None:
-        fetching.fetch(lambda: f"{server.url}/1/{NAME}", path, NAME, patience=QUICK)
+        fetching.fetch(Download(lambda: f"{server.url}/1/{NAME}", path, NAME, patience=QUICK))
         assert held
         assert path.read_bytes() == source(server).read_bytes()
         assert sorted(file.name for file in path.parent.iterdir()) == [".train.parquet.lock", "train.parquet"]
@@ -544,7 +548,7 @@ def test_whatever_happens_the_columns_are_those_of_a_file_that_the_server_had(
                 server,
                 path,
                 name,
-                known=lambda known=known: known,
+                known=known,
                 check=opens,
                 patience=Patience(1, 1, tries=3, pause=0, longest_pause=0),
                 budget=Budget(gap=3000, piece=30_000, connections=3),

@@ -24,7 +24,7 @@ from erawise.running.errors import InputError
 from erawise.sources import layout
 from erawise.sources.local import source as local
 from erawise.sources.numerai import source as numerai
-from erawise.sources.numerai.fetching import Patience
+from erawise.sources.numerai.attempts import Patience
 
 ROOT = Path(__file__).parents[2]
 REAL = ROOT.parent / "shared" / "real"
@@ -70,6 +70,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NumeraiS
         directory = make_layout(tmp_path / str(number) / VERSION, live_id=f"n{number}")
         shutil.copy(directory / "live.parquet", directory / "live_example_preds.parquet")
     with numerai_server.serving(NumeraiServer({n: tmp_path / str(n) for n in (899, 900)}, current=900)) as state:
+        monkeypatch.setenv("ERAWISE_API_URL", state.url)
         yield state
 
 
@@ -84,14 +85,14 @@ def prepared(source: Path, directory: Path) -> dict[str, bytes]:
     return {path.relative_to(directory).as_posix(): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
-def stage(name: str, directory: Path, edits: dict[str, str], **env: str) -> subprocess.CompletedProcess[str]:
-    """Run a stage as DVC does, in `directory`, with the repository's params edited."""
+def stage(source: str, directory: Path, edits: dict[str, str], **env: str) -> subprocess.CompletedProcess[str]:
+    """Run the stage for a source as DVC does, in `directory`, with the repository's params edited."""
     text = (ROOT / "params.yaml").read_text()
-    for old, new in edits.items():
+    for old, new in ({"source: market": f"source: {source}"} | edits).items():
         assert old in text
         text = text.replace(old, new)
     (directory / "params.yaml").write_text(text)
-    command = [sys.executable, "-m", f"stages.{name}"]
+    command = [sys.executable, "-m", "stages.download"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "NO_PROXY": "*"} | env
     return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
@@ -209,7 +210,7 @@ class TestLocal:
         old = make_layout(tmp_path / "data" / "raw", live_id="old")
         (old / "oracle.parquet").write_bytes(b"of another source")
         (source / "notes.txt").write_text("mine")
-        done = stage("download_local", tmp_path, {"path: data/local": "path: source"})
+        done = stage("local", tmp_path, {"path: data/local": "path: source"})
         assert (done.returncode, done.stderr) == (0, "")
         said, last = done.stdout.splitlines()
         assert said == "source: ignored notes.txt: not among the files of Numerai's layout"
@@ -220,7 +221,7 @@ class TestLocal:
     def test_the_stage_leaves_what_was_there_when_it_fails(self, source: Path, tmp_path: Path) -> None:
         before = contents(make_layout(tmp_path / "data" / "raw", live_id="old"))
         (source / "live.parquet").write_bytes(b"PAR1")
-        done = stage("download_local", tmp_path, {"path: data/local": "path: source"})
+        done = stage("local", tmp_path, {"path: data/local": "path: source"})
         assert done.returncode == 1
         assert done.stderr.startswith("error: source/live.parquet: not a readable Parquet file")
         assert done.stderr.count("\n") == 1
@@ -230,7 +231,7 @@ class TestLocal:
 
 class TestNumerai:
     def test_takes_the_files_of_the_version(self, server: NumeraiServer, out: Path, kept: Path) -> None:
-        absent = numerai.write(out, VERSION, None, "all", server.url, kept, QUICK)
+        absent = numerai.write(out, VERSION, None, "all", kept, QUICK)
         expected = contents(server.rounds[900] / VERSION)
         del expected["live_example_preds.parquet"]
         assert contents(out) == expected
@@ -240,7 +241,7 @@ class TestNumerai:
     def test_of_the_rows_only_the_columns_of_the_feature_set_come(self, server: NumeraiServer, out: Path, kept: Path) -> None:
         directory = server.rounds[900] / VERSION
         raw.write(directory, rows=200, features=300)
-        numerai.write(out, VERSION, None, "small", server.url, kept, QUICK)
+        numerai.write(out, VERSION, None, "small", kept, QUICK)
         small = files.read_json(out / "features.json")["feature_sets"]["small"]
         for name in layout.ROWS:
             whole = pd.read_parquet(directory / name)
@@ -257,23 +258,23 @@ class TestNumerai:
 
     def test_a_feature_set_that_is_not_there(self, server: NumeraiServer, out: Path, kept: Path) -> None:
         with pytest.raises(InputError, match=r"^data\.feature_set: 'tiny' is no feature set of v5\.2/features\.json; it has all$"):
-            numerai.write(out, VERSION, None, "tiny", server.url, kept, QUICK)
+            numerai.write(out, VERSION, None, "tiny", kept, QUICK)
         assert server.fetched == [f"{VERSION}/features.json"]
 
     def test_a_round_pins_every_file(self, server: NumeraiServer, out: Path, kept: Path) -> None:
-        numerai.write(out, VERSION, 899, "all", server.url, kept, QUICK)
+        numerai.write(out, VERSION, 899, "all", kept, QUICK)
         assert pd.read_parquet(out / "live.parquet").index.tolist() == ["n899"]
         assert {query["variables"]["round"] for query in server.queries} == {899}
         assert {query["variables"]["tournament"] for query in server.queries} == {8}
 
     def test_what_has_not_changed_comes_once(self, server: NumeraiServer, out: Path, kept: Path, tmp_path: Path) -> None:
-        numerai.write(out, VERSION, None, "all", server.url, kept, QUICK)
+        numerai.write(out, VERSION, None, "all", kept, QUICK)
         make_layout(tmp_path / "new", live_id="later")
         shutil.copy(tmp_path / "new" / "live.parquet", server.rounds[900] / VERSION / "live.parquet")
         again = tmp_path / "again"
         again.mkdir()
         server.sent.clear()
-        numerai.write(again, VERSION, None, "all", server.url, kept, QUICK)
+        numerai.write(again, VERSION, None, "all", kept, QUICK)
         assert pd.read_parquet(again / "live.parquet").index.tolist() == ["later"]
         assert pd.read_parquet(out / "live.parquet").index.tolist() == ["n900"]
         assert server.sent == {
@@ -289,7 +290,7 @@ class TestNumerai:
         monkeypatch.setenv("NUMERAI_PUBLIC_ID", "public")
         monkeypatch.setenv("NUMERAI_SECRET_KEY", "secret")
         address = base_api.API_TOURNAMENT_URL
-        numerai.write(out, VERSION, None, "all", server.url, kept, QUICK)
+        numerai.write(out, VERSION, None, "all", kept, QUICK)
         assert address == base_api.API_TOURNAMENT_URL
         assert len(server.headers) == len(server.queries) + len(server.fetched)
         assert not any("Authorization" in headers for headers in server.headers)
@@ -298,12 +299,10 @@ class TestNumerai:
     def test_without_an_address_it_asks_the_one_of_the_environment_or_numerai(
         self, server: NumeraiServer, out: Path, kept: Path, monkeypatch: pytest.MonkeyPatch, by: str
     ) -> None:
-        if by == "environment":
-            monkeypatch.setenv("ERAWISE_API_URL", server.url)
-        else:
-            monkeypatch.delenv("ERAWISE_API_URL", raising=False)
+        if by == "numerapi":
+            monkeypatch.delenv("ERAWISE_API_URL")
             monkeypatch.setattr(base_api, "API_TOURNAMENT_URL", server.url)
-        numerai.write(out, VERSION, None, "all", None, kept, QUICK)
+        numerai.write(out, VERSION, None, "all", kept, QUICK)
         assert (out / "train.parquet").exists()
 
     @pytest.mark.parametrize(
@@ -319,7 +318,7 @@ class TestNumerai:
     def test_a_file_that_fails(self, server: NumeraiServer, out: Path, kept: Path, name: str, fault: str, message: str) -> None:
         server.file_faults[f"{VERSION}/{name}"] = [Fault(fault)]
         with pytest.raises(InputError) as caught:
-            numerai.write(out, VERSION, None, "all", server.url, kept, QUICK)
+            numerai.write(out, VERSION, None, "all", kept, QUICK)
         assert message in str(caught.value)
         assert str(caught.value).endswith("; or set data.source to market, which works offline")
         assert numerai_server.SIGNATURE not in str(caught.value)
@@ -327,16 +326,16 @@ class TestNumerai:
 
     def test_a_version_that_is_not_there(self, server: NumeraiServer, out: Path, kept: Path) -> None:
         with pytest.raises(InputError, match=r"^data\.version: Numerai has no 'v9\.9' in round 899 \(data\.round\); it has v5\.2$"):
-            numerai.write(out, "v9.9", 899, "all", server.url, kept, QUICK)
+            numerai.write(out, "v9.9", 899, "all", kept, QUICK)
 
     def test_a_version_that_lacks_a_file(self, server: NumeraiServer, out: Path, kept: Path) -> None:
         (server.rounds[900] / VERSION / "live.parquet").unlink()
         with pytest.raises(InputError, match=r"^data\.version: v5\.2 lacks live\.parquet in the current round; choose another"):
-            numerai.write(out, VERSION, None, "all", server.url, kept, QUICK)
+            numerai.write(out, VERSION, None, "all", kept, QUICK)
         assert server.fetched == []
 
     def test_the_stage(self, server: NumeraiServer, tmp_path: Path) -> None:
-        done = stage("download_numerai", tmp_path, {"round: null": "round: 899"}, ERAWISE_API_URL=server.url)
+        done = stage("numerai", tmp_path, {"round: null": "round: 899"}, ERAWISE_API_URL=server.url)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith("Numerai has no train_benchmark_models.parquet, validation_benchmark_models.parquet, live_")
         assert pd.read_parquet(tmp_path / "data" / "raw" / "live.parquet").index.tolist() == ["n899"]
@@ -349,7 +348,7 @@ class TestNumerai:
         before = contents(make_layout(tmp_path / "data" / "raw", live_id="old"))
         server.file_faults[f"{VERSION}/live.parquet"] = [Fault("404")]
         url = server.url if fault == "404" else f"http://127.0.0.1:{free_port()}"
-        done = stage("download_numerai", tmp_path, {}, ERAWISE_API_URL=url)
+        done = stage("numerai", tmp_path, {}, ERAWISE_API_URL=url)
         assert (done.returncode, done.stdout) == (code, "")
         assert done.stderr.startswith(f"error: {url}")
         assert done.stderr.count("\n") == 1

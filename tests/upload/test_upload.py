@@ -17,8 +17,8 @@ from workspace import Workspace
 
 from erawise.live.account import Account
 from erawise.running.errors import InputError
+from erawise.sources.numerai.attempts import ADDRESS, Patience
 from erawise.sources.numerai.client import PUBLIC_ID, SECRET_KEY
-from erawise.sources.numerai.fetching import ADDRESS, Patience
 from erawise.upload import delivery, proof
 
 QUICK = Patience(connection=1, silence=1, tries=2, pause=0.01, longest_pause=0.02)

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import field_validator
 
-from erawise.base.settings import Section
+from erawise.base.settings import Data, Section
 
 
 class Local(Section):
@@ -16,3 +16,9 @@ class Local(Section):
         if path is None or not str(path).strip():
             raise ValueError("expected the name of a directory")
         return path
+
+
+class LocalData(Data):
+    """The section `data`, as far as a local directory reads it."""
+
+    local: Local

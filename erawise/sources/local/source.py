@@ -6,8 +6,15 @@ from pathlib import Path
 from erawise.running.errors import InputError
 from erawise.running.progress import SILENT, Progress
 from erawise.sources import layout
+from erawise.sources.local.settings import LocalData
 
 README = "README.md"
+
+
+def download(data: LocalData, directory: Path, kept: Path, progress: Progress = SILENT) -> str:
+    """Copy the files of `data.local.path` into an existing empty directory, and return a remark on files that were ignored."""
+    ignored = write(Path(data.local.path), directory, progress)
+    return f"{data.local.path}: ignored {', '.join(ignored)}: not among the files of Numerai's layout" if ignored else ""
 
 
 def write(source: Path, directory: Path, progress: Progress = SILENT) -> list[str]:
@@ -20,7 +27,7 @@ def write(source: Path, directory: Path, progress: Progress = SILENT) -> list[st
     Returns
     -------
     list of str
-        What lies in `source` and is no file of the layout nor its README, sorted.
+        Names in `source` that are neither files of the layout nor its README, sorted.
 
     Raises
     ------

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, StrictInt
 
-from erawise.base.settings import Section, Seed
+from erawise.base.settings import Data, Section, Seed
 
 
 class Market(Section):
@@ -13,3 +13,9 @@ class Market(Section):
     validation_eras: Annotated[StrictInt, Field(ge=20)]
     stocks: Annotated[StrictInt, Field(ge=20)]
     features: Annotated[StrictInt, Field(ge=10)]
+
+
+class MarketData(Data):
+    """The section `data`, as far as the embedded market reads it."""
+
+    market: Market

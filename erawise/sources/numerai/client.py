@@ -13,7 +13,8 @@ import requests
 from numerapi import base_api
 
 from erawise.running.errors import InputError, NotOpen, Unavailable
-from erawise.sources.numerai.fetching import ADDRESS, BUSY, Again, Patience, Session, host, reached, retry_after
+from erawise.sources.numerai.answers import Session, reached, retry_after
+from erawise.sources.numerai.attempts import ADDRESS, BUSY, Again, Patience, host
 
 PUBLIC_ID, SECRET_KEY = "NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY"
 ADVICE = "check the network and try again"

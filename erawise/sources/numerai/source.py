@@ -9,15 +9,23 @@ from functools import partial
 from pathlib import Path
 
 from erawise.base import files
+from erawise.base.settings import Data
 from erawise.running.errors import InputError
 from erawise.running.progress import SILENT, Progress
 from erawise.sources import layout
+from erawise.sources.numerai.attempts import Patience
 from erawise.sources.numerai.client import Client
-from erawise.sources.numerai.fetching import Patience
-from erawise.sources.numerai.ranges import Columns
+from erawise.sources.numerai.columns import Columns
 from erawise.sources.numerai.store import Store
 
 ADVICE = "; or set data.source to market, which works offline"
+
+
+def download(data: Data, directory: Path, kept: Path, progress: Progress = SILENT) -> str:
+    """Fetch the files of `data.version` into an existing empty directory, and return a remark on files that Numerai doesn't have."""
+    version = data.version
+    absent = write(directory, version, data.round, data.feature_set, kept, progress=progress)
+    return f"Numerai has no {', '.join(absent)} for {version}: the scores that need them will be absent" if absent else ""
 
 
 def write(
@@ -25,23 +33,22 @@ def write(
     version: str,
     round_number: int | None,
     feature_set: str,
-    api_url: str | None,
     kept: Path,
     patience: Patience | None = None,
     progress: Progress = SILENT,
 ) -> list[str]:
-    """Bring the files of a data version into the existing, empty `directory`.
+    """Fetch the files of a data version into the existing, empty `directory`.
 
-    Of the files of rows only the features of a set need come, with every column that is no feature: where the server allows it and that
+    Of the files of rows only the features of a set are fetched, with every column that is no feature, if the server allows it and that
     is much less than all.
 
     Parameters
     ----------
+    directory : receives the files.
     version : such as `v5.2`.
     round_number : the round whose files are taken, or None for the current one.
     feature_set : a name of `features.json`.
-    api_url : address of the API; None: what `ERAWISE_API_URL` names, or Numerai's.
-    kept : directory in which what was downloaded stays, so that a file doesn't come again where the server says that it is the same.
+    kept : directory in which downloaded files stay, so that a file is fetched again only if the server has a new version.
     patience : with the server.
     progress : told of the bytes of each file that come.
 
@@ -55,7 +62,7 @@ def write(
     InputError
         If the API or a file can't be reached, the version isn't there or lacks a file or the feature set, or what came is unusable.
     """
-    client = Client(api_url, patience=patience)
+    client = Client(patience=patience)
     offered = _offered(client, version, round_number)
     store = Store(kept / version / ("current" if round_number is None else str(round_number)), patience, progress=progress)
     columns: Columns | None = None
@@ -72,7 +79,7 @@ def write(
 
 
 def _columns(path: Path, what: str, feature_set: str) -> Columns | None:
-    """The columns that a feature set takes; None where it has all features."""
+    """Return the columns that a feature set needs; None if it has all features."""
     sets = layout.feature_sets(path)
     if feature_set not in sets:
         raise InputError(f"data.feature_set: {feature_set!r} is no feature set of {what}; it has {', '.join(sets)}")
@@ -97,7 +104,7 @@ def _offered(client: Client, version: str, round_number: int | None) -> set[str]
 
 @contextmanager
 def _advised() -> Iterator[None]:
-    """Errors within also say how to do without the network."""
+    """Have the errors within say how to do without the network."""
     try:
         yield
     except InputError as error:

@@ -9,8 +9,11 @@ from erawise.base import files
 from erawise.running.errors import InputError
 from erawise.running.progress import SILENT, Progress
 from erawise.sources.numerai import fetching, ranges
-from erawise.sources.numerai.fetching import Patience, Record
-from erawise.sources.numerai.ranges import Budget, Columns
+from erawise.sources.numerai.attempts import Patience
+from erawise.sources.numerai.columns import Columns
+from erawise.sources.numerai.fetching import Download
+from erawise.sources.numerai.records import Record
+from erawise.sources.numerai.spans import Budget
 
 MANIFEST = "manifest.json"
 
@@ -18,7 +21,7 @@ MANIFEST = "manifest.json"
 class Store:
     """A directory of downloaded files with a manifest: length, SHA-256, the server's validators of each, and whether it has all columns.
 
-    A file is asked for again each time, and comes again only where ours has changed, or the server doesn't say that its is the same.
+    Each call asks the server. A file is fetched again only if ours has changed, or the server doesn't say that it has the same.
     """
 
     def __init__(
@@ -28,9 +31,9 @@ class Store:
         self.patience, self.budget = patience or Patience(), budget or Budget()
 
     def get(self, name: str, what: str, locate: Callable[[], str], check: Callable[[Path], None], columns: Columns | None = None) -> Path:
-        """The file of a name, the server's as it is now; see `fetching.fetch`.
+        """Return the path of a file that is the server's as it is now; see `fetching.fetch`.
 
-        Where `columns` are given, other columns of a Parquet file may be missing in ours; see `ranges.fetch`.
+        If `columns` are given, other columns of a Parquet file may be missing in ours; see `ranges.fetch`.
 
         Raises
         ------
@@ -39,13 +42,16 @@ class Store:
         """
         path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        fetch = fetching.fetch if columns is None else partial(ranges.fetch, columns=columns, budget=self.budget)
+        download = Download(locate, path, what, check, self.patience, self.progress)
         known, done = partial(self.known, name), partial(self._note, name)
-        fetch(locate, path, what, known=known, done=done, check=check, patience=self.patience, progress=self.progress)
+        if columns is None:
+            fetching.fetch(download, known, done)
+        else:
+            ranges.fetch(download, columns, self.budget, known, done)
         return path
 
     def known(self, name: str) -> Record | None:
-        """What the manifest has of a file."""
+        """Return the record that the manifest has of a file."""
         content = self._manifest().get(name)
         try:
             return None if content is None else Record.of(content)

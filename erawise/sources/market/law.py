@@ -1,0 +1,201 @@
+"""The law of the embedded market: its constants, and what is drawn once from the seed.
+
+Every stock has slowly moving loadings on common factors; features mix loadings with an own part and are binned by era; weekly
+returns come from the factors, from stable non-linear interactions of the bins, and from noise. `docs/market.md` has the equations.
+Arrays are feature-major, (features, slots): a slot holds one stock at a time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from erawise.base.schema import INT8_MIDDLE, META_MODEL
+
+FACTORS = 12
+LOADING_MEMORY = 0.985
+"""Weekly autocorrelation of a stock's factor loadings."""
+OWN_MEMORY = 0.97
+"""Weekly autocorrelation of a feature's own part and of the opinions behind the benchmark models."""
+FACTOR_SHARE = (0.6, 0.95)
+"""Range of the weight of the loadings in a feature."""
+FACTORS_A_GROUP = 4
+
+PREMIUM = 0.0105
+"""Length of the vector of mean weekly factor returns."""
+VOLATILITY_PREMIUM = -0.5
+"""Part of that vector on the first factor, the one that stocks are more volatile with."""
+FACTOR_RISK = 0.075
+"""Weekly standard deviation of the return that the factors give a stock."""
+BEND = 0.009
+"""Weekly standard deviation of the return from features that pay at their extremes or in their middle."""
+PAIR = 0.007
+"""Weekly standard deviation of the return from products of two features."""
+BENT_SHARE, PAIRED_SHARE = 0.2, 0.12
+INTERACTION_MEMORY = 0.957
+"""Weekly autocorrelation of the interactions' return, near the square of a feature's."""
+NOISE = 0.5
+"""Weekly standard deviation of a stock's own return, at the median of volatility."""
+VOLATILITY_SLOPE = 0.1
+"""Change of the log of a stock's volatility with its loading on the first factor."""
+
+TARGET_SHARES = (0.05, 0.25, 0.75, 0.95)
+"""Cumulated shares at which a target goes to the next of its five values."""
+FEATURE_SHARES = (0.2, 0.4, 0.6, 0.8)
+SHORT, LONG = 4, 12
+"""Weeks that `_20` and `_60` targets sum over."""
+MAIN = "ender"
+NAMES = {MAIN: (1.0, 1.0), "jasper": (0.89, 1.0), "cyrusd": (0.85, 0.6), "tyler": (0.75, 1.3)}
+"""For each target, the share of its noise that it has in common with the main one (as a correlation), and its factor risk."""
+LONG_NOISE = 0.24
+"""Variance that only the `_60` targets have, per variance of the noise."""
+
+OPINIONS = {
+    META_MODEL: (0.65, 0.35, 0.67),
+    "v52_lgbm_ender20": (0.62, 0.45, 0.64),
+    "v52_lgbm_cyrusd20": (0.58, 0.25, 0.78),
+    "v52_lgbm_ender60": (0.50, 0.50, 0.71),
+}
+"""Weights of the oracle, of a tilt to factors that pays nothing in particular, and of an own view, in the models of others."""
+
+TURNOVER = 0.004
+"""Share of the stocks that leave in a week, and are replaced."""
+
+LATE_SHARE = 0.04
+"""Share of the features that have no data at first: the middle bin in every row."""
+LATE_ERAS = (6, 16)
+"""Range of the first era with data of such a feature."""
+GAP_ERAS = (2, 3, 4)
+"""Eras in which one feature is null."""
+
+GROUPS = ("intelligence", "charisma", "strength", "dexterity", "constitution", "wisdom", "agility")
+
+REFERENCE_STOCKS, STRENGTH_EXPONENT = 5_000, 0.3
+CALIBRATION_STOCKS = 4_000
+
+
+@dataclass(frozen=True)
+class Law:
+    """What is drawn once for a market and holds in every week.
+
+    Attributes
+    ----------
+    groups : (features,) int, the group whose factors a feature mixes, -1 for a feature outside the groups.
+    mixing : (features, factors), rows of length `FACTOR_SHARE`: the loadings' part in a feature of variance 1.
+    own : (features,), weight of a feature's own part.
+    premia : (factors,), mean weekly factor returns.
+    bends : (features,), weight of each feature's distance from the middle bin.
+    pairs : (2, pairs) int, the features that are multiplied.
+    signs : (pairs,), the sign of each product's return.
+    tilts : (opinions, factors), the factors that the models of others lean to.
+    first_era : (features,) int, the first era with data.
+    gap : int, the feature that is null in `GAP_ERAS`.
+    strength : float, factor of all expected returns.
+    centre, scale : (2,), mean and std of the sums of bends and of products, over a sample of stocks.
+    """
+
+    groups: NDArray[np.int64]
+    mixing: NDArray[np.float64]
+    own: NDArray[np.float64]
+    premia: NDArray[np.float64]
+    bends: NDArray[np.float64]
+    pairs: NDArray[np.int64]
+    signs: NDArray[np.float64]
+    tilts: NDArray[np.float64]
+    first_era: NDArray[np.int64]
+    gap: int
+    strength: float
+    centre: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    def interactions(self, bins: NDArray[np.int8]) -> NDArray[np.float64]:
+        """Expected weekly return (stocks,) that the bins (features, stocks) give beyond the factors."""
+        sums = (self._sums(bins) - self.centre[:, None]) / self.scale[:, None]
+        return self.strength * (BEND * sums[0] + PAIR * sums[1])
+
+    def calibrated(self, rng: np.random.Generator) -> "Law":
+        """The same law with `centre` and `scale` taken from a sample of stocks."""
+        loadings = rng.standard_normal((FACTORS, CALIBRATION_STOCKS))
+        own = rng.standard_normal((len(self.own), CALIBRATION_STOCKS))
+        values = self.features(loadings, own)
+        sums = self._sums(bins(values, thresholds(values, FEATURE_SHARES)))
+        return replace(self, centre=sums.mean(axis=1), scale=sums.std(axis=1))
+
+    def features(self, loadings: NDArray[np.float64], own: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Features before binning, (features, stocks), from (factors, stocks) and (features, stocks)."""
+        return self.mixing @ loadings + self.own[:, None] * own
+
+    def _sums(self, bins: NDArray[np.int8]) -> NDArray[np.float64]:
+        centred = bins.astype(np.float64) - INT8_MIDDLE
+        products = centred[self.pairs[0]] * centred[self.pairs[1]]
+        return np.stack([self.bends @ np.abs(centred), self.signs @ products])
+
+
+def draw_law(features: int, strength: float, rng: np.random.Generator) -> Law:
+    """Draw a market's law for a number of features."""
+    groups = np.arange(features) % (len(GROUPS) + 1)
+    groups[groups == len(GROUPS)] = -1
+    share = rng.uniform(*FACTOR_SHARE, features)
+    bent = rng.permutation(features)[: max(1, round(features * BENT_SHARE))]
+    bends = np.zeros(features)
+    bends[bent] = rng.choice([-1.0, 1.0], len(bent))
+    n_pairs = max(1, round(features * PAIRED_SHARE / 2))
+    late = rng.permutation(features)[: max(2, round(features * LATE_SHARE))]
+    first_era = np.ones(features, np.int64)
+    first_era[late] = rng.integers(*LATE_ERAS, len(late), endpoint=True)
+    law = Law(
+        groups=groups,
+        mixing=share[:, None] * _mixing(groups, rng),
+        own=np.sqrt(1 - share**2),
+        premia=strength * PREMIUM * _premia(rng),
+        bends=bends,
+        pairs=rng.permutation(features)[: 2 * n_pairs].reshape(2, n_pairs),
+        signs=rng.choice([-1.0, 1.0], n_pairs),
+        tilts=_unit(rng.standard_normal((len(OPINIONS), FACTORS))),
+        first_era=first_era,
+        gap=int(rng.choice(np.flatnonzero(first_era == 1))),
+        strength=strength,
+        centre=np.zeros(2),
+        scale=np.ones(2),
+    )
+    return law.calibrated(rng)
+
+
+def strength(stocks: int) -> float:
+    """Factor of all expected returns: 1 from `REFERENCE_STOCKS` on, more with fewer stocks, since their rows teach less."""
+    return max(1.0, (REFERENCE_STOCKS / stocks) ** STRENGTH_EXPONENT)
+
+
+def _premia(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Direction (factors,) of the premia: volatile stocks earn less, the other factors pay what the seed says."""
+    others = _unit(rng.standard_normal(FACTORS - 1))
+    return np.append(VOLATILITY_PREMIUM, np.sqrt(1 - VOLATILITY_PREMIUM**2) * others)
+
+
+def _mixing(groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Unit rows (features, factors): a feature mixes its group's factors, one outside the groups as many of its own."""
+    factors = np.array([rng.permutation(FACTORS)[:FACTORS_A_GROUP] for _ in GROUPS])
+    loners = rng.permuted(np.tile(np.arange(FACTORS), (len(groups), 1)), axis=1)[:, :FACTORS_A_GROUP]
+    mixed = np.where(groups[:, None] < 0, loners, factors[groups])
+    mixing = np.zeros((len(groups), FACTORS))
+    np.put_along_axis(mixing, mixed, rng.standard_normal(mixed.shape), axis=1)
+    return _unit(mixing)
+
+
+def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def thresholds(values: NDArray[np.float64], shares: Sequence[float]) -> NDArray[np.float64]:
+    """Lower bounds (..., shares) of the bins that follow the lowest share of values (..., n)."""
+    positions = [round(values.shape[-1] * share) for share in shares]
+    return np.sort(values, axis=-1)[..., positions]
+
+
+def bins(values: NDArray[np.float64], bounds: NDArray[np.float64]) -> NDArray[np.int8]:
+    """Bin numbers (..., n) of values (..., n): how many of the bounds (..., k) each value reaches."""
+    out = np.zeros(values.shape, np.int8)
+    for k in range(bounds.shape[-1]):
+        out += values >= bounds[..., k, None]
+    return out
