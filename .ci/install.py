@@ -1,4 +1,4 @@
-"""Install the packages of requirements files, and this checkout, into the environment of this Python: by uv, else by pip.
+"""Install the packages of requirements files, and this checkout, into this environment: by uv the way that pip is configured, else by pip.
 
 Run by `make` as `.venv/bin/python .ci/install.py requirements.txt`. requirements-setup.txt pins uv. Settings of uv that are in the
 environment come before those of pip.

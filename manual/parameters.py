@@ -1,7 +1,7 @@
 """The reference of every setting, docs/parameters.md, from where each fact stands already.
 
 Types and ranges are those of `erawise.params`, defaults and meanings those of `params.yaml` and its comments, and which stages read a
-setting says `dvc.yaml`; for the commands beside the DAG, their code does. `python -m manual.parameters` writes the page, `--check`
+setting says `dvc.yaml`; for the commands, their code does. `python -m manual.parameters` writes the page, `--check`
 fails where it isn't current.
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from erawise.commands.menu import COMMANDS
 from erawise.models.shared.settings import ONE_OR_SEVERAL
 from erawise.params import KINDS, Params
 from erawise.tuning.settings import Choices, Range
@@ -26,7 +27,7 @@ COLUMNS = ("parameter", "type and range", "default", "meaning", "read by")
 INTRODUCTION = """# Every setting
 
 Each setting of `params.yaml`: its type and range, its value in the default run, what it means, and who reads it. A stage runs again where
-one of its settings changes; a command (`stages.x`) reads them, in its own code or what it shares with others, when it is called. To change
+one of its settings changes; a command (`erawise x`) reads them, in its own code or in code that it shares, when it is called. To change
 a setting for one run: `dvc exp run -S key=value`; for good: in `params.yaml`. A key that is unknown or a value that isn't allowed stops
 every stage with the key's path.
 
@@ -67,39 +68,42 @@ def leaves(content: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, A
 
 
 def readers(root: Path) -> dict[str, set[str]]:
-    """Which stages and commands read what: names of stages, and of commands as `stages.x`, by dotted path (`models.*` for any model)."""
+    """Return the stages and commands that read each setting, by its dotted path (`models.*` for any model); a command as `erawise x`."""
     found: dict[str, set[str]] = {}
     declared = YAML(typ="safe").load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    in_dag = set()
     for name, stage in declared.items():
-        stage = stage.get("do", stage)
-        in_dag.add(re.sub(r"\$\{[\w.]+\}", "*", stage["cmd"].split()[2].removeprefix("stages.")))
-        for path in stage.get("params", []):
+        for path in stage.get("do", stage).get("params", []):
             found.setdefault(re.sub(r"\$\{[\w.]+\}", "*", path), set()).add(name)
-    for script in sorted((root / "stages").glob("*.py")):
-        if '__name__ == "__main__"' in script.read_text(encoding="utf-8") and not any(
-            Path(script.stem).match(pattern) for pattern in in_dag
-        ):
-            for path in _chains(script, set()):
-                found.setdefault(path, set()).add(f"stages.{script.stem}")
+    known: dict[Path, tuple[set[str], set[Path]]] = {}
+    for name in sorted(name for commands in COMMANDS.values() for name in commands):
+        for path in _closure(root / f"erawise/commands/{name}.py", root, known):
+            for setting in known[path][0]:
+                found.setdefault(setting, set()).add(f"erawise {name}")
     return found
 
 
-def _chains(script: Path, seen: set[Path]) -> set[str]:
-    """Settings that a script reads, `p.data.target` as `data.target`, with what it imports from its own directory."""
-    seen.add(script)
-    tree = ast.parse(script.read_text(encoding="utf-8"))
-    found = {
-        match[1]
-        for node in ast.walk(tree)
-        if (match := re.fullmatch(r"p\.([a-z_0-9.]+)", ast.unparse(node))) and isinstance(node, ast.Attribute)
-    }
-    longest = {path for path in found if not any(other.startswith(f"{path}.") for other in found)}
-    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "stages" for alias in node.names}
-    for path in (script.with_name(f"{name}.py") for name in names):
-        if path.exists() and path not in seen:
-            longest |= _chains(path, seen)
-    return longest
+def _closure(script: Path, root: Path, known: dict[Path, tuple[set[str], set[Path]]]) -> set[Path]:
+    """Return a file and those of the library that it imports; `known` is given what each of them reads and imports."""
+    found, waiting = set[Path](), [script]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            if path not in known:
+                known[path] = _read(ast.parse(path.read_text(encoding="utf-8")), root)
+            waiting += known[path][1]
+    return found
+
+
+def _read(tree: ast.Module, root: Path) -> tuple[set[str], set[Path]]:
+    """Return the settings that a file reads, `p.data.target` as `data.target`, and the files that it imports."""
+    chains = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    read = {path for chain in chains if (path := chain.removeprefix("p.")) != chain and path.split(".")[0] in Params.model_fields}
+    longest = {path for path in read if not any(other.startswith(f"{path}.") for other in read)}
+    given = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+    names = {name for node in given for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))}
+    files = {root / f"{str(name).replace('.', '/')}.py" for name in names if str(name).startswith("erawise")}
+    return {path for path in longest if re.fullmatch(r"[a-z_0-9.]+", path)}, {path for path in files if path.exists()}
 
 
 def read_by(path: str, known: Mapping[str, set[str]]) -> str:
@@ -110,9 +114,7 @@ def read_by(path: str, known: Mapping[str, set[str]]) -> str:
         pattern = declared.split(".")
         if all(a in ("*", b) for a, b in zip(pattern, parts, strict=False)):
             names |= readers_of
-    stages = sorted(name for name in names if "." not in name)
-    commands = sorted(name for name in names if "." in name)
-    return ", ".join(f"`{name}`" for name in [*stages, *commands])
+    return ", ".join(f"`{name}`" for name in sorted(names, key=lambda name: (" " in name, name)))
 
 
 def described(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
@@ -166,7 +168,7 @@ def page(root: Path) -> str:
 
 
 def _models(models: Mapping[str, Any], said: Mapping[str, str], known: Mapping[str, set[str]]) -> str:
-    by = ", ".join(f"`{name}`" for name in sorted(known["models"] | known["models.*"]) if "." not in name)
+    by = ", ".join(f"`{name}`" for name in sorted(known["models"] | known["models.*"]) if " " not in name)
     parts = [f"## models\n\n{_sentence(said['models'])}Read by {by}. The defaults are those of the entry that has the name of its kind.\n"]
     shared: dict[str, str] = {}
     for name, values in models.items():

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Group, Parameter
+from rich.console import Console
 
 from erawise.commands import checkout
 from erawise.running.errors import UsageError
@@ -42,6 +43,14 @@ ABOUT = """A reproducible Numerai pipeline on DVC: `dvc repro` runs it, and thes
 They work in every directory of a checkout. `erawise COMMAND --help` has an example and the exit codes of one."""
 
 
+class Printer(Console):
+    """A printer of help that ends as other output does if nobody reads it any more."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave the error to the command line."""
+        raise
+
+
 def run(words: Sequence[str]) -> None:
     """Run a command at the top of the checkout.
 
@@ -72,6 +81,7 @@ def _app(called: str) -> App:
         help=ABOUT,
         help_format="markdown" if any(called in commands for commands in COMMANDS.values()) else "plaintext",
         help_formatter="default" if sys.stdout.isatty() else "plain",
+        console=Printer(),
         version=_version,
         default_parameter=Parameter(negative=()),
     )

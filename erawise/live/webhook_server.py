@@ -67,8 +67,8 @@ def serve(host: str, port: int, minutes: float) -> None:
     [token] = keys.values([TOKEN], os.environ, paths.ENVIRONMENT)
     runner = Runner([sys.executable, "-m", "erawise", "submit", "--wait", str(minutes)])
     with server(host, port, token, runner) as listening:
-        print(f"listening on {host}:{listening.server_port}", flush=True)
         try:
+            print(f"listening on {host}:{listening.server_port}", flush=True)
             listening.serve_forever()
         except KeyboardInterrupt:
             print("stopped")

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from scipy import stats
 
 from erawise.base import files
+from erawise.commands import menu
 from erawise.evaluation.summary import summarize
 from erawise.scores.eras import CONSTANT, ROWS, SCORES, score_eras
 from manual import concepts, parameters
@@ -94,8 +95,8 @@ def test_every_setting_is_in_it() -> None:
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
     """What the reference is made from, to be changed."""
-    for path in (ROOT / "params.yaml", ROOT / "dvc.yaml", *(ROOT / "stages").glob("*.py")):
-        (tmp_path / name(path)).parent.mkdir(exist_ok=True)
+    for path in (ROOT / "params.yaml", ROOT / "dvc.yaml", *(ROOT / "erawise").rglob("*.py")):
+        (tmp_path / name(path)).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name(path)).write_bytes(path.read_bytes())
     return tmp_path
 
@@ -110,7 +111,7 @@ def copied(tmp_path: Path) -> Path:
         ("params.yaml", "l2: {low: 1.0,", "l2: {low: 2.0,"),
         ("params.yaml", "trees: 100                # number of trees", "trees: 100                # count of trees"),
         ("dvc.yaml", "      - explore\n", "      - explore\n      - final\n"),
-        ("stages/payout.py", "p.evaluate", "p.tracking"),
+        ("erawise/live/payouts.py", "p.evaluate", "p.tracking"),
     ],
 )
 def test_no_change_goes_unnoticed(file: str, before: str, after: str, copied: Path) -> None:
@@ -136,7 +137,7 @@ def test_the_stages_that_read_a_setting_are_those_that_dvc_knows() -> None:
         own = {path for dep in getattr(stage, "deps", []) if hasattr(dep, "params") for path in dep.params}
         for path in own:
             assert f"`{str(stage.name).split('@')[0]}`" in parameters.read_by(path, known)
-    assert parameters.read_by("explore.max_constant_share", known) == "`explore`, `stages.submit`"
+    assert parameters.read_by("explore.max_constant_share", known) == "`explore`, `erawise submit`"
 
 
 # ---- scores
@@ -283,6 +284,17 @@ def test_absence_is_as_it_is_said(example: dict[str, Any]) -> None:
     bare = summarize(table.assign(mmc=np.nan, payout=np.nan, meta_corr=np.nan, oracle_corr=np.nan), 20)["model"]
     assert set(example["metrics"]) - set(bare) == {"mmc", "payout", "meta_corr", "ceiling_share"}
     assert "sharpe" not in summarize(table.assign(corr=0.01), 20)["model"]["corr"]
+
+
+# ---- commands
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "params.yaml", *PAGES], ids=name)
+def test_every_command_that_is_shown_is_one(path: Path) -> None:
+    for line in re.findall(r"(?:^|`|/bin/)erawise ([a-z].*?)(?: +#| &&| >>|`|$)", path.read_text(encoding="utf-8"), re.MULTILINE):
+        words = line.split()
+        if len(words) > 1 or words[0] not in ("x", "diagnostics", "review", "remote"):
+            menu._app(words[0]).parse_args(words, exit_on_error=False, print_error=False)
 
 
 # ---- links

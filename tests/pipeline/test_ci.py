@@ -254,14 +254,16 @@ def test_pip_installs_where_uv_cannot(
     monkeypatch.setattr(subprocess, "run", run)
     assert install.main(["some.txt"]) == 0
     assert capsys.readouterr().err == said
-    assert ran[-1][-2:] == ["-r", "some.txt"]
-    assert ran[-1][2] == ("pip" if fails else "uv")
+    packages, checkout = ran[-2:]
+    assert packages[-2:] == ["-r", "some.txt"]
+    assert checkout[-len(install.CHECKOUT) :] == install.CHECKOUT
+    assert packages[2] == checkout[2] == ("pip" if fails else "uv")
 
 
 def test_a_pip_that_is_too_old_is_refused(install: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(importlib.metadata, "version", lambda _: "19.2.3")
     assert install.main(["some.txt"]) == 1
-    assert re.fullmatch(r"error: pip 19\.2\.3 is too old .*; 20\.3 or later is needed: run `.*`\n", capsys.readouterr().err)
+    assert re.fullmatch(r"error: pip 19\.2\.3 is too old .*; 21\.3 or later is needed: run `.*`\n", capsys.readouterr().err)
 
 
 def test_a_python_without_venv_is_told_in_a_line_and_leaves_nothing(tmp_path: Path) -> None:
