@@ -73,7 +73,7 @@ FLOORS = [
         "explained",
         "explained_tables",
     },
-    {"features", "models", "preparation", "matrix", "rawfiles", "references", "scales"},
+    {"features", "models", "preparation", "columns", "matrix", "rawfiles", "rawrows", "references", "scales"},
     {"jobs", "resolved", "sites", "cluster"},
     {"training", "tuning", "canary", "explanation"},
     {"serving", "portable", "lab", "report"},
