@@ -66,7 +66,7 @@ def set_up(features: str, directory: str) -> None:
     raw.mkdir()
     prepared.mkdir()
     full_size.draw(full_size.Size(TRAIN_ERAS, ERAS, ROWS, ROWS, ROWS, int(features)), raw)
-    preparation.prepare(raw, prepared, feature_set="all", target=TARGET, every=1, demean=False, derived_names=[])
+    preparation.prepare(raw, prepared, preparation.Wanted("all", TARGET, every=1, demean=False, derived=[]))
 
 
 def fit(kind: str, directory: str) -> None:
@@ -91,7 +91,8 @@ def explain(kind: str, directory: str) -> dict[str, float]:
     models = stored.load(Path(directory) / kind)
     train, unseen = panel.eras[:TRAIN_ERAS], panel.eras[TRAIN_ERAS:]
     plan = splits.Plan(8, [], train, unseen, unseen[:0])
-    found = explanation.explain(models, panel, FeatureMap(panel.names), plan, TARGET, settings, THREADS)
+    data = explanation.Evidence(panel, FeatureMap(panel.names), plan, TARGET)
+    found = explanation.explain(models, data, settings, THREADS)
     return {"rows": found.sample.rows, "permuted": len(found.permutation)}
 
 

@@ -119,7 +119,7 @@ def drawn(size: Market) -> Iterator[Drawn]:
         raw.mkdir()
         prepared.mkdir()
         source.write(size, raw)
-        preparation.prepare(raw, prepared, feature_set="all", target=TARGET, every=1, demean=False, derived_names=[])
+        preparation.prepare(raw, prepared, preparation.Wanted("all", TARGET, every=1, demean=False, derived=[]))
         yield _read(prepared)
 
 

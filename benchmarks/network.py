@@ -45,7 +45,7 @@ def opened(directory: Path, features: int) -> View:
     raw.mkdir()
     prepared.mkdir()
     full_size.draw(full_size.Size(ERAS, 1, ROWS, ROWS, ROWS, features), raw)
-    preparation.prepare(raw, prepared, feature_set="all", target="target", every=1, demean=False, derived_names=[])
+    preparation.prepare(raw, prepared, preparation.Wanted("all", "target", every=1, demean=False, derived=[]))
     panel = Panel(prepared, ["target"])
     return View(panel, np.arange(1, ERAS + 1), FeatureMap(panel.names), "target")
 

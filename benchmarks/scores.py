@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from benchmarks.measure import Row, row, table
 from erawise.blend.neutralization import neutralize_block
 from erawise.scores import kernels
-from erawise.scores.eras import score_eras
+from erawise.scores.eras import Known, Multipliers, score_eras
 
 THREADS = 2
 ERAS, ROWS, PREDICTIONS, FEATURES = 200, 5000, 10, 2376
@@ -25,7 +25,7 @@ REPEATS = 3
 SCALED = {"eras": 4, "rows": 2500, "predictions": 4, "features": 500}
 """The size from which each dimension is doubled, the others as they are."""
 DOUBLINGS = 3
-MULTIPLIERS: dict[str, Any] = {"corr_multiplier": 0.75, "mmc_multiplier": 2.25}
+MULTIPLIERS = Multipliers(0.75, 2.25)
 
 
 def int8_features(rows: int, count: int, seed: int) -> NDArray[np.int8]:
@@ -70,7 +70,7 @@ def our_scores(frame: pd.DataFrame) -> NDArray[np.float64]:
     """The same from `score_eras`, which gives AUC, MSE and the correlation with the meta model as well."""
     names = [name for name in frame if name.startswith("p")]
     target, meta, era = (frame[name].to_numpy() for name in ("target", "meta", "era"))
-    scores = score_eras(frame[names], target, era, meta_model=meta, threads=THREADS, **MULTIPLIERS)
+    scores = score_eras(frame[names], target, era, Known(meta_model=meta), multipliers=MULTIPLIERS, threads=THREADS)
     return np.array([scores[name].to_numpy().reshape(-1, len(names)) for name in ("corr", "spearman", "mmc")])
 
 
@@ -129,7 +129,7 @@ def neutral_corr_row(predictions: int, must: float) -> Row:
     block = int8_features(ROWS, FEATURES, 5)
     frame, all_features = predicted_eras(NEUTRAL_ERAS, ROWS, predictions, 6), pd.DataFrame(block)
     names = [f"p{k}" for k in range(predictions)]
-    known = {"target": frame["target"].to_numpy(), "era": frame["era"].to_numpy(), "threads": THREADS}
+    target, numbers, known = frame["target"].to_numpy(), frame["era"].to_numpy(), Known(features=lambda _: block)
 
     def official(era: pd.DataFrame) -> pd.Series:
         return scoring.feature_neutral_corr(era[names], all_features.set_axis(era.index), era["target"])
@@ -137,7 +137,7 @@ def neutral_corr_row(predictions: int, must: float) -> Row:
     return row(
         f"FNC, {NEUTRAL_ERAS} eras x {ROWS:,} x {FEATURES:,}, {_counted(predictions)}",
         lambda: frame.groupby("era").apply(official).to_numpy().ravel(),
-        lambda: score_eras(frame[names], features=lambda _: block, **known, **MULTIPLIERS)["fnc"].to_numpy(),
+        lambda: score_eras(frame[names], target, numbers, known, multipliers=MULTIPLIERS, threads=THREADS)["fnc"].to_numpy(),
         must=must,
         difference=difference,
         tolerance=1e-10,
@@ -175,8 +175,9 @@ def _score_all(eras: int, rows: int, predictions: int, features: int) -> float:
     frame = predicted_eras(eras, rows, predictions, 5)
     block = int8_features(rows, features, 6)
     names = [name for name in frame if name.startswith("p")]
-    known = {"target": frame["target"].to_numpy(), "era": frame["era"].to_numpy(), "meta_model": frame["meta"].to_numpy()}
-    return _least(lambda: score_eras(frame[names], **known, features=lambda _: block, threads=THREADS, **MULTIPLIERS))
+    target, era, meta = (frame[name].to_numpy() for name in ("target", "era", "meta"))
+    known = Known(meta_model=meta, features=lambda _: block)
+    return _least(lambda: score_eras(frame[names], target, era, known, multipliers=MULTIPLIERS, threads=THREADS))
 
 
 def _least(call: Callable[[], Any]) -> float:

@@ -44,7 +44,7 @@ def set_up(directory: Path) -> None:
     raw.mkdir()
     prepared.mkdir()
     full_size.draw(full_size.Size(ERAS, 1, ROWS, ROWS, ROWS, FEATURES), raw)
-    preparation.prepare(raw, prepared, feature_set="all", target="target", every=1, demean=False, derived_names=[])
+    preparation.prepare(raw, prepared, preparation.Wanted("all", "target", every=1, demean=False, derived=[]))
 
 
 def theirs(directory: str, trees: str) -> None:

@@ -28,7 +28,7 @@ from erawise.models.lightgbm import model as lightgbm
 from erawise.models.shared.protocol import GIB, Resources
 from erawise.panel.panel import FeatureMap, Panel, View
 from erawise.preparation import preparation
-from erawise.scores.eras import score_eras
+from erawise.scores.eras import Known, Multipliers, score_eras
 
 SIZE = full_size.Size(train_eras=50, validation_eras=48, train_rows=5_000, validation_rows=5_000, live_rows=100, features=780)
 TREES = 2_000
@@ -95,7 +95,7 @@ def ours(directory: str) -> float:
     prepared = Path(directory) / "prepared"
     prepared.mkdir()
     raw = Path(directory) / "raw"
-    preparation.prepare(raw, prepared, feature_set="all", target=TARGET, every=1, demean=False, derived_names=[], threads=THREADS)
+    preparation.prepare(raw, prepared, preparation.Wanted("all", TARGET, every=1, demean=False, derived=[]), threads=THREADS)
     panel = Panel(prepared, [TARGET])
     features, last = FeatureMap(panel.names), SIZE.train_eras
     train = View(panel, np.arange(1, last + 1), features, TARGET)
@@ -108,10 +108,8 @@ def ours(directory: str) -> float:
         pd.DataFrame({VALIDATION: np.concatenate([model.predict(block) for block in test.blocks()])}),
         known[test.rows],
         test.era,
-        meta_model=references[META_MODEL].to_numpy()[test.rows],
-        features=panel.block,
-        corr_multiplier=1.0,
-        mmc_multiplier=1.0,
+        Known(meta_model=references[META_MODEL].to_numpy()[test.rows], features=panel.block),
+        multipliers=Multipliers(1.0, 1.0),
         threads=THREADS,
     )
     np.save(Path(directory) / "ours.npy", table[list(SCORES)].to_numpy())

@@ -11,6 +11,7 @@ from erawise.evaluation import evaluation, summary
 from erawise.panel.panel import Panel
 from erawise.running import paths, runner
 from erawise.running.progress import Progress
+from erawise.scores.eras import Multipliers
 
 
 @runner.stage("evaluate", then="history --record")
@@ -24,19 +25,10 @@ def main(progress: Progress) -> runner.Done:
     files_by_name = {name: paths.MODEL_PREDICTIONS / f"{name}.parquet" for name in files.read_json(paths.MEMBERS)["models"]}
     files_by_name |= {"ensemble": paths.ENSEMBLE, "neutralized": paths.NEUTRALIZED}
     frames = {name: tabular.read_parquet(path) for name, path in files_by_name.items()}
+    outcomes = evaluation.Outcomes(target, references, benchmark)
+    multipliers = Multipliers(settings.corr_multiplier, settings.mmc_multiplier)
     scored = {
-        split: evaluation.score_split(
-            split,
-            frames,
-            panel,
-            target,
-            references,
-            benchmark,
-            settings.corr_multiplier,
-            settings.mmc_multiplier,
-            p.resources.threads,
-            progress,
-        )
+        split: evaluation.score_split(split, frames, panel, outcomes, multipliers, p.resources.threads, progress)
         for split in (CV, VALIDATION)
     }
     tables = {split: table for split, (table, _) in scored.items()}

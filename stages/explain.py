@@ -21,8 +21,8 @@ def main(name: str, progress: Progress) -> runner.Done:
     panel.index[target] = predictions.known_targets(panel, validation, target)
     with inputs.naming(name):
         models = stored.load(paths.MODELS / name)
-        features, plan = work.data.final_features, work.data.plan
-        found = explanation.explain(models, panel, features, plan, target, p.explain, p.resources.threads, progress)
+        data = explanation.Evidence(panel, work.data.final_features, work.data.plan, target)
+        found = explanation.explain(models, data, p.explain, p.resources.threads, progress)
     with files.replacing(paths.EXPLAINED / name) as directory:
         directory.mkdir()
         explained.write(found, directory)

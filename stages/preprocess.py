@@ -13,17 +13,8 @@ def main(progress: Progress) -> runner.Done:
     settings = p.preprocess
     with files.replacing(paths.PREPARED) as directory:
         directory.mkdir()
-        metrics, counts = preparation.prepare(
-            paths.RAW,
-            directory,
-            feature_set=p.data.feature_set,
-            target=p.data.target,
-            every=settings.every,
-            demean=settings.demean,
-            derived_names=settings.derived,
-            threads=p.resources.threads,
-            progress=progress,
-        )
+        wanted = preparation.Wanted(p.data.feature_set, p.data.target, settings.every, settings.demean, settings.derived)
+        metrics, counts = preparation.prepare(paths.RAW, directory, wanted, p.resources.threads, progress)
         rows = int(metrics["train"]["rows"] + metrics["validation"]["rows"])
         preparation.check_budgets(counts, rows, settings.max_missing_share, settings.max_dropped_share)
     files.write_json(metrics, paths.METRICS / "data.json")

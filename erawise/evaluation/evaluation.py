@@ -16,7 +16,7 @@ from erawise.panel import groups
 from erawise.panel.panel import Panel
 from erawise.running.errors import InputError
 from erawise.running.progress import SILENT, Progress
-from erawise.scores.eras import CONSTANT, MIN_COVERAGE, Groups, exposure_columns, score_eras
+from erawise.scores.eras import CONSTANT, MIN_COVERAGE, Groups, Known, Multipliers, exposure_columns, score_eras
 
 DIAGNOSED = "neutralized"
 """The prediction that the diagnostics look at: the pipeline's last."""
@@ -89,15 +89,32 @@ def benchmark_column(references: pd.DataFrame, name: str | None) -> str | None:
     return name or (columns[0] if columns else None)
 
 
+@dataclass(frozen=True)
+class Outcomes:
+    """What predictions are scored against, in the row order of a panel.
+
+    Attributes
+    ----------
+    target : (rows,), NaN where unknown.
+    references : meta model, oracle and benchmark models, NaN or no column where there are none.
+    benchmark : the benchmark model that BMC is against, None without any.
+    """
+
+    target: NDArray[np.float64]
+    references: pd.DataFrame
+    benchmark: str | None
+
+    def reference(self, name: str | None, rows: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+        """Return the prediction of another on some rows, None if the data has none of that name."""
+        return self.references[name].to_numpy(np.float64)[rows] if name in self.references else None
+
+
 def score_split(
     split: str,
     frames: dict[str, pd.DataFrame],
     panel: Panel,
-    target: NDArray[np.float64],
-    references: pd.DataFrame,
-    benchmark: str | None,
-    corr_multiplier: float,
-    mmc_multiplier: float,
+    outcomes: Outcomes,
+    multipliers: Multipliers,
     threads: int = 1,
     progress: Progress = SILENT,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -108,8 +125,8 @@ def score_split(
     split : `cv` or `validation`.
     frames : predictions by name, `id`, `era`, `split`, `prediction`.
     panel : its matrix is what exposure and FNC are against.
-    target : (rows of the panel,), NaN where unknown.
-    references : in the panel's row order: meta model, oracle and benchmark models, NaN or no column where there are none.
+    outcomes : of the rows of the panel.
+    multipliers : of the payout.
     progress : told of each era that is scored.
 
     Returns
@@ -123,25 +140,12 @@ def score_split(
     wanted = panel.index.loc[rows, [ID, ERA]]
     values = {name: predictions.along(wanted, frame, [PREDICTION])[:, 0] for name, frame in own.items()}
 
-    def reference(name: str | None) -> NDArray[np.float64] | None:
-        return references[name].to_numpy(np.float64)[rows] if name in references else None
-
     members = groups.columns(panel.feature_names, panel.feature_sets)
-    table = score_eras(
-        pd.DataFrame(values),
-        target[rows],
-        panel.row_eras[rows],
-        meta_model=reference(META_MODEL),
-        benchmark=reference(benchmark),
-        oracle=reference(ORACLE),
-        features=panel.block,
-        groups=members,
-        corr_multiplier=corr_multiplier,
-        mmc_multiplier=mmc_multiplier,
-        threads=threads,
-        progress=progress,
-        what=split,
-    )
+    meta_model, benchmark, oracle = (outcomes.reference(name, rows) for name in (META_MODEL, outcomes.benchmark, ORACLE))
+    known = Known(meta_model, benchmark, oracle, panel.block, members)
+    era, target = panel.row_eras[rows], outcomes.target[rows]
+    with progress.counting(len(np.unique(era)), "eras", split) as count:
+        table = score_eras(pd.DataFrame(values), target, era, known, multipliers=multipliers, threads=threads, count=count)
     return table.drop(columns=[column for group in members for column in exposure_columns(group)]), _exposure(table, split, members)
 
 
@@ -168,7 +172,7 @@ def corr_by_era(frame: pd.DataFrame, index: pd.DataFrame, target: str) -> tuple[
     """
     rows = index[index[target].notna() & index[ERA].isin(frame[ERA].astype(np.int64))]
     values = pd.DataFrame({PREDICTION: predictions.along(rows, frame, [PREDICTION])[:, 0]})
-    scored = score_eras(values, rows[target].to_numpy(), rows[ERA].to_numpy(), corr_multiplier=1.0, mmc_multiplier=1.0)
+    scored = score_eras(values, rows[target].to_numpy(), rows[ERA].to_numpy(), multipliers=Multipliers(1.0, 1.0))
     return scored[ERA].to_numpy(np.int64), scored["corr"].to_numpy(np.float64)
 
 

@@ -38,28 +38,34 @@ TRAIN = "train"
 BLEND_UNIT = "standard deviations of each member"
 
 
-def explain(
-    models: Sequence[Fitted],
-    panel: Panel,
-    features: FeatureMap,
-    plan: Plan,
-    target: str,
-    settings: Explain,
-    threads: int,
-    progress: Progress = SILENT,
-) -> Explanation:
-    """Explain a model, of one member or several that are blended.
+@dataclass(frozen=True)
+class Evidence:
+    """The data that a model is explained by.
 
     Parameters
     ----------
-    models : the members.
     panel : with the target of the eras, NaN where unknown.
     features : what the model sees.
     plan : its validation eras, on which the model wasn't trained, are looked at; where the purge has left none, the train eras are, and
         nothing is shuffled.
     target : what the predictions are scored on.
+    """
+
+    panel: Panel
+    features: FeatureMap
+    plan: Plan
+    target: str
+
+
+def explain(models: Sequence[Fitted], data: Evidence, settings: Explain, threads: int, progress: Progress = SILENT) -> Explanation:
+    """Explain a model, of one member or several that are blended.
+
+    Parameters
+    ----------
+    models : the members.
+    data : what it is explained by.
     settings : how much is looked at.
-    threads : the result doesn't hang on their number.
+    threads : the result doesn't depend on their number.
     progress : told of the rows that are explained, and of the eras in which features are shuffled.
 
     Raises
@@ -67,6 +73,7 @@ def explain(
     InputError
         If the model was fitted on other features.
     """
+    panel, features, plan = data.panel, data.features, data.plan
     split, eras = (VALIDATION, plan.validation) if len(plan.validation) else (TRAIN, plan.train)
     sampled = spaced(eras, settings.eras)
     with threadpool_limits(1, user_api="blas"):
@@ -79,8 +86,8 @@ def explain(
             moments, kept = summarized(attribution, x, shown, count)
         shap = _shap(features.names, panel.feature_sets, moments)
         leading = shap.index[: settings.top_features].to_numpy()
-        permuted = spaced(_known(panel, plan.validation, target), settings.permuted_eras)
-        shuffled = View(panel, permuted, features, target)
+        permuted = spaced(_known(panel, plan.validation, data.target), settings.permuted_eras)
+        shuffled = View(panel, permuted, features, data.target)
         with progress.counting(len(permuted), "eras", "shuffled features") as count:
             drops = permutation(models, shuffled, leading, settings.permuted_rows, settings.seed, threads, count)
         std = float(attribution.predict(x).std())

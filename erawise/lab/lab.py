@@ -31,6 +31,7 @@ from erawise.models.shared.protocol import GIB, Kind, Resources, held_by
 from erawise.panel import maps
 from erawise.panel.panel import FeatureMap, Panel, View
 from erawise.running.errors import InputError
+from erawise.scores.eras import Multipliers
 from erawise.training import jobs, training
 
 PARAMS, DATA = "params.yaml", "data"
@@ -196,17 +197,10 @@ class Run:
                     f"{name}: no row has the split {split!r}; there are {', '.join(map(str, frame[SPLIT].unique())) or 'none'}"
                 )
         settings, references = self.settings.evaluate, tabular.read_parquet(self._data("prepared/references.parquet"))
-        scores, _ = evaluation.score_split(
-            split,
-            frames,
-            self.panel,
-            self._targets(split),
-            references,
-            evaluation.benchmark_column(references, settings.benchmark),
-            settings.corr_multiplier,
-            settings.mmc_multiplier,
-            self.settings.resources.threads,
-        )
+        benchmark = evaluation.benchmark_column(references, settings.benchmark)
+        outcomes = evaluation.Outcomes(self._targets(split), references, benchmark)
+        multipliers = Multipliers(settings.corr_multiplier, settings.mmc_multiplier)
+        scores, _ = evaluation.score_split(split, frames, self.panel, outcomes, multipliers, self.settings.resources.threads)
         return scores
 
     def summary(self, scores: pd.DataFrame) -> pd.DataFrame:

@@ -13,70 +13,47 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from erawise import rawrows
 from erawise.base import files, tabular
-from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE, LIVE_ERA, TRAIN, VALIDATION, distance_warning, is_target
+from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE, LIVE_ERA, TRAIN, VALIDATION, distance_warning
+from erawise.columns import Columns, choose_columns
 from erawise.panel import blocks
-from erawise.panel.panel import FEATURES, INDEX, Panel, era_slices
-from erawise.preparation import derived, matrix, rawfiles, references, scales
+from erawise.panel.panel import FEATURES, INDEX, Panel
+from erawise.preparation import matrix, rawfiles, references, scales
 from erawise.preparation.matrix import Counts, Index
+from erawise.rawrows import Rows, Selection
 from erawise.running.errors import InputError
 from erawise.running.progress import SILENT, Progress
-from erawise.sources import layout
 
-UNRESOLVED = "test"
 WRITTEN_ROWS = 2**20
 """Rows of a row group in the files that are written."""
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Which columns of the raw files are used."""
+class Wanted:
+    """The content of the prepared table.
 
-    features: list[str]
-    targets: list[str]
-    main: str
-    feature_sets: dict[str, list[str]]
-    dtype: str
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The rows of one raw file, in the file's order.
-
-    Attributes
+    Parameters
     ----------
-    path, file : the raw file, open.
-    ids : (rows,) large_string.
-    era : (rows,) int64.
-    order : (rows,) row numbers sorted by era, then id.
-    known : (rows,) whether the main target is there and the row isn't of the type `test`.
-    has_target : (rows,) whether the main target is there.
+    feature_set : the set of `features.json` that is taken.
+    target : the main target.
+    every : every n-th era is kept.
+    demean : whether each feature's mean of the era is to be subtracted.
+    derived : features that are added.
     """
 
-    path: Path
-    file: pq.ParquetFile
-    ids: pa.Array
-    era: NDArray[np.int64]
-    order: NDArray[np.int64]
-    known: NDArray[np.bool_]
-    has_target: NDArray[np.bool_]
+    feature_set: str
+    target: str
+    every: int
+    demean: bool
+    derived: Sequence[str]
 
 
 def prepare(
-    raw: Path,
-    directory: Path,
-    *,
-    feature_set: str,
-    target: str,
-    every: int,
-    demean: bool,
-    derived_names: Sequence[str],
-    threads: int = 1,
-    progress: Progress = SILENT,
+    raw: Path, directory: Path, wanted: Wanted, threads: int = 1, progress: Progress = SILENT
 ) -> tuple[dict[str, dict[str, float]], Counts]:
     """Write the prepared table of `raw` into the existing, empty `directory`.
 
@@ -93,41 +70,43 @@ def prepare(
         For files, feature sets and targets that are missing, duplicate ids, unreadable eras, infinite values, and a disk
         without the space that the table takes.
     """
-    columns = choose_columns(raw, feature_set, target)
-    form = matrix.Layout(columns.features, columns.dtype, list(derived_names), demean)
+    columns = choose_columns(raw, wanted.feature_set, wanted.target)
+    form = matrix.Layout(columns.features, columns.dtype, list(wanted.derived), wanted.demean)
     counts = Counts(np.zeros(len(columns.features), np.int64))
     with _decoding(threads), ThreadPoolExecutor(1) as pool:
         # whoever places the first block loads the loops if this fails, and says why
         pool.submit(blocks.load, (raw / "train.parquet").stat().st_size, blocks.MIN_PLACED)
         train, validation, live = (
-            _read_rows(raw / f"{name}.parquet", columns, counts, live=name == LIVE) for name in (TRAIN, VALIDATION, LIVE)
+            rawrows.read(raw / f"{name}.parquet", columns, counts, live=name == LIVE) for name in (TRAIN, VALIDATION, LIVE)
         )
-        resolved = _resolved(validation, counts)
-        kept = {TRAIN: _every(train.era, every), VALIDATION: resolved & _every(validation.era, every, resolved)}
+        resolved = rawrows.resolved(validation, counts)
+        every = {TRAIN: rawrows.of_every(train.era, wanted.every), VALIDATION: rawrows.of_every(validation.era, wanted.every, resolved)}
+        kept = {TRAIN: every[TRAIN], VALIDATION: resolved & every[VALIDATION]}
         counts.train_without = int((kept[TRAIN] & ~train.has_target).sum())
         counts.dropped = int((np.isin(validation.era, validation.era[kept[VALIDATION]]) & ~resolved).sum())
-        _check_eras(train, validation, kept[VALIDATION])
-        for rows in (train, validation):
-            counts.warnings += distance_warning(str(rows.path), np.unique(rows.era).tolist(), 1)
-        orders = [rows.order[kept[rows.path.stem][rows.order]] for rows in (train, validation)]
-        index = _index([train, validation], orders)
-        _check_space(directory, [index, _index([live], [live.order])], form, columns)
+        rawrows.check_eras(train, validation, kept[VALIDATION])
+        for part in (train, validation):
+            counts.warnings += distance_warning(str(part.path), np.unique(part.era).tolist(), 1)
+        orders = [part.order[kept[part.path.stem][part.order]] for part in (train, validation)]
+        chosen, of_live = Selection.of([train, validation], orders), Selection.of([live], [live.order])
+        index, train_rows = chosen.index, len(orders[0])
+        _check_space(directory, [index, of_live.index], form, columns)
         panel, missing = directory / "panel", directory / "missing"
         for own in (panel, missing, directory / LIVE):
             own.mkdir()
         beside = (
             pool.submit(_write_references, raw, directory, index, counts),
-            pool.submit(_write_indices, directory, index, [train, validation], orders, columns),
+            pool.submit(_write_indices, directory, chosen, columns),
         )
-        _write_matrix(panel, [train, validation], orders, index, form, columns, counts, progress)
+        _write_matrix(panel, chosen, form, columns, counts, progress)
         for written in beside:
             written.result()
-        split = int(np.searchsorted(index.starts, len(orders[0])))
+        split = int(np.searchsorted(index.starts, train_rows))
         usual = _some_eras(panel, index.starts[: split + 1])
         scales.require_same(_some_eras(panel, index.starts[split:]), usual, columns.features, validation.path)
-        of_live = _write_live(directory / LIVE, live, form, columns, counts, usual)
-    _write_missing(missing, [index, of_live], len(orders[0]), columns, counts)
-    return _metrics(index, len(orders[0]), len(live.era), counts), counts
+        _write_live(directory / LIVE, of_live, form, columns, counts, usual)
+    _write_missing(missing, [index, of_live.index], train_rows, columns, counts)
+    return _metrics(index, train_rows, len(live.era), counts), counts
 
 
 def prepare_live(path: Path, directory: Path, like: Panel, threads: int = 1) -> Counts:
@@ -154,17 +133,17 @@ def prepare_live(path: Path, directory: Path, like: Panel, threads: int = 1) -> 
     form = matrix.Layout(names, columns.dtype, list(like.names[like.n_matrix :]), bool(like.era_means.size))
     counts = Counts(np.zeros(len(names), np.int64))
     with _decoding(threads):
-        _write_live(directory, _read_rows(path, columns, counts, live=True), form, columns, counts, list(map(like.stored, like.eras)))
+        live = rawrows.read(path, columns, counts, live=True)
+        _write_live(directory, Selection.of([live], [live.order]), form, columns, counts, list(map(like.stored, like.eras)))
     return counts
 
 
-def _write_live(directory: Path, rows: Rows, form: matrix.Layout, columns: Columns, counts: Counts, usual: Sequence[NDArray]) -> Index:
+def _write_live(directory: Path, live: Selection, form: matrix.Layout, columns: Columns, counts: Counts, usual: Sequence[NDArray]) -> None:
     """Write live rows, whose features must be on the scale of eras that are usual."""
-    index = _index([rows], [rows.order])
-    _write_matrix(directory, [rows], [rows.order], index, form, columns, counts)
-    scales.require_same(_some_eras(directory, index.starts), usual, columns.features, rows.path)
+    index = live.index
+    _write_matrix(directory, live, form, columns, counts)
+    scales.require_same(_some_eras(directory, index.starts), usual, columns.features, live.parts[0].path)
     _write_pieces(directory / INDEX, [_identity(index) | {DATA_TYPE: _repeated(LIVE, len(index.era))}])
-    return index
 
 
 def _some_eras(directory: Path, starts: NDArray[np.int64]) -> list[NDArray]:
@@ -212,51 +191,6 @@ def _decoding(threads: int) -> Iterator[None]:
         pa.set_cpu_count(before)
 
 
-def choose_columns(raw: Path, feature_set: str, target: str) -> Columns:
-    """The columns to use, from `features.json` and the columns that `train.parquet` has.
-
-    Raises
-    ------
-    InputError
-        If the feature set or the target isn't there, or the set names features that the file lacks.
-    """
-    described, path = raw / layout.FEATURES, raw / "train.parquet"
-    sets, listed = layout.read_features(described)
-    if feature_set not in sets:
-        raise InputError(f"data.feature_set: {feature_set!r} is no feature set of {described}; it has {', '.join(sets)}")
-    if not sets[feature_set]:
-        raise InputError(f"data.feature_set: the set {feature_set!r} of {described} is empty")
-    sets = {name: list(dict.fromkeys(members)) for name, members in sets.items()}
-    features = sets[feature_set]
-    for feature in features:
-        if feature in rawfiles.KEYS or is_target(feature):
-            raise InputError(f"{described}: the set {feature_set!r} has {feature!r}, which is no feature; take it out")
-    reserved = set(features) & set(derived.DERIVED)
-    if reserved:
-        raise InputError(f"{described}: a feature has the name of a derived one, {min(reserved)!r}; rename it")
-    schema = rawfiles.open_file(path, []).schema_arrow
-    missing = [name for name in features if name not in schema.names]
-    if missing:
-        raise InputError(f"{path}: {len(missing)} features of the set {feature_set!r} are missing, {missing[0]!r} first")
-    targets = _targets_of(schema, listed, path)
-    if target not in targets:
-        raise InputError(f"data.target: {target!r} is no target of {path}; it has {', '.join(targets) or 'none'}")
-    rawfiles.require_printable(list(sets), described)
-    rawfiles.require_printable([*features, *targets], path)
-    chosen = set(features)
-    within = {name: [feature for feature in members if feature in chosen] for name, members in sets.items()}
-    return Columns(features, targets, target, within, matrix.choose_dtype(path, schema, features))
-
-
-def _targets_of(schema: pa.Schema, listed: Sequence[str], path: Path) -> list[str]:
-    """Return the targets that a file has: those of `features.json` in its order, then the others."""
-    given = [name for name in schema.names if is_target(name)]
-    for name in given:
-        if not tabular.is_number(schema.field(name).type):
-            raise InputError(f"{path}: target {name!r} is of type {schema.field(name).type}; expected float32")
-    return list(dict.fromkeys([*(name for name in listed if name in given), *given]))
-
-
 def check_budgets(counts: Counts, rows: int, max_missing_share: float, max_dropped_share: float) -> None:
     """Fail where too much is missing or had to be dropped.
 
@@ -280,68 +214,6 @@ def check_budgets(counts: Counts, rows: int, max_missing_share: float, max_dropp
         )
 
 
-def _read_rows(path: Path, columns: Columns, counts: Counts, *, live: bool) -> Rows:
-    file = rawfiles.open_file(path, (ID, ERA, *columns.features))
-    present = file.schema_arrow.names
-    if not file.metadata.num_rows:
-        raise InputError(f"{path}: there are no rows")
-    era = rawfiles.read_eras(file, path)
-    wrong = (era == LIVE_ERA) != live
-    if wrong.any() and not live:
-        raise InputError(f"{path}: row {int(np.argmax(wrong))} is of the live era; expected numbered eras")
-    if live:
-        _require_one_era(file, era, path)
-        era = np.full_like(era, LIVE_ERA)
-    ids = rawfiles.read_ids(file, path)
-    order = rawfiles.sort_rows(era, ids, path)
-    has_target = np.zeros(len(era), bool)
-    if columns.main in present and not live:
-        has_target = ~np.isnan(rawfiles.read_floats(file, columns.main, path))
-    known = has_target.copy()
-    if DATA_TYPE in present:
-        of_type = pc.equal(rawfiles.read_texts(file, DATA_TYPE, path), UNRESOLVED).fill_null(False)
-        known &= ~of_type.to_numpy(zero_copy_only=False)
-    if (np.diff(era) < 0).any():
-        counts.unsorted.append(path.name)
-    return Rows(path, file, ids, era, order, known, has_target)
-
-
-def _require_one_era(file: pq.ParquetFile, era: NDArray[np.int64], path: Path) -> None:
-    """Raise `InputError` where live rows aren't all of one era, or rows of another kind are among them."""
-    if era.min() != era.max():
-        raise InputError(f"{path}: its rows are of {len(np.unique(era))} eras; expected those of the live era alone")
-    if DATA_TYPE in file.schema_arrow.names:
-        kinds = set(rawfiles.read_texts(file, DATA_TYPE, path).unique().to_pylist())
-        if kinds != {LIVE}:
-            raise InputError(f"{path}: rows of the type {min(map(str, kinds - {LIVE}))!r} are among them; expected {LIVE!r} alone")
-
-
-def _resolved(validation: Rows, counts: Counts) -> NDArray[np.bool_]:
-    """Validation rows with a known target; whole eras without one are unresolved, single rows are dropped."""
-    in_known_era = np.isin(validation.era, validation.era[validation.known])
-    counts.unresolved = int((~in_known_era).sum())
-    return validation.known
-
-
-def _every(era: NDArray[np.int64], every: int, among: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
-    eras = np.unique(era if among is None else era[among])
-    return np.isin(era, eras[::every])
-
-
-def _check_eras(train: Rows, validation: Rows, kept: NDArray[np.bool_]) -> None:
-    last, eras = train.era.max(), validation.era[kept]
-    if len(eras) and eras.min() <= last:
-        raise InputError(f"{validation.path}: era {eras.min()} doesn't come after the last train era, {last}; they overlap")
-
-
-def _index(parts: Sequence[Rows], orders: Sequence[NDArray[np.int64]]) -> Index:
-    """Rows of several files, one after the other, each in its order."""
-    ids = pa.concat_arrays([rows.ids.take(pa.array(order)) for rows, order in zip(parts, orders, strict=True)])
-    era = np.concatenate([rows.era[order] for rows, order in zip(parts, orders, strict=True)])
-    starts = np.array([rows.start for rows in era_slices(era)] + [len(era)], np.int64)
-    return Index(ids, era, starts)
-
-
 def _check_space(directory: Path, indices: Sequence[Index], form: matrix.Layout, columns: Columns) -> None:
     """Fail before the work where the disk can't hold the result, ids and targets taken as they are in memory."""
     texts = sum(3 * index.ids.nbytes for index in indices)
@@ -355,22 +227,9 @@ def _check_space(directory: Path, indices: Sequence[Index], form: matrix.Layout,
 
 
 def _write_matrix(
-    directory: Path,
-    parts: Sequence[Rows],
-    orders: Sequence[NDArray[np.int64]],
-    index: Index,
-    form: matrix.Layout,
-    columns: Columns,
-    counts: Counts,
-    progress: Progress = SILENT,
+    directory: Path, chosen: Selection, form: matrix.Layout, columns: Columns, counts: Counts, progress: Progress = SILENT
 ) -> None:
-    start, placed = 0, []
-    for rows, order in zip(parts, orders, strict=True):
-        place = np.full(len(rows.era), -1, np.int64)
-        place[order] = np.arange(start, start + len(order))
-        start += len(order)
-        placed.append(matrix.Part(rows.path, rows.file, place))
-    stored = matrix.write(directory, placed, index.starts, form, counts, progress)
+    stored = matrix.write(directory, chosen.placed(), chosen.index.starts, form, counts, progress)
     matrix.describe(form, columns.feature_sets, columns.targets, stored, directory)
 
 
@@ -399,8 +258,9 @@ def _write_pieces(path: Path, pieces: Iterator[Piece] | Sequence[Piece]) -> None
             writer.close()
 
 
-def _write_indices(directory: Path, index: Index, parts: Sequence[Rows], orders: Sequence[NDArray[np.int64]], columns: Columns) -> None:
-    """Train targets into the index, validation targets into a file of their own, so that no choice can see them."""
+def _write_indices(directory: Path, chosen: Selection, columns: Columns) -> None:
+    """Write train targets into the index, validation targets into a file of their own, so that no choice can see them."""
+    index, parts, orders = chosen.index, chosen.parts, chosen.orders
     split = len(orders[0])
     train, validation = (_identity(index, rows) for rows in (slice(0, split), slice(split, None)))
     hidden = {name: pa.nulls(len(orders[1]), pa.float32()) for name in columns.targets}

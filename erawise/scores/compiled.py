@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from erawise.base import jit
 
 Floats = NDArray[np.float64]
+Four = tuple[NDArray[np.int8], NDArray[np.int8], NDArray[np.int8], NDArray[np.int8]]
+"""Four rows of features, of one tile."""
 
 INTERVALS = 2**14
 """Equal parts of the range of an era's values that they are put into before they are sorted."""
@@ -235,7 +237,7 @@ def moments(features: NDArray[np.int8], weights: Floats, start: int, stop: int, 
                 end = min(begin + TILE, width)
                 total, square = sums[0, begin:end], sums[1, begin:end]
                 for i in range(top, fours, 4):
-                    f0, f1, f2, f3 = (
+                    rows = (
                         features[i, begin:end],
                         features[i + 1, begin:end],
                         features[i + 2, begin:end],
@@ -245,9 +247,9 @@ def moments(features: NDArray[np.int8], weights: Floats, start: int, stop: int, 
                         for r in range(4):
                             w[q, r] = weights[q, i + r]
                     if count == 1:
-                        _add_four(total, square, out[number, 0, begin:end], w[0], f0, f1, f2, f3)
+                        _add_four(total, square, out[number, 0, begin:end], w[0], rows)
                     else:
-                        _widen_four(total, square, widened, f0, f1, f2, f3)
+                        _widen_four(total, square, widened, rows)
                         for q in range(0, count - 1, 2):
                             _add_pair(out[number, q, begin:end], out[number, q + 1, begin:end], w[q], w[q + 1], widened)
                         if count % 2:
@@ -261,17 +263,9 @@ def moments(features: NDArray[np.int8], weights: Floats, start: int, stop: int, 
 
 
 @fused
-def _add_four(
-    total: NDArray[np.int32],
-    square: NDArray[np.int32],
-    found: Floats,
-    w: Floats,
-    f0: NDArray[np.int8],
-    f1: NDArray[np.int8],
-    f2: NDArray[np.int8],
-    f3: NDArray[np.int8],
-) -> None:
+def _add_four(total: NDArray[np.int32], square: NDArray[np.int32], found: Floats, w: Floats, rows: Four) -> None:
     """Add four rows, their squares, and the rows weighted."""
+    f0, f1, f2, f3 = rows
     w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
     for j in range(len(found)):
         a, b, c, d = np.int32(f0[j]), np.int32(f1[j]), np.int32(f2[j]), np.int32(f3[j])
@@ -281,16 +275,9 @@ def _add_four(
 
 
 @compiled
-def _widen_four(
-    total: NDArray[np.int32],
-    square: NDArray[np.int32],
-    widened: Floats,
-    f0: NDArray[np.int8],
-    f1: NDArray[np.int8],
-    f2: NDArray[np.int8],
-    f3: NDArray[np.int8],
-) -> None:
+def _widen_four(total: NDArray[np.int32], square: NDArray[np.int32], widened: Floats, rows: Four) -> None:
     """Add four rows and their squares, and copy the rows as float64, once for all predictions."""
+    f0, f1, f2, f3 = rows
     for j in range(len(total)):
         a, b, c, d = np.int32(f0[j]), np.int32(f1[j]), np.int32(f2[j]), np.int32(f3[j])
         widened[0, j], widened[1, j], widened[2, j], widened[3, j] = a, b, c, d

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from erawise.base.schema import ERA, PREDICTION
 from erawise.panel.panel import era_slices
 from erawise.running.errors import InputError
-from erawise.running.progress import SILENT, Progress
+from erawise.running.progress import UNCOUNTED, Count
 from erawise.scores import kernels, projection
 from erawise.scores.kernels import Floats
 
@@ -50,21 +50,44 @@ def exposure_columns(group: str) -> tuple[str, str]:
     return f"exposure_max_{group}", f"exposure_rms_{group}"
 
 
+@dataclass(frozen=True)
+class Multipliers:
+    """The weights of the payout, `corr * CORR + mmc * MMC`."""
+
+    corr: float
+    mmc: float
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the rows besides the target; a score that needs more is NaN.
+
+    Parameters
+    ----------
+    meta_model, benchmark, oracle : (rows,), NaN where missing, or None.
+    features : gives the (rows of the era, k) features of an era in the order of its rows, finite; called once an era.
+    groups : groups of the features, for which exposures are given in addition to those to all.
+    """
+
+    meta_model: NDArray | None = None
+    benchmark: NDArray | None = None
+    oracle: NDArray | None = None
+    features: Callable[[int], NDArray] | None = None
+    groups: Groups = field(default_factory=dict)
+
+
+TARGET_ALONE = Known()
+
+
 def score_eras(
     predictions: pd.DataFrame,
     target: NDArray,
     era: NDArray[np.int64],
+    known: Known = TARGET_ALONE,
     *,
-    meta_model: NDArray | None = None,
-    benchmark: NDArray | None = None,
-    oracle: NDArray | None = None,
-    features: Callable[[int], NDArray] | None = None,
-    groups: Groups | None = None,
-    corr_multiplier: float,
-    mmc_multiplier: float,
+    multipliers: Multipliers,
     threads: int = 1,
-    progress: Progress = SILENT,
-    what: str = "",
+    count: Count = UNCOUNTED,
 ) -> pd.DataFrame:
     """Score every prediction in every era.
 
@@ -77,25 +100,22 @@ def score_eras(
     predictions : (rows, p) frame, a column a prediction; NaN where a prediction doesn't exist.
     target : (rows,), NaN where unknown.
     era : (rows,), rows of an era adjacent.
-    meta_model, benchmark, oracle : (rows,) with NaN where missing, or None.
-    features : gives the (rows of the era, k) features of an era in the order of its rows, finite; called once
-        an era.
-    groups : groups of the features, for which exposures are given beside those to all.
-    corr_multiplier, mmc_multiplier : `payout = corr * corr_multiplier + mmc * mmc_multiplier`.
+    known : what else the predictions are scored against.
+    multipliers : of the payout.
     threads : eras that are scored side by side, each holding its own copies of features as float32 and of their Gram
-        matrix. With more than one, `features` is called from several threads. The scores don't hang on it.
-    progress, what : told of each era that is scored, and what they are.
+        matrix. With more than one, `known.features` is called from several threads. The scores don't depend on it.
+    count : told of each era that is scored.
 
     Returns
     -------
     DataFrame, one row for each era and prediction, eras in their order and predictions in the order of their columns:
     `era`; `prediction`; `rows` (int, those with both prediction and target); `constant` (bool: one value on two
     rows or more, so no scores); then `SCORES`:
-    corr, spearman, mse, mmc, bmc, fnc (against all of `features`; NaN where they span the era), meta_corr (Pearson of
+    corr, spearman, mse, mmc, bmc, fnc (against all features; NaN where they span the era), meta_corr (Pearson of
     the gaussianized ranks of prediction and meta model), payout, exposure_max and exposure_rms (largest absolute and
     root mean square Pearson correlation with the features that aren't constant), auc_top and top_share (the class of
     `kernels.top_class`), auc_above_half (the class target > .5, NaN where that is the top class) and oracle_corr (CORR
-    of the oracle). With `groups`, the `exposure_columns` of each follow, NaN where all of its features are constant.
+    of the oracle). With groups, the `exposure_columns` of each follow, NaN where all of its features are constant.
 
     Raises
     ------
@@ -105,23 +125,22 @@ def score_eras(
         If lengths differ or the rows of an era are apart.
     """
     slices = era_slices(era)
-    _check(predictions, era, slices, target, meta_model, benchmark, oracle)
+    arrays = (target, known.meta_model, known.benchmark, known.oracle)
+    _check(predictions, era, slices, *arrays)
     values = predictions.to_numpy(np.float64).T
-    known, meta, bench, best = (_column(array, len(era)) for array in (target, meta_model, benchmark, oracle))
-    wanted = {} if groups is None else groups
+    truth, meta, bench, best = (_column(array, len(era)) for array in arrays)
 
     def score(rows: slice) -> dict[str, NDArray]:
-        block = None if features is None else _features_of(int(era[rows.start]), rows, features)
+        block = None if known.features is None else _features_of(int(era[rows.start]), rows, known.features)
         era_values = np.ascontiguousarray(values[:, rows]).T
-        scores = _score_era(_Era(era_values, known[rows], meta[rows], bench[rows], best[rows], block, wanted))
+        scores = _score_era(_Era(era_values, truth[rows], meta[rows], bench[rows], best[rows], block, known.groups))
         count.done()
         return scores
 
-    with progress.counting(len(slices), "eras", what) as count:
-        found = _each(score, slices, threads)
+    found = _each(score, slices, threads)
     names = list(predictions.columns)
-    table = {name: _joined([scores[name] for scores in found]) for name in (ROWS, CONSTANT, *SCORES, *_of_groups(wanted))}
-    table["payout"] = table["corr"] * corr_multiplier + table["mmc"] * mmc_multiplier
+    table = {name: _joined([scores[name] for scores in found]) for name in (ROWS, CONSTANT, *SCORES, *_of_groups(known.groups))}
+    table["payout"] = table["corr"] * multipliers.corr + table["mmc"] * multipliers.mmc
     eras = np.repeat([int(era[rows.start]) for rows in slices], len(names))
     return pd.DataFrame({ERA: eras, PREDICTION: names * len(slices), **table})
 

@@ -16,7 +16,7 @@ from scipy import stats
 from erawise.base import files
 from erawise.commands import menu
 from erawise.evaluation.summary import summarize
-from erawise.scores.eras import CONSTANT, ROWS, SCORES, score_eras
+from erawise.scores.eras import CONSTANT, ROWS, SCORES, Known, Multipliers, score_eras
 from manual import concepts, parameters
 
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -177,8 +177,8 @@ def example() -> dict[str, Any]:
     given = {key: rng.random(eras * rows) + 0.3 * target for key in ("prediction", "meta_model", "benchmark", "oracle")}
     features = {number: rng.integers(0, 5, (rows, 6)).astype(np.int8) for number in range(1, eras + 1)}
     prediction = pd.DataFrame({"model": given.pop("prediction")})
-    other: dict[str, Any] = {**given, "corr_multiplier": 0.75, "mmc_multiplier": 2.25}
-    table = score_eras(prediction, target, era, features=features.__getitem__, **other)
+    others: dict[str, Any] = given
+    table = score_eras(prediction, target, era, Known(**others, features=features.__getitem__), multipliers=Multipliers(0.75, 2.25))
     first = {key: values[:rows] for key, values in (given | {"target": target, "prediction": prediction["model"].to_numpy()}).items()}
     return {"table": table, "metrics": summarize(table, 20)["model"], "first": first | {"features": features[1].astype(float)}}
 

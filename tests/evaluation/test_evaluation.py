@@ -13,6 +13,7 @@ from erawise.evaluation import evaluation
 from erawise.history import overview
 from erawise.panel.panel import Panel
 from erawise.running.errors import InputError
+from erawise.scores.eras import Multipliers
 
 RNG = np.random.default_rng(5)
 
@@ -76,7 +77,8 @@ def test_a_split_is_scored_on_the_eras_that_have_predictions(panel: Panel) -> No
     frames = {"perfect": perfect.sample(frac=1, random_state=1), "reverse": partial}
     target = panel.index["target"].to_numpy(np.float64)
     references = panel.index[["id", "era"]].assign(some_benchmark=np.float32(0.5))
-    scores, exposure = evaluation.score_split("cv", frames, panel, target, references, "some_benchmark", 1.0, 2.0)
+    outcomes = evaluation.Outcomes(target, references, "some_benchmark")
+    scores, exposure = evaluation.score_split("cv", frames, panel, outcomes, Multipliers(1.0, 2.0))
     corr = scores.pivot(index="era", columns="prediction", values="corr")
     assert corr.index.tolist() == [3, 4, 5, 6, 7, 8]
     assert (corr["perfect"] > 0.9).all()
@@ -101,7 +103,8 @@ def test_exposure_by_group_equals_numpy(tmp_path: Path) -> None:
     found = write_panel(tmp_path, features, {"target": rng.integers(0, 5, 120) / 4}, era, feature_sets=sets)
     frame = found.index[["id", "era"]].assign(split="cv", prediction=features[:, 4] + rng.normal(size=120))
     target = found.index["target"].to_numpy(np.float64)
-    _, exposure = evaluation.score_split("cv", {"one": frame}, found, target, found.index[["id", "era"]], None, 1.0, 1.0)
+    outcomes = evaluation.Outcomes(target, found.index[["id", "era"]], None)
+    _, exposure = evaluation.score_split("cv", {"one": frame}, found, outcomes, Multipliers(1.0, 1.0))
     assert exposure[["era", "group"]].to_numpy().tolist() == [[1, "wisdom"], [2, "wisdom"], [2, "faith"], [1, "all"], [2, "all"]]
     for row in exposure.itertuples():
         columns = {"wisdom": [1, 4], "faith": [5], "all": [0, 1, 2, 3, 4] if row.era == 1 else range(6)}[str(row.group)]

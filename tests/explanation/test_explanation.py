@@ -51,7 +51,8 @@ def plan(unseen: range = UNSEEN) -> splits.Plan:
 
 def explain(models: list[Any], panel: Panel, **changes: Any) -> explained.Explanation:
     settings = SETTINGS.model_copy(update=changes)
-    return explanation.explain(models, panel, FeatureMap(panel.names), plan(), "target", settings, 2)
+    data = explanation.Evidence(panel, FeatureMap(panel.names), plan(), "target")
+    return explanation.explain(models, data, settings, 2)
 
 
 def rows(panel: Panel) -> NDArray:
@@ -334,7 +335,8 @@ def test_eras_without_most_targets_are_not_shuffled_in(tmp_path: Path) -> None:
 
 def test_without_a_validation_era_the_train_eras_are_explained_and_nothing_is_shuffled(int8_panel: Panel) -> None:
     model = fit("ridge", view(int8_panel, TRAIN), None)
-    found = explanation.explain([model], int8_panel, FeatureMap(int8_panel.names), plan(range(13, 13)), "target", SETTINGS, 1)
+    data = explanation.Evidence(int8_panel, FeatureMap(int8_panel.names), plan(range(13, 13)), "target")
+    found = explanation.explain([model], data, SETTINGS, 1)
     assert found.sample.eras == [1, 3, 5, 8, 10, 12]
     assert found.permutation.empty
     assert found.permutation.columns.tolist() == ["feature", "era", "drop"]
@@ -346,8 +348,9 @@ def test_without_a_validation_era_the_train_eras_are_explained_and_nothing_is_sh
 
 def test_a_model_of_other_features_is_refused(int8_panel: Panel) -> None:
     model = fit("ridge", view(int8_panel, TRAIN), None)
+    data = explanation.Evidence(int8_panel, FeatureMap(int8_panel.names[:4]), plan(), "target")
     with pytest.raises(InputError, match="fitted on 10 features and is given 4; train it again"):
-        explanation.explain([model], int8_panel, FeatureMap(int8_panel.names[:4]), plan(), "target", SETTINGS, 1)
+        explanation.explain([model], data, SETTINGS, 1)
 
 
 def test_a_constant_model_has_no_contributions(int8_panel: Panel) -> None:

@@ -23,12 +23,12 @@ from erawise.preparation.matrix import Counts
 from erawise.running.errors import InputError
 
 
-def prepare(source: Path, **changes: Any) -> tuple[Path, dict, Counts]:
+def prepare(source: Path, threads: int = 1, **changes: Any) -> tuple[Path, dict, Counts]:
     directory = source.parent / "prepared"
     files.remove(directory)
     directory.mkdir()
-    options: dict[str, Any] = {"feature_set": "all", "target": "target", "every": 1, "demean": False, "derived_names": []}
-    metrics, counts = preparation.prepare(source, directory, **(options | changes))
+    options: dict[str, Any] = {"feature_set": "all", "target": "target", "every": 1, "demean": False, "derived": []}
+    metrics, counts = preparation.prepare(source, directory, preparation.Wanted(**(options | changes)), threads)
     return directory, metrics, counts
 
 
@@ -152,7 +152,7 @@ def test_derived_features_by_hand() -> None:
 
 def test_derived_features_are_columns_of_the_panel(tmp_path: Path) -> None:
     raw.write(tmp_path / "raw")
-    directory, _, _ = prepare(tmp_path / "raw", derived_names=["row_std", "row_mean"])
+    directory, _, _ = prepare(tmp_path / "raw", derived=["row_std", "row_mean"])
     panel = Panel(directory)
     assert panel.names[-2:] == ("row_std", "row_mean")
     block = panel.block(7, panel.columns(["row_mean", "feature_2"]))
@@ -308,7 +308,7 @@ def panel(tmp_path_factory: pytest.TempPathFactory) -> Panel:
     frames = raw.write(base / "raw", rows=10)
     frames["train"]["target_other_20"] = frames["train"]["target_other_20"].mask(frames["train"].index % 3 == 0)
     store(frames["train"], base / "raw", "train")
-    return Panel(prepare(base / "raw", derived_names=["row_mean"])[0])
+    return Panel(prepare(base / "raw", derived=["row_mean"])[0])
 
 
 @settings(max_examples=40, deadline=None)
@@ -353,13 +353,13 @@ def test_pieces_of_any_size_give_the_same_files(
     frames["train"]["feature_3"] = frames["train"]["feature_3"].astype("Int8").mask(frames["train"].index % 5 == 0)
     shuffled = frames["train"].sample(frac=1, random_state=1)
     store(shuffled, tmp_path / "raw", "train")
-    directory, _, counts = prepare(tmp_path / "raw", every=every, derived_names=["row_std"], demean=True)
+    directory, _, counts = prepare(tmp_path / "raw", every=every, derived=["row_std"], demean=True)
     expected = {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
     monkeypatch.setattr(matrix, "BATCH_BYTES", batch_bytes)
     monkeypatch.setattr(matrix, "BATCH_ROWS", 1)
     monkeypatch.setattr(matrix, "SYNC_BYTES", 1)
     shuffled.set_index("id").to_parquet(tmp_path / "raw" / "train.parquet", row_group_size=group_rows)
-    directory, _, again = prepare(tmp_path / "raw", every=every, derived_names=["row_std"], demean=True, threads=2)
+    directory, _, again = prepare(tmp_path / "raw", every=every, derived=["row_std"], demean=True, threads=2)
     assert {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()} == expected
     assert again.missing.tolist() == counts.missing.tolist()
     assert again.values == counts.values
@@ -367,7 +367,7 @@ def test_pieces_of_any_size_give_the_same_files(
 
 def test_digests_are_those_of_the_eras(tmp_path: Path) -> None:
     raw.write(tmp_path / "raw")
-    directory, _, _ = prepare(tmp_path / "raw", derived_names=["row_mean"])
+    directory, _, _ = prepare(tmp_path / "raw", derived=["row_mean"])
     for name in (directory, directory / "live"):
         panel = Panel(name)
         stored = files.read_json(name / "features.json")["stored"]

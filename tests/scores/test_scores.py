@@ -24,9 +24,9 @@ from erawise.base import jit
 from erawise.evaluation.summary import constant_predictions, implied_auc, lag1, max_drawdown, summarize
 from erawise.running.errors import InputError
 from erawise.scores import compiled, kernels, loops, plain, projection
-from erawise.scores.eras import CONSTANT, ROWS, SCORES, score_eras
+from erawise.scores.eras import CONSTANT, ROWS, SCORES, Known, Multipliers, score_eras
 
-MULTIPLIERS: dict[str, Any] = {"corr_multiplier": 0.75, "mmc_multiplier": 2.25}
+MULTIPLIERS = Multipliers(0.75, 2.25)
 REAL_SERIES = Path(__file__).parents[3] / "shared" / "real" / "era_scores.csv"
 FIVE_BINS = np.repeat([0, 0.25, 0.5, 0.75, 1], [1, 4, 10, 4, 1])
 
@@ -34,7 +34,8 @@ FIVE_BINS = np.repeat([0, 0.25, 0.5, 0.75, 1], [1, 4, 10, 4, 1])
 def one_era(predictions: Any, target: Any, **given: Any) -> pd.DataFrame:
     """Scores of one era, indexed by prediction."""
     frame = pd.DataFrame(predictions)
-    return score_eras(frame, np.asarray(target, float), np.ones(len(frame), np.int64), **MULTIPLIERS, **given).set_index("prediction")
+    table = score_eras(frame, np.asarray(target, float), np.ones(len(frame), np.int64), Known(**given), multipliers=MULTIPLIERS)
+    return table.set_index("prediction")
 
 
 def with_gaps(values: NDArray, share: float, rng: np.random.Generator) -> NDArray:
@@ -260,7 +261,7 @@ def test_a_constant_prediction_has_no_score_and_is_named() -> None:
     era = np.repeat([1, 2], 30)
     features, meta, target = rng.normal(size=(30, 3)), rng.normal(size=60), rng.random(60)
     frame = pd.DataFrame({"flat": np.full(60, 0.1), "half": np.r_[np.full(30, 0.3), rng.normal(size=30)], "fine": rng.normal(size=60)})
-    table = score_eras(frame, target, era, meta_model=meta, benchmark=meta, features=lambda _: features, **MULTIPLIERS)
+    table = score_eras(frame, target, era, Known(meta, meta, None, lambda _: features), multipliers=MULTIPLIERS)
     assert table.loc[table[CONSTANT], list(SCORES)].drop(columns="oracle_corr").isna().all().all()
     assert constant_predictions(table) == {"flat": 2, "half": 1}
     summary = summarize(table, 20)
@@ -340,7 +341,7 @@ def test_a_concatenation_has_the_scores_of_its_eras() -> None:
         return features[era == number]
 
     given: dict[str, Any] = {"meta_model": meta, "benchmark": bench, "oracle": oracle}
-    table = score_eras(frame, target, era, features=read, **given, **MULTIPLIERS)
+    table = score_eras(frame, target, era, Known(features=read, **given), multipliers=MULTIPLIERS)
     assert calls == [4, 2, 9, 7]
     assert list(table.columns) == ["era", "prediction", ROWS, CONSTANT, *SCORES]
     assert table["era"].tolist() == [4, 4, 2, 2, 9, 9, 7, 7]
@@ -348,7 +349,7 @@ def test_a_concatenation_has_the_scores_of_its_eras() -> None:
     for number in (4, 2, 9, 7):
         rows = era == number
         known: dict[str, Any] = {name: values[rows] for name, values in given.items()}
-        parts.append(score_eras(frame[rows], target[rows], era[rows], features=read, **known, **MULTIPLIERS))
+        parts.append(score_eras(frame[rows], target[rows], era[rows], Known(features=read, **known), multipliers=MULTIPLIERS))
     pd.testing.assert_frame_equal(table, pd.concat(parts, ignore_index=True))
 
 
@@ -455,7 +456,7 @@ def test_exposures_of_int8_equal_corrwith(count: int) -> None:
     np.testing.assert_allclose(kernels.pearson(predictions, features), found, rtol=0, atol=1e-12)
 
 
-def full_size_eras() -> tuple[pd.DataFrame, NDArray, NDArray, dict[str, Any]]:
+def full_size_eras() -> tuple[pd.DataFrame, NDArray, NDArray, Known]:
     """Two eras that are large enough for the compiled loops, and a small one; a prediction with gaps and one with ties."""
     rng = np.random.default_rng(12)
     era = np.repeat([1, 2, 3], [2100, 60, 2300])
@@ -465,28 +466,29 @@ def full_size_eras() -> tuple[pd.DataFrame, NDArray, NDArray, dict[str, Any]]:
     frame["tied"] = frame["tied"].round(1)
     features = rng.integers(0, 5, (len(era), 260)).astype(np.int8)
     given: dict[str, Any] = {name: rng.normal(size=len(era)) for name in ("meta_model", "benchmark", "oracle")}
-    return frame, target, era, {**given, "features": lambda number: features[era == number], **MULTIPLIERS}
+    return frame, target, era, Known(**given, features=lambda number: features[era == number])
 
 
 def test_threads_and_compiled_loops_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     frame, target, era, given = full_size_eras()
-    table = score_eras(frame, target, era, **given)
-    pd.testing.assert_frame_equal(score_eras(frame, target, era, **given, threads=2), table, check_exact=True)
+    table = score_eras(frame, target, era, given, multipliers=MULTIPLIERS)
+    pd.testing.assert_frame_equal(score_eras(frame, target, era, given, multipliers=MULTIPLIERS, threads=2), table, check_exact=True)
     monkeypatch.setattr(jit, "enabled", lambda: False)
-    slow = score_eras(frame, target, era, **given)
+    slow = score_eras(frame, target, era, given, multipliers=MULTIPLIERS)
     pd.testing.assert_frame_equal(slow, table, rtol=0, atol=1e-12)
-    features = given.pop("features")
+    assert given.features is not None
+    assert given.meta_model is not None
     index = [f"n{i:05}" for i in range(len(era))]
     for number in (1, 3):
         rows = era == number
         labels = pd.Index(index)[rows]
         known = pd.Series(target[rows], labels, name="target")
         one = pd.DataFrame({"free": frame["free"].to_numpy()[rows]}, labels)
-        meta = pd.Series(given["meta_model"][rows], labels, name="meta")
+        meta = pd.Series(given.meta_model[rows], labels, name="meta")
         row = table[(table["era"] == number) & (table["prediction"] == "free")].iloc[0]
         assert row["corr"] == pytest.approx(scoring.numerai_corr(one, known).iloc[0], abs=1e-12)
         assert row["mmc"] == pytest.approx(scoring.correlation_contribution(one, meta, known).iloc[0], abs=1e-12)
-        expected = scoring.feature_neutral_corr(one, pd.DataFrame(features(number), labels), known).iloc[0]
+        expected = scoring.feature_neutral_corr(one, pd.DataFrame(given.features(number), labels), known).iloc[0]
         assert row["fnc"] == pytest.approx(expected, abs=1e-10)
 
 
@@ -505,11 +507,11 @@ def test_numba_is_loaded_where_it_is_wanted_and_pays(switch: str, rows: int, loa
 def test_bad_arguments() -> None:
     frame = pd.DataFrame({"p": [1.0, np.inf, 3.0]})
     with pytest.raises(InputError, match=r"prediction 'p': infinite in 1 rows, the first in era 2"):
-        score_eras(frame, np.zeros(3), np.array([1, 2, 2]), **MULTIPLIERS)
+        score_eras(frame, np.zeros(3), np.array([1, 2, 2]), multipliers=MULTIPLIERS)
     with pytest.raises(ValueError, match="adjacent"):
-        score_eras(frame, np.zeros(3), np.array([1, 2, 1]), **MULTIPLIERS)
+        score_eras(frame, np.zeros(3), np.array([1, 2, 1]), multipliers=MULTIPLIERS)
     with pytest.raises(ValueError, match="same number of rows"):
-        score_eras(frame, np.zeros(2), np.array([1, 2, 2]), **MULTIPLIERS)
+        score_eras(frame, np.zeros(2), np.array([1, 2, 2]), multipliers=MULTIPLIERS)
 
 
 def table_of(**columns: list[float]) -> pd.DataFrame:
@@ -575,7 +577,7 @@ def test_summary_is_json_in_the_order_of_the_columns() -> None:
     target = rng.random(240)
     features = rng.normal(size=(40, 5))
     known: dict[str, Any] = {name: rng.normal(size=240) for name in ("meta_model", "benchmark")}
-    table = score_eras(frame, target, era, oracle=target, features=lambda _: features, **known, **MULTIPLIERS)
+    table = score_eras(frame, target, era, Known(oracle=target, features=lambda _: features, **known), multipliers=MULTIPLIERS)
     summary = summarize(table, 20)
     assert list(summary) == ["z", "a", "m"]
     keys = ["corr", "spearman", "mmc", "bmc", "fnc", "payout", "meta_corr", "exposure", "auc", "mse", "ceiling_share", "eras"]
@@ -584,7 +586,7 @@ def test_summary_is_json_in_the_order_of_the_columns() -> None:
     corr = table.loc[table["prediction"] == "a", "corr"]
     assert summary["a"]["corr"]["mean"] == round(float(corr.mean()), 6)
     assert summary["a"]["corr"]["sharpe"] == pytest.approx(scoring.sharpe_ratio(corr.to_numpy()), abs=1e-6)
-    bare = summarize(score_eras(frame, target, era, **MULTIPLIERS), 20)["z"]
+    bare = summarize(score_eras(frame, target, era, multipliers=MULTIPLIERS), 20)["z"]
     assert list(bare) == ["corr", "spearman", "auc", "mse", "eras"]
 
 

@@ -81,7 +81,7 @@ def contents(directory: Path) -> dict[str, bytes]:
 def prepared(source: Path, directory: Path) -> dict[str, bytes]:
     """The prepared table of raw files for their small set."""
     directory.mkdir()
-    preparation.prepare(source, directory, feature_set="small", target="target", every=1, demean=False, derived_names=[])
+    preparation.prepare(source, directory, preparation.Wanted("small", "target", every=1, demean=False, derived=[]))
     return {path.relative_to(directory).as_posix(): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 

@@ -232,27 +232,42 @@ class Program(NamedTuple):
     values: Doubles
 
 
+class Codes(NamedTuple):
+    """The codes of the leaves, by the children of each node.
+
+    Parameters
+    ----------
+    left, right : (nodes,) the code of the first leaf below each child.
+    left_bits, right_bits : (nodes,) the bits that all leaves below a child have, and not all below its parent.
+    """
+
+    left: Longs
+    right: Longs
+    left_bits: Longs
+    right_bits: Longs
+
+
 def compile_trees(trees: Trees, question: Longs) -> Program:
     """The program for trees whose nodes ask these questions."""
     nodes = np.diff(trees.first_node)
     tree = np.repeat(np.arange(len(nodes)), nodes)
-    left_code, right_code, left_bits, right_bits = (np.zeros(len(tree), np.int64) for _ in range(4))
+    codes = Codes(*(np.zeros(len(tree), np.int64) for _ in Codes._fields))
     n_bits, line = np.zeros(len(nodes), np.int64), np.zeros(len(tree), np.int32)
-    _encode(trees.first_node, trees.left, trees.right, left_code, right_code, left_bits, right_bits, n_bits, line)
-    first_bit, first_value, values = _values(trees, tree, n_bits, left_code, right_code)
+    _encode(trees.first_node, trees.left, trees.right, codes, n_bits, line)
+    first_bit, first_value, values = _values(trees, tree, n_bits, codes)
     own = np.arange(len(tree)) - trees.first_node[tree]
-    first_part, part = _parts_of_bits(first_bit, first_bit[tree], (2 * own + 1, 2 * own + 2), (left_bits, right_bits))
+    first_part, part = _parts_of_bits(first_bit, first_bit[tree], (2 * own + 1, 2 * own + 2), (codes.left_bits, codes.right_bits))
     return Program(trees.first_node, question.astype(np.int32), line, first_bit, first_part, part, first_value, values)
 
 
-def _values(trees: Trees, tree: Longs, n_bits: Longs, left_code: Longs, right_code: Longs) -> tuple[Longs, Longs, Doubles]:
+def _values(trees: Trees, tree: Longs, n_bits: Longs, codes: Codes) -> tuple[Longs, Longs, Doubles]:
     """`Program.first_bit`, `Program.first_value` and `Program.values`, from each node's tree and its children's codes."""
     sizes = 1 << n_bits
     first_value = np.cumsum(sizes) - sizes
     values = np.zeros(int(sizes.sum()))
     single = np.diff(trees.first_node) == 0
     values[first_value[single]] = trees.value[trees.first_leaf[:-1][single]]
-    for child, code in ((trees.left, left_code), (trees.right, right_code)):
+    for child, code in ((trees.left, codes.left), (trees.right, codes.right)):
         leaf = child < 0
         values[(first_value[tree] + code)[leaf]] = trees.value[(trees.first_leaf[tree] - 1 - child)[leaf]]
     return _starts(n_bits), first_value, values
@@ -309,37 +324,27 @@ def _number_leaves(left: Longs, right: Longs, left_code: Longs, right_code: Long
 
 
 @kernel
-def _find_common(left: Longs, right: Longs, left_code: Longs, right_code: Longs, left_bits: Longs, right_bits: Longs) -> None:
-    """Find the bits that all leaves below a child have, and not all below its parent."""
+def _find_common(left: Longs, right: Longs, codes: Codes) -> None:
+    """Fill in the bits of a tree's codes."""
     n = len(left)
     common = np.zeros(n, np.int64)
     for node in range(n - 1, -1, -1):
-        below_left = common[left[node]] if left[node] >= 0 else left_code[node]
-        below_right = common[right[node]] if right[node] >= 0 else right_code[node]
+        below_left = common[left[node]] if left[node] >= 0 else codes.left[node]
+        below_right = common[right[node]] if right[node] >= 0 else codes.right[node]
         common[node] = below_left & below_right
-        left_bits[node] = below_left & ~common[node]
-        right_bits[node] = below_right & ~common[node]
+        codes.left_bits[node] = below_left & ~common[node]
+        codes.right_bits[node] = below_right & ~common[node]
 
 
 @kernel
-def _encode(
-    first_node: Longs,
-    left: Longs,
-    right: Longs,
-    left_code: Longs,
-    right_code: Longs,
-    left_bits: Longs,
-    right_bits: Longs,
-    n_bits: Longs,
-    line: Ints,
-) -> None:
-    """Fill in the last six: for each child the code of the first leaf below it and its bits, for each tree the number of bits, for each
-    node its line."""
+def _encode(first_node: Longs, left: Longs, right: Longs, codes: Codes, n_bits: Longs, line: Ints) -> None:
+    """Fill in the last three: the codes, for each tree the number of its bits, for each node its line."""
     for tree in range(len(n_bits)):
         a, b = first_node[tree], first_node[tree + 1]
         if a < b:
-            n_bits[tree] = _number_leaves(left[a:b], right[a:b], left_code[a:b], right_code[a:b], line[a:b])
-            _find_common(left[a:b], right[a:b], left_code[a:b], right_code[a:b], left_bits[a:b], right_bits[a:b])
+            n_bits[tree] = _number_leaves(left[a:b], right[a:b], codes.left[a:b], codes.right[a:b], line[a:b])
+            own = Codes(codes.left[a:b], codes.right[a:b], codes.left_bits[a:b], codes.right_bits[a:b])
+            _find_common(left[a:b], right[a:b], own)
 
 
 @kernel

@@ -10,7 +10,7 @@ are multiplied, as in linear TreeSHAP (Yu, Bifet, Read & Xu, 2022), so that a ro
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,7 @@ CHUNK_ROWS, LANES = 256, 8
 """Rows that a thread takes at a time, and of these side by side."""
 
 
-@dataclass(frozen=True)
-class Branches:
+class Branches(NamedTuple):
     """The nodes of all trees, each seen as the branch that leads to it, numbered over all trees; a root has none.
 
     Parameters
@@ -58,11 +57,10 @@ def of_forest(nodes: Nodes, threads: int) -> tuple[float, Callable[[NDArray], Fl
     branches = branches_of(nodes)
     roots = np.repeat(branches.starts[:-1], nodes["node_counts"])
     base = float((branches.value * branches.leaf * nodes["cover"] / nodes["cover"][roots]).sum()) / trees
-    parts = tuple(getattr(branches, name) for name in branches.__dataclass_fields__)
 
     def of_chunk(chunk: NDArray) -> Floats:
         out = np.zeros((len(chunk), width))
-        _add(np.ascontiguousarray(chunk), *parts, out)
+        _add(np.ascontiguousarray(chunk), branches, out)
         return out / trees
 
     def explained(x: NDArray) -> Floats:
@@ -111,21 +109,9 @@ def _along_paths(parent: NDArray[np.int64], feature: NDArray[np.int64], own: Flo
     return earlier, share, depth
 
 
-def _add_plain(
-    x: NDArray,
-    starts: NDArray[np.int64],
-    parent: NDArray[np.int64],
-    feature: NDArray[np.int64],
-    threshold: Floats,
-    left: NDArray[np.bool_],
-    earlier: NDArray[np.int64],
-    leaf: NDArray[np.bool_],
-    value: Floats,
-    factor: Floats,
-    slope: Floats,
-    out: Floats,
-) -> None:
+def _add_plain(x: NDArray, branches: Branches, out: Floats) -> None:
     """Add to `out` (rows, features) what each feature of `x` (rows, features) adds to the sum of the trees."""
+    starts, parent, feature, threshold, left, earlier, leaf, value, factor, slope = branches
     for start, stop in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
         taken = np.ones((stop - start, len(x)), np.int64)
         products = np.ones((stop - start, len(x), factor.shape[2]))
@@ -148,7 +134,8 @@ def _add_plain(
 
 
 @jit.kernel
-def _add_compiled(x, starts, parent, feature, threshold, left, earlier, leaf, value, factor, slope, out):  # type: ignore[no-untyped-def]
+def _add_compiled(x: NDArray, branches: Branches, out: Floats) -> None:
+    starts, parent, feature, threshold, left, earlier, leaf, value, factor, slope = branches
     points = factor.shape[2]
     largest = 0
     for tree in range(len(starts) - 1):
@@ -200,4 +187,4 @@ def _add_compiled(x, starts, parent, feature, threshold, left, earlier, leaf, va
                     out[first + lane, feature[k]] += added[lane]
 
 
-_add: Callable[..., None] = _add_compiled if jit.enabled() else _add_plain
+_add = _add_compiled if jit.enabled() else _add_plain

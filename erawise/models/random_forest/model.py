@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,17 @@ _LAYOUT: dict[str, tuple[type[np.generic], int]] = {
     "cover": (np.int32, 1),
     "feature_importance": (np.float64, 1),
 }
+
+
+class Trees(NamedTuple):
+    """The arrays of a `Forest` that its predictions need."""
+
+    node_counts: NDArray[np.int32]
+    left: NDArray[np.int32]
+    right: NDArray[np.int32]
+    feature: NDArray[np.int32]
+    threshold: NDArray[np.float64]
+    value: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -93,7 +105,7 @@ class Forest:
 
     def portable(self) -> Portable:
         """Its arrays, but for those that only describe it."""
-        return "forest", {name: getattr(self, name) for name in _LAYOUT if name not in ("cover", "feature_importance")}
+        return "forest", self._trees._asdict()
 
     def save(self, directory: Path) -> None:
         """Write `forest.npz` into the directory."""
@@ -101,22 +113,17 @@ class Forest:
 
     def _mean_of_trees(self, x: NDArray) -> NDArray[np.float64]:
         total = np.zeros(len(x))
-        trees = (self.node_counts, self.left, self.right, self.feature, self.threshold, self.value)
-        _add_leaves(np.ascontiguousarray(x), *trees, total)
+        _add_leaves(np.ascontiguousarray(x), self._trees, total)
         return total / len(self.node_counts)
 
+    @property
+    def _trees(self) -> Trees:
+        return Trees(*(getattr(self, name) for name in Trees._fields))
 
-def _add_leaves_plain(
-    x: NDArray,
-    node_counts: NDArray[np.int32],
-    left: NDArray[np.int32],
-    right: NDArray[np.int32],
-    feature: NDArray[np.int32],
-    threshold: NDArray[np.float64],
-    value: NDArray[np.float64],
-    total: NDArray[np.float64],
-) -> None:
+
+def _add_leaves_plain(x: NDArray, trees: Trees, total: NDArray[np.float64]) -> None:
     """Add to `total` (rows,), tree by tree, the value of the leaf in which each row of `x` (rows, features) ends."""
+    node_counts, left, right, feature, threshold, value = trees
     rows, start = np.arange(len(x)), 0
     for count in node_counts:
         node = np.zeros(len(x), np.intp)
@@ -128,7 +135,8 @@ def _add_leaves_plain(
 
 
 @jit.kernel
-def _add_leaves_compiled(x, node_counts, left, right, feature, threshold, value, total):  # type: ignore[no-untyped-def]
+def _add_leaves_compiled(x: NDArray, trees: Trees, total: NDArray[np.float64]) -> None:
+    node_counts, left, right, feature, threshold, value = trees
     start = 0
     for count in node_counts:
         for row in range(len(x)):

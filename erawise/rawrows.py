@@ -1,0 +1,141 @@
+"""The rows of raw files: whose they are, which are kept, and in which order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE, LIVE_ERA
+from erawise.columns import Columns
+from erawise.panel.panel import era_slices
+from erawise.preparation import rawfiles
+from erawise.preparation.matrix import Counts, Index, Part
+from erawise.running.errors import InputError
+
+UNRESOLVED = "test"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one raw file, in the file's order.
+
+    Attributes
+    ----------
+    path, file : the raw file, open.
+    ids : (rows,) large_string.
+    era : (rows,) int64.
+    order : (rows,) row numbers sorted by era, then id.
+    known : (rows,) whether the main target is there and the row isn't of the type `test`.
+    has_target : (rows,) whether the main target is there.
+    """
+
+    path: Path
+    file: pq.ParquetFile
+    ids: pa.Array
+    era: NDArray[np.int64]
+    order: NDArray[np.int64]
+    known: NDArray[np.bool_]
+    has_target: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The rows that are kept of raw files, one file after the other, each in its order.
+
+    Attributes
+    ----------
+    parts : the files' rows.
+    orders : of each file, the numbers of the rows that are kept.
+    index : all that are kept.
+    """
+
+    parts: Sequence[Rows]
+    orders: Sequence[NDArray[np.int64]]
+    index: Index
+
+    @classmethod
+    def of(cls, parts: Sequence[Rows], orders: Sequence[NDArray[np.int64]]) -> Self:
+        """Select the rows of some files by their numbers."""
+        ids = pa.concat_arrays([rows.ids.take(pa.array(order)) for rows, order in zip(parts, orders, strict=True)])
+        era = np.concatenate([rows.era[order] for rows, order in zip(parts, orders, strict=True)])
+        starts = np.array([rows.start for rows in era_slices(era)] + [len(era)], np.int64)
+        return cls(parts, orders, Index(ids, era, starts))
+
+    def placed(self) -> list[Part]:
+        """Return each file with the place of each of its rows."""
+        start, found = 0, []
+        for rows, order in zip(self.parts, self.orders, strict=True):
+            place = np.full(len(rows.era), -1, np.int64)
+            place[order] = np.arange(start, start + len(order))
+            start += len(order)
+            found.append(Part(rows.path, rows.file, place))
+        return found
+
+
+def read(path: Path, columns: Columns, counts: Counts, *, live: bool) -> Rows:
+    """Read whose rows a raw file has, and which of them have a target; `counts` notes a file whose eras are out of order.
+
+    Raises
+    ------
+    InputError
+        If there are no rows, an id is missing or repeated, or an era is unreadable, or is the live one in a file of others.
+    """
+    file = rawfiles.open_file(path, (ID, ERA, *columns.features))
+    present = file.schema_arrow.names
+    if not file.metadata.num_rows:
+        raise InputError(f"{path}: there are no rows")
+    era = rawfiles.read_eras(file, path)
+    wrong = (era == LIVE_ERA) != live
+    if wrong.any() and not live:
+        raise InputError(f"{path}: row {int(np.argmax(wrong))} is of the live era; expected numbered eras")
+    if live:
+        _require_one_era(file, era, path)
+        era = np.full_like(era, LIVE_ERA)
+    ids = rawfiles.read_ids(file, path)
+    order = rawfiles.sort_rows(era, ids, path)
+    has_target = np.zeros(len(era), bool)
+    if columns.main in present and not live:
+        has_target = ~np.isnan(rawfiles.read_floats(file, columns.main, path))
+    known = has_target.copy()
+    if DATA_TYPE in present:
+        of_type = pc.equal(rawfiles.read_texts(file, DATA_TYPE, path), UNRESOLVED).fill_null(False)
+        known &= ~of_type.to_numpy(zero_copy_only=False)
+    if (np.diff(era) < 0).any():
+        counts.unsorted.append(path.name)
+    return Rows(path, file, ids, era, order, known, has_target)
+
+
+def _require_one_era(file: pq.ParquetFile, era: NDArray[np.int64], path: Path) -> None:
+    """Raise `InputError` where live rows aren't all of one era, or rows of another kind are among them."""
+    if era.min() != era.max():
+        raise InputError(f"{path}: its rows are of {len(np.unique(era))} eras; expected those of the live era alone")
+    if DATA_TYPE in file.schema_arrow.names:
+        kinds = set(rawfiles.read_texts(file, DATA_TYPE, path).unique().to_pylist())
+        if kinds != {LIVE}:
+            raise InputError(f"{path}: rows of the type {min(map(str, kinds - {LIVE}))!r} are among them; expected {LIVE!r} alone")
+
+
+def resolved(validation: Rows, counts: Counts) -> NDArray[np.bool_]:
+    """Return the validation rows with a known target; whole eras without one are unresolved, single rows are dropped."""
+    in_known_era = np.isin(validation.era, validation.era[validation.known])
+    counts.unresolved = int((~in_known_era).sum())
+    return validation.known
+
+
+def of_every(era: NDArray[np.int64], every: int, among: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+    """Tell which rows (rows,) are of every n-th era, counted among some rows if they are given."""
+    eras = np.unique(era if among is None else era[among])
+    return np.isin(era, eras[::every])
+
+
+def check_eras(train: Rows, validation: Rows, kept: NDArray[np.bool_]) -> None:
+    """Raise `InputError` if the validation rows that are kept don't all come after train."""
+    last, eras = train.era.max(), validation.era[kept]
+    if len(eras) and eras.min() <= last:
+        raise InputError(f"{validation.path}: era {eras.min()} doesn't come after the last train era, {last}; they overlap")
