@@ -13,8 +13,7 @@ from typing import Any
 import dask
 from distributed import Client, LocalCluster
 
-from erawise.cluster import client as clients
-from erawise.cluster import kits, sites, tasks, worker
+from erawise.cluster import dispatch, kits, sites, tasks, worker
 from erawise.cluster.messages import MEMORY
 from erawise.models.shared.protocol import Resources
 from erawise.running.errors import InputError, Unavailable
@@ -30,7 +29,7 @@ LIMIT_SETTINGS = {f"distributed.worker.memory.{name}": False for name in ("targe
 
 
 @contextmanager
-def engine(site: sites.Site, scheduler: str | None, workers: int, resources: Resources) -> Iterator[clients.Cluster]:
+def engine(site: sites.Site, scheduler: str | None, workers: int, resources: Resources) -> Iterator[dispatch.Cluster]:
     """Connect to a scheduler, or start workers on this machine, and leave neither a task nor a process behind.
 
     Parameters
@@ -49,8 +48,8 @@ def engine(site: sites.Site, scheduler: str | None, workers: int, resources: Res
     say = resources.say
     with _client(scheduler, workers, resources.memory) as client:
         _check(client, scheduler, say)
-        say(f"{_counted(len(clients.memories(client)))} of Dask, the dashboard is at {client.dashboard_link}")
-        cluster = clients.Cluster(client, site, all(_asked(client, worker.sees, site).values()), say)
+        say(f"{_counted(len(dispatch.memories(client)))} of Dask, the dashboard is at {client.dashboard_link}")
+        cluster = dispatch.Cluster(client, site, all(_asked(client, worker.sees, site).values()), say)
         cluster.listen()
         try:
             yield cluster
@@ -80,7 +79,7 @@ def _client(scheduler: str | None, workers: int, memory: int) -> Iterator[Client
         client = Client(scheduler, timeout=CONNECT_SECONDS)
     except (OSError, ValueError, RuntimeError) as error:
         raise Unavailable(
-            f"execution.scheduler: {scheduler} doesn't answer ({clients.line(error)}); start one by `python -m dask scheduler` "
+            f"execution.scheduler: {scheduler} doesn't answer ({dispatch.line(error)}); start one by `python -m dask scheduler` "
             "at the top of a checkout, check the address and what "
             "stands between, or set it to null for workers on this machine"
         ) from None
@@ -91,10 +90,10 @@ def _client(scheduler: str | None, workers: int, memory: int) -> Iterator[Client
 def _check(client: Client, scheduler: str | None, say: Callable[[str], None]) -> None:
     """Check that there are workers, that they say what they have, and run what this process runs."""
     try:
-        client.wait_for_workers(1, timeout=clients.WORKERS_SECONDS if scheduler is None else CONNECT_SECONDS)
+        client.wait_for_workers(1, timeout=dispatch.WORKERS_SECONDS if scheduler is None else CONNECT_SECONDS)
     except TimeoutError:
         raise Unavailable(f"{scheduler or 'this machine'}: the scheduler has no worker; start some, see docs/scale.md") from None
-    workers = clients.memories(client)
+    workers = dispatch.memories(client)
     silent = sorted(address for address, memory in workers.items() if not memory)
     if silent:
         raise InputError(f"the worker {silent[0]} doesn't say how much memory it may take; start it with `--resources memory=8e9` (bytes)")
@@ -114,7 +113,7 @@ def _asked(client: Client, question: Callable[..., Any], *arguments: Any) -> dic
         answers: dict[str, Any] = client.run(question, *arguments)
     except Exception as error:
         if kits.cant_load(error):
-            raise InputError(f"a worker can't load this library ({clients.line(error)}); {kits.SAME_CODE}") from None
+            raise InputError(f"a worker can't load this library ({dispatch.line(error)}); {kits.SAME_CODE}") from None
         raise
     return answers
 

@@ -27,8 +27,7 @@ from ruamel.yaml import YAML
 from workspace import Workspace
 
 from erawise import params
-from erawise.cluster import client as clients
-from erawise.cluster import connection, kits, sites
+from erawise.cluster import connection, dispatch, kits, sites
 from erawise.models.shared.protocol import GIB, LIBRARY_BYTES, Resources, unheard
 from erawise.running.errors import InputError, Unavailable
 from erawise.running.progress import UNCOUNTED
@@ -194,7 +193,7 @@ class engine:  # reads as what it stands for
         self._workspace, self._scheduler, self._memory = workspace, scheduler, memory
         self.said: list[str] = []
 
-    def __enter__(self) -> tuple[clients.Cluster, Data, Resources]:
+    def __enter__(self) -> tuple[dispatch.Cluster, Data, Resources]:
         self._patch = pytest.MonkeyPatch()
         self._patch.chdir(self._workspace.directory)
         p = params.load(Path("params.yaml"))
@@ -430,7 +429,7 @@ def test_no_matrix_is_sent(workspace: Workspace, two: Farm) -> None:
 def test_a_job_that_waits_for_a_worker_that_is_gone_ends_with_both_numbers(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clients, "WORKERS_SECONDS", 2)
+    monkeypatch.setattr(dispatch, "WORKERS_SECONDS", 2)
     with farm(tmp_path / "farm") as own:
         own.work(memory="memory=5e8")
         large = own.work(memory="memory=8e9")
@@ -446,7 +445,7 @@ def _sleep(data: Data, resources: Resources) -> None:
 
 
 def test_without_a_nanny_it_is_said_what_goes_on(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clients, "GRACE_SECONDS", 1)
+    monkeypatch.setattr(dispatch, "GRACE_SECONDS", 1)
     with farm(tmp_path / "farm") as own:
         own.work("--no-nanny")
         own.wait_for(1)

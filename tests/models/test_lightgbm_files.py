@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from panels import view, write_panel
 
 from erawise.base import jit
-from erawise.models.lightgbm import binary, store
+from erawise.models.lightgbm import binary, binned
 from erawise.models.lightgbm import model as lightgbm
 from erawise.models.lightgbm.settings import LightGBM
 from erawise.models.shared.protocol import GIB, LIBRARY_BYTES, Resources
@@ -256,7 +256,7 @@ def test_a_dataset_of_several_files_is_fitted_as_lightgbm_fits_the_whole(tmp_pat
 
 
 def test_two_processes_that_write_the_same_files_wait_for_each_other(panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    started, slow = threading.Event(), store._blocks
+    started, slow = threading.Event(), binned._blocks
 
     def slowly(view: View) -> Iterator[tuple[int, NDArray]]:
         for block in slow(view):
@@ -264,7 +264,7 @@ def test_two_processes_that_write_the_same_files_wait_for_each_other(panel: Pane
             time.sleep(0.02)
             yield block
 
-    monkeypatch.setattr(store, "_blocks", slowly)
+    monkeypatch.setattr(binned, "_blocks", slowly)
     train, own = view(panel, range(1, 9)), resources(tmp_path / "scratch")
     first = threading.Thread(target=lightgbm.prepare, args=(SETTINGS, [(train, None)], own))
     first.start()

@@ -63,7 +63,7 @@ UPWARDS = {("erawise/tuning/model_search.py", "erawise/cluster")}
 RERUNS: dict[str, set[str]] = {
     "erawise/running/progress.py": set(),
     "erawise/running/runner.py": set(),
-    "erawise/cluster/client.py": set(),
+    "erawise/cluster/dispatch.py": set(),
     "erawise/cluster/settings.py": set(),
     "erawise/history/ledger.py": set(),
     "erawise/history/settings.py": set(),

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import small_disk
-from closure import ROOT, closure
+from closure import ROOT, closure, of_kind, relative, room
 
 from erawise.evaluation.significance import BETTER, OPEN
 from erawise.models.ridge.settings import Ridge
+from erawise.models.shared import kinds
 from erawise.running.errors import InputError
 from erawise.training import training
 from erawise.tuning import search
@@ -130,32 +131,12 @@ def test_no_trial_is_deleted_and_those_of_settings_that_return_are_taken_up(tmp_
     assert len(back.asked) == 2
 
 
-RESULT_FREE = {
-    "cluster/client": "runs jobs on other machines",
-    "cluster/connection": "runs jobs on other machines",
-    "cluster/kits": "runs jobs on other machines",
-    "cluster/messages": "runs jobs on other machines",
-    "cluster/tasks": "runs jobs on other machines",
-    "cluster/worker": "runs jobs on other machines",
-    "errors": "says what is wrong",
-    "files": "reads and writes files",
-    "jobs": "runs jobs",
-    "models/arrays": "reads and writes models",
-    "models/protocol": "says what a kind of model is, and what it may use",
-    "params": "refuses settings; those that it lets through are part of the identity themselves",
-    "progress": "shows how far it is",
-    "significance": "judges the trials in the end",
-    "sites": "brings data to other machines",
-}
-"""Modules of a search that make no trial, and what they do."""
-
-
-@pytest.mark.parametrize("kind", ["lightgbm", "logistic", "neural_network", "random_forest", "ridge"])
-def test_the_identity_has_the_code_that_makes_trials_and_no_other(kind: str) -> None:
-    hashed = {path.relative_to(ROOT / "erawise").with_suffix("").as_posix() for path in code(kind) if path.stat().st_size}
-    imported = {name for name in closure(ROOT / f"stages/tune_{kind}.py") if name.startswith("erawise/")}
-    assert hashed | set(RESULT_FREE) == {name.removeprefix("erawise/").removesuffix(".py") for name in imported}
-    assert not hashed & set(RESULT_FREE)
+@pytest.mark.parametrize("kind", kinds.names())
+def test_the_identity_has_the_rooms_that_make_trials_and_no_other(kind: str) -> None:
+    """They are the rooms that the stage is made of, with one kind of model."""
+    hashed = {room(relative(path)) for path in code(kind)}
+    made_of = {room(name) for name in closure(ROOT / "stages" / "tune.py", *of_kind(kind))}
+    assert hashed == made_of - {"stages/tune.py"}
 
 
 def test_a_disk_that_is_full_keeps_the_trials_that_it_has_and_is_said_in_a_line(tmp_path: Path) -> None:
@@ -163,7 +144,7 @@ def test_a_disk_that_is_full_keeps_the_trials_that_it_has_and_is_said_in_a_line(
 from pathlib import Path
 import optuna
 import test_tuning
-from erawise.errors import InputError
+from erawise.running.errors import InputError
 try:
     test_tuning.look_for(Path(), test_tuning.settings(trials=500, method="random"), test_tuning.Attempts())
 except InputError as error:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from erawise.base import files
 from erawise.base.schema import INT8_TOP
 from erawise.models.lightgbm import binary, text
+from erawise.models.lightgbm.binned import BIN_SAMPLE_ROWS, Files, Store, parts
 from erawise.models.lightgbm.settings import LightGBM as Settings
-from erawise.models.lightgbm.store import BIN_SAMPLE_ROWS, Files, Store, parts
 from erawise.models.shared import arrays, common
 from erawise.models.shared.protocol import GIB, PREDICTION_UNIT, Attribution, Portable, Resources
 from erawise.panel.panel import View
