@@ -17,7 +17,7 @@ def run(directory: Path, code: str, kibibytes: int = 64) -> str:
     command = ["unshare", "--map-root-user", "--mount", "sh", "-c", MOUNT, str(directory), str(kibibytes)]
     if not shutil.which("unshare") or subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this test fills a file system of its own, and may not mount one here")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     done = subprocess.run([*command, sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert not done.returncode, done.stderr
     return done.stdout

@@ -42,7 +42,7 @@ def test_every_value_is_where_its_id_is(tmp_path: Path, dtype: str) -> None:
     shuffled = frames["train"].sample(frac=1, random_state=1)
     store(shuffled, tmp_path / "raw", "train")
     directory, metrics, counts = prepare(tmp_path / "raw")
-    panel = Panel(directory)
+    panel = Panel(directory / "panel")
     assert panel.matrix.dtype == dtype
     assert counts.unsorted == ["train.parquet"]
     assert metrics["train"] == {"rows": 2400, "eras": 60, "rows_without_target": 0}
@@ -57,7 +57,7 @@ def test_every_value_is_where_its_id_is(tmp_path: Path, dtype: str) -> None:
 def test_validation_targets_are_put_aside(tmp_path: Path) -> None:
     frames = raw.write(tmp_path / "raw")
     directory, _, _ = prepare(tmp_path / "raw")
-    index = tabular.read_parquet(directory / "index.parquet")
+    index = tabular.read_parquet(directory / "panel/index.parquet")
     aside = tabular.read_parquet(directory / "validation_targets.parquet")
     assert index.loc[index["data_type"] == "validation", ["target", "target_other_20"]].isna().all(axis=None)
     expected = frames["validation"].set_index("id").loc[aside["id"], "target"]
@@ -88,15 +88,15 @@ def test_missing_features_take_the_middle_bin_and_are_counted(tmp_path: Path) ->
     live["feature_5"] = live["feature_5"].astype("Int8").mask(np.arange(40) < 4)
     store(live, tmp_path / "raw", "live")
     directory, metrics, counts = prepare(tmp_path / "raw")
-    panel = Panel(directory)
+    panel = Panel(directory / "panel")
     assert (panel.block(2)[:, 3] == 2).all()
     assert (panel.block(3)[:, 4] == 2).sum() >= 10
     assert counts.missing.tolist() == [0, 0, 0, 40, 10, 4, 0, 0]
     assert metrics["missing_features"]["values"] == 54
-    by_feature = pd.read_csv(directory / "missing.csv").set_index("feature")
+    by_feature = pd.read_csv(directory / "missing/features.csv").set_index("feature")
     assert by_feature.loc["feature_4"].tolist() == [10, 91 * 40, 0, 40]
     assert by_feature.loc["feature_5"].tolist() == [4, 91 * 40, 4, 40]
-    by_era = pd.read_csv(directory / "missing_by_era.csv")
+    by_era = pd.read_csv(directory / "missing/eras.csv")
     assert by_era["era"].tolist()[:-1] == panel.eras.tolist()
     assert by_era["era"].isna().tolist() == [False] * 90 + [True]
     assert by_era["data_type"].tolist() == ["train"] * 60 + ["validation"] * 30 + ["live"]
@@ -117,7 +117,7 @@ def test_missing_floats_take_the_middle(tmp_path: Path) -> None:
 def test_every_nth_era_of_train_and_of_validation(tmp_path: Path) -> None:
     raw.write(tmp_path / "raw")
     directory, _, _ = prepare(tmp_path / "raw", every=4)
-    assert Panel(directory).eras.tolist() == [*range(1, 61, 4), *range(61, 91, 4)]
+    assert Panel(directory / "panel").eras.tolist() == [*range(1, 61, 4), *range(61, 91, 4)]
 
 
 def test_rows_without_a_target_are_counted_in_the_kept_eras_alone(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_rows_without_a_target_are_counted_in_the_kept_eras_alone(tmp_path: Path
 def test_demeaned_blocks(tmp_path: Path) -> None:
     raw.write(tmp_path / "raw")
     directory, _, _ = prepare(tmp_path / "raw", demean=True)
-    panel = Panel(directory)
+    panel = Panel(directory / "panel")
     block = panel.block(5)
     assert block.dtype == np.float32
     assert np.abs(block.mean(axis=0)).max() < 1e-6
@@ -153,7 +153,7 @@ def test_derived_features_by_hand() -> None:
 def test_derived_features_are_columns_of_the_panel(tmp_path: Path) -> None:
     raw.write(tmp_path / "raw")
     directory, _, _ = prepare(tmp_path / "raw", derived=["row_std", "row_mean"])
-    panel = Panel(directory)
+    panel = Panel(directory / "panel")
     assert panel.names[-2:] == ("row_std", "row_mean")
     block = panel.block(7, panel.columns(["row_mean", "feature_2"]))
     assert np.allclose(block[:, 0], panel.block(7).mean(axis=1))
@@ -238,7 +238,7 @@ def test_ids_may_be_numbers(tmp_path: Path) -> None:
     for name, frame in frames.items():
         store(frame.assign(id=np.random.default_rng(1).permutation(len(frame)) + 5), tmp_path / "raw", name)
     directory, _, _ = prepare(tmp_path / "raw")
-    ids = Panel(directory).index["id"]
+    ids = Panel(directory / "panel").index["id"]
     assert ids.map(type).eq(str).all()
 
 
@@ -261,10 +261,10 @@ def test_a_truncated_reference_is_named(tmp_path: Path) -> None:
 def test_a_truncated_matrix_is_named(tmp_path: Path, size: int) -> None:
     raw.write(tmp_path / "raw")
     directory, _, _ = prepare(tmp_path / "raw")
-    path = directory / "features.npy"
+    path = directory / "panel/features.npy"
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(InputError, match=r"features\.npy: not a readable array"):
-        Panel(directory)
+        Panel(directory / "panel")
 
 
 def test_infinite_features_are_refused(tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ def test_feature_sets_and_targets_that_are_not_there(tmp_path: Path) -> None:
 def test_a_feature_set_limits_matrix_and_groups(tmp_path: Path) -> None:
     raw.write(tmp_path / "raw")
     directory, _, _ = prepare(tmp_path / "raw", feature_set="small")
-    panel = Panel(directory)
+    panel = Panel(directory / "panel")
     assert panel.feature_names == ("feature_0", "feature_1", "feature_2", "feature_3")
     assert panel.feature_sets["wisdom"] == ["feature_2", "feature_3"]
 
@@ -308,7 +308,7 @@ def panel(tmp_path_factory: pytest.TempPathFactory) -> Panel:
     frames = raw.write(base / "raw", rows=10)
     frames["train"]["target_other_20"] = frames["train"]["target_other_20"].mask(frames["train"].index % 3 == 0)
     store(frames["train"], base / "raw", "train")
-    return Panel(prepare(base / "raw", derived=["row_mean"])[0])
+    return Panel(prepare(base / "raw", derived=["row_mean"])[0] / "panel")
 
 
 @settings(max_examples=40, deadline=None)
@@ -419,7 +419,7 @@ def test_ids_are_sorted_and_found_as_pandas_does(tmp_path: Path) -> None:
     directory, _, _ = prepare(tmp_path / "raw")
     joined = pd.concat([frames["train"], frames["validation"]]).assign(era=lambda table: table["era"].astype(int))
     joined = joined.sort_values(["era", "id"], ignore_index=True)
-    index = Panel(directory).index
+    index = Panel(directory / "panel").index
     assert index["id"].tolist() == joined["id"].tolist()
     models = pd.concat([pd.read_parquet(tmp_path / "raw" / f"{name}_benchmark_models.parquet") for name in ("train", "validation")])
     models = models.reset_index().assign(era=lambda table: table["era"].astype(int))
@@ -535,7 +535,7 @@ class TestMatches:
 def test_eras_of_every_fourth_week_are_prepared_and_told(tmp_path: Path) -> None:
     raw.write(tmp_path / "raw", train=range(1, 241, 4), validation=range(241, 361))
     directory, _, counts = prepare(tmp_path / "raw")
-    assert Panel(directory).eras.tolist() == [*range(1, 241, 4), *range(241, 361)]
+    assert Panel(directory / "panel").eras.tolist() == [*range(1, 241, 4), *range(241, 361)]
     [line] = counts.warnings
     assert "train.parquet: neighbouring eras are usually 4 apart, and 1 was expected" in line
     assert "and so are purges counted. That is right for a file with one week in 4" in line
@@ -546,7 +546,7 @@ def test_eras_of_every_fourth_week_are_prepared_and_told(tmp_path: Path) -> None
 def test_eras_may_be_whole_floats(tmp_path: Path) -> None:
     frames = raw.write(tmp_path / "raw")
     store(frames["train"].assign(era=frames["train"]["era"].astype(float)), tmp_path / "raw", "train")
-    assert Panel(prepare(tmp_path / "raw")[0]).eras.tolist() == list(range(1, 91))
+    assert Panel(prepare(tmp_path / "raw")[0] / "panel").eras.tolist() == list(range(1, 91))
 
 
 @pytest.mark.parametrize("name", ["train", "validation", "live"])
@@ -599,7 +599,7 @@ class TestNames:
     def test_a_feature_counts_once_in_a_set(self, tmp_path: Path) -> None:
         raw.write(tmp_path / "raw")
         self.described(tmp_path, {"all": ["feature_1", "feature_0", "feature_1"], "wisdom": ["feature_0", "feature_0"], "none": []})
-        panel = Panel(prepare(tmp_path / "raw")[0])
+        panel = Panel(prepare(tmp_path / "raw")[0] / "panel")
         assert panel.feature_names == ("feature_1", "feature_0")
         assert panel.feature_sets == {"all": ["feature_1", "feature_0"], "wisdom": ["feature_0"], "none": []}
 
@@ -609,7 +609,7 @@ class TestNames:
         for name, frame in frames.items():
             store(frame.rename(columns=names), tmp_path / "raw", name)
         self.described(tmp_path, {"all": ["feature_0", *names.values()]})
-        panel = Panel(prepare(tmp_path / "raw")[0])
+        panel = Panel(prepare(tmp_path / "raw")[0] / "panel")
         train = frames["train"].set_index("id").loc[panel.index["id"][:2400]]
         assert np.array_equal(panel.matrix[:2400], train[["feature_0", *names]])
 
@@ -703,7 +703,7 @@ class TestScale:
         frames = scaled(tmp_path / "raw", "int8")
         early = np.repeat((frames["train"]["era"] < "0010").to_numpy()[:, None], 12, axis=1)
         store(frames["train"].assign(**frames["train"][NAMES].astype(float).mask(early)), tmp_path / "raw", "train")
-        assert Panel(prepare(tmp_path / "raw")[0]).matrix.dtype == np.int8
+        assert Panel(prepare(tmp_path / "raw")[0] / "panel").matrix.dtype == np.int8
 
     def test_one_feature_of_train_on_another_scale_is_named(self, tmp_path: Path) -> None:
         frames = scaled(tmp_path / "raw", "float32")
