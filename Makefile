@@ -44,7 +44,7 @@ lock: .venv/bin/python
 	done
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build erawise.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "erawise needs Python 3.11, 3.12 or 3.13: make PYTHON=python3.11")'
