@@ -5,7 +5,7 @@ from functools import partial
 
 from threadpoolctl import threadpool_limits
 
-from erawise import params
+from erawise import params, predictions
 from erawise.base import files, tabular
 from erawise.base.schema import ERA, PREDICTION
 from erawise.cluster import engines
@@ -54,7 +54,7 @@ def _run(kind: Kind, name: str, progress: Progress) -> runner.Done:
         trained = stack.enter_context(closing(engine.side_by_side(calls)))
         directory = stack.enter_context(inputs.written(paths.MODELS / name))
         labels = training.labels(work.data)
-        told, blend, shares = [], training.Blend(labels[ERA]), []
+        told, blend, shares = [], predictions.Blend(predictions.numbers(labels[ERA]).to_numpy()), []
         writer = stored.Writer(work.settings.kind, directory, several=len(members) > 1)
         for (member, own), one in zip(members.items(), trained, strict=True):
             writer.add(member, one.model, one.final_rounds)
@@ -63,7 +63,8 @@ def _run(kind: Kind, name: str, progress: Progress) -> runner.Done:
             told += _told(name if len(members) == 1 else f"{name}, {member}", one, own.target)
         writer.close(work.data.plan.train, basis.of_fit(members.values(), work.data.final_features))
         tabular.write_csv(training.importance_table(work.data.final_features.names, shares), directory / "importance.csv")
-    tabular.write_parquet(labels.assign(**{PREDICTION: blend.values()}), paths.MODEL_PREDICTIONS / f"{name}.parquet")
+    values = blend.values() if len(members) > 1 else one.values
+    tabular.write_parquet(labels.assign(**{PREDICTION: values}), paths.MODEL_PREDICTIONS / f"{name}.parquet")
     for line in told:
         print(line)
     return runner.Done([paths.MODELS / name, curves.directory, paths.MODEL_PREDICTIONS / f"{name}.parquet"], len(labels))

@@ -16,15 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from erawise import rawrows
 from erawise.base import files, tabular
 from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE, LIVE_ERA, TRAIN, VALIDATION, distance_warning
-from erawise.columns import Columns, choose_columns
 from erawise.panel import blocks
 from erawise.panel.panel import FEATURES, INDEX, Panel
-from erawise.preparation import matrix, rawfiles, references, scales
+from erawise.preparation import matrix, rawfiles, rawrows, references, scales
+from erawise.preparation.chosen_columns import Columns, choose_columns
 from erawise.preparation.matrix import Counts, Index
-from erawise.rawrows import Rows, Selection
+from erawise.preparation.rawrows import Rows, Selection
 from erawise.running.errors import InputError
 from erawise.running.progress import SILENT, Progress
 

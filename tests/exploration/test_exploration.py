@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from panels import record, write_panel
 
+from erawise import exploration_tables
 from erawise.base import jit, tabular
 from erawise.base.schema import LIVE_ERA
 from erawise.exploration import exploration
@@ -358,7 +359,7 @@ def test_sums_of_int8_equal_the_plain_ones(data: st.DataObject, rows: int, width
 
 
 def test_targets_correlate_as_pandas_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exploration, "PIECE_ROWS", 7)
+    monkeypatch.setattr(exploration_tables, "PIECE_ROWS", 7)
     rng = np.random.default_rng(5)
     era = np.repeat([1, 2, 3], 40)
     columns = {f"target_{k}": np.where(rng.random(120) < 0.2 * k, NAN, rng.random(120)) for k in range(4)}

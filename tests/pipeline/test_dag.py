@@ -52,6 +52,7 @@ FLOORS = [
         "live",
         "sources",
         "exploration",
+        "exploration_tables",
         "drift",
         "tables",
         "tables_data",

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE, LIVE_ERA
-from erawise.columns import Columns
 from erawise.panel.panel import era_slices
 from erawise.preparation import rawfiles
+from erawise.preparation.chosen_columns import Columns
 from erawise.preparation.matrix import Counts, Index, Part
 from erawise.running.errors import InputError
 
