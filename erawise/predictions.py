@@ -1,4 +1,4 @@
-"""Tables of predictions: joined by id, era and split, and laid along the rows of a panel."""
+"""Tables of predictions: joined by id, era and split, laid along the rows of a panel, and blended by ranks."""
 
 import hashlib
 from collections.abc import Sequence
@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE_ERA, PREDICTION, SPLIT, VALIDATION
-from erawise.panel.panel import Panel
+from erawise.panel.panel import Panel, era_slices
 from erawise.running.errors import InputError
 
 
@@ -47,6 +48,36 @@ def table(rows: pd.DataFrame, prediction: NDArray[np.float64]) -> pd.DataFrame:
 def numbers(era: pd.Series) -> pd.Series:
     """Eras as int64, `LIVE_ERA` where they are null."""
     return era.fillna(LIVE_ERA).astype(np.int64)
+
+
+def ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rank the predictions (rows,) of an era in (0, 1): `(average rank - 0.5) / rows`, ties kept."""
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    found: NDArray[np.float64] = (2 * np.cumsum(counts) - counts)[which] / (2 * len(values))
+    return found
+
+
+class Blend:
+    """The blend of predictions that come one after the other and need not stay.
+
+    In each era a prediction is ranked, and its ranks are turned into normal quantiles. The blend is the ranks of their weighted sum.
+
+    Parameters
+    ----------
+    era : (rows,), rows of an era adjacent.
+    """
+
+    def __init__(self, era: NDArray[np.int64]) -> None:
+        self._slices, self._total = era_slices(era), np.zeros(len(era))
+
+    def add(self, values: NDArray[np.float64], weight: float = 1.0) -> None:
+        """Add one more prediction (rows,), finite."""
+        for rows in self._slices:
+            self._total[rows] += weight * ndtri(ranks(values[rows]))
+
+    def values(self) -> NDArray[np.float64]:
+        """Return the blend (rows,)."""
+        return np.concatenate([np.empty(0), *(ranks(self._total[rows]) for rows in self._slices)])
 
 
 def digest(frame: pd.DataFrame) -> str:

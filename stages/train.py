@@ -5,7 +5,7 @@ from functools import partial
 
 from threadpoolctl import threadpool_limits
 
-from erawise import params
+from erawise import params, predictions
 from erawise.base import files, tabular
 from erawise.base.schema import ERA, PREDICTION
 from erawise.cluster import engines
@@ -45,7 +45,7 @@ def main(name: str, progress: Progress) -> runner.Done:
         trained = stack.enter_context(closing(engine.side_by_side(calls)))
         directory = stack.enter_context(inputs.written(paths.MODELS / name))
         labels = training.labels(work.data)
-        lines, blend, shares = [], training.Blend(labels[ERA]), []
+        lines, blend, shares = [], predictions.Blend(predictions.numbers(labels[ERA]).to_numpy()), []
         writer = stored.Writer(settings.kind, directory, several=several)
         for (member, own), one in zip(members.items(), trained, strict=True):
             writer.add(member, one.model, one.final_rounds)
@@ -54,11 +54,12 @@ def main(name: str, progress: Progress) -> runner.Done:
             lines += training.messages(f"{name}, {member}" if several else name, one, own.target)
         writer.close(work.data.plan.train, basis.of_fit(members.values(), work.data.final_features))
         tabular.write_csv(training.importance_table(work.data.final_features.names, shares), directory / "importance.csv")
-    predictions = paths.MODEL_PREDICTIONS / f"{name}.parquet"
-    tabular.write_parquet(labels.assign(**{PREDICTION: blend.values()}), predictions)
+    path = paths.MODEL_PREDICTIONS / f"{name}.parquet"
+    values = blend.values() if several else one.values
+    tabular.write_parquet(labels.assign(**{PREDICTION: values}), path)
     for line in lines:
         print(line)
-    return runner.Done([paths.MODELS / name, curves.directory, predictions], len(labels))
+    return runner.Done([paths.MODELS / name, curves.directory, path], len(labels))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Blends of models: per-era gaussianized ranks, and their weights."""
+"""The ensemble: the blend of the models, and its weights."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -11,6 +11,7 @@ from scipy.optimize import nnls
 from erawise.base.schema import CV, ERA, SPLIT, era_name
 from erawise.folds.splits import Plan
 from erawise.panel.panel import era_slices
+from erawise.predictions import Blend
 from erawise.running.errors import InputError
 from erawise.running.progress import SILENT, Progress
 from erawise.scores import kernels
@@ -47,14 +48,14 @@ def resolve_weights(weights: Literal["equal", "nnls", "forward"] | dict[str, flo
 
 
 def blend(predictions: pd.DataFrame, era: NDArray[np.int64], weights: dict[str, float], progress: Progress = SILENT) -> Floats:
-    """Blend models in each era: rank, gaussianize, weighted mean, rank again.
+    """Blend models as `predictions.Blend` does.
 
     Parameters
     ----------
     predictions : (rows, models) frame, a column a model.
     era : (rows,), rows of an era adjacent.
     weights : column → weight, at least 0; columns of weight 0 are not looked at, and may have NaN.
-    progress : told of each era.
+    progress : told of each model.
 
     Returns
     -------
@@ -69,17 +70,12 @@ def blend(predictions: pd.DataFrame, era: NDArray[np.int64], weights: dict[str, 
     values = predictions[list(members)].to_numpy(np.float64)
     for name, column in zip(members, values.T, strict=True):
         _check_complete(name, column, era)
-    out = np.empty(len(era))
-    slices = era_slices(era)
-    with progress.counting(len(slices), "eras") as count:
-        for rows in slices:
-            gaussian = kernels.gaussianize(values[rows])
-            mean = np.zeros(len(gaussian))
-            for column, weight in zip(gaussian.T, members.values(), strict=True):
-                mean += weight * column
-            out[rows] = kernels.uniform_ranks(mean)
+    found = Blend(era)
+    with progress.counting(len(members), "models") as count:
+        for column, weight in zip(values.T, members.values(), strict=True):
+            found.add(column, weight)
             count.done()
-    return out
+    return found.values()
 
 
 def blend_fitted(

@@ -13,27 +13,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from erawise.base.schema import DATA_TYPE, ERA, ID, VALIDATION, top
+from erawise.base.schema import DATA_TYPE, ID, VALIDATION, top
+from erawise.exploration.tables_of_data import (
+    EraFeatures,
+    correlate_eras,
+    correlate_targets,
+    data_types,
+    describe_eras,
+    describe_features,
+    present_targets,
+)
 from erawise.panel import blocks
 from erawise.panel.panel import Panel
 from erawise.running.errors import InputError
 from erawise.running.progress import SILENT, Progress
 from erawise.scores import kernels
-
-LAGS = (1, 8, 16)
-"""Weeks between two eras that are compared: neighbours, and those beyond the overlap of 20- and of 60-day targets."""
-
-MAX_BINS = 20
-"""A target with more values than this has no bins."""
-
-MIN_FEATURES = 3
-"""Features that two eras must have in common for their scores to be correlated."""
-
-VANISHED = 1e-12
-"""A variance below this share of the mean square is rounding noise."""
-
-PIECE_ROWS = 2**16
-"""Rows of the targets that are held as float64 at a time."""
 
 MEND = "mend the raw files, or leave it out through data.feature_set"
 
@@ -62,16 +56,6 @@ class Exploration:
     stability: pd.DataFrame
 
 
-@dataclass(frozen=True)
-class _Blocks:
-    """What one pass over the eras leaves: (eras, features) each, `corr` NaN in validation eras and for constants."""
-
-    mean: NDArray[np.float64]
-    variance: NDArray[np.float64]
-    constant: NDArray[np.bool_]
-    corr: NDArray[np.float64]
-
-
 def explore(
     panel: Panel,
     target: str,
@@ -97,17 +81,17 @@ def explore(
         If an id is twice in an era, a train era has no main target, a target or feature is off its scale, a feature
         holds one value in each era, or the budget is exceeded.
     """
-    train = _is_train(panel)
+    train = (data_types(panel) != VALIDATION).astype(bool)
     unique_ids = _count_ids(panel)
     _check_targets(panel, target, train)
     train_target = np.where(np.repeat(train, np.diff(panel.starts)), panel.index[target].to_numpy(np.float64), np.nan)
     blocks = _read_blocks(panel, train_target, train, threads, progress)
     _check_constant(panel, blocks.constant, max_constant_share)
     return Exploration(
-        features=_feature_table(panel, blocks, missing_share),
-        eras=_era_table(panel, train_target, train, unique_ids, blocks.constant),
-        targets=_target_correlations(panel, train),
-        stability=_stability(panel.eras[train], blocks.corr[train]),
+        features=describe_features(panel, blocks, missing_share),
+        eras=describe_eras(panel, train_target, train, unique_ids, blocks.constant),
+        targets=correlate_targets(panel, train),
+        stability=correlate_eras(panel.eras[train], blocks.corr[train]),
     )
 
 
@@ -209,15 +193,6 @@ def verdicts(panel: Panel, target: str, found: Exploration) -> dict[str, Any]:
     }
 
 
-def _is_train(panel: Panel) -> NDArray[np.bool_]:
-    """(eras,) whether an era is one of train."""
-    return (_data_types(panel) != VALIDATION).astype(bool)
-
-
-def _data_types(panel: Panel) -> NDArray:
-    return panel.index[DATA_TYPE].iloc[panel.starts[:-1]].to_numpy()
-
-
 def _count_ids(panel: Panel) -> NDArray[np.int64]:
     """(eras,) the ids of each era, which are as many as its rows."""
     ids = panel.index[ID]
@@ -236,7 +211,7 @@ def _count_ids(panel: Panel) -> NDArray[np.int64]:
 def _check_targets(panel: Panel, target: str, train: NDArray[np.bool_]) -> None:
     if target not in panel.index:
         raise InputError(f"data.target: the prepared data has no target {target!r}; its targets are {', '.join(panel.targets)}")
-    for name in _targets(panel):
+    for name in present_targets(panel):
         values = panel.index[name].to_numpy(np.float32)
         off = ~np.isnan(values) & ~((values >= 0) & (values <= 1))
         if off.any():
@@ -254,9 +229,9 @@ def _check_targets(panel: Panel, target: str, train: NDArray[np.bool_]) -> None:
         )
 
 
-def _read_blocks(panel: Panel, target: NDArray[np.float64], train: NDArray[np.bool_], threads: int, progress: Progress) -> _Blocks:
+def _read_blocks(panel: Panel, target: NDArray[np.float64], train: NDArray[np.bool_], threads: int, progress: Progress) -> EraFeatures:
     shape = (len(panel.eras), panel.n_matrix)
-    out = _Blocks(np.empty(shape), np.empty(shape), np.empty(shape, bool), np.full(shape, np.nan))
+    out = EraFeatures(np.empty(shape), np.empty(shape), np.empty(shape, bool), np.full(shape, np.nan))
 
     def read(k: int) -> None:
         era = int(panel.eras[k])
@@ -330,118 +305,3 @@ def _check_constant(panel: Panel, constant: NDArray[np.bool_], max_constant_shar
             f"{max_constant_share:.1%} (in era {panel.eras[most]} {int(constant[most].sum())} of them do); "
             "choose a data.feature_set with more data, or raise the budget"
         )
-
-
-def _feature_table(panel: Panel, blocks: _Blocks, missing_share: NDArray[np.float64]) -> pd.DataFrame:
-    weights = np.diff(panel.starts)[:, None] / panel.n_rows
-    mean = (weights * blocks.mean).sum(axis=0)
-    variance = (weights * (blocks.variance + np.square(blocks.mean - mean))).sum(axis=0)
-    scored = ~np.isnan(blocks.corr)
-    corr_mean = _mean_where(blocks.corr, scored)
-    return pd.DataFrame(
-        {
-            "feature": panel.feature_names,
-            "mean": mean,
-            "std": np.sqrt(variance),
-            "missing_share": missing_share,
-            "constant_share": blocks.constant.mean(axis=0),
-            "corr_mean": corr_mean,
-            "corr_std": np.sqrt(_mean_where(np.square(blocks.corr - corr_mean), scored)),
-            "sign_stability": _mean_where(np.sign(blocks.corr) == np.sign(corr_mean), scored),
-            "scored_eras": scored.sum(axis=0),
-        }
-    )
-
-
-def _mean_where(values: NDArray, where: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(columns,) means of (rows, columns) over the rows that count; NaN where none does."""
-    count = where.sum(axis=0)
-    sums = np.where(where, values, 0).sum(axis=0)
-    return np.where(count > 0, sums / np.maximum(count, 1), np.nan)
-
-
-def _era_table(
-    panel: Panel,
-    target: NDArray[np.float64],
-    train: NDArray[np.bool_],
-    unique_ids: NDArray[np.int64],
-    constant: NDArray[np.bool_],
-) -> pd.DataFrame:
-    starts = panel.starts[:-1]
-    known = ~np.isnan(target)
-    count = np.add.reduceat(known.astype(np.int64), starts)
-    rows = np.diff(panel.starts)
-    divisor = np.maximum(count, 1)
-    table = pd.DataFrame(
-        {
-            ERA: panel.eras,
-            DATA_TYPE: _data_types(panel),
-            "rows": rows,
-            "unique_ids": unique_ids,
-            "constant_features": constant.sum(axis=1),
-            "target_missing": pd.Series(rows - count, dtype="Int64").where(train),
-            "target_mean": np.where(train, np.add.reduceat(np.where(known, target, 0), starts) / divisor, np.nan),
-        }
-    )
-    for value in _bins(target[known]):
-        share = np.add.reduceat((target == value).astype(np.int64), starts) / divisor
-        table[f"share_{value:g}"] = np.where(train, share, np.nan)
-    return table
-
-
-def _bins(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    bins = np.unique(values)
-    return bins if len(bins) <= MAX_BINS else bins[:0]
-
-
-def _targets(panel: Panel) -> list[str]:
-    return [name for name in panel.targets if name in panel.index]
-
-
-def _target_correlations(panel: Panel, train: NDArray[np.bool_]) -> pd.DataFrame:
-    """Pearson of each pair of targets over the rows where both are known, from sums about .5, a piece of the rows at a time."""
-    names = _targets(panel)
-    columns = [panel.index[name].to_numpy() for name in names]
-    rows = np.flatnonzero(np.repeat(train, np.diff(panel.starts)))
-    count, sums, squares, products = np.zeros((4, len(names), len(names)))
-    for start in range(0, len(rows), PIECE_ROWS):
-        values = np.column_stack([column[rows[start : start + PIECE_ROWS]] for column in columns]).astype(np.float64) - 0.5
-        known = (~np.isnan(values)).astype(np.float64)
-        values = np.nan_to_num(values)
-        count += known.T @ known
-        sums += values.T @ known
-        squares += np.square(values).T @ known
-        products += values.T @ values
-    variance = count * squares - np.square(sums)
-    variance[variance <= VANISHED * count * squares] = np.nan
-    variance[count < 2] = np.nan
-    correlations = np.clip((count * products - sums * sums.T) / np.sqrt(variance * variance.T), -1, 1)
-    table = pd.DataFrame(correlations, columns=names)
-    table.insert(0, "name", names)
-    return table
-
-
-def _stability(eras: NDArray[np.int64], corr: NDArray[np.float64]) -> pd.DataFrame:
-    position = {int(era): k for k, era in enumerate(eras)}
-    found = [
-        (era, lag, *_correlate(corr[k], corr[position[era + lag]]))
-        for lag in _lags(eras)
-        for era, k in position.items()
-        if era + lag in position
-    ]
-    return pd.DataFrame(found, columns=[ERA, "lag", "features", "correlation"])
-
-
-def _lags(eras: NDArray[np.int64]) -> list[int]:
-    """`LAGS` in weeks, rounded up to what the spacing of the eras allows."""
-    if len(eras) < 2:
-        return []
-    step = int(np.diff(eras).min())
-    return sorted({-(-lag // step) * step for lag in LAGS})
-
-
-def _correlate(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[int, float]:
-    both = ~np.isnan(a) & ~np.isnan(b)
-    if both.sum() < MIN_FEATURES:
-        return int(both.sum()), np.nan
-    return int(both.sum()), float(kernels.feature_correlations(a[both][:, None], b[both])[0])

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from erawise.base.schema import CV, ERA, ID, LIVE, LIVE_ERA, PREDICTION, SPLIT, VALIDATION
 from erawise.folds import splits
 from erawise.models.shared.protocol import Fitted, Kind, Resources, unheard
 from erawise.panel.panel import FeatureMap, Panel, View
+from erawise.predictions import Blend, numbers
 from erawise.running.errors import InputError
 from erawise.running.progress import UNCOUNTED, Count
 from erawise.training.jobs import HERE, Data, Engine, Job, Log
@@ -176,51 +176,13 @@ def predict(model: Fitted, panel: Panel, eras: NDArray[np.int64], features: Feat
 
 
 def blended(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """The blend, of equal weights, of several models' predictions of the same rows, as `blending.blend` has it; one alone as it is.
-
-    That isn't called, since the stages that train would hang on the code of the scores, and be run again for an edit there.
-    """
+    """Return the blend, of equal weights, of several models' predictions of the same rows; one alone as it is."""
     if len(parts) == 1:
         return parts[0]
-    blend = Blend(parts[0][ERA])
+    blend = Blend(numbers(parts[0][ERA]).to_numpy())
     for part in parts:
         blend.add(part[PREDICTION].to_numpy())
     return parts[0].assign(**{PREDICTION: blend.values()})
-
-
-class Blend:
-    """What `blended` gives, of predictions that come one after the other and need not stay."""
-
-    def __init__(self, era: pd.Series) -> None:
-        """Begin without any; `era` (n,) is null for live."""
-        self._era = era.fillna(LIVE_ERA).to_numpy(np.int64)
-        self._count, self._first = 0, np.empty(0)
-        self._total = np.empty(0)
-
-    def add(self, values: NDArray[np.float64]) -> None:
-        """Add the predictions (n,) of one more model."""
-        self._count += 1
-        if self._count == 1:
-            self._first = values
-        elif self._count == 2:
-            self._total = self._gaussian(self._first) + self._gaussian(values)
-        else:
-            self._total += self._gaussian(values)
-
-    def values(self) -> NDArray[np.float64]:
-        """(n,) the blend."""
-        return self._first if self._count == 1 else _ranks(self._total, self._era)
-
-    def _gaussian(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        gaussian: NDArray[np.float64] = ndtri(_ranks(values, self._era))
-        return gaussian
-
-
-def _ranks(values: NDArray[np.float64], era: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Ranks within each era, in (0, 1): `(average rank - 0.5) / rows`."""
-    grouped = pd.Series(values).groupby(era)
-    ranks: NDArray[np.float64] = ((grouped.rank() - 0.5) / grouped.transform("size")).to_numpy()
-    return ranks
 
 
 def tuned(settings: Any, found: dict[str, Any], path: Path) -> Any:

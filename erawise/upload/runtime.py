@@ -271,7 +271,7 @@ def _in_chunks(predict: Callable[[NDArray], NDArray], values: NDArray, rows: int
 
 
 def ranks(values: Floats) -> Floats:
-    """(rows,) `(average rank - 0.5) / rows`, ties kept (`scores.kernels.uniform_ranks`)."""
+    """(rows,) `(average rank - 0.5) / rows`, ties kept (`predictions.ranks`)."""
     _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     return (2 * ends - counts)[which] / (2 * len(values))

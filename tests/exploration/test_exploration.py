@@ -15,7 +15,7 @@ from panels import record, write_panel
 
 from erawise.base import jit, tabular
 from erawise.base.schema import LIVE_ERA
-from erawise.exploration import exploration
+from erawise.exploration import exploration, tables_of_data
 from erawise.exploration.exploration import Exploration, explore, read_missing, summary
 from erawise.panel import blocks
 from erawise.panel.panel import Panel
@@ -359,7 +359,7 @@ def test_sums_of_int8_equal_the_plain_ones(data: st.DataObject, rows: int, width
 
 
 def test_targets_correlate_as_pandas_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exploration, "PIECE_ROWS", 7)
+    monkeypatch.setattr(tables_of_data, "PIECE_ROWS", 7)
     rng = np.random.default_rng(5)
     era = np.repeat([1, 2, 3], 40)
     columns = {f"target_{k}": np.where(rng.random(120) < 0.2 * k, NAN, rng.random(120)) for k in range(4)}

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from erawise.models.lightgbm import scorer
-from erawise.models.lightgbm.scorer import Scorer, Trees, walk
+from erawise.models.lightgbm.scorer import Scorer
+from erawise.models.lightgbm.trees import Trees, walk
 from erawise.running.errors import InputError
 
 SPECIAL = np.array([0.0, -0.0, 1e-36, -1e-36, 1e-35, 1.1e-35, -1.1e-35, 0.5, 1.0, -1.0, np.nan, np.inf, -np.inf, 3e38, -3e38], np.float32)

@@ -55,7 +55,7 @@ def test_compiled_leaves_are_those_of_plain_numpy(rows: int, n_trees: int, dtype
     value = rng.standard_normal(len(left))
     x = rng.integers(0, 5, (rows, 3)).astype(dtype)
     plain, compiled = np.zeros(rows), np.zeros(rows)
-    forest = random_forest.Trees(counts, left, right, feature, threshold, value)
+    forest = random_forest.TreeArrays(counts, left, right, feature, threshold, value)
     random_forest._add_leaves_plain(x, forest, plain)
     random_forest._add_leaves_compiled(x, forest, compiled)
     np.testing.assert_array_equal(compiled, plain)

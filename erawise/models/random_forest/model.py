@@ -40,7 +40,7 @@ _LAYOUT: dict[str, tuple[type[np.generic], int]] = {
 }
 
 
-class Trees(NamedTuple):
+class TreeArrays(NamedTuple):
     """The arrays of a `Forest` that its predictions need."""
 
     node_counts: NDArray[np.int32]
@@ -117,11 +117,11 @@ class Forest:
         return total / len(self.node_counts)
 
     @property
-    def _trees(self) -> Trees:
-        return Trees(*(getattr(self, name) for name in Trees._fields))
+    def _trees(self) -> TreeArrays:
+        return TreeArrays(*(getattr(self, name) for name in TreeArrays._fields))
 
 
-def _add_leaves_plain(x: NDArray, trees: Trees, total: NDArray[np.float64]) -> None:
+def _add_leaves_plain(x: NDArray, trees: TreeArrays, total: NDArray[np.float64]) -> None:
     """Add to `total` (rows,), tree by tree, the value of the leaf in which each row of `x` (rows, features) ends."""
     node_counts, left, right, feature, threshold, value = trees
     rows, start = np.arange(len(x)), 0
@@ -135,7 +135,7 @@ def _add_leaves_plain(x: NDArray, trees: Trees, total: NDArray[np.float64]) -> N
 
 
 @jit.kernel
-def _add_leaves_compiled(x: NDArray, trees: Trees, total: NDArray[np.float64]) -> None:
+def _add_leaves_compiled(x: NDArray, trees: TreeArrays, total: NDArray[np.float64]) -> None:
     node_counts, left, right, feature, threshold, value = trees
     start = 0
     for count in node_counts:
