@@ -78,7 +78,7 @@ def predictions(save: Save, split: str, models: list[str], scored: Callable[[pd.
 
 def drivers(save: Save, models: list[str], top_features: int, days: int, colours: Colours) -> None:
     """Save what drives the models, what they are exposed to, and what weight each has."""
-    shares = {model: tables.read_importance(paths.MODELS / model / "importance.csv") for model in models}
+    shares = {model: tables.read(paths.MODELS / model / "importance.csv", "train", ("importance",), ("feature",)) for model in models}
     save("importance", tables.importance(shares, top_features), explained_charts.importance, colours)
     found = {model: explained.read(paths.EXPLAINED / model) for model in models}
     save("shap_beeswarm", explained_tables.shap_beeswarm(found), explained_charts.shap_beeswarm)

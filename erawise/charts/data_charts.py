@@ -10,22 +10,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
 
 from erawise.base.schema import DATA_TYPE, ERA, LIVE, VALIDATION
-from erawise.charts.figures import by, caption, figure_of, picture
-from erawise.charts.marks import BOX_LEGEND, beside, boxes, legend_above, legend_below, name_rows
-from erawise.charts.style import (
-    FAINT,
-    INK,
-    MODEL_COLOURS,
-    MUTED,
-    PAPER,
-    ROLE_COLOURS,
-    ROW,
-    VALUE_COLOURS,
-    Colours,
-    ink_on,
-    short,
-    short_feature,
-)
+from erawise.charts.figures import by, caption, figure_of, picture, single
+from erawise.charts.marks import BOX_LEGEND, beside, boxes, legend, name_rows
+from erawise.charts.style import FAINT, INK, MODEL_COLOURS, MUTED, PAPER, ROLE_COLOURS, VALUE_COLOURS, Colours, ink_on, short, short_feature
 from erawise.charts.tables import MISSING, SUMMARY, TEST, TRAIN, Table
 from erawise.charts.tables_data import FICKLE, STABLE
 
@@ -42,10 +29,8 @@ NUMBERED = 20
 @picture
 def feature_values(table: Table) -> Figure:
     """Draw boxes over the features of the share of rows at each value, from `tables.feature_values`."""
-    figure = figure_of(table, 1.5 + ROW * len(table.frame))
-    axes = figure.subplots()
     shares = table.frame.assign(**{name: 100 * table.frame[name] for name in [*SUMMARY, "mean"]})
-    boxes(axes, shares, "value", [MODEL_COLOURS[0]] * len(shares))
+    figure, axes = boxes(Table(shares, table.headline), 1.5, [MODEL_COLOURS[0]] * len(shares))
     axes.set_title(f"{BOX_LEGEND}\nover {shares['count'].iloc[0]} features, counted in {shares['eras'].iloc[0]} eras")
     axes.set(xlabel="share of a feature's rows (%)", ylabel="value of the feature")
     axes.set_xlim(left=0)
@@ -66,7 +51,7 @@ def target_values(table: Table) -> Figure:
     for axes, (split, group) in zip(grid, splits.items(), strict=True):
         _stacked(axes, group, names, shades)
         axes.set_title(f"{split}, {group['rows'].iloc[0]:,} rows")
-    legend_below(figure, {value: shade for value, shade in shades.items() if value in found}, "value")
+    legend(figure, {value: shade for value, shade in shades.items() if value in found}, "value")
     return figure
 
 
@@ -74,8 +59,7 @@ def target_values(table: Table) -> Figure:
 def folds(table: Table) -> Figure:
     """Draw a line for each fold and the final model: the eras of its training, its purge and its test, from `tables.folds`."""
     numbers = sorted(table.frame["fold"].unique(), key=lambda number: (number == 0, number))
-    figure = figure_of(table, 1.2 + 0.32 * len(numbers))
-    axes = figure.subplots()
+    figure, axes = single(table, 1.2 + 0.32 * len(numbers))
     span = table.frame["last"].max() - table.frame["first"].min() + 1
     for row in table.frame.itertuples():
         place, shade = numbers.index(row.fold), ROLE_COLOURS[str(row.role)]
@@ -86,7 +70,7 @@ def folds(table: Table) -> Figure:
     name_rows(axes, [f"fold {number}" if number else "final model" for number in numbers])
     axes.set_xlabel("era (week)")
     axes.margins(x=0.01)
-    legend_above(axes, ROLE_COLOURS)
+    legend(axes, ROLE_COLOURS)
     caption(figure, "In the bars: how many eras. The final model is tested on the validation eras.")
     return figure
 
@@ -97,8 +81,7 @@ def feature_stability(table: Table) -> Figure:
     frame = table.frame
     stable = int((frame["group"] == STABLE).sum())
     places = [k + (GAP if k >= stable else 0) for k in range(len(frame))]
-    figure = figure_of(table, 1.5 + 0.2 * (len(frame) + GAP))
-    axes = figure.subplots()
+    figure, axes = single(table, 1.5 + 0.2 * (len(frame) + GAP))
     for place, row in zip(places, frame.itertuples(), strict=True):
         colour = GROUP_COLOURS[str(row.group)]
         axes.plot([row.low, row.high], [place, place], color=colour, linewidth=2, alpha=0.5, solid_capstyle="butt")
@@ -118,8 +101,7 @@ def target_correlation(table: Table) -> Figure:
     """Draw a heat map of the correlations between targets, with the numbers in the cells if they have room."""
     names = list(dict.fromkeys(table.frame["a"]))
     side = min(0.55, 6.3 / len(names))
-    figure = figure_of(table, 1.0 + side * len(names) + 1.1)
-    axes = figure.subplots()
+    figure, axes = single(table, 1.0 + side * len(names) + 1.1)
     for row in table.frame.itertuples():
         known = not math.isnan(row.correlation)
         shade = _between(row.correlation) if known else FAINT
@@ -143,8 +125,7 @@ def target_correlation(table: Table) -> Figure:
 def drift(table: Table) -> Figure:
     """Draw the distance of live from the last train eras, on the band of these eras' own distances."""
     frame = table.frame
-    figure = figure_of(table, 1.7 + 0.22 * len(frame))
-    axes = figure.subplots()
+    figure, axes = single(table, 1.7 + 0.22 * len(frame))
     for place, row in enumerate(frame.itertuples()):
         usual = [100 * value for value in (row.expected, row.usual_p95, row.usual_max)]
         axes.barh(place, usual[1], color=FAINT, height=0.7)
@@ -189,7 +170,7 @@ def missing_by_era(table: Table) -> Figure:
     upper.set_ylabel("missing values (%)")
     lower.set(ylabel="features\nwithout any data", xlabel="era (week)")
     labels = {kind: "live (diamond)" if kind == LIVE else f"{kind}, {len(rows)} eras" for kind, rows in kinds.items()}
-    legend_above(upper, {label: KIND_COLOURS[kind] for kind, label in labels.items()})
+    legend(upper, {label: KIND_COLOURS[kind] for kind, label in labels.items()})
     return figure
 
 

@@ -10,8 +10,8 @@ from matplotlib.ticker import MaxNLocator
 
 from erawise.base.schema import ERA, PREDICTION
 from erawise.charts.explained_tables import LEADING
-from erawise.charts.figures import by, caption, figure_of, model_panels, picture
-from erawise.charts.marks import legend_below, line_style, name_rows
+from erawise.charts.figures import by, caption, figure_of, model_panels, picture, single
+from erawise.charts.marks import legend, line_style, name_rows
 from erawise.charts.style import DASH, FAINT, FIXED_COLOURS, INK, MUTED, Colours, short, short_feature
 from erawise.charts.tables import Table
 
@@ -49,11 +49,8 @@ def shap_beeswarm(table: Table) -> Figure:
         _swarms(axes, group, reach)
         axes.set(title=name, xlim=(-reach, reach), xlabel="contribution (std of predictions)")
         axes.axvline(0, color=INK, linewidth=0.8, zorder=0.9)
-    legend_below(
-        figure,
-        dict(zip(LEVELS, LEVEL_COLOURS, strict=True)),
-        "A dot a row: what the feature adds to the prediction, or takes from it",
-    )
+    meaning = "A dot a row: what the feature adds to the prediction, or takes from it"
+    legend(figure, dict(zip(LEVELS, LEVEL_COLOURS, strict=True)), meaning)
     return figure
 
 
@@ -61,8 +58,7 @@ def shap_beeswarm(table: Table) -> Figure:
 def shap_share(table: Table, colours: Colours) -> Figure:
     """Draw the share of all contributions by the number of leading features, a line for each model, from `explained_tables.shap_share`."""
     series = by(table.frame, "model")
-    figure = figure_of(table, 4.0)
-    axes = figure.subplots()
+    figure, axes = single(table, 4.0)
     for name, group in sorted(series.items(), key=lambda item: -item[1]["leading"].iloc[0]):
         held, count = group["leading"].iloc[0], min(LEADING, group["features"].max())
         label, dashes = f"{name}: {held:.0%} in {count}", line_style(name, series)
@@ -122,7 +118,7 @@ def exposure_time(table: Table) -> Figure:
     name_rows(lower, names)
     lower.set(title="by group of features, mean over eras", xlabel="max |exposure|")
     lower.set_xlim(left=0)
-    legend_below(figure, {str(name): FIXED_COLOURS[str(name)] for name in means.columns})
+    legend(figure, {str(name): FIXED_COLOURS[str(name)] for name in means.columns})
     return figure
 
 

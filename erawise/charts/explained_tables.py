@@ -1,4 +1,4 @@
-"""The tables behind the pictures of what drives the models, and of what the predictions are exposed to."""
+"""Tables behind the pictures of what drives the models, and of what the predictions are exposed to."""
 
 from collections.abc import Mapping
 
@@ -24,7 +24,7 @@ TAIL = 0.025
 
 
 def shap_beeswarm(found: Mapping[str, Explanation]) -> Table:
-    """Contributions of the leading features of each model, row by row.
+    """Return the contributions of the leading features of each model, row by row.
 
     They are in standard deviations of the model's predictions, so that models can be compared; 0 throughout where these are constant.
 
@@ -48,7 +48,7 @@ def shap_beeswarm(found: Mapping[str, Explanation]) -> Table:
 
 
 def shap_share(found: Mapping[str, Explanation]) -> Table:
-    """Share of all contributions, by absolute size, that the leading features hold.
+    """Return the share of all contributions, by absolute size, that the leading features hold.
 
     Returns
     -------
@@ -59,16 +59,15 @@ def shap_share(found: Mapping[str, Explanation]) -> Table:
     held = frame.groupby("model", sort=False)["leading"].first()
     if not held.max() > 0:
         return Table(frame, "Nothing drives the predictions: they are constant")
-    headline = (
-        f"The {min(LEADING, int(frame['features'].max()))} leading features hold {held.max():.0%} of all contributions in {held.idxmax()}"
-    )
+    count = min(LEADING, int(frame["features"].max()))
+    headline = f"The {count} leading features hold {held.max():.0%} of all contributions in {held.idxmax()}"
     if len(held) > 1:
         headline += f", {held.min():.0%} in {held.idxmin()}"
     return Table(frame, headline)
 
 
 def permutation(found: Mapping[str, Explanation], days: int) -> Table:
-    """What each model's CORR loses where one of its leading features is shuffled within each era, in validation eras.
+    """Return what each model's CORR loses when one of its leading features is shuffled within each era, in validation eras.
 
     Parameters
     ----------
@@ -88,15 +87,13 @@ def permutation(found: Mapping[str, Explanation], days: int) -> Table:
         headline = "Shuffled, none of the leading features costs CORR on average"
     if len(known):
         clear = int((known["low"] > 0).sum())
-        headline += (
-            f"; of {len(known)} pairs of model and feature {clear} have a 95 % interval above 0, where luck alone gives about "
-            f"{len(known) * TAIL:.0f}"
-        )
+        headline += f"; of {len(known)} pairs of model and feature {clear} have a 95 % interval above 0"
+        headline += f", where luck alone gives about {len(known) * TAIL:.0f}"
     return Table(frame, headline)
 
 
 def exposure_time(exposure: pd.DataFrame) -> Table:
-    """Largest exposure to a feature over time, before and after neutralization, to all features and to each group.
+    """Return the largest exposure to a feature over time, before and after neutralization, to all features and to each group.
 
     More than `MAX_PERIODS` eras of a split are shown as means of adjacent ones.
 

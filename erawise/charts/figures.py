@@ -45,6 +45,12 @@ def figure_of(table: Table, height: float) -> Figure:
     return figure
 
 
+def single(table: Table, height: float) -> tuple[Figure, Axes]:
+    """Return a figure of one panel, and its axes."""
+    figure = figure_of(table, height)
+    return figure, figure.subplots()
+
+
 def panels(table: Table, count: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
     """Return a figure with `count` panels, at most `columns` in a row, and the axes of each."""
     columns = min(columns, max(count, 2))
@@ -127,11 +133,8 @@ def _settle(figure: Figure) -> None:
 def rounded(svg: str, decimals: int = 2) -> str:
     """Round the coordinates of paths and places in an SVG: the last digits say nothing and differ between machines."""
 
-    def shorter(match: re.Match[str]) -> str:
-        return re.sub(
-            r"-?\d+\.\d+",
-            lambda number: f"{round(float(number.group()), decimals) + 0.0:.{decimals}f}".rstrip("0").rstrip("."),
-            match.group(),
-        )
+    def shorter(number: re.Match[str]) -> str:
+        return f"{round(float(number.group()), decimals) + 0.0:.{decimals}f}".rstrip("0").rstrip(".")
 
-    return re.sub(r'\b(?:d|x|y|x1|x2|y1|y2|width|height|transform)="[^"]*"', shorter, svg)
+    places = r'\b(?:d|x|y|x1|x2|y1|y2|width|height|transform)="[^"]*"'
+    return re.sub(places, lambda place: re.sub(r"-?\d+\.\d+", shorter, place.group()), svg)

@@ -8,11 +8,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from erawise.charts.figures import lay_out
+from erawise.charts.figures import lay_out, single
 from erawise.charts.style import DASH, FIXED_COLOURS, INK, MODEL_COLOURS, MUTED, Colours, ink_on, readable, short
-from erawise.charts.tables import SUMMARY
+from erawise.charts.tables import Table
 
 LABEL_POINTS = 11
+ROW = 0.42
+"""Height of a row with a box, in inches."""
+
 NARROW = 0.01
 """Share of the scale below which a box is too narrow to show its median."""
 
@@ -32,22 +35,13 @@ def beside(axes: Axes, place: float, note: str, colour: str = INK) -> None:
     axes.annotate(note, (1, place), (8, 0), axes.get_yaxis_transform(), "offset points", va="center", fontsize=8, color=colour)
 
 
-def boxes(axes: Axes, frame: pd.DataFrame, label: str, shades: Sequence[str], counted: str = "") -> None:
-    """Draw a box for each row of summaries, with its mean and number of `counted` beside it, if these are named."""
-    stats = [
-        {
-            "whislo": row.p05,
-            "q1": row.q1,
-            "med": row.median,
-            "q3": row.q3,
-            "whishi": row.p95,
-            "mean": row.mean,
-            "fliers": [row.min, row.max],
-        }
-        for row in frame[[*SUMMARY, "mean"]].itertuples(index=False)
-    ]
+def boxes(table: Table, height: float, shades: Sequence[str], counted: str = "") -> tuple[Figure, Axes]:
+    """Return a figure with a box for each summary, its mean and number of `counted` beside it; the first column names the boxes."""
+    frame = table.frame
+    figure, axes = single(table, height + ROW * len(frame))
+    stats = frame.rename(columns={"p05": "whislo", "median": "med", "p95": "whishi"}).to_dict("records")
     drawn = axes.bxp(
-        stats,
+        [{**row, "fliers": [row["min"], row["max"]]} for row in stats],
         positions=range(len(frame)),
         orientation="horizontal",
         widths=0.55,
@@ -66,8 +60,9 @@ def boxes(axes: Axes, frame: pd.DataFrame, label: str, shades: Sequence[str], co
             part.set(color=shade)
         if counted:
             beside(axes, k, f"mean {row.mean:.4f}\n{row.count:,} {counted}", MUTED)
-    name_rows(axes, map(short, frame[label]))
+    name_rows(axes, map(short, frame.iloc[:, 0]))
     axes.set_title(BOX_LEGEND)
+    return figure, axes
 
 
 def area(axes: Axes, eras: pd.Series, values: pd.Series, colour: str) -> None:
@@ -129,15 +124,8 @@ def within(places: Sequence[float], gap: float) -> list[float]:
     return [max(min(place, 1 - gap * (last - k)), gap * k) for k, place in enumerate(places)]
 
 
-def legend_above(axes: Axes, colours: Colours) -> None:
-    """Put what each colour stands for above the axes."""
-    axes.legend(handles=_patches(colours), loc="lower left", bbox_to_anchor=(0, 1), ncols=len(colours))
-
-
-def legend_below(figure: Figure, colours: Colours, title: str | None = None) -> None:
-    """Put what each colour stands for below the picture."""
-    figure.legend(handles=_patches(colours), loc="outside lower center", ncols=len(colours), title=title)
-
-
-def _patches(colours: Colours) -> list[Patch]:
-    return [Patch(color=colour, label=label) for label, colour in colours.items()]
+def legend(drawn: Axes | Figure, colours: Colours, title: str | None = None) -> None:
+    """Say what each colour stands for, above axes or below a figure."""
+    place = {"loc": "lower left", "bbox_to_anchor": (0, 1)} if isinstance(drawn, Axes) else {"loc": "outside lower center"}
+    patches = [Patch(color=colour, label=label) for label, colour in colours.items()]
+    drawn.legend(handles=patches, ncols=len(patches), title=title, **place)

@@ -4,9 +4,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from erawise.base.schema import PREDICTION
-from erawise.charts.figures import by, caption, figure_of, model_panels, picture
+from erawise.charts.figures import by, caption, model_panels, picture, single
 from erawise.charts.marks import boxes, end_labels, square
-from erawise.charts.style import DASH, MUTED, ROW, Colours, short
+from erawise.charts.style import DASH, MUTED, Colours, short
 from erawise.charts.tables import Table
 
 
@@ -31,9 +31,7 @@ def era_means(table: Table, colours: Colours) -> Figure:
 @picture
 def prediction_by_target(table: Table, colours: Colours, name: str) -> Figure:
     """Draw a box of a prediction for each value of the target, from `tables.prediction_by_target`."""
-    figure = figure_of(table, 1.5 + ROW * len(table.frame))
-    axes = figure.subplots()
-    boxes(axes, table.frame, "target", [colours[name]] * len(table.frame), "rows")
+    figure, axes = boxes(table, 1.5, [colours[name]] * len(table.frame), "rows")
     axes.set(xlabel=f"prediction of {name}, ranked within its era (0: lowest, 1: highest)", ylabel="target")
     return figure
 
@@ -42,15 +40,13 @@ def prediction_by_target(table: Table, colours: Colours, name: str) -> Figure:
 def target_by_prediction(table: Table, colours: Colours) -> Figure:
     """Draw the mean target in each tenth of the predictions, from `tables.target_by_prediction`."""
     series = by(table.frame, PREDICTION)
-    figure = figure_of(table, 3.8)
-    axes = figure.subplots()
+    figure, axes = single(table, 3.8)
     for name, group in series.items():
         axes.plot(group["tenth"], group["mean_target"], "o-", color=colours[name], markersize=5, linewidth=1.5)
     axes.axhline(table.frame["mean_all"].iloc[0], color=MUTED, linewidth=1, linestyle=DASH)
     rows = next(iter(series.values()))["rows"].sum()
-    axes.set(
-        title=f"dashed: mean target of all {rows:,} rows", xlabel="tenth of the predictions of an era (1: lowest)", ylabel="mean target"
-    )
+    axes.set_title(f"dashed: mean target of all {rows:,} rows")
+    axes.set(xlabel="tenth of the predictions of an era (1: lowest)", ylabel="mean target")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10))
     end_labels(figure, axes, {name: (group["tenth"].iloc[-1], group["mean_target"].iloc[-1]) for name, group in series.items()}, colours)
     return figure
@@ -60,8 +56,7 @@ def target_by_prediction(table: Table, colours: Colours) -> Figure:
 def weights(table: Table, colours: Colours) -> Figure:
     """Draw the ensemble's weights as bars, from `tables.weights`."""
     frame = table.frame
-    figure = figure_of(table, 1.2 + 0.36 * len(frame))
-    axes = figure.subplots()
+    figure, axes = single(table, 1.2 + 0.36 * len(frame))
     axes.barh(range(len(frame)), 100 * frame["weight"], color=[colours[name] for name in frame["model"]], height=0.7)
     axes.set_yticks(range(len(frame)), map(short, frame["model"]))
     axes.invert_yaxis()

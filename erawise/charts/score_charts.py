@@ -9,17 +9,15 @@ from matplotlib.ticker import MaxNLocator
 
 from erawise.base.schema import ERA, PREDICTION
 from erawise.charts.figures import by, figure_of, picture
-from erawise.charts.marks import area, boxes, end_labels, line_style, square
-from erawise.charts.style import DASH, INK, MUTED, ROW, Colours, readable, short
+from erawise.charts.marks import ROW, area, boxes, end_labels, line_style, square
+from erawise.charts.style import DASH, INK, MUTED, Colours, readable, short
 from erawise.charts.tables import Table
 
 
 @picture
 def corr_box(table: Table, colours: Colours) -> Figure:
     """Draw a box of the per-era CORR of each prediction, from `tables.corr_box`."""
-    figure = figure_of(table, 1.4 + ROW * len(table.frame))
-    axes = figure.subplots()
-    boxes(axes, table.frame, PREDICTION, [colours[name] for name in table.frame[PREDICTION]], "eras")
+    figure, axes = boxes(table, 1.4, [colours[name] for name in table.frame[PREDICTION]], "eras")
     axes.axvline(0, color=INK, linewidth=1)
     axes.set_xlabel("CORR per era (a correlation)")
     return figure
@@ -34,7 +32,11 @@ def corr_time(table: Table, colours: Colours) -> Figure:
     _running(figure, grid[0], series, colours)
     low, high = min(table.frame["corr"].min(), 0), max(table.frame["corr"].max(), 0)
     for axes, (name, group) in zip(grid[1:], series.items(), strict=True):
-        _strip(axes, group, colours[name])
+        area(axes, group[ERA], group["corr"], colours[name])
+        axes.axhline(0, color=INK, linewidth=0.8)
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=3))
+        axes.margins(x=0.01)
+        axes.grid(visible=False)
         axes.set_ylim(1.1 * low, 1.1 * high or 1)
         axes.text(1.03, 0.5, short(name), color=readable(colours[name]), transform=axes.transAxes, va="center", fontsize=8)
     period = table.frame["eras"].max()
@@ -56,11 +58,8 @@ def comparison(table: Table, colours: Colours) -> Figure:
     square(left, frame[["corr_a", "corr_b"]].to_numpy().min(), frame[["corr_a", "corr_b"]].to_numpy().max())
     left.axhline(0, color=MUTED, linewidth=0.8)
     left.axvline(0, color=MUTED, linewidth=0.8)
-    left.set(
-        title=f"a dot an era (n = {len(frame)}):\n{short(a)} is better above the line",
-        xlabel=f"CORR of {short(b)}",
-        ylabel=f"CORR of {short(a)}",
-    )
+    left.set_title(f"a dot an era (n = {len(frame)}):\n{short(a)} is better above the line")
+    left.set(xlabel=f"CORR of {short(b)}", ylabel=f"CORR of {short(a)}")
     for sign, colour in ((1, colours[a]), (-1, colours[b])):
         area(right, frame[ERA], (sign * frame["difference"]).clip(lower=0) * sign, colour)
     right.axhline(0, color=INK, linewidth=1)
@@ -101,11 +100,3 @@ def _running(figure: Figure, axes: Axes, series: Mapping[str, pd.DataFrame], col
     axes.set_title("running sum of CORR")
     axes.margins(x=0.01)
     end_labels(figure, axes, {name: (group[ERA].iloc[-1], group["cumulative"].iloc[-1]) for name, group in series.items()}, colours)
-
-
-def _strip(axes: Axes, group: pd.DataFrame, colour: str) -> None:
-    area(axes, group[ERA], group["corr"], colour)
-    axes.axhline(0, color=INK, linewidth=0.8)
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=3))
-    axes.margins(x=0.01)
-    axes.grid(visible=False)

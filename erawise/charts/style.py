@@ -11,9 +11,6 @@ from erawise.charts.tables import PURGED, TEST, TRAIN
 WIDTH = 9.0
 """Width of every picture, in inches."""
 
-ROW = 0.42
-"""Height of a row with a box, in inches."""
-
 LABEL_COLUMNS = 24
 POINTS_AN_INCH = 72
 INK, MUTED, FAINT, PAPER, BLACK = "#222222", "#666666", "#dddddd", "#ffffff", "#000000"

@@ -1,6 +1,6 @@
-"""The tables behind the pictures: small, and with the sentence that each picture is headed by."""
+"""Tables behind the pictures: small, each with the sentence that heads its picture."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,7 @@ ROLES = TRAIN, PURGED, TEST = ("train", "purged", "test")
 
 @dataclass(frozen=True)
 class Table:
-    """What one picture is drawn from.
+    """Content of one picture.
 
     Parameters
     ----------
@@ -42,8 +42,25 @@ class Table:
     headline: str
 
 
+def read(path: Path, stage: str, numbers: tuple[str, ...], texts: tuple[str, ...]) -> pd.DataFrame:
+    """Read columns of a table that a stage has written; an empty number is NaN.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or lacks a column.
+    """
+    try:
+        found = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values={name: [""] for name in numbers})
+        return found[[*texts, *numbers]].astype(dict.fromkeys(numbers, float))
+    except FileNotFoundError:
+        raise InputError(f"{path}: the file is missing; run {stage}") from None
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path}: not the table that {stage} writes ({error}); run {stage} again") from None
+
+
 def corr_box(scores: pd.DataFrame, split: str) -> Table:
-    """Spread of the per-era CORR of each prediction.
+    """Summarize the per-era CORR of each prediction.
 
     Parameters
     ----------
@@ -55,16 +72,15 @@ def corr_box(scores: pd.DataFrame, split: str) -> Table:
     Table with `prediction`, the summary and `count`, the number of eras; a prediction without any score is absent.
     """
     frame = _summaries(scores, PREDICTION, CORR)
-
-    def headline(frame: pd.DataFrame) -> str:
-        best = frame.loc[frame["median"].idxmax()]
-        return f"CORR per era, {split}: {best[PREDICTION]} has the highest median, {best['median']:.4f}, over {best['count']} eras"
-
-    return _table(frame, split, headline)
+    if frame.empty:
+        return _nothing(frame, split)
+    best = frame.loc[frame["median"].idxmax()]
+    headline = f"CORR per era, {split}: {best[PREDICTION]} has the highest median, {best['median']:.4f}, over {best['count']} eras"
+    return Table(frame, headline)
 
 
 def corr_time(scores: pd.DataFrame, split: str) -> Table:
-    """Per-era CORR over time and its running sum.
+    """Return the per-era CORR over time and its running sum.
 
     More than `MAX_PERIODS` eras are shown as means of adjacent ones. The running sum is over all eras; an era without a
     score (NaN) adds nothing to it.
@@ -78,16 +94,14 @@ def corr_time(scores: pd.DataFrame, split: str) -> Table:
     width = max(1, -(-len(eras) // MAX_PERIODS))
     pieces = [_running(group.sort_values(ERA), str(name), eras, width) for name, group in scored.groupby(PREDICTION, sort=False)]
     frame = pd.concat(pieces, ignore_index=True) if pieces else pd.DataFrame(columns=[PREDICTION, ERA, CORR, "cumulative", "eras"])
-
-    def headline(frame: pd.DataFrame) -> str:
-        ends = frame.groupby(PREDICTION, sort=False)["cumulative"].last()
-        return f"CORR summed over {len(eras)} {split} eras: {ends.idxmax()} ends highest, at {ends.max():.2f}"
-
-    return _table(frame, split, headline)
+    if frame.empty:
+        return _nothing(frame, split)
+    ends = frame.groupby(PREDICTION, sort=False)["cumulative"].last()
+    return Table(frame, f"CORR summed over {len(eras)} {split} eras: {ends.idxmax()} ends highest, at {ends.max():.2f}")
 
 
 def comparison(scores: pd.DataFrame, model_a: str, model_b: str, split: str) -> Table:
-    """Per-era CORR of two predictions, on the eras that have a score of both.
+    """Compare the per-era CORR of two predictions, on the eras that have a score of both.
 
     Returns
     -------
@@ -99,34 +113,15 @@ def comparison(scores: pd.DataFrame, model_a: str, model_b: str, split: str) -> 
     difference = both["corr_a"] - both["corr_b"]
     columns = {"model_a": model_a, "model_b": model_b, "difference": difference, "mean_difference": difference.mean()}
     frame = both.assign(**columns).rename_axis(ERA).reset_index()[[ERA, "model_a", "model_b", "corr_a", "corr_b", *list(columns)[2:]]]
-
-    def headline(frame: pd.DataFrame) -> str:
-        wins = int((frame["difference"] > 0).sum())
-        return (
-            f"{model_a} has a higher CORR than {model_b} in {wins} of {len(frame)} {split} eras; mean difference {difference.mean():+.4f}"
-        )
-
-    return _table(frame, split, headline)
-
-
-def read_importance(path: Path) -> pd.DataFrame:
-    """Read the `feature` and `importance` of a model.
-
-    Raises
-    ------
-    InputError
-        If the file is missing or has other columns.
-    """
-    try:
-        return pd.read_csv(path, usecols=["feature", "importance"], dtype={"feature": str, "importance": float}, keep_default_na=False)
-    except FileNotFoundError:
-        raise InputError(f"{path}: the file is missing; train the model again") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not a table of feature and importance ({error}); train the model again") from None
+    if frame.empty:
+        return _nothing(frame, split)
+    wins, eras = int((frame["difference"] > 0).sum()), len(frame)
+    headline = f"{model_a} has a higher CORR than {model_b} in {wins} of {eras} {split} eras; mean difference {difference.mean():+.4f}"
+    return Table(frame, headline)
 
 
 def importance(shares: Mapping[str, pd.DataFrame], top_features: int) -> Table:
-    """The leading features of each model.
+    """Return the leading features of each model.
 
     Parameters
     ----------
@@ -138,8 +133,7 @@ def importance(shares: Mapping[str, pd.DataFrame], top_features: int) -> Table:
     Table with `model`, `rank` (from 1), `feature`, `importance`, `cumulative` (share of this feature and those before it) and
     `features`, the number that the model was given. Equal shares are in the order of the features.
     """
-    pieces = [_leading(frame, model, top_features) for model, frame in shares.items()]
-    frame = pd.concat(pieces, ignore_index=True)
+    frame = pd.concat([_leading(frame, model, top_features) for model, frame in shares.items()], ignore_index=True)
     leading = frame.groupby("model", sort=False)["cumulative"].last()
     held = f"{leading.max():.0%} of the importance in {leading.idxmax()}"
     if len(leading) > 1:
@@ -148,7 +142,7 @@ def importance(shares: Mapping[str, pd.DataFrame], top_features: int) -> Table:
 
 
 def with_target(predictions: pd.DataFrame, split: str, targets: pd.DataFrame, target: str) -> pd.DataFrame:
-    """The rows of a split that have a target.
+    """Return the rows of a split that have a target.
 
     Parameters
     ----------
@@ -165,7 +159,7 @@ def with_target(predictions: pd.DataFrame, split: str, targets: pd.DataFrame, ta
 
 
 def era_means(rows: Iterable[tuple[str, pd.DataFrame]], split: str) -> Table:
-    """Each era's mean raw prediction and mean target, for each model.
+    """Return each era's mean raw prediction and mean target, for each model.
 
     The models' own predictions are taken, since the ensembles are ranked within each era and have the same mean in all. At
     most `MAX_POINT_ERAS` eras of a model are kept, evenly spaced; `mean_gap` is over all of its eras.
@@ -179,19 +173,17 @@ def era_means(rows: Iterable[tuple[str, pd.DataFrame]], split: str) -> Table:
     Table with `model`, `era`, `rows`, `mean_target`, `mean_prediction`, `mean_gap` (prediction less target, mean
     over eras) and `eras` (that it is over).
     """
-    pieces = [_means(frame, model) for model, frame in rows]
-    frame = pd.concat(pieces, ignore_index=True)
-
-    def headline(frame: pd.DataFrame) -> str:
-        gaps = frame.groupby("model", sort=False)["mean_gap"].first()
-        nearest = gaps.abs().idxmin()
-        return f"Mean raw prediction of each {split} era: {nearest} is nearest to the mean target, {gaps[nearest]:+z.4f} off on average"
-
-    return _table(frame, split, headline)
+    frame = pd.concat([_means(frame, model) for model, frame in rows], ignore_index=True)
+    if frame.empty:
+        return _nothing(frame, split)
+    gaps = frame.groupby("model", sort=False)["mean_gap"].first()
+    nearest = gaps.abs().idxmin()
+    headline = f"Mean raw prediction of each {split} era: {nearest} is nearest to the mean target, {gaps[nearest]:+z.4f} off on average"
+    return Table(frame, headline)
 
 
 def prediction_by_target(rows: pd.DataFrame, name: str, split: str) -> Table:
-    """Spread of a prediction within each value of the target.
+    """Summarize a prediction within each value of the target.
 
     Parameters
     ----------
@@ -203,35 +195,29 @@ def prediction_by_target(rows: pd.DataFrame, name: str, split: str) -> Table:
     """
     ordered = rows.assign(target=_labels(rows[TARGET].to_numpy(np.float64))).sort_values(TARGET, kind="stable")
     frame = _summaries(ordered.assign(target=ordered[TARGET].astype(str)), TARGET, PREDICTION)
-
-    def headline(frame: pd.DataFrame) -> str:
-        low, high = frame.iloc[0], frame.iloc[-1]
-        return (
-            f"{name}, {split}: mean prediction {low['mean']:.4f} at target {low['target']}, {high['mean']:.4f} at target {high['target']}"
-        )
-
-    return _table(frame, split, headline)
+    if frame.empty:
+        return _nothing(frame, split)
+    low, high = frame.iloc[0], frame.iloc[-1]
+    headline = f"{name}, {split}: mean prediction {low['mean']:.4f} at target {low.target}, {high['mean']:.4f} at target {high.target}"
+    return Table(frame, headline)
 
 
 def target_by_prediction(rows: Mapping[str, pd.DataFrame], split: str) -> Table:
-    """Mean target in each tenth of a prediction, tenths taken within each era.
+    """Return the mean target in each tenth of a prediction, tenths taken within each era.
 
     Returns
     -------
     Table with `prediction`, `tenth` (1 the lowest), `rows`, `mean_target` and `mean_all`, the mean target of all its rows.
     """
-    pieces = [_tenths(frame, name) for name, frame in rows.items()]
-    frame = pd.concat(pieces, ignore_index=True)
-
-    def headline(frame: pd.DataFrame) -> str:
-        ends = frame.groupby(PREDICTION, sort=False)["mean_target"].agg(lambda mean: mean.iloc[-1] - mean.iloc[0])
-        return f"Mean target of the top tenth less the bottom tenth, {split}: {ends.max():+.4f} for {ends.idxmax()}"
-
-    return _table(frame, split, headline)
+    frame = pd.concat([_tenths(frame, name) for name, frame in rows.items()], ignore_index=True)
+    if frame.empty:
+        return _nothing(frame, split)
+    ends = frame.groupby(PREDICTION, sort=False)["mean_target"].agg(lambda mean: mean.iloc[-1] - mean.iloc[0])
+    return Table(frame, f"Mean target of the top tenth less the bottom tenth, {split}: {ends.max():+.4f} for {ends.idxmax()}")
 
 
 def feature_values(panel: Panel) -> Table:
-    """How often the features take each fifth of their scale, as a spread over the features.
+    """Count how often the features take each fifth of their scale, as a spread over the features.
 
     Counted as stored, before any demeaning, on at most `MAX_FEATURE_ERAS` eras, evenly spaced.
 
@@ -255,7 +241,7 @@ def feature_values(panel: Panel) -> Table:
 
 
 def target_values(index: pd.DataFrame, validation: pd.DataFrame, names: Sequence[str], main: str) -> Table:
-    """Share of rows at each value of each target.
+    """Return the share of rows at each value of each target.
 
     Parameters
     ----------
@@ -278,7 +264,7 @@ def target_values(index: pd.DataFrame, validation: pd.DataFrame, names: Sequence
 
 
 def weights(blend: Mapping[str, float]) -> Table:
-    """Weights of the ensemble, as shares of their sum.
+    """Return the weights of the ensemble, as shares of their sum.
 
     Returns
     -------
@@ -295,7 +281,7 @@ def weights(blend: Mapping[str, float]) -> Table:
 
 
 def folds(plan: Plan) -> Table:
-    """What each fold does with each era.
+    """Return what each fold does with each era.
 
     Returns
     -------
@@ -317,13 +303,13 @@ def folds(plan: Plan) -> Table:
 
 
 def _runs(eras: NDArray[np.int64], members: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """The members that follow each other among the eras, together."""
+    """Return the members that follow each other among the eras, together."""
     places = np.searchsorted(eras, members)
     return [run for run in np.split(members, np.flatnonzero(np.diff(places) > 1) + 1) if len(run)]
 
 
-def _table(frame: pd.DataFrame, split: str, headline: Callable[[pd.DataFrame], str]) -> Table:
-    return Table(frame, headline(frame) if len(frame) else f"Nothing to show: no {split} era has scores")
+def _nothing(frame: pd.DataFrame, split: str) -> Table:
+    return Table(frame, f"Nothing to show: no {split} era has scores")
 
 
 def _summaries(frame: pd.DataFrame, by: str, column: str) -> pd.DataFrame:
@@ -371,7 +357,7 @@ def _tenths(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _spaced(eras: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """At most `count` of the eras, evenly spaced, the first and the last among them."""
+    """Return at most `count` of the eras, evenly spaced, the first and the last among them."""
     if len(eras) <= count:
         return eras
     return eras[np.linspace(0, len(eras) - 1, count).round().astype(np.int64)]

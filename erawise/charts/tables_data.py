@@ -1,4 +1,4 @@
-"""The tables behind the pictures of the data itself, from what the stages preprocess and explore have written."""
+"""Tables behind the pictures of the data itself, from what the stages preprocess and explore have written."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from erawise.base.schema import DATA_TYPE, ERA, LIVE
-from erawise.charts.tables import Table
+from erawise.charts.tables import Table, read
 from erawise.exploration.drift import is_beyond
 from erawise.running.errors import InputError
 
@@ -20,25 +20,8 @@ MAX_CELLS = 40
 STABLE, FICKLE = "stable", "fickle"
 
 
-def read(path: Path, stage: str, numbers: tuple[str, ...], texts: tuple[str, ...]) -> pd.DataFrame:
-    """Read columns of a table that a stage has written; an empty number is NaN.
-
-    Raises
-    ------
-    InputError
-        If the file is missing or lacks a column.
-    """
-    try:
-        found = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values={name: [""] for name in numbers})
-        return found[[*texts, *numbers]].astype(dict.fromkeys(numbers, float))
-    except FileNotFoundError:
-        raise InputError(f"{path}: the file is missing; run {stage}") from None
-    except (KeyError, ValueError) as error:
-        raise InputError(f"{path}: not the table that {stage} writes ({error}); run {stage} again") from None
-
-
 def feature_stability(path: Path) -> Table:
-    """The features whose correlation with the target keeps its sign over the train eras, and those that change it.
+    """Return the features whose correlation with the target keeps its sign over the train eras, and those that change it.
 
     Parameters
     ----------
@@ -69,7 +52,7 @@ def feature_stability(path: Path) -> Table:
 
 
 def target_correlation(path: Path, main: str) -> Table:
-    """The correlations between the targets over the train rows.
+    """Return the correlations between the targets over the train rows.
 
     Parameters
     ----------
@@ -102,7 +85,7 @@ def target_correlation(path: Path, main: str) -> Table:
 
 
 def drift(path: Path) -> Table:
-    """The features whose live values lie furthest from what is usual between train eras.
+    """Return the features whose live values lie furthest from what is usual between train eras.
 
     Parameters
     ----------
@@ -129,7 +112,7 @@ def drift(path: Path) -> Table:
 
 
 def missing_by_era(path: Path) -> Table:
-    """The share of feature values that were missing in each era, and the features without any data in it.
+    """Return the share of feature values that were missing in each era, and the features without any data in it.
 
     Parameters
     ----------
@@ -153,8 +136,7 @@ def missing_by_era(path: Path) -> Table:
         lacking += f", most in era {worst[ERA]}: {worst['missing_share']:.1%}"
         if worst["empty_features"]:
             lacking += f", {worst['empty_features']} feature{'s' if worst['empty_features'] > 1 else ''} without any data"
-    return Table(frame, f"{lacking}; {_share(live['missing_share'].iloc[0])} of the live ones" if len(live) else lacking)
-
-
-def _share(share: float) -> str:
-    return f"{share:.2%}" if share else "none"
+    if len(live):
+        share = live["missing_share"].iloc[0]
+        lacking += f"; {share:.2%} of the live ones" if share else "; none of the live ones"
+    return Table(frame, lacking)

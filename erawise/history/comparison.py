@@ -136,7 +136,7 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def picture(table: pd.DataFrame, before: str, after: str) -> Table:
-    """What `score_charts.differences` draws."""
+    """Return what `score_charts.differences` draws."""
     told = {verdict: int((table["verdict"] == verdict).sum()) for verdict in (BETTER, WORSE)} if len(table) else {}
     counts = [f"{count} {verdict}" for verdict, count in told.items() if count]
     headline = f"From {before} to {after}: " + (f"{' and '.join(counts)} of {len(table)}" if counts else "no difference is established")

@@ -262,7 +262,7 @@ def alarms(every: list[Live]) -> list[str]:
 
 
 def picture(every: list[Live], days: int) -> Table:
-    """What `outlook_charts.live` draws: a row for each week."""
+    """Return what `outlook_charts.live` draws: a row for each week."""
     columns = ["model", "metric", "prediction", "source"]
     parts = [
         one.weeks.assign(model=one.model, metric=one.metric, prediction=one.source.prediction, source=one.source.label)

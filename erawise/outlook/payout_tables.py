@@ -108,7 +108,7 @@ def content(terms: Terms, year: Year, table: pd.DataFrame, found: Split) -> dict
 
 
 def picture(bands: pd.DataFrame, table: pd.DataFrame) -> Table:
-    """What `outlook_charts.payout` draws, from both tables of `payout.outlook`."""
+    """Return what `outlook_charts.payout` draws, from both tables of `payout.outlook`."""
     best = table.loc[table["median"].idxmax()]
     told = f"{best['loss_all']:.0%} of years end lower, all told"
     headline = f"{best[PREDICTION]}: the median year makes {best['median']:.2f} of a stake of 1; {told}"

@@ -96,8 +96,8 @@ def test_importance_that_cannot_be_read(tmp_path: Path, content: str | None) -> 
     path = tmp_path / "importance.csv"
     if content is not None:
         path.write_text(content, encoding="utf-8")
-    with pytest.raises(InputError, match=r"importance\.csv.*train the model again"):
-        tables.read_importance(path)
+    with pytest.raises(InputError, match=r"importance\.csv.*run train"):
+        tables.read(path, "train", ("importance",), ("feature",))
 
 
 def test_with_target_joins_by_id_and_era() -> None:
