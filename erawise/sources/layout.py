@@ -17,7 +17,7 @@ OPTIONAL = (
     "live_benchmark_models.parquet",
 )
 MARKET = ("oracle.parquet",)
-"""What the embedded market has beyond Numerai's files."""
+"""Files of the embedded market that Numerai doesn't have."""
 
 
 def check_all(directory: Path) -> None:
@@ -41,7 +41,7 @@ def present(directory: Path) -> list[str]:
 
 
 def rows(directory: Path) -> int:
-    """Rows of the files of stocks that a directory has, of all eras."""
+    """Return the number of rows of all eras in the files of stocks that a directory has."""
     count = 0
     for name in ROWS:
         with tabular.open_parquet(directory / name) as file:

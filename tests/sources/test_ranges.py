@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import waiting
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numerai_server import Fault, NumeraiServer
@@ -38,6 +40,8 @@ PLAIN: dict[str, Any] = {"rows": 1500, "compression": "none", "use_dictionary": 
 QUICK = Patience(connection=1, silence=0.3, window=0.3, rate=100, tries=4, pause=0.01, longest_pause=0.02)
 CLOSE = Budget(gap=0, piece=3000, connections=3)
 """Every range its own request, the longer ones several."""
+WIDE = Budget(gap=3000, piece=30_000, connections=3)
+"""Fewer requests."""
 ALL = [f"feature_{k}" for k in range(FEATURES)]
 OTHERS = ["id", "era", "data_type", "weight", "target", "target_other_60"]
 SETS = {"few": ALL[3:60:8], "fewer": ALL[3:30:8], "more": ALL[2:50:2], "most": ALL[2:]}
@@ -122,7 +126,7 @@ class TestTheColumns:
         self, server: NumeraiServer, path: Path, name: str, options: dict[str, Any]
     ) -> None:
         write(source(server), 5, **options)
-        record = fetch(server, path, name)
+        record = fetch(server, path, name, Budget(gap=0, piece=20_000, connections=3))
         assert_columns(path, source(server), SETS[name])
         assert record.projected is not None
         assert (record.projected.columns, record.projected.of) == (len(SETS[name]) + len(OTHERS), FEATURES + len(OTHERS))
@@ -341,31 +345,38 @@ def test_what_cannot_be_used_does_not_take_the_name(server: NumeraiServer, path:
     assert sorted(file.name for file in path.parent.iterdir()) == [".train.parquet.lock", "train.parquet"]
 
 
+@pytest.fixture(scope="module")
+def killed(contents: tuple[bytes, bytes], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str | None]]:
+    """The directory of a download that was killed when it had some ranges, and these ranges."""
+    directory = tmp_path_factory.mktemp("killed")
+    put(directory / "1", contents[0])
+    out = directory / "out" / "train.parquet"
+    out.parent.mkdir()
+    with numerai_server.serving(NumeraiServer({1: directory / "1"}, current=1)) as server:
+        server.file_faults[NAME] = [*[None] * 12, Fault("stall", at=10)]
+        code = (
+            "import test_ranges as t; "
+            f"t.ranges.fetch(t.Download(lambda: '{server.url}/1/{NAME}', t.Path('{out}'), 'file'), t.columns('few'), t.CLOSE)"
+        )
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "NO_PROXY": "*"}
+        notes = out.with_name(".train.parquet.ranges.json")
+        with subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent, env=environment) as running:
+            try:
+                waiting.until(lambda: len(server.ranges) >= 15 and len(notes.read_text().splitlines()) >= 12)
+            finally:
+                running.kill()
+        assert not out.exists()
+        return out.parent, server.ranges[1:12]
+
+
 class TestAfterAKill:
     """What a download leaves that was killed when it had some ranges of the columns."""
 
     @pytest.fixture
-    def held(self, server: NumeraiServer, path: Path) -> list[str | None]:
-        """The ranges that were asked for and came."""
-        server.file_faults[NAME] = [*[None] * 12, Fault("stall", at=10)]
-        code = (
-            "import test_ranges as t, pathlib; "
-            f"t.ranges.fetch(t.Download(lambda: '{server.url}/1/{NAME}', pathlib.Path('{path}'), 'file'), t.columns('few'), t.CLOSE)"
-        )
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-        running = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent, env=environment)
-        notes = path.with_name(".train.parquet.ranges.json")
-        for _ in range(600):
-            if len(server.ranges) >= 15 and len(notes.read_text().splitlines()) >= 12:
-                break
-            time.sleep(0.05)
-        running.kill()
-        running.wait()
-        assert not path.exists()
-        came = server.ranges[1:12]
-        server.ranges.clear()
-        server.file_faults.clear()
-        return came
+    def held(self, path: Path, killed: tuple[Path, list[str | None]]) -> list[str | None]:
+        """The ranges that came, which lie beside the path."""
+        shutil.copytree(killed[0], path.parent, dirs_exist_ok=True)
+        return killed[1]
 
     def test_the_next_goes_on(self, server: NumeraiServer, path: Path, held: list[str | None]) -> None:
         fetch(server, path)
@@ -417,7 +428,7 @@ class TestTheStore:
 
         def run(name: str | None) -> tuple[Path, bool]:
             server.sent.clear()
-            store = Store(tmp_path / "kept", QUICK, CLOSE)
+            store = Store(tmp_path / "kept", QUICK, WIDE)
             wanted = None if name is None else columns(name)
             found = store.get("train.parquet", NAME, lambda: f"{server.url}/1/{NAME}", lambda path: None, wanted)
             return found, server.sent[NAME] > 0
@@ -486,20 +497,18 @@ class TestTheStore:
     ) -> None:
         get("few")
         wanted = Columns("few", frozenset(SETS["few"]), frozenset(ALL[:-1]))
-        store = Store(tmp_path / "kept", QUICK, CLOSE)
+        store = Store(tmp_path / "kept", QUICK, WIDE)
         path = store.get("train.parquet", NAME, lambda: f"{server.url}/1/{NAME}", lambda path: None, wanted)
         assert_columns(path, source(server), [*SETS["few"], ALL[-1]])
 
 
 def test_two_at_once_take_turns(server: NumeraiServer, path: Path) -> None:
-    code = (
-        "import test_ranges as t, pathlib; "
-        f"t.Store(pathlib.Path('{path.parent}'), t.QUICK, t.CLOSE)"
-        f".get('train.parquet', 'file', lambda: '{server.url}/1/{NAME}', lambda path: None, t.columns('few'))"
-    )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    running = [subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent, env=environment) for _ in range(2)]
-    assert [process.wait(60) for process in running] == [0, 0]
+    def get() -> Path:
+        return Store(path.parent, QUICK, CLOSE).get(path.name, "file", lambda: f"{server.url}/1/{NAME}", lambda _: None, columns("few"))
+
+    with ThreadPoolExecutor(2) as pool:
+        found = [pool.submit(get) for _ in range(2)]
+    assert [each.result() for each in found] == [path, path]
     assert_columns(path, source(server), SETS["few"])
     assert server.ranges.count(f"bytes=-{ranges.TAIL_BYTES}") == 2
     assert len(set(server.ranges)) == len(server.ranges) - 1, "whoever waited finds the file"
@@ -551,7 +560,7 @@ def test_whatever_happens_the_columns_are_those_of_a_file_that_the_server_had(
                 known=known,
                 check=opens,
                 patience=Patience(1, 1, tries=3, pause=0, longest_pause=0),
-                budget=Budget(gap=3000, piece=30_000, connections=3),
+                budget=WIDE,
             )
         except InputError:
             continue

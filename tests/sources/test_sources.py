@@ -1,13 +1,13 @@
 """The sources `local` and `numerai`, the latter over real HTTP against a server on this machine."""
 
 import json
-import os
 import shutil
 import socket
-import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numerai_server
 import pandas as pd
@@ -25,6 +25,7 @@ from erawise.sources import layout
 from erawise.sources.local import source as local
 from erawise.sources.numerai import source as numerai
 from erawise.sources.numerai.attempts import Patience
+from stages import download
 
 ROOT = Path(__file__).parents[2]
 REAL = ROOT.parent / "shared" / "real"
@@ -74,6 +75,17 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NumeraiS
         yield state
 
 
+class Ended(NamedTuple):
+    """How a stage ended, and what it said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Ended]
+
+
 def contents(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.iterdir()}
 
@@ -85,16 +97,25 @@ def prepared(source: Path, directory: Path) -> dict[str, bytes]:
     return {path.relative_to(directory).as_posix(): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
-def stage(source: str, directory: Path, edits: dict[str, str], **env: str) -> subprocess.CompletedProcess[str]:
-    """Run the stage for a source as DVC does, in `directory`, with the repository's params edited."""
-    text = (ROOT / "params.yaml").read_text()
-    for old, new in ({"source: market": f"source: {source}"} | edits).items():
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs the stage for a source in the directory of the test, with the repository's params edited; no pause takes time."""
+
+    def run(source: str, old: str = "", new: str = "") -> Ended:
+        text = (ROOT / "params.yaml").read_text()
         assert old in text
-        text = text.replace(old, new)
-    (directory / "params.yaml").write_text(text)
-    command = [sys.executable, "-m", "stages.download"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "NO_PROXY": "*"} | env
-    return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        (tmp_path / "params.yaml").write_text(text.replace("source: market", f"source: {source}").replace(old, new))
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["download"])
+        monkeypatch.setattr(time, "sleep", lambda _: None)
+        code = 0
+        try:
+            download.main()
+        except SystemExit as ended:
+            code = int(str(ended.code))
+        return Ended(code, *capsys.readouterr())
+
+    return run
 
 
 class TestLocal:
@@ -206,11 +227,11 @@ class TestLocal:
         assert local.write(REAL, out) == ["era_scores.csv"]
         assert contents(out) == {name: (REAL / name).read_bytes() for name in layout.REQUIRED}
 
-    def test_the_stage_replaces_what_was_there(self, source: Path, tmp_path: Path) -> None:
+    def test_the_stage_replaces_what_was_there(self, stage: Run, source: Path, tmp_path: Path) -> None:
         old = make_layout(tmp_path / "data" / "raw", live_id="old")
         (old / "oracle.parquet").write_bytes(b"of another source")
         (source / "notes.txt").write_text("mine")
-        done = stage("local", tmp_path, {"path: data/local": "path: source"})
+        done = stage("local", "path: data/local", "path: source")
         assert (done.returncode, done.stderr) == (0, "")
         said, last = done.stdout.splitlines()
         assert said == "source: ignored notes.txt: not among the files of Numerai's layout"
@@ -218,10 +239,10 @@ class TestLocal:
         assert contents(tmp_path / "data" / "raw") == {n: b for n, b in contents(source).items() if n != "notes.txt"}
         assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["raw", "runs"]
 
-    def test_the_stage_leaves_what_was_there_when_it_fails(self, source: Path, tmp_path: Path) -> None:
+    def test_the_stage_leaves_what_was_there_when_it_fails(self, stage: Run, source: Path, tmp_path: Path) -> None:
         before = contents(make_layout(tmp_path / "data" / "raw", live_id="old"))
         (source / "live.parquet").write_bytes(b"PAR1")
-        done = stage("local", tmp_path, {"path: data/local": "path: source"})
+        done = stage("local", "path: data/local", "path: source")
         assert done.returncode == 1
         assert done.stderr.startswith("error: source/live.parquet: not a readable Parquet file")
         assert done.stderr.count("\n") == 1
@@ -334,8 +355,8 @@ class TestNumerai:
             numerai.write(out, VERSION, None, "all", kept, QUICK)
         assert server.fetched == []
 
-    def test_the_stage(self, server: NumeraiServer, tmp_path: Path) -> None:
-        done = stage("numerai", tmp_path, {"round: null": "round: 899"}, ERAWISE_API_URL=server.url)
+    def test_the_stage(self, stage: Run, server: NumeraiServer, tmp_path: Path) -> None:
+        done = stage("numerai", "round: null", "round: 899")
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith("Numerai has no train_benchmark_models.parquet, validation_benchmark_models.parquet, live_")
         assert pd.read_parquet(tmp_path / "data" / "raw" / "live.parquet").index.tolist() == ["n899"]
@@ -344,11 +365,14 @@ class TestNumerai:
         )
 
     @pytest.mark.parametrize(("fault", "code"), [("no network", 75), ("404", 1)])
-    def test_the_stage_leaves_what_was_there_when_it_fails(self, server: NumeraiServer, tmp_path: Path, fault: str, code: int) -> None:
+    def test_the_stage_leaves_what_was_there_when_it_fails(
+        self, stage: Run, server: NumeraiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, code: int
+    ) -> None:
         before = contents(make_layout(tmp_path / "data" / "raw", live_id="old"))
         server.file_faults[f"{VERSION}/live.parquet"] = [Fault("404")]
         url = server.url if fault == "404" else f"http://127.0.0.1:{free_port()}"
-        done = stage("numerai", tmp_path, {}, ERAWISE_API_URL=url)
+        monkeypatch.setenv("ERAWISE_API_URL", url)
+        done = stage("numerai")
         assert (done.returncode, done.stdout) == (code, "")
         assert done.stderr.startswith(f"error: {url}")
         assert done.stderr.count("\n") == 1

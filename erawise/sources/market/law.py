@@ -77,7 +77,7 @@ CALIBRATION_STOCKS = 4_000
 
 @dataclass(frozen=True)
 class Law:
-    """What is drawn once for a market and holds in every week.
+    """A draw that is made once for a market and holds in every week.
 
     Attributes
     ----------
@@ -110,12 +110,12 @@ class Law:
     scale: NDArray[np.float64]
 
     def interactions(self, bins: NDArray[np.int8]) -> NDArray[np.float64]:
-        """Expected weekly return (stocks,) that the bins (features, stocks) give beyond the factors."""
+        """Return the expected weekly return (stocks,) that the bins (features, stocks) give beyond the factors."""
         sums = (self._sums(bins) - self.centre[:, None]) / self.scale[:, None]
         return self.strength * (BEND * sums[0] + PAIR * sums[1])
 
     def calibrated(self, rng: np.random.Generator) -> "Law":
-        """The same law with `centre` and `scale` taken from a sample of stocks."""
+        """Return the same law with `centre` and `scale` taken from a sample of stocks."""
         loadings = rng.standard_normal((FACTORS, CALIBRATION_STOCKS))
         own = rng.standard_normal((len(self.own), CALIBRATION_STOCKS))
         values = self.features(loadings, own)
@@ -123,7 +123,7 @@ class Law:
         return replace(self, centre=sums.mean(axis=1), scale=sums.std(axis=1))
 
     def features(self, loadings: NDArray[np.float64], own: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Features before binning, (features, stocks), from (factors, stocks) and (features, stocks)."""
+        """Return the features before binning, (features, stocks), from (factors, stocks) and (features, stocks)."""
         return self.mixing @ loadings + self.own[:, None] * own
 
     def _sums(self, bins: NDArray[np.int8]) -> NDArray[np.float64]:
@@ -163,18 +163,18 @@ def draw_law(features: int, strength: float, rng: np.random.Generator) -> Law:
 
 
 def strength(stocks: int) -> float:
-    """Factor of all expected returns: 1 from `REFERENCE_STOCKS` on, more with fewer stocks, since their rows teach less."""
+    """Return the factor of all expected returns: 1 from `REFERENCE_STOCKS` on, more with fewer stocks, since their rows teach less."""
     return max(1.0, (REFERENCE_STOCKS / stocks) ** STRENGTH_EXPONENT)
 
 
 def _premia(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Direction (factors,) of the premia: volatile stocks earn less, the other factors pay what the seed says."""
+    """Draw the direction (factors,) of the premia: volatile stocks earn less, the other factors pay what the seed says."""
     others = _unit(rng.standard_normal(FACTORS - 1))
     return np.append(VOLATILITY_PREMIUM, np.sqrt(1 - VOLATILITY_PREMIUM**2) * others)
 
 
 def _mixing(groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Unit rows (features, factors): a feature mixes its group's factors, one outside the groups as many of its own."""
+    """Draw unit rows (features, factors): a feature mixes its group's factors, one outside the groups as many of its own."""
     factors = np.array([rng.permutation(FACTORS)[:FACTORS_A_GROUP] for _ in GROUPS])
     loners = rng.permuted(np.tile(np.arange(FACTORS), (len(groups), 1)), axis=1)[:, :FACTORS_A_GROUP]
     mixed = np.where(groups[:, None] < 0, loners, factors[groups])
@@ -188,13 +188,13 @@ def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def thresholds(values: NDArray[np.float64], shares: Sequence[float]) -> NDArray[np.float64]:
-    """Lower bounds (..., shares) of the bins that follow the lowest share of values (..., n)."""
+    """Return the lower bounds (..., shares) of the bins that follow the lowest share of values (..., n)."""
     positions = [round(values.shape[-1] * share) for share in shares]
     return np.sort(values, axis=-1)[..., positions]
 
 
 def bins(values: NDArray[np.float64], bounds: NDArray[np.float64]) -> NDArray[np.int8]:
-    """Bin numbers (..., n) of values (..., n): how many of the bounds (..., k) each value reaches."""
+    """Return the bin numbers (..., n) of values (..., n): how many of the bounds (..., k) each value reaches."""
     out = np.zeros(values.shape, np.int8)
     for k in range(bounds.shape[-1]):
         out += values >= bounds[..., k, None]

@@ -29,7 +29,7 @@ NOUNS = (
 
 
 def feature_names(number: int) -> list[str]:
-    """Names of the features in column order."""
+    """Return the names of the features in column order."""
     adjectives, nouns = ADJECTIVES.split(), NOUNS.split()
     names = []
     for k in range(number):
@@ -41,9 +41,9 @@ def feature_names(number: int) -> list[str]:
 
 
 def feature_sets(law: Law, names: Sequence[str]) -> dict[str, list[str]]:
-    """The feature sets, and groups: these overlap, and some features are in none.
+    """Return the feature sets, and groups: groups overlap, and some features are in none.
 
-    Every third feature of a group is in the next group too. The riskiest group is that of the features with the largest
+    Every third feature of a group is in the next group too. The riskiest group has the features with the largest
     weight of the loadings, whatever their other groups.
     """
     order = np.arange(len(names))
@@ -60,7 +60,7 @@ def feature_sets(law: Law, names: Sequence[str]) -> dict[str, list[str]]:
 
 
 def row_ids(first: int, rows: int, seed: int) -> pa.Array:
-    """Ids of rows `first` to `first + rows - 1` of a market: "n" and 15 hexadecimal digits.
+    """Return the ids of rows `first` to `first + rows - 1` of a market: "n" and 15 hexadecimal digits.
 
     The row number is mixed by steps that can be undone, so that no two rows of a market share an id.
     """

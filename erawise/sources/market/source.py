@@ -73,7 +73,7 @@ class Tables:
         waiting.append(table)
 
     def finish(self) -> None:
-        """Write what is waiting; the files are complete once the stack is closed."""
+        """Write the rows that are waiting; the files are complete once the stack is closed."""
         for name in self._waiting:
             self._flush(name)
 
@@ -106,7 +106,7 @@ def _add_week(tables: Tables, week: Week, names: list[str], named: dict[str, NDA
 
 
 def _place(number: int, settings: Market) -> tuple[str, str, str]:
-    """The file, `era` and `data_type` of a week."""
+    """Return the file, `era` and `data_type` of a week."""
     last = settings.train_eras + settings.validation_eras
     if number > last:
         return "live", "X", "live"

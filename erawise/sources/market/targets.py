@@ -13,7 +13,7 @@ UNKNOWN_SHARE = 0.02
 
 
 def targets(window: Sequence[Week], rng: np.random.Generator) -> dict[str, NDArray[np.float32]]:
-    """Targets of the first week's rows, from its returns and those of the weeks that follow.
+    """Return the targets of the first week's rows, from its returns and those of the weeks that follow.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def targets(window: Sequence[Week], rng: np.random.Generator) -> dict[str, NDArr
 
     Returns
     -------
-    dict of name to (rows,) float32 in {0, .25, .5, .75, 1}; NaN throughout where the window is too short for the horizon.
+    dict of name to (rows,) float32 in {0, .25, .5, .75, 1}; NaN throughout if the window is too short for the horizon.
     """
     rows = window[0].rows
     unknown = rng.random(len(rows)) < UNKNOWN_SHARE

@@ -106,7 +106,7 @@ def generators(seed: int) -> Generators:
 
 
 def simulate(settings: Market, law: Law) -> Iterator[Week]:
-    """Yield the weeks of a market without end; each depends on the seed and on the weeks before it alone."""
+    """Yield the weeks of a market without end; each depends only on the seed and on the weeks before it."""
     rngs = generators(settings.seed)
     universe = Universe(settings.stocks, settings.features, rngs.state)
     for number in count(1):
@@ -136,14 +136,14 @@ def _week(number: int, law: Law, universe: Universe, rngs: Generators) -> Week:
 
 
 def volatility(loadings: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weekly standard deviation (stocks,) of the stocks' own returns."""
+    """Return the weekly standard deviation (stocks,) of the stocks' own returns."""
     return NOISE * np.exp(VOLATILITY_SLOPE * loadings[0])
 
 
 def _returns(
     premia: NDArray[np.float64], interactions: NDArray[np.float64], loadings: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Returns (streams, slots) of one week."""
+    """Draw the returns (streams, slots) of one week."""
     shocks = FACTOR_RISK / np.sqrt(FACTORS) * rng.standard_normal(FACTORS)
     noise = volatility(loadings) * rng.standard_normal((len(NAMES) + 1, loadings.shape[1]))
     expected = premia @ loadings + interactions
@@ -156,7 +156,7 @@ def _returns(
 
 
 def expected_target(premium: NDArray[np.float64], interactions: NDArray[np.float64], loadings: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Expected value (rows,) of the main target, given everything that the week's state says.
+    """Return the expected value (rows,) of the main target, given everything that the week's state says.
 
     Parameters
     ----------
@@ -176,12 +176,12 @@ def expected_target(premium: NDArray[np.float64], interactions: NDArray[np.float
 
 
 def _reach(memory: float) -> float:
-    """Sum over the weeks of a `_20` target of what is left of an expected return."""
+    """Return the sum over the weeks of a `_20` target of the part that is left of an expected return."""
     return sum(memory**week for week in range(SHORT))
 
 
 def _opinions(oracle: NDArray[np.float64], tilts: NDArray[np.float64], views: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The models of others, (opinions, rows), as ranks within the week."""
+    """Return the models of others, (opinions, rows), as ranks within the week."""
     insight = (oracle - oracle.mean()) / oracle.std()
     weights = np.array(list(OPINIONS.values()))
     mixed = weights[:, :1] * insight + weights[:, 1:2] * tilts + weights[:, 2:] * views
@@ -189,7 +189,7 @@ def _opinions(oracle: NDArray[np.float64], tilts: NDArray[np.float64], views: ND
 
 
 def windows(settings: Market, law: Law) -> Iterator[list[Week]]:
-    """For each week up to the live one: the week, then those of the `LONG` - 1 next ones whose returns are known by now."""
+    """Yield for each week up to the live one: the week, and the next `LONG` - 1 ones as far as their returns are known by now."""
     last = settings.train_eras + settings.validation_eras
     weeks: deque[Week] = deque()
     for week in islice(simulate(settings, law), last + 1):
@@ -203,5 +203,5 @@ def windows(settings: Market, law: Law) -> Iterator[list[Week]]:
 
 
 def _known(weeks: Sequence[Week], last: int) -> list[Week]:
-    """The first week, and the others that are over: the return of the last era's week isn't known yet."""
+    """Return the first week, and the others that are over: the return of the last era's week isn't known yet."""
     return [week for k, week in enumerate(weeks) if k == 0 or week.number < last]

@@ -44,7 +44,7 @@ PASSING = {
     r"rate.?limit|too many": "too many requests; wait some minutes",
     r"internal|went wrong|time.?out|temporar|unavailable": "the server fails; try again later",
 }
-"""The same of what passes."""
+"""The same, of errors that pass."""
 
 CLOSED = r"round.*(closed|not open)|(closed|not open).*round|submissions? (is|are) closed"
 """The same of a round that takes no submission."""
@@ -86,12 +86,12 @@ class Client(numerapi.NumerAPI):
         self.token = self._key
 
     def locate(self, filename: str, round_number: int | None) -> str:
-        """A fresh address of a file such as `v5.2/live.parquet`, of a round or, where None, of the current one."""
+        """Return a fresh address of a file such as `v5.2/live.parquet`, of a round or, if None, of the current one."""
         variables = {"filename": filename, "round": round_number, "tournament": self.tournament_id}
         return str(self.present(self.raw_query(DATASET, variables), "dataset"))
 
     def list_datasets(self, round_num: int | None = None) -> list[str]:
-        """The files of a round, or of the current one, as `version/file`."""
+        """Return the files of a round, or of the current one, as `version/file`."""
         variables = {"round": round_num, "tournament": self.tournament_id}
         names = self.present(self.raw_query(DATASETS, variables), "listDatasets")
         if not isinstance(names, list):
@@ -99,11 +99,11 @@ class Client(numerapi.NumerAPI):
         return [str(name) for name in names]
 
     def download_dataset(self, *_: Any, **__: Any) -> str:
-        """Nothing: what numerapi fetches can be spoilt without a word."""
+        """Refuse: files that numerapi fetches can be spoilt without a word."""
         raise NotImplementedError("fetch files through erawise.sources.numerai.store.Store")
 
     def raw_query(self, query: str, variables: dict[str, Any] | None = None, authorization: bool = False, **_: int) -> dict[str, Any]:
-        """Send a GraphQL query, repeated where that is safe and of use.
+        """Send a GraphQL query, repeated if that is safe and of use.
 
         Raises
         ------
@@ -128,7 +128,7 @@ class Client(numerapi.NumerAPI):
                 self.pause(failed, problem)
 
     def unsure(self, problem: Exception) -> Unsure:
-        """The error of a change of which nothing certain came back."""
+        """Return the error of a change of which nothing certain came back."""
         said = str(problem).removeprefix(f"{host(self.url)}: ").removesuffix(f"; {ADVICE}")
         return Unsure(f"{host(self.url)}: {said}; it may have been carried out all the same, see on numer.ai before you repeat it")
 
@@ -178,7 +178,7 @@ class Client(numerapi.NumerAPI):
             raise self._without_result() from None
 
     def present(self, answer: dict[str, Any], name: str) -> Any:
-        """A part of an answer that must be there."""
+        """Return a part of an answer that must be there."""
         found = answer["data"].get(name)
         if found is None:
             raise self._without_result()
@@ -188,7 +188,7 @@ class Client(numerapi.NumerAPI):
         return NoResult(f"{host(self.url)}: the query has no result; {ADVICE}")
 
     def _without_key(self, text: str) -> str:
-        """A text of the server's, in which no part of the key stands."""
+        """Return a text of the server without any part of the key."""
         for part in self.token or ():
             text = text.replace(part, "…")
         return text

@@ -1,4 +1,4 @@
-"""A file over HTTP, whole or not at all: repeated where that helps, resumed where that is safe, checked before it takes its name."""
+"""A file over HTTP, whole or not at all: repeated if that helps, resumed if that is safe, checked before it takes its name."""
 
 import hashlib
 import os
@@ -21,7 +21,7 @@ SPARE_BYTES = 64 * 2**20
 """Bytes that must stay free on the disk beside a file."""
 
 BESIDE = ("partial", "partial.json", "ranges", "ranges.json", "projected")
-"""What may lie beside a file that is on its way: its beginning or ranges of it, notes on each, and what is made of ranges."""
+"""Files beside one that is on its way: its beginning or ranges of it, notes on each, and the file that is made of ranges."""
 
 
 @dataclass(frozen=True)
