@@ -25,6 +25,8 @@ from erawise.sources import layout
 from stages import canary as command
 
 MODELS = ("ridge", "lightgbm")
+SHUFFLED, TELLTALE = command._listen_to_shuffled.__name__, command._listen_to_telltale.__name__
+"""The two parts of the command."""
 OPTIONS = ("--eras", "60", "--rows", "40", "--features", "600")
 
 
@@ -41,12 +43,16 @@ def workspace(directory: Path, change: Callable[[Any], None] = lambda content: N
     return directory
 
 
-def listen(directory: Path) -> tuple[int, str]:
-    """Run the command in a directory, with the code that lies there, or the repository's where none does."""
+def listen(directory: Path, unheard: str = "") -> tuple[int, str]:
+    """Run the command in a directory, with the code that lies there, or the repository's where none does; one of its two parts may rest."""
     code = directory if (directory / "stages").exists() else ROOT
     environment = os.environ | {"PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "stages.canary", *OPTIONS]
-    done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    start = ["-m", command.__name__]
+    if unheard:
+        start = ["-c", f"import {command.__name__} as command; command.{unheard} = lambda directory: []; command.main()"]
+    done = subprocess.run(
+        [sys.executable, *start, *OPTIONS], cwd=directory, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -93,7 +99,7 @@ def test_selection_on_test_eras_sings_and_is_named(tmp_path: Path) -> None:
     content = yaml.load((spoiled / "params.yaml").read_text())
     content["select_features"].update(keep_share=0.1, trees=60)
     yaml.dump(content, spoiled / "params.yaml")
-    code, output = listen(spoiled)
+    code, output = listen(spoiled, TELLTALE)
     assert code == 1
     assert "error: select_features: on shuffled targets" in output
     assert "Traceback" not in output
@@ -103,7 +109,7 @@ def test_training_on_test_eras_sings_and_is_named(tmp_path: Path) -> None:
     old, fold = "train, features = data.plan.folds[number].train,", "data.plan.folds[number]"
     new = f"train, features = np.sort(np.concatenate([{fold}.train, {fold}.test])),"
     spoiled = with_code(workspace(tmp_path), "erawise/training/training.py", old, new)
-    code, output = listen(spoiled)
+    code, output = listen(spoiled, TELLTALE)
     assert code == 1
     assert "train@ridge: on shuffled targets ridge finds a cv CORR of" in output
 
@@ -112,7 +118,7 @@ def test_a_purge_one_week_short_sings_and_is_named(tmp_path: Path) -> None:
     spoiled = with_code(
         workspace(tmp_path), "erawise/base/schema.py", "return spanned_weeks(days) + EMBARGO_WEEKS", "return spanned_weeks(days) + 3"
     )
-    code, output = listen(spoiled)
+    code, output = listen(spoiled, SHUFFLED)
     assert code == 1
     assert "split: " in output
 
