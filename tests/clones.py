@@ -1,17 +1,30 @@
 """Temporary clones of the repository with a small pipeline, in which real `dvc` runs."""
 
 import json
+import multiprocessing
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import small
 from closure import ROOT
 from ruamel.yaml import YAML
+
+SECONDS = 900
+"""At most for a command."""
+
+SERVER = multiprocessing.get_context("forkserver")
+"""A process that has loaded DVC and does nothing; each call of DVC is a fork of it, with an environment and a directory of its own."""
+SERVER.set_forkserver_preload(["dvc.cli", "dvc.cli.parser", "dvc.repo", "dvc.repo.reproduce", "dvc.dvcfile", "dvc.fs"])
+
+CACHE, TEMPORARY = Path(".dvc/cache"), Path(".dvc/tmp")
 
 
 class Clone:
@@ -22,10 +35,8 @@ class Clone:
 
     def run(self, *command: str, check: bool = True, **variables: str) -> str:
         environment = self.environment() | variables
-        done = subprocess.run(command, cwd=self.directory, env=environment, capture_output=True, text=True, timeout=900, check=False)
-        if check and done.returncode:
-            raise AssertionError(f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
-        return done.stdout + done.stderr
+        done = subprocess.run(command, cwd=self.directory, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
+        return _said(command, done.returncode, done.stdout, done.stderr, check)
 
     def environment(self) -> dict[str, str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DVC_", "PYTEST_"))}
@@ -41,7 +52,16 @@ class Clone:
         }
 
     def dvc(self, *arguments: str, check: bool = True) -> str:
-        return self.run(sys.executable, "-m", "dvc", *arguments, check=check)
+        with tempfile.TemporaryDirectory() as said:
+            places = [Path(said, name) for name in ("out", "err")]
+            process = SERVER.Process(target=_dvc, args=(arguments, self.directory, self.environment(), places))
+            process.start()
+            process.join(SECONDS)
+            if process.is_alive():
+                process.kill()
+                process.join()
+            out, err = (place.read_text(encoding="utf-8") for place in places)
+            return _said(("dvc", *arguments), process.exitcode, out, err, check)
 
     def set(self, name: str, value: Any) -> None:
         yaml, path = YAML(), self.directory / "params.yaml"
@@ -50,8 +70,22 @@ class Clone:
         with path.open("w") as file:
             yaml.dump(content, file)
 
+    def drop(self, *stages: str) -> None:
+        """Take stages out of the pipeline, and commit that."""
+        path = self.directory / "dvc.yaml"
+        text = path.read_text(encoding="utf-8")
+        for name in stages:
+            text, found = re.subn(rf"^  {name}:\n(?:(?: {{4}}.*)?\n)*", "", text, flags=re.MULTILINE)
+            assert found == 1, name
+        path.write_text(text, encoding="utf-8")
+        self.commit(f"without {', '.join(stages)}")
+
     def settings(self) -> dict[str, Any]:
         return YAML(typ="safe").load(self.read("params.yaml"))
+
+    def lock(self) -> dict[str, Any]:
+        """The entry of each stage in dvc.lock."""
+        return YAML(typ="safe").load(self.read("dvc.lock"))["stages"]
 
     def commit(self, message: str = "change") -> None:
         self.run("git", "add", "-A")
@@ -63,6 +97,34 @@ class Clone:
     def metrics(self, split: str = "cv") -> dict[str, Any]:
         return json.loads(self.read(f"metrics/{split}.json"))
 
+    def remove(self) -> None:
+        for _ in range(50):  # workers of DVC's queue write a while longer, once the work is done
+            shutil.rmtree(self.directory, ignore_errors=True)
+            if not self.directory.exists():
+                break
+            time.sleep(0.2)
+
+
+def _dvc(arguments: Sequence[str], directory: Path, environment: dict[str, str], places: Sequence[Path]) -> None:
+    """Be a process that runs DVC, with files for what it says."""
+    for number, place in enumerate(places, 1):
+        file = os.open(place, os.O_WRONLY | os.O_CREAT)
+        os.dup2(file, number)
+        os.close(file)
+    os.chdir(directory)
+    os.environ.clear()
+    os.environ.update(environment)
+    from dvc.cli import main
+
+    sys.exit(main(list(arguments)))
+
+
+def _said(command: Sequence[str], code: int | None, out: str, err: str, check: bool) -> str:
+    """Return what a command has said; where it is checked, it must have ended with 0."""
+    if check and code:
+        raise AssertionError(f"{command} ended with {code}:\n{out}\n{err}")
+    return out + err
+
 
 def stages_run(output: str) -> set[str]:
     return set(re.findall(r"Running stage '([^']+)'", output))
@@ -71,9 +133,23 @@ def stages_run(output: str) -> set[str]:
 MODELS = ("ridge", "lightgbm")
 """Those of a clone: what DVC does to one and the fan-in to both shows its behaviour, and each more takes all stages of a model."""
 
+LISTED = {"members", "tune"}
+"""The stages that read the settings of all models."""
 
-def clone_tree(directory: Path) -> Clone:
-    """A repository of one commit with the working tree's files, so that what isn't committed yet is tested as well; with two models."""
+FAN_IN = {"ensemble", "neutralize", "evaluate"}
+"""The stages that all models come to, and that scores come from."""
+
+DRAWN = {"plot"}
+"""The stages after them. They take longest, so that a clone in which they aren't what is shown has none."""
+
+
+def of_model(name: str) -> set[str]:
+    """The stages of a model."""
+    return {f"{stage}@{name}" for stage in ("train", "explain")}
+
+
+def clone_tree(directory: Path, models: Sequence[str] | None = MODELS) -> Clone:
+    """A repository of one commit with the working tree's files, so that what isn't committed yet is tested as well; None for all models."""
     listing = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
     for name in listing.stdout.splitlines():
         if (ROOT / name).is_file():
@@ -83,6 +159,30 @@ def clone_tree(directory: Path) -> Clone:
     clone.run("git", "init", "-q", "-b", "main")
     (directory / "dvc.lock").unlink(missing_ok=True)
     small.shrink(directory / "params.yaml")
-    clone.set("models", {name: clone.settings()["models"][name] for name in MODELS})
+    if models is not None:
+        clone.set("models", {name: clone.settings()["models"][name] for name in models})
     clone.commit("start")
     return clone
+
+
+def linked(clone: Clone, directory: Path) -> Clone:
+    """A copy, with the same cache, of a clone that is checked out: what DVC keeps is linked, since nobody writes into it."""
+
+    def copy(source: str, to: str) -> None:
+        (shutil.copy2 if Path(source).stat().st_mode & 0o222 else os.link)(source, to)
+
+    aside = {clone.directory / CACHE, clone.directory / TEMPORARY}
+    shutil.copytree(
+        clone.directory, directory, ignore=lambda at, names: [name for name in names if Path(at, name) in aside], copy_function=copy
+    )
+    (directory / CACHE).symlink_to(clone.directory / CACHE)
+    return Clone(directory)
+
+
+def checked_out(clone: Clone, directory: Path) -> Clone:
+    """A clean clone that shares the cache of another one, checked out."""
+    clone.run("git", "clone", "-q", str(clone.directory), str(directory))
+    (directory / CACHE).symlink_to(clone.directory / CACHE)
+    made = Clone(directory)
+    made.dvc("checkout", "-q", check=False)
+    return made

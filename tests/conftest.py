@@ -1,23 +1,51 @@
 """What several files of tests start from."""
 
+import fcntl
+import os
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import raw
+from clones import Clone, checked_out, clone_tree, linked
 from workspace import WHOLE, Workspace
 
 LONGEST = "test_dvc.py"
 
+Once = Callable[[str, Callable[[Path], object]], Path]
+
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    base = tmp_path_factory.mktemp("finished")
-    frames = raw.write(base / "files")
-    frames["train"].sample(frac=1, random_state=1).set_index("id").to_parquet(base / "files" / "train.parquet")
-    workspace = Workspace(base, base / "files")
-    workspace.run(*WHOLE)
-    return workspace
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Return the directory of a name, filled by the first process of this run of the tests that asks for it; all others read it."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def made(name: str, fill: Callable[[Path], object]) -> Path:
+        directory, whole = base / name, base / f"{name}.whole"
+        with (base / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not whole.exists():
+                shutil.rmtree(directory, ignore_errors=True)
+                directory.mkdir()
+                fill(directory)
+                whole.touch()
+        return directory
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def finished(once: Once) -> Workspace:
+    """A workspace in which all stages have run; left as it is."""
+
+    def fill(base: Path) -> None:
+        frames = raw.write(base / "files")
+        frames["train"].sample(frac=1, random_state=1).set_index("id").to_parquet(base / "files" / "train.parquet")
+        Workspace(base, base / "files").run(*WHOLE)
+
+    return Workspace(once("finished", fill))
 
 
 @pytest.fixture
@@ -25,7 +53,31 @@ def workspace(finished: Workspace, tmp_path: Path) -> Workspace:
     """A copy of the finished one, to be spoiled."""
     for name in ("data", "files", "metrics"):
         shutil.copytree(finished.directory / name, tmp_path / name)
-    return Workspace(tmp_path, tmp_path / "files")
+    shutil.copyfile(finished.directory / "params.yaml", tmp_path / "params.yaml")
+    copied = Workspace(tmp_path)
+    copied.change(lambda content: content["data"].update(local={"path": str(tmp_path / "files")}))
+    return copied
+
+
+@pytest.fixture(scope="session")
+def finished_clone(once: Once) -> Clone:
+    """A clean clone of one in which the pipeline has run from scratch; left as it is, but for its cache, which its copies share."""
+
+    def fill(base: Path) -> None:
+        clone = clone_tree(base / "made")
+        clone.dvc("repro")
+        clone.commit("first run")
+        checked_out(clone, base / "clone")
+
+    return Clone(once("finished_clone", fill) / "clone")
+
+
+@pytest.fixture
+def clone(finished_clone: Clone, tmp_path: Path) -> Iterator[Clone]:
+    """A copy of the finished clone that shares its cache."""
+    made = linked(finished_clone, tmp_path / "clone")
+    yield made
+    made.remove()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

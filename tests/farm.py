@@ -74,6 +74,8 @@ def farm(directory: Path, host: str = "127.0.0.1") -> Iterator[Farm]:
                 break
             except OSError:
                 time.sleep(0.1)
+        else:
+            raise TimeoutError(f"{own.address} doesn't answer")
         yield own
     finally:
         own.stop()

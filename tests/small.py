@@ -25,15 +25,20 @@ CHANGES: dict[str, Any] = {
 
 
 def shrink(path: Path) -> None:
-    """Rewrite a params.yaml in place, with its comments; a model that it hasn't needs no shrinking."""
+    """Rewrite a params.yaml in place, with its comments."""
     yaml = YAML()
     content = yaml.load(path.read_text(encoding="utf-8"))
+    change_all(content)
+    with path.open("w", encoding="utf-8") as file:
+        yaml.dump(content, file)
+
+
+def change_all(content: Any) -> None:
+    """Make all changes; a model that isn't there needs none."""
     for name, value in CHANGES.items():
         section, entry, *_ = name.split(".")
         if section != "models" or entry in content["models"]:
             change(content, name, value)
-    with path.open("w", encoding="utf-8") as file:
-        yaml.dump(content, file)
 
 
 def change(content: Any, name: str, value: Any) -> None:

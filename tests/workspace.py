@@ -46,15 +46,21 @@ def command(*words: str) -> None:
 class Workspace:
     """A directory with a params.yaml, in which stages run as `python -m stages.x` would run them, and commands as `erawise x` would."""
 
-    def __init__(self, directory: Path, source: Path) -> None:
+    def __init__(self, directory: Path, source: Path | None = None) -> None:
+        """Give a directory the settings of a small run on the files of `source`; without one, it has its settings."""
         self.directory = directory
-        shutil.copyfile(ROOT / "params.yaml", directory / "params.yaml")
-        small.shrink(directory / "params.yaml")
-        self.change(lambda content: content["data"].update(source="local", local={"path": str(source)}))
-        self.change(lambda content: content.update(models={name: content["models"][name] for name in MODELS}))
-        self.change(lambda content: content["tuning"].update(models=list(MODELS), trials=2))
-        self.change(lambda content: content["ensemble"].update(weights="nnls"))
-        self.change(lambda content: content["final"].update(refit=list(MODELS)))
+        if source is not None:
+            shutil.copyfile(ROOT / "params.yaml", directory / "params.yaml")
+            self.change(lambda content: self._small(content, source))
+
+    @staticmethod
+    def _small(content: Any, source: Path) -> None:
+        content["models"] = {name: content["models"][name] for name in MODELS}
+        small.change_all(content)
+        content["data"].update(source="local", local={"path": str(source)})
+        content["tuning"].update(models=list(MODELS), trials=2)
+        content["ensemble"].update(weights="nnls")
+        content["final"].update(refit=list(MODELS))
 
     def change(self, how: Callable[[Any], object]) -> None:
         yaml, path = YAML(), self.directory / "params.yaml"

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -46,17 +47,17 @@ def files_of(directory: Path) -> dict[Path, int]:
 @pytest.fixture(scope="module")
 def outputs(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Cells]:
     """Those of both, one run from the top and one from the directory where notebooks lie; they change no file."""
-    settings, below = tmp_path_factory.mktemp("ipython"), finished.directory / "notebooks"
-    below.mkdir()
-    before = files_of(finished.directory)
+    top, settings = tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("ipython")
+    shutil.copytree(finished.directory, top, dirs_exist_ok=True)
+    (top / "notebooks").mkdir()
+    before = files_of(top)
     with ThreadPoolExecutor(2) as pool:
         started = {
-            EXPLORE: pool.submit(run, EXPLORE, finished.directory, settings),
-            FIRST_MODEL: pool.submit(run, FIRST_MODEL, below, settings),
+            EXPLORE: pool.submit(run, EXPLORE, top, settings),
+            FIRST_MODEL: pool.submit(run, FIRST_MODEL, top / "notebooks", settings),
         }
         found = {name: one.result() for name, one in started.items()}
-    assert files_of(finished.directory) == before
-    below.rmdir()
+    assert files_of(top) == before
     return found
 
 

@@ -54,6 +54,13 @@ def test_shift_scale_and_sign_carry_over(seed: int, eras: int, shift: float, sca
     assert turned.verdict == (BETTER if turned.low > 0 else WORSE if turned.high < 0 else OPEN)
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few replicates for Sharpe and drawdown, on which no verdict depends."""
+    monkeypatch.setattr(significance, "REPLICATES", 10)
+
+
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("eras", [60, 300])
 def test_false_alarms_are_as_many_as_promised_where_eras_overlap(eras: int) -> None:
     series = like_real(1000, eras, eras)
@@ -66,6 +73,7 @@ def test_false_alarms_are_as_many_as_promised_where_eras_overlap(eras: int) -> N
     assert 0.3 < better / alarms < 0.7
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_real_difference_is_found_and_eras_to_tell_keeps_its_promise() -> None:
     series = 0.4 + like_real(400, 300, 5)
     needed = np.median([significance.eras_to_tell(significance.mean(one, overlap=4)) for one in series])
@@ -104,7 +112,8 @@ def test_too_few_eras_equal_scores_and_missing_ones_give_no_number() -> None:
         paired_difference(np.zeros(31), np.zeros(30), overlap=4)
 
 
-def test_sharpe_and_drawdown_hold_the_truth_about_as_often_as_they_say() -> None:
+def test_sharpe_and_drawdown_hold_the_truth_about_as_often_as_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(significance, "REPLICATES", 500)  # as many pairs: each end moves by a few hundredths of the interval
     series = like_real(300, 400, 2)
     pairs = [(1.0 + one, other) for one, other in zip(series[::2], series[1::2], strict=True)]
     found = [paired_difference(*pair, overlap=4) for pair in pairs]

@@ -24,6 +24,8 @@ from erawise.lab import canaries, leak_runs
 from erawise.sources import layout
 
 MODELS = ("ridge", "lightgbm")
+SHUFFLED, TELLTALE = leak_runs._listen_to_shuffled.__name__, leak_runs._listen_to_telltale.__name__
+"""The two parts of the command."""
 OPTIONS = ("--eras", "60", "--rows", "40", "--features", "600")
 
 
@@ -40,11 +42,14 @@ def workspace(directory: Path, change: Callable[[Any], None] = lambda content: N
     return directory
 
 
-def listen(directory: Path) -> tuple[int, str]:
-    """Run the command in a directory, with the code that lies there, or the repository's where none does."""
+def listen(directory: Path, unheard: str = "") -> tuple[int, str]:
+    """Run the command in a directory, with the code that lies there, or the repository's where none does; one of its two parts may rest."""
     code = directory if (directory / "stages").exists() else ROOT
     environment = os.environ | {"PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "erawise", "canary", *OPTIONS]
+    start = ["-m", "erawise"]
+    if unheard:
+        start = ["-c", f"from erawise import __main__; from erawise.lab import leak_runs; leak_runs.{unheard} = lambda *_: []; __main__.main()"]
+    command = [sys.executable, *start, "canary", *OPTIONS]
     done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=600, check=False)
     return done.returncode, done.stdout + done.stderr
 
@@ -92,7 +97,7 @@ def test_selection_on_test_eras_sings_and_is_named(tmp_path: Path) -> None:
     content = yaml.load((spoiled / "params.yaml").read_text())
     content["select_features"].update(keep_share=0.1, trees=60)
     yaml.dump(content, spoiled / "params.yaml")
-    code, output = listen(spoiled)
+    code, output = listen(spoiled, TELLTALE)
     assert code == 1
     assert "error: select_features: on shuffled targets" in output
     assert "Traceback" not in output
@@ -102,7 +107,7 @@ def test_training_on_test_eras_sings_and_is_named(tmp_path: Path) -> None:
     old, fold = "train, features = data.plan.folds[number].train,", "data.plan.folds[number]"
     new = f"train, features = np.sort(np.concatenate([{fold}.train, {fold}.test])),"
     spoiled = with_code(workspace(tmp_path), "erawise/training/training.py", old, new)
-    code, output = listen(spoiled)
+    code, output = listen(spoiled, TELLTALE)
     assert code == 1
     assert "train@ridge: on shuffled targets ridge finds a cv CORR of" in output
 
@@ -111,7 +116,7 @@ def test_a_purge_one_week_short_sings_and_is_named(tmp_path: Path) -> None:
     spoiled = with_code(
         workspace(tmp_path), "erawise/base/schema.py", "return spanned_weeks(days) + EMBARGO_WEEKS", "return spanned_weeks(days) + 3"
     )
-    code, output = listen(spoiled)
+    code, output = listen(spoiled, SHUFFLED)
     assert code == 1
     assert "split: " in output
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -27,9 +28,15 @@ from erawise.running.errors import InputError
 from erawise.training.training import tuned
 
 
+@pytest.fixture(scope="module")
+def copied(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the finished run, since fits write beside its data for a while."""
+    return shutil.copytree(finished.directory, tmp_path_factory.mktemp("lab"), dirs_exist_ok=True)
+
+
 @pytest.fixture
-def run(finished: Workspace) -> Run:
-    return lab.open_run(finished.directory)
+def run(copied: Path) -> Run:
+    return lab.open_run(copied)
 
 
 def flat(block: dict[str, Any], before: str = "") -> dict[str, float]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from clones import Clone, clone_tree
+from clones import DRAWN, Clone, linked
 from closure import ROOT
 from ruamel.yaml import YAML
 
@@ -26,7 +26,7 @@ from erawise.running.errors import InputError
 
 STEPS = ".ci/pull-request"
 SCRIPTS = ("run", "browser", "actionlint", "pull-request")
-ASIDE = ("refit", "explain", "plot")
+ASIDE = ("refit", "explain", *DRAWN)
 """Stages that scores don't come from; left out, so that the tests are quick."""
 WORKFLOW = ROOT / ".github/workflows/pull-request.yml"
 GH = """#!{python}
@@ -85,33 +85,28 @@ class Checked:
         return text
 
 
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """main; topic, another setting with its results, both in the remote; stale, another setting without."""
-    base = tmp_path_factory.mktemp("pull_request")
-    clone = clone_tree(base)
-    _edit(base / "params.yaml", lambda content: content.update(models={"ridge": content["models"]["ridge"]}))
-    _edit(base / "dvc.yaml", lambda content: [content["stages"].pop(name) for name in ASIDE])
-    clone.dvc("remote", "add", "--local", "-d", "store", str(base / ".git" / "remote"))
-    clone.dvc("repro")
-    clone.commit("base")
-    clone.dvc("push", "-q", "data/scores")
-    clone.run("git", "checkout", "-qb", "topic")
-    clone.set("neutralize.proportion", 0.9)
-    clone.dvc("repro")
-    clone.commit("weaker")
-    clone.dvc("push", "-q", "data/scores")
-    clone.run("git", "checkout", "-qb", "stale")
-    clone.set("neutralize.proportion", 0.2)
-    clone.commit("weaker still, without its results")
-    return clone
+@pytest.fixture(scope="session")
+def repository(once: Callable[[str, Callable[[Path], object]], Path], finished_clone: Clone) -> Clone:
+    """main; topic, another setting with its results, both in the remote; stale, another setting without; left as it is."""
 
+    def fill(base: Path) -> None:
+        clone = linked(finished_clone, base / "repository")
+        clone.drop(*ASIDE)
+        clone.set("models", {"ridge": clone.settings()["models"]["ridge"]})
+        clone.dvc("remote", "add", "--local", "-d", "store", str(clone.directory / ".git" / "remote"))
+        clone.dvc("repro")
+        clone.commit("base")
+        clone.dvc("push", "-q", "data/scores")
+        clone.run("git", "checkout", "-qb", "topic")
+        clone.set("neutralize.proportion", 0.9)
+        clone.dvc("repro")
+        clone.commit("weaker")
+        clone.dvc("push", "-q", "data/scores")
+        clone.run("git", "checkout", "-qb", "stale")
+        clone.set("neutralize.proportion", 0.2)
+        clone.commit("weaker still, without its results")
 
-def _edit(path: Path, change: Callable[[Any], Any]) -> None:
-    yaml = YAML()
-    content = yaml.load(path.read_text())
-    change(content)
-    yaml.dump(content, path)
+    return Clone(once("pull_request", fill) / "repository")
 
 
 # ---- the workflow

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,70 +19,34 @@ import numpy as np
 import pandas as pd
 import pytest
 import raw
-from clones import Clone, clone_tree, stages_run
+from clones import DRAWN, FAN_IN, LISTED, MODELS, Clone, checked_out, clone_tree, of_model, stages_run
 from numerai_server import NumeraiServer
-from ruamel.yaml import YAML
 
 from benchmarks import experiments
 from benchmarks.experiments import Experiment, Line, Study
 from erawise.running.errors import InputError
 
-FAN_IN = {"ensemble", "neutralize", "evaluate", "plot"}
 
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone in which the pipeline has run from scratch; left as it is."""
-    clone = clone_tree(tmp_path_factory.mktemp("finished"))
-    clone.dvc("repro")
-    clone.commit("first run")
-    return clone
-
-
-@pytest.fixture
-def clone(finished: Clone, tmp_path: Path) -> Iterator[Clone]:
-    """A clean clone of the finished one that shares its cache, checked out."""
-    finished.run("git", "clone", "-q", str(finished.directory), str(tmp_path / "clone"))
-    made = Clone(tmp_path / "clone")
-    made.dvc("config", "--local", "cache.dir", str(finished.directory / ".dvc" / "cache"))
-    made.dvc("checkout", "-q")
-    yield made
-    for _ in range(50):  # workers of DVC's queue write a while longer, once the work is done
-        shutil.rmtree(tmp_path / "clone", ignore_errors=True)
-        if not (tmp_path / "clone").exists():
-            break
-        time.sleep(0.2)
-
-
-def test_nothing_to_do_the_second_time(clone: Clone) -> None:
+def test_each_setting_reruns_what_depends_on_it_and_no_more(clone: Clone) -> None:
     output = clone.dvc("repro")
     assert stages_run(output) == set()
     assert "up to date" in output
-
-
-def test_a_hyper_parameter_reruns_its_model_and_what_follows(clone: Clone) -> None:
-    clone.set("models.ridge.l2", 77.0)
-    assert stages_run(clone.dvc("repro")) == {"members", "tune@ridge", "train@ridge", "refit@ridge", "explain@ridge"} | FAN_IN
-
-
-def test_a_plot_setting_reruns_plots_alone(clone: Clone) -> None:
     clone.set("plot.top_features", 5)
-    assert stages_run(clone.dvc("repro")) == {"plot"}
-
-
-def test_a_score_setting_reruns_scores_and_plots_alone(clone: Clone) -> None:
+    assert stages_run(clone.dvc("repro")) == DRAWN
     clone.set("evaluate.min_corr", 0.9)
-    assert stages_run(clone.dvc("repro")) <= {"evaluate", "plot"}
+    assert stages_run(clone.dvc("repro", "evaluate")) == {"evaluate"}
     assert clone.metrics()["diagnostics"] == {"passes": 0}
+    clone.set("models.ridge.l2", 77.0)
+    assert stages_run(clone.dvc("repro")) == LISTED | of_model("ridge") | FAN_IN | DRAWN
 
 
 def test_a_model_added_and_removed_by_experiments(clone: Clone, tmp_path: Path) -> None:
-    before = clone.read("metrics/cv.json")
-    lock = YAML(typ="safe").load(clone.read("dvc.lock"))["stages"]
+    clone.drop(*DRAWN)
+    before, lock = clone.read("metrics/cv.json"), clone.lock()
     targets = json.loads(clone.read("data/prepared/panel/features.json"))["targets"]
     target = next(name for name in targets if name != "target" and name.endswith("_20"))
     output = clone.dvc("exp", "run", "-S", f"+models.second={{kind: ridge, target: {target}, l2: 10.0}}")
-    assert stages_run(output) == {"members", "tune@second", "train@second", "refit@second", "explain@second"} | FAN_IN
+    assert stages_run(output) == LISTED | of_model("second") | FAN_IN
     assert "second" in clone.metrics()
     assert json.loads(clone.read("data/weights.json"))["second"] == pytest.approx(1 / 3)
     clone.commit("added")
@@ -97,88 +60,82 @@ def test_a_model_added_and_removed_by_experiments(clone: Clone, tmp_path: Path) 
     assert not (clone.directory / "data/tuning/second.json").exists()
     clone.commit("removed")
 
-    clone.run("git", "clone", "-q", str(clone.directory), str(tmp_path / "again"))
-    again = Clone(tmp_path / "again")
-    again.dvc("config", "--local", "cache.dir", clone.dvc("cache", "dir").strip())
-    again.dvc("checkout", "-q", check=False)
+    again = checked_out(clone, tmp_path / "again")
     assert stages_run(again.dvc("repro")) == set()
-    after = YAML(typ="safe").load(again.read("dvc.lock"))["stages"]
-    assert {name: entry for name, entry in after.items() if not name.endswith("@second")} == lock
+    assert {name: entry for name, entry in again.lock().items() if not name.endswith("@second")} == lock
     assert "up to date" in again.dvc("status")
 
 
-def test_metrics_diff_and_exp_show_are_readable(clone: Clone) -> None:
-    clone.dvc("exp", "run", "-n", "stronger", "-S", "models.ridge.l2=500")
+def test_runs_are_on_record_and_compared_without_a_checkout(clone: Clone) -> None:
+    clone.drop(*DRAWN)
+    clone.set("models.ridge.l2", 131.0)
+    output = clone.dvc("repro", "evaluate")
+    assert "validation: look 1 at these eras" in output
     difference = clone.dvc("metrics", "diff", "--md")
     assert re.search(r"\| metrics/cv.json +\| ridge\.corr\.mean +\| -?\d", difference)
     assert "lightgbm.corr.mean" not in difference
-    shown = clone.dvc("exp", "show", "--csv", "--no-pager")
-    header = shown.splitlines()[0]
-    assert {"metrics/cv.json:neutralized.corr.mean", "models.ridge.l2"} <= set(header.split(","))
-    assert "stronger" in shown
 
-
-def test_every_evaluation_that_ran_is_on_record_and_one_from_the_cache_is_not(clone: Clone) -> None:
-    clone.set("models.ridge.l2", 123.0)
-    output = clone.dvc("repro")
-    assert "validation: look 1 at these eras" in output
-    clone.dvc("exp", "run", "-n", "elsewhere", "-S", "models.ridge.l2=456", "--temp")
+    clone.dvc("exp", "run", "-n", "weaker", "-S", "models.ridge.l2=200000", "--temp", "evaluate")
     first, second = map(json.loads, clone.read("ledger.jsonl").splitlines())
-    assert second["changed"] == {"models.ridge.l2": [123.0, 456.0]}
+    assert second["changed"] == {"models.ridge.l2": [131.0, 200000]}
     assert first["data"] == second["data"]
     assert first["commit"].endswith("+")
     assert first["scores"]["cv"] == {name: block for name, block in clone.metrics().items() if name != "diagnostics"}
-    clone.run("git", "checkout", "-q", "params.yaml", "dvc.lock", "metrics", "plots")
-    clone.dvc("checkout", "-q")
-    clone.set("models.ridge.l2", 123.0)
-    clone.dvc("repro")
-    assert len(clone.read("ledger.jsonl").splitlines()) == 2
-    assert "| 123.0 → 456.0 |" in clone.run("python", "-m", "erawise", "history").replace("models.ridge.l2: ", "")
-    assert "Looks at these validation eras so far: 2." in clone.run("python", "-m", "erawise", "show")
-    clone.set("tracking.wandb", "offline")
-    code = clone.directory / "stages/evaluate.py"
-    code.write_text(code.read_text().replace('"""Scores of', '"""The scores of', 1))
-    assert stages_run(clone.dvc("repro")) == {"evaluate"}
-    assert "Looks at these validation eras so far: 2." in clone.run("python", "-m", "erawise", "show")
+    shown = clone.dvc("exp", "show", "--csv", "--no-pager")
+    assert {"metrics/cv.json:neutralized.corr.mean", "models.ridge.l2"} <= set(shown.splitlines()[0].split(","))
+    assert "weaker" in shown
 
-
-def test_revisions_are_compared_without_a_checkout(clone: Clone) -> None:
-    clone.dvc("exp", "run", "-n", "weaker", "-S", "models.ridge.l2=100000", "--temp")
     before = clone.run("git", "status", "--porcelain")
     output = clone.run("python", "-m", "erawise", "compare", "HEAD", "weaker")
     assert "HEAD → weaker" in output
-    assert "models.ridge.l2: 1000.0 → 100000" in output
-    assert "validation was looked at 1 times in this checkout" in output
+    assert "models.ridge.l2: 1000.0 → 200000" in output
+    assert "validation was looked at 2 times in this checkout" in output
     assert "| cv | ridge |" in output
     assert clone.run("git", "status", "--porcelain") == before
     found = json.loads(clone.read("data/comparison/comparison.json"))
     assert (found["before"], found["after"]) == ("HEAD", "weaker")
     assert {row["prediction"] for row in found["predictions"]} >= {"ridge", "ensemble", "neutralized"}
     assert clone.read("data/comparison/comparison.svg").startswith("<?xml")
+
+
+def test_a_run_from_the_cache_is_no_look_and_compares_as_the_same(clone: Clone) -> None:
+    clone.drop(*DRAWN)
+    clone.set("models.ridge.l2", 134.0)
+    clone.dvc("repro", "evaluate")
+    clone.run("git", "checkout", "-q", "params.yaml", "dvc.lock", "metrics")
+    clone.dvc("checkout", "-q")
     same = clone.run("python", "-m", "erawise", "compare")
     assert "HEAD → the workspace" in same
     assert "no setting differs" in same
     assert "the scores are the same in every era" in same
+    clone.set("models.ridge.l2", 135.0)
+    clone.dvc("repro", "evaluate")
+    clone.set("models.ridge.l2", 134.0)
+    assert not stages_run(clone.dvc("repro", "evaluate")) & {"train@ridge", "evaluate"}
+    assert len(clone.read("ledger.jsonl").splitlines()) == 2
+    assert "| 134.0 → 135.0 |" in clone.run("python", "-m", "erawise", "history").replace("models.ridge.l2: ", "")
+    assert "Looks at these validation eras so far: 2." in clone.run("python", "-m", "erawise", "show")
+    clone.set("tracking.wandb", "offline")
+    code = clone.directory / "stages/evaluate.py"
+    code.write_text(code.read_text().replace('"""Scores of', '"""The scores of', 1))
+    scores = clone.lock()["evaluate"]["outs"]
+    assert stages_run(clone.dvc("repro", "evaluate")) == {"evaluate"}
+    assert clone.lock()["evaluate"]["outs"] == scores
+    assert "Looks at these validation eras so far: 2." in clone.run("python", "-m", "erawise", "show")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (("nosuch",), "nosuch: unknown Git revision 'nosuch'"),
-        (("HEAD~1",), "HEAD~1: it has no dvc.lock: it is from before there were scores to compare"),
-        (("empty",), "empty: it has no params.yaml"),
-        (
-            ("lost",),
-            "lost: data/scores/cv.parquet is neither there nor in the cache; fetch it with `git checkout lost && dvc pull",
-        ),
-    ],
-)
-def test_a_revision_that_cannot_be_compared_is_named(clone: Clone, arguments: tuple[str, ...], expected: str) -> None:
+def test_a_revision_that_cannot_be_compared_is_named(clone: Clone) -> None:
     clone.run("git", "tag", "empty", clone.run("git", "commit-tree", "-m", "empty", clone.run("git", "mktree").strip()).strip())
     clone.run("git", "tag", "lost")
     clone.dvc("config", "--local", "cache.dir", str(clone.directory / "nothing"))
-    shutil.rmtree(clone.directory / "data" / "scores", ignore_errors=True)
-    assert expected in clone.run("python", "-m", "erawise", "compare", *arguments, check=False)
+    shutil.rmtree(clone.directory / "data" / "scores")
+    for revision, expected in (
+        ("nosuch", "nosuch: unknown Git revision 'nosuch'"),
+        ("HEAD~1", "HEAD~1: it has no dvc.lock: it is from before there were scores to compare"),
+        ("empty", "empty: it has no params.yaml"),
+        ("lost", "lost: data/scores/cv.parquet is neither there nor in the cache; fetch it with `git checkout lost && dvc pull"),
+    ):
+        assert expected in clone.run("python", "-m", "erawise", "compare", revision, check=False)
 
 
 def test_runs_on_other_data_or_targets_are_compared_only_when_told_to(clone: Clone) -> None:
@@ -190,10 +147,22 @@ def test_runs_on_other_data_or_targets_are_compared_only_when_told_to(clone: Clo
     assert "| cv | ridge |" in clone.run("python", "-m", "erawise", "compare", "--anyway")
 
 
-def test_two_runs_from_scratch_agree_hash_for_hash(finished: Clone, tmp_path: Path) -> None:
-    second = clone_tree(tmp_path / "second")
-    second.dvc("repro")
-    assert second.read("dvc.lock") == finished.read("dvc.lock")
+@pytest.mark.timeout(900)
+def test_all_kinds_of_models_run_and_what_is_left_of_them_agrees_hash_for_hash(finished_clone: Clone, tmp_path: Path) -> None:
+    """A second run from scratch, with a cache of its own: of all models, then of those that the first one has."""
+    second = clone_tree(tmp_path / "second", models=None)
+    models = second.settings()["models"]
+    ran = stages_run(second.dvc("repro"))
+    assert ran == set().union(set(finished_clone.lock()), *map(of_model, models))
+    assert set(second.metrics()) == {*models, "ensemble", "neutralized", "diagnostics"}
+    assert "neutralized" in second.run("python", "-m", "erawise", "show")
+    second.run("python", "-m", "erawise", "report")
+    assert all(name in second.read("report.html") for name in models)
+
+    second.set("models", {name: models[name] for name in MODELS})
+    assert stages_run(second.dvc("repro")) == LISTED | FAN_IN | DRAWN
+    lock = second.lock()
+    assert {name: lock[name] for name in finished_clone.lock()} == finished_clone.lock()
 
 
 def test_the_gate_needs_no_data_and_sees_a_change(clone: Clone, tmp_path: Path) -> None:
@@ -215,48 +184,42 @@ def test_a_stage_that_fails_leaves_nothing_half_written(clone: Clone) -> None:
     assert not (clone.directory / "data/prepared/panel/features.npy").exists()
 
 
-def test_local_files_that_change_rerun_the_dag(clone: Clone) -> None:
-    raw.write(clone.directory / "data/local", rows=20)
-    clone.set("data.source", "local")
-    assert {"download", "preprocess"} <= stages_run(clone.dvc("repro", "preprocess"))
-    assert stages_run(clone.dvc("repro", "preprocess")) == set()
-    raw.write(clone.directory / "data/local", rows=21)
-    assert {"download", "preprocess"} <= stages_run(clone.dvc("repro", "preprocess"))
-    assert json.loads(clone.read("metrics/data.json"))["train"]["rows"] == 60 * 21
-
-
-def test_bad_data_stops_a_run_before_anything_is_split(clone: Clone) -> None:
+def test_data_that_changes_reruns_what_comes_from_it_and_bad_data_stops_before_anything_is_split(clone: Clone) -> None:
     frames = raw.write(clone.directory / "data/local", rows=20)
+    clone.set("data.source", "local")
+    assert stages_run(clone.dvc("repro", "split")) == {"download", "preprocess", "explore", "split"}
+    assert stages_run(clone.dvc("repro", "split")) == set()
+    assert json.loads(clone.read("metrics/data.json"))["train"]["rows"] == 60 * 20
+    live = frames["live"].iloc[3:].assign(feature_0=4, feature_1=pd.array([None] * 17, "Int8"))
+    live.set_index("id").to_parquet(clone.directory / "data/local/live.parquet")
+    assert stages_run(clone.dvc("repro", "split")) == {"download", "preprocess", "explore"}
+
+    frames = raw.write(clone.directory / "data/local", rows=21)
     train = frames["train"]
     train.loc[train["era"] == "0013", "target"] = np.nan
     train.set_index("id").to_parquet(clone.directory / "data/local/train.parquet")
-    clone.set("data.source", "local")
     for wanted in ("evaluate", "train@ridge"):
         output = clone.dvc("repro", wanted, check=False)
         assert "error: target 'target' is missing in every row of train era 13" in output
         assert "failed to reproduce 'explore'" in output
         assert not stages_run(output) & {"split", "select_features", "train@ridge", "evaluate"}
+    assert json.loads(clone.read("metrics/data.json"))["train"]["rows"] == 60 * 21
     assert not (clone.directory / "data/explored/checked.json").exists()
 
 
-def test_a_new_live_file_leaves_folds_and_features_as_they_are(clone: Clone) -> None:
-    frames = raw.write(clone.directory / "data/local", rows=20)
-    clone.set("data.source", "local")
-    assert "split" in stages_run(clone.dvc("repro", "split"))
-    live = frames["live"].iloc[3:].assign(feature_0=4, feature_1=pd.array([None] * 17, "Int8"))
-    live.set_index("id").to_parquet(clone.directory / "data/local/live.parquet")
-    assert stages_run(clone.dvc("repro", "split")) == {"download", "preprocess", "explore"}
-
-
-def kill(clone: Clone, stage: str, said: str, after: float = 0.0) -> None:
-    """Reproduce a stage, and kill it some seconds after it has said something."""
-    command = [sys.executable, "-m", "dvc", "repro", stage]
+def kill(clone: Clone, stage: str, said: str) -> None:
+    """Reproduce a stage, and kill it as soon as it has said something."""
     with subprocess.Popen(
-        command, cwd=clone.directory, env=clone.environment(), stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-m", "dvc", "repro", stage],
+        cwd=clone.directory,
+        env=clone.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     ) as run:
         assert run.stdout is not None
         assert any(said in line for line in run.stdout)
-        time.sleep(after)
         os.killpg(run.pid, signal.SIGKILL)
 
 
@@ -265,16 +228,16 @@ def test_a_killed_run_can_be_run_again(clone: Clone) -> None:
     settings = clone.read("params.yaml")
     clone.set("models.lightgbm.trees", 1_000_000)
     clone.set("models.lightgbm.early_stopping", None)
-    kill(clone, "train@lightgbm", "Running stage 'train@lightgbm'", after=3)
+    kill(clone, "train@lightgbm", "of 3,000,000 trees")
     (clone.directory / "params.yaml").write_text(settings)
-    assert stages_run(clone.dvc("repro")) <= {"members", "tune@lightgbm"}
+    assert stages_run(clone.dvc("repro")) <= LISTED
     assert clone.read("dvc.lock") == before
     assert not list((clone.directory / "data").rglob("*.partial"))
 
 
 @pytest.mark.parametrize("setting", ["core.autocrlf=true", "core.eol=crlf"])
-def test_a_clone_has_the_same_bytes_whatever_git_does_to_line_ends(tmp_path: Path, setting: str) -> None:
-    made, cloned = clone_tree(tmp_path / "made"), Clone(tmp_path / "cloned")
+def test_a_clone_has_the_same_bytes_whatever_git_does_to_line_ends(finished_clone: Clone, tmp_path: Path, setting: str) -> None:
+    made, cloned = finished_clone, Clone(tmp_path / "cloned")
     made.run("git", "-c", setting, "clone", "-q", str(made.directory), str(cloned.directory))
     cloned.run("git", "config", *setting.split("="))
     names = made.run("git", "ls-files", "-z").split("\0")[:-1]
@@ -312,13 +275,13 @@ def test_ten_kills_of_which_five_cut_the_lock_change_no_result(clone: Clone) -> 
 
 
 def test_a_model_is_tuned_by_an_experiment_and_trained_with_what_was_found(clone: Clone) -> None:
-    models = set(json.loads(clone.read("data/members.json"))["models"])
+    clone.drop(*DRAWN)
     tune = ("-S", "tuning.models=[ridge]", "-S", "tuning.trials=4", "-S", "tuning.penalty=0")
     output = clone.dvc("exp", "run", *tune)
     found = json.loads(clone.read("data/tuning/ridge.json"))
     assert found["trials"] == 4
-    changed = {"train@ridge", "refit@ridge", "explain@ridge"} | FAN_IN if found["settings"] else set()
-    assert stages_run(output) == {f"tune@{name}" for name in models} | changed
+    changed = of_model("ridge") | FAN_IN if found["settings"] else set()
+    assert stages_run(output) == {"tune"} | changed
     assert "ridge: as it is: " in output
     assert "ridge: trial 4 of 4: " in output
     assert json.loads(clone.read("data/tuning/lightgbm.json")) == {}
@@ -334,21 +297,25 @@ def test_a_model_is_tuned_by_an_experiment_and_trained_with_what_was_found(clone
 def test_a_search_that_was_killed_goes_on(clone: Clone) -> None:
     clone.set("tuning.models", ["lightgbm"])
     clone.set("tuning.trials", 6)
-    kill(clone, "tune@lightgbm", "trial 2 of 6")
-    assert not (clone.directory / "data/tuning/lightgbm.json").exists()
-    output = clone.dvc("repro", "tune@lightgbm")
+    kill(clone, "tune", "trial 2 of 6")
+    assert json.loads(clone.read("data/tuning/lightgbm.json")) == {}
+    output = clone.dvc("repro", "tune")
     tried = [int(number) for number in re.findall(r"trial (\d+) of 6", output)]
     assert tried[0] >= 3
     assert tried[-1] == 6
     resumed = clone.read("data/tuning/lightgbm.json")
+    again = ("repro", "--single-item", "--force", "tune")
+    assert "lightgbm: the result of the last search is kept" in clone.dvc(*again)
     shutil.rmtree(clone.directory / "data/studies")
-    clone.dvc("repro", "--single-item", "--force", "tune@lightgbm")
+    (clone.directory / "data/tuning/_searched.json").unlink()
+    assert "trial 6 of 6" in clone.dvc(*again)
     assert clone.read("data/tuning/lightgbm.json") == resumed
 
 
 def test_recipes_are_queued_run_by_two_workers_and_not_run_again(
     clone: Clone, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    clone.drop(*DRAWN, "explain", "refit")
     monkeypatch.chdir(clone.directory)
     for name, value in clone.environment().items():
         monkeypatch.setenv(name, value)
@@ -375,8 +342,8 @@ def test_recipes_are_queued_run_by_two_workers_and_not_run_again(
         experiments.run(wanted)
 
 
-def test_no_model_is_a_pickle(finished: Clone) -> None:
-    found = [path for path in (finished.directory / "data/models").rglob("*") if path.is_file()]
+def test_no_model_is_a_pickle(finished_clone: Clone) -> None:
+    found = [path for path in (finished_clone.directory / "data/models").rglob("*") if path.is_file()]
     assert {path.suffix for path in found} == {".txt", ".npz", ".csv", ".json"}
     assert all(not path.read_bytes().startswith((b"\x80\x03", b"\x80\x04", b"\x80\x05")) for path in found)
 
@@ -387,7 +354,7 @@ def test_a_round_is_handed_in_by_the_commands_and_the_key_is_in_nothing_that_the
     for name in ("live.parquet", "live_benchmark_models.parquet"):
         shutil.copyfile(clone.directory / "data/raw" / name, tmp_path / "round/v5.2" / name)
     clone.set("submit.models", {"alpha": "neutralized", "beta": "lightgbm"})
-    clone.set("final.fit_on", "all")
+    clone.set("final.refit", ["lightgbm", "ridge"])
     said = []
     with numerai_server.serving(NumeraiServer({7: tmp_path / "round"}, current=7)) as server:
         server.account.key = key
@@ -398,12 +365,8 @@ def test_a_round_is_handed_in_by_the_commands_and_the_key_is_in_nothing_that_the
             for number in (7, 8, 9)
         ]
         server.account.diagnostics = [{"status": "done", "validationCorrV4Mean": 0.5, "perEraDiagnostics": [{"era": 77}]}]
-        commands = (
-            ("dvc", "repro"),
-            *(("erawise", *line.split()) for line in ("submit", "submit", "monitor", "diagnostics alpha", "payout --round 7")),
-        )
-        for words in commands:
-            said.append(clone.run(sys.executable, "-m", *words, check="payout" not in words, **variables))
+        for words in ("dvc repro", "erawise submit", "erawise submit", "erawise monitor", "erawise diagnostics alpha", "erawise payout --round 7"):
+            said.append(clone.run(sys.executable, "-m", *words.split(), check="payout" not in words, **variables))
     assert stages_run(said[0]) >= {"refit@lightgbm", "refit@ridge"}
     assert "alpha: neutralized is sent" in said[1]
     assert "beta: lightgbm is already there" in said[2]
