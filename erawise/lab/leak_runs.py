@@ -133,8 +133,8 @@ def _listen_to_telltale(directory: Path) -> list[str]:
 
 
 def _songs(directory: Path, target: str, days: int | None) -> list[Song]:
-    for name, settings in params.load(directory / paths.PARAMS).models.items():
-        _run(directory, f"tune_{settings.kind} {name}", f"train_{settings.kind} {name}")
+    models = params.load(directory / paths.PARAMS).models
+    _run(directory, "tune", *(f"train {name}" for name in models))
     index = tabular.read_parquet(directory / paths.PANEL / "index.parquet")
     return canaries.listen(_predictions(directory), index, target, days)
 

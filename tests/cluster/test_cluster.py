@@ -99,19 +99,20 @@ def test_every_kind_of_model_is_what_one_machine_makes_bit_by_bit(kinds: Workspa
 @pytest.mark.parametrize("method", ["random", "tpe"])
 def test_a_search_finds_what_one_machine_finds(workspace: Workspace, two: Farm, method: str) -> None:
     workspace.change(lambda found: found["tuning"].update(method=method, trials=4, batch=2))
-    workspace.run("tune_ridge ridge")
+    workspace.run("tune")
     before = content(workspace.directory, "ridge", "tuning")
     shutil.rmtree(workspace.directory / "data/studies")
+    (workspace.directory / "data/tuning/_searched.json").unlink()
     workspace.change(on(two.address))
-    workspace.run("tune_ridge ridge")
+    workspace.run("tune")
     assert content(workspace.directory, "ridge", "tuning") == before
 
 
 def test_workers_are_started_here_where_no_scheduler_is_named(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
-    workspace.run("train_ridge ridge")
+    workspace.run("train ridge")
     before = content(workspace.directory, "ridge", *OUTS)
     workspace.change(on(None))
-    workspace.run("train_ridge ridge")
+    workspace.run("train ridge")
     assert content(workspace.directory, "ridge", *OUTS) == before
     assert "ridge: 2 workers of Dask, the dashboard is at http://127.0.0.1:" in capfd.readouterr().out
 
@@ -120,7 +121,7 @@ def test_a_worker_that_dies_is_replaced_and_the_result_is_the_same(
     workspace: Workspace, two: Farm, capfd: pytest.CaptureFixture[str]
 ) -> None:
     workspace.change(slowly)
-    workspace.run("tune_lightgbm lightgbm", "train_lightgbm lightgbm")
+    workspace.run("tune", "train lightgbm")
     before = content(workspace.directory, "lightgbm", *OUTS)
     workspace.change(on(two.address))
     killed: list[int] = []
@@ -137,7 +138,7 @@ def test_a_worker_that_dies_is_replaced_and_the_result_is_the_same(
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
     try:
-        workspace.run("train_lightgbm lightgbm")
+        workspace.run("train lightgbm")
     finally:
         trained.set()
         killer.join(60)
@@ -307,7 +308,7 @@ def once(sign: Callable[[], bool], act: Callable[[], None]) -> Iterator[None]:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stage_that_is_stopped_leaves_no_task_behind(workspace: Workspace, two: Farm, how: signal.Signals) -> None:
-    workspace.run("tune_lightgbm lightgbm")
+    workspace.run("tune")
     workspace.change(slowly)
     workspace.change(lambda found: found["models"]["lightgbm"].update(trees=10_000_000))
     workspace.change(on(two.address))
@@ -325,7 +326,7 @@ def test_a_stage_that_is_stopped_leaves_no_task_behind(workspace: Workspace, two
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_workers_that_were_started_here_end_with_the_stage(workspace: Workspace, how: signal.Signals) -> None:
-    workspace.run("tune_lightgbm lightgbm")
+    workspace.run("tune")
     workspace.change(slowly)
     workspace.change(lambda found: found["models"]["lightgbm"].update(trees=10_000_000))
     workspace.change(on(None))
@@ -348,7 +349,7 @@ def children(pid: int) -> list[int]:
 
 def test_a_scheduler_that_is_not_there_is_one_clear_error(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
     workspace.change(on("tcp://127.0.0.1:9"))
-    assert workspace.ended("train_ridge ridge") == Unavailable.code
+    assert workspace.ended("train ridge") == Unavailable.code
     error = capfd.readouterr().err.splitlines()[-1]
     assert error.startswith("error: models.ridge: execution.scheduler: tcp://127.0.0.1:9 doesn't answer (")
     assert "start one by `python -m dask scheduler` at the top of a checkout" in error
@@ -356,7 +357,7 @@ def test_a_scheduler_that_is_not_there_is_one_clear_error(workspace: Workspace, 
 
 def test_an_address_that_is_none_is_refused_with_the_params(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     workspace.change(on("10.0.0.5:8786"))
-    assert "execution.scheduler: '10.0.0.5:8786' is no address of a scheduler" in workspace.failure("train_ridge ridge", capsys)
+    assert "execution.scheduler: '10.0.0.5:8786' is no address of a scheduler" in workspace.failure("train ridge", capsys)
 
 
 def test_what_workers_lack_is_named(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

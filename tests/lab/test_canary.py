@@ -48,7 +48,10 @@ def listen(directory: Path, unheard: str = "") -> tuple[int, str]:
     environment = os.environ | {"PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
     start = ["-m", "erawise"]
     if unheard:
-        start = ["-c", f"from erawise import __main__; from erawise.lab import leak_runs; leak_runs.{unheard} = lambda *_: []; __main__.main()"]
+        start = [
+            "-c",
+            f"from erawise import __main__; from erawise.lab import leak_runs; leak_runs.{unheard} = lambda *_: []; __main__.main()",
+        ]
     command = [sys.executable, *start, "canary", *OPTIONS]
     done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=600, check=False)
     return done.returncode, done.stdout + done.stderr

@@ -117,8 +117,8 @@ def test_run_again_it_sends_nothing_and_says_so(server: NumeraiServer, operator:
 def test_a_later_round_is_compared_with_what_was_sent_before(
     server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    operator.change(lambda content: content["final"].update(fit_on="train"))
-    operator.run("refit_ridge ridge", "refit_lightgbm lightgbm", "submit")
+    operator.change(lambda content: content["final"].update(refit=[]))
+    operator.run("submit")
     assert "alpha: there is no earlier round here to compare with" in capsys.readouterr().out
     server.current = OPEN + 1
     server.account.opens = datetime.now(UTC)
@@ -535,7 +535,7 @@ def test_a_model_that_is_gone_from_the_account_is_named_and_the_others_are_hande
     assert [(entry["model"], entry["outcome"]) for entry in journal(operator)] == [("alpha", "sent"), ("beta", "failed")]
 
 
-@pytest.mark.parametrize("command", ["submit --dry-run", "upload --no-check", "explain_ridge ridge"])
+@pytest.mark.parametrize("command", ["submit --dry-run", "upload --no-check", "explain ridge"])
 def test_a_stored_model_of_a_kind_that_is_gone_is_named(
     server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
@@ -637,7 +637,7 @@ def test_models_that_give_other_predictions_than_the_pipeline_did_hand_in_nothin
     assert operator.ended("submit") == 1
     made_of_another = "data/final/ridge: it was made of another model than data/models/ridge; run dvc repro refit@ridge, then again"
     assert made_of_another in capsys.readouterr().err
-    operator.run("refit_ridge ridge")
+    operator.run("refit ridge")
     assert operator.ended("submit") == 1
     assert "neutralized.parquet: the stored models give other live predictions than these" in capsys.readouterr().err
     assert not server.account.objects
@@ -649,25 +649,22 @@ def test_the_final_models_are_handed_in_and_must_resemble_those_that_were_scored
     operator.run("submit")
     assert "models: lightgbm, ridge, fitted on the eras 1 to 90" in capsys.readouterr().out
     [on_all] = handed(server, "beta")
-    operator.change(lambda content: content["final"].update(fit_on="train"))
-    assert operator.ended("submit") == 1
-    assert "data/final/lightgbm: it isn't fitted as final.fit_on, train, says; run dvc repro refit@lightgbm" in capsys.readouterr().err
-    operator.run("refit_ridge ridge", "refit_lightgbm lightgbm", "submit")
+    operator.change(lambda content: content["final"].update(refit=[]))
+    operator.run("submit")
     said = capsys.readouterr().out
     assert "fitted on the eras 1 to 60" in said
     assert "alpha: neutralized is replaced" in said
     corr, rows = submission.rank_correlation(on_all, handed(server, "beta")[-1])
     assert rows == 40
     assert 0.9 < corr < 1
-    operator.change(lambda content: content["final"].update(fit_on="all"))
-    operator.run("refit_ridge ridge", "refit_lightgbm lightgbm")
+    operator.change(lambda content: content["final"].update(refit=["lightgbm", "ridge"]))
     operator.change(lambda content: content["submit"].update(min_earlier_corr=0.9999))
     assert operator.ended("submit") == 1
     assert "with the models that validation scores, less than 0.9999" in capsys.readouterr().err
 
 
 def trained_again(operator: Workspace) -> None:
-    operator.run("tune_ridge ridge", "train_ridge ridge", "ensemble", "neutralize", "evaluate")
+    operator.run("tune", "train ridge", "ensemble", "neutralize", "evaluate")
 
 
 @pytest.mark.parametrize("command", ["submit", "upload --no-check"])
@@ -682,7 +679,7 @@ def test_a_final_model_of_before_is_not_handed_in(
         trained_again(operator)
     elif other == "features":
         operator.change(lambda content: content["select_features"].update(keep_share=0.4))
-        operator.run("select_features", "train_lightgbm lightgbm", "refit_lightgbm lightgbm")
+        operator.run("select_features", "train lightgbm", "refit lightgbm")
         trained_again(operator)
     else:
         path = operator.directory / "data/prepared/validation_targets.parquet"
@@ -698,7 +695,7 @@ def test_a_final_model_of_before_is_not_handed_in(
     assert f"error: data/final/{name}: it {expected}" in error
     assert error.endswith(f"; run dvc repro refit@{name}, then again\n")
     assert not server.account.objects
-    operator.run("refit_ridge ridge", "refit_lightgbm lightgbm", command)
+    operator.run("refit ridge", "refit lightgbm", command)
 
 
 def test_a_prediction_that_was_not_scored_is_not_handed_in(
@@ -720,13 +717,14 @@ def test_a_prediction_that_was_not_scored_is_not_handed_in(
 def test_a_final_model_that_is_not_there_and_features_that_were_selected_anew(
     server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    shutil.rmtree(operator.directory / "data/final/lightgbm")
+    assert operator.ended("submit") == 1
+    missing = "data/final/lightgbm: there is no final model, and final.refit names it; run dvc repro refit@lightgbm"
+    assert missing in capsys.readouterr().err
     operator.change(lambda content: content["select_features"].update(keep_share=0.4))
     operator.run("select_features")
     assert operator.ended("submit") == 1
     assert "data/models/lightgbm: it was fitted with other features than data/features holds; run dvc repro" in capsys.readouterr().err
-    shutil.rmtree(operator.directory / "data/final/lightgbm")
-    assert operator.ended("submit") == 1
-    assert "data/final/lightgbm: there is no final model; run dvc repro refit@lightgbm" in capsys.readouterr().err
 
 
 def test_models_that_do_not_say_what_they_were_fitted_on_are_trained_again(
@@ -737,7 +735,7 @@ def test_models_that_do_not_say_what_they_were_fitted_on_are_trained_again(
     path.unlink()
     path.write_text(json.dumps({key: value for key, value in content.items() if key != "basis"}))
     assert operator.ended("submit") == 1
-    assert "data/final/ridge: it doesn't say what it was fitted on; run dvc repro train@ridge refit@ridge" in capsys.readouterr().err
+    assert "data/final/ridge: it doesn't say what it was fitted on; run dvc repro refit@ridge" in capsys.readouterr().err
 
 
 def test_with_no_resolved_era_to_add_the_final_models_are_handed_in(server: NumeraiServer, finished: Workspace, tmp_path: Path) -> None:
@@ -746,7 +744,7 @@ def test_with_no_resolved_era_to_add_the_final_models_are_handed_in(server: Nume
     tabular.read_parquet(path).assign(target=np.float32(np.nan)).to_parquet(path)
     operator = Workspace(tmp_path, tmp_path / "files")
     operator.change(lambda content: content["submit"].update(models={"alpha": "ridge"}))
-    operator.run(*WHOLE[: WHOLE.index("explain_ridge ridge")], "members", "ensemble", "neutralize", "evaluate", "submit")
+    operator.run(*WHOLE[: WHOLE.index("explain ridge")], "members", "ensemble", "neutralize", "evaluate", "submit")
     assert len(handed(server, "alpha")) == 1
 
 
@@ -781,7 +779,7 @@ def test_what_is_handed_in_has_the_digest_of_what_was_scored(server: NumeraiServ
     operator.change(lambda content: content["models"]["ridge"].update(l2=2000.0))
     operator.change(lambda content: content["tuning"].update(models=[]))
     trained_again(operator)
-    operator.run("refit_ridge ridge", "submit")
+    operator.run("refit ridge", "submit")
     again = [entry["digest"] for entry in journal(operator)[2:]]
     assert not {alpha, beta} & set(again)
     assert (operator.directory / f"data/promises/{beta}_20.parquet").exists()

@@ -365,7 +365,14 @@ def test_a_round_is_handed_in_by_the_commands_and_the_key_is_in_nothing_that_the
             for number in (7, 8, 9)
         ]
         server.account.diagnostics = [{"status": "done", "validationCorrV4Mean": 0.5, "perEraDiagnostics": [{"era": 77}]}]
-        for words in ("dvc repro", "erawise submit", "erawise submit", "erawise monitor", "erawise diagnostics alpha", "erawise payout --round 7"):
+        for words in (
+            "dvc repro",
+            "erawise submit",
+            "erawise submit",
+            "erawise monitor",
+            "erawise diagnostics alpha",
+            "erawise payout --round 7",
+        ):
             said.append(clone.run(sys.executable, "-m", *words.split(), check="payout" not in words, **variables))
     assert stages_run(said[0]) >= {"refit@lightgbm", "refit@ridge"}
     assert "alpha: neutralized is sent" in said[1]

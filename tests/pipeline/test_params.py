@@ -115,7 +115,7 @@ def test_the_committed_params_are_valid() -> None:
         ("explain.rows", 0, "explain.rows: Input should be greater than or equal to 1 (it is 0)"),
         ("explain.points", 2000, "explain.points: Input should be less than or equal to 1000 (it is 2000)"),
         ("explain.permuted_rows", 1, "explain.permuted_rows: Input should be greater than or equal to 2 (it is 1)"),
-        ("final.fit_on", "validation", "final.fit_on: Input should be 'train' or 'all'"),
+        ("final.refit", ["ridge", "ridge"], "final.refit: a model is there more than once"),
         ("upload.prediction", "nobody", "upload.prediction: no prediction is called 'nobody'"),
         ("upload.max_megabytes", 0.0, "upload.max_megabytes: Input should be greater than 0"),
         ("models", {}, "models: at least 1 is needed"),

@@ -163,7 +163,7 @@ def test_nothing_partial_is_left(finished: Workspace) -> None:
 
 def test_a_model_on_a_longer_horizon_is_purged_for_it(workspace: Workspace) -> None:
     workspace.change(lambda content: content["models"]["ridge"].update(target="target_other_60"))
-    workspace.run("train_ridge ridge", "ensemble", "neutralize", "evaluate")
+    workspace.run("train ridge", "ensemble", "neutralize", "evaluate")
     assert workspace.predictions("models/ridge").query("split == 'validation'")["era"].min() == 77
     assert workspace.predictions("ensemble").query("split == 'validation'")["era"].min() == 77
     assert {name: workspace.metrics("validation")[name]["eras"] for name in ("ridge", "lightgbm", "ensemble")} == {
@@ -175,7 +175,7 @@ def test_a_model_on_a_longer_horizon_is_purged_for_it(workspace: Workspace) -> N
 
 def test_a_constant_prediction_has_no_scores_and_is_named(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     workspace.change(lambda content: content["models"]["lightgbm"].update(min_rows_leaf=100_000))
-    workspace.run("train_lightgbm lightgbm", "ensemble", "neutralize", "evaluate", "plot")
+    workspace.run("train lightgbm", "ensemble", "neutralize", "evaluate", "plot")
     assert workspace.metrics("cv")["lightgbm"] == {"eras": 0}
     assert workspace.metrics("cv")["ensemble"]["corr"]["mean"] == workspace.metrics("cv")["ridge"]["corr"]["mean"]
     assert "lightgbm: the prediction is constant in 60 eras" in capsys.readouterr().out
@@ -184,9 +184,9 @@ def test_a_constant_prediction_has_no_scores_and_is_named(workspace: Workspace, 
 @pytest.mark.parametrize("method", ["pca", "none"])
 def test_the_other_ways_to_select(workspace: Workspace, method: str) -> None:
     workspace.change(lambda content: content["select_features"].update(method=method, components=3))
-    workspace.run("select_features", "train_ridge ridge", "train_lightgbm lightgbm", "ensemble", "evaluate")
+    workspace.run("select_features", "train ridge", "train lightgbm", "ensemble", "evaluate")
     assert workspace.metrics("cv")["ridge"]["corr"]["mean"] > 0.1
-    workspace.run("explain_ridge ridge", "explain_lightgbm lightgbm", *(["plot"] if method == "pca" else []))
+    workspace.run("explain ridge", "explain lightgbm", *(["plot"] if method == "pca" else []))
     shap = explained.read(workspace.directory / "data/explained/ridge").shap
     assert len(shap) == (3 if method == "pca" else 8)
     assert set(shap["group"]) == ({"none"} if method == "pca" else {"none", "wisdom"})
@@ -222,9 +222,9 @@ def test_members_remove_what_models_that_are_gone_have_left(workspace: Workspace
         ("split", lambda c: c["split"].update(fold=2), "split.fold: unknown key"),
         ("preprocess", lambda c: c["data"].update(target="target_x"), "data.target: 'target_x' is no target of"),
         ("preprocess", lambda c: c["data"].update(feature_set="x"), "data.feature_set: 'x' is no feature set of"),
-        ("train_ridge ridge", lambda c: c["models"]["ridge"].update(target="x"), "models.ridge.target: the data has no target 'x'"),
-        ("train_ridge ridge", lambda c: c["models"]["ridge"].update(target="target_x_40"), "models.ridge.target: the data has no target"),
-        ("train_ridge ridge", lambda c: c["models"]["ridge"].update(l2="big"), "models.ridge.l2: Input should be a valid number"),
+        ("train ridge", lambda c: c["models"]["ridge"].update(target="x"), "models.ridge.target: the data has no target 'x'"),
+        ("train ridge", lambda c: c["models"]["ridge"].update(target="target_x_40"), "models.ridge.target: the data has no target"),
+        ("train ridge", lambda c: c["models"]["ridge"].update(l2="big"), "models.ridge.l2: Input should be a valid number"),
         ("neutralize", lambda c: c["neutralize"].update(features="x"), "neutralize.features: 'x' is neither none, all or riskiest"),
         ("evaluate", lambda c: c["evaluate"].update(benchmark="x"), "evaluate.benchmark: the data has no benchmark model 'x'; it has none"),
         ("download", lambda c: c["data"].update(local={"path": "nowhere"}), "nowhere: no such directory"),
@@ -312,7 +312,7 @@ def test_split_says_how_far_the_main_target_looks(
 def test_features_without_groups_go_through_every_stage_that_looks_for_them(workspace: Workspace) -> None:
     content = files.read_json(workspace.directory / "files/features.json")
     files.write_json({**content, "feature_sets": {"all": content["feature_sets"]["all"]}}, workspace.directory / "files/features.json")
-    workspace.run("download", "preprocess", "explore", "split", "select_features", "explain_ridge ridge")
+    workspace.run("download", "preprocess", "explore", "split", "select_features", "explain ridge")
     workspace.run("neutralize", "evaluate", "plot")
     assert workspace.metrics("cv")["ridge"]["corr"]["mean"] > 0.3
 
@@ -344,7 +344,7 @@ def test_a_model_of_several_targets_and_seeds_is_their_blend(workspace: Workspac
         content["tuning"]["models"] = []
 
     workspace.change(several)
-    workspace.run("tune_lightgbm lightgbm", "train_lightgbm lightgbm", "ensemble", "neutralize", "evaluate")
+    workspace.run("tune", "train lightgbm", "ensemble", "neutralize", "evaluate")
     blended = workspace.predictions("models/lightgbm")
     assert blended[["id", "era", "split"]].equals(single[["id", "era", "split"]])
     assert blended["prediction"].between(0, 1).all()
@@ -352,7 +352,7 @@ def test_a_model_of_several_targets_and_seeds_is_their_blend(workspace: Workspac
     assert sorted(path.name for path in directory.iterdir()) == ["importance.csv", "model.json", "target_1", "target_2"]
     second = [(directory / name / "model.txt").read_text() for name in ("target_1", "target_2")]
     assert second[0] != second[1]
-    workspace.run("explain_lightgbm lightgbm", "plot")
+    workspace.run("explain lightgbm", "plot")
     found = explained.read(workspace.directory / "data/explained/lightgbm")
     assert found.sample.members == 2
     assert found.sample.unit == "standard deviations of each member"
@@ -379,7 +379,7 @@ def test_missing_values_are_explained_as_the_middle_that_the_models_see(workspac
     table["feature_0"] = table["feature_0"].astype("Int8").mask(np.arange(len(table)) % 2 == 0)
     table.to_parquet(path)
     before = explained.read(workspace.directory / "data/explained/ridge").points
-    workspace.run("download", "preprocess", "explain_ridge ridge")
+    workspace.run("download", "preprocess", "explain ridge")
     after = explained.read(workspace.directory / "data/explained/ridge").points
     shares = [(found.loc[found["feature"] == "feature_0", "value"] == 2).mean() for found in (before, after)]
     assert shares[0] < 0.35
@@ -389,10 +389,10 @@ def test_missing_values_are_explained_as_the_middle_that_the_models_see(workspac
 
 def test_a_model_that_was_not_trained_cannot_be_explained(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     (workspace.directory / "data/models/lightgbm/model.txt").unlink()
-    error = workspace.failure("explain_lightgbm lightgbm", capsys)
+    error = workspace.failure("explain lightgbm", capsys)
     assert error.startswith("error: models.lightgbm: data/models/lightgbm/model.txt: the file is missing; train the model again")
     assert error.count("\n") == 1
-    assert workspace.failure("explain_ridge nobody", capsys).startswith("error: models: params.yaml has no model 'nobody'")
+    assert workspace.failure("explain nobody", capsys).startswith("error: models: params.yaml has no model 'nobody'")
 
 
 @pytest.mark.parametrize("weights", ["equal", "nnls", "forward", {"lightgbm": 1, "ridge": 3}])
@@ -410,13 +410,13 @@ def test_what_a_search_has_found_is_what_is_trained(workspace: Workspace) -> Non
     tuning = workspace.directory / "data/tuning/ridge.json"
     assert files.read_json(tuning)["trials"] == 2
     files.write_json({"settings": {"l2": 1e6}}, tuning)
-    workspace.run("train_ridge ridge")
+    workspace.run("train ridge")
     tuned = workspace.predictions("models/ridge")
     files.write_json({}, tuning)
-    workspace.run("train_ridge ridge")
+    workspace.run("train ridge")
     assert not workspace.predictions("models/ridge").equals(tuned)
     workspace.change(lambda content: content["models"]["ridge"].update(l2=1e6))
-    workspace.run("train_ridge ridge")
+    workspace.run("train ridge")
     assert workspace.predictions("models/ridge").equals(tuned)
 
 
@@ -425,7 +425,8 @@ def test_the_trials_of_an_experiment_elsewhere_are_kept_in_the_main_checkout(wor
     elsewhere.mkdir(parents=True)
     shutil.rmtree(workspace.directory / "data/studies")
     shutil.copytree(workspace.directory / "data", elsewhere / "data")
-    Workspace(elsewhere, workspace.directory / "files").run("tune_ridge ridge")
+    (elsewhere / "data/tuning/_searched.json").unlink()
+    Workspace(elsewhere, workspace.directory / "files").run("tune")
     assert (workspace.directory / "data/studies/ridge.db").exists()
     assert not (elsewhere / "data/studies").exists()
 
@@ -435,7 +436,7 @@ def test_trials_are_taken_up_by_other_threads_and_devices_and_when_settings_retu
 ) -> None:
     def tried() -> str:
         capsys.readouterr()
-        workspace.run("tune_ridge ridge")
+        workspace.run("tune")
         return capsys.readouterr().out
 
     before = (workspace.directory / "data/tuning/ridge.json").read_bytes()

@@ -57,7 +57,7 @@ def test_the_proven_pickle_is_sent_and_what_numerai_says_is_read_back(
     said = capsys.readouterr().out
     assert f"alpha: neutralized.pkl is sent as {sent['id']}; Numerai tries it" in said
     assert "alpha: Numerai says success" in said
-    assert "fitted on the eras 1 to 90" in said, "the models fitted on all eras, where final.fit_on says so"
+    assert "fitted on the eras 1 to 90" in said, "the models fitted on all eras, where final.refit names them"
     assert outcomes(workspace) == ["sent", "success"]
     for path in (path for path in workspace.directory.rglob("*") if path.is_file()):
         assert not any(part.encode() in path.read_bytes() for part in KEY), path
