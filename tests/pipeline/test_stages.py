@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from workspace import MODELS, WHOLE, Workspace
 
 from erawise.base import files
-from erawise.charts import charts
+from erawise.charts import figures
 from erawise.explanation import explained
 
 REAL = ROOT.parent / "shared" / "real"
@@ -142,7 +142,7 @@ def undrawn(*_: object) -> Iterator[Callable[..., None]]:
 def test_a_stage_reads_all_data_that_it_declares_and_no_other(
     finished: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    monkeypatch.setattr(charts, "drawing", undrawn)
+    monkeypatch.setattr(figures, "drawing", undrawn)
     shutil.copyfile(finished.directory / "params.yaml", tmp_path / "params.yaml")
     workspace = Workspace(tmp_path)
     names = declared_data(stage)
