@@ -56,9 +56,10 @@ class Clone:
             places = [Path(said, name) for name in ("out", "err")]
             process = SERVER.Process(target=_dvc, args=(arguments, self.directory, self.environment(), places))
             process.start()
-            process.join(SECONDS)
-            if process.is_alive():
-                process.kill()
+            try:
+                process.join(SECONDS)
+            finally:
+                process.kill()  # where it, or the test, has taken too long
                 process.join()
             out, err = (place.read_text(encoding="utf-8") for place in places)
             return _said(("dvc", *arguments), process.exitcode, out, err, check)
