@@ -126,10 +126,9 @@ def test_neutralized_predictions_are_orthogonal_to_the_features(finished: Worksp
 def declared_data(stage: str) -> list[str]:
     """The data that dvc.yaml lets a stage read."""
     stages = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
-    script, *model = stage.split()
-    name = script.split("_")[0] if model else script
+    name, _, model = stage.partition(" ")
     entry = stages[name].get("do", stages[name])
-    return [name.replace("${key}", "".join(model)) for name in entry["deps"] if name.startswith("data/")]
+    return [dep.replace("${key}", model).replace("${item}", model) for dep in entry["deps"] if dep.startswith("data/")]
 
 
 @contextmanager
@@ -209,6 +208,7 @@ def test_the_other_choices_of_what_to_neutralize(workspace: Workspace, features:
 def test_members_remove_what_models_that_are_gone_have_left(workspace: Workspace) -> None:
     workspace.change(lambda content: content["tuning"].update(models=[]))
     workspace.change(lambda content: content["models"].pop("lightgbm"))
+    workspace.change(lambda content: content["final"].update(refit=["ridge"]))
     workspace.run("members", "ensemble", "evaluate")
     for name in ("models", "explained", "final"):
         assert [path.name for path in (workspace.directory / "data" / name).iterdir()] == ["ridge"]

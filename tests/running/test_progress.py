@@ -311,6 +311,7 @@ def test_every_stage_counts_its_work_to_the_end_says_nothing_when_quiet_and_is_r
     workspace: Workspace, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(runner.QUIET, "1")
+    (workspace.directory / "data/tuning/_searched.json").unlink()
     for stage in WHOLE:
         heard = Hearing()
         monkeypatch.setattr(runner, "SILENT", heard)
@@ -438,6 +439,7 @@ def test_work_is_no_failure_for_want_of_a_record(workspace: Workspace, capsys: p
 def test_members_remove_the_records_of_models_that_are_gone(workspace: Workspace) -> None:
     workspace.change(lambda content: content["tuning"].update(models=[]))
     workspace.change(lambda content: content["models"].pop("lightgbm"))
+    workspace.change(lambda content: content["final"].update(refit=["ridge"]))
     workspace.run("members")
     left = {path.name for path in (workspace.directory / "data/runs").iterdir()}
     assert left == {record_of(stage) for stage in WHOLE if "lightgbm" not in stage}
