@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from closure import ROOT
+from ruamel.yaml import YAML
 from workspace import Workspace
 
 from erawise.base import files
@@ -74,30 +75,38 @@ def take_settings(project: Path, finished: Workspace, line: str) -> None:
     (project / "params.yaml").write_text(re.sub(rf"^{key}:.*$", lambda _: line, text, flags=re.MULTILINE), encoding="utf-8")
 
 
+STAGES = """
+import sys
+from pathlib import Path
+sys.path.insert(0, "tests")
+from ruamel.yaml import YAML
+from workspace import Workspace
+here = Workspace(Path.cwd())
+here.run("tune", "train momentum", "refit momentum", "explain momentum")
+predicted = Path("data/predictions/models/momentum.parquet")
+alone = predicted.read_bytes()
+here.change(lambda content: content["execution"].update(engine="dask"))
+predicted.unlink()
+here.run("train momentum")
+assert predicted.read_bytes() == alone
+"""
+
+
 def test_a_new_kind_of_model_trains_as_the_page_says(project: Path, finished: Workspace) -> None:
-    assert len(follow("add-a-model.md", project)) == 10
+    assert len(follow("add-a-model.md", project)) == 9
     run(project, "-m", "erawise", "check")
     run(project, "-m", "manual.parameters")
     page = (project / "docs/parameters.md").read_text(encoding="utf-8")
     assert "| `models.momentum.eras` | integer ≥ 1 | `50` | the last eras, over which the mean is taken, >= 1 |" in page
-    text = (finished.directory / "params.yaml").read_text(encoding="utf-8")
-    entry = next(block for _, block, file in blocks("add-a-model.md") if file == "params.yaml" and "kind: momentum" in block)
-    added = "".join(line[1:] for line in entry.splitlines(keepends=True) if line[0] == "+")
-    space = "  momentum:\n    eras: {low: 4, high: 100, log: true}\n"
-    text = re.sub(r"^models:.*\n", lambda found: found.group() + added, text, flags=re.MULTILINE)
-    (project / "params.yaml").write_text(re.sub(r"^spaces:.*\n", lambda found: found.group() + space, text, flags=re.MULTILINE))
-    for stage in ("tune", "train", "refit"):
-        run(project, "-m", f"stages.{stage}_momentum", "momentum")
+    described = YAML().load(project / "params.yaml")
+    shutil.copyfile(finished.directory / "params.yaml", project / "params.yaml")
+    Workspace(project).change(lambda content: [content[key].update(momentum=described[key]["momentum"]) for key in ("models", "spaces")])
+    run(project, "-c", STAGES)
     assert files.read_json(project / "data/models/momentum/model.json")["kind"] == "momentum"
-    predicted = (project / "data/predictions/models/momentum.parquet").read_bytes()
-    settings = (project / "params.yaml").read_text()
-    assert "engine: local" in settings
-    (project / "params.yaml").write_text(settings.replace("engine: local", "engine: dask"))
-    run(project, "-m", "stages.train_momentum", "momentum")
-    assert (project / "data/predictions/models/momentum.parquet").read_bytes() == predicted
     (project / ".dvc").mkdir()
     (project / ".dvc/config").write_text("[core]\n    no_scm = true\n")
-    assert " passed" in run(project, "-m", "pytest", "tests/pipeline/test_dag.py", "-p", "no:cacheprovider", "-k", "momentum or packages")
+    tests = ("tests/pipeline/test_dag.py", "tests/models/test_models.py", "tests/explanation/test_explanation.py")
+    assert " passed" in run(project, "-m", "pytest", *tests, "-p", "no:cacheprovider", "-k", "momentum or packages or imports_no_other")
 
 
 def test_momentum_weighs_features_by_their_mean_correlation(project: Path) -> None:
@@ -105,14 +114,14 @@ def test_momentum_weighs_features_by_their_mean_correlation(project: Path) -> No
     check = """
 from pathlib import Path
 import numpy as np
-from erawise import params
 from erawise.models.momentum import model as momentum
-from erawise.models.protocol import GIB, Resources
-from erawise.panel import FeatureMap, Panel, View
+from erawise.models.momentum.settings import Momentum
+from erawise.models.shared.protocol import GIB, Resources
+from erawise.panel.panel import FeatureMap, Panel, View
 panel = Panel(Path("data/prepared/panel"), ["target"])
 eras = panel.eras[:12]
 train = View(panel, eras, FeatureMap(panel.feature_names), "target")
-model = momentum.fit(params.Momentum(kind="momentum", target="target", eras=5), train, None, None, Resources(1, GIB, Path("scratch")))
+model = momentum.fit(Momentum(kind="momentum", target="target", eras=5), train, None, None, Resources(1, GIB, Path("scratch")))
 x, std = train.matrix().astype(float), train.matrix().astype(float).std(axis=0)
 expected = np.mean([[np.cov(x[train.era == e, k], train.target[train.era == e], bias=True)[0, 1] / max(std[k], 1e-9)
                      / train.target[train.era == e].std() for k in range(x.shape[1])] for e in eras[-5:]], axis=0)
