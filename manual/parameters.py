@@ -1,8 +1,8 @@
 """The reference of every setting, docs/parameters.md, from where each fact stands already.
 
-Types and ranges are those of `erawise.params`, defaults and meanings those of `params.yaml` and its comments, and which stages read a
-setting says `dvc.yaml`; for the commands, their code does. `python -m manual.parameters` writes the page, `--check`
-fails where it isn't current.
+Types and ranges come from the settings of each room, which `erawise.params` composes. Defaults and meanings come from `params.yaml` and
+its comments, the stages that read a setting from `dvc.yaml`, the commands that do from their code. `python -m manual.parameters` writes
+the page; with `--check` it fails if the page isn't current.
 """
 
 import argparse
@@ -31,7 +31,8 @@ one of its settings changes; a command (`erawise x`) reads them, in its own code
 a setting for one run: `dvc exp run -S key=value`; for good: in `params.yaml`. A key that is unknown or a value that isn't allowed stops
 every stage with the key's path.
 
-`make docs` writes this page from `erawise/params.py`, `params.yaml`, `dvc.yaml` and the code of the commands; a test holds it to them.
+`make docs` writes this page from the `settings.py` of each room of `erawise/`, `params.yaml`, `dvc.yaml` and the code of the commands;
+a test holds it to them.
 """
 
 
