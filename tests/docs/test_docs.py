@@ -110,7 +110,7 @@ def copied(tmp_path: Path) -> Path:
         ("params.yaml", "whatever the source: it has to be there", "whatever the source: it must be there"),
         ("params.yaml", "l2: {low: 1.0,", "l2: {low: 2.0,"),
         ("params.yaml", "trees: 100                # number of trees", "trees: 100                # count of trees"),
-        ("dvc.yaml", "      - explore\n", "      - explore\n      - final\n"),
+        ("dvc.yaml", "[data.target, explore, ", "[data.target, explore, final, "),
         ("erawise/live/payouts.py", "p.evaluate", "p.tracking"),
     ],
 )
