@@ -93,7 +93,7 @@ class Run:
     @cached_property
     def panel(self) -> Panel:
         """The rows of train and validation; `index` has every target, of the train eras alone (NaN in validation)."""
-        return Panel(self._data("prepared"))
+        return Panel(self._data("prepared/panel"))
 
     @cached_property
     def live(self) -> Panel:
