@@ -26,3 +26,11 @@ def test_the_targets_and_models_that_it_names_are_accepted() -> None:
     makefile = (ROOT / "Makefile").read_text()
     assert listed
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in listed)
+
+
+def test_the_tree_has_every_room() -> None:
+    tree = README.partition("## The tree\n")[2].partition("\n## ")[0]
+    listed = set(re.findall(r"^  ([a-z_]+(?:/|\.py)) ", tree, re.MULTILINE))
+    rooms = {path.relative_to(ROOT / "erawise").parts[0] + "/" for path in (ROOT / "erawise").glob("*/__init__.py")}
+    modules = {path.name for path in (ROOT / "erawise").glob("*.py") if not path.name.startswith("__")}
+    assert listed == rooms | modules
