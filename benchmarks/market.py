@@ -124,7 +124,7 @@ def drawn(size: Market) -> Iterator[Drawn]:
 
 
 def _read(prepared: Path) -> Drawn:
-    panel = Panel(prepared)
+    panel = Panel(prepared / "panel")
     validation = panel.index[DATA_TYPE].to_numpy() == VALIDATION
     target = panel.index[TARGET].to_numpy(np.float64).copy()
     target[validation] = tabular.read_parquet(prepared / "validation_targets.parquet", [TARGET])[TARGET]
