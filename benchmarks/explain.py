@@ -71,7 +71,7 @@ def set_up(features: str, directory: str) -> None:
 
 def fit(kind: str, directory: str) -> None:
     """Fit a model and write it."""
-    panel = Panel(Path(directory) / "prepared", [TARGET])
+    panel = Panel(Path(directory) / "prepared" / "panel", [TARGET])
     settings = params.KINDS[kind].model_validate({"kind": kind, "target": TARGET, **SETTINGS[kind]})
     train = View(panel, panel.eras[:TRAIN_ERAS], FeatureMap(panel.names), TARGET)
     resources = Resources(THREADS, 8 * GIB, Path(directory) / "scratch")
@@ -84,7 +84,7 @@ def fit(kind: str, directory: str) -> None:
 def explain(kind: str, directory: str) -> dict[str, float]:
     """What the stage does, with the settings of params.yaml."""
     settings = params.load(measure.ROOT / "params.yaml").explain
-    panel = Panel(Path(directory) / "prepared", [TARGET])
+    panel = Panel(Path(directory) / "prepared" / "panel", [TARGET])
     rng = np.random.default_rng(1)
     hidden = (panel.index["data_type"] == VALIDATION).to_numpy()
     panel.index.loc[hidden, TARGET] = rng.integers(0, 5, hidden.sum()).astype(np.float32) / 4

@@ -35,7 +35,7 @@ DRAW = "draw"
 SELECT_NONE = "select_features none"
 """The selection again, of all features: few trees select few, and the models are to have all."""
 
-BEFORE_TRAINING = ("preprocess", "explore", "split", "select_features", SELECT_NONE, "members")
+BEFORE_TRAINING = ("preprocess", "explore", "split", "select_features", SELECT_NONE, "members", "tune")
 AFTER_TRAINING = ("ensemble", "neutralize", "evaluate", "plot")
 NOTHING = "dvc repro with nothing to do"
 GROUP_ROWS = 50_000
@@ -421,7 +421,7 @@ def main() -> None:
     stages = [
         DRAW,
         *BEFORE_TRAINING,
-        *(f"{do}_lightgbm {name}" for do in ("tune", "train", "explain") for name in models),
+        *(f"{do} {name}" for do in ("train", "explain") for name in models),
         *AFTER_TRAINING,
         NOTHING,
     ]

@@ -38,8 +38,8 @@ from erawise.sources.market import law, source
 from erawise.sources.market.settings import Market
 
 PARAMS = Path("params.yaml")
-BEFORE_TRAINING = ("download", "preprocess", "explore", "split", "select_features")
-AFTER_TRAINING = ("members", "ensemble", "neutralize", "evaluate")
+BEFORE_TRAINING = ("download", "preprocess", "explore", "split", "select_features", "members", "tune")
+AFTER_TRAINING = ("ensemble", "neutralize", "evaluate")
 TARGET, DAYS = "target", 20
 RISKIEST = 20
 BOOSTING = LightGBM(
@@ -124,7 +124,7 @@ def drawn(size: Market) -> Iterator[Drawn]:
 
 
 def _read(prepared: Path) -> Drawn:
-    panel = Panel(prepared)
+    panel = Panel(prepared / "panel")
     validation = panel.index[DATA_TYPE].to_numpy() == VALIDATION
     target = panel.index[TARGET].to_numpy(np.float64).copy()
     target[validation] = tabular.read_parquet(prepared / "validation_targets.parquet", [TARGET])[TARGET]
@@ -199,8 +199,7 @@ def default_run(seed: int) -> dict[str, float]:
         content["data"]["market"]["seed"] = seed
         with (Path(scratch) / PARAMS).open("w", encoding="utf-8") as file:
             yaml.dump(content, file)
-        training_stages = [f"{do}_{model['kind']} {name}" for do in ("tune", "train") for name, model in content["models"].items()]
-        for stage in (*BEFORE_TRAINING, *training_stages, *AFTER_TRAINING):
+        for stage in (*BEFORE_TRAINING, *(f"train {name}" for name in content["models"]), *AFTER_TRAINING):
             _run_stage(stage, Path(scratch))
         metrics = files.read_json(Path(scratch) / "metrics" / "cv.json")
     means = {name: block["corr"]["mean"] for name, block in metrics.items() if name != "diagnostics"}

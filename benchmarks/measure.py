@@ -74,6 +74,14 @@ class Row:
         object.__setattr__(self, "holds", fast and exact and small)
 
 
+@dataclass(frozen=True)
+class Agreement:
+    """A way to compare two results: their largest absolute difference, and what it may be at most."""
+
+    difference: Callable[[Any, Any], float]
+    tolerance: float
+
+
 def alternately(theirs: Callable[[], Any], ours: Callable[[], Any], repeats: int = REPEATS) -> tuple[list[float], list[float], Any, Any]:
     """Call both in turn in this process, after one call of ours to compile: their seconds, ours, and the last results."""
     ours()
@@ -93,21 +101,19 @@ def row(
     ours: Callable[[], Any],
     *,
     must: float,
-    difference: Callable[[Any, Any], float] | None = None,
-    tolerance: float | None = None,
+    agreement: Agreement | None = None,
     repeats: int = REPEATS,
     note: str = "",
 ) -> Row:
-    """Measure two callables in this process."""
+    """Measure two callables in this process; without an agreement their results aren't compared."""
     a, b, result_a, result_b = alternately(theirs, ours, repeats)
-    found = None if difference is None else float(difference(result_a, result_b))
     return Row(
         name,
         statistics.median(a),
         statistics.median(b),
         must,
-        found,
-        tolerance,
+        None if agreement is None else float(agreement.difference(result_a, result_b)),
+        None if agreement is None else agreement.tolerance,
         spread_theirs=(min(a), max(a)),
         spread_ours=(min(b), max(b)),
         note=note,

@@ -46,7 +46,7 @@ def opened(directory: Path, features: int) -> View:
     prepared.mkdir()
     full_size.draw(full_size.Size(ERAS, 1, ROWS, ROWS, ROWS, features), raw)
     preparation.prepare(raw, prepared, preparation.Wanted("all", "target", every=1, demean=False, derived=[]))
-    panel = Panel(prepared, ["target"])
+    panel = Panel(prepared / "panel", ["target"])
     return View(panel, np.arange(1, ERAS + 1), FeatureMap(panel.names), "target")
 
 

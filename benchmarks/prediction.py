@@ -7,7 +7,7 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.measure import Row, row, table
+from benchmarks.measure import Agreement, Row, row, table
 from erawise.models.lightgbm.scorer import Scorer
 
 ROWS, FEATURES, FIT_ROWS, THREADS = 100_000, 705, 20_000, 2
@@ -45,8 +45,7 @@ def _row(name: str, text: str, x: NDArray[np.int8], must: float) -> Row:
         lambda: booster.predict(x, num_threads=THREADS),
         lambda: ours.predict(x, THREADS),
         must=must,
-        difference=_difference,
-        tolerance=0.0,
+        agreement=Agreement(_difference, 0.0),
     )
 
 

@@ -81,8 +81,7 @@ def compare(directory: Path, known: Panel, columns: NDArray[np.int64] | None, fi
         lambda: from_parquet(directory / "features.parquet", names),
         lambda: from_matrix(panels, columns),
         must=MUST,
-        difference=difference,
-        tolerance=0,
+        agreement=measure.Agreement(difference, 0),
         note=f"row groups of {GROUP_ROWS:,}; both from the page cache; a first reading reads all {FEATURES:,} features for their digest",
     )
 

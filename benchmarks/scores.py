@@ -13,7 +13,7 @@ import pandas as pd
 from numerai_tools import scoring
 from numpy.typing import NDArray
 
-from benchmarks.measure import Row, row, table
+from benchmarks.measure import Agreement, Row, row, table
 from erawise.blend.neutralization import neutralize_block
 from erawise.scores import kernels
 from erawise.scores.eras import Known, Multipliers, score_eras
@@ -86,8 +86,7 @@ def rank_scores_row() -> Row:
         lambda: official_scores(frame),
         lambda: our_scores(frame),
         must=40,
-        difference=difference,
-        tolerance=1e-12,
+        agreement=Agreement(difference, 1e-12),
     )
 
 
@@ -101,8 +100,7 @@ def exposure_row(predictions: int, must: float) -> Row:
         lambda: np.array([frame.corrwith(pd.Series(column)) for column in values.T]),
         lambda: kernels.exposures(values, block, THREADS),
         must=must,
-        difference=difference,
-        tolerance=1e-12,
+        agreement=Agreement(difference, 1e-12),
     )
 
 
@@ -119,8 +117,7 @@ def neutralize_row(predictions: int, must: float, rows: int = ROWS, *, collinear
         lambda: scoring.neutralize(values, frame).to_numpy(),
         lambda: neutralize_block(values.to_numpy(), block, 1.0, THREADS),
         must=must,
-        difference=difference,
-        tolerance=1e-10,
+        agreement=Agreement(difference, 1e-10),
     )
 
 
@@ -139,8 +136,7 @@ def neutral_corr_row(predictions: int, must: float) -> Row:
         lambda: frame.groupby("era").apply(official).to_numpy().ravel(),
         lambda: score_eras(frame[names], target, numbers, known, multipliers=MULTIPLIERS, threads=THREADS)["fnc"].to_numpy(),
         must=must,
-        difference=difference,
-        tolerance=1e-10,
+        agreement=Agreement(difference, 1e-10),
     )
 
 

@@ -67,7 +67,7 @@ def theirs(directory: str, trees: str) -> None:
 
 def ours(directory: str, trees: str) -> None:
     """The prepared panel, and binned files that are written where they aren't there yet."""
-    panel = Panel(Path(directory) / "prepared", ["target"])
+    panel = Panel(Path(directory) / "prepared" / "panel", ["target"])
     train = View(panel, np.arange(1, ERAS + 1), FeatureMap(panel.names), "target")
     resources = Resources(THREADS, 8 * GIB, Path(directory) / "scratch")
     model = lightgbm.fit(SETTINGS, train, None, int(trees), resources)

@@ -96,7 +96,7 @@ def ours(directory: str) -> float:
     prepared.mkdir()
     raw = Path(directory) / "raw"
     preparation.prepare(raw, prepared, preparation.Wanted("all", TARGET, every=1, demean=False, derived=[]), threads=THREADS)
-    panel = Panel(prepared, [TARGET])
+    panel = Panel(prepared / "panel", [TARGET])
     features, last = FeatureMap(panel.names), SIZE.train_eras
     train = View(panel, np.arange(1, last + 1), features, TARGET)
     with growing() as spent:
