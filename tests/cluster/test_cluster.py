@@ -312,7 +312,7 @@ def test_a_stage_that_is_stopped_leaves_no_task_behind(workspace: Workspace, two
     workspace.change(slowly)
     workspace.change(lambda found: found["models"]["lightgbm"].update(trees=10_000_000))
     workspace.change(on(two.address))
-    with Client(two.address) as client, Stage(workspace, "stages.train_lightgbm", "lightgbm") as stage:
+    with Client(two.address) as client, Stage(workspace, "stages.train", "lightgbm") as stage:
         assert until(lambda: any(works for _, works in client.run(_busy).values())), stage.lines
         stage.process.send_signal(how)
         output = stage.output()
@@ -330,7 +330,7 @@ def test_workers_that_were_started_here_end_with_the_stage(workspace: Workspace,
     workspace.change(slowly)
     workspace.change(lambda found: found["models"]["lightgbm"].update(trees=10_000_000))
     workspace.change(on(None))
-    with Stage(workspace, "stages.train_lightgbm", "lightgbm") as stage:
+    with Stage(workspace, "stages.train", "lightgbm") as stage:
         assert until(lambda: any("workers of Dask" in line for line in list(stage.lines))), stage.lines
         family = children(stage.process.pid)
         assert len(family) >= 2

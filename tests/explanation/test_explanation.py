@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from closure import ROOT
+from fitted import CONSTANT, KINDS, fit, module, write_planted
 from numpy.typing import NDArray
 from panels import view, write_panel
 from scipy.special import expit
 from sklearn.ensemble import RandomForestRegressor
-from test_models import CONSTANT, KINDS, fit, module, write_planted
 
 from erawise.explanation import explained, explanation
 from erawise.explanation.settings import Explain
@@ -364,12 +364,12 @@ def test_a_constant_model_has_no_contributions(int8_panel: Panel) -> None:
 TWICE = """
 import sys
 from pathlib import Path
-sys.path.insert(0, {tests!r})
+sys.path[:0] = [{tests!r}, {tests!r} + "/explanation"]
 from panels import view
 from test_explanation import TRAIN, explain
-from test_models import KINDS, fit
-from erawise import explained
-from erawise.panel import Panel
+from fitted import KINDS, fit
+from erawise.explanation import explained
+from erawise.panel.panel import Panel
 panel = Panel(Path({panel!r}))
 for kind in KINDS:
     seeds = (1, 2) if kind == "lightgbm" else (1,)

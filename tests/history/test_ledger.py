@@ -59,7 +59,8 @@ def test_processes_that_write_at_once_lose_no_line(tmp_path: Path) -> None:
 RECORD = """
 import sys
 from pathlib import Path
-from erawise import evaluation, params
+from erawise import params
+from erawise.evaluation import evaluation
 from erawise.history import recording
 found = evaluation.Evaluated("target", 20, None, [], {}, {}, {"x": sys.argv[1]})
 print(recording.evaluated(params.load(Path("params.yaml")), found, {"validation": {"x": {}}}))

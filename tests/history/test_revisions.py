@@ -34,7 +34,7 @@ import os
 from pathlib import Path
 import pandas as pd
 from ruamel.yaml import YAML
-from stages import paths
+from erawise.running import paths
 value = YAML(typ="safe").load(Path("params.yaml").read_text())["value"]
 Path("data/scores").mkdir(parents=True, exist_ok=True)
 for split in ("cv", "validation"):

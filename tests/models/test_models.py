@@ -1,14 +1,12 @@
 """The kinds of models: what they learn, what they save, and what they refuse to load."""
 
 import hashlib
-import importlib
 import io
 import json
 import os
 import re
 import subprocess
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fitted import CONSTANT, INNER, KINDS, N_FEATURES, SETTINGS, TEST, TRAIN, changed, fit, module, planted, write_planted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -25,98 +24,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.linear_model import Ridge as RidgeOracle
 
 from erawise.models.lightgbm import model as lightgbm
-from erawise.models.lightgbm.settings import LightGBM
 from erawise.models.lightgbm.text import why_broken
 from erawise.models.logistic import model as logistic
-from erawise.models.logistic.settings import Logistic
-from erawise.models.neural_network.settings import NeuralNetwork
 from erawise.models.random_forest import model as random_forest
-from erawise.models.random_forest.settings import RandomForest
 from erawise.models.ridge import model as ridge
-from erawise.models.ridge.settings import Ridge
 from erawise.models.shared import arrays, common, stored
 from erawise.models.shared.protocol import GIB, Resources, require_complete
 from erawise.panel.panel import FeatureMap, Panel, View
 from erawise.running.errors import InputError
 
 ROOT = Path(__file__).parents[2]
-KINDS = ("logistic", "ridge", "lightgbm", "random_forest", "neural_network")
-N_FEATURES, CONSTANT = 10, 5
-TRAIN, INNER, TEST = range(1, 13), range(13, 17), range(17, 25)
-
-SETTINGS: dict[str, Any] = {
-    "logistic": Logistic(kind="logistic", target="target", l2=10.0, max_iterations=200, max_rows=1500, seed=1),
-    "ridge": Ridge(kind="ridge", target="target", l2=10.0),
-    "lightgbm": LightGBM(
-        kind="lightgbm",
-        target="target",
-        trees=150,
-        learning_rate=0.05,
-        max_depth=4,
-        leaves=12,
-        feature_share=0.5,
-        min_rows_leaf=20,
-        l2=0.0,
-        early_stopping=15,
-        seed=1,
-    ),
-    "random_forest": RandomForest(
-        kind="random_forest",
-        target="target",
-        trees=20,
-        max_depth=6,
-        feature_share=0.4,
-        min_rows_leaf=10,
-        row_share=0.5,
-        max_rows=1500,
-        seed=1,
-    ),
-    "neural_network": NeuralNetwork(
-        kind="neural_network",
-        target="target",
-        layers=[16, 8],
-        dropout=0.1,
-        learning_rate=0.01,
-        l2=0.0001,
-        batch_rows=128,
-        epochs=12,
-        early_stopping=3,
-        seed=1,
-    ),
-}
-
-
-def changed(kind: str, **values: Any) -> Any:
-    return SETTINGS[kind].model_copy(update=values)
-
-
-def module(kind: str) -> Any:
-    return importlib.import_module(f"erawise.models.{kind}.model")
-
-
-def fit(kind: str, train: View, inner: View | None, rounds: int | None = None, **values: Any) -> Any:
-    kind_module, settings = module(kind), changed(kind, **values)
-    with tempfile.TemporaryDirectory() as scratch:
-        resources = Resources(1, 8 * GIB, Path(scratch))
-        return kind_module.fit(settings, train, inner if kind_module.stops_early(settings) else None, rounds, resources)
-
-
-def planted(rng: np.random.Generator, eras: int = 24, rows: int = 150) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.int64]]:
-    """Features of five bins, one of them constant, and a target in five bins with a linear and a product part."""
-    x = rng.integers(0, 5, (eras * rows, N_FEATURES)).astype(np.int8)
-    x[:, CONSTANT] = 2
-    z = (x - 2.0) / np.sqrt(2)
-    signal = 0.5 * z[:, 0] - 0.4 * z[:, 1] + 0.4 * z[:, 2] * z[:, 3] + rng.standard_normal(len(x))
-    era = np.repeat(np.arange(1, eras + 1), rows)
-    bounds = np.quantile(signal, [0.05, 0.25, 0.75, 0.95])
-    return x, (np.searchsorted(bounds, signal) / 4).astype(np.float32), era
-
-
-def write_planted(directory: Path, dtype: str) -> Panel:
-    x, target, era = planted(np.random.default_rng(0))
-    shuffled = np.random.default_rng(1).permutation(target)
-    features = x if dtype == "int8" else (x / 4).astype(np.float32)
-    return write_panel(directory, features, {"target": target, "shuffled": shuffled}, era)
 
 
 @pytest.fixture(scope="module", params=["int8", "float32"])
@@ -234,14 +151,15 @@ def test_loading_refuses_what_is_missing_or_broken(kind: str, int8_panel: Panel,
 FIT_ALL = """
 import sys
 from pathlib import Path
-import test_models as t
+import fitted as t
+from panels import view
 
 panel = t.write_planted(Path(sys.argv[1]) / "panel", "int8")
 for kind in t.KINDS:
-    for name, inner in (("stopped", t.view(panel, t.INNER)), ("counted", None)):
+    for name, inner in (("stopped", view(panel, t.INNER)), ("counted", None)):
         directory = Path(sys.argv[1]) / kind / name
         directory.mkdir(parents=True)
-        t.fit(kind, t.view(panel, t.TRAIN), inner, 3).save(directory)
+        t.fit(kind, view(panel, t.TRAIN), inner, 3).save(directory)
 """
 
 

@@ -368,7 +368,7 @@ def test_pieces_of_any_size_give_the_same_files(
 def test_digests_are_those_of_the_eras(tmp_path: Path) -> None:
     raw.write(tmp_path / "raw")
     directory, _, _ = prepare(tmp_path / "raw", derived=["row_mean"])
-    for name in (directory, directory / "live"):
+    for name in (directory / "panel", directory / "live"):
         panel = Panel(name)
         stored = files.read_json(name / "features.json")["stored"]
         for file, array in (("features.npy", panel.matrix), ("derived.npy", panel.derived)):

@@ -409,8 +409,8 @@ def test_a_killed_download_goes_on_where_it_was(server: NumeraiServer, path: Pat
 IN_A_PROCESS = """
 import sys
 from pathlib import Path
-from erawise.live.attempts import Patience
-from erawise.live.store import Store
+from erawise.sources.numerai.attempts import Patience
+from erawise.sources.numerai.store import Store
 url, kept, name = sys.argv[1:]
 Store(Path(kept), Patience()).get("file.bin", name, lambda: f"{url}/1/{name}", lambda path: None)
 """
