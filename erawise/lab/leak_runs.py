@@ -29,6 +29,14 @@ from erawise.running.errors import InputError
 SMALL = {"trees": 60, "epochs": 4, "max_iterations": 50, "min_rows_leaf": 20, "early_stopping": 20}
 """What a model has at most, to be quick; leaves of few rows, so that it can remember."""
 
+STAGES = """
+import importlib, sys
+for stage in sys.argv[1:]:
+    name, *sys.argv[1:] = stage.split()
+    importlib.import_module(f"stages.{name}").main()
+"""
+"""A program that runs the stages of its command line."""
+
 TELLTALE: dict[str, dict[str, Any]] = {
     "data": {"target_horizon": canaries.DAYS},
     "split": {"method": "purged_kfold", "folds": 8},
@@ -145,13 +153,12 @@ def _predictions(directory: Path) -> dict[str, Any]:
 
 
 def _run(directory: Path, *stages: str) -> None:
+    """Run stages in a directory, one after the other in a process of their own."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])}
-    for stage in stages:
-        name, *arguments = stage.split()
-        command = [sys.executable, "-m", f"stages.{name}", *arguments]
-        done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise InputError(f"the canary's run of {stage} failed: {done.stderr.strip() or done.stdout.strip()}")
+    command = [sys.executable, "-c", STAGES, *stages]
+    done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InputError(f"the canary's run of {', '.join(stages)} failed: {done.stderr.strip() or done.stdout.strip()}")
 
 
 def _table(title: str, songs: list[Song]) -> str:

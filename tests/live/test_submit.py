@@ -679,7 +679,7 @@ def test_a_final_model_of_before_is_not_handed_in(
         trained_again(operator)
     elif other == "features":
         operator.change(lambda content: content["select_features"].update(keep_share=0.4))
-        operator.run("select_features", "train lightgbm", "refit lightgbm")
+        operator.run("select_features", "tune", "train lightgbm", "refit lightgbm")
         trained_again(operator)
     else:
         path = operator.directory / "data/prepared/validation_targets.parquet"

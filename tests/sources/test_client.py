@@ -104,7 +104,7 @@ def test_what_is_absent_is_said(server: NumeraiServer) -> None:
 
 
 def test_it_brings_no_files_as_numerapi_does(server: NumeraiServer) -> None:
-    with pytest.raises(NotImplementedError, match=r"fetch files through erawise\.live\.store\.Store"):
+    with pytest.raises(NotImplementedError, match=r"fetch files through erawise\.sources\.numerai\.store\.Store"):
         Client(server.url).download_dataset("v5.2/live.parquet")
 
 
