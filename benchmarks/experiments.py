@@ -29,6 +29,9 @@ from erawise.running.errors import InputError
 
 PAGE = measure.ROOT / "docs" / "experiments.md"
 WORKERS = 2
+PATIENCE = 60
+"""Looks at the queue before workers that have nothing to do must have ended; DVC's end after 10 seconds."""
+
 LARGE = ("data.market.stocks=5000", "resources.threads=1")
 """5,000 rows an era, as real data has; a thread for each worker."""
 
@@ -228,6 +231,7 @@ def run(wanted: Sequence[Experiment]) -> None:
         for one in missing:
             _dvc("exp", "run", "--queue", "-n", one.name, *(part for setting in one.settings for part in ("-S", setting)))
         if missing:
+            _wait_for_workers_to_end()
             _dvc("exp", "run", "--run-all", "-j", str(WORKERS))
         failed = sorted({one.name for one in missing} - _present())
         if failed:
@@ -317,6 +321,19 @@ def _difference(row: dict[str, Any], name: str, prefix: str, form: str) -> str:
     low, high = row[f"{prefix}low"], row[f"{prefix}high"]
     text = f"{number(row[name], form)} {interval(low, high, form)}".strip()
     return f"**{text}**" if low > 0 or high < 0 else text
+
+
+def _wait_for_workers_to_end() -> None:
+    """Wait until no worker of DVC's queue lives.
+
+    DVC starts no second worker of a name; and a worker that is about to end takes no work any more, and empties the queue. Work that is
+    started meanwhile would wait forever.
+    """
+    for _ in range(PATIENCE):
+        if "Worker status: 0 active, 0 idle" in _dvc_says("queue", "status"):
+            return
+        time.sleep(1)
+    raise InputError("workers of DVC's queue don't end; end them by `dvc queue stop --kill`, then run this again")
 
 
 def _present() -> set[str]:

@@ -1,28 +1,23 @@
 """Temporary clones of the repository with a small pipeline, in which real `dvc` runs."""
 
 import json
-import multiprocessing
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import forks
 import small
 from closure import ROOT
 from ruamel.yaml import YAML
 
 SECONDS = 900
 """At most for a command."""
-
-SERVER = multiprocessing.get_context("forkserver")
-"""A process that has loaded DVC and does nothing; each call of DVC is a fork of it, with an environment and a directory of its own."""
-SERVER.set_forkserver_preload(["dvc.cli", "dvc.cli.parser", "dvc.repo", "dvc.repo.reproduce", "dvc.dvcfile", "dvc.fs"])
 
 CACHE, TEMPORARY = Path(".dvc/cache"), Path(".dvc/tmp")
 
@@ -52,17 +47,14 @@ class Clone:
         }
 
     def dvc(self, *arguments: str, check: bool = True) -> str:
-        with tempfile.TemporaryDirectory() as said:
-            places = [Path(said, name) for name in ("out", "err")]
-            process = SERVER.Process(target=_dvc, args=(arguments, self.directory, self.environment(), places))
-            process.start()
-            try:
-                process.join(SECONDS)
-            finally:
-                process.kill()  # where it, or the test, has taken too long
-                process.join()
-            out, err = (place.read_text(encoding="utf-8") for place in places)
-            return _said(("dvc", *arguments), process.exitcode, out, err, check)
+        return self.python("dvc", *arguments, check=check)
+
+    def erawise(self, *arguments: str, check: bool = True, **variables: str) -> str:
+        return self.python("erawise", *arguments, check=check, **variables)
+
+    def python(self, *words: str, check: bool = True, **variables: str) -> str:
+        """Run `python -m` with some words."""
+        return _said(words, *forks.run(words, self.directory, self.environment() | variables), check)
 
     def set(self, name: str, value: Any) -> None:
         yaml, path = YAML(), self.directory / "params.yaml"
@@ -104,20 +96,6 @@ class Clone:
             if not self.directory.exists():
                 break
             time.sleep(0.2)
-
-
-def _dvc(arguments: Sequence[str], directory: Path, environment: dict[str, str], places: Sequence[Path]) -> None:
-    """Be a process that runs DVC, with files for what it says."""
-    for number, place in enumerate(places, 1):
-        file = os.open(place, os.O_WRONLY | os.O_CREAT)
-        os.dup2(file, number)
-        os.close(file)
-    os.chdir(directory)
-    os.environ.clear()
-    os.environ.update(environment)
-    from dvc.cli import main
-
-    sys.exit(main(list(arguments)))
 
 
 def _said(command: Sequence[str], code: int | None, out: str, err: str, check: bool) -> str:

@@ -86,7 +86,7 @@ def test_runs_are_on_record_and_compared_without_a_checkout(clone: Clone) -> Non
     assert "weaker" in shown
 
     before = clone.run("git", "status", "--porcelain")
-    output = clone.run("python", "-m", "erawise", "compare", "HEAD", "weaker")
+    output = clone.erawise("compare", "HEAD", "weaker")
     assert "HEAD → weaker" in output
     assert "models.ridge.l2: 1000.0 → 200000" in output
     assert "validation was looked at 2 times in this checkout" in output
@@ -104,7 +104,7 @@ def test_a_run_from_the_cache_is_no_look_and_compares_as_the_same(clone: Clone) 
     clone.dvc("repro", "evaluate")
     clone.run("git", "checkout", "-q", "params.yaml", "dvc.lock", "metrics")
     clone.dvc("checkout", "-q")
-    same = clone.run("python", "-m", "erawise", "compare")
+    same = clone.erawise("compare")
     assert "HEAD → the workspace" in same
     assert "no setting differs" in same
     assert "the scores are the same in every era" in same
@@ -113,15 +113,15 @@ def test_a_run_from_the_cache_is_no_look_and_compares_as_the_same(clone: Clone) 
     clone.set("models.ridge.l2", 134.0)
     assert not stages_run(clone.dvc("repro", "evaluate")) & {"train@ridge", "evaluate"}
     assert len(clone.read("ledger.jsonl").splitlines()) == 2
-    assert "| 134.0 → 135.0 |" in clone.run("python", "-m", "erawise", "history").replace("models.ridge.l2: ", "")
-    assert "Looks at these validation eras so far: 2." in clone.run("python", "-m", "erawise", "show")
+    assert "| 134.0 → 135.0 |" in clone.erawise("history").replace("models.ridge.l2: ", "")
+    assert "Looks at these validation eras so far: 2." in clone.erawise("show")
     clone.set("tracking.wandb", "offline")
     code = clone.directory / "stages/evaluate.py"
     code.write_text(code.read_text().replace('"""Scores of', '"""The scores of', 1))
     scores = clone.lock()["evaluate"]["outs"]
     assert stages_run(clone.dvc("repro", "evaluate")) == {"evaluate"}
     assert clone.lock()["evaluate"]["outs"] == scores
-    assert "Looks at these validation eras so far: 2." in clone.run("python", "-m", "erawise", "show")
+    assert "Looks at these validation eras so far: 2." in clone.erawise("show")
 
 
 def test_a_revision_that_cannot_be_compared_is_named(clone: Clone) -> None:
@@ -135,16 +135,16 @@ def test_a_revision_that_cannot_be_compared_is_named(clone: Clone) -> None:
         ("empty", "empty: it has no params.yaml"),
         ("lost", "lost: data/scores/cv.parquet is neither there nor in the cache; fetch it with `git checkout lost && dvc pull"),
     ):
-        assert expected in clone.run("python", "-m", "erawise", "compare", revision, check=False)
+        assert expected in clone.erawise("compare", revision, check=False)
 
 
 def test_runs_on_other_data_or_targets_are_compared_only_when_told_to(clone: Clone) -> None:
     clone.set("data.market.seed", 8)
     clone.set("models", {"ridge": {"kind": "ridge", "target": "target", "l2": 1000.0}})
     clone.dvc("repro", "evaluate")
-    output = clone.run("python", "-m", "erawise", "compare", check=False)
+    output = clone.erawise("compare", check=False)
     assert "HEAD and the workspace ran on different raw data" in output
-    assert "| cv | ridge |" in clone.run("python", "-m", "erawise", "compare", "--anyway")
+    assert "| cv | ridge |" in clone.erawise("compare", "--anyway")
 
 
 @pytest.mark.timeout(900)
@@ -155,8 +155,8 @@ def test_all_kinds_of_models_run_and_what_is_left_of_them_agrees_hash_for_hash(f
     ran = stages_run(second.dvc("repro"))
     assert ran == set().union(set(finished_clone.lock()), *map(of_model, models))
     assert set(second.metrics()) == {*models, "ensemble", "neutralized", "diagnostics"}
-    assert "neutralized" in second.run("python", "-m", "erawise", "show")
-    second.run("python", "-m", "erawise", "report")
+    assert "neutralized" in second.erawise("show")
+    second.erawise("report")
     assert all(name in second.read("report.html") for name in models)
 
     second.set("models", {name: models[name] for name in MODELS})
@@ -265,7 +265,7 @@ def test_ten_kills_of_which_five_cut_the_lock_change_no_result(clone: Clone) -> 
         with suppress(ProcessLookupError):
             os.killpg(run.pid, signal.SIGKILL)
         run.wait()
-        cut += "dvc.lock: it isn't whole" in clone.run(sys.executable, "-m", "erawise", "check")
+        cut += "dvc.lock: it isn't whole" in clone.erawise("check")
     assert cut >= 4
     clone.set("neutralize.proportion", 1.0)
     clone.dvc("repro")
@@ -373,7 +373,7 @@ def test_a_round_is_handed_in_by_the_commands_and_the_key_is_in_nothing_that_the
             "erawise diagnostics alpha",
             "erawise payout --round 7",
         ):
-            said.append(clone.run(sys.executable, "-m", *words.split(), check="payout" not in words, **variables))
+            said.append(clone.python(*words.split(), check="payout" not in words, **variables))
     assert stages_run(said[0]) >= {"refit@lightgbm", "refit@ridge"}
     assert "alpha: neutralized is sent" in said[1]
     assert "beta: lightgbm is already there" in said[2]
