@@ -13,6 +13,7 @@ from benchmarks import experiments
 from benchmarks.experiments import Experiment, Line, Study
 from erawise import params
 from erawise.history.revisions import Revision
+from erawise.running.errors import InputError
 
 ALL = experiments.experiments(experiments.STUDIES)
 ERAS = np.arange(1, 81)
@@ -37,6 +38,17 @@ def test_what_others_come_after_is_run_first() -> None:
     order = [one.name for level in experiments.rounds(ALL) for one in level]
     assert sorted(order) == sorted(one.name for one in ALL)
     assert all(order.index(one.after) < order.index(one.name) for one in ALL if one.after)
+
+
+def test_work_is_started_once_the_workers_of_before_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = iter(["1 active, 1 idle", "0 active, 1 idle", "0 active, 0 idle"])
+    monkeypatch.setattr(experiments, "_dvc_says", lambda *words: f"Worker status: {next(said)}")
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    experiments._wait_for_workers_to_end()
+    assert next(said, None) is None
+    monkeypatch.setattr(experiments, "_dvc_says", lambda *words: "Worker status: 0 active, 10 idle")
+    with pytest.raises(InputError, match="workers of DVC's queue don't end; end them by `dvc queue stop --kill`"):
+        experiments._wait_for_workers_to_end()
 
 
 def test_the_page_shows_the_recipes_that_are_run() -> None:
