@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,31 +28,55 @@ SHUFFLED, TELLTALE = leak_runs._listen_to_shuffled.__name__, leak_runs._listen_t
 """The two parts of the command."""
 OPTIONS = ("--eras", "60", "--rows", "40", "--features", "600")
 
+ONE_PROCESS = """
+import contextlib, importlib, sys
+from erawise.lab import leak_runs
 
-def workspace(directory: Path, change: Callable[[Any], None] = lambda content: None) -> Path:
-    """A directory with raw files and settings, as the command finds them; `change` is given the settings."""
-    raw.write(directory / "data" / "raw", features=600)
+def run(directory, *stages):
+    with contextlib.chdir(directory), contextlib.redirect_stdout(None):
+        for stage in stages:
+            name, *sys.argv[1:] = stage.split()
+            importlib.import_module(f"stages.{name}").main()
+
+leak_runs._run = run
+"""
+"""Has the command run its stages in its own process, since the start of each other one takes longer than most stages."""
+
+
+def unchanged(content: Any) -> None:
+    """Change no setting."""
+
+
+def workspace(directory: Path, change: Callable[[Any], None] = unchanged, *, features: int = 200, models: Sequence[str] = MODELS) -> Path:
+    """Write raw files and settings for the command to find; `change` is given the settings."""
+    raw.write(directory / "data" / "raw", features=features)
     shutil.copyfile(ROOT / "params.yaml", directory / "params.yaml")
     small.shrink(directory / "params.yaml")
     yaml = YAML()
     content = yaml.load((directory / "params.yaml").read_text())
-    content["models"] = {name: content["models"][name] for name in MODELS}
+    content["models"] = {name: content["models"][name] for name in models}
+    if "lightgbm" in models:
+        content["models"]["lightgbm"].update(trees=8)
+    content["resources"].update(threads=1)  # several wait for each other longer than they compute
     change(content)
     yaml.dump(content, directory / "params.yaml")
     return directory
 
 
-def listen(directory: Path, unheard: str = "") -> tuple[int, str]:
-    """Run the command in a directory, with the code that lies there, or the repository's where none does; one of its two parts may rest."""
+def listen(directory: Path, unheard: str = "", *, before: str = ONE_PROCESS) -> tuple[int, str]:
+    """Run the command in a directory, with the code that lies there, or the repository's if there is none.
+
+    Parameters
+    ----------
+    directory : the workspace.
+    unheard : one of the command's two parts, which rests.
+    before : code that runs before the command.
+    """
     code = directory if (directory / "stages").exists() else ROOT
     environment = os.environ | {"PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
-    start = ["-m", "erawise"]
-    if unheard:
-        start = [
-            "-c",
-            f"from erawise import __main__; from erawise.lab import leak_runs; leak_runs.{unheard} = lambda *_: []; __main__.main()",
-        ]
-    command = [sys.executable, *start, "canary", *OPTIONS]
+    rests = f"from erawise.lab import leak_runs; leak_runs.{unheard} = lambda *_: []" if unheard else ""
+    program = f"{before}\n{rests}\nfrom erawise import __main__; __main__.main()"
+    command = [sys.executable, "-c", program, "canary", *OPTIONS]
     done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=600, check=False)
     return done.returncode, done.stdout + done.stderr
 
@@ -68,7 +92,7 @@ def with_code(directory: Path, path: str, old: str, new: str) -> Path:
 
 
 def test_an_honest_pipeline_is_silent_and_the_canary_lives(tmp_path: Path) -> None:
-    code, output = listen(workspace(tmp_path))
+    code, output = listen(workspace(tmp_path, features=600))
     assert code == 0, output
     assert output.rstrip().endswith("no canary sings")
     silent, alive = output.split("folds without a purge")
@@ -94,8 +118,9 @@ def test_models_of_several_targets_and_seeds_are_listened_to_on_this_machine(tmp
 
 
 def test_selection_on_test_eras_sings_and_is_named(tmp_path: Path) -> None:
+    place = workspace(tmp_path, features=600, models=("ridge",))
     old = "fitted_on = [plan.train, *(fold.train for fold in plan.folds)]"
-    spoiled = with_code(workspace(tmp_path), "erawise/selection/selection.py", old, "fitted_on = [plan.train] * (1 + len(plan.folds))")
+    spoiled = with_code(place, "erawise/selection/selection.py", old, "fitted_on = [plan.train] * (1 + len(plan.folds))")
     yaml = YAML()
     content = yaml.load((spoiled / "params.yaml").read_text())
     content["select_features"].update(keep_share=0.1, trees=60)
@@ -107,19 +132,19 @@ def test_selection_on_test_eras_sings_and_is_named(tmp_path: Path) -> None:
 
 
 def test_training_on_test_eras_sings_and_is_named(tmp_path: Path) -> None:
+    place = workspace(tmp_path, models=("ridge",))
     old, fold = "train, features = data.plan.folds[number].train,", "data.plan.folds[number]"
     new = f"train, features = np.sort(np.concatenate([{fold}.train, {fold}.test])),"
-    spoiled = with_code(workspace(tmp_path), "erawise/training/training.py", old, new)
+    spoiled = with_code(place, "erawise/training/training.py", old, new)
     code, output = listen(spoiled, TELLTALE)
     assert code == 1
     assert "train@ridge: on shuffled targets ridge finds a cv CORR of" in output
 
 
 def test_a_purge_one_week_short_sings_and_is_named(tmp_path: Path) -> None:
-    spoiled = with_code(
-        workspace(tmp_path), "erawise/base/schema.py", "return spanned_weeks(days) + EMBARGO_WEEKS", "return spanned_weeks(days) + 3"
-    )
-    code, output = listen(spoiled, SHUFFLED)
+    place = workspace(tmp_path, models=("ridge",))
+    old, new = "return spanned_weeks(days) + EMBARGO_WEEKS", "return spanned_weeks(days) + 3"
+    code, output = listen(with_code(place, "erawise/base/schema.py", old, new), SHUFFLED, before="")
     assert code == 1
     assert "split: " in output
 

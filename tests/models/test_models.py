@@ -148,46 +148,60 @@ def test_loading_refuses_what_is_missing_or_broken(kind: str, int8_panel: Panel,
         module(kind).load(tmp_path)
 
 
-FIT_ALL = """
-import sys
+def fit_all(directory: Path) -> None:
+    """Save a model of each kind that stops early, where it can, and one of three rounds."""
+    panel = write_planted(directory / "panel", "int8")
+    for kind in KINDS:
+        for name, inner in (("stopped", view(panel, INNER)), ("counted", None)):
+            (directory / kind / name).mkdir(parents=True)
+            fit(kind, view(panel, TRAIN), inner, 3).save(directory / kind / name)
+
+
+PROCESS = """
+import gc, json, sys
 from pathlib import Path
-import fitted as t
-from panels import view
-
-panel = t.write_planted(Path(sys.argv[1]) / "panel", "int8")
-for kind in t.KINDS:
-    for name, inner in (("stopped", view(panel, t.INNER)), ("counted", None)):
-        directory = Path(sys.argv[1]) / kind / name
-        directory.mkdir(parents=True)
-        t.fit(kind, view(panel, t.TRAIN), inner, 3).save(directory)
+from erawise.models.neural_network import engine
+from sklearn.base import BaseEstimator
+found = {
+    "collects": gc.isenabled(),
+    "wrapper": issubclass(engine.keras.wrappers.SKLearnRegressor, BaseEstimator),
+    "backend": engine.keras.backend.backend(),
+}
+print(json.dumps(found))
+import test_models
+test_models.fit_all(Path(sys.argv[1]))
 """
+"""Imports the network's engine first, and fits all kinds then."""
 
 
-def test_two_processes_save_the_same_bytes_and_keep_quiet(tmp_path: Path) -> None:
-    hashes = []
-    search = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    for seed in ("1", "2"):
-        top = tmp_path / seed
-        top.mkdir()
-        result = subprocess.run(
-            [sys.executable, "-c", FIT_ALL, str(top)],
-            env={
-                **os.environ,
-                "PYTHONHASHSEED": seed,
-                "OMP_NUM_THREADS": "1",
-                "PYTHONPATH": search,
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert result.returncode == 0, result.stderr
-        assert result.stderr == ""
-        saved = sorted(path for path in top.glob("*/*/*") if path.parts[-3] in KINDS)
-        hashes.append({str(path.relative_to(top)): hashlib.md5(path.read_bytes()).hexdigest() for path in saved})
-    assert len(hashes[0]) == 2 * len(KINDS)
-    assert hashes[0] == hashes[1]
-    assert len(set(hashes[0].values())) == 2 * len(KINDS) - 3
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, "subprocess.CompletedProcess[str]"]:
+    """Another process than this one, which has fitted all kinds in a directory, and how it ended."""
+    top = tmp_path_factory.mktemp("process")
+    search = os.pathsep.join([str(ROOT), str(ROOT / "tests"), str(ROOT / "tests/models")])
+    environment = os.environ | {"PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": search, "KERAS_BACKEND": "numpy"}
+    command = [sys.executable, "-c", PROCESS, str(top)]
+    return top, subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_two_processes_save_the_same_bytes_and_keep_quiet(process: tuple[Path, "subprocess.CompletedProcess[str]"], tmp_path: Path) -> None:
+    top, ended = process
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == ""
+    assert os.environ.get("PYTHONHASHSEED") != "1"
+    fit_all(tmp_path)
+    theirs, ours = (
+        {str(path.relative_to(place)): hashlib.md5(path.read_bytes()).hexdigest() for kind in KINDS for path in place.glob(f"{kind}/*/*")}
+        for place in (top, tmp_path)
+    )
+    assert len(ours) == 2 * len(KINDS)
+    assert theirs == ours
+    assert len(set(ours.values())) == 2 * len(KINDS) - 3
+
+
+def test_the_import_hides_nothing_and_settles_the_backend(process: tuple[Path, "subprocess.CompletedProcess[str]"]) -> None:
+    found = json.loads(process[1].stdout.splitlines()[0])
+    assert found == {"collects": True, "wrapper": True, "backend": "tensorflow"}
 
 
 def _holds_pickle(path: Path) -> bool:

@@ -1,8 +1,6 @@
 """The network's input: the order of its batches, data larger than the pool, and what it takes."""
 
 import itertools
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,7 +23,6 @@ from erawise.models.shared.protocol import GIB, Resources
 from erawise.panel.panel import Panel
 from erawise.running.errors import InputError
 
-ROOT = Path(__file__).parents[2]
 ERAS, ROWS = 12, 40
 SETTINGS = NeuralNetwork(
     kind="neural_network",
@@ -246,14 +243,3 @@ def test_too_little_memory_is_said_before_the_start(panel: Panel, tmp_path: Path
     assert needed < GIB
     with pytest.raises(InputError, match="the network and its batches need"):
         neural_network.fit(SETTINGS, view(panel), None, 1, Resources(1, needed, tmp_path))
-
-
-def test_the_import_hides_nothing_and_settles_the_backend() -> None:
-    code = (
-        "import gc; from erawise.models.neural_network import engine; from sklearn.base import BaseEstimator; assert gc.isenabled();"
-        "assert issubclass(engine.keras.wrappers.SKLearnRegressor, BaseEstimator);"
-        "assert engine.keras.backend.backend() == 'tensorflow'"
-    )
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=ROOT, env={"KERAS_BACKEND": "numpy"}, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr

@@ -1,0 +1,170 @@
+"""Commands of Python and DVC as forks of a process that has loaded their packages, which takes most of their time otherwise.
+
+Each call is a process of its own, with arguments, environment, directory and output of its own, and runs the code that it finds there.
+Nothing of this project is loaded before the fork.
+"""
+
+import atexit
+import contextlib
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    *("dvc.cli", "dvc.cli.parser", "dvc.data_cloud", "dvc.dvcfile", "dvc.fs", "dvc.lock", "dvc.repo", "dvc.rwlock", "dvc.scm"),
+    *(
+        f"dvc.repo.{name}"
+        for name in ("artifacts", "checkout", "datasets", "index", "metrics.diff", "open_repo", "params", "plots", "pull")
+    ),
+    *("dvc.repo.artifacts", "dvc.repo.checkout", "dvc.repo.datasets", "dvc.repo.index", "dvc.repo.metrics.diff", "dvc.repo.open_repo"),
+    *("dvc.repo.params", "dvc.repo.plots", "dvc.repo.pull", "dvc.repo.push", "dvc.repo.reproduce", "dvc.repo.stage", "dvc.repo.status"),
+    *("dvc.stage.cache", "dvc.stage.run", "dvc_data.hashfile.db.local", "dvc_http", "pyparsing", "scmrepo.git"),
+    *("numpy", "pandas", "pyarrow.parquet", "scipy.linalg", "scipy.special", "scipy.stats", "threadpoolctl"),
+    *("pydantic.functional_validators", "pydantic.json_schema", "pydantic.main", "pydantic.type_adapter", "pydantic.types", "ruamel.yaml"),
+    *("cyclopts.help", "rich.console"),
+)
+"""Loaded before the first call; a call loads itself what else it needs."""
+
+SECONDS = 120
+"""To wait at most until the server answers."""
+
+CLIENT = r"""#!{python} -IS
+import json, os, socket, sys
+name, arguments = os.path.basename(sys.argv[0]), sys.argv[1:]
+if name == "python" and not (arguments and (arguments[0] == "-m" or arguments[0].endswith(".py"))):
+    os.execv({python!r}, [{python!r}, *arguments])
+call = {{"name": name, "arguments": arguments, "directory": os.getcwd(), "environment": dict(os.environ)}}
+with socket.socket(socket.AF_UNIX) as server:
+    os.chdir({directory!r})  # the address of a socket must be short
+    server.connect("socket")
+    socket.send_fds(server, [b"."], [0, 1, 2])
+    server.sendall(json.dumps(call).encode())
+    server.shutdown(socket.SHUT_WR)
+    ended = server.recv(8)
+sys.exit(int(ended) if ended else 1)
+"""
+
+
+def start(directory: Path, lives_with: int) -> Path:
+    """Start a server for as long as a process lives; return the directory of its commands, which is to stand first in PATH."""
+    commands = directory / "bin"
+    commands.mkdir()
+    for name in ("dvc", "python"):
+        (commands / name).write_text(CLIENT.format(python=sys.executable, directory=str(directory)))
+        (commands / name).chmod(0o755)
+    with (directory / "log").open("wb") as log:
+        command = [sys.executable, __file__, str(lives_with)]
+        server = subprocess.Popen(command, cwd=directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    until = time.monotonic() + SECONDS
+    while not (directory / "socket").exists():
+        assert server.poll() is None, (directory / "log").read_text()
+        assert time.monotonic() < until, "the server doesn't answer"
+        time.sleep(0.05)
+    return commands
+
+
+def _serve(lives_with: int) -> dict[str, Any] | None:
+    """Answer calls until a process has ended; in the process of a call, return it."""
+    for name in PACKAGES:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # else the processes of calls would copy all that they share with this one
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("socket.new")
+        listening.listen(64)
+        Path("socket.new").rename("socket")
+        while _lives(lives_with):
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+            if not select.select([listening], [], [], 1)[0]:
+                continue
+            connection, _ = listening.accept()
+            with connection:
+                if os.fork() == 0:
+                    listening.close()
+                    return _called(connection)
+    return None
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _called(connection: socket.socket) -> dict[str, Any]:
+    """Return a call in a process of its own; this process tells the client how that has ended, and ends."""
+    _, descriptors, _, _ = socket.recv_fds(connection, 1, 3)
+    with connection.makefile("rb") as sent:
+        call: dict[str, Any] = json.loads(sent.read())
+    if worker := os.fork():
+        code = os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
+        connection.sendall(str(code if code >= 0 else 128 - code).encode())
+        os._exit(0)
+    connection.close()
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    return call
+
+
+def _run(call: dict[str, Any], own: Sequence[str]) -> None:
+    """Run a call in this process, which has a directory, environment and arguments of its own."""
+    os.chdir(call["directory"])
+    os.environ.clear()
+    os.environ.update(call["environment"])
+    sys.dont_write_bytecode = "PYTHONDONTWRITEBYTECODE" in os.environ
+    arguments: list[str] = call["arguments"]
+    searched = [*filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), *own]
+    if call["name"] == "dvc":
+        sys.argv, sys.path = ["dvc", *arguments], searched
+        from dvc.cli import main
+
+        sys.exit(main(arguments))
+    elif arguments[0] == "-m":
+        sys.argv, sys.path = arguments[1:], [call["directory"], *searched]
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv, sys.path = arguments, [str(Path(arguments[0]).resolve().parent), *searched]
+        runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+def _end_after(call: dict[str, Any], own: Sequence[str]) -> None:
+    """Run a call, and end this process as Python does, without the time that freeing its memory takes."""
+    code: object = 0
+    try:
+        _run(call, own)
+    except SystemExit as ended:
+        code = ended.code
+        if isinstance(code, str):
+            print(code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+if __name__ == "__main__":
+    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    searched_by_all = [place for place in sys.path[1:] if place not in inherited]
+    if wanted := _serve(int(sys.argv[1])):
+        _end_after(wanted, searched_by_all)
