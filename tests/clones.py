@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import forks
 import small
 from closure import ROOT
 from ruamel.yaml import YAML
@@ -23,10 +22,22 @@ CACHE, TEMPORARY = Path(".dvc/cache"), Path(".dvc/tmp")
 
 
 class Clone:
-    """A clone of the repository with a small pipeline, and a DVC cache of its own or a shared one."""
+    """A clone of the repository with a small pipeline, and a DVC cache of its own or a shared one.
 
-    def __init__(self, directory: Path) -> None:
+    Parameters
+    ----------
+    directory : where it is.
+    commands : the `dvc` and `python` of `served`, which its stages are run by as well; None for those of this environment.
+    """
+
+    def __init__(self, directory: Path, commands: Path | None = None) -> None:
         self.directory = directory
+        self.commands = commands
+
+    @property
+    def plain(self) -> "Clone":
+        """The same one, in which every command is a process that starts from nothing, and can be killed with its group."""
+        return Clone(self.directory)
 
     def run(self, *command: str, check: bool = True, **variables: str) -> str:
         environment = self.environment() | variables
@@ -36,7 +47,7 @@ class Clone:
     def environment(self) -> dict[str, str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DVC_", "PYTEST_"))}
         return environment | {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": os.pathsep.join(map(str, [*filter(None, [self.commands]), Path(sys.executable).parent, os.environ["PATH"]])),
             "PYTHONDONTWRITEBYTECODE": "1",
             "GIT_AUTHOR_NAME": "t",
             "GIT_AUTHOR_EMAIL": "t@example.org",
@@ -47,14 +58,10 @@ class Clone:
         }
 
     def dvc(self, *arguments: str, check: bool = True) -> str:
-        return self.python("dvc", *arguments, check=check)
+        return self.run("dvc", *arguments, check=check)
 
-    def erawise(self, *arguments: str, check: bool = True, **variables: str) -> str:
-        return self.python("erawise", *arguments, check=check, **variables)
-
-    def python(self, *words: str, check: bool = True, **variables: str) -> str:
-        """Run `python -m` with some words."""
-        return _said(words, *forks.run(words, self.directory, self.environment() | variables), check)
+    def erawise(self, *arguments: str, check: bool = True) -> str:
+        return self.run("python", "-m", "erawise", *arguments, check=check)
 
     def set(self, name: str, value: Any) -> None:
         yaml, path = YAML(), self.directory / "params.yaml"
@@ -127,14 +134,14 @@ def of_model(name: str) -> set[str]:
     return {f"{stage}@{name}" for stage in ("train", "explain")}
 
 
-def clone_tree(directory: Path, models: Sequence[str] | None = MODELS) -> Clone:
+def clone_tree(directory: Path, commands: Path | None = None, models: Sequence[str] | None = MODELS) -> Clone:
     """A repository of one commit with the working tree's files, so that what isn't committed yet is tested as well; None for all models."""
     listing = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
     for name in listing.stdout.splitlines():
         if (ROOT / name).is_file():
             (directory / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, directory / name)
-    clone = Clone(directory)
+    clone = Clone(directory, commands)
     clone.run("git", "init", "-q", "-b", "main")
     (directory / "dvc.lock").unlink(missing_ok=True)
     small.shrink(directory / "params.yaml")
@@ -155,13 +162,13 @@ def linked(clone: Clone, directory: Path) -> Clone:
         clone.directory, directory, ignore=lambda at, names: [name for name in names if Path(at, name) in aside], copy_function=copy
     )
     (directory / CACHE).symlink_to(clone.directory / CACHE)
-    return Clone(directory)
+    return Clone(directory, clone.commands)
 
 
 def checked_out(clone: Clone, directory: Path) -> Clone:
     """A clean clone that shares the cache of another one, checked out."""
     clone.run("git", "clone", "-q", str(clone.directory), str(directory))
     (directory / CACHE).symlink_to(clone.directory / CACHE)
-    made = Clone(directory)
+    made = Clone(directory, clone.commands)
     made.dvc("checkout", "-q", check=False)
     return made

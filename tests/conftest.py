@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import raw
+import served
 from clones import Clone, checked_out, clone_tree, linked
 from workspace import WHOLE, Workspace
 
@@ -60,16 +61,23 @@ def workspace(finished: Workspace, tmp_path: Path) -> Workspace:
 
 
 @pytest.fixture(scope="session")
-def finished_clone(once: Once) -> Clone:
+def commands(once: Once) -> Path:
+    """The directory of the `dvc` and `python` that are forks of one process, shared by all processes of this run of the tests."""
+    tests = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    return once("served", lambda base: served.start(base, tests)) / "bin"
+
+
+@pytest.fixture(scope="session")
+def finished_clone(once: Once, commands: Path) -> Clone:
     """A clean clone of one in which the pipeline has run from scratch; left as it is, but for its cache, which its copies share."""
 
     def fill(base: Path) -> None:
-        clone = clone_tree(base / "made")
-        clone.dvc("repro")
+        clone = clone_tree(base / "made", commands)
+        clone.plain.dvc("repro")
         clone.commit("first run")
         checked_out(clone, base / "clone")
 
-    return Clone(once("finished_clone", fill) / "clone")
+    return Clone(once("finished_clone", fill) / "clone", commands)
 
 
 @pytest.fixture

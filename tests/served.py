@@ -24,16 +24,12 @@ from typing import Any
 
 PACKAGES = (
     *("dvc.cli", "dvc.cli.parser", "dvc.data_cloud", "dvc.dvcfile", "dvc.fs", "dvc.lock", "dvc.repo", "dvc.rwlock", "dvc.scm"),
-    *(
-        f"dvc.repo.{name}"
-        for name in ("artifacts", "checkout", "datasets", "index", "metrics.diff", "open_repo", "params", "plots", "pull")
-    ),
     *("dvc.repo.artifacts", "dvc.repo.checkout", "dvc.repo.datasets", "dvc.repo.index", "dvc.repo.metrics.diff", "dvc.repo.open_repo"),
     *("dvc.repo.params", "dvc.repo.plots", "dvc.repo.pull", "dvc.repo.push", "dvc.repo.reproduce", "dvc.repo.stage", "dvc.repo.status"),
     *("dvc.stage.cache", "dvc.stage.run", "dvc_data.hashfile.db.local", "dvc_http", "pyparsing", "scmrepo.git"),
     *("numpy", "pandas", "pyarrow.parquet", "scipy.linalg", "scipy.special", "scipy.stats", "threadpoolctl"),
     *("pydantic.functional_validators", "pydantic.json_schema", "pydantic.main", "pydantic.type_adapter", "pydantic.types", "ruamel.yaml"),
-    *("cyclopts.help", "rich.console"),
+    *("cyclopts.help", "lightgbm", "matplotlib.figure", "rich.console", "sklearn.linear_model"),
 )
 """Loaded before the first call; a call loads itself what else it needs."""
 
@@ -65,8 +61,10 @@ def start(directory: Path, lives_with: int) -> Path:
         (commands / name).write_text(CLIENT.format(python=sys.executable, directory=str(directory)))
         (commands / name).chmod(0o755)
     with (directory / "log").open("wb") as log:
-        command = [sys.executable, __file__, str(lives_with)]
-        server = subprocess.Popen(command, cwd=directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        command, environment = [sys.executable, __file__, str(lives_with)], os.environ | {"OMP_WAIT_POLICY": "passive"}
+        server = subprocess.Popen(
+            command, cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
     until = time.monotonic() + SECONDS
     while not (directory / "socket").exists():
         assert server.poll() is None, (directory / "log").read_text()

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import served
 from clones import DRAWN, Clone, linked, stages_run
 from closure import ROOT
 from ruamel.yaml import YAML
@@ -60,27 +59,12 @@ echo "<testsuites><testsuite tests='9' failures='0' errors='0' skipped='2' time=
 """
 
 
-class Served(Clone):
-    """A clone in which `dvc` and `python`, the stages' too, are forks of a server."""
-
-    def __init__(self, directory: Path, commands: Path) -> None:
-        super().__init__(directory)
-        self.commands = commands
-
-    def environment(self) -> dict[str, str]:
-        environment = super().environment()
-        return environment | {"PATH": f"{self.commands}{os.pathsep}{environment['PATH']}"}
-
-    def dvc(self, *arguments: str, check: bool = True) -> str:
-        return self.run("dvc", *arguments, check=check)
-
-
 class Checked:
     """A checkout in which the steps are taken, as a runner of GitHub's has it."""
 
-    def __init__(self, repository: Served, branch: str, base: Path, *, remote: Path | None = None) -> None:
+    def __init__(self, repository: Clone, branch: str, base: Path, *, remote: Path | None = None) -> None:
         repository.run("git", "clone", "-q", "-b", branch, str(repository.directory), str(base / "checkout"))
-        self.clone, self.found = Served(base / "checkout", repository.commands), base / "found"
+        self.clone, self.found = Clone(base / "checkout", repository.commands), base / "found"
         self.variables = {"FOUND": str(self.found), "GITHUB_STEP_SUMMARY": str(base / "summary.md"), "BASE": "origin/main"}
         self.found.mkdir()
         (self.found / "cache").symlink_to(repository.directory / ".dvc" / "cache")
@@ -102,13 +86,11 @@ class Checked:
 
 
 @pytest.fixture(scope="session")
-def repository(once: Callable[[str, Callable[[Path], object]], Path], finished_clone: Clone) -> Served:
+def repository(once: Callable[[str, Callable[[Path], object]], Path], finished_clone: Clone) -> Clone:
     """main; topic, another setting with its results, both in the remote; stale, another setting without; left as it is."""
-    tests = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
-    commands = once("served", lambda base: served.start(base, tests)) / "bin"
 
     def fill(base: Path) -> None:
-        clone = Served(linked(finished_clone, base / "repository").directory, commands)
+        clone = linked(finished_clone, base / "repository")
         _forget(clone, *ASIDE)
         clone.drop(*ASIDE)
         clone.dvc("remote", "add", "--local", "-d", "store", str(clone.directory / ".git" / "remote"))
@@ -123,7 +105,7 @@ def repository(once: Callable[[str, Callable[[Path], object]], Path], finished_c
         clone.set("neutralize.proportion", 0.2)
         clone.commit("weaker still, without its results")
 
-    return Served(once("pull_request", fill) / "repository", commands)
+    return Clone(once("pull_request", fill) / "repository", finished_clone.commands)
 
 
 def _forget(clone: Clone, *stages: str) -> None:
@@ -302,7 +284,7 @@ def test_a_python_without_venv_is_told_in_a_line_and_leaves_nothing(tmp_path: Pa
 # ---- the steps
 
 
-def test_whole_runs_are_compared_where_the_remote_has_their_scores(repository: Served, tmp_path: Path) -> None:
+def test_whole_runs_are_compared_where_the_remote_has_their_scores(repository: Clone, tmp_path: Path) -> None:
     checked = Checked(repository, "topic", tmp_path, remote=repository.directory / ".git" / "remote")
     assert "up to date" in checked.step("gate")
     checked.step("fetch")
@@ -333,7 +315,7 @@ def test_whole_runs_are_compared_where_the_remote_has_their_scores(repository: S
     assert "ridge.corr.mean" not in text
 
 
-def test_small_runs_are_compared_where_there_are_no_results(repository: Served, tmp_path: Path) -> None:
+def test_small_runs_are_compared_where_there_are_no_results(repository: Clone, tmp_path: Path) -> None:
     checked = Checked(repository, "stale", tmp_path)
     assert "dvc.lock is not current" in checked.step("gate", ends=1)
     assert checked.step("fetch") == "no DVC remote is configured\n"
@@ -368,7 +350,7 @@ def test_small_runs_are_compared_where_there_are_no_results(repository: Served, 
     assert "Nor can small runs: that of the base failed after 3 s" in text
 
 
-def test_a_damaged_score_file_is_no_result_and_costs_no_report(repository: Served, tmp_path: Path) -> None:
+def test_a_damaged_score_file_is_no_result_and_costs_no_report(repository: Clone, tmp_path: Path) -> None:
     remote = tmp_path / "remote"
     shutil.copytree(repository.directory / ".git" / "remote", remote)
     lock = YAML(typ="safe").load(repository.run("git", "show", "main:dvc.lock"))
@@ -389,7 +371,7 @@ def test_a_damaged_score_file_is_no_result_and_costs_no_report(repository: Serve
     assert "There is no comparison: `the workspace: data/scores/cv.parquet is damaged, no Parquet file; remove it from DVC's cache" in text
 
 
-def test_every_failure_leaves_a_report_that_names_it(repository: Served, tmp_path: Path) -> None:
+def test_every_failure_leaves_a_report_that_names_it(repository: Clone, tmp_path: Path) -> None:
     checked = Checked(repository, "topic", tmp_path)
     (checked.clone.directory / "params.yaml").write_text("a: [\n")
     checked.clone.commit("spoiled")
@@ -446,7 +428,7 @@ def test_the_project_may_be_a_subdirectory_of_its_repository(tmp_path: Path) -> 
     assert [(found / f"params-{side}.yaml").read_text() for side in ("base", "head")] == ["value: 1\n", "value: 2\n"]
 
 
-def test_a_step_that_is_stopped_did_not_end(repository: Served, tmp_path: Path) -> None:
+def test_a_step_that_is_stopped_did_not_end(repository: Clone, tmp_path: Path) -> None:
     checked = Checked(repository, "topic", tmp_path)
     make = tmp_path / "bin" / "make"
     make.parent.mkdir()
@@ -468,7 +450,7 @@ def _overwrite(path: Path) -> None:
     path.write_bytes(b"PAR1 and nothing more")
 
 
-def test_a_comment_is_added_once_and_then_updated(repository: Served, tmp_path: Path) -> None:
+def test_a_comment_is_added_once_and_then_updated(repository: Clone, tmp_path: Path) -> None:
     checked = Checked(repository, "topic", tmp_path)
     gh = tmp_path / "gh"
     gh.write_text(GH.format(python=sys.executable))

@@ -143,7 +143,7 @@ def test_runs_on_other_data_or_targets_are_compared_only_when_told_to(clone: Clo
 @pytest.mark.timeout(900)
 def test_all_kinds_of_models_run_and_what_is_left_of_them_agrees_hash_for_hash(finished_clone: Clone, tmp_path: Path) -> None:
     """A second run from scratch, with a cache of its own: of all models, then of those that the first one has."""
-    second = clone_tree(tmp_path / "second", models=None)
+    second = clone_tree(tmp_path / "second", finished_clone.commands, models=None)
     models = second.settings()["models"]
     ran = stages_run(second.dvc("repro"))
     assert ran == set().union(set(finished_clone.lock()), *map(of_model, models))
@@ -160,7 +160,7 @@ def test_all_kinds_of_models_run_and_what_is_left_of_them_agrees_hash_for_hash(f
 
 def test_the_gate_needs_no_data_and_sees_a_change(clone: Clone, tmp_path: Path) -> None:
     clone.run("git", "clone", "-q", str(clone.directory), str(tmp_path / "bare"))
-    bare = Clone(tmp_path / "bare")
+    bare = Clone(tmp_path / "bare", clone.commands)
     bare.dvc("repro", "--allow-missing", "--dry")
     with (bare.directory / "erawise/folds/splits.py").open("a") as file:
         file.write("CHANGED = 1\n")
@@ -205,7 +205,7 @@ def kill(clone: Clone, stage: str, said: str) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "dvc", "repro", stage],
         cwd=clone.directory,
-        env=clone.environment(),
+        env=clone.plain.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -242,13 +242,13 @@ def test_a_clone_has_the_same_bytes_whatever_git_does_to_line_ends(finished_clon
 def test_ten_kills_of_which_five_cut_the_lock_change_no_result(clone: Clone) -> None:
     path, rng, cut = clone.directory / "dvc.lock", random.Random(3), 0
     results = {name: clone.read(name) for name in ("dvc.lock", "metrics/cv.json", "metrics/validation.json", "plots/tables/importance.csv")}
-    command = [sys.executable, "-m", "dvc", "repro", "--single-item", "neutralize"]
+    command, environment = [sys.executable, "-m", "dvc", "repro", "--single-item", "neutralize"], clone.plain.environment()
     clone.set("neutralize.proportion", 0.5)
     clone.run(*command)  # so that DVC has both results, and what a run takes is the writing of the lock
     for number in range(10):
         clone.set("neutralize.proportion", 1.0 if "proportion: 0.5\n" in clone.read("dvc.lock") else 0.5)
         before = path.stat()
-        run = subprocess.Popen(command, cwd=clone.directory, env=clone.environment(), stdout=subprocess.DEVNULL, start_new_session=True)
+        run = subprocess.Popen(command, cwd=clone.directory, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
         if number % 2:
             time.sleep(rng.uniform(0, 5))
         else:  # the lock is emptied, then written
@@ -366,7 +366,7 @@ def test_a_round_is_handed_in_by_the_commands_and_the_key_is_in_nothing_that_the
             "erawise diagnostics alpha",
             "erawise payout --round 7",
         ):
-            said.append(clone.python(*words.split(), check="payout" not in words, **variables))
+            said.append(clone.run("python", "-m", *words.split(), check="payout" not in words, **variables))
     assert stages_run(said[0]) >= {"refit@lightgbm", "refit@ridge"}
     assert "alpha: neutralized is sent" in said[1]
     assert "beta: lightgbm is already there" in said[2]
