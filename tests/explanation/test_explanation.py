@@ -183,8 +183,8 @@ def slow_expected_gradients(model: Any, x: NDArray, others: NDArray, points: int
 
 def test_a_network_has_the_expected_gradients_of_the_formula(int8_panel: Panel, fitted: Callable[[str], Any]) -> None:
     network, x = fitted("neural_network"), rows(int8_panel)
-    contributions = network.attribution(x, x[::20], 1).contributions(x[:50])
-    slow = slow_expected_gradients(network.model, x[:50].astype(float), x[::20].astype(float), 400)
+    contributions = network.attribution(x, x[::20], 1).contributions(x[:20])
+    slow = slow_expected_gradients(network.model, x[:20].astype(float), x[::20].astype(float), 200)
     assert np.abs(contributions - slow).max() < 0.01 * network.predict(x).std()
 
 
@@ -192,9 +192,9 @@ def test_a_network_is_explained_as_shap_does(int8_panel: Panel, fitted: Callable
     shap = pytest.importorskip("shap")
     network, x = fitted("neural_network"), rows(int8_panel)
     others = x[::10]
-    contributions = network.attribution(x, others, 1).contributions(x[:40])
+    contributions = network.attribution(x, others, 1).contributions(x[:15])
     oracle = shap.GradientExplainer(network.model, others.astype(np.float32))
-    drawn = np.asarray(oracle.shap_values(x[:40].astype(np.float32), nsamples=4000, rseed=1)).reshape(contributions.shape)
+    drawn = np.asarray(oracle.shap_values(x[:15].astype(np.float32), nsamples=4000, rseed=1)).reshape(contributions.shape)
     assert np.abs(contributions - drawn).max() < 0.1 * network.predict(x).std()
     assert np.corrcoef(contributions.ravel(), drawn.ravel())[0, 1] > 0.998
 
@@ -406,8 +406,12 @@ def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
 # ---- on disk
 
 
-def test_what_is_written_is_read_again(int8_panel: Panel, tmp_path: Path) -> None:
-    found = explain([fit("ridge", view(int8_panel, TRAIN), None)], int8_panel)
+@pytest.fixture(scope="module")
+def found(int8_panel: Panel) -> explained.Explanation:
+    return explain([fit("ridge", view(int8_panel, TRAIN), None)], int8_panel)
+
+
+def test_what_is_written_is_read_again(found: explained.Explanation, tmp_path: Path) -> None:
     explained.write(found, tmp_path)
     again = explained.read(tmp_path)
     assert again.sample == found.sample
@@ -427,8 +431,10 @@ def test_what_is_written_is_read_again(int8_panel: Panel, tmp_path: Path) -> Non
         ("points.parquet", "x", "not a readable Parquet file"),
     ],
 )
-def test_files_that_cannot_be_used_are_named(int8_panel: Panel, tmp_path: Path, name: str, content: str | None, message: str) -> None:
-    explained.write(explain([fit("ridge", view(int8_panel, TRAIN), None)], int8_panel), tmp_path)
+def test_files_that_cannot_be_used_are_named(
+    found: explained.Explanation, tmp_path: Path, name: str, content: str | None, message: str
+) -> None:
+    explained.write(found, tmp_path)
     (tmp_path / name).unlink()
     if content is not None:
         (tmp_path / name).write_text(content)

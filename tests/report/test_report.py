@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import browser as real
 import numpy as np
@@ -31,6 +31,7 @@ from erawise.report.content import Comparison, Content, Looks, Run
 from erawise.running.errors import InputError
 
 SIZES = (390, 800, 1280)
+THEMES: tuple[Literal["dark", "light"], ...] = ("dark", "light")
 MARKS = "svg path, svg circle, svg rect, svg line, svg text"
 LEAST_MARKS = 8
 
@@ -257,11 +258,16 @@ WIDENED = "width => Math.max(...[...document.querySelectorAll('.plot[data-live] 
 """The widest chart takes more than half of the page: in a column of its own, once it is drawn for this width."""
 
 
+def switch(page: Page, scheme: Literal["dark", "light"]) -> None:
+    """Have the browser ask for a theme, and wait until the page has it."""
+    page.emulate_media(color_scheme=scheme)
+    page.wait_for_function("scheme => document.documentElement.dataset.theme === scheme", arg=scheme)
+
+
 def require_room(page: Page, width: int) -> None:
     """Raise an error if the page or a chart is wider than the window, in either theme."""
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        assert page.evaluate("document.documentElement.dataset.theme") == scheme
+    for scheme in THEMES:
+        switch(page, scheme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         widths = page.locator(".plot[data-figure]").evaluate_all(
             "all => all.map(one => [one.dataset.figure, one.querySelector('svg').getBoundingClientRect().width])"
@@ -461,9 +467,8 @@ def test_the_theme_is_switched_by_hand_and_paper_is_light(fresh: Page) -> None:
 
 def test_no_serious_finding_of_axe(page: Page) -> None:
     page.locator("details").evaluate_all("all => all.forEach(one => one.open = true)")
-    for scheme in ("dark", "light"):
-        page.emulate_media(color_scheme=scheme)
-        assert page.evaluate("document.documentElement.dataset.theme") == scheme
+    for scheme in THEMES:
+        switch(page, scheme)
         found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "best-practice"]})
         assert found.response["passes"]
         serious = [item for item in found.response["violations"] if item["impact"] in ("serious", "critical")]
