@@ -2,6 +2,9 @@
 
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,7 +22,9 @@ from erawise.explanation import explained
 from erawise.folds import splits
 
 MODELS = [f"model_{k}" for k in range(12)]
-PREDICTIONS = [*MODELS, "ensemble", "neutralized"]
+LONG = [f"a_rather_long_name_of_a_model_{k}" for k in range(12)]
+SIZES = {"one model": (5, LONG[:1]), "many models": (400, LONG)}
+"""Eras and models of the runs that are drawn."""
 
 
 def scores(n_eras: int, names: list[str]) -> pd.DataFrame:
@@ -61,6 +66,11 @@ def exposures(n_eras: int) -> pd.DataFrame:
     return pd.DataFrame(keys).assign(max_abs=rng.random(len(keys)), rms=0.1)
 
 
+def corr_time(n_eras: int, models: list[str]) -> Figure:
+    names = [*models, "ensemble", "neutralized"]
+    return score_charts.corr_time(tables.corr_time(scores(n_eras, names), "cv"), style.colours(models))
+
+
 def pictures(n_eras: int, models: list[str]) -> dict[str, Figure]:
     names, colours = [*models, "ensemble", "neutralized"], style.colours(models)
     shares = {model: pd.DataFrame({"feature": [f"feature_{k}" for k in range(30)], "importance": 1 / 30}) for model in models}
@@ -70,7 +80,7 @@ def pictures(n_eras: int, models: list[str]) -> dict[str, Figure]:
     by_target = tables.prediction_by_target(rows(), "ensemble", "cv")
     return {
         "corr_box": score_charts.corr_box(tables.corr_box(found, "cv"), colours),
-        "corr_time": score_charts.corr_time(tables.corr_time(found, "cv"), colours),
+        "corr_time": corr_time(n_eras, models),
         "comparison": score_charts.comparison(tables.comparison(found, "ensemble", models[0], "cv"), colours),
         "importance": explained_charts.importance(tables.importance(shares, 20), colours),
         "era_means": prediction_charts.era_means(tables.era_means([(model, rows()) for model in models], "cv"), colours),
@@ -90,23 +100,65 @@ def texts(path: Path) -> list[str]:
     return ["".join(node.itertext()) for node in ET.parse(path).iter("{http://www.w3.org/2000/svg}text")]
 
 
-@pytest.mark.parametrize(("n_eras", "models"), [(5, MODELS[:1]), (400, MODELS)])
-def test_every_picture_is_labelled_and_small(tmp_path: Path, n_eras: int, models: list[str]) -> None:
-    for name, figure in pictures(n_eras, models).items():
-        path = tmp_path / f"{name}.svg"
-        figures.write(figure, path)
-        content = path.read_bytes()
+@dataclass
+class Drawn:
+    """Every picture of a run, written once for all tests that look at them."""
+
+    n_eras: int
+    models: list[str]
+    figures: dict[str, Figure]
+    directory: Path
+
+    def path(self, name: str) -> Path:
+        return self.directory / f"{name}.svg"
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Drawn]:
+    """Draw a run of some size; it is drawn when a test first asks for it."""
+
+    @cache
+    def draw(size: str) -> Drawn:
+        found = Drawn(*SIZES[size], pictures(*SIZES[size]), tmp_path_factory.mktemp("drawn"))
+        for name, figure in found.figures.items():
+            figures.write(figure, found.path(name))
+        return found
+
+    return draw
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_picture_is_labelled_and_small(drawn: Callable[[str], Drawn], size: str) -> None:
+    for name, figure in drawn(size).figures.items():
+        content = drawn(size).path(name).read_bytes()
         assert len(content) < 250_000, name
-        assert figure.get_suptitle().split()[0] in " ".join(texts(path))
+        assert figure.get_suptitle().split()[0] in " ".join(texts(drawn(size).path(name)))
         assert all(axes.get_xlabel() for axes in figure.axes[-1:]), name
         assert not re.search(rb"<dc:date>|matplotlib\.org", content)
 
 
-def test_every_picture_has_the_same_bytes_each_time(tmp_path: Path) -> None:
-    for first, second in zip(pictures(9, MODELS[:2]).items(), pictures(9, MODELS[:2]).items(), strict=True):
-        figures.write(first[1], tmp_path / "a.svg")
-        figures.write(second[1], tmp_path / "b.svg")
-        assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes(), first[0]
+@pytest.mark.parametrize("size", SIZES)
+def test_pictures_bring_their_own_ground_and_text_of_a_readable_size(drawn: Callable[[str], Drawn], size: str) -> None:
+    for name in drawn(size).figures:
+        content = drawn(size).path(name).read_text()
+        first = content.index("<path")
+        assert "fill: #ffffff" in content[first : content.index(">", first)], name
+        assert min(float(points) for points in re.findall(r"font-size: ([\d.]+)px", content)) >= 8, name
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_text_lies_in_the_picture(drawn: Callable[[str], Drawn], size: str) -> None:
+    for name, figure in drawn(size).figures.items():
+        box = figure.get_tightbbox()
+        assert box.x0 > -0.05, name
+        assert box.x1 < style.WIDTH + 0.05, name
+
+
+def test_every_picture_has_the_same_bytes_each_time(drawn: Callable[[str], Drawn], tmp_path: Path) -> None:
+    before = drawn("one model")
+    for name, figure in pictures(before.n_eras, before.models).items():
+        figures.write(figure, tmp_path / "again.svg")
+        assert (tmp_path / "again.svg").read_bytes() == before.path(name).read_bytes(), name
 
 
 def test_pictures_drawn_in_other_processes_have_the_same_bytes(tmp_path: Path) -> None:
@@ -126,13 +178,11 @@ def test_an_error_of_another_process_is_raised(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_picture_of_many_panels_is_laid_out_the_same_each_time(tmp_path: Path) -> None:
-    table = tables.corr_time(scores(9, PREDICTIONS), "cv")
-    drawn = set()
-    for _ in range(4):
-        figures.write(score_charts.corr_time(table, style.colours(MODELS)), tmp_path / "drawn.svg")
-        drawn.add((tmp_path / "drawn.svg").read_bytes())
-    assert len(drawn) == 1
+def test_a_picture_of_many_panels_is_laid_out_the_same_each_time(drawn: Callable[[str], Drawn], tmp_path: Path) -> None:
+    before = drawn("many models")
+    for _ in range(2):
+        figures.write(corr_time(before.n_eras, before.models), tmp_path / "again.svg")
+        assert (tmp_path / "again.svg").read_bytes() == before.path("corr_time").read_bytes()
 
 
 def test_written_again_the_same_bytes(tmp_path: Path) -> None:
@@ -156,11 +206,10 @@ def test_feature_values_are_drawn_as_shares() -> None:
     assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "1"]
 
 
-def test_no_labels_overlap_in_the_running_sum() -> None:
-    figure = score_charts.corr_time(tables.corr_time(scores(60, PREDICTIONS), "cv"), style.colours(MODELS))
-    figure.draw_without_rendering()
+def test_no_labels_overlap_in_the_running_sum(drawn: Callable[[str], Drawn]) -> None:
+    figure = drawn("many models").figures["corr_time"]
     boxes = sorted(tuple(Text.get_window_extent(label).intervaly) for label in figure.axes[0].texts)
-    assert len(boxes) == len(PREDICTIONS)
+    assert len(boxes) == len(LONG) + 2
     assert all(above[0] >= below[1] for below, above in pairwise(boxes))
 
 
@@ -178,9 +227,9 @@ def test_colours_are_fixed_for_the_ensembles_and_distinct_for_nine_models() -> N
     assert len({colours[name] for name in [*MODELS[:9], "ensemble", "neutralized"]}) == 11
 
 
-def test_a_second_round_of_colours_is_dashed() -> None:
-    figure = score_charts.corr_time(tables.corr_time(scores(9, PREDICTIONS), "cv"), style.colours(MODELS))
-    styles = [line.get_linestyle() for line in figure.axes[0].lines[: len(PREDICTIONS)]]
+def test_a_second_round_of_colours_is_dashed(drawn: Callable[[str], Drawn]) -> None:
+    figure = drawn("many models").figures["corr_time"]
+    styles = [line.get_linestyle() for line in figure.axes[0].lines[: len(LONG) + 2]]
     assert styles == ["-"] * 9 + ["--"] * 3 + ["-"] * 2
 
 
@@ -208,25 +257,6 @@ def test_text_can_be_read() -> None:
         assert style.contrast(to_rgb(style.ink_on(colour)), to_rgb(colour)) >= 4.5
     assert style.readable("#0072b2") == "#0072b2"
     assert style.contrast((1, 1, 1), (0, 0, 0)) == pytest.approx(21)
-
-
-def test_pictures_bring_their_own_ground_and_text_of_a_readable_size(tmp_path: Path) -> None:
-    for name, figure in pictures(20, MODELS).items():
-        figures.write(figure, tmp_path / "drawn.svg")
-        content = (tmp_path / "drawn.svg").read_text()
-        first = content.index("<path")
-        assert "fill: #ffffff" in content[first : content.index(">", first)], name
-        assert min(float(size) for size in re.findall(r"font-size: ([\d.]+)px", content)) >= 8, name
-
-
-def test_every_text_lies_in_the_picture() -> None:
-    long = [f"a_rather_long_name_of_a_model_{k}" for k in range(12)]
-    for names in (long, long[:1]):
-        for name, figure in pictures(20, names).items():
-            figure.draw_without_rendering()
-            drawn = figure.get_tightbbox()
-            assert drawn.x0 > -0.05, name
-            assert drawn.x1 < style.WIDTH + 0.05, name
 
 
 def test_a_box_without_width_shows_its_median() -> None:

@@ -1,5 +1,6 @@
 """Fits on workers of Dask: the bits of one machine, whatever dies or is missing, and nothing left behind."""
 
+import logging
 import os
 import pickle
 import re
@@ -13,15 +14,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cloudpickle
+import dask
 import pytest
 import small
 from closure import ROOT
-from distributed import CancelledError, Client
+from distributed import CancelledError, Client, LocalCluster
 from farm import Farm, farm
 from ruamel.yaml import YAML
 from workspace import Workspace
@@ -38,6 +41,8 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 KINDS = ("logistic", "ridge", "lightgbm", "random_forest", "neural_network")
 OUTS = ("models", "curves", "predictions/models")
+Given = tuple[dispatch.Cluster, Data, Resources]
+"""Workers, and what a job on them is given."""
 
 
 def content(directory: Path, model: str, *names: str) -> dict[str, bytes]:
@@ -48,14 +53,14 @@ def content(directory: Path, model: str, *names: str) -> dict[str, bytes]:
     return {path.relative_to(directory).as_posix(): path.read_bytes() for path in paths}
 
 
-def on(address: str | None) -> Callable[[Any], None]:
-    """A change of params.yaml to workers of Dask."""
-    return lambda found: found["execution"].update(engine="dask", scheduler=address)
+def on(address: str | None, workers: int = 2) -> Callable[[Any], None]:
+    """A change of params.yaml to workers of Dask; without an address so many of them are started here."""
+    return lambda found: found["execution"].update(engine="dask", scheduler=address, workers=workers)
 
 
-def slowly(found: Any) -> None:
-    """A change of params.yaml to fits of LightGBM that take some seconds."""
-    found["models"]["lightgbm"].update(trees=4_000, early_stopping=None)
+def endlessly(found: Any) -> None:
+    """A change of params.yaml to fits of LightGBM that don't end by themselves."""
+    found["models"]["lightgbm"].update(trees=10_000_000, early_stopping=None)
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +73,17 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
 
 
 @pytest.fixture
+def own(tmp_path: Path) -> Iterator[Farm]:
+    """A scheduler in this process, which starts at once; workers without another process that watches over them can be added."""
+    with LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None, silence_logs=logging.CRITICAL) as scheduler:
+        found = Farm(scheduler.scheduler_address, tmp_path)
+        yield found
+        found.stop()
+
+
+@pytest.fixture
 def kinds(workspace: Workspace) -> Workspace:
-    """A workspace with a small model of every kind, of which two are blends."""
+    """A workspace with a small model of every kind, of which one is a blend."""
     original = YAML().load((ROOT / "params.yaml").read_text())["models"]
 
     def change(found: Any) -> None:
@@ -77,9 +91,8 @@ def kinds(workspace: Workspace) -> Workspace:
         for name, value in small.CHANGES.items():
             if name.startswith("models."):
                 small.change(found, name, value)
-        for name in ("lightgbm", "neural_network"):
-            del found["models"][name]["seed"]
-            found["models"][name]["seeds"] = [1, 2]
+        del found["models"]["lightgbm"]["seed"]
+        found["models"]["lightgbm"]["seeds"] = [1, 2]
         found["tuning"].update(models=[])
 
     workspace.change(change)
@@ -87,65 +100,75 @@ def kinds(workspace: Workspace) -> Workspace:
 
 
 def test_every_kind_of_model_is_what_one_machine_makes_bit_by_bit(kinds: Workspace, two: Farm) -> None:
-    stages = ["tune", *(f"{stage} {kind}" for kind in KINDS for stage in ("train", "refit"))]
-    kinds.run(*stages)
-    before = {kind: content(kinds.directory, kind, *OUTS, "final") for kind in KINDS}
+    stages = [*(f"train {kind}" for kind in KINDS), "refit lightgbm"]
+    kinds.run("tune", *stages)
+    before = {kind: content(kinds.directory, kind, *OUTS) for kind in KINDS} | {"refit": content(kinds.directory, "lightgbm", "final")}
     shutil.rmtree(kinds.directory / "data/scratch", ignore_errors=True)
+    shutil.rmtree(kinds.directory / "data/final/lightgbm")
     kinds.change(on(two.address))
     kinds.run(*stages)
-    assert {kind: content(kinds.directory, kind, *OUTS, "final") for kind in KINDS} == before
+    after = {kind: content(kinds.directory, kind, *OUTS) for kind in KINDS} | {"refit": content(kinds.directory, "lightgbm", "final")}
+    assert after == before
 
 
-@pytest.mark.parametrize("method", ["random", "tpe"])
-def test_a_search_finds_what_one_machine_finds(workspace: Workspace, two: Farm, method: str) -> None:
-    workspace.change(lambda found: found["tuning"].update(method=method, trials=4, batch=2))
+@pytest.mark.parametrize(("method", "model"), [("random", "lightgbm"), ("tpe", "ridge")])
+def test_a_search_finds_what_one_machine_finds(workspace: Workspace, two: Farm, method: str, model: str) -> None:
+    workspace.change(lambda found: found["tuning"].update(models=[model], method=method, trials=4, batch=2))
     workspace.run("tune")
-    before = content(workspace.directory, "ridge", "tuning")
+    before = content(workspace.directory, model, "tuning")
     shutil.rmtree(workspace.directory / "data/studies")
     (workspace.directory / "data/tuning/_searched.json").unlink()
     workspace.change(on(two.address))
     workspace.run("tune")
-    assert content(workspace.directory, "ridge", "tuning") == before
+    assert content(workspace.directory, model, "tuning") == before
 
 
 def test_workers_are_started_here_where_no_scheduler_is_named(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
     workspace.run("train ridge")
     before = content(workspace.directory, "ridge", *OUTS)
-    workspace.change(on(None))
+    workspace.change(on(None, workers=1))
     workspace.run("train ridge")
     assert content(workspace.directory, "ridge", *OUTS) == before
-    assert "ridge: 2 workers of Dask, the dashboard is at http://127.0.0.1:" in capfd.readouterr().out
+    assert "ridge: 1 worker of Dask, the dashboard is at http://127.0.0.1:" in capfd.readouterr().out
 
 
 def test_a_worker_that_dies_is_replaced_and_the_result_is_the_same(
-    workspace: Workspace, two: Farm, capfd: pytest.CaptureFixture[str]
+    workspace: Workspace, two: Farm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    workspace.change(slowly)
-    workspace.run("tune", "train lightgbm")
+    workspace.run("train lightgbm")
     before = content(workspace.directory, "lightgbm", *OUTS)
     workspace.change(on(two.address))
-    killed: list[int] = []
-    trained = threading.Event()
-
-    def kill() -> None:
-        with Client(two.address) as client:
-            while not (killed or trained.is_set()):
-                busy = [pid for pid, works in client.run(_busy).values() if works]
-                for pid in busy[:1]:
-                    os.kill(pid, signal.SIGKILL)
-                    killed.append(pid)
-
-    killer = threading.Thread(target=kill, daemon=True)
-    killer.start()
-    try:
-        workspace.run("train lightgbm")
-    finally:
-        trained.set()
-        killer.join(60)
-    assert not killer.is_alive()
-    assert killed
+    died = tmp_path / "died"
+    monkeypatch.setattr(dispatch, "tasks", SimpleNamespace(work=deadly(died)))
+    workspace.run("train lightgbm")
+    assert died.exists()
     assert content(workspace.directory, "lightgbm", *OUTS) == before
     assert "died; it had fold" in capfd.readouterr().out
+    two.wait_for(2)
+
+
+def deadly(died: Path) -> Callable[[bytes], object]:
+    """Return a task that kills its worker amid the third tree of a fit, unless another one was killed so."""
+
+    def work(payload: bytes) -> object:
+        from erawise.cluster import tasks
+
+        site, job, terms = pickle.loads(payload)
+
+        def call(data: Data, resources: Resources) -> Any:
+            numbers = count(1)
+
+            def step() -> None:
+                if next(numbers) == 3 and not died.exists():
+                    died.touch()
+                    os.kill(os.getpid(), signal.SIGKILL)
+                resources.step()
+
+            return job.call(data, replace(resources, step=step))
+
+        return tasks.work(cloudpickle.dumps((site, replace(job, call=call), terms)))
+
+    return work
 
 
 def _busy(dask_worker: Any) -> tuple[int, bool]:
@@ -153,11 +176,12 @@ def _busy(dask_worker: Any) -> tuple[int, bool]:
     return os.getpid(), bool(dask_worker.active_threads)
 
 
-def test_a_job_on_which_workers_keep_dying_fails_by_name_and_with_their_last_words(workspace: Workspace) -> None:
-    with engine(workspace) as (found, data, resources):
-        with pytest.raises(InputError, match=r"^fold 7: 4 workers died while .* \(Worker process \d+ was killed by signal 9\)"):
-            found.run([job(_die, what="fold 7")], data, resources, 1, UNCOUNTED, unheard)
-        assert found.run([job(_pid)], data, resources, 1, UNCOUNTED, unheard) != [os.getpid()], "the others are still there"
+def test_a_job_on_which_workers_keep_dying_fails_by_name_and_with_their_last_words(here: Given) -> None:
+    found, data, resources = here
+    with pytest.raises(InputError, match=r"^fold 7: 2 workers died while .* \(Worker process \d+ was killed by signal 9\)"):
+        found.run([job(_die, what="fold 7")], data, resources, 1, UNCOUNTED, unheard)
+    assert found.run([job(_pid)], data, resources, 1, UNCOUNTED, unheard) != [os.getpid()], "the others are still there"
+    found.client.wait_for_workers(2, timeout=60)
 
 
 def _die(data: Data, resources: Resources) -> None:
@@ -194,20 +218,24 @@ class engine:  # reads as what it stands for
         self._workspace, self._scheduler, self._memory = workspace, scheduler, memory
         self.said: list[str] = []
 
-    def __enter__(self) -> tuple[dispatch.Cluster, Data, Resources]:
-        self._patch = pytest.MonkeyPatch()
-        self._patch.chdir(self._workspace.directory)
-        p = params.load(Path("params.yaml"))
-        source = inputs.source_of(p.models["ridge"], inputs.Scored(p.data.target, p.data.target_horizon), live=True)
-        resources = Resources(1, self._memory, Path("data/scratch"), say=self.said.append)
-        self._engine = connection.engine(sites.survey(source), self._scheduler, 2, resources)
-        return self._engine.__enter__(), source.around(source.panel()), resources
+    def __enter__(self) -> Given:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self._workspace.directory)
+            p = params.load(Path("params.yaml"))
+            source = inputs.source_of(p.models["ridge"], inputs.Scored(p.data.target, p.data.target_horizon), live=True)
+            resources = Resources(1, self._memory, Path("data/scratch"), say=self.said.append)
+            self._engine = connection.engine(sites.survey(source), self._scheduler, 2, resources)
+            return self._engine.__enter__(), source.around(source.panel()), resources
 
     def __exit__(self, *error: Any) -> None:
-        try:
-            self._engine.__exit__(*error)
-        finally:
-            self._patch.undo()
+        self._engine.__exit__(*error)
+
+
+@pytest.fixture(scope="module")
+def here(finished: Workspace) -> Iterator[Given]:
+    """Two workers that were started here, with a GiB each, on the finished workspace; a job that kills two of them is given up."""
+    with dask.config.set({"distributed.scheduler.allowed-failures": 1}), engine(finished, memory=2 * GIB) as found:
+        yield found
 
 
 def test_rounds_and_steps_come_back_and_errors_say_what_failed(workspace: Workspace, two: Farm) -> None:
@@ -222,15 +250,15 @@ def test_rounds_and_steps_come_back_and_errors_say_what_failed(workspace: Worksp
             found.run([job(_fail)], data, resources, 1, UNCOUNTED, unheard)
 
 
-def test_workers_are_never_given_more_than_their_memory(workspace: Workspace) -> None:
-    with engine(workspace, memory=2 * GIB) as (found, data, resources):
-        with pytest.raises(InputError, match=r"^the fit takes 1\.\d\d GiB and the worker with most memory has 1\.00 GiB; start fewer"):
-            found.run([job(_pid, "the fit", GIB)], data, resources, 1, UNCOUNTED, unheard)
-        most = GIB - LIBRARY_BYTES - 10 * 2**20
-        spans = found.run([job(_span, needed=most) for _ in range(4)], data, resources, 1, UNCOUNTED, unheard)
-        for pid in {span[0] for span in spans}:
-            own = sorted(span[1:] for span in spans if span[0] == pid)
-            assert all(before[1] <= after[0] for before, after in pairwise(own))
+def test_workers_are_never_given_more_than_their_memory(here: Given) -> None:
+    found, data, resources = here
+    with pytest.raises(InputError, match=r"^the fit takes 1\.\d\d GiB and the worker with most memory has 1\.00 GiB; start fewer"):
+        found.run([job(_pid, "the fit", GIB)], data, resources, 1, UNCOUNTED, unheard)
+    most = GIB - LIBRARY_BYTES - 10 * 2**20
+    spans = found.run([job(_span, needed=most) for _ in range(4)], data, resources, 1, UNCOUNTED, unheard)
+    for pid in {span[0] for span in spans}:
+        own = sorted(span[1:] for span in spans if span[0] == pid)
+        assert all(before[1] <= after[0] for before, after in pairwise(own))
 
 
 def _span(data: Data, resources: Resources) -> tuple[int, float, float]:
@@ -306,11 +334,9 @@ def once(sign: Callable[[], bool], act: Callable[[], None]) -> Iterator[None]:
         assert came == [True], "no job has begun"
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_stage_that_is_stopped_leaves_no_task_behind(workspace: Workspace, two: Farm, how: signal.Signals) -> None:
-    workspace.run("tune")
-    workspace.change(slowly)
-    workspace.change(lambda found: found["models"]["lightgbm"].update(trees=10_000_000))
+    workspace.change(endlessly)
     workspace.change(on(two.address))
     with Client(two.address) as client, Stage(workspace, "stages.train", "lightgbm") as stage:
         assert until(lambda: any(works for _, works in client.run(_busy).values())), stage.lines
@@ -324,16 +350,14 @@ def test_a_stage_that_is_stopped_leaves_no_task_behind(workspace: Workspace, two
         assert not list((workspace.directory / "data").rglob("*.partial"))
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_workers_that_were_started_here_end_with_the_stage(workspace: Workspace, how: signal.Signals) -> None:
-    workspace.run("tune")
-    workspace.change(slowly)
-    workspace.change(lambda found: found["models"]["lightgbm"].update(trees=10_000_000))
-    workspace.change(on(None))
+@pytest.mark.parametrize(("how", "workers"), [(signal.SIGINT, 2), (signal.SIGKILL, 1)])
+def test_workers_that_were_started_here_end_with_the_stage(workspace: Workspace, how: signal.Signals, workers: int) -> None:
+    workspace.change(endlessly)
+    workspace.change(on(None, workers))
     with Stage(workspace, "stages.train", "lightgbm") as stage:
-        assert until(lambda: any("workers of Dask" in line for line in list(stage.lines))), stage.lines
+        assert until(lambda: any(re.search(f"{workers} workers? of Dask", line) for line in list(stage.lines))), stage.lines
         family = children(stage.process.pid)
-        assert len(family) >= 2
+        assert len(family) >= workers
         stage.process.send_signal(how)
         output = stage.output()
     assert until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family), 20)
@@ -347,7 +371,10 @@ def children(pid: int) -> list[int]:
     return found + [below for child in found for below in children(child)]
 
 
-def test_a_scheduler_that_is_not_there_is_one_clear_error(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_scheduler_that_is_not_there_is_one_clear_error(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 1)
     workspace.change(on("tcp://127.0.0.1:9"))
     assert workspace.ended("train ridge") == Unavailable.code
     error = capfd.readouterr().err.splitlines()[-1]
@@ -360,29 +387,28 @@ def test_an_address_that_is_none_is_refused_with_the_params(workspace: Workspace
     assert "execution.scheduler: '10.0.0.5:8786' is no address of a scheduler" in workspace.failure("train ridge", capsys)
 
 
-def test_what_workers_lack_is_named(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "CONNECT_SECONDS", 3)
-
+def test_what_workers_lack_is_named(workspace: Workspace, own: Farm, tmp_path: Path) -> None:
     def refused() -> str:
         with pytest.raises(InputError) as caught, engine(workspace, own.address):
             pass
         return str(caught.value)
 
-    with farm(tmp_path / "farm") as own:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connection, "CONNECT_SECONDS", 1)
         assert refused() == f"{own.address}: the scheduler has no worker; start some, see docs/scale.md"
-        process = own.work(memory="")
-        own.wait_for(1)
-        assert "doesn't say how much memory it may take; start it with `--resources memory=8e9`" in refused()
-        own.stop(process)
-        assert until(lambda: not workers(own.address))
-        (tmp_path / "erawise").mkdir()
-        (tmp_path / "erawise/__init__.py").touch()  # which hides an installed one
-        own.work(at=tmp_path)
-        own.wait_for(1)
-        assert re.search(
-            r"a worker can't load this library \(.*No module named 'erawise\..*\); start the scheduler and every worker anew",
-            refused(),
-        )
+    process = own.work("--no-nanny", memory="")
+    own.wait_for(1)
+    assert "doesn't say how much memory it may take; start it with `--resources memory=8e9`" in refused()
+    own.stop(process)
+    assert until(lambda: not workers(own.address))
+    (tmp_path / "erawise").mkdir()
+    (tmp_path / "erawise/__init__.py").touch()  # which hides an installed one
+    own.work("--no-nanny", at=tmp_path)
+    own.wait_for(1)
+    assert re.search(
+        r"a worker can't load this library \(.*No module named 'erawise\..*\); start the scheduler and every worker anew",
+        refused(),
+    )
 
 
 def workers(address: str) -> dict[str, Any]:
@@ -430,41 +456,39 @@ def test_no_matrix_is_sent(workspace: Workspace, two: Farm) -> None:
 
 
 def test_a_job_that_waits_for_a_worker_that_is_gone_ends_with_both_numbers(
-    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, own: Farm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "WORKERS_SECONDS", 2)
-    with farm(tmp_path / "farm") as own:
-        own.work(memory="memory=5e8")
-        large = own.work(memory="memory=8e9")
-        own.wait_for(2)
-        with engine(workspace, own.address) as (found, data, resources):
-            lacking = r"^the fit takes 1\.\d\d GiB and the worker with most memory has 0\.47 GiB; start fewer"
-            with pytest.raises(InputError, match=lacking), once(lambda: bool(found._busy), partial(own.stop, large)):
-                found.run([job(_sleep, "the fit", GIB)], data, resources, 1, UNCOUNTED, unheard)
+    monkeypatch.setattr(dispatch, "WORKERS_SECONDS", 1)
+    own.work("--no-nanny", memory="memory=5e8")
+    large = own.work("--no-nanny", memory="memory=8e9")
+    own.wait_for(2)
+    with engine(workspace, own.address) as (found, data, resources):
+        lacking = r"^the fit takes 1\.\d\d GiB and the worker with most memory has 0\.47 GiB; start fewer"
+        with pytest.raises(InputError, match=lacking), once(lambda: bool(found._busy), partial(own.stop, large)):
+            found.run([job(_sleep, "the fit", GIB)], data, resources, 1, UNCOUNTED, unheard)
 
 
 def _sleep(data: Data, resources: Resources) -> None:
     time.sleep(60)
 
 
-def test_without_a_nanny_it_is_said_what_goes_on(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_nanny_it_is_said_what_goes_on(workspace: Workspace, own: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch, "GRACE_SECONDS", 1)
-    with farm(tmp_path / "farm") as own:
-        own.work("--no-nanny")
-        own.wait_for(1)
-        given = engine(workspace, own.address)
-        with given as (found, data, resources), pytest.raises(CancelledError), once(lambda: bool(found._busy), found.stop):
-            found.run([job(_sleep)], data, resources, 1, UNCOUNTED, unheard)
-        assert sum("goes on with what it does, to its end" in line for line in given.said) == 1
+    own.work("--no-nanny")
+    own.wait_for(1)
+    given = engine(workspace, own.address)
+    with given as (found, data, resources), pytest.raises(CancelledError), once(lambda: bool(found._busy), found.stop):
+        found.run([job(_sleep)], data, resources, 1, UNCOUNTED, unheard)
+    assert sum("goes on with what it does, to its end" in line for line in given.said) == 1
 
 
 def test_a_scheduler_that_is_gone_is_one_clear_error(workspace: Workspace, tmp_path: Path) -> None:
-    with farm(tmp_path / "farm") as own:
-        own.work()
-        own.wait_for(1)
+    with farm(tmp_path / "farm") as other:
+        other.work("--no-nanny")
+        other.wait_for(1)
         with (
             pytest.raises(Unavailable, match="the scheduler of Dask is gone"),
-            engine(workspace, own.address) as (found, data, resources),
-            once(lambda: bool(found._busy), partial(own.stop, own.processes[0])),
+            engine(workspace, other.address) as (found, data, resources),
+            once(lambda: bool(found._busy), partial(other.stop, other.processes[0])),
         ):
             found.run([job(_sleep)], data, resources, 1, UNCOUNTED, unheard)

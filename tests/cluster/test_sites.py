@@ -181,7 +181,7 @@ def test_a_worker_of_dask_does_its_jobs_on_what_it_has_pulled(
     data = data.around(data.panel())
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     with farm(tmp_path / "farm") as found:
-        found.work(at=second.directory)
+        found.work("--no-nanny", at=second.directory)
         found.wait_for(1)
         resources = Resources(1, GIB, Path("data/scratch"), say=lambda line: None)
         with connection.engine(site, found.address, 1, resources) as engine:

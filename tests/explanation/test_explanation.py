@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,6 +33,7 @@ from erawise.panel.panel import FeatureMap, Panel
 from erawise.running.errors import InputError
 
 TRAIN, UNSEEN = range(1, 13), range(13, 25)
+ROUNDS = 8
 SETTINGS = Explain(rows=600, eras=6, background=40, points=50, top_features=5, permuted_eras=12, permuted_rows=100, seed=1)
 
 
@@ -42,6 +45,12 @@ def panel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="module")
 def int8_panel(tmp_path_factory: pytest.TempPathFactory) -> Panel:
     return write_planted(tmp_path_factory.mktemp("panel") / "int8", "int8")
+
+
+@pytest.fixture(scope="module")
+def fitted(int8_panel: Panel) -> Callable[[str], Any]:
+    """The model of each kind after a few rounds on the panel of int8, fitted when a test first asks for it."""
+    return cache(lambda kind: fit(kind, view(int8_panel, TRAIN), None, ROUNDS))
 
 
 def plan(unseen: range = UNSEEN) -> splits.Plan:
@@ -64,7 +73,7 @@ def rows(panel: Panel) -> NDArray:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_contributions_add_up_to_the_prediction_whatever_the_threads(kind: str, panel: Panel, tmp_path: Path) -> None:
-    model, x = fit(kind, view(panel, TRAIN), None, 8), rows(panel)
+    model, x = fit(kind, view(panel, TRAIN), None, ROUNDS), rows(panel)
     model.save(tmp_path)
     found = module(kind).load(tmp_path).attribution(x, x[::10], 2)
     contributions = found.contributions(x)
@@ -79,9 +88,9 @@ def test_contributions_add_up_to_the_prediction_whatever_the_threads(kind: str, 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_rows_are_explained_one_by_one(kind: str, int8_panel: Panel) -> None:
+def test_rows_are_explained_one_by_one(kind: str, int8_panel: Panel, fitted: Callable[[str], Any]) -> None:
     x = rows(int8_panel)
-    found = fit(kind, view(int8_panel, TRAIN), None, 8).attribution(x, x[::10], 2)
+    found = fitted(kind).attribution(x, x[::10], 2)
     pieces = np.concatenate([found.contributions(x[:7]), found.contributions(x[7:8]), found.contributions(x[8:60])])
     np.testing.assert_allclose(pieces, found.contributions(x[:60]), rtol=0, atol=1e-13)
 
@@ -172,20 +181,20 @@ def slow_expected_gradients(model: Any, x: NDArray, others: NDArray, points: int
     return total / points
 
 
-def test_a_network_has_the_expected_gradients_of_the_formula(int8_panel: Panel) -> None:
-    network, x = fit("neural_network", view(int8_panel, TRAIN), None, 8), rows(int8_panel)
-    contributions = network.attribution(x, x[::20], 1).contributions(x[:50])
-    slow = slow_expected_gradients(network.model, x[:50].astype(float), x[::20].astype(float), 400)
+def test_a_network_has_the_expected_gradients_of_the_formula(int8_panel: Panel, fitted: Callable[[str], Any]) -> None:
+    network, x = fitted("neural_network"), rows(int8_panel)
+    contributions = network.attribution(x, x[::20], 1).contributions(x[:20])
+    slow = slow_expected_gradients(network.model, x[:20].astype(float), x[::20].astype(float), 200)
     assert np.abs(contributions - slow).max() < 0.01 * network.predict(x).std()
 
 
-def test_a_network_is_explained_as_shap_does(int8_panel: Panel) -> None:
+def test_a_network_is_explained_as_shap_does(int8_panel: Panel, fitted: Callable[[str], Any]) -> None:
     shap = pytest.importorskip("shap")
-    network, x = fit("neural_network", view(int8_panel, TRAIN), None, 8), rows(int8_panel)
+    network, x = fitted("neural_network"), rows(int8_panel)
     others = x[::10]
-    contributions = network.attribution(x, others, 1).contributions(x[:40])
+    contributions = network.attribution(x, others, 1).contributions(x[:15])
     oracle = shap.GradientExplainer(network.model, others.astype(np.float32))
-    drawn = np.asarray(oracle.shap_values(x[:40].astype(np.float32), nsamples=4000, rseed=1)).reshape(contributions.shape)
+    drawn = np.asarray(oracle.shap_values(x[:15].astype(np.float32), nsamples=4000, rseed=1)).reshape(contributions.shape)
     assert np.abs(contributions - drawn).max() < 0.1 * network.predict(x).std()
     assert np.corrcoef(contributions.ravel(), drawn.ravel())[0, 1] > 0.998
 
@@ -361,34 +370,35 @@ def test_a_constant_model_has_no_contributions(int8_panel: Panel) -> None:
     assert found.sample.std == 0
 
 
-TWICE = """
+ELSEWHERE = """
 import sys
 from pathlib import Path
 sys.path[:0] = [{tests!r}, {tests!r} + "/explanation"]
-from panels import view
-from test_explanation import TRAIN, explain
-from fitted import KINDS, fit
-from erawise.explanation import explained
+from test_explanation import write_all
 from erawise.panel.panel import Panel
-panel = Panel(Path({panel!r}))
-for kind in KINDS:
-    seeds = (1, 2) if kind == "lightgbm" else (1,)
-    models = [fit(kind, view(panel, TRAIN), None, 4, **({{"seed": seed}} if len(seeds) > 1 else {{}})) for seed in seeds]
-    place = Path(sys.argv[1]) / kind
-    place.mkdir(parents=True)
-    explained.write(explain(models, panel), place)
+write_all(Panel(Path({panel!r})), Path(sys.argv[1]))
 """
 
 
+def write_all(panel: Panel, directory: Path) -> None:
+    """Fit a model of every kind, one of them a blend, and write their explanations."""
+    for kind in KINDS:
+        changes = [{"seed": seed} for seed in (1, 2)] if kind == "lightgbm" else [{}]
+        models = [fit(kind, view(panel, TRAIN), None, 4, **change) for change in changes]
+        (directory / kind).mkdir(parents=True)
+        explained.write(explain(models, panel, permuted_eras=3), directory / kind)
+
+
 def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
-    write_planted(tmp_path / "panel", "int8")
-    code = TWICE.format(tests=str(ROOT / "tests"), panel=str(tmp_path / "panel"))
+    panel = write_planted(tmp_path / "panel", "int8")
+    code = ELSEWHERE.format(tests=str(ROOT / "tests"), panel=str(tmp_path / "panel"))
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "97"}
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "there")], env=environment, check=True, timeout=300)
+    write_all(panel, tmp_path / "here")
     digests = []
-    for run in ("a", "b"):
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": run.encode().hex()}
-        subprocess.run([sys.executable, "-c", code, str(tmp_path / run)], env=environment, check=True, timeout=300)
-        found = sorted(path for path in (tmp_path / run).rglob("*") if path.is_file())
-        digests.append({path.relative_to(tmp_path / run): hashlib.sha256(path.read_bytes()).hexdigest() for path in found})
+    for directory in (tmp_path / "here", tmp_path / "there"):
+        found = sorted(path for path in directory.rglob("*") if path.is_file())
+        digests.append({path.relative_to(directory): hashlib.sha256(path.read_bytes()).hexdigest() for path in found})
     assert len(digests[0]) == 5 * len(KINDS)
     assert digests[0] == digests[1]
 
@@ -396,8 +406,12 @@ def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
 # ---- on disk
 
 
-def test_what_is_written_is_read_again(int8_panel: Panel, tmp_path: Path) -> None:
-    found = explain([fit("ridge", view(int8_panel, TRAIN), None)], int8_panel)
+@pytest.fixture(scope="module")
+def found(int8_panel: Panel) -> explained.Explanation:
+    return explain([fit("ridge", view(int8_panel, TRAIN), None)], int8_panel)
+
+
+def test_what_is_written_is_read_again(found: explained.Explanation, tmp_path: Path) -> None:
     explained.write(found, tmp_path)
     again = explained.read(tmp_path)
     assert again.sample == found.sample
@@ -417,8 +431,10 @@ def test_what_is_written_is_read_again(int8_panel: Panel, tmp_path: Path) -> Non
         ("points.parquet", "x", "not a readable Parquet file"),
     ],
 )
-def test_files_that_cannot_be_used_are_named(int8_panel: Panel, tmp_path: Path, name: str, content: str | None, message: str) -> None:
-    explained.write(explain([fit("ridge", view(int8_panel, TRAIN), None)], int8_panel), tmp_path)
+def test_files_that_cannot_be_used_are_named(
+    found: explained.Explanation, tmp_path: Path, name: str, content: str | None, message: str
+) -> None:
+    explained.write(found, tmp_path)
     (tmp_path / name).unlink()
     if content is not None:
         (tmp_path / name).write_text(content)

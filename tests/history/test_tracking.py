@@ -13,6 +13,8 @@ from erawise.training import curves
 from erawise.training.curves import Curves
 
 KEY = "0123456789abcdef" * 2 + "01234567"
+TRY_SECONDS = "1"
+"""How long wandb's client tries to reach its service, in place of 10 s."""
 SCORES = {"cv": {"ensemble": {"corr": {"mean": 0.0271828}}}}
 
 
@@ -89,6 +91,7 @@ def test_what_keeps_a_run_from_the_service_is_said(tmp_path: Path, monkeypatch: 
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("WANDB_HTTP_TIMEOUT", TRY_SECONDS)
     monkeypatch.setattr(tracking, "SECONDS", 2)
     with pytest.raises(InputError, match=r"tracking\.wandb: there is no key; set WANDB_API_KEY"):
         tracking.log_run("online", tmp_path, None, {}, SCORES, {})
@@ -102,6 +105,7 @@ def test_what_keeps_a_run_from_the_service_is_said(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize("broken", ["address", "directory"])
 def test_nothing_of_the_service_spoils_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
+    monkeypatch.setenv("WANDB_HTTP_TIMEOUT", TRY_SECONDS)
     if broken == "address":
         monkeypatch.setenv("WANDB_BASE_URL", "notaurl")
     else:

@@ -19,8 +19,21 @@ from workspace import MODELS, WHOLE, Workspace
 from erawise.base import files
 from erawise.charts import figures
 from erawise.explanation import explained
+from erawise.running import runner
 
 REAL = ROOT.parent / "shared" / "real"
+
+
+@pytest.fixture
+def ledger(workspace: Workspace) -> Path:
+    return workspace.directory / "ledger.jsonl"
+
+
+@pytest.fixture(autouse=True)
+def _unrecorded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `evaluate` start the process that writes the ledger only for tests that look at it."""
+    if "ledger" not in request.fixturenames:
+        monkeypatch.setattr(runner, "_start", lambda *_: None)
 
 
 def test_every_prediction_has_every_id_once(finished: Workspace) -> None:
@@ -88,14 +101,19 @@ def test_the_benchmark_and_the_reasons_of_absent_scores_are_said(workspace: Work
     references.head(0).to_parquet(path)
 
 
-def test_looks_are_counted_by_what_was_looked_at(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
+def test_looks_are_counted_by_what_was_looked_at(workspace: Workspace, ledger: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def lines() -> int:
+        return len(ledger.read_text().splitlines())
+
     def looks() -> str:
         workspace.run("evaluate")
         said = re.findall(r"validation: look (\d+) at", capfd.readouterr().out)
-        return f"look {' and '.join(said)} on {len((workspace.directory / 'ledger.jsonl').read_text().splitlines())} lines"
+        return f"look {' and '.join(said)} on {lines()} lines"
 
     assert looks() == "look 1 on 1 lines"
-    assert looks() == "look 1 on 1 lines"
+    workspace.run("evaluate --quiet")
+    assert capfd.readouterr().out == ""
+    assert lines() == 1
     workspace.change(lambda content: content["tracking"].update(wandb="offline"))
     assert looks() == "look 1 on 2 lines"
     assert len(list(workspace.directory.glob("wandb/offline-run-*"))) == 1
@@ -103,12 +121,10 @@ def test_looks_are_counted_by_what_was_looked_at(workspace: Workspace, capfd: py
     workspace.change(lambda content: content["neutralize"].update(proportion=0.5))
     workspace.run("neutralize")
     assert looks() == "look 2 on 3 lines"
-    workspace.run("evaluate --quiet")
-    assert capfd.readouterr().out == ""
 
 
-def test_a_ledger_that_cannot_be_written_is_a_warning(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
-    (workspace.directory / "ledger.jsonl").mkdir()
+def test_a_ledger_that_cannot_be_written_is_a_warning(workspace: Workspace, ledger: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    ledger.mkdir()
     workspace.run("evaluate")
     error = capfd.readouterr().err
     assert "warning: erawise history --record ended with 1; run it again" in error
