@@ -7,12 +7,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from closure import ROOT
-from ruamel.yaml import YAML
 from workspace import Workspace
 
 from erawise.base import files
@@ -76,46 +74,63 @@ def take_settings(project: Path, finished: Workspace, line: str) -> None:
     (project / "params.yaml").write_text(re.sub(rf"^{key}:.*$", lambda _: line, text, flags=re.MULTILINE), encoding="utf-8")
 
 
-STAGES = """
-import sys
+FOLLOWED = """
+import runpy, shutil, sys
 from pathlib import Path
+
+def run(module, *arguments):
+    sys.argv = [module, *arguments]
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        assert not ended.code, ended
+
+finished = sys.argv[1]
+run("erawise", "check")
+run("manual.parameters")
+
 sys.path.insert(0, "tests")
+import pytest
 from ruamel.yaml import YAML
 from workspace import Workspace
-here = Workspace(Path.cwd())
+
+here, described = Workspace(Path.cwd()), YAML().load(Path("params.yaml"))
+shutil.copyfile(finished, "params.yaml")
+
+def add_momentum(content):
+    for section in ("models", "spaces"):
+        content[section].update(momentum=described[section]["momentum"])
+    content["tuning"].update(models=["momentum"])
+    content["execution"].update(workers=1)
+
+here.change(add_momentum)
 here.run("tune", "train momentum", "refit momentum", "explain momentum")
 predicted = Path("data/predictions/models/momentum.parquet")
 alone = predicted.read_bytes()
 here.change(lambda content: content["execution"].update(engine="dask"))
 predicted.unlink()
+assert "distributed" not in sys.modules
 here.run("train momentum")
 assert predicted.read_bytes() == alone
 assert "distributed" in sys.modules
+
+Path(".dvc").mkdir()
+Path(".dvc/config").write_text("[core]\\n    no_scm = true\\n")
+tests = ["tests/pipeline/test_dag.py", "tests/models/test_models.py"]
+sys.exit(pytest.main([*tests, "-p", "no:cacheprovider", "-k", "momentum or packages or imports_no_other"]))
 """
+"""What the page says to run, in one process, since each would load the same libraries; on the settings of a finished run from `tune` on."""
 
 
 def test_a_new_kind_of_model_trains_as_the_page_says(project: Path, finished: Workspace) -> None:
     assert len(follow("add-a-model.md", project)) == 9
-    run(project, "-m", "erawise", "check")
-    run(project, "-m", "manual.parameters")
+    said = run(project, "-c", FOLLOWED, str(finished.directory / "params.yaml"))
     page = (project / "docs/parameters.md").read_text(encoding="utf-8")
     assert "| `models.momentum.eras` | integer ≥ 1 | `50` | the last eras, over which the mean is taken, >= 1 |" in page
-    described = YAML().load(project / "params.yaml")
-    shutil.copyfile(finished.directory / "params.yaml", project / "params.yaml")
-
-    def add_momentum(content: Any) -> None:
-        for section in ("models", "spaces"):
-            content[section].update(momentum=described[section]["momentum"])
-        content["tuning"].update(models=["momentum"])
-
-    Workspace(project).change(add_momentum)
-    run(project, "-c", STAGES)
+    assert "params.yaml: all is well" in said
     assert files.read_json(project / "data/tuning/momentum.json")["settings"].keys() == {"eras"}
     assert files.read_json(project / "data/models/momentum/model.json")["kind"] == "momentum"
-    (project / ".dvc").mkdir()
-    (project / ".dvc/config").write_text("[core]\n    no_scm = true\n")
-    tests = ("tests/pipeline/test_dag.py", "tests/models/test_models.py")
-    assert " passed" in run(project, "-m", "pytest", *tests, "-p", "no:cacheprovider", "-k", "momentum or packages or imports_no_other")
+    assert " passed" in said
 
 
 def test_momentum_weighs_features_by_their_mean_correlation(project: Path) -> None:
