@@ -21,6 +21,7 @@ CHANGES: dict[str, Any] = {
     "explain.rows": 400,
     "explain.background": 10,
     "neutralize.count": 5,
+    "resources.threads": 1,
 }
 
 
