@@ -27,6 +27,24 @@ from benchmarks.experiments import Experiment, Line, Study
 from erawise.running.errors import InputError
 
 
+@pytest.mark.timeout(900)
+def test_all_kinds_of_models_run_and_what_is_left_of_them_agrees_hash_for_hash(finished_clone: Clone, tmp_path: Path) -> None:
+    """A second run from scratch, with a cache of its own: of all models, then of those that the first one has."""
+    second = clone_tree(tmp_path / "second", finished_clone.commands, models=None)
+    models = second.settings()["models"]
+    ran = stages_run(second.dvc("repro"))
+    assert ran == set().union(set(finished_clone.lock()), *map(of_model, models))
+    assert set(second.metrics()) == {*models, "ensemble", "neutralized", "diagnostics"}
+    assert "neutralized" in second.erawise("show")
+    second.erawise("report")
+    assert all(name in second.read("report.html") for name in models)
+
+    second.set("models", {name: models[name] for name in MODELS})
+    assert stages_run(second.dvc("repro")) == LISTED | FAN_IN | DRAWN
+    lock = second.lock()
+    assert {name: lock[name] for name in finished_clone.lock()} == finished_clone.lock()
+
+
 def test_each_setting_reruns_what_depends_on_it_and_no_more(clone: Clone) -> None:
     output = clone.dvc("repro")
     assert stages_run(output) == set()
@@ -138,24 +156,6 @@ def test_runs_on_other_data_or_targets_are_compared_only_when_told_to(clone: Clo
     output = clone.erawise("compare", check=False)
     assert "HEAD and the workspace ran on different raw data" in output
     assert "| cv | ridge |" in clone.erawise("compare", "--anyway")
-
-
-@pytest.mark.timeout(900)
-def test_all_kinds_of_models_run_and_what_is_left_of_them_agrees_hash_for_hash(finished_clone: Clone, tmp_path: Path) -> None:
-    """A second run from scratch, with a cache of its own: of all models, then of those that the first one has."""
-    second = clone_tree(tmp_path / "second", finished_clone.commands, models=None)
-    models = second.settings()["models"]
-    ran = stages_run(second.dvc("repro"))
-    assert ran == set().union(set(finished_clone.lock()), *map(of_model, models))
-    assert set(second.metrics()) == {*models, "ensemble", "neutralized", "diagnostics"}
-    assert "neutralized" in second.erawise("show")
-    second.erawise("report")
-    assert all(name in second.read("report.html") for name in models)
-
-    second.set("models", {name: models[name] for name in MODELS})
-    assert stages_run(second.dvc("repro")) == LISTED | FAN_IN | DRAWN
-    lock = second.lock()
-    assert {name: lock[name] for name in finished_clone.lock()} == finished_clone.lock()
 
 
 def test_the_gate_needs_no_data_and_sees_a_change(clone: Clone, tmp_path: Path) -> None:
