@@ -24,6 +24,17 @@ from erawise.running import runner
 REAL = ROOT.parent / "shared" / "real"
 
 
+@contextmanager
+def unwritten(*_: object) -> Iterator[Callable[..., None]]:
+    """Make each picture here, and neither lay it out nor write it, which takes most of the time of `plot`."""
+    yield lambda path, chart, table, *arguments: chart(table, *arguments)
+
+
+@pytest.fixture
+def pictures_are_unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "drawing", unwritten)
+
+
 @pytest.fixture
 def ledger(workspace: Workspace) -> Path:
     return workspace.directory / "ledger.jsonl"
@@ -197,7 +208,7 @@ def test_a_constant_prediction_has_no_scores_and_is_named(workspace: Workspace, 
 
 
 @pytest.mark.parametrize("method", ["pca", "none"])
-def test_the_other_ways_to_select(workspace: Workspace, method: str) -> None:
+def test_the_other_ways_to_select(workspace: Workspace, pictures_are_unwritten: None, method: str) -> None:
     workspace.change(lambda content: content["select_features"].update(method=method, components=3))
     workspace.run("select_features", "train ridge", "train lightgbm", "ensemble", "evaluate")
     assert workspace.metrics("cv")["ridge"]["corr"]["mean"] > 0.1
@@ -207,7 +218,7 @@ def test_the_other_ways_to_select(workspace: Workspace, method: str) -> None:
     assert set(shap["group"]) == ({"none"} if method == "pca" else {"none", "wisdom"})
 
 
-def test_demeaned_and_derived_features_go_through(workspace: Workspace) -> None:
+def test_demeaned_and_derived_features_go_through(workspace: Workspace, pictures_are_unwritten: None) -> None:
     workspace.change(lambda content: content["preprocess"].update(demean=True, derived=["row_mean", "extreme_share"]))
     workspace.change(lambda content: content["tuning"].update(models=[]))
     workspace.run(*WHOLE[1:])
@@ -350,7 +361,7 @@ def test_the_real_sample_goes_through(tmp_path: Path, capsys: pytest.CaptureFixt
     )
 
 
-def test_a_model_of_several_targets_and_seeds_is_their_blend(workspace: Workspace) -> None:
+def test_a_model_of_several_targets_and_seeds_is_their_blend(workspace: Workspace, pictures_are_unwritten: None) -> None:
     single = workspace.predictions("models/lightgbm")
     own = files.read_json(workspace.directory / "data/tuning/lightgbm.json")["settings"]
 
@@ -412,7 +423,7 @@ def test_a_model_that_was_not_trained_cannot_be_explained(workspace: Workspace, 
 
 
 @pytest.mark.parametrize("weights", ["equal", "nnls", "forward", {"lightgbm": 1, "ridge": 3}])
-def test_weights_are_given_or_fitted_on_cv(workspace: Workspace, weights: Any) -> None:
+def test_weights_are_given_or_fitted_on_cv(workspace: Workspace, pictures_are_unwritten: None, weights: Any) -> None:
     workspace.change(lambda content: content["ensemble"].update(weights=weights))
     workspace.run("ensemble", "neutralize", "evaluate", *(["plot"] if isinstance(weights, dict) else []))
     found = files.read_json(workspace.directory / "data/weights.json")
