@@ -51,16 +51,11 @@ def changed_stages(status: dict[str, Any]) -> list[str]:
 
 
 def totals(path: Path) -> str:
-    """How the tests ended, in words.
+    """How the tests ended, in words. Raise `InputError` if it is none.
 
     Parameters
     ----------
     path : of the JUnit XML that pytest has written.
-
-    Raises
-    ------
-    InputError
-        If it is none.
     """
     try:
         suites = list(ElementTree.parse(path).getroot().iter("testsuite"))
@@ -131,15 +126,12 @@ def unfolding(title: str, lines: list[str]) -> list[str]:
 def tests(path: Path, ended: str) -> str:
     """How the tests ended, in words: they have passed where both the report and the command say so.
 
+    Raise `InputError` if the file is no JUnit XML.
+
     Parameters
     ----------
     path : of the JUnit XML.
     ended : how the command ended that ran them, in words; "passed" stands first where it succeeded.
-
-    Raises
-    ------
-    InputError
-        If the file is no JUnit XML.
     """
     said = totals(path)
     if ended.startswith("passed") or not said.startswith(PASSED):

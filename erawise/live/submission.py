@@ -37,6 +37,8 @@ CONSTANT, SHIFT = "constant", "shift"
 def table(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     """What is handed in of a prediction: its ranks within the era, `(average rank - 0.5) / rows`, of which every score is made.
 
+    Raise `InputError` if there is no row, an id is there twice or missing, or a prediction is missing, infinite or the same everywhere.
+
     Parameters
     ----------
     rows : (rows) `id` and the prediction of one era, in a column of its name.
@@ -44,11 +46,6 @@ def table(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame (rows): `id`, `prediction` in (0, 1), sorted by id.
-
-    Raises
-    ------
-    InputError
-        If there is no row, an id is there twice or missing, or a prediction is missing, infinite or the same everywhere.
     """
     values = rows[name].to_numpy(np.float64)
     if not len(values):
@@ -69,13 +66,7 @@ def content(handed: pd.DataFrame) -> bytes:
 
 
 def parsed(text: bytes, what: str) -> pd.DataFrame:
-    """The table of a file.
-
-    Raises
-    ------
-    InputError
-        If it is none.
-    """
+    """The table of a file. Raise `InputError` if it is none."""
     try:
         found = pd.read_csv(io.BytesIO(text), dtype={ID: str, PREDICTION: np.float64})
     except (ValueError, UnicodeDecodeError):
@@ -110,6 +101,8 @@ def rank_correlation(a: pd.DataFrame, b: pd.DataFrame) -> tuple[float, int]:
 def drift(live: Panel, trained: pd.DataFrame, max_constant_share: float) -> pd.DataFrame:
     """How the live features differ from those that the models were trained on.
 
+    Raise `InputError` if more of the live features are constant.
+
     Parameters
     ----------
     live : the live rows.
@@ -120,11 +113,6 @@ def drift(live: Panel, trained: pd.DataFrame, max_constant_share: float) -> pd.D
     -------
     DataFrame (features): `feature`, `mean`, `trained` (mean), `shift` (of the mean, in `std`; 0 where that is 0) and `constant`
     (whether it is, and wasn't in most eras), the largest shift first.
-
-    Raises
-    ------
-    InputError
-        If more of the live features are constant.
     """
     stored = live.stored(int(live.eras[0]))
     known = trained.set_index("feature").reindex(live.feature_names)
@@ -202,10 +190,7 @@ def _held_before(account: Account, submission: Submission, handed: pd.DataFrame)
 def _confirmed(account: Account, model: str, taken_by: Round, handed: pd.DataFrame, earlier: set[str]) -> Submission | None:
     """The latest submission, once the server lists a new one that holds the table; None where it lists none.
 
-    Raises
-    ------
-    Unconfirmed
-        If the new one can't be read, holds something else, or came after the round.
+    Raise `Unconfirmed` if the new one can't be read, holds something else, or came after the round.
     """
     problem, new = "", list[Submission]()
     for failed in range(1, account.patience.tries + 1):

@@ -92,13 +92,7 @@ def _last_ranks() -> dict[str, int]:
 
 
 def _models(named: list[str]) -> tuple[Account, dict[str, str]]:
-    """The ids of the models to look at: with a key all of the account's, and those that are named.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
+    """The ids of the models to look at: with a key all of the account's, and those that are named. Raise `InputError` if there is none."""
     try:
         account = Account(key=keys.read(os.environ, paths.ENVIRONMENT))
         own = account.models()

@@ -176,17 +176,15 @@ def clipped(raw: Floats, terms: Terms) -> Floats:
 def history(scores: pd.DataFrame, names: Sequence[str], terms: Terms, days: int) -> History:
     """The rates of predictions on the eras that all of them have scores for.
 
+    Raise `InputError` if a prediction isn't there, there is none, an era is there twice, a score that is paid for is in no era, or there
+    are too few eras.
+
     Parameters
     ----------
     scores : DataFrame with `era`, `prediction`, `corr` and `mmc`, a row for each era and prediction; NaN where there is no
         score. An era in which a prediction lacks a score that is paid for is left out for all, and counted.
     names : of the predictions.
     days : trading days that the target looks ahead.
-
-    Raises
-    ------
-    InputError
-        If a prediction isn't there, there is none, an era is there twice, a score that is paid for is in no era, or there are too few eras.
     """
     names, known = list(dict.fromkeys(names)), list(dict.fromkeys(scores[PREDICTION]))
     for name in names:

@@ -29,7 +29,7 @@ SECTIONS = {
 
 
 def written(found: Content, progress: Progress = SILENT) -> str:
-    """The page.
+    """The page. Raise `InputError` if no prediction has a score in any era, or the chosen one wasn't scored.
 
     Parameters
     ----------
@@ -39,11 +39,6 @@ def written(found: Content, progress: Progress = SILENT) -> str:
     Returns
     -------
     HTML, one file: styles, charts as SVG, and the scripts that make them answer. It asks for nothing from anywhere.
-
-    Raises
-    ------
-    InputError
-        If no prediction has a score in any era, or the chosen one wasn't scored.
     """
     scores = content.era_scores(found)
     if not len(scores) or not found.predictions:
