@@ -26,12 +26,8 @@ CONFLICT = re.compile(rb"^(<{7}|>{7}) ", re.MULTILINE)
 def mended(root: Path) -> list[str]:
     """Put the last whole lock of a repository in the place of one that was cut off, or keep a copy of one that is whole.
 
-    Raise `InputError` if the lock has Git's conflict markers: it isn't cut off, and nobody but its owner can say what to keep.
-
-    Returns
-    -------
-    list of str
-        A sentence for each file that was mended.
+    Return a sentence for each file that was mended. Raise `InputError` if the lock has Git's conflict markers: it isn't cut off, and nobody
+    but its owner can say what to keep.
     """
     top = root.resolve()
     for place in (top, *top.parents):
