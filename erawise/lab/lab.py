@@ -55,13 +55,9 @@ FINAL = ("ensemble", "neutralized")
 
 
 def open_run(directory: Path | str = ".") -> "Run":
-    """Open the finished run in a checkout of the repository.
+    """Open the finished run in a checkout of the repository, the directory of `params.yaml` and `data/`.
 
     Raise `InputError` if no run was finished there, or `params.yaml` has a mistake.
-
-    Parameters
-    ----------
-    directory : where `params.yaml` and `data/` lie.
     """
     top = Path(directory)
     for name in NEEDED:
@@ -186,21 +182,17 @@ class Run:
         return scores
 
     def summary(self, scores: pd.DataFrame) -> pd.DataFrame:
-        """Scores in summary, a row for each prediction: what `metrics/*.json` have, `corr.mean` in the column of that name.
+        """Return scores in summary, a row for each prediction: what `metrics/*.json` have, `corr.mean` in the column of that name.
 
-        Returns
-        -------
-        DataFrame, NaN where a prediction lacks a figure that another one has; a figure that none has is no column.
+        It is NaN where a prediction lacks a figure that another one has; a figure that none has is no column.
         """
         blocks = summary.summarize(scores, self.days)
         return pd.json_normalize(list(blocks.values())).set_axis(pd.Index(list(blocks), name=PREDICTION))
 
     def means(self, scores: pd.DataFrame, metric: str = "corr") -> pd.DataFrame:
-        """The mean over eras of a score with its 95 % interval, a row for each prediction.
+        """Return the mean over eras of a score with its 95 % interval: the columns of `significance.Mean`, a row for each prediction.
 
-        Returns
-        -------
-        DataFrame with the columns of `significance.Mean`; `low` and `high` are NaN where there are too few eras, and `reason` says so.
+        `low` and `high` are NaN if there are too few eras, and `reason` says so.
         """
         overlap = significance.spanned_eras(scores[ERA].to_numpy(), spanned_weeks(self.days))
         series = scores.groupby(PREDICTION, sort=False)[metric]
@@ -233,7 +225,7 @@ class Run:
         return pd.DataFrame(rows)
 
     def train(self, kind: Kind, settings: Any) -> training.Trained:
-        """Train a model as the pipeline does: in each purged fold, and on all train eras.
+        """Train a model as the pipeline does: in each purged fold, and on all train eras. Return it with its predictions of all splits.
 
         Raise `InputError` if the data has no such target, or a fit needs more memory than `resources.memory`.
 
@@ -241,10 +233,6 @@ class Run:
         ----------
         kind : a module of `erawise.models`, or anything else that has the functions of `models.protocol.Kind`.
         settings : what the kind's functions are given; its `target` is the one target to learn.
-
-        Returns
-        -------
-        The model that was fitted on all train eras, and as `predictions` those out of fold (`cv`), of validation and of live.
         """
         training.check_target(self.panel, settings.target, "settings.target")
         data = jobs.Data(self.panel, self.live, self._plan(settings.target), *maps.read(self._data("features")))
@@ -290,7 +278,8 @@ class Run:
         method = settings.features if features is None else features
         rows = predictions.join({PREDICTION: made})
         for era, count in rows.groupby(ERA).size().items():
-            if count != (expected := self._count(int(era))):
+            every = self._of(int(era)).rows(int(era))
+            if count != (expected := every.stop - every.start):
                 raise InputError(
                     f"{era_name(int(era))}: {count} of {expected} rows have a prediction; to neutralize it takes all of an era"
                 )
@@ -336,10 +325,6 @@ class Run:
         if off.any():
             first, found = rows[off].iloc[0], known[off][0]
             raise InputError(f"{name}: {era_name(first[ERA])} has the split {first[SPLIT]!r} and is {found}; correct it, or leave it out")
-
-    def _count(self, era: int) -> int:
-        rows = self._of(era).rows(era)
-        return rows.stop - rows.start
 
     def _of(self, era: int) -> Panel:
         return self.live if era == LIVE_ERA else self.panel

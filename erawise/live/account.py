@@ -186,12 +186,7 @@ class Account(Client):
         fetching.fetch(Download(locate, path, f"submission {submission.id}", patience=self.patience))
 
     def send(self, upload: Upload, filename: str, content: bytes, model: str, **variables: str | None) -> str:
-        """Send a file for a model (its id), and have the server take it.
-
-        Returns
-        -------
-        str
-            The id that the server gives it.
+        """Send a file for a model (its id), have the server take it, and return the id that the server gives it.
 
         Raises
         ------

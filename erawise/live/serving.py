@@ -72,18 +72,14 @@ class Pipeline:
         blends = bool({ENSEMBLE, NEUTRALIZED} & set(names))
         used = [name for name in self.models if name in names or (blends and self.weights.get(name, 0) > 0)]
         with threadpool_limits(threads, user_api="blas"):
-            out = pd.DataFrame({name: self._of_model(name, panel) for name in used})
+            parts = {name: [training.predict(one, panel, panel.eras, self.features, LIVE) for one in self.models[name]] for name in used}
+            out = pd.DataFrame({name: training.blended(found)[PREDICTION].to_numpy() for name, found in parts.items()})
             if blends:
                 weights = {name: self.weights[name] for name in used if self.weights.get(name, 0) > 0}
                 out[ENSEMBLE] = blending.blend(out, panel.row_eras, weights)
             if NEUTRALIZED in names:
                 out[NEUTRALIZED] = self._neutralized(out[ENSEMBLE].to_numpy(), panel, threads)
         return pd.concat([panel.index[[ID]].reset_index(drop=True), out[list(names)]], axis=1)
-
-    def _of_model(self, name: str, panel: Panel) -> NDArray[np.float64]:
-        parts = [training.predict(member, panel, panel.eras, self.features, LIVE) for member in self.models[name]]
-        values: NDArray[np.float64] = training.blended(parts)[PREDICTION].to_numpy()
-        return values
 
     def _neutralized(self, values: NDArray[np.float64], panel: Panel, threads: int) -> NDArray[np.float64]:
         columns = panel.columns(self.neutralization.features)

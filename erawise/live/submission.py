@@ -35,17 +35,10 @@ CONSTANT, SHIFT = "constant", "shift"
 
 
 def table(rows: pd.DataFrame, name: str) -> pd.DataFrame:
-    """What is handed in of a prediction: its ranks within the era, `(average rank - 0.5) / rows`, of which every score is made.
+    """Return what is handed in of a prediction: its ranks within the era, `(average rank - 0.5) / rows`, of which every score is made.
 
-    Raise `InputError` if there is no row, an id is there twice or missing, or a prediction is missing, infinite or the same everywhere.
-
-    Parameters
-    ----------
-    rows : (rows) `id` and the prediction of one era, in a column of its name.
-
-    Returns
-    -------
-    DataFrame (rows): `id`, `prediction` in (0, 1), sorted by id.
+    `rows` has `id` and the prediction of one era, in a column of its name; the result `id` and `prediction` in (0, 1), sorted by id. Raise
+    `InputError` if there is no row, an id is there twice or missing, or a prediction is missing, infinite or the same everywhere.
     """
     values = rows[name].to_numpy(np.float64)
     if not len(values):
@@ -85,12 +78,7 @@ def same(a: pd.DataFrame, b: pd.DataFrame) -> bool:
 
 
 def rank_correlation(a: pd.DataFrame, b: pd.DataFrame) -> tuple[float, int]:
-    """Correlation of the ranks of two predictions over the ids that both have, NaN where one is constant there; and how many those are.
-
-    Parameters
-    ----------
-    a, b : `id` and `prediction`.
-    """
+    """Return the correlation of two predictions' ranks over the ids that both have, NaN if one is constant there; and how many ids."""
     both = a.merge(b, on=ID, suffixes=("", "_other")).dropna()
     ranks = both[[PREDICTION, f"{PREDICTION}_other"]].rank().to_numpy()
     if len(both) < 2 or (np.ptp(ranks, axis=0) == 0).any():

@@ -31,8 +31,9 @@ class Alarm(InputError):
     code = 5
 
 
+@files.exclusive_lock(paths.LIVE_SCORES, "monitor")
 def watch(*, offline: bool) -> None:
-    """Fetch scores, unless `offline`, and write and print how the models do.
+    """Fetch scores, unless `offline`, and write and print how the models do; alone, since two would mix their files and lose ranks.
 
     Raises
     ------
@@ -41,12 +42,6 @@ def watch(*, offline: bool) -> None:
     InputError
         If something must be mended first, or Numerai's server fails (`Unavailable`).
     """
-    with files.exclusive_lock(paths.LIVE_SCORES, "monitor"):
-        _watch(offline=offline)
-
-
-def _watch(*, offline: bool) -> None:
-    """Do so alone: two at once would mix their files and lose ranks."""
     p = params.load(paths.PARAMS)
     book, ranks = Scorebook(paths.LIVE_SCORES), _last_ranks()
     every, content = list[Live](), dict[str, Any]()

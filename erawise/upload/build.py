@@ -12,7 +12,7 @@ from typing import Any
 
 from erawise.base import files
 from erawise.blend import risk
-from erawise.live.serving import ENSEMBLE, NEUTRALIZED, Neutralization, Pipeline
+from erawise.live.serving import ENSEMBLE, NEUTRALIZED, Pipeline
 from erawise.models.shared import arrays
 from erawise.models.shared.protocol import Fitted
 from erawise.panel.panel import FeatureMap, Panel
@@ -70,12 +70,14 @@ def content(pipeline: Pipeline, name: str, like: Panel) -> runtime.Content:
         "projection": _projection(pipeline.features),
         "models": {model: [_member(one) for one in pipeline.models[model]] for model in (weights if blended else [name])},
         "weights": weights if blended else None,
-        "neutralization": _removed(removed) if removed else None,
+        "neutralization": None
+        if removed is None
+        else {
+            "features": list(removed.features),
+            "capped": removed.method == risk.RISKIEST,
+            "proportion": removed.proportion,
+        },
     }
-
-
-def _removed(removed: Neutralization) -> dict[str, Any]:
-    return {"features": list(removed.features), "capped": removed.method == risk.RISKIEST, "proportion": removed.proportion}
 
 
 def _projection(features: FeatureMap) -> dict[str, bytes] | None:
@@ -90,14 +92,9 @@ def _member(model: Fitted) -> tuple[str, dict[str, str | bytes]]:
 
 
 def write(content: runtime.Content, path: Path, max_megabytes: float) -> int:
-    """Write the pickle of `predict(live_features, live_benchmark_models)`.
+    """Write the pickle of `predict(live_features, live_benchmark_models)`, and return its size in bytes.
 
     Raise `InputError` if it is larger than it may be; nothing is written then.
-
-    Returns
-    -------
-    int
-        Its size in bytes.
     """
     pickled = pickle.dumps(_Call(content), PROTOCOL)
     if len(pickled) > max_megabytes * MEGABYTE:
