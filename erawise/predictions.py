@@ -14,7 +14,7 @@ from erawise.running.errors import InputError
 
 
 def join(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Rows that every prediction has.
+    """Rows that every prediction has. Raise `InputError` if no row is common to all.
 
     Parameters
     ----------
@@ -24,11 +24,6 @@ def join(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
     -------
     DataFrame sorted by split (cv, live, validation), era and id: `id`, `era` (int64, `LIVE_ERA` for live), `split`, and a
     column for each prediction. A model of a longer horizon has fewer validation eras; then so has the join.
-
-    Raises
-    ------
-    InputError
-        If no row is common to all.
     """
     joined: pd.DataFrame | None = None
     for name, frame in frames.items():

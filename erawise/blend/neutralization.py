@@ -49,7 +49,9 @@ def neutralize_eras(
     """Neutralize one prediction era by era, ready to submit.
 
     In each era the prediction is gaussianized, neutralized and mapped to [0, 1] by a shift and a factor, which leave it
-    as orthogonal to the features as it is. Where it is constant in an era there is nothing to take out: it is .5 there.
+    as orthogonal to the features as it is. Where it is constant in an era there is nothing to take out: it is .5 there. Raise `InputError`
+    if a prediction is missing or infinite, if the features with a constant span an era (rows <= k + 1), or if nothing is left of the
+    prediction in an era.
 
     Parameters
     ----------
@@ -63,12 +65,6 @@ def neutralize_eras(
     Returns
     -------
     (rows,) float64 in [0, 1].
-
-    Raises
-    ------
-    InputError
-        If a prediction is missing or infinite, if the features with a constant span an era (rows <= k + 1), or if
-        nothing is left of the prediction in an era.
     """
     out = np.empty(len(era))
     slices = era_slices(era)

@@ -45,10 +45,7 @@ class Table:
 def read(path: Path, stage: str, numbers: tuple[str, ...], texts: tuple[str, ...]) -> pd.DataFrame:
     """Read columns of a table that a stage has written; an empty number is NaN.
 
-    Raises
-    ------
-    InputError
-        If the file is missing or lacks a column.
+    Raise `InputError` if the file is missing or lacks a column.
     """
     try:
         found = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values={name: [""] for name in numbers})

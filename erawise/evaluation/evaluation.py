@@ -56,13 +56,7 @@ class Evaluated:
 
 
 def evaluated(directory: Path) -> Evaluated:
-    """Read what the scores in a directory are of.
-
-    Raises
-    ------
-    InputError
-        If that is missing or broken.
-    """
+    """Read what the scores in a directory are of. Raise `InputError` if that is missing or broken."""
     path = directory / DESCRIPTION
     try:
         return Evaluated(**files.read_json(path))
@@ -78,10 +72,7 @@ def benchmarks(references: pd.DataFrame) -> list[str]:
 def benchmark_column(references: pd.DataFrame, name: str | None) -> str | None:
     """The benchmark model that BMC is against: the one named, else the first, None where the data has none.
 
-    Raises
-    ------
-    InputError
-        If the data has no benchmark of that name.
+    Raise `InputError` if the data has no benchmark of that name.
     """
     columns = benchmarks(references)
     if name is not None and name not in columns:

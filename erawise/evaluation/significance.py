@@ -162,16 +162,13 @@ def long_run_variance(series: Floats, degrees: int) -> float:
 def paired_difference(a: Floats, b: Floats, *, overlap: int, seed: int = 0) -> Difference:
     """Whether a is better than b: the interval of their paired difference, and those of Sharpe and drawdown.
 
+    Raise `ValueError` if the lengths differ.
+
     Parameters
     ----------
     a, b : (eras,) scores of the same eras in the order of time; NaN where there is no score: eras that lack one are left out.
     overlap : eras that a target spans, at least 1.
     seed : of the bootstrap behind the intervals of Sharpe and drawdown.
-
-    Raises
-    ------
-    ValueError
-        If the lengths differ.
     """
     if np.shape(a) != np.shape(b):
         raise ValueError(f"scores of {len(a)} and of {len(b)} eras; both must be of the same eras")

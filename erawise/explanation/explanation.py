@@ -58,7 +58,7 @@ class Evidence:
 
 
 def explain(models: Sequence[Fitted], data: Evidence, settings: Explain, threads: int, progress: Progress = SILENT) -> Explanation:
-    """Explain a model, of one member or several that are blended.
+    """Explain a model, of one member or several that are blended. Raise `InputError` if the model was fitted on other features.
 
     Parameters
     ----------
@@ -67,11 +67,6 @@ def explain(models: Sequence[Fitted], data: Evidence, settings: Explain, threads
     settings : how much is looked at.
     threads : the result doesn't depend on their number.
     progress : told of the rows that are explained, and of the eras in which features are shuffled.
-
-    Raises
-    ------
-    InputError
-        If the model was fitted on other features.
     """
     panel, features, plan = data.panel, data.features, data.plan
     split, eras = (VALIDATION, plan.validation) if len(plan.validation) else (TRAIN, plan.train)

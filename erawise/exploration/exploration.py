@@ -66,6 +66,9 @@ def explore(
 ) -> Exploration:
     """Describe the features of the matrix as they are stored, without demeaning, and the targets of the train eras.
 
+    Raise `InputError` if an id is twice in an era, a train era has no main target, a target or feature is off its scale, a feature holds
+    one value in each era, or the budget is exceeded.
+
     Parameters
     ----------
     panel : the prepared train and validation eras, with the targets of the train eras.
@@ -74,12 +77,6 @@ def explore(
     max_constant_share : budget for the share of all pairs of feature and era in which the feature holds one value.
     threads : eras read at the same time; nothing depends on their number.
     progress : told of each era that is read.
-
-    Raises
-    ------
-    InputError
-        If an id is twice in an era, a train era has no main target, a target or feature is off its scale, a feature
-        holds one value in each era, or the budget is exceeded.
     """
     train = (data_types(panel) != VALIDATION).astype(bool)
     unique_ids = _count_ids(panel)
@@ -98,10 +95,7 @@ def explore(
 def read_missing(path: Path, features: Sequence[str]) -> NDArray[np.float64]:
     """(features,) share of each feature's values that were missing in the raw files, from preprocess's counts.
 
-    Raises
-    ------
-    InputError
-        If the file is missing or has no count for a feature.
+    Raise `InputError` if the file is missing or has no count for a feature.
     """
     try:
         counts = pd.read_csv(path, dtype={"feature": str}, keep_default_na=False).set_index("feature")
@@ -116,10 +110,7 @@ def read_missing(path: Path, features: Sequence[str]) -> NDArray[np.float64]:
 def read_features(path: Path) -> pd.DataFrame:
     """What `explore` has written of each feature: `feature`, `mean`, `std`, `constant_share` and more.
 
-    Raises
-    ------
-    InputError
-        If the file is missing or another.
+    Raise `InputError` if the file is missing or another.
     """
     try:
         found = pd.read_csv(path, dtype={"feature": str}, keep_default_na=False)

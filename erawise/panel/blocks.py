@@ -24,12 +24,8 @@ def digest(block: NDArray) -> int:
 
     The bytes are padded with zeros to whole groups of four words of 64 bits, little-endian. Each word w becomes
     `w ^ (w >> 32)`, so that a difference in its upper bits reaches the lower ones; word i goes to lane i % 4, and each lane is
-    the polynomial of its words in `MULTIPLIER`, modulo 2^64. The digest is the polynomial of the number of bytes and the lanes.
-
-    Raises
-    ------
-    ValueError
-        If the block isn't C-ordered.
+    the polynomial of its words in `MULTIPLIER`, modulo 2^64. The digest is the polynomial of the number of bytes and the lanes. Raise
+    `ValueError` if the block isn't C-ordered.
     """
     if not block.flags.c_contiguous:
         raise ValueError("only a C-ordered block has a digest")

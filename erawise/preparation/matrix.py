@@ -330,10 +330,7 @@ def _as_float32(column: pa.Array, name: str, path: Path) -> Filled:
 def _as_floats(column: pa.Array, name: str, path: Path) -> NDArray[np.float64]:
     """Convert a feature of a raw file to float64, NaN where it is missing.
 
-    Raises
-    ------
-    InputError
-        If it is of another type than numbers, or infinite.
+    Raise `InputError` if it is of another type than numbers, or infinite.
     """
     if not tabular.is_number(column.type):
         raise InputError(f"{path}: feature {name!r} is of type {column.type}; expected int8 or a float")

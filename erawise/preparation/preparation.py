@@ -191,13 +191,7 @@ def _decoding(threads: int) -> Iterator[None]:
 
 
 def check_budgets(counts: Counts, rows: int, max_missing_share: float, max_dropped_share: float) -> None:
-    """Fail where too much is missing or had to be dropped.
-
-    Raises
-    ------
-    InputError
-        With the share and the budget.
-    """
+    """Fail where too much is missing or had to be dropped. Raise `InputError` with the share and the budget."""
     missing = counts.missing.sum() / max(counts.values, 1)
     if missing > max_missing_share:
         raise InputError(

@@ -32,13 +32,7 @@ class Resolved(Source):
         return [*whole, self.validation], arrays
 
     def panel(self) -> Panel:
-        """Open the rows, and add the targets of the validation eras.
-
-        Raises
-        ------
-        InputError
-            If a file is missing or broken.
-        """
+        """Open the rows, and add the targets of the validation eras. Raise `InputError` if a file is missing or broken."""
         panel = super().panel()
         known = tabular.read_parquet(self.validation, [ID, ERA, *self.targets])
         for target in self.targets:

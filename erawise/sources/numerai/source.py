@@ -40,7 +40,8 @@ def write(
     """Fetch the files of a data version into the existing, empty `directory`.
 
     Of the files of rows only the features of a set are fetched, with every column that is no feature, if the server allows it and that
-    is much less than all.
+    is much less than all. Raise `InputError` if the API or a file can't be reached, the version isn't there or lacks a file or the feature
+    set, or what came is unusable.
 
     Parameters
     ----------
@@ -56,11 +57,6 @@ def write(
     -------
     list of str
         The optional files that this version and round don't have.
-
-    Raises
-    ------
-    InputError
-        If the API or a file can't be reached, the version isn't there or lacks a file or the feature set, or what came is unusable.
     """
     client = Client(patience=patience)
     offered = _offered(client, version, round_number)
