@@ -44,7 +44,9 @@ def resolve_weights(weights: Literal["equal", "nnls", "forward"] | dict[str, flo
 
 
 def blend(predictions: pd.DataFrame, era: NDArray[np.int64], weights: dict[str, float], progress: Progress = SILENT) -> Floats:
-    """Blend models as `predictions.Blend` does. Raise `InputError` if a model with a weight lacks a prediction, or one is infinite.
+    """Blend models as `predictions.Blend` does: (rows,) in (0, 1), `(average rank - 0.5) / rows` of the mean in each era.
+
+    Raise `InputError` if a model with a weight lacks a prediction, or one is infinite.
 
     Parameters
     ----------
@@ -52,10 +54,6 @@ def blend(predictions: pd.DataFrame, era: NDArray[np.int64], weights: dict[str, 
     era : (rows,), rows of an era adjacent.
     weights : column → weight, at least 0; columns of weight 0 are not looked at, and may have NaN.
     progress : told of each model.
-
-    Returns
-    -------
-    (rows,) float64 in (0, 1): `(average rank - 0.5) / rows` of the mean in each era.
     """
     members = {name: weight for name, weight in weights.items() if weight > 0}
     values = predictions[list(members)].to_numpy(np.float64)

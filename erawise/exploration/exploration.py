@@ -145,17 +145,9 @@ def summary(found: Exploration) -> list[str]:
 def verdicts(panel: Panel, target: str, found: Exploration) -> dict[str, Any]:
     """Return what has passed the checks of `explore`, with its figures: the same whatever the live era is.
 
-    Parameters
-    ----------
-    panel, target : what was explored: the train and validation eras, and the main target.
-    found : the tables, which there are only if every check has passed.
-
-    Returns
-    -------
-    dict
-        `passed`; by data type `eras`, `rows` and `duplicate_ids`; of the main target in train `rows_without`, `eras_without`, `lowest`
-        and `highest`; of the features their `count`, the ends of their `scale`, how many are `constant_in_every_era`, and
-        `constant_share` of the pairs of feature and era.
+    There are tables only if every check has passed. The figures are, by data type, `eras`, `rows` and `duplicate_ids`; of the main target
+    in train `rows_without`, `eras_without`, `lowest` and `highest`; of the features their `count`, the ends of their `scale`, how many are
+    `constant_in_every_era`, and `constant_share` of the pairs of feature and era.
     """
     eras, train = found.eras, found.eras[DATA_TYPE] != VALIDATION
     values, constant = panel.index[target], found.features["constant_share"]

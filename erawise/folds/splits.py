@@ -108,14 +108,17 @@ def near_any(eras: Eras, others: Eras, weeks: int) -> NDArray[np.bool_]:
     return np.minimum(distance_left, distance_right) <= weeks
 
 
+def spaced(eras: Eras, count: int) -> Eras:
+    """Return at most `count` of the eras, evenly spaced, the first and the last among them."""
+    if len(eras) <= count:
+        return eras
+    return eras[np.linspace(0, len(eras) - 1, count).round().astype(np.int64)]
+
+
 def inner_slice(train: Eras, share: float, weeks: int) -> tuple[Eras, Eras]:
-    """Split training eras for early stopping: the last `share` of them as the inner slice, the ones purged before it left out.
+    """Split training eras for early stopping: return those to fit on, and as the inner slice the last `share` of them.
 
-    Raise `InputError` if nothing is left to fit on.
-
-    Returns
-    -------
-    fitted, inner : sorted eras.
+    Eras that are purged before the slice are left out. Raise `InputError` if nothing is left to fit on.
     """
     count = max(1, round(share * len(train)))
     inner = train[-count:]

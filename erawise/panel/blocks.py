@@ -70,11 +70,9 @@ def take_columns(block: NDArray, columns: NDArray[np.int64]) -> NDArray:
 def column_sums(
     block: NDArray[np.int8], weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """What the columns of a block (rows, columns) add up to, in one pass.
+    """Return in one pass over a block (rows, columns), (columns,) each: the lowest and the highest value, sum, sum of squares, products.
 
-    Returns
-    -------
-    (columns,) each: lowest and highest value, the sum and the sum of squares, exact, and the products with `weights` (rows,).
+    The sums are exact, the products are with `weights` (rows,).
     """
     width = block.shape[1]
     extremes, sums, products = np.empty((2, width), np.int8), np.empty((2, width), np.int64), np.empty(width)

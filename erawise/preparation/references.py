@@ -42,11 +42,8 @@ def prediction_columns(schema: pa.Schema, known: Collection[str]) -> tuple[list[
     """Return the columns of a file of benchmark models that are predictions, and those that are left out.
 
     A prediction is a column of floats, or without any value, that is no key, target or feature, nor the meta model or the oracle, nor what
-    pandas makes of an index. Names are compared without regard to case and to spaces around them.
-
-    Parameters
-    ----------
-    known : names of features and targets, beside those that begin as Numerai's do.
+    pandas makes of an index. Names are compared without regard to case and to spaces around them; `known` are those of features and targets
+    beside those that begin as Numerai's do.
     """
     others = {META_MODEL, ORACLE, *INDEX, *(name.strip().lower() for name in (*KEYS, *known))}
 

@@ -13,7 +13,7 @@ from erawise import params
 from erawise.base import files, tabular
 from erawise.base.schema import CV, ERA, ID, PREDICTION, VALIDATION, horizon
 from erawise.evaluation import evaluation
-from erawise.explanation.explanation import spaced
+from erawise.folds.splits import spaced
 from erawise.history import comparison, ledger, looks, revisions
 from erawise.report import content as report
 from erawise.report import page

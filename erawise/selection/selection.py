@@ -67,7 +67,7 @@ def _importance_of_first(view: View, settings: SelectFeatures, resources: Resour
 
 
 def by_importance(view: View, importance: Importance, keep_share: float, max_correlation: float) -> FeatureMap:
-    """Keep the most important share of the features, then prune one of each pair correlated above a bound.
+    """Keep the most important share of the features, then prune one of each pair correlated above a bound; return them in their order.
 
     Parameters
     ----------
@@ -75,10 +75,6 @@ def by_importance(view: View, importance: Importance, keep_share: float, max_cor
     importance : gives (features,) importances of a model fitted on the view.
     keep_share : share of the features to keep before the pruning, at least one.
     max_correlation : of two features whose absolute correlation is above this, the less important goes.
-
-    Returns
-    -------
-    FeatureMap of the kept columns, in the panel's order.
     """
     scores = importance(view)
     order = np.argsort(-scores, kind="stable")

@@ -13,12 +13,7 @@ from erawise.training.jobs import Source
 
 @dataclass(frozen=True)
 class Resolved(Source):
-    """Where they lie.
-
-    Parameters
-    ----------
-    validation : the file with the targets of the validation eras.
-    """
+    """The place of these rows; `validation` is the file with the targets of the validation eras."""
 
     validation: Path
 

@@ -67,11 +67,10 @@ class Store:
     made_by: str
 
     def plan(self, folds: Sequence[tuple[View, View | None]]) -> tuple[list[Files], list[binary.Source]]:
-        """What some fits read, and what of it isn't there yet. Raise `InputError` if LightGBM's format isn't the one that is known here.
+        """Return what some fits read, and what of it isn't there yet.
 
-        Parameters
-        ----------
-        folds : training rows, and the rows that are binned as these are, or None.
+        `folds` has the training rows of each, and the rows that are binned as these are, or None. Raise `InputError` if LightGBM's format
+        isn't the one that is known here.
         """
         found: list[Files] = []
         missing: dict[Path, binary.Source] = {}

@@ -162,18 +162,10 @@ def needs(settings: Leafy, folds: Sequence[tuple[View, View | None]], resources:
 
 
 def prepare(settings: Leafy, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
-    """Write the binned features of all fits in one pass, those that aren't there yet: models on the same rows share them.
+    """Write the binned features of all fits in one pass, those that aren't there yet; return how many of the fits may run at once.
 
-    Raise `InputError` if one has no row, or needs more memory than it may have; or if the disk hasn't the space.
-
-    Parameters
-    ----------
-    settings : of the trees to come.
-    folds : for each fit its training rows, and the inner slice on which it stops.
-
-    Returns
-    -------
-    How many of the fits may run at once.
+    Models on the same rows share them. Raise `InputError` if a fit has no row, or needs more memory than it may have; or if the disk
+    hasn't the space.
     """
     needed, missing = _planned(settings, folds, resources)
     at_once = resources.side_by_side(needed)

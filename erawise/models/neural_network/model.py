@@ -209,12 +209,7 @@ def needs(settings: Settings, folds: Sequence[tuple[View, View | None]], resourc
 
 
 def prepare(settings: Settings, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
-    """Check that every fit has the memory that it needs, and settle the threads that all of them share.
-
-    Returns
-    -------
-    How many of the fits may run at once.
-    """
+    """Check that every fit has the memory that it needs, and settle the threads that all share; return how many may run at once."""
     needed = needs(settings, folds, resources)
     settle(resources.threads)
     return resources.side_by_side(needed)
