@@ -168,7 +168,7 @@ def paired_difference(a: Floats, b: Floats, *, overlap: int, seed: int = 0) -> D
     both = np.isfinite(a) & np.isfinite(b)
     pair = np.array([np.asarray(a, np.float64)[both], np.asarray(b, np.float64)[both]])
     found = mean(pair[0] - pair[1], overlap=overlap)
-    ratio, fall = (_resampled(pair, statistic, overlap, seed) for statistic in (_sharpe, _drawdown))
+    ratio, fall = (_resampled(pair, statistic, overlap, seed) for statistic in (_sharpe, max_drawdown))
     if found.reason:
         same = found.eras >= LEAST_SPANS * overlap and bool((pair[0] == pair[1]).all())
         reason = "the scores are the same in every era" if same else found.reason
@@ -284,8 +284,11 @@ def _sharpe(series: Floats) -> Floats:
     return series.mean(axis=-1) / np.where(spread > 0, spread, np.nan)
 
 
-def _drawdown(series: Floats) -> Floats:
-    """(...,) `scores.summary.max_drawdown` of (..., eras)."""
+def max_drawdown(series: Floats) -> Floats:
+    """Return the deepest fall (...,) of the cumulative sum of (..., eras) scores below its running maximum; positive, or 0.
+
+    The running maximum starts at the first era, so a loss in the first era alone is no drawdown.
+    """
     total = np.cumsum(series, axis=-1)
     return (np.maximum.accumulate(total, axis=-1) - total).max(axis=-1)
 

@@ -1,7 +1,6 @@
 """How far the live era lies from the last train eras, feature by feature, and how far single train eras lie from each other."""
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -71,22 +70,6 @@ def drift(panel: Panel, live: Panel, missing_live: NDArray[np.float64], threads:
             "missing_live": missing_live,
         }
     )
-
-
-def read_missing_live(path: Path, features: tuple[str, ...]) -> NDArray[np.float64]:
-    """(features,) share of each feature's live values that were missing in the raw file, from preprocess's counts.
-
-    Raise `InputError` if the file is missing or has no count for a feature.
-    """
-    try:
-        counts = pd.read_csv(path, dtype={"feature": str}, keep_default_na=False).set_index("feature").loc[list(features)]
-        return (counts["missing_live"] / counts["rows_live"]).to_numpy(np.float64)
-    except FileNotFoundError:
-        raise InputError(f"{path}: the file is missing; run preprocess") from None
-    except (KeyError, ValueError, TypeError) as error:
-        raise InputError(
-            f"{path}: expected feature, missing_live and rows_live for every feature ({error}); run preprocess again"
-        ) from None
 
 
 def summary(found: pd.DataFrame) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -92,19 +92,19 @@ def explore(
     )
 
 
-def read_missing(path: Path, features: Sequence[str]) -> NDArray[np.float64]:
-    """(features,) share of each feature's values that were missing in the raw files, from preprocess's counts.
+def read_missing(path: Path, features: Sequence[str], rows: Literal["", "_live"] = "") -> NDArray[np.float64]:
+    """Return the share of each feature's values, or of its live ones, that were missing in the raw files, from preprocess's counts.
 
     Raise `InputError` if the file is missing or has no count for a feature.
     """
+    missing, count = f"missing{rows}", f"rows{rows}"
     try:
-        counts = pd.read_csv(path, dtype={"feature": str}, keep_default_na=False).set_index("feature")
-        found = counts.loc[list(features)]
-        return (found["missing"] / found["rows"]).to_numpy(np.float64)
+        found = pd.read_csv(path, dtype={"feature": str}, keep_default_na=False).set_index("feature").loc[list(features)]
+        return (found[missing] / found[count]).to_numpy(np.float64)
     except FileNotFoundError:
         raise InputError(f"{path}: the file is missing; run preprocess") from None
     except (KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: expected feature, missing and rows for every feature ({error}); run preprocess again") from None
+        raise InputError(f"{path}: expected feature, {missing} and {count} for every feature ({error}); run preprocess again") from None
 
 
 def read_features(path: Path) -> pd.DataFrame:

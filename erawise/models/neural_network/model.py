@@ -104,7 +104,7 @@ class Network:
             with zipfile.ZipFile(raw) as archive:
                 entries = {name: archive.read(name) for name in sorted(archive.namelist())}
         for name in ("config.json", "metadata.json"):
-            entries[name] = _canonical(json.loads(entries[name]))
+            entries[name] = json.dumps(_renumbered(json.loads(entries[name]), {}), sort_keys=True).encode("utf-8")
         arrays.write_archive(entries, directory / FILE)
 
     def portable(self) -> Portable:
@@ -322,10 +322,6 @@ def _best(epochs: Iterator[int], model: Any, inner: View, settings: Settings, pa
 
 def _diverged(settings: Settings, epoch: int) -> InputError:
     return InputError(f"learning_rate {settings.learning_rate}: the network's weights grew without bound in epoch {epoch}; lower it")
-
-
-def _canonical(content: Any) -> bytes:
-    return json.dumps(_renumbered(content, {}), sort_keys=True).encode("utf-8")
 
 
 def _renumbered(content: Any, numbers: dict[int, int]) -> Any:

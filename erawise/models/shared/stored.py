@@ -88,13 +88,6 @@ class Writer:
         files.write_json({key: value for key, value in content.items() if value is not None}, self._directory / DESCRIPTION)
 
 
-def save(kind: str, model: Fitted, rounds: int | None, eras: NDArray[np.int64], directory: Path) -> None:
-    """Write a model of a single member, with the rounds and the eras of its final fit, into an existing directory."""
-    writer = Writer(kind, directory, several=False)
-    writer.add("", model, rounds)
-    writer.close(eras)
-
-
 def describe(directory: Path) -> Description:
     """What a directory says of its model. Raise `InputError` if that is missing, or none of what `save` writes."""
     path = directory / DESCRIPTION

@@ -1,6 +1,6 @@
 """Records of files that were fetched: what the server said, and what is on the disk."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -58,9 +58,6 @@ class Record:
     size: int
     sha256: str
     projected: Projection | None = None
-
-    def content(self) -> dict[str, Any]:
-        return asdict(self)
 
     @classmethod
     def of(cls, content: dict[str, Any]) -> "Record":

@@ -1,6 +1,7 @@
 """Files that were downloaded, kept from one run to the next, and what is known of each."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ class Store:
 
     def _note(self, name: str, record: Record) -> None:
         with files.exclusive_lock(self.directory / MANIFEST, MANIFEST):
-            files.write_json(self._manifest() | {name: record.content()}, self.directory / MANIFEST)
+            files.write_json(self._manifest() | {name: asdict(record)}, self.directory / MANIFEST)
 
     def _manifest(self) -> dict[str, Any]:
         try:
