@@ -78,7 +78,9 @@ def fit(kind: str, directory: str) -> None:
     model = importlib.import_module(f"erawise.models.{kind}.model").fit(settings, train, None, None, resources)
     own = Path(directory) / kind
     own.mkdir()
-    stored.save(kind, model, None, panel.eras[:TRAIN_ERAS], own)
+    writer = stored.Writer(kind, own, several=False)
+    writer.add("", model, None)
+    writer.close(panel.eras[:TRAIN_ERAS])
 
 
 def explain(kind: str, directory: str) -> dict[str, float]:

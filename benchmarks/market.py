@@ -24,7 +24,7 @@ from erawise import params
 from erawise.base import files, tabular
 from erawise.base.schema import DATA_TYPE, META_MODEL, ORACLE, TRAIN, VALIDATION
 from erawise.blend import neutralization
-from erawise.evaluation import summary
+from erawise.evaluation import significance
 from erawise.folds import splits
 from erawise.models.lightgbm import model as lightgbm
 from erawise.models.lightgbm.settings import LightGBM
@@ -152,7 +152,13 @@ def series(prediction: NDArray, target: NDArray, era: NDArray[np.int64]) -> NDAr
 def figures(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """`FIGURES` of a series of CORR."""
     mean, std = scores.mean(), scores.std()
-    return np.array([mean, std, mean / std, summary.max_drawdown(scores), summary.lag1(scores)])
+    return np.array([mean, std, mean / std, float(significance.max_drawdown(scores)), lag1(scores)])
+
+
+def lag1(series: NDArray[np.float64]) -> float:
+    """Autocorrelation of a series of CORR at lag 1."""
+    deviation = series - series.mean()
+    return float(deviation[:-1] @ deviation[1:] / (deviation @ deviation))
 
 
 def riskiest(view: View) -> NDArray[np.int64]:

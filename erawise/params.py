@@ -163,18 +163,17 @@ _MESSAGES = {
 def load(path: Path) -> Params:
     """Read and check the whole of `params.yaml`.
 
-    Raises
-    ------
-    InputError
-        If the file is missing or no YAML, or for each key that is unknown, missing, of a wrong type or out of its
-        range, with the key's full path.
+    Raise `InputError` if the file is missing or no YAML, or for each key that is unknown, missing, of a wrong type or out of its range,
+    with the key's full path.
     """
     if not path.exists():
         raise InputError(f"{path}: the file is missing; run from the top of the repository")
     try:
         content = YAML(typ="safe").load(files.read_text(path))
     except YAMLError as error:
-        raise InputError(f"{path}: not readable as YAML: {_problem(error)}") from None
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        what = f"{problem} in line {mark.line + 1}" if mark and problem else " ".join(str(error).split())
+        raise InputError(f"{path}: not readable as YAML: {what}") from None
     try:
         return Params.model_validate(content)
     except ValidationError as error:
@@ -188,12 +187,6 @@ def _line(item: Any, content: Any) -> str:
     shown = not known and item["type"] != "value_error" and not isinstance(item["input"], dict)
     given = f" (it is {item['input']!r})" if shown else ""
     return f"{where}: {message}{given}" if where else message
-
-
-def _problem(error: Exception) -> str:
-    """The problem of a YAML error and its line; the whole text of another."""
-    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-    return f"{problem} in line {mark.line + 1}" if mark and problem else " ".join(str(error).split())
 
 
 def _path(location: tuple[int | str, ...], content: Any, *, missing: bool) -> list[str]:

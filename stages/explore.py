@@ -14,7 +14,7 @@ def main(progress: Progress) -> runner.Done:
     panel = Panel(paths.PANEL)
     missing = exploration.read_missing(paths.MISSING / "features.csv", panel.feature_names)
     found = exploration.explore(panel, p.data.target, missing, p.explore.max_constant_share, p.resources.threads, progress)
-    missing_live = drift.read_missing_live(paths.MISSING / "features.csv", panel.feature_names)
+    missing_live = exploration.read_missing(paths.MISSING / "features.csv", panel.feature_names, "_live")
     drifted = drift.drift(panel, Panel(paths.LIVE), missing_live, p.resources.threads)
     with files.replacing(paths.EXPLORED) as directory:
         directory.mkdir()

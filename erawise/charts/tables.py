@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from erawise.base.schema import DATA_TYPE, ERA, ID, PREDICTION, SPLIT, VALIDATION, top
-from erawise.folds.splits import Plan
+from erawise.folds.splits import Plan, spaced
 from erawise.panel.panel import Panel
 from erawise.running.errors import InputError
 
@@ -45,10 +45,7 @@ class Table:
 def read(path: Path, stage: str, numbers: tuple[str, ...], texts: tuple[str, ...]) -> pd.DataFrame:
     """Read columns of a table that a stage has written; an empty number is NaN.
 
-    Raises
-    ------
-    InputError
-        If the file is missing or lacks a column.
+    Raise `InputError` if the file is missing or lacks a column.
     """
     try:
         found = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values={name: [""] for name in numbers})
@@ -60,12 +57,7 @@ def read(path: Path, stage: str, numbers: tuple[str, ...], texts: tuple[str, ...
 
 
 def corr_box(scores: pd.DataFrame, split: str) -> Table:
-    """Summarize the per-era CORR of each prediction.
-
-    Parameters
-    ----------
-    scores : DataFrame with `era`, `prediction`, `corr`; a NaN is an era without a score and is left out.
-    split : name of the evidence, for the headline.
+    """Summarize the per-era CORR of each prediction; a NaN is an era without a score and is left out.
 
     Returns
     -------
@@ -142,16 +134,9 @@ def importance(shares: Mapping[str, pd.DataFrame], top_features: int) -> Table:
 
 
 def with_target(predictions: pd.DataFrame, split: str, targets: pd.DataFrame, target: str) -> pd.DataFrame:
-    """Return the rows of a split that have a target.
+    """Return `era` (int64), `prediction` and `target` of the rows of a split that have a target.
 
-    Parameters
-    ----------
-    predictions : `id`, `era`, `split`, `prediction`; the era may be null in other splits.
-    targets : `id`, `era` and the column `target`, NaN where it isn't known.
-
-    Returns
-    -------
-    DataFrame with `era` (int64), `prediction` and `target`.
+    `predictions` may have a null era in other splits; the column `target` of `targets` is NaN where it isn't known.
     """
     known = targets[[ID, ERA, target]].rename(columns={target: TARGET}).dropna(subset=[TARGET])
     predicted = predictions.loc[predictions[SPLIT] == split, [ID, ERA, PREDICTION]].astype({ERA: np.int64})
@@ -162,11 +147,7 @@ def era_means(rows: Iterable[tuple[str, pd.DataFrame]], split: str) -> Table:
     """Return each era's mean raw prediction and mean target, for each model.
 
     The models' own predictions are taken, since the ensembles are ranked within each era and have the same mean in all. At
-    most `MAX_POINT_ERAS` eras of a model are kept, evenly spaced; `mean_gap` is over all of its eras.
-
-    Parameters
-    ----------
-    rows : pairs of a model's name and the result of `with_target`.
+    most `MAX_POINT_ERAS` eras of a model are kept, evenly spaced; `mean_gap` is over all of its eras. `rows` are results of `with_target`.
 
     Returns
     -------
@@ -183,11 +164,7 @@ def era_means(rows: Iterable[tuple[str, pd.DataFrame]], split: str) -> Table:
 
 
 def prediction_by_target(rows: pd.DataFrame, name: str, split: str) -> Table:
-    """Summarize a prediction within each value of the target.
-
-    Parameters
-    ----------
-    rows : the result of `with_target`.
+    """Summarize a prediction within each value of the target; `rows` are a result of `with_target`.
 
     Returns
     -------
@@ -225,7 +202,7 @@ def feature_values(panel: Panel) -> Table:
     -------
     Table with `value`, the summary of the features' shares of rows, `count` (features) and `eras`.
     """
-    eras = _spaced(panel.eras, MAX_FEATURE_ERAS)
+    eras = spaced(panel.eras, MAX_FEATURE_ERAS)
     scale = top(panel.matrix.dtype.name)
     counts = np.zeros((VALUE_BINS, panel.n_matrix))
     for era in eras:
@@ -241,14 +218,9 @@ def feature_values(panel: Panel) -> Table:
 
 
 def target_values(index: pd.DataFrame, validation: pd.DataFrame, names: Sequence[str], main: str) -> Table:
-    """Return the share of rows at each value of each target.
+    """Return the share of rows at each value of each target, the main one first.
 
-    Parameters
-    ----------
-    index : `data_type` and the targets of the train rows.
-    validation : the targets of the validation rows.
-    names : the targets.
-    main : the main target, put first.
+    `index` has the targets of the train rows, `validation` those of the validation rows.
 
     Returns
     -------
@@ -264,12 +236,7 @@ def target_values(index: pd.DataFrame, validation: pd.DataFrame, names: Sequence
 
 
 def weights(blend: Mapping[str, float]) -> Table:
-    """Return the weights of the ensemble, as shares of their sum.
-
-    Returns
-    -------
-    Table with `model` and `weight`, in the order given.
-    """
+    """Return `model` and `weight` of the ensemble, as shares of the weights' sum, in the order given."""
     total = sum(blend.values())
     frame = pd.DataFrame({"model": list(blend), "weight": [weight / total for weight in blend.values()]})
     largest = frame.loc[frame["weight"].idxmax()]
@@ -313,14 +280,12 @@ def _nothing(frame: pd.DataFrame, split: str) -> Table:
 
 
 def _summaries(frame: pd.DataFrame, by: str, column: str) -> pd.DataFrame:
-    groups = frame.dropna(subset=[column]).groupby(by, sort=False)[column]
-    rows = [{by: name, **_summary(values.to_numpy(np.float64))} for name, values in groups]
+    rows = []
+    for name, group in frame.dropna(subset=[column]).groupby(by, sort=False)[column]:
+        values = group.to_numpy(np.float64)
+        quantiles = dict(zip(SUMMARY, np.quantile(values, list(SUMMARY.values())).tolist(), strict=True))
+        rows.append({by: name, **quantiles, "mean": float(values.mean()), "count": len(values)})
     return pd.DataFrame(rows, columns=[by, *SUMMARY, "mean", "count"])
-
-
-def _summary(values: NDArray[np.float64]) -> dict[str, float]:
-    quantiles = np.quantile(values, list(SUMMARY.values()))
-    return {**dict(zip(SUMMARY, quantiles.tolist(), strict=True)), "mean": float(values.mean()), "count": len(values)}
 
 
 def _running(group: pd.DataFrame, name: str, eras: NDArray[np.int64], width: int) -> pd.DataFrame:
@@ -342,7 +307,7 @@ def _leading(frame: pd.DataFrame, model: str, count: int) -> pd.DataFrame:
 def _means(frame: pd.DataFrame, model: str) -> pd.DataFrame:
     means = frame.groupby(ERA).agg(rows=(TARGET, "size"), mean_target=(TARGET, "mean"), mean_prediction=(PREDICTION, "mean"))
     means = means.assign(mean_gap=(means["mean_prediction"] - means["mean_target"]).mean(), eras=len(means))
-    means = means.loc[_spaced(means.index.to_numpy(np.int64), MAX_POINT_ERAS)].reset_index()
+    means = means.loc[spaced(means.index.to_numpy(np.int64), MAX_POINT_ERAS)].reset_index()
     means.insert(0, "model", model)
     return means
 
@@ -354,13 +319,6 @@ def _tenths(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     found = frame.groupby(tenth)[TARGET].agg(rows="size", mean_target="mean").rename_axis("tenth").reset_index()
     found.insert(0, PREDICTION, name)
     return found.assign(mean_all=frame[TARGET].mean())
-
-
-def _spaced(eras: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Return at most `count` of the eras, evenly spaced, the first and the last among them."""
-    if len(eras) <= count:
-        return eras
-    return eras[np.linspace(0, len(eras) - 1, count).round().astype(np.int64)]
 
 
 def _labels(values: NDArray[np.float64]) -> pd.Categorical:

@@ -1,4 +1,4 @@
-"""Tables behind the pictures of the data itself, from what the stages preprocess and explore have written."""
+"""Tables behind the pictures of the data itself, from the files that the stages preprocess and explore have written."""
 
 from pathlib import Path
 
@@ -22,10 +22,6 @@ STABLE, FICKLE = "stable", "fickle"
 
 def feature_stability(path: Path) -> Table:
     """Return the features whose correlation with the target keeps its sign over the train eras, and those that change it.
-
-    Parameters
-    ----------
-    path : the features that `exploration` has described.
 
     Returns
     -------
@@ -52,12 +48,7 @@ def feature_stability(path: Path) -> Table:
 
 
 def target_correlation(path: Path, main: str) -> Table:
-    """Return the correlations between the targets over the train rows.
-
-    Parameters
-    ----------
-    path : the correlations that `exploration` has computed.
-    main : the main target, put first; the others come in the order of their correlation with it.
+    """Return the correlations between the targets over the train rows: the main one first, the others by their correlation with it.
 
     Returns
     -------
@@ -87,10 +78,6 @@ def target_correlation(path: Path, main: str) -> Table:
 def drift(path: Path) -> Table:
     """Return the features whose live values lie furthest from what is usual between train eras.
 
-    Parameters
-    ----------
-    path : the distances that `drift` has measured.
-
     Returns
     -------
     Table of at most `DRIFTED` features, the furthest beyond the usual first: `feature`, `distance`, `expected`, `usual_p95`,
@@ -113,10 +100,6 @@ def drift(path: Path) -> Table:
 
 def missing_by_era(path: Path) -> Table:
     """Return the share of feature values that were missing in each era, and the features without any data in it.
-
-    Parameters
-    ----------
-    path : what `preparation` has counted.
 
     Returns
     -------

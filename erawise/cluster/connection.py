@@ -48,7 +48,8 @@ def engine(site: sites.Site, scheduler: str | None, workers: int, resources: Res
     say = resources.say
     with _client(scheduler, workers, resources.memory) as client:
         _check(client, scheduler, say)
-        say(f"{_counted(len(dispatch.memories(client)))} of Dask, the dashboard is at {client.dashboard_link}")
+        count = len(dispatch.memories(client))
+        say(f"{count} worker{'' if count == 1 else 's'} of Dask, the dashboard is at {client.dashboard_link}")
         cluster = dispatch.Cluster(client, site, all(_asked(client, worker.sees, site).values()), say)
         cluster.listen()
         try:
@@ -116,7 +117,3 @@ def _asked(client: Client, question: Callable[..., Any], *arguments: Any) -> dic
             raise InputError(f"a worker can't load this library ({dispatch.line(error)}); {kits.SAME_CODE}") from None
         raise
     return answers
-
-
-def _counted(workers: int) -> str:
-    return f"{workers} worker" if workers == 1 else f"{workers} workers"

@@ -90,8 +90,11 @@ class Cluster:
             futures = []
             for job in jobs:
                 key = f"{job.what.replace(' ', '-')}-{uuid.uuid4().hex}"
-                self._tasks[key] = _Running(job, stack.enter_context(count.share(job.steps)), job.needed + held)
-                futures.append(self._submit(key, job, terms, held))
+                memory = job.needed + held
+                self._tasks[key] = _Running(job, stack.enter_context(count.share(job.steps)), memory)
+                payload = cloudpickle.dumps((self.site, job, terms))
+                self._futures[key] = self.client.submit(tasks.work, payload, key=key, resources={MEMORY: memory}, pure=False)
+                futures.append(self._futures[key])
             try:
                 found = self._gathered(futures)
             finally:
@@ -100,13 +103,6 @@ class Cluster:
             for round_, score in outcome.rounds:
                 log(number, round_, score)
         return [outcome.value for outcome in found]
-
-    def _submit(self, key: str, job: Job, terms: Terms, held: int) -> Future:
-        """Hand a job to the scheduler under a key, with the memory that it takes beside what its worker holds anyway."""
-        memory = {MEMORY: job.needed + held}
-        payload = cloudpickle.dumps((self.site, job, terms))
-        self._futures[key] = self.client.submit(tasks.work, payload, key=key, resources=memory, pure=False)
-        return self._futures[key]
 
     def alone(self) -> AbstractContextManager[Any]:
         return self._lock

@@ -1,12 +1,11 @@
 """What the processes that fit together run: the same Python, packages and code, or an error that says which isn't."""
 
 import hashlib
-import platform
 from dataclasses import dataclass
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
+from erawise.running import runner
 from erawise.running.errors import InputError
 
 PACKAGES = (
@@ -40,9 +39,10 @@ class Kit:
     cpu: str
 
 
+@cache
 def kit() -> Kit:
     """Return what a worker runs."""
-    return Kit(_versions(), _code(), _cpu())
+    return Kit(runner.versions(PACKAGES), _code(), _cpu())
 
 
 def own_kit() -> Kit:
@@ -53,10 +53,7 @@ def own_kit() -> Kit:
 def require_same(address: str, found: Kit, expected: Kit) -> None:
     """Check that a worker runs what this process runs; only its kind of CPU may differ.
 
-    Raises
-    ------
-    InputError
-        With the first package whose version differs, or if the code does.
+    Raise `InputError` with the first package whose version differs, or if the code does.
     """
     for name in sorted({*expected.versions, *found.versions}):
         require_equal(address, name, found.versions.get(name), expected.versions.get(name))
@@ -75,18 +72,6 @@ def cant_load(error: Exception) -> bool:
     return isinstance(error, ImportError | AttributeError) or any(text in str(error) for text in ("ModuleNotFoundError", "deserializ"))
 
 
-@cache
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-@cache
 def _code() -> str:
     """Return a digest of the code of this library."""
     digest = hashlib.sha256()
@@ -96,7 +81,6 @@ def _code() -> str:
     return digest.hexdigest()
 
 
-@cache
 def _cpu() -> str:
     """Return a digest of the instruction sets that a Linux machine's CPU has; empty elsewhere."""
     if not CPU.exists():

@@ -52,11 +52,7 @@ class Printer(Console):
 
 
 def run(words: Sequence[str]) -> None:
-    """Run a command at the top of the checkout.
-
-    Parameters
-    ----------
-    words : of the command line, the first of which is the command.
+    """Run a command, the first word of a command line, at the top of the checkout.
 
     Raises
     ------

@@ -101,16 +101,9 @@ class Difference:
 
 
 def spanned_eras(eras: NDArray[np.int64], weeks: int) -> int:
-    """Return how many of the eras a target of so many weeks spans.
+    """Return how many of the eras, at least 1, a target of so many weeks spans: fewer than weeks if only every n-th week is an era.
 
-    Parameters
-    ----------
-    eras : (n,) era numbers, in any order and with repetitions; they are fewer than the weeks if only every n-th week is an era.
-    weeks : that the target looks ahead.
-
-    Returns
-    -------
-    At least 1. Fewer than two distinct eras have no distance: they are taken as a week apart.
+    The numbers of the eras may come in any order and with repetitions. Fewer than two distinct ones are taken as a week apart.
     """
     distances = np.diff(np.unique(eras))
     gap = float(np.median(distances)) if len(distances) else 1.0
@@ -162,23 +155,20 @@ def long_run_variance(series: Floats, degrees: int) -> float:
 def paired_difference(a: Floats, b: Floats, *, overlap: int, seed: int = 0) -> Difference:
     """Whether a is better than b: the interval of their paired difference, and those of Sharpe and drawdown.
 
+    Raise `ValueError` if the lengths differ.
+
     Parameters
     ----------
     a, b : (eras,) scores of the same eras in the order of time; NaN where there is no score: eras that lack one are left out.
     overlap : eras that a target spans, at least 1.
     seed : of the bootstrap behind the intervals of Sharpe and drawdown.
-
-    Raises
-    ------
-    ValueError
-        If the lengths differ.
     """
     if np.shape(a) != np.shape(b):
         raise ValueError(f"scores of {len(a)} and of {len(b)} eras; both must be of the same eras")
     both = np.isfinite(a) & np.isfinite(b)
     pair = np.array([np.asarray(a, np.float64)[both], np.asarray(b, np.float64)[both]])
     found = mean(pair[0] - pair[1], overlap=overlap)
-    ratio, fall = (_resampled(pair, statistic, overlap, seed) for statistic in (_sharpe, _drawdown))
+    ratio, fall = (_resampled(pair, statistic, overlap, seed) for statistic in (_sharpe, max_drawdown))
     if found.reason:
         same = found.eras >= LEAST_SPANS * overlap and bool((pair[0] == pair[1]).all())
         reason = "the scores are the same in every era" if same else found.reason
@@ -232,18 +222,15 @@ def block_length(series: Floats) -> float:
 
 
 def deflated_sharpe(series: Floats, trials: Sequence[float] | Floats, *, overlap: int) -> float:
-    """Probability that the true Sharpe is above what the best of so many trials would show by luck alone.
+    """Return the probability that the true Sharpe is above what the best of so many trials would show by luck alone.
 
-    Bailey & López de Prado (2014), equations 1 and 2, with the effective number of eras in place of their number.
+    It is NaN if the mean has no interval. Bailey & López de Prado (2014), equations 1 and 2, with the effective number of eras in place of
+    their number.
 
     Parameters
     ----------
     series : (eras,) scores of the trial that was chosen.
     trials : the Sharpe of every trial that was looked at, that one included.
-
-    Returns
-    -------
-    0..1, NaN where the mean has no interval.
     """
     found, known = mean(series, overlap=overlap), _known(series)
     if found.reason:
@@ -260,18 +247,15 @@ def deflated_sharpe(series: Floats, trials: Sequence[float] | Floats, *, overlap
 
 
 def overfitting_probability(scores: Floats, inside: NDArray[np.bool_], outside: NDArray[np.bool_]) -> float:
-    """Probability that the best of several trials on some eras is below their median on others.
+    """Return the probability that the best of several trials on some eras is below their median on others.
 
-    Bailey et al. (2017), by the Sharpe ratio, with any choice of the eras that choose and of those that judge.
+    It is NaN with fewer than two trials. Bailey et al. (2017), by the Sharpe ratio, with any choice of the eras that choose and of those
+    that judge.
 
     Parameters
     ----------
     scores : (eras, trials), no NaN.
     inside, outside : (splits, eras), the eras that choose, and those that judge.
-
-    Returns
-    -------
-    0..1, NaN with fewer than two trials.
     """
     if scores.shape[1] < 2:
         return np.nan
@@ -300,8 +284,11 @@ def _sharpe(series: Floats) -> Floats:
     return series.mean(axis=-1) / np.where(spread > 0, spread, np.nan)
 
 
-def _drawdown(series: Floats) -> Floats:
-    """(...,) `scores.summary.max_drawdown` of (..., eras)."""
+def max_drawdown(series: Floats) -> Floats:
+    """Return the deepest fall (...,) of the cumulative sum of (..., eras) scores below its running maximum; positive, or 0.
+
+    The running maximum starts at the first era, so a loss in the first era alone is no drawdown.
+    """
     total = np.cumsum(series, axis=-1)
     return (np.maximum.accumulate(total, axis=-1) - total).max(axis=-1)
 

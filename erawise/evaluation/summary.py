@@ -56,26 +56,6 @@ def mean_or_sharpe(corr: Floats, statistic: str) -> float:
     return mean if statistic == "mean" else mean / spread if spread else 0.0
 
 
-def max_drawdown(series: Floats) -> float:
-    """Deepest fall of the cumulative sum of (eras,) scores below its running maximum; positive, or 0.
-
-    The running maximum starts at the first era, so a loss in the first era alone is no drawdown.
-    """
-    total = np.cumsum(series)
-    return float((np.maximum.accumulate(total) - total).max())
-
-
-def lag1(series: Floats) -> float:
-    """Autocorrelation of (eras,) scores at lag 1: `sum(d[t] d[t+1]) / sum(d[t]^2)` with d the deviations from the mean.
-
-    NaN where the series is constant.
-    """
-    if series.max() == series.min():
-        return np.nan
-    deviation = series - series.mean()
-    return float(deviation[:-1] @ deviation[1:] / (deviation @ deviation))
-
-
 def implied_auc(correlation: float, share: float) -> float:
     """AUC that a correlation implies for the top `share` against the rest, where score and target are jointly normal.
 
@@ -131,7 +111,7 @@ def _series(values: Floats, overlap: int) -> dict[str, Any]:
         "high": None if mean.reason else mean.high,
         "std": values.std() if varies else 0.0,
         "sharpe": values.mean() / values.std() if varies else None,
-        "max_drawdown": max_drawdown(values),
+        "max_drawdown": significance.max_drawdown(values),
         "median": np.median(values),
         "iqr": three_quarters - quarter,
         "positive_share": (values > 0).mean(),

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from erawise.base.schema import ERA, VALIDATION
 from erawise.explanation.explained import Explanation, Sample
 from erawise.explanation.settings import Explain
-from erawise.folds.splits import Plan
+from erawise.folds.splits import Plan, spaced
 from erawise.models.shared.protocol import Attribution, Fitted
 from erawise.panel import groups
 from erawise.panel.panel import FeatureMap, Panel, View, era_slices
@@ -58,7 +58,7 @@ class Evidence:
 
 
 def explain(models: Sequence[Fitted], data: Evidence, settings: Explain, threads: int, progress: Progress = SILENT) -> Explanation:
-    """Explain a model, of one member or several that are blended.
+    """Explain a model, of one member or several that are blended. Raise `InputError` if the model was fitted on other features.
 
     Parameters
     ----------
@@ -67,11 +67,6 @@ def explain(models: Sequence[Fitted], data: Evidence, settings: Explain, threads
     settings : how much is looked at.
     threads : the result doesn't depend on their number.
     progress : told of the rows that are explained, and of the eras in which features are shuffled.
-
-    Raises
-    ------
-    InputError
-        If the model was fitted on other features.
     """
     panel, features, plan = data.panel, data.features, data.plan
     split, eras = (VALIDATION, plan.validation) if len(plan.validation) else (TRAIN, plan.train)
@@ -113,21 +108,10 @@ def report(name: str, found: Explanation) -> list[str]:
     return lines
 
 
-def spaced(eras: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """At most `count` of the eras, evenly spaced in time, the first and the last among them."""
-    if len(eras) <= count:
-        return eras
-    return eras[np.linspace(0, len(eras) - 1, count).round().astype(np.int64)]
-
-
 def draw(models: Sequence[Fitted], view: View, rows: int, seed: int) -> tuple[NDArray, NDArray[np.int64]]:
-    """About `rows` rows of a view, the same number of each era and of each level of the prediction.
+    """Return about `rows` rows of a view, the same number of each era and of each level of the prediction, and the era of each.
 
     An era's rows are ordered by the prediction and cut into as many equal runs as rows are wanted; one is drawn from each.
-
-    Returns
-    -------
-    (n, features) and the (n,) era of each.
     """
     eras = np.unique(view.era)
     wanted = max(1, rows // max(len(eras), 1))

@@ -1,7 +1,6 @@
 """How far the live era lies from the last train eras, feature by feature, and how far single train eras lie from each other."""
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -29,7 +28,8 @@ def drift(panel: Panel, live: Panel, missing_live: NDArray[np.float64], threads:
     The distance is the total variation distance of the shares of rows at each fifth of the scale: the share of rows, 0..1, that would
     have to change their value for the two to be the same. Features are taken as they are stored, without demeaning. An era is
     held against the mean shares of the others, live against those of all. Fewer rows, larger distances: an era of n rows has by
-    chance alone distances of the order of sqrt(BINS / n) where its values aren't ranked.
+    chance alone distances of the order of sqrt(BINS / n) where its values aren't ranked. Raise `InputError` if live has other features or
+    another type, or there are fewer than two train eras.
 
     Parameters
     ----------
@@ -43,11 +43,6 @@ def drift(panel: Panel, live: Panel, missing_live: NDArray[np.float64], threads:
     DataFrame (features): `feature`, `train_mean`, `live_mean` (on the scale as stored), `distance` (of live), `expected`,
     `usual_p95`, `usual_max` (mean, 95 % quantile and maximum of the train eras' own distances), `eras` (how many these are) and
     `missing_live`. Where live is one more era like the others, its distance is above `usual_max` in at most 1 of `eras` + 1 features.
-
-    Raises
-    ------
-    InputError
-        If live has other features or another type, or there are fewer than two train eras.
     """
     if live.feature_names != panel.feature_names or live.matrix.dtype != panel.matrix.dtype:
         raise InputError("data/prepared/live: its features are not those of data/prepared/panel; run preprocess again")
@@ -75,25 +70,6 @@ def drift(panel: Panel, live: Panel, missing_live: NDArray[np.float64], threads:
             "missing_live": missing_live,
         }
     )
-
-
-def read_missing_live(path: Path, features: tuple[str, ...]) -> NDArray[np.float64]:
-    """(features,) share of each feature's live values that were missing in the raw file, from preprocess's counts.
-
-    Raises
-    ------
-    InputError
-        If the file is missing or has no count for a feature.
-    """
-    try:
-        counts = pd.read_csv(path, dtype={"feature": str}, keep_default_na=False).set_index("feature").loc[list(features)]
-        return (counts["missing_live"] / counts["rows_live"]).to_numpy(np.float64)
-    except FileNotFoundError:
-        raise InputError(f"{path}: the file is missing; run preprocess") from None
-    except (KeyError, ValueError, TypeError) as error:
-        raise InputError(
-            f"{path}: expected feature, missing_live and rows_live for every feature ({error}); run preprocess again"
-        ) from None
 
 
 def summary(found: pd.DataFrame) -> str:

@@ -43,7 +43,7 @@ def compare(before: dict[str, pd.DataFrame], after: dict[str, pd.DataFrame], day
 
 
 def pair(before: pd.DataFrame, name_before: str, after: pd.DataFrame, name_after: str, days: int, *, seed: int = 0) -> dict[str, Any]:
-    """Compare two predictions, of one run or of two, on the eras where both have a CORR.
+    """Return the row of `compare` for two predictions, of one run or of two, without its `split` and `prediction`.
 
     Parameters
     ----------
@@ -51,10 +51,6 @@ def pair(before: pd.DataFrame, name_before: str, after: pd.DataFrame, name_after
     name_before, name_after : of the predictions, which the tables have.
     days : trading days that the target looks ahead.
     seed : of the bootstrap behind the intervals of Sharpe and drawdown.
-
-    Returns
-    -------
-    The row of `compare`, without its `split` and `prediction`.
     """
     one, other = series(before, name_before), series(after, name_after)
     common = one.index.intersection(other.index)
@@ -202,15 +198,13 @@ def history(entries: list[dict[str, Any]]) -> str:
     lines = ["| time | commit | cv CORR | validation CORR | changed since the run before |", "|---|---|---:|---:|---|"]
     for entry in entries:
         means = [_corr(entry["scores"].get(split, {}).get(DIAGNOSED, {})) for split in (CV, VALIDATION)]
+        commit = entry.get("commit")
+        short = "–" if commit is None else commit[:8] + ("+" if commit.endswith("+") else "")
         lines.append(
-            f"| {entry['time']} | {_short(entry.get('commit'))} | {' | '.join(map(number, means))} "
+            f"| {entry['time']} | {short} | {' | '.join(map(number, means))} "
             f"| {'; '.join(settings_changed(entry.get('changed', {}))) or 'no setting'} |"
         )
     return "\n".join(lines)
-
-
-def _short(commit: str | None) -> str:
-    return "–" if commit is None else commit[:8] + ("+" if commit.endswith("+") else "")
 
 
 def _corr(block: dict[str, Any]) -> float:

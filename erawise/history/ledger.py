@@ -4,16 +4,11 @@ Who looks at a validation set often enough finds something there. The ledger cou
 were looked at, so that a figure can be read against what luck alone would have shown by now.
 """
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from erawise.base import files
 from erawise.base.schema import VALIDATION
-from erawise.evaluation import significance
 
 NAME = "ledger.jsonl"
 
@@ -68,21 +63,10 @@ def looks(entries: list[Entry], data: str | None, target: str) -> list[Entry]:
 
 
 def trial_sharpes(entries: list[Entry], prediction: str) -> list[float]:
-    """Return the validation Sharpe of the CORR of a prediction, once for each of its digests."""
-    found = _once(entries, lambda entry: [entry["data"], entry["predictions"].get(prediction)])
-    sharpes = (entry["scores"].get(VALIDATION, {}).get(prediction, {}).get("corr", {}).get("sharpe") for entry in found)
-    return [float(value) for value in sharpes if value is not None]
-
-
-def _once(entries: list[Entry], identity: Callable[[Entry], Any]) -> list[Entry]:
-    """Return the first of the entries of each identity, and each that has no digests of predictions."""
-    first: dict[str, Entry] = {}
+    """Return the validation Sharpe of the CORR of a prediction, once for each of its digests, and of each entry that has no digests."""
+    first: dict[Any, Entry] = {}
     for number, entry in enumerate(entries):
-        known = isinstance(entry.get("predictions"), dict)
-        first.setdefault(json.dumps(identity(entry) if known else number, sort_keys=True), entry)
-    return list(first.values())
-
-
-def deflated(entries: list[Entry], prediction: str, series: np.ndarray, overlap: int) -> float:
-    """`significance.deflated_sharpe` of a prediction's (eras,) validation scores, by the spread of all looks so far."""
-    return significance.deflated_sharpe(series, trial_sharpes(entries, prediction), overlap=overlap)
+        digests = entry.get("predictions")
+        first.setdefault((entry["data"], digests.get(prediction)) if isinstance(digests, dict) else number, entry)
+    sharpes = (entry["scores"].get(VALIDATION, {}).get(prediction, {}).get("corr", {}).get("sharpe") for entry in first.values())
+    return [float(value) for value in sharpes if value is not None]

@@ -19,13 +19,13 @@ def at(p: params.Params, prediction: str) -> tuple[int, float]:
 
     It is 0 where there is no record or no score, and NaN where the eras are too few to tell.
     """
-    entries, scores = looked_at(p.data.target), paths.SCORES / f"{VALIDATION}.parquet"
-    if not entries or not scores.exists():
+    scores = paths.SCORES / f"{VALIDATION}.parquet"
+    if not (paths.VALIDATION_TARGETS.exists() and scores.exists() and (entries := ledger.looks(read(), data_digest(), p.data.target))):
         return 0, np.nan
     table = tabular.read_parquet(scores, [ERA, PREDICTION, "corr"])
     own = table.loc[table[PREDICTION] == prediction, "corr"].to_numpy()
     overlap = significance.spanned_eras(table[ERA].to_numpy(), spanned_weeks(horizon(p.data.target, p.data.target_horizon)))
-    return len(entries), ledger.deflated(entries, prediction, own, overlap)
+    return len(entries), significance.deflated_sharpe(own, ledger.trial_sharpes(entries, prediction), overlap=overlap)
 
 
 def data_digest() -> str:
@@ -61,8 +61,3 @@ def read() -> list[ledger.Entry]:
 def show() -> None:
     """Print what was evaluated in this checkout."""
     print(comparison.history(read()))
-
-
-def looked_at(target: str) -> list[ledger.Entry]:
-    """Return the entries that have looked at the validation eras of the data that is prepared."""
-    return ledger.looks(read(), data_digest(), target) if paths.VALIDATION_TARGETS.exists() else []

@@ -36,14 +36,14 @@ def comment(base: str, head: str, found: Path) -> None:
     base, head : the commits that are compared.
     found : the directory in which `.ci/pull-request` keeps what its checks have found.
     """
-    gate = _line(found / "gate")
+    gate, report = _line(found / "gate"), found / "tests.xml"
     checks = {
         "`dvc.lock` is current": _guarded(lambda: [_gate(found, gate)])[-1],
         "lint": _ended(found / "lint"),
         "small run": _ended(found / "small-head"),
-        "tests": _guarded(lambda: [_tests(found)])[-1],
+        "tests": _guarded(lambda: [review.tests(report, _line(found / "tests"))])[-1] if report.is_file() else _ended(found / "tests"),
     }
-    sections = {"Settings": _guarded(lambda: _settings(found))}
+    sections = {"Settings": _guarded(lambda: review.settings(ledger.changes(*(ledger.flat(_params(found, side)) for side in SIDES))))}
     if gate == "current" and _line(found / "fetch") == "fetched":
         sections["Comparison"] = [*_guarded(lambda: _compared((base, head), found, "full")), *_guarded(lambda: _means(found))]
     else:
@@ -73,11 +73,6 @@ def _gate(found: Path, result: str) -> str:
     return f"❌ no: {which}; `dvc repro`, then commit `dvc.lock`, `metrics/` and `plots/`"
 
 
-def _tests(found: Path) -> str:
-    report = found / "tests.xml"
-    return review.tests(report, _line(found / "tests")) if report.is_file() else _ended(found / "tests")
-
-
 def _means(found: Path) -> list[str]:
     path = found / "metrics.json"
     if not path.is_file():
@@ -88,11 +83,6 @@ def _means(found: Path) -> list[str]:
 def _ended(path: Path) -> str:
     result = _line(path)
     return f"{'✅' if result.startswith('passed') else '❌'} {result}" if result else NOT_RUN
-
-
-def _settings(found: Path) -> list[str]:
-    before, after = (ledger.flat(_params(found / f"params-{side}.yaml", side)) for side in SIDES)
-    return review.settings(ledger.changes(before, after))
 
 
 def _compared(commits: tuple[str, str], found: Path, kind: str) -> list[str]:
@@ -112,9 +102,9 @@ def _run(checkout: Path, commit: str) -> Revision:
     return dataclasses.replace(found, name=review.code(commit[: review.SHORT]))
 
 
-def _params(path: Path, side: str) -> dict[str, Any]:
+def _params(found: Path, side: str) -> dict[str, Any]:
     try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        content = YAML(typ="safe").load((found / f"params-{side}.yaml").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"the {side} has no params.yaml; commit one") from None
     except (YAMLError, UnicodeDecodeError):

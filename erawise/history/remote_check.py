@@ -3,7 +3,7 @@
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
@@ -137,14 +137,12 @@ def _within(seconds: float, call: Callable[[], T]) -> T:
 
 
 def _reason(error: BaseException) -> str:
-    found = {name for one in _chain(error) for name in (_code(one), *(kind.__name__ for kind in type(one).__mro__))}
+    found = set[str]()
+    cause: BaseException | None = error
+    while cause is not None:
+        found |= {_code(cause), *(kind.__name__ for kind in type(cause).__mro__)}
+        cause = cause.__cause__ or cause.__context__
     return next((reason for name, reason in REASONS.items() if name in found), "it can't be used; see docs/remote.md")
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _code(error: BaseException) -> str:

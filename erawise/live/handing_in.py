@@ -30,22 +30,14 @@ WORST = (Unconfirmed, Unavailable, NotOpen, InputError)
 """Which of several models' failures gives the exit code."""
 
 KEPT_ROUNDS = 3
-"""Rounds whose live data stays, for the comparison with what was sent before."""
+"""Rounds whose live data stays, for the comparison with what was sent before; what was handed in to older ones stays too."""
 
 
 def hand_in(number: int | None, minutes: float, *, dry: bool) -> None:
-    """Hand in each model of `submit.models`, once, however often it is called.
+    """Hand in each model of `submit.models`, once, however often it is called; see `erawise submit --help`.
 
-    Parameters
-    ----------
-    number : of the round; None for the current one.
-    minutes : how long to wait for it.
-    dry : whether everything is done but the sending; that needs no key.
-
-    Raises
-    ------
-    InputError
-        If a model's submission isn't on the server as it should be. Its kind tells why; that of several models is the first of `WORST`.
+    Raise `InputError` if a model's submission isn't on the server as it should be. Its kind tells why; that of several models is the first
+    of `WORST`.
     """
     p = params.load(paths.PARAMS)
     if not p.submit.models:
@@ -70,7 +62,9 @@ def hand_in(number: int | None, minutes: float, *, dry: bool) -> None:
                 time.sleep(every)
             else:
                 break
-        _forget_old()
+        for old in safeguards.rounds()[:-KEPT_ROUNDS]:
+            for name in (safeguards.LIVE, safeguards.BENCHMARKS):
+                files.remove(paths.ROUNDS / str(old) / name)
 
 
 def _key(dry: bool) -> tuple[str, str] | None:
@@ -167,10 +161,3 @@ def _hand_in_one(work: Work, model: str, ids: dict[str, str], handed: dict[str, 
 def _write(table: pd.DataFrame, path: Path) -> None:
     with files.replacing(path) as temporary:
         temporary.write_bytes(submission.content(table))
-
-
-def _forget_old() -> None:
-    """Remove the live data of rounds long past; what was handed in to them stays."""
-    for number in safeguards.rounds()[:-KEPT_ROUNDS]:
-        for name in (safeguards.LIVE, safeguards.BENCHMARKS):
-            files.remove(paths.ROUNDS / str(number) / name)

@@ -50,17 +50,14 @@ def read(p: params.Params, wanted: Sequence[str]) -> Served:
     """Read the pipeline that makes some predictions of live rows, by the final models, and prove that it is what was scored.
 
     The trained models must give, on the live rows of the last `dvc repro`, what that has given; the scores must be those of these
-    predictions; and the final models must be the trained ones, or the same fits repeated on every resolved era that is prepared.
-
-    Raises
-    ------
-    InputError
-        If something is missing or broken, or isn't so; with the stage to run.
+    predictions; and the final models must be the trained ones, or the same fits repeated on every resolved era that is prepared. Raise
+    `InputError` if something is missing or broken, or isn't so; with the stage to run.
     """
     threads = p.resources.threads
     _require_version(p.data.version)
     members, weights = _models(), _weights()
-    used = {name: _used(name, members, weights) for name in wanted}
+    blended = [name for name in members if weights.get(name, 0) > 0]
+    used = {name: blended if name in (serving.ENSEMBLE, serving.NEUTRALIZED) else [name] for name in wanted}
     needed = [name for name in members if any(name in own for own in used.values())]
     features, data = maps.read(paths.FEATURES)[1].digest, basis.of_prepared(paths.VALIDATION_TARGETS)
     refitted = [name for name in needed if name in p.final.refit]
@@ -90,11 +87,6 @@ def require_scored(name: str, table: pd.DataFrame) -> None:
     """Raise `InputError` if the scores are of another prediction than this table."""
     if evaluation.evaluated(paths.SCORES).predictions.get(name) != predictions.digest(table):
         raise InputError(f"{paths.SCORES}: {name} was scored when {path(name)} was another one; run dvc repro evaluate, then again")
-
-
-def _used(name: str, members: Sequence[str], weights: dict[str, float]) -> list[str]:
-    """Return the models of which a prediction is made."""
-    return [model for model in members if weights.get(model, 0) > 0] if name in (serving.ENSEMBLE, serving.NEUTRALIZED) else [name]
 
 
 def _digest(name: str, used: Sequence[str], weights: dict[str, float]) -> str:

@@ -54,7 +54,7 @@ class Pipeline:
         return (*self.models, ENSEMBLE, NEUTRALIZED)
 
     def predict(self, panel: Panel, names: Sequence[str], threads: int = 1) -> pd.DataFrame:
-        """Predict every row of a panel.
+        """Predict every row of a panel. Raise `InputError` if there is no prediction of a name, or the panel lacks a feature.
 
         Parameters
         ----------
@@ -65,11 +65,6 @@ class Pipeline:
         Returns
         -------
         DataFrame (rows, 1 + names), `id` and a column for each name, in the panel's order.
-
-        Raises
-        ------
-        InputError
-            If there is no prediction of a name, or the panel lacks a feature.
         """
         unknown = [name for name in names if name not in self.predictions]
         if unknown:
@@ -77,18 +72,14 @@ class Pipeline:
         blends = bool({ENSEMBLE, NEUTRALIZED} & set(names))
         used = [name for name in self.models if name in names or (blends and self.weights.get(name, 0) > 0)]
         with threadpool_limits(threads, user_api="blas"):
-            out = pd.DataFrame({name: self._of_model(name, panel) for name in used})
+            parts = {name: [training.predict(one, panel, panel.eras, self.features, LIVE) for one in self.models[name]] for name in used}
+            out = pd.DataFrame({name: training.blended(found)[PREDICTION].to_numpy() for name, found in parts.items()})
             if blends:
                 weights = {name: self.weights[name] for name in used if self.weights.get(name, 0) > 0}
                 out[ENSEMBLE] = blending.blend(out, panel.row_eras, weights)
             if NEUTRALIZED in names:
                 out[NEUTRALIZED] = self._neutralized(out[ENSEMBLE].to_numpy(), panel, threads)
         return pd.concat([panel.index[[ID]].reset_index(drop=True), out[list(names)]], axis=1)
-
-    def _of_model(self, name: str, panel: Panel) -> NDArray[np.float64]:
-        parts = [training.predict(member, panel, panel.eras, self.features, LIVE) for member in self.models[name]]
-        values: NDArray[np.float64] = training.blended(parts)[PREDICTION].to_numpy()
-        return values
 
     def _neutralized(self, values: NDArray[np.float64], panel: Panel, threads: int) -> NDArray[np.float64]:
         columns = panel.columns(self.neutralization.features)
@@ -100,18 +91,13 @@ class Pipeline:
 
 
 def read(models: Mapping[str, Path], features: Path, weights: Path, neutralized_to: Path) -> Pipeline:
-    """Read what the stages have stored.
+    """Read what the stages have stored. Raise `InputError` if a file is missing or broken.
 
     Parameters
     ----------
     models : the directory of each model, by its name.
     features : directory of the selected features.
     weights, neutralized_to : files of the ensemble's weights, and of what it was neutralized to.
-
-    Raises
-    ------
-    InputError
-        If a file is missing or broken.
     """
     content = files.read_json(neutralized_to)
     try:

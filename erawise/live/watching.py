@@ -31,8 +31,9 @@ class Alarm(InputError):
     code = 5
 
 
+@files.exclusive_lock(paths.LIVE_SCORES, "monitor")
 def watch(*, offline: bool) -> None:
-    """Fetch scores, unless `offline`, and write and print how the models do.
+    """Fetch scores, unless `offline`, and write and print how the models do; alone, since two would mix their files and lose ranks.
 
     Raises
     ------
@@ -41,12 +42,6 @@ def watch(*, offline: bool) -> None:
     InputError
         If something must be mended first, or Numerai's server fails (`Unavailable`).
     """
-    with files.exclusive_lock(paths.LIVE_SCORES, "monitor"):
-        _watch(offline=offline)
-
-
-def _watch(*, offline: bool) -> None:
-    """Do so alone: two at once would mix their files and lose ranks."""
     p = params.load(paths.PARAMS)
     book, ranks = Scorebook(paths.LIVE_SCORES), _last_ranks()
     every, content = list[Live](), dict[str, Any]()
@@ -92,13 +87,7 @@ def _last_ranks() -> dict[str, int]:
 
 
 def _models(named: list[str]) -> tuple[Account, dict[str, str]]:
-    """The ids of the models to look at: with a key all of the account's, and those that are named.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
+    """The ids of the models to look at: with a key all of the account's, and those that are named. Raise `InputError` if there is none."""
     try:
         account = Account(key=keys.read(os.environ, paths.ENVIRONMENT))
         own = account.models()

@@ -10,7 +10,7 @@ from erawise.report import drawing, findings, frame, markup, views
 from erawise.report.content import CORR, SPLITS, Content
 from erawise.report.drawing import Figure
 from erawise.report.frame import Page
-from erawise.report.markup import Cell, escape, number
+from erawise.report.markup import Cell, bounds, escape, number
 
 NAMED = 4
 """Stages to name where the page is older than what lies in the workspace."""
@@ -68,26 +68,21 @@ def leaderboard(page: Page) -> str:
             parts.append(_board(page, split, meaning, shown))
     notes = "".join(f"<li>{escape(note)}</li>" for note in found.notes)
     parts.append(f"<ul class='notes'>{notes}</ul><details><summary>What the columns mean</summary><p>{escape(COLUMNS)}</p></details>")
-    boxes = [
-        Figure(
-            f"box-{split}",
-            _box_title(found.tables[f"corr_box_{split}"], split),
-            f"Box plots of the CORR of each era for every prediction, {split}.",
-            drawing.same(views.boxes(found.tables[f"corr_box_{split}"], d)),
-            "Box: middle half; gap in it: median; line: 5 % to 95 %; dots: lowest and highest.",
-        )
-        for split in SPLITS
-        if page.has(f"corr_box_{split}")
-    ]
-    parts.append(page.beside(boxes))
+    parts.append(page.beside(_box(found.tables[f"corr_box_{split}"], split, d) for split in SPLITS if page.has(f"corr_box_{split}")))
     if len(found.similarity):
         parts.append(page.figure(_similarity(found), width=views.side(len(found.similarity))))
     return "".join(parts)
 
 
-def _box_title(table: pd.DataFrame, split: str) -> str:
+def _box(table: pd.DataFrame, split: str, d: views.Defaults) -> Figure:
     best = table.loc[table["median"].idxmax()]
-    return f"CORR per era, {split}: {best['prediction']} has the highest median, {best['median']:.4f}, over {best['count']} eras"
+    return Figure(
+        f"box-{split}",
+        f"CORR per era, {split}: {best['prediction']} has the highest median, {best['median']:.4f}, over {best['count']} eras",
+        f"Box plots of the CORR of each era for every prediction, {split}.",
+        drawing.same(views.boxes(table, d)),
+        "Box: middle half; gap in it: median; line: 5 % to 95 %; dots: lowest and highest.",
+    )
 
 
 def _cards(found: Content) -> list[str]:
@@ -136,13 +131,12 @@ def _board(page: Page, split: str, meaning: str, shown: list[str]) -> str:
     means = {name: found.value(split, name, CORR, "mean") for name in shown}
     for name in sorted(shown, key=lambda name: -math.inf if (mean := means[name]) is None else mean, reverse=True):
         series = comparison.series(found.scores[split], name).cumsum()
-        low, high = (found.value(split, name, CORR, key) for key in ("low", "high"))
         rows.append(
             [
                 Cell(name, markup=f'<span class="swatch" style="background:var(--p-{escape(name)})"></span>&nbsp;{escape(name)}'),
                 Cell("", series.iloc[-1] if len(series) else None, markup.spark([series.to_list()], name)),
                 number(means[name]),
-                Cell(markup.DASH) if low is None or high is None else Cell(f"{low:.4f} … {high:.4f}", low),
+                bounds(found.value(split, name, CORR, "low"), found.value(split, name, CORR, "high")),
                 *(number(found.value(split, name, *path), form) for path, form in kept.values()),
                 number(found.value(split, name, "eras"), ".0f"),
             ]

@@ -26,25 +26,18 @@ def drivers(page: Page) -> str:
     found, d = page.content, page.defaults
     table = measures(found)
     had = [measure for measure in MEASURES if measure in set(table["measure"])]
-    parts = []
     if had:
         selects = (frame.select("model", "model", found.models, d.model), frame.select("measure", "measure", had, d.measure))
-        parts.append(frame.controls(*selects))
-        parts.append(page.figure(_importance(table, d)))
+        parts = [frame.controls(*selects), page.figure(_importance(table, d))]
     else:
-        parts.append(frame.missing("the importance of features", "dvc repro plot"))
-    if page.has("shap_beeswarm"):
-        parts.append(page.figure(_beeswarm(found, d)))
-    else:
-        parts.append(frame.missing("what each feature adds to the predictions", "dvc repro plot"))
-    if page.has("shap_share"):
-        parts.append(page.figure(_share(found.tables["shap_share"], d)))
-    else:
-        parts.append(frame.missing("the share of the leading features", "dvc repro plot"))
-    if page.has("exposure_time"):
-        parts += [page.figure(_exposure(found.tables["exposure_time"], d), zoom=True), _groups(page, found.tables["exposure_time"])]
-    else:
-        parts.append(frame.missing("the exposure over time", "dvc repro plot"))
+        parts = [frame.missing("the importance of features", "dvc repro plot")]
+    writers = {
+        "shap_beeswarm": ("what each feature adds to the predictions", _beeswarm),
+        "shap_share": ("the share of the leading features", _share),
+        "exposure_time": ("the exposure over time", _exposure),
+    }
+    for name, (what, write) in writers.items():
+        parts.append(write(page, found.tables[name]) if page.has(name) else frame.missing(what, "dvc repro plot"))
     return "".join(parts)
 
 
@@ -105,15 +98,9 @@ def _importance(table: pd.DataFrame, d: views.Defaults) -> Figure:
 
 
 def swarm(table: pd.DataFrame) -> pd.DataFrame:
-    """Where the dots of a beeswarm lie: those of about the same contribution beside each other.
+    """Add where the dots of a beeswarm lie, as `place`: the rank moved by less than half a line.
 
-    Parameters
-    ----------
-    table : `model`, `rank`, `feature`, `contribution` and more.
-
-    Returns
-    -------
-    The same with `place`, the rank moved by less than half a line.
+    Dots of about the same `contribution` lie beside each other, for each `model` and `rank`.
     """
     reach = float(table["contribution"].abs().max()) or 1.0
     column = (table["contribution"] / reach * SWARM_COLUMNS).round()
@@ -123,48 +110,48 @@ def swarm(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(place=table["rank"] + step * beside)
 
 
-def _beeswarm(found: Content, d: views.Defaults) -> Figure:
-    table = found.tables["shap_beeswarm"]
+def _beeswarm(page: Page, table: pd.DataFrame) -> str:
     leading = table[table["rank"] == 1].groupby("model")["feature"].first()
-    titles = {
-        name: f"{leading[name]} moves {name} most; a dot a row" if name in leading else f"Nothing is known of {name}"
-        for name in found.models
-    }
-    return Figure(
+    told = {name: f"{feature} moves {name} most; a dot a row" for name, feature in leading.items()}
+    titles = {name: told.get(name, f"Nothing is known of {name}") for name in page.content.models}
+    figure = Figure(
         "beeswarm",
-        titles[d.model],
+        titles[page.defaults.model],
         "Dots of the contribution of each leading feature to single predictions of one model.",
-        drawing.same(views.beeswarm(swarm(table), d)),
+        drawing.same(views.beeswarm(swarm(table), page.defaults)),
         "What each feature adds to a prediction, in standard deviations of the model's predictions. Where blue dots lie on one side and "
         "orange ones on the other, the feature works in one direction; where both lie on both sides, it depends on others.",
         ("model",),
         titles,
     )
+    return page.figure(figure)
 
 
-def _share(table: pd.DataFrame, d: views.Defaults) -> Figure:
+def _share(page: Page, table: pd.DataFrame) -> str:
     held = table.groupby("model", sort=False)["leading"].first()
     least = f", {held.idxmin()} {held.min():.0%}" if len(held) > 1 else ""
-    return Figure(
+    figure = Figure(
         "share",
         f"{held.idxmax()} has {held.max():.0%} of all contributions in its {LEADING} leading features{least}",
         "Lines of the share of all contributions by the number of leading features: "
         + "; ".join(f"{name} {share:.0%} in {LEADING}" for name, share in held.items()),
-        drawing.same(views.share(table, d, LEADING)),
+        drawing.same(views.share(table, page.defaults, LEADING)),
         "The steeper the line, the more hangs on a few features.",
     )
+    return page.figure(figure)
 
 
-def _exposure(table: pd.DataFrame, d: views.Defaults) -> Figure:
+def _exposure(page: Page, table: pd.DataFrame) -> str:
     whole = table[table["group"] == groups.ALL]
     means = whole.groupby("prediction", sort=False)["mean"].first()
-    return Figure(
+    figure = Figure(
         "exposure",
         "Largest exposure to a feature: " + ", ".join(f"{name} {mean:.2f}" for name, mean in means.items()) + ", mean over eras",
         "Lines over eras of the largest absolute correlation of the ensemble and of the neutralized one with any feature.",
-        drawing.same(views.exposure(whole, d)),
+        drawing.same(views.exposure(whole, page.defaults)),
         "Largest absolute correlation with any feature in an era.",
     )
+    return page.figure(figure, zoom=True) + _groups(page, table)
 
 
 def _groups(page: Page, table: pd.DataFrame) -> str:

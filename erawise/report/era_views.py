@@ -12,7 +12,7 @@ from erawise.report import content, drawing, frame, markup, views
 from erawise.report.content import CORR, SPLITS, Content
 from erawise.report.drawing import Figure
 from erawise.report.frame import Page
-from erawise.report.markup import Cell, escape, number
+from erawise.report.markup import Cell, bounds, escape, number
 
 EXTREMES = 5
 """Worst and best eras to name."""
@@ -141,7 +141,7 @@ def _deepest(found: Content, name: str) -> str:
 
 def _extreme_table(found: Content) -> str:
     rows = [
-        [f"{row.end}", row.split, Cell(str(row.era), row.era), number(row.corr), number(row.others)]
+        [row.end, row.split, Cell(str(row.era), row.era), number(row.corr), number(row.others)]
         for row in content.extremes(found, EXTREMES).itertuples()
     ]
     return markup.table(f"Worst and best eras of {found.chosen}", ["end", "split", "era", "CORR", "mean of the others"], rows, texts=2)
@@ -217,12 +217,9 @@ def _pair_text(row: Any) -> str:
 def _pair_table(page: Page) -> str:
     own = page.pairs[page.pairs["a"] == page.content.chosen]
     rows = [
-        [row.b, row.split, number(row.mean, "+.4f"), _bounds(row), Cell(row.verdict), number(row.eras, ".0f")] for row in own.itertuples()
+        [row.b, row.split, number(row.mean, "+.4f"), bounds(row.low, row.high, "+.4f"), row.verdict, number(row.eras, ".0f")]
+        for row in own.itertuples()
     ]
     heads = ["against", "split", "difference of mean CORR", "95 % interval", f"{page.content.chosen} is", "eras"]
     table = markup.table("Paired differences", heads, rows, texts=2)
     return f"<details><summary>{escape(page.content.chosen)} against every other</summary>{table}</details>"
-
-
-def _bounds(row: Any) -> Cell:
-    return Cell(markup.DASH) if row.low != row.low else Cell(f"{row.low:+.4f} … {row.high:+.4f}", row.low)

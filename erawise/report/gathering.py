@@ -13,7 +13,7 @@ from erawise import params
 from erawise.base import files, tabular
 from erawise.base.schema import CV, ERA, ID, PREDICTION, VALIDATION, horizon
 from erawise.evaluation import evaluation
-from erawise.explanation.explanation import spaced
+from erawise.folds.splits import spaced
 from erawise.history import comparison, ledger, looks, revisions
 from erawise.report import content as report
 from erawise.report import page
@@ -26,13 +26,7 @@ SAMPLED = 60
 
 
 def write(out: Path, *, quiet: bool) -> None:
-    """Write the page; an older one stays if that fails.
-
-    Parameters
-    ----------
-    out : the file.
-    quiet : whether nothing is printed but warnings; also if the environment asks for quiet.
-    """
+    """Write the page to a file; an older one stays if that fails. Print only warnings if `quiet` or the environment says so."""
     start = time.perf_counter()
     with runner.heard("report", quiet or runner.is_quiet()) as progress:
         text = page.written(content(params.load(paths.PARAMS)), progress)

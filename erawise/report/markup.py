@@ -37,9 +37,17 @@ def number(value: float | None, form: str = ".4f") -> Cell:
     return Cell(DASH) if value is None or math.isnan(value) else Cell(format(value, form), float(value))
 
 
+def bounds(low: float | None, high: float | None, form: str = ".4f") -> Cell:
+    """Return an interval, sorted by its lower end; a dash if there is none."""
+    return Cell(DASH) if low is None or high is None or math.isnan(low) else Cell(f"{low:{form}} … {high:{form}}", low)
+
+
 def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Cell | str]], *, texts: int = 1) -> str:
     """A table whose first `texts` columns are text and whose others are figures; the first cell of a row names it."""
-    head = "".join(_head(name, k >= texts) for k, name in enumerate(heads))
+    figure = ' class="figure"'
+    head = "".join(
+        f'<th scope="col"{figure if k >= texts else ""}><button type="button">{escape(name)}</button></th>' for k, name in enumerate(heads)
+    )
     body = "".join("<tr>" + "".join(_cell(cell, k, texts) for k, cell in enumerate(row)) + "</tr>" for row in rows)
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
@@ -82,12 +90,6 @@ def _plain(content: Any) -> Any:
     if isinstance(content, dict):
         return {key: _plain(value) for key, value in content.items()}
     return [_plain(value) for value in content] if isinstance(content, list | tuple) else content
-
-
-def _head(name: str, figure: bool) -> str:
-    kind = ' class="figure"' if figure else ""
-    inside = f'<button type="button">{escape(name)}</button>' if name else escape(name)
-    return f'<th scope="col"{kind}>{inside}</th>'
 
 
 def _cell(cell: Cell | str, place: int, texts: int) -> str:

@@ -29,21 +29,10 @@ SECTIONS = {
 
 
 def written(found: Content, progress: Progress = SILENT) -> str:
-    """The page.
+    """Return the page, one file of HTML: styles, charts as SVG, and the scripts that make them answer.
 
-    Parameters
-    ----------
-    found : what the run has found; what it lacks is named on the page with the way to get it.
-    progress : told of the sections that are written.
-
-    Returns
-    -------
-    HTML, one file: styles, charts as SVG, and the scripts that make them answer. It asks for nothing from anywhere.
-
-    Raises
-    ------
-    InputError
-        If no prediction has a score in any era, or the chosen one wasn't scored.
+    What the run lacks is named on the page with the way to get it. Raise `InputError` if no prediction has a score in any era, or the
+    chosen one wasn't scored.
     """
     scores = content.era_scores(found)
     if not len(scores) or not found.predictions:
@@ -74,11 +63,12 @@ def written(found: Content, progress: Progress = SILENT) -> str:
     )
     links = "".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title in SECTIONS.items())
     title = f"erawise: {found.chosen} on {found.target}"
+    shades = {name: style.colours(found.models)[name] for name in page.defaults.names}
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        f"<style>{_styles(page)}</style></head><body>"
+        f"<style>{palette.style(shades)}{_asset('page.css')}</style></head><body>"
         f'<header class="top"><h1>{escape(found.chosen)} on {escape(found.target)}</h1><p class="muted">{escape(_made(found))}</p>'
         f'<nav aria-label="sections"><ul>{links}</ul></nav></header>'
         f"{_toolbar(page)}<main>{sections}</main>"
@@ -157,11 +147,6 @@ def _for_script(page: Page) -> dict[str, Any]:
         "titles": page.titles,
         "figures": page.live,
     }
-
-
-def _styles(page: Page) -> str:
-    shades = style.colours(page.content.models)
-    return palette.style({name: shades[name] for name in page.defaults.names}) + _asset("page.css")
 
 
 def _script(text: str) -> str:

@@ -3,6 +3,10 @@
 import colorsys
 from collections.abc import Mapping
 
+from matplotlib.colors import to_hex, to_rgb
+
+from erawise.charts.style import contrast as rgb_contrast
+
 THEMES = {
     "light": {
         "ground": "#ffffff",
@@ -65,29 +69,16 @@ def readable(colour: str, theme: str) -> str:
     """
     shades = THEMES[theme]
     grounds = (shades["ground"], shades["shade"])
-    hue, lightness, saturation = colorsys.rgb_to_hls(*_channels(colour))
-    step = STEP if luminance(shades["ground"]) < 0.5 else -STEP
+    hue, lightness, saturation = colorsys.rgb_to_hls(*to_rgb(colour))
+    step = STEP if theme == "dark" else -STEP
     while min(contrast(colour, ground) for ground in grounds) < CONTRAST and 0 <= lightness <= 1:
         if not saturation:
             return shades["ink"]
         lightness += step
-        red, green, blue = colorsys.hls_to_rgb(hue, min(max(lightness, 0.0), 1.0), saturation)
-        colour = f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"
+        colour = to_hex(colorsys.hls_to_rgb(hue, min(max(lightness, 0.0), 1.0), saturation))
     return colour
 
 
 def contrast(one: str, other: str) -> float:
     """Contrast ratio of two colours, 1 to 21, by WCAG 2.1."""
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)
-
-
-def luminance(colour: str) -> float:
-    """Relative luminance of a colour, 0 to 1, by WCAG 2.1."""
-    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in _channels(colour)]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def _channels(colour: str) -> tuple[float, float, float]:
-    red, green, blue = (int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5))
-    return red, green, blue
+    return rgb_contrast(to_rgb(one), to_rgb(other))

@@ -22,6 +22,7 @@ COMMANDS = ("stages.", "erawise.")
 """With what the names of the modules begin that are run as commands."""
 
 STOPPED = "stopped by hand"
+RED_ERROR = "\033[31merror:\033[0m"
 INTERRUPTED, CLOSED = 130, 141
 """Exit codes of a command that was stopped by Ctrl-C, or whose output nobody reads any more, as shells have them."""
 
@@ -103,16 +104,12 @@ def reported(main: Callable[[], None]) -> Callable[[], None]:
         _reader_gone()
         if message:
             with suppress(BrokenPipeError):
-                print(f"{_coloured('error:')} {message}", file=sys.stderr)
+                coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+                print(f"{RED_ERROR if coloured else 'error:'} {message}", file=sys.stderr)
             _reader_gone()
         sys.exit(code)
 
     return run
-
-
-def _coloured(word: str) -> str:
-    """Return a word in red for a terminal, unless the environment asks for none."""
-    return f"\033[31m{word}\033[0m" if sys.stderr.isatty() and not os.environ.get("NO_COLOR") else word
 
 
 def _reader_gone() -> bool:

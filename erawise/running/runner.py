@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -90,10 +91,10 @@ def peak_bytes() -> int:
     return MAXRSS_UNIT * max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
-def versions() -> dict[str, str]:
-    """Of Python and of the packages on which results hang, those that are installed."""
-    found = {"python": sys.version.split()[0]}
-    for name in PACKAGES:
+def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
+    """Return the versions of Python and of those of some packages that are installed; by default of the ones that results depend on."""
+    found = {"python": platform.python_version()}
+    for name in packages:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -139,7 +139,8 @@ def score_eras(
 
     found = _each(score, slices, threads)
     names = list(predictions.columns)
-    table = {name: _joined([scores[name] for scores in found]) for name in (ROWS, CONSTANT, *SCORES, *_of_groups(known.groups))}
+    columns = (ROWS, CONSTANT, *SCORES, *_of_groups(known.groups))
+    table = {name: np.concatenate([scores[name] for scores in found]) if found else np.empty(0) for name in columns}
     table["payout"] = table["corr"] * multipliers.corr + table["mmc"] * multipliers.mmc
     eras = np.repeat([int(era[rows.start]) for rows in slices], len(names))
     return pd.DataFrame({ERA: eras, PREDICTION: names * len(slices), **table})
@@ -156,10 +157,6 @@ def _each(work: Callable[[slice], Any], slices: list[slice], threads: int) -> li
             return [work(rows) for rows in slices]
         with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(work, slices))
-
-
-def _joined(parts: list[NDArray]) -> NDArray:
-    return np.concatenate(parts) if parts else np.empty(0)
 
 
 def _features_of(era: int, rows: slice, features: Callable[[int], NDArray]) -> NDArray:

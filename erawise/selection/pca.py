@@ -42,11 +42,16 @@ def _centred(block: NDArray, origin: NDArray[np.float64]) -> NDArray:
 
 
 def correlation(view: View) -> NDArray[np.float64]:
-    """Correlation matrix of the features over all rows; 0 beside a feature that is constant."""
-    _, covariance = moments(view)
+    """Return the correlation matrix of the features over all rows; 0 beside a feature that is constant."""
+    return _standardised(view)[2]
+
+
+def _standardised(view: View) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean, the inverse of the std (0 for a constant), (features,) each, and the correlation matrix."""
+    mean, covariance = moments(view)
     std = np.sqrt(np.maximum(np.diag(covariance), 0))
     inverse = np.divide(1, std, out=np.zeros_like(std), where=std > 1e-12)
-    return covariance * np.outer(inverse, inverse)
+    return mean, inverse, covariance * np.outer(inverse, inverse)
 
 
 def fit(view: View, components: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -58,11 +63,9 @@ def fit(view: View, components: int) -> tuple[NDArray[np.float64], NDArray[np.fl
     vectors : (features, components), by falling variance, scaled so that `(x - mean) @ vectors` has unit variance a column;
         the entry of largest magnitude in each is positive. A component without variance is 0.
     """
-    mean, covariance = moments(view)
-    std = np.sqrt(np.maximum(np.diag(covariance), 0))
-    inverse = np.divide(1, std, out=np.zeros_like(std), where=std > 1e-12)
+    mean, inverse, correlations = _standardised(view)
     size = len(mean)
-    values, vectors = eigh(covariance * np.outer(inverse, inverse), subset_by_index=(size - components, size - 1))
+    values, vectors = eigh(correlations, subset_by_index=(size - components, size - 1))
     values, vectors = values[::-1], vectors[:, ::-1]
     signs = np.sign(vectors[np.argmax(np.abs(vectors), axis=0), np.arange(components)])
     scale = np.divide(signs, np.sqrt(np.maximum(values, 0)), out=np.zeros(components), where=values > 1e-10)

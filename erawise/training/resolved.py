@@ -13,12 +13,7 @@ from erawise.training.jobs import Source
 
 @dataclass(frozen=True)
 class Resolved(Source):
-    """Where they lie.
-
-    Parameters
-    ----------
-    validation : the file with the targets of the validation eras.
-    """
+    """The place of these rows; `validation` is the file with the targets of the validation eras."""
 
     validation: Path
 
@@ -32,13 +27,7 @@ class Resolved(Source):
         return [*whole, self.validation], arrays
 
     def panel(self) -> Panel:
-        """Open the rows, and add the targets of the validation eras.
-
-        Raises
-        ------
-        InputError
-            If a file is missing or broken.
-        """
+        """Open the rows, and add the targets of the validation eras. Raise `InputError` if a file is missing or broken."""
         panel = super().panel()
         known = tabular.read_parquet(self.validation, [ID, ERA, *self.targets])
         for target in self.targets:

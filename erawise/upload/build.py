@@ -12,7 +12,7 @@ from typing import Any
 
 from erawise.base import files
 from erawise.blend import risk
-from erawise.live.serving import ENSEMBLE, NEUTRALIZED, Neutralization, Pipeline
+from erawise.live.serving import ENSEMBLE, NEUTRALIZED, Pipeline
 from erawise.models.shared import arrays
 from erawise.models.shared.protocol import Fitted
 from erawise.panel.panel import FeatureMap, Panel
@@ -46,16 +46,13 @@ def source() -> str:
 def content(pipeline: Pipeline, name: str, like: Panel) -> runtime.Content:
     """What is shipped for one prediction of a pipeline, and nothing that it doesn't need.
 
+    Raise `InputError` if there is no prediction of that name, or the panel lacks a feature that it needs.
+
     Parameters
     ----------
     pipeline : the trained pipeline.
     name : of its `predictions`.
     like : the panel of the live rows that were prepared beside what the models were trained on.
-
-    Raises
-    ------
-    InputError
-        If there is no prediction of that name, or the panel lacks a feature that it needs.
     """
     if name not in pipeline.predictions:
         raise InputError(f"upload.prediction: there is no prediction {name!r}; there are {', '.join(pipeline.predictions)}")
@@ -73,12 +70,14 @@ def content(pipeline: Pipeline, name: str, like: Panel) -> runtime.Content:
         "projection": _projection(pipeline.features),
         "models": {model: [_member(one) for one in pipeline.models[model]] for model in (weights if blended else [name])},
         "weights": weights if blended else None,
-        "neutralization": _removed(removed) if removed else None,
+        "neutralization": None
+        if removed is None
+        else {
+            "features": list(removed.features),
+            "capped": removed.method == risk.RISKIEST,
+            "proportion": removed.proportion,
+        },
     }
-
-
-def _removed(removed: Neutralization) -> dict[str, Any]:
-    return {"features": list(removed.features), "capped": removed.method == risk.RISKIEST, "proportion": removed.proportion}
 
 
 def _projection(features: FeatureMap) -> dict[str, bytes] | None:
@@ -93,17 +92,9 @@ def _member(model: Fitted) -> tuple[str, dict[str, str | bytes]]:
 
 
 def write(content: runtime.Content, path: Path, max_megabytes: float) -> int:
-    """Write the pickle of `predict(live_features, live_benchmark_models)`.
+    """Write the pickle of `predict(live_features, live_benchmark_models)`, and return its size in bytes.
 
-    Returns
-    -------
-    int
-        Its size in bytes.
-
-    Raises
-    ------
-    InputError
-        If it is larger than it may be; nothing is written then.
+    Raise `InputError` if it is larger than it may be; nothing is written then.
     """
     pickled = pickle.dumps(_Call(content), PROTOCOL)
     if len(pickled) > max_megabytes * MEGABYTE:

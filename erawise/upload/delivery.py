@@ -22,26 +22,13 @@ CHECK = "check.json"
 """What was found of the pickle beside it; absent where it isn't checked, or fails."""
 
 
+@files.exclusive_lock(paths.UPLOAD, "upload")
 def deliver(live: Path, model: str | None, minutes: float, *, check: bool) -> None:
-    """Build the pickle of `upload.prediction`, check it and send it.
+    """Build the pickle of `upload.prediction`, check it and send it for a model, see `erawise upload --help`.
 
-    Parameters
-    ----------
-    live : live file whose rows the check predicts.
-    model : of the account, for which it is sent; None if it isn't to be sent.
-    minutes : how long Numerai may take to try it.
-    check : whether it is run as Numerai would run it; one that is sent always is.
-
-    Raises
-    ------
-    InputError
-        If something must be mended first; its kinds `Unconfirmed` and `Unavailable` if Numerai refuses it or can't be reached.
+    Raise `InputError` if something must be mended first; its kinds `Unconfirmed` and `Unavailable` if Numerai refuses it or can't be
+    reached.
     """
-    with files.exclusive_lock(paths.UPLOAD, "upload"):
-        _deliver(live, model, minutes, check=check)
-
-
-def _deliver(live: Path, model: str | None, minutes: float, *, check: bool) -> None:
     p = params.load(paths.PARAMS)
     name = p.upload.prediction
     account = Account(key=keys.read(os.environ, paths.ENVIRONMENT)) if model else None

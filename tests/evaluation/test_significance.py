@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from erawise.evaluation import significance, summary
+from erawise.evaluation import significance
 from erawise.evaluation.significance import BETTER, OPEN, WORSE, paired_difference
 from erawise.folds import splits
 
@@ -119,7 +119,7 @@ def test_sharpe_and_drawdown_hold_the_truth_about_as_often_as_they_say(monkeypat
     found = [paired_difference(*pair, overlap=4) for pair in pairs]
     assert 0.86 < np.mean([one.sharpe.low < 1.0 < one.sharpe.high for one in found]) < 1.0
     for (better, worse), one in zip(pairs[:20], found, strict=False):
-        assert one.drawdown.value == pytest.approx(summary.max_drawdown(better) - summary.max_drawdown(worse))
+        assert one.drawdown.value == pytest.approx(significance.max_drawdown(better) - significance.max_drawdown(worse))
         assert one.drawdown.low < one.drawdown.high
 
 

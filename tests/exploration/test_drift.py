@@ -12,7 +12,7 @@ from panels import write_panel
 
 from erawise.base import tabular
 from erawise.base.schema import LIVE_ERA
-from erawise.exploration import drift
+from erawise.exploration import drift, exploration
 from erawise.panel.panel import Panel
 from erawise.running.errors import InputError
 
@@ -108,8 +108,8 @@ def test_other_live_features_and_too_few_eras(tmp_path: Path) -> None:
 def test_live_counts(tmp_path: Path) -> None:
     path = tmp_path / "missing.csv"
     path.write_text("feature,missing,rows,missing_live,rows_live\nNA,1,10,1,4\nb,0,10,0,4\n")
-    assert drift.read_missing_live(path, ("b", "NA")).tolist() == [0, 0.25]
+    assert exploration.read_missing(path, ("b", "NA"), "_live").tolist() == [0, 0.25]
     with pytest.raises(InputError, match="expected feature, missing_live and rows_live for every feature"):
-        drift.read_missing_live(path, ("c",))
+        exploration.read_missing(path, ("c",), "_live")
     with pytest.raises(InputError, match="the file is missing; run preprocess"):
-        drift.read_missing_live(tmp_path / "none.csv", ("b",))
+        exploration.read_missing(tmp_path / "none.csv", ("b",), "_live")

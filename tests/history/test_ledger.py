@@ -159,11 +159,9 @@ def test_a_look_is_counted_by_the_predictions_that_were_looked_at() -> None:
 
 def test_more_looks_of_more_spread_deflate_more() -> None:
     series = 0.02 + 0.05 * np.random.default_rng(0).normal(size=200)
-    sharpes = [entry(k, scores={"validation": {"neutralized": {"corr": {"sharpe": 0.4}}}}) for k in range(1)]
-    alone = ledger.deflated(sharpes, "neutralized", series, 4)
-    assert alone == significance.deflated_sharpe(series, [0.4], overlap=4)
     spread = [entry(k, scores={"validation": {"neutralized": {"corr": {"sharpe": 0.1 * k}}}}) for k in range(8)]
-    assert ledger.deflated(spread, "neutralized", series, 4) < alone
+    sharpes = ledger.trial_sharpes(spread, "neutralized")
+    assert significance.deflated_sharpe(series, sharpes, overlap=4) < significance.deflated_sharpe(series, [0.4], overlap=4)
 
 
 def test_the_history_is_a_line_for_each_run() -> None:

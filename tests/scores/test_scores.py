@@ -21,7 +21,8 @@ from scipy.integrate import dblquad
 from scipy.stats import rankdata
 
 from erawise.base import jit
-from erawise.evaluation.summary import constant_predictions, implied_auc, lag1, max_drawdown, summarize
+from erawise.evaluation import significance
+from erawise.evaluation.summary import constant_predictions, implied_auc, summarize
 from erawise.running.errors import InputError
 from erawise.scores import compiled, kernels, loops, plain, projection
 from erawise.scores.eras import CONSTANT, ROWS, SCORES, Known, Multipliers, score_eras
@@ -591,16 +592,8 @@ def test_summary_is_json_in_the_order_of_the_columns() -> None:
 
 
 def test_drawdown_starts_at_the_first_era() -> None:
-    assert max_drawdown(np.array([-0.5, 0.1])) == 0
-    assert max_drawdown(np.array([0.1, -0.2, 0.05, -0.1, 0.3])) == pytest.approx(0.25)
-
-
-def test_lag1() -> None:
-    assert lag1(np.array([1.0, 2.0, 3.0, 4.0])) == pytest.approx(1.25 / 5)
-    assert np.isnan(lag1(np.full(5, 0.1)))
-    rng = np.random.default_rng(11)
-    weekly = rng.normal(size=20_003)
-    assert lag1(np.convolve(weekly, np.ones(4), "valid")) == pytest.approx(0.75, abs=0.02)
+    assert significance.max_drawdown(np.array([-0.5, 0.1])) == 0
+    assert significance.max_drawdown(np.array([0.1, -0.2, 0.05, -0.1, 0.3])) == pytest.approx(0.25)
 
 
 def test_implied_auc_of_the_reference_case() -> None:
@@ -624,13 +617,12 @@ def test_implied_auc_by_an_adaptive_double_integral(correlation: float, share: f
 
 @pytest.mark.skipif(not REAL_SERIES.exists(), reason="the real series are not here")
 @pytest.mark.parametrize(
-    ("model", "mean", "sharpe", "drawdown", "autocorrelation"),
-    [("lgbm_gbdt", 0.0262, 0.81, 0.238, 0.74), ("lgbm_dart", 0.0278, 0.98, 0.162, 0.73), ("mlp", 0.0258, 0.89, 0.167, 0.75)],
+    ("model", "mean", "sharpe", "drawdown"),
+    [("lgbm_gbdt", 0.0262, 0.81, 0.238), ("lgbm_dart", 0.0278, 0.98, 0.162), ("mlp", 0.0258, 0.89, 0.167)],
 )
-def test_summary_of_real_series(model: str, mean: float, sharpe: float, drawdown: float, autocorrelation: float) -> None:
+def test_summary_of_real_series(model: str, mean: float, sharpe: float, drawdown: float) -> None:
     series = pd.read_csv(REAL_SERIES)[model].to_numpy()[-385:]
     corr = summarize(table_of(corr=list(series)), 20)["p"]["corr"]
     assert corr["mean"] == pytest.approx(mean, abs=1e-4)
     assert corr["sharpe"] == pytest.approx(sharpe, abs=0.01)
     assert corr["max_drawdown"] == pytest.approx(drawdown, abs=1e-3)
-    assert lag1(series) == pytest.approx(autocorrelation, abs=0.01)

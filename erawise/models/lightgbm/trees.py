@@ -41,10 +41,7 @@ class Trees:
     def from_text(cls, text: str) -> Self:
         """Read a LightGBM text of format v4.
 
-        Raises
-        ------
-        ValueError
-            If it is no plain sum of numerical trees, or its arrays don't fit together.
+        Raise `ValueError` if it is no plain sum of numerical trees, or its arrays don't fit together.
         """
         head, _, rest = text.partition("\n\n")
         header = {key: value for key, _, value in (line.partition("=") for line in head.splitlines())}

@@ -88,21 +88,8 @@ class Writer:
         files.write_json({key: value for key, value in content.items() if value is not None}, self._directory / DESCRIPTION)
 
 
-def save(kind: str, model: Fitted, rounds: int | None, eras: NDArray[np.int64], directory: Path) -> None:
-    """Write a model of a single member, with the rounds and the eras of its final fit, into an existing directory."""
-    writer = Writer(kind, directory, several=False)
-    writer.add("", model, rounds)
-    writer.close(eras)
-
-
 def describe(directory: Path) -> Description:
-    """What a directory says of its model.
-
-    Raises
-    ------
-    InputError
-        If that is missing, or none of what `save` writes.
-    """
+    """What a directory says of its model. Raise `InputError` if that is missing, or none of what `save` writes."""
     path = directory / DESCRIPTION
     content = files.read_json(path)
     try:
@@ -117,12 +104,8 @@ def describe(directory: Path) -> Description:
 def digest(directory: Path) -> str:
     """Return the SHA-256 of a model: of its files, its kind, and the settings, features and eras that it was fitted on.
 
-    Data that the model was not fitted on, such as validation eras that are added, doesn't change it.
-
-    Raises
-    ------
-    InputError
-        If it is missing or broken.
+    Data that the model was not fitted on, such as validation eras that are added, doesn't change it. Raise `InputError` if it is missing or
+    broken.
     """
     found = describe(directory)
     basis = None if found.basis is None else [found.basis.settings, found.basis.features]
@@ -134,10 +117,7 @@ def digest(directory: Path) -> str:
 def load(directory: Path) -> Sequence[Fitted]:
     """Read the members of a model.
 
-    Raises
-    ------
-    InputError
-        If one is missing or broken, or the model is of a kind that isn't there, or whose library isn't.
+    Raise `InputError` if one is missing or broken, or the model is of a kind that isn't there, or whose library isn't.
     """
     found = describe(directory)
     if found.kind not in kinds.names():

@@ -51,7 +51,8 @@ def write(source: Path, path: Path, names: Sequence[str]) -> None:
     with pq.ParquetFile(source, buffer_size=READ_BYTES, page_checksum_verification=True) as file:
         whole = file.schema_arrow
         schema = pa.schema([whole.field(name) for name in names], whole.metadata)
-        with pq.ParquetWriter(path, schema, compression=_codec(file.metadata)) as writer:
+        codec = str(file.metadata.row_group(0).column(0).compression) if file.metadata.num_row_groups else "SNAPPY"
+        with pq.ParquetWriter(path, schema, compression="NONE" if codec == "UNCOMPRESSED" else codec) as writer:
             for table in _tables(file, list(names)):
                 writer.write_table(table)
     with path.open("rb") as file:
@@ -64,9 +65,3 @@ def _tables(file: pq.ParquetFile, names: list[str]) -> Iterator[pa.Table]:
         batches = file.iter_batches(rows, row_groups=[number], columns=names)
         while held := list(islice(batches, max(1, WRITTEN_ROWS // rows))):
             yield pa.Table.from_batches(held)
-
-
-def _codec(metadata: pq.FileMetaData) -> str:
-    """Return the compression of a file's first column."""
-    found = metadata.row_group(0).column(0).compression if metadata.num_row_groups else "SNAPPY"
-    return "NONE" if found == "UNCOMPRESSED" else str(found)

@@ -1,6 +1,6 @@
 """Records of files that were fetched: what the server said, and what is on the disk."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -15,13 +15,7 @@ class Remote:
 
     @classmethod
     def of(cls, content: Any) -> "Remote":
-        """Read one from JSON.
-
-        Raises
-        ------
-        ValueError
-            If the JSON doesn't describe a file.
-        """
+        """Read one from JSON. Raise `ValueError` if the JSON doesn't describe a file."""
         names = {"length": int, "etag": str, "modified": str, "checksum": str}
         if not isinstance(content, dict) or set(content) != set(names):
             raise ValueError("other keys than those of a remote file")
@@ -64,9 +58,6 @@ class Record:
     size: int
     sha256: str
     projected: Projection | None = None
-
-    def content(self) -> dict[str, Any]:
-        return asdict(self)
 
     @classmethod
     def of(cls, content: dict[str, Any]) -> "Record":

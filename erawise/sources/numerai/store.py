@@ -1,6 +1,7 @@
 """Files that were downloaded, kept from one run to the next, and what is known of each."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,8 @@ class Store:
     def get(self, name: str, what: str, locate: Callable[[], str], check: Callable[[Path], None], columns: Columns | None = None) -> Path:
         """Return the path of a file that is the server's as it is now; see `fetching.fetch`.
 
-        If `columns` are given, other columns of a Parquet file may be missing in ours; see `ranges.fetch`.
-
-        Raises
-        ------
-        InputError
-            If the file can't be had or used.
+        If `columns` are given, other columns of a Parquet file may be missing in ours; see `ranges.fetch`. Raise `InputError` if the file
+        can't be had or used.
         """
         path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +57,7 @@ class Store:
 
     def _note(self, name: str, record: Record) -> None:
         with files.exclusive_lock(self.directory / MANIFEST, MANIFEST):
-            files.write_json(self._manifest() | {name: record.content()}, self.directory / MANIFEST)
+            files.write_json(self._manifest() | {name: asdict(record)}, self.directory / MANIFEST)
 
     def _manifest(self) -> dict[str, Any]:
         try:
