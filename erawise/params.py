@@ -163,8 +163,11 @@ _MESSAGES = {
 def load(path: Path) -> Params:
     """Read and check the whole of `params.yaml`.
 
-    Raise `InputError` if the file is missing or no YAML, or for each key that is unknown, missing, of a wrong type or out of its range,
-    with the key's full path.
+    Raises
+    ------
+    InputError
+        If the file is missing or no YAML, or for each key that is unknown, missing, of a wrong type or out of its
+        range, with the key's full path.
     """
     if not path.exists():
         raise InputError(f"{path}: the file is missing; run from the top of the repository")

@@ -14,10 +14,21 @@ from erawise.running.errors import InputError
 
 
 def join(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return the rows that every prediction has. Raise `InputError` if no row is common to all.
+    """Rows that every prediction has.
 
-    They are sorted by split (cv, live, validation), era and id: `id`, `era` (int64, `LIVE_ERA` for live, where `frames` have null),
-    `split`, and a column for each prediction. A model of a longer horizon has fewer validation eras; then so has the join.
+    Parameters
+    ----------
+    frames : by name, `id`, `era` (null for live), `split`, `prediction`.
+
+    Returns
+    -------
+    DataFrame sorted by split (cv, live, validation), era and id: `id`, `era` (int64, `LIVE_ERA` for live), `split`, and a
+    column for each prediction. A model of a longer horizon has fewer validation eras; then so has the join.
+
+    Raises
+    ------
+    InputError
+        If no row is common to all.
     """
     joined: pd.DataFrame | None = None
     for name, frame in frames.items():
@@ -47,9 +58,13 @@ def ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 class Blend:
-    """The blend of predictions that come one after the other and need not stay; rows of an era (rows,) are adjacent.
+    """The blend of predictions that come one after the other and need not stay.
 
     In each era a prediction is ranked, and its ranks are turned into normal quantiles. The blend is the ranks of their weighted sum.
+
+    Parameters
+    ----------
+    era : (rows,), rows of an era adjacent.
     """
 
     def __init__(self, era: NDArray[np.int64]) -> None:
@@ -78,9 +93,16 @@ def digest(frame: pd.DataFrame) -> str:
 
 
 def along(rows: pd.DataFrame, frame: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:
-    """Return columns of a table along other rows, (rows, columns) float64; NaN where the table has no such id in that era.
+    """Columns of a table along other rows.
 
-    Both have `id` and `era`; the table has each era and id once.
+    Parameters
+    ----------
+    rows : `id` and `era` of the rows wanted.
+    frame : `id`, `era` and the columns, each era and id once.
+
+    Returns
+    -------
+    (rows, columns) float64, NaN where the table has no such id in that era.
     """
     numbered = frame[[ID, *columns]].assign(**{ERA: numbers(frame[ERA])})
     return rows[[ID, ERA]].merge(numbered, on=[ERA, ID], how="left", validate="one_to_one")[list(columns)].to_numpy(np.float64)

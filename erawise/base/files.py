@@ -51,7 +51,12 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path for a file or a directory, which takes the place of `path` on success and is removed on failure.
 
     At every moment the old one or the new one is there. Only where the file system can't exchange two directories there is neither
-    between two renames; what a kill leaves then, `sweep` puts back. Raise `InputError` if the disk is full, or may not be written to.
+    between two renames; what a kill leaves then, `sweep` puts back.
+
+    Raises
+    ------
+    InputError
+        If the disk is full, or may not be written to.
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +82,10 @@ def scratch(parent: Path) -> Iterator[Path]:
 def writing(path: Path) -> Iterator[None]:
     """Turn an error of the disk within, if it is of `path` or names no file, into one that names `path`.
 
-    Raise `InputError` if the disk is full, or may not be written to.
+    Raises
+    ------
+    InputError
+        If the disk is full, or may not be written to.
     """
     try:
         yield
@@ -153,7 +161,10 @@ def place(source: Path, path: Path) -> None:
 def append_line(entry: dict[str, Any], path: Path) -> None:
     """Add a line of JSON: whole or not at all, however many processes write at once, and after one that was cut short by a kill.
 
-    Raise `InputError` if the disk is full, or may not be written to.
+    Raises
+    ------
+    InputError
+        If the disk is full, or may not be written to.
     """
     line = (json.dumps(entry, sort_keys=True, allow_nan=False) + "\n").encode("utf-8")
     with writing(path), _opened(path, os.O_APPEND) as descriptor:
@@ -189,7 +200,10 @@ def read_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
 def digest(*paths: Path) -> str:
     """Return the SHA-256 of files: of their names and contents, for a directory of all below it by their paths there.
 
-    Raise `InputError` if one is missing.
+    Raises
+    ------
+    InputError
+        If one is missing.
     """
     found = hashlib.sha256()
     for top in paths:
@@ -230,7 +244,10 @@ def require_file(path: Path, advice: str = "") -> None:
 def read_text(path: Path) -> str:
     """Read a text of UTF-8, without the byte order mark that editors of Windows put in front.
 
-    Raise `InputError` if there is no such file, or it is no UTF-8.
+    Raises
+    ------
+    InputError
+        If there is no such file, or it is no UTF-8.
     """
     require_file(path)
     content = path.read_bytes()
@@ -243,7 +260,13 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON. Raise `InputError` if the file is missing or is no JSON."""
+    """Read JSON.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or is no JSON.
+    """
     try:
         return json.loads(read_text(path))
     except ValueError as error:

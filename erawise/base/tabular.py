@@ -30,7 +30,10 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
 def open_parquet(path: Path) -> pq.ParquetFile:
     """Open a Parquet file for reading in parts.
 
-    Raise `InputError` if the file is missing, truncated or no Parquet, or `path` is a directory or a dead link.
+    Raises
+    ------
+    InputError
+        If the file is missing, truncated or no Parquet, or `path` is a directory or a dead link.
     """
     require_file(path, f"; join its parts, such as by pandas.read_parquet({str(path)!r}).to_parquet(...)")
     try:
@@ -73,7 +76,10 @@ def is_number(kind: pa.DataType) -> bool:
 def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     """Read columns of a Parquet file, with an index stored by pandas as an ordinary column.
 
-    Raise `InputError` if the file is missing, truncated or no Parquet.
+    Raises
+    ------
+    InputError
+        If the file is missing, truncated or no Parquet.
     """
     with open_parquet(path) as file, reading(path):
         return file.read(columns=columns).to_pandas(ignore_metadata=True)

@@ -26,8 +26,12 @@ FORWARD_STEPS = 50
 def resolve_weights(weights: Literal["equal", "nnls", "forward"] | dict[str, float], members: Sequence[str]) -> dict[str, float]:
     """The weight of each member, of sum 1, in the order of `members`; one that isn't named has 0.
 
-    Where weights are to be fitted they are equal. Raise `InputError` if there is no member, a weight is for none of them or is negative, or
-    no member has a weight above 0.
+    Where weights are to be fitted they are equal.
+
+    Raises
+    ------
+    InputError
+        If there is no member, a weight is for none of them or is negative, or no member has a weight above 0.
     """
     if not members:
         raise InputError("models: there is no model to blend; add one")
@@ -44,9 +48,7 @@ def resolve_weights(weights: Literal["equal", "nnls", "forward"] | dict[str, flo
 
 
 def blend(predictions: pd.DataFrame, era: NDArray[np.int64], weights: dict[str, float], progress: Progress = SILENT) -> Floats:
-    """Blend models as `predictions.Blend` does: (rows,) in (0, 1), `(average rank - 0.5) / rows` of the mean in each era.
-
-    Raise `InputError` if a model with a weight lacks a prediction, or one is infinite.
+    """Blend models as `predictions.Blend` does.
 
     Parameters
     ----------
@@ -54,6 +56,15 @@ def blend(predictions: pd.DataFrame, era: NDArray[np.int64], weights: dict[str, 
     era : (rows,), rows of an era adjacent.
     weights : column → weight, at least 0; columns of weight 0 are not looked at, and may have NaN.
     progress : told of each model.
+
+    Returns
+    -------
+    (rows,) float64 in (0, 1): `(average rank - 0.5) / rows` of the mean in each era.
+
+    Raises
+    ------
+    InputError
+        If a model with a weight lacks a prediction, or one is infinite.
     """
     members = {name: weight for name, weight in weights.items() if weight > 0}
     values = predictions[list(members)].to_numpy(np.float64)
@@ -110,14 +121,17 @@ def blend_fitted(
 def fit_weights(method: str, predictions: pd.DataFrame, era: NDArray[np.int64], target: Floats) -> dict[str, float]:
     """Weights, of sum 1, that blend models best on some eras; equal ones where no model is of use there.
 
-    Raise `InputError` if a model lacks a prediction, or one is infinite.
-
     Parameters
     ----------
     method : `nnls`, see `nonnegative_weights`; `forward`, see `forward_weights`.
     predictions : (rows, models) frame, a column a model.
     era : (rows,), rows of an era adjacent.
     target : (rows,), rows where it is NaN are left out.
+
+    Raises
+    ------
+    InputError
+        If a model lacks a prediction, or one is infinite.
     """
     for name in predictions:
         _check_complete(str(name), predictions[name].to_numpy(np.float64), era)

@@ -17,9 +17,7 @@ ROWS_A_FEATURE = 4
 
 
 def neutralize_block(predictions: NDArray, features: NDArray, proportion: float, threads: int = 1) -> Floats:
-    """Subtract `proportion` of the least-squares fit to the features and a constant (numerai-tools' `neutralize`): (rows, p).
-
-    A constant prediction is NaN throughout.
+    """Subtract `proportion` of the least-squares fit to the features and a constant (numerai-tools' `neutralize`).
 
     Parameters
     ----------
@@ -27,6 +25,10 @@ def neutralize_block(predictions: NDArray, features: NDArray, proportion: float,
     features : (rows, k), finite, any dtype; may be collinear or constant.
     proportion : 0..1.
     threads : that read int8 features; LAPACK has its own.
+
+    Returns
+    -------
+    (rows, p) float64; a constant prediction is NaN throughout.
     """
     values = np.asarray(predictions, np.float64)
     varying = ~kernels.is_constant(values)
@@ -44,12 +46,10 @@ def neutralize_eras(
     threads: int = 1,
     progress: Progress = SILENT,
 ) -> Floats:
-    """Neutralize one prediction era by era, ready to submit: (rows,) in [0, 1].
+    """Neutralize one prediction era by era, ready to submit.
 
     In each era the prediction is gaussianized, neutralized and mapped to [0, 1] by a shift and a factor, which leave it
-    as orthogonal to the features as it is. Where it is constant in an era there is nothing to take out: it is .5 there. Raise `InputError`
-    if a prediction is missing or infinite, if the features with a constant span an era (rows <= k + 1), or if nothing is left of the
-    prediction in an era.
+    as orthogonal to the features as it is. Where it is constant in an era there is nothing to take out: it is .5 there.
 
     Parameters
     ----------
@@ -59,6 +59,16 @@ def neutralize_eras(
     proportion : 0..1.
     threads : that read an era's int8 features; LAPACK has its own.
     progress : told of each era.
+
+    Returns
+    -------
+    (rows,) float64 in [0, 1].
+
+    Raises
+    ------
+    InputError
+        If a prediction is missing or infinite, if the features with a constant span an era (rows <= k + 1), or if
+        nothing is left of the prediction in an era.
     """
     out = np.empty(len(era))
     slices = era_slices(era)
@@ -77,6 +87,10 @@ def riskiest(correlations: NDArray, count: int) -> NDArray[np.int64]:
     ----------
     correlations : (eras, k), NaN where a feature is constant in an era; such eras are left out of its std (ddof 0).
     count : how many to take; all where there are fewer. Ties go by position; a feature that is NaN throughout is last.
+
+    Returns
+    -------
+    (min(count, k),) int64.
     """
     known = ~np.isnan(correlations)
     eras = np.maximum(known.sum(axis=0), 1)

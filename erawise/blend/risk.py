@@ -17,8 +17,6 @@ NONE, ALL, RISKIEST = "none", "all", "riskiest"
 def chosen(panel: Panel, train: NDArray[np.int64], target: str, features: str, count: int, progress: Progress = SILENT) -> list[str]:
     """Names of the features to neutralize to, in the panel's order; `riskiest` has them by falling risk.
 
-    Raise `InputError` if there is no feature set of that name, or it has no feature of the matrix.
-
     Parameters
     ----------
     panel : with the target of the train eras in its index.
@@ -27,6 +25,11 @@ def chosen(panel: Panel, train: NDArray[np.int64], target: str, features: str, c
     count : how many `riskiest` takes; all features where there are fewer. An era of few rows is neutralized to the first
         of them alone, see `neutralize.cap`.
     progress : told of each era that `riskiest` looks at.
+
+    Raises
+    ------
+    InputError
+        If there is no feature set of that name, or it has no feature of the matrix.
     """
     if features == NONE:
         return []

@@ -69,7 +69,9 @@ def shap_share(found: Mapping[str, Explanation]) -> Table:
 def permutation(found: Mapping[str, Explanation], days: int) -> Table:
     """Return what each model's CORR loses when one of its leading features is shuffled within each era, in validation eras.
 
-    The main target looks `days` trading days ahead.
+    Parameters
+    ----------
+    days : trading days that the main target looks ahead.
 
     Returns
     -------
@@ -93,7 +95,11 @@ def permutation(found: Mapping[str, Explanation], days: int) -> Table:
 def exposure_time(exposure: pd.DataFrame) -> Table:
     """Return the largest exposure to a feature over time, before and after neutralization, to all features and to each group.
 
-    More than `MAX_PERIODS` eras of a split are shown as means of adjacent ones. `exposure` is that of `evaluation.score_split`.
+    More than `MAX_PERIODS` eras of a split are shown as means of adjacent ones.
+
+    Parameters
+    ----------
+    exposure : `split`, `era`, `prediction`, `group`, `max_abs`, see `evaluation.score_split`.
 
     Returns
     -------

@@ -45,7 +45,10 @@ class Table:
 def read(path: Path, stage: str, numbers: tuple[str, ...], texts: tuple[str, ...]) -> pd.DataFrame:
     """Read columns of a table that a stage has written; an empty number is NaN.
 
-    Raise `InputError` if the file is missing or lacks a column.
+    Raises
+    ------
+    InputError
+        If the file is missing or lacks a column.
     """
     try:
         found = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values={name: [""] for name in numbers})
@@ -57,7 +60,12 @@ def read(path: Path, stage: str, numbers: tuple[str, ...], texts: tuple[str, ...
 
 
 def corr_box(scores: pd.DataFrame, split: str) -> Table:
-    """Summarize the per-era CORR of each prediction; a NaN is an era without a score and is left out.
+    """Summarize the per-era CORR of each prediction.
+
+    Parameters
+    ----------
+    scores : DataFrame with `era`, `prediction`, `corr`; a NaN is an era without a score and is left out.
+    split : name of the evidence, for the headline.
 
     Returns
     -------
@@ -134,9 +142,16 @@ def importance(shares: Mapping[str, pd.DataFrame], top_features: int) -> Table:
 
 
 def with_target(predictions: pd.DataFrame, split: str, targets: pd.DataFrame, target: str) -> pd.DataFrame:
-    """Return `era` (int64), `prediction` and `target` of the rows of a split that have a target.
+    """Return the rows of a split that have a target.
 
-    `predictions` may have a null era in other splits; the column `target` of `targets` is NaN where it isn't known.
+    Parameters
+    ----------
+    predictions : `id`, `era`, `split`, `prediction`; the era may be null in other splits.
+    targets : `id`, `era` and the column `target`, NaN where it isn't known.
+
+    Returns
+    -------
+    DataFrame with `era` (int64), `prediction` and `target`.
     """
     known = targets[[ID, ERA, target]].rename(columns={target: TARGET}).dropna(subset=[TARGET])
     predicted = predictions.loc[predictions[SPLIT] == split, [ID, ERA, PREDICTION]].astype({ERA: np.int64})
@@ -147,7 +162,11 @@ def era_means(rows: Iterable[tuple[str, pd.DataFrame]], split: str) -> Table:
     """Return each era's mean raw prediction and mean target, for each model.
 
     The models' own predictions are taken, since the ensembles are ranked within each era and have the same mean in all. At
-    most `MAX_POINT_ERAS` eras of a model are kept, evenly spaced; `mean_gap` is over all of its eras. `rows` are results of `with_target`.
+    most `MAX_POINT_ERAS` eras of a model are kept, evenly spaced; `mean_gap` is over all of its eras.
+
+    Parameters
+    ----------
+    rows : pairs of a model's name and the result of `with_target`.
 
     Returns
     -------
@@ -164,7 +183,11 @@ def era_means(rows: Iterable[tuple[str, pd.DataFrame]], split: str) -> Table:
 
 
 def prediction_by_target(rows: pd.DataFrame, name: str, split: str) -> Table:
-    """Summarize a prediction within each value of the target; `rows` are a result of `with_target`.
+    """Summarize a prediction within each value of the target.
+
+    Parameters
+    ----------
+    rows : the result of `with_target`.
 
     Returns
     -------
@@ -218,9 +241,14 @@ def feature_values(panel: Panel) -> Table:
 
 
 def target_values(index: pd.DataFrame, validation: pd.DataFrame, names: Sequence[str], main: str) -> Table:
-    """Return the share of rows at each value of each target, the main one first.
+    """Return the share of rows at each value of each target.
 
-    `index` has the targets of the train rows, `validation` those of the validation rows.
+    Parameters
+    ----------
+    index : `data_type` and the targets of the train rows.
+    validation : the targets of the validation rows.
+    names : the targets.
+    main : the main target, put first.
 
     Returns
     -------
@@ -236,7 +264,12 @@ def target_values(index: pd.DataFrame, validation: pd.DataFrame, names: Sequence
 
 
 def weights(blend: Mapping[str, float]) -> Table:
-    """Return `model` and `weight` of the ensemble, as shares of the weights' sum, in the order given."""
+    """Return the weights of the ensemble, as shares of their sum.
+
+    Returns
+    -------
+    Table with `model` and `weight`, in the order given.
+    """
     total = sum(blend.values())
     frame = pd.DataFrame({"model": list(blend), "weight": [weight / total for weight in blend.values()]})
     largest = frame.loc[frame["weight"].idxmax()]

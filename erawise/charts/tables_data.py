@@ -23,6 +23,10 @@ STABLE, FICKLE = "stable", "fickle"
 def feature_stability(path: Path) -> Table:
     """Return the features whose correlation with the target keeps its sign over the train eras, and those that change it.
 
+    Parameters
+    ----------
+    path : the features that `exploration` has described.
+
     Returns
     -------
     Table with `group` (`stable` or `fickle`), `feature`, `sign_stability`, `corr_mean`, `low`, `high` (mean less and plus the standard
@@ -48,7 +52,12 @@ def feature_stability(path: Path) -> Table:
 
 
 def target_correlation(path: Path, main: str) -> Table:
-    """Return the correlations between the targets over the train rows: the main one first, the others by their correlation with it.
+    """Return the correlations between the targets over the train rows.
+
+    Parameters
+    ----------
+    path : the correlations that `exploration` has computed.
+    main : the main target, put first; the others come in the order of their correlation with it.
 
     Returns
     -------
@@ -78,6 +87,10 @@ def target_correlation(path: Path, main: str) -> Table:
 def drift(path: Path) -> Table:
     """Return the features whose live values lie furthest from what is usual between train eras.
 
+    Parameters
+    ----------
+    path : the distances that `drift` has measured.
+
     Returns
     -------
     Table of at most `DRIFTED` features, the furthest beyond the usual first: `feature`, `distance`, `expected`, `usual_p95`,
@@ -100,6 +113,10 @@ def drift(path: Path) -> Table:
 
 def missing_by_era(path: Path) -> Table:
     """Return the share of feature values that were missing in each era, and the features without any data in it.
+
+    Parameters
+    ----------
+    path : what `preparation` has counted.
 
     Returns
     -------

@@ -53,7 +53,10 @@ def own_kit() -> Kit:
 def require_same(address: str, found: Kit, expected: Kit) -> None:
     """Check that a worker runs what this process runs; only its kind of CPU may differ.
 
-    Raise `InputError` with the first package whose version differs, or if the code does.
+    Raises
+    ------
+    InputError
+        With the first package whose version differs, or if the code does.
     """
     for name in sorted({*expected.versions, *found.versions}):
         require_equal(address, name, found.versions.get(name), expected.versions.get(name))

@@ -77,7 +77,13 @@ class Opened:
 
 
 def survey(source: Source) -> Site:
-    """Describe the data below the current directory, where `source` lies. Raise `InputError` if a file is missing."""
+    """Describe the data below the current directory, where `source` lies.
+
+    Raises
+    ------
+    InputError
+        If a file is missing.
+    """
     small, arrays = source.listed()
     try:
         digests = {path.as_posix(): md5(path) for path in small}
@@ -88,7 +94,13 @@ def survey(source: Source) -> Site:
 
 
 def opened(site: Site) -> Opened:
-    """Return the data of a site on this machine. Raise `InputError` if this machine neither sees the files nor can pull them."""
+    """Return the data of a site on this machine.
+
+    Raises
+    ------
+    InputError
+        If this machine neither sees the files nor can pull them.
+    """
     if not (_last and _last[0].site == site and _numbers(site, _last[0].root) == _last[0].numbers):
         _last.clear()
         root = Path(site.root) if site.is_seen() else _pulled(site, Path.cwd())

@@ -12,7 +12,10 @@ MARKS = "params.yaml", "dvc.yaml"
 def top() -> Path:
     """Return the top of the checkout that the current directory is in.
 
-    Raise `InputError` if it is in none, or in one whose code isn't the code that runs: a clone, a worktree, or an experiment's directory.
+    Raises
+    ------
+    InputError
+        If it is in none, or in one whose code isn't the code that runs: a clone, a worktree, or an experiment's directory.
     """
     here = Path.cwd()
     found = next((place for place in (here, *here.parents) if any((place / mark).is_file() for mark in MARKS)), None)

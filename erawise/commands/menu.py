@@ -52,7 +52,11 @@ class Printer(Console):
 
 
 def run(words: Sequence[str]) -> None:
-    """Run a command, the first word of a command line, at the top of the checkout.
+    """Run a command at the top of the checkout.
+
+    Parameters
+    ----------
+    words : of the command line, the first of which is the command.
 
     Raises
     ------

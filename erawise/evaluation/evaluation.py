@@ -56,7 +56,13 @@ class Evaluated:
 
 
 def evaluated(directory: Path) -> Evaluated:
-    """Read what the scores in a directory are of. Raise `InputError` if that is missing or broken."""
+    """Read what the scores in a directory are of.
+
+    Raises
+    ------
+    InputError
+        If that is missing or broken.
+    """
     path = directory / DESCRIPTION
     try:
         return Evaluated(**files.read_json(path))
@@ -72,7 +78,10 @@ def benchmarks(references: pd.DataFrame) -> list[str]:
 def benchmark_column(references: pd.DataFrame, name: str | None) -> str | None:
     """The benchmark model that BMC is against: the one named, else the first, None where the data has none.
 
-    Raise `InputError` if the data has no benchmark of that name.
+    Raises
+    ------
+    InputError
+        If the data has no benchmark of that name.
     """
     columns = benchmarks(references)
     if name is not None and name not in columns:
@@ -150,9 +159,16 @@ def _exposure(table: pd.DataFrame, split: str, members: Groups) -> pd.DataFrame:
 
 
 def corr_by_era(frame: pd.DataFrame, index: pd.DataFrame, target: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the train eras that a prediction has, sorted, and its CORR in each; NaN where it is constant.
+    """CORR of a prediction on the train eras that it has.
 
-    `frame` has `id`, `era` and `prediction`; `index` has `id`, `era` and the target of the train eras, in the order of a panel.
+    Parameters
+    ----------
+    frame : `id`, `era`, `prediction`.
+    index : `id`, `era` and the target of the train eras, in the order of a panel.
+
+    Returns
+    -------
+    The eras, sorted, and the CORR of each; NaN where the prediction is constant.
     """
     rows = index[index[target].notna() & index[ERA].isin(frame[ERA].astype(np.int64))]
     values = pd.DataFrame({PREDICTION: predictions.along(rows, frame, [PREDICTION])[:, 0]})

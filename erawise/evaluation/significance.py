@@ -101,9 +101,16 @@ class Difference:
 
 
 def spanned_eras(eras: NDArray[np.int64], weeks: int) -> int:
-    """Return how many of the eras, at least 1, a target of so many weeks spans: fewer than weeks if only every n-th week is an era.
+    """Return how many of the eras a target of so many weeks spans.
 
-    The numbers of the eras may come in any order and with repetitions. Fewer than two distinct ones are taken as a week apart.
+    Parameters
+    ----------
+    eras : (n,) era numbers, in any order and with repetitions; they are fewer than the weeks if only every n-th week is an era.
+    weeks : that the target looks ahead.
+
+    Returns
+    -------
+    At least 1. Fewer than two distinct eras have no distance: they are taken as a week apart.
     """
     distances = np.diff(np.unique(eras))
     gap = float(np.median(distances)) if len(distances) else 1.0
@@ -155,13 +162,16 @@ def long_run_variance(series: Floats, degrees: int) -> float:
 def paired_difference(a: Floats, b: Floats, *, overlap: int, seed: int = 0) -> Difference:
     """Whether a is better than b: the interval of their paired difference, and those of Sharpe and drawdown.
 
-    Raise `ValueError` if the lengths differ.
-
     Parameters
     ----------
     a, b : (eras,) scores of the same eras in the order of time; NaN where there is no score: eras that lack one are left out.
     overlap : eras that a target spans, at least 1.
     seed : of the bootstrap behind the intervals of Sharpe and drawdown.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ.
     """
     if np.shape(a) != np.shape(b):
         raise ValueError(f"scores of {len(a)} and of {len(b)} eras; both must be of the same eras")
@@ -222,15 +232,18 @@ def block_length(series: Floats) -> float:
 
 
 def deflated_sharpe(series: Floats, trials: Sequence[float] | Floats, *, overlap: int) -> float:
-    """Return the probability that the true Sharpe is above what the best of so many trials would show by luck alone.
+    """Probability that the true Sharpe is above what the best of so many trials would show by luck alone.
 
-    It is NaN if the mean has no interval. Bailey & López de Prado (2014), equations 1 and 2, with the effective number of eras in place of
-    their number.
+    Bailey & López de Prado (2014), equations 1 and 2, with the effective number of eras in place of their number.
 
     Parameters
     ----------
     series : (eras,) scores of the trial that was chosen.
     trials : the Sharpe of every trial that was looked at, that one included.
+
+    Returns
+    -------
+    0..1, NaN where the mean has no interval.
     """
     found, known = mean(series, overlap=overlap), _known(series)
     if found.reason:
@@ -247,15 +260,18 @@ def deflated_sharpe(series: Floats, trials: Sequence[float] | Floats, *, overlap
 
 
 def overfitting_probability(scores: Floats, inside: NDArray[np.bool_], outside: NDArray[np.bool_]) -> float:
-    """Return the probability that the best of several trials on some eras is below their median on others.
+    """Probability that the best of several trials on some eras is below their median on others.
 
-    It is NaN with fewer than two trials. Bailey et al. (2017), by the Sharpe ratio, with any choice of the eras that choose and of those
-    that judge.
+    Bailey et al. (2017), by the Sharpe ratio, with any choice of the eras that choose and of those that judge.
 
     Parameters
     ----------
     scores : (eras, trials), no NaN.
     inside, outside : (splits, eras), the eras that choose, and those that judge.
+
+    Returns
+    -------
+    0..1, NaN with fewer than two trials.
     """
     if scores.shape[1] < 2:
         return np.nan

@@ -70,7 +70,13 @@ def write(found: Explanation, directory: Path) -> None:
 
 
 def read(directory: Path) -> Explanation:
-    """Read what `write` has written. Raise `InputError` if a file is missing or none of what `write` writes."""
+    """Read what `write` has written.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or none of what `write` writes.
+    """
     path = directory / SAMPLE
     try:
         sample = Sample(**files.read_json(path))

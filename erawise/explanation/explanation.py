@@ -58,7 +58,7 @@ class Evidence:
 
 
 def explain(models: Sequence[Fitted], data: Evidence, settings: Explain, threads: int, progress: Progress = SILENT) -> Explanation:
-    """Explain a model, of one member or several that are blended. Raise `InputError` if the model was fitted on other features.
+    """Explain a model, of one member or several that are blended.
 
     Parameters
     ----------
@@ -67,6 +67,11 @@ def explain(models: Sequence[Fitted], data: Evidence, settings: Explain, threads
     settings : how much is looked at.
     threads : the result doesn't depend on their number.
     progress : told of the rows that are explained, and of the eras in which features are shuffled.
+
+    Raises
+    ------
+    InputError
+        If the model was fitted on other features.
     """
     panel, features, plan = data.panel, data.features, data.plan
     split, eras = (VALIDATION, plan.validation) if len(plan.validation) else (TRAIN, plan.train)
@@ -109,9 +114,13 @@ def report(name: str, found: Explanation) -> list[str]:
 
 
 def draw(models: Sequence[Fitted], view: View, rows: int, seed: int) -> tuple[NDArray, NDArray[np.int64]]:
-    """Return about `rows` rows of a view, the same number of each era and of each level of the prediction, and the era of each.
+    """About `rows` rows of a view, the same number of each era and of each level of the prediction.
 
     An era's rows are ordered by the prediction and cut into as many equal runs as rows are wanted; one is drawn from each.
+
+    Returns
+    -------
+    (n, features) and the (n,) era of each.
     """
     eras = np.unique(view.era)
     wanted = max(1, rows // max(len(eras), 1))

@@ -28,8 +28,7 @@ def drift(panel: Panel, live: Panel, missing_live: NDArray[np.float64], threads:
     The distance is the total variation distance of the shares of rows at each fifth of the scale: the share of rows, 0..1, that would
     have to change their value for the two to be the same. Features are taken as they are stored, without demeaning. An era is
     held against the mean shares of the others, live against those of all. Fewer rows, larger distances: an era of n rows has by
-    chance alone distances of the order of sqrt(BINS / n) where its values aren't ranked. Raise `InputError` if live has other features or
-    another type, or there are fewer than two train eras.
+    chance alone distances of the order of sqrt(BINS / n) where its values aren't ranked.
 
     Parameters
     ----------
@@ -43,6 +42,11 @@ def drift(panel: Panel, live: Panel, missing_live: NDArray[np.float64], threads:
     DataFrame (features): `feature`, `train_mean`, `live_mean` (on the scale as stored), `distance` (of live), `expected`,
     `usual_p95`, `usual_max` (mean, 95 % quantile and maximum of the train eras' own distances), `eras` (how many these are) and
     `missing_live`. Where live is one more era like the others, its distance is above `usual_max` in at most 1 of `eras` + 1 features.
+
+    Raises
+    ------
+    InputError
+        If live has other features or another type, or there are fewer than two train eras.
     """
     if live.feature_names != panel.feature_names or live.matrix.dtype != panel.matrix.dtype:
         raise InputError("data/prepared/live: its features are not those of data/prepared/panel; run preprocess again")

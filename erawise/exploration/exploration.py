@@ -66,9 +66,6 @@ def explore(
 ) -> Exploration:
     """Describe the features of the matrix as they are stored, without demeaning, and the targets of the train eras.
 
-    Raise `InputError` if an id is twice in an era, a train era has no main target, a target or feature is off its scale, a feature holds
-    one value in each era, or the budget is exceeded.
-
     Parameters
     ----------
     panel : the prepared train and validation eras, with the targets of the train eras.
@@ -77,6 +74,12 @@ def explore(
     max_constant_share : budget for the share of all pairs of feature and era in which the feature holds one value.
     threads : eras read at the same time; nothing depends on their number.
     progress : told of each era that is read.
+
+    Raises
+    ------
+    InputError
+        If an id is twice in an era, a train era has no main target, a target or feature is off its scale, a feature
+        holds one value in each era, or the budget is exceeded.
     """
     train = (data_types(panel) != VALIDATION).astype(bool)
     unique_ids = _count_ids(panel)
@@ -110,7 +113,10 @@ def read_missing(path: Path, features: Sequence[str], rows: Literal["", "_live"]
 def read_features(path: Path) -> pd.DataFrame:
     """What `explore` has written of each feature: `feature`, `mean`, `std`, `constant_share` and more.
 
-    Raise `InputError` if the file is missing or another.
+    Raises
+    ------
+    InputError
+        If the file is missing or another.
     """
     try:
         found = pd.read_csv(path, dtype={"feature": str}, keep_default_na=False)
@@ -145,9 +151,17 @@ def summary(found: Exploration) -> list[str]:
 def verdicts(panel: Panel, target: str, found: Exploration) -> dict[str, Any]:
     """Return what has passed the checks of `explore`, with its figures: the same whatever the live era is.
 
-    There are tables only if every check has passed. The figures are, by data type, `eras`, `rows` and `duplicate_ids`; of the main target
-    in train `rows_without`, `eras_without`, `lowest` and `highest`; of the features their `count`, the ends of their `scale`, how many are
-    `constant_in_every_era`, and `constant_share` of the pairs of feature and era.
+    Parameters
+    ----------
+    panel, target : what was explored: the train and validation eras, and the main target.
+    found : the tables, which there are only if every check has passed.
+
+    Returns
+    -------
+    dict
+        `passed`; by data type `eras`, `rows` and `duplicate_ids`; of the main target in train `rows_without`, `eras_without`, `lowest`
+        and `highest`; of the features their `count`, the ends of their `scale`, how many are `constant_in_every_era`, and
+        `constant_share` of the pairs of feature and era.
     """
     eras, train = found.eras, found.eras[DATA_TYPE] != VALIDATION
     values, constant = panel.index[target], found.features["constant_share"]

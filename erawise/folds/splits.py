@@ -39,7 +39,7 @@ class Plan:
 
 
 def plan(train: Eras, validation: Eras, days: int, *, method: str, folds: int, chunk: int, window: int | None) -> Plan:
-    """Split the train eras into folds, and purge what overlaps. Raise `InputError` if the eras are too few for the folds.
+    """Split the train eras into folds, and purge what overlaps.
 
     Parameters
     ----------
@@ -47,6 +47,11 @@ def plan(train: Eras, validation: Eras, days: int, *, method: str, folds: int, c
     days : horizon of the target in trading days.
     method : `purged_kfold` (`folds` contiguous blocks) or `walk_forward` (test blocks of `chunk` weeks, trained on the past, or
         on the last `window` weeks of it).
+
+    Raises
+    ------
+    InputError
+        If the eras are too few for the folds.
     """
     weeks = purge_weeks(days)
     made = purged_kfold(train, folds, weeks) if method == "purged_kfold" else walk_forward(train, chunk, weeks, window)
@@ -57,7 +62,10 @@ def plan(train: Eras, validation: Eras, days: int, *, method: str, folds: int, c
 def purged_kfold(eras: Eras, folds: int, weeks: int) -> list[Fold]:
     """Each of `folds` contiguous blocks of eras once the test, the eras within `weeks` of it purged on both sides.
 
-    Raise `InputError` if there are fewer eras than folds, or a fold has no training era left.
+    Raises
+    ------
+    InputError
+        If there are fewer eras than folds, or a fold has no training era left.
     """
     if len(eras) < folds:
         raise InputError(f"split.folds: {folds} folds need at least {folds} train eras, and there are {len(eras)}")
@@ -67,8 +75,12 @@ def purged_kfold(eras: Eras, folds: int, weeks: int) -> list[Fold]:
 def walk_forward(eras: Eras, chunk: int, weeks: int, window: int | None = None) -> list[Fold]:
     """Test blocks of `chunk` weeks, each trained on all earlier eras but the last `weeks` before it; the first is no test.
 
-    With a window, a block is trained on the eras of so many weeks before the purge (rolling), else on the whole past (expanding). Raise
-    `InputError` if the eras span no second block, or a fold has no training era left.
+    With a window, a block is trained on the eras of so many weeks before the purge (rolling), else on the whole past (expanding).
+
+    Raises
+    ------
+    InputError
+        If the eras span no second block, or a fold has no training era left.
     """
     block = (eras - eras[0]) // chunk
     numbers = np.unique(block)[1:]
@@ -88,8 +100,12 @@ def walk_forward(eras: Eras, chunk: int, weeks: int, window: int | None = None) 
 def combinatorial(eras: Eras, blocks: int, tested: int, weeks: int) -> list[Fold]:
     """Every choice of `tested` of `blocks` contiguous blocks of eras as the test, the eras within `weeks` of it purged.
 
-    López de Prado (2018), Advances in Financial Machine Learning, chapter 12. Raise `InputError` if there are fewer eras than blocks, as
-    many blocks are tested as there are, or a fold has no training era left.
+    López de Prado (2018), Advances in Financial Machine Learning, chapter 12.
+
+    Raises
+    ------
+    InputError
+        If there are fewer eras than blocks, as many blocks are tested as there are, or a fold has no training era left.
     """
     if not 0 < tested < blocks <= len(eras):
         raise InputError(f"{tested} of {blocks} blocks of {len(eras)} eras can't be tested; expected 0 < tested < blocks <= eras")
@@ -116,9 +132,16 @@ def spaced(eras: Eras, count: int) -> Eras:
 
 
 def inner_slice(train: Eras, share: float, weeks: int) -> tuple[Eras, Eras]:
-    """Split training eras for early stopping: return those to fit on, and as the inner slice the last `share` of them.
+    """Split training eras for early stopping: the last `share` of them as the inner slice, the ones purged before it left out.
 
-    Eras that are purged before the slice are left out. Raise `InputError` if nothing is left to fit on.
+    Returns
+    -------
+    fitted, inner : sorted eras.
+
+    Raises
+    ------
+    InputError
+        If nothing is left to fit on.
     """
     count = max(1, round(share * len(train)))
     inner = train[-count:]
@@ -148,7 +171,13 @@ def to_json(plans: dict[int, Plan | str]) -> dict[str, Any]:
 
 
 def from_json(content: dict[str, Any], days: int) -> Plan:
-    """The plan for one horizon out of `folds.json`. Raise `InputError` if there is none for it."""
+    """The plan for one horizon out of `folds.json`.
+
+    Raises
+    ------
+    InputError
+        If there is none for it.
+    """
     made = content["horizons"].get(str(days), {"problem": f"no target of the data looks {days} trading days ahead"})
     if "problem" in made:
         raise InputError(f"there are no folds for a target of {days} days: {made['problem']}")

@@ -10,7 +10,20 @@ from erawise.running.errors import InputError
 
 
 def compare(a: str, b: str | None, out: Path, *, seed: int, anyway: bool) -> None:
-    """Compare two runs, see `erawise compare --help`. Raise `InputError` if a run can't be read, or the two can't be compared."""
+    """Compare two runs; nothing is checked out: DVC reads from its cache what a revision has measured.
+
+    Parameters
+    ----------
+    a, b : the run before and the run after; the workspace if `b` is None.
+    out : the directory for the table and the picture.
+    seed : of the bootstrap behind the intervals.
+    anyway : whether runs with other targets or other data are compared too.
+
+    Raises
+    ------
+    InputError
+        If a run can't be read, or the two can't be compared.
+    """
     before, after = (revisions.read(Path(), revision, raw=paths.RAW, scores=paths.SCORES) for revision in (a, b))
     if not anyway and (reason := revisions.incomparable(before, after)):
         raise InputError(f"{reason}; add --anyway to compare them all the same, on the eras that both have")

@@ -43,7 +43,7 @@ def compare(before: dict[str, pd.DataFrame], after: dict[str, pd.DataFrame], day
 
 
 def pair(before: pd.DataFrame, name_before: str, after: pd.DataFrame, name_after: str, days: int, *, seed: int = 0) -> dict[str, Any]:
-    """Return the row of `compare` for two predictions, of one run or of two, without its `split` and `prediction`.
+    """Compare two predictions, of one run or of two, on the eras where both have a CORR.
 
     Parameters
     ----------
@@ -51,6 +51,10 @@ def pair(before: pd.DataFrame, name_before: str, after: pd.DataFrame, name_after
     name_before, name_after : of the predictions, which the tables have.
     days : trading days that the target looks ahead.
     seed : of the bootstrap behind the intervals of Sharpe and drawdown.
+
+    Returns
+    -------
+    The row of `compare`, without its `split` and `prediction`.
     """
     one, other = series(before, name_before), series(after, name_after)
     common = one.index.intersection(other.index)

@@ -26,8 +26,15 @@ CONFLICT = re.compile(rb"^(<{7}|>{7}) ", re.MULTILINE)
 def mended(root: Path) -> list[str]:
     """Put the last whole lock of a repository in the place of one that was cut off, or keep a copy of one that is whole.
 
-    Return a sentence for each file that was mended. Raise `InputError` if the lock has Git's conflict markers: it isn't cut off, and nobody
-    but its owner can say what to keep.
+    Returns
+    -------
+    list of str
+        A sentence for each file that was mended.
+
+    Raises
+    ------
+    InputError
+        If the lock has Git's conflict markers: it isn't cut off, and nobody but its owner can say what to keep.
     """
     top = root.resolve()
     for place in (top, *top.parents):
@@ -73,7 +80,13 @@ def _mended_rwlock(path: Path) -> list[str]:
 
 
 def _keep_if_whole(root: Path, kept: Path) -> str:
-    """Keep a copy of the lock if it is whole; else return the reason why it isn't. Raise `InputError` if it has Git's conflict markers."""
+    """Keep a copy of the lock if it is whole; else return the reason why it isn't.
+
+    Raises
+    ------
+    InputError
+        If it has Git's conflict markers.
+    """
     content, before = (root / NAME).read_bytes(), kept.read_bytes() if kept.exists() else b""
     is_kept = kept.exists() and content == before
     if CONFLICT.search(content):

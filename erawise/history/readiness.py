@@ -12,7 +12,10 @@ from erawise.running.errors import InputError
 def check() -> None:
     """Check params.yaml, mend a dvc.lock that was cut off, and remove what killed runs have left.
 
-    Raise `InputError` if a setting is unknown or out of its range, or `data.local.path` is no directory.
+    Raises
+    ------
+    InputError
+        If a setting is unknown or out of its range, or `data.local.path` is no directory.
     """
     p = params.load(paths.PARAMS)
     if not Path(p.data.local.path).is_dir():

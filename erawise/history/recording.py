@@ -18,7 +18,12 @@ from erawise.training import curves
 
 
 def record(*, quiet: bool) -> None:
-    """Add the evaluation in the workspace, unless it is in the ledger; print only warnings if `quiet` or the environment says so."""
+    """Add the evaluation in the workspace; one of the same predictions with the same settings is in the ledger once.
+
+    Parameters
+    ----------
+    quiet : whether nothing is printed but warnings; also if the environment asks for quiet.
+    """
     p = params.load(paths.PARAMS)
     found = evaluation.evaluated(paths.SCORES)
     tables = {split: tabular.read_parquet(paths.SCORES / f"{split}.parquet") for split in (CV, VALIDATION)}

@@ -41,12 +41,27 @@ def code(text: object) -> str:
 
 
 def changed_stages(status: dict[str, Any]) -> list[str]:
-    """Return the stages with a change of their own in what `dvc status --json` prints; files that aren't here are no change."""
+    """The stages with a change of their own, in DVC's order; those that follow from them aren't listed.
+
+    Parameters
+    ----------
+    status : what `dvc status --json` prints; files that aren't here are no change.
+    """
     return [name for name, reasons in status.items() if any(_changes(reason) for reason in reasons)]
 
 
 def totals(path: Path) -> str:
-    """Return in words how tests ended, by the JUnit XML that pytest has written. Raise `InputError` if the file is none."""
+    """How the tests ended, in words.
+
+    Parameters
+    ----------
+    path : of the JUnit XML that pytest has written.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
     try:
         suites = list(ElementTree.parse(path).getroot().iter("testsuite"))
         tests, failed, broken, skipped = (sum(int(suite.attrib[key]) for suite in suites) for key in OUTCOMES)
@@ -114,7 +129,18 @@ def unfolding(title: str, lines: list[str]) -> list[str]:
 
 
 def tests(path: Path, ended: str) -> str:
-    """Return in words how the tests ended: they have passed if both their JUnit XML and the command's end, `passed …`, say so."""
+    """How the tests ended, in words: they have passed where both the report and the command say so.
+
+    Parameters
+    ----------
+    path : of the JUnit XML.
+    ended : how the command ended that ran them, in words; "passed" stands first where it succeeded.
+
+    Raises
+    ------
+    InputError
+        If the file is no JUnit XML.
+    """
     said = totals(path)
     if ended.startswith("passed") or not said.startswith(PASSED):
         return said

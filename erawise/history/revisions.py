@@ -63,15 +63,18 @@ class Revision:
 def read(directory: Path, revision: str | None, *, raw: Path, scores: Path) -> Revision:
     """Read a revision of the project that lies in a directory.
 
-    Raise `InputError` if there is no such revision, it is from before there were scores, its scores are not in the cache or damaged there,
-    or Git doesn't open the repository.
-
     Parameters
     ----------
     directory : of the project.
     revision : see above.
     raw : directory of the raw files, from that of the project.
     scores : directory of the tables of scores, from that of the project.
+
+    Raises
+    ------
+    InputError
+        If there is no such revision, it is from before there were scores, its scores are not in the cache or damaged there, or Git
+        doesn't open the repository.
     """
     name = revision or WORKSPACE
     try:

@@ -24,8 +24,6 @@ def log_run(
 ) -> None:
     """Add a run to Weights & Biases.
 
-    Raise `InputError` if wandb isn't installed, there is no key for it, or its service doesn't answer or refuses.
-
     Parameters
     ----------
     mode : `online`, or `offline`: kept in `wandb/` below the directory, from where `wandb sync` sends it.
@@ -34,6 +32,11 @@ def log_run(
     settings : by section, shown as the run's config.
     scores : nested, shown as its summary, by paths such as `cv/ensemble/corr/mean`.
     curves : a score by round each, by names such as `lightgbm/fold_1`.
+
+    Raises
+    ------
+    InputError
+        If wandb isn't installed, there is no key for it, or its service doesn't answer or refuses.
     """
     try:
         import wandb

@@ -28,12 +28,15 @@ class _Splitter:
     def split(self, X: Any, y: Any = None, groups: ArrayLike | None = None) -> Iterator[tuple[Rows, Rows]]:
         """Yield the positions of the training rows and of the test rows of each fold.
 
-        Raise `InputError` if there are no groups, or too few eras.
-
         Parameters
         ----------
         X, y : not looked at.
         groups : (rows,) era numbers, in weeks.
+
+        Raises
+        ------
+        InputError
+            If there are no groups, or too few eras.
         """
         era = _eras(groups)
         for fold in self._folds(np.unique(era)):

@@ -55,9 +55,16 @@ FINAL = ("ensemble", "neutralized")
 
 
 def open_run(directory: Path | str = ".") -> "Run":
-    """Open the finished run in a checkout of the repository, the directory of `params.yaml` and `data/`.
+    """Open the finished run in a checkout of the repository.
 
-    Raise `InputError` if no run was finished there, or `params.yaml` has a mistake.
+    Parameters
+    ----------
+    directory : where `params.yaml` and `data/` lie.
+
+    Raises
+    ------
+    InputError
+        If no run was finished there, or `params.yaml` has a mistake.
     """
     top = Path(directory)
     for name in NEEDED:
@@ -126,7 +133,13 @@ class Run:
         return [*self.models, *FINAL]
 
     def predictions(self, name: str) -> pd.DataFrame:
-        """One of the run's predictions. Raise `InputError` if the run has none of that name."""
+        """One of the run's predictions.
+
+        Raises
+        ------
+        InputError
+            If the run has none of that name.
+        """
         if name not in self.names:
             raise InputError(f"the run has no prediction {name!r}; it has {', '.join(self.names)}")
         place = name if name in FINAL else f"models/{name}"
@@ -135,7 +148,10 @@ class Run:
     def feature(self, name: str) -> pd.DataFrame:
         """A feature taken for a prediction: its values in every era that predictions are made for.
 
-        Raise `InputError` if the prepared data has no such feature.
+        Raises
+        ------
+        InputError
+            If the prepared data has no such feature.
         """
         wanted = ((CV, self.panel, self.plan.train), (VALIDATION, self.panel, self.plan.validation), (LIVE, self.live, self.live.eras))
         return pd.concat([_values(source, eras, name, split) for split, source, eras in wanted], ignore_index=True)
@@ -143,16 +159,16 @@ class Run:
     def scores(self, split: str = CV) -> pd.DataFrame:
         """The scores of all predictions that the run has written, see `score`.
 
-        Raise `InputError` if `split` is neither `cv` nor `validation`.
+        Raises
+        ------
+        InputError
+            If `split` is neither `cv` nor `validation`.
         """
         _check_split(split)
         return tabular.read_parquet(self._data(f"scores/{split}.parquet"))
 
     def score(self, made: str | pd.DataFrame | Mapping[str, pd.DataFrame], split: str = CV) -> pd.DataFrame:
         """Score predictions as the pipeline does: CORR, MMC, BMC, FNC, exposure and the others, era by era.
-
-        Raise `InputError` if `split` is neither `cv` nor `validation`, or a table lacks a column or has no row of the split, an id twice in
-        an era, a row that the data doesn't have, an era that is purged or of another split than it says, or an infinite prediction.
 
         Parameters
         ----------
@@ -163,6 +179,12 @@ class Run:
         -------
         Scores of the eras of the split that any prediction has. NaN where the data can't give a score, or where more than a fifth of
         the era's rows lack a prediction (NaN or no row) or a target.
+
+        Raises
+        ------
+        InputError
+            If `split` is neither `cv` nor `validation`, or a table lacks a column or has no row of the split, an id twice in an era, a
+            row that the data doesn't have, an era that is purged or of another split than it says, or an infinite prediction.
         """
         _check_split(split)
         if isinstance(made, str):
@@ -182,17 +204,21 @@ class Run:
         return scores
 
     def summary(self, scores: pd.DataFrame) -> pd.DataFrame:
-        """Return scores in summary, a row for each prediction: what `metrics/*.json` have, `corr.mean` in the column of that name.
+        """Scores in summary, a row for each prediction: what `metrics/*.json` have, `corr.mean` in the column of that name.
 
-        It is NaN where a prediction lacks a figure that another one has; a figure that none has is no column.
+        Returns
+        -------
+        DataFrame, NaN where a prediction lacks a figure that another one has; a figure that none has is no column.
         """
         blocks = summary.summarize(scores, self.days)
         return pd.json_normalize(list(blocks.values())).set_axis(pd.Index(list(blocks), name=PREDICTION))
 
     def means(self, scores: pd.DataFrame, metric: str = "corr") -> pd.DataFrame:
-        """Return the mean over eras of a score with its 95 % interval: the columns of `significance.Mean`, a row for each prediction.
+        """The mean over eras of a score with its 95 % interval, a row for each prediction.
 
-        `low` and `high` are NaN if there are too few eras, and `reason` says so.
+        Returns
+        -------
+        DataFrame with the columns of `significance.Mean`; `low` and `high` are NaN where there are too few eras, and `reason` says so.
         """
         overlap = significance.spanned_eras(scores[ERA].to_numpy(), spanned_weeks(self.days))
         series = scores.groupby(PREDICTION, sort=False)[metric]
@@ -201,8 +227,6 @@ class Run:
 
     def compare(self, scores: pd.DataFrame, against: str, split: str = CV) -> pd.DataFrame:
         """Whether predictions have a higher CORR than one of the run's own, by their paired difference, era by era.
-
-        Raise `InputError` if the run has no prediction of that name.
 
         Parameters
         ----------
@@ -214,6 +238,11 @@ class Run:
         -------
         DataFrame, a row for each prediction: the columns of `comparison.compare`, `before` being the run's prediction. A verdict is
         `better` or `worse` where the interval of the difference leaves out 0, else `can't tell`.
+
+        Raises
+        ------
+        InputError
+            If the run has no prediction of that name.
         """
         own = self.scores(split)
         if against not in set(own[PREDICTION]):
@@ -225,14 +254,21 @@ class Run:
         return pd.DataFrame(rows)
 
     def train(self, kind: Kind, settings: Any) -> training.Trained:
-        """Train a model as the pipeline does: in each purged fold, and on all train eras. Return it with its predictions of all splits.
-
-        Raise `InputError` if the data has no such target, or a fit needs more memory than `resources.memory`.
+        """Train a model as the pipeline does: in each purged fold, and on all train eras.
 
         Parameters
         ----------
         kind : a module of `erawise.models`, or anything else that has the functions of `models.protocol.Kind`.
         settings : what the kind's functions are given; its `target` is the one target to learn.
+
+        Returns
+        -------
+        The model that was fitted on all train eras, and as `predictions` those out of fold (`cv`), of validation and of live.
+
+        Raises
+        ------
+        InputError
+            If the data has no such target, or a fit needs more memory than `resources.memory`.
         """
         training.check_target(self.panel, settings.target, "settings.target")
         data = jobs.Data(self.panel, self.live, self._plan(settings.target), *maps.read(self._data("features")))
@@ -247,13 +283,16 @@ class Run:
     def blend(self, made: Mapping[str, pd.DataFrame], weights: Mapping[str, float] | None = None) -> pd.DataFrame:
         """Blend predictions in each era: ranks, gaussianized, their weighted mean, ranked again.
 
-        Raise `InputError` if a table is none (see `score`), the tables have no row in common, a weight is of none of them or below 0, all
-        are 0, or a prediction is NaN or infinite.
-
         Parameters
         ----------
         made : tables of predictions, by name; the rows that all have are blended.
         weights : by name, of any sum; equal where they aren't given.
+
+        Raises
+        ------
+        InputError
+            If a table is none (see `score`), the tables have no row in common, a weight is of none of them or below 0, all are 0,
+            or a prediction is NaN or infinite.
         """
         for name, frame in made.items():
             self._check(name, frame)
@@ -264,14 +303,17 @@ class Run:
     def neutralize(self, made: pd.DataFrame, features: str | None = None, proportion: float | None = None) -> pd.DataFrame:
         """Take the part that is linear in some features out of a prediction, era by era.
 
-        Raise `InputError` if the table is none (see `score`) or lacks rows of an era, a prediction is NaN or infinite, there is no feature
-        set of that name, or an era has too few rows for the features.
-
         Parameters
         ----------
         made : predictions, of every row of each era that they have.
         features : `all`, `riskiest`, or a feature set or group; `neutralize.features` of the settings where it isn't given.
         proportion : how much of that part, 0..1; `neutralize.proportion` of the settings where it isn't given.
+
+        Raises
+        ------
+        InputError
+            If the table is none (see `score`) or lacks rows of an era, a prediction is NaN or infinite, there is no feature set of
+            that name, or an era has too few rows for the features.
         """
         self._check(PREDICTION, made)
         settings, threads = self.settings.neutralize, self.settings.resources.threads

@@ -48,12 +48,15 @@ TELLTALE: dict[str, dict[str, Any]] = {
 def look_for_leaks(eras: int, rows: int, features: int, seed: int) -> None:
     """Run the stages on both kinds of data, and print what each model finds.
 
-    Raise `InputError` if a model finds signal where there is none; with the stage that leaks.
-
     Parameters
     ----------
     eras, rows, features : of the data with shuffled targets at most: its last train eras, rows of an era, features.
     seed : of all drawing.
+
+    Raises
+    ------
+    InputError
+        If a model finds signal where there is none; with the stage that leaks.
     """
     p = params.load(paths.PARAMS)
     with tempfile.TemporaryDirectory() as scratch:

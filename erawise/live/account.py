@@ -125,7 +125,13 @@ class Account(Client):
     """A `Client` with the key of an account."""
 
     def models(self, names: Sequence[str] | None = None) -> dict[str, str]:
-        """The ids of some of the account's models, by name; of all where None. Raise `InputError` if the account has no model of a name."""
+        """The ids of some of the account's models, by name; of all where None.
+
+        Raises
+        ------
+        InputError
+            If the account has no model of a name.
+        """
         with self.understood():
             own = self.get_models()
         return {name: named(own, name) for name in (own if names is None else names)}
@@ -159,7 +165,13 @@ class Account(Client):
         return found
 
     def round(self, number: int | None = None) -> Round:
-        """A round, or the current one. Raise `NotOpen` if there is no such round now."""
+        """A round, or the current one.
+
+        Raises
+        ------
+        NotOpen
+            If there is no such round now.
+        """
         with self.understood():
             found = self.list_rounds(number=number or 0)
             if not found or found[0] is None:
@@ -186,7 +198,12 @@ class Account(Client):
         fetching.fetch(Download(locate, path, f"submission {submission.id}", patience=self.patience))
 
     def send(self, upload: Upload, filename: str, content: bytes, model: str, **variables: str | None) -> str:
-        """Send a file for a model (its id), have the server take it, and return the id that the server gives it.
+        """Send a file for a model (its id), and have the server take it.
+
+        Returns
+        -------
+        str
+            The id that the server gives it.
 
         Raises
         ------
@@ -206,7 +223,10 @@ class Account(Client):
     def surroundings(self, version: str, python: str) -> dict[str, str]:
         """The ids by which an uploaded model asks for its data version and its Python; without the latter where Numerai has none such.
 
-        Raise `InputError` if Numerai runs no models on the data version.
+        Raises
+        ------
+        InputError
+            If Numerai runs no models on the data version.
         """
         with self.understood():
             versions, images = self.model_upload_data_versions(), self.model_upload_docker_images()
@@ -218,7 +238,10 @@ class Account(Client):
     def tried(self, model: str, upload: str, patience: float) -> str:
         """Wait, up to so many seconds, until Numerai has tried an uploaded model (its name); gives what it says.
 
-        Raise `Unconfirmed` if it refuses it, has another one for the model, or hasn't tried it by then.
+        Raises
+        ------
+        Unconfirmed
+            If it refuses it, has another one for the model, or hasn't tried it by then.
         """
 
         def look() -> tuple[str, str]:
@@ -235,7 +258,10 @@ class Account(Client):
     def diagnosed(self, model: str, number: str, patience: float) -> dict[str, Any]:
         """Wait, up to so many seconds, until Numerai has scored validation predictions of a model (its id); gives what it found.
 
-        Raise `Unconfirmed` if it refuses them, or hasn't scored them by then.
+        Raises
+        ------
+        Unconfirmed
+            If it refuses them, or hasn't scored them by then.
         """
 
         def look() -> tuple[str, dict[str, Any]]:
@@ -296,7 +322,13 @@ class Account(Client):
 
 
 def named(own: Mapping[str, Named], name: str) -> Named:
-    """Return what the account has of a model, by its name. Raise `InputError` if it has no such model."""
+    """Return what the account has of a model, by its name.
+
+    Raises
+    ------
+    InputError
+        If it has no such model.
+    """
     if name not in own:
         raise InputError(f"the account has no model {name!r}; its models are {', '.join(own) or 'none'}")
     return own[name]

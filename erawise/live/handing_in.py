@@ -34,10 +34,18 @@ KEPT_ROUNDS = 3
 
 
 def hand_in(number: int | None, minutes: float, *, dry: bool) -> None:
-    """Hand in each model of `submit.models`, once, however often it is called; see `erawise submit --help`.
+    """Hand in each model of `submit.models`, once, however often it is called.
 
-    Raise `InputError` if a model's submission isn't on the server as it should be. Its kind tells why; that of several models is the first
-    of `WORST`.
+    Parameters
+    ----------
+    number : of the round; None for the current one.
+    minutes : how long to wait for it.
+    dry : whether everything is done but the sending; that needs no key.
+
+    Raises
+    ------
+    InputError
+        If a model's submission isn't on the server as it should be. Its kind tells why; that of several models is the first of `WORST`.
     """
     p = params.load(paths.PARAMS)
     if not p.submit.models:

@@ -21,7 +21,20 @@ from erawise.running.errors import InputError
 
 
 def estimate(split: str, models: Sequence[str], number: int | None, out: Path) -> None:
-    """Write and print what scores would pay, see `erawise payout --help`. Raise `InputError` if there are no such scores or round."""
+    """Write and print what scores would pay: a round, a year of rounds, and the division of a stake over the models.
+
+    Parameters
+    ----------
+    split : whose scores: `validation`, `cv` or `live`.
+    models : names of predictions; all of them if there are none.
+    number : the round whose terms hold, 0 for the current one; None for those of the settings.
+    out : the directory for the tables and the picture.
+
+    Raises
+    ------
+    InputError
+        If there are no such scores, models or round.
+    """
     p = params.load(paths.PARAMS)
     settings = p.payout
     days = horizon(p.data.target, p.data.target_horizon)

@@ -35,7 +35,10 @@ DTYPES = {
 def fetch(account: Account, models: Mapping[str, str]) -> pd.DataFrame:
     """All scores that the server has of some models (ids by name): the columns of `DTYPES`, rows without a value left out.
 
-    Raise `InputError` if there is no usable answer.
+    Raises
+    ------
+    InputError
+        If there is no usable answer.
     """
     rows = []
     for name, number in models.items():
@@ -71,7 +74,13 @@ class Scorebook:
         self.directory = directory
 
     def read(self) -> pd.DataFrame:
-        """The latest of each score, sorted by `KEY`. Raise `InputError` if a file is broken."""
+        """The latest of each score, sorted by `KEY`.
+
+        Raises
+        ------
+        InputError
+            If a file is broken.
+        """
         parts = [_checked(path) for path in self._paths()]
         if not parts:
             return pd.DataFrame(columns=list(DTYPES)).astype(DTYPES)

@@ -50,8 +50,12 @@ def read(p: params.Params, wanted: Sequence[str]) -> Served:
     """Read the pipeline that makes some predictions of live rows, by the final models, and prove that it is what was scored.
 
     The trained models must give, on the live rows of the last `dvc repro`, what that has given; the scores must be those of these
-    predictions; and the final models must be the trained ones, or the same fits repeated on every resolved era that is prepared. Raise
-    `InputError` if something is missing or broken, or isn't so; with the stage to run.
+    predictions; and the final models must be the trained ones, or the same fits repeated on every resolved era that is prepared.
+
+    Raises
+    ------
+    InputError
+        If something is missing or broken, or isn't so; with the stage to run.
     """
     threads = p.resources.threads
     _require_version(p.data.version)

@@ -54,7 +54,7 @@ class Pipeline:
         return (*self.models, ENSEMBLE, NEUTRALIZED)
 
     def predict(self, panel: Panel, names: Sequence[str], threads: int = 1) -> pd.DataFrame:
-        """Predict every row of a panel. Raise `InputError` if there is no prediction of a name, or the panel lacks a feature.
+        """Predict every row of a panel.
 
         Parameters
         ----------
@@ -65,6 +65,11 @@ class Pipeline:
         Returns
         -------
         DataFrame (rows, 1 + names), `id` and a column for each name, in the panel's order.
+
+        Raises
+        ------
+        InputError
+            If there is no prediction of a name, or the panel lacks a feature.
         """
         unknown = [name for name in names if name not in self.predictions]
         if unknown:
@@ -91,13 +96,18 @@ class Pipeline:
 
 
 def read(models: Mapping[str, Path], features: Path, weights: Path, neutralized_to: Path) -> Pipeline:
-    """Read what the stages have stored. Raise `InputError` if a file is missing or broken.
+    """Read what the stages have stored.
 
     Parameters
     ----------
     models : the directory of each model, by its name.
     features : directory of the selected features.
     weights, neutralized_to : files of the ensemble's weights, and of what it was neutralized to.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or broken.
     """
     content = files.read_json(neutralized_to)
     try:

@@ -15,9 +15,19 @@ from erawise.running.errors import InputError
 
 
 def diagnose(model: str, prediction: str | None, minutes: float, out: Path) -> None:
-    """Send the validation predictions for a model, and write what Numerai finds beside ours; see `erawise diagnostics --help`.
+    """Send the validation predictions for a model of the account, and write what Numerai finds of them beside ours.
 
-    Raise `InputError` if something must be mended first; its kinds `Unconfirmed` and `Unavailable` if the site or the network fails.
+    Parameters
+    ----------
+    model : its name on Numerai.
+    prediction : its name here; if None, that of `submit.models` for the model, else `upload.prediction`.
+    minutes : how long Numerai may take.
+    out : the directory for the tables.
+
+    Raises
+    ------
+    InputError
+        If something must be mended first; its kinds `Unconfirmed` and `Unavailable` if the site or the network fails.
     """
     p = params.load(paths.PARAMS)
     name = prediction or p.submit.models.get(model, p.upload.prediction)

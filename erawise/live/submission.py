@@ -35,10 +35,20 @@ CONSTANT, SHIFT = "constant", "shift"
 
 
 def table(rows: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Return what is handed in of a prediction: its ranks within the era, `(average rank - 0.5) / rows`, of which every score is made.
+    """What is handed in of a prediction: its ranks within the era, `(average rank - 0.5) / rows`, of which every score is made.
 
-    `rows` has `id` and the prediction of one era, in a column of its name; the result `id` and `prediction` in (0, 1), sorted by id. Raise
-    `InputError` if there is no row, an id is there twice or missing, or a prediction is missing, infinite or the same everywhere.
+    Parameters
+    ----------
+    rows : (rows) `id` and the prediction of one era, in a column of its name.
+
+    Returns
+    -------
+    DataFrame (rows): `id`, `prediction` in (0, 1), sorted by id.
+
+    Raises
+    ------
+    InputError
+        If there is no row, an id is there twice or missing, or a prediction is missing, infinite or the same everywhere.
     """
     values = rows[name].to_numpy(np.float64)
     if not len(values):
@@ -59,7 +69,13 @@ def content(handed: pd.DataFrame) -> bytes:
 
 
 def parsed(text: bytes, what: str) -> pd.DataFrame:
-    """The table of a file. Raise `InputError` if it is none."""
+    """The table of a file.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
     try:
         found = pd.read_csv(io.BytesIO(text), dtype={ID: str, PREDICTION: np.float64})
     except (ValueError, UnicodeDecodeError):
@@ -78,7 +94,12 @@ def same(a: pd.DataFrame, b: pd.DataFrame) -> bool:
 
 
 def rank_correlation(a: pd.DataFrame, b: pd.DataFrame) -> tuple[float, int]:
-    """Return the correlation of two predictions' ranks over the ids that both have, NaN if one is constant there; and how many ids."""
+    """Correlation of the ranks of two predictions over the ids that both have, NaN where one is constant there; and how many those are.
+
+    Parameters
+    ----------
+    a, b : `id` and `prediction`.
+    """
     both = a.merge(b, on=ID, suffixes=("", "_other")).dropna()
     ranks = both[[PREDICTION, f"{PREDICTION}_other"]].rank().to_numpy()
     if len(both) < 2 or (np.ptp(ranks, axis=0) == 0).any():
@@ -88,8 +109,6 @@ def rank_correlation(a: pd.DataFrame, b: pd.DataFrame) -> tuple[float, int]:
 
 def drift(live: Panel, trained: pd.DataFrame, max_constant_share: float) -> pd.DataFrame:
     """How the live features differ from those that the models were trained on.
-
-    Raise `InputError` if more of the live features are constant.
 
     Parameters
     ----------
@@ -101,6 +120,11 @@ def drift(live: Panel, trained: pd.DataFrame, max_constant_share: float) -> pd.D
     -------
     DataFrame (features): `feature`, `mean`, `trained` (mean), `shift` (of the mean, in `std`; 0 where that is 0) and `constant`
     (whether it is, and wasn't in most eras), the largest shift first.
+
+    Raises
+    ------
+    InputError
+        If more of the live features are constant.
     """
     stored = live.stored(int(live.eras[0]))
     known = trained.set_index("feature").reindex(live.feature_names)
@@ -178,7 +202,10 @@ def _held_before(account: Account, submission: Submission, handed: pd.DataFrame)
 def _confirmed(account: Account, model: str, taken_by: Round, handed: pd.DataFrame, earlier: set[str]) -> Submission | None:
     """The latest submission, once the server lists a new one that holds the table; None where it lists none.
 
-    Raise `Unconfirmed` if the new one can't be read, holds something else, or came after the round.
+    Raises
+    ------
+    Unconfirmed
+        If the new one can't be read, holds something else, or came after the round.
     """
     problem, new = "", list[Submission]()
     for failed in range(1, account.patience.tries + 1):

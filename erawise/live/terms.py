@@ -8,12 +8,17 @@ FIGURES = ("defaultMultiplier", "clipThreshold", "payoutFactor")
 
 
 def of_round(found: Round, names: tuple[str, str], otherwise: Terms) -> Terms:
-    """The terms of a round, as the server has them. Raise `InputError` if the round pays for another score: these scores say nothing of it.
+    """The terms of a round, as the server has them.
 
     Parameters
     ----------
     names : of CORR and MMC among the scores of the round.
     otherwise : for payout factor and clip where the server names none.
+
+    Raises
+    ------
+    InputError
+        If the round pays for another score: these scores say nothing of it.
     """
     try:
         paid = {

@@ -33,7 +33,7 @@ class Alarm(InputError):
 
 @files.exclusive_lock(paths.LIVE_SCORES, "monitor")
 def watch(*, offline: bool) -> None:
-    """Fetch scores, unless `offline`, and write and print how the models do; alone, since two would mix their files and lose ranks.
+    """Fetch scores, unless `offline`, and write and print how the models do.
 
     Raises
     ------
@@ -87,7 +87,13 @@ def _last_ranks() -> dict[str, int]:
 
 
 def _models(named: list[str]) -> tuple[Account, dict[str, str]]:
-    """The ids of the models to look at: with a key all of the account's, and those that are named. Raise `InputError` if there is none."""
+    """The ids of the models to look at: with a key all of the account's, and those that are named.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
     try:
         account = Account(key=keys.read(os.environ, paths.ENVIRONMENT))
         own = account.models()

@@ -59,7 +59,10 @@ class Runner:
 def serve(host: str, port: int, minutes: float) -> None:
     """Listen until Ctrl-C; a call starts `erawise submit`, which waits so many minutes for the round.
 
-    Raise `InputError` if there is no usable token, or the address can't be listened to.
+    Raises
+    ------
+    InputError
+        If there is no usable token, or the address can't be listened to.
     """
     [token] = keys.values([TOKEN], os.environ, paths.ENVIRONMENT)
     runner = Runner([sys.executable, "-m", "erawise", "submit", "--wait", str(minutes)])
@@ -74,7 +77,10 @@ def serve(host: str, port: int, minutes: float) -> None:
 def server(host: str, port: int, token: str, runner: Runner) -> ThreadingHTTPServer:
     """The server, listening: a POST to `/<token>` starts a run (202; 200 where one is at work), a GET of `/health` tells of the last.
 
-    Raise `InputError` if the token is too short to be none that is guessed, or it can't listen there.
+    Raises
+    ------
+    InputError
+        If the token is too short to be none that is guessed, or it can't listen there.
     """
     if len(token) < LEAST_TOKEN:
         raise InputError(f"{TOKEN}: it has {len(token)} characters; expected at least {LEAST_TOKEN}, that nobody guesses")

@@ -31,7 +31,12 @@ CLOSE = 5e-4
 
 
 def ranked(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return what is sent: `id` and `prediction`, ranks within each era, whose rows are adjacent, as `(average rank - 0.5) / rows`."""
+    """What is sent: `id` and `prediction`, ranks within each era as `(average rank - 0.5) / rows`.
+
+    Parameters
+    ----------
+    rows : `id`, `era`, `prediction`, rows of an era adjacent.
+    """
     values = rows.groupby(ERA, sort=False)[PREDICTION].transform(lambda part: kernels.uniform_ranks(part.to_numpy(np.float64)))
     return pd.DataFrame({ID: rows[ID].to_numpy(), PREDICTION: values.to_numpy()})
 

@@ -155,6 +155,10 @@ def unclipped(corr: Floats, mmc: Floats, terms: Terms) -> Floats:
 
     `payout_factor (corr corr_multiplier + mmc mmc_multiplier)` (docs.numer.ai, payouts). Numerai changes multipliers, threshold and
     clip from round to round.
+
+    Parameters
+    ----------
+    corr, mmc : of the same shape.
     """
     total = np.zeros(np.shape(corr))
     for score, multiplier in ((corr, terms.corr_multiplier), (mmc, terms.mmc_multiplier)):
@@ -171,15 +175,17 @@ def clipped(raw: Floats, terms: Terms) -> Floats:
 def history(scores: pd.DataFrame, names: Sequence[str], terms: Terms, days: int) -> History:
     """The rates of predictions on the eras that all of them have scores for.
 
-    Raise `InputError` if a prediction isn't there, there is none, an era is there twice, a score that is paid for is in no era, or there
-    are too few eras.
-
     Parameters
     ----------
     scores : DataFrame with `era`, `prediction`, `corr` and `mmc`, a row for each era and prediction; NaN where there is no
         score. An era in which a prediction lacks a score that is paid for is left out for all, and counted.
     names : of the predictions.
     days : trading days that the target looks ahead.
+
+    Raises
+    ------
+    InputError
+        If a prediction isn't there, there is none, an era is there twice, a score that is paid for is in no era, or there are too few eras.
     """
     names, known = list(dict.fromkeys(names)), list(dict.fromkeys(scores[PREDICTION]))
     for name in names:
@@ -289,7 +295,11 @@ def calm(length: float, overlap: int) -> float:
     """How much of the long-run variance of overlapping eras a stationary bootstrap keeps, which cuts them between its blocks.
 
     `sum of q^|k| (1 - |k| / overlap) / overlap` with `q = 1 - 1 / length` (Politis & Romano 1994), for the autocorrelations
-    `1 - |k| / overlap` that a target gives which spans so many eras. `length` is the mean length of the blocks, in eras.
+    `1 - |k| / overlap` that a target gives which spans so many eras.
+
+    Parameters
+    ----------
+    length : mean length of the blocks, in eras.
     """
     lags = np.arange(1, overlap)
     return float(1 + 2 * ((1 - 1 / length) ** lags * (1 - lags / overlap)).sum()) / overlap
@@ -328,7 +338,11 @@ def split(found: History, year: Year, cap: float) -> Split:
 
     The intervals of the shares are those of a stationary bootstrap over eras. The growth on the eras of the fit flatters the
     fit; what it is worth is judged on each of `FOLDS` blocks of eras by the split fitted on the others, less those that a
-    target spans beside the block. No model has a share above `cap`, 0..1.
+    target spans beside the block.
+
+    Parameters
+    ----------
+    cap : the largest share of a model, 0..1.
     """
     together = _together(found, year)
     equal = min(1 / len(found.names), cap)

@@ -24,8 +24,12 @@ def digest(block: NDArray) -> int:
 
     The bytes are padded with zeros to whole groups of four words of 64 bits, little-endian. Each word w becomes
     `w ^ (w >> 32)`, so that a difference in its upper bits reaches the lower ones; word i goes to lane i % 4, and each lane is
-    the polynomial of its words in `MULTIPLIER`, modulo 2^64. The digest is the polynomial of the number of bytes and the lanes. Raise
-    `ValueError` if the block isn't C-ordered.
+    the polynomial of its words in `MULTIPLIER`, modulo 2^64. The digest is the polynomial of the number of bytes and the lanes.
+
+    Raises
+    ------
+    ValueError
+        If the block isn't C-ordered.
     """
     if not block.flags.c_contiguous:
         raise ValueError("only a C-ordered block has a digest")
@@ -70,9 +74,11 @@ def take_columns(block: NDArray, columns: NDArray[np.int64]) -> NDArray:
 def column_sums(
     block: NDArray[np.int8], weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Return in one pass over a block (rows, columns), (columns,) each: the lowest and the highest value, sum, sum of squares, products.
+    """What the columns of a block (rows, columns) add up to, in one pass.
 
-    The sums are exact, the products are with `weights` (rows,).
+    Returns
+    -------
+    (columns,) each: lowest and highest value, the sum and the sum of squares, exact, and the products with `weights` (rows,).
     """
     width = block.shape[1]
     extremes, sums, products = np.empty((2, width), np.int8), np.empty((2, width), np.int64), np.empty(width)

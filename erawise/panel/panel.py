@@ -72,14 +72,16 @@ class FeatureMap:
 class _Stored:
     """An array on disk whose rows are those of eras, mapped, and checked against what preprocess has recorded.
 
-    Raise `InputError` if the file is missing, no array, of another length than its header and the record say, or of other rows than the
-    eras'.
-
     Parameters
     ----------
     path : a `.npy` file.
     record : `bytes` of the file, and `eras`, the digest of each era's rows (`blocks.digest`) in hexadecimal digits.
     eras, starts : (eras,) and (eras + 1,), where each era's rows begin.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, no array, of another length than its header and the record say, or of other rows than the eras'.
     """
 
     def __init__(self, path: Path, record: dict[str, Any], eras: NDArray[np.int64], starts: NDArray[np.int64]) -> None:
@@ -95,7 +97,10 @@ class _Stored:
     def rows(self, k: int) -> NDArray:
         """The rows of the era at position k, mapped.
 
-        Raise `InputError` if the file was changed since it was opened, or the rows are not what preprocess wrote.
+        Raises
+        ------
+        InputError
+            If the file was changed since it was opened, or the rows are not what preprocess wrote.
         """
         found = self._found()
         if found != self._state:
@@ -164,7 +169,13 @@ class Panel:
         return len(self.index)
 
     def rows(self, era: int) -> slice:
-        """Where an era's rows are. Raise `KeyError` if the panel has no such era."""
+        """Where an era's rows are.
+
+        Raises
+        ------
+        KeyError
+            If the panel has no such era.
+        """
         k = self._era_position[int(era)]
         return slice(int(self.starts[k]), int(self.starts[k + 1]))
 
@@ -174,7 +185,13 @@ class Panel:
         return np.concatenate(pieces) if pieces else np.empty(0, np.int64)
 
     def columns(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """Positions of columns. Raise `InputError` if a name is no column."""
+        """Positions of columns.
+
+        Raises
+        ------
+        InputError
+            If a name is no column.
+        """
         unknown = [name for name in names if name not in self._position]
         if unknown:
             raise InputError(f"the prepared data has no feature {unknown[0]!r}; run preprocess again with a feature set that has it")
@@ -183,7 +200,10 @@ class Panel:
     def stored(self, era: int) -> NDArray:
         """One era's features of the matrix as they are stored, (rows, n_matrix), mapped and checked.
 
-        Raise `InputError` if the file was changed or is damaged.
+        Raises
+        ------
+        InputError
+            If the file was changed or is damaged.
         """
         return self._features.rows(self._era_position[int(era)])
 
@@ -191,7 +211,12 @@ class Panel:
         """One era's features, (rows, columns): int8 or float32 as stored, float32 where demeaned or derived.
 
         `columns` are positions in `names`; None takes the features of the matrix. The array is C-ordered, and read-only where it
-        is what is mapped: all features of the matrix in their order, not demeaned. Raise `InputError` if a file was changed or is damaged.
+        is what is mapped: all features of the matrix in their order, not demeaned.
+
+        Raises
+        ------
+        InputError
+            If a file was changed or is damaged.
         """
         k = self._era_position[int(era)]
         everything = np.arange(self.n_matrix)

@@ -27,7 +27,10 @@ class Columns:
 def choose_columns(raw: Path, feature_set: str, target: str) -> Columns:
     """Choose the columns to use, from `features.json` and the columns that `train.parquet` has.
 
-    Raise `InputError` if the feature set or the target isn't there, or the set names features that the file lacks.
+    Raises
+    ------
+    InputError
+        If the feature set or the target isn't there, or the set names features that the file lacks.
     """
     described, path = raw / layout.FEATURES, raw / "train.parquet"
     sets, listed = layout.read_features(described)

@@ -14,13 +14,17 @@ PIECE_ROWS = 512
 
 
 def derive(block: NDArray, names: Sequence[str]) -> NDArray[np.float32]:
-    """Return derived features of some rows, (rows, names).
+    """Derived features of some rows.
 
     Parameters
     ----------
     block : (rows, features) int8 or float32 without NaN, as stored.
     names : of `row_mean` (mean over the row), `row_std` (ddof 0) and `extreme_share` (share of values in the lowest
         or the highest fifth of the scale: 0 and 4 of the five bins).
+
+    Returns
+    -------
+    (rows, len(names)) float32.
     """
     out = np.empty((len(block), len(names)), np.float32)
     for start in range(0, len(block), PIECE_ROWS):

@@ -103,15 +103,22 @@ def write(
 ) -> dict[str, object]:
     """Write `features.npy`, `derived.npy` and `era_means.npy` into an existing directory.
 
-    Return of each file its `bytes`, and as `eras` the digest of each era's rows (`blocks.digest`) as 16 hexadecimal digits. Raise
-    `InputError` if a raw file can't be read to its end, or features are of a wrong type or infinite.
-
     Parameters
     ----------
     parts : whose rows fill the matrix, each place once.
     starts : (eras + 1,) where each era's rows begin; the last is the number of rows.
     counts : its missing values are added to.
     progress : told of the rows that have their places.
+
+    Returns
+    -------
+    dict
+        Of each file: `bytes`, and `eras`, the digest of each era's rows (`blocks.digest`) as 16 hexadecimal digits.
+
+    Raises
+    ------
+    InputError
+        For a raw file that can't be read to its end, and for features of a wrong type or infinite.
     """
     rows, eras = int(starts[-1]), len(starts) - 1
     extra = np.empty((rows, len(layout.derived)), np.float32)
@@ -323,7 +330,10 @@ def _as_float32(column: pa.Array, name: str, path: Path) -> Filled:
 def _as_floats(column: pa.Array, name: str, path: Path) -> NDArray[np.float64]:
     """Convert a feature of a raw file to float64, NaN where it is missing.
 
-    Raise `InputError` if it is of another type than numbers, or infinite.
+    Raises
+    ------
+    InputError
+        If it is of another type than numbers, or infinite.
     """
     if not tabular.is_number(column.type):
         raise InputError(f"{path}: feature {name!r} is of type {column.type}; expected int8 or a float")

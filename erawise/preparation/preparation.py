@@ -56,14 +56,18 @@ def prepare(
 ) -> tuple[dict[str, dict[str, float]], Counts]:
     """Write the prepared table of `raw` into the existing, empty `directory`.
 
-    `threads` decode Parquet; nothing else depends on their number. `progress` is told of the rows whose features are written. Raise
-    `InputError` if a file, the feature set or the target is missing, an id repeats, an era can't be read, a value is infinite, or the disk
-    hasn't the space that the table takes.
+    `threads` decode Parquet; nothing else depends on their number. `progress` is told of the rows whose features are written.
 
     Returns
     -------
     metrics : counts of rows and eras by data type, of missing values and of dropped rows.
     counts : the same for messages and budgets, by feature.
+
+    Raises
+    ------
+    InputError
+        For files, feature sets and targets that are missing, duplicate ids, unreadable eras, infinite values, and a disk
+        without the space that the table takes.
     """
     columns = choose_columns(raw, wanted.feature_set, wanted.target)
     form = matrix.Layout(columns.features, columns.dtype, list(wanted.derived), wanted.demean)
@@ -105,10 +109,23 @@ def prepare(
 
 
 def prepare_live(path: Path, directory: Path, like: Panel, threads: int = 1) -> Counts:
-    """Write the prepared table of live rows into the existing, empty `directory`; return the counts of missing values.
+    """Write the prepared table of live rows into the existing, empty `directory`, with the columns of another and as that was made.
 
-    It has the columns of `like`, the live rows that were prepared beside what the models were trained on, and is made as that was. Raise
-    `InputError` if the raw file has no rows, ids that repeat, or other features than the panel's, of another type or infinite.
+    Parameters
+    ----------
+    path : a raw file of live rows.
+    like : the panel of the live rows that were prepared beside what the models were trained on.
+    threads : that decode Parquet.
+
+    Returns
+    -------
+    Counts
+        Of missing values.
+
+    Raises
+    ------
+    InputError
+        For a file without rows, with ids that repeat, or with other features than the panel's, of another type or infinite.
     """
     names = list(like.feature_names)
     columns = Columns(names, like.targets, "", like.feature_sets, str(like.matrix.dtype))
@@ -174,7 +191,13 @@ def _decoding(threads: int) -> Iterator[None]:
 
 
 def check_budgets(counts: Counts, rows: int, max_missing_share: float, max_dropped_share: float) -> None:
-    """Fail where too much is missing or had to be dropped. Raise `InputError` with the share and the budget."""
+    """Fail where too much is missing or had to be dropped.
+
+    Raises
+    ------
+    InputError
+        With the share and the budget.
+    """
     missing = counts.missing.sum() / max(counts.values, 1)
     if missing > max_missing_share:
         raise InputError(

@@ -25,7 +25,10 @@ SHOWN = 10
 def read_eras(file: pq.ParquetFile, path: Path) -> NDArray[np.int64]:
     """Read era numbers, from "0001", "era1", 1 and 1.0; `LIVE_ERA` stands for "X" and "eraX".
 
-    Raise `InputError` if a value is neither, or no number of a week: a date, or days or seconds since 1970.
+    Raises
+    ------
+    InputError
+        If a value is neither, or no number of a week: a date, or days or seconds since 1970.
     """
     values = column(file, ERA, path)
     try:
@@ -49,7 +52,13 @@ def _parse_era(label: object, path: Path) -> int:
 
 
 def open_file(path: Path, needed: Sequence[str]) -> pq.ParquetFile:
-    """Open a raw file that has some columns. Raise `InputError` if one of them is missing, or a column is there more than once."""
+    """Open a raw file that has some columns.
+
+    Raises
+    ------
+    InputError
+        If one of them is missing, or a column is there more than once.
+    """
     file = tabular.open_parquet(path)
     present = Counter(file.schema_arrow.names)
     missing = [name for name in needed if name not in present]
@@ -113,7 +122,13 @@ def read_floats(file: pq.ParquetFile, name: str, path: Path) -> NDArray[np.float
 
 
 def sort_rows(era: NDArray[np.int64], ids: pa.Array, path: Path) -> NDArray[np.int64]:
-    """Return row numbers sorted by era, then id. Raise `InputError` if an id is there twice in an era."""
+    """Return row numbers sorted by era, then id.
+
+    Raises
+    ------
+    InputError
+        If an id is there twice in an era.
+    """
     order = np.argsort(era, kind="stable")
     twice = []
     for rows in era_slices(era[order]):

@@ -81,7 +81,10 @@ class Selection:
 def read(path: Path, columns: Columns, counts: Counts, *, live: bool) -> Rows:
     """Read whose rows a raw file has, and which of them have a target; `counts` notes a file whose eras are out of order.
 
-    Raise `InputError` if there are no rows, an id is missing or repeated, or an era is unreadable, or is the live one in a file of others.
+    Raises
+    ------
+    InputError
+        If there are no rows, an id is missing or repeated, or an era is unreadable, or is the live one in a file of others.
     """
     file = rawfiles.open_file(path, (ID, ERA, *columns.features))
     present = file.schema_arrow.names

@@ -42,8 +42,11 @@ def prediction_columns(schema: pa.Schema, known: Collection[str]) -> tuple[list[
     """Return the columns of a file of benchmark models that are predictions, and those that are left out.
 
     A prediction is a column of floats, or without any value, that is no key, target or feature, nor the meta model or the oracle, nor what
-    pandas makes of an index. Names are compared without regard to case and to spaces around them; `known` are those of features and targets
-    beside those that begin as Numerai's do.
+    pandas makes of an index. Names are compared without regard to case and to spaces around them.
+
+    Parameters
+    ----------
+    known : names of features and targets, beside those that begin as Numerai's do.
     """
     others = {META_MODEL, ORACLE, *INDEX, *(name.strip().lower() for name in (*KEYS, *known))}
 
@@ -60,13 +63,16 @@ def prediction_columns(schema: pa.Schema, known: Collection[str]) -> tuple[list[
 def read(raw: Path, index: Index, counts: Counts) -> Found:
     """Return the predictions of others, NaN where they have none: the meta model and the oracle first, then the benchmark models.
 
-    Raise `InputError` if a file is broken, has no predictions or has none of the data's ids, or two files have predictions of one row.
-
     Parameters
     ----------
     raw : files in Numerai's layout.
     index : the rows of the matrix.
     counts : gets notes on what is left out, and warnings of files that hardly fit the data.
+
+    Raises
+    ------
+    InputError
+        If a file is broken, has no predictions or has none of the data's ids, or two files have predictions of one row.
     """
     found: Found = {}
     sets, targets = layout.read_features(raw / layout.FEATURES)
@@ -131,8 +137,12 @@ def _place(
 def _check_matches(path: Path, era: NDArray[np.int64], matches: int, index: Index, counts: Counts) -> None:
     """Count a file's rows that the data has too, in the eras that both have; few are worth a warning.
 
-    Rows of the data that were left out are no fault of the file: what can match is the fewer rows of both. Raise `InputError` if there are
-    some rows in common eras, and none of their ids is in the data.
+    Rows of the data that were left out are no fault of the file: what can match is the fewer rows of both.
+
+    Raises
+    ------
+    InputError
+        If there are some rows in common eras, and none of their ids is in the data.
     """
     common = np.intersect1d(era, index.era)
     rows = int(np.isin(era, common).sum())

@@ -175,10 +175,15 @@ def extremes(content: Content, count: int) -> pd.DataFrame:
 
 
 def similarity(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return how far predictions agree: (predictions, predictions), mean over eras of the correlation of their ranks.
+    """How far predictions agree: mean over eras of the correlation of their ranks.
 
-    `frames` has `id`, `era` and `prediction` by name; only rows that all have count. A prediction that is constant in an era has no
-    correlation there, and NaN if it is constant in all.
+    Parameters
+    ----------
+    frames : by name, `id`, `era`, `prediction`; only rows that all have count.
+
+    Returns
+    -------
+    DataFrame (predictions, predictions); a prediction that is constant in an era has no correlation there, NaN where in all.
     """
     wide = pd.concat({name: frame.set_index([ERA, "id"])[PREDICTION] for name, frame in frames.items()}, axis=1, join="inner")
     ranks = wide.groupby(level=ERA).rank()

@@ -98,9 +98,15 @@ def _importance(table: pd.DataFrame, d: views.Defaults) -> Figure:
 
 
 def swarm(table: pd.DataFrame) -> pd.DataFrame:
-    """Add where the dots of a beeswarm lie, as `place`: the rank moved by less than half a line.
+    """Where the dots of a beeswarm lie: those of about the same contribution beside each other.
 
-    Dots of about the same `contribution` lie beside each other, for each `model` and `rank`.
+    Parameters
+    ----------
+    table : `model`, `rank`, `feature`, `contribution` and more.
+
+    Returns
+    -------
+    The same with `place`, the rank moved by less than half a line.
     """
     reach = float(table["contribution"].abs().max()) or 1.0
     column = (table["contribution"] / reach * SWARM_COLUMNS).round()

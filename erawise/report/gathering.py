@@ -26,7 +26,13 @@ SAMPLED = 60
 
 
 def write(out: Path, *, quiet: bool) -> None:
-    """Write the page to a file; an older one stays if that fails. Print only warnings if `quiet` or the environment says so."""
+    """Write the page; an older one stays if that fails.
+
+    Parameters
+    ----------
+    out : the file.
+    quiet : whether nothing is printed but warnings; also if the environment asks for quiet.
+    """
     start = time.perf_counter()
     with runner.heard("report", quiet or runner.is_quiet()) as progress:
         text = page.written(content(params.load(paths.PARAMS)), progress)

@@ -29,10 +29,21 @@ SECTIONS = {
 
 
 def written(found: Content, progress: Progress = SILENT) -> str:
-    """Return the page, one file of HTML: styles, charts as SVG, and the scripts that make them answer.
+    """The page.
 
-    What the run lacks is named on the page with the way to get it. Raise `InputError` if no prediction has a score in any era, or the
-    chosen one wasn't scored.
+    Parameters
+    ----------
+    found : what the run has found; what it lacks is named on the page with the way to get it.
+    progress : told of the sections that are written.
+
+    Returns
+    -------
+    HTML, one file: styles, charts as SVG, and the scripts that make them answer. It asks for nothing from anywhere.
+
+    Raises
+    ------
+    InputError
+        If no prediction has a score in any era, or the chosen one wasn't scored.
     """
     scores = content.era_scores(found)
     if not len(scores) or not found.predictions:

@@ -44,10 +44,17 @@ finite = jit.compiled(fastmath={"nnan", "ninf", "nsz"})
 
 @compiled
 def ranked(values: Floats, tables: Floats) -> Floats:
-    """Rank each row of (p, n) finite values, and look the ranks up in tables: (t, p, n).
+    """Rank each row of (p, n), and look the ranks up.
 
-    `tables` (t, 2n - 1) have the value for each half rank `2 (average rank - 1)` with ranks from 1, which is first + last position among
-    the ties. 0 and -0 are ties.
+    Parameters
+    ----------
+    values : (p, n), finite.
+    tables : (t, 2n - 1), the value for each half rank `2 (average rank - 1)` with ranks from 1, which is first + last
+        position among the ties. 0 and -0 are ties.
+
+    Returns
+    -------
+    (t, p, n).
     """
     count, n = values.shape
     out = np.empty((len(tables), count, n))

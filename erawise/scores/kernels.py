@@ -107,9 +107,16 @@ def feature_correlations(features: NDArray, target: NDArray) -> Floats:
 
 
 def numerai_corr(gaussian: Floats, centred_target: Floats) -> Floats:
-    """Return the CORR (`numerai_corr`), (p,), of predictions (rows, p) that are gaussianized over these rows: Pearson of signed powers.
+    """CORR (`numerai_corr`) of gaussianized predictions.
 
-    The target (rows,) is less its mean over all rows of the era that have one.
+    Parameters
+    ----------
+    gaussian : (rows, p), gaussianized over these rows.
+    centred_target : (rows,), less the mean of the target over all rows of the era that have one.
+
+    Returns
+    -------
+    (p,) Pearson correlations of both sides' signed powers.
     """
     return powered_corr(signed_power(gaussian), centred_target)
 
@@ -133,11 +140,18 @@ def pearson_with(x: Floats, y: Floats) -> Floats:
 
 
 def contribution(gaussian: Floats, other: Floats, target: Floats) -> Floats:
-    """Return MMC or BMC (`correlation_contribution`), (p,): what predictions add to another, the meta model or the benchmark.
+    """MMC or BMC (`correlation_contribution`): what the predictions add to the meta model or benchmark.
 
-    It is the product of the centred target (rows,) with the part of the gaussianized predictions (rows, p) that is orthogonal to the
-    gaussianized other one (rows,), over rows. A target within [0, 1] is multiplied by 4, as the official code does. A constant prediction
-    or target has NaN where the official code has 0.
+    Parameters
+    ----------
+    gaussian : (rows, p), gaussianized predictions.
+    other : (rows,), the gaussianized meta model or benchmark.
+    target : (rows,); one within [0, 1] is multiplied by 4, as the official code does.
+
+    Returns
+    -------
+    (p,) products of the centred target with the part of the predictions that is orthogonal to `other`, over rows.
+    A constant prediction or target has NaN where the official code has 0.
     """
     if is_constant(target) or is_constant(other):
         return np.full(gaussian.shape[1], np.nan)
@@ -149,10 +163,18 @@ def contribution(gaussian: Floats, other: Floats, target: Floats) -> Floats:
 
 
 def residuals(predictions: Floats, features: NDArray, proportion: float, threads: int = 1) -> tuple[Floats, int]:
-    """Return predictions (rows, p), none constant, less `proportion` of their least-squares fit to the features and a constant.
+    """Predictions less `proportion` of their least-squares fit to the features and a constant (`neutralize`).
 
-    With it, the rank of the features (rows, k) with the constant; see `projection.residuals`. `threads` read int8 features; LAPACK has its
-    own.
+    Parameters
+    ----------
+    predictions : (rows, p), none constant.
+    features : (rows, k), any dtype; may be collinear or constant.
+    proportion : share of the fit to take out, 0..1.
+    threads : that read int8 features; LAPACK has its own.
+
+    Returns
+    -------
+    (rows, p) residuals, and the rank of the features with the constant.
     """
     found, rank = projection.residuals(np.ascontiguousarray(predictions.T), projection.block_of(features, threads), proportion)
     return found.T, rank
@@ -164,10 +186,17 @@ def vanished(residual: Floats, original: Floats) -> NDArray[np.bool_]:
 
 
 def neutral_gaussian(gaussian: Floats, features: projection.Block) -> Floats:
-    """Return what FNC scores of gaussianized predictions (rows, p), `feature_neutral_corr`, less the scaling to std 1: ranks don't see it.
+    """The prediction that FNC scores (`feature_neutral_corr`), less the scaling to std 1, which its ranks don't see.
 
-    A column is NaN where nothing is left to score: the prediction is constant or a linear function of the features, or the features with a
-    constant span the era.
+    Parameters
+    ----------
+    gaussian : (rows, p), gaussianized predictions.
+    features : the features of these rows.
+
+    Returns
+    -------
+    (rows, p). A column is NaN where nothing is left to score: the prediction is constant or a linear function of the
+    features, or the features with a constant span the era.
     """
     residual, rank = projection.residuals(np.ascontiguousarray(gaussian.T), features, 1.0)
     gone = vanished(residual.T, gaussian) if rank < len(gaussian) else np.ones(gaussian.shape[1], bool)
@@ -184,9 +213,16 @@ def top_class(target: Floats) -> NDArray[np.bool_]:
 
 
 def auc(ranks: Floats, positive: NDArray[np.bool_]) -> Floats:
-    """Return the areas under the ROC curve, (p,), by the rank sum of the positive class (rows,); a tie counts half.
+    """Area under the ROC curve by the rank sum of the positive class; a tie counts half.
 
-    `ranks` (rows, p) are the `uniform_ranks` of the predictions. It is NaN if the class is everything or nothing.
+    Parameters
+    ----------
+    ranks : (rows, p), `uniform_ranks` of the predictions.
+    positive : (rows,), the class.
+
+    Returns
+    -------
+    (p,); NaN where the class is everything or nothing.
     """
     n, n_positive = len(positive), int(positive.sum())
     if n_positive in (0, n):

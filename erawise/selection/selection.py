@@ -31,8 +31,12 @@ def select(
 ) -> tuple[list[FeatureMap], FeatureMap]:
     """The features for each fold, and those for the final model, side by side where the memory allows.
 
-    Scratch files are removed at the end. `progress` is told of each tree, or of each fit where there are none. Raise `InputError` if the
-    target has no value in the eras of a fit, or a fit needs more memory or disk than there is.
+    Scratch files are removed at the end. `progress` is told of each tree, or of each fit where there are none.
+
+    Raises
+    ------
+    InputError
+        If the target has no value in the eras of a fit, or a fit needs more memory or disk than there is.
     """
     everything = FeatureMap(panel.names)
     fitted_on = [plan.train, *(fold.train for fold in plan.folds)]  # the longest first, so that none is left to run alone
@@ -67,7 +71,7 @@ def _importance_of_first(view: View, settings: SelectFeatures, resources: Resour
 
 
 def by_importance(view: View, importance: Importance, keep_share: float, max_correlation: float) -> FeatureMap:
-    """Keep the most important share of the features, then prune one of each pair correlated above a bound; return them in their order.
+    """Keep the most important share of the features, then prune one of each pair correlated above a bound.
 
     Parameters
     ----------
@@ -75,6 +79,10 @@ def by_importance(view: View, importance: Importance, keep_share: float, max_cor
     importance : gives (features,) importances of a model fitted on the view.
     keep_share : share of the features to keep before the pruning, at least one.
     max_correlation : of two features whose absolute correlation is above this, the less important goes.
+
+    Returns
+    -------
+    FeatureMap of the kept columns, in the panel's order.
     """
     scores = importance(view)
     order = np.argsort(-scores, kind="stable")
@@ -99,7 +107,10 @@ def prune(correlation: NDArray[np.float64], bound: float) -> NDArray[np.int64]:
 def by_pca(view: View, components: int) -> FeatureMap:
     """Project on the first principal components of the standardised features.
 
-    Raise `InputError` if more components are asked for than there are features.
+    Raises
+    ------
+    InputError
+        If more components are asked for than there are features.
     """
     if components > len(view.names):
         raise InputError(f"select_features.components: {components} components of {len(view.names)} features; expected at most that many")

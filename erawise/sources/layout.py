@@ -23,7 +23,10 @@ MARKET = ("oracle.parquet",)
 def check_all(directory: Path) -> None:
     """Check every file of the layout that a directory has.
 
-    Raise `InputError` if a required file is missing, or one cannot be read or used.
+    Raises
+    ------
+    InputError
+        If a required file is missing, or one cannot be read or used.
     """
     missing = [name for name in REQUIRED if name not in present(directory)]
     if missing:
@@ -50,7 +53,12 @@ def check(path: Path, name: str | None = None) -> None:
     """Check that a file of the layout can be read and has what its name promises; `name` where it lies under another.
 
     Of a Parquet file the footer is read, which stands at its end, so that a file cut short is found without reading
-    its rows. Raise `InputError` if it is unreadable, or lacks keys or columns.
+    its rows.
+
+    Raises
+    ------
+    InputError
+        If it is unreadable, or lacks keys or columns.
     """
     try:
         if (name or path.name) == FEATURES:
@@ -67,7 +75,13 @@ def feature_sets(path: Path) -> dict[str, list[str]]:
 
 
 def read_features(path: Path) -> tuple[dict[str, list[str]], list[str]]:
-    """Return the feature sets and the targets of a `features.json`. Raise `InputError` if it is none."""
+    """Return the feature sets and the targets of a `features.json`.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
     content = files.read_json(path)
     try:
         sets, targets = content["feature_sets"], content["targets"]

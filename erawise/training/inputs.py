@@ -51,13 +51,16 @@ def source_of(settings: Entry, scored: Scored, *, live: bool) -> Source:
 def read(name: str, settings: Any, scored: Scored, limits: Limits, *, live: bool) -> ModelInputs:
     """Read the data that a model is fitted on, and the live era if it is to be predicted.
 
-    Raise `InputError` if a file is missing or broken, or the data lacks a target.
-
     Parameters
     ----------
     name, settings : of the model, an `Entry`.
     scored : the main target.
     limits : the section `resources`.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or broken, or the data lacks a target.
     """
     source = source_of(settings, scored, live=live)
     panel = source.panel()

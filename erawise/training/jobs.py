@@ -70,13 +70,22 @@ class Source:
         return [*whole, self.folds, *sorted(self.features.iterdir()), *live], [self.prepared / name for name in ARRAYS]
 
     def panel(self) -> Panel:
-        """Open the prepared rows. Raise `InputError` if a file is missing or broken."""
+        """Open the prepared rows.
+
+        Raises
+        ------
+        InputError
+            If a file is missing or broken.
+        """
         return Panel(self.prepared, self.targets)
 
     def around(self, panel: Panel) -> Data:
         """All of it, the prepared rows being open.
 
-        Raise `InputError` if a file is missing or broken, or there are no folds of that horizon.
+        Raises
+        ------
+        InputError
+            If a file is missing or broken, or there are no folds of that horizon.
         """
         plan = splits.from_json(files.read_json(self.folds), self.days)
         return Data(panel, None if self.live is None else Panel(self.live, []), plan, *maps.read(self.features))

@@ -13,7 +13,12 @@ from erawise.training.jobs import Source
 
 @dataclass(frozen=True)
 class Resolved(Source):
-    """The place of these rows; `validation` is the file with the targets of the validation eras."""
+    """Where they lie.
+
+    Parameters
+    ----------
+    validation : the file with the targets of the validation eras.
+    """
 
     validation: Path
 
@@ -27,7 +32,13 @@ class Resolved(Source):
         return [*whole, self.validation], arrays
 
     def panel(self) -> Panel:
-        """Open the rows, and add the targets of the validation eras. Raise `InputError` if a file is missing or broken."""
+        """Open the rows, and add the targets of the validation eras.
+
+        Raises
+        ------
+        InputError
+            If a file is missing or broken.
+        """
         panel = super().panel()
         known = tabular.read_parquet(self.validation, [ID, ERA, *self.targets])
         for target in self.targets:

@@ -86,14 +86,18 @@ def train(kind: Kind, settings: Any, data: Data, inner_share: float, how: How, l
 
     A fold's model never sees its test eras: where it stops early, it looks at the last `inner_share` of the fold's
     training eras, purged from the ones it is fitted on. The final model, which has no slice to look at, runs for the
-    median of the folds' best rounds; a fold whose model never had a positive correlation there says nothing of them. Raise `InputError` if
-    the data lacks the model's target, or a fold is too small.
+    median of the folds' best rounds; a fold whose model never had a positive correlation there says nothing of them.
 
     Parameters
     ----------
     inner_share : share of a fold's training eras on which it stops early.
     how : the fits are done; its `count` is told of `train_steps` steps.
     log : hears of every round of a fold that may stop early.
+
+    Raises
+    ------
+    InputError
+        If the data lacks the model's target, or a fold is too small.
     """
     if len(data.fold_features) != len(data.plan.folds):
         raise InputError(
@@ -145,7 +149,10 @@ def train_steps(kind: Kind, settings: Any, data: Data) -> int:
 def refit(kind: Kind, settings: Any, data: Data, eras: NDArray[np.int64], rounds: int | None, how: How) -> Fitted:
     """Fit a model once more, on other eras, for the rounds that its final fit had; None where it has none by early stopping.
 
-    Raise `InputError` if there is no row, or the fit needs more memory than it may have.
+    Raises
+    ------
+    InputError
+        If there is no row, or the fit needs more memory than it may have.
     """
     with how.engine.alone():
         _, needed = _prepared(kind, settings, [(View(data.panel, eras, data.final_features, settings.target), None)], how)
@@ -179,13 +186,18 @@ def blended(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def tuned(settings: Any, found: dict[str, Any], path: Path) -> Any:
-    """The settings of a model with those of a search in their place. Raise `InputError` if the kind has no such settings.
+    """The settings of a model with those of a search in their place.
 
     Parameters
     ----------
     settings : of the model.
     found : `settings`, by name; none where nothing was looked for.
     path : of the file that has them.
+
+    Raises
+    ------
+    InputError
+        If the kind has no such settings.
     """
     try:
         return type(settings).model_validate(settings.model_dump(exclude_unset=True) | found.get("settings", {}))
@@ -196,7 +208,10 @@ def tuned(settings: Any, found: dict[str, Any], path: Path) -> Any:
 def check_target(panel: Panel, target: str, setting: str) -> None:
     """Check that the data has the target that a setting names.
 
-    Raise `InputError` with the setting's path and the targets that there are.
+    Raises
+    ------
+    InputError
+        With the setting's path and the targets that there are.
     """
     if target not in panel.index:
         raise InputError(f"{setting}: the data has no target {target!r}; its targets are {', '.join(panel.targets)}")

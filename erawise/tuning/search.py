@@ -107,12 +107,17 @@ class Search:
 
 
 def search(asked: Search, storage: Path, identity: str) -> Found:
-    """Try settings until there are as many trials as asked for. Raise `InputError` if the trials can't be kept or read.
+    """Try settings until there are as many trials as asked for.
 
     Parameters
     ----------
     storage : an SQLite file that keeps the trials; one that a stopped search has left goes on.
     identity : another one for other data, folds, settings or code. Their trials stay in the file, and are taken up when they return.
+
+    Raises
+    ------
+    InputError
+        If the trials can't be kept or read.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage.parent.mkdir(parents=True, exist_ok=True)
@@ -135,7 +140,10 @@ def _opened(storage: Path, identity: str, say: Callable[[str], None]) -> optuna.
 def _keeping(storage: Path) -> Iterator[None]:
     """Turn an error of the file that keeps the trials into one line.
 
-    Raise `InputError` if the disk is full, or the file is damaged or in use.
+    Raises
+    ------
+    InputError
+        If the disk is full, or the file is damaged or in use.
     """
     try:
         yield

@@ -46,13 +46,16 @@ def source() -> str:
 def content(pipeline: Pipeline, name: str, like: Panel) -> runtime.Content:
     """What is shipped for one prediction of a pipeline, and nothing that it doesn't need.
 
-    Raise `InputError` if there is no prediction of that name, or the panel lacks a feature that it needs.
-
     Parameters
     ----------
     pipeline : the trained pipeline.
     name : of its `predictions`.
     like : the panel of the live rows that were prepared beside what the models were trained on.
+
+    Raises
+    ------
+    InputError
+        If there is no prediction of that name, or the panel lacks a feature that it needs.
     """
     if name not in pipeline.predictions:
         raise InputError(f"upload.prediction: there is no prediction {name!r}; there are {', '.join(pipeline.predictions)}")
@@ -92,9 +95,17 @@ def _member(model: Fitted) -> tuple[str, dict[str, str | bytes]]:
 
 
 def write(content: runtime.Content, path: Path, max_megabytes: float) -> int:
-    """Write the pickle of `predict(live_features, live_benchmark_models)`, and return its size in bytes.
+    """Write the pickle of `predict(live_features, live_benchmark_models)`.
 
-    Raise `InputError` if it is larger than it may be; nothing is written then.
+    Returns
+    -------
+    int
+        Its size in bytes.
+
+    Raises
+    ------
+    InputError
+        If it is larger than it may be; nothing is written then.
     """
     pickled = pickle.dumps(_Call(content), PROTOCOL)
     if len(pickled) > max_megabytes * MEGABYTE:

@@ -24,10 +24,19 @@ CHECK = "check.json"
 
 @files.exclusive_lock(paths.UPLOAD, "upload")
 def deliver(live: Path, model: str | None, minutes: float, *, check: bool) -> None:
-    """Build the pickle of `upload.prediction`, check it and send it for a model, see `erawise upload --help`.
+    """Build the pickle of `upload.prediction`, check it and send it.
 
-    Raise `InputError` if something must be mended first; its kinds `Unconfirmed` and `Unavailable` if Numerai refuses it or can't be
-    reached.
+    Parameters
+    ----------
+    live : live file whose rows the check predicts.
+    model : of the account, for which it is sent; None if it isn't to be sent.
+    minutes : how long Numerai may take to try it.
+    check : whether it is run as Numerai would run it; one that is sent always is.
+
+    Raises
+    ------
+    InputError
+        If something must be mended first; its kinds `Unconfirmed` and `Unavailable` if Numerai refuses it or can't be reached.
     """
     p = params.load(paths.PARAMS)
     name = p.upload.prediction

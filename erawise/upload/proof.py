@@ -53,7 +53,10 @@ class Trial:
 def environment(directory: Path) -> Path:
     """The Python of an environment with Numerai's versions; set up once, and again where it isn't whole.
 
-    Raise `InputError` if there is no Python of that version, or a package can't be had.
+    Raises
+    ------
+    InputError
+        If there is no Python of that version, or a package can't be had.
     """
     python, complete = directory / "bin" / "python", directory / COMPLETE
     if complete.exists() and python.exists() and _packages(complete) == list(PACKAGES):
@@ -90,13 +93,16 @@ def _run(command: list[str], failure: str) -> None:
 def run(python: Path, pickled: Path, live: Path, benchmarks: Path | None) -> Trial:
     """Run a pickle on files of live data in a process of its own, as Numerai would, without network.
 
-    Raise `InputError` if it takes more than `MEMORY` or `SECONDS`, or raises an error.
-
     Parameters
     ----------
     python : of the environment to run in.
     pickled : the file.
     live, benchmarks : Parquet files of live features and, where there are any, of benchmark models.
+
+    Raises
+    ------
+    InputError
+        If it takes more than `MEMORY` or `SECONDS`, or raises an error.
     """
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch)
@@ -131,12 +137,15 @@ def _why(done: "subprocess.CompletedProcess[str]") -> str:
 def difference(found: pd.DataFrame, expected: pd.DataFrame) -> float:
     """The largest difference of what the pickle gave from the pipeline's own prediction.
 
-    Raise `InputError` if the ids or columns are others, a value isn't finite, or the difference is above `TOLERANCE`.
-
     Parameters
     ----------
     found : indexed by `id`, with the column `prediction` alone.
     expected : `id` and `prediction`, in any order.
+
+    Raises
+    ------
+    InputError
+        If the ids or columns are others, a value isn't finite, or the difference is above `TOLERANCE`.
     """
     if list(found.columns) != [PREDICTION] or found.index.name != ID:
         raise InputError(f"upload: the pickle gives {list(found.columns)} by {found.index.name!r}; expected {PREDICTION!r} by {ID!r}")

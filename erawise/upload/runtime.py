@@ -64,9 +64,6 @@ def prediction(content: Content) -> Callable[[pd.DataFrame, pd.DataFrame], pd.Da
     def predict(live_features: pd.DataFrame, live_benchmark_models: pd.DataFrame) -> pd.DataFrame:
         """Predict the live rows.
 
-        Raise `ValueError` if there are no rows or an id is there twice, a feature is missing, twice there or not what it was in training,
-        or neutralization leaves nothing.
-
         Parameters
         ----------
         live_features : (rows, at least the features that are needed), indexed by `id`, in any order; NaN is the middle bin.
@@ -75,6 +72,12 @@ def prediction(content: Content) -> Callable[[pd.DataFrame, pd.DataFrame], pd.Da
         Returns
         -------
         DataFrame (rows, 1), `prediction`, indexed as `live_features`.
+
+        Raises
+        ------
+        ValueError
+            Where there are no rows or an id is there twice, a feature is missing, twice there or not what it was in training, or
+            neutralization leaves nothing.
         """
         ids = live_features.index
         if not len(ids):
@@ -103,7 +106,10 @@ def predicted(content: Content, values: NDArray) -> Floats:
 def matrix(frame: pd.DataFrame, names: Sequence[str], dtype: str) -> NDArray:
     """(rows, names) of a dtype, in the frame's order, the middle bin where a value is missing (`matrix`, `preparation`).
 
-    Raise `ValueError` if a feature is missing, there twice, no number, infinite, or for int8 no small whole number.
+    Raises
+    ------
+    ValueError
+        Where a feature is missing, there twice, no number, infinite, or for int8 no small whole number.
     """
     missing = [name for name in names if name not in frame.columns]
     if missing:
@@ -280,7 +286,10 @@ def blend(models: dict[str, Floats], weights: dict[str, float]) -> Floats:
 def neutralized(content: Content, values: NDArray, blended: Floats, features: Sequence[str], capped: bool, proportion: float) -> Floats:
     """(rows,) the ensemble without its linear part in some features, within [0, 1] (`neutralize.neutralize_eras`).
 
-    Raise `ValueError` if the features with a constant span the rows, or nothing is left of the prediction.
+    Raises
+    ------
+    ValueError
+        Where the features with a constant span the rows, or nothing is left of the prediction.
     """
     chosen = features[: len(values) // ROWS_A_FEATURE] if capped else features
     if blended.max() == blended.min():

@@ -99,12 +99,15 @@ class Layout:
 def learn(saved: bytes, sample: NDArray) -> Layout:
     """Read the layout from what LightGBM saved of a sample.
 
-    Raise `FormatError` if the file is of another format, or LightGBM has stored the sample otherwise than `encode` does.
-
     Parameters
     ----------
     saved : the file of a dataset of the sample, without bundles, sparse bins and labels.
     sample : (rows, features), the sample.
+
+    Raises
+    ------
+    FormatError
+        If the file is of another format, or LightGBM has stored the sample otherwise than `encode` does.
     """
     try:
         layout, stored = _parse(saved, len(sample))
@@ -131,12 +134,17 @@ Source = tuple[Path, Sequence[Layout], int, Blocks]
 
 
 def write(targets: Sequence[Source], threads: int) -> None:
-    """Write several datasets in one pass over the eras; each is there whole or not at all. Raise `InputError` if the disk hasn't the space.
+    """Write several datasets in one pass over the eras; each is there whole or not at all.
 
     Parameters
     ----------
     targets : the datasets; a directory gets a file for each layout, named in their order.
     threads : threads that pack a block.
+
+    Raises
+    ------
+    InputError
+        If the disk hasn't the space.
     """
     with ThreadPoolExecutor(threads) as pool, ExitStack() as stack:
         writers = [_Writer(stack.enter_context(files.replacing(path)), layouts, rows) for path, layouts, rows, _ in targets]

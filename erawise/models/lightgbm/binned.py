@@ -67,10 +67,16 @@ class Store:
     made_by: str
 
     def plan(self, folds: Sequence[tuple[View, View | None]]) -> tuple[list[Files], list[binary.Source]]:
-        """Return what some fits read, and what of it isn't there yet.
+        """What some fits read, and what of it isn't there yet.
 
-        `folds` has the training rows of each, and the rows that are binned as these are, or None. Raise `InputError` if LightGBM's format
-        isn't the one that is known here.
+        Parameters
+        ----------
+        folds : training rows, and the rows that are binned as these are, or None.
+
+        Raises
+        ------
+        InputError
+            If LightGBM's format isn't the one that is known here.
         """
         found: list[Files] = []
         missing: dict[Path, binary.Source] = {}
@@ -92,7 +98,10 @@ class Store:
     def write(self, sources: Sequence[binary.Source]) -> None:
         """Write what `plan` found missing, in one pass over the eras; another process that writes it at the same time is waited for.
 
-        Raise `InputError` if the disk hasn't the space.
+        Raises
+        ------
+        InputError
+            If the disk hasn't the space.
         """
         if not sources:
             return

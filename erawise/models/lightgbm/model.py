@@ -88,7 +88,13 @@ class Trees:
         return Trees, (self.text, self.rounds, self.threads)
 
     def predict(self, x: NDArray) -> NDArray[np.float64]:
-        """Predict (rows,) from (rows, features). Raise `InputError` if `x` has another number of features."""
+        """Predict (rows,) from (rows, features).
+
+        Raises
+        ------
+        InputError
+            If `x` has another number of features.
+        """
         if len(x) * self._booster.num_trees() >= MIN_WALKS and self._predicting is not None:
             return self._predicting(x, self.threads)
         return common.predict_in_chunks(self._booster.predict, x, self._booster.num_feature())
@@ -136,7 +142,10 @@ def steps(settings: Settings) -> tuple[int, str]:
 def load(directory: Path) -> Trees:
     """Read what `save` has written.
 
-    Raise `InputError` if the file is missing, is no LightGBM model, or could lead a prediction out of its arrays or into a cycle.
+    Raises
+    ------
+    InputError
+        If the file is missing, is no LightGBM model, or could lead a prediction out of its arrays or into a cycle.
     """
     path = directory / FILE
     try:
@@ -156,16 +165,30 @@ def load(directory: Path) -> Trees:
 def needs(settings: Leafy, folds: Sequence[tuple[View, View | None]], resources: Resources) -> list[int]:
     """Bytes that each fit takes; its binned features are read where they are written already.
 
-    Raise `InputError` if one has no row, or needs more memory than it may have.
+    Raises
+    ------
+    InputError
+        If one has no row, or needs more memory than it may have.
     """
     return _planned(settings, folds, resources)[0]
 
 
 def prepare(settings: Leafy, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
-    """Write the binned features of all fits in one pass, those that aren't there yet; return how many of the fits may run at once.
+    """Write the binned features of all fits in one pass, those that aren't there yet: models on the same rows share them.
 
-    Models on the same rows share them. Raise `InputError` if a fit has no row, or needs more memory than it may have; or if the disk
-    hasn't the space.
+    Parameters
+    ----------
+    settings : of the trees to come.
+    folds : for each fit its training rows, and the inner slice on which it stops.
+
+    Returns
+    -------
+    How many of the fits may run at once.
+
+    Raises
+    ------
+    InputError
+        If one has no row, or needs more memory than it may have; or if the disk hasn't the space.
     """
     needed, missing = _planned(settings, folds, resources)
     at_once = resources.side_by_side(needed)
@@ -177,8 +200,12 @@ def fit(settings: Settings, train: View, inner: View | None, rounds: int | None,
     """Boost trees on the squared error.
 
     With `inner` and early stopping, up to `settings.trees` of them, and those up to the best mean per-era correlation on
-    `inner` stay; else `rounds`, or `settings.trees` where that is None. Rows too few for a split give a constant. Raise `InputError` if
-    `train` has no row, or the fit needs more memory than it may have.
+    `inner` stay; else `rounds`, or `settings.trees` where that is None. Rows too few for a split give a constant.
+
+    Raises
+    ------
+    InputError
+        If `train` has no row, or the fit needs more memory than it may have.
     """
     options = {
         **_options(settings.learning_rate, settings.leaves, settings.seed, resources),

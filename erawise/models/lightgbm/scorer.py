@@ -53,7 +53,10 @@ class Scorer:
     def from_text(cls, text: str) -> Self:
         """Make a model's text ready.
 
-        Raise `ValueError` if the model is no plain sum of numerical trees, or has a tree of more than `MOST_LEAVES` leaves.
+        Raises
+        ------
+        ValueError
+            If the model is no plain sum of numerical trees, or has a tree of more than `MOST_LEAVES` leaves.
         """
         trees = Trees.from_text(text)
         if np.diff(trees.first_leaf).max(initial=0) > MOST_LEAVES:

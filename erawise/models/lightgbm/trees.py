@@ -41,7 +41,10 @@ class Trees:
     def from_text(cls, text: str) -> Self:
         """Read a LightGBM text of format v4.
 
-        Raise `ValueError` if it is no plain sum of numerical trees, or its arrays don't fit together.
+        Raises
+        ------
+        ValueError
+            If it is no plain sum of numerical trees, or its arrays don't fit together.
         """
         head, _, rest = text.partition("\n\n")
         header = {key: value for key, _, value in (line.partition("=") for line in head.splitlines())}

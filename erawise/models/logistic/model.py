@@ -80,8 +80,12 @@ def prepare(settings: Settings, folds: Sequence[tuple[View, View | None]], resou
 def fit(settings: Settings, train: View, inner: View | None, rounds: int | None, resources: Resources) -> Logistic:
     """Fit on at most `max_rows` rows, the same share of every era, by scikit-learn's L-BFGS on one thread.
 
-    The penalty is `l2 / 2 |w|²` against the sum of the log losses. `inner` and `rounds` play no part. Raise `InputError` if there is no
-    row, all rows are of one class, or the memory doesn't suffice.
+    The penalty is `l2 / 2 |w|²` against the sum of the log losses. `inner` and `rounds` play no part.
+
+    Raises
+    ------
+    InputError
+        If there is no row, all rows are of one class, or the memory doesn't suffice.
     """
     common.require_rows(train, settings.target)
     _require(settings, train, resources)

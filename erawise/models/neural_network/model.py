@@ -67,7 +67,10 @@ class Network:
     def predict(self, x: NDArray) -> NDArray[np.float64]:
         """Predict (rows,) from (rows, features), in float64 with one thread, so that no bit hangs on their number.
 
-        Raise `InputError` if `x` has another number of features.
+        Raises
+        ------
+        InputError
+            If `x` has another number of features.
         """
         with threadpool_limits(1, user_api="blas"):
             return common.predict_in_chunks(self._predict_chunk, x, self.model.input_shape[1])
@@ -128,7 +131,10 @@ def _from_bytes(content: bytes, rounds: int | None) -> Network:
 def _layers_of(model: Any) -> list[gradients.Layer]:
     """Each dense layer of a network, the standardisation of the features taken into the first.
 
-    Raise `ValueError` if there are other layers than those that `build` adds.
+    Raises
+    ------
+    ValueError
+        If there are other layers than those that `build` adds.
     """
     first, *dense = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer | keras.layers.Dropout)]
     activations = [keras.activations.serialize(layer.activation) for layer in dense if isinstance(layer, keras.layers.Dense)]
@@ -176,7 +182,10 @@ def steps(settings: Settings) -> tuple[int, str]:
 def load(directory: Path) -> Network:
     """Read what `save` has written; nothing in the file is run as code.
 
-    Raise `InputError` if the file is missing, or is no Keras model of the layers that `fit` builds.
+    Raises
+    ------
+    InputError
+        If the file is missing, or is no Keras model of the layers that `fit` builds.
     """
     path = directory / FILE
     if not path.is_file():
@@ -209,7 +218,12 @@ def needs(settings: Settings, folds: Sequence[tuple[View, View | None]], resourc
 
 
 def prepare(settings: Settings, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
-    """Check that every fit has the memory that it needs, and settle the threads that all share; return how many may run at once."""
+    """Check that every fit has the memory that it needs, and settle the threads that all of them share.
+
+    Returns
+    -------
+    How many of the fits may run at once.
+    """
     needed = needs(settings, folds, resources)
     settle(resources.threads)
     return resources.side_by_side(needed)
@@ -222,8 +236,12 @@ def fit(settings: Settings, train: View, inner: View | None, rounds: int | None,
     correlation on `inner` stay; else `rounds` epochs, or `settings.epochs` where that is None. The order of the rows is said in
     `batches.epochs`.
 
-    The number of threads is a process's own: the first network settles it. Raise `InputError` if `train` has no row, the memory doesn't
-    suffice, or the weights grow without bound.
+    The number of threads is a process's own: the first network settles it.
+
+    Raises
+    ------
+    InputError
+        If `train` has no row, the memory doesn't suffice, or the weights grow without bound.
     """
     common.require_rows(train, settings.target)
     _require(settings, train, resources)

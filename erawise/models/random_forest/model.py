@@ -82,7 +82,10 @@ class Forest:
     def predict(self, x: NDArray) -> NDArray[np.float64]:
         """Predict (rows,) from (rows, features): as scikit-learn does with one job, to the bit.
 
-        Raise `InputError` if `x` has another number of features.
+        Raises
+        ------
+        InputError
+            If `x` has another number of features.
         """
         return common.predict_in_chunks(self._mean_of_trees, x, len(self.feature_importance))
 
@@ -177,7 +180,10 @@ def prepare(settings: Settings, folds: Sequence[tuple[View, View | None]], resou
 def fit(settings: Settings, train: View, inner: View | None, rounds: int | None, resources: Resources) -> Forest:
     """Fit on at most `max_rows` rows, the same share of every era. `inner` and `rounds` play no part.
 
-    Raise `InputError` if there is no row, or the memory doesn't suffice: scikit-learn needs all of the rows at once, as float32.
+    Raises
+    ------
+    InputError
+        If there is no row, or the memory doesn't suffice: scikit-learn needs all of the rows at once, as float32.
     """
     common.require_rows(train, settings.target)
     _require(settings, train, resources)
@@ -221,7 +227,10 @@ def _as_arrays(trees: list[DecisionTreeRegressor], importance: NDArray[np.float6
 def load(directory: Path) -> Forest:
     """Read what `save` has written.
 
-    Raise `InputError` if the file is missing or broken, or could lead a prediction out of its arrays or into a cycle.
+    Raises
+    ------
+    InputError
+        If the file is missing or broken, or could lead a prediction out of its arrays or into a cycle.
     """
     path = directory / FILE
     forest = Forest(**arrays.load_arrays(path, _LAYOUT))

@@ -53,7 +53,12 @@ def load(directory: Path) -> common.Linear:
 def fit(settings: Settings, train: View, inner: View | None, rounds: int | None, resources: Resources) -> common.Linear:
     """Minimise `|y - b - Z w|² + l2 |w|²` over all rows of `train`, with Z the standardised features.
 
-    Memory is a (features, features) matrix and one era. `inner` and `rounds` play no part. Raise `InputError` if `train` has no row.
+    Memory is a (features, features) matrix and one era. `inner` and `rounds` play no part.
+
+    Raises
+    ------
+    InputError
+        If `train` has no row.
     """
     common.require_rows(train, settings.target)
     with threadpool_limits(resources.threads, user_api="blas"):

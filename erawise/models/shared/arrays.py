@@ -32,13 +32,16 @@ def save_arrays(arrays: Mapping[str, NDArray], path: Path) -> None:
 def load_arrays(path: Path, layout: Mapping[str, tuple[type[np.generic], int]]) -> dict[str, NDArray]:
     """Read the arrays of an npz file and check what they are.
 
-    Raise `InputError` if the file is missing, is no npz file, holds a pickle, or an array is missing, of another type or has NaN or
-    infinities.
-
     Parameters
     ----------
     path : the file.
     layout : type and number of dimensions of each array to read.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, is no npz file, holds a pickle, or an array is missing, of another type or has NaN or
+        infinities.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as content:

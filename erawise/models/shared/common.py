@@ -48,7 +48,13 @@ def give_back() -> None:
 
 
 def require_rows(train: View, target: str) -> None:
-    """Check that there is something to learn. Raise `InputError` if no row has a value of the target."""
+    """Check that there is something to learn.
+
+    Raises
+    ------
+    InputError
+        If no row has a value of the target.
+    """
     if not train.n_rows:
         raise InputError(f"target {target!r} has no value in the eras to fit on; choose another target for the model")
 
@@ -56,7 +62,10 @@ def require_rows(train: View, target: str) -> None:
 def draw(train: View, max_rows: int, seed: int) -> tuple[NDArray, NDArray[np.float32]]:
     """At most `max_rows` rows of a view, the same share of every era: features (rows, features) and target (rows,).
 
-    Raise `InputError` if that leaves no row of any era.
+    Raises
+    ------
+    InputError
+        If that leaves no row of any era.
     """
     x, target = train.sample(max_rows, np.random.default_rng(seed))
     if not len(x):
@@ -73,7 +82,10 @@ def chunks(x: NDArray, rows: int = CHUNK_ROWS) -> Iterator[NDArray]:
 def predict_in_chunks(predict: Callable[[NDArray], NDArray], x: NDArray, n_features: int) -> NDArray[np.float64]:
     """Predict (rows,) from (rows, features), a bounded number of rows at a time.
 
-    Raise `InputError` if `x` has another number of features than the model.
+    Raises
+    ------
+    InputError
+        If `x` has another number of features than the model.
     """
     if x.shape[1] != n_features:
         raise InputError(f"the model was fitted on {n_features} features and is given {x.shape[1]}; train it again on these features")
@@ -148,7 +160,13 @@ class Linear:
         return None
 
     def predict(self, x: NDArray) -> NDArray[np.float64]:
-        """Predict (rows,) from (rows, features). Raise `InputError` if `x` has another number of features."""
+        """Predict (rows,) from (rows, features).
+
+        Raises
+        ------
+        InputError
+            If `x` has another number of features.
+        """
         return self._sum(x)
 
     def _sum(self, x: NDArray) -> NDArray[np.float64]:
@@ -188,7 +206,13 @@ class Linear:
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """Read what `save` has written. Raise `InputError` if the file is missing or broken, or its arrays don't fit together."""
+        """Read what `save` has written.
+
+        Raises
+        ------
+        InputError
+            If the file is missing or broken, or its arrays don't fit together.
+        """
         path = directory / LINEAR_FILE
         content = arrays.load_arrays(path, _LINEAR)
         mean, std, coefficients = content["mean"], content["std"], content["coefficients"]

@@ -14,7 +14,13 @@ def names() -> list[str]:
 
 
 def load(name: str) -> StoredKind:
-    """Import a kind of model. Raise `InputError` if a part of the protocol is missing."""
+    """Import a kind of model.
+
+    Raises
+    ------
+    InputError
+        If a part of the protocol is missing.
+    """
     kind: StoredKind = importlib.import_module(f"{PACKAGE}.{name}.model")
     require_complete(kind)
     return kind

@@ -75,7 +75,13 @@ class Resources:
     step: Callable[[], None] = field(default=unheard, compare=False)
 
     def require(self, needed: int, what: str) -> None:
-        """Check that a fit has the memory that it needs. Raise `InputError` with both amounts."""
+        """Check that a fit has the memory that it needs.
+
+        Raises
+        ------
+        InputError
+            With both amounts.
+        """
         if needed + self.held > self.memory:
             raise InputError(
                 f"resources.memory: {what} need {(needed + self.held) / GIB:.2f} GiB, more than {self.memory / GIB:.2f} GiB; "
@@ -136,7 +142,10 @@ class Kind(Protocol):
     def needs(self, settings: Any, folds: Sequence[tuple[View, View | None]], resources: Resources) -> list[int]:
         """Bytes of memory that each fit takes at most, where it runs in a process of its own.
 
-        Raise `InputError` if one needs more than it may have.
+        Raises
+        ------
+        InputError
+            If one needs more than it may have.
         """
 
     def prepare(self, settings: Any, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
@@ -171,7 +180,10 @@ class StoredKind(Kind, Protocol):
 def require_complete(kind: Any) -> None:
     """Check that a kind of model has all that training may ask of it, before anything is fitted.
 
-    Raise `InputError` with the functions of `StoredKind` that it lacks.
+    Raises
+    ------
+    InputError
+        With the functions of `StoredKind` that it lacks.
     """
     asked = [
         name for protocol in (Kind, StoredKind) for name, what in vars(protocol).items() if callable(what) and not name.startswith("_")

@@ -89,7 +89,13 @@ class Writer:
 
 
 def describe(directory: Path) -> Description:
-    """What a directory says of its model. Raise `InputError` if that is missing, or none of what `save` writes."""
+    """What a directory says of its model.
+
+    Raises
+    ------
+    InputError
+        If that is missing, or none of what `save` writes.
+    """
     path = directory / DESCRIPTION
     content = files.read_json(path)
     try:
@@ -104,8 +110,12 @@ def describe(directory: Path) -> Description:
 def digest(directory: Path) -> str:
     """Return the SHA-256 of a model: of its files, its kind, and the settings, features and eras that it was fitted on.
 
-    Data that the model was not fitted on, such as validation eras that are added, doesn't change it. Raise `InputError` if it is missing or
-    broken.
+    Data that the model was not fitted on, such as validation eras that are added, doesn't change it.
+
+    Raises
+    ------
+    InputError
+        If it is missing or broken.
     """
     found = describe(directory)
     basis = None if found.basis is None else [found.basis.settings, found.basis.features]
@@ -117,7 +127,10 @@ def digest(directory: Path) -> str:
 def load(directory: Path) -> Sequence[Fitted]:
     """Read the members of a model.
 
-    Raise `InputError` if one is missing or broken, or the model is of a kind that isn't there, or whose library isn't.
+    Raises
+    ------
+    InputError
+        If one is missing or broken, or the model is of a kind that isn't there, or whose library isn't.
     """
     found = describe(directory)
     if found.kind not in kinds.names():

@@ -18,12 +18,21 @@ def download(data: LocalData, directory: Path, kept: Path, progress: Progress = 
 
 
 def write(source: Path, directory: Path, progress: Progress = SILENT) -> list[str]:
-    """Copy the files of the layout from `source` into the existing `directory`; return the names there that are none of them, sorted.
+    """Copy the files of the layout from `source` into the existing `directory`.
 
     All files are checked before the first is copied. They are copied and not linked: DVC makes what a stage writes
     read-only and shares it with its cache, so that a linked file would lock the user's own, and a later edit of it in
-    place would corrupt the cache. `progress` is told of each file's bytes. Raise `InputError` if `source` is no directory, a file of the
-    layout is missing, or one cannot be read or used.
+    place would corrupt the cache. `progress` is told of each file's bytes.
+
+    Returns
+    -------
+    list of str
+        Names in `source` that are neither files of the layout nor its README, sorted.
+
+    Raises
+    ------
+    InputError
+        If `source` is no directory, a file of the layout is missing, or one cannot be read or used.
     """
     if not source.is_dir():
         raise InputError(f"{source}: no such directory; data.local.path names the one with {', '.join(layout.REQUIRED)}")

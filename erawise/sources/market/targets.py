@@ -13,9 +13,16 @@ UNKNOWN_SHARE = 0.02
 
 
 def targets(window: Sequence[Week], rng: np.random.Generator) -> dict[str, NDArray[np.float32]]:
-    """Return the targets of the first week's rows, (rows,) in {0, .25, .5, .75, 1}, from the returns of at most `LONG` weeks in a row.
+    """Return the targets of the first week's rows, from its returns and those of the weeks that follow.
 
-    A target is NaN throughout if the window is too short for its horizon; `rng` draws which other values are unknown.
+    Parameters
+    ----------
+    window : at most `LONG` weeks in a row.
+    rng : draws which values are unknown.
+
+    Returns
+    -------
+    dict of name to (rows,) float32 in {0, .25, .5, .75, 1}; NaN throughout if the window is too short for the horizon.
     """
     rows = window[0].rows
     unknown = rng.random(len(rows)) < UNKNOWN_SHARE

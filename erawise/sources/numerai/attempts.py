@@ -85,7 +85,10 @@ class Tries:
     def again(self, problem: Again, used: str, *, progress: bool) -> None:
         """Wait after a try with the address `used` that failed, with or without `progress`.
 
-        Raise `Unavailable` if there were too many tries without progress.
+        Raises
+        ------
+        Unavailable
+            If there were too many tries without progress.
         """
         self.failed = 1 if progress else self.failed + 1
         if self.failed >= self.patience.tries:

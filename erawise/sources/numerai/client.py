@@ -105,7 +105,10 @@ class Client(numerapi.NumerAPI):
     def raw_query(self, query: str, variables: dict[str, Any] | None = None, authorization: bool = False, **_: int) -> dict[str, Any]:
         """Send a GraphQL query, repeated if that is safe and of use.
 
-        Raise `InputError` if there is no answer, it is none of the API's, or it names errors.
+        Raises
+        ------
+        InputError
+            If there is no answer, it is none of the API's, or it names errors.
         """
         if authorization and not self.token:
             raise InputError(f"{host(self.url)}: this takes a key of your account: set {PUBLIC_ID} and {SECRET_KEY}")

@@ -52,7 +52,10 @@ class Download:
     def take(self, came: Path) -> None:
         """Give the file that has come its name, and remove everything else that was on its way there.
 
-        Raise `InputError` if `check` raises it.
+        Raises
+        ------
+        InputError
+            If `check` raises it.
         """
         try:
             self.check(came)
@@ -88,14 +91,18 @@ def fetch(
     """Fetch a file, or find that the file at its path is still the server's.
 
     The bytes that have come lie beside the path until all are there. A later call goes on from them if the server still has the same
-    content. Calls for one path take turns, from whatever processes. Raise `InputError` if the file can't be had, doesn't fit its checksum,
-    can't be used, or the disk has no room for it.
+    content. Calls for one path take turns, from whatever processes.
 
     Parameters
     ----------
     download : the file.
     known : gives the record of the file at the path, if it was fetched before; the record of a projected file doesn't count.
     done : is given the record of the file that is there in the end, before another call for the path has its turn.
+
+    Raises
+    ------
+    InputError
+        If the file can't be had, doesn't fit its checksum, can't be used, or the disk has no room for it.
     """
     with files.exclusive_lock(download.path, download.what), files.writing(download.path):
         record = whole(download, known())

@@ -56,14 +56,18 @@ def fetch(
     - the columns that came can't be read.
 
     The ranges that a killed download has left are used by the next one of the same content, whatever its columns, if they still have
-    their SHA-256. The server's checksum is of the whole file, and proves nothing of some columns. Raise `InputError` if the columns can't
-    be had or used, or the disk has no room for them.
+    their SHA-256. The server's checksum is of the whole file, and proves nothing of some columns.
 
     Parameters
     ----------
     download, known, done : as of `fetching.fetch`.
     columns : that are wanted. A file that is there and has more is kept as it is.
     budget : of the transfer.
+
+    Raises
+    ------
+    InputError
+        If the columns can't be had or used, or the disk has no room for them.
     """
     with files.exclusive_lock(download.path, download.what), files.writing(download.path):
         record = _Projecting(download, columns, budget, known()).run()

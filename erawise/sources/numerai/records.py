@@ -15,7 +15,13 @@ class Remote:
 
     @classmethod
     def of(cls, content: Any) -> "Remote":
-        """Read one from JSON. Raise `ValueError` if the JSON doesn't describe a file."""
+        """Read one from JSON.
+
+        Raises
+        ------
+        ValueError
+            If the JSON doesn't describe a file.
+        """
         names = {"length": int, "etag": str, "modified": str, "checksum": str}
         if not isinstance(content, dict) or set(content) != set(names):
             raise ValueError("other keys than those of a remote file")

@@ -37,11 +37,10 @@ def write(
     patience: Patience | None = None,
     progress: Progress = SILENT,
 ) -> list[str]:
-    """Fetch the files of a data version into the existing, empty `directory`; return the optional ones that it doesn't have.
+    """Fetch the files of a data version into the existing, empty `directory`.
 
     Of the files of rows only the features of a set are fetched, with every column that is no feature, if the server allows it and that
-    is much less than all. Raise `InputError` if the API or a file can't be reached, the version isn't there or lacks a file or the feature
-    set, or what came is unusable.
+    is much less than all.
 
     Parameters
     ----------
@@ -52,6 +51,16 @@ def write(
     kept : directory in which downloaded files stay, so that a file is fetched again only if the server has a new version.
     patience : with the server.
     progress : told of the bytes of each file that come.
+
+    Returns
+    -------
+    list of str
+        The optional files that this version and round don't have.
+
+    Raises
+    ------
+    InputError
+        If the API or a file can't be reached, the version isn't there or lacks a file or the feature set, or what came is unusable.
     """
     client = Client(patience=patience)
     offered = _offered(client, version, round_number)

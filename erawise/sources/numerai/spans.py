@@ -36,7 +36,10 @@ class Budget:
 def spans(metadata: pq.FileMetaData, positions: Sequence[int]) -> list[Span]:
     """Return the bytes of some columns, by position, in every row group.
 
-    Raise `ValueError` if a column's place can't be one in a file of this kind.
+    Raises
+    ------
+    ValueError
+        If a column's place can't be one in a file of this kind.
     """
     found = []
     for number in range(metadata.num_row_groups):

@@ -34,8 +34,12 @@ class Store:
     def get(self, name: str, what: str, locate: Callable[[], str], check: Callable[[Path], None], columns: Columns | None = None) -> Path:
         """Return the path of a file that is the server's as it is now; see `fetching.fetch`.
 
-        If `columns` are given, other columns of a Parquet file may be missing in ours; see `ranges.fetch`. Raise `InputError` if the file
-        can't be had or used.
+        If `columns` are given, other columns of a Parquet file may be missing in ours; see `ranges.fetch`.
+
+        Raises
+        ------
+        InputError
+            If the file can't be had or used.
         """
         path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
