@@ -79,6 +79,8 @@ class Regime(Section):
                 raise ValueError(f"scores: no score is called {score!r}; there are {', '.join(COLUMNS)}")
         if not set(self.max) <= {score for score, multiplier in self.scores.items() if multiplier is None}:
             raise ValueError("max: only a score whose multiplier is null has one")
+        if not any(multiplier is None or multiplier > 0 for multiplier in self.scores.values()):
+            raise ValueError("scores: at least one multiplier must be above 0")
         if self.horizon not in HORIZONS.values():
             raise ValueError(f"horizon: expected 20 or 60 days (it is {self.horizon})")
         for name in (self.target or "", *self.scores):

@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numerai_server
@@ -28,9 +29,10 @@ from erawise.running.errors import InputError
 
 Floats = NDArray[np.float64]
 
-TERMS = Terms(corr_multiplier=0.75, mmc_multiplier=2.25, payout_factor=0.12, clip=0.05)
-CORR_ALONE = Terms(corr_multiplier=1.0, mmc_multiplier=0.0, payout_factor=1.0, clip=0.05)
-YEAR = Year(rounds=5, span=4, drawdown=0.2, replicates=1000, draws=100, seed=1)
+TERMS = Terms({"corr": 0.75, "mmc": 2.25}, payout_factor=0.12, clip=0.05, per_week=5, weeks=4)
+CORR_ALONE = Terms({"corr": 1.0}, payout_factor=1.0, clip=0.05, per_week=5, weeks=4)
+BY_ROUND = Terms({"corr": 1.0}, payout_factor=1.0, clip=1.0, per_week=5, weeks=13, concurrent=64)
+YEAR = Year("compound", drawdown=0.2, replicates=1000, draws=100, seed=1)
 
 
 def scores(eras: int = 60, **corr: Floats | float) -> pd.DataFrame:
@@ -44,7 +46,7 @@ def history(eras: int = 60, days: int = 20, terms: Terms = CORR_ALONE, **corr: F
 
 
 def rates(corr: float, mmc: float, terms: Terms) -> Floats:
-    return staking.clipped(staking.unclipped(np.array([corr]), np.array([mmc]), terms), terms)
+    return staking.clipped(staking.unclipped({"corr": np.array([corr]), "mmc": np.array([mmc])}, terms), terms)
 
 
 def overlapping(eras: int, seed: int, spread: float = 1.0) -> Floats:
@@ -75,10 +77,6 @@ def test_a_rate_is_the_formula_within_the_clip(corr: float, mmc: float, factor: 
 
 def test_a_score_that_is_not_paid_for_is_not_needed() -> None:
     assert rates(0.02, np.nan, CORR_ALONE).tolist() == [0.02]
-
-
-def test_payouts_shrink_above_the_threshold_alone() -> None:
-    assert [staking.payout_factor(total, 72000.0) for total in (10.0, 72000.0, 144000.0)] == [1.0, 1.0, 0.5]
 
 
 def test_a_round_pays_on_the_stake_that_it_opened_on_when_its_target_is_over() -> None:
@@ -203,7 +201,12 @@ def test_eras_without_a_score_that_is_paid_for_are_left_out_and_counted() -> Non
     [
         (lambda table: table, ["a", "nobody"], "no prediction with scores is called 'nobody'; there are a, b"),
         (lambda table: table.assign(mmc=np.nan), ["a", "b"], "a has no MMC in any era, and the round pays for it (multiplier 2.25)"),
-        (lambda table: table[table["era"] <= 31], ["a", "b"], "31 eras have all scores of a, b; expected 32, 8 spans of the target"),
+        (
+            lambda table: table[table["era"] <= 31],
+            ["a", "b"],
+            "31 eras have all scores of a, b (MMC only where there is a meta model); a year needs 32, 8 spans of a target of 4 eras; with an "
+            "era every 1 week there are enough in 1 weeks, about 2026-12-07; until then take --stand-in, or fewer models",
+        ),
         (lambda table: table[(table["era"] > 30) == (table["prediction"] == "a")], ["a", "b"], "0 eras have all scores of a, b"),
         (lambda table: pd.concat([table, table.iloc[:1]]), ["a"], "era 1 of a is there twice"),
         (lambda table: table[:0], [], "no prediction has a score in any era; take others, such as --scores cv"),
@@ -212,13 +215,19 @@ def test_eras_without_a_score_that_is_paid_for_are_left_out_and_counted() -> Non
 def test_scores_that_cannot_do_are_refused(change: Callable[[pd.DataFrame], pd.DataFrame], names: list[str], message: str) -> None:
     table = scores(60, a=overlapping(60, 0, 0.01), b=overlapping(60, 1, 0.01)).assign(mmc=0.01)
     with pytest.raises(InputError, match=re.escape(message)):
-        staking.history(change(table), names, TERMS, 20)
+        staking.history(change(table), names, TERMS, 20, today=date(2026, 11, 30))
 
 
 def test_a_longer_target_needs_more_eras() -> None:
     assert staking.history(scores(100, a=overlapping(100, 0, 0.01)), ["a"], CORR_ALONE, 60).overlap == 12
-    with pytest.raises(InputError, match="expected 96"):
-        staking.history(scores(95, a=overlapping(95, 0, 0.01)), ["a"], CORR_ALONE, 60)
+    with pytest.raises(InputError, match=r"a year needs 96, 8 spans of a target of 12 eras; .* there are enough in 9 weeks, about 2027-02-01;"):
+        staking.history(scores(87, a=overlapping(87, 0, 0.01)), ["a"], CORR_ALONE, 60, today=date(2026, 11, 30))
+
+
+def test_eras_that_are_left_out_take_as_long_to_be_enough() -> None:
+    every_4th = scores(23, a=overlapping(23, 0, 0.01)).assign(era=lambda frame: 4 * frame["era"])
+    with pytest.raises(InputError, match=r"a year needs 24, 8 spans of a target of 3 eras; with an era every 4 weeks there are enough in 4 weeks"):
+        staking.history(every_4th, ["a"], CORR_ALONE, 60)
 
 
 def test_two_models_that_are_the_same_grow_as_either_does() -> None:
@@ -259,7 +268,7 @@ def test_models_that_only_burn_get_no_stake() -> None:
 
 def test_the_split_is_the_best_of_a_grid() -> None:
     found = history(120, a=0.004 + overlapping(120, 0, 0.02), b=0.003 + overlapping(120, 1, 0.015))
-    together = staking._together(found, YEAR)
+    together = staking._together(found)
     naive = np.array([found.rates[k : k + 4].sum(axis=0) * 5 for k in range(117)])
     np.testing.assert_allclose(together, naive, atol=1e-12)
     grid = np.array([(x, y) for x in np.linspace(0, 1, 101) for y in np.linspace(0, 1, 101) if x + y <= 1 + 1e-9])
@@ -271,7 +280,7 @@ def test_the_split_is_the_best_of_a_grid() -> None:
 
 def test_burns_that_take_all_do_not_stop_the_search() -> None:
     found = history(60, a=np.where(np.arange(60) < 8, -1.0, 1.0), b=np.full(60, 0.001))
-    shares = staking.split(found, replace(YEAR, rounds=7), 1.0)
+    shares = staking.split(found.under(replace(CORR_ALONE, per_week=7)), YEAR, 1.0)
     assert np.isfinite(shares.growth)
     assert shares.shares.min() >= 0
     assert shares.shares.sum() <= 1 + 1e-9
@@ -279,27 +288,29 @@ def test_burns_that_take_all_do_not_stop_the_search() -> None:
 
 def test_each_era_is_judged_by_a_split_that_has_not_seen_it_or_its_neighbours() -> None:
     found = history(80, a=overlapping(80, 0, 0.01), b=overlapping(80, 1, 0.01))
-    before = staking._unseen(found, YEAR, 1.0)
-    raw = found.raw.copy()
-    raw[16:44] = [-0.05, 0.05]
-    after = staking._unseen(replace(found, raw=raw), YEAR, 1.0)
+    before = staking._unseen(found, 1.0)
+    corr = found.scores["corr"].copy()
+    corr[16:44] = [-0.05, 0.05]
+    after = staking._unseen(replace(found, scores={"corr": corr}), 1.0)
     assert (before[20:40] == after[20:40]).all()
     assert (before[:20] != after[:20]).any()
 
 
 def test_the_growth_is_that_of_a_stake_that_goes_through_the_eras() -> None:
     rate = overlapping(60, 0, 0.01)
-    grown = staking._grown(rate, 1, YEAR)
+    grown = staking._grown(rate, 1, CORR_ALONE)
     assert grown.shape == (60,)
     assert grown.sum() / 52 == pytest.approx(np.log(staking.stakes(rate, 5, 4)[-1]))
-    assert staking._grown(rate, 4, YEAR).sum() / 52 * 4 == pytest.approx(np.log(staking.stakes(np.repeat(rate, 4), 5, 4)[-1]))
+    assert staking._grown(rate, 4, CORR_ALONE).sum() / 52 * 4 == pytest.approx(np.log(staking.stakes(np.repeat(rate, 4), 5, 4)[-1]))
 
 
-def test_the_terms_are_those_of_the_settings() -> None:
-    p = params.load(ROOT / "params.yaml")
-    terms = payouts.terms_of(p.evaluate, p.payout)
-    assert (terms.corr_multiplier, terms.mmc_multiplier, terms.clip) == (0.75, 2.25, p.payout.clip)
-    assert terms.payout_factor == 72000 / p.payout.total_at_risk
+def test_the_terms_are_those_of_the_regime() -> None:
+    settings = params.load(ROOT / "params.yaml").payout
+    known = payouts.known(settings)
+    assert settings.regime is None
+    assert staking.terms_of(known.named(None), settings.total_at_risk) == Terms({"corr": 3.0, "mmc": 15.0}, 1.0, 1.0, 5, 13, 64)
+    legacy = staking.terms_of(known.named("corr_mmc_2026"), settings.total_at_risk)
+    assert legacy == Terms({"corr": 0.75, "mmc": 2.25}, 0.12, 0.05, 5, 5, None)
 
 
 def test_the_picture_shows_a_panel_each_and_no_stake_below_its_scale() -> None:
