@@ -15,7 +15,7 @@ from erawise.base.schema import ERA, LIVE, PREDICTION, horizon
 from erawise.charts import figures, outlook_charts, style
 from erawise.live.account import Account
 from erawise.live.scorebook import Scorebook
-from erawise.live.terms import of_round
+from erawise.live.terms import of_round, paid_scores
 from erawise.outlook import monitoring, payout_replay, payout_tables, staking
 from erawise.outlook.payout_contract import Mode
 from erawise.outlook.payout_replay import Plan
@@ -76,7 +76,7 @@ def estimate(split: str, models: Sequence[str], number: int | None, mode: Mode, 
             raise InputError(f"--stand-in: the scores of {split} have no BMC; take those of validation or cv")
         scores = scores.assign(mmc=scores["bmc"])
     every = known(settings)
-    name, terms = _terms(settings, every, number, days)
+    name, terms, told = _terms(settings, every, number, days)
     others = _computable(settings, every, {column for column in scores if scores[column].notna().any()}) | {name: terms}
     year = Year(mode, settings.drawdown, settings.replicates, settings.draws, settings.seed)
     found = staking.history(scores, list(models) or list(scores[PREDICTION].unique()), terms, days, list(others.values()))
@@ -92,7 +92,7 @@ def estimate(split: str, models: Sequence[str], number: int | None, mode: Mode, 
     figures.write(picture, out / "payout.svg")
     left_out = f", {found.left_out} left out that lack a score" if found.left_out else ""
     print(f"{len(found.eras)} eras of {split}{left_out}\n{payout_tables.terms_line(name, terms, year)}")
-    print("\n".join([*([STAND_IN] if stand_in else []), *_of_other_horizons(every, others, days), ""]))
+    print("\n".join([*told, *([STAND_IN] if stand_in else []), *_of_other_horizons(every, others, days), ""]))
     print(f"**A round**\n\n{payout_tables.rounds(table)}\n")
     print(f"**A year**\n\n{payout_tables.years(table, year)}\n")
     if "modes" in tables:
@@ -108,14 +108,16 @@ def known(settings: Payout) -> Regimes:
     return regimes.load(None if settings.regimes is None else Path(settings.regimes))
 
 
-def _terms(settings: Payout, every: Regimes, number: int | None, days: int) -> tuple[str, Terms]:
-    """Return the name and the terms of what pays: of a round from the server, else of a regime."""
+def _terms(settings: Payout, every: Regimes, number: int | None, days: int) -> tuple[str, Terms, list[str]]:
+    """Return the name and the terms of what pays, and a line on the scores: of a round from the server, else of a regime."""
     if number is None:
         regime = every.named(settings.regime)
-        return regime.id, staking.terms_of(regime, settings.total_at_risk)
+        return regime.id, staking.terms_of(regime, settings.total_at_risk), []
     found = Account().round(number or None)
     regime = every.of_round(found.number)
-    return f"round {found.number}", of_round(found, staking.terms_of(regime, settings.total_at_risk), regime, days, settings.total_at_risk)
+    name, paid = f"round {found.number}", paid_scores(found)
+    told = ", ".join(f"{one.shown} ({one.name}, version {one.version})" for one in paid)
+    return name, of_round(found, paid, regime, days, settings.total_at_risk), [f"{name} pays for {told}"]
 
 
 def _computable(settings: Payout, every: Regimes, columns: set[str]) -> dict[str, Terms]:

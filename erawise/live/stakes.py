@@ -98,7 +98,8 @@ def reconcile() -> None:
     for name, number in models.items():
         print(_returns(account, name, number))
     open_now = [stakes[position] for position in stakes if position not in actual]
-    print(f"{len(open_now)} positions are open with {sum(open_now, Decimal(0)):f} NMR; by their scores so far {_total(pending):+f} NMR")
+    count = f"{len(open_now)} position{' is' if len(open_now) == 1 else 's are'} open"
+    print(f"{count} with {sum(open_now, Decimal(0)):f} NMR; by the scores so far {sum(pending.values(), Decimal(0)):+f} NMR")
     differing = [f"{row.model} in round {row.round}" for row in rows if row.differs]
     if differing:
         raise Differs(
@@ -130,22 +131,25 @@ def _stakes(account: Account, models: list[str]) -> dict[Position, Decimal]:
 
 
 def _amounts(rows: list[Mapping[str, Any]], number: str, amount: str) -> dict[Position, Decimal]:
-    """Return an amount of each position.
+    """Return the sum of the amounts of each position, those of one transaction (its note) once.
 
     Raises
     ------
     Unavailable
-        If a position is there twice with two amounts: the list changed while it was read.
+        If a transaction is there twice with two amounts: the list changed while it was read.
     """
-    found: dict[Position, Decimal] = {}
+    each: dict[tuple[str, int, str], Decimal] = {}
     for row in rows:
-        position = str(row["modelId"]), int(row[number])
+        key = str(row["modelId"]), int(row[number]), str(row.get("note"))
         try:
             value = Decimal(str(row[amount]))
         except InvalidOperation:
             raise ValueError(f"{row[amount]!r} is no amount") from None
-        if found.setdefault(position, value) != value:
-            raise Unavailable(f"Numerai names two amounts for round {position[1]} of a model; run it again")
+        if each.setdefault(key, value) != value:
+            raise Unavailable(f"Numerai names two amounts for round {key[1]} of a model; run it again")
+    found: dict[Position, Decimal] = {}
+    for (model, one, _), value in each.items():
+        found[model, one] = found.get((model, one), Decimal(0)) + value
     return found
 
 
@@ -199,7 +203,7 @@ def _table(rows: list[Row]) -> str:
     checked = [row for row in rows if row.rules is not None]
     agreeing = sum(not row.differs for row in checked)
     rest = f"; {len(rows) - len(checked)} can't be checked" if len(checked) < len(rows) else ""
-    return "\n".join([*lines, "", f"{agreeing} of {len(checked)} rounds agree with the rules to {NEAR} NMR{rest}"])
+    return "\n".join([*lines, "", f"{agreeing} of {len(checked)} rounds agree with the rules to {NEAR:f} NMR{rest}"])
 
 
 def _returns(account: Account, name: str, number: str) -> str:
@@ -212,7 +216,3 @@ def _returns(account: Account, name: str, number: str) -> str:
         total = sum((Decimal(str(day["oneDayNmr"])) for day in days), Decimal(0))
         dates = sorted(str(day["date"])[:10] for day in days)
     return f"{name}: {total:+f} NMR from {dates[0]} to {dates[-1]} by the site's returns"
-
-
-def _total(amounts: Mapping[Position, Decimal]) -> Decimal:
-    return sum(amounts.values(), Decimal(0))

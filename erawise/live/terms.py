@@ -1,6 +1,6 @@
 """What a round of the tournament pays for, as the server has it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from erawise.live.account import Round
 from erawise.outlook.staking import Terms
@@ -74,12 +74,12 @@ def figures(found: Round, paid: list[PaidScore], regime: Regime, total_at_risk: 
     return factor, min((one.clip for one in paid if one.clip), default=regime.clip)
 
 
-def of_round(found: Round, terms: Terms, regime: Regime, days: int, total_at_risk: float) -> Terms:
-    """Return the terms of a round, as the server has them.
+def of_round(found: Round, paid: list[PaidScore], regime: Regime, days: int, total_at_risk: float) -> Terms:
+    """Return the terms of a round: what it pays for by the server, and how its regime stakes.
 
     Parameters
     ----------
-    terms : of its regime, which says how is staked.
+    paid : its scores, of `paid_scores`.
     days : that the scores here look ahead.
 
     Raises
@@ -87,12 +87,11 @@ def of_round(found: Round, terms: Terms, regime: Regime, days: int, total_at_ris
     InputError
         If the round pays for another score, or one of another horizon: these scores say nothing of it.
     """
-    paid = paid_scores(found)
     multipliers: dict[str, float] = {}
     for one in paid:
         if one.column is None:
             version = f" (version {one.version})" if one.version else ""
-            raise InputError(f"round {found.number}: it pays for {one.shown}{version}, which is no score of an era here; leave --round out")
+            raise InputError(f"round {found.number}: it pays for {one.shown}{version}, which no score of an era here is; leave --round out")
         ahead = one.days or regime.horizon
         if ahead != days:
             raise InputError(
@@ -101,4 +100,4 @@ def of_round(found: Round, terms: Terms, regime: Regime, days: int, total_at_ris
             )
         multipliers[one.column] = multipliers.get(one.column, 0.0) + one.multiplier
     factor, clip = figures(found, paid, regime, total_at_risk)
-    return replace(terms, multipliers=multipliers, payout_factor=factor, clip=clip)
+    return Terms(multipliers, factor, clip, regime.per_week, regime.weeks, regime.positions)

@@ -182,8 +182,7 @@ def terms_of(regime: Regime, total_at_risk: float) -> Terms:
     InputError
         If it pays for a score that isn't among those of eras.
     """
-    concurrent = regime.concurrent if regime.stake == "per_round" else None
-    return Terms(regime.multipliers(), regime.factor.at(total_at_risk), regime.clip, regime.per_week, regime.weeks, concurrent)
+    return Terms(regime.multipliers(), regime.factor.at(total_at_risk), regime.clip, regime.per_week, regime.weeks, regime.positions)
 
 
 def unclipped(scores: Mapping[str, Floats], terms: Terms) -> Floats:
@@ -255,8 +254,8 @@ def _require_enough(eras: int, names: Sequence[str], overlap: int, every: int, t
         weeks = (needed - eras) * every
         raise InputError(
             f"scores: {eras} eras have all scores of {', '.join(names)} (MMC only where there is a meta model); a year needs {needed}, "
-            f"{LEAST_SPANS} spans of a target of {overlap} era{'s' * (overlap > 1)}; with an era every {every} week{'s' * (every > 1)} "
-            f"there are enough in {weeks} weeks, about {today + timedelta(weeks=weeks)}; until then take --stand-in, or fewer models"
+            f"{LEAST_SPANS} spans of a target of {overlap} era{'s' * (overlap > 1)}; with an era every {'' if every == 1 else f'{every} '}"
+            f"week{'s' * (every > 1)} there are enough about {today + timedelta(weeks=weeks)}; until then take --stand-in, or fewer models"
         )
 
 

@@ -97,6 +97,11 @@ class Regime(Section):
         return -(-self.resolve_days // 7)
 
     @property
+    def positions(self) -> int | None:
+        """Rounds that are open at once, each on a stake of its own; None if each is on the whole stake."""
+        return self.concurrent if self.stake == "per_round" else None
+
+    @property
     def rounds(self) -> str:
         """The rounds in words."""
         return f"{self.first or ''}–{self.last or ''}"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numerai_server
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from closure import ROOT
 from numerai_server import NumeraiServer
 from numpy.typing import NDArray
+from ruamel.yaml import YAML
 from scipy.special import ndtr
 from workspace import command
 
@@ -204,8 +206,8 @@ def test_eras_without_a_score_that_is_paid_for_are_left_out_and_counted() -> Non
         (
             lambda table: table[table["era"] <= 31],
             ["a", "b"],
-            "31 eras have all scores of a, b (MMC only where there is a meta model); a year needs 32, 8 spans of a target of 4 eras; with an "
-            "era every 1 week there are enough in 1 weeks, about 2026-12-07; until then take --stand-in, or fewer models",
+            "31 eras have all scores of a, b (MMC only where there is a meta model); a year needs 32, 8 spans of a target of 4 eras; "
+            "with an era every week there are enough about 2026-12-07; until then take --stand-in, or fewer models",
         ),
         (lambda table: table[(table["era"] > 30) == (table["prediction"] == "a")], ["a", "b"], "0 eras have all scores of a, b"),
         (lambda table: pd.concat([table, table.iloc[:1]]), ["a"], "era 1 of a is there twice"),
@@ -220,14 +222,18 @@ def test_scores_that_cannot_do_are_refused(change: Callable[[pd.DataFrame], pd.D
 
 def test_a_longer_target_needs_more_eras() -> None:
     assert staking.history(scores(100, a=overlapping(100, 0, 0.01)), ["a"], CORR_ALONE, 60).overlap == 12
-    with pytest.raises(InputError, match=r"a year needs 96, 8 spans of a target of 12 eras; .* there are enough in 9 weeks, about 2027-02-01;"):
+    with pytest.raises(
+        InputError, match=r"a year needs 96, 8 spans of a target of 12 eras; with an era every week there are enough about 2027-02-01;"
+    ):
         staking.history(scores(87, a=overlapping(87, 0, 0.01)), ["a"], CORR_ALONE, 60, today=date(2026, 11, 30))
 
 
 def test_eras_that_are_left_out_take_as_long_to_be_enough() -> None:
     every_4th = scores(23, a=overlapping(23, 0, 0.01)).assign(era=lambda frame: 4 * frame["era"])
-    with pytest.raises(InputError, match=r"a year needs 24, 8 spans of a target of 3 eras; with an era every 4 weeks there are enough in 4 weeks"):
-        staking.history(every_4th, ["a"], CORR_ALONE, 60)
+    with pytest.raises(
+        InputError, match=r"a year needs 24, 8 spans of a target of 3 eras; with an era every 4 weeks there are enough about 2026-12-28"
+    ):
+        staking.history(every_4th, ["a"], CORR_ALONE, 60, today=date(2026, 11, 30))
 
 
 def test_two_models_that_are_the_same_grow_as_either_does() -> None:
@@ -340,13 +346,21 @@ def test_the_command_prints_and_writes_all_of_it(checkout: Path, monkeypatch: py
     command("payout")
     out = capsys.readouterr().out
     assert out.startswith("60 eras of validation\n")
-    assert "clip(0.12 · (0.75 · CORR + 2.25 · MMC), ±0.05)" in out
+    assert "atomic_ender60: payout of a round = stake · clip(1 · (3 · CORR + 15 · MMC), ±1)\n" in out
+    assert "5 rounds a week, each on 1/64 of the stake, compound, and paid 13 weeks after it opens\n" in out
+    assert "of regimes for another horizon, what these would bring is a stand-in: atomic_ender60 (60 days)\n" in out
     assert "nan" not in out
     written = {path.name: path.read_bytes() for path in sorted((checkout / "data/payout").iterdir())}
-    assert list(written) == ["payout.csv", "payout.json", "payout.svg", "split.csv"]
+    assert list(written) == ["payout.csv", "payout.json", "payout.svg", "regimes.csv", "split.csv"]
     content = json.loads(written["payout.json"])
     assert [row["prediction"] for row in content["predictions"]] == ["ridge", "ensemble"]
     assert content["predictions"][0]["median"] == pytest.approx(pd.read_csv(checkout / "data/payout/payout.csv")["median"][0], abs=1e-6)
+    assert content["regime"] == "atomic_ender60"
+    assert content["terms"]["multipliers"] == {"corr": 3.0, "mmc": 15.0}
+    shown = ["weekly_corr", "corr_mmc_2024", "corr_mmc_2026", "atomic_ender60"]
+    assert list(dict.fromkeys(row["regime"] for row in content["regimes"])) == shown
+    assert {row["mode"] for row in content["regimes"] if row["regime"] == "atomic_ender60"} == {"constant", "compound"}
+    assert [row["prediction"] for row in content["modes"]] == ["ridge", "ensemble"]
     assert sum(row["share"] for row in content["split"]["models"]) <= 1 + 1e-5
     command("payout")
     assert {path.name: path.read_bytes() for path in (checkout / "data/payout").iterdir()} == written
@@ -357,7 +371,13 @@ def test_the_command_prints_and_writes_all_of_it(checkout: Path, monkeypatch: py
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--scores", "cv"], "ridge has no MMC in any era"),
+        (["--scores", "cv"], "ridge has no MMC in any era, and the round pays for it (multiplier 15); take scores that have it"),
+        (["--replay", "x.csv", "--stake", "1", "--deposit", "2"], "--replay needs --stake, --deposit and --concurrent."),
+        (["--replay", "x.csv", "--account"], "--replay and --account are two things; expected one of them."),
+        (["--json"], "--stake, --deposit, --concurrent, --stop-at and --json go with --replay."),
+        (["--stop-at", "3"], "--stake, --deposit, --concurrent, --stop-at and --json go with --replay."),
+        (["--replay", "x.csv", "--stake", "-1", "--deposit", "2", "--concurrent", "1"], "Must be > 0"),
+        (["--replay", "x.csv", "--stake", "1", "--deposit", "2", "--concurrent", "1"], "x.csv: the file is missing"),
         (["--models", "nobody"], "called 'nobody'; there are ridge, ensemble"),
     ],
 )
@@ -380,13 +400,6 @@ def test_scores_that_are_not_there_are_named(checkout: Path, monkeypatch: pytest
     assert "data/scores/validation.parquet: the file is missing; `dvc repro evaluate` makes it" in capsys.readouterr().err
 
 
-STAKING = re.compile(
-    r"\bstake_(set|increase|decrease|drain|change)\b|v2_?change_?stake|(change|release|set|drain)_?stake\b|\.stake_\w+\(|mutation[^}]*stake",
-    re.IGNORECASE,
-)
-"""numerapi's calls and Numerai's mutations that change a stake."""
-
-
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NumeraiServer]:
     monkeypatch.setenv("NO_PROXY", "*")
@@ -398,19 +411,62 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NumeraiS
 def test_a_round_has_its_own_terms(
     checkout: Path, server: NumeraiServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server.account.multipliers = {"v2_corr20": 0.5, "mmc": 2.0}
+    server.account.multipliers = {"v2_corr20": 0.5, "mmc": 2.0, "corr60": 0.0}
     command("payout", "--round", "0")
-    assert "clip(0.5 · (0.5 · CORR + 2 · MMC), ±0.05)" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "round 7: payout of a round = stake · clip(0.5 · (0.5 · CORR + 2 · MMC), ±0.05)\n" in said
+    assert "round 7 pays for v2_corr20 (correlation, version 6), mmc (meta_model_contribution, version 5)\n" in said
     server.account.multipliers = {"mmc": 3.0}
     command("payout", "--round", "7")
-    assert "clip(0.5 · (0 · CORR + 3 · MMC), ±0.05)" in capsys.readouterr().out
+    assert "clip(0.5 · (3 · MMC), ±0.05)" in capsys.readouterr().out
+
+
+def change_settings(checkout: Path, **sections: dict[str, Any]) -> None:
+    content = YAML(typ="safe").load((checkout / "params.yaml").read_text())
+    for section, values in sections.items():
+        content[section].update(values)
+    with (checkout / "params.yaml").open("w") as file:
+        YAML(typ="safe").dump(content, file)
+
+
+@pytest.mark.parametrize(
+    ("number", "days", "multipliers", "named", "expected"),
+    [
+        (1400, 60, {"corr60": 3.0, "mmc60": 15.0}, (None, None), "clip(1 · (3 · CORR + 15 · MMC), ±1)"),
+        (1400, 60, {"corr60": 3.0, "mmc60": 15.0}, ("0.9", 0.5), "clip(0.9 · (3 · CORR + 15 · MMC), ±0.5)"),
+        (1300, 20, {"v2_corr20": 0.75, "mmc": 2.25}, (None, None), "clip(0.12 · (0.75 · CORR + 2.25 · MMC), ±0.05)"),
+    ],
+)
+def test_what_a_round_does_not_name_is_that_of_its_regime(
+    checkout: Path,
+    server: NumeraiServer,
+    capsys: pytest.CaptureFixture[str],
+    number: int,
+    days: int,
+    multipliers: dict[str, float],
+    named: tuple[str | None, float | None],
+    expected: str,
+) -> None:
+    change_settings(checkout, data={"target_horizon": days})
+    table = pd.read_parquet(checkout / "data/scores/validation.parquet")
+    pd.concat([table, table.assign(era=table["era"] + 60)]).to_parquet(checkout / "data/scores/validation.parquet")
+    server.rounds[number], server.account.multipliers = checkout, multipliers
+    server.account.factor, server.account.clip = named
+    command("payout", "--round", str(number), "--models", "ridge")
+    said = capsys.readouterr().out
+    assert f"round {number}: payout of a round = stake · {expected}\n" in said
+    assert ("each on 1/64 of the stake" in said) == (number >= 1343)
 
 
 @pytest.mark.parametrize(
     ("multipliers", "message"),
     [
-        ({"corr60": 3.0, "mmc60": 15.0}, "round 7: it pays for corr60, mmc60, and the scores here are v2_corr20 and mmc"),
-        ({}, "round 7: it pays for no score"),
+        (
+            {"corr60": 3.0, "mmc60": 15.0},
+            "round 7: it pays for corr60, 60 days ahead, and the scores here look 20 days ahead; take data.target",
+        ),
+        ({"cort20": 3.0}, "round 7: it pays for cort20 (version 1), which no score of an era here is; leave --round out"),
+        ({}, "round 7: it pays for no score; take a round that does"),
     ],
 )
 def test_a_round_that_pays_for_other_scores_is_refused(
@@ -443,14 +499,3 @@ def test_measured_live_scores_are_taken(checkout: Path, monkeypatch: pytest.Monk
     said = capsys.readouterr().out
     assert said.startswith("60 eras of live\n")
     assert "| alpha | 0.0" in said
-
-
-def test_no_call_that_moves_a_stake_is_in_the_code() -> None:
-    assert all(
-        STAKING.search(text)
-        for text in ("napi.stake_set(", "stake_drain", "v2ChangeStake(value", "releaseStake", "mutation(x) { v3Stake {")
-    )
-    files = [path for room in ("erawise", "stages") for path in (ROOT / room).rglob("*.py")]
-    assert len(files) > 50
-    found = {path.name: match.group() for path in files if (match := STAKING.search(path.read_text(encoding="utf-8")))}
-    assert not found
