@@ -46,6 +46,9 @@ TAILS = (0.05, 0.95)
 YEARS_SHARE = 5
 """One simulated year of so many is taken again for each draw of what is believed."""
 
+AT_ONCE = 4096
+"""Years that are simulated side by side: as many as stay in a processor's cache."""
+
 GOLDEN = (np.sqrt(5) - 1) / 2
 """Steps of this size, modulo 1, fill 0..1 evenly."""
 
@@ -295,21 +298,21 @@ def positions(rates: Floats, concurrent: int, mode: Mode) -> Floats:
     (rounds, ...), after each settlement.
     """
     size, rounds = 1 / concurrent, len(rates)
-    staked, value = np.empty(rates.shape), np.empty(rates.shape)
+    staked, value = np.empty((concurrent, *rates.shape[1:])), np.empty(rates.shape)
     idle, total = np.ones(rates.shape[1:]), np.ones(rates.shape[1:])
     claim: Floats = np.zeros(rates.shape[1:])
     for opening in range(rounds + concurrent):
-        settled = opening - concurrent
-        if settled >= 0:
-            gain = staked[settled] * rates[settled]
-            claim = staked[settled] + gain
+        place = opening % concurrent
+        if opening >= concurrent:
+            gain = staked[place] * rates[opening - concurrent]
+            claim = staked[place] + gain
             total = total + gain
-            value[settled] = total
+            value[opening - concurrent] = total
         if opening < rounds:
             available = idle + claim
             wanted = np.maximum(claim, size) if mode == "compound" else size
-            staked[opening] = np.minimum(wanted, available)
-            idle = available - staked[opening]
+            staked[place] = np.minimum(wanted, available)
+            idle = available - staked[place]
     return value
 
 
@@ -346,9 +349,11 @@ def outlook(found: History, year: Year) -> tuple[pd.DataFrame, pd.DataFrame]:
     raw, terms = law.raw, found.terms
     seen = grown(law.weeks(np.zeros(len(found.names)), np.ones(len(found.names)), year.replicates), terms, year.mode)
     told = grown(law.believed(), terms, year.mode)
+    years = year.replicates // YEARS_SHARE
+    parts = max(1, year.draws * years * len(found.names) // AT_ONCE)
     laws = [
-        _ending(grown(law.weeks(*one, year.replicates // YEARS_SHARE), terms, year.mode), year.drawdown)
-        for one in zip(*beliefs(law.reach, law.degrees, year.draws), strict=True)
+        _ending(grown(law.weeks(shift[:, None], spread[:, None], years), terms, year.mode), year.drawdown)
+        for shift, spread in zip(*(np.array_split(one, parts) for one in beliefs(law.reach, law.degrees, year.draws)), strict=True)
     ]
     rounds = [_round(clipped(raw + shift, terms)) for shift in (0.0, -law.reach, law.reach)]
     table: dict[str, Any] = {PREDICTION: list(found.names), "eras": len(found.eras)}
@@ -358,7 +363,7 @@ def outlook(found: History, year: Year) -> tuple[pd.DataFrame, pd.DataFrame]:
     table |= {"burn_size": _burn_size(found.rates), "clipped": (np.abs(raw) > terms.clip).mean(axis=0)}
     believed, over_all = _by_name(laws), _ending(told, year.drawdown)
     for name, value in _ending(seen, year.drawdown).items():
-        low, high = np.quantile(believed[name], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+        low, high = np.quantile(np.concatenate(believed[name]), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
         table |= {name: value, f"{name}_low": low, f"{name}_high": high, f"{name}_all": over_all[name]}
     return pd.DataFrame(table), _bands(found.names, seen, told, terms.weeks - 1)
 
@@ -427,9 +432,17 @@ class Law:
         self._picks, self._stretch = _picks(found, length, year), 1 / np.sqrt(calm(length, found.overlap))
 
     def weeks(self, shift: Floats, spread: Floats, years: int) -> Floats:
-        """(weeks, years, predictions) rates, where the mean is moved and deviations from it are stretched."""
+        """(weeks, ..., years, predictions) rates, where the mean is moved and deviations from it are stretched.
+
+        Parameters
+        ----------
+        shift, spread : (..., years or 1, predictions), or (predictions,).
+        """
         centre = self.raw.mean(axis=0)
-        return clipped(centre + shift + spread * self._stretch * (self.raw - centre)[self._picks[:, :years]], self._terms)
+        deviation = (self.raw - centre)[self._picks[:, :years]]
+        weeks, *rest = deviation.shape
+        deviation = deviation.reshape(weeks, *[1] * (shift.ndim - 2), *rest)
+        return clipped(centre + shift + spread * self._stretch * deviation, self._terms)
 
     def believed(self) -> Floats:
         """(weeks, years, predictions) rates of years that each have another law."""
@@ -521,16 +534,17 @@ def _burn_size(rate: Floats) -> Floats:
 
 
 def _ending(path: Floats, drawdown: float) -> dict[str, Floats]:
+    """Figures of (weeks, ..., years, predictions) stakes, each (..., predictions)."""
     last = path[-1]
     fall = (1 - path / np.maximum.accumulate(path, axis=0)).max(axis=0)
-    p05, median, p95 = np.quantile(last, [TAILS[0], 0.5, TAILS[1]], axis=0)
+    p05, median, p95 = np.quantile(last, [TAILS[0], 0.5, TAILS[1]], axis=-2)
     return {
-        "growth": last.mean(axis=0),
+        "growth": last.mean(axis=-2),
         "median": median,
         "p05": p05,
         "p95": p95,
-        "loss": (last < 1).mean(axis=0),
-        "drawdown": (fall > drawdown).mean(axis=0),
+        "loss": (last < 1).mean(axis=-2),
+        "drawdown": (fall > drawdown).mean(axis=-2),
     }
 
 

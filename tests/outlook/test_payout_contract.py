@@ -164,7 +164,7 @@ def test_payouts_come_before_burns() -> None:
     steps = found.submit(65, ["y", "x"])
     assert [(step.model, step.next_stake, step.idle) for step in steps] == [
         ("x", 10, 1),
-        ("y", pytest.approx(12), pytest.approx(decimal(0.1))),
+        ("y", pytest.approx(12), pytest.approx(decimal(0.2))),
     ]
 
 
