@@ -73,7 +73,7 @@ def estimate(split: str, models: Sequence[str], number: int | None, mode: Mode, 
     scores = measured(split, {20: (p.monitor.corr_20, p.monitor.mmc_20), 60: (p.monitor.corr_60, p.monitor.mmc_60)}.get(days, ("", "")))
     if stand_in:
         if "bmc" not in scores:
-            raise InputError(f"--stand-in: the scores of {split} have no BMC; take those of validation or cv")
+            raise InputError(f"--stand-in: the scores of {split} have no BMC; take scores that have it, or leave --stand-in out")
         scores = scores.assign(mmc=scores["bmc"])
     every = known(settings)
     name, terms, told = _terms(settings, every, number, days)

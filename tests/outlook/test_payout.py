@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from erawise.evaluation import significance
 from erawise.live import payouts
 from erawise.live.scorebook import DTYPES, Scorebook
 from erawise.outlook import payout_tables, staking
+from erawise.outlook.payout_contract import Mode, Model, Strategy
 from erawise.outlook.staking import History, Terms, Year
 from erawise.running.errors import InputError
 
@@ -310,6 +312,62 @@ def test_the_growth_is_that_of_a_stake_that_goes_through_the_eras() -> None:
     assert staking._grown(rate, 4, CORR_ALONE).sum() / 52 * 4 == pytest.approx(np.log(staking.stakes(np.repeat(rate, 4), 5, 4)[-1]))
 
 
+def test_the_growth_of_stakes_by_round_is_that_of_compound_positions() -> None:
+    rate = 0.05 + overlapping(60, 0, 0.05)
+    value = staking.positions(np.repeat(rate, 5), 64, "compound")
+    assert staking._grown(rate, 1, BY_ROUND).sum() / 52 == pytest.approx(np.log(value[-1]))
+    found = history(terms=BY_ROUND, a=rate, b=rate / 2)
+    np.testing.assert_allclose(staking._together(found)[0], found.rates[:4].mean(axis=0))
+
+
+@pytest.mark.parametrize(("mode", "chains"), [("compound", True), ("constant", False)])
+def test_stakes_by_round_that_always_win_grow_by_their_mode(mode: Mode, chains: bool) -> None:
+    found = staking.grown(np.full((52, 1), 0.1), BY_ROUND, mode)
+    ends = sum(1.1 ** len(range(place, 260, 64)) for place in range(64)) / 64 if chains else 1 + 0.1 * 260 / 64
+    assert found.shape == (53, 1)
+    np.testing.assert_allclose(found[-1], ends)
+
+
+def test_constant_and_compound_are_held_against_each_other_and_idle_tops_up() -> None:
+    found = history(eras=100, terms=BY_ROUND, win=0.1, burn=-0.1, swing=0.1 * np.tile([1.0, -1.0], 50))
+    table = staking.modes(found, YEAR).set_index("prediction")
+    assert table.loc["win", "compound"] > table.loc["win", "constant"] > 1
+    assert table["compound_better"].tolist()[:2] == [1, 0]
+    np.testing.assert_allclose(table["idle"][:2], [0, 0.1 * (260 - 64) / 64])
+    short = -np.cumsum(np.repeat(staking.Law(found, YEAR).believed()[:, :, 2], 5, axis=0)[:196], axis=0).min(axis=0) / 64
+    assert table.loc["swing", "idle"] == pytest.approx(np.quantile(np.maximum(short, 0), 0.95))
+
+
+def test_the_idle_to_keep_is_what_keeps_constant_stakes_whole() -> None:
+    rates = np.random.default_rng(0).normal(-0.02, 0.2, 300).clip(-1, 1)
+    short = max(0.0, -np.cumsum(rates[:-64]).min())
+    for idle, whole in ((short + 1e-9, True), (short - 1e-3, False)):
+        strategy = Strategy(Decimal(64) + Decimal(idle), {"a": Model(Decimal(1), "constant")})
+        staked = []
+        for number in range(300):
+            if number >= 64:
+                strategy.settle("a", number - 64, Decimal(float(rates[number - 64])))
+            strategy.submit(number, ["a"])
+            staked.append(strategy.models["a"].positions[number])
+        assert (min(staked) == 1) == whole
+
+
+def test_the_same_eras_are_paid_under_each_of_several_terms() -> None:
+    values = overlapping(60, 0, 0.02)
+    table = scores(60, a=values).assign(mmc=0.01)
+    known = {"old": TERMS, "new": replace(BY_ROUND, multipliers={"corr": 3.0, "mmc": 15.0})}
+    found = staking.history(table, ["a"], known["new"], 20, also=[known["old"]])
+    each = staking.under_each(found, known, YEAR)
+    assert each[["regime", "mode"]].to_numpy().tolist() == [["old", ""], ["new", "constant"], ["new", "compound"]]
+    expected = [0.12 * (0.75 * values + 0.0225).clip(-0.05 / 0.12, 0.05 / 0.12), (3 * values + 0.15).clip(-1, 1)]
+    np.testing.assert_allclose(each["rate"], [expected[k].mean() for k in (0, 1, 1)])
+    np.testing.assert_allclose(each["burn"], [(expected[k] < 0).mean() for k in (0, 1, 1)])
+    row = outlook(found)
+    assert each[["median", "p05", "p95", "loss", "drawdown"]].iloc[2].tolist() == [
+        row[f"{name}_all"] for name in ("median", "p05", "p95", "loss", "drawdown")
+    ]
+
+
 def test_the_terms_are_those_of_the_regime() -> None:
     settings = params.load(ROOT / "params.yaml").payout
     known = payouts.known(settings)
@@ -481,6 +539,37 @@ def test_a_round_that_pays_for_other_scores_is_refused(
     with pytest.raises(SystemExit, match="1"):
         command("payout", "--round", "0")
     assert message in capsys.readouterr().err
+
+
+def test_bmc_stands_in_where_there_is_no_meta_model(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = checkout / "data/scores/cv.parquet"
+    pd.read_parquet(path).assign(bmc=0.005).to_parquet(path)
+    command("payout", "--scores", "cv", "--stand-in", "--models", "ridge")
+    said = capsys.readouterr().out
+    assert "\nBMC in place of MMC, a stand-in: it is against the benchmark models, not against the meta model\n" in said
+    assert "| ridge | 0.0" in said
+    with pytest.raises(SystemExit, match="1"):
+        command("payout", "--stand-in")
+    assert "--stand-in: the scores of validation have no BMC; take scores that have it, or leave --stand-in out" in capsys.readouterr().err
+
+
+def test_a_regime_of_one_s_own_is_reckoned_with(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (checkout / "mine.yaml").write_text(
+        "regimes:\n"
+        "- {id: atomic_ender60, from: 1343, to: 1500, scores: {corr60: 3.0, mmc60: 15.0}, target: target_ender_60, horizon: 60,\n"
+        "   factor: {fixed: 1.0}, clip: 1.0, stake: per_round, per_week: 5, concurrent: 64, resolve_days: 89, confidence: copy}\n"
+        "- {id: mine, from: 1501, to: null, scores: {corr60: 4.0}, target: target_ender_60, horizon: 60, factor: {fixed: 0.5}, clip: 0.2,\n"
+        "   stake: per_round, per_week: 5, concurrent: 32, resolve_days: 45, confidence: third}\n"
+    )
+    change_settings(checkout, payout={"regimes": "mine.yaml"})
+    command("payout", "--models", "ridge")
+    said = capsys.readouterr().out
+    assert "mine: payout of a round = stake · clip(0.5 · (4 · CORR), ±0.2)\n5 rounds a week, each on 1/32 of the stake, compound" in said
+    assert "| atomic_ender60, constant | ridge |" in said
+    change_settings(checkout, payout={"regime": "gone"})
+    with pytest.raises(SystemExit, match="1"):
+        command("payout")
+    assert "regime 'gone': there is none of that id; there are weekly_corr, " in capsys.readouterr().err
 
 
 def test_measured_live_scores_are_taken(checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
