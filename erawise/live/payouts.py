@@ -16,7 +16,7 @@ from erawise.charts import figures, outlook_charts, style
 from erawise.live.account import Account
 from erawise.live.scorebook import Scorebook
 from erawise.live.terms import of_round, paid_scores
-from erawise.outlook import monitoring, payout_replay, payout_tables, staking
+from erawise.outlook import monitoring, payout_replay, payout_split, payout_tables, staking
 from erawise.outlook.payout_contract import Mode
 from erawise.outlook.payout_replay import Plan
 from erawise.outlook.settings import Payout
@@ -81,7 +81,7 @@ def estimate(split: str, models: Sequence[str], number: int | None, mode: Mode, 
     year = Year(mode, settings.drawdown, settings.replicates, settings.draws, settings.seed)
     found = staking.history(scores, list(models) or list(scores[PREDICTION].unique()), terms, days, list(others.values()))
     table, bands = staking.outlook(found, year)
-    each, shares = staking.under_each(found, others, year), staking.split(found, year, settings.cap)
+    each, shares = staking.under_each(found, others, year), payout_split.split(found, year, settings.cap)
     tables = {"predictions": table, "regimes": each} | ({"modes": staking.modes(found, year)} if terms.concurrent else {})
     out.mkdir(parents=True, exist_ok=True)
     tabular.write_csv(table, out / "payout.csv")

@@ -1,4 +1,4 @@
-"""Payouts in words: the tables, the sentences and the JSON of `erawise.outlook.staking`, and what its picture is drawn from."""
+"""Payouts in words: the tables, the sentences and the JSON of payouts, and what their picture is drawn from."""
 
 from dataclasses import asdict
 from typing import Any
@@ -10,7 +10,8 @@ from erawise.base.schema import PREDICTION
 from erawise.charts.tables import Table
 from erawise.history.comparison import interval, number
 from erawise.outlook.payout_replay import COLUMNS
-from erawise.outlook.staking import Split, Terms, Year
+from erawise.outlook.payout_split import Split
+from erawise.outlook.staking import Terms, Year
 
 SMALLEST = 0.01
 """The least of a stake that the picture shows: its scale is logarithmic."""

@@ -1,4 +1,4 @@
-"""Payouts: the formula, the year that follows from it, the split, and that nothing here can move a stake."""
+"""Payouts: the formula, the year that follows from it under each regime, and the split."""
 
 import json
 import re
@@ -26,7 +26,7 @@ from erawise.charts import outlook_charts, style
 from erawise.evaluation import significance
 from erawise.live import payouts
 from erawise.live.scorebook import DTYPES, Scorebook
-from erawise.outlook import payout_tables, staking
+from erawise.outlook import payout_split, payout_tables, staking
 from erawise.outlook.payout_contract import Mode, Model, Strategy
 from erawise.outlook.staking import History, Terms, Year
 from erawise.running.errors import InputError
@@ -186,7 +186,7 @@ def test_the_seed_decides() -> None:
     pd.testing.assert_frame_equal(same[0][0], same[1][0])
     pd.testing.assert_frame_equal(same[0][1], same[1][1])
     assert not same[0][0]["growth"].equals(staking.outlook(found, replace(YEAR, seed=2))[0]["growth"])
-    assert staking.split(found, YEAR, 0.5).low.tolist() == staking.split(found, YEAR, 0.5).low.tolist()
+    assert payout_split.split(found, YEAR, 0.5).low.tolist() == payout_split.split(found, YEAR, 0.5).low.tolist()
 
 
 def test_eras_without_a_score_that_is_paid_for_are_left_out_and_counted() -> None:
@@ -240,7 +240,7 @@ def test_eras_that_are_left_out_take_as_long_to_be_enough() -> None:
 
 def test_two_models_that_are_the_same_grow_as_either_does() -> None:
     one = 0.003 + overlapping(60, 3, 0.01)
-    found = staking.split(history(a=one, b=one), YEAR, 1.0)
+    found = payout_split.split(history(a=one, b=one), YEAR, 1.0)
     assert found.shares.sum() == pytest.approx(1, abs=1e-5)
     assert found.growth == pytest.approx(found.growth_equal, rel=1e-4)
     assert found.difference.verdict == significance.OPEN
@@ -249,7 +249,7 @@ def test_two_models_that_are_the_same_grow_as_either_does() -> None:
 def test_a_bad_model_gets_nothing_and_a_cap_is_kept() -> None:
     rng = np.random.default_rng(0)
     good, fair, bad = (mean + 0.005 * rng.normal(size=80) for mean in (0.01, 0.006, -0.01))
-    found = staking.split(history(80, good=good, fair=fair, bad=bad), YEAR, 0.6)
+    found = payout_split.split(history(80, good=good, fair=fair, bad=bad), YEAR, 0.6)
     np.testing.assert_allclose(found.shares, [0.6, 0.4, 0.0], atol=1e-4)
     assert found.high[2] == 0
     assert (found.low <= found.shares).all()
@@ -261,14 +261,14 @@ def test_a_bad_model_gets_nothing_and_a_cap_is_kept() -> None:
 
 
 def test_a_cap_that_is_small_leaves_a_rest() -> None:
-    found = staking.split(history(a=0.01, b=0.02), YEAR, 0.25)
+    found = payout_split.split(history(a=0.01, b=0.02), YEAR, 0.25)
     np.testing.assert_allclose(found.shares, 0.25)
     assert found.equal == 0.25
     assert "50% of the stake stays out" in payout_tables.sentence(found)
 
 
 def test_models_that_only_burn_get_no_stake() -> None:
-    found = staking.split(history(a=-0.01 + overlapping(60, 0, 0.001), b=-0.01 + overlapping(60, 1, 0.001)), YEAR, 1.0)
+    found = payout_split.split(history(a=-0.01 + overlapping(60, 0, 0.001), b=-0.01 + overlapping(60, 1, 0.001)), YEAR, 1.0)
     assert found.shares.tolist() == [0, 0]
     assert found.growth == found.unseen == 0
     assert found.growth_equal < -1
@@ -276,19 +276,19 @@ def test_models_that_only_burn_get_no_stake() -> None:
 
 def test_the_split_is_the_best_of_a_grid() -> None:
     found = history(120, a=0.004 + overlapping(120, 0, 0.02), b=0.003 + overlapping(120, 1, 0.015))
-    together = staking._together(found)
+    together = payout_split._together(found)
     naive = np.array([found.rates[k : k + 4].sum(axis=0) * 5 for k in range(117)])
     np.testing.assert_allclose(together, naive, atol=1e-12)
     grid = np.array([(x, y) for x in np.linspace(0, 1, 101) for y in np.linspace(0, 1, 101) if x + y <= 1 + 1e-9])
     growth = np.log1p(naive @ grid.T).mean(axis=0)
-    shares = staking._fitted(together, 1.0)
+    shares = payout_split._fitted(together, 1.0)
     assert np.log1p(naive @ shares).mean() >= growth.max() - 1e-9
     np.testing.assert_allclose(shares, grid[growth.argmax()], atol=0.02)
 
 
 def test_burns_that_take_all_do_not_stop_the_search() -> None:
     found = history(60, a=np.where(np.arange(60) < 8, -1.0, 1.0), b=np.full(60, 0.001))
-    shares = staking.split(found.under(replace(CORR_ALONE, per_week=7)), YEAR, 1.0)
+    shares = payout_split.split(found.under(replace(CORR_ALONE, per_week=7)), YEAR, 1.0)
     assert np.isfinite(shares.growth)
     assert shares.shares.min() >= 0
     assert shares.shares.sum() <= 1 + 1e-9
@@ -296,28 +296,28 @@ def test_burns_that_take_all_do_not_stop_the_search() -> None:
 
 def test_each_era_is_judged_by_a_split_that_has_not_seen_it_or_its_neighbours() -> None:
     found = history(80, a=overlapping(80, 0, 0.01), b=overlapping(80, 1, 0.01))
-    before = staking._unseen(found, 1.0)
+    before = payout_split._unseen(found, 1.0)
     corr = found.scores["corr"].copy()
     corr[16:44] = [-0.05, 0.05]
-    after = staking._unseen(replace(found, scores={"corr": corr}), 1.0)
+    after = payout_split._unseen(replace(found, scores={"corr": corr}), 1.0)
     assert (before[20:40] == after[20:40]).all()
     assert (before[:20] != after[:20]).any()
 
 
 def test_the_growth_is_that_of_a_stake_that_goes_through_the_eras() -> None:
     rate = overlapping(60, 0, 0.01)
-    grown = staking._grown(rate, 1, CORR_ALONE)
+    grown = payout_split._grown(rate, 1, CORR_ALONE)
     assert grown.shape == (60,)
     assert grown.sum() / 52 == pytest.approx(np.log(staking.stakes(rate, 5, 4)[-1]))
-    assert staking._grown(rate, 4, CORR_ALONE).sum() / 52 * 4 == pytest.approx(np.log(staking.stakes(np.repeat(rate, 4), 5, 4)[-1]))
+    assert payout_split._grown(rate, 4, CORR_ALONE).sum() / 52 * 4 == pytest.approx(np.log(staking.stakes(np.repeat(rate, 4), 5, 4)[-1]))
 
 
 def test_the_growth_of_stakes_by_round_is_that_of_compound_positions() -> None:
     rate = 0.05 + overlapping(60, 0, 0.05)
     value = staking.positions(np.repeat(rate, 5), 64, "compound")
-    assert staking._grown(rate, 1, BY_ROUND).sum() / 52 == pytest.approx(np.log(value[-1]))
+    assert payout_split._grown(rate, 1, BY_ROUND).sum() / 52 == pytest.approx(np.log(value[-1]))
     found = history(terms=BY_ROUND, a=rate, b=rate / 2)
-    np.testing.assert_allclose(staking._together(found)[0], found.rates[:4].mean(axis=0))
+    np.testing.assert_allclose(payout_split._together(found)[0], found.rates[:4].mean(axis=0))
 
 
 @pytest.mark.parametrize(("mode", "chains"), [("compound", True), ("constant", False)])
