@@ -124,6 +124,15 @@ def test_a_person_reads_a_line_of_each_settlement_and_the_totals(file: Path, cap
     assert said[8:] == ["locked: 0", "idle: 14.895", "committed: 11.5", "profit: -0.105", "return: -0.009130435", "burned: 0.51"]
 
 
+def test_the_page_shows_what_a_replay_prints(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (ROOT / "docs/payout.md").read_text(encoding="utf-8")
+    rows, shown = (re.findall(rf"<!-- {name} -->\n```\n(.*?)```", page, re.DOTALL)[0] for name in ("rounds", "replay"))
+    file.write_text(rows)
+    words, _, expected = shown.partition("\n")
+    command(*words.removeprefix("erawise ").split())
+    assert capsys.readouterr().out == expected
+
+
 def test_rounds_that_open_after_the_stop_are_counted(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text(f"round,corr60,mmc60\n{C}")
     command("payout", "--replay", file.name, *options(stake=10, deposit=20, concurrent=2, stop_at=2), "--json")
