@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from closure import ROOT
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from workspace import command
 
@@ -292,6 +292,7 @@ SCORES = st.integers(-10000, 10000).map(lambda value: Decimal(value) / 10000)
 MODES: st.SearchStrategy[Mode] = st.sampled_from(["constant", "compound"])
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.sampled_from("abc"), unique=True), min_size=1, max_size=12), st.data())
 def test_nothing_is_lost_and_debt_is_what_numerai_has_not_burned(submitted: list[list[str]], data: st.DataObject) -> None:
     found = Strategy(Decimal(30), {name: Model(Decimal(data.draw(st.integers(0, 12))), data.draw(MODES)) for name in "abc"})
@@ -333,6 +334,7 @@ def plainly(rates: list[float], mode: Mode, concurrent: int) -> list[float]:
     return values
 
 
+@settings(deadline=None)
 @given(st.lists(SCORES, min_size=1, max_size=30), MODES, st.integers(1, 8))
 def test_many_years_at_once_are_what_the_contract_does_one_by_one(won: list[Decimal], mode: Mode, concurrent: int) -> None:
     rates = np.array([[float(rate), -float(rate)] for rate in won])
@@ -349,6 +351,7 @@ def test_many_years_at_once_are_what_the_contract_does_one_by_one(won: list[Deci
         assert found[number, 0] == pytest.approx(float((strategy.idle + strategy.locked) / concurrent), abs=1e-12)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=8), MODES)
 def test_a_year_by_weeks_is_the_year_by_rounds(weekly: list[float], mode: Mode) -> None:
     terms = staking.Terms({"corr": 1.0}, 1.0, 1.0, per_week=5, weeks=13, concurrent=64)
@@ -389,8 +392,8 @@ def test_columns_may_stand_in_any_order(tmp_path: Path) -> None:
 
 
 def test_a_regime_of_whole_stakes_is_not_replayed(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = Path("params.yaml")
-    settings.write_text(settings.read_text().replace("  regime: null ", "  regime: corr_mmc_2026 "))
+    path = Path("params.yaml")
+    path.write_text(path.read_text().replace("  regime: null ", "  regime: corr_mmc_2026 "))
     file.write_text(f"round,corr60,mmc60\n{A}")
     with pytest.raises(SystemExit, match="1"):
         command("payout", "--replay", file.name, *options(stake=10, deposit=20, concurrent=2))
