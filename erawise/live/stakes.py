@@ -189,7 +189,7 @@ def _final_scores(account: Account, models: Mapping[str, str]) -> dict[tuple[str
     """Return the final scores of each model (its name) and round, by name and version."""
     table = fetch(account, models)
     found: dict[tuple[str, int], dict[Score, Decimal]] = {}
-    for row in table[table["resolved"]].sort_values("day").itertuples():
+    for row in table[table["resolved"]].itertuples():
         found.setdefault((row.model, row.round), {})[row.score, row.version] = Decimal(str(row.value))
     return found
 

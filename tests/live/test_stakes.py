@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from closure import ROOT
 from numerai_server import NumeraiServer
 from workspace import command
 
-from erawise.live import stakes
+from erawise.live import stakes, terms
+from erawise.live.account import Round
+from erawise.running.errors import InputError
 
 ROUNDS = (1343, 1344, 1345)
 
@@ -63,6 +66,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NumeraiS
         account.scores["id-alpha"] = [
             score(1343, "corr60", 0.5, day=59, resolved=False),
             score(1343, "corr60", 0.0123),
+            score(1343, "corr60", 0.5, day=58),
             score(1343, "mmc60", 0.0034),
             score(1343, "v2_corr20", 0.4),
             score(1344, "corr60", -0.0040),
@@ -138,6 +142,7 @@ def test_what_cannot_be_checked_is_said_and_counted(server: NumeraiServer, capsy
         paid("beta", 1343, "0.3"),
         {**paid("alpha", 1344, "0.2"), "modelId": "id-gone"},
     ]
+    server.account.scores["id-alpha"] += [score(1345, name, 0.01, day=59, resolved=False) for name in ("corr60", "mmc60")]
     command("payout", "--account")
     said = capsys.readouterr().out
     assert "| alpha | 1342 | – | +0.000000000 | – | corr_mmc_2026 paid on the whole stake |" in said
@@ -145,6 +150,23 @@ def test_what_cannot_be_checked_is_said_and_counted(server: NumeraiServer, capsy
     assert "| beta | 1343 | – | +0.300000000 | – | its stake isn't in the list |" in said
     assert "| id-gone | 1344 | – | +0.200000000 | – | its stake isn't in the list |" in said
     assert "2 of 2 rounds agree with the rules to 0.000001 NMR; 4 can't be checked" in said
+
+
+def test_only_scores_that_a_round_marks_as_paid_count() -> None:
+    configs = [
+        {"name": "corr60", "version": "3", "displayName": "corr60", "totalScoreDays": 60, "isPayout": True, "defaultMultiplier": 3.0},
+        {"name": "mmc60", "version": "2", "displayName": "mmc60", "totalScoreDays": 60, "isPayout": False, "defaultMultiplier": 15.0},
+        {"name": "mmc60", "version": "3", "displayName": "mmc60", "totalScoreDays": 60, "isPayout": True, "defaultMultiplier": "15.0"},
+        {"name": "tc", "version": "1", "displayName": "tc", "totalScoreDays": 20, "isPayout": True, "defaultMultiplier": 0.0},
+    ]
+    now = datetime.now(UTC)
+    found = terms.paid_scores(Round(1400, now, now, None, tuple(configs)))
+    assert [(one.shown, one.version, one.multiplier, one.days, one.column) for one in found] == [
+        ("corr60", "3", 3.0, 60, "corr"),
+        ("mmc60", "3", 15.0, 60, "mmc"),
+    ]
+    with pytest.raises(InputError, match="round 1400: what it pays for isn't in a form that is known; set payout.regime"):
+        terms.paid_scores(Round(1400, now, now, None, ({"isPayout": True, "defaultMultiplier": "many"},)))
 
 
 def test_all_pages_of_stakes_are_read(server: NumeraiServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

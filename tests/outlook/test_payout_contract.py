@@ -190,6 +190,13 @@ def test_the_larger_stake_comes_first_then_the_name() -> None:
     assert alike.models["c"].positions == {2: 5}
 
 
+def test_a_model_without_a_claim_gets_what_claims_leave() -> None:
+    found = strategy(1, old=own(10, positions={1: decimal(10)}), new=own(20))
+    found.settle("old", 1, decimal(-0.05))
+    found.submit(65, ["new", "old"])
+    assert [model.positions for model in found.models.values()] == [{65: 10}, {65: decimal(0.5)}]
+
+
 def test_debt_is_of_one_model_and_a_direct_claim_burns_the_rest() -> None:
     found = two_models(-1.0, 1.2)
     found.submit(65, ["x", "y"])
