@@ -165,7 +165,7 @@ def test_only_scores_that_a_round_marks_as_paid_count() -> None:
         ("corr60", "3", 3.0, 60, "corr"),
         ("mmc60", "3", 15.0, 60, "mmc"),
     ]
-    with pytest.raises(InputError, match="round 1400: what it pays for isn't in a form that is known; set payout.regime"):
+    with pytest.raises(InputError, match=r"round 1400: what it pays for isn't in a form that is known; set payout\.regime"):
         terms.paid_scores(Round(1400, now, now, None, ({"isPayout": True, "defaultMultiplier": "many"},)))
 
 
