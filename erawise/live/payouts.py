@@ -77,9 +77,10 @@ def estimate(split: str, models: Sequence[str], number: int | None, mode: Mode, 
         scores = scores.assign(mmc=scores["bmc"])
     every = known(settings)
     name, terms, told = _terms(settings, every, number, days)
-    others = _computable(settings, every, {column for column in scores if scores[column].notna().any()}) | {name: terms}
+    names = list(models) or list(scores[PREDICTION].unique())
+    others = _computable(settings, every, scores[scores[PREDICTION].isin(names)]) | {name: terms}
     year = Year(mode, settings.drawdown, settings.replicates, settings.draws, settings.seed)
-    found = staking.history(scores, list(models) or list(scores[PREDICTION].unique()), terms, days, list(others.values()))
+    found = staking.history(scores, names, terms, days, list(others.values()))
     table, bands = staking.outlook(found, year)
     each, shares = staking.under_each(found, others, year), payout_split.split(found, year, settings.cap)
     tables = {"predictions": table, "regimes": each} | ({"modes": staking.modes(found, year)} if terms.concurrent else {})
@@ -120,13 +121,14 @@ def _terms(settings: Payout, every: Regimes, number: int | None, days: int) -> t
     return name, of_round(found, paid, regime, days, settings.total_at_risk), [f"{name} pays for {told}"]
 
 
-def _computable(settings: Payout, every: Regimes, columns: set[str]) -> dict[str, Terms]:
-    """Return the terms of the regimes that pay for nothing but scores in these columns, by their ids."""
+def _computable(settings: Payout, every: Regimes, scores: pd.DataFrame) -> dict[str, Terms]:
+    """Return the terms of the regimes that pay for nothing but scores that all predictions have, by their ids."""
+    had = scores.notna().groupby(scores[PREDICTION]).any().all()
     found = {}
     for regime in every.regimes:
         with suppress(InputError):
             terms = staking.terms_of(regime, settings.total_at_risk)
-            if set(terms.multipliers) <= columns:
+            if all(had.get(column, False) for column in terms.multipliers):
                 found[regime.id] = terms
     return found
 

@@ -195,14 +195,14 @@ def history(
     if len(twice):
         raise InputError(f"scores: era {twice[ERA].iloc[0]} of {twice[PREDICTION].iloc[0]} is there twice; expected one row each")
     paid = {score: weight for one in (*also, terms) for score, weight in one.multipliers.items() if weight}
-    tables = {score: rows.pivot(index=ERA, columns=PREDICTION, values=score)[names].sort_index() for score in paid}
-    for score, table in tables.items():
-        without = [name for name in names if table[name].isna().all()]
+    for score, weight in paid.items():
+        without = [name for name in names if score not in rows or rows.loc[rows[PREDICTION] == name, score].isna().all()]
         if without:
             raise InputError(
-                f"scores: {without[0]} has no {score.upper()} in any era, and the round pays for it (multiplier {paid[score]:g}); "
+                f"scores: {without[0]} has no {score.upper()} in any era, and the round pays for it (multiplier {weight:g}); "
                 "take scores that have it, such as those of validation, or --stand-in"
             )
+    tables = {score: rows.pivot(index=ERA, columns=PREDICTION, values=score)[names].sort_index() for score in paid}
     eras = next(iter(tables.values())).index.to_numpy(np.int64)
     values = {score: table.to_numpy(np.float64) for score, table in tables.items()}
     both = np.all([np.isfinite(column).all(axis=1) for column in values.values()], axis=0)

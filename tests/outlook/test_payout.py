@@ -204,6 +204,7 @@ def test_eras_without_a_score_that_is_paid_for_are_left_out_and_counted() -> Non
     ("change", "names", "message"),
     [
         (lambda table: table, ["a", "nobody"], "no prediction with scores is called 'nobody'; there are a, b"),
+        (lambda table: table.drop(columns="mmc"), ["a", "b"], "a has no MMC in any era, and the round pays for it (multiplier 2.25)"),
         (lambda table: table.assign(mmc=np.nan), ["a", "b"], "a has no MMC in any era, and the round pays for it (multiplier 2.25)"),
         (
             lambda table: table[table["era"] <= 31],
@@ -562,6 +563,11 @@ def test_a_regime_of_one_s_own_is_reckoned_with(checkout: Path, capsys: pytest.C
         "   stake: per_round, per_week: 5, concurrent: 32, resolve_days: 45, confidence: third}\n"
     )
     change_settings(checkout, payout={"regimes": "mine.yaml"})
+    path = checkout / "data/scores/validation.parquet"
+    table = pd.read_parquet(path)
+    table.assign(mmc=table["mmc"].where(table["prediction"] == "ridge")).to_parquet(path)
+    command("payout")
+    assert "atomic" not in capsys.readouterr().out.partition("**A year under each regime**")[2]
     command("payout", "--models", "ridge")
     said = capsys.readouterr().out
     assert "mine: payout of a round = stake · clip(0.5 · (4 · CORR), ±0.2)\n5 rounds a week, each on 1/32 of the stake, compound" in said
