@@ -72,7 +72,7 @@ class Row:
 
     @property
     def differs(self) -> bool:
-        """Whether the rules say something else than what was paid."""
+        """Return whether the rules say something else than what was paid."""
         return self.rules is not None and abs(self.rules - self.paid) > NEAR
 
 

@@ -33,7 +33,7 @@ class PaidScore:
 
     @property
     def column(self) -> str | None:
-        """The column of an era's scores that it is; None if it is no score of ours."""
+        """Return the column of an era's scores that it is; None if it is no score of ours."""
         return NAMES.get(self.name) or COLUMNS.get(self.shown) or COLUMNS.get(self.name)
 
 

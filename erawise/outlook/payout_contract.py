@@ -34,7 +34,7 @@ class Capital:
 
     @property
     def rate(self) -> Decimal | None:
-        """The return: profit for each committed NMR; None without any."""
+        """Return the profit for each committed NMR; None without any."""
         return self.profit / self.committed if self.committed else None
 
     def stake(self, amount: Decimal) -> None:
@@ -55,7 +55,7 @@ class Claim:
 
     @property
     def claimable(self) -> Decimal:
-        """Stake and settlement."""
+        """Return the sum of stake and settlement."""
         return self.stake + self.settlement
 
 
@@ -83,7 +83,7 @@ class Model:
 
     @property
     def locked(self) -> Decimal:
-        """NMR in open rounds and in claims that wait."""
+        """Return the NMR in open rounds and in claims that wait."""
         return sum(self.positions.values(), ZERO) + sum((claim.claimable for claim in self.claims), ZERO)
 
 
@@ -142,7 +142,7 @@ class Strategy:
 
     @property
     def locked(self) -> Decimal:
-        """NMR in open rounds and in claims that wait."""
+        """Return the NMR in open rounds and in claims that wait."""
         return sum((model.locked for model in self.models.values()), ZERO)
 
     def submit(self, number: int, models: Iterable[str]) -> list[Step]:

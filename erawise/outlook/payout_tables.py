@@ -73,7 +73,7 @@ def years(table: pd.DataFrame, year: Year) -> str:
 
 
 def each(table: pd.DataFrame, drawdown: float) -> str:
-    """The figures of `staking.under_each` as a person reads them."""
+    """Return the figures of `staking.under_each` as a person reads them."""
     lines = [
         f"| regime | prediction | mean payout (%) | burn (%) | median of a year | 9 of 10 | ends lower (%) | falls by {drawdown:.0%} (%) |",
         "|---|---|---:|---:|---:|---|---:|---:|",
@@ -94,7 +94,7 @@ def each(table: pd.DataFrame, drawdown: float) -> str:
 
 
 def modes(table: pd.DataFrame) -> str:
-    """The figures of `staking.modes` as a person reads them."""
+    """Return the figures of `staking.modes` as a person reads them."""
     lines = [
         "| prediction | constant: median of the year | compound | compound ends higher (%) | idle to keep (%) |",
         "|---|---:|---:|---:|---:|",
@@ -106,7 +106,7 @@ def modes(table: pd.DataFrame) -> str:
 
 
 def replayed(found: dict[str, Any]) -> str:
-    """The lines of `payout_replay.replay` and their totals as a person reads them."""
+    """Return the lines of `payout_replay.replay` and their totals as a person reads them."""
     lines = [COLUMNS, *([_exact(step[name]) for name in COLUMNS] for step in found["steps"])]
     widths = [max(len(line[place]) for line in lines) for place in range(len(COLUMNS))]
     rows = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
@@ -141,7 +141,7 @@ def sentence(found: Split) -> str:
 
 
 def content(name: str, terms: Terms, year: Year, tables: dict[str, pd.DataFrame], found: Split) -> dict[str, Any]:
-    """All of it as JSON, under the name of the regime; a figure that can't be given is null."""
+    """Return all of it as JSON, under the name of the regime; a figure that can't be given is null."""
     split = {
         "models": _plain(shares(found)),
         "growth": found.growth,

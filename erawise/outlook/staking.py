@@ -74,7 +74,7 @@ class Terms:
 
     @property
     def exposure(self) -> float:
-        """How many times the stake is at risk at once."""
+        """Return how many times the stake is at risk at once."""
         return float(self.per_week * self.weeks) if self.concurrent is None else 1.0
 
 
@@ -123,12 +123,12 @@ class History:
 
     @property
     def raw(self) -> Floats:
-        """(eras, predictions), the rate of a round's payout before it is clipped."""
+        """Return (eras, predictions), the rate of a round's payout before it is clipped."""
         return unclipped(self.scores, self.terms)
 
     @property
     def rates(self) -> Floats:
-        """(eras, predictions), clipped."""
+        """Return (eras, predictions), clipped."""
         return clipped(self.raw, self.terms)
 
     def under(self, terms: Terms) -> "History":
@@ -280,7 +280,7 @@ def positions(rates: Floats, concurrent: int, mode: Mode) -> Floats:
 
 
 def grown(weekly: Floats, terms: Terms, mode: Mode) -> Floats:
-    """(weeks + 1, ...): what a stake of 1 has become when the rounds of each week, of these rates, have paid; 1 first."""
+    """Return (weeks + 1, ...) what a stake of 1 has become when the rounds of each week, of these rates, have paid; 1 first."""
     if terms.concurrent is None:
         return stakes(weekly, terms.per_week, terms.weeks)[terms.weeks - 1 :]
     value = positions(np.repeat(weekly, terms.per_week, axis=0), terms.concurrent, mode)
@@ -395,7 +395,7 @@ class Law:
         self._picks, self._stretch = _picks(found, length, year), 1 / np.sqrt(calm(length, found.overlap))
 
     def weeks(self, shift: Floats, spread: Floats, years: int) -> Floats:
-        """(weeks, ..., years, predictions) rates, where the mean is moved and deviations from it are stretched.
+        """Return (weeks, ..., years, predictions) rates, of which the mean is moved and deviations from it are stretched.
 
         Parameters
         ----------
@@ -408,7 +408,7 @@ class Law:
         return clipped(centre + shift + spread * self._stretch * deviation, self._terms)
 
     def believed(self) -> Floats:
-        """(weeks, years, predictions) rates of years that each have another law."""
+        """Return (weeks, years, predictions) rates of years that each have another law."""
         return self.weeks(*beliefs(self.reach, self.degrees, self._years), self._years)
 
 
@@ -467,7 +467,7 @@ def _burn_size(rate: Floats) -> Floats:
 
 
 def _ending(path: Floats, drawdown: float) -> dict[str, Floats]:
-    """Figures of (weeks, ..., years, predictions) stakes, each (..., predictions)."""
+    """Return figures of (weeks, ..., years, predictions) stakes, each (..., predictions)."""
     last = path[-1]
     fall = (1 - path / np.maximum.accumulate(path, axis=0)).max(axis=0)
     p05, median, p95 = np.quantile(last, [TAILS[0], 0.5, TAILS[1]], axis=-2)
@@ -486,7 +486,7 @@ def _by_name(blocks: Sequence[dict[str, Floats]]) -> dict[str, list[Floats]]:
 
 
 def _bands(names: Sequence[str], seen: Floats, told: Floats, wait: int) -> pd.DataFrame:
-    """Quantiles by week; so many weeks pass before the first in which a round may pay."""
+    """Return quantiles by week; `wait` weeks pass before the first in which a round may pay."""
     seen, told = (np.concatenate([np.ones((wait, *path.shape[1:])), path]) for path in (seen, told))
     p05, median, p95 = np.quantile(seen, [TAILS[0], 0.5, TAILS[1]], axis=1)
     p05_all, p95_all = np.quantile(told, TAILS, axis=1)

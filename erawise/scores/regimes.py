@@ -93,17 +93,17 @@ class Regime(Section):
 
     @property
     def weeks(self) -> int:
-        """Weeks from the opening of a round to its payout, rounded up."""
+        """Return the weeks from the opening of a round to its payout, rounded up."""
         return -(-self.resolve_days // 7)
 
     @property
     def positions(self) -> int | None:
-        """Rounds that are open at once, each on a stake of its own; None if each is on the whole stake."""
+        """Return how many rounds are open at once, each on a stake of its own; None if each is on the whole stake."""
         return self.concurrent if self.stake == "per_round" else None
 
     @property
     def rounds(self) -> str:
-        """The rounds in words."""
+        """Return the rounds in words."""
         return f"{self.first or ''}–{self.last or ''}"
 
     def multipliers(self) -> dict[str, float]:
