@@ -41,6 +41,8 @@ def replay(file: Path, mode: Mode, stake: float, deposit: float, concurrent: int
     regime = known(settings).named(settings.regime)
     if regime.stake != "per_round":
         raise InputError(f"payout.regime: {regime.id} puts the whole stake on each round; --replay is for one with stakes by round")
+    if concurrent > regime.concurrent:
+        raise InputError(f"--concurrent: {regime.id} has at most {regime.concurrent} rounds open at once (it is {concurrent})")
     rounds = payout_replay.read(file, regime)
     plan = Plan(mode, Decimal(str(stake)), Decimal(str(deposit)), concurrent, stop_at)
     found = payout_replay.replay(rounds, plan, regime, regime.factor.at(settings.total_at_risk))

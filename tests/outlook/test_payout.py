@@ -437,6 +437,10 @@ def test_the_command_prints_and_writes_all_of_it(checkout: Path, monkeypatch: py
         (["--stop-at", "3"], "--stake, --deposit, --concurrent, --stop-at and --json go with --replay."),
         (["--replay", "x.csv", "--stake", "-1", "--deposit", "2", "--concurrent", "1"], "Must be > 0"),
         (["--replay", "x.csv", "--stake", "1", "--deposit", "2", "--concurrent", "1"], "x.csv: the file is missing"),
+        (
+            ["--replay", "x.csv", "--stake", "1", "--deposit", "2", "--concurrent", "65"],
+            "--concurrent: atomic_ender60 has at most 64 rounds open at once (it is 65)",
+        ),
         (["--models", "nobody"], "called 'nobody'; there are ridge, ensemble"),
     ],
 )
