@@ -1,6 +1,6 @@
 """Whether the intervals of `erawise.outlook.staking` hold the truth, and what the command prints on the embedded market.
 
-Eras are drawn from a law whose years are known, with the overlap of a 20-day target, and the intervals are those of the eras.
+Eras are drawn from a law whose years are known, with the overlap of a 60-day target, and the intervals are those of the eras.
 `python -m benchmarks.payout` prints the tables; `--write` puts them into docs/payout.md.
 """
 
@@ -8,6 +8,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,29 +16,30 @@ from numpy.typing import NDArray
 
 from benchmarks import measure
 from erawise.outlook import staking
-from erawise.outlook.staking import Terms, Year
+from erawise.outlook.staking import Year
+from erawise.scores import regimes
 
 Floats = NDArray[np.float64]
 
 PAGE = measure.ROOT / "docs" / "payout.md"
-ERAS, SPAN, DAYS = (48, 120, 300), 4, 20
-HISTORIES, YEARS = 300, 20000
-MEAN, SPREAD = 0.0026, 0.005
-"""Of a round's rate: a payout factor of .12 on what the official example model has on v5.2, a CORR of .0126 and an MMC of .0053."""
+ERAS, SPAN, DAYS = (96, 156, 300), 12, 60
+HISTORIES, YEARS = 300, 5000
+MEAN, SPREAD = 0.117, 0.225
+"""Of a round's rate: 3 CORR + 15 MMC of what the official example model has on v5.2, a CORR of .0126 and an MMC of .0053."""
 
-TERMS = Terms(corr_multiplier=1.0, mmc_multiplier=0.0, payout_factor=1.0, clip=0.05)
-YEAR = Year(rounds=5, span=SPAN, drawdown=0.2, replicates=1000, draws=200, seed=1)
+TERMS = replace(staking.terms_of(regimes.load().named(None), 1.0), multipliers={"corr": 1.0})
+YEAR = Year("compound", drawdown=0.2, replicates=1000, draws=200, seed=1)
 
 
 def overlapping(eras: int, count: int, seed: int) -> Floats:
-    """(eras, count) rates, each the mean of four weeks of which neighbours share three."""
+    """(eras, count) rates, each the mean of twelve weeks of which neighbours share eleven."""
     drawn = np.random.default_rng(seed).normal(size=(eras + SPAN - 1, count))
     return MEAN + SPREAD * sum(drawn[week : week + eras] for week in range(SPAN)) / np.sqrt(SPAN)
 
 
 def truth() -> Floats:
     """(weeks, years) stakes of many years of this law."""
-    return staking.stakes(staking.clipped(overlapping(staking.WEEKS, YEARS, 0), TERMS), YEAR.rounds, YEAR.span)
+    return staking.grown(staking.clipped(overlapping(staking.WEEKS, YEARS, 0), TERMS), TERMS, YEAR.mode)
 
 
 def coverage(histories: int) -> str:

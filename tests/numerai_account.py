@@ -22,8 +22,19 @@ PRIVATE = (
     "createComputePickleUpload",
     "computePickleDataVersions",
     "computePickleDockerImages",
+    "pendingModelPayouts",
+    "stakeTransactions",
+    "returnsValues",
 )
 """What takes the key."""
+
+IDENTITIES = {
+    "v2_corr20": ("correlation", "6", 20),
+    "mmc": ("meta_model_contribution", "5", 20),
+    "corr60": ("corr60", "3", 60),
+    "mmc60": ("mmc60", "3", 60),
+}
+"""Name, version and days of the scores that the site shows."""
 
 
 @dataclass
@@ -40,6 +51,9 @@ class NumeraiAccount:
     hides : how many times a list of submissions lacks the latest.
     scores, leaderboard : what queries for them give.
     multipliers : of the scores that a round pays for.
+    factor, clip : that a round names for its payout; None where it names none.
+    payouts : what the next queries for payouts give, `actual` and `pending`; the last one stays.
+    stakes, returns : stakes of all models, and returns by a model's id.
     diagnostics, status : what the next queries for them give; the last one stays.
     """
 
@@ -57,6 +71,11 @@ class NumeraiAccount:
     created: list[Answer] = field(default_factory=list)
     leaderboard: list[str] = field(default_factory=list)
     multipliers: dict[str, float] = field(default_factory=lambda: {"v2_corr20": 0.75, "mmc": 2.25})
+    factor: str | None = "0.5"
+    clip: float | None = 0.05
+    payouts: list[Answer] = field(default_factory=lambda: [{"actual": [], "pending": []}])
+    stakes: list[Answer] = field(default_factory=list)
+    returns: dict[str, list[Answer]] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def answer(self, query: str, variables: Answer, authorization: str | None, url: str) -> Answer | None:
@@ -75,14 +94,16 @@ class NumeraiAccount:
         if not self.numbered:
             return _error("Current round not open for submissions")
         times = {"openTime": self.opens, "closeTime": self.closes, "closeStakingTime": self.closes}
-        configs = [
-            {"displayName": name, "defaultMultiplier": multiplier, "payoutFactor": "0.5", "clipThreshold": 0.05, "isPayout": True}
-            for name, multiplier in self.multipliers.items()
-        ]
-        one = {"number": number, "target": "main", "payoutFactor": "0.5", "roundScoreConfigs": configs} | {
+        configs = [self._config(name, multiplier) for name, multiplier in self.multipliers.items()]
+        one = {"number": number, "target": "main", "payoutFactor": self.factor, "roundScoreConfigs": configs} | {
             name: time.isoformat() for name, time in times.items()
         }
         return {"data": {"rounds": [one] if number in known else []}}
+
+    def _config(self, shown: str, multiplier: float) -> Answer:
+        name, version, days = IDENTITIES.get(shown, (shown, "1", 20))
+        identity = {"name": name, "version": version, "displayName": shown, "totalScoreDays": days, "isPayout": multiplier != 0}
+        return identity | {"defaultMultiplier": multiplier, "payoutFactor": self.factor, "clipThreshold": self.clip}
 
     def put(self, name: str, content: bytes) -> None:
         """Keep a file."""
@@ -130,6 +151,13 @@ class NumeraiAccount:
             "computePickleDataVersions": [{"name": "v5.2", "id": "version-52"}],
             "computePickleDockerImages": [{"name": "Python 3.11", "id": "image-311"}],
         }
+        if name == "pendingModelPayouts":
+            return {"data": {name: self.payouts.pop(0) if len(self.payouts) > 1 else self.payouts[0]}}
+        if name == "stakeTransactions":
+            own = [one for one in self.stakes if one["modelId"] in variables["modelIds"]]
+            return {"data": {name: own[variables["offset"] : variables["offset"] + variables["limit"]]}}
+        if name == "returnsValues":
+            return {"data": {"model": {name: self.returns.get(variables["modelId"], [])}}}
         if name == "submissions":
             return {"data": {name: self._listed(variables["modelId"])}}
         return {"data": {name: found[name]}}

@@ -1,34 +1,68 @@
 """The payouts of measured scores, as tables and a picture; nothing in this project can move a stake."""
 
-from collections.abc import Sequence
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
 
 from erawise import params
 from erawise.base import files, tabular
-from erawise.base.schema import ERA, LIVE, PREDICTION, horizon, spanned_weeks
+from erawise.base.schema import ERA, LIVE, PREDICTION, horizon
 from erawise.charts import figures, outlook_charts, style
-from erawise.evaluation.settings import Evaluate
 from erawise.live.account import Account
 from erawise.live.scorebook import Scorebook
-from erawise.live.terms import of_round
-from erawise.outlook import monitoring, payout_tables, staking
+from erawise.live.terms import of_round, paid_scores
+from erawise.outlook import monitoring, payout_replay, payout_split, payout_tables, staking
+from erawise.outlook.payout_contract import Mode
+from erawise.outlook.payout_replay import Plan
 from erawise.outlook.settings import Payout
 from erawise.outlook.staking import Terms, Year
 from erawise.running import paths
 from erawise.running.errors import InputError
+from erawise.scores import regimes
+from erawise.scores.regimes import Regimes
+
+STAND_IN = "BMC in place of MMC, a stand-in: it is against the benchmark models, not against the meta model"
 
 
-def estimate(split: str, models: Sequence[str], number: int | None, out: Path) -> None:
-    """Write and print what scores would pay: a round, a year of rounds, and the division of a stake over the models.
+def replay(file: Path, mode: Mode, stake: float, deposit: float, concurrent: int, stop_at: int | None, *, as_json: bool) -> None:
+    """Print what each settlement of a strategy did that stakes on the rounds of a file, and the totals.
+
+    Raises
+    ------
+    InputError
+        If the file isn't right, or the regime stakes on all rounds at once.
+    """
+    settings = params.load(paths.PARAMS).payout
+    regime = known(settings).named(settings.regime)
+    if regime.stake != "per_round":
+        raise InputError(f"payout.regime: {regime.id} puts the whole stake on each round; --replay is for one with stakes by round")
+    if concurrent > regime.concurrent:
+        raise InputError(f"--concurrent: {regime.id} has at most {regime.concurrent} rounds open at once (it is {concurrent})")
+    rounds = payout_replay.read(file, regime)
+    plan = Plan(mode, Decimal(str(stake)), Decimal(str(deposit)), concurrent, stop_at)
+    found = payout_replay.replay(rounds, plan, regime, regime.factor.at(settings.total_at_risk))
+    left = len(rounds) - len(found["steps"])
+    if left:
+        print(f"warning: {left} rounds at the end of {file.name} open after --stop-at: they have no position", file=sys.stderr)
+    print(json.dumps(found) if as_json else payout_tables.replayed(found))
+
+
+def estimate(split: str, models: Sequence[str], number: int | None, mode: Mode, out: Path, *, stand_in: bool) -> None:
+    """Write and print what scores would pay: a round, a year of rounds under each regime, and the division of a stake over the models.
 
     Parameters
     ----------
     split : whose scores: `validation`, `cv` or `live`.
     models : names of predictions; all of them if there are none.
-    number : the round whose terms hold, 0 for the current one; None for those of the settings.
+    number : the round whose terms hold, 0 for the current one; None for the regime of the settings.
+    mode : of staking by round.
     out : the directory for the tables and the picture.
+    stand_in : whether BMC takes the place of MMC.
 
     Raises
     ------
@@ -38,38 +72,79 @@ def estimate(split: str, models: Sequence[str], number: int | None, out: Path) -
     p = params.load(paths.PARAMS)
     settings = p.payout
     days = horizon(p.data.target, p.data.target_horizon)
-    names = {20: (p.monitor.corr_20, p.monitor.mmc_20), 60: (p.monitor.corr_60, p.monitor.mmc_60)}.get(days, ("", ""))
-    terms = terms_of(p.evaluate, settings)
-    if number is not None:
-        terms = of_round(Account().round(number or None), names, terms)
-    year = Year(settings.rounds_a_week, spanned_weeks(days), settings.drawdown, settings.replicates, settings.draws, settings.seed)
-    scores = measured(split, names)
-    found = staking.history(scores, list(models) or list(scores[PREDICTION].unique()), terms, days)
+    scores = measured(split, {20: (p.monitor.corr_20, p.monitor.mmc_20), 60: (p.monitor.corr_60, p.monitor.mmc_60)}.get(days, ("", "")))
+    if stand_in:
+        if "bmc" not in scores:
+            raise InputError(f"--stand-in: the scores of {split} have no BMC; take scores that have it, or leave --stand-in out")
+        scores = scores.assign(mmc=scores["bmc"])
+    every = known(settings)
+    name, terms, told = _terms(settings, every, number, days)
+    names = list(models) or list(scores[PREDICTION].unique())
+    others = _computable(settings, every, scores[scores[PREDICTION].isin(names)]) | {name: terms}
+    year = Year(mode, settings.drawdown, settings.replicates, settings.draws, settings.seed)
+    found = staking.history(scores, names, terms, days, list(others.values()))
     table, bands = staking.outlook(found, year)
-    shares = staking.split(found, year, settings.cap)
+    each, shares = staking.under_each(found, others, year), payout_split.split(found, year, settings.cap)
+    tables = {"predictions": table, "regimes": each} | ({"modes": staking.modes(found, year)} if terms.concurrent else {})
     out.mkdir(parents=True, exist_ok=True)
     tabular.write_csv(table, out / "payout.csv")
+    tabular.write_csv(each, out / "regimes.csv")
     tabular.write_csv(payout_tables.shares(shares), out / "split.csv")
-    files.write_json(payout_tables.content(terms, year, table, shares), out / "payout.json")
+    files.write_json(payout_tables.content(name, terms, year, tables, shares), out / "payout.json")
     picture = outlook_charts.payout(payout_tables.picture(bands, table), table, style.colours(sorted(p.models)))
     figures.write(picture, out / "payout.svg")
     left_out = f", {found.left_out} left out that lack a score" if found.left_out else ""
-    print(f"{len(found.eras)} eras of {split}{left_out}\n{payout_tables.terms_line(terms, year)}\n")
+    print(f"{len(found.eras)} eras of {split}{left_out}\n{payout_tables.terms_line(name, terms, year)}")
+    print("\n".join([*told, *([STAND_IN] if stand_in else []), *_of_other_horizons(every, others, days), ""]))
     print(f"**A round**\n\n{payout_tables.rounds(table)}\n")
     print(f"**A year**\n\n{payout_tables.years(table, year)}\n")
+    if "modes" in tables:
+        print(f"**Constant or compound**, all told\n\n{payout_tables.modes(tables['modes'])}\n")
+    print(f"**A year under each regime**, all told\n\n{payout_tables.each(each, year.drawdown)}\n")
     print(f"**The split of highest log growth**, at most {settings.cap:.0%} on a model\n\n{payout_tables.splits(shares)}\n")
     print(payout_tables.sentence(shares))
-    print(f"\nwritten to {out}: payout.csv, split.csv, payout.json, payout.svg; no stake was moved")
+    print(f"\nwritten to {out}: payout.csv, regimes.csv, split.csv, payout.json, payout.svg; no stake was moved")
 
 
-def terms_of(evaluate: Evaluate, settings: Payout) -> Terms:
-    """Return the terms of a round, as the settings have them."""
-    factor = staking.payout_factor(settings.total_at_risk, settings.threshold)
-    return Terms(evaluate.corr_multiplier, evaluate.mmc_multiplier, factor, settings.clip)
+def known(settings: Payout) -> Regimes:
+    """Return the regimes of the package and of the settings' own file."""
+    return regimes.load(None if settings.regimes is None else Path(settings.regimes))
+
+
+def _terms(settings: Payout, every: Regimes, number: int | None, days: int) -> tuple[str, Terms, list[str]]:
+    """Return the name and the terms of what pays, and a line on the scores: of a round from the server, else of a regime."""
+    if number is None:
+        regime = every.named(settings.regime)
+        return regime.id, staking.terms_of(regime, settings.total_at_risk), []
+    found = Account().round(number or None)
+    regime = every.of_round(found.number)
+    name, paid = f"round {found.number}", paid_scores(found)
+    told = ", ".join(f"{one.shown} ({one.name}, version {one.version})" for one in paid)
+    return name, of_round(found, paid, regime, days, settings.total_at_risk), [f"{name} pays for {told}"]
+
+
+def _computable(settings: Payout, every: Regimes, scores: pd.DataFrame) -> dict[str, Terms]:
+    """Return the terms of the regimes that pay for nothing but scores that all predictions have, by their ids."""
+    had = scores.notna().groupby(scores[PREDICTION]).any().all()
+    found = {}
+    for regime in every.regimes:
+        with suppress(InputError):
+            terms = staking.terms_of(regime, settings.total_at_risk)
+            if all(had.get(column, False) for column in terms.multipliers):
+                found[regime.id] = terms
+    return found
+
+
+def _of_other_horizons(every: Regimes, shown: Mapping[str, Terms], days: int) -> list[str]:
+    """Return a line on the regimes that pay for scores of another horizon than these, or none."""
+    others = [f"{one.id} ({one.horizon} days)" for one in every.regimes if one.id in shown and one.horizon != days]
+    if not others:
+        return []
+    return [f"the scores look {days} days ahead; of regimes for another horizon, what these would bring is a stand-in: {', '.join(others)}"]
 
 
 def measured(split: str, names: tuple[str, str]) -> pd.DataFrame:
-    """Return the scores of the last evaluation, or the live ones that were fetched: `era`, `prediction`, `corr`, `mmc`."""
+    """Return the scores of the last evaluation, or the live ones that were fetched: `era`, `prediction` and columns of scores."""
     if split == LIVE:
         if not all(names):
             raise InputError("data.target: Numerai has live scores of 20 and of 60 days; expected a target that looks as far ahead")
@@ -78,6 +153,6 @@ def measured(split: str, names: tuple[str, str]) -> pd.DataFrame:
             raise InputError(f"{paths.LIVE_SCORES}: no round has resolved of which there are live scores; `erawise monitor` fetches them")
         return found
     try:
-        return tabular.read_parquet(paths.SCORES / f"{split}.parquet", [ERA, PREDICTION, "corr", "mmc"])
+        return tabular.read_parquet(paths.SCORES / f"{split}.parquet", [ERA, PREDICTION, "corr", "mmc", "bmc", "fnc"])
     except InputError as error:
         raise InputError(f"{error}; `dvc repro evaluate` makes it, `dvc checkout` restores it") from None

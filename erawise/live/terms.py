@@ -1,41 +1,103 @@
 """What a round of the tournament pays for, as the server has it."""
 
+from dataclasses import dataclass
+
 from erawise.live.account import Round
 from erawise.outlook.staking import Terms
 from erawise.running.errors import InputError
+from erawise.scores.regimes import COLUMNS, Regime
 
-FIGURES = ("defaultMultiplier", "clipThreshold", "payoutFactor")
+NAMES = {"correlation": "corr", "meta_model_contribution": "mmc"}
+"""The column of an era's scores by the server's name of a score; others have a name that the site shows, see `COLUMNS`."""
 
 
-def of_round(found: Round, names: tuple[str, str], otherwise: Terms) -> Terms:
-    """The terms of a round, as the server has them.
+@dataclass(frozen=True)
+class PaidScore:
+    """A score that a round pays for.
 
-    Parameters
+    Attributes
     ----------
-    names : of CORR and MMC among the scores of the round.
-    otherwise : for payout factor and clip where the server names none.
+    name, version : that identify it on the server.
+    shown : its name on the site.
+    days : that it looks ahead; None if the server doesn't say.
+    clip, factor : None if the server doesn't name one.
+    """
+
+    name: str
+    version: str
+    shown: str
+    days: int | None
+    multiplier: float
+    clip: float | None
+    factor: float | None
+
+    @property
+    def column(self) -> str | None:
+        """Return the column of an era's scores that it is; None if it is no score of ours."""
+        return NAMES.get(self.name) or COLUMNS.get(self.shown) or COLUMNS.get(self.name)
+
+
+def paid_scores(found: Round) -> list[PaidScore]:
+    """Return the scores that a round pays for: `isPayout`, with a multiplier other than 0.
 
     Raises
     ------
     InputError
-        If the round pays for another score: these scores say nothing of it.
+        If there is none, or the server's answer has another form.
     """
     try:
-        paid = {
-            str(score["displayName"]): {name: float(score.get(name) or 0) for name in FIGURES}
+        paid = [
+            PaidScore(
+                str(score.get("name") or score["displayName"]),
+                str(score.get("version") or ""),
+                str(score.get("displayName") or score["name"]),
+                int(score["totalScoreDays"]) if score.get("totalScoreDays") else None,
+                float(score["defaultMultiplier"]),
+                float(score.get("clipThreshold") or 0) or None,
+                float(score.get("payoutFactor") or 0) or None,
+            )
             for score in found.scores
             if score.get("isPayout") and float(score.get("defaultMultiplier") or 0)
-        }
+        ]
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise InputError(f"round {found.number}: what it pays for isn't in a form that is known; set it in params.yaml") from None
-    others = sorted(paid.keys() - set(names))
-    if others or not paid:
         raise InputError(
-            f"round {found.number}: it pays for {', '.join(sorted(paid)) or 'no score'}, and the scores here are {' and '.join(names)} "
-            "(monitor in params.yaml has their names); take data.target of the horizon that it pays for"
-        )
-    corr, mmc = (paid[name]["defaultMultiplier"] if name in paid else 0.0 for name in names)
-    clips = [score["clipThreshold"] for score in paid.values() if score["clipThreshold"]]
-    factors = [score["payoutFactor"] for score in paid.values() if score["payoutFactor"]]
-    factor = found.payout_factor if found.payout_factor is not None else min(factors, default=otherwise.payout_factor)
-    return Terms(corr, mmc, factor, min(clips, default=otherwise.clip))
+            f"round {found.number}: what it pays for isn't in a form that is known; set payout.regime, and leave --round out"
+        ) from None
+    if not paid:
+        raise InputError(f"round {found.number}: it pays for no score; take a round that does")
+    return paid
+
+
+def figures(found: Round, paid: list[PaidScore], regime: Regime, total_at_risk: float) -> tuple[float, float]:
+    """Return payout factor and clip of a round: the server's, and those of its regime where the server names none."""
+    factor = found.payout_factor or min((one.factor for one in paid if one.factor), default=regime.factor.at(total_at_risk))
+    return factor, min((one.clip for one in paid if one.clip), default=regime.clip)
+
+
+def of_round(found: Round, paid: list[PaidScore], regime: Regime, days: int, total_at_risk: float) -> Terms:
+    """Return the terms of a round: what it pays for by the server, and how its regime stakes.
+
+    Parameters
+    ----------
+    paid : its scores, of `paid_scores`.
+    days : that the scores here look ahead.
+
+    Raises
+    ------
+    InputError
+        If the round pays for another score, or one of another horizon: these scores say nothing of it.
+    """
+    multipliers: dict[str, float] = {}
+    for one in paid:
+        if one.column is None:
+            version = f" (version {one.version})" if one.version else ""
+            raise InputError(f"round {found.number}: it pays for {one.shown}{version}, which no score of an era here is; leave --round out")
+        ahead = one.days or regime.horizon
+        if ahead != days:
+            raise InputError(
+                f"round {found.number}: it pays for {one.shown}, {ahead} days ahead, and the scores here look {days} days ahead; take "
+                "data.target of the horizon that it pays for"
+            )
+        multipliers[one.column] = multipliers.get(one.column, 0.0) + one.multiplier
+    factor, clip = figures(found, paid, regime, total_at_risk)
+    return Terms(multipliers, factor, clip, regime.per_week, regime.weeks, regime.positions)

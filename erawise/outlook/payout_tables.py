@@ -1,4 +1,4 @@
-"""Payouts in words: the tables, the sentences and the JSON of `erawise.outlook.staking`, and what its picture is drawn from."""
+"""Payouts in words: the tables, the sentences and the JSON of payouts, and what their picture is drawn from."""
 
 from dataclasses import asdict
 from typing import Any
@@ -9,32 +9,36 @@ import pandas as pd
 from erawise.base.schema import PREDICTION
 from erawise.charts.tables import Table
 from erawise.history.comparison import interval, number
-from erawise.outlook.staking import Split, Terms, Year
+from erawise.outlook.payout_replay import COLUMNS
+from erawise.outlook.payout_split import Split
+from erawise.outlook.staking import Terms, Year
 
 SMALLEST = 0.01
 """The least of a stake that the picture shows: its scale is logarithmic."""
 
 
-def terms_line(terms: Terms, year: Year) -> str:
-    """What is reckoned with."""
-    paid = f"{terms.corr_multiplier:g} · CORR + {terms.mmc_multiplier:g} · MMC"
+def terms_line(name: str, terms: Terms, year: Year) -> str:
+    """Return the formula of a round and what is staked on it, under the name of the regime."""
+    paid = " + ".join(f"{weight:g} · {score.upper()}" for score, weight in terms.multipliers.items())
+    staked = "each on the whole stake" if terms.concurrent is None else f"each on 1/{terms.concurrent} of the stake, {year.mode}"
     return (
-        f"payout of a round = stake · clip({terms.payout_factor:.3g} · ({paid}), ±{terms.clip:g})\n"
-        f"{year.rounds} rounds a week, each on the whole stake and paid {year.span} weeks after it opens"
+        f"{name}: payout of a round = stake · clip({terms.payout_factor:.3g} · ({paid}), ±{terms.clip:g})\n"
+        f"{terms.per_week} round{'s' * (terms.per_week > 1)} a week, {staked}, and paid {terms.weeks} weeks after it opens"
     )
 
 
 def rounds(table: pd.DataFrame) -> str:
     """The figures of a round, of `payout.outlook`, as a person reads them."""
+    scores = list(table.columns[2 : table.columns.get_loc("rate")])
     lines = [
-        "| prediction | CORR | MMC | mean payout (%) | 95 % interval | burn (%) | 95 % interval | mean burn (%) | clipped (%) |",
-        "|---|---:|---:|---:|---|---:|---|---:|---:|",
+        f"| prediction | {' | '.join(map(str.upper, scores))} | mean payout (%) | 95 % interval | burn (%) | 95 % interval | mean burn (%) "
+        "| clipped (%) |",
+        f"|---|{'---:|' * len(scores)}---:|---|---:|---|---:|---:|",
     ]
     for row in table.to_dict("records"):
         cells = [
             row[PREDICTION],
-            number(row["corr"]),
-            number(row["mmc"]),
+            *(number(row[score]) for score in scores),
             *_percent(row, "rate", "+.2f"),
             *_percent(row, "burn", ".0f"),
             number(100 * row["burn_size"], "+.2f"),
@@ -68,6 +72,47 @@ def years(table: pd.DataFrame, year: Year) -> str:
     return "\n".join(lines)
 
 
+def each(table: pd.DataFrame, drawdown: float) -> str:
+    """Return the figures of `staking.under_each` as a person reads them."""
+    lines = [
+        f"| regime | prediction | mean payout (%) | burn (%) | median of a year | 9 of 10 | ends lower (%) | falls by {drawdown:.0%} (%) |",
+        "|---|---|---:|---:|---:|---|---:|---:|",
+    ]
+    for row in table.to_dict("records"):
+        cells = [
+            f"{row['regime']}{', ' * bool(row['mode'])}{row['mode']}",
+            row[PREDICTION],
+            number(100 * row["rate"], "+.2f"),
+            number(100 * row["burn"], ".0f"),
+            number(row["median"], ".2f"),
+            interval(row["p05"], row["p95"], ".2f"),
+            number(100 * row["loss"], ".0f"),
+            number(100 * row["drawdown"], ".0f"),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def modes(table: pd.DataFrame) -> str:
+    """Return the figures of `staking.modes` as a person reads them."""
+    lines = [
+        "| prediction | constant: median of the year | compound | compound ends higher (%) | idle to keep (%) |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for row in table.to_dict("records"):
+        cells = [number(row["constant"], ".2f"), number(row["compound"], ".2f"), number(100 * row["compound_better"], ".0f")]
+        lines.append("| " + " | ".join([row[PREDICTION], *cells, number(100 * row["idle"], ".1f")]) + " |")
+    return "\n".join(lines)
+
+
+def replayed(found: dict[str, Any]) -> str:
+    """Return the lines of `payout_replay.replay` and their totals as a person reads them."""
+    lines = [COLUMNS, *([_exact(step[name]) for name in COLUMNS] for step in found["steps"])]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(COLUMNS))]
+    rows = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+    return "\n".join([*rows, "", *(f"{name}: {_exact(value)}" for name, value in found["total"].items())])
+
+
 def shares(found: Split) -> pd.DataFrame:
     """A row for each model: `prediction`, `share`, `low`, `high` (its 95 % interval), `equal`."""
     return pd.DataFrame({PREDICTION: list(found.names), "share": found.shares, "low": found.low, "high": found.high, "equal": found.equal})
@@ -95,8 +140,8 @@ def sentence(found: Split) -> str:
     )
 
 
-def content(terms: Terms, year: Year, table: pd.DataFrame, found: Split) -> dict[str, Any]:
-    """All of it as JSON; a figure that can't be given is null."""
+def content(name: str, terms: Terms, year: Year, tables: dict[str, pd.DataFrame], found: Split) -> dict[str, Any]:
+    """Return all of it as JSON, under the name of the regime; a figure that can't be given is null."""
     split = {
         "models": _plain(shares(found)),
         "growth": found.growth,
@@ -104,7 +149,13 @@ def content(terms: Terms, year: Year, table: pd.DataFrame, found: Split) -> dict
         "growth_unseen": found.unseen,
         "difference": {key: _null(value) for key, value in asdict(found.difference).items() if key not in ("sharpe", "drawdown")},
     }
-    return {"terms": asdict(terms), "year": asdict(year), "predictions": _plain(table), "split": split}
+    return {
+        "regime": name,
+        "terms": asdict(terms),
+        "year": asdict(year),
+        **{key: _plain(table) for key, table in tables.items()},
+        "split": split,
+    }
 
 
 def picture(bands: pd.DataFrame, table: pd.DataFrame) -> Table:
@@ -114,6 +165,10 @@ def picture(bands: pd.DataFrame, table: pd.DataFrame) -> Table:
     headline = f"{best[PREDICTION]}: the median year makes {best['median']:.2f} of a stake of 1; {told}"
     figures = bands.select_dtypes("float").clip(lower=SMALLEST)
     return Table(bands.assign(**{str(name): figures[name] for name in figures}), headline)
+
+
+def _exact(value: float | None) -> str:
+    return "–" if value is None else f"{value:.9f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
 def _growth(value: float) -> str:

@@ -17,10 +17,9 @@ class Monitor(Section):
 
 
 class Payout(Section):
+    regime: str | None
+    regimes: str | None
     total_at_risk: Positive
-    threshold: Positive
-    clip: Annotated[float, Field(gt=0, lt=1)]
-    rounds_a_week: Annotated[StrictInt, Field(ge=1, le=7)]
     drawdown: Annotated[float, Field(gt=0, lt=1)]
     cap: PositiveShare
     replicates: Annotated[StrictInt, Field(ge=100)]

@@ -1,12 +1,14 @@
-"""What scores pay: payout and burn of each round, a year of them, and how to divide a stake over one's own models.
+"""Payouts of scores: payout and burn of each round, and a year of them under the terms of a regime.
 
 Arithmetic alone, on scores that are there; nothing here can move a stake.
 
-What is assumed, on top of the formula of `rates`:
+What is assumed, on top of the formula of `unclipped`:
 
-- The whole stake is at risk in every round that opens, on its value at the opening, which is how Numerai counts; a round pays
-  or burns when its target is over, `span` weeks later, and what it pays is staked from then on. Meanwhile later rounds have
-  opened on the stake as it was, so that a bad month hits it as often as rounds were open. A stake never falls below 0.
+- A regime of whole stakes puts the whole stake at risk in every round that opens, on its value at the opening; a round pays or burns
+  when its target is over, and what it pays is staked from then on. Meanwhile later rounds have opened on the stake as it was, so that a
+  bad month hits it as often as rounds were open. A stake never falls below 0.
+- A regime of stakes by round divides the stake evenly over the rounds that are open at once, one position more with each round that
+  opens; see `positions`.
 - All rounds of a week have the score of the week's era. They overlap in all but a few days, and taking them as one is the
   cautious choice: it leaves no diversification between them.
 - The weeks to come are like the eras of the history, in blocks, with the terms of one round throughout. A model that has been
@@ -17,20 +19,22 @@ References
 Politis & Romano (1994), The stationary bootstrap, J. American Statistical Association 89(428).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import chdtri, ndtri, stdtrit
 
 from erawise.base.schema import ERA, PREDICTION, spanned_weeks
 from erawise.evaluation import significance
-from erawise.evaluation.significance import LEAST_SPANS, LEVEL, Difference
+from erawise.evaluation.significance import LEAST_SPANS, LEVEL
+from erawise.outlook.payout_contract import Mode
 from erawise.running.errors import InputError
+from erawise.scores.regimes import Regime
 
 Floats = NDArray[np.float64]
 
@@ -41,27 +45,37 @@ TAILS = (0.05, 0.95)
 YEARS_SHARE = 5
 """One simulated year of so many is taken again for each draw of what is believed."""
 
+AT_ONCE = 4096
+"""Years that are simulated side by side: as many as stay in a processor's cache."""
+
 GOLDEN = (np.sqrt(5) - 1) / 2
 """Steps of this size, modulo 1, fill 0..1 evenly."""
-
-LEFT = 0.01
-"""Share of a stake below which the logarithm is continued as a straight line: it has no value at 0."""
-
-DIGITS = 6
-"""Decimals of a share: the search ends no nearer."""
-
-FOLDS = 4
-"""Blocks of eras, each of which judges the split that was fitted on the others."""
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What a round pays for: see `rates`."""
+    """What a round pays for, and what is staked on it.
 
-    corr_multiplier: float
-    mmc_multiplier: float
+    Attributes
+    ----------
+    multipliers : of each column of scores that pays; see `unclipped`.
+    payout_factor, clip : see `unclipped`.
+    per_week : rounds that open in a week.
+    weeks : from the opening of a round to its payout.
+    concurrent : rounds that are open at once, each on a stake of its own; None: each is on the whole stake.
+    """
+
+    multipliers: Mapping[str, float]
     payout_factor: float
     clip: float
+    per_week: int
+    weeks: int
+    concurrent: int | None = None
+
+    @property
+    def exposure(self) -> float:
+        """Return how many times the stake is at risk at once."""
+        return float(self.per_week * self.weeks) if self.concurrent is None else 1.0
 
 
 @dataclass(frozen=True)
@@ -70,16 +84,14 @@ class Year:
 
     Attributes
     ----------
-    rounds : that open in a week.
-    span : weeks from the opening of a round to its payout.
+    mode : of stakes by round.
     drawdown : a fall of the stake from its highest value so far, as a share of it, the chance of which is asked.
     replicates : simulated years.
     draws : of what the eras leave open, behind the intervals.
     seed : of the bootstrap.
     """
 
-    rounds: int
-    span: int
+    mode: Mode
     drawdown: float
     replicates: int
     draws: int
@@ -94,9 +106,8 @@ class History:
     ----------
     names : of the predictions.
     eras : (eras,), ascending.
-    corr, mmc : (eras, predictions); MMC is NaN where it isn't paid for and not known.
-    raw : (eras, predictions), the rate of a round's payout before it is clipped.
-    terms : that it is by.
+    scores : (eras, predictions) of each column of scores.
+    terms : that the rates are by.
     left_out : eras of the scores where at least one prediction lacks one.
     every : weeks from one era to the next.
     overlap : eras that a target spans.
@@ -104,67 +115,49 @@ class History:
 
     names: tuple[str, ...]
     eras: NDArray[np.int64]
-    corr: Floats
-    mmc: Floats
-    raw: Floats
+    scores: Mapping[str, Floats]
     terms: Terms
     left_out: int
     every: int
     overlap: int
 
     @property
+    def raw(self) -> Floats:
+        """Return (eras, predictions), the rate of a round's payout before it is clipped."""
+        return unclipped(self.scores, self.terms)
+
+    @property
     def rates(self) -> Floats:
-        """(eras, predictions), clipped."""
+        """Return (eras, predictions), clipped."""
         return clipped(self.raw, self.terms)
 
-
-@dataclass(frozen=True)
-class Split:
-    """How a stake is divided over models, and what that is worth.
-
-    Attributes
-    ----------
-    names : of the models.
-    shares : (models,), of sum at most 1; the rest is not staked.
-    low, high : (models,), bounds of each share's 95 % interval.
-    equal : the share of each model in the equal split.
-    growth : log growth of the stake a year on the eras that the split is fitted on, which flatters it.
-    growth_equal : that of the equal split on the same eras.
-    unseen : log growth a year, each era by the split that was fitted without it and without those near it.
-    difference : `unseen` less `growth_equal`, as log growth a year, era by era.
-    """
-
-    names: tuple[str, ...]
-    shares: Floats
-    low: Floats
-    high: Floats
-    equal: float
-    growth: float
-    growth_equal: float
-    unseen: float
-    difference: Difference
+    def under(self, terms: Terms) -> "History":
+        """Return the same scores under other terms."""
+        return replace(self, terms=terms)
 
 
-def payout_factor(total_at_risk: float, threshold: float) -> float:
-    """`min(1, threshold / total_at_risk)`: payouts shrink where all participants together have more than the threshold at risk."""
-    return min(1.0, threshold / total_at_risk)
-
-
-def unclipped(corr: Floats, mmc: Floats, terms: Terms) -> Floats:
-    """Return what a round pays for each unit of stake before it is clipped; NaN if a score that is paid for is NaN.
-
-    `payout_factor (corr corr_multiplier + mmc mmc_multiplier)` (docs.numer.ai, payouts). Numerai changes multipliers, threshold and
-    clip from round to round.
+def terms_of(regime: Regime, total_at_risk: float) -> Terms:
+    """Return the terms of a regime, as scores of eras are paid by it.
 
     Parameters
     ----------
-    corr, mmc : of the same shape.
+    total_at_risk : NMR at risk in a round, which the factor of some regimes depends on.
+
+    Raises
+    ------
+    InputError
+        If it pays for a score that isn't among those of eras.
     """
-    total = np.zeros(np.shape(corr))
-    for score, multiplier in ((corr, terms.corr_multiplier), (mmc, terms.mmc_multiplier)):
-        if multiplier:
-            total = total + np.asarray(score, np.float64) * multiplier
-    return terms.payout_factor * total
+    return Terms(regime.multipliers(), regime.factor.at(total_at_risk), regime.clip, regime.per_week, regime.weeks, regime.positions)
+
+
+def unclipped(scores: Mapping[str, Floats], terms: Terms) -> Floats:
+    """Return what a round pays for each unit of stake before it is clipped; NaN if a score that is paid for is NaN.
+
+    `payout_factor · sum of score · multiplier` (docs.numer.ai, payouts).
+    """
+    paid = [np.asarray(scores[name], np.float64) * multiplier for name, multiplier in terms.multipliers.items() if multiplier]
+    return terms.payout_factor * sum(paid[1:], paid[0])
 
 
 def clipped(raw: Floats, terms: Terms) -> Floats:
@@ -172,15 +165,19 @@ def clipped(raw: Floats, terms: Terms) -> Floats:
     return np.clip(raw, -terms.clip, terms.clip)
 
 
-def history(scores: pd.DataFrame, names: Sequence[str], terms: Terms, days: int) -> History:
-    """The rates of predictions on the eras that all of them have scores for.
+def history(
+    scores: pd.DataFrame, names: Sequence[str], terms: Terms, days: int, also: Sequence[Terms] = (), today: date | None = None
+) -> History:
+    """Return the rates of predictions on the eras that all of them have scores for.
 
     Parameters
     ----------
-    scores : DataFrame with `era`, `prediction`, `corr` and `mmc`, a row for each era and prediction; NaN where there is no
+    scores : DataFrame with `era`, `prediction` and columns of scores, a row for each era and prediction; NaN where there is no
         score. An era in which a prediction lacks a score that is paid for is left out for all, and counted.
     names : of the predictions.
     days : trading days that the target looks ahead.
+    also : other terms, whose scores the eras must have as well.
+    today : the day from which new eras are counted; None: the true one.
 
     Raises
     ------
@@ -197,30 +194,39 @@ def history(scores: pd.DataFrame, names: Sequence[str], terms: Terms, days: int)
     twice = rows[rows.duplicated([ERA, PREDICTION])]
     if len(twice):
         raise InputError(f"scores: era {twice[ERA].iloc[0]} of {twice[PREDICTION].iloc[0]} is there twice; expected one row each")
-    tables = {score: rows.pivot(index=ERA, columns=PREDICTION, values=score)[names].sort_index() for score in ("corr", "mmc")}
-    corr, mmc = (table.to_numpy(np.float64) for table in tables.values())
-    eras = tables["corr"].index.to_numpy(np.int64)
-    for score, values, multiplier in (("corr", corr, terms.corr_multiplier), ("mmc", mmc, terms.mmc_multiplier)):
-        without = [name for name, column in zip(names, values.T, strict=True) if np.isnan(column).all()]
-        if multiplier and without:
+    paid = {score: weight for one in (*also, terms) for score, weight in one.multipliers.items() if weight}
+    for score, weight in paid.items():
+        without = [name for name in names if score not in rows or rows.loc[rows[PREDICTION] == name, score].isna().all()]
+        if without:
             raise InputError(
-                f"scores: {without[0]} has no {score.upper()} in any era, and the round pays for it (multiplier {multiplier:g}); "
-                "take scores that have it, such as those of validation, or set its multiplier to 0"
+                f"scores: {without[0]} has no {score.upper()} in any era, and the round pays for it (multiplier {weight:g}); "
+                "take scores that have it, such as those of validation, or --stand-in"
             )
-    raw = unclipped(corr, mmc, terms)
-    both = np.isfinite(raw).all(axis=1)
-    overlap = significance.spanned_eras(eras[both], spanned_weeks(days))
-    if both.sum() < LEAST_SPANS * overlap:
+    tables = {score: rows.pivot(index=ERA, columns=PREDICTION, values=score)[names].sort_index() for score in paid}
+    eras = next(iter(tables.values())).index.to_numpy(np.int64)
+    values = {score: table.to_numpy(np.float64) for score, table in tables.items()}
+    both = np.all([np.isfinite(column).all(axis=1) for column in values.values()], axis=0)
+    overlap, every = significance.spanned_eras(eras[both], spanned_weeks(days)), weeks_apart(eras[both])
+    _require_enough(int(both.sum()), names, overlap, weeks_apart(eras), today or date.today())
+    return History(
+        tuple(names), eras[both], {score: column[both] for score, column in values.items()}, terms, int((~both).sum()), every, overlap
+    )
+
+
+def _require_enough(eras: int, names: Sequence[str], overlap: int, every: int, today: date) -> None:
+    """Raise `InputError` if eras are too few for a year, with the number that it takes and the day when there are as many."""
+    needed = LEAST_SPANS * overlap
+    if eras < needed:
+        weeks = (needed - eras) * every
         raise InputError(
-            f"scores: {both.sum()} eras have all scores of {', '.join(names)}; expected {LEAST_SPANS * overlap}, {LEAST_SPANS} spans of "
-            "the target, since fewer say nothing of a year; take more eras, or fewer models"
+            f"scores: {eras} eras have all scores of {', '.join(names)} (MMC only where there is a meta model); a year needs {needed}, "
+            f"{LEAST_SPANS} spans of a target of {overlap} era{'s' * (overlap > 1)}; with an era every {'' if every == 1 else f'{every} '}"
+            f"week{'s' * (every > 1)} there are enough about {today + timedelta(weeks=weeks)}; until then take --stand-in, or fewer models"
         )
-    every = weeks_apart(eras[both])
-    return History(tuple(names), eras[both], corr[both], mmc[both], raw[both], terms, int((~both).sum()), every, overlap)
 
 
 def stakes(weekly: Floats, rounds: int, span: int) -> Floats:
-    """What a stake of 1 becomes: `S[t] = S[t-1] + rounds · S[t-span] · weekly[t-span]`, not below 0.
+    """Return what a stake of 1 becomes: `S[t] = S[t-1] + rounds · S[t-span] · weekly[t-span]`, not below 0.
 
     Parameters
     ----------
@@ -239,8 +245,50 @@ def stakes(weekly: Floats, rounds: int, span: int) -> Floats:
     return stake
 
 
+def positions(rates: Floats, concurrent: int, mode: Mode) -> Floats:
+    """Return what a deposit of 1 becomes that is staked by round, `1 / concurrent` on each, from the first round on.
+
+    One position opens a round, first from idle NMR, then from the claim of the round that has settled meanwhile and from idle NMR. It is
+    `payout_contract.Strategy` with one model, for many years at once. Debt is left out: it changes nothing of what the participant has.
+
+    Parameters
+    ----------
+    rates : (rounds, ...), of the rounds in the order of their opening, each at least -1.
+    concurrent : rounds that are open at once.
+
+    Returns
+    -------
+    (rounds, ...), after each settlement.
+    """
+    size, rounds = 1 / concurrent, len(rates)
+    staked, value = np.empty((concurrent, *rates.shape[1:])), np.empty(rates.shape)
+    idle, total = np.ones(rates.shape[1:]), np.ones(rates.shape[1:])
+    claim: Floats = np.zeros(rates.shape[1:])
+    for opening in range(rounds + concurrent):
+        place = opening % concurrent
+        if opening >= concurrent:
+            gain = staked[place] * rates[opening - concurrent]
+            claim = staked[place] + gain
+            total = total + gain
+            value[opening - concurrent] = total
+        if opening < rounds:
+            available = idle + claim
+            wanted = np.maximum(claim, size) if mode == "compound" else size
+            staked[place] = np.minimum(wanted, available)
+            idle = available - staked[place]
+    return value
+
+
+def grown(weekly: Floats, terms: Terms, mode: Mode) -> Floats:
+    """Return (weeks + 1, ...) what a stake of 1 has become when the rounds of each week, of these rates, have paid; 1 first."""
+    if terms.concurrent is None:
+        return stakes(weekly, terms.per_week, terms.weeks)[terms.weeks - 1 :]
+    value = positions(np.repeat(weekly, terms.per_week, axis=0), terms.concurrent, mode)
+    return np.concatenate([np.ones((1, *weekly.shape[1:])), value[terms.per_week - 1 :: terms.per_week]])
+
+
 def outlook(found: History, year: Year) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What a round and a year of rounds bring to a stake on each prediction.
+    """Return what a round and a year of rounds bring to a stake on each prediction.
 
     Years are drawn from the eras by a stationary bootstrap, all predictions by the same one; the rounds of 52 weeks open, and
     the year ends when the last has paid. Deviations from the mean are stretched by what such a bootstrap loses: see `calm`.
@@ -253,42 +301,115 @@ def outlook(found: History, year: Year) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Returns
     -------
-    A row for each prediction: `prediction`, `eras`, `corr`, `mmc` (means); for a round `rate` (mean payout for each unit of
+    A row for each prediction: `prediction`, `eras`, then the mean of each score; for a round `rate` (mean payout for each unit of
     stake) and `burn` (the share of rounds that burn), each with `_low` and `_high`, at either end of the mean's 95 %
     interval, `burn_size` (the mean rate of those, NaN without any) and `clipped` (the share of rounds that the clip cuts); for
     a year `growth` (mean of what a stake of 1 becomes), its `median`, `p05` and `p95`, `loss` (the chance to end below 1) and
     `drawdown` (that of a fall beyond `year.drawdown`), each with `_low`, `_high` and `_all`.
     And a row for each prediction and week: `prediction`, `week`, `p05`, `median`, `p95`, `p05_all`, `p95_all`.
     """
-    means = [significance.mean(column, overlap=found.overlap) for column in found.raw.T]
-    reach = np.array([0.0 if mean.reason else (mean.high - mean.low) / 2 for mean in means])
-    degrees = np.array([max(mean.degrees, 1) for mean in means])
-    length = mean_block(found.raw, found.overlap)
-    picks, stretch = _picks(found, length, year), 1 / np.sqrt(calm(length, found.overlap))
-
-    def paths(shift: Floats, spread: Floats, years: int) -> Floats:
-        """(weeks, years, predictions) stakes, where the mean is moved and deviations from it are stretched."""
-        centre = found.raw.mean(axis=0)
-        weekly = centre + shift + spread * stretch * (found.raw - centre)[picks[:, :years]]
-        return stakes(clipped(weekly, found.terms), year.rounds, year.span)
-
-    seen = paths(np.zeros(len(means)), np.ones(len(means)), year.replicates)
-    told = paths(*beliefs(reach, degrees, year.replicates), year.replicates)
+    law = Law(found, year)
+    raw, terms = law.raw, found.terms
+    seen = grown(law.weeks(np.zeros(len(found.names)), np.ones(len(found.names)), year.replicates), terms, year.mode)
+    told = grown(law.believed(), terms, year.mode)
+    years = year.replicates // YEARS_SHARE
+    parts = max(1, year.draws * years * len(found.names) // AT_ONCE)
     laws = [
-        _ending(paths(*law, year.replicates // YEARS_SHARE), year.drawdown)
-        for law in zip(*beliefs(reach, degrees, year.draws), strict=True)
+        _ending(grown(law.weeks(shift[:, None], spread[:, None], years), terms, year.mode), year.drawdown)
+        for shift, spread in zip(*(np.array_split(one, parts) for one in beliefs(law.reach, law.degrees, year.draws)), strict=True)
     ]
-    rounds = [_round(clipped(found.raw + shift, found.terms)) for shift in (0.0, -reach, reach)]
+    rounds = [_round(clipped(raw + shift, terms)) for shift in (0.0, -law.reach, law.reach)]
     table: dict[str, Any] = {PREDICTION: list(found.names), "eras": len(found.eras)}
-    table |= {"corr": found.corr.mean(axis=0), "mmc": found.mmc.mean(axis=0)}
+    table |= {score: values.mean(axis=0) for score, values in found.scores.items()}
     for name, (value, at_low, at_high) in _by_name(rounds).items():
         table |= {name: value, f"{name}_low": np.minimum(at_low, at_high), f"{name}_high": np.maximum(at_low, at_high)}
-    table |= {"burn_size": _burn_size(found.rates), "clipped": (np.abs(found.raw) > found.terms.clip).mean(axis=0)}
+    table |= {"burn_size": _burn_size(found.rates), "clipped": (np.abs(raw) > terms.clip).mean(axis=0)}
     believed, over_all = _by_name(laws), _ending(told, year.drawdown)
     for name, value in _ending(seen, year.drawdown).items():
-        low, high = np.quantile(believed[name], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+        low, high = np.quantile(np.concatenate(believed[name]), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
         table |= {name: value, f"{name}_low": low, f"{name}_high": high, f"{name}_all": over_all[name]}
-    return pd.DataFrame(table), _bands(found.names, seen, told)
+    return pd.DataFrame(table), _bands(found.names, seen, told, terms.weeks - 1)
+
+
+def under_each(found: History, regimes: Mapping[str, Terms], year: Year) -> pd.DataFrame:
+    """Return what the same eras would bring under several terms, over years that each have another law; see `outlook`.
+
+    Returns
+    -------
+    A row for each of the terms, mode of staking and prediction: `regime`, `mode` (empty for whole stakes), `prediction`, `rate`, `burn`,
+    and of a year `median`, `p05`, `p95`, `loss` and `drawdown`.
+    """
+    parts = []
+    for name, terms in regimes.items():
+        law = Law(found.under(terms), year)
+        weekly = law.believed()
+        modes: tuple[Mode, ...] = ("constant", "compound") if terms.concurrent else (year.mode,)
+        for mode in modes:
+            ending = _ending(grown(weekly, terms, mode), year.drawdown)
+            kept = {key: ending[key] for key in ("median", "p05", "p95", "loss", "drawdown")}
+            label = {"regime": name, "mode": mode if terms.concurrent else "", PREDICTION: list(found.names)}
+            parts.append(pd.DataFrame(label | _round(found.under(terms).rates) | kept))
+    return pd.concat(parts, ignore_index=True)
+
+
+def modes(found: History, year: Year) -> pd.DataFrame:
+    """Return constant and compound stakes by round in the same years, which each have another law; see `outlook`.
+
+    Returns
+    -------
+    A row for each prediction: `prediction`, `constant` and `compound` (median of what a deposit of 1 becomes), `compound_better` (the
+    share of years in which compound ends higher), and `idle`, the NMR beside the stakes, as a share of them, that tops every constant
+    stake up in 95 % of the years.
+    """
+    weekly, concurrent = Law(found, year).believed(), found.terms.concurrent or 1
+    constant, compound = (grown(weekly, found.terms, mode)[-1] for mode in ("constant", "compound"))
+    settled = np.repeat(weekly, found.terms.per_week, axis=0)[: -concurrent or None]
+    short = -np.minimum(np.cumsum(settled, axis=0).min(axis=0), 0.0) / concurrent
+    return pd.DataFrame(
+        {
+            PREDICTION: list(found.names),
+            "constant": np.median(constant, axis=0),
+            "compound": np.median(compound, axis=0),
+            "compound_better": (compound > constant).mean(axis=0),
+            "idle": np.quantile(short, LEVEL, axis=0),
+        }
+    )
+
+
+class Law:
+    """The law that years are drawn from, and how far the eras leave it open.
+
+    Attributes
+    ----------
+    raw : (eras, predictions), the rates before they are clipped.
+    reach : (predictions,), half the 95 % interval of the mean rate.
+    degrees : (predictions,), of freedom of its t distribution.
+    """
+
+    def __init__(self, found: History, year: Year) -> None:
+        self.raw, self._terms, self._years = found.raw, found.terms, year.replicates
+        means = [significance.mean(column, overlap=found.overlap) for column in self.raw.T]
+        self.reach = np.array([0.0 if mean.reason else (mean.high - mean.low) / 2 for mean in means])
+        self.degrees = np.array([max(mean.degrees, 1) for mean in means])
+        length = mean_block(self.raw, found.overlap)
+        self._picks, self._stretch = _picks(found, length, year), 1 / np.sqrt(calm(length, found.overlap))
+
+    def weeks(self, shift: Floats, spread: Floats, years: int) -> Floats:
+        """Return (weeks, ..., years, predictions) rates, of which the mean is moved and deviations from it are stretched.
+
+        Parameters
+        ----------
+        shift, spread : (..., years or 1, predictions), or (predictions,).
+        """
+        centre = self.raw.mean(axis=0)
+        deviation = (self.raw - centre)[self._picks[:, :years]]
+        weeks, *rest = deviation.shape
+        deviation = deviation.reshape(weeks, *[1] * (shift.ndim - 2), *rest)
+        return clipped(centre + shift + spread * self._stretch * deviation, self._terms)
+
+    def believed(self) -> Floats:
+        """Return (weeks, years, predictions) rates of years that each have another law."""
+        return self.weeks(*beliefs(self.reach, self.degrees, self._years), self._years)
 
 
 def calm(length: float, overlap: int) -> float:
@@ -329,36 +450,6 @@ def mean_block(columns: Floats, overlap: int) -> float:
     return max(2.0 * overlap, *(significance.block_length(column) for column in columns.T))
 
 
-def split(found: History, year: Year, cap: float) -> Split:
-    """Divide a stake over models so that its mean log growth is highest, and say how well that is known.
-
-    The rounds of `span` weeks are open at once on the same stake, so their payouts add before it changes: what is maximised is
-    the mean over the eras of `log(1 + sum of the payouts of the rounds open together)`, which is concave in the shares. All
-    models share the stake and shares are kept: what one has won or lost is moved to the others.
-
-    The intervals of the shares are those of a stationary bootstrap over eras. The growth on the eras of the fit flatters the
-    fit; what it is worth is judged on each of `FOLDS` blocks of eras by the split fitted on the others, less those that a
-    target spans beside the block.
-
-    Parameters
-    ----------
-    cap : the largest share of a model, 0..1.
-    """
-    together = _together(found, year)
-    equal = min(1 / len(found.names), cap)
-    shares = _fitted(together, cap)
-    length = mean_block(together, found.overlap)
-    order = significance.stationary_order(len(together), length, year.draws, np.random.default_rng(year.seed))
-    drawn = np.array([_fitted(together[rows], cap) for rows in order])
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    flat = np.full(len(found.names), equal)
-    fitted, even, unseen = (
-        _grown((found.rates * part).sum(axis=1), found.every, year) for part in (shares, flat, _unseen(found, year, cap))
-    )
-    difference = significance.paired_difference(unseen, even, overlap=found.overlap, seed=year.seed)
-    return Split(found.names, shares, low, high, equal, float(fitted.mean()), float(even.mean()), float(unseen.mean()), difference)
-
-
 def _picks(found: History, length: float, year: Year) -> NDArray[np.int64]:
     """(52, replicates) positions of eras: an era stands for the weeks up to the next."""
     steps = -(-WEEKS // found.every)
@@ -376,16 +467,17 @@ def _burn_size(rate: Floats) -> Floats:
 
 
 def _ending(path: Floats, drawdown: float) -> dict[str, Floats]:
+    """Return figures of (weeks, ..., years, predictions) stakes, each (..., predictions)."""
     last = path[-1]
     fall = (1 - path / np.maximum.accumulate(path, axis=0)).max(axis=0)
-    p05, median, p95 = np.quantile(last, [TAILS[0], 0.5, TAILS[1]], axis=0)
+    p05, median, p95 = np.quantile(last, [TAILS[0], 0.5, TAILS[1]], axis=-2)
     return {
-        "growth": last.mean(axis=0),
+        "growth": last.mean(axis=-2),
         "median": median,
         "p05": p05,
         "p95": p95,
-        "loss": (last < 1).mean(axis=0),
-        "drawdown": (fall > drawdown).mean(axis=0),
+        "loss": (last < 1).mean(axis=-2),
+        "drawdown": (fall > drawdown).mean(axis=-2),
     }
 
 
@@ -393,7 +485,9 @@ def _by_name(blocks: Sequence[dict[str, Floats]]) -> dict[str, list[Floats]]:
     return {name: [block[name] for block in blocks] for name in blocks[0]}
 
 
-def _bands(names: Sequence[str], seen: Floats, told: Floats) -> pd.DataFrame:
+def _bands(names: Sequence[str], seen: Floats, told: Floats, wait: int) -> pd.DataFrame:
+    """Return quantiles by week; `wait` weeks pass before the first in which a round may pay."""
+    seen, told = (np.concatenate([np.ones((wait, *path.shape[1:])), path]) for path in (seen, told))
     p05, median, p95 = np.quantile(seen, [TAILS[0], 0.5, TAILS[1]], axis=1)
     p05_all, p95_all = np.quantile(told, TAILS, axis=1)
     columns = {"p05": p05, "median": median, "p95": p95, "p05_all": p05_all, "p95_all": p95_all}
@@ -403,45 +497,3 @@ def _bands(names: Sequence[str], seen: Floats, told: Floats) -> pd.DataFrame:
         for k, name in enumerate(names)
     ]
     return pd.concat(parts, ignore_index=True)
-
-
-def _together(found: History, year: Year) -> Floats:
-    """(eras - overlap + 1, models): what the rounds that are open together from an era on pay for each unit of stake."""
-    total = np.cumsum(np.vstack([np.zeros(len(found.names)), found.rates]), axis=0)
-    return (total[found.overlap :] - total[: -found.overlap]) * year.rounds * year.span / found.overlap
-
-
-def _fitted(together: Floats, cap: float) -> Floats:
-    """(models,) shares, in 0..cap and of sum at most 1, of the highest mean logarithm of `1 + together @ shares`."""
-    models = together.shape[1]
-
-    def loss(shares: Floats) -> tuple[float, Floats]:
-        left = 1 + together @ shares
-        safe = np.maximum(left, LEFT)
-        value = np.log(safe) + (left - safe) / LEFT
-        return -float(value.mean()), -(together / safe[:, None]).mean(axis=0)
-
-    start = np.full(models, min(1 / models, cap))
-    room = {"type": "ineq", "fun": lambda shares: 1 - shares.sum(), "jac": lambda shares: -np.ones(models)}
-    options = {"ftol": 1e-10, "maxiter": 200}
-    found = minimize(loss, start, jac=True, method="SLSQP", bounds=[(0.0, cap)] * models, constraints=[room], options=options)
-    shares = np.clip(found.x, 0.0, cap)
-    return np.round(shares / max(shares.sum(), 1.0), DIGITS)
-
-
-def _unseen(found: History, year: Year, cap: float) -> Floats:
-    """(eras, models) shares that each era would have had by the split fitted without it and those near it."""
-    together, eras = _together(found, year), len(found.eras)
-    place = np.arange(len(together))
-    shares = np.empty((eras, len(found.names)))
-    for block in np.array_split(np.arange(eras), FOLDS):
-        far = (place + 2 * found.overlap - 1 < block[0]) | (place >= block[-1] + 1 + found.overlap)
-        shares[block] = _fitted(together[far], cap)
-    return shares
-
-
-def _grown(rate: Floats, every: int, year: Year) -> Floats:
-    """(eras,) log growth a year of a stake that goes through the eras in their order, an era's rounds each."""
-    path = stakes(np.repeat(rate, every), year.rounds, year.span)
-    stake = np.maximum(path[year.span - 1 :], np.finfo(float).tiny)
-    return np.diff(np.log(stake)).reshape(len(rate), every).mean(axis=1) * WEEKS

@@ -111,7 +111,7 @@ def copied(tmp_path: Path) -> Path:
         ("params.yaml", "l2: {low: 1.0,", "l2: {low: 2.0,"),
         ("params.yaml", "trees: 100                # number of trees", "trees: 100                # count of trees"),
         ("dvc.yaml", "[data.target, explore, ", "[data.target, explore, final, "),
-        ("erawise/live/payouts.py", "p.evaluate", "p.tracking"),
+        ("erawise/live/payouts.py", "p.monitor", "p.tracking"),
     ],
 )
 def test_no_change_goes_unnoticed(file: str, before: str, after: str, copied: Path) -> None:

@@ -1,0 +1,126 @@
+"""A strategy replayed on scores of rounds: what each settlement did, and what is left."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from erawise.base import files
+from erawise.outlook.payout_contract import Mode, Model, Step, Strategy, rate
+from erawise.running.errors import InputError
+from erawise.scores.regimes import Regime
+
+OWN = "own"
+"""The model of a replay."""
+
+COLUMNS = ("round", "weighted_score", "settlement", "claimable", "debt", "net_payout", "next_stake", "idle")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A round and its scores, by Numerai's names."""
+
+    round: int
+    scores: dict[str, Decimal]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to stake.
+
+    Attributes
+    ----------
+    stake, deposit : NMR on a round, and in all at the start.
+    concurrent : rounds that are open at once.
+    stop_at : from this settlement on, counted from 1, claims are paid out and nothing is staked; None: never.
+    """
+
+    mode: Mode
+    stake: Decimal
+    deposit: Decimal
+    concurrent: int
+    stop_at: int | None = None
+
+
+def read(path: Path, regime: Regime) -> list[Scored]:
+    """Read rounds in the order of their settlement from a CSV file of `round` and the scores that a regime pays for.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, has other columns, or a value is no number, with the line.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: the file is missing")
+    rows = list(csv.reader(files.read_text(path).splitlines()))
+    expected = ["round", *regime.scores]
+    if not rows or sorted(map(str.strip, rows[0])) != sorted(expected):
+        raise InputError(f"{path}: expected the columns {', '.join(expected)} (it has {', '.join(rows[0]) if rows else 'none'})")
+    names = [name.strip() for name in rows[0]]
+    found: dict[int, Scored] = {}
+    for line, row in enumerate(rows[1:], 2):
+        if not row:
+            continue
+        values = dict(zip(names, row, strict=False))
+        try:
+            number = int(values.pop("round"))
+            scores = {name: Decimal(values[name].strip()) for name in regime.scores}
+        except (KeyError, ValueError, InvalidOperation):
+            raise InputError(f"{path}, line {line}: expected a round and its scores (it has {','.join(row)!r})") from None
+        if len(row) != len(names):
+            raise InputError(f"{path}, line {line}: expected {len(names)} values (it has {len(row)})")
+        if not all(score.is_finite() for score in scores.values()):
+            raise InputError(f"{path}, line {line}: round {number} has a score that is no number")
+        if number in found:
+            raise InputError(f"{path}, line {line}: round {number} is there twice")
+        found[number] = Scored(number, scores)
+    if not found:
+        raise InputError(f"{path}: no round is in it")
+    return list(found.values())
+
+
+def replay(rounds: Sequence[Scored], plan: Plan, regime: Regime, factor: float) -> dict[str, Any]:
+    """Stake on rounds as they come: the first ones open at once, and one more whenever one has settled.
+
+    Parameters
+    ----------
+    rounds : in the order of their settlement; those that would open after the stop have no position and no step.
+    factor : of the regime's payout.
+
+    Returns
+    -------
+    `steps`, a settlement each with `COLUMNS`, and `total`, both as numbers; `next_stake` is None for a claim that is paid out.
+    """
+    own, multipliers = Model(plan.stake, plan.mode), {name: float(multiplier or 0) for name, multiplier in regime.scores.items()}
+    strategy, concurrent = Strategy(plan.deposit, {OWN: own}), plan.concurrent
+    for number in range(1, concurrent + 1):
+        strategy.submit(number, [OWN])
+    steps = []
+    for number, scored in enumerate(rounds, 1):
+        weighted, paid = rate(scored.scores, multipliers, factor, regime.clip)
+        own.on = plan.stop_at is None or number < plan.stop_at
+        if number not in own.positions:
+            break
+        strategy.settle(OWN, number, paid)
+        [step] = strategy.submit(number + concurrent, [OWN])
+        steps.append(_line(scored.round, weighted, step))
+    total = {
+        "locked": strategy.locked,
+        "idle": strategy.idle,
+        "committed": strategy.capital.committed,
+        "profit": strategy.capital.profit,
+        "return": strategy.capital.rate,
+        "burned": strategy.burned,
+    }
+    return {"steps": steps, "total": {name: _number(value) for name, value in total.items()}}
+
+
+def _line(number: int, weighted: Decimal, step: Step) -> dict[str, Any]:
+    values = (weighted, step.claim.settlement, step.claim.claimable, step.debt, step.net_payout, step.next_stake, step.idle)
+    return dict(zip(COLUMNS, (number, *map(_number, values)), strict=True))
+
+
+def _number(value: Decimal | None) -> float | None:
+    return None if value is None else float(value)
