@@ -51,7 +51,7 @@ def test_blend_by_hand() -> None:
     np.testing.assert_allclose(blend(frame, era, {"a": 1.0, "b": 0.0}), [0.125, 0.375, 0.625, 0.875])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), st.integers(1, 30), st.integers(1, 4), st.booleans())
 def test_blend_equals_a_plain_reference(seed: int, rows: int, count: int, ties: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -69,7 +69,7 @@ def test_blend_equals_a_plain_reference(seed: int, rows: int, count: int, ties: 
         np.testing.assert_allclose(got[era == number], expected, atol=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32))
 def test_blend_invariances(seed: int) -> None:
     rng = np.random.default_rng(seed)

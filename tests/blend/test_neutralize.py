@@ -18,7 +18,7 @@ def blocks(features: NDArray, era: NDArray) -> "dict[int, NDArray]":
     return {int(number): features[era == number] for number in np.unique(era)}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     seed=st.integers(0, 2**32),
     rows=st.integers(1, 60),
@@ -62,7 +62,7 @@ def difficult(rows: int, count: int, rng: np.random.Generator) -> dict[str, NDAr
 
 
 @pytest.mark.parametrize("kind", sorted(difficult(2, 1, np.random.default_rng(0))))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32), rows=st.integers(2, 80), count=st.integers(1, 60), proportion=st.sampled_from([1.0, 0.4]))
 def test_difficult_features_have_the_residuals_of_numerai_tools(kind: str, seed: int, rows: int, count: int, proportion: float) -> None:
     rng = np.random.default_rng(seed)
@@ -89,7 +89,7 @@ def test_a_large_block_equals_numerai_tools_and_needs_no_decomposition(predictio
     np.testing.assert_allclose(neutralize_block(values, features.astype(np.float32), 1.0), got, rtol=0, atol=1e-10)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32), rows=st.integers(3, 80), kind=st.sampled_from(["int8", "float"]))
 def test_the_smallest_singular_value_is_estimated_within_the_margin(seed: int, rows: int, kind: str) -> None:
     rng = np.random.default_rng(seed)
@@ -165,7 +165,7 @@ def test_a_constant_prediction_is_nan_and_spoils_no_other() -> None:
     np.testing.assert_allclose(got[:, 1:], neutralize_block(values[:, 1:], features, 1.0), atol=1e-12)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32))
 def test_eras_are_orthogonal_within_bounds_and_independent(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -239,7 +239,7 @@ def test_riskiest_by_hand() -> None:
     assert riskiest(correlations, 9).tolist() == [3, 2, 1, 0, 4]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32), st.integers(1, 12))
 def test_riskiest_equals_nanstd(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)

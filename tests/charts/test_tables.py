@@ -51,7 +51,7 @@ def test_corr_time_sorts_eras() -> None:
     assert tables.corr_time(shuffled, "cv").frame["cumulative"].tolist() == pytest.approx([0.1, 0.3, 0.6])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 700), st.integers(0, 1000))
 def test_periods_keep_every_era(n_eras: int, seed: int) -> None:
     corr = np.random.default_rng(seed).normal(size=n_eras)
@@ -144,7 +144,7 @@ def test_many_target_values_are_taken_in_fifths() -> None:
     assert frame["count"].tolist() == [20, 20, 20, 20, 21]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 60), st.integers(1, 4), st.integers(0, 1000))
 def test_tenths_against_a_plain_loop(n_rows: int, n_eras: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

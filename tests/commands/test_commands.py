@@ -157,7 +157,14 @@ def test_ctrl_c_ends_a_command_with_a_line(checkout: Path, monkeypatch: pytest.M
 def test_ctrl_c_ends_the_webhook(checkout: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "ERAWISE_WEBHOOK_TOKEN": "0123456789abcdef"}
     words = [sys.executable, "-m", "erawise", "webhook", "--port", "0"]
-    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+    with subprocess.Popen(
+        words,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # what runs in the background of a shell ignores it
+    ) as run:
         assert run.stdout is not None
         assert run.stdout.readline().startswith("listening on 127.0.0.1:")
         run.send_signal(signal.SIGINT)

@@ -41,7 +41,7 @@ def test_the_mean_by_hand() -> None:
     np.testing.assert_allclose(found.effective_eras, series.var() / error**2)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 2**32), eras=st.integers(40, 200), shift=st.floats(-10, 10), scale=st.floats(1e-3, 1e3))
 def test_shift_scale_and_sign_carry_over(seed: int, eras: int, shift: float, scale: float) -> None:
     series = np.random.default_rng(seed).normal(size=eras)

@@ -45,7 +45,7 @@ def test_by_hand(tmp_path: Path) -> None:
     assert drift.summary(pd.DataFrame([found])).startswith("1 of 1 features lie further from the last 2 train eras in live")
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10**6), eras=st.integers(2, 6), floats=st.booleans())
 def test_against_a_plain_loop(tmp_path_factory: pytest.TempPathFactory, seed: int, eras: int, floats: bool) -> None:
     rng = np.random.default_rng(seed)

@@ -185,7 +185,7 @@ def test_features_equal_a_slow_reference(tmp_path: Path, dtype: str) -> None:
     np.testing.assert_allclose(found["sign_stability"], same)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10**6), lift=st.floats(0, 0.5))
 def test_mirrored_features_have_mirrored_scores(tmp_path_factory: pytest.TempPathFactory, seed: int, lift: float) -> None:
     panel = random_panel(tmp_path_factory.mktemp("plain"), eras=[1, 2, 3], seed=seed)
@@ -341,7 +341,7 @@ class TestStage:
         assert [path.name for path in paths.EXPLORED.parent.iterdir() if path.name.startswith(".")] == []
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data(), rows=st.integers(1, 30), width=st.integers(1, 6))
 def test_sums_of_int8_equal_the_plain_ones(data: st.DataObject, rows: int, width: int) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 10**6)))

@@ -79,7 +79,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("files")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     kind=st.sampled_from(["int8", "many", "float"]),
     sizes=st.lists(st.integers(1, 40), min_size=1, max_size=12),

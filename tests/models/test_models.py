@@ -226,7 +226,7 @@ def slow_mean_correlation(prediction: NDArray, target: NDArray, era: NDArray) ->
     return float(np.mean(values)) if values else 0.0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=6), st.integers(0, 2**32 - 1), st.floats(-5, 5))
 def test_mean_era_correlation_equals_a_plain_loop(sizes: list[int], seed: int, offset: float) -> None:
     rng = np.random.default_rng(seed)
@@ -291,7 +291,7 @@ def test_ridge_equals_scikit_learn(l2: float, panel: Panel) -> None:
     np.testing.assert_allclose(fitted.predict(train.matrix()), oracle.predict(z), rtol=0, atol=1e-10)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 8), st.integers(1, 40), st.integers(0, 2**32 - 1), st.booleans())
 def test_symmetric_solution_equals_least_squares(n: int, rows: int, seed: int, doubled: bool) -> None:
     half = np.random.default_rng(seed).standard_normal((rows, n))
@@ -330,7 +330,7 @@ def test_max_rows_that_leave_no_row_are_refused(kind: str, tmp_path: Path) -> No
         fit(kind, view(panel), None, max_rows=3)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=4), st.integers(0, 2**32 - 1), st.floats(-1e3, 1e3))
 def test_standardisation_equals_numpy(sizes: list[int], seed: int, offset: float) -> None:
     rng = np.random.default_rng(seed)

@@ -82,7 +82,7 @@ def test_rows_that_are_held_come_in_one_permutation_an_epoch(tmp_path: Path) -> 
         assert [len(x) for x, _ in epoch] == [16] * 6 + [4]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(1, 25), min_size=1, max_size=8), st.integers(1, 12), st.integers(1, 80), st.integers(0, 2**31))
 def test_streamed_rows_come_once_an_epoch_with_their_targets(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int], batch_rows: int, pool_bytes: int, seed: int

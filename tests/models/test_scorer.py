@@ -6,7 +6,7 @@ from collections.abc import Callable
 import lightgbm
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -107,7 +107,7 @@ cases = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(
     cases,
     st.integers(0, 1100),
@@ -126,7 +126,7 @@ def test_bits_are_those_of_lightgbm(case: tuple, rows: int, layout: str, threads
     assert_same_bits(Scorer.from_text(text).predict(x, threads), theirs(text, x))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 @given(cases, st.sampled_from([np.int8, np.float32]))
 def test_the_plain_walk_gives_the_same_bits(case: tuple, dtype: type) -> None:
     text = trained(*case)

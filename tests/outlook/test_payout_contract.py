@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from closure import ROOT
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from workspace import command
 
@@ -299,7 +299,6 @@ SCORES = st.integers(-10000, 10000).map(lambda value: Decimal(value) / 10000)
 MODES: st.SearchStrategy[Mode] = st.sampled_from(["constant", "compound"])
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.sampled_from("abc"), unique=True), min_size=1, max_size=12), st.data())
 def test_nothing_is_lost_and_debt_is_what_numerai_has_not_burned(submitted: list[list[str]], data: st.DataObject) -> None:
     found = Strategy(Decimal(30), {name: Model(Decimal(data.draw(st.integers(0, 12))), data.draw(MODES)) for name in "abc"})
@@ -341,7 +340,6 @@ def plainly(rates: list[float], mode: Mode, concurrent: int) -> list[float]:
     return values
 
 
-@settings(deadline=None)
 @given(st.lists(SCORES, min_size=1, max_size=30), MODES, st.integers(1, 8))
 def test_many_years_at_once_are_what_the_contract_does_one_by_one(won: list[Decimal], mode: Mode, concurrent: int) -> None:
     rates = np.array([[float(rate), -float(rate)] for rate in won])
@@ -358,7 +356,6 @@ def test_many_years_at_once_are_what_the_contract_does_one_by_one(won: list[Deci
         assert found[number, 0] == pytest.approx(float((strategy.idle + strategy.locked) / concurrent), abs=1e-12)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=8), MODES)
 def test_a_year_by_weeks_is_the_year_by_rounds(weekly: list[float], mode: Mode) -> None:
     terms = staking.Terms({"corr": 1.0}, 1.0, 1.0, per_week=5, weeks=13, concurrent=64)

@@ -44,7 +44,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(era=st.sampled_from(ERAS), columns=st.lists(st.integers(0, WIDTH + 1)))
 def test_blocks_are_the_values_on_disk(directory: Path, era: int, columns: list[int]) -> None:
     panel = Panel(directory)

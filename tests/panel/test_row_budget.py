@@ -45,7 +45,7 @@ def panel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 # ---- forests
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 40), st.integers(1, 6), st.sampled_from(["int8", "float32"]), st.integers(0, 2**32 - 1))
 def test_compiled_leaves_are_those_of_plain_numpy(rows: int, n_trees: int, dtype: str, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -124,7 +124,7 @@ def test_runs_are_on_record_and_compared_without_a_checkout_and_a_run_from_the_c
     clone.set("models.ridge.l2", 131.0)
     assert not stages_run(clone.dvc("repro", "evaluate")) & {"train@ridge", "evaluate"}
     assert len(clone.read("ledger.jsonl").splitlines()) == 2
-    assert "| 131.0 → 200000 |" in clone.erawise("history").replace("models.ridge.l2: ", "")
+    assert "| 131.0 → 200000.0 |" in clone.erawise("history").replace("models.ridge.l2: ", "")
     assert "Looks at these validation eras so far: 2." in clone.erawise("show")
     clone.set("tracking.wandb", "offline")
     code = clone.directory / "stages/evaluate.py"

@@ -311,7 +311,7 @@ def panel(tmp_path_factory: pytest.TempPathFactory) -> Panel:
     return Panel(prepare(base / "raw", derived=["row_mean"])[0] / "panel")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_views_give_the_rows_that_they_name(panel: Panel, data: st.DataObject) -> None:
     eras = data.draw(st.lists(st.integers(1, 60), unique=True, min_size=1))
@@ -751,7 +751,7 @@ class TestScale:
         with pytest.raises(InputError, match=message):
             prepare(tmp_path / "raw")
 
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     @given(seed=st.integers(0, 2**32 - 1), spread=st.floats(0.02, 2), rows=st.integers(2, 400))
     def test_eras_of_one_law_are_on_one_scale(self, seed: int, spread: float, rows: int) -> None:
         rng = np.random.default_rng(seed)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from closure import ROOT
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -80,7 +80,6 @@ def test_today_s_regime_is_the_one_without_an_end() -> None:
     assert [one.weeks for one in regimes.load().regimes[:-1]] == [5] * 6
 
 
-@settings(deadline=None)
 @given(st.integers(1, 3000))
 def test_every_round_has_exactly_one_regime(number: int) -> None:
     assert [one for one in KNOWN.regimes if (one.first or 1) <= number <= (one.last or number)] == [KNOWN.of_round(number)]

@@ -78,7 +78,7 @@ def official(score: Any, *columns: pd.Series) -> float:
     return float(score().iloc[0])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(eras())
 def test_corr_spearman_mmc_and_bmc_equal_numerai_tools(era: dict[str, Any]) -> None:
     predictions = era["predictions"]
@@ -109,7 +109,7 @@ def tied_for_any_prediction(features: pd.DataFrame) -> bool:
     return len(np.unique(projector.round(9) + 0.0, axis=0)) < len(design)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(0, 2**32), st.integers(1, 60), st.integers(1, 12), st.sampled_from(["float", "collinear", "int8"]), st.booleans())
 def test_fnc_and_exposure_equal_the_official_way(seed: int, rows: int, count: int, kind: str, gaps: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -301,7 +301,7 @@ def test_a_gap_in_one_prediction_leaves_the_others_as_they_are() -> None:
     np.testing.assert_allclose(together.loc["a", list(SCORES)].to_numpy(float), alone.loc["a", list(SCORES)].to_numpy(float), atol=1e-12)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32))
 def test_invariances(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -371,7 +371,7 @@ def columns(draw: st.DrawFn) -> NDArray:
     return kinds[draw(st.sampled_from(sorted(kinds)))]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(columns())
 def test_compiled_and_plain_ranks_are_those_of_scipy(values: NDArray) -> None:
     expected = 2 * (rankdata(values, axis=1) - 1)
@@ -381,7 +381,7 @@ def test_compiled_and_plain_ranks_are_those_of_scipy(values: NDArray) -> None:
         np.testing.assert_array_equal(found, [expected, -expected])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 1100), st.integers(1, 3))
 def test_compiled_sums_equal_plain_ones(seed: int, rows: int, count: int, predictions: int) -> None:
     rng = np.random.default_rng(seed)
@@ -403,7 +403,7 @@ def test_compiled_sums_equal_plain_ones(seed: int, rows: int, count: int, predic
     np.testing.assert_array_equal(compiled.combinations(features, coefficients, start, stop), whole[:, start:stop])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(columns(), st.integers(0, 2**32))
 def test_compiled_correlations_equal_plain_ones(values: NDArray, seed: int) -> None:
     n = values.shape[1]

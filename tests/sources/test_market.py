@@ -121,7 +121,7 @@ def test_ids_are_unique_and_look_like_numerais(raw: Path, frames: dict[str, pd.D
     assert set(pq.read_table(raw / "oracle.parquet")["id"].to_pylist()) == set(ids)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**40), st.integers(0, 2**32))
 def test_row_ids_never_repeat(first: int, seed: int) -> None:
     rows = row_ids(first, 200, seed).to_pylist()

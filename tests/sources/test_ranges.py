@@ -183,7 +183,6 @@ class TestTheColumns:
 
 
 class TestThePlan:
-    @settings(deadline=None)
     @given(
         st.lists(st.integers(0, 400), min_size=1, max_size=60),
         st.integers(2, 40),

@@ -178,7 +178,7 @@ class TestLocal:
         with pytest.raises(InputError, match=rf"{name}: 'id' is no column; pandas keeps it in the file's metadata, .*reset_index"):
             local.write(source, out)
 
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
     @given(share=st.floats(0, 1, exclude_max=True))
     def test_a_cut_is_found_wherever_it_is(self, source: Path, share: float) -> None:
         for name in ("features.json", "live.parquet"):

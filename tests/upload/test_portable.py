@@ -344,7 +344,7 @@ def test_a_prediction_of_which_nothing_is_left_is_an_error(world: World, trained
 # ---- the parts, against the library's
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=60), st.integers(1, 4), st.integers(0, 2**31))
 def test_blends_are_those_of_the_ensemble_to_the_bit(values: list[int], models: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -354,7 +354,7 @@ def test_blends_are_those_of_the_ensemble_to_the_bit(values: list[int], models: 
     np.testing.assert_array_equal(runtime.blend(found, weights), wanted)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(6, 80), st.integers(1, 6), st.sampled_from([0.0, 0.5, 1.0]), st.booleans(), st.integers(0, 2**31))
 def test_neutralization_is_that_of_the_library(rows: int, k: int, proportion: float, collinear: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)
