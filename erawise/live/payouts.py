@@ -7,7 +7,7 @@ import pandas as pd
 
 from erawise import params
 from erawise.base import files, tabular
-from erawise.base.schema import ERA, LIVE, PREDICTION, horizon, spanned_weeks
+from erawise.base.schema import ERA, LIVE, PREDICTION, spanned_weeks
 from erawise.charts import figures, outlook_charts, style
 from erawise.evaluation.settings import Evaluate
 from erawise.live.account import Account
@@ -16,6 +16,7 @@ from erawise.live.terms import of_round
 from erawise.outlook import monitoring, payout_tables, staking
 from erawise.outlook.settings import Payout
 from erawise.outlook.staking import Terms, Year
+from erawise.panel.panel import days_ahead
 from erawise.running import paths
 from erawise.running.errors import InputError
 
@@ -37,7 +38,7 @@ def estimate(split: str, models: Sequence[str], number: int | None, out: Path) -
     """
     p = params.load(paths.PARAMS)
     settings = p.payout
-    days = horizon(p.data.target, p.data.target_horizon)
+    days = days_ahead(paths.PANEL, p.data.target)
     names = {20: (p.monitor.corr_20, p.monitor.mmc_20), 60: (p.monitor.corr_60, p.monitor.mmc_60)}.get(days, ("", ""))
     terms = terms_of(p.evaluate, settings)
     if number is not None:

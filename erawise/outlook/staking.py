@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import chdtri, ndtri, stdtrit
 
-from erawise.base.schema import ERA, PREDICTION, spanned_weeks
+from erawise.base.schema import ERA, LEAST_SPANS, PREDICTION, spanned_eras, spanned_weeks
 from erawise.evaluation import significance
-from erawise.evaluation.significance import LEAST_SPANS, LEVEL, Difference
+from erawise.evaluation.significance import LEVEL, Difference
 from erawise.running.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -210,7 +210,7 @@ def history(scores: pd.DataFrame, names: Sequence[str], terms: Terms, days: int)
             )
     raw = unclipped(corr, mmc, terms)
     both = np.isfinite(raw).all(axis=1)
-    overlap = significance.spanned_eras(eras[both], spanned_weeks(days))
+    overlap = spanned_eras(eras[both], spanned_weeks(days))
     if both.sum() < LEAST_SPANS * overlap:
         raise InputError(
             f"scores: {both.sum()} eras have all scores of {', '.join(names)}; expected {LEAST_SPANS * overlap}, {LEAST_SPANS} spans of "

@@ -19,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from erawise.base import files, tabular
-from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE_ERA, era_name
+from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE_ERA, era_name, named_horizon
 from erawise.panel import blocks
 from erawise.running.errors import InputError
 
@@ -67,6 +67,21 @@ class FeatureMap:
         if self.components is None or self.mean is None:
             return block
         return ((block - self.mean) @ self.components).astype(np.float32)
+
+
+def days_ahead(directory: Path, target: str) -> int:
+    """Return the trading days that a target looks ahead, as preprocess has found out.
+
+    Raises
+    ------
+    InputError
+        If that isn't known, with the reason.
+    """
+    path = directory / DESCRIPTION
+    found = named_horizon(target) or files.read_json(path).get("horizons", {}).get(target)
+    if not isinstance(found, int):
+        raise InputError(found or f"{path}: it doesn't say how far {target!r} looks ahead; run preprocess again")
+    return found
 
 
 class _Stored:
@@ -141,6 +156,8 @@ class Panel:
         content = files.read_json(directory / DESCRIPTION)
         self.feature_sets: dict[str, list[str]] = content["feature_sets"]
         self.targets: list[str] = content["targets"]
+        self.set_sizes: dict[str, int] = content.get("set_sizes", {})
+        self.equal: dict[str, str] = content.get("equal", {})
         self.names: tuple[str, ...] = (*content["features"], *content["derived"])
         self.n_matrix = len(content["features"])
         self.index = _read_index(directory / INDEX, columns)
