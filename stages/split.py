@@ -4,7 +4,7 @@ import numpy as np
 
 from erawise import params
 from erawise.base import files, tabular
-from erawise.base.schema import DATA_TYPE, ERA, VALIDATION, distance_warning, named_horizon
+from erawise.base.schema import DATA_TYPE, ERA, VALIDATION, distance_warning, horizon_line, named_horizon
 from erawise.folds import splits
 from erawise.panel.panel import days_ahead
 from erawise.running import errors, paths, runner
@@ -16,13 +16,14 @@ def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     _require_checked()
     index = tabular.read_parquet(paths.PANEL / "index.parquet", [ERA, DATA_TYPE])
-    known = files.read_json(paths.PANEL / "features.json")["horizons"]
+    described = files.read_json(paths.PANEL / "features.json")
+    known = described["horizons"]
     is_validation = index[DATA_TYPE] == VALIDATION
     train, validation = (np.unique(index.loc[rows, ERA].to_numpy(np.int64)) for rows in (~is_validation, is_validation))
     main_days = days_ahead(paths.PANEL, p.data.target)
     for name, days in known.items():
         if name == p.data.target or not named_horizon(name):
-            print(f"{name}: looks {days} trading days ahead" if isinstance(days, int) else f"{name}: no folds: {days}")
+            print(horizon_line(name, days, described["equal"].get(name)) if isinstance(days, int) else f"no folds: {days}")
     for name, eras in (("train", train), ("validation", validation)):
         for line in distance_warning(f"{name} eras", eras.tolist(), p.preprocess.every, main_days):
             runner.warn(line)

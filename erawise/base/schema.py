@@ -56,6 +56,12 @@ def named_horizon(target: str) -> int | None:
     return HORIZONS.get(target[-3:])
 
 
+def horizon_line(target: str, days: int, equal: str | None) -> str:
+    """Say how far a target looks ahead in trading days, and why; `equal` is the named target that it equals, None if there is none."""
+    told = f"it equals {equal}, value by value" if equal else "data.target_horizon says so"
+    return f"{target}: looks {days} trading days ahead: {'its name ends so' if named_horizon(target) else told}"
+
+
 def spanned_weeks(days: int) -> int:
     """Weeks that a target of a horizon in trading days spans: 4 for 20 days, 12 for 60."""
     return math.ceil(days / TRADING_DAYS_A_WEEK)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from erawise.base import tabular
-from erawise.base.schema import named_horizon
+from erawise.base.schema import horizon_line, named_horizon
 from erawise.preparation import rawfiles
 from erawise.preparation.chosen_columns import Columns
 from erawise.preparation.rawrows import Rows
@@ -26,12 +26,15 @@ class Horizons:
     ----------
     days : by target, in trading days; a text says why that isn't known.
     equal : the named target that a target equals, by the latter.
-    main : how the main target's horizon was found.
     """
 
     days: dict[str, int | str]
     equal: dict[str, str]
-    main: str
+
+    def lines(self) -> list[str]:
+        """Return a line for each target whose name doesn't say how far it looks ahead."""
+        found = {name: days for name, days in self.days.items() if not named_horizon(name)}
+        return [horizon_line(name, days, self.equal.get(name)) if isinstance(days, int) else days for name, days in found.items()]
 
 
 def find(parts: Sequence[Rows], columns: Columns, setting: int | None) -> Horizons:
@@ -50,7 +53,6 @@ def find(parts: Sequence[Rows], columns: Columns, setting: int | None) -> Horizo
     """
     days: dict[str, int | str] = {}
     equal: dict[str, str] = {}
-    main = "its name ends so"
     named = [target for target in columns.targets if named_horizon(target)]
     for target in columns.targets:
         days[target] = named_horizon(target) or ""
@@ -59,13 +61,11 @@ def find(parts: Sequence[Rows], columns: Columns, setting: int | None) -> Horizo
         try:
             same, days[target] = _same(parts, target, named, setting)
             equal |= {target: same} if same else {}
-            why = f"it equals {same}, value by value" if same else f"{SETTING} says so"
         except InputError as error:
             if target == columns.main:
                 raise
-            days[target] = why = str(error)
-        main = why if target == columns.main else main
-    return Horizons(days, equal, main)
+            days[target] = str(error)
+    return Horizons(days, equal)
 
 
 def _same(parts: Sequence[Rows], target: str, named: Sequence[str], setting: int | None) -> tuple[str | None, int]:

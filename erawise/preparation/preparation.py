@@ -81,7 +81,7 @@ def prepare(
             rawrows.read(raw / f"{name}.parquet", columns, counts, live=name == LIVE) for name in (TRAIN, VALIDATION, LIVE)
         )
         horizons = aliases.find([train, validation], columns, wanted.days)
-        counts.notes.append(f"{columns.main}: looks {horizons.days[columns.main]} trading days ahead: {horizons.main}")
+        counts.notes += horizons.lines()
         resolved = rawrows.resolved(validation, counts)
         every = {TRAIN: rawrows.of_every(train.era, wanted.every), VALIDATION: rawrows.of_every(validation.era, wanted.every, resolved)}
         kept = {TRAIN: every[TRAIN], VALIDATION: resolved & every[VALIDATION]}

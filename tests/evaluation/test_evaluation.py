@@ -115,13 +115,56 @@ def test_exposure_by_group_equals_numpy(tmp_path: Path) -> None:
         assert row.rms == pytest.approx(np.sqrt(np.mean(corr**2)), abs=1e-12)
 
 
-def test_the_benchmark_is_the_named_one_or_the_first() -> None:
-    references = pd.DataFrame(columns=["id", "era", "numerai_meta_model", "oracle", "b_one", "b_two"])
-    assert evaluation.benchmark_column(references, None) == "b_one"
-    assert evaluation.benchmark_column(references, "b_two") == "b_two"
-    assert evaluation.benchmark_column(references[["id", "era", "oracle"]], None) is None
-    with pytest.raises(InputError, match=r"evaluate\.benchmark: the data has no benchmark model 'x'; it has b_one, b_two"):
-        evaluation.benchmark_column(references, "x")
+V53 = ["v53_lgbm_ender20", "v53_lgbm_ender60"]
+V52 = [f"v52_lgbm_{name}{days}" for days in (20, 60) for name in ("cyrusd", "teager2b", "ender")]
+
+
+@pytest.mark.parametrize(
+    ("columns", "target", "days", "expected"),
+    [
+        (V53, "target_ender_60", 60, "v53_lgbm_ender60"),
+        (V53, "target_ender_20", 20, "v53_lgbm_ender20"),
+        (V52, "target_ender_60", 60, "v52_lgbm_ender60"),
+        (V52, "target_teager2b_20", 20, "v52_lgbm_teager2b20"),
+        (V52, "target_jeremy_60", 60, "v52_lgbm_cyrusd60"),
+        (V52, "target", 60, "v52_lgbm_cyrusd60"),
+        (V53[:1], "target_ender_60", 60, None),
+        (["b_one", "b_two"], "target_ender_60", 60, "b_one"),
+        (["model120", *V53[:1], "b_two"], "target", 60, "model120"),
+        ([], "target", 20, None),
+    ],
+)
+def test_the_benchmark_is_that_of_the_main_targets_horizon_and_name(
+    columns: list[str], target: str, days: int, expected: str | None
+) -> None:
+    assert evaluation.benchmark_column(columns, None, target, days) == expected
+
+
+def test_a_benchmark_that_is_named_is_taken_or_missed() -> None:
+    references = pd.DataFrame(columns=["id", "era", "numerai_meta_model", "oracle", *V53])
+    assert evaluation.benchmarks(references) == V53
+    assert evaluation.benchmark_column(V53, V53[0], "target_ender_60", 60) == V53[0]
+    with pytest.raises(InputError, match=r"the data has no benchmark model 'x'; it has v53_lgbm_ender20, v53_lgbm_ender60"):
+        evaluation.benchmark_column(V53, "x", "target", 20)
+
+
+def evaluated(days: int, equal: str | None, benchmark: str | None, others: list[str]) -> evaluation.Evaluated:
+    return evaluation.Evaluated("target", days, equal, benchmark, others, {}, {}, {})
+
+
+def test_what_is_main_early_and_paid_and_which_benchmark_was_taken_is_said() -> None:
+    assert evaluation.lines(evaluated(60, "target_ender_60", V53[1], V53), None) == [
+        "main: target, which equals target_ender_60, 60 trading days; early: 20 days, in none of these scores; "
+        "pays: 60 days since round 1343, the same",
+        "BMC is against v53_lgbm_ender60, chosen of v53_lgbm_ender20, v53_lgbm_ender60 for a target of 60 trading days",
+    ]
+    assert evaluation.lines(evaluated(20, None, V53[1], V53), V53[1]) == [
+        "main: target, 20 trading days (early); pays: 60 days since round 1343, not these scores",
+        "BMC is against v53_lgbm_ender60, as evaluate.benchmark says",
+    ]
+    assert evaluation.lines(evaluated(60, None, None, V53[:1]), None)[1:] == [
+        "no BMC: no benchmark model is of 60 trading days; the data has v53_lgbm_ender20: evaluate.benchmark may name one"
+    ]
 
 
 def test_diagnostics_look_at_the_neutralized_ensemble() -> None:

@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from workspace import MODELS, WHOLE, Workspace
 
 from erawise.base import files
+from erawise.base.schema import named_horizon
 from erawise.charts import figures
 from erawise.explanation import explained
 from erawise.running import runner
@@ -316,24 +317,38 @@ def test_eras_that_are_not_weeks_apart_are_told_even_quietly(tmp_path: Path, cap
 
 
 @pytest.mark.parametrize(
-    ("target", "days", "source"),
-    [("target", 60, "data.target_horizon"), ("target_2", 60, "data.target_horizon"), ("target_other_20", 20, "its name ends so")],
+    ("target", "setting", "days", "source"),
+    [
+        ("target", None, 20, "it equals target_other_20, value by value"),
+        ("target_2", None, 20, "it equals target_other_20, value by value"),
+        ("target_3", 60, 60, "data.target_horizon says so"),
+        ("target_other_20", 60, 20, "its name ends so"),
+        ("target_other_60", None, 60, "its name ends so"),
+    ],
 )
 def test_split_says_how_far_the_main_target_looks(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str, days: int, source: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str, setting: int | None, days: int, source: str
 ) -> None:
     frames = raw.write(tmp_path / "files")
     for name in ("train", "validation"):
-        renamed = frames[name].rename(columns={"target": "target_2"} if target == "target_2" else {})
-        renamed.set_index("id").to_parquet(tmp_path / "files" / f"{name}.parquet")
+        changed = frames[name].rename(columns={"target": target} if target in ("target_2", "target_3") else {})
+        if setting is not None:
+            changed["target_other_20"] = changed["target_other_20"].sample(frac=1, random_state=1).to_numpy()
+        changed.set_index("id").to_parquet(tmp_path / "files" / f"{name}.parquet")
     workspace = Workspace(tmp_path, tmp_path / "files")
-    workspace.change(lambda content: content["data"].update(target=target, target_horizon=60))
+    workspace.change(lambda content: content["data"].update(target=target, target_horizon=setting))
     workspace.run("download", "preprocess", "explore")
-    capsys.readouterr()
+    if not named_horizon(target):
+        assert f"{target}: looks {days} trading days ahead: {source}" in capsys.readouterr().out
     workspace.run("split")
-    assert f"{target}: looks {days} trading days ahead: {source}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"{target}: looks {days} trading days ahead: {source}" in said
     horizons = files.read_json(tmp_path / "data/folds.json")["horizons"]
     assert {name: plan["weeks"] for name, plan in horizons.items()} == {"20": 8, "60": 16}
+    assert "60 days: cv: a purge of 16 weeks is 16 eras on each side; a target spans 12 eras, which overlap; an interval takes 96" in said
+    assert (
+        "20 days: validation: a purge of 8 weeks is 8 eras on each side; a target spans 4 eras, which overlap; an interval takes 32" in said
+    )
 
 
 def test_features_without_groups_go_through_every_stage_that_looks_for_them(workspace: Workspace) -> None:
