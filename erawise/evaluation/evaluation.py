@@ -180,7 +180,7 @@ def _fnc_v3(panel: Panel) -> NDArray[np.int64] | None:
     """Return the positions of the features that Numerai's FNC is against; None if the matrix lacks some, or has no others."""
     name = next((name for name in groups.FNC_V3 if name in panel.feature_sets), None)
     members = panel.feature_sets[name] if name else []
-    if name is None or len(members) != panel.set_sizes.get(name) or set(members) == set(panel.feature_names):
+    if name is None or not members or len(members) != panel.set_sizes.get(name) or set(members) == set(panel.feature_names):
         return None
     return panel.columns(members)
 

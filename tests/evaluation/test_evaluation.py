@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from numerai_tools import scoring
 from panels import write_panel
 
 from erawise import predictions
+from erawise.base import files
 from erawise.base.schema import LIVE_ERA
-from erawise.evaluation import evaluation
+from erawise.evaluation import evaluation, summary
 from erawise.history import overview
 from erawise.panel.panel import Panel
 from erawise.running.errors import InputError
@@ -113,6 +115,66 @@ def test_exposure_by_group_equals_numpy(tmp_path: Path) -> None:
         corr = np.array([np.corrcoef(features[rows, k], prediction)[0, 1] for k in columns])
         assert row.max_abs == pytest.approx(np.abs(corr).max(), abs=1e-12)
         assert row.rms == pytest.approx(np.sqrt(np.mean(corr**2)), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["fncv3", "fncv3_features"])
+@pytest.mark.parametrize("dtype", [np.int8, np.float32])
+def test_fnc_is_also_against_the_set_of_numerais_own(tmp_path: Path, dtype: type, name: str) -> None:
+    rng = np.random.default_rng(5)
+    era = np.repeat([1, 2, 3], 50)
+    features = rng.integers(0, 5, (150, 6)).astype(dtype) / (4 if dtype == np.float32 else 1)
+    features = features.astype(dtype)
+    names, some = [f"feature_{k}" for k in range(6)], [4, 1, 2]
+    target = rng.integers(0, 5, 150) / 4
+    sets = {"all": names, name: [names[k] for k in some]}
+    found = write_panel(tmp_path / "all", features, {"target": target}, era, feature_sets=sets)
+    frame = found.index[["id", "era"]].assign(split="cv", prediction=features.sum(axis=1) + target + rng.normal(size=150))
+    outcomes = evaluation.Outcomes(target, found.index[["id", "era"]], None)
+
+    def scored(panel: Panel) -> pd.DataFrame:
+        return evaluation.score_split("cv", {"one": frame}, panel, outcomes, Multipliers(1.0, 1.0))[0]
+
+    scores = scored(found)
+    few = [names[k] for k in some]
+    alone = write_panel(tmp_path / "few", np.ascontiguousarray(features[:, some]), {"target": target}, era, names=few)
+    assert scores["fncv3"].to_numpy() == pytest.approx(scored(alone)["fnc"].to_numpy(), abs=1e-12)
+    for number, rows in enumerate(scores.itertuples()):
+        own = slice(50 * number, 50 * number + 50)
+        part = pd.DataFrame({"one": frame["prediction"].to_numpy()[own]})
+        official = scoring.feature_neutral_corr(
+            part, pd.DataFrame(features[own][:, some], columns=few), pd.Series(target[own], name="target")
+        )
+        assert rows.fncv3 == pytest.approx(official.iloc[0], abs=1e-10)
+    assert summary.summarize(scores, 20)["one"]["fncv3"]["mean"] == pytest.approx(scores["fncv3"].mean(), abs=1e-6)
+    assert not {"fncv3"} & set(evaluation.absent(scores, outcomes.references, None))
+    assert evaluation.absent(scores.assign(fncv3=np.nan), outcomes.references, None)["fncv3"].startswith("no era has a feature")
+
+
+@pytest.mark.parametrize(
+    ("sets", "sizes"),
+    [
+        ({"all": 6}, {}),
+        ({"all": 6, "fncv3": 6}, {}),
+        ({"all": 6, "fncv3": 3}, {"fncv3": 4}),
+        ({"all": 6, "fncv3": 0}, {"fncv3": 4}),
+    ],
+    ids=["no such set", "the matrix is the set", "one of its features is not in the matrix", "none of its features is in the matrix"],
+)
+def test_there_is_no_fnc_of_numerais_own_without_the_set(tmp_path: Path, sets: dict[str, int], sizes: dict[str, int]) -> None:
+    rng = np.random.default_rng(6)
+    given = {name: [f"feature_{k}" for k in range(count)] for name, count in sets.items()}
+    write_panel(
+        tmp_path, rng.integers(0, 5, (40, 6)).astype(np.int8), {"target": np.arange(40) % 5 / 4}, np.repeat([1, 2], 20), feature_sets=given
+    )
+    content = files.read_json(tmp_path / "features.json")
+    files.write_json(content | {"set_sizes": content["set_sizes"] | sizes}, tmp_path / "features.json")
+    found = Panel(tmp_path)
+    frame = found.index[["id", "era"]].assign(split="cv", prediction=rng.normal(size=40))
+    outcomes = evaluation.Outcomes(np.arange(40) % 5 / 4, found.index[["id", "era"]], None)
+    scores, exposure = evaluation.score_split("cv", {"one": frame}, found, outcomes, Multipliers(1.0, 1.0))
+    assert "fncv3" not in scores.columns
+    assert exposure["group"].unique().tolist() == ["all"]
+    assert "fncv3" not in summary.summarize(scores, 20)["one"]
 
 
 V53 = ["v53_lgbm_ender20", "v53_lgbm_ender60"]
