@@ -77,11 +77,17 @@ def days_ahead(directory: Path, target: str) -> int:
     InputError
         If that isn't known, with the reason.
     """
-    path = directory / DESCRIPTION
-    found = named_horizon(target) or files.read_json(path).get("horizons", {}).get(target)
-    if not isinstance(found, int):
-        raise InputError(found or f"{path}: it doesn't say how far {target!r} looks ahead; run preprocess again")
-    return found
+    content = files.read_json(directory / DESCRIPTION)
+    found = named_horizon(target) or content.get("horizons", {}).get(target)
+    if isinstance(found, int):
+        return found
+    if target not in content["targets"]:
+        raise _no_target(target, content["targets"])
+    raise InputError(found or f"{directory / DESCRIPTION}: it doesn't say how far {target!r} looks ahead; run preprocess again")
+
+
+def _no_target(target: str, targets: Sequence[str]) -> InputError:
+    return InputError(f"the data has no target {target!r}; its targets are {', '.join(targets)}")
 
 
 class _Stored:
@@ -341,7 +347,7 @@ def era_slices(era: NDArray[np.int64]) -> list[slice]:
 
 def _target(panel: Panel, name: str) -> NDArray[np.float32]:
     if name not in panel.index:
-        raise InputError(f"the data has no target {name!r}; its targets are {', '.join(panel.targets)}")
+        raise _no_target(name, panel.targets)
     return panel.index[name].to_numpy(np.float32)
 
 

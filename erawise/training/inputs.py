@@ -50,7 +50,8 @@ def read(name: str, settings: Any, main_target: str, limits: Limits, *, live: bo
     InputError
         If a file is missing or broken, or the data lacks a target.
     """
-    source = source_of(settings, main_target, live=live)
+    with errors.about(f"models.{name}.target"):
+        source = source_of(settings, main_target, live=live)
     panel = source.panel()
     for target in sorted({member.target for member in settings.members.values()}):
         training.check_target(panel, target, f"models.{name}.target")

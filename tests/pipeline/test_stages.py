@@ -96,7 +96,7 @@ def test_the_benchmark_and_the_reasons_of_absent_scores_are_said(workspace: Work
     references.assign(numerai_meta_model=np.where(validation & few, 0.5, np.nan), b_one=b_one, b_two=0.5).to_parquet(path)
     workspace.run("evaluate")
     said = capsys.readouterr().out
-    assert "BMC is against b_one, the first of 2\n" in said
+    assert "BMC is against b_one, chosen of b_one, b_two for a target of 20 trading days\n" in said
     assert "cv: no mmc: meta_model.parquet has no predictions of these eras\n" in said
     assert re.search(r"validation: no mmc: meta_model.parquet has predictions of at most \d\d% of an era's rows; a score needs 80%\n", said)
     assert "cv: no bmc: the benchmark model b_one has no predictions of these eras\n" in said
@@ -271,7 +271,7 @@ def test_bad_settings_are_named_and_leave_the_outs_as_they_were(
 
 def test_explore_stops_on_an_era_without_a_target(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     train = pd.read_parquet(workspace.directory / "files" / "train.parquet")
-    train.loc[train["era"] == "0013", "target"] = np.nan
+    train.loc[train["era"] == "0013", ["target", "target_other_20"]] = np.nan
     train.to_parquet(workspace.directory / "files" / "train.parquet")
     workspace.run("download", "preprocess")
     assert "13" in workspace.failure("explore", capsys)
@@ -349,6 +349,46 @@ def test_split_says_how_far_the_main_target_looks(
     assert (
         "20 days: validation: a purge of 8 weeks is 8 eras on each side; a target spans 4 eras, which overlap; an interval takes 32" in said
     )
+
+
+def test_a_bare_target_of_60_days_goes_through_every_stage_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = raw.write(tmp_path / "files", train=range(1, 121), validation=range(121, 151))
+    for name in ("train", "validation"):
+        changed = frames[name].assign(target=frames[name]["target_other_60"])
+        changed.set_index("id").to_parquet(tmp_path / "files" / f"{name}.parquet")
+        benchmarks = changed[["id", "era"]].assign(x_other20=0.25 * changed["feature_1"], x_other60=0.25 * changed["feature_0"])
+        benchmarks.astype({"x_other20": "float32", "x_other60": "float32"}).to_parquet(
+            tmp_path / "files" / f"{name}_benchmark_models.parquet"
+        )
+    workspace = Workspace(tmp_path, tmp_path / "files")
+
+    def one_model(content: Any) -> None:
+        content["models"] = {"ridge": content["models"]["ridge"]}
+        content["tuning"]["models"], content["final"]["refit"] = [], []
+        content["select_features"]["method"] = "none"
+
+    workspace.change(one_model)
+    workspace.run(
+        "download", "preprocess", "explore", "split", "select_features", "members", "tune", "train ridge", "ensemble", "neutralize"
+    )
+    plan = files.read_json(tmp_path / "data/folds.json")["horizons"]["60"]
+    assert (
+        sorted(workspace.predictions("models/ridge").query("split == 'validation'")["era"].unique())
+        == plan["validation"]
+        == [*range(137, 151)]
+    )
+    capsys.readouterr()
+    workspace.run("evaluate", "show")
+    said = capsys.readouterr().out
+    found = files.read_json(tmp_path / "data/scores/evaluated.json")
+    assert (found["days"], found["equal"], found["benchmark"]) == (60, "target_other_60", "x_other60")
+    assert "an interval takes 96 eras, and there are 120" in said
+    assert (
+        said.count("main: target, which equals target_other_60, 60 trading days; early: 20 days, in none of these scores; pays: 60 days")
+        == 2
+    )
+    assert {"low", "high"} <= set(workspace.metrics("cv")["ridge"]["corr"])
+    assert not {"low", "high"} & set(workspace.metrics("validation")["ridge"]["corr"])
 
 
 def test_features_without_groups_go_through_every_stage_that_looks_for_them(workspace: Workspace) -> None:
