@@ -2,9 +2,10 @@
 
 from erawise import params, predictions
 from erawise.base import files, tabular
-from erawise.base.schema import ERA, ID, SPLIT, horizon
+from erawise.base.schema import ERA, ID, SPLIT
 from erawise.blend import blending
 from erawise.folds import splits
+from erawise.panel.panel import days_ahead
 from erawise.running import paths, runner
 from erawise.running.progress import Progress
 
@@ -17,7 +18,7 @@ def main(progress: Progress) -> runner.Done:
     used = [name for name, weight in weights.items() if weight > 0]
     rows = predictions.join({name: tabular.read_parquet(paths.MODEL_PREDICTIONS / f"{name}.parquet") for name in used})
     if isinstance(given, str) and given in blending.FITS:
-        plan = splits.from_json(files.read_json(paths.FOLDS), horizon(target, p.data.target_horizon))
+        plan = splits.from_json(files.read_json(paths.FOLDS), days_ahead(paths.PANEL, target))
         outcomes = predictions.along(rows, tabular.read_parquet(paths.PANEL / "index.parquet", [ID, ERA, target]), [target])[:, 0]
         weights, blended, of_folds = blending.blend_fitted(given, rows, used, outcomes, plan, progress)
         for number, own in enumerate([*of_folds, weights], 1):

@@ -6,9 +6,9 @@ import pandas as pd
 
 from erawise import params, predictions
 from erawise.base import files, tabular
-from erawise.base.schema import CV, ERA, ID, SPLIT, VALIDATION, horizon
+from erawise.base.schema import CV, ERA, ID, SPLIT, VALIDATION, overlap_line
 from erawise.evaluation import evaluation, summary
-from erawise.panel.panel import Panel
+from erawise.panel.panel import Panel, days_ahead
 from erawise.running import paths, runner
 from erawise.running.progress import Progress
 from erawise.scores.eras import Multipliers
@@ -21,7 +21,8 @@ def main(progress: Progress) -> runner.Done:
     panel = Panel(paths.PANEL, [target_name])
     target = predictions.known_targets(panel, tabular.read_parquet(paths.VALIDATION_TARGETS, [ID, ERA, target_name]), target_name)
     references = tabular.read_parquet(paths.REFERENCES)
-    benchmark = evaluation.benchmark_column(references, settings.benchmark)
+    days, equal = days_ahead(paths.PANEL, target_name), panel.equal.get(target_name)
+    benchmark = evaluation.benchmark_column(evaluation.benchmarks(references), settings.benchmark, equal or target_name, days)
     files_by_name = {name: paths.MODEL_PREDICTIONS / f"{name}.parquet" for name in files.read_json(paths.MEMBERS)["models"]}
     files_by_name |= {"ensemble": paths.ENSEMBLE, "neutralized": paths.NEUTRALIZED}
     frames = {name: tabular.read_parquet(path) for name, path in files_by_name.items()}
@@ -32,10 +33,10 @@ def main(progress: Progress) -> runner.Done:
         for split in (CV, VALIDATION)
     }
     tables = {split: table for split, (table, _) in scored.items()}
-    days = horizon(target_name, p.data.target_horizon)
     found = evaluation.Evaluated(
         target_name,
         days,
+        equal,
         benchmark,
         evaluation.benchmarks(references),
         {split: evaluation.absent(table, references, benchmark) for split, table in tables.items()},
@@ -52,7 +53,7 @@ def main(progress: Progress) -> runner.Done:
     for split, table in tables.items():
         metrics = summary.summarize(table, days)
         files.write_json(metrics | {"diagnostics": evaluation.diagnostics(metrics, settings.min_corr)}, paths.METRICS / f"{split}.json")
-        for line in evaluation.report(table, metrics):
+        for line in (*evaluation.report(table, metrics), overlap_line(table[ERA].unique().tolist(), days)):
             print(f"{split}: {line}")
     for line in evaluation.lines(found, settings.benchmark):
         print(line)

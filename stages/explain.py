@@ -8,15 +8,14 @@ from erawise.models.shared import stored
 from erawise.running import paths, runner
 from erawise.running.progress import Progress
 from erawise.training import inputs
-from erawise.training.inputs import Scored
 
 
 @runner.stage_of_model("explain")
 def main(name: str, progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
-    scored = Scored(p.data.target, p.data.target_horizon)
-    work = inputs.read(name, params.model(p, name), scored, p.resources, live=False)
-    panel, target = work.data.panel, scored.target
+    target = p.data.target
+    work = inputs.read(name, params.model(p, name), target, p.resources, live=False)
+    panel = work.data.panel
     validation = tabular.read_parquet(paths.VALIDATION_TARGETS, [ID, ERA, target])
     panel.index[target] = predictions.known_targets(panel, validation, target)
     with inputs.naming(name):

@@ -7,7 +7,7 @@ import pandas as pd
 
 from erawise import params
 from erawise.base import files, tabular
-from erawise.base.schema import CV, VALIDATION, horizon
+from erawise.base.schema import CV, VALIDATION
 from erawise.charts import (
     data_charts,
     explained_charts,
@@ -23,7 +23,7 @@ from erawise.charts.settings import Plot
 from erawise.charts.style import Colours
 from erawise.explanation import explained
 from erawise.folds import splits
-from erawise.panel.panel import Panel
+from erawise.panel.panel import Panel, days_ahead
 from erawise.running import paths, runner
 from erawise.running.progress import Progress
 
@@ -34,7 +34,7 @@ Save = Callable[..., None]
 @runner.stage("plot")
 def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
-    target, days = p.data.target, horizon(p.data.target, p.data.target_horizon)
+    target, days = p.data.target, days_ahead(paths.PANEL, p.data.target)
     models = files.read_json(paths.MEMBERS)["models"]
     colours = style.colours(models)
     with figures.drawing(p.resources.threads, progress) as draw:

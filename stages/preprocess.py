@@ -13,7 +13,9 @@ def main(progress: Progress) -> runner.Done:
     settings = p.preprocess
     with files.replacing(paths.PREPARED) as directory:
         directory.mkdir()
-        wanted = preparation.Wanted(p.data.feature_set, p.data.target, settings.every, settings.demean, settings.derived)
+        wanted = preparation.Wanted(
+            p.data.feature_set, p.data.target, settings.every, settings.demean, settings.derived, p.data.target_horizon
+        )
         metrics, counts = preparation.prepare(paths.RAW, directory, wanted, p.resources.threads, progress)
         rows = int(metrics["train"]["rows"] + metrics["validation"]["rows"])
         preparation.check_budgets(counts, rows, settings.max_missing_share, settings.max_dropped_share)

@@ -16,7 +16,6 @@ from erawise.models.shared import kinds, stored
 from erawise.running import paths, runner
 from erawise.running.progress import Progress
 from erawise.training import basis, inputs, training
-from erawise.training.inputs import Scored
 from erawise.training.resolved import Resolved
 
 
@@ -25,7 +24,7 @@ def main(name: str, progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     settings = params.model(p, name)
     kind = kinds.load(settings.kind)
-    work = inputs.read(name, settings, Scored(p.data.target, p.data.target_horizon), p.resources, live=False)
+    work = inputs.read(name, settings, p.data.target, p.resources, live=False)
     found = paths.TUNING / f"{name}.json"
     members = training.tuned(settings, files.read_json(found), found).members
     source = Resolved(**vars(work.source), validation=paths.VALIDATION_TARGETS)

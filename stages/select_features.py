@@ -9,7 +9,7 @@ from erawise.base import files
 from erawise.folds import splits
 from erawise.models.shared.protocol import GIB, Resources, held_by
 from erawise.panel import maps
-from erawise.panel.panel import Panel
+from erawise.panel.panel import Panel, days_ahead
 from erawise.running import paths, runner
 from erawise.running.progress import Progress
 from erawise.selection import selection
@@ -19,7 +19,7 @@ from erawise.selection import selection
 def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     target, memory = p.data.target, int(p.resources.memory * GIB)
-    plan = splits.from_json(files.read_json(paths.FOLDS), splits.model_horizon(target, target, p.data.target_horizon))
+    plan = splits.from_json(files.read_json(paths.FOLDS), days_ahead(paths.PANEL, target))
     panel = Panel(paths.PANEL, [target])
     scratch, say = paths.SCRATCH / "selection", partial(print, flush=True)
     resources = Resources(p.resources.threads, memory, scratch, p.resources.device, held_by(panel), say)

@@ -4,8 +4,9 @@ import numpy as np
 
 from erawise import params
 from erawise.base import files, tabular
-from erawise.base.schema import DATA_TYPE, ERA, VALIDATION, distance_warning, horizon, named_horizon
+from erawise.base.schema import DATA_TYPE, ERA, VALIDATION, distance_warning, horizon_line, named_horizon
 from erawise.folds import splits
+from erawise.panel.panel import days_ahead
 from erawise.running import errors, paths, runner
 from erawise.running.progress import Progress
 
@@ -15,20 +16,19 @@ def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     _require_checked()
     index = tabular.read_parquet(paths.PANEL / "index.parquet", [ERA, DATA_TYPE])
-    targets = files.read_json(paths.PANEL / "features.json")["targets"]
+    described = files.read_json(paths.PANEL / "features.json")
+    known = described["horizons"]
     is_validation = index[DATA_TYPE] == VALIDATION
     train, validation = (np.unique(index.loc[rows, ERA].to_numpy(np.int64)) for rows in (~is_validation, is_validation))
-    main_days = horizon(p.data.target, p.data.target_horizon)
-    source = "its name ends so" if named_horizon(p.data.target) else "data.target_horizon, since its name has no _20 or _60 at its end"
-    print(f"{p.data.target}: looks {main_days} trading days ahead: {source}")
-    others = [name for name in targets if name != p.data.target and not named_horizon(name)]
-    if others:
-        print(f"{', '.join(others)}: {p.data.target_horizon} trading days, as data.target_horizon says, for the same reason")
+    main_days = days_ahead(paths.PANEL, p.data.target)
+    for name, days in known.items():
+        if name == p.data.target or not named_horizon(name):
+            print(horizon_line(name, days, described["equal"].get(name)) if isinstance(days, int) else f"no folds: {days}")
     for name, eras in (("train", train), ("validation", validation)):
         for line in distance_warning(f"{name} eras", eras.tolist(), p.preprocess.every, main_days):
             runner.warn(line)
     plans: dict[int, splits.Plan | str] = {}
-    for days in splits.horizons(targets, p.data.target_horizon):
+    for days in sorted({days for days in known.values() if isinstance(days, int)}):
         try:
             plans[days] = splits.plan(
                 train, validation, days, method=p.split.method, folds=p.split.folds, chunk=p.split.chunk, window=p.split.window
@@ -39,7 +39,7 @@ def main(progress: Progress) -> runner.Done:
             plans[days] = str(error)
     files.write_json(splits.to_json(plans), paths.FOLDS)
     for days, plan in plans.items():
-        print(f"{days} days: {splits.describe(plan)}")
+        print("\n".join(f"{days} days: {line}" for line in splits.describe(plan, days)))
     return runner.Done([paths.FOLDS], len(index))
 
 

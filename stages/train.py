@@ -14,7 +14,6 @@ from erawise.running import paths, runner
 from erawise.running.progress import Progress
 from erawise.training import basis, inputs, training
 from erawise.training.curves import Curves
-from erawise.training.inputs import Scored
 
 
 @runner.stage_of_model("train")
@@ -22,7 +21,7 @@ def main(name: str, progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     settings = params.model(p, name)
     kind = kinds.load(settings.kind)
-    work = inputs.read(name, settings, Scored(p.data.target, p.data.target_horizon), p.resources, live=True)
+    work = inputs.read(name, settings, p.data.target, p.resources, live=True)
     found = paths.TUNING / f"{name}.json"
     curves = Curves(paths.CURVES / name)
     members = training.tuned(settings, files.read_json(found), found).members

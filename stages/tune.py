@@ -41,13 +41,13 @@ def _search(name: str, path: Path, kept: str | None, progress: Progress) -> str:
     from erawise.tuning import model_search, search
 
     p = params.load(paths.PARAMS)
-    settings, scored = p.models[name], inputs.Scored(p.data.target, p.data.target_horizon)
-    question = model_search.Question(name, settings, p.tuning, p.spaces[settings.kind], p.training.inner_share, scored)
+    settings, target = p.models[name], p.data.target
+    question = model_search.Question(name, settings, p.tuning, p.spaces[settings.kind], p.training.inner_share, target)
     digest = question.digest()
     if kept == digest and path.is_file():
         print(f"{name}: the result of the last search is kept, since nothing has changed on which it depends")
         return digest
-    work = inputs.read(name, settings, scored, p.resources, live=False)
+    work = inputs.read(name, settings, target, p.resources, live=False)
     storage = Path(os.path.relpath(paths.main_checkout(Path.cwd()) / paths.STUDIES / f"{name}.db"))
     content = model_search.run(question, work, p.execution, storage, progress)
     files.write_json(content, path)

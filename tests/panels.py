@@ -54,6 +54,7 @@ def write_panel(
     tabular.write_parquet(index, directory / "index.parquet")
     sets = {"all": names} if feature_sets is None else {name: list(members) for name, members in feature_sets.items()}
     content = {"features": names, "derived": list(columns), "feature_sets": sets, "targets": list(targets)}
+    content["set_sizes"] = {name: len(members) for name, members in sets.items()}
     files.write_json(content, directory / "features.json")
     record(directory)
     return Panel(directory)

@@ -24,7 +24,7 @@ def frame(eras: Sequence[int], rows: int, features: int, data_type: str, seed: i
     table.insert(2, "data_type", data_type)
     if data_type != "live":
         signal = values[:, 0] / 2 + rng.normal(size=size)
-        for name, noise in (("target", 0.0), ("target_other_20", 0.5), ("target_other_60", 1.0)):
+        for name, noise in (("target", 0.0), ("target_other_20", 0.0), ("target_other_60", 1.0)):
             noisy = pd.Series(signal + noise * rng.normal(size=size))
             table[name] = (noisy.groupby(era).rank(pct=True) * 4.999).astype(int).to_numpy(np.float32) / 4
     return table

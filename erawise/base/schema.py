@@ -1,8 +1,9 @@
 """The ground floor: the names, types and rules that every part of the pipeline relies on."""
 
 import math
+import statistics
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import pairwise
 
 ID = "id"
@@ -28,6 +29,9 @@ EMBARGO_WEEKS = 4
 HORIZONS = {"_20": 20, "_60": 60}
 """Trading days that a target looks ahead, by the end of the name that Numerai gives it."""
 
+LEAST_SPANS = 8
+"""Eras, in spans of the target, below which no interval is given."""
+
 LAST_ERA = 9999
 """The largest number of a week: Numerai writes four digits. Dates and days or seconds since 1970 are beyond it."""
 
@@ -52,9 +56,10 @@ def named_horizon(target: str) -> int | None:
     return HORIZONS.get(target[-3:])
 
 
-def horizon(target: str, default: int) -> int:
-    """Return the trading days that a target looks ahead: by its name, else `default`."""
-    return named_horizon(target) or default
+def horizon_line(target: str, days: int, equal: str | None) -> str:
+    """Say how far a target looks ahead in trading days, and why; `equal` is the named target that it equals, None if there is none."""
+    told = f"it equals {equal}, value by value" if equal else "data.target_horizon says so"
+    return f"{target}: looks {days} trading days ahead: {'its name ends so' if named_horizon(target) else told}"
 
 
 def spanned_weeks(days: int) -> int:
@@ -68,6 +73,36 @@ def purge_weeks(days: int) -> int:
     The overlap itself is `spanned_weeks`; the official walk-forward adds an embargo of 4.
     """
     return spanned_weeks(days) + EMBARGO_WEEKS
+
+
+def spanned_eras(eras: Iterable[int], weeks: int) -> int:
+    """Return how many of the eras a target of so many weeks spans.
+
+    Parameters
+    ----------
+    eras : era numbers, in any order and with repetitions; they are fewer than the weeks if only every n-th week is an era.
+    weeks : that the target looks ahead.
+
+    Returns
+    -------
+    At least 1. Fewer than two distinct eras have no distance: they are taken as a week apart.
+    """
+    return max(1, math.ceil(weeks / _weeks_apart(eras)))
+
+
+def _weeks_apart(eras: Iterable[int]) -> float:
+    distances = [after - before for before, after in pairwise(sorted(set(eras)))]
+    return float(statistics.median(distances)) if distances else 1.0
+
+
+def overlap_line(eras: Collection[int], days: int) -> str:
+    """Say what a target of so many trading days means for some eras: the purge, the overlap, and how many eras an interval needs."""
+    span, purge = spanned_eras(eras, spanned_weeks(days)), purge_weeks(days)
+    overlap = f"a target spans {span} eras, which overlap" if span > 1 else "eras don't overlap"
+    return (
+        f"a purge of {purge} weeks is {int(purge / _weeks_apart(eras))} eras on each side; {overlap}; "
+        f"an interval takes {LEAST_SPANS * span} eras, and there are {len(set(eras))}"
+    )
 
 
 def usual_distance(eras: Iterable[int]) -> int | None:

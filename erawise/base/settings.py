@@ -36,7 +36,7 @@ class Data(Section):
     round: Count | None
     feature_set: str
     target: str
-    target_horizon: Count
+    target_horizon: Count | None
 
 
 class Final(Section):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from erawise.base.schema import ERA, PREDICTION, SPLIT, spanned_weeks
+from erawise.base.schema import ERA, PREDICTION, SPLIT, spanned_eras, spanned_weeks
 from erawise.charts.tables import Table
 from erawise.evaluation import significance
 from erawise.explanation.explained import Explanation
@@ -151,7 +151,7 @@ def _cumulative(one: Explanation, model: str) -> pd.DataFrame:
 
 def _drops(one: Explanation, model: str, days: int) -> pd.DataFrame:
     eras = np.unique(one.permutation[ERA].to_numpy(np.int64))
-    overlap = significance.spanned_eras(eras, spanned_weeks(days))
+    overlap = spanned_eras(eras, spanned_weeks(days))
     rows = []
     for rank, (feature, group) in enumerate(one.permutation.groupby("feature", sort=False), 1):
         mean = significance.mean(group.sort_values(ERA)["drop"].to_numpy(np.float64), overlap=overlap)

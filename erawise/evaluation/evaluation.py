@@ -1,5 +1,7 @@
 """All predictions of a split, scored in one pass over the features."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,13 @@ from numpy.typing import NDArray
 
 from erawise import predictions
 from erawise.base import files
-from erawise.base.schema import ERA, ID, META_MODEL, ORACLE, PREDICTION, SPLIT
+from erawise.base.schema import ERA, ID, META_MODEL, ORACLE, PREDICTION, SPLIT, TARGET
 from erawise.evaluation import summary
 from erawise.panel import groups
 from erawise.panel.panel import Panel
 from erawise.running.errors import InputError
 from erawise.running.progress import SILENT, Progress
-from erawise.scores.eras import CONSTANT, MIN_COVERAGE, Groups, Known, Multipliers, exposure_columns, score_eras
+from erawise.scores.eras import CONSTANT, FNC_V3, MIN_COVERAGE, Groups, Known, Multipliers, exposure_columns, score_eras
 
 DIAGNOSED = "neutralized"
 """The prediction that the diagnostics look at: the pipeline's last."""
@@ -31,6 +33,13 @@ DESCRIPTION = "evaluated.json"
 """The file beside the scores that says what was scored, see `Evaluated`."""
 
 
+PAID_DAYS, EARLY_DAYS = 60, 20
+"""Horizons in trading days of the scores that Numerai pays for, and of those that are there earlier."""
+
+PAID_SINCE = 1343
+"""The first round that is paid for `PAID_DAYS`."""
+
+
 @dataclass(frozen=True)
 class Evaluated:
     """What the tables of scores are of.
@@ -39,6 +48,7 @@ class Evaluated:
     ----------
     target : that they are against.
     days : trading days that it looks ahead.
+    equal : the named target that it equals, None if there is none, or it has such a name itself.
     benchmark : the benchmark model that BMC is against, None without any.
     benchmarks : all that the data has, in their order.
     absent : for each split the scores that no era has, and why.
@@ -48,6 +58,7 @@ class Evaluated:
 
     target: str
     days: int
+    equal: str | None
     benchmark: str | None
     benchmarks: list[str]
     absent: dict[str, dict[str, str]]
@@ -75,18 +86,34 @@ def benchmarks(references: pd.DataFrame) -> list[str]:
     return [column for column in references.columns if column not in (ID, ERA, META_MODEL, ORACLE)]
 
 
-def benchmark_column(references: pd.DataFrame, name: str | None) -> str | None:
-    """The benchmark model that BMC is against: the one named, else the first, None where the data has none.
+def benchmark_column(columns: Sequence[str], name: str | None, target: str, days: int) -> str | None:
+    """Return the benchmark model that BMC is against.
+
+    Without a name it is the first whose name ends like that of the target, such as `v53_lgbm_ender60` for `target_ender_60`; else the
+    first whose name ends in the target's horizon; else the first whose name ends in no horizon.
+
+    Parameters
+    ----------
+    columns : the benchmark models that the data has.
+    name : of `evaluate.benchmark`, None to choose.
+    target, days : the main target, by the named target that it equals if there is one, and its horizon in trading days.
+
+    Returns
+    -------
+    None if all that the data has are of other horizons, or it has none.
 
     Raises
     ------
     InputError
         If the data has no benchmark of that name.
     """
-    columns = benchmarks(references)
     if name is not None and name not in columns:
         raise InputError(f"evaluate.benchmark: the data has no benchmark model {name!r}; it has {', '.join(columns) or 'none'}")
-    return name or (columns[0] if columns else None)
+    own = target.removeprefix(f"{TARGET}_").replace("_", "")
+    ends = {column: re.search(r"(?<!\d)(20|60)$", column) for column in columns}
+    alike = [column for column, end in ends.items() if end and int(end[0]) == days]
+    named_so = [column for column in alike if column.replace("_", "").endswith(own)]
+    return name or next(iter([*named_so, *alike, *(column for column, end in ends.items() if not end)]), None)
 
 
 @dataclass(frozen=True)
@@ -142,11 +169,20 @@ def score_split(
 
     members = groups.columns(panel.feature_names, panel.feature_sets)
     meta_model, benchmark, oracle = (outcomes.reference(name, rows) for name in (META_MODEL, outcomes.benchmark, ORACLE))
-    known = Known(meta_model, benchmark, oracle, panel.block, members)
+    known = Known(meta_model, benchmark, oracle, panel.block, members, _fnc_v3(panel))
     era, target = panel.row_eras[rows], outcomes.target[rows]
     with progress.counting(len(np.unique(era)), "eras", split) as count:
         table = score_eras(pd.DataFrame(values), target, era, known, multipliers=multipliers, threads=threads, count=count)
     return table.drop(columns=[column for group in members for column in exposure_columns(group)]), _exposure(table, split, members)
+
+
+def _fnc_v3(panel: Panel) -> NDArray[np.int64] | None:
+    """Return the positions of the features that Numerai's FNC is against; None if the matrix lacks some, or has no others."""
+    name = next((name for name in groups.FNC_V3 if name in panel.feature_sets), None)
+    members = panel.feature_sets[name] if name else []
+    if name is None or not members or len(members) != panel.set_sizes.get(name) or set(members) == set(panel.feature_names):
+        return None
+    return panel.columns(members)
 
 
 def _exposure(table: pd.DataFrame, split: str, members: Groups) -> pd.DataFrame:
@@ -193,9 +229,10 @@ def absent(table: pd.DataFrame, references: pd.DataFrame, benchmark: str | None)
     """
     if not len(table):
         return {"scores": "it has no eras"}
-    own = references[references[ERA].isin(table[ERA])]
+    own, others = references[references[ERA].isin(table[ERA])], benchmarks(references)
     meta_model = _unmet(own, META_MODEL, "meta_model.parquet")
-    against = "the data has no benchmark models" if benchmark is None else _unmet(own, benchmark, f"the benchmark model {benchmark}")
+    none = f"none of the benchmark models {', '.join(others)} is of its horizon" if others else "the data has no benchmark models"
+    against = none if benchmark is None else _unmet(own, benchmark, f"the benchmark model {benchmark}")
     no_features = "no era has a feature that varies, or the features leave nothing of a prediction"
     reasons = {
         "corr": f"no era has a target and a prediction that varies on {MIN_COVERAGE:.0%} of its rows",
@@ -204,10 +241,11 @@ def absent(table: pd.DataFrame, references: pd.DataFrame, benchmark: str | None)
         "payout": "it is made of CORR and MMC",
         "bmc": against,
         "fnc": no_features,
+        FNC_V3: no_features,
         "exposure_max": no_features,
         "oracle_corr": "the best possible predictor is known for the embedded market only",
     }
-    return {METRICS.get(name, name): reason for name, reason in reasons.items() if table[name].isna().all()}
+    return {METRICS.get(name, name): reason for name, reason in reasons.items() if name in table and table[name].isna().all()}
 
 
 def partial(table: pd.DataFrame) -> dict[str, str]:
@@ -233,14 +271,26 @@ def _unmet(references: pd.DataFrame, column: str, what: str) -> str:
 
 
 def lines(found: Evaluated, named: str | None) -> list[str]:
-    """Say which benchmark was taken, and which scores are absent and why.
+    """Say what the scores are of, which benchmark was taken, and which scores are absent and why.
 
     `named` is the benchmark that the settings ask for, None where they leave the choice.
     """
-    choice = "as evaluate.benchmark says" if named else f"the first of {len(found.benchmarks)}"
+    horizon = f"{found.days} trading days"
+    choice = "as evaluate.benchmark says" if named else f"chosen of {', '.join(found.benchmarks)} for a target of {horizon}"
     taken = [f"BMC is against {found.benchmark}, {choice}"] if found.benchmark else []
+    if found.benchmarks and not found.benchmark:
+        taken = [f"no BMC: no benchmark model is of {horizon}; the data has {', '.join(found.benchmarks)}: evaluate.benchmark may name one"]
     few = [f"{split}: {name} in {count} alone: the others lack predictions of others" for split, name, count in _flat(found.partial)]
-    return [*taken, *few, *(f"{split}: no {name}: {reason}" for split, name, reason in _flat(found.absent))]
+    absent = [f"{split}: no {name}: {reason}" for split, name, reason in _flat(found.absent)]
+    return [standing(found.target, found.days, found.equal), *taken, *few, *absent]
+
+
+def standing(target: str, days: int, equal: str | None = None) -> str:
+    """Say which target is the main one, and which horizons are early and are paid for."""
+    main = f"main: {target}" + (f", which equals {equal}" if equal else "") + f", {days} trading days"
+    early = "" if days == EARLY_DAYS else f"; early: {EARLY_DAYS} days, in none of these scores"
+    paid = "the same" if days == PAID_DAYS else "not these scores"
+    return f"{main}{' (early)' if days == EARLY_DAYS else early}; pays: {PAID_DAYS} days since round {PAID_SINCE}, {paid}"
 
 
 def _flat(told: dict[str, dict[str, str]]) -> list[tuple[str, str, str]]:

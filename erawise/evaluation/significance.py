@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
+from erawise.base.schema import LEAST_SPANS
+
 Floats = NDArray[np.float64]
 
 LEVEL = 0.95
@@ -27,9 +29,6 @@ POWER = 0.8
 """Chance to establish a difference with the eras that `eras_to_tell` gives."""
 
 BETTER, WORSE, OPEN = "better", "worse", "can't tell"
-
-LEAST_SPANS = 8
-"""Eras, in spans of the target, below which no interval is given."""
 
 REPLICATES = 2000
 EULER = 0.5772156649015329
@@ -98,23 +97,6 @@ class Difference:
     sharpe: Estimate
     drawdown: Estimate
     reason: str = ""
-
-
-def spanned_eras(eras: NDArray[np.int64], weeks: int) -> int:
-    """Return how many of the eras a target of so many weeks spans.
-
-    Parameters
-    ----------
-    eras : (n,) era numbers, in any order and with repetitions; they are fewer than the weeks if only every n-th week is an era.
-    weeks : that the target looks ahead.
-
-    Returns
-    -------
-    At least 1. Fewer than two distinct eras have no distance: they are taken as a week apart.
-    """
-    distances = np.diff(np.unique(eras))
-    gap = float(np.median(distances)) if len(distances) else 1.0
-    return max(1, int(np.ceil(weeks / gap)))
 
 
 def mean(series: Floats, *, overlap: int) -> Mean:

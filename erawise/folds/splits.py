@@ -4,7 +4,7 @@ An era is a week. A target looks several weeks ahead, so eras near a test era sh
 from the training side. Distances are counted in weeks, by era number, so that every n-th era of the data is purged right.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from erawise.base.schema import horizon, purge_weeks
+from erawise.base.schema import overlap_line, purge_weeks
 from erawise.running.errors import InputError
 
 Eras = NDArray[np.int64]
@@ -154,16 +154,6 @@ def inner_slice(train: Eras, share: float, weeks: int) -> tuple[Eras, Eras]:
     return fitted, inner
 
 
-def horizons(targets: Iterable[str], default: int) -> list[int]:
-    """The distinct horizons of targets in trading days, sorted."""
-    return sorted({default, *(horizon(name, default) for name in targets)})
-
-
-def model_horizon(model_target: str, main_target: str, default: int) -> int:
-    """The horizon that decides a model's purge: the longer of its own target's and the main target's."""
-    return max(horizon(model_target, default), horizon(main_target, default))
-
-
 def to_json(plans: dict[int, Plan | str]) -> dict[str, Any]:
     """Plans by horizon as the content of `folds.json`; a text says why there is none for a horizon."""
     entries = {str(days): {"problem": made} if isinstance(made, str) else _plan_to_json(made) for days, made in plans.items()}
@@ -185,13 +175,17 @@ def from_json(content: dict[str, Any], days: int) -> Plan:
     return Plan(made["weeks"], folds, _eras(made["train"]), _eras(made["validation"]), _eras(made["validation_purged"]))
 
 
-def describe(plan: Plan | str) -> str:
-    """What a person should know of a plan, in a line."""
+def describe(plan: Plan | str, days: int) -> list[str]:
+    """Return what a person should know of a plan for a horizon of so many trading days, a line each."""
     if isinstance(plan, str):
-        return f"no folds for such targets: {plan}"
+        return [f"no folds for such targets: {plan}"]
     purged = [len(fold.purged) for fold in plan.folds]
     left = len(plan.validation) or "no"
-    return f"{plan.weeks} weeks purged beside each test block: {purged} eras; {left} validation eras left"
+    tested = np.concatenate([fold.test for fold in plan.folds])
+    return [
+        f"{plan.weeks} weeks purged beside each test block: {purged} eras; {left} validation eras left",
+        *(f"{name}: {overlap_line(eras.tolist(), days)}" for name, eras in (("cv", tested), ("validation", plan.validation))),
+    ]
 
 
 def _plan_to_json(made: Plan) -> dict[str, Any]:

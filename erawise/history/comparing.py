@@ -4,6 +4,7 @@ from pathlib import Path
 
 from erawise.base import files, tabular
 from erawise.charts import figures, score_charts, style
+from erawise.evaluation import evaluation
 from erawise.history import comparison, ledger, looks, revisions
 from erawise.running import paths
 from erawise.running.errors import InputError
@@ -37,6 +38,7 @@ def compare(a: str, b: str | None, out: Path, *, seed: int, anyway: bool) -> Non
     print(f"{before.name} → {after.name}\n")
     print("\n".join(comparison.settings_changed(changed)) or "no setting differs")
     print("\n" + comparison.markdown(table) + "\n")
+    print(evaluation.standing(after.target, after.days))
     print("\n".join(comparison.sentences(table)))
     print(comparison.luck(table))
     for name, missing in zip((before.name, after.name), comparison.only_in_one(before.scores, after.scores), strict=True):

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from erawise.base.schema import CV, ERA, PREDICTION, VALIDATION, spanned_weeks
+from erawise.base.schema import CV, ERA, PREDICTION, VALIDATION, spanned_eras, spanned_weeks
 from erawise.charts.tables import Table
 from erawise.evaluation import significance
 from erawise.evaluation.evaluation import DIAGNOSED
@@ -58,7 +58,7 @@ def pair(before: pd.DataFrame, name_before: str, after: pd.DataFrame, name_after
     """
     one, other = series(before, name_before), series(after, name_after)
     common = one.index.intersection(other.index)
-    overlap = significance.spanned_eras(common.to_numpy(), spanned_weeks(days))
+    overlap = spanned_eras(common.to_numpy(), spanned_weeks(days))
     a, b = (found[common].round(DECIMALS).to_numpy() for found in (one, other))
     return {
         "eras": len(common),

@@ -5,6 +5,7 @@ import numpy as np
 from erawise import params
 from erawise.base import files
 from erawise.base.schema import CV, VALIDATION
+from erawise.evaluation import evaluation
 from erawise.evaluation.evaluation import DIAGNOSED
 from erawise.history import looks, overview
 from erawise.running import paths
@@ -15,6 +16,8 @@ def show() -> None:
     for split, meaning in ((CV, "out of fold on the train eras"), (VALIDATION, "the final check, used for no choice")):
         print(f"**{split}** ({meaning})\n")
         print(overview.markdown(files.read_json(paths.METRICS / f"{split}.json")) + "\n")
+    found = evaluation.evaluated(paths.SCORES)
+    print(evaluation.standing(found.target, found.days, found.equal) + "\n")
     print(_looks(params.load(paths.PARAMS)))
 
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from erawise import params
 from erawise.base import tabular
-from erawise.base.schema import ERA, PREDICTION, VALIDATION, horizon, spanned_weeks
-from erawise.evaluation import significance
+from erawise.base.schema import ERA, PREDICTION, VALIDATION, spanned_eras, spanned_weeks
+from erawise.evaluation import evaluation, significance
 from erawise.history import comparison, ledger
 from erawise.running import paths
 
@@ -24,7 +24,7 @@ def at(p: params.Params, prediction: str) -> tuple[int, float]:
         return 0, np.nan
     table = tabular.read_parquet(scores, [ERA, PREDICTION, "corr"])
     own = table.loc[table[PREDICTION] == prediction, "corr"].to_numpy()
-    overlap = significance.spanned_eras(table[ERA].to_numpy(), spanned_weeks(horizon(p.data.target, p.data.target_horizon)))
+    overlap = spanned_eras(table[ERA].to_numpy(), spanned_weeks(evaluation.evaluated(paths.SCORES).days))
     return len(entries), significance.deflated_sharpe(own, ledger.trial_sharpes(entries, prediction), overlap=overlap)
 
 

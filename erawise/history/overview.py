@@ -8,6 +8,7 @@ COLUMNS = {
     "Sharpe": ("corr", "sharpe"),
     "max drawdown": ("corr", "max_drawdown"),
     "FNC": ("fnc", "mean"),
+    "FNCv3": ("fncv3", "mean"),
     "MMC": ("mmc", "mean"),
     "BMC": ("bmc", "mean"),
     "payout": ("payout", "mean"),

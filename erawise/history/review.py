@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pandas as pd
 
 from erawise.base.schema import PREDICTION
+from erawise.evaluation import evaluation
 from erawise.history import comparison, revisions
 from erawise.history.revisions import Revision
 from erawise.running.errors import InputError
@@ -81,7 +82,7 @@ def full(before: Revision, after: Revision) -> list[str]:
     headline = comparison.picture(table, before.name, after.name).headline
     moved = _moved(table)
     lines = [f"**{headline}.** CORR moves in {len(moved)} of {len(table)} predictions. Choose by cv; validation is for a last look."]
-    lines += [comparison.luck(table), ""]
+    lines += [comparison.luck(table), f"{evaluation.standing(after.target, after.days)}.", ""]
     lines += [*(f"- {line}" for line in comparison.sentences(moved)), *_alone(before, after)]
     return [*lines, *unfolding("The table", comparison.markdown(moved).splitlines())] if len(moved) else lines
 

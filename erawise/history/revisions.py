@@ -5,6 +5,7 @@ subdirectory of a larger Git repository; paths are from the project's directory.
 """
 
 import io
+import json
 import re
 import shlex
 from collections.abc import Callable, Iterator
@@ -24,7 +25,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from scmrepo.exceptions import SCMError
 
-from erawise.base.schema import CV, VALIDATION, horizon
+from erawise.base.schema import CV, VALIDATION, named_horizon
+from erawise.evaluation.evaluation import DESCRIPTION
 from erawise.running.errors import InputError
 
 WORKSPACE = "the workspace"
@@ -81,11 +83,11 @@ def read(directory: Path, revision: str | None, *, raw: Path, scores: Path) -> R
         with _opened(directory, revision) as content:
             settings, lock = (_yaml(content, name, path) for path in ("params.yaml", "dvc.lock"))
             tables = {split: _scores(content, name, revision, f"{scores.as_posix()}/{split}.parquet") for split in (CV, VALIDATION)}
+            target, days = _target(content, name, settings, scores)
     except InputError:
         raise
     except Exception as error:  # Git is read by three libraries, each of which has errors of its own
         raise _unreadable(name, error) from None
-    target, days = _target(settings, name)
     return Revision(name, settings, target, days, _digest(lock, raw), tables)
 
 
@@ -97,8 +99,8 @@ def incomparable(before: Revision, after: Revision, shown: Callable[[str], str] 
     before, after : what is compared; their names are taken as they are.
     shown : writes the name of a target, which is any text of a params.yaml.
     """
-    if before.target != after.target:
-        targets = shown(before.target), shown(after.target)
+    if (before.target, before.days) != (after.target, after.days):
+        targets = [shown(run.target) + (f" of {run.days} days" if before.target == after.target else "") for run in (before, after)]
         return f"{before.name} is scored against {targets[0]} and {after.name} against {targets[1]}: the difference would be theirs"
     if before.data != after.data:
         return f"{before.name} and {after.name} ran on different raw data (data/raw in dvc.lock)"
@@ -162,12 +164,17 @@ def _yaml(read: Content, name: str, path: str) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _target(settings: dict[str, Any], name: str) -> tuple[str, int]:
+def _target(read: Content, name: str, settings: dict[str, Any], scores: Path) -> tuple[str, int]:
+    """Return the main target and its horizon: by its name, its settings, or what `evaluate` has noted."""
     try:
-        target = str(settings["data"]["target"])
-        return target, horizon(target, int(settings["data"]["target_horizon"]))
+        target, days = str(settings["data"]["target"]), settings["data"]["target_horizon"]
+        if days is None and not named_horizon(target):
+            days = json.loads(read(f"{scores.as_posix()}/{DESCRIPTION}"))["days"]
+        return target, named_horizon(target) or int(days)
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{name}: its params.yaml has no data.target with a data.target_horizon in trading days") from None
+    except (FileNotFoundError, DvcException, DataIndexDirError):
+        raise InputError(f"{name}: {scores / DESCRIPTION} is neither there nor in the cache; run `dvc repro evaluate` there") from None
 
 
 def _scores(read: Content, name: str, revision: str | None, path: str) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from erawise.base import files, tabular
-from erawise.base.schema import CV, DATA_TYPE, ERA, ID, SPLIT, TARGET, VALIDATION, is_target, spanned_weeks
+from erawise.base.schema import CV, DATA_TYPE, ERA, ID, SPLIT, TARGET, VALIDATION, is_target, spanned_eras, spanned_weeks
 from erawise.evaluation import evaluation, significance
 from erawise.sources import layout
 
@@ -154,7 +154,7 @@ def _song(model: str, corr: NDArray[np.float64], eras: NDArray[np.int64], days: 
         degrees, mean = len(known) - 1, float(known.mean()) if len(known) else np.nan
         t = mean / (known.std(ddof=1) / np.sqrt(len(known))) if degrees > 0 else np.nan
     else:
-        found = significance.mean(corr, overlap=significance.spanned_eras(eras, spanned_weeks(days)))
+        found = significance.mean(corr, overlap=spanned_eras(eras, spanned_weeks(days)))
         degrees, mean, t = found.degrees, found.mean, found.t_hac
     bound = float(stdtrit(degrees, 1 - FALSE_ALARM / 2)) if degrees > 0 else np.inf
     return Song(model, mean, float(t), bool(t > bound))

@@ -21,7 +21,20 @@ from threadpoolctl import threadpool_limits
 
 from erawise import params, predictions
 from erawise.base import files, tabular
-from erawise.base.schema import CV, DATA_TYPE, ERA, ID, LIVE, LIVE_ERA, PREDICTION, SPLIT, VALIDATION, era_name, horizon, spanned_weeks
+from erawise.base.schema import (
+    CV,
+    DATA_TYPE,
+    ERA,
+    ID,
+    LIVE,
+    LIVE_ERA,
+    PREDICTION,
+    SPLIT,
+    VALIDATION,
+    era_name,
+    spanned_eras,
+    spanned_weeks,
+)
 from erawise.blend import blending, neutralization, risk
 from erawise.evaluation import evaluation, significance, summary
 from erawise.exploration.exploration import Exploration
@@ -29,7 +42,7 @@ from erawise.folds import splits
 from erawise.history import comparison
 from erawise.models.shared.protocol import GIB, Kind, Resources, held_by
 from erawise.panel import maps
-from erawise.panel.panel import FeatureMap, Panel, View
+from erawise.panel.panel import FeatureMap, Panel, View, days_ahead
 from erawise.running.errors import InputError
 from erawise.scores.eras import Multipliers
 from erawise.training import jobs, training
@@ -115,7 +128,7 @@ class Run:
     @property
     def days(self) -> int:
         """Trading days that the target looks ahead."""
-        return horizon(self.target, self.settings.data.target_horizon)
+        return days_ahead(self._data("prepared/panel"), self.target)
 
     @cached_property
     def plan(self) -> splits.Plan:
@@ -197,7 +210,8 @@ class Run:
                     f"{name}: no row has the split {split!r}; there are {', '.join(map(str, frame[SPLIT].unique())) or 'none'}"
                 )
         settings, references = self.settings.evaluate, tabular.read_parquet(self._data("prepared/references.parquet"))
-        benchmark = evaluation.benchmark_column(references, settings.benchmark)
+        main = self.panel.equal.get(self.target, self.target)
+        benchmark = evaluation.benchmark_column(evaluation.benchmarks(references), settings.benchmark, main, self.days)
         outcomes = evaluation.Outcomes(self._targets(split), references, benchmark)
         multipliers = Multipliers(settings.corr_multiplier, settings.mmc_multiplier)
         scores, _ = evaluation.score_split(split, frames, self.panel, outcomes, multipliers, self.settings.resources.threads)
@@ -220,7 +234,7 @@ class Run:
         -------
         DataFrame with the columns of `significance.Mean`; `low` and `high` are NaN where there are too few eras, and `reason` says so.
         """
-        overlap = significance.spanned_eras(scores[ERA].to_numpy(), spanned_weeks(self.days))
+        overlap = spanned_eras(scores[ERA].to_numpy(), spanned_weeks(self.days))
         series = scores.groupby(PREDICTION, sort=False)[metric]
         found = {str(name): asdict(significance.mean(values.to_numpy(np.float64), overlap=overlap)) for name, values in series}
         return pd.DataFrame.from_dict(found, orient="index").rename_axis(PREDICTION)
@@ -379,8 +393,8 @@ class Run:
         return predictions.known_targets(self.panel, aside, self.target)
 
     def _plan(self, target: str) -> splits.Plan:
-        days = splits.model_horizon(target, self.target, self.settings.data.target_horizon)
-        return splits.from_json(files.read_json(self._data("folds.json")), days)
+        days = days_ahead(self._data("prepared/panel"), target)
+        return splits.from_json(files.read_json(self._data("folds.json")), max(days, self.days))
 
     def _data(self, name: str) -> Path:
         return self.directory / DATA / name

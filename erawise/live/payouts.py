@@ -11,7 +11,7 @@ import pandas as pd
 
 from erawise import params
 from erawise.base import files, tabular
-from erawise.base.schema import ERA, LIVE, PREDICTION, horizon
+from erawise.base.schema import ERA, LIVE, PREDICTION
 from erawise.charts import figures, outlook_charts, style
 from erawise.live.account import Account
 from erawise.live.scorebook import Scorebook
@@ -21,6 +21,7 @@ from erawise.outlook.payout_contract import Mode
 from erawise.outlook.payout_replay import Plan
 from erawise.outlook.settings import Payout
 from erawise.outlook.staking import Terms, Year
+from erawise.panel.panel import days_ahead
 from erawise.running import paths
 from erawise.running.errors import InputError
 from erawise.scores import regimes
@@ -71,7 +72,7 @@ def estimate(split: str, models: Sequence[str], number: int | None, mode: Mode, 
     """
     p = params.load(paths.PARAMS)
     settings = p.payout
-    days = horizon(p.data.target, p.data.target_horizon)
+    days = days_ahead(paths.PANEL, p.data.target)
     scores = measured(split, {20: (p.monitor.corr_20, p.monitor.mmc_20), 60: (p.monitor.corr_60, p.monitor.mmc_60)}.get(days, ("", "")))
     if stand_in:
         if "bmc" not in scores:

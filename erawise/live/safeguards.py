@@ -161,8 +161,12 @@ def _benchmark(work: Work, version: str, column: str | None) -> pd.DataFrame | N
         columns, ignored = references.prediction_columns(file.schema_arrow, [*live.schema_arrow.names, *targets])
     if ignored:
         print(f"benchmark: left out {', '.join(map(repr, ignored))}, which is no prediction")
-    scored = evaluation.evaluated(paths.SCORES).benchmark
-    chosen = column or next(iter([name for name in columns if name == scored] or columns), "")
+    scored = evaluation.evaluated(paths.SCORES)
+    named = column or (scored.benchmark if scored.benchmark in columns else None)
+    chosen = named or evaluation.benchmark_column(columns, None, scored.equal or scored.target, scored.days)
+    if not chosen and columns:
+        print(f"benchmark: none of {', '.join(columns)} is of {scored.days} trading days; evaluate.benchmark may name one")
+        return None
     if chosen not in columns:
         raise InputError(f"evaluate.benchmark: the live data has no benchmark model {chosen!r}; it has {', '.join(columns) or 'none'}")
     return tabular.read_parquet(path, [ID, chosen]).rename(columns={chosen: PREDICTION}).astype({PREDICTION: float})

@@ -4,14 +4,17 @@ import os
 from pathlib import Path
 
 from erawise import params
-from erawise.base import tabular
-from erawise.base.schema import ERA, PREDICTION, SPLIT, VALIDATION
+from erawise.base import files, tabular
+from erawise.base.schema import ERA, PREDICTION, SPLIT, TARGET, VALIDATION
 from erawise.evaluation import evaluation, summary
 from erawise.live import journal, keys, served, submission
 from erawise.live.account import DIAGNOSTICS, Account
 from erawise.outlook import diagnosis
+from erawise.panel import groups
+from erawise.panel.panel import DESCRIPTION
 from erawise.running import errors, paths
 from erawise.running.errors import InputError
+from erawise.scores.eras import FNC_V3
 
 
 def diagnose(model: str, prediction: str | None, minutes: float, out: Path) -> None:
@@ -34,7 +37,11 @@ def diagnose(model: str, prediction: str | None, minutes: float, out: Path) -> N
     account = Account(key=keys.read(os.environ, paths.ENVIRONMENT))
     number = account.models([model])[model]
     scores = tabular.read_parquet(paths.SCORES / f"{VALIDATION}.parquet")
-    ours = summary.summarize(scores, evaluation.evaluated(paths.SCORES).days)
+    found = evaluation.evaluated(paths.SCORES)
+    _require_horizon(found)
+    if p.data.feature_set in groups.FNC_V3:
+        scores = scores.assign(**{FNC_V3: scores["fnc"]})
+    ours = summary.summarize(scores, found.days)
     if name not in served.names() or name not in ours:
         raise InputError(f"--prediction: there is no prediction {name!r} with validation scores; there are {', '.join(served.names())}")
     table = tabular.read_parquet(served.path(name))
@@ -56,5 +63,16 @@ def diagnose(model: str, prediction: str | None, minutes: float, out: Path) -> N
     out.mkdir(parents=True, exist_ok=True)
     tabular.write_csv(figures, out / "figures.csv")
     tabular.write_csv(eras, out / "eras.csv")
+    print(f"\n{evaluation.standing(found.target, found.days, found.equal)}")
     print(f"\n{diagnosis.markdown(figures, eras)}\n\n{diagnosis.sentence(figures)}")
     print(f"\nwritten to {out}: figures.csv, eras.csv")
+
+
+def _require_horizon(found: evaluation.Evaluated) -> None:
+    """Raise `InputError` if our scores are of another horizon than the site's, which are against the data's bare `target`."""
+    days = files.read_json(paths.PANEL / DESCRIPTION).get("horizons", {}).get(TARGET, found.days)
+    if days != found.days:
+        raise InputError(
+            f"data.target: ours are scored against {found.target!r}, {found.days} trading days ahead, and the site scores against "
+            f"{TARGET!r}, {days} ahead; score a run with data.target: {TARGET}"
+        )

@@ -9,9 +9,8 @@ import pandas as pd
 
 from erawise import params
 from erawise.base import files, tabular
-from erawise.base.schema import ERA, spanned_weeks
+from erawise.base.schema import ERA, spanned_eras, spanned_weeks
 from erawise.charts import figures, outlook_charts, style
-from erawise.evaluation.significance import spanned_eras
 from erawise.live import journal, keys, promises
 from erawise.live.account import Account
 from erawise.live.journal import Sent

@@ -19,7 +19,7 @@ SCORES = {
     "validationMmc": "mmc",
     "validationBmc": "bmc",
     "validationFeatureNeutralCorr": "fnc",
-    "validationFeatureNeutralCorrV3": "fnc",
+    "validationFeatureNeutralCorrV3": "fncv3",
     "validationFncV4": "fnc",
 }
 """The site's scores, and the one of ours that each is to be held against; of some it has several versions."""

@@ -29,9 +29,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import chdtri, ndtri, stdtrit
 
-from erawise.base.schema import ERA, PREDICTION, spanned_weeks
+from erawise.base.schema import ERA, LEAST_SPANS, PREDICTION, spanned_eras, spanned_weeks
 from erawise.evaluation import significance
-from erawise.evaluation.significance import LEAST_SPANS, LEVEL
+from erawise.evaluation.significance import LEVEL
 from erawise.outlook.payout_contract import Mode
 from erawise.running.errors import InputError
 from erawise.scores.regimes import Regime
@@ -206,7 +206,7 @@ def history(
     eras = next(iter(tables.values())).index.to_numpy(np.int64)
     values = {score: table.to_numpy(np.float64) for score, table in tables.items()}
     both = np.all([np.isfinite(column).all(axis=1) for column in values.values()], axis=0)
-    overlap, every = significance.spanned_eras(eras[both], spanned_weeks(days)), weeks_apart(eras[both])
+    overlap, every = spanned_eras(eras[both], spanned_weeks(days)), weeks_apart(eras[both])
     _require_enough(int(both.sum()), names, overlap, weeks_apart(eras), today or date.today())
     return History(
         tuple(names), eras[both], {score: column[both] for score, column in values.items()}, terms, int((~both).sum()), every, overlap

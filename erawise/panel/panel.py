@@ -19,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from erawise.base import files, tabular
-from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE_ERA, era_name
+from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE_ERA, era_name, named_horizon
 from erawise.panel import blocks
 from erawise.running.errors import InputError
 
@@ -67,6 +67,27 @@ class FeatureMap:
         if self.components is None or self.mean is None:
             return block
         return ((block - self.mean) @ self.components).astype(np.float32)
+
+
+def days_ahead(directory: Path, target: str) -> int:
+    """Return the trading days that a target looks ahead, as preprocess has found out.
+
+    Raises
+    ------
+    InputError
+        If that isn't known, with the reason.
+    """
+    content = files.read_json(directory / DESCRIPTION)
+    found = named_horizon(target) or content.get("horizons", {}).get(target)
+    if isinstance(found, int):
+        return found
+    if target not in content["targets"]:
+        raise _no_target(target, content["targets"])
+    raise InputError(found or f"{directory / DESCRIPTION}: it doesn't say how far {target!r} looks ahead; run preprocess again")
+
+
+def _no_target(target: str, targets: Sequence[str]) -> InputError:
+    return InputError(f"the data has no target {target!r}; its targets are {', '.join(targets)}")
 
 
 class _Stored:
@@ -141,6 +162,8 @@ class Panel:
         content = files.read_json(directory / DESCRIPTION)
         self.feature_sets: dict[str, list[str]] = content["feature_sets"]
         self.targets: list[str] = content["targets"]
+        self.set_sizes: dict[str, int] = content.get("set_sizes", {})
+        self.equal: dict[str, str] = content.get("equal", {})
         self.names: tuple[str, ...] = (*content["features"], *content["derived"])
         self.n_matrix = len(content["features"])
         self.index = _read_index(directory / INDEX, columns)
@@ -324,7 +347,7 @@ def era_slices(era: NDArray[np.int64]) -> list[slice]:
 
 def _target(panel: Panel, name: str) -> NDArray[np.float32]:
     if name not in panel.index:
-        raise InputError(f"the data has no target {name!r}; its targets are {', '.join(panel.targets)}")
+        raise _no_target(name, panel.targets)
     return panel.index[name].to_numpy(np.float32)
 
 

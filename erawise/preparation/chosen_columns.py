@@ -15,13 +15,20 @@ from erawise.sources import layout
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of the raw files are used."""
+    """Which columns of the raw files are used.
+
+    Attributes
+    ----------
+    feature_sets : of each set of `features.json` the features that are used.
+    set_sizes : how many features each set has, those that are not used among them.
+    """
 
     features: list[str]
     targets: list[str]
     main: str
     feature_sets: dict[str, list[str]]
     dtype: str
+    set_sizes: dict[str, int]
 
 
 def choose_columns(raw: Path, feature_set: str, target: str) -> Columns:
@@ -57,7 +64,8 @@ def choose_columns(raw: Path, feature_set: str, target: str) -> Columns:
     rawfiles.require_printable([*features, *targets], path)
     chosen = set(features)
     within = {name: [feature for feature in members if feature in chosen] for name, members in sets.items()}
-    return Columns(features, targets, target, within, matrix.choose_dtype(path, schema, features))
+    sizes = {name: len(members) for name, members in sets.items()}
+    return Columns(features, targets, target, within, matrix.choose_dtype(path, schema, features), sizes)
 
 
 def _targets_of(schema: pa.Schema, listed: Sequence[str], path: Path) -> list[str]:

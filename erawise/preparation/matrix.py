@@ -156,9 +156,9 @@ def write(
     }
 
 
-def describe(layout: Layout, feature_sets: dict[str, list[str]], targets: list[str], stored: dict[str, object], directory: Path) -> None:
-    """Write `features.json`: names in column order, feature sets, targets, and what the arrays must be found to be."""
-    content = {"features": layout.features, "derived": layout.derived, "feature_sets": feature_sets, "targets": targets, "stored": stored}
+def describe(layout: Layout, feature_sets: dict[str, list[str]], targets: list[str], found: dict[str, object], directory: Path) -> None:
+    """Write `features.json`: names in column order, feature sets, targets, and what was found, with `stored`, of the arrays, in it."""
+    content = {"features": layout.features, "derived": layout.derived, "feature_sets": feature_sets, "targets": targets, **found}
     files.write_json(content, directory / DESCRIPTION)
 
 

@@ -20,7 +20,7 @@ from erawise.base import files, tabular
 from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE, LIVE_ERA, TRAIN, VALIDATION, distance_warning
 from erawise.panel import blocks
 from erawise.panel.panel import FEATURES, INDEX, Panel
-from erawise.preparation import matrix, rawfiles, rawrows, references, scales
+from erawise.preparation import aliases, matrix, rawfiles, rawrows, references, scales
 from erawise.preparation.chosen_columns import Columns, choose_columns
 from erawise.preparation.matrix import Counts, Index
 from erawise.preparation.rawrows import Rows, Selection
@@ -42,6 +42,7 @@ class Wanted:
     every : every n-th era is kept.
     demean : whether each feature's mean of the era is to be subtracted.
     derived : features that are added.
+    days : trading days that a target without a horizon in its name looks ahead; None: to be found out.
     """
 
     feature_set: str
@@ -49,6 +50,7 @@ class Wanted:
     every: int
     demean: bool
     derived: Sequence[str]
+    days: int | None = None
 
 
 def prepare(
@@ -66,8 +68,8 @@ def prepare(
     Raises
     ------
     InputError
-        For files, feature sets and targets that are missing, duplicate ids, unreadable eras, infinite values, and a disk
-        without the space that the table takes.
+        For files, feature sets and targets that are missing, duplicate ids, unreadable eras, infinite values, a main target whose
+        horizon can't be found out, and a disk without the space that the table takes.
     """
     columns = choose_columns(raw, wanted.feature_set, wanted.target)
     form = matrix.Layout(columns.features, columns.dtype, list(wanted.derived), wanted.demean)
@@ -78,6 +80,8 @@ def prepare(
         train, validation, live = (
             rawrows.read(raw / f"{name}.parquet", columns, counts, live=name == LIVE) for name in (TRAIN, VALIDATION, LIVE)
         )
+        horizons = aliases.find([train, validation], columns, wanted.days)
+        counts.notes += horizons.lines()
         resolved = rawrows.resolved(validation, counts)
         every = {TRAIN: rawrows.of_every(train.era, wanted.every), VALIDATION: rawrows.of_every(validation.era, wanted.every, resolved)}
         kept = {TRAIN: every[TRAIN], VALIDATION: resolved & every[VALIDATION]}
@@ -97,7 +101,7 @@ def prepare(
             pool.submit(_write_references, raw, directory, index, counts),
             pool.submit(_write_indices, directory, chosen, columns),
         )
-        _write_matrix(panel, chosen, form, columns, counts, progress)
+        _write_matrix(panel, chosen, form, columns, counts, progress, horizons)
         for written in beside:
             written.result()
         split = int(np.searchsorted(index.starts, train_rows))
@@ -128,7 +132,7 @@ def prepare_live(path: Path, directory: Path, like: Panel, threads: int = 1) -> 
         For a file without rows, with ids that repeat, or with other features than the panel's, of another type or infinite.
     """
     names = list(like.feature_names)
-    columns = Columns(names, like.targets, "", like.feature_sets, str(like.matrix.dtype))
+    columns = Columns(names, like.targets, "", like.feature_sets, str(like.matrix.dtype), {})
     form = matrix.Layout(names, columns.dtype, list(like.names[like.n_matrix :]), bool(like.era_means.size))
     counts = Counts(np.zeros(len(names), np.int64))
     with _decoding(threads):
@@ -226,10 +230,17 @@ def _check_space(directory: Path, indices: Sequence[Index], form: matrix.Layout,
 
 
 def _write_matrix(
-    directory: Path, chosen: Selection, form: matrix.Layout, columns: Columns, counts: Counts, progress: Progress = SILENT
+    directory: Path,
+    chosen: Selection,
+    form: matrix.Layout,
+    columns: Columns,
+    counts: Counts,
+    progress: Progress = SILENT,
+    horizons: aliases.Horizons | None = None,
 ) -> None:
     stored = matrix.write(directory, chosen.placed(), chosen.index.starts, form, counts, progress)
-    matrix.describe(form, columns.feature_sets, columns.targets, stored, directory)
+    found = {} if horizons is None else {"horizons": horizons.days, "equal": horizons.equal, "set_sizes": columns.set_sizes}
+    matrix.describe(form, columns.feature_sets, columns.targets, found | {"stored": stored}, directory)
 
 
 Piece = dict[str, pa.Array]

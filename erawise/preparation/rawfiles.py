@@ -113,11 +113,17 @@ def refuse_infinite(values: NDArray, name: str, path: Path) -> None:
 
 def read_floats(file: pq.ParquetFile, name: str, path: Path) -> NDArray[np.float32]:
     """Read a column of numbers as float32, NaN where it is missing."""
-    values = column(file, name, path)
-    if not tabular.is_number(values.type):
-        raise InputError(f"{path}: column {name!r} is of type {values.type}; expected float32")
-    found = values.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
+    found = floats(column(file, name, path), name, path)
     refuse_infinite(found, name, path)
+    return found
+
+
+def floats(values: pa.Array, name: str, path: Path) -> NDArray[np.float32]:
+    """Convert values of a column of numbers to float32, NaN where they are missing; the name and the path are for the message."""
+    plain = values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
+    if not tabular.is_number(plain.type):
+        raise InputError(f"{path}: column {name!r} is of type {plain.type}; expected float32")
+    found: NDArray[np.float32] = plain.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
     return found
 
 

@@ -17,7 +17,8 @@ NAMED = 4
 
 COLUMNS = (
     "CORR: Numerai's correlation, mean over eras. Sharpe: that over its standard deviation. drawdown: deepest fall of the summed CORR. "
-    "FNC: CORR of what is left once the linear part in all features is taken out. MMC, BMC: what the prediction adds to the meta model "
+    "FNC: CORR of what is left once the linear part in all features is taken out; FNCv3: in those of the set fncv3. "
+    "MMC, BMC: what the prediction adds to the meta model "
     "and to the benchmark model. payout: of CORR and MMC, by evaluate's multipliers. exposure: largest absolute correlation with a "
     "feature, mean over eras. ceiling: mean CORR as a share of the best possible predictor's, which the embedded market knows."
 )
@@ -120,6 +121,7 @@ def _board(page: Page, split: str, meaning: str, shown: list[str]) -> str:
         "Sharpe": (("corr", "sharpe"), ".2f"),
         "drawdown": (("corr", "max_drawdown"), ".3f"),
         "FNC": (("fnc", "mean"), ".4f"),
+        "FNCv3": (("fncv3", "mean"), ".4f"),
         "MMC": (("mmc", "mean"), ".4f"),
         "BMC": (("bmc", "mean"), ".4f"),
         "payout": (("payout", "mean"), ".4f"),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from erawise.base.schema import CV, ERA, PREDICTION, SPLIT, VALIDATION, spanned_weeks
+from erawise.base.schema import CV, ERA, PREDICTION, SPLIT, VALIDATION, spanned_eras, spanned_weeks
 from erawise.evaluation import significance
 from erawise.evaluation.significance import BETTER, OPEN, WORSE
 from erawise.history.comparison import DECIMALS, series
@@ -151,7 +151,7 @@ def _pair(one: pd.Series, other: pd.Series, days: int) -> dict[str, Any]:
     difference = (one[common] - other[common]).round(DECIMALS).to_numpy(np.float64)
     if not len(difference):
         return {"eras": 0, "wins": 0, "mean": np.nan, "low": np.nan, "high": np.nan, "verdict": OPEN}
-    found = significance.mean(difference, overlap=significance.spanned_eras(common.to_numpy(), spanned_weeks(days)))
+    found = significance.mean(difference, overlap=spanned_eras(common.to_numpy(), spanned_weeks(days)))
     low, high = (np.nan, np.nan) if found.reason else (found.low, found.high)
     verdict = BETTER if low > 0 else WORSE if high < 0 else OPEN
     return {"eras": len(common), "wins": int((difference > 0).sum()), "mean": found.mean, "low": low, "high": high, "verdict": verdict}

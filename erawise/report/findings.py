@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from erawise.base.schema import CV, ERA, PREDICTION, VALIDATION, spanned_weeks
+from erawise.base.schema import CV, ERA, PREDICTION, VALIDATION, spanned_eras, spanned_weeks
 from erawise.evaluation import significance
 from erawise.evaluation.significance import BETTER, OPEN, WORSE
 from erawise.history.comparison import luck
@@ -34,7 +34,7 @@ def effective(content: Content, split: str, name: str) -> str:
     own = table[(table[PREDICTION] == name) & table[CORR].notna()].sort_values(ERA)
     if not len(own):
         return ""
-    overlap = significance.spanned_eras(own[ERA].to_numpy(), spanned_weeks(content.days))
+    overlap = spanned_eras(own[ERA].to_numpy(), spanned_weeks(content.days))
     found = significance.mean(own[CORR].to_numpy(float), overlap=overlap)
     worth = min(found.effective_eras, len(own))
     return f"{len(own)} eras" if found.reason else f"{len(own)} eras, worth some {worth:.0f} independent ones"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from erawise import params
 from erawise.base import files, tabular
-from erawise.base.schema import CV, ERA, ID, PREDICTION, VALIDATION, horizon
+from erawise.base.schema import CV, ERA, ID, PREDICTION, VALIDATION
 from erawise.evaluation import evaluation
 from erawise.folds.splits import spaced
 from erawise.history import comparison, ledger, looks, revisions
@@ -47,12 +47,13 @@ def content(p: params.Params) -> Content:
     models = files.read_json(paths.MEMBERS)["models"]
     chosen = next(iter(p.submit.models.values()), p.upload.prediction)
     similarity, sampled = _similarity(models)
+    evaluated = evaluation.evaluated(paths.SCORES)
     metrics = {split: files.read_json(paths.METRICS / f"{split}.json") for split in (CV, VALIDATION)}
     return Content(
         chosen=chosen,
         models=models,
         target=p.data.target,
-        days=horizon(p.data.target, p.data.target_horizon),
+        days=evaluated.days,
         metrics={split: {name: block for name, block in found.items() if name != "diagnostics"} for split, found in metrics.items()},
         scores={split: tabular.read_parquet(paths.SCORES / f"{split}.parquet") for split in (CV, VALIDATION)},
         data=files.read_json(paths.METRICS / "data.json"),
@@ -62,7 +63,7 @@ def content(p: params.Params) -> Content:
         compared=_compared(),
         looks=Looks(*looks.at(p, chosen)),
         run=_run(p),
-        notes=evaluation.lines(evaluation.evaluated(paths.SCORES), p.evaluate.benchmark),
+        notes=evaluation.lines(evaluated, p.evaluate.benchmark),
         tables=_tables(models),
     )
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from erawise.base.schema import ERA, PREDICTION
+from erawise.panel import blocks
 from erawise.panel.panel import era_slices
 from erawise.running.errors import InputError
 from erawise.running.progress import UNCOUNTED, Count
@@ -40,6 +41,9 @@ SCORES = (
 )
 """The score columns of the table, in order."""
 
+FNC_V3 = "fncv3"
+"""The column of FNC against the features of `Known.fnc_v3`, if there are any."""
+
 Scores = dict[str, NDArray | float]
 Groups = Mapping[str, NDArray[np.int64]]
 """Positions of the features of each group."""
@@ -67,6 +71,7 @@ class Known:
     meta_model, benchmark, oracle : (rows,), NaN where missing, or None.
     features : gives the (rows of the era, k) features of an era in the order of its rows, finite; called once an era.
     groups : groups of the features, for which exposures are given in addition to those to all.
+    fnc_v3 : positions of the features that Numerai's FNC is against, or None.
     """
 
     meta_model: NDArray | None = None
@@ -74,6 +79,7 @@ class Known:
     oracle: NDArray | None = None
     features: Callable[[int], NDArray] | None = None
     groups: Groups = field(default_factory=dict)
+    fnc_v3: NDArray[np.int64] | None = None
 
 
 TARGET_ALONE = Known()
@@ -115,7 +121,8 @@ def score_eras(
     the gaussianized ranks of prediction and meta model), payout, exposure_max and exposure_rms (largest absolute and
     root mean square Pearson correlation with the features that aren't constant), auc_top and top_share (the class of
     `kernels.top_class`), auc_above_half (the class target > .5, NaN where that is the top class) and oracle_corr (CORR
-    of the oracle). With groups, the `exposure_columns` of each follow, NaN where all of its features are constant.
+    of the oracle). With groups, the `exposure_columns` of each follow, NaN where all of its features are constant; with `known.fnc_v3`
+    comes `fncv3`, FNC against these features.
 
     Raises
     ------
@@ -133,21 +140,22 @@ def score_eras(
     def score(rows: slice) -> dict[str, NDArray]:
         block = None if known.features is None else _features_of(int(era[rows.start]), rows, known.features)
         era_values = np.ascontiguousarray(values[:, rows]).T
-        scores = _score_era(_Era(era_values, truth[rows], meta[rows], bench[rows], best[rows], block, known.groups))
+        scores = _score_era(_Era(era_values, truth[rows], meta[rows], bench[rows], best[rows], block, known.groups, known.fnc_v3))
         count.done()
         return scores
 
     found = _each(score, slices, threads)
     names = list(predictions.columns)
-    columns = (ROWS, CONSTANT, *SCORES, *_of_groups(known.groups))
+    columns = (ROWS, CONSTANT, *SCORES, *_added(known))
     table = {name: np.concatenate([scores[name] for scores in found]) if found else np.empty(0) for name in columns}
     table["payout"] = table["corr"] * multipliers.corr + table["mmc"] * multipliers.mmc
     eras = np.repeat([int(era[rows.start]) for rows in slices], len(names))
     return pd.DataFrame({ERA: eras, PREDICTION: names * len(slices), **table})
 
 
-def _of_groups(groups: Groups) -> list[str]:
-    return [column for group in groups for column in exposure_columns(group)]
+def _added(known: "Known | _Era") -> list[str]:
+    """Return the columns of groups of features, and of FNC against those of `fnc_v3`."""
+    return [*(column for group in known.groups for column in exposure_columns(group)), *([] if known.fnc_v3 is None else [FNC_V3])]
 
 
 def _each(work: Callable[[slice], Any], slices: list[slice], threads: int) -> list[Any]:
@@ -168,7 +176,7 @@ def _features_of(era: int, rows: slice, features: Callable[[int], NDArray]) -> N
 
 @dataclass(frozen=True)
 class _Era:
-    """One era: predictions (rows, p), then (rows,) with NaN where missing, then the features (rows, k) or None, and their groups."""
+    """One era: predictions (rows, p), then (rows,) with NaN where missing, the features (rows, k) or None, and those of groups and FNC."""
 
     predictions: Floats
     target: Floats
@@ -177,6 +185,7 @@ class _Era:
     oracle: Floats
     features: NDArray | None
     groups: Groups
+    fnc_v3: NDArray[np.int64] | None
 
     def covered(self, rows: NDArray[np.bool_]) -> bool:
         """Whether rows are enough of the era to score on."""
@@ -223,7 +232,7 @@ def _column(array: NDArray | None, n_rows: int) -> Floats:
 def _score_era(era: _Era) -> dict[str, NDArray]:
     n_predictions = era.predictions.shape[1]
     table: dict[str, NDArray] = {ROWS: np.zeros(n_predictions, np.int64), CONSTANT: np.zeros(n_predictions, bool)}
-    table |= {name: np.full(n_predictions, np.nan) for name in (*SCORES, *_of_groups(era.groups))}
+    table |= {name: np.full(n_predictions, np.nan) for name in (*SCORES, *_added(era))}
     for columns in _same_rows(era.predictions):
         for name, score in _score_columns(era, columns).items():
             table[name][columns] = score
@@ -300,6 +309,9 @@ def _feature_scores(era: _Era, features: NDArray, predictions: _Ranked, present:
             scores |= {largest: np.abs(own).max(axis=1), typical: np.sqrt(np.square(own).mean(axis=1))}
     if era.covered(scored):
         scores["fnc"] = _neutral_corr(era, block, predictions, present, scored)
+        if era.fnc_v3 is not None:
+            some = projection.block_of(blocks.take_columns(features, era.fnc_v3))
+            scores[FNC_V3] = _neutral_corr(era, some, predictions, present, scored)
     return scores
 
 

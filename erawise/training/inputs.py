@@ -8,26 +8,12 @@ from typing import Any
 
 from erawise.base import files
 from erawise.base.settings import Resources as Limits
-from erawise.folds import splits
 from erawise.models.shared.protocol import GIB, Resources, held_by
 from erawise.models.shared.settings import Entry
+from erawise.panel.panel import days_ahead
 from erawise.running import errors, paths
 from erawise.training import training
 from erawise.training.jobs import Data, Source
-
-
-@dataclass(frozen=True)
-class Scored:
-    """The target that every prediction is scored on.
-
-    Attributes
-    ----------
-    target : its name, `data.target`.
-    days : trading days that it looks ahead if its name doesn't say so, `data.target_horizon`.
-    """
-
-    target: str
-    days: int
 
 
 @dataclass(frozen=True)
@@ -40,21 +26,23 @@ class ModelInputs:
     resources: Resources
 
 
-def source_of(settings: Entry, scored: Scored, *, live: bool) -> Source:
-    """Return where the data of a model lies; `live` says whether the live era is to be predicted."""
-    targets = {member.target for member in settings.members.values()}
-    longest = max(splits.model_horizon(target, scored.target, scored.days) for target in targets)
-    columns = tuple(sorted({*targets, scored.target}))
+def source_of(settings: Entry, main_target: str, *, live: bool) -> Source:
+    """Return where the data of a model lies; `live` says whether the live era is to be predicted.
+
+    Its folds are purged by the longest horizon of its own targets and of the main one.
+    """
+    columns = tuple(sorted({main_target, *(member.target for member in settings.members.values())}))
+    longest = max(days_ahead(paths.PANEL, target) for target in columns)
     return Source(paths.PANEL, paths.LIVE if live else None, paths.FOLDS, paths.FEATURES, columns, longest)
 
 
-def read(name: str, settings: Any, scored: Scored, limits: Limits, *, live: bool) -> ModelInputs:
+def read(name: str, settings: Any, main_target: str, limits: Limits, *, live: bool) -> ModelInputs:
     """Read the data that a model is fitted on, and the live era if it is to be predicted.
 
     Parameters
     ----------
     name, settings : of the model, an `Entry`.
-    scored : the main target.
+    main_target : the target that every prediction is scored on.
     limits : the section `resources`.
 
     Raises
@@ -62,7 +50,8 @@ def read(name: str, settings: Any, scored: Scored, limits: Limits, *, live: bool
     InputError
         If a file is missing or broken, or the data lacks a target.
     """
-    source = source_of(settings, scored, live=live)
+    with errors.about(f"models.{name}.target"):
+        source = source_of(settings, main_target, live=live)
     panel = source.panel()
     for target in sorted({member.target for member in settings.members.values()}):
         training.check_target(panel, target, f"models.{name}.target")

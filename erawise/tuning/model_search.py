@@ -12,16 +12,17 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 import erawise
-from erawise.base.schema import horizon, spanned_weeks
+from erawise.base.schema import spanned_eras, spanned_weeks
 from erawise.cluster import engines
 from erawise.cluster.settings import Execution
-from erawise.evaluation import evaluation, significance
+from erawise.evaluation import evaluation
 from erawise.models.shared import kinds
 from erawise.models.shared.settings import Entry
+from erawise.panel.panel import days_ahead
 from erawise.running import paths
 from erawise.running.progress import Progress
 from erawise.training import inputs, training
-from erawise.training.inputs import ModelInputs, Scored
+from erawise.training.inputs import ModelInputs
 from erawise.training.jobs import Engine
 from erawise.tuning import search
 from erawise.tuning.settings import Space, Tuning
@@ -39,7 +40,7 @@ class Question:
     name, settings : of the model.
     tuning, space : how and where to look.
     inner_share : share of a fold's training eras on which early stopping looks.
-    scored : the target that trials are scored on.
+    target : the one that trials are scored on.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Question:
     tuning: Tuning
     space: Space
     inner_share: float
-    scored: Scored
+    target: str
 
     @property
     def kind(self) -> str:
@@ -60,7 +61,7 @@ class Question:
             self.settings.model_dump(mode="json"),
             self.tuning.model_dump(mode="json", exclude={"models", "trials"}),
             {name: values.model_dump(mode="json") for name, values in self.space.items()},
-            [self.scored.target, self.scored.days, self.inner_share],
+            [self.target, self.inner_share],
         ]
         digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode("utf-8"))
         read = (paths.FOLDS, paths.PANEL / "features.json", paths.PANEL / "index.parquet", *sorted(paths.FEATURES.iterdir()))
@@ -88,7 +89,7 @@ def run(question: Question, work: ModelInputs, execution: Execution, storage: Pa
     execution : says what does the fits.
     storage : the file that keeps the trials.
     """
-    kind, scored = kinds.load(question.kind), question.scored
+    kind = kinds.load(question.kind)
     resources = replace(work.resources, say=functools.cache(work.resources.say))  # what each trial would repeat is said once
 
     def attempt(engine: Engine, changes: dict[str, Any], numbers: Sequence[int]) -> list[search.Fold]:
@@ -97,7 +98,7 @@ def run(question: Question, work: ModelInputs, execution: Execution, storage: Pa
         fits = [partial(training.out_of_fold, kind, own, work.data, numbers, question.inner_share, how) for own in members]
         pieces = list(engine.side_by_side(fits))
         index = work.data.panel.index
-        return [evaluation.corr_by_era(training.blended(parts), index, scored.target) for parts in zip(*pieces, strict=True)]
+        return [evaluation.corr_by_era(training.blended(parts), index, question.target) for parts in zip(*pieces, strict=True)]
 
     with (
         inputs.naming(question.name),
@@ -116,5 +117,5 @@ def run(question: Question, work: ModelInputs, execution: Execution, storage: Pa
             engine.at_once,
         )
         found = search.search(asked, storage, question.identity())
-    overlap = significance.spanned_eras(work.data.plan.train, spanned_weeks(horizon(scored.target, scored.days)))
+    overlap = spanned_eras(work.data.plan.train, spanned_weeks(days_ahead(paths.PANEL, question.target)))
     return search.result(found, question.tuning, overlap)

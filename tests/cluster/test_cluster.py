@@ -222,7 +222,7 @@ class engine:  # reads as what it stands for
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self._workspace.directory)
             p = params.load(Path("params.yaml"))
-            source = inputs.source_of(p.models["ridge"], inputs.Scored(p.data.target, p.data.target_horizon), live=True)
+            source = inputs.source_of(p.models["ridge"], p.data.target, live=True)
             resources = Resources(1, self._memory, Path("data/scratch"), say=self.said.append)
             self._engine = connection.engine(sites.survey(source), self._scheduler, 2, resources)
             return self._engine.__enter__(), source.around(source.panel()), resources

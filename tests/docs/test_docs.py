@@ -16,7 +16,7 @@ from scipy import stats
 from erawise.base import files
 from erawise.commands import menu
 from erawise.evaluation.summary import summarize
-from erawise.scores.eras import CONSTANT, ROWS, SCORES, Known, Multipliers, score_eras
+from erawise.scores.eras import CONSTANT, FNC_V3, ROWS, SCORES, Known, Multipliers, score_eras
 from manual import concepts, parameters
 
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -178,7 +178,13 @@ def example() -> dict[str, Any]:
     features = {number: rng.integers(0, 5, (rows, 6)).astype(np.int8) for number in range(1, eras + 1)}
     prediction = pd.DataFrame({"model": given.pop("prediction")})
     others: dict[str, Any] = given
-    table = score_eras(prediction, target, era, Known(**others, features=features.__getitem__), multipliers=Multipliers(0.75, 2.25))
+    table = score_eras(
+        prediction,
+        target,
+        era,
+        Known(**others, features=features.__getitem__, fnc_v3=np.array([0, 3])),
+        multipliers=Multipliers(0.75, 2.25),
+    )
     first = {key: values[:rows] for key, values in (given | {"target": target, "prediction": prediction["model"].to_numpy()}).items()}
     return {"table": table, "metrics": summarize(table, 20)["model"], "first": first | {"features": features[1].astype(float)}}
 
@@ -191,7 +197,7 @@ def test_every_key_is_documented_and_every_documented_key_is_there(example: dict
         found |= {key for block in content.values() for key in keys(block)}
     assert found == documented() - {"diagnostics.passes"}
     assert set(section("metrics/data.json")) == set(keys(files.read_json(ROOT / "metrics/data.json")))
-    assert section("Columns of data/scores/") == ["era", "prediction", ROWS, CONSTANT, *SCORES]
+    assert section("Columns of data/scores/") == ["era", "prediction", ROWS, CONSTANT, *SCORES, FNC_V3]
     assert {path.name for path in (ROOT / "metrics").glob("*.json")} == {"cv.json", "validation.json", "data.json"}
 
 
@@ -215,14 +221,15 @@ def test_the_formulas_of_an_era_are_what_is_computed(example: dict[str, Any]) ->
     row, first = example["table"].iloc[0], example["first"]
     p, t, features = first["prediction"], first["target"], first["features"]
     g, centred = gaussian(p), 4 * t - np.mean(4 * t)
-    design = np.column_stack([features, np.ones(len(p))])
-    neutral = g - design @ np.linalg.lstsq(design, g, rcond=None)[0]
+    designs = [np.column_stack([features[:, columns], np.ones(len(p))]) for columns in (range(6), [0, 3])]
+    neutral, of_v3 = (g - design @ np.linalg.lstsq(design, g, rcond=None)[0] for design in designs)
     exposures = [pearson(p, feature) for feature in features.T]
     top = t >= np.sort(t)[::-1][len(t) // 5 - 1]
     expected = {
         "corr": pearson(power(g), power(t - t.mean())),
         "spearman": pearson(ranks(p), ranks(t)),
         "fnc": pearson(power(gaussian(neutral)), power(t - t.mean())),
+        "fncv3": pearson(power(gaussian(of_v3)), power(t - t.mean())),
         "meta_corr": pearson(g, gaussian(first["meta_model"])),
         "exposure_max": np.abs(exposures).max(),
         "exposure_rms": np.sqrt(np.square(exposures).mean()),
@@ -236,7 +243,7 @@ def test_the_formulas_of_an_era_are_what_is_computed(example: dict[str, Any]) ->
         m = gaussian(first[other])
         expected[key] = centred @ (g - m * (m @ g) / (m @ m)) / len(t)
     expected["payout"] = 0.75 * expected["corr"] + 2.25 * expected["mmc"]
-    assert set(expected) == set(SCORES)
+    assert set(expected) == {*SCORES, FNC_V3}
     for key, value in expected.items():
         assert row[key] == pytest.approx(value, abs=1e-9), key
 

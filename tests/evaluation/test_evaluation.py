@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from numerai_tools import scoring
 from panels import write_panel
 
 from erawise import predictions
+from erawise.base import files
 from erawise.base.schema import LIVE_ERA
-from erawise.evaluation import evaluation
+from erawise.evaluation import evaluation, summary
 from erawise.history import overview
 from erawise.panel.panel import Panel
 from erawise.running.errors import InputError
@@ -115,13 +117,116 @@ def test_exposure_by_group_equals_numpy(tmp_path: Path) -> None:
         assert row.rms == pytest.approx(np.sqrt(np.mean(corr**2)), abs=1e-12)
 
 
-def test_the_benchmark_is_the_named_one_or_the_first() -> None:
-    references = pd.DataFrame(columns=["id", "era", "numerai_meta_model", "oracle", "b_one", "b_two"])
-    assert evaluation.benchmark_column(references, None) == "b_one"
-    assert evaluation.benchmark_column(references, "b_two") == "b_two"
-    assert evaluation.benchmark_column(references[["id", "era", "oracle"]], None) is None
-    with pytest.raises(InputError, match=r"evaluate\.benchmark: the data has no benchmark model 'x'; it has b_one, b_two"):
-        evaluation.benchmark_column(references, "x")
+@pytest.mark.parametrize("name", ["fncv3", "fncv3_features"])
+@pytest.mark.parametrize("dtype", [np.int8, np.float32])
+def test_fnc_is_also_against_the_set_of_numerais_own(tmp_path: Path, dtype: type, name: str) -> None:
+    rng = np.random.default_rng(5)
+    era = np.repeat([1, 2, 3], 50)
+    features = rng.integers(0, 5, (150, 6)).astype(dtype) / (4 if dtype == np.float32 else 1)
+    features = features.astype(dtype)
+    names, some = [f"feature_{k}" for k in range(6)], [4, 1, 2]
+    target = rng.integers(0, 5, 150) / 4
+    sets = {"all": names, name: [names[k] for k in some]}
+    found = write_panel(tmp_path / "all", features, {"target": target}, era, feature_sets=sets)
+    frame = found.index[["id", "era"]].assign(split="cv", prediction=features.sum(axis=1) + target + rng.normal(size=150))
+    outcomes = evaluation.Outcomes(target, found.index[["id", "era"]], None)
+
+    def scored(panel: Panel) -> pd.DataFrame:
+        return evaluation.score_split("cv", {"one": frame}, panel, outcomes, Multipliers(1.0, 1.0))[0]
+
+    scores = scored(found)
+    few = [names[k] for k in some]
+    alone = write_panel(tmp_path / "few", np.ascontiguousarray(features[:, some]), {"target": target}, era, names=few)
+    assert scores["fncv3"].to_numpy() == pytest.approx(scored(alone)["fnc"].to_numpy(), abs=1e-12)
+    for number, rows in enumerate(scores.itertuples()):
+        own = slice(50 * number, 50 * number + 50)
+        part = pd.DataFrame({"one": frame["prediction"].to_numpy()[own]})
+        official = scoring.feature_neutral_corr(
+            part, pd.DataFrame(features[own][:, some], columns=few), pd.Series(target[own], name="target")
+        )
+        assert rows.fncv3 == pytest.approx(official.iloc[0], abs=1e-10)
+    assert summary.summarize(scores, 20)["one"]["fncv3"]["mean"] == pytest.approx(scores["fncv3"].mean(), abs=1e-6)
+    assert not {"fncv3"} & set(evaluation.absent(scores, outcomes.references, None))
+    assert evaluation.absent(scores.assign(fncv3=np.nan), outcomes.references, None)["fncv3"].startswith("no era has a feature")
+
+
+@pytest.mark.parametrize(
+    ("sets", "sizes"),
+    [
+        ({"all": 6}, {}),
+        ({"all": 6, "fncv3": 6}, {}),
+        ({"all": 6, "fncv3": 3}, {"fncv3": 4}),
+        ({"all": 6, "fncv3": 0}, {"fncv3": 4}),
+    ],
+    ids=["no such set", "the matrix is the set", "one of its features is not in the matrix", "none of its features is in the matrix"],
+)
+def test_there_is_no_fnc_of_numerais_own_without_the_set(tmp_path: Path, sets: dict[str, int], sizes: dict[str, int]) -> None:
+    rng = np.random.default_rng(6)
+    given = {name: [f"feature_{k}" for k in range(count)] for name, count in sets.items()}
+    write_panel(
+        tmp_path, rng.integers(0, 5, (40, 6)).astype(np.int8), {"target": np.arange(40) % 5 / 4}, np.repeat([1, 2], 20), feature_sets=given
+    )
+    content = files.read_json(tmp_path / "features.json")
+    files.write_json(content | {"set_sizes": content["set_sizes"] | sizes}, tmp_path / "features.json")
+    found = Panel(tmp_path)
+    frame = found.index[["id", "era"]].assign(split="cv", prediction=rng.normal(size=40))
+    outcomes = evaluation.Outcomes(np.arange(40) % 5 / 4, found.index[["id", "era"]], None)
+    scores, exposure = evaluation.score_split("cv", {"one": frame}, found, outcomes, Multipliers(1.0, 1.0))
+    assert "fncv3" not in scores.columns
+    assert exposure["group"].unique().tolist() == ["all"]
+    assert "fncv3" not in summary.summarize(scores, 20)["one"]
+
+
+V53 = ["v53_lgbm_ender20", "v53_lgbm_ender60"]
+V52 = [f"v52_lgbm_{name}{days}" for days in (20, 60) for name in ("cyrusd", "teager2b", "ender")]
+
+
+@pytest.mark.parametrize(
+    ("columns", "target", "days", "expected"),
+    [
+        (V53, "target_ender_60", 60, "v53_lgbm_ender60"),
+        (V53, "target_ender_20", 20, "v53_lgbm_ender20"),
+        (V52, "target_ender_60", 60, "v52_lgbm_ender60"),
+        (V52, "target_teager2b_20", 20, "v52_lgbm_teager2b20"),
+        (V52, "target_jeremy_60", 60, "v52_lgbm_cyrusd60"),
+        (V52, "target", 60, "v52_lgbm_cyrusd60"),
+        (V53[:1], "target_ender_60", 60, None),
+        (["b_one", "b_two"], "target_ender_60", 60, "b_one"),
+        (["model120", *V53[:1], "b_two"], "target", 60, "model120"),
+        ([], "target", 20, None),
+    ],
+)
+def test_the_benchmark_is_that_of_the_main_targets_horizon_and_name(
+    columns: list[str], target: str, days: int, expected: str | None
+) -> None:
+    assert evaluation.benchmark_column(columns, None, target, days) == expected
+
+
+def test_a_benchmark_that_is_named_is_taken_or_missed() -> None:
+    references = pd.DataFrame(columns=["id", "era", "numerai_meta_model", "oracle", *V53])
+    assert evaluation.benchmarks(references) == V53
+    assert evaluation.benchmark_column(V53, V53[0], "target_ender_60", 60) == V53[0]
+    with pytest.raises(InputError, match=r"the data has no benchmark model 'x'; it has v53_lgbm_ender20, v53_lgbm_ender60"):
+        evaluation.benchmark_column(V53, "x", "target", 20)
+
+
+def evaluated(days: int, equal: str | None, benchmark: str | None, others: list[str]) -> evaluation.Evaluated:
+    return evaluation.Evaluated("target", days, equal, benchmark, others, {}, {}, {})
+
+
+def test_what_is_main_early_and_paid_and_which_benchmark_was_taken_is_said() -> None:
+    assert evaluation.lines(evaluated(60, "target_ender_60", V53[1], V53), None) == [
+        "main: target, which equals target_ender_60, 60 trading days; early: 20 days, in none of these scores; "
+        "pays: 60 days since round 1343, the same",
+        "BMC is against v53_lgbm_ender60, chosen of v53_lgbm_ender20, v53_lgbm_ender60 for a target of 60 trading days",
+    ]
+    assert evaluation.lines(evaluated(20, None, V53[1], V53), V53[1]) == [
+        "main: target, 20 trading days (early); pays: 60 days since round 1343, not these scores",
+        "BMC is against v53_lgbm_ender60, as evaluate.benchmark says",
+    ]
+    assert evaluation.lines(evaluated(60, None, None, V53[:1]), None)[1:] == [
+        "no BMC: no benchmark model is of 60 trading days; the data has v53_lgbm_ender20: evaluate.benchmark may name one"
+    ]
 
 
 def test_diagnostics_look_at_the_neutralized_ensemble() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
+from erawise.base.schema import spanned_eras
 from erawise.evaluation import significance
 from erawise.evaluation.significance import BETTER, OPEN, WORSE, paired_difference
 from erawise.folds import splits
@@ -169,7 +170,7 @@ def test_the_deflated_sharpe_by_hand_and_by_luck() -> None:
     ids=["none", "one", "one of several predictions", "weekly", "every fourth", "far apart"],
 )
 def test_a_target_spans_as_many_eras_as_lie_in_its_weeks(eras: list[int], expected: int) -> None:
-    assert significance.spanned_eras(np.array(eras, np.int64), 8) == expected
+    assert spanned_eras(np.array(eras, np.int64), 8) == expected
 
 
 def halves(eras: int, blocks: int) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from erawise.base.schema import distance_warning, horizon, named_horizon, purge_weeks, usual_distance
+from erawise.base.schema import distance_warning, named_horizon, overlap_line, purge_weeks, usual_distance
 from erawise.folds import splits
 from erawise.running.errors import InputError
 
@@ -16,13 +16,27 @@ eras = st.sets(st.integers(1, 400), min_size=60, max_size=200).map(lambda found:
 
 def test_purge_is_that_of_the_official_walk_forward() -> None:
     assert (purge_weeks(20), purge_weeks(60)) == (8, 16)
-    assert (horizon("target_ender_60", 20), horizon("target_ender_20", 60), horizon("target", 20)) == (60, 20, 20)
+    assert (named_horizon("target_ender_60"), named_horizon("target_ender_20")) == (60, 20)
 
 
 @pytest.mark.parametrize("target", ["target", "target_1", "target_v2_3", "target_x_40", "target_120", "target_20_v2", "target_20d"])
 def test_a_horizon_is_in_the_names_that_numerai_gives_alone(target: str) -> None:
     assert named_horizon(target) is None
-    assert horizon(target, 35) == 35
+
+
+@pytest.mark.parametrize(
+    ("eras", "days", "purge", "overlap", "least"),
+    [
+        (range(1, 61), 60, "16 weeks is 16 eras", "a target spans 12 eras, which overlap", 96),
+        (range(1, 61), 20, "8 weeks is 8 eras", "a target spans 4 eras, which overlap", 32),
+        (range(1, 241, 4), 60, "16 weeks is 4 eras", "a target spans 3 eras, which overlap", 24),
+        (range(1, 241, 4), 20, "8 weeks is 2 eras", "eras don't overlap", 8),
+        ([], 60, "16 weeks is 16 eras", "a target spans 12 eras, which overlap", 96),
+    ],
+)
+def test_the_purge_the_span_and_the_eras_of_an_interval_are_told(eras: range, days: int, purge: str, overlap: str, least: int) -> None:
+    expected = f"a purge of {purge} on each side; {overlap}; an interval takes {least} eras, and there are {len(eras)}"
+    assert overlap_line(eras, days) == expected
 
 
 @pytest.mark.parametrize(
@@ -39,11 +53,6 @@ def test_eras_that_are_not_as_far_apart_as_they_should_be_are_told() -> None:
     assert line.startswith("train.parquet: neighbouring eras are usually 7 apart, and 1 was expected.")
     assert "a purge of 8 weeks takes 1 of them on each side of a test block" in line
     assert "a purge of 16 weeks takes 2 of them" in distance_warning("train.parquet", range(1, 400, 7), 1, 60)[0]
-
-
-def test_a_model_is_purged_for_the_longer_horizon() -> None:
-    assert splits.model_horizon("target_a_60", "target", 20) == 60
-    assert splits.model_horizon("target_a_20", "target_b_60", 20) == 60
 
 
 def test_kfold_by_hand() -> None:
@@ -141,7 +150,7 @@ def test_too_few_eras(settings: dict, message: str) -> None:
 def test_validation_may_be_purged_to_nothing() -> None:
     made = splits.plan(np.arange(1, 61), np.arange(61, 66), 20, method="purged_kfold", folds=2, chunk=10, window=None)
     assert not len(made.validation)
-    assert splits.describe(made) == "8 weeks purged beside each test block: [8, 8] eras; no validation eras left"
+    assert splits.describe(made, 20)[0] == "8 weeks purged beside each test block: [8, 8] eras; no validation eras left"
 
 
 def test_a_horizon_without_folds_is_an_error_for_who_asks_for_it() -> None:

@@ -37,6 +37,7 @@ from ruamel.yaml import YAML
 from erawise.running import paths
 value = YAML(typ="safe").load(Path("params.yaml").read_text())["value"]
 Path("data/scores").mkdir(parents=True, exist_ok=True)
+Path("data/scores/evaluated.json").write_text('{"days": 60}')
 for split in ("cv", "validation"):
     pd.DataFrame({"era": [1], "prediction": "ridge", "corr": float(value)}).to_parquet(f"data/scores/{split}.parquet")
 Path(os.environ["SEEN"]).write_text(str(paths.main_checkout(Path.cwd())))
@@ -44,7 +45,7 @@ Path(os.environ["SEEN"]).write_text(str(paths.main_checkout(Path.cwd())))
 
 
 def set_value(project: Path, value: float) -> None:
-    settings = {"value": value, "data": {"target": "target", "target_horizon": 20}}
+    settings = {"value": value, "data": {"target": "target", "target_horizon": None}}
     with (project / "params.yaml").open("w") as file:
         YAML().dump(settings, file)
 
@@ -52,6 +53,7 @@ def set_value(project: Path, value: float) -> None:
 def value_of(project: Path, revision: str | None) -> float:
     """What `EVALUATE` has written in a revision."""
     found = revisions.read(project, revision, raw=RAW, scores=SCORES)
+    assert (found.target, found.days) == ("target", 60)
     assert found.settings["value"] == found.scores["cv"]["corr"].item() == found.scores["validation"]["corr"].item()
     return float(found.settings["value"])
 
@@ -99,6 +101,13 @@ def test_revisions_are_read_below_the_directory_of_the_project(
     assert small.seen.read_text() == str(small.directory)
     assert value_of(Path(), "idea") == 3.0
     assert value_of(Path(), None) == 2.0
+
+
+def test_scores_against_a_target_that_has_changed_its_horizon_are_not_compared() -> None:
+    before, after = (revisions.Revision(name, {}, "target", days, "data", {}) for name, days in (("A", 20), ("B", 60)))
+    expected = "A is scored against target of 20 days and B against target of 60 days: the difference would be theirs"
+    assert revisions.incomparable(before, after) == expected
+    assert not revisions.incomparable(before, before)
 
 
 @pytest.fixture(scope="module")

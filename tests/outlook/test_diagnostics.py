@@ -15,7 +15,7 @@ from numerai_server import Fault, NumeraiServer
 from numerapi import base_api
 from workspace import Workspace
 
-from erawise.base import tabular
+from erawise.base import files, tabular
 from erawise.live import site_diagnostics, submission
 from erawise.live.account import Account
 from erawise.outlook import diagnosis
@@ -105,6 +105,27 @@ def test_the_prediction_is_that_of_the_model(server: NumeraiServer, workspace: W
     assert "no prediction 'nothing' with validation scores; there are lightgbm, ridge, ensemble, neutralized" in capsys.readouterr().err
     assert workspace.ended("diagnostics gamma") == 1
     assert "the account has no model 'gamma'" in capsys.readouterr().err
+
+
+def test_the_sites_fnc_of_version_3_is_held_against_that_of_ours() -> None:
+    site = {"validationFeatureNeutralCorrV3Mean": 0.02, "validationFeatureNeutralCorrMean": 0.03}
+    found = diagnosis.compared(site, {"fnc": {"mean": 0.01}, "fncv3": {"mean": 0.015}})
+    assert found.set_index("figure")["ours"].to_dict() == {
+        "validationFeatureNeutralCorrMean": 0.01,
+        "validationFeatureNeutralCorrV3Mean": 0.015,
+    }
+    assert diagnosis.compared(site, {"fnc": {"mean": 0.01}})["figure"].tolist() == ["validationFeatureNeutralCorrMean"]
+
+
+def test_scores_of_another_horizon_than_the_sites_are_not_sent(
+    server: NumeraiServer, workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = workspace.directory / "data/scores/evaluated.json"
+    files.write_json(files.read_json(path) | {"target": "target_other_60", "days": 60, "equal": None}, path)
+    assert workspace.ended("diagnostics alpha --prediction ridge") == 1
+    said = "data.target: ours are scored against 'target_other_60', 60 trading days ahead, and the site scores against 'target', 20 ahead"
+    assert said in capsys.readouterr().err
+    assert not server.account.created
 
 
 def test_nothing_in_common_is_said() -> None:

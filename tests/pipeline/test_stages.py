@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from workspace import MODELS, WHOLE, Workspace
 
 from erawise.base import files
+from erawise.base.schema import named_horizon
 from erawise.charts import figures
 from erawise.explanation import explained
 from erawise.running import runner
@@ -95,7 +96,7 @@ def test_the_benchmark_and_the_reasons_of_absent_scores_are_said(workspace: Work
     references.assign(numerai_meta_model=np.where(validation & few, 0.5, np.nan), b_one=b_one, b_two=0.5).to_parquet(path)
     workspace.run("evaluate")
     said = capsys.readouterr().out
-    assert "BMC is against b_one, the first of 2\n" in said
+    assert "BMC is against b_one, chosen of b_one, b_two for a target of 20 trading days\n" in said
     assert "cv: no mmc: meta_model.parquet has no predictions of these eras\n" in said
     assert re.search(r"validation: no mmc: meta_model.parquet has predictions of at most \d\d% of an era's rows; a score needs 80%\n", said)
     assert "cv: no bmc: the benchmark model b_one has no predictions of these eras\n" in said
@@ -270,7 +271,7 @@ def test_bad_settings_are_named_and_leave_the_outs_as_they_were(
 
 def test_explore_stops_on_an_era_without_a_target(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     train = pd.read_parquet(workspace.directory / "files" / "train.parquet")
-    train.loc[train["era"] == "0013", "target"] = np.nan
+    train.loc[train["era"] == "0013", ["target", "target_other_20"]] = np.nan
     train.to_parquet(workspace.directory / "files" / "train.parquet")
     workspace.run("download", "preprocess")
     assert "13" in workspace.failure("explore", capsys)
@@ -316,24 +317,78 @@ def test_eras_that_are_not_weeks_apart_are_told_even_quietly(tmp_path: Path, cap
 
 
 @pytest.mark.parametrize(
-    ("target", "days", "source"),
-    [("target", 60, "data.target_horizon"), ("target_2", 60, "data.target_horizon"), ("target_other_20", 20, "its name ends so")],
+    ("target", "setting", "days", "source"),
+    [
+        ("target", None, 20, "it equals target_other_20, value by value"),
+        ("target_2", None, 20, "it equals target_other_20, value by value"),
+        ("target_3", 60, 60, "data.target_horizon says so"),
+        ("target_other_20", 60, 20, "its name ends so"),
+        ("target_other_60", None, 60, "its name ends so"),
+    ],
 )
 def test_split_says_how_far_the_main_target_looks(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str, days: int, source: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str, setting: int | None, days: int, source: str
 ) -> None:
     frames = raw.write(tmp_path / "files")
     for name in ("train", "validation"):
-        renamed = frames[name].rename(columns={"target": "target_2"} if target == "target_2" else {})
-        renamed.set_index("id").to_parquet(tmp_path / "files" / f"{name}.parquet")
+        changed = frames[name].rename(columns={"target": target} if target in ("target_2", "target_3") else {})
+        if setting is not None:
+            changed["target_other_20"] = changed["target_other_20"].sample(frac=1, random_state=1).to_numpy()
+        changed.set_index("id").to_parquet(tmp_path / "files" / f"{name}.parquet")
     workspace = Workspace(tmp_path, tmp_path / "files")
-    workspace.change(lambda content: content["data"].update(target=target, target_horizon=60))
+    workspace.change(lambda content: content["data"].update(target=target, target_horizon=setting))
     workspace.run("download", "preprocess", "explore")
-    capsys.readouterr()
+    if not named_horizon(target):
+        assert f"{target}: looks {days} trading days ahead: {source}" in capsys.readouterr().out
     workspace.run("split")
-    assert f"{target}: looks {days} trading days ahead: {source}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"{target}: looks {days} trading days ahead: {source}" in said
     horizons = files.read_json(tmp_path / "data/folds.json")["horizons"]
     assert {name: plan["weeks"] for name, plan in horizons.items()} == {"20": 8, "60": 16}
+    assert "60 days: cv: a purge of 16 weeks is 16 eras on each side; a target spans 12 eras, which overlap; an interval takes 96" in said
+    assert (
+        "20 days: validation: a purge of 8 weeks is 8 eras on each side; a target spans 4 eras, which overlap; an interval takes 32" in said
+    )
+
+
+def test_a_bare_target_of_60_days_goes_through_every_stage_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = raw.write(tmp_path / "files", train=range(1, 121), validation=range(121, 151))
+    for name in ("train", "validation"):
+        changed = frames[name].assign(target=frames[name]["target_other_60"])
+        changed.set_index("id").to_parquet(tmp_path / "files" / f"{name}.parquet")
+        benchmarks = changed[["id", "era"]].assign(x_other20=0.25 * changed["feature_1"], x_other60=0.25 * changed["feature_0"])
+        benchmarks.astype({"x_other20": "float32", "x_other60": "float32"}).to_parquet(
+            tmp_path / "files" / f"{name}_benchmark_models.parquet"
+        )
+    workspace = Workspace(tmp_path, tmp_path / "files")
+
+    def one_model(content: Any) -> None:
+        content["models"] = {"ridge": content["models"]["ridge"]}
+        content["tuning"]["models"], content["final"]["refit"] = [], []
+        content["select_features"]["method"] = "none"
+
+    workspace.change(one_model)
+    workspace.run(
+        "download", "preprocess", "explore", "split", "select_features", "members", "tune", "train ridge", "ensemble", "neutralize"
+    )
+    plan = files.read_json(tmp_path / "data/folds.json")["horizons"]["60"]
+    assert (
+        sorted(workspace.predictions("models/ridge").query("split == 'validation'")["era"].unique())
+        == plan["validation"]
+        == [*range(137, 151)]
+    )
+    capsys.readouterr()
+    workspace.run("evaluate", "show")
+    said = capsys.readouterr().out
+    found = files.read_json(tmp_path / "data/scores/evaluated.json")
+    assert (found["days"], found["equal"], found["benchmark"]) == (60, "target_other_60", "x_other60")
+    assert "an interval takes 96 eras, and there are 120" in said
+    assert (
+        said.count("main: target, which equals target_other_60, 60 trading days; early: 20 days, in none of these scores; pays: 60 days")
+        == 2
+    )
+    assert {"low", "high"} <= set(workspace.metrics("cv")["ridge"]["corr"])
+    assert not {"low", "high"} & set(workspace.metrics("validation")["ridge"]["corr"])
 
 
 def test_features_without_groups_go_through_every_stage_that_looks_for_them(workspace: Workspace) -> None:

@@ -27,7 +27,7 @@ def prepare(source: Path, threads: int = 1, **changes: Any) -> tuple[Path, dict,
     directory = source.parent / "prepared"
     files.remove(directory)
     directory.mkdir()
-    options: dict[str, Any] = {"feature_set": "all", "target": "target", "every": 1, "demean": False, "derived": []}
+    options: dict[str, Any] = {"feature_set": "all", "target": "target", "every": 1, "demean": False, "derived": [], "days": 20}
     metrics, counts = preparation.prepare(source, directory, preparation.Wanted(**(options | changes)), threads)
     return directory, metrics, counts
 
