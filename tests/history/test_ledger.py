@@ -62,7 +62,7 @@ from pathlib import Path
 from erawise import params
 from erawise.evaluation import evaluation
 from erawise.history import recording
-found = evaluation.Evaluated("target", 20, None, [], {}, {}, {"x": sys.argv[1]})
+found = evaluation.Evaluated("target", 20, None, None, [], {}, {}, {"x": sys.argv[1]})
 print(recording.evaluated(params.load(Path("params.yaml")), found, {"validation": {"x": {}}}))
 """
 

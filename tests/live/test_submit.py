@@ -626,6 +626,27 @@ def test_a_target_or_feature_is_no_benchmark_model_of_a_round(
     assert "the live data has no benchmark model 'target'; it has benchmark" in capsys.readouterr().err
 
 
+def test_a_benchmark_model_of_another_horizon_is_taken_only_if_it_is_named(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = server.rounds[OPEN] / "v5.2/live_benchmark_models.parquet"
+    found = pd.read_parquet(path)
+    found.rename(columns={"benchmark": "v53_lgbm_ender60"}).to_parquet(path)
+    operator.run("submit --dry-run")
+    said = capsys.readouterr().out
+    assert "benchmark: none of v53_lgbm_ender60 is of 20 trading days; evaluate.benchmark may name one" in said
+    assert "with the benchmark model" not in said
+    found.assign(v53_lgbm_ender60=1 - found["benchmark"]).drop(columns="benchmark").assign(v53_lgbm_ender20=found["benchmark"]).to_parquet(
+        path
+    )
+    operator.run("submit --dry-run")
+    assert "rank correlation -" not in capsys.readouterr().out
+    operator.change(lambda content: content["evaluate"].update(benchmark="v53_lgbm_ender60"))
+    operator.change(lambda content: content["submit"].update(min_benchmark_corr=-1.0))
+    operator.run("submit --dry-run")
+    assert "rank correlation -" in capsys.readouterr().out
+
+
 def test_models_that_give_other_predictions_than_the_pipeline_did_hand_in_nothing(
     server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -395,6 +395,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(ROOT / "params.yaml", tmp_path)
     table = scores(60, ridge=0.02 + overlapping(60, 0, 0.02), ensemble=0.02 + overlapping(60, 1, 0.02)).assign(mmc=0.01)
     (tmp_path / "data" / "scores").mkdir(parents=True)
+    (tmp_path / "data/prepared/panel").mkdir(parents=True)
+    (tmp_path / "data/prepared/panel/features.json").write_text('{"targets": ["target"], "horizons": {"target": 20}}')
     table.to_parquet(tmp_path / "data/scores/validation.parquet")
     table.assign(mmc=np.nan).to_parquet(tmp_path / "data/scores/cv.parquet")
     monkeypatch.chdir(tmp_path)

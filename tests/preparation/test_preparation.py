@@ -469,7 +469,8 @@ def test_what_is_no_prediction_is_no_benchmark_model(tmp_path: Path) -> None:
     assert found["numerai_meta_model"].dropna().unique().tolist() == [0.75]
     assert found["empty"].isna().all()
     ignored = ", ".join(repr(name) for name in NO_PREDICTIONS if name != "data_type")
-    assert counts.notes == [
+    assert counts.notes[0].startswith("target: looks 20 trading days ahead")
+    assert counts.notes[1:] == [
         f"validation_benchmark_models.parquet: left out {ignored}, which is no prediction; taken model, empty",
         "meta_model.parquet: left out 'other', which is no prediction; taken numerai_meta_model",
         "benchmark models: model, empty",
