@@ -389,6 +389,11 @@ def test_the_picture_shows_a_panel_each_and_no_stake_below_its_scale() -> None:
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["a", "b", "rounds that burn, with 95 % interval"]
 
 
+def looks_ahead(checkout: Path, days: int) -> None:
+    """Write the horizon of the target, as preprocess does."""
+    (checkout / "data/prepared/panel/features.json").write_text(json.dumps({"targets": ["target"], "horizons": {"target": days}}))
+
+
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with settings and measured scores, in which the command runs."""
@@ -396,7 +401,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     table = scores(60, ridge=0.02 + overlapping(60, 0, 0.02), ensemble=0.02 + overlapping(60, 1, 0.02)).assign(mmc=0.01)
     (tmp_path / "data" / "scores").mkdir(parents=True)
     (tmp_path / "data/prepared/panel").mkdir(parents=True)
-    (tmp_path / "data/prepared/panel/features.json").write_text('{"targets": ["target"], "horizons": {"target": 20}}')
+    looks_ahead(tmp_path, 20)
     table.to_parquet(tmp_path / "data/scores/validation.parquet")
     table.assign(mmc=np.nan).to_parquet(tmp_path / "data/scores/cv.parquet")
     monkeypatch.chdir(tmp_path)
@@ -512,7 +517,7 @@ def test_what_a_round_does_not_name_is_that_of_its_regime(
     named: tuple[str | None, float | None],
     expected: str,
 ) -> None:
-    change_settings(checkout, data={"target_horizon": days})
+    looks_ahead(checkout, days)
     table = pd.read_parquet(checkout / "data/scores/validation.parquet")
     pd.concat([table, table.assign(era=table["era"] + 60)]).to_parquet(checkout / "data/scores/validation.parquet")
     server.rounds[number], server.account.multipliers = checkout, multipliers

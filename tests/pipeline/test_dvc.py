@@ -189,7 +189,7 @@ def test_data_that_changes_reruns_what_comes_from_it_and_bad_data_stops_before_a
 
     frames = raw.write(clone.directory / "data/local", rows=21)
     train = frames["train"]
-    train.loc[train["era"] == "0013", "target"] = np.nan
+    train.loc[train["era"] == "0013", ["target", "target_other_20"]] = np.nan
     train.set_index("id").to_parquet(clone.directory / "data/local/train.parquet")
     for wanted in ("evaluate", "train@ridge"):
         output = clone.dvc("repro", wanted, check=False)
