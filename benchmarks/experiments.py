@@ -326,8 +326,8 @@ def _difference(row: dict[str, Any], name: str, prefix: str, form: str) -> str:
 def _wait_for_workers_to_end() -> None:
     """Wait until no worker of DVC's queue lives.
 
-    DVC starts no second worker of a name; and a worker that is about to end takes no work any more, and empties the queue. Work that is
-    started meanwhile would wait forever.
+    DVC starts no second worker of a name, and a worker that is about to end takes no work any more: work that is started meanwhile would
+    wait forever.
     """
     for _ in range(PATIENCE):
         if "Worker status: 0 active, 0 idle" in _dvc_says("queue", "status"):

@@ -322,12 +322,15 @@ def test_recipes_are_queued_run_by_two_workers_and_not_run_again(
         experiments.run([half, broken])
     assert capfd.readouterr().err.count("Queued experiment ") == 2
     assert "nosuch" in clone.dvc("queue", "logs", "broken")
-    found = experiments.read([half])
-    assert found["half"].settings["neutralize"]["proportion"] == 0.5
-    line = Line("half", half, "neutralized")
-    assert "| **half** | " in experiments.table(Study("shares", (line,), ()), found)
+    quarter = Experiment("quarter", ("neutralize.proportion=0.25",), (), after="half")
+    experiments.run([half, quarter])  # at once, while the workers of before still live
+    assert capfd.readouterr().err.count("Queued experiment ") == 1
+    found = experiments.read([half, quarter])
+    assert [found[name].settings["neutralize"]["proportion"] for name in ("half", "quarter")] == [0.5, 0.25]
+    lines = [Line(one.name, one, "neutralized") for one in (half, quarter)]
+    assert "| quarter | " in experiments.table(Study("shares", (lines[0],), (lines[1],)), found)
     clone.set("plot.top_features", 5)
-    experiments.run([half])
+    experiments.run([half, quarter])
     assert capfd.readouterr().err == ""
     clone.run("git", "checkout", "-q", "params.yaml")
     clone.dvc("exp", "run", "--queue", "-n", "mine", "-S", "plot.top_features=3")
