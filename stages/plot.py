@@ -1,4 +1,4 @@
-"""Build the small tables behind the pictures, and draw them."""
+"""Build the small tables behind the report and the plots, and draw those that people compare."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,7 +9,6 @@ from erawise import params
 from erawise.base import files, tabular
 from erawise.base.schema import CV, VALIDATION
 from erawise.charts import (
-    data_charts,
     explained_charts,
     explained_tables,
     figures,
@@ -46,14 +45,21 @@ def main(progress: Progress) -> runner.Done:
             scored = partial(tables.with_target, split=split, targets=targets, target=target)
             predictions(save, split, models, scored, colours)
         drivers(save, models, p.plot.top_features, days, colours)
-        data(save, panel, validation, target, days)
+        plan = splits.from_json(files.read_json(paths.FOLDS), days)
+        save("folds", tables.folds(plan), prediction_charts.folds)
+    data(target)
     return runner.Done([paths.TABLES, paths.PICTURES])
 
 
 def write(draw: Callable[..., None], name: str, table: tables.Table, chart: Callable[..., object], *arguments: object) -> None:
     """Write a table, and draw its picture."""
-    tabular.write_csv(table.frame, paths.TABLES / f"{name}.csv")
+    write_table(name, table.frame)
     draw(paths.PICTURES / f"{name}.svg", chart, table, *arguments)
+
+
+def write_table(name: str, frame: pd.DataFrame) -> None:
+    """Write a table."""
+    tabular.write_csv(frame, paths.TABLES / f"{name}.csv")
 
 
 def scores(save: Save, split: str, plot: Plot, colours: Colours) -> None:
@@ -82,21 +88,18 @@ def drivers(save: Save, models: list[str], top_features: int, days: int, colours
     save("importance", tables.importance(shares, top_features), explained_charts.importance, colours)
     found = {model: explained.read(paths.EXPLAINED / model) for model in models}
     save("shap_beeswarm", explained_tables.shap_beeswarm(found), explained_charts.shap_beeswarm)
-    save("shap_share", explained_tables.shap_share(found), explained_charts.shap_share, colours)
-    save("permutation", explained_tables.permutation(found, days), explained_charts.permutation, colours)
+    write_table("shap_share", explained_tables.shap_share(found))
+    write_table("permutation", explained_tables.permutation(found, days))
     save("exposure_time", explained_tables.exposure_time(tabular.read_parquet(paths.EXPOSURE)), explained_charts.exposure_time)
     save("weights", tables.weights(files.read_json(paths.WEIGHTS)), prediction_charts.weights, colours)
 
 
-def data(save: Save, panel: Panel, validation: pd.DataFrame, target: str, days: int) -> None:
-    """Save what the data and its folds look like."""
-    save("feature_values", tables.feature_values(panel), data_charts.feature_values)
-    save("target_values", tables.target_values(panel.index, validation, panel.targets, target), data_charts.target_values)
-    save("feature_stability", tables_data.feature_stability(paths.EXPLORED / "features.csv"), data_charts.feature_stability)
-    save("target_correlation", tables_data.target_correlation(paths.EXPLORED / "targets.csv", target), data_charts.target_correlation)
-    save("drift", tables_data.drift(paths.EXPLORED / "drift.csv"), data_charts.drift)
-    save("missing_by_era", tables_data.missing_by_era(paths.MISSING / "eras.csv"), data_charts.missing_by_era)
-    save("folds", tables.folds(splits.from_json(files.read_json(paths.FOLDS), days)), data_charts.folds)
+def data(target: str) -> None:
+    """Write what the report draws of the data."""
+    write_table("feature_stability", tables_data.feature_stability(paths.EXPLORED / "features.csv"))
+    write_table("target_correlation", tables_data.target_correlation(paths.EXPLORED / "targets.csv", target))
+    write_table("drift", tables_data.drift(paths.EXPLORED / "drift.csv"))
+    write_table("missing_by_era", tables_data.missing_by_era(paths.MISSING / "eras.csv"))
 
 
 if __name__ == "__main__":

@@ -9,9 +9,8 @@ from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
 
 from erawise.base.schema import ERA, PREDICTION
-from erawise.charts.explained_tables import LEADING
-from erawise.charts.figures import by, caption, figure_of, model_panels, picture, single
-from erawise.charts.marks import legend, line_style, name_rows
+from erawise.charts.figures import figure_of, model_panels, picture
+from erawise.charts.marks import legend, name_rows
 from erawise.charts.style import DASH, FAINT, FIXED_COLOURS, INK, MUTED, Colours, short, short_feature
 from erawise.charts.tables import Table
 
@@ -51,48 +50,6 @@ def shap_beeswarm(table: Table) -> Figure:
         axes.axvline(0, color=INK, linewidth=0.8, zorder=0.9)
     meaning = "A dot a row: what the feature adds to the prediction, or takes from it"
     legend(figure, dict(zip(LEVELS, LEVEL_COLOURS, strict=True)), meaning)
-    return figure
-
-
-@picture
-def shap_share(table: Table, colours: Colours) -> Figure:
-    """Draw the share of all contributions by the number of leading features, a line for each model, from `explained_tables.shap_share`."""
-    series = by(table.frame, "model")
-    figure, axes = single(table, 4.0)
-    for name, group in sorted(series.items(), key=lambda item: -item[1]["leading"].iloc[0]):
-        held, count = group["leading"].iloc[0], min(LEADING, group["features"].max())
-        label, dashes = f"{name}: {held:.0%} in {count}", line_style(name, series)
-        axes.plot(group["features"], 100 * group["share"], color=colours[name], linewidth=1.5, linestyle=dashes, label=label)
-        axes.plot(count, 100 * held, "o", color=colours[name], markersize=5)
-    axes.axvline(LEADING, color=MUTED, linewidth=1, linestyle=DASH)
-    axes.set(xlabel="number of leading features", ylabel="share of all contributions (%)", ylim=(0, 103))
-    axes.set_xlim(left=0)
-    axes.legend(loc="lower right")
-    return figure
-
-
-@picture
-def permutation(table: Table, colours: Colours) -> Figure:
-    """Draw the mean drop of CORR when a feature is shuffled, a panel for each model, from `explained_tables.permutation`."""
-    tallest = table.frame["rank"].max()
-    low, high = table.frame[["drop", "low"]].min(axis=None), table.frame[["drop", "high"]].max(axis=None)
-    margin = 0.04 * (high - low) or 1.0
-    figure, models = model_panels(table, 1.0 + 0.155 * tallest)
-    for axes, name, group in models:
-        for row in group.itertuples():
-            axes.plot([row.low, row.high], [row.rank, row.rank], color=colours[name], linewidth=1.5, solid_capstyle="butt")
-        axes.plot(group["drop"], group["rank"], "o", color=colours[name], markersize=4)
-        axes.axvline(0, color=INK, linewidth=0.8)
-        axes.set_xlim(low - margin, high + margin)
-        name_rows(axes, map(short_feature, group["feature"]), 1, tallest)
-        axes.set_title(f"{name}\n{group['eras'].max()} eras")
-        axes.set_xlabel("CORR lost")
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
-    caption(
-        figure,
-        "Features in the order of their contributions; line: 95 % interval of the mean over validation eras. A feature that others can\n"
-        "stand in for costs little, however much the model uses it.",
-    )
     return figure
 
 

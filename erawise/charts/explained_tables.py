@@ -19,9 +19,6 @@ LEADING = 20
 MAX_STEPS, MAX_PERIODS = 200, 60
 BEFORE, AFTER = "ensemble", "neutralized"
 
-TAIL = 0.025
-"""Share of 95 % intervals that lie above the truth."""
-
 
 def shap_beeswarm(found: Mapping[str, Explanation]) -> Table:
     """Return the contributions of the leading features of each model, row by row.
@@ -47,26 +44,18 @@ def shap_beeswarm(found: Mapping[str, Explanation]) -> Table:
     return Table(frame, headline)
 
 
-def shap_share(found: Mapping[str, Explanation]) -> Table:
+def shap_share(found: Mapping[str, Explanation]) -> pd.DataFrame:
     """Return the share of all contributions, by absolute size, that the leading features hold.
 
     Returns
     -------
-    Table with `model`, `features` (how many of the leading ones; at most `MAX_STEPS` numbers of a model, all up to `LEADING` among
+    DataFrame with `model`, `features` (how many of the leading ones; at most `MAX_STEPS` numbers of a model, all up to `LEADING` among
     them), `share` (what these hold) and `leading` (what `LEADING` hold, or all where there are fewer; the same in every row).
     """
-    frame = pd.concat([_cumulative(one, model) for model, one in found.items()], ignore_index=True)
-    held = frame.groupby("model", sort=False)["leading"].first()
-    if not held.max() > 0:
-        return Table(frame, "Nothing drives the predictions: they are constant")
-    count = min(LEADING, int(frame["features"].max()))
-    headline = f"The {count} leading features hold {held.max():.0%} of all contributions in {held.idxmax()}"
-    if len(held) > 1:
-        headline += f", {held.min():.0%} in {held.idxmin()}"
-    return Table(frame, headline)
+    return pd.concat([_cumulative(one, model) for model, one in found.items()], ignore_index=True)
 
 
-def permutation(found: Mapping[str, Explanation], days: int) -> Table:
+def permutation(found: Mapping[str, Explanation], days: int) -> pd.DataFrame:
     """Return what each model's CORR loses when one of its leading features is shuffled within each era, in validation eras.
 
     Parameters
@@ -75,21 +64,11 @@ def permutation(found: Mapping[str, Explanation], days: int) -> Table:
 
     Returns
     -------
-    Table with `model`, `rank`, `feature`, `drop` (mean over eras), `low` and `high` (its 95 % interval, NaN where it can't be given)
-    and `eras`.
+    DataFrame with `model`, `rank`, `feature`, `drop` (mean over eras), `low` and `high` (its 95 % interval, NaN where it can't be given)
+    and `eras`; empty where no validation era has a target and a CORR.
     """
     frame = pd.concat([_drops(one, model, days) for model, one in found.items()], ignore_index=True)
-    if frame["drop"].isna().all():
-        return Table(frame.iloc[:0], "Nothing to show: no validation era has a target and a CORR")
-    most, known = frame.loc[frame["drop"].idxmax()], frame[frame["low"].notna()]
-    headline = f"Shuffled, {most['feature']} costs most: {most['drop']:.4f} of the CORR of {most['model']}"
-    if most["drop"] <= 0:
-        headline = "Shuffled, none of the leading features costs CORR on average"
-    if len(known):
-        clear = int((known["low"] > 0).sum())
-        headline += f"; of {len(known)} pairs of model and feature {clear} have a 95 % interval above 0"
-        headline += f", where luck alone gives about {len(known) * TAIL:.0f}"
-    return Table(frame, headline)
+    return frame.iloc[:0] if frame["drop"].isna().all() else frame
 
 
 def exposure_time(exposure: pd.DataFrame) -> Table:

@@ -1,13 +1,33 @@
-"""Pictures of the predictions against the target, and of what the ensemble is made of."""
+"""Pictures of the folds, of the predictions against the target, and of what the ensemble is made of."""
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from erawise.base.schema import PREDICTION
 from erawise.charts.figures import by, caption, model_panels, picture, single
-from erawise.charts.marks import boxes, end_labels, square
-from erawise.charts.style import DASH, MUTED, Colours, short
+from erawise.charts.marks import boxes, end_labels, legend, name_rows, square
+from erawise.charts.style import DASH, MUTED, ROLE_COLOURS, Colours, ink_on, short
 from erawise.charts.tables import Table
+
+
+@picture
+def folds(table: Table) -> Figure:
+    """Draw a line for each fold and the final model: the eras of its training, its purge and its test, from `tables.folds`."""
+    numbers = sorted(table.frame["fold"].unique(), key=lambda number: (number == 0, number))
+    figure, axes = single(table, 1.2 + 0.32 * len(numbers))
+    span = table.frame["last"].max() - table.frame["first"].min() + 1
+    for row in table.frame.itertuples():
+        place, shade = numbers.index(row.fold), ROLE_COLOURS[str(row.role)]
+        axes.barh(place, row.last - row.first + 1, left=row.first - 0.5, height=0.7, color=shade)
+        if row.last - row.first + 1 > 0.03 * span:
+            middle = (row.first + row.last) / 2
+            axes.text(middle, place, f"{row.eras}", color=ink_on(shade), ha="center", va="center", fontsize=8)
+    name_rows(axes, [f"fold {number}" if number else "final model" for number in numbers])
+    axes.set_xlabel("era (week)")
+    axes.margins(x=0.01)
+    legend(axes, ROLE_COLOURS)
+    caption(figure, "In the bars: how many eras. The final model is tested on the validation eras.")
+    return figure
 
 
 @picture

@@ -1,6 +1,6 @@
 """Tables behind the pictures: small, each with the sentence that heads its picture."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from erawise.base.schema import DATA_TYPE, ERA, ID, PREDICTION, SPLIT, VALIDATION, top
+from erawise.base.schema import ERA, ID, PREDICTION, SPLIT
 from erawise.folds.splits import Plan, spaced
-from erawise.panel.panel import Panel
 from erawise.running.errors import InputError
 
 CORR = "corr"
@@ -20,11 +19,9 @@ VALUE_BINS = 5
 MAX_VALUES = 10
 MAX_PERIODS = 200
 MAX_POINT_ERAS = 100
-MAX_FEATURE_ERAS = 40
 SUMMARY = {"min": 0.0, "p05": 0.05, "q1": 0.25, "median": 0.5, "q3": 0.75, "p95": 0.95, "max": 1.0}
 """The columns of a summary, as quantiles; `mean` and `count` follow them."""
 
-MISSING = "missing"
 ROLES = TRAIN, PURGED, TEST = ("train", "purged", "test")
 
 
@@ -216,53 +213,6 @@ def target_by_prediction(rows: Mapping[str, pd.DataFrame], split: str) -> Table:
     return Table(frame, f"Mean target of the top tenth less the bottom tenth, {split}: {ends.max():+.4f} for {ends.idxmax()}")
 
 
-def feature_values(panel: Panel) -> Table:
-    """Count how often the features take each fifth of their scale, as a spread over the features.
-
-    Counted as stored, before any demeaning, on at most `MAX_FEATURE_ERAS` eras, evenly spaced.
-
-    Returns
-    -------
-    Table with `value`, the summary of the features' shares of rows, `count` (features) and `eras`.
-    """
-    eras = spaced(panel.eras, MAX_FEATURE_ERAS)
-    scale = top(panel.matrix.dtype.name)
-    counts = np.zeros((VALUE_BINS, panel.n_matrix))
-    for era in eras:
-        bins = np.minimum(panel.stored(era) * (VALUE_BINS / scale), VALUE_BINS - 1).astype(np.int8)
-        counts += np.stack([(bins == value).sum(axis=0) for value in range(VALUE_BINS)])
-    shares = counts / counts.sum(axis=0)
-    labels = [str(value) for value in range(VALUE_BINS)] if panel.matrix.dtype == np.int8 else _fifths()
-    long = pd.DataFrame({"value": np.repeat(labels, panel.n_matrix), "share": shares.ravel()})
-    frame = _summaries(long, "value", "share").assign(eras=len(eras))
-    widest = frame.loc[(frame["max"] - frame["min"]).idxmax()]
-    span = f"from {widest['min']:.0%} to {widest['max']:.0%} of the rows"
-    return Table(frame, f"Values of {panel.n_matrix} features: the share of value {widest['value']} differs most between features, {span}")
-
-
-def target_values(index: pd.DataFrame, validation: pd.DataFrame, names: Sequence[str], main: str) -> Table:
-    """Return the share of rows at each value of each target.
-
-    Parameters
-    ----------
-    index : `data_type` and the targets of the train rows.
-    validation : the targets of the validation rows.
-    names : the targets.
-    main : the main target, put first.
-
-    Returns
-    -------
-    Table with `split`, `target`, `value` (`missing` for NaN), `share` and `rows` (of the split); a split without rows is absent.
-    """
-    frames = {"train": index.loc[index[DATA_TYPE] == "train"], VALIDATION: validation}
-    ordered = [main, *(name for name in names if name != main)]
-    pieces = [_value_shares(frame[name], split, name) for split, frame in frames.items() if len(frame) for name in ordered]
-    frame = pd.concat(pieces, ignore_index=True)
-    first = frame.loc[(frame[TARGET] == main) & (frame["value"] != MISSING) & (frame["split"] == frame["split"].iloc[0])]
-    shares = " / ".join(f"{100 * share:.0f}" for share in first["share"])
-    return Table(frame, f"Values of the targets: {main} takes {', '.join(first['value'])} in {shares}% of rows")
-
-
 def weights(blend: Mapping[str, float]) -> Table:
     """Return the weights of the ensemble, as shares of their sum.
 
@@ -365,13 +315,3 @@ def _labels(values: NDArray[np.float64]) -> pd.Categorical:
 
 def _fifths() -> list[str]:
     return [f"{k / VALUE_BINS:g}–{(k + 1) / VALUE_BINS:g}" for k in range(VALUE_BINS)]
-
-
-def _value_shares(values: pd.Series, split: str, target: str) -> pd.DataFrame:
-    known = values.dropna().to_numpy(np.float64)
-    counts = pd.Series(_labels(known)).value_counts(sort=False).rename(index=str)
-    if len(known) < len(values):
-        counts.loc[MISSING] = len(values) - len(known)
-    return pd.DataFrame(
-        {"split": split, "target": target, "value": counts.index, "share": counts.to_numpy() / len(values), "rows": len(values)}
-    )

@@ -17,7 +17,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from erawise.charts import data_charts, explained_charts, explained_tables, figures, marks, prediction_charts, score_charts, style, tables
+from erawise.charts import explained_charts, explained_tables, figures, marks, prediction_charts, score_charts, style, tables
 from erawise.explanation import explained
 from erawise.folds import splits
 
@@ -74,7 +74,6 @@ def corr_time(n_eras: int, models: list[str]) -> Figure:
 def pictures(n_eras: int, models: list[str]) -> dict[str, Figure]:
     names, colours = [*models, "ensemble", "neutralized"], style.colours(models)
     shares = {model: pd.DataFrame({"feature": [f"feature_{k}" for k in range(30)], "importance": 1 / 30}) for model in models}
-    index = pd.DataFrame({"data_type": "train", "target": rows()["target"], "target_b_60": np.nan})
     found, eras = scores(n_eras, names), np.arange(1, max(n_eras, 60) + 31)
     plan = splits.plan(eras[:-30], eras[-30:], 20, method="purged_kfold", folds=4, chunk=1, window=None)
     by_target = tables.prediction_by_target(rows(), "ensemble", "cv")
@@ -86,11 +85,8 @@ def pictures(n_eras: int, models: list[str]) -> dict[str, Figure]:
         "era_means": prediction_charts.era_means(tables.era_means([(model, rows()) for model in models], "cv"), colours),
         "prediction_by_target": prediction_charts.prediction_by_target(by_target, colours, "ensemble"),
         "target_by_prediction": prediction_charts.target_by_prediction(tables.target_by_prediction({"ensemble": rows()}, "cv"), colours),
-        "target_values": data_charts.target_values(tables.target_values(index, index, ["target", "target_b_60"], "target")),
-        "folds": data_charts.folds(tables.folds(plan)),
+        "folds": prediction_charts.folds(tables.folds(plan)),
         "shap_beeswarm": explained_charts.shap_beeswarm(explained_tables.shap_beeswarm(explanations(models))),
-        "shap_share": explained_charts.shap_share(explained_tables.shap_share(explanations(models)), colours),
-        "permutation": explained_charts.permutation(explained_tables.permutation(explanations(models), 20), colours),
         "exposure_time": explained_charts.exposure_time(explained_tables.exposure_time(exposures(n_eras))),
         "weights": prediction_charts.weights(tables.weights(dict.fromkeys(models, 1.0)), colours),
     }
@@ -199,13 +195,6 @@ def test_empty_table_gives_its_headline(tmp_path: Path) -> None:
     assert texts(tmp_path / "empty.svg") == ["Nothing to show: no validation era has scores"]
 
 
-def test_feature_values_are_drawn_as_shares() -> None:
-    frame = tables.corr_box(scores(9, ["0", "1"]), "cv").frame.rename(columns={"prediction": "value"}).assign(eras=3)
-    axes = data_charts.feature_values(tables.Table(frame, "Values")).axes[0]
-    assert axes.get_xlim()[0] == 0
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "1"]
-
-
 def test_no_labels_overlap_in_the_running_sum(drawn: Callable[[str], Drawn]) -> None:
     figure = drawn("many models").figures["corr_time"]
     boxes = sorted(tuple(Text.get_window_extent(label).intervaly) for label in figure.axes[0].texts)
@@ -261,7 +250,8 @@ def test_text_can_be_read() -> None:
 
 def test_a_box_without_width_shows_its_median() -> None:
     summary = dict.fromkeys(tables.SUMMARY, 0.2) | {"min": 0.0, "max": 1.0, "mean": 0.2, "count": 5, "eras": 3}
-    axes = data_charts.feature_values(tables.Table(pd.DataFrame([{"value": "0"} | summary]), "Values")).axes[0]
+    table = tables.Table(pd.DataFrame([{"target": "0"} | summary]), "Values")
+    axes = prediction_charts.prediction_by_target(table, {"m": style.MODEL_COLOURS[0]}, "m").axes[0]
     assert style.MODEL_COLOURS[0] in {line.get_color() for line in axes.lines if np.ptp(np.asarray(line.get_xdata())) == 0}
 
 

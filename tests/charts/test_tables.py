@@ -1,6 +1,5 @@
 """The tables behind the pictures, by hand, by properties and against plain loops."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +7,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from panels import record
 
 from erawise.charts import tables
 from erawise.folds import splits
-from erawise.panel.panel import Panel
 from erawise.running.errors import InputError
 
 
@@ -172,50 +169,6 @@ def test_empty_split_says_so() -> None:
     ]
     assert all(table.frame.empty for table in found)
     assert {table.headline for table in found} == {"Nothing to show: no validation era has scores"}
-
-
-def panel(directory: Path, matrix: np.ndarray, era: list[int]) -> Panel:
-    names = [f"f{k}" for k in range(matrix.shape[1])]
-    content = {"features": names, "derived": [], "feature_sets": {"all": names}, "targets": ["target"]}
-    (directory / "features.json").write_text(json.dumps(content), encoding="utf-8")
-    np.save(directory / "features.npy", matrix)
-    np.save(directory / "derived.npy", np.empty((len(era), 0), np.float32))
-    np.save(directory / "era_means.npy", np.empty((0, 0), np.float32))
-    index = pd.DataFrame({"id": [f"n{k}" for k in range(len(era))], "era": era, "data_type": "train", "target": 0.5})
-    index.to_parquet(directory / "index.parquet", index=False)
-    record(directory)
-    return Panel(directory)
-
-
-def test_feature_values_of_int8(tmp_path: Path) -> None:
-    matrix = np.array([[0, 4], [1, 4], [2, 4], [3, 4], [4, 0]], np.int8)
-    frame = tables.feature_values(panel(tmp_path, matrix, [1, 1, 2, 2, 2])).frame
-    assert frame["value"].tolist() == ["0", "1", "2", "3", "4"]
-    assert frame["min"].tolist() == pytest.approx([0.2, 0, 0, 0, 0.2])
-    assert frame["max"].tolist() == pytest.approx([0.2, 0.2, 0.2, 0.2, 0.8])
-    assert frame["eras"].tolist() == [2] * 5
-
-
-def test_feature_values_of_floats(tmp_path: Path) -> None:
-    matrix = np.array([[0.0], [0.25], [0.5], [0.75], [1.0]], np.float32)
-    frame = tables.feature_values(panel(tmp_path, matrix, [1] * 5)).frame
-    assert frame["value"].tolist() == ["0–0.2", "0.2–0.4", "0.4–0.6", "0.6–0.8", "0.8–1"]
-    assert frame["median"].tolist() == pytest.approx([0.2] * 5)
-
-
-def test_target_values_count_what_is_missing() -> None:
-    index = pd.DataFrame({"data_type": ["train"] * 4 + ["validation"], "b": [0, 1, 1, np.nan, np.nan], "a": [0.0] * 5})
-    validation = pd.DataFrame({"b": [0.0, 1.0], "a": [0.0, 0.0]})
-    table = tables.target_values(index, validation, ["a", "b"], "b")
-    train = table.frame[table.frame["split"] == "train"]
-    assert train[["target", "value", "share"]].to_numpy().tolist() == [
-        ["b", "0", 0.25],
-        ["b", "1", 0.5],
-        ["b", "missing", 0.25],
-        ["a", "0", 1.0],
-    ]
-    assert set(table.frame["split"]) == {"train", "validation"}
-    assert table.headline == "Values of the targets: b takes 0, 1 in 25 / 50% of rows"
 
 
 @pytest.mark.parametrize(
