@@ -15,7 +15,7 @@ repro: .venv/runtime
 test: .venv/development
 	.ci/browser
 	.ci/actionlint install
-	$(RUN) python -m pytest -n 4 --dist worksteal
+	$(RUN) python -m pytest -n 3 --dist worksteal
 
 lint: .venv/development
 	$(BIN)/ruff check .

@@ -4,11 +4,15 @@ Each call is a process of its own, with arguments, environment, directory and ou
 Nothing of this project is loaded before the fork.
 """
 
+import _imp
 import atexit
 import contextlib
 import gc
+import hashlib
 import importlib
+import importlib.machinery
 import json
+import marshal
 import os
 import runpy
 import select
@@ -73,10 +77,29 @@ def start(directory: Path, lives_with: int) -> Path:
     return commands
 
 
+def _compiled_once(directory: Path) -> None:
+    """Let all calls share what they compile, kept by its source: clones have the same code in other places."""
+    directory.mkdir()
+    plain = importlib.machinery.SourceFileLoader.source_to_code
+
+    def shared(self: Any, data: bytes, path: str, **options: Any) -> Any:
+        place = directory / hashlib.sha256(data).hexdigest()
+        if not place.exists():
+            new = place.with_suffix(f".{os.getpid()}")
+            new.write_bytes(marshal.dumps(plain(self, data, path, **options)))
+            new.replace(place)
+        code = marshal.loads(place.read_bytes())
+        _imp._fix_co_filename(code, path)  # type: ignore[attr-defined]
+        return code
+
+    importlib.machinery.SourceFileLoader.source_to_code = shared  # type: ignore[method-assign, assignment]
+
+
 def _serve(lives_with: int) -> dict[str, Any] | None:
     """Answer calls until a process has ended; in the process of a call, return it."""
     for name in PACKAGES:
         importlib.import_module(name)
+    _compiled_once(Path("compiled").absolute())
     gc.collect()
     gc.freeze()  # else the processes of calls would copy all that they share with this one
     with socket.socket(socket.AF_UNIX) as listening:
@@ -122,7 +145,8 @@ def _called(connection: socket.socket) -> dict[str, Any]:
 
 
 def _run(call: dict[str, Any], own: Sequence[str]) -> None:
-    """Run a call in this process, which has a directory, environment and arguments of its own."""
+    """Run a call in this process, which has a directory, environment and arguments of its own; what it starts is served too."""
+    sys.executable = str(Path("bin/python").absolute())
     os.chdir(call["directory"])
     os.environ.clear()
     os.environ.update(call["environment"])

@@ -10,12 +10,16 @@ from typing import Any
 import altair as alt
 import pandas as pd
 import vl_convert
+from altair.utils import schemapi
 
 from erawise.charts import figures
 
 WIDTH = 720
 VERSION = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 """Of Vega-Lite, as Altair writes it and vl-convert names it."""
+
+VALIDATED = False
+"""Whether each part of a chart is checked against the schema of Vega-Lite, which takes longer than the rest of the page; the tests do."""
 
 CONFIG = {
     "background": "transparent",
@@ -112,8 +116,8 @@ def library() -> str:
 
 
 def _spec(figure: Figure, live: bool) -> dict[str, Any]:
-    with alt.data_transformers.enable("default", max_rows=None):
-        spec: dict[str, Any] = figure.draw(live).to_dict()
+    with alt.data_transformers.enable("default", max_rows=None), schemapi.debug_mode(VALIDATED):
+        spec: dict[str, Any] = figure.draw(live).to_dict(validate=VALIDATED)
     return spec | {"config": CONFIG, "autosize": {"type": "fit-x", "contains": "padding", "resize": True}}
 
 
