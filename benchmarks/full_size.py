@@ -1,4 +1,4 @@
-"""The whole DAG on data of Numerai v5.2's size: `python -m benchmarks.full_size DIRECTORY [--trees N] [--write docs/scale.md]`.
+"""The whole DAG on data of Numerai v5.3's size: `python -m benchmarks.full_size DIRECTORY [--trees N] [--write docs/scale.md]`.
 
 Draws files in Numerai's layout into DIRECTORY, era by era, and runs the stages with the LightGBM models of `params.yaml` there, each
 as a process that may not allocate more than a bound (`RLIMIT_DATA`; mapped files don't count). Of each stage it prints seconds,
@@ -67,12 +67,17 @@ TARGETS = [
     "waldo",
     "xerxes",
 ]
-MAIN = "target_ender_20"
+MAIN = "target_ender_60"
+"""What the bare `target` equals."""
+
 SHARES = np.array([0.05, 0.25, 0.75, 0.95])
 """Ranks at which a target changes its value: shares of 5, 20, 50, 20 and 5 %."""
 
 SIGNAL, PREDICTIVE = 0.01, 60
-BENCHMARKS = ("v52_lgbm_ender20", "v52_lgbm_jasper20", "v52_lgbm_cyrusd20")
+BENCHMARKS = ("v53_lgbm_ender20", "v53_lgbm_ender60")
+UNRESOLVED = {20: 5, 60: 13}
+"""Last validation eras whose targets of so many days lie in the future."""
+
 POLL_SECONDS, DISK_POLLS = 0.02, 100
 GIB = 2**30
 
@@ -134,10 +139,16 @@ def target_names() -> list[str]:
     return ["target", *(f"target_{name}_{days}" for days in (20, 60) for name in TARGETS)]
 
 
+def days_of(target: str) -> int:
+    """Trading days that a target looks ahead."""
+    return int((MAIN if target == "target" else target).rpartition("_")[2])
+
+
 def draw(size: Size, raw: Path, seed: int = 1) -> None:
     """Write a data version in Numerai's layout into an existing directory: train and validation side by side, row group by row group."""
     names = feature_names(size)
-    sets = {"small": names[:42], "medium": names[:780], "all": names} | {group: names[k::8] for k, group in enumerate(GROUPS)}
+    sets = {"small": names[:42], "medium": names[:780], "fncv3": names[:400], "quantum": names[2_748:], "all": names}
+    sets |= {group: names[k::8] for k, group in enumerate(GROUPS)}
     files.write_json({"feature_sets": sets, "targets": target_names()}, raw / "features.json")
     train = range(1, size.train_eras + 1)
     validation = range(size.train_eras + 1, size.train_eras + size.validation_eras + 1)
@@ -179,6 +190,8 @@ def _draw_group(name: str, eras: list[int], rows: int, size: Size, seed: int) ->
         _draw_features(block, BINS[rng.integers(0, 255, (FACTORS, rows))], BINS, int(rng.integers(2**63)))
         values[:, span] = block
         targets[:, span], predictions[:, span] = _draw_targets(block, rng)
+        to_come = size.train_eras + size.validation_eras - era
+        targets[[name == "validation" and to_come < UNRESOLVED[days_of(target)] for target in target_names()], span] = np.nan
     label = "X" if name == "live" else None
     identity = {
         "id": pa.array([f"n{(era * 2654435761 + row) % 2**60:015x}" for era in eras for row in range(rows)]),
@@ -392,13 +405,13 @@ Scratch files, which no stage keeps, take {scratch / size.int8_bytes:.2f} times 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("directory", type=Path, help="where to draw and run; needs about 2.4 times the features as int8, 42 GiB")
+    parser.add_argument("directory", type=Path, help="where to draw and run; needs about 2.4 times the features as int8, 55 GiB")
     parser.add_argument("--train-eras", type=int, default=574)
-    parser.add_argument("--validation-eras", type=int, default=620)
+    parser.add_argument("--validation-eras", type=int, default=658)
     parser.add_argument("--train-rows", type=int, default=4_784, help="rows of a train era")
-    parser.add_argument("--validation-rows", type=int, default=6_290, help="rows of a validation era")
+    parser.add_argument("--validation-rows", type=int, default=6_243, help="rows of a validation era")
     parser.add_argument("--live-rows", type=int, default=6_000)
-    parser.add_argument("--features", type=int, default=2_748)
+    parser.add_argument("--features", type=int, default=3_555)
     parser.add_argument("--trees", type=int, help="trees at most, of each model and of the selection")
     parser.add_argument("--bound", type=float, default=8.0, help="GiB that a stage may allocate")
     parser.add_argument(

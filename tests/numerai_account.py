@@ -148,7 +148,7 @@ class NumeraiAccount:
             },
             "submissionDownloadAuth": {"filename": "x.csv", "url": f"{url}/sent/{variables.get('id')}?signature=5ecret"},
             "diagnostics": [self.diagnostics.pop(0)] if len(self.diagnostics) > 1 else self.diagnostics,
-            "computePickleDataVersions": [{"name": "v5.2", "id": "version-52"}],
+            "computePickleDataVersions": [{"name": "v5.3", "id": "version-53"}],
             "computePickleDockerImages": [{"name": "Python 3.11", "id": "image-311"}],
         }
         if name == "pendingModelPayouts":

@@ -49,11 +49,11 @@ def live(seed: int) -> pd.DataFrame:
 def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[NumeraiServer]:
     rounds = {number: tmp_path_factory.mktemp(f"round{number}") for number in (OPEN, OPEN + 1)}
     for number, directory in rounds.items():
-        (directory / "v5.2").mkdir()
+        (directory / "v5.3").mkdir()
         table = live(seed=number)
-        table.set_index("id").to_parquet(directory / "v5.2/live.parquet")
+        table.set_index("id").to_parquet(directory / "v5.3/live.parquet")
         benchmark = pd.DataFrame({"benchmark": (table["feature_0"] / 4).astype(np.float32)}).set_index(table["id"])
-        benchmark.to_parquet(directory / "v5.2/live_benchmark_models.parquet")
+        benchmark.to_parquet(directory / "v5.3/live_benchmark_models.parquet")
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setenv(PUBLIC_ID, KEY[0])
     monkeypatch.setenv(SECRET_KEY, KEY[1])
@@ -308,9 +308,9 @@ def test_the_live_data_of_an_earlier_round_is_waited_out(
     operator.run("submit")
     server.current = OPEN + 1
     server.account.opens = datetime.now(UTC)
-    late = server.rounds[OPEN + 1] / "v5.2/live.parquet"
+    late = server.rounds[OPEN + 1] / "v5.3/live.parquet"
     own = late.read_bytes()
-    late.write_bytes((server.rounds[OPEN] / "v5.2/live.parquet").read_bytes())
+    late.write_bytes((server.rounds[OPEN] / "v5.3/live.parquet").read_bytes())
     assert operator.ended("submit") == 3
     assert "round 8: its live data is still that of round 7" in capsys.readouterr().err
     monkeypatch.setattr(time, "sleep", lambda seconds: late.write_bytes(own))
@@ -354,7 +354,7 @@ def test_data_of_another_version_than_the_models_have_seen_is_refused(
     lock = {"stages": {"download": {"params": {"params.yaml": {"data.version": "v5.1"}}}}}
     (operator.directory / "dvc.lock").write_text(json.dumps(lock))
     assert operator.ended("submit") == 1
-    assert "data.version: it is v5.2, and the last dvc repro ran with v5.1; run dvc repro" in capsys.readouterr().err
+    assert "data.version: it is v5.3, and the last dvc repro ran with v5.1; run dvc repro" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -397,9 +397,9 @@ def test_a_key_of_other_characters_is_refused_and_not_shown(tmp_path: Path) -> N
 def test_benchmark_models_of_another_round_are_waited_out(
     server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    late = server.rounds[OPEN] / "v5.2/live_benchmark_models.parquet"
+    late = server.rounds[OPEN] / "v5.3/live_benchmark_models.parquet"
     own = late.read_bytes()
-    late.write_bytes((server.rounds[OPEN + 1] / "v5.2/live_benchmark_models.parquet").read_bytes())
+    late.write_bytes((server.rounds[OPEN + 1] / "v5.3/live_benchmark_models.parquet").read_bytes())
     assert operator.ended("submit") == 3
     assert "round 7: the benchmark models are still those of another round" in capsys.readouterr().err
     monkeypatch.setattr(time, "sleep", lambda seconds: late.write_bytes(own))
@@ -410,9 +410,9 @@ def test_benchmark_models_of_another_round_are_waited_out(
 def test_live_data_that_is_listed_and_absent_is_waited_out(
     server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server.file_faults["v5.2/live.parquet"] = [Fault("404")]
+    server.file_faults["v5.3/live.parquet"] = [Fault("404")]
     assert operator.ended("submit") == 3
-    assert "round 7: v5.2/live.parquet isn't there yet" in capsys.readouterr().err
+    assert "round 7: v5.3/live.parquet isn't there yet" in capsys.readouterr().err
 
 
 def test_a_list_that_fails_after_the_submission_is_not_taken_for_nothing_sent(
@@ -494,7 +494,7 @@ def test_a_server_that_fails_is_tried_until_the_time_is_over(
         (lambda s: setattr(s.account, "numbered", False), "submit", 3, "the round isn't open"),
         (lambda s: setattr(s.account, "closes", datetime.now(UTC)), "submit", 3, "and no other is open"),
         (lambda s: setattr(s.account, "closes", datetime.now(UTC)), "submit --round 7 --wait 9", 3, "error: round 7 closed at"),
-        (lambda s: (s.rounds[OPEN] / "v5.2/live.parquet").unlink(), "submit", 3, "v5.2/live.parquet isn't there yet"),
+        (lambda s: (s.rounds[OPEN] / "v5.3/live.parquet").unlink(), "submit", 3, "v5.3/live.parquet isn't there yet"),
         (lambda s: None, "submit --round 99", 3, "there is no round 99 now"),
         (lambda s: setattr(s.account, "key", ("other", "key")), "submit", 1, "the key isn't accepted"),
         (lambda s: setattr(s, "slow", 3600), "submit", 1, "s ahead of the server's; set it (NTP), then run again"),
@@ -589,7 +589,7 @@ def test_live_data_that_is_not_right_is_not_handed_in(
     server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     spoil, message = SPOILED[name]
-    spoil(live(seed=OPEN)).set_index("id").to_parquet(server.rounds[OPEN] / "v5.2/live.parquet")
+    spoil(live(seed=OPEN)).set_index("id").to_parquet(server.rounds[OPEN] / "v5.3/live.parquet")
     assert operator.ended("submit") == 1
     error = capsys.readouterr().err
     assert message in error
@@ -612,7 +612,7 @@ def test_the_benchmark_bounds_what_is_handed_in(server: NumeraiServer, operator:
 def test_a_target_or_feature_is_no_benchmark_model_of_a_round(
     server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = server.rounds[OPEN] / "v5.2/live_benchmark_models.parquet"
+    path = server.rounds[OPEN] / "v5.3/live_benchmark_models.parquet"
     found = pd.read_parquet(path)
     for place, name in enumerate(("target", "target_ender_20", "feature_0", "feature_9", "numerai_meta_model")):
         found.insert(place, name, 0.5)
@@ -629,7 +629,7 @@ def test_a_target_or_feature_is_no_benchmark_model_of_a_round(
 def test_a_benchmark_model_of_another_horizon_is_taken_only_if_it_is_named(
     server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = server.rounds[OPEN] / "v5.2/live_benchmark_models.parquet"
+    path = server.rounds[OPEN] / "v5.3/live_benchmark_models.parquet"
     found = pd.read_parquet(path)
     found.rename(columns={"benchmark": "v53_lgbm_ender60"}).to_parquet(path)
     operator.run("submit --dry-run")
@@ -896,7 +896,7 @@ def test_the_drift_of_features_is_shown(server: NumeraiServer, operator: Workspa
     table = live(seed=OPEN)
     table["feature_5"] = np.int8(2)
     table["feature_6"] = (table["feature_6"].clip(2, 4)).astype(np.int8)
-    table.set_index("id").to_parquet(server.rounds[OPEN] / "v5.2/live.parquet")
+    table.set_index("id").to_parquet(server.rounds[OPEN] / "v5.3/live.parquet")
     operator.run("submit --dry-run")
     said = capsys.readouterr().out
     assert "drift: means that moved most, in standard deviations of training: feature_6 +" in said

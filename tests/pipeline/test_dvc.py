@@ -347,9 +347,9 @@ def test_no_model_is_a_pickle(finished_clone: Clone) -> None:
 
 def test_a_round_is_handed_in_by_the_commands_and_the_key_is_in_nothing_that_they_leave(clone: Clone, tmp_path: Path) -> None:
     key = (secrets.token_hex(8), secrets.token_hex(16))
-    (tmp_path / "round/v5.2").mkdir(parents=True)
+    (tmp_path / "round/v5.3").mkdir(parents=True)
     for name in ("live.parquet", "live_benchmark_models.parquet"):
-        shutil.copyfile(clone.directory / "data/raw" / name, tmp_path / "round/v5.2" / name)
+        shutil.copyfile(clone.directory / "data/raw" / name, tmp_path / "round/v5.3" / name)
     clone.set("submit.models", {"alpha": "neutralized", "beta": "lightgbm"})
     clone.set("final.refit", ["lightgbm", "ridge"])
     said = []

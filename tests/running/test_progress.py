@@ -199,16 +199,16 @@ def test_what_may_turn_out_to_be_less_has_no_time_left_and_ends_at_what_it_was()
 def test_bytes_go_on_where_they_were_and_may_be_of_unknown_number() -> None:
     clock, log = Clock(), io.StringIO()
     shown = Shown("download", log, clock)
-    with shown.counting(300 * 2**20, "bytes", "v5.2/train.parquet", done=100 * 2**20) as count:
+    with shown.counting(300 * 2**20, "bytes", "v5.3/train.parquet", done=100 * 2**20) as count:
         clock.time += 10
         count.done(50 * 2**20)
-    with shown.counting(None, "bytes", "v5.2/live.parquet") as count:
+    with shown.counting(None, "bytes", "v5.3/live.parquet") as count:
         clock.time += 100
         count.done(7 * 2**20)
         count.expect(5)
     assert log.getvalue().splitlines() == [
-        "download, v5.2/train.parquet: 150 of 300 MiB (50 %), 10 s, about 30 s left",
-        "download, v5.2/live.parquet: 7 MiB, 1 min 40 s",
+        "download, v5.3/train.parquet: 150 of 300 MiB (50 %), 10 s, about 30 s left",
+        "download, v5.3/live.parquet: 7 MiB, 1 min 40 s",
     ]
 
 

@@ -98,14 +98,14 @@ def test_numerapi_itself_ends_in_a_key_error_where_ours_says_what_is_wrong(
 
 def test_what_is_absent_is_said(server: NumeraiServer) -> None:
     server.api_faults = [Fault("null")]
-    for ask in (lambda ours: ours.list_datasets(), lambda ours: ours.locate("v5.2/live.parquet", None)):
+    for ask in (lambda ours: ours.list_datasets(), lambda ours: ours.locate("v5.3/live.parquet", None)):
         with pytest.raises(InputError, match=rf"^{server.url}: the query has no result; check the network and try again$"):
             ask(Client(server.url, patience=QUICK))
 
 
 def test_it_brings_no_files_as_numerapi_does(server: NumeraiServer) -> None:
     with pytest.raises(NotImplementedError, match=r"fetch files through erawise\.sources\.numerai\.store\.Store"):
-        Client(server.url).download_dataset("v5.2/live.parquet")
+        Client(server.url).download_dataset("v5.3/live.parquet")
 
 
 @pytest.mark.parametrize("fault", ["500", "524", "html", "stall", "cut"])

@@ -33,7 +33,7 @@ from erawise.sources.numerai.fetching import Download
 from erawise.sources.numerai.records import Record, Remote
 from erawise.sources.numerai.store import MANIFEST, Store
 
-NAME = "v5.2/file.bin"
+NAME = "v5.3/file.bin"
 SIZE, HALF = 3 * 2**20, 3 * 2**19
 OLD, NEW = (random.Random(seed).randbytes(SIZE) for seed in (1, 2))
 """Of more than the MiB that numerapi writes at once."""

@@ -33,7 +33,7 @@ from erawise.sources.numerai.records import Record
 from erawise.sources.numerai.spans import Budget, plan
 from erawise.sources.numerai.store import MANIFEST, Store
 
-NAME = "v5.2/train.parquet"
+NAME = "v5.3/train.parquet"
 ROWS, GROUPS, FEATURES = 4000, 3, 100
 PLAIN: dict[str, Any] = {"rows": 1500, "compression": "none", "use_dictionary": False}
 """Files that differ in their values alone, at the same length."""
@@ -159,7 +159,7 @@ class TestTheColumns:
         record = fetch(server, path, "most")
         assert record.projected is None
         assert path.read_bytes() == source(server).read_bytes()
-        assert "v5.2/train.parquet: the columns of most take " in capsys.readouterr().err
+        assert "v5.3/train.parquet: the columns of most take " in capsys.readouterr().err
 
     def test_names_that_the_file_lacks_are_left_to_who_needs_them(self, server: NumeraiServer, path: Path) -> None:
         wanted = Columns("odd", frozenset({"feature_3", "feature_none"}), frozenset({*ALL, "feature_none"}))

@@ -29,7 +29,7 @@ from stages import download
 
 ROOT = Path(__file__).parents[2]
 REAL = ROOT.parent / "shared" / "real"
-VERSION = "v5.2"
+VERSION = "v5.3"
 QUICK = Patience(connection=1, silence=0.5, tries=2, pause=0.01, longest_pause=0.02)
 
 
@@ -299,11 +299,11 @@ class TestNumerai:
         assert pd.read_parquet(again / "live.parquet").index.tolist() == ["later"]
         assert pd.read_parquet(out / "live.parquet").index.tolist() == ["n900"]
         assert server.sent == {
-            "v5.2/features.json": 0,
-            "v5.2/train.parquet": 0,
-            "v5.2/validation.parquet": 0,
-            "v5.2/meta_model.parquet": 0,
-        } | {"v5.2/live.parquet": (again / "live.parquet").stat().st_size}
+            "v5.3/features.json": 0,
+            "v5.3/train.parquet": 0,
+            "v5.3/validation.parquet": 0,
+            "v5.3/meta_model.parquet": 0,
+        } | {"v5.3/live.parquet": (again / "live.parquet").stat().st_size}
 
     def test_no_key_is_sent_and_nothing_global_changes(
         self, server: NumeraiServer, out: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
@@ -329,11 +329,11 @@ class TestNumerai:
     @pytest.mark.parametrize(
         ("name", "fault", "message"),
         [
-            ("train.parquet", "404", "v5.2/train.parquet can't be fetched: the answer is HTTP status 404"),
-            ("train.parquet", "cut_unsaid", "what came as v5.2/train.parquet can't be used: not a readable Parquet file"),
-            ("live.parquet", "html", "what came as v5.2/live.parquet can't be used: not a readable Parquet file"),
-            ("features.json", "html", "what came as v5.2/features.json can't be used: not a readable JSON file"),
-            ("features.json", "cut_unsaid", "what came as v5.2/features.json can't be used: not a readable JSON file"),
+            ("train.parquet", "404", "v5.3/train.parquet can't be fetched: the answer is HTTP status 404"),
+            ("train.parquet", "cut_unsaid", "what came as v5.3/train.parquet can't be used: not a readable Parquet file"),
+            ("live.parquet", "html", "what came as v5.3/live.parquet can't be used: not a readable Parquet file"),
+            ("features.json", "html", "what came as v5.3/features.json can't be used: not a readable JSON file"),
+            ("features.json", "cut_unsaid", "what came as v5.3/features.json can't be used: not a readable JSON file"),
         ],
     )
     def test_a_file_that_fails(self, server: NumeraiServer, out: Path, kept: Path, name: str, fault: str, message: str) -> None:
@@ -360,7 +360,7 @@ class TestNumerai:
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith("Numerai has no train_benchmark_models.parquet, validation_benchmark_models.parquet, live_")
         assert pd.read_parquet(tmp_path / "data" / "raw" / "live.parquet").index.tolist() == ["n899"]
-        assert sorted(json.loads((tmp_path / "data/downloads/v5.2/899/manifest.json").read_text())) == sorted(
+        assert sorted(json.loads((tmp_path / "data/downloads/v5.3/899/manifest.json").read_text())) == sorted(
             ["features.json", "live.parquet", "meta_model.parquet", "train.parquet", "validation.parquet"]
         )
 

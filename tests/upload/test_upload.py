@@ -48,7 +48,7 @@ def test_the_proven_pickle_is_sent_and_what_numerai_says_is_read_back(
     [sent] = server.account.of("createComputePickleUpload", "id-alpha")
     content = server.account.objects[sent["filename"]]
     assert content == (workspace.directory / "data/upload/neutralized.pkl").read_bytes()
-    assert (sent["dataVersionId"], sent["dockerImageId"], sent["tournament"]) == ("version-52", "image-311", 8)
+    assert (sent["dataVersionId"], sent["dockerImageId"], sent["tournament"]) == ("version-53", "image-311", 8)
     live = pd.read_parquet(workspace.directory / "data/raw/live.parquet")
     found = pickle.loads(content)(live, pd.DataFrame(index=live.index))["prediction"]
     check = json.loads((workspace.directory / "data/upload/check.json").read_text())
@@ -112,7 +112,7 @@ def test_what_keeps_it_from_being_sent(server: NumeraiServer, workspace: Workspa
     workspace.change(lambda content: content["data"].update(version="v9"))
     server.put_faults = []
     assert workspace.ended("upload --send alpha") == 1
-    assert "data.version: Numerai runs no models on 'v9'; it does on v5.2" in capsys.readouterr().err
+    assert "data.version: Numerai runs no models on 'v9'; it does on v5.3" in capsys.readouterr().err
     assert not server.account.created
 
 

@@ -86,7 +86,7 @@ class Client(numerapi.NumerAPI):
         self.token = self._key
 
     def locate(self, filename: str, round_number: int | None) -> str:
-        """Return a fresh address of a file such as `v5.2/live.parquet`, of a round or, if None, of the current one."""
+        """Return a fresh address of a file such as `v5.3/live.parquet`, of a round or, if None, of the current one."""
         variables = {"filename": filename, "round": round_number, "tournament": self.tournament_id}
         return str(self.present(self.raw_query(DATASET, variables), "dataset"))
 

@@ -45,7 +45,7 @@ def write(
     Parameters
     ----------
     directory : receives the files.
-    version : such as `v5.2`.
+    version : such as `v5.3`.
     round_number : the round whose files are taken, or None for the current one.
     feature_set : a name of `features.json`.
     kept : directory in which downloaded files stay, so that a file is fetched again only if the server has a new version.
