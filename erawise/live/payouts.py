@@ -13,6 +13,7 @@ from erawise import params
 from erawise.base import files, tabular
 from erawise.base.schema import ERA, LIVE, PREDICTION
 from erawise.charts import figures, outlook_charts, style
+from erawise.live import score_names
 from erawise.live.account import Account
 from erawise.live.scorebook import Scorebook
 from erawise.live.terms import of_round, paid_scores
@@ -73,7 +74,7 @@ def estimate(split: str, models: Sequence[str], number: int | None, mode: Mode, 
     p = params.load(paths.PARAMS)
     settings = p.payout
     days = days_ahead(paths.PANEL, p.data.target)
-    scores = measured(split, {20: (p.monitor.corr_20, p.monitor.mmc_20), 60: (p.monitor.corr_60, p.monitor.mmc_60)}.get(days, ("", "")))
+    scores = measured(split, days)
     if stand_in:
         if "bmc" not in scores:
             raise InputError(f"--stand-in: the scores of {split} have no BMC; take scores that have it, or leave --stand-in out")
@@ -144,14 +145,14 @@ def _of_other_horizons(every: Regimes, shown: Mapping[str, Terms], days: int) ->
     return [f"the scores look {days} days ahead; of regimes for another horizon, what these would bring is a stand-in: {', '.join(others)}"]
 
 
-def measured(split: str, names: tuple[str, str]) -> pd.DataFrame:
-    """Return the scores of the last evaluation, or the live ones that were fetched: `era`, `prediction` and columns of scores."""
+def measured(split: str, days: int) -> pd.DataFrame:
+    """Return the scores of the last evaluation, or the live ones of a horizon: `era`, `prediction` and columns of scores."""
     if split == LIVE:
-        if not all(names):
-            raise InputError("data.target: Numerai has live scores of 20 and of 60 days; expected a target that looks as far ahead")
-        found = monitoring.history(Scorebook(paths.LIVE_SCORES).read(), *names)
+        found = monitoring.history(score_names.labelled(Scorebook(paths.LIVE_SCORES).read(), score_names.kept(), days))
         if found.empty:
-            raise InputError(f"{paths.LIVE_SCORES}: no round has resolved of which there are live scores; `erawise monitor` fetches them")
+            raise InputError(
+                f"{paths.LIVE_SCORES}: no round has resolved of which there are live scores of {days} days; `erawise monitor` fetches them"
+            )
         return found
     try:
         return tabular.read_parquet(paths.SCORES / f"{split}.parquet", [ERA, PREDICTION, "corr", "mmc", "bmc", "fnc"])

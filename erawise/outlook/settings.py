@@ -8,10 +8,6 @@ from erawise.base.settings import Positive, PositiveShare, Section, Seed
 
 
 class Monitor(Section):
-    corr_20: str
-    mmc_20: str
-    corr_60: str
-    mmc_60: str
     replicates: Annotated[StrictInt, Field(ge=100)]
     seed: Seed
 

@@ -28,7 +28,7 @@ from workspace import WHOLE, Workspace
 
 from erawise.base import tabular
 from erawise.base.files import HELD
-from erawise.live import handing_in, keys, submission
+from erawise.live import handing_in, keys, schedule, submission
 from erawise.live.account import PREDICTIONS, Account
 from erawise.models.shared import arrays, stored
 from erawise.running import errors
@@ -58,6 +58,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv(PUBLIC_ID, KEY[0])
     monkeypatch.setenv(SECRET_KEY, KEY[1])
     monkeypatch.setattr(handing_in, "PATIENCE", QUICK)
+    monkeypatch.setattr(schedule, "due", lambda now: True)
     with numerai_server.serving(NumeraiServer(rounds, current=OPEN)) as state:
         monkeypatch.setenv(ADDRESS, state.url)
         yield state
@@ -493,7 +494,7 @@ def test_a_server_that_fails_is_tried_until_the_time_is_over(
     [
         (lambda s: setattr(s.account, "numbered", False), "submit", 3, "the round isn't open"),
         (lambda s: setattr(s.account, "closes", datetime.now(UTC)), "submit", 3, "and no other is open"),
-        (lambda s: setattr(s.account, "closes", datetime.now(UTC)), "submit --round 7 --wait 9", 3, "error: round 7 closed at"),
+        (lambda s: setattr(s.account, "closes", datetime.now(UTC)), "submit --round 7 --wait 9", 6, "error: round 7 closed at"),
         (lambda s: (s.rounds[OPEN] / "v5.2/live.parquet").unlink(), "submit", 3, "v5.2/live.parquet isn't there yet"),
         (lambda s: None, "submit --round 99", 3, "there is no round 99 now"),
         (lambda s: setattr(s.account, "key", ("other", "key")), "submit", 1, "the key isn't accepted"),
