@@ -59,20 +59,7 @@ RUNS = (
 
 def due(now: datetime) -> bool:
     """Return whether a round usually takes submissions at a time."""
-    return any(opens <= now < opens + window.length for window, opens in _openings(now))
-
-
-def next_opening(now: datetime) -> datetime:
-    """Return when the next round usually opens."""
-    return min(opens for _, opens in _openings(now) if opens > now)
-
-
-def _openings(now: datetime) -> list[tuple[Window, datetime]]:
-    """Return each window with its openings in the week before and the week after a time."""
     moment = now.astimezone(UTC)
-    monday = moment.date() - timedelta(days=moment.weekday())
-    return [
-        (window, datetime.combine(monday + timedelta(days=DAYS.index(window.day) + 7 * week), window.opens, UTC))
-        for window in WINDOWS
-        for week in (-1, 0, 1)
-    ]
+    monday = datetime.combine(moment.date() - timedelta(days=moment.weekday()), time(), UTC)
+    openings = ((monday + timedelta(days=DAYS.index(one.day), hours=one.opens.hour, minutes=one.opens.minute), one) for one in WINDOWS)
+    return any(opens <= moment < opens + one.length for opens, one in openings)
