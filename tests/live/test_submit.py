@@ -23,6 +23,7 @@ import raw
 import requests
 from closure import ROOT
 from numerai_server import Fault, NumeraiServer
+from numerai_tools import scoring
 from numerapi import base_api
 from workspace import WHOLE, Workspace
 
@@ -32,7 +33,7 @@ from erawise.live import handing_in, keys, schedule, submission
 from erawise.live.account import PREDICTIONS, Account
 from erawise.models.shared import arrays, stored
 from erawise.running import errors
-from erawise.running.errors import InputError, Unconfirmed
+from erawise.running.errors import InputError, NotOpen, Unconfirmed
 from erawise.sources.numerai.attempts import ADDRESS, Patience
 from erawise.sources.numerai.client import PUBLIC_ID, SECRET_KEY
 
@@ -525,6 +526,13 @@ def test_what_the_server_is_not_ready_for(
     assert error == f"error: {entry['problem']}\n"
 
 
+def test_a_round_from_before_the_data_has_no_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = {"number": 3, "openTime": None, "closeTime": None, "closeStakingTime": None, "payoutFactor": None}
+    monkeypatch.setattr(Account, "list_rounds", lambda *_, **__: [answer])
+    with pytest.raises(NotOpen, match="round 3 has no times: it is from before the data; take a later one"):
+        Account("https://example.org").round(3)
+
+
 def test_a_model_that_is_gone_from_the_account_is_named_and_the_others_are_handed_in(
     server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -798,6 +806,15 @@ def test_what_is_handed_in_has_the_digest_of_what_was_scored(server: NumeraiServ
     kept = tabular.read_parquet(operator.directory / f"data/promises/{beta}_20.parquet")
     scores = tabular.read_parquet(operator.directory / "data/scores/validation.parquet")
     assert kept["corr"].tolist() == scores.loc[scores["prediction"] == "ridge", "corr"].tolist()
+    other = tabular.read_parquet(operator.directory / f"data/promises/{beta}_60.parquet")
+    targets = tabular.read_parquet(operator.directory / "data/prepared/validation_targets.parquet", ["id", "era", "target_other_60"])
+    predicted = operator.predictions("models/ridge").query("split == 'validation'").astype({"era": int})
+    for era, rows in predicted.merge(targets, on=["id", "era"]).groupby("era"):
+        own = rows.set_index("id")
+        expected = scoring.numerai_corr(own[["prediction"]], own["target_other_60"].astype(float))["prediction"]
+        assert other.set_index("era").loc[era, "corr"] == pytest.approx(expected, abs=1e-9)
+    assert other["era"].tolist() == kept["era"].tolist()
+    assert not np.allclose(other["corr"], kept["corr"], atol=0.01)
     operator.change(lambda content: content["models"]["ridge"].update(l2=2000.0))
     operator.change(lambda content: content["tuning"].update(models=[]))
     trained_again(operator)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from workspace import Workspace
 
 from erawise.base import files, tabular
-from erawise.live import watching
+from erawise.live import promises, score_names, watching
 from erawise.live.account import Account, Round
 from erawise.live.scorebook import DTYPES, Scorebook, fetch
 from erawise.outlook import monitoring
@@ -216,6 +216,32 @@ def test_a_paid_score_that_no_one_knows_and_rounds_of_which_numerai_says_nothing
         "warning: round 105 pays for cort20 (version 1), a score that nobody here knows; it is kept, and not drawn\n"
     )
     assert "| alpha | ridge | CORR | 4 | 4 | 0.5000 |" in said.out
+
+
+class TwoRounds(Account):
+    """A server that says 20 days of a score in round 100, and 60 in later ones."""
+
+    def round(self, number: int | None = None) -> Round:
+        now, days = datetime.now(UTC), 20 if number == 100 else 60
+        scores = ({"displayName": "mmc", "version": "5", "totalScoreDays": days, "isPayout": False},)
+        return Round(number or 0, now, now, None, scores)
+
+
+def test_a_score_of_two_horizons_has_none() -> None:
+    rows = book([0.1] * 3).assign(score="mmc", version="5")
+    names = score_names.ask(TwoRounds("https://example.org"), rows, {})
+    assert names["mmc", "5"].days is None
+    assert "Numerai says 20 days in its answer on round 100 and 60 days in its answer on round 102" in names["mmc", "5"].reason
+    assert score_names.labelled(rows, names, 20).empty
+    assert score_names.labelled(rows, names, 60).empty
+
+
+@pytest.mark.parametrize(
+    ("target", "days", "found"),
+    [("target_a_60", 20, "target_a_20"), ("target_a_20", 60, "target_a_60"), ("target_b_60", 20, None), ("target", 20, None)],
+)
+def test_the_other_horizon_of_a_target_is_that_of_its_name(target: str, days: int, found: str | None) -> None:
+    assert promises.sibling(target, days, ["target", "target_a_20", "target_a_60", "target_c_20"]) == found
 
 
 def test_what_scores_are_is_kept_for_when_the_server_says_nothing_usable(
