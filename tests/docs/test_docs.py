@@ -121,7 +121,7 @@ def test_a_copy_of_what_it_is_made_from_has_the_same_reference(copied: Path, ref
         ("params.yaml", "l2: {low: 1.0,", "l2: {low: 2.0,"),
         ("params.yaml", "trees: 100                # number of trees", "trees: 100                # count of trees"),
         ("dvc.yaml", "[data.target, explore, ", "[data.target, explore, final, "),
-        ("erawise/live/payouts.py", "p.monitor", "p.tracking"),
+        ("erawise/live/watching.py", "p.monitor", "p.tracking"),
     ],
 )
 def test_no_change_goes_unnoticed(file: str, before: str, after: str, copied: Path, reference: str) -> None:
