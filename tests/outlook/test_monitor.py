@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from workspace import Workspace
 
 from erawise.base import files, tabular
-from erawise.live import promises, score_names, watching
+from erawise.live import score_names, watching
 from erawise.live.account import Account, Round
 from erawise.live.scorebook import DTYPES, Scorebook, fetch
 from erawise.outlook import monitoring
@@ -234,14 +234,6 @@ def test_a_score_of_two_horizons_has_none() -> None:
     assert "Numerai says 20 days in its answer on round 100 and 60 days in its answer on round 102" in names["mmc", "5"].reason
     assert score_names.labelled(rows, names, 20).empty
     assert score_names.labelled(rows, names, 60).empty
-
-
-@pytest.mark.parametrize(
-    ("target", "days", "found"),
-    [("target_a_60", 20, "target_a_20"), ("target_a_20", 60, "target_a_60"), ("target_b_60", 20, None), ("target", 20, None)],
-)
-def test_the_other_horizon_of_a_target_is_that_of_its_name(target: str, days: int, found: str | None) -> None:
-    assert promises.sibling(target, days, ["target", "target_a_20", "target_a_60", "target_c_20"]) == found
 
 
 def test_what_scores_are_is_kept_for_when_the_server_says_nothing_usable(
