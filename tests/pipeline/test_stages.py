@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import raw
 from closure import ROOT
+from numerai_tools import scoring
 from ruamel.yaml import YAML
 from workspace import MODELS, WHOLE, Workspace
 
@@ -71,16 +72,18 @@ def test_the_planted_signal_is_found_and_the_first_validation_weeks_are_purged(f
 
 def test_scores_that_the_data_cannot_give_are_absent(finished: Workspace) -> None:
     for block in (finished.metrics("cv")["ridge"], finished.metrics("validation")["ridge"]):
-        assert not {"mmc", "bmc", "payout", "ceiling_share", "meta_corr"} & set(block)
+        assert not {"mmc", "bmc", "payout", "payout_bmc", "early", "ceiling_share", "meta_corr"} & set(block)
         assert {"corr", "spearman", "fnc", "exposure", "auc", "mse", "eras"} <= set(block)
     assert finished.metrics("cv")["diagnostics"]["passes"] in (0, 1)
+    assert finished.metrics("cv")["regime"] == {"atomic_ender60": {"corr": 3.0, "mmc": 15.0}}
     found = json.loads((finished.directory / "data/scores/evaluated.json").read_text())
     assert (found["target"], found["days"], found["benchmark"], found["benchmarks"]) == ("target", 20, None, [])
     assert set(found["predictions"]) == {*MODELS, "ensemble", "neutralized"}
     assert found["absent"]["cv"] == {
         "mmc": "the data has no meta_model.parquet",
         "meta_corr": "the data has no meta_model.parquet",
-        "payout": "it is made of CORR and MMC",
+        "payout": "no era has all scores that it is made of",
+        "payout_bmc": "no era has all scores that it is made of",
         "bmc": "the data has no benchmark models",
         "ceiling_share": "the best possible predictor is known for the embedded market only",
     }
@@ -254,7 +257,7 @@ def test_members_remove_what_models_that_are_gone_have_left(workspace: Workspace
     workspace.run("members", "ensemble", "evaluate")
     for name in ("models", "explained", "final"):
         assert [path.name for path in (workspace.directory / "data" / name).iterdir()] == ["ridge"]
-    assert set(workspace.metrics("cv")) == {"ridge", "ensemble", "neutralized", "diagnostics"}
+    assert set(workspace.metrics("cv")) == {"ridge", "ensemble", "neutralized", "diagnostics", "regime"}
 
 
 @pytest.mark.parametrize(
@@ -395,12 +398,16 @@ def test_a_bare_target_of_60_days_goes_through_every_stage_as_one(tmp_path: Path
     workspace.run("evaluate", "show")
     said = capsys.readouterr().out
     found = files.read_json(tmp_path / "data/scores/evaluated.json")
-    assert (found["days"], found["equal"], found["benchmark"]) == (60, "target_other_60", "x_other60")
+    assert (found["days"], found["equal"], found["early"], found["benchmark"]) == (60, "target_other_60", "target_other_20", "x_other60")
     assert "an interval takes 96 eras, and there are 120" in said
-    assert (
-        said.count("main: target, which equals target_other_60, 60 trading days; early: 20 days, in none of these scores; pays: 60 days")
-        == 2
-    )
+    early = "early: target_other_20, 20 days, one figure beside the others; pays: 60 days since round 1343, the same"
+    assert said.count(f"main: target, which equals target_other_60, 60 trading days; {early}\n") == 2
+    assert said.count("payout: of atomic_ender60, 3 · CORR + 15 · MMC before its factor and clip; payout_bmc: 3 · CORR + 15 · BMC") == 2
+    assert said.count("| CORR | CORR20, early |") == 2
+    ridge = workspace.predictions("models/ridge").query("split == 'cv'").set_index("id")
+    rows = frames["train"].set_index("id").assign(prediction=ridge["prediction"])
+    of_eras = [scoring.numerai_corr(era[["prediction"]], era["target_other_20"]).iloc[0] for _, era in rows.groupby("era")]
+    assert workspace.metrics("cv")["ridge"]["early"] == {"mean": pytest.approx(np.mean(of_eras), abs=1e-6), "eras": 120}
     assert {"low", "high"} <= set(workspace.metrics("cv")["ridge"]["corr"])
     assert not {"low", "high"} & set(workspace.metrics("validation")["ridge"]["corr"])
 
