@@ -341,11 +341,14 @@ def paid(found: Evaluated) -> list[str]:
     """Say what the payout is of, and that it is a stand-in if the regime pays for scores of another horizon."""
     told = [
         f"payout: of {found.pays.regime}, {found.pays.formula} before its factor and clip; "
-        f"payout_bmc: {found.pays.stand_in}, a stand-in for eras without a meta model"
+        f"stand-in (payout_bmc), also for eras without a meta model: {found.pays.stand_in}"
     ]
     if found.days == found.pays.days:
         return told
-    return [*told, f"{found.pays.regime} pays for scores of {found.pays.days} trading days, and these are of {found.days}: no payout of it"]
+    return [
+        *told,
+        f"{found.pays.regime} pays for scores of {found.pays.days} trading days, and these are of {found.days}: no round pays so",
+    ]
 
 
 def standing(target: str, days: int, equal: str | None = None, early: str | None = None) -> str:

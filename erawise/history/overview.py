@@ -6,16 +6,16 @@ from erawise.evaluation import evaluation
 
 COLUMNS = {
     "CORR": ("corr", "mean"),
-    "CORR20, early": ("early", "mean"),
     "std": ("corr", "std"),
     "Sharpe": ("corr", "sharpe"),
     "max drawdown": ("corr", "max_drawdown"),
+    "CORR20, early": ("early", "mean"),
     "FNC": ("fnc", "mean"),
     "FNCv3": ("fncv3", "mean"),
     "MMC": ("mmc", "mean"),
     "BMC": ("bmc", "mean"),
     "payout": ("payout", "mean"),
-    "payout, stand-in": ("payout_bmc", "mean"),
+    "stand-in": ("payout_bmc", "mean"),
     "max exposure": ("exposure", "max"),
     "AUC top": ("auc", "top"),
     "of the ceiling": ("ceiling_share",),
@@ -26,14 +26,14 @@ COLUMNS = {
 def markdown(metrics: dict[str, Any]) -> str:
     """A Markdown table, one row per prediction, from the content of `metrics/cv.json` or `metrics/validation.json`.
 
-    The regime of the payout stands in its heading.
+    The regime of the payout stands in its heading, and in that of its stand-in.
     """
     blocks = evaluation.blocks(metrics)
     if not blocks:
         return "No era has a score."
     columns = {heading: path for heading, path in COLUMNS.items() if any(_value(block, path) is not None for block in blocks.values())}
     regime = "".join(f" ({name})" for name in metrics.get(evaluation.REGIME, {}))
-    headings = [heading + regime * (heading == "payout") for heading in columns]
+    headings = [heading + regime * (heading in ("payout", "stand-in")) for heading in columns]
     lines = ["| prediction | " + " | ".join(headings) + " | eras |", "|---" + "|---:" * (len(columns) + 1) + "|"]
     for name, block in blocks.items():
         cells = [_cell(heading, _value(block, path)) for heading, path in columns.items()]

@@ -120,15 +120,15 @@ def _beside(found: Content, *path: str, form: str) -> str:
 def _board(page: Page, split: str, meaning: str, shown: list[str]) -> str:
     found = page.content
     columns = {
-        "CORR20, early": (("early", "mean"), ".4f"),
         "Sharpe": (("corr", "sharpe"), ".2f"),
         "drawdown": (("corr", "max_drawdown"), ".3f"),
+        "CORR20, early": (("early", "mean"), ".4f"),
         "FNC": (("fnc", "mean"), ".4f"),
         "FNCv3": (("fncv3", "mean"), ".4f"),
         "MMC": (("mmc", "mean"), ".4f"),
         "BMC": (("bmc", "mean"), ".4f"),
         f"payout ({found.regime})": (("payout", "mean"), ".4f"),
-        "payout, stand-in": (("payout_bmc", "mean"), ".4f"),
+        f"stand-in ({found.regime})": (("payout_bmc", "mean"), ".4f"),
         "exposure": (("exposure", "max"), ".2f"),
         "ceiling": (("ceiling_share",), ".0%"),
     }

@@ -217,7 +217,7 @@ def evaluated(days: int, equal: str | None, benchmark: str | None, others: list[
 
 PAYOUT = (
     "payout: of atomic_ender60, 3 · CORR + 15 · MMC before its factor and clip; "
-    "payout_bmc: 3 · CORR + 15 · BMC, a stand-in for eras without a meta model"
+    "stand-in (payout_bmc), also for eras without a meta model: 3 · CORR + 15 · BMC"
 )
 
 
@@ -231,7 +231,7 @@ def test_what_is_main_early_and_paid_and_which_benchmark_was_taken_is_said() -> 
     assert evaluation.lines(evaluated(20, None, V53[1], V53), V53[1]) == [
         "main: target, 20 trading days (early); pays: 60 days since round 1343, not these scores",
         PAYOUT,
-        "atomic_ender60 pays for scores of 60 trading days, and these are of 20: no payout of it",
+        "atomic_ender60 pays for scores of 60 trading days, and these are of 20: no round pays so",
         "BMC is against v53_lgbm_ender60, as evaluate.benchmark says",
     ]
     assert evaluation.lines(evaluated(60, None, None, V53[:1]), None)[2:] == [
@@ -253,7 +253,7 @@ def test_the_overview_of_no_era_says_so() -> None:
 def test_the_overview_names_the_regime_and_marks_what_is_early_and_a_stand_in() -> None:
     block = {"corr": {"mean": 0.02}, "early": {"mean": 0.03}, "payout": {"mean": 0.135}, "payout_bmc": {"mean": 0.2}, "eras": 10}
     assert overview.markdown({"ridge": block, "regime": {"atomic_ender60": {"corr": 3.0, "mmc": 15.0}}}).splitlines() == [
-        "| prediction | CORR | CORR20, early | payout (atomic_ender60) | payout, stand-in | eras |",
+        "| prediction | CORR | CORR20, early | payout (atomic_ender60) | stand-in (atomic_ender60) | eras |",
         "|---|---:|---:|---:|---:|---:|",
         "| ridge | 0.0200 | 0.0300 | 0.1350 | 0.2000 | 10 |",
     ]
