@@ -13,7 +13,7 @@ from erawise.evaluation import evaluation
 from erawise.outlook.monitoring import METRICS
 from erawise.panel.panel import DESCRIPTION
 from erawise.running import paths
-from erawise.scores.eras import Known, Multipliers, score_eras
+from erawise.scores.eras import Known, score_eras
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def _against(target: str, table: pd.DataFrame, threads: int) -> pd.DataFrame:
     others = tabular.read_parquet(paths.REFERENCES, [ID, ERA, META_MODEL]) if known else None
     meta_model = None if others is None else predictions.along(rows, others, [META_MODEL])[:, 0]
     era, outcome = rows[ERA].to_numpy(np.int64), rows[target].to_numpy(np.float64)
-    return score_eras(values, outcome, era, Known(meta_model), multipliers=Multipliers(1.0, 1.0), threads=threads)
+    return score_eras(values, outcome, era, Known(meta_model), threads=threads)
 
 
 def keep(digest: str, scores: Scores) -> None:
