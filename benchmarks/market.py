@@ -24,7 +24,7 @@ from erawise import params
 from erawise.base import files, tabular
 from erawise.base.schema import DATA_TYPE, META_MODEL, ORACLE, TRAIN, VALIDATION
 from erawise.blend import neutralization
-from erawise.evaluation import significance
+from erawise.evaluation import evaluation, significance
 from erawise.folds import splits
 from erawise.models.lightgbm import model as lightgbm
 from erawise.models.lightgbm.settings import LightGBM
@@ -208,7 +208,7 @@ def default_run(seed: int) -> dict[str, float]:
         for stage in (*BEFORE_TRAINING, *(f"train {name}" for name in content["models"]), *AFTER_TRAINING):
             _run_stage(stage, Path(scratch))
         metrics = files.read_json(Path(scratch) / "metrics" / "cv.json")
-    means = {name: block["corr"]["mean"] for name, block in metrics.items() if name != "diagnostics"}
+    means = {name: block["corr"]["mean"] for name, block in evaluation.blocks(metrics).items()}
     best = max(means, key=lambda name: means[name])
     return {**means, ORACLE_ROW: means[best] / metrics[best]["ceiling_share"]}
 

@@ -24,8 +24,9 @@ from erawise.models.neural_network.settings import NeuralNetwork
 from erawise.models.random_forest.settings import RandomForest
 from erawise.models.ridge.settings import Ridge
 from erawise.models.shared.settings import ONE_OR_SEVERAL
-from erawise.outlook.settings import Monitor, Payout
+from erawise.outlook.settings import Monitor
 from erawise.preparation.settings import Preprocess
+from erawise.regimes.settings import Payout
 from erawise.running.errors import InputError
 from erawise.selection.settings import SelectFeatures
 from erawise.sources.local.settings import LocalData
@@ -137,7 +138,7 @@ def model(p: Params, name: str) -> Model:
 
 def check_weights(weights: Literal["equal", "nnls", "forward"] | dict[str, float], models: set[str]) -> None:
     """Raise `ValueError` where weights name a model that isn't there, or none has a weight above 0."""
-    reserved = models & {"ensemble", "neutralized", "diagnostics"}
+    reserved = models & {"ensemble", "neutralized", "diagnostics", "regime"}
     if reserved:
         raise ValueError(f"models.{min(reserved)}: the name is taken by the pipeline; choose another")
     if isinstance(weights, str):

@@ -178,6 +178,8 @@ class Account(Client):
                 raise NotOpen(f"{host(self.url)}: there is no {f'round {number}' if number else 'current round'} now")
             one = found[0]
             opens, closes, factor = one["openTime"], one["closeStakingTime"] or one["closeTime"], one["payoutFactor"]
+            if opens is None or closes is None:
+                raise NotOpen(f"{host(self.url)}: round {one['number']} has no times: it is from before the data; take a later one")
             scores = tuple(one.get("roundScoreConfigs") or ())
             return Round(int(one["number"]), _time(opens), _time(closes), None if factor is None else float(factor), scores)
 

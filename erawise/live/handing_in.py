@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -12,12 +13,12 @@ import pandas as pd
 from erawise import params
 from erawise.base import files
 from erawise.exploration import exploration
-from erawise.live import journal, keys, promises, safeguards, served, submission
-from erawise.live.account import Account, named
+from erawise.live import journal, keys, promises, safeguards, schedule, served, submission
+from erawise.live.account import Account, Round, named
 from erawise.live.safeguards import Own, Work
-from erawise.live.submission import Over
+from erawise.live.submission import NoDataYet
 from erawise.running import paths
-from erawise.running.errors import InputError, NotOpen, Unavailable, Unconfirmed
+from erawise.running.errors import InputError, NoneDue, NotOpen, Unavailable, Unconfirmed
 from erawise.running.progress import Shown
 from erawise.sources.numerai import fetching
 from erawise.sources.numerai.attempts import Patience
@@ -57,15 +58,17 @@ def hand_in(number: int | None, minutes: float, *, dry: bool) -> None:
             trained = served.read(p, sorted(set(p.submit.models.values())))
             own = Own(p, trained, exploration.read_features(paths.EXPLORED / "features.csv"))
         until = time.monotonic() + 60 * minutes
-        every = min(60, account.patience.longest_pause)
+        every, closes = _between(account), 0.0
         while True:
             try:
-                _attempt(account, own, number, until, every, dry=dry)
-            except Over:
+                ids, taken_by = _opened(account, own, number, until, dry=dry)
+                closes = taken_by.closes.timestamp()
+                _attempt(account, own, taken_by, ids, until, dry=dry)
+            except NoneDue:
                 raise
             except (NotOpen, Unavailable) as problem:
                 if time.monotonic() + every > until:
-                    raise
+                    raise _ended(problem, closes) from None
                 print(f"{problem}; trying again in {every:.0f} s", file=sys.stderr, flush=True)
                 time.sleep(every)
             else:
@@ -95,12 +98,31 @@ def _noted(number: int | None, *, dry: bool) -> Iterator[None]:
         raise
 
 
-def _attempt(account: Account, own: Own, number: int | None, until: float, every: float, *, dry: bool) -> None:
-    """Hand in to the round, waiting for it."""
+def _ended(problem: InputError, closes: float) -> InputError:
+    """Return the problem that ends a command; as `NoneDue` if no round is due any more, by the server's close or by the week's schedule.
+
+    `closes` is when the round closes that was found open, in seconds since 1970; 0 if none was.
+    """
+    now = time.time()
+    again = isinstance(problem, NoDataYet) or now < closes or schedule.due(datetime.fromtimestamp(now, UTC))
+    return problem if again else NoneDue(str(problem))
+
+
+def _opened(account: Account, own: Own, number: int | None, until: float, *, dry: bool) -> tuple[dict[str, str], Round]:
+    """Return the account's models, none without a key, and the round once it is open and has its data."""
     patience = max(0.0, until - time.monotonic())
     with _noted(number, dry=dry):
         ids = account.models() if account.token else {}
-        taken_by = submission.opened(account, number, own.p.data.version, time.time, time.sleep, patience, every)
+        return ids, submission.opened(account, number, own.p.data.version, time.time, time.sleep, patience, _between(account))
+
+
+def _between(account: Account) -> float:
+    """Return the seconds from one attempt to the next."""
+    return min(60, account.patience.longest_pause)
+
+
+def _attempt(account: Account, own: Own, taken_by: Round, ids: dict[str, str], until: float, *, dry: bool) -> None:
+    """Hand in to a round that is open."""
     print(f"round {taken_by.number} is open until {taken_by.closes:%Y-%m-%d %H:%M} UTC", flush=True)
     shown = Shown(f"round {taken_by.number}", sys.stderr, time.monotonic)
     store = Store(paths.ROUNDS / str(taken_by.number), account.patience, progress=shown)
@@ -110,7 +132,7 @@ def _attempt(account: Account, own: Own, number: int | None, until: float, every
     if dry:
         _preview(work, ids, handed)
     else:
-        _hand_in(work, ids, handed, until, every)
+        _hand_in(work, ids, handed, until)
 
 
 def _preview(work: Work, ids: dict[str, str], handed: dict[str, pd.DataFrame]) -> None:
@@ -122,10 +144,11 @@ def _preview(work: Work, ids: dict[str, str], handed: dict[str, pd.DataFrame]) -
         named(ids, model)
 
 
-def _hand_in(work: Work, ids: dict[str, str], handed: dict[str, pd.DataFrame], until: float, every: float) -> None:
+def _hand_in(work: Work, ids: dict[str, str], handed: dict[str, pd.DataFrame], until: float) -> None:
     """Write each model's file, and hand it in: a model that fails doesn't keep the others from it, and one that may yet is tried again."""
     for name in set(work.names.values()):
         promises.keep(work.own.served.digests[name], work.own.served.scores[name])
+    every = _between(work.account)
     problems = {model: problem for model in work.names if (problem := _hand_in_one(work, model, ids, handed)) is not None}
     while any(isinstance(problem, Unavailable) for problem in problems.values()) and time.monotonic() + every <= until:
         time.sleep(every)

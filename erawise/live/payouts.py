@@ -13,19 +13,20 @@ from erawise import params
 from erawise.base import files, tabular
 from erawise.base.schema import ERA, LIVE, PREDICTION
 from erawise.charts import figures, outlook_charts, style
+from erawise.live import score_names
 from erawise.live.account import Account
 from erawise.live.scorebook import Scorebook
 from erawise.live.terms import of_round, paid_scores
 from erawise.outlook import monitoring, payout_replay, payout_split, payout_tables, staking
 from erawise.outlook.payout_contract import Mode
 from erawise.outlook.payout_replay import Plan
-from erawise.outlook.settings import Payout
 from erawise.outlook.staking import Terms, Year
 from erawise.panel.panel import days_ahead
+from erawise.regimes import regimes
+from erawise.regimes.regimes import Regimes
+from erawise.regimes.settings import Payout
 from erawise.running import paths
 from erawise.running.errors import InputError
-from erawise.scores import regimes
-from erawise.scores.regimes import Regimes
 
 STAND_IN = "BMC in place of MMC, a stand-in: it is against the benchmark models, not against the meta model"
 
@@ -73,7 +74,7 @@ def estimate(split: str, models: Sequence[str], number: int | None, mode: Mode, 
     p = params.load(paths.PARAMS)
     settings = p.payout
     days = days_ahead(paths.PANEL, p.data.target)
-    scores = measured(split, {20: (p.monitor.corr_20, p.monitor.mmc_20), 60: (p.monitor.corr_60, p.monitor.mmc_60)}.get(days, ("", "")))
+    scores = measured(split, days)
     if stand_in:
         if "bmc" not in scores:
             raise InputError(f"--stand-in: the scores of {split} have no BMC; take scores that have it, or leave --stand-in out")
@@ -109,7 +110,7 @@ def estimate(split: str, models: Sequence[str], number: int | None, mode: Mode, 
 
 def known(settings: Payout) -> Regimes:
     """Return the regimes of the package and of the settings' own file."""
-    return regimes.load(None if settings.regimes is None else Path(settings.regimes))
+    return regimes.load(settings.regimes)
 
 
 def _terms(settings: Payout, every: Regimes, number: int | None, days: int) -> tuple[str, Terms, list[str]]:
@@ -144,14 +145,14 @@ def _of_other_horizons(every: Regimes, shown: Mapping[str, Terms], days: int) ->
     return [f"the scores look {days} days ahead; of regimes for another horizon, what these would bring is a stand-in: {', '.join(others)}"]
 
 
-def measured(split: str, names: tuple[str, str]) -> pd.DataFrame:
-    """Return the scores of the last evaluation, or the live ones that were fetched: `era`, `prediction` and columns of scores."""
+def measured(split: str, days: int) -> pd.DataFrame:
+    """Return the scores of the last evaluation, or the live ones of a horizon: `era`, `prediction` and columns of scores."""
     if split == LIVE:
-        if not all(names):
-            raise InputError("data.target: Numerai has live scores of 20 and of 60 days; expected a target that looks as far ahead")
-        found = monitoring.history(Scorebook(paths.LIVE_SCORES).read(), *names)
+        found = monitoring.history(score_names.labelled(Scorebook(paths.LIVE_SCORES).read(), score_names.kept(), days))
         if found.empty:
-            raise InputError(f"{paths.LIVE_SCORES}: no round has resolved of which there are live scores; `erawise monitor` fetches them")
+            raise InputError(
+                f"{paths.LIVE_SCORES}: no round has resolved of which there are live scores of {days} days; `erawise monitor` fetches them"
+            )
         return found
     try:
         return tabular.read_parquet(paths.SCORES / f"{split}.parquet", [ERA, PREDICTION, "corr", "mmc", "bmc", "fnc"])

@@ -1,14 +1,19 @@
-"""The validation scores of what is handed in, kept by the digest of the models that make it: live rounds are held against them."""
+"""The validation scores of what is handed in, by horizon, kept by the digest of its models: live rounds are held against them."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
-from erawise.base import tabular
-from erawise.base.schema import ERA, PREDICTION, VALIDATION
+from erawise import predictions
+from erawise.base import files, tabular
+from erawise.base.schema import ERA, HORIZONS, ID, META_MODEL, PREDICTION, SPLIT, VALIDATION
 from erawise.evaluation import evaluation
 from erawise.outlook.monitoring import METRICS
+from erawise.panel.panel import DESCRIPTION
 from erawise.running import paths
+from erawise.scores.eras import Known, score_eras
 
 
 @dataclass(frozen=True)
@@ -17,28 +22,60 @@ class Scores:
 
     Attributes
     ----------
-    days : trading days that their target looks ahead.
-    table : `era`, `corr`, `mmc`, sorted by era; NaN where an era has no score.
+    tables : by the trading days that a target looks ahead: `era`, `corr`, `mmc`, sorted by era; NaN where an era has no score.
     """
 
-    days: int
-    table: pd.DataFrame
+    tables: Mapping[int, pd.DataFrame]
 
 
-def scored(prediction: str) -> Scores:
-    """Return the scores of the last `evaluate`."""
-    table = tabular.read_parquet(paths.SCORES / f"{VALIDATION}.parquet", [ERA, PREDICTION, *METRICS])
-    rows = table[table[PREDICTION] == prediction].sort_values(ERA, ignore_index=True)
-    return Scores(evaluation.evaluated(paths.SCORES).days, rows[[ERA, *METRICS]])
+def scored(name: str, table: pd.DataFrame, threads: int) -> Scores:
+    """Return the scores of the last `evaluate`, and those against the same target of the other horizon, if the data has it.
+
+    Parameters
+    ----------
+    name : of the prediction.
+    table : the prediction that was scored: `id`, `era`, `split`, `prediction`.
+    threads : that score eras; the results don't depend on them.
+    """
+    found = evaluation.evaluated(paths.SCORES)
+    every = tabular.read_parquet(paths.SCORES / f"{VALIDATION}.parquet", [ERA, PREDICTION, *METRICS])
+    tables = {found.days: every[every[PREDICTION] == name]}
+    targets = files.read_json(paths.PANEL / DESCRIPTION)["targets"]
+    for days in HORIZONS.values():
+        target = sibling(found.equal or found.target, days, targets)
+        if days != found.days and target is not None:
+            tables[days] = _against(target, table[table[SPLIT] == VALIDATION], threads)
+    return Scores({days: one.sort_values(ERA, ignore_index=True)[[ERA, *METRICS]] for days, one in tables.items()})
+
+
+def sibling(target: str, days: int, targets: Sequence[str]) -> str | None:
+    """Return the target of the same name that looks so many days ahead, such as `target_ender_20` of `target_ender_60`, if there is one."""
+    stem = next((target.removesuffix(end) for end in HORIZONS if target.endswith(end)), None)
+    end = next(end for end, ahead in HORIZONS.items() if ahead == days)
+    return f"{stem}{end}" if stem and f"{stem}{end}" in targets else None
+
+
+def _against(target: str, table: pd.DataFrame, threads: int) -> pd.DataFrame:
+    """Return the scores of a prediction of the validation eras against a target, a row for each era."""
+    rows = tabular.read_parquet(paths.VALIDATION_TARGETS, [ID, ERA, target])
+    rows = rows[rows[ERA].isin(table[ERA].astype(np.int64))]
+    values = pd.DataFrame({PREDICTION: predictions.along(rows, table, [PREDICTION])[:, 0]})
+    with tabular.open_parquet(paths.REFERENCES) as file:
+        known = META_MODEL in file.schema_arrow.names
+    others = tabular.read_parquet(paths.REFERENCES, [ID, ERA, META_MODEL]) if known else None
+    meta_model = None if others is None else predictions.along(rows, others, [META_MODEL])[:, 0]
+    era, outcome = rows[ERA].to_numpy(np.int64), rows[target].to_numpy(np.float64)
+    return score_eras(values, outcome, era, Known(meta_model), threads=threads)
 
 
 def keep(digest: str, scores: Scores) -> None:
     """Keep the scores of models; those that were kept of the same models for a target as far ahead are replaced."""
     paths.PROMISES.mkdir(parents=True, exist_ok=True)
-    tabular.write_parquet(scores.table, paths.PROMISES / f"{digest}_{scores.days}.parquet")
+    for days, table in scores.tables.items():
+        tabular.write_parquet(table, paths.PROMISES / f"{digest}_{days}.parquet")
 
 
 def read(digest: str, days: int) -> pd.DataFrame | None:
-    """Return the `table` of the scores that were kept of models for a target so many days ahead; None if none were."""
+    """Return the scores that were kept of models for a target so many days ahead, `era`, `corr`, `mmc`; None if none were."""
     path = paths.PROMISES / f"{digest}_{days}.parquet"
     return tabular.read_parquet(path, [ERA, *METRICS]) if path.exists() else None

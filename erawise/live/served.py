@@ -37,7 +37,7 @@ class Served:
     pipeline : makes the predictions, by the final models.
     live : the live rows of the last `dvc repro`.
     digests : by prediction, the digest of what validation has scored: trained models, weights and neutralization.
-    scores : by prediction, what validation has found of it.
+    scores : by prediction, what validation says of it, for each horizon.
     """
 
     pipeline: serving.Pipeline
@@ -74,17 +74,18 @@ def read(p: params.Params, wanted: Sequence[str]) -> Served:
     print(f"models: {', '.join(needed)}, fitted on the eras {min(first for first, _ in fitted_on)} to {max(last for _, last in fitted_on)}")
     final, live = _stored(places), Panel(paths.LIVE, [])
     trained = _stored({name: paths.MODELS / name for name in needed}) if refitted else final
-    found = trained.predict(live, wanted, threads)
+    found, scores = trained.predict(live, wanted, threads), {}
     for name in wanted:
         table = tabular.read_parquet(path(name))
         [given] = predictions.along(live.index, table[table[SPLIT] == LIVE], [PREDICTION]).T
         if not np.allclose(found[name], given, rtol=0, atol=SAME):
             raise InputError(f"{path(name)}: the stored models give other live predictions than these; run dvc repro, then again")
         require_scored(name, table)
+        scores[name] = promises.scored(name, table, threads)
     if trained is not final:
         _compare(found, final.predict(live, wanted, threads), wanted, p.submit.min_earlier_corr)
     digests = {name: _digest(name, used[name], weights) for name in wanted}
-    return Served(final, live, digests, {name: promises.scored(name) for name in wanted})
+    return Served(final, live, digests, scores)
 
 
 def require_scored(name: str, table: pd.DataFrame) -> None:

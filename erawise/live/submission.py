@@ -13,7 +13,7 @@ import pandas as pd
 from erawise.base.schema import ID, PREDICTION
 from erawise.live.account import PREDICTIONS, Account, Round, Submission
 from erawise.panel.panel import Panel
-from erawise.running.errors import InputError, NotOpen, Unavailable, Unconfirmed
+from erawise.running.errors import InputError, NoneDue, NotOpen, Unavailable, Unconfirmed
 from erawise.scores import kernels
 from erawise.sources.numerai.client import Unsure
 
@@ -277,7 +277,7 @@ def opened(
                 raise InputError(f"this machine's clock is {abs(account.skew):.0f} s {way} the server's; set it (NTP), then run again")
             _require_open(found, now() - account.skew, number)
             if f"{version}/live.parquet" not in account.list_datasets(found.number):
-                raise NotOpen(f"round {found.number}: {version}/live.parquet isn't there yet")
+                raise NoDataYet(f"round {found.number}: {version}/live.parquet isn't there yet")
         except Over:
             raise
         except (NotOpen, Unavailable) as problem:
@@ -289,8 +289,12 @@ def opened(
             return found
 
 
-class Over(NotOpen):
+class Over(NoneDue):
     """A round that won't open again."""
+
+
+class NoDataYet(NotOpen):
+    """A round that is open, and has no live data yet."""
 
 
 def _require_open(found: Round, now: float, number: int | None) -> None:

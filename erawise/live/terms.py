@@ -1,25 +1,31 @@
-"""What a round of the tournament pays for, as the server has it."""
+"""What a round of the tournament scores and pays for, as the server has it."""
 
+import re
 from dataclasses import dataclass
 
 from erawise.live.account import Round
 from erawise.outlook.staking import Terms
+from erawise.regimes.regimes import COLUMNS, Regime
 from erawise.running.errors import InputError
-from erawise.scores.regimes import COLUMNS, Regime
 
 NAMES = {"correlation": "corr", "meta_model_contribution": "mmc"}
 """The column of an era's scores by the server's name of a score; others have a name that the site shows, see `COLUMNS`."""
 
+SHOWN = re.compile(r"(?:v\d+_)?(corr|mmc)\d*(?:_?v\d+)?", re.IGNORECASE)
+"""How the site shows CORR and MMC of any horizon and version; scores against other targets, such as `cort20`, are shown otherwise."""
+
 
 @dataclass(frozen=True)
-class PaidScore:
-    """A score that a round pays for.
+class RoundScore:
+    """A score of a round.
 
     Attributes
     ----------
     name, version : that identify it on the server.
     shown : its name on the site.
     days : that it looks ahead; None if the server doesn't say.
+    pays : whether the round pays for it.
+    multiplier : of the payout.
     clip, factor : None if the server doesn't name one.
     """
 
@@ -27,6 +33,7 @@ class PaidScore:
     version: str
     shown: str
     days: int | None
+    pays: bool
     multiplier: float
     clip: float | None
     factor: float | None
@@ -37,8 +44,40 @@ class PaidScore:
         return NAMES.get(self.name) or COLUMNS.get(self.shown) or COLUMNS.get(self.name)
 
 
-def paid_scores(found: Round) -> list[PaidScore]:
-    """Return the scores that a round pays for: `isPayout`, with a multiplier other than 0.
+def metric(shown: str) -> str | None:
+    """Return `corr` or `mmc` if the site shows a score as one of these, None otherwise."""
+    found = SHOWN.fullmatch(shown)
+    return found[1].lower() if found else None
+
+
+def round_scores(found: Round) -> list[RoundScore]:
+    """Return all scores of a round; those with a multiplier other than 0 and `isPayout` pay.
+
+    Raises
+    ------
+    InputError
+        If the server's answer has another form.
+    """
+    try:
+        return [
+            RoundScore(
+                str(score.get("name") or score["displayName"]),
+                str(score.get("version") or ""),
+                str(score.get("displayName") or score["name"]),
+                int(score["totalScoreDays"]) if score.get("totalScoreDays") else None,
+                bool(score.get("isPayout") and float(score.get("defaultMultiplier") or 0)),
+                float(score.get("defaultMultiplier") or 0),
+                float(score.get("clipThreshold") or 0) or None,
+                float(score.get("payoutFactor") or 0) or None,
+            )
+            for score in found.scores
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise InputError(f"round {found.number}: what it pays for isn't in a form that is known") from None
+
+
+def paid_scores(found: Round) -> list[RoundScore]:
+    """Return the scores that a round pays for.
 
     Raises
     ------
@@ -46,35 +85,24 @@ def paid_scores(found: Round) -> list[PaidScore]:
         If there is none, or the server's answer has another form.
     """
     try:
-        paid = [
-            PaidScore(
-                str(score.get("name") or score["displayName"]),
-                str(score.get("version") or ""),
-                str(score.get("displayName") or score["name"]),
-                int(score["totalScoreDays"]) if score.get("totalScoreDays") else None,
-                float(score["defaultMultiplier"]),
-                float(score.get("clipThreshold") or 0) or None,
-                float(score.get("payoutFactor") or 0) or None,
-            )
-            for score in found.scores
-            if score.get("isPayout") and float(score.get("defaultMultiplier") or 0)
-        ]
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise InputError(
-            f"round {found.number}: what it pays for isn't in a form that is known; set payout.regime, and leave --round out"
-        ) from None
+        paid = [score for score in round_scores(found) if score.pays]
+    except InputError as error:
+        raise InputError(f"{error}; set payout.regime, and leave --round out") from None
     if not paid:
-        raise InputError(f"round {found.number}: it pays for no score; take a round that does")
+        raise InputError(
+            f"round {found.number}: Numerai names no score that it pays for, as for rounds from before it kept that; take a later round, "
+            "or set payout.regime and leave --round out"
+        )
     return paid
 
 
-def figures(found: Round, paid: list[PaidScore], regime: Regime, total_at_risk: float) -> tuple[float, float]:
+def figures(found: Round, paid: list[RoundScore], regime: Regime, total_at_risk: float) -> tuple[float, float]:
     """Return payout factor and clip of a round: the server's, and those of its regime where the server names none."""
     factor = found.payout_factor or min((one.factor for one in paid if one.factor), default=regime.factor.at(total_at_risk))
     return factor, min((one.clip for one in paid if one.clip), default=regime.clip)
 
 
-def of_round(found: Round, paid: list[PaidScore], regime: Regime, days: int, total_at_risk: float) -> Terms:
+def of_round(found: Round, paid: list[RoundScore], regime: Regime, days: int, total_at_risk: float) -> Terms:
     """Return the terms of a round: what it pays for by the server, and how its regime stakes.
 
     Parameters

@@ -9,14 +9,16 @@ import pandas as pd
 
 from erawise import params
 from erawise.base import files, tabular
-from erawise.base.schema import ERA, spanned_eras, spanned_weeks
+from erawise.base.schema import ERA, HORIZONS, spanned_eras, spanned_weeks
 from erawise.charts import figures, outlook_charts, style
-from erawise.live import journal, keys, promises
+from erawise.evaluation.evaluation import PAID_DAYS
+from erawise.live import journal, keys, promises, score_names
 from erawise.live.account import Account
 from erawise.live.journal import Sent
+from erawise.live.score_names import ScoreName
 from erawise.live.scorebook import Scorebook, fetch
 from erawise.outlook import monitoring, staking
-from erawise.outlook.monitoring import Live, Promise, Source
+from erawise.outlook.monitoring import Horizon, Live, Promise, Source
 from erawise.running import paths
 from erawise.running.errors import InputError, Unavailable
 
@@ -42,32 +44,35 @@ def watch(*, offline: bool) -> None:
         If something must be mended first, or Numerai's server fails (`Unavailable`).
     """
     p = params.load(paths.PARAMS)
-    book, ranks = Scorebook(paths.LIVE_SCORES), _last_ranks()
+    book, ranks, names = Scorebook(paths.LIVE_SCORES), _last_ranks(), score_names.kept()
     every, content = list[Live](), dict[str, Any]()
     if not offline:
         account, ids = _models(list(p.submit.models))
         print(f"{book.extend(fetch(account, ids)):,} scores are new", flush=True)
+        names = _asked(account, book.read(), names)
         try:
             ranks = account.ranks(list(ids))
         except InputError as error:
             print(f"warning: no ranks: {error}", file=sys.stderr)
     scores = book.read()
+    if len(scores) and not names:
+        raise InputError(f"{score_names.KEPT}: nothing is kept of how far scores look ahead; run `erawise monitor` without --offline")
     models = list(dict.fromkeys([*p.submit.models, *scores["model"]]))
     sent = {model: journal.Given(model) for model in models}
-    for days, names in ((20, (p.monitor.corr_20, p.monitor.mmc_20)), (60, (p.monitor.corr_60, p.monitor.mmc_60))):
+    horizons = _horizons(names)
+    for horizon in horizons:
+        own = score_names.labelled(scores, names, horizon.days)
         found = [
-            monitoring.live(rows, model, metric, name, source, replicates=p.monitor.replicates, seed=p.monitor.seed)
+            monitoring.live(rows, model, metric, source, horizon, replicates=p.monitor.replicates, seed=p.monitor.seed)
             for model in models
-            for source, rows in _by_source(scores[(scores["model"] == model) & scores["score"].isin(names)], sent[model], days)
-            for metric, name in zip(monitoring.METRICS, names, strict=True)
+            for source, rows in _by_source(own[own["model"] == model], sent[model], horizon.days)
+            for metric in monitoring.METRICS
         ]
         if any(len(one.weeks) for one in found):
-            _show(found, days, ranks, style.colours(sorted(p.models)))
+            _show(found, horizon, ranks, style.colours(sorted(p.models)))
             every += found
-            content[f"days_{days}"] = monitoring.metrics(found)
-    unknown = sorted(set(scores["score"]) - {p.monitor.corr_20, p.monitor.mmc_20, p.monitor.corr_60, p.monitor.mmc_60})
-    if unknown:
-        print(f"kept beside these: {', '.join(unknown)}")
+            content[f"days_{horizon.days}"] = monitoring.metrics(found)
+    _note(scores, names, [one.days for one in horizons])
     if not every:
         print("no round of these models has a score yet")
         return
@@ -75,6 +80,38 @@ def watch(*, offline: bool) -> None:
     alarms = monitoring.alarms(every)
     if alarms:
         raise Alarm("; ".join(alarms))
+
+
+def _horizons(names: score_names.Names) -> list[Horizon]:
+    """Return the horizons of live scores, that of the scores that are paid for first."""
+    paid = score_names.paid_days(names) or PAID_DAYS
+    ordered = sorted(HORIZONS.values(), key=lambda days: (days != paid, -days))
+    return [Horizon(days, days == paid, days < paid, tuple(score_names.shown(names, days))) for days in ordered]
+
+
+def _asked(account: Account, scores: pd.DataFrame, names: dict[score_names.Key, ScoreName]) -> dict[score_names.Key, ScoreName]:
+    """Ask what scores are, and keep it; without a usable answer, what was kept before stands, if there is any."""
+    try:
+        found = score_names.ask(account, scores, names)
+    except InputError as error:
+        if not names:
+            raise
+        print(f"warning: how far scores look ahead is as it was kept before: {error}", file=sys.stderr)
+        return names
+    if found:
+        score_names.keep(found)
+    return found
+
+
+def _note(scores: pd.DataFrame, names: score_names.Names, horizons: list[int]) -> None:
+    """Say which scores aren't drawn, and why."""
+    warnings, lines = score_names.notes(scores, names, horizons)
+    undated = int((scores["closed"] == "").sum())
+    if undated:
+        lines.append(f"{undated} scores are of rounds without a date, and aren't drawn")
+    print("\n".join(lines), end="\n" if lines else "")
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def _last_ranks() -> dict[str, int]:
@@ -133,9 +170,10 @@ def _source(sent: Sent | None, days: int, *, earlier: bool) -> Source:
     return Source(sent.prediction, sent.digest, promise, "", earlier)
 
 
-def _show(found: list[Live], days: int, ranks: dict[str, int], shades: dict[str, str]) -> None:
-    print(f"\n**{days} days**\n\n{monitoring.markdown(found, ranks)}\n")
-    table = monitoring.picture(found, days)
-    tabular.write_csv(table.frame, paths.PLOTS / f"live_{days}.csv")
-    figures.write(outlook_charts.live(table, shades), paths.PLOTS / f"live_{days}.svg")
-    print(f"written: plots/live_{days}.csv, plots/live_{days}.svg, metrics/live.json")
+def _show(found: list[Live], horizon: Horizon, ranks: dict[str, int], shades: dict[str, str]) -> None:
+    names = f" ({', '.join(horizon.names)})" if horizon.names else ""
+    print(f"\n**{horizon.title}**{names}\n\n{monitoring.markdown(found, ranks)}\n")
+    table, name = monitoring.picture(found, horizon), f"live_{horizon.days}"
+    tabular.write_csv(table.frame, paths.PLOTS / f"{name}.csv")
+    figures.write(outlook_charts.live(table, shades), paths.PLOTS / f"{name}.svg")
+    print(f"written: plots/{name}.csv, plots/{name}.svg, metrics/live.json")

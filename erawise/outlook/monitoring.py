@@ -18,10 +18,36 @@ from erawise.scores.kernels import Floats
 
 WEEK_DAYS = 7
 
-CORR, MMC = METRICS = ("corr", "mmc")
+METRICS = ("corr", "mmc")
+
+METRIC = "metric"
+"""The column of live scores that says which of `METRICS` each is."""
 
 SHORT = 8
 """Digits of a digest that are shown."""
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """How far some live scores look ahead.
+
+    Attributes
+    ----------
+    days : trading days.
+    paid : whether Numerai pays for them.
+    early : whether they come before those that it pays for.
+    names : the site's names of these scores.
+    """
+
+    days: int
+    paid: bool
+    early: bool
+    names: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What a person calls it."""
+        return f"{'Paid: ' if self.paid else 'Early sign: ' if self.early else ''}{self.days} days"
 
 
 @dataclass(frozen=True)
@@ -75,6 +101,7 @@ class Live:
     ----------
     model, metric : names.
     source : what predicted the rounds.
+    horizon : of the scores, and of the validation that they are held against.
     weeks : DataFrame (weeks), `week` (counted from year 1), `round` (the last of the week), `rounds`, `value` (their mean), `percentile`,
         `final`, `cumulative` (of `value`), and `low`, `middle`, `high` of what the promise says of it, NaN without one. First the
         weeks of rounds that have resolved, then, `final` false, those of later rounds that haven't.
@@ -85,6 +112,7 @@ class Live:
     model: str
     metric: str
     source: Source
+    horizon: Horizon
     weeks: pd.DataFrame
     open_rounds: int
     reason: str
@@ -103,7 +131,7 @@ class Live:
         return "below" if last["cumulative"] < last["low"] else "above" if last["cumulative"] > last["high"] else "inside"
 
 
-def live(book: pd.DataFrame, model: str, metric: str, score: str, source: Source, *, replicates: int, seed: int) -> Live:
+def live(book: pd.DataFrame, model: str, metric: str, source: Source, horizon: Horizon, *, replicates: int, seed: int) -> Live:
     """A model's live scores by week, and the band that its validation promises for their running sum.
 
     The rounds of a week share most of their days: their mean is the week's score, as an era's is in validation. Of a round its
@@ -111,11 +139,10 @@ def live(book: pd.DataFrame, model: str, metric: str, score: str, source: Source
 
     Parameters
     ----------
-    book : scores of the rounds that the source predicted, as `Scorebook.read` gives them.
-    score : the server's name of the metric.
+    book : scores of the rounds that the source predicted, of the horizon alone, as `Scorebook.read` gives them, with `metric`.
     replicates, seed : of the bootstrap.
     """
-    words = last_words(book[(book["model"] == model) & (book["score"] == score)])
+    words = last_words(book[(book["model"] == model) & (book[METRIC] == metric)])
     final, running = by_week(words[words["resolved"]]), by_week(words[~words["resolved"]])
     later = running[running["week"] > final["week"].max()] if len(final) else running
     weeks = pd.concat([final.assign(final=True), later.assign(final=False)], ignore_index=True)
@@ -129,7 +156,7 @@ def live(book: pd.DataFrame, model: str, metric: str, score: str, source: Source
         if not reason:
             low, middle, high = band(series, promise.overlap, promise.every, len(weeks), replicates, seed)
     table = weeks.assign(cumulative=weeks["value"].cumsum(), low=low, middle=middle, high=high)
-    return Live(model, metric, source, table, int((~words["resolved"]).sum()), reason)
+    return Live(model, metric, source, horizon, table, int((~words["resolved"]).sum()), reason)
 
 
 def last_words(scores: pd.DataFrame) -> pd.DataFrame:
@@ -154,28 +181,27 @@ def by_week(words: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()
 
 
-def history(book: pd.DataFrame, corr: str, mmc: str) -> pd.DataFrame:
+def history(book: pd.DataFrame) -> pd.DataFrame:
     """The live scores of rounds that have resolved, as scores by era: `era` (the week), `prediction` (the model), `corr`, `mmc`.
 
     Parameters
     ----------
-    book : scores as `Scorebook.read` gives them.
-    corr, mmc : the server's names of both.
+    book : scores of one horizon as `Scorebook.read` gives them, with `metric`.
     """
     parts = []
     for model, rows in book[book["resolved"]].groupby("model"):
-        weeks = {name: by_week(last_words(rows[rows["score"] == score])) for name, score in ((CORR, corr), (MMC, mmc))}
+        weeks = {name: by_week(last_words(rows[rows[METRIC] == name])) for name in METRICS}
         found = pd.DataFrame({name: table.set_index("week")["value"] for name, table in weeks.items()})
         parts.append(found.rename_axis(ERA).reset_index().assign(**{PREDICTION: model}))
-    columns = [ERA, PREDICTION, CORR, MMC]
+    columns = [ERA, PREDICTION, *METRICS]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def band(series: Floats, overlap: int, every: int, weeks: int, replicates: int, seed: int) -> tuple[Floats, Floats, Floats]:
     """Where the running sum of so many weeks' scores stays all the way in 19 of 20 cases, drawn from eras of validation.
 
-    A stationary bootstrap, stretched by what it loses of overlapping eras (`payout.calm`), about a mean and with a spread that are
-    themselves drawn from what the eras leave open of them (`payout.beliefs`). The bounds are those of each week, drawn apart until
+    A stationary bootstrap, stretched by what it loses of overlapping eras (`staking.calm`), about a mean and with a spread that are
+    themselves drawn from what the eras leave open of them (`staking.beliefs`). The bounds are those of each week, drawn apart until
     95 % of the sums are within them in every week.
 
     Returns
@@ -256,12 +282,13 @@ def alarms(every: list[Live]) -> list[str]:
         if one.verdict in ("below", "above") and not one.source.earlier:
             last = one.final.iloc[-1]
             bounds = interval(last["low"], last["high"], "+.3f")
-            sums = f"the sum of {one.metric.upper()} over {len(one.final)} weeks is {last['cumulative']:+.3f}"
+            score = f"{one.metric.upper()} ({one.horizon.title.lower()})"
+            sums = f"the sum of {score} over {len(one.final)} weeks is {last['cumulative']:+.3f}"
             lines.append(f"{one.model}: {sums}, {one.verdict} what the validation of {one.source.prediction} promises, {bounds}")
     return lines
 
 
-def picture(every: list[Live], days: int) -> Table:
+def picture(every: list[Live], horizon: Horizon) -> Table:
     """Return what `outlook_charts.live` draws: a row for each week."""
     columns = ["model", "metric", "prediction", "source"]
     parts = [
@@ -273,9 +300,9 @@ def picture(every: list[Live], days: int) -> Table:
     out = [one for one in every if one.verdict in ("below", "above") and not one.source.earlier]
     held = sum(one.verdict == "inside" for one in every)
     if out:
-        headline = f"{days} days: {' and '.join(sorted({one.model for one in out}))} left what validation promised"
+        headline = f"{horizon.title}: {' and '.join(sorted({one.model for one in out}))} left what validation promised"
     elif held:
-        headline = f"{days} days: live scores are within what validation promised"
+        headline = f"{horizon.title}: live scores are within what validation promised"
     else:
-        headline = f"{days} days: live scores; there is nothing that validation promised for them yet"
+        headline = f"{horizon.title}: live scores; there is nothing that validation promised for them yet"
     return Table(frame[[*columns, *(name for name in frame if name not in columns)]], headline)

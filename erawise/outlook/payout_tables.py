@@ -12,6 +12,7 @@ from erawise.history.comparison import interval, number
 from erawise.outlook.payout_replay import COLUMNS
 from erawise.outlook.payout_split import Split
 from erawise.outlook.staking import Terms, Year
+from erawise.regimes.regimes import formula
 
 SMALLEST = 0.01
 """The least of a stake that the picture shows: its scale is logarithmic."""
@@ -19,7 +20,7 @@ SMALLEST = 0.01
 
 def terms_line(name: str, terms: Terms, year: Year) -> str:
     """Return the formula of a round and what is staked on it, under the name of the regime."""
-    paid = " + ".join(f"{weight:g} · {score.upper()}" for score, weight in terms.multipliers.items())
+    paid = formula(terms.multipliers)
     staked = "each on the whole stake" if terms.concurrent is None else f"each on 1/{terms.concurrent} of the stake, {year.mode}"
     return (
         f"{name}: payout of a round = stake · clip({terms.payout_factor:.3g} · ({paid}), ±{terms.clip:g})\n"
@@ -28,7 +29,7 @@ def terms_line(name: str, terms: Terms, year: Year) -> str:
 
 
 def rounds(table: pd.DataFrame) -> str:
-    """The figures of a round, of `payout.outlook`, as a person reads them."""
+    """The figures of a round, of `staking.outlook`, as a person reads them."""
     scores = list(table.columns[2 : table.columns.get_loc("rate")])
     lines = [
         f"| prediction | {' | '.join(map(str.upper, scores))} | mean payout (%) | 95 % interval | burn (%) | 95 % interval | mean burn (%) "
@@ -49,7 +50,7 @@ def rounds(table: pd.DataFrame) -> str:
 
 
 def years(table: pd.DataFrame, year: Year) -> str:
-    """The figures of a year, of `payout.outlook`, as a person reads them."""
+    """The figures of a year, of `staking.outlook`, as a person reads them."""
     lines = [
         "| prediction | a stake of 1 becomes, mean | median | 95 % interval | 9 years of 10 | 9 of 10, all told "
         f"| ends lower (%) | 95 % interval | all told | falls by {year.drawdown:.0%} (%) | 95 % interval | all told |",
@@ -159,7 +160,7 @@ def content(name: str, terms: Terms, year: Year, tables: dict[str, pd.DataFrame]
 
 
 def picture(bands: pd.DataFrame, table: pd.DataFrame) -> Table:
-    """Return what `outlook_charts.payout` draws, from both tables of `payout.outlook`."""
+    """Return what `outlook_charts.payout` draws, from both tables of `staking.outlook`."""
     best = table.loc[table["median"].idxmax()]
     told = f"{best['loss_all']:.0%} of years end lower, all told"
     headline = f"{best[PREDICTION]}: the median year makes {best['median']:.2f} of a stake of 1; {told}"

@@ -48,6 +48,12 @@ class NotOpen(InputError):
     code = 3
 
 
+class NoneDue(NotOpen):
+    """No round takes submissions, and none is due: to try again is of no use before the next one opens."""
+
+    code = 6
+
+
 class Unconfirmed(InputError):
     """What was sent couldn't be found on the server as it was sent."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ SCORES = (
     "fnc",
     "meta_corr",
     "payout",
+    "payout_bmc",
     "exposure_max",
     "exposure_rms",
     "auc_top",
@@ -44,22 +46,20 @@ SCORES = (
 FNC_V3 = "fncv3"
 """The column of FNC against the features of `Known.fnc_v3`, if there are any."""
 
+EARLY_CORR = "early_corr"
+"""The column of CORR against the target of `Known.early`, if there is one."""
+
 Scores = dict[str, NDArray | float]
 Groups = Mapping[str, NDArray[np.int64]]
 """Positions of the features of each group."""
+
+Sums = Mapping[str, Mapping[str, float]]
+"""Columns that are weighted sums of scores, each with the weight of the columns that it is made of."""
 
 
 def exposure_columns(group: str) -> tuple[str, str]:
     """The columns of the largest absolute and the root mean square exposure to the features of a group."""
     return f"exposure_max_{group}", f"exposure_rms_{group}"
-
-
-@dataclass(frozen=True)
-class Multipliers:
-    """The weights of the payout, `corr * CORR + mmc * MMC`."""
-
-    corr: float
-    mmc: float
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class Known:
     features : gives the (rows of the era, k) features of an era in the order of its rows, finite; called once an era.
     groups : groups of the features, for which exposures are given in addition to those to all.
     fnc_v3 : positions of the features that Numerai's FNC is against, or None.
+    early : (rows,), a target of a shorter horizon that CORR is also against, NaN where unknown, or None.
     """
 
     meta_model: NDArray | None = None
@@ -80,6 +81,7 @@ class Known:
     features: Callable[[int], NDArray] | None = None
     groups: Groups = field(default_factory=dict)
     fnc_v3: NDArray[np.int64] | None = None
+    early: NDArray | None = None
 
 
 TARGET_ALONE = Known()
@@ -91,7 +93,7 @@ def score_eras(
     era: NDArray[np.int64],
     known: Known = TARGET_ALONE,
     *,
-    multipliers: Multipliers,
+    sums: Sums = MappingProxyType({}),
     threads: int = 1,
     count: Count = UNCOUNTED,
 ) -> pd.DataFrame:
@@ -107,7 +109,7 @@ def score_eras(
     target : (rows,), NaN where unknown.
     era : (rows,), rows of an era adjacent.
     known : what else the predictions are scored against.
-    multipliers : of the payout.
+    sums : the weights of `payout`, and of its stand-in `payout_bmc`; a column that isn't there is NaN.
     threads : eras that are scored side by side, each holding its own copies of features as float32 and of their Gram
         matrix. With more than one, `known.features` is called from several threads. The scores don't depend on it.
     count : told of each era that is scored.
@@ -118,11 +120,11 @@ def score_eras(
     `era`; `prediction`; `rows` (int, those with both prediction and target); `constant` (bool: one value on two
     rows or more, so no scores); then `SCORES`:
     corr, spearman, mse, mmc, bmc, fnc (against all features; NaN where they span the era), meta_corr (Pearson of
-    the gaussianized ranks of prediction and meta model), payout, exposure_max and exposure_rms (largest absolute and
-    root mean square Pearson correlation with the features that aren't constant), auc_top and top_share (the class of
-    `kernels.top_class`), auc_above_half (the class target > .5, NaN where that is the top class) and oracle_corr (CORR
+    the gaussianized ranks of prediction and meta model), payout and payout_bmc (see `sums`), exposure_max and exposure_rms
+    (largest absolute and root mean square Pearson correlation with the features that aren't constant), auc_top and top_share
+    (the class of `kernels.top_class`), auc_above_half (the class target > .5, NaN where that is the top class) and oracle_corr (CORR
     of the oracle). With groups, the `exposure_columns` of each follow, NaN where all of its features are constant; with `known.fnc_v3`
-    comes `fncv3`, FNC against these features.
+    comes `fncv3`, FNC against these features; with `known.early` comes `early_corr`, CORR against that target.
 
     Raises
     ------
@@ -132,15 +134,16 @@ def score_eras(
         If lengths differ or the rows of an era are apart.
     """
     slices = era_slices(era)
-    arrays = (target, known.meta_model, known.benchmark, known.oracle)
+    arrays = (target, known.meta_model, known.benchmark, known.oracle, known.early)
     _check(predictions, era, slices, *arrays)
     values = predictions.to_numpy(np.float64).T
-    truth, meta, bench, best = (_column(array, len(era)) for array in arrays)
+    truth, meta, bench, best, early = (_column(array, len(era)) for array in arrays)
 
     def score(rows: slice) -> dict[str, NDArray]:
         block = None if known.features is None else _features_of(int(era[rows.start]), rows, known.features)
         era_values = np.ascontiguousarray(values[:, rows]).T
-        scores = _score_era(_Era(era_values, truth[rows], meta[rows], bench[rows], best[rows], block, known.groups, known.fnc_v3))
+        targets = (truth[rows], None if known.early is None else early[rows])
+        scores = _score_era(_Era(era_values, *targets, meta[rows], bench[rows], best[rows], block, known.groups, known.fnc_v3))
         count.done()
         return scores
 
@@ -148,14 +151,17 @@ def score_eras(
     names = list(predictions.columns)
     columns = (ROWS, CONSTANT, *SCORES, *_added(known))
     table = {name: np.concatenate([scores[name] for scores in found]) if found else np.empty(0) for name in columns}
-    table["payout"] = table["corr"] * multipliers.corr + table["mmc"] * multipliers.mmc
+    for name, weights in sums.items():
+        table[name] = np.sum([weight * table[column] for column, weight in weights.items()], axis=0)
     eras = np.repeat([int(era[rows.start]) for rows in slices], len(names))
     return pd.DataFrame({ERA: eras, PREDICTION: names * len(slices), **table})
 
 
 def _added(known: "Known | _Era") -> list[str]:
-    """Return the columns of groups of features, and of FNC against those of `fnc_v3`."""
-    return [*(column for group in known.groups for column in exposure_columns(group)), *([] if known.fnc_v3 is None else [FNC_V3])]
+    """Return the columns of groups of features, of FNC against those of `fnc_v3`, and of CORR against the target `early`."""
+    of_groups = [column for group in known.groups for column in exposure_columns(group)]
+    given = {FNC_V3: known.fnc_v3, EARLY_CORR: known.early}
+    return [*of_groups, *(name for name, what in given.items() if what is not None)]
 
 
 def _each(work: Callable[[slice], Any], slices: list[slice], threads: int) -> list[Any]:
@@ -180,6 +186,7 @@ class _Era:
 
     predictions: Floats
     target: Floats
+    early: Floats | None
     meta_model: Floats
     benchmark: Floats
     oracle: Floats
@@ -258,6 +265,8 @@ def _score_columns(era: _Era, columns: list[int]) -> Scores:
         scores[CONSTANT] = kernels.is_constant(values)
     if era.covered(scored):
         scores |= _target_scores(era, predictions, scored)
+    if era.early is not None:
+        scores |= _early_corr(era.early, era, predictions, present)
     scores |= _contributions(era, predictions, scored)
     if era.features is not None and era.features.shape[1] and era.covered(present):
         scores |= _feature_scores(era, _picked(era.features, present), predictions, present, scored)
@@ -272,6 +281,13 @@ def _target_scores(era: _Era, predictions: _Ranked, scored: NDArray[np.bool_]) -
         "spearman": kernels.spearman(ranks.uniform, target),
         "mse": kernels.mse(_picked(predictions.values, scored), target),
     } | _auc_scores(ranks.uniform, target)
+
+
+def _early_corr(early: Floats, era: _Era, predictions: _Ranked, present: NDArray[np.bool_]) -> Scores:
+    rows = present & ~np.isnan(early)
+    if not era.covered(rows):
+        return {}
+    return {EARLY_CORR: kernels.powered_corr(predictions.on(rows).powered, early[rows] - np.nanmean(early))}
 
 
 def _auc_scores(ranks: Floats, target: Floats) -> Scores:

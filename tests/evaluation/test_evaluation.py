@@ -15,7 +15,6 @@ from erawise.evaluation import evaluation, summary
 from erawise.history import overview
 from erawise.panel.panel import Panel
 from erawise.running.errors import InputError
-from erawise.scores.eras import Multipliers
 
 RNG = np.random.default_rng(5)
 
@@ -80,7 +79,7 @@ def test_a_split_is_scored_on_the_eras_that_have_predictions(panel: Panel) -> No
     target = panel.index["target"].to_numpy(np.float64)
     references = panel.index[["id", "era"]].assign(some_benchmark=np.float32(0.5))
     outcomes = evaluation.Outcomes(target, references, "some_benchmark")
-    scores, exposure = evaluation.score_split("cv", frames, panel, outcomes, Multipliers(1.0, 2.0))
+    scores, exposure = evaluation.score_split("cv", frames, panel, outcomes, {})
     corr = scores.pivot(index="era", columns="prediction", values="corr")
     assert corr.index.tolist() == [3, 4, 5, 6, 7, 8]
     assert (corr["perfect"] > 0.9).all()
@@ -106,7 +105,7 @@ def test_exposure_by_group_equals_numpy(tmp_path: Path) -> None:
     frame = found.index[["id", "era"]].assign(split="cv", prediction=features[:, 4] + rng.normal(size=120))
     target = found.index["target"].to_numpy(np.float64)
     outcomes = evaluation.Outcomes(target, found.index[["id", "era"]], None)
-    _, exposure = evaluation.score_split("cv", {"one": frame}, found, outcomes, Multipliers(1.0, 1.0))
+    _, exposure = evaluation.score_split("cv", {"one": frame}, found, outcomes, {})
     assert exposure[["era", "group"]].to_numpy().tolist() == [[1, "wisdom"], [2, "wisdom"], [2, "faith"], [1, "all"], [2, "all"]]
     for row in exposure.itertuples():
         columns = {"wisdom": [1, 4], "faith": [5], "all": [0, 1, 2, 3, 4] if row.era == 1 else range(6)}[str(row.group)]
@@ -132,7 +131,7 @@ def test_fnc_is_also_against_the_set_of_numerais_own(tmp_path: Path, dtype: type
     outcomes = evaluation.Outcomes(target, found.index[["id", "era"]], None)
 
     def scored(panel: Panel) -> pd.DataFrame:
-        return evaluation.score_split("cv", {"one": frame}, panel, outcomes, Multipliers(1.0, 1.0))[0]
+        return evaluation.score_split("cv", {"one": frame}, panel, outcomes, {})[0]
 
     scores = scored(found)
     few = [names[k] for k in some]
@@ -171,7 +170,7 @@ def test_there_is_no_fnc_of_numerais_own_without_the_set(tmp_path: Path, sets: d
     found = Panel(tmp_path)
     frame = found.index[["id", "era"]].assign(split="cv", prediction=rng.normal(size=40))
     outcomes = evaluation.Outcomes(np.arange(40) % 5 / 4, found.index[["id", "era"]], None)
-    scores, exposure = evaluation.score_split("cv", {"one": frame}, found, outcomes, Multipliers(1.0, 1.0))
+    scores, exposure = evaluation.score_split("cv", {"one": frame}, found, outcomes, {})
     assert "fncv3" not in scores.columns
     assert exposure["group"].unique().tolist() == ["all"]
     assert "fncv3" not in summary.summarize(scores, 20)["one"]
@@ -211,20 +210,31 @@ def test_a_benchmark_that_is_named_is_taken_or_missed() -> None:
 
 
 def evaluated(days: int, equal: str | None, benchmark: str | None, others: list[str]) -> evaluation.Evaluated:
-    return evaluation.Evaluated("target", days, equal, benchmark, others, {}, {}, {})
+    pays = evaluation.Pays("atomic_ender60", 60, "3 · CORR + 15 · MMC", "3 · CORR + 15 · BMC")
+    early = "target_ender_20" if days == 60 and equal else None
+    return evaluation.Evaluated("target", days, equal, early, pays, benchmark, others, {}, {}, {})
+
+
+PAYOUT = (
+    "payout: of atomic_ender60, 3 · CORR + 15 · MMC before its factor and clip; "
+    "stand-in (payout_bmc), also for eras without a meta model: 3 · CORR + 15 · BMC"
+)
 
 
 def test_what_is_main_early_and_paid_and_which_benchmark_was_taken_is_said() -> None:
     assert evaluation.lines(evaluated(60, "target_ender_60", V53[1], V53), None) == [
-        "main: target, which equals target_ender_60, 60 trading days; early: 20 days, in none of these scores; "
+        "main: target, which equals target_ender_60, 60 trading days; early: target_ender_20, 20 days, one figure beside the others; "
         "pays: 60 days since round 1343, the same",
+        PAYOUT,
         "BMC is against v53_lgbm_ender60, chosen of v53_lgbm_ender20, v53_lgbm_ender60 for a target of 60 trading days",
     ]
     assert evaluation.lines(evaluated(20, None, V53[1], V53), V53[1]) == [
         "main: target, 20 trading days (early); pays: 60 days since round 1343, not these scores",
+        PAYOUT,
+        "atomic_ender60 pays for scores of 60 trading days, and these are of 20: no round pays so",
         "BMC is against v53_lgbm_ender60, as evaluate.benchmark says",
     ]
-    assert evaluation.lines(evaluated(60, None, None, V53[:1]), None)[1:] == [
+    assert evaluation.lines(evaluated(60, None, None, V53[:1]), None)[2:] == [
         "no BMC: no benchmark model is of 60 trading days; the data has v53_lgbm_ender20: evaluate.benchmark may name one"
     ]
 
@@ -238,6 +248,28 @@ def test_diagnostics_look_at_the_neutralized_ensemble() -> None:
 
 def test_the_overview_of_no_era_says_so() -> None:
     assert overview.markdown({"diagnostics": {}}) == "No era has a score."
+
+
+def test_the_overview_names_the_regime_and_marks_what_is_early_and_a_stand_in() -> None:
+    block = {"corr": {"mean": 0.02}, "early": {"mean": 0.03}, "payout": {"mean": 0.135}, "payout_bmc": {"mean": 0.2}, "eras": 10}
+    assert overview.markdown({"ridge": block, "regime": {"atomic_ender60": {"corr": 3.0, "mmc": 15.0}}}).splitlines() == [
+        "| prediction | CORR | CORR20, early | payout (atomic_ender60) | stand-in (atomic_ender60) | eras |",
+        "|---|---:|---:|---:|---:|---:|",
+        "| ridge | 0.0200 | 0.0300 | 0.1350 | 0.2000 | 10 |",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("target", "days", "expected"),
+    [
+        ("target_ender_60", 60, "target_ender_20"),
+        ("target_ender_20", 20, None),
+        ("target_jeremy_60", 60, None),
+        ("mine", 60, None),
+    ],
+)
+def test_the_early_target_is_the_sibling_of_20_days(target: str, days: int, expected: str | None) -> None:
+    assert evaluation.early_target(target, days, ["target", "target_ender_20", "target_ender_60"]) == expected
 
 
 def test_the_overview_leaves_out_what_no_prediction_has() -> None:

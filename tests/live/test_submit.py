@@ -28,11 +28,11 @@ from workspace import WHOLE, Workspace
 
 from erawise.base import tabular
 from erawise.base.files import HELD
-from erawise.live import handing_in, keys, submission
+from erawise.live import handing_in, keys, schedule, submission
 from erawise.live.account import PREDICTIONS, Account
 from erawise.models.shared import arrays, stored
 from erawise.running import errors
-from erawise.running.errors import InputError, Unconfirmed
+from erawise.running.errors import InputError, NotOpen, Unconfirmed
 from erawise.sources.numerai.attempts import ADDRESS, Patience
 from erawise.sources.numerai.client import PUBLIC_ID, SECRET_KEY
 
@@ -58,6 +58,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv(PUBLIC_ID, KEY[0])
     monkeypatch.setenv(SECRET_KEY, KEY[1])
     monkeypatch.setattr(handing_in, "PATIENCE", QUICK)
+    monkeypatch.setattr(schedule, "due", lambda now: True)
     with numerai_server.serving(NumeraiServer(rounds, current=OPEN)) as state:
         monkeypatch.setenv(ADDRESS, state.url)
         yield state
@@ -493,7 +494,7 @@ def test_a_server_that_fails_is_tried_until_the_time_is_over(
     [
         (lambda s: setattr(s.account, "numbered", False), "submit", 3, "the round isn't open"),
         (lambda s: setattr(s.account, "closes", datetime.now(UTC)), "submit", 3, "and no other is open"),
-        (lambda s: setattr(s.account, "closes", datetime.now(UTC)), "submit --round 7 --wait 9", 3, "error: round 7 closed at"),
+        (lambda s: setattr(s.account, "closes", datetime.now(UTC)), "submit --round 7 --wait 9", 6, "error: round 7 closed at"),
         (lambda s: (s.rounds[OPEN] / "v5.3/live.parquet").unlink(), "submit", 3, "v5.3/live.parquet isn't there yet"),
         (lambda s: None, "submit --round 99", 3, "there is no round 99 now"),
         (lambda s: setattr(s.account, "key", ("other", "key")), "submit", 1, "the key isn't accepted"),
@@ -522,6 +523,24 @@ def test_what_the_server_is_not_ready_for(
     [entry] = journal(operator)
     assert entry["outcome"] == "failed"
     assert error == f"error: {entry['problem']}\n"
+
+
+def test_when_no_round_is_due_the_code_says_that_trying_again_is_of_no_use(
+    server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(schedule, "due", lambda now: False)
+    server.account.numbered = False
+    assert operator.ended("submit") == 6
+    server.api_faults = [Fault("500")]
+    assert operator.ended("submit") == 6
+    assert ["the round isn't open" in capsys.readouterr().err, [entry["outcome"] for entry in journal(operator)]] == [True, 2 * ["failed"]]
+
+
+def test_a_round_from_before_the_data_has_no_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = {"number": 3, "openTime": None, "closeTime": None, "closeStakingTime": None, "payoutFactor": None}
+    monkeypatch.setattr(Account, "list_rounds", lambda *_, **__: [answer])
+    with pytest.raises(NotOpen, match="round 3 has no times: it is from before the data; take a later one"):
+        Account("https://example.org").round(3)
 
 
 def test_a_model_that_is_gone_from_the_account_is_named_and_the_others_are_handed_in(
@@ -798,6 +817,7 @@ def test_what_is_handed_in_has_the_digest_of_what_was_scored(server: NumeraiServ
     kept = tabular.read_parquet(operator.directory / f"data/promises/{beta}_20.parquet")
     scores = tabular.read_parquet(operator.directory / "data/scores/validation.parquet")
     assert kept["corr"].tolist() == scores.loc[scores["prediction"] == "ridge", "corr"].tolist()
+    assert (operator.directory / f"data/promises/{beta}_60.parquet").exists()
     operator.change(lambda content: content["models"]["ridge"].update(l2=2000.0))
     operator.change(lambda content: content["tuning"].update(models=[]))
     trained_again(operator)

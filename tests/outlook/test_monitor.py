@@ -17,16 +17,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from closure import ROOT
+from numerai_account import IDENTITIES
 from numerai_server import Fault, NumeraiServer
 from numpy.typing import NDArray
 from workspace import Workspace
 
 from erawise.base import files, tabular
-from erawise.live import watching
-from erawise.live.account import Account
+from erawise.live import score_names, watching
+from erawise.live.account import Account, Round
 from erawise.live.scorebook import DTYPES, Scorebook, fetch
 from erawise.outlook import monitoring
-from erawise.outlook.monitoring import Promise, Source
+from erawise.outlook.monitoring import Horizon, Promise, Source
 from erawise.running.errors import InputError
 from erawise.sources.numerai.attempts import ADDRESS, Patience
 from erawise.sources.numerai.client import PUBLIC_ID, SECRET_KEY
@@ -46,7 +47,7 @@ def scored(name: str, values: list[float], first: int = 100, *, still_open: int 
             {
                 "roundNumber": first + place,
                 "displayName": name,
-                "version": "6",
+                "version": IDENTITIES.get(name, ("", "1", 20))[1],
                 "value": value,
                 "percentile": 0.5,
                 "day": 20,
@@ -67,20 +68,21 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NumeraiS
     monkeypatch.delenv(PUBLIC_ID, raising=False)
     monkeypatch.delenv(SECRET_KEY, raising=False)
     monkeypatch.setattr(watching, "Account", partial(Account, patience=QUICK))
-    with numerai_server.serving(NumeraiServer({7: tmp_path}, current=7)) as state:
+    with numerai_server.serving(NumeraiServer(dict.fromkeys(range(100, 200), tmp_path), current=150)) as state:
         monkeypatch.setenv(ADDRESS, state.url)
+        state.account.multipliers = {"v2_corr20": 0.0, "mmc": 0.0, "corr60": 3.0, "mmc60": 15.0}
         state.account.scores["id-alpha"] = [*scored("v2_corr20", [0.5] * 6, still_open=2), *scored("mmc", [0.1] * 6, still_open=2)]
         state.account.leaderboard = [*(f"other{k}" for k in range(1100)), "alpha"]
         yield state
 
 
-def promised(operator: Workspace, digest: str, corr: float) -> None:
+def promised(operator: Workspace, digest: str, corr: float, eras: int = 60, days: int = 20) -> None:
     """Keep validation scores with a mean CORR."""
-    noise = pd.Series(np.random.default_rng(0).normal(size=63)).rolling(4).mean().dropna().to_numpy()
-    table = pd.DataFrame({"era": np.arange(100, 160), "corr": corr + 0.1 * noise, "mmc": 0.1 + 0.05 * noise})
+    noise = pd.Series(np.random.default_rng(0).normal(size=eras + 3)).rolling(4).mean().dropna().to_numpy()
+    table = pd.DataFrame({"era": np.arange(100, 100 + eras), "corr": corr + 0.1 * noise, "mmc": 0.1 + 0.05 * noise})
     directory = operator.directory / "data/promises"
     directory.mkdir(exist_ok=True)
-    tabular.write_parquet(table, directory / f"{digest}_20.parquet")
+    tabular.write_parquet(table, directory / f"{digest}_{days}.parquet")
 
 
 def sent(operator: Workspace, model: str, prediction: str, digest: str, rounds: Iterable[int]) -> None:
@@ -130,7 +132,9 @@ def test_an_alarm_where_they_leave_it(server: NumeraiServer, operator: Workspace
     server.account.scores["id-alpha"] = scored("v2_corr20", [-0.5] * 12)
     assert operator.ended("monitor") == 5
     error = capsys.readouterr().err
-    assert error.startswith("error: alpha: the sum of CORR over 12 weeks is -6.000, below what the validation of ridge promises, (+")
+    assert error.startswith(
+        "error: alpha: the sum of CORR (early sign: 20 days) over 12 weeks is -6.000, below what the validation of ridge promises, (+"
+    )
     assert "alpha left what validation promised" in (operator.directory / "plots/live_20.svg").read_text()
     assert json.loads((operator.directory / "metrics/live.json").read_text())["days_20"]["alpha"]["corr"]["inside"] == 0
 
@@ -143,15 +147,118 @@ def test_open_rounds_raise_no_alarm(server: NumeraiServer, operator: Workspace) 
     assert found["open_mean"] == -9
 
 
-def test_sixty_days_stand_apart_and_without_a_promise_of_another_horizon(
+def test_what_pays_and_its_early_sign_stand_apart_each_in_the_band_of_its_own_validation(
     server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server.account.scores["id-alpha"] += scored("corr60", [0.2] * 3) + scored("tc", [0.01] * 3)
+    promised(operator, RIDGE, 0.2, eras=160, days=60)
+    server.account.scores["id-alpha"] += scored("corr60", [0.2] * 3) + scored("mmc60", [0.1] * 3) + scored("cort20", [9.0] * 3)
     operator.run("monitor")
     said = capsys.readouterr().out
-    assert "| alpha | ridge | CORR | 3 | 3 | 0.2000 | 50 | 0.600 | no validation scores of a target of 60 days are kept of it |" in said
-    assert "kept beside these: tc" in said
-    assert (operator.directory / "plots/live_60.svg").exists()
+    paid, early = said.split("**Paid: 60 days** (corr60, mmc60)")[1].split("**Early sign: 20 days** (v2_corr20, mmc)")
+    assert re.search(r"\| alpha \| ridge \| CORR \| 3 \| 3 \| 0.2000 \| 50 \| 0.600 \| \(.* \| inside \|", paid)
+    assert re.search(r"\| alpha \| ridge \| CORR \| 4 \| 4 \| 0.5000 \| 50 \| 2.000 \| \(.* \| inside \|", early)
+    assert "kept beside these: cort20" in early
+    found = json.loads((operator.directory / "metrics/live.json").read_text())
+    assert list(found) == ["days_60", "days_20", "rank"]
+    bands = [
+        found[days]["alpha"]["corr"]["promised_high"] - found[days]["alpha"]["corr"]["promised_low"] for days in ("days_60", "days_20")
+    ]
+    assert bands[0] != bands[1]
+    for days, headline in ((60, "Paid: 60 days: live scores are within"), (20, "Early sign: 20 days: live scores are within")):
+        assert headline in (operator.directory / f"plots/live_{days}.svg").read_text()
+
+
+def test_scores_of_a_horizon_without_validation_of_that_horizon_have_no_band(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.account.scores["id-alpha"] += scored("corr60", [-9.0] * 3)
+    operator.run("monitor")
+    said = capsys.readouterr().out
+    assert "| alpha | ridge | CORR | 3 | 3 | -9.0000 | 50 | -27.000 | no validation scores of a target of 60 days are kept of it |" in said
+
+
+def test_rounds_that_pay_for_twenty_days_say_so(server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    server.account.multipliers = {"v2_corr20": 0.75, "mmc": 2.25}
+    operator.run("monitor")
+    said = capsys.readouterr().out
+    assert "**Paid: 20 days** (v2_corr20, mmc)" in said
+    assert "60 days: round 105 names no CORR or MMC that looks so far ahead; none is drawn\n" in said
+
+
+def test_a_server_that_changes_its_answer_takes_no_score_into_a_band_of_another_horizon(
+    server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    promised(operator, RIDGE, 0.2, eras=160, days=60)
+    operator.run("monitor")
+    server.account.scores["id-alpha"] += scored("v2_corr20", [0.5] * 7)[6:]
+    monkeypatch.setitem(IDENTITIES, "v2_corr20", ("correlation", "6", 60))
+    capsys.readouterr()
+    operator.run("monitor", "monitor --offline")
+    said = capsys.readouterr()
+    line = (
+        "warning: v2_corr20 (version 6) isn't drawn, as it isn't known how far it looks ahead: "
+        "Numerai says 20 days in its answer on round 105 and 60 days in its answer on round 106\n"
+    )
+    assert said.err == 2 * line
+    assert "| alpha | ridge | CORR | 0 | 0 |" in said.out
+    assert "days_60" not in json.loads((operator.directory / "metrics/live.json").read_text())
+
+
+def test_a_paid_score_that_no_one_knows_and_rounds_of_which_numerai_says_nothing_are_a_line_each(
+    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.account.multipliers |= {"cort20": 2.0}
+    server.account.scores["id-alpha"] += scored("corr20", [9.0] * 2, first=3)
+    operator.run("monitor")
+    said = capsys.readouterr()
+    assert said.err == (
+        "warning: corr20 (version 1) isn't drawn, as it isn't known how far it looks ahead: no round that has it says so\n"
+        "warning: round 105 pays for cort20 (version 1), a score that nobody here knows; it is kept, and not drawn\n"
+    )
+    assert "| alpha | ridge | CORR | 4 | 4 | 0.5000 |" in said.out
+
+
+class TwoRounds(Account):
+    """A server that says 20 days of a score in round 100, and 60 in later ones."""
+
+    def round(self, number: int | None = None) -> Round:
+        now, days = datetime.now(UTC), 20 if number == 100 else 60
+        scores = ({"displayName": "mmc", "version": "5", "totalScoreDays": days, "isPayout": False},)
+        return Round(number or 0, now, now, None, scores)
+
+
+def test_a_score_of_two_horizons_has_none() -> None:
+    rows = book([0.1] * 3).assign(score="mmc", version="5")
+    names = score_names.ask(TwoRounds("https://example.org"), rows, {})
+    assert names["mmc", "5"].days is None
+    assert "Numerai says 20 days in its answer on round 100 and 60 days in its answer on round 102" in names["mmc", "5"].reason
+    assert score_names.labelled(rows, names, 20).empty
+    assert score_names.labelled(rows, names, 60).empty
+
+
+def test_what_scores_are_is_kept_for_when_the_server_says_nothing_usable(
+    server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now, told = datetime.now(UTC), "round 105: what it pays for isn't in a form that is known"
+    spoilt = Round(105, now, now, None, ({"displayName": "mmc", "totalScoreDays": "x"},))
+    with monkeypatch.context() as patch:
+        patch.setattr(Account, "round", lambda *_: spoilt)
+        assert operator.ended("monitor") == 1
+        assert capsys.readouterr().err == f"error: {told}\n"
+        assert operator.ended("monitor --offline") == 1
+        kept = "error: data/live_scores/names.json: nothing is kept of how far scores look ahead; run `erawise monitor` without --offline\n"
+        assert capsys.readouterr().err == kept
+    operator.run("monitor")
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        patch.setattr(Account, "round", lambda *_: spoilt)
+        operator.run("monitor")
+    said = capsys.readouterr()
+    assert said.err == f"warning: how far scores look ahead is as it was kept before: {told}\n"
+    assert "| alpha | ridge | CORR | 4 | 4 | 0.5000 |" in said.out
+    (operator.directory / "data/live_scores/names.json").write_text("[1]")
+    assert operator.ended("monitor") == 1
+    assert "names.json: it isn't a list of names of scores; remove it" in capsys.readouterr().err
 
 
 def test_a_rerun_only_adds_and_works_without_the_network(
@@ -347,13 +454,13 @@ def test_an_answer_in_another_form_is_one_line_and_leaves_the_store_as_it_was(
 
 def test_live_scores_are_a_history_by_week_once_they_have_resolved() -> None:
     corr = book([0.1, 0.2, 0.3, 0.4], a_week=2, still_open=1)
-    mmc = book([0.01, 0.02, 0.03, 0.04], a_week=2).assign(score="mmc")
-    found = monitoring.history(pd.concat([corr, mmc]), "v2_corr20", "mmc")
+    mmc = book([0.01, 0.02, 0.03, 0.04], a_week=2).assign(metric="mmc")
+    found = monitoring.history(pd.concat([corr, mmc]))
     assert found["prediction"].tolist() == ["alpha", "alpha"]
     assert np.diff(found["era"]).tolist() == [1]
     assert np.allclose(found["corr"], [0.15, 0.3])
     assert np.allclose(found["mmc"], [0.015, 0.035])
-    assert monitoring.history(corr.head(0), "v2_corr20", "mmc").empty
+    assert monitoring.history(corr.head(0)).empty
 
 
 def test_a_model_that_is_gone_is_named_and_the_others_are_shown(
@@ -411,7 +518,7 @@ def book(values: list[float], **options: Any) -> pd.DataFrame:
         }
         for row in scored("v2_corr20", values, **options)
     ]
-    return pd.DataFrame(rows).astype(DTYPES)
+    return pd.DataFrame(rows).astype(DTYPES).assign(metric="corr")
 
 
 def test_the_rounds_of_a_week_are_one_and_of_a_round_its_last_word_counts() -> None:
@@ -458,7 +565,8 @@ def test_the_band_knows_of_the_overlap_and_of_eras_that_stand_for_several_weeks(
 def test_too_few_eras_promise_nothing() -> None:
     source = Source("ridge", RIDGE, Promise({"corr": np.linspace(0, 1, 20), "mmc": np.empty(0)}, 1, 4))
     for metric, reason in (("corr", "20 eras; an interval takes 32"), ("mmc", "0 eras; an interval takes 32")):
-        found = monitoring.live(book([1.0]), "alpha", metric, "v2_corr20", source, replicates=100, seed=0)
+        rows = book([1.0]).assign(metric=metric)
+        found = monitoring.live(rows, "alpha", metric, source, Horizon(20, paid=False, early=True), replicates=100, seed=0)
         assert found.reason.startswith(reason)
         assert found.verdict == "none"
         assert monitoring.alarms([found]) == []

@@ -24,7 +24,8 @@ from workspace import command
 from erawise import params
 from erawise.charts import outlook_charts, style
 from erawise.evaluation import significance
-from erawise.live import payouts
+from erawise.live import payouts, score_names
+from erawise.live.score_names import ScoreName
 from erawise.live.scorebook import DTYPES, Scorebook
 from erawise.outlook import payout_split, payout_tables, staking
 from erawise.outlook.payout_contract import Mode, Model, Strategy
@@ -536,7 +537,7 @@ def test_what_a_round_does_not_name_is_that_of_its_regime(
             "round 7: it pays for corr60, 60 days ahead, and the scores here look 20 days ahead; take data.target",
         ),
         ({"cort20": 3.0}, "round 7: it pays for cort20 (version 1), which no score of an era here is; leave --round out"),
-        ({}, "round 7: it pays for no score; take a round that does"),
+        ({}, "round 7: Numerai names no score that it pays for, as for rounds from before it kept that; take a later round, or set"),
     ],
 )
 def test_a_round_that_pays_for_other_scores_is_refused(
@@ -592,7 +593,10 @@ def test_a_regime_of_one_s_own_is_reckoned_with(checkout: Path, capsys: pytest.C
 def test_measured_live_scores_are_taken(checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="1"):
         command("payout", "--scores", "live")
-    assert "data/live_scores: no round has resolved of which there are live scores; `erawise monitor` fetches" in capsys.readouterr().err
+    assert (
+        "data/live_scores: no round has resolved of which there are live scores of 20 days; `erawise monitor` fetches"
+        in capsys.readouterr().err
+    )
     weeks = [f"{pd.Timestamp('2025-01-06') + pd.Timedelta(weeks=week):%Y-%m-%d}" for week in range(60)]
     row = {"model": "alpha", "version": "6", "day": 20, "percentile": 0.5, "resolved": True}
     rows = [
@@ -601,6 +605,8 @@ def test_measured_live_scores_are_taken(checkout: Path, monkeypatch: pytest.Monk
         for week, (closed, value) in enumerate(zip(weeks, size + size * overlapping(60, 1), strict=True))
     ]
     Scorebook(Path("data/live_scores")).extend(pd.DataFrame(rows).astype(DTYPES))
+    named = (ScoreName(name, "6", metric, False, 159, {20: 159}) for name, metric in (("v2_corr20", "corr"), ("mmc", "mmc")))
+    score_names.keep({(one.shown, one.version): one for one in named})
     command("payout", "--scores", "live", "--models", "alpha")
     said = capsys.readouterr().out
     assert said.startswith("60 eras of live\n")
