@@ -1,7 +1,7 @@
 """The models of an account that Numerai runs itself, from a pickle: on which image, whether it works, and which model it is assigned to."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -136,11 +136,7 @@ class Pickles(Account):
         """
 
         def look() -> tuple[str, str]:
-            found = self._state(model, number, upload)
-            if found.status in BROKEN:
-                whose = "; the error is Numerai's own, send it again later" if found.status == THEIRS else ""
-                why = f": {found.why}" if found.why else ""
-                raise Unconfirmed(f"{model}: Numerai says {found.status} of the model that was sent ({upload}){whose}{why}")
+            found = self._working(model, number, upload)
             return found.status, found.status if found.status in WORKS else ""
 
         return self._waited(look, patience, f"{model}: Numerai hasn't tried the model that was sent ({upload})")
@@ -156,11 +152,11 @@ class Pickles(Account):
         Raises
         ------
         Unconfirmed
-            If the server doesn't say within so many seconds that the model runs it.
+            If the server doesn't say within so many seconds that the model runs it, or refuses it after all.
         """
 
         def look() -> tuple[str, bool]:
-            found = self._state(model, number, upload)
+            found = self._working(model, number, upload)
             runs = "runs none" if found.runs is None else f"runs {found.runs}"
             return f"{runs}, {'' if found.assigned else 'not '}assigned", found.assigned and found.runs == upload
 
@@ -171,18 +167,26 @@ class Pickles(Account):
         self._waited(look, min(patience, SECONDS_TO_ASSIGN), f"{model}: Numerai hasn't assigned the model that was sent ({upload})")
         return "assigned"
 
-    def logs(self, model: str, number: str, upload: str) -> list[str]:
-        """Return the last lines of the server's logs of a pickle: of its validation, then of its runs for rounds; without any secret."""
-        queries = [("diagnosticsTriggerLogs", VALIDATION_LOGS, {"pickleId": upload})]
-        triggers = self._state(model, number, upload).triggers
-        queries += [("triggerLogs", TRIGGER_LOGS, {"triggerId": trigger}) for trigger in triggers]
-        found: list[str] = []
-        for name, query, variables in queries:
-            answer = self._query(query, variables)
-            with self.understood():
-                entries = [(str(one.get("timestamp") or ""), str(one.get("message") or "")) for one in answer["data"].get(name) or []]
-            lines = [f"{time} {line}".strip() for time, message in entries for line in message.splitlines()]
-            found += map(self._shown, lines[-LOG_LINES:])
+    def logs(self, model: str, number: str, upload: str) -> Iterator[str]:
+        """Yield the last lines of the server's logs of a pickle: of its validation, then of its runs for rounds; without any secret."""
+        yield from self._log("diagnosticsTriggerLogs", VALIDATION_LOGS, {"pickleId": upload})
+        for trigger in self._state(model, number, upload).triggers:
+            yield from self._log("triggerLogs", TRIGGER_LOGS, {"triggerId": trigger})
+
+    def _log(self, name: str, query: str, variables: dict[str, str]) -> list[str]:
+        answer = self._query(query, variables)
+        with self.understood():
+            entries = [(str(one.get("timestamp") or ""), str(one.get("message") or "")) for one in answer["data"].get(name) or []]
+        lines = [f"{time} {line}".strip() for time, message in entries for line in message.splitlines()]
+        return [self._shown(line) for line in lines[-LOG_LINES:]]
+
+    def _working(self, model: str, number: str, upload: str) -> State:
+        """Return what Numerai says of a pickle that it doesn't refuse."""
+        found = self._state(model, number, upload)
+        if found.status in BROKEN:
+            whose = "; the error is Numerai's own, send it again later" if found.status == THEIRS else ""
+            why = f": {found.why}" if found.why else ""
+            raise Unconfirmed(f"{model}: Numerai says {found.status} of the model that was sent ({upload}){whose}{why}")
         return found
 
     def _state(self, model: str, number: str, upload: str) -> State:

@@ -117,12 +117,16 @@ def _send(goal: Goal, path: Path, digest: str, patience: float) -> None:
 
 def _show_logs(goal: Goal, sent: str) -> None:
     """Print the server's logs of a pickle; a log that can't be had is no second failure."""
+    lines = 0
     try:
-        lines = goal.account.logs(goal.model, goal.number, sent) or ["nothing"]
+        for line in goal.account.logs(goal.model, goal.number, sent):
+            print(f"{goal.model}: Numerai's log: {line}")
+            lines += 1
     except errors.InputError as problem:
-        lines = [f"it can't be read: {problem}"]
-    for line in lines:
-        print(f"{goal.model}: Numerai's log: {line}")
+        print(f"{goal.model}: Numerai's log can't be read: {problem}")
+    else:
+        if not lines:
+            print(f"{goal.model}: Numerai has no log of it")
 
 
 def _check(path: Path, live: Path, expected: pd.DataFrame, pythons: Sequence[str]) -> None:
