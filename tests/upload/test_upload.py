@@ -231,16 +231,13 @@ def test_the_default_image_is_asked_for_or_another_and_named(
     assert what in said
 
 
-def test_every_python_is_proven_and_that_of_the_image_is_asked_for(server: NumeraiServer, workspace: Workspace) -> None:
-    workspace.run("upload --python all")
-    check = json.loads((workspace.directory / "data/upload/check.json").read_text())
-    assert list(check["pythons"]) == ["3.10", "3.11", "3.12", "3.13"]
-    assert not server.queries
+def test_the_image_of_a_chosen_python_is_asked_for(server: NumeraiServer, workspace: Workspace) -> None:
     workspace.run("upload --python 3.11 --send beta")
     check = json.loads((workspace.directory / "data/upload/check.json").read_text())
     assert list(check["pythons"]) == ["3.11"]
     [sent] = server.account.of("createComputePickleUpload", "id-beta")
     assert sent["dockerImageId"] == "image-3_11"
+    assert workspace.ended("upload --python 3.9") == 2
 
 
 def test_what_keeps_it_from_being_sent(server: NumeraiServer, workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
