@@ -71,8 +71,8 @@ def _interpreter(python: str, directory: Path) -> Path:
             )
         installed = _run([*uv, "pip", "install", "--python", str(interpreter), *packages], surroundings)
         if installed.returncode:
-            absent = re.search(r"there (?:is|are) no (?:version of )?(\S+)", installed.stderr)
-            why = f"there is no {absent[1]}" if absent else f"uv ends with {installed.returncode}"
+            absent = re.search(r"you require ([^\s,]+)", installed.stderr)
+            why = f"{absent[1]} can't be had" if absent else f"uv ends with {installed.returncode}"
             raise InputError(f"Numerai's packages for Python {python} can't be installed ({why}); check that pip reaches a package index")
         files.write_json(packages, complete)
     return interpreter

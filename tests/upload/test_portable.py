@@ -44,7 +44,7 @@ from erawise.models.shared.protocol import GIB, Fitted, Resources
 from erawise.panel.panel import FeatureMap, Panel
 from erawise.preparation import derived as derived_features
 from erawise.preparation import preparation
-from erawise.running import paths
+from erawise.running import installing, paths
 from erawise.running.errors import InputError
 from erawise.selection import pca
 from erawise.upload import build, delivery, environments, proof, runtime, trial
@@ -576,10 +576,11 @@ def test_an_environment_is_set_up_once_and_again_when_it_is_not_whole(cache: Pat
 def test_what_an_environment_lacks_is_named(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environments, "PINS", {"3.98": {}, HERE: {"numpy": "0.0.1"}, "3.99": {}})
     monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setattr(installing, "configured", str)
     with pytest.raises(InputError) as raised:
         environments.interpreters(["3.98", HERE, "3.99"])
     lacking = "there is no Python {0} here, and uv can't bring it; run `uv python install {0}`, or choose another by --python"
-    absent = f"Numerai's packages for Python {HERE} can't be installed (there is no numpy==0.0.1); check that pip reaches a package index"
+    absent = f"Numerai's packages for Python {HERE} can't be installed (numpy==0.0.1 can't be had); check that pip reaches a package index"
     parts = "; ".join((lacking.format("3.98"), absent, lacking.format("3.99")))
     assert str(raised.value) == f"upload: the check can't be made: {parts}; or skip it with --no-check"
     assert not list(cache.rglob(environments.COMPLETE))

@@ -70,7 +70,7 @@ def test_the_proven_pickle_is_sent_and_what_numerai_says_is_read_back(
         assert not any(part.encode() in path.read_bytes() for part in KEY), path
 
 
-def test_a_model_that_numerai_refuses_or_does_not_try_is_no_success(
+def test_a_model_that_numerai_refuses_is_no_success_and_its_log_is_shown(
     server: NumeraiServer, workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.account.status = ["PENDING", "FAILED"]
@@ -88,13 +88,7 @@ def test_a_model_that_numerai_refuses_or_does_not_try_is_no_success(
         for line in ("Traceback", "  File x [31m", "got https://bucket.example/model.pkl?… by …")
     ]
     assert not server.account.assigned
-    server.account.status = ["PENDING"]
-    server.account.logs["diagnosticsTriggerLogs"] = []
-    assert workspace.ended("upload --send alpha --wait 0.001") == 4
-    said, problem = capsys.readouterr()
-    assert "hasn't tried the model that was sent (sent-4) in time, it says pending" in problem
-    assert "alpha: Numerai has no log of it\n" in said
-    assert outcomes(workspace) == ["sent", "failed"] * 2
+    assert outcomes(workspace) == ["sent", "failed"]
 
 
 @pytest.mark.parametrize("prediction", ["neutralized", "ridge"])
@@ -168,9 +162,11 @@ def test_a_server_that_changes_its_answer(server: NumeraiServer, account: Pickle
     with pytest.raises(Unconfirmed, match=message):
         account.assigned("alpha", "id-alpha", "sent-1", 5)
     assert not server.account.assigned
-    server.account.absent = 100
-    with pytest.raises(Unconfirmed, match="in time, it says absent"):
-        account.validated("alpha", "id-alpha", "sent-1", 0)
+    server.account.absent, server.account.status = 100, ["PENDING"]
+    for said in ("absent", "pending"):
+        with pytest.raises(Unconfirmed, match=rf"^alpha: Numerai hasn't tried the model that was sent \(sent-1\) in time, it says {said};"):
+            account.validated("alpha", "id-alpha", "sent-1", 0)
+        server.account.absent = 0
     server.account.models = {"beta": "id-alpha"}
     with pytest.raises(InputError, match=r"^the account has no model 'alpha'; its models are beta$"):
         account.validated("alpha", "id-alpha", "sent-1", 5)
@@ -183,12 +179,16 @@ def test_the_last_lines_of_both_logs_are_shown_and_a_log_that_cannot_be_had_hide
     server.account.logs = {"diagnosticsTriggerLogs": ["a", "b", "c"], "triggerLogs": ["d\ne\nf"]}
     found = list(account.logs("alpha", "id-alpha", "sent-1"))
     assert [line.removeprefix("2026-11-27T12:00:00Z ") for line in found] == ["b", "c", "e", "f"]
+    goal = delivery.Goal(account, "alpha", "id-alpha", {}, "3.12")
     server.api_faults = [None, Fault("errors", message=f"no permission for {KEY[0]}")]
-    delivery._show_logs(delivery.Goal(account, "alpha", "id-alpha", {}, "3.12"), "sent-1")
+    delivery._show_logs(goal, "sent-1")
     *shown, said = capsys.readouterr().out.splitlines()
     assert [line[-1] for line in shown] == ["b", "c"]
     assert re.match(r"alpha: Numerai's log can't be read: \S+: the key lacks the permission", said)
     assert KEY[0] not in said
+    server.api_faults, server.account.logs = [], {"diagnosticsTriggerLogs": [], "triggerLogs": []}
+    delivery._show_logs(goal, "sent-1")
+    assert capsys.readouterr().out == "alpha: Numerai has no log of it\n"
 
 
 @pytest.mark.parametrize(
@@ -231,13 +231,11 @@ def test_the_default_image_is_asked_for_or_another_and_named(
     assert what in said
 
 
-def test_the_image_of_a_chosen_python_is_asked_for(server: NumeraiServer, workspace: Workspace) -> None:
-    workspace.run("upload --python 3.11 --send beta")
-    check = json.loads((workspace.directory / "data/upload/check.json").read_text())
-    assert list(check["pythons"]) == ["3.11"]
-    [sent] = server.account.of("createComputePickleUpload", "id-beta")
-    assert sent["dockerImageId"] == "image-3_11"
-    assert workspace.ended("upload --python 3.9") == 2
+@pytest.mark.parametrize(("python", "image"), [("3.11", "3_11"), ("3.13", "3_13"), ("all", "3_12"), (None, "3_12")])
+def test_the_image_of_a_chosen_python_is_asked_for(server: NumeraiServer, python: str | None, image: str) -> None:
+    goal = delivery._goal("beta", "v5.3", python)
+    assert (goal.number, goal.python) == ("id-beta", image.replace("_", "."))
+    assert goal.wanted == {"dataVersionId": "version-53", "dockerImageId": f"image-{image}"}
 
 
 def test_what_keeps_it_from_being_sent(server: NumeraiServer, workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
