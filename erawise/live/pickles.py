@@ -52,12 +52,14 @@ class Image:
     id : by which a pickle asks for it.
     label : its names in messages.
     python : its Python, such as "3.12"; empty if no name of it says so.
+    tag : the commit that it was built from.
     default : whether a pickle that asks for none runs in it.
     """
 
     id: str
     label: str
     python: str
+    tag: str
     default: bool
 
 
@@ -213,8 +215,8 @@ class Pickles(Account):
 
 def _image(one: dict[str, Any]) -> Image:
     """Read an image: its Python stands in its address, as `numerai_predict_py_3_12`, or in its name, as `Python 3.12`."""
-    address, name = str(one.get("image") or ""), str(one.get("name") or "")
+    address, name, tag = (str(one.get(part) or "") for part in ("image", "name", "tag"))
     python = re.search(r"(?<!\d)3[._](\d+)", address.rpartition("/")[2]) or re.search(r"(?<!\d)3[._](\d+)", name)
-    full = address + (f":{one['tag']}" if one.get("tag") else "")
+    full = f"{address}:{tag}" if tag else address
     label = f"{name} ({full})" if name and full and name != full else name or full or str(one["id"])
-    return Image(str(one["id"]), label, f"3.{python[1]}" if python else "", bool(one.get("default")))
+    return Image(str(one["id"]), label, f"3.{python[1]}" if python else "", tag, bool(one.get("default")))

@@ -88,6 +88,9 @@ def _goal(model: str, version: str, python: str | None) -> Goal:
     number = account.models([model])[model]
     image, what = account.image(list(environments.PINS) if python in (None, EVERY) else [str(python)])
     print(f"{model}: asks for {what}")
+    if image.tag != environments.COMMIT:
+        tag = image.tag or "none"
+        print(f"{model}: the check has the packages of {environments.COMMIT}; the image may have others, since its tag is {tag}")
     return Goal(account, model, number, {"dataVersionId": account.data_version(version), "dockerImageId": image.id}, image.python)
 
 

@@ -16,14 +16,17 @@ from erawise.base import files
 from erawise.running import installing
 from erawise.running.errors import InputError
 
+COMMIT = "19d1769"
+"""Of numerai/numerai-predict, from which `PINS` are."""
+
 PINS = {
     "3.10": {"numpy": "1.26.4", "pandas": "2.2.1", "scipy": "1.11.4", "lightgbm": "4.0.0", "pyarrow": "14.0.1"},
     "3.11": {"numpy": "2.1.3", "pandas": "2.3.2", "scipy": "1.16.2", "lightgbm": "4.6.0", "pyarrow": "21.0.0"},
     "3.12": {"numpy": "2.1.3", "pandas": "2.3.2", "scipy": "1.16.2", "lightgbm": "4.5.0", "pyarrow": "18.1.0"},
     "3.13": {"numpy": "2.2.6", "pandas": "2.3.3", "scipy": "1.17.1", "lightgbm": "4.5.0", "pyarrow": "18.1.0"},
 }
-"""Versions by Python: those of the lock from which Numerai's images are built (numerai/numerai-predict 19d1769), as far as the pickle
-needs them, and pyarrow, which reads live data."""
+"""Versions by Python: those of the lock from which Numerai's images are built, as far as the pickle needs them, and pyarrow, which reads
+live data."""
 
 NEWEST = max(PINS, key=lambda python: int(python.removeprefix("3.")))
 """The Python in which a pickle is proven when Numerai isn't asked for its default."""

@@ -28,7 +28,7 @@ from panels import view, write_panel
 from erawise.base import files
 from erawise.blend import blending, neutralization
 from erawise.commands import upload as command
-from erawise.live import served
+from erawise.live import pickles, served
 from erawise.live.serving import ENSEMBLE, NEUTRALIZED, Neutralization, Pipeline
 from erawise.models.lightgbm import model as lightgbm
 from erawise.models.lightgbm.settings import LightGBM
@@ -576,6 +576,7 @@ def test_an_environment_is_set_up_once_and_again_when_it_is_not_whole(cache: Pat
 def test_what_an_environment_lacks_is_named(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environments, "PINS", {"3.98": {}, HERE: {"numpy": "0.0.1"}, "3.99": {}})
     monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("PYENV_ROOT", str(cache))
     monkeypatch.setattr(installing, "configured", str)
     with pytest.raises(InputError) as raised:
         environments.interpreters(["3.98", HERE, "3.99"])
@@ -595,6 +596,16 @@ def test_the_pythons_that_can_be_chosen_are_those_whose_packages_are_known() -> 
     assert list(typing.get_args(choices)) == [*environments.PINS, delivery.EVERY]
     assert environments.NEWEST == "3.13"
     assert all(set(pins) == set(trial.PACKAGES) for pins in environments.PINS.values())
+
+
+def test_the_documented_packages_are_those_of_the_check() -> None:
+    text = (ROOT / "docs/upload.md").read_text(encoding="utf-8")
+    table = text.partition("<!-- pins -->\n")[2].partition("<!-- end of pins -->")[0]
+    head, _, *lines = [[cell.strip() for cell in line.strip("| ").split("|")] for line in table.splitlines()]
+    assert {python: dict(zip(head[1:], versions, strict=True)) for python, *versions in lines} == environments.PINS
+    assert environments.COMMIT in text
+    assert f"checked on Python {environments.NEWEST}\n" in text
+    assert f"the last {pickles.LOG_LINES} lines" in text
 
 
 def lacking_pythons() -> list[str]:

@@ -232,8 +232,13 @@ def test_the_default_image_is_asked_for_or_another_and_named(
 
 
 @pytest.mark.parametrize(("python", "image"), [("3.11", "3_11"), ("3.13", "3_13"), ("all", "3_12"), (None, "3_12")])
-def test_the_image_of_a_chosen_python_is_asked_for(server: NumeraiServer, python: str | None, image: str) -> None:
+def test_the_image_of_a_chosen_python_is_asked_for(
+    server: NumeraiServer, capsys: pytest.CaptureFixture[str], python: str | None, image: str
+) -> None:
+    server.account.images[2]["tag"] = "a78dedd"
     goal = delivery._goal("beta", "v5.3", python)
+    other = "beta: the check has the packages of 19d1769; the image may have others, since its tag is a78dedd\n"
+    assert (other in capsys.readouterr().out) == (image == "3_13")
     assert (goal.number, goal.python) == ("id-beta", image.replace("_", "."))
     assert goal.wanted == {"dataVersionId": "version-53", "dockerImageId": f"image-{image}"}
 
