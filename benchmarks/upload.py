@@ -10,6 +10,7 @@ import pickle
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import lightgbm
@@ -97,7 +98,7 @@ def _network(rng: np.random.Generator) -> dict[str, str | bytes]:
     return {name: arrays.encoded(part) for name, part in parts.items()}
 
 
-def _line(what: str, size: int, rows: int, ran: list[tuple[float, float, float]]) -> str:
+def _line(what: str, size: int, rows: int, ran: Sequence[tuple[float, float, float]]) -> str:
     """Return a line of the table, of the difference, seconds and bytes of memory on each Python."""
     difference, seconds, peak = (max(values) for values in zip(*ran, strict=True))
     cells = [what, f"{size / build.MEGABYTE:.1f} MB", f"{rows:,}", f"{difference:.0e}", f"{seconds:.1f}", f"{peak / 2**30:.2f} GiB"]
