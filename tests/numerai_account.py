@@ -10,6 +10,10 @@ from urllib.parse import quote
 Answer = dict[str, Any]
 
 PRIVATE = (
+    "computePickles(",
+    "assignPickleToModel",
+    "diagnosticsTriggerLogs",
+    "triggerLogs",
     "account",
     "submission_upload_auth",
     "create_submission",
@@ -27,6 +31,14 @@ PRIVATE = (
     "returnsValues",
 )
 """What takes the key."""
+
+
+def image(python: str, *, default: bool = False) -> Answer:
+    """Return an image in which models run."""
+    short = python.replace(".", "_")
+    known = {"id": f"image-{short}", "name": f"Python {python}", "image": f"registry.example/numerai_predict_py_{short}", "tag": "19d1769"}
+    return known | {"default": default}
+
 
 IDENTITIES = {
     "v2_corr20": ("correlation", "6", 20),
@@ -55,6 +67,13 @@ class NumeraiAccount:
     payouts : what the next queries for payouts give, `actual` and `pending`; the last one stays.
     stakes, returns : stakes of all models, and returns by a model's id.
     diagnostics, status : what the next queries for them give; the last one stays.
+    images : in which models run, the default one among them.
+    assigns : what assigns a pickle to its model: "creation", "mutation", "late" (the mutation, shown by the third query after it), "other"
+        (the mutation, but the model runs another pickle), "lost" (nothing, in spite of the answer).
+    assigned : the pickle that each model runs, by their ids.
+    logs : lines of the log of the pickle's validation, and of its run for a round.
+    described : what the server says has happened to a pickle.
+    absent : how many queries for pickles lack the latest.
     """
 
     key: tuple[str, str] = ("PUBLIC1D", "S3CRETKEY")
@@ -67,6 +86,13 @@ class NumeraiAccount:
     diagnostics: list[Answer] = field(default_factory=list)
     scores: dict[str, list[Answer]] = field(default_factory=dict)
     status: list[str] = field(default_factory=lambda: ["PENDING", "SUCCESS"])
+    images: list[Answer] = field(default_factory=lambda: [image("3.11"), image("3.12", default=True), image("3.13")])
+    assigns: str = "mutation"
+    assigned: dict[str, str] = field(default_factory=dict)
+    logs: dict[str, list[str]] = field(default_factory=lambda: {"diagnosticsTriggerLogs": [], "triggerLogs": []})
+    described: str | None = None
+    absent: int = 0
+    due: list[bool] = field(default_factory=list)
     objects: dict[str, bytes] = field(default_factory=dict)
     created: list[Answer] = field(default_factory=list)
     leaderboard: list[str] = field(default_factory=list)
@@ -138,19 +164,22 @@ class NumeraiAccount:
         if name.startswith("create"):
             number = f"sent-{next(self.numbers)}"
             self.created.append({"kind": name, "id": number, "insertedAt": datetime.now(UTC).isoformat(), **variables})
+            if name == "createComputePickleUpload" and self.assigns == "creation":
+                self.assigned[variables["modelId"]] = number
             return {"data": {name: {"id": number}}}
         found: dict[str, Any] = {
-            "account": {
-                "models": [
-                    {"name": name, "id": number, "tournament": 8, "computePickleUpload": self._pickle(number)}
-                    for name, number in self.models.items()
-                ]
-            },
+            "account": self._own(),
             "submissionDownloadAuth": {"filename": "x.csv", "url": f"{url}/sent/{variables.get('id')}?signature=5ecret"},
             "diagnostics": [self.diagnostics.pop(0)] if len(self.diagnostics) > 1 else self.diagnostics,
-            "computePickleDataVersions": [{"name": "v5.3", "id": "version-53"}],
-            "computePickleDockerImages": [{"name": "Python 3.11", "id": "image-311"}],
+            "computePickleDataVersions": [{"name": "v5.2", "id": "version-52"}, {"name": "v5.3", "id": "version-53"}],
+            "computePickleDockerImages": self.images,
         }
+        if name == "computePickles":
+            return {"data": {name: self._pickles(variables["modelId"]), "account": self._own()}}
+        if name == "assignPickleToModel":
+            return self._assign(variables["modelId"], variables["pickleId"])
+        if name in self.logs:
+            return {"data": {name: [{"timestamp": "2026-11-27T12:00:00Z", "message": line} for line in self.logs[name]]}}
         if name == "pendingModelPayouts":
             return {"data": {name: self.payouts.pop(0) if len(self.payouts) > 1 else self.payouts[0]}}
         if name == "stakeTransactions":
@@ -162,11 +191,44 @@ class NumeraiAccount:
             return {"data": {name: self._listed(variables["modelId"])}}
         return {"data": {name: found[name]}}
 
-    def _pickle(self, model: str) -> Answer | None:
+    def _own(self) -> Answer:
+        """Return the account's models, each with the pickle that it runs."""
+        own = [{"name": name, "id": number, "tournament": 8, "computePickleUpload": None} for name, number in self.models.items()]
+        return {
+            "models": [one | ({"computePickleUpload": {"id": run}} if (run := self.assigned.get(str(one["id"]))) else {}) for one in own]
+        }
+
+    def _pickles(self, model: str) -> list[Answer]:
+        """Return the pickles that were created for a model, the latest with the next status; an assignment that is due takes effect."""
+        if self.due and self.due.pop():
+            self.assigned[model] = self.of("createComputePickleUpload", model)[-1]["id"]
         own = self.of("createComputePickleUpload", model)
-        if not own:
-            return None
-        return {"id": own[-1]["id"], "validationStatus": self.status.pop(0) if len(self.status) > 1 else self.status[0]}
+        if own and self.absent:
+            self.absent -= 1
+            own = own[:-1]
+        status = (self.status.pop(0) if len(self.status) > 1 else self.status[0]) if own else ""
+        trigger = {"id": "trigger-1", "status": "finished", "statuses": [{"status": "finished", "description": self.described}]}
+        return [
+            {
+                "id": one["id"],
+                "validationStatus": status,
+                "diagnosticsStatusDescription": self.described,
+                "assignedModelSlots": [slot for slot, pickle in self.assigned.items() if pickle == one["id"]],
+                "triggers": [trigger] if self.logs["triggerLogs"] else [],
+            }
+            for one in own
+        ]
+
+    def _assign(self, model: str, pickle: str) -> Answer:
+        """Assign a pickle to a model, or what else happens in place of it."""
+        match self.assigns:
+            case "mutation":
+                self.assigned[model] = pickle
+            case "other":
+                self.assigned[model] = "sent-by-another"
+            case "late":
+                self.due = [True, False, False]
+        return {"data": {"assignPickleToModel": "true"}}
 
     def _listed(self, model: str) -> list[Answer]:
         own = self.of("create_submission", model)

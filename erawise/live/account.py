@@ -107,12 +107,8 @@ query ($name: String!, $tournament: Int) {
   v3UserProfile(model_name: $name, tournament: $tournament) { id }
 }
 """
-MODEL_STATUS = """
-query { account { models { id name computePickleUpload { id filename validationStatus triggerStatus insertedAt } } } }
-"""
-WORKS = {"success", "succeeded", "passed", "validated", "complete", "completed"}
 BROKEN = {"failure", "failed", "error", "invalid", "rejected"}
-"""What the API may say of an uploaded model, in lower case; anything else is waited out."""
+"""What the API may say, in lower case, of what was sent and doesn't work."""
 
 READ_BACK = """
 query ($id: String) {
@@ -221,41 +217,6 @@ class Account(Client):
                 return str(self.present(answer, upload.create)["id"])
         except NoResult as problem:
             raise self.unsure(problem) from None
-
-    def surroundings(self, version: str, python: str) -> dict[str, str]:
-        """The ids by which an uploaded model asks for its data version and its Python; without the latter where Numerai has none such.
-
-        Raises
-        ------
-        InputError
-            If Numerai runs no models on the data version.
-        """
-        with self.understood():
-            versions, images = self.model_upload_data_versions(), self.model_upload_docker_images()
-        if version not in versions:
-            raise InputError(f"data.version: Numerai runs no models on {version!r}; it does on {', '.join(versions)}")
-        image = next((number for name, number in images.items() if python in name), None)
-        return {"dataVersionId": versions[version]} | ({} if image is None else {"dockerImageId": image})
-
-    def tried(self, model: str, upload: str, patience: float) -> str:
-        """Wait, up to so many seconds, until Numerai has tried an uploaded model (its name); gives what it says.
-
-        Raises
-        ------
-        Unconfirmed
-            If it refuses it, has another one for the model, or hasn't tried it by then.
-        """
-
-        def look() -> tuple[str, str]:
-            with self.understood():
-                every = self.raw_query(MODEL_STATUS, authorization=True)["data"]["account"]["models"]
-                one = named({entry["name"]: entry["computePickleUpload"] for entry in every}, model) or {}
-            status = str(one.get("validationStatus") or "pending").lower() if one.get("id") == upload else "absent"
-            if status in BROKEN:
-                raise Unconfirmed(f"{model}: Numerai says {status} of the model that was sent ({upload}); its log is on the model's page")
-            return status, status if status in WORKS else ""
-
-        return self._waited(look, patience, f"{model}: Numerai hasn't tried the model that was sent ({upload})")
 
     def diagnosed(self, model: str, number: str, patience: float) -> dict[str, Any]:
         """Wait, up to so many seconds, until Numerai has scored validation predictions of a model (its id); gives what it found.

@@ -55,7 +55,7 @@ DIAGNOSTICS = Path("data/diagnostics")
 REPORT = Path("report.html")
 PAYOUT = Path("data/payout")
 UPLOAD = Path("data/upload")
-"""The pickle for Numerai's model upload, what its check found, and the environment in which it is checked."""
+"""The pickle for Numerai's model upload, and what its check found."""
 RUNS = Path("data/runs")
 """The record of the last run of each stage: what it wrote, how long it took and how much memory. No out of DVC: times differ by run."""
 METRICS = Path("metrics")

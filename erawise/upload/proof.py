@@ -1,26 +1,19 @@
 """The proof that a pickle gives the pipeline's own predictions where Numerai runs it: with its packages, on one core, in its memory."""
 
-import json
 import os
-import re
-import shutil
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from erawise.base import files, tabular
 from erawise.base.schema import ID, PREDICTION
 from erawise.running.errors import InputError
 from erawise.upload import trial
-
-PYTHON = "3.11"
-PACKAGES = ("numpy==2.1.3", "pandas==2.3.1", "scipy==1.16.0", "lightgbm==4.6.0", "pyarrow==26.0.1")
-"""What Numerai has for that Python (docs.numer.ai, April 2026), as far as the pickle needs it; and pyarrow, to read live data."""
 
 MEMORY, SECONDS = 4 * 2**30, 600
 """Bytes and seconds that Numerai gives a model."""
@@ -28,8 +21,8 @@ MEMORY, SECONDS = 4 * 2**30, 600
 TOLERANCE = 1e-6
 """By which a prediction may differ from the pipeline's."""
 
-COMPLETE = "packages.json"
-"""What the environment holds, written once all of it is there."""
+TIE = 1e-9
+"""Predictions that are no farther apart are one rank: their order is that of the last bits of an addition."""
 
 
 @dataclass(frozen=True)
@@ -48,46 +41,6 @@ class Trial:
     seconds: float
     peak_bytes: int
     versions: dict[str, str]
-
-
-def environment(directory: Path) -> Path:
-    """The Python of an environment with Numerai's versions; set up once, and again where it isn't whole.
-
-    Raises
-    ------
-    InputError
-        If there is no Python of that version, or a package can't be had.
-    """
-    python, complete = directory / "bin" / "python", directory / COMPLETE
-    if complete.exists() and python.exists() and _packages(complete) == list(PACKAGES):
-        return python
-    files.remove(directory)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    interpreter = sys.executable if sys.version.startswith(f"{PYTHON}.") else shutil.which(f"python{PYTHON}")
-    if interpreter is None:
-        raise InputError(f"upload: the check runs with Python {PYTHON}, whose packages at Numerai are known, and there is none; install it")
-    # this environment's own pip installs, since one more pip takes longer than all else
-    command = [interpreter, "-m", "venv", "--without-pip", str(directory)]
-    _run(command, f"an environment of Python {PYTHON} can't be made; its module venv is needed")
-    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", *PACKAGES]
-    _run(command, "the packages that Numerai has can't be installed")
-    files.write_json(PACKAGES, complete)
-    return python
-
-
-def _packages(complete: Path) -> object:
-    try:
-        return json.loads(complete.read_text(encoding="utf-8"))
-    except ValueError:
-        return None
-
-
-def _run(command: list[str], failure: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        absent = re.search(r"No matching distribution found for (\S+)", done.stderr)
-        why = f"there is no {absent[1]}" if absent else f"exit code {done.returncode}"
-        raise InputError(f"upload: {failure} ({why}); check that pip reaches a package index, or skip the check with --no-check")
 
 
 def run(python: Path, pickled: Path, live: Path, benchmarks: Path | None) -> Trial:
@@ -135,7 +88,7 @@ def _why(done: "subprocess.CompletedProcess[str]") -> str:
 
 
 def difference(found: pd.DataFrame, expected: pd.DataFrame) -> float:
-    """The largest difference of what the pickle gave from the pipeline's own prediction.
+    """Return the largest difference of what the pickle gave from the pipeline's own prediction.
 
     Parameters
     ----------
@@ -145,14 +98,15 @@ def difference(found: pd.DataFrame, expected: pd.DataFrame) -> float:
     Raises
     ------
     InputError
-        If the ids or columns are others, a value isn't finite, or the difference is above `TOLERANCE`.
+        If the ids or columns are others, a value isn't finite, the difference is above `TOLERANCE`, or the ranks aren't the same.
     """
     if list(found.columns) != [PREDICTION] or found.index.name != ID:
         raise InputError(f"upload: the pickle gives {list(found.columns)} by {found.index.name!r}; expected {PREDICTION!r} by {ID!r}")
     own = expected.set_index(ID)[PREDICTION]
     if len(found) != len(own) or set(found.index) != set(own.index):
         raise InputError(f"upload: the pickle gives {len(found)} rows, and not the {len(own)} ids of the live data once each")
-    largest = float(np.abs(found[PREDICTION] - own.loc[found.index]).max(skipna=False))
+    own = own.loc[found.index]
+    largest = float(np.abs(found[PREDICTION] - own).max(skipna=False))
     if not largest <= TOLERANCE:
         raise InputError(
             f"upload: the pickle's predictions differ from the pipeline's by up to {largest:.2g}, more than {TOLERANCE:g}; don't upload it"
@@ -162,4 +116,15 @@ def difference(found: pd.DataFrame, expected: pd.DataFrame) -> float:
         raise InputError(
             f"upload.prediction: {outside} predictions lie outside of 0 to 1, where Numerai takes them; choose ensemble or neutralized"
         )
+    moved = int((ranks(found[PREDICTION].to_numpy()) != ranks(own.to_numpy())).sum())
+    if moved:
+        raise InputError(f"upload: the pickle ranks {moved} of {len(own)} rows otherwise than the pipeline; don't upload it")
     return largest
+
+
+def ranks(predictions: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the (rows,) ranks of finite predictions from 0 on; neighbours within `TIE` have the same one."""
+    order = np.argsort(predictions, kind="stable")
+    found = np.zeros(len(order), np.int64)
+    found[order[1:]] = np.cumsum(np.diff(predictions[order]) > TIE)
+    return found

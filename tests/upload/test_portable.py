@@ -6,13 +6,12 @@ import importlib.metadata
 import importlib.util
 import inspect
 import json
-import os
 import pickle
 import pickletools
 import re
-import shutil
 import subprocess
 import sys
+import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,8 @@ from panels import view, write_panel
 
 from erawise.base import files
 from erawise.blend import blending, neutralization
-from erawise.live import served
+from erawise.commands import upload as command
+from erawise.live import pickles, served
 from erawise.live.serving import ENSEMBLE, NEUTRALIZED, Neutralization, Pipeline
 from erawise.models.lightgbm import model as lightgbm
 from erawise.models.lightgbm.settings import LightGBM
@@ -44,14 +44,13 @@ from erawise.models.shared.protocol import GIB, Fitted, Resources
 from erawise.panel.panel import FeatureMap, Panel
 from erawise.preparation import derived as derived_features
 from erawise.preparation import preparation
-from erawise.running import paths
+from erawise.running import installing, paths
 from erawise.running.errors import InputError
 from erawise.selection import pca
-from erawise.upload import build, delivery, proof, runtime
+from erawise.upload import build, delivery, environments, proof, runtime, trial
 
 ERAS, ROWS, LIVE_ROWS, N_FEATURES = 10, 60, 90, 12
 NAMES = [f"feature_{k}" for k in range(N_FEATURES)]
-RUN = proof._run
 DERIVED = ("row_mean", "row_std", "extreme_share")
 KINDS: dict[str, Any] = {
     "logistic": (logistic, Logistic(kind="logistic", target="target", l2=1.0, max_iterations=50, max_rows=10**6, seed=1)),
@@ -530,57 +529,100 @@ def test_a_difference_is_found() -> None:
             proof.difference(broken, wanted)
 
 
-def test_an_environment_is_set_up_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proof, "PYTHON", ".".join(map(str, sys.version_info[:2])))
-    monkeypatch.setattr(proof, "PACKAGES", (f"threadpoolctl=={importlib.metadata.version('threadpoolctl')}",))
-    python = proof.environment(tmp_path / "environment")
-    code = "import importlib.metadata; print(*(f'{one.name}=={one.version}' for one in importlib.metadata.distributions()))"
+def test_predictions_that_are_close_in_another_order_are_found() -> None:
+    wanted = pd.DataFrame({"id": ["a", "b", "c", "d"], "prediction": [0.1, 0.5, 0.5 + 1e-7, 0.5 + 1e-7]})
+    found = wanted.set_index("id")
+    assert proof.ranks(found["prediction"].to_numpy()).tolist() == [0, 1, 2, 2]
+    tied = found.assign(prediction=[0.1, 0.5, 0.5 + 1e-7, 0.5 + 1e-7 - 1e-12])
+    assert proof.difference(tied, wanted) == pytest.approx(1e-12, rel=0.01)
+    for moved in ([0.1, 0.5 + 2e-7, 0.5 + 1e-7, 0.5 + 1e-7], [0.1, 0.5, 0.5, 0.5], [0.1, 0.5, 0.5 + 1e-7, 0.5 + 2e-7]):
+        with pytest.raises(InputError, match=r"^upload: the pickle ranks \d of 4 rows otherwise than the pipeline; don't upload it$"):
+            proof.difference(found.assign(prediction=moved), wanted)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(0, 6), max_size=30), st.integers(0, 2**31))
+def test_ranks_are_those_of_plain_counting_whatever_the_last_bits(values: list[int], seed: int) -> None:
+    near = np.array(values, float) + np.random.default_rng(seed).uniform(-1e-10, 1e-10, len(values))
+    assert proof.ranks(near).tolist() == [sorted(set(values)).index(value) for value in values]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of environments that is empty, and uv that brings no Python."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
+    return tmp_path / "erawise" / "numerai"
+
+
+HERE = ".".join(map(str, sys.version_info[:2]))
+
+
+def test_an_environment_is_set_up_once_and_again_when_it_is_not_whole(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = importlib.metadata.version("threadpoolctl")
+    monkeypatch.setattr(environments, "PINS", {HERE: {"threadpoolctl": version}})
+    python = environments.interpreters([HERE])[HERE]
+    code = "import importlib.metadata as m, sys; print(*sys.version_info[:2], *(f'{one.name}=={one.version}' for one in m.distributions()))"
     done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == list(proof.PACKAGES)
+    assert done.stdout.split() == [*HERE.split("."), f"threadpoolctl=={version}"]
     with monkeypatch.context() as nothing_runs:
-        nothing_runs.delattr(proof, "_run")
-        assert proof.environment(tmp_path / "environment") == python
+        nothing_runs.delattr(environments, "_run")
+        assert environments.interpreters([HERE]) == {HERE: python}
+        (cache / HERE / environments.COMPLETE).write_text("[")
+        with pytest.raises(NameError):
+            environments.interpreters([HERE])
 
 
-def test_packages_that_cannot_be_had_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proof, "PACKAGES", ("numpy==0.0.1",))
-    monkeypatch.setattr(proof, "PYTHON", ".".join(map(str, sys.version_info[:2])))
-    for name in ("PIP_NO_INDEX", "PIP_ISOLATED"):
-        monkeypatch.setenv(name, "1")
-    with pytest.raises(InputError, match=r"upload: the packages that Numerai has can't be installed \(there is no numpy==0\.0\.1\)"):
-        proof.environment(tmp_path / "environment")
-    monkeypatch.setattr(proof, "PYTHON", "3.2")
-    with pytest.raises(InputError, match=r"upload: the check runs with Python 3\.2, .* and there is none"):
-        proof.environment(tmp_path / "environment")
+def test_what_an_environment_lacks_is_named(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environments, "PINS", {"3.98": {}, HERE: {"numpy": "0.0.1"}, "3.99": {}})
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("PYENV_ROOT", str(cache))
+    monkeypatch.setattr(installing, "configured", str)
+    with pytest.raises(InputError) as raised:
+        environments.interpreters(["3.98", HERE, "3.99"])
+    lacking = "there is no Python {0} here, and uv can't bring it; run `uv python install {0}`, or choose another by --python"
+    absent = f"Numerai's packages for Python {HERE} can't be installed (numpy==0.0.1 can't be had); check that pip reaches a package index"
+    parts = "; ".join((lacking.format("3.98"), absent, lacking.format("3.99")))
+    assert str(raised.value) == f"upload: the check can't be made: {parts}; or skip it with --no-check"
+    assert not list(cache.rglob(environments.COMPLETE))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(InputError, match=r"uv isn't there, .* run `python -m pip install -r requirements-setup\.txt`"):
+        environments.interpreters([HERE])
 
 
-def with_uv(command: list[str], failure: str) -> None:
-    """Run a command, uv's in place of that of pip: a quarter of the time for the same packages from the same indexes."""
-    if command[1:3] == ["-m", "pip"]:
-        spec = importlib.util.spec_from_file_location("install", ROOT / ".ci/install.py")
-        assert spec is not None
-        assert spec.loader is not None
-        install = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(install)
-        environment = install.surroundings(install.configured(), os.environ) | {"UV_COMPILE_BYTECODE": "false"}
-        _, _, _, option, python, *rest = command
-        assert (option, rest[0]) == ("--python", "install")
-        done = subprocess.run([sys.executable, "-m", "uv", "pip", *rest, option, python], env=environment, check=False)
-        if done.returncode == 0:
-            return
-    RUN(command, failure)
+def test_the_pythons_that_can_be_chosen_are_those_whose_packages_are_known() -> None:
+    choices = typing.get_args(typing.get_type_hints(command.upload)["python"])[0]
+    assert list(typing.get_args(choices)) == [*environments.PINS, delivery.EVERY]
+    assert environments.NEWEST == "3.13"
+    assert all(set(pins) == set(trial.PACKAGES) for pins in environments.PINS.values())
 
 
-@pytest.mark.skipif(
-    sys.version_info[:2] != (3, 11) and not shutil.which("python3.11"), reason="Numerai's packages are known for Python 3.11"
-)
-def test_the_command_builds_and_proves_with_numerais_packages(
+def test_the_documented_packages_are_those_of_the_check() -> None:
+    text = (ROOT / "docs/upload.md").read_text(encoding="utf-8")
+    table = text.partition("<!-- pins -->\n")[2].partition("<!-- end of pins -->")[0]
+    head, _, *lines = [[cell.strip() for cell in line.strip("| ").split("|")] for line in table.splitlines()]
+    assert {python: dict(zip(head[1:], versions, strict=True)) for python, *versions in lines} == environments.PINS
+    assert environments.COMMIT in text
+    assert f"checked on Python {environments.NEWEST}\n" in text
+    assert f"the last {pickles.LOG_LINES} lines" in text
+
+
+def lacking_pythons() -> list[str]:
+    """Return the Pythons that are neither here nor can be brought."""
+    try:
+        environments.interpreters(environments.PINS)
+    except InputError as problem:
+        lacking = re.findall(r"there is no Python (\S+) here", str(problem))
+        if not lacking:
+            raise
+        return lacking
+    return []
+
+
+def test_the_command_builds_and_proves_with_numerais_packages_on_every_python(
     world: World, trained: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = ROOT / "data" / "upload" / "environment"
-    environment = made if (made / proof.COMPLETE).exists() else tmp_path / "environment"
-    monkeypatch.setattr(proof, "_run", with_uv)
-    monkeypatch.setenv("PIP_NO_COMPILE", "1")  # takes longer than what is loaded here
     raw, upload_to = tmp_path / "raw", tmp_path / "upload"
     raw.mkdir()
     world.live.assign(era="X", data_type="live").to_parquet(raw / "live.parquet")
@@ -596,17 +638,23 @@ def test_the_command_builds_and_proves_with_numerais_packages(
         monkeypatch.setattr(paths, name, value)
     found = served.Served(trained, Panel(world.directory / "like", []), {}, {})
     monkeypatch.setattr(served, "read", lambda p, names: found)
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     upload_to.mkdir()
-    python = proof.environment(environment)
-    assert python == proof.environment(environment)
-    monkeypatch.setattr(proof, "environment", lambda directory: python)
-    delivery.deliver(raw / "live.parquet", None, 0, check=True)
+    lacking = lacking_pythons()
+    pins = {python: pins for python, pins in environments.PINS.items() if python not in lacking}
+    monkeypatch.setattr(environments, "PINS", pins)
+    delivery.deliver(raw / "live.parquet", None, 0, delivery.EVERY, check=True)
     checked = json.loads((upload_to / "check.json").read_text())
     assert checked["prediction"] == NEUTRALIZED
     assert checked["rows"] == LIVE_ROWS
-    assert checked["largest_difference"] <= 1e-6
     assert checked["pickle"]["bytes"] == (upload_to / f"{NEUTRALIZED}.pkl").stat().st_size
-    assert set(checked["versions"].items()) >= {tuple(pin.split("==")) for pin in proof.PACKAGES}
-    assert checked["versions"]["python"].startswith("3.11.")
-    assert "differs by at most" in capsys.readouterr().out
+    assert list(checked["pythons"]) == list(pins)
+    for python, ran in checked["pythons"].items():
+        assert ran["largest_difference"] <= 1e-9
+        assert ran["versions"].pop("python").startswith(f"{python}.")
+        assert ran["versions"] == pins[python]
+    said = capsys.readouterr().out
+    assert re.findall(r"packages of Python (\S+) on 90 rows of .*: the same ranks as the pipeline", said) == list(pins)
     assert not list(tmp_path.rglob("*.partial"))
+    if lacking:
+        pytest.skip(f"proven on {', '.join(pins)}; this machine has no Python {', '.join(lacking)}, and uv can't bring it")
