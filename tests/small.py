@@ -7,9 +7,9 @@ from typing import Any
 from ruamel.yaml import YAML
 
 CHANGES: dict[str, Any] = {
-    "data.market.train_eras": 60,
+    "data.market.train_eras": 100,
     "data.market.validation_eras": 40,
-    "data.market.stocks": 80,
+    "data.market.stocks": 60,
     "data.market.features": 24,
     "split.folds": 2,
     "select_features.trees": 10,

@@ -53,9 +53,8 @@ LONG_NOISE = 0.24
 
 OPINIONS = {
     META_MODEL: (0.65, 0.35, 0.67),
-    "v52_lgbm_ender20": (0.62, 0.45, 0.64),
-    "v52_lgbm_cyrusd20": (0.58, 0.25, 0.78),
-    "v52_lgbm_ender60": (0.50, 0.50, 0.71),
+    f"v53_lgbm_{MAIN}20": (0.50, 0.50, 0.71),
+    f"v53_lgbm_{MAIN}60": (0.62, 0.45, 0.64),
 }
 """Weights of the oracle, of a tilt to factors that pays nothing in particular, and of an own view, in the models of others."""
 

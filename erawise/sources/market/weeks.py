@@ -24,7 +24,6 @@ from erawise.sources.market.law import (
     NOISE,
     OPINIONS,
     OWN_MEMORY,
-    SHORT,
     TARGET_SHARES,
     TURNOVER,
     VOLATILITY_SLOPE,
@@ -170,14 +169,14 @@ def expected_target(premium: NDArray[np.float64], interactions: NDArray[np.float
     """
     mean = premium * _reach(LOADING_MEMORY) + interactions * _reach(INTERACTION_MEMORY)
     factor_variance = FACTOR_RISK**2 / FACTORS * np.square(loadings).sum(axis=0)
-    risk = np.sqrt(SHORT * (volatility(loadings) ** 2 + factor_variance))
+    risk = np.sqrt(LONG * ((1 + LONG_NOISE) * volatility(loadings) ** 2 + factor_variance))
     bounds = ndtri(TARGET_SHARES) * np.sqrt(np.mean(risk**2))
     return ndtr((mean - bounds[:, None]) / risk).mean(axis=0)
 
 
 def _reach(memory: float) -> float:
-    """Return the sum over the weeks of a `_20` target of the part that is left of an expected return."""
-    return sum(memory**week for week in range(SHORT))
+    """Return the sum over the weeks of a `_60` target of the part that is left of an expected return."""
+    return sum(memory**week for week in range(LONG))
 
 
 def _opinions(oracle: NDArray[np.float64], tilts: NDArray[np.float64], views: NDArray[np.float64]) -> NDArray[np.float64]:
