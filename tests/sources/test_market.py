@@ -20,6 +20,7 @@ from erawise.sources.market import source
 from erawise.sources.market.law import (
     BEND,
     FACTOR_RISK,
+    FACTOR_SHARE,
     FACTORS,
     FEATURE_SHARES,
     GAP_ERAS,
@@ -31,11 +32,14 @@ from erawise.sources.market.law import (
     NAMES,
     OPINIONS,
     PAIR,
+    RISKY_FACTORS,
     SHORT,
+    STRENGTH_EXPONENT,
     TARGET_SHARES,
     TURNOVER,
     bins,
     draw_law,
+    factor_risks,
     strength,
     thresholds,
 )
@@ -249,14 +253,20 @@ def test_feature_groups_overlap_and_leave_some_out(sets: dict[str, list[str]]) -
 def test_quantum_has_the_newest_features_and_fncv3_older_ones(sets: dict[str, list[str]]) -> None:
     assert sets["quantum"] == sets["all"][-len(sets["quantum"]) :]
     assert not set(sets["fncv3"]) & set(sets["quantum"])
-    assert sets["fncv3"] and set(sets["fncv3"]) < set(sets["all"])
+    assert sets["fncv3"]
+    assert set(sets["fncv3"]) < set(sets["all"])
 
 
-def test_serenity_has_the_features_with_the_largest_loadings(sets: dict[str, list[str]]) -> None:
+def test_serenity_has_the_features_of_the_factors_that_are_risky_and_pay_nothing(sets: dict[str, list[str]]) -> None:
     law = draw_law(SIZE.features, strength(SIZE.stocks), np.random.default_rng(np.random.SeedSequence(SIZE.seed).spawn(1)[0]))
-    weight = dict(zip(sets["all"], np.linalg.norm(law.mixing, axis=1), strict=True))
-    inside = min(weight[name] for name in sets["serenity"])
-    assert inside > max(value for name, value in weight.items() if name not in sets["serenity"])
+    weight = dict(zip(sets["all"], law.mixing, strict=True))
+    inside = np.array([weight[name] for name in sets["serenity"]])
+    assert (inside[:, :-RISKY_FACTORS] == 0).all()
+    assert (law.premia[-RISKY_FACTORS:] == 0).all()
+    assert np.linalg.norm(inside, axis=1) == pytest.approx(np.full(8, FACTOR_SHARE[1]))
+    risks = factor_risks()
+    assert np.square(risks).sum() == pytest.approx(FACTOR_RISK**2)
+    assert risks[-RISKY_FACTORS:].min() > 2 * risks[:-RISKY_FACTORS].max()
 
 
 def test_feature_names_are_unique_beyond_numerais_number() -> None:
@@ -305,7 +315,7 @@ def test_the_oracle_is_the_mean_of_the_target_over_many_futures() -> None:
     expected = expected_target(premium, interactions, loadings)
     reach = [sum(memory**week for week in range(LONG)) for memory in (LOADING_MEMORY, INTERACTION_MEMORY)]
     mean = premium * reach[0] + interactions * reach[1]
-    shocks = FACTOR_RISK / np.sqrt(FACTORS) * rng.standard_normal((draws, LONG, FACTORS))
+    shocks = factor_risks() * rng.standard_normal((draws, LONG, FACTORS))
     noise = np.sqrt(1 + LONG_NOISE) * volatility(loadings) * rng.standard_normal((draws, LONG, stocks))
     total = mean + (shocks @ loadings + noise).sum(axis=1)
     simulated = (bins(total, thresholds(total, TARGET_SHARES)) / 4).mean(axis=0)
@@ -327,7 +337,7 @@ def test_the_interactions_have_the_stated_size_and_no_linear_part() -> None:
 
 def test_strength_grows_as_the_market_shrinks() -> None:
     assert strength(5_000) == strength(8_000) == 1
-    assert strength(500) == pytest.approx(10**0.3)
+    assert strength(500) == pytest.approx(10**STRENGTH_EXPONENT)
 
 
 @given(hnp.arrays(np.float64, st.integers(20, 60), elements=st.floats(-5, 5), unique=True))

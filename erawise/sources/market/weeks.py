@@ -12,7 +12,6 @@ from scipy.special import ndtr, ndtri
 
 from erawise.base.schema import INT8_MIDDLE
 from erawise.sources.market.law import (
-    FACTOR_RISK,
     FACTORS,
     FEATURE_SHARES,
     GAP_ERAS,
@@ -29,6 +28,7 @@ from erawise.sources.market.law import (
     VOLATILITY_SLOPE,
     Law,
     bins,
+    factor_risks,
     thresholds,
 )
 from erawise.sources.market.settings import Market
@@ -143,7 +143,7 @@ def _returns(
     premia: NDArray[np.float64], interactions: NDArray[np.float64], loadings: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Draw the returns (streams, slots) of one week."""
-    shocks = FACTOR_RISK / np.sqrt(FACTORS) * rng.standard_normal(FACTORS)
+    shocks = factor_risks() * rng.standard_normal(FACTORS)
     noise = volatility(loadings) * rng.standard_normal((len(NAMES) + 1, loadings.shape[1]))
     expected = premia @ loadings + interactions
     surprise = shocks @ loadings
@@ -168,7 +168,7 @@ def expected_target(premium: NDArray[np.float64], interactions: NDArray[np.float
     E[target] = 1/4 * sum over the bounds c of Phi((mean - c) / risk).
     """
     mean = premium * _reach(LOADING_MEMORY) + interactions * _reach(INTERACTION_MEMORY)
-    factor_variance = FACTOR_RISK**2 / FACTORS * np.square(loadings).sum(axis=0)
+    factor_variance = np.square(factor_risks()) @ np.square(loadings)
     risk = np.sqrt(LONG * ((1 + LONG_NOISE) * volatility(loadings) ** 2 + factor_variance))
     bounds = ndtri(TARGET_SHARES) * np.sqrt(np.mean(risk**2))
     return ndtr((mean - bounds[:, None]) / risk).mean(axis=0)
