@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from benchmarks import measure
 from erawise.outlook import staking
 from erawise.outlook.staking import Year
-from erawise.scores import regimes
+from erawise.regimes import regimes
 
 Floats = NDArray[np.float64]
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from benchmarks.measure import Agreement, Row, row, table
 from erawise.blend.neutralization import neutralize_block
 from erawise.scores import kernels
-from erawise.scores.eras import Known, Multipliers, score_eras
+from erawise.scores.eras import Known, score_eras
 
 THREADS = 2
 ERAS, ROWS, PREDICTIONS, FEATURES = 200, 5000, 10, 2376
@@ -25,7 +25,6 @@ REPEATS = 3
 SCALED = {"eras": 4, "rows": 2500, "predictions": 4, "features": 500}
 """The size from which each dimension is doubled, the others as they are."""
 DOUBLINGS = 3
-MULTIPLIERS = Multipliers(0.75, 2.25)
 
 
 def int8_features(rows: int, count: int, seed: int) -> NDArray[np.int8]:
@@ -70,7 +69,7 @@ def our_scores(frame: pd.DataFrame) -> NDArray[np.float64]:
     """The same from `score_eras`, which gives AUC, MSE and the correlation with the meta model as well."""
     names = [name for name in frame if name.startswith("p")]
     target, meta, era = (frame[name].to_numpy() for name in ("target", "meta", "era"))
-    scores = score_eras(frame[names], target, era, Known(meta_model=meta), multipliers=MULTIPLIERS, threads=THREADS)
+    scores = score_eras(frame[names], target, era, Known(meta_model=meta), threads=THREADS)
     return np.array([scores[name].to_numpy().reshape(-1, len(names)) for name in ("corr", "spearman", "mmc")])
 
 
@@ -134,7 +133,7 @@ def neutral_corr_row(predictions: int, must: float) -> Row:
     return row(
         f"FNC, {NEUTRAL_ERAS} eras x {ROWS:,} x {FEATURES:,}, {_counted(predictions)}",
         lambda: frame.groupby("era").apply(official).to_numpy().ravel(),
-        lambda: score_eras(frame[names], target, numbers, known, multipliers=MULTIPLIERS, threads=THREADS)["fnc"].to_numpy(),
+        lambda: score_eras(frame[names], target, numbers, known, threads=THREADS)["fnc"].to_numpy(),
         must=must,
         agreement=Agreement(difference, 1e-10),
     )
@@ -173,7 +172,7 @@ def _score_all(eras: int, rows: int, predictions: int, features: int) -> float:
     names = [name for name in frame if name.startswith("p")]
     target, era, meta = (frame[name].to_numpy() for name in ("target", "era", "meta"))
     known = Known(meta_model=meta, features=lambda _: block)
-    return _least(lambda: score_eras(frame[names], target, era, known, multipliers=MULTIPLIERS, threads=THREADS))
+    return _least(lambda: score_eras(frame[names], target, era, known, threads=THREADS))
 
 
 def _least(call: Callable[[], Any]) -> float:

@@ -28,7 +28,7 @@ from erawise.models.lightgbm import model as lightgbm
 from erawise.models.shared.protocol import GIB, Resources
 from erawise.panel.panel import FeatureMap, Panel, View
 from erawise.preparation import preparation
-from erawise.scores.eras import Known, Multipliers, score_eras
+from erawise.scores.eras import Known, score_eras
 
 SIZE = full_size.Size(train_eras=50, validation_eras=48, train_rows=5_000, validation_rows=5_000, live_rows=100, features=780)
 TREES = 2_000
@@ -109,7 +109,6 @@ def ours(directory: str) -> float:
         known[test.rows],
         test.era,
         Known(meta_model=references[META_MODEL].to_numpy()[test.rows], features=panel.block),
-        multipliers=Multipliers(1.0, 1.0),
         threads=THREADS,
     )
     np.save(Path(directory) / "ours.npy", table[list(SCORES)].to_numpy())

@@ -24,8 +24,9 @@ from erawise.models.neural_network.settings import NeuralNetwork
 from erawise.models.random_forest.settings import RandomForest
 from erawise.models.ridge.settings import Ridge
 from erawise.models.shared.settings import ONE_OR_SEVERAL
-from erawise.outlook.settings import Monitor, Payout
+from erawise.outlook.settings import Monitor
 from erawise.preparation.settings import Preprocess
+from erawise.regimes.settings import Payout
 from erawise.running.errors import InputError
 from erawise.selection.settings import SelectFeatures
 from erawise.sources.local.settings import LocalData

@@ -9,9 +9,9 @@ from erawise.base import files, tabular
 from erawise.base.schema import CV, ERA, ID, SPLIT, VALIDATION, overlap_line
 from erawise.evaluation import evaluation, summary
 from erawise.panel.panel import Panel, days_ahead
+from erawise.regimes import regimes
 from erawise.running import paths, runner
 from erawise.running.progress import Progress
-from erawise.scores.eras import Multipliers
 
 
 @runner.stage("evaluate", then="history --record")
@@ -27,9 +27,9 @@ def main(progress: Progress) -> runner.Done:
     files_by_name |= {"ensemble": paths.ENSEMBLE, "neutralized": paths.NEUTRALIZED}
     frames = {name: tabular.read_parquet(path) for name, path in files_by_name.items()}
     outcomes = evaluation.Outcomes(target, references, benchmark)
-    multipliers = Multipliers(settings.corr_multiplier, settings.mmc_multiplier)
+    regime = regimes.load(p.payout.regimes).named(p.payout.regime)
     scored = {
-        split: evaluation.score_split(split, frames, panel, outcomes, multipliers, p.resources.threads, progress)
+        split: evaluation.score_split(split, frames, panel, outcomes, regime.sums(), p.resources.threads, progress)
         for split in (CV, VALIDATION)
     }
     tables = {split: table for split, (table, _) in scored.items()}

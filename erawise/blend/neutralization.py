@@ -1,6 +1,8 @@
 """Projections by era: predictions without their linear part in some features."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +40,93 @@ def neutralize_block(predictions: NDArray, features: NDArray, proportion: float,
     return out
 
 
+@dataclass(frozen=True)
+class Parts:
+    """A prediction and its part that isn't linear in some features, in each era.
+
+    A proportion of the linear part is taken out by mixing the two, so that several proportions cost one fit an era.
+
+    Attributes
+    ----------
+    era : (rows,), rows of an era adjacent.
+    gaussian : (rows,), the prediction, gaussianized in each era; 0 throughout where it is constant.
+    left : (rows,), without all of its linear part.
+    width : (eras,), the features of each era.
+    """
+
+    era: NDArray[np.int64]
+    gaussian: Floats
+    left: Floats
+    width: list[int]
+
+    @cached_property
+    def emptied(self) -> int | None:
+        """The position of the first era in which nothing but rounding noise is left without the linear part; None if there is none."""
+        for number, rows in enumerate(era_slices(self.era)):
+            whole = self.gaussian[rows]
+            if not kernels.is_constant(whole) and kernels.vanished(self.left[rows][:, None], whole[:, None])[0]:
+                return number
+        return None
+
+    def without(self, proportion: float) -> Floats:
+        """Return the prediction (rows,) in [0, 1] without so much of its linear part, 0..1.
+
+        In each era it is mapped to [0, 1] by a shift and a factor, which leave it as orthogonal to the features as it is. Where it is
+        constant there is nothing to take out: it is .5 there.
+
+        Raises
+        ------
+        InputError
+            If nothing is left of it in an era.
+        """
+        if proportion == 1 and self.emptied is not None:
+            slices = era_slices(self.era)
+            raise InputError(
+                f"neutralize.features: in {era_name(int(self.era[slices[self.emptied].start]))} the prediction is a linear function of the "
+                f"{self.width[self.emptied]} features, so that nothing is left of it; set neutralize.proportion below 1, or "
+                "neutralize.features to riskiest or none"
+            )
+        out = (1 - proportion) * self.gaussian + proportion * self.left
+        for rows in era_slices(self.era):
+            low, high = out[rows].min(), out[rows].max()
+            out[rows] = (out[rows] - low) / (high - low) if high > low else 0.5
+        return out
+
+
+def split_eras(
+    predictions: NDArray,
+    era: NDArray[np.int64],
+    features: Callable[[int], NDArray],
+    threads: int = 1,
+    progress: Progress = SILENT,
+) -> Parts:
+    """Split one prediction, era by era, into what is linear in some features and what is left.
+
+    Parameters
+    ----------
+    predictions : (rows,), finite.
+    era : (rows,), rows of an era adjacent.
+    features : gives the (rows of the era, k) features of an era in the order of its rows.
+    threads : that read an era's int8 features; LAPACK has its own.
+    progress : told of each era.
+
+    Raises
+    ------
+    InputError
+        If a prediction is missing or infinite, or if the features with a constant span an era (rows <= k + 1).
+    """
+    gaussian, left, width = np.zeros(len(era)), np.zeros(len(era)), []
+    slices = era_slices(era)
+    with progress.counting(len(slices), "eras") as count:
+        for rows in slices:
+            number = int(era[rows.start])
+            block = features(number)
+            width.append(block.shape[1])
+            gaussian[rows], left[rows] = _split_era(np.asarray(predictions[rows], np.float64), block, number, threads)
+            count.done()
+    return Parts(era, gaussian, left, width)
+
+
 def neutralize_eras(
     predictions: NDArray,
     era: NDArray[np.int64],
@@ -46,19 +135,7 @@ def neutralize_eras(
     threads: int = 1,
     progress: Progress = SILENT,
 ) -> Floats:
-    """Neutralize one prediction era by era, ready to submit.
-
-    In each era the prediction is gaussianized, neutralized and mapped to [0, 1] by a shift and a factor, which leave it
-    as orthogonal to the features as it is. Where it is constant in an era there is nothing to take out: it is .5 there.
-
-    Parameters
-    ----------
-    predictions : (rows,), finite.
-    era : (rows,), rows of an era adjacent.
-    features : gives the (rows of the era, k) features of an era in the order of its rows.
-    proportion : 0..1.
-    threads : that read an era's int8 features; LAPACK has its own.
-    progress : told of each era.
+    """Neutralize one prediction (rows,) era by era, ready to submit: `split_eras`, then `Parts.without`.
 
     Returns
     -------
@@ -67,17 +144,9 @@ def neutralize_eras(
     Raises
     ------
     InputError
-        If a prediction is missing or infinite, if the features with a constant span an era (rows <= k + 1), or if
-        nothing is left of the prediction in an era.
+        See both.
     """
-    out = np.empty(len(era))
-    slices = era_slices(era)
-    with progress.counting(len(slices), "eras") as count:
-        for rows in slices:
-            number = int(era[rows.start])
-            out[rows] = _neutralize_era(np.asarray(predictions[rows], np.float64), features(number), proportion, number, threads)
-            count.done()
-    return out
+    return split_eras(predictions, era, features, threads, progress).without(proportion)
 
 
 def riskiest(correlations: NDArray, count: int) -> NDArray[np.int64]:
@@ -105,25 +174,20 @@ def cap(count: int, rows: int) -> int:
     return min(count, rows // ROWS_A_FEATURE)
 
 
-def _neutralize_era(predictions: Floats, features: NDArray, proportion: float, era: int, threads: int) -> Floats:
+def _split_era(predictions: Floats, features: NDArray, era: int, threads: int) -> tuple[Floats, Floats]:
+    """Return the gaussianized prediction (rows,) of an era, and what is left of it without its linear part."""
     n_rows, n_features = features.shape
     if not np.isfinite(predictions).all():
         raise InputError(
             f"{era_name(era)}: the prediction to neutralize is missing or infinite in some rows; every row needs one, run ensemble again"
         )
     if kernels.is_constant(predictions):
-        return np.full(n_rows, 0.5)
+        return np.zeros(n_rows), np.zeros(n_rows)
     if n_rows <= n_features + 1:
         raise InputError(
             f"neutralize.features: {era_name(era)} has {n_rows} rows, which {n_features} features and a constant span: nothing but "
             f"noise would be left; set neutralize.features to riskiest, which takes at most a quarter of an era's rows, or to none"
         )
     gaussian = kernels.gaussianize(predictions[:, None])
-    neutral = neutralize_block(gaussian, features, proportion, threads)
-    if kernels.vanished(neutral, gaussian)[0]:
-        raise InputError(
-            f"neutralize.features: in {era_name(era)} the prediction is a linear function of the {n_features} features, so that nothing is "
-            "left of it; set neutralize.proportion below 1, or neutralize.features to riskiest or none"
-        )
-    low, high = neutral.min(), neutral.max()
-    return (neutral[:, 0] - low) / (high - low)
+    left, _ = kernels.residuals(gaussian, features, 1.0, threads)
+    return gaussian[:, 0], left[:, 0]

@@ -48,9 +48,12 @@ def chosen(panel: Panel, train: NDArray[np.int64], target: str, features: str, c
     return panel.feature_sets[features]
 
 
-def content(names: list[str], features: str, proportion: float) -> dict[str, Any]:
-    """What is stored of the choice, so that later rows are neutralized as those of the pipeline were."""
-    return {"features": names, "method": features, "proportion": proportion}
+def content(names: list[str], features: str, proportion: float, chosen: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return what is stored of the choice, so that later rows are neutralized as those of the pipeline were.
+
+    `chosen` says how the proportion was chosen, see `proportions.content`; None if the settings give it.
+    """
+    return {"features": names, "method": features, "proportion": proportion} | ({} if chosen is None else {"chosen": chosen})
 
 
 def within(columns: NDArray[np.int64], features: str, rows: slice) -> NDArray[np.int64]:

@@ -12,4 +12,4 @@ class Ensemble(Section):
 class Neutralize(Section):
     features: str
     count: Count
-    proportion: Share
+    proportion: Share | Literal["auto"]

@@ -18,7 +18,7 @@ from erawise.panel import groups
 from erawise.panel.panel import Panel
 from erawise.running.errors import InputError
 from erawise.running.progress import SILENT, Progress
-from erawise.scores.eras import CONSTANT, FNC_V3, MIN_COVERAGE, Groups, Known, Multipliers, exposure_columns, score_eras
+from erawise.scores.eras import CONSTANT, FNC_V3, MIN_COVERAGE, Groups, Known, Sums, exposure_columns, score_eras
 
 DIAGNOSED = "neutralized"
 """The prediction that the diagnostics look at: the pipeline's last."""
@@ -141,7 +141,7 @@ def score_split(
     frames: dict[str, pd.DataFrame],
     panel: Panel,
     outcomes: Outcomes,
-    multipliers: Multipliers,
+    sums: Sums,
     threads: int = 1,
     progress: Progress = SILENT,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -153,7 +153,7 @@ def score_split(
     frames : predictions by name, `id`, `era`, `split`, `prediction`.
     panel : its matrix is what exposure and FNC are against.
     outcomes : of the rows of the panel.
-    multipliers : of the payout.
+    sums : of the payout, see `score_eras`.
     progress : told of each era that is scored.
 
     Returns
@@ -172,7 +172,7 @@ def score_split(
     known = Known(meta_model, benchmark, oracle, panel.block, members, _fnc_v3(panel))
     era, target = panel.row_eras[rows], outcomes.target[rows]
     with progress.counting(len(np.unique(era)), "eras", split) as count:
-        table = score_eras(pd.DataFrame(values), target, era, known, multipliers=multipliers, threads=threads, count=count)
+        table = score_eras(pd.DataFrame(values), target, era, known, sums=sums, threads=threads, count=count)
     return table.drop(columns=[column for group in members for column in exposure_columns(group)]), _exposure(table, split, members)
 
 
@@ -208,7 +208,7 @@ def corr_by_era(frame: pd.DataFrame, index: pd.DataFrame, target: str) -> tuple[
     """
     rows = index[index[target].notna() & index[ERA].isin(frame[ERA].astype(np.int64))]
     values = pd.DataFrame({PREDICTION: predictions.along(rows, frame, [PREDICTION])[:, 0]})
-    scored = score_eras(values, rows[target].to_numpy(), rows[ERA].to_numpy(), multipliers=Multipliers(1.0, 1.0))
+    scored = score_eras(values, rows[target].to_numpy(), rows[ERA].to_numpy())
     return scored[ERA].to_numpy(np.int64), scored["corr"].to_numpy(np.float64)
 
 

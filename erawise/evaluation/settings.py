@@ -6,5 +6,3 @@ from erawise.base.settings import Section
 class Evaluate(Section):
     min_corr: float
     benchmark: str | None
-    corr_multiplier: float
-    mmc_multiplier: float

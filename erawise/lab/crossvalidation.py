@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from erawise.evaluation.summary import mean_or_sharpe
 from erawise.folds import splits
 from erawise.running.errors import InputError
-from erawise.scores.eras import Multipliers, score_eras
+from erawise.scores.eras import score_eras
 
 Rows = NDArray[np.int64]
 
@@ -108,7 +108,7 @@ class EraCorr:
         era = self.era.loc[rows.index].to_numpy(np.int64)
         order = np.argsort(era, kind="stable")
         predicted = pd.DataFrame({"prediction": _predict(estimator, X)[order]})
-        table = score_eras(predicted, np.asarray(y, np.float64)[order], era[order], multipliers=Multipliers(1.0, 1.0))
+        table = score_eras(predicted, np.asarray(y, np.float64)[order], era[order])
         return mean_or_sharpe(table["corr"].to_numpy(np.float64), self.statistic)
 
 

@@ -43,8 +43,8 @@ from erawise.history import comparison
 from erawise.models.shared.protocol import GIB, Kind, Resources, held_by
 from erawise.panel import maps
 from erawise.panel.panel import FeatureMap, Panel, View, days_ahead
+from erawise.regimes import regimes
 from erawise.running.errors import InputError
-from erawise.scores.eras import Multipliers
 from erawise.training import jobs, training
 
 PARAMS, DATA = "params.yaml", "data"
@@ -213,8 +213,8 @@ class Run:
         main = self.panel.equal.get(self.target, self.target)
         benchmark = evaluation.benchmark_column(evaluation.benchmarks(references), settings.benchmark, main, self.days)
         outcomes = evaluation.Outcomes(self._targets(split), references, benchmark)
-        multipliers = Multipliers(settings.corr_multiplier, settings.mmc_multiplier)
-        scores, _ = evaluation.score_split(split, frames, self.panel, outcomes, multipliers, self.settings.resources.threads)
+        regime = regimes.load(self.settings.payout.regimes, self.directory).named(self.settings.payout.regime)
+        scores, _ = evaluation.score_split(split, frames, self.panel, outcomes, regime.sums(), self.settings.resources.threads)
         return scores
 
     def summary(self, scores: pd.DataFrame) -> pd.DataFrame:
@@ -321,7 +321,8 @@ class Run:
         ----------
         made : predictions, of every row of each era that they have.
         features : `all`, `riskiest`, or a feature set or group; `neutralize.features` of the settings where it isn't given.
-        proportion : how much of that part, 0..1; `neutralize.proportion` of the settings where it isn't given.
+        proportion : how much of that part, 0..1; `neutralize.proportion` of the settings if it isn't given, and if that is `auto` the
+            one that the pipeline has chosen.
 
         Raises
         ------
@@ -345,9 +346,14 @@ class Run:
 
         with threadpool_limits(threads, user_api="blas"):
             columns = self.panel.columns(risk.chosen(self.panel, self.plan.train, self.target, method, settings.count))
-            share = settings.proportion if proportion is None else proportion
+            share = self._proportion() if proportion is None else proportion
             neutral = neutralization.neutralize_eras(rows[PREDICTION].to_numpy(), rows[ERA].to_numpy(), block, share, threads)
         return predictions.table(rows, neutral)
+
+    def _proportion(self) -> float:
+        """Return the proportion of the settings, the pipeline's if it was to be chosen."""
+        given = self.settings.neutralize.proportion
+        return given if isinstance(given, float) else float(files.read_json(self._data("neutralized_to.json"))["proportion"])
 
     @cached_property
     def _rows(self) -> pd.DataFrame:

@@ -19,13 +19,13 @@ from erawise.live.terms import of_round, paid_scores
 from erawise.outlook import monitoring, payout_replay, payout_split, payout_tables, staking
 from erawise.outlook.payout_contract import Mode
 from erawise.outlook.payout_replay import Plan
-from erawise.outlook.settings import Payout
 from erawise.outlook.staking import Terms, Year
 from erawise.panel.panel import days_ahead
+from erawise.regimes import regimes
+from erawise.regimes.regimes import Regimes
+from erawise.regimes.settings import Payout
 from erawise.running import paths
 from erawise.running.errors import InputError
-from erawise.scores import regimes
-from erawise.scores.regimes import Regimes
 
 STAND_IN = "BMC in place of MMC, a stand-in: it is against the benchmark models, not against the meta model"
 
@@ -109,7 +109,7 @@ def estimate(split: str, models: Sequence[str], number: int | None, mode: Mode, 
 
 def known(settings: Payout) -> Regimes:
     """Return the regimes of the package and of the settings' own file."""
-    return regimes.load(None if settings.regimes is None else Path(settings.regimes))
+    return regimes.load(settings.regimes)
 
 
 def _terms(settings: Payout, every: Regimes, number: int | None, days: int) -> tuple[str, Terms, list[str]]:

@@ -13,10 +13,10 @@ from erawise.live.account import Account, Round
 from erawise.live.scorebook import fetch
 from erawise.live.terms import figures, paid_scores
 from erawise.outlook.payout_contract import Model, Strategy, rate
-from erawise.outlook.settings import Payout
+from erawise.regimes.regimes import Regime
+from erawise.regimes.settings import Payout
 from erawise.running import paths
 from erawise.running.errors import InputError, Unavailable
-from erawise.scores.regimes import Regime
 
 PAGE = 500
 """Stakes that are asked for at a time."""

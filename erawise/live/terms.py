@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from erawise.live.account import Round
 from erawise.outlook.staking import Terms
+from erawise.regimes.regimes import COLUMNS, Regime
 from erawise.running.errors import InputError
-from erawise.scores.regimes import COLUMNS, Regime
 
 NAMES = {"correlation": "corr", "meta_model_contribution": "mmc"}
 """The column of an era's scores by the server's name of a score; others have a name that the site shows, see `COLUMNS`."""

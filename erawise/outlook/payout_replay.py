@@ -9,8 +9,8 @@ from typing import Any
 
 from erawise.base import files
 from erawise.outlook.payout_contract import Mode, Model, Step, Strategy, rate
+from erawise.regimes.regimes import Regime
 from erawise.running.errors import InputError
-from erawise.scores.regimes import Regime
 
 OWN = "own"
 """The model of a replay."""

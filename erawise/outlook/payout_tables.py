@@ -12,6 +12,7 @@ from erawise.history.comparison import interval, number
 from erawise.outlook.payout_replay import COLUMNS
 from erawise.outlook.payout_split import Split
 from erawise.outlook.staking import Terms, Year
+from erawise.regimes.regimes import formula
 
 SMALLEST = 0.01
 """The least of a stake that the picture shows: its scale is logarithmic."""
@@ -19,7 +20,7 @@ SMALLEST = 0.01
 
 def terms_line(name: str, terms: Terms, year: Year) -> str:
     """Return the formula of a round and what is staked on it, under the name of the regime."""
-    paid = " + ".join(f"{weight:g} · {score.upper()}" for score, weight in terms.multipliers.items())
+    paid = formula(terms.multipliers)
     staked = "each on the whole stake" if terms.concurrent is None else f"each on 1/{terms.concurrent} of the stake, {year.mode}"
     return (
         f"{name}: payout of a round = stake · clip({terms.payout_factor:.3g} · ({paid}), ±{terms.clip:g})\n"

@@ -1,10 +1,10 @@
-"""Settings of the monitor and of the payout."""
+"""Settings of the monitor."""
 
 from typing import Annotated
 
 from pydantic import Field, StrictInt
 
-from erawise.base.settings import Positive, PositiveShare, Section, Seed
+from erawise.base.settings import Section, Seed
 
 
 class Monitor(Section):
@@ -13,15 +13,4 @@ class Monitor(Section):
     corr_60: str
     mmc_60: str
     replicates: Annotated[StrictInt, Field(ge=100)]
-    seed: Seed
-
-
-class Payout(Section):
-    regime: str | None
-    regimes: str | None
-    total_at_risk: Positive
-    drawdown: Annotated[float, Field(gt=0, lt=1)]
-    cap: PositiveShare
-    replicates: Annotated[StrictInt, Field(ge=100)]
-    draws: Annotated[StrictInt, Field(ge=100)]
     seed: Seed

@@ -33,8 +33,8 @@ from erawise.base.schema import ERA, LEAST_SPANS, PREDICTION, spanned_eras, span
 from erawise.evaluation import significance
 from erawise.evaluation.significance import LEVEL
 from erawise.outlook.payout_contract import Mode
+from erawise.regimes.regimes import Regime
 from erawise.running.errors import InputError
-from erawise.scores.regimes import Regime
 
 Floats = NDArray[np.float64]
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ SCORES = (
     "fnc",
     "meta_corr",
     "payout",
+    "payout_bmc",
     "exposure_max",
     "exposure_rms",
     "auc_top",
@@ -48,18 +50,13 @@ Scores = dict[str, NDArray | float]
 Groups = Mapping[str, NDArray[np.int64]]
 """Positions of the features of each group."""
 
+Sums = Mapping[str, Mapping[str, float]]
+"""Columns that are weighted sums of scores, each with the weight of the columns that it is made of."""
+
 
 def exposure_columns(group: str) -> tuple[str, str]:
     """The columns of the largest absolute and the root mean square exposure to the features of a group."""
     return f"exposure_max_{group}", f"exposure_rms_{group}"
-
-
-@dataclass(frozen=True)
-class Multipliers:
-    """The weights of the payout, `corr * CORR + mmc * MMC`."""
-
-    corr: float
-    mmc: float
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ def score_eras(
     era: NDArray[np.int64],
     known: Known = TARGET_ALONE,
     *,
-    multipliers: Multipliers,
+    sums: Sums = MappingProxyType({}),
     threads: int = 1,
     count: Count = UNCOUNTED,
 ) -> pd.DataFrame:
@@ -107,7 +104,7 @@ def score_eras(
     target : (rows,), NaN where unknown.
     era : (rows,), rows of an era adjacent.
     known : what else the predictions are scored against.
-    multipliers : of the payout.
+    sums : the weights of `payout`, and of its stand-in `payout_bmc`; a column that isn't there is NaN.
     threads : eras that are scored side by side, each holding its own copies of features as float32 and of their Gram
         matrix. With more than one, `known.features` is called from several threads. The scores don't depend on it.
     count : told of each era that is scored.
@@ -118,9 +115,9 @@ def score_eras(
     `era`; `prediction`; `rows` (int, those with both prediction and target); `constant` (bool: one value on two
     rows or more, so no scores); then `SCORES`:
     corr, spearman, mse, mmc, bmc, fnc (against all features; NaN where they span the era), meta_corr (Pearson of
-    the gaussianized ranks of prediction and meta model), payout, exposure_max and exposure_rms (largest absolute and
-    root mean square Pearson correlation with the features that aren't constant), auc_top and top_share (the class of
-    `kernels.top_class`), auc_above_half (the class target > .5, NaN where that is the top class) and oracle_corr (CORR
+    the gaussianized ranks of prediction and meta model), payout and payout_bmc (see `sums`), exposure_max and exposure_rms
+    (largest absolute and root mean square Pearson correlation with the features that aren't constant), auc_top and top_share
+    (the class of `kernels.top_class`), auc_above_half (the class target > .5, NaN where that is the top class) and oracle_corr (CORR
     of the oracle). With groups, the `exposure_columns` of each follow, NaN where all of its features are constant; with `known.fnc_v3`
     comes `fncv3`, FNC against these features.
 
@@ -148,7 +145,8 @@ def score_eras(
     names = list(predictions.columns)
     columns = (ROWS, CONSTANT, *SCORES, *_added(known))
     table = {name: np.concatenate([scores[name] for scores in found]) if found else np.empty(0) for name in columns}
-    table["payout"] = table["corr"] * multipliers.corr + table["mmc"] * multipliers.mmc
+    for name, weights in sums.items():
+        table[name] = np.sum([weight * table[column] for column, weight in weights.items()], axis=0)
     eras = np.repeat([int(era[rows.start]) for rows in slices], len(names))
     return pd.DataFrame({ERA: eras, PREDICTION: names * len(slices), **table})
 

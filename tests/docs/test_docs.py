@@ -16,7 +16,7 @@ from scipy import stats
 from erawise.base import files
 from erawise.commands import menu
 from erawise.evaluation.summary import summarize
-from erawise.scores.eras import CONSTANT, FNC_V3, ROWS, SCORES, Known, Multipliers, score_eras
+from erawise.scores.eras import CONSTANT, FNC_V3, ROWS, SCORES, Known, score_eras
 from manual import concepts, parameters
 
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -192,7 +192,7 @@ def example() -> dict[str, Any]:
         target,
         era,
         Known(**others, features=features.__getitem__, fnc_v3=np.array([0, 3])),
-        multipliers=Multipliers(0.75, 2.25),
+        sums={"payout": {"corr": 3.0, "mmc": 15.0}, "payout_bmc": {"corr": 3.0, "bmc": 15.0}},
     )
     first = {key: values[:rows] for key, values in (given | {"target": target, "prediction": prediction["model"].to_numpy()}).items()}
     return {"table": table, "metrics": summarize(table, 20)["model"], "first": first | {"features": features[1].astype(float)}}
@@ -251,7 +251,7 @@ def test_the_formulas_of_an_era_are_what_is_computed(example: dict[str, Any]) ->
     for key, other in (("mmc", "meta_model"), ("bmc", "benchmark")):
         m = gaussian(first[other])
         expected[key] = centred @ (g - m * (m @ g) / (m @ m)) / len(t)
-    expected["payout"] = 0.75 * expected["corr"] + 2.25 * expected["mmc"]
+    expected["payout"] = 3 * expected["corr"] + 15 * expected["mmc"]
     assert set(expected) == {*SCORES, FNC_V3}
     for key, value in expected.items():
         assert row[key] == pytest.approx(value, abs=1e-9), key

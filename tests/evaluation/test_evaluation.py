@@ -15,7 +15,6 @@ from erawise.evaluation import evaluation, summary
 from erawise.history import overview
 from erawise.panel.panel import Panel
 from erawise.running.errors import InputError
-from erawise.scores.eras import Multipliers
 
 RNG = np.random.default_rng(5)
 
@@ -80,7 +79,7 @@ def test_a_split_is_scored_on_the_eras_that_have_predictions(panel: Panel) -> No
     target = panel.index["target"].to_numpy(np.float64)
     references = panel.index[["id", "era"]].assign(some_benchmark=np.float32(0.5))
     outcomes = evaluation.Outcomes(target, references, "some_benchmark")
-    scores, exposure = evaluation.score_split("cv", frames, panel, outcomes, Multipliers(1.0, 2.0))
+    scores, exposure = evaluation.score_split("cv", frames, panel, outcomes, {})
     corr = scores.pivot(index="era", columns="prediction", values="corr")
     assert corr.index.tolist() == [3, 4, 5, 6, 7, 8]
     assert (corr["perfect"] > 0.9).all()
@@ -106,7 +105,7 @@ def test_exposure_by_group_equals_numpy(tmp_path: Path) -> None:
     frame = found.index[["id", "era"]].assign(split="cv", prediction=features[:, 4] + rng.normal(size=120))
     target = found.index["target"].to_numpy(np.float64)
     outcomes = evaluation.Outcomes(target, found.index[["id", "era"]], None)
-    _, exposure = evaluation.score_split("cv", {"one": frame}, found, outcomes, Multipliers(1.0, 1.0))
+    _, exposure = evaluation.score_split("cv", {"one": frame}, found, outcomes, {})
     assert exposure[["era", "group"]].to_numpy().tolist() == [[1, "wisdom"], [2, "wisdom"], [2, "faith"], [1, "all"], [2, "all"]]
     for row in exposure.itertuples():
         columns = {"wisdom": [1, 4], "faith": [5], "all": [0, 1, 2, 3, 4] if row.era == 1 else range(6)}[str(row.group)]
@@ -132,7 +131,7 @@ def test_fnc_is_also_against_the_set_of_numerais_own(tmp_path: Path, dtype: type
     outcomes = evaluation.Outcomes(target, found.index[["id", "era"]], None)
 
     def scored(panel: Panel) -> pd.DataFrame:
-        return evaluation.score_split("cv", {"one": frame}, panel, outcomes, Multipliers(1.0, 1.0))[0]
+        return evaluation.score_split("cv", {"one": frame}, panel, outcomes, {})[0]
 
     scores = scored(found)
     few = [names[k] for k in some]
@@ -171,7 +170,7 @@ def test_there_is_no_fnc_of_numerais_own_without_the_set(tmp_path: Path, sets: d
     found = Panel(tmp_path)
     frame = found.index[["id", "era"]].assign(split="cv", prediction=rng.normal(size=40))
     outcomes = evaluation.Outcomes(np.arange(40) % 5 / 4, found.index[["id", "era"]], None)
-    scores, exposure = evaluation.score_split("cv", {"one": frame}, found, outcomes, Multipliers(1.0, 1.0))
+    scores, exposure = evaluation.score_split("cv", {"one": frame}, found, outcomes, {})
     assert "fncv3" not in scores.columns
     assert exposure["group"].unique().tolist() == ["all"]
     assert "fncv3" not in summary.summarize(scores, 20)["one"]

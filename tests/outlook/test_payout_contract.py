@@ -16,8 +16,8 @@ from workspace import command
 from erawise.outlook import payout_replay, staking
 from erawise.outlook.payout_contract import Mode, Model, Strategy, rate
 from erawise.outlook.payout_replay import Plan
+from erawise.regimes import regimes
 from erawise.running.errors import InputError
-from erawise.scores import regimes
 
 ATOMIC = regimes.load().named("atomic_ender60")
 

@@ -49,7 +49,7 @@ THIRD_PARTY = {
 
 FLOORS = (
     ("base", "running"),
-    ("panel", "scores", "sources", "folds", "predictions.py", "evaluation", "preparation", "exploration", "models"),
+    ("panel", "scores", "regimes", "sources", "folds", "predictions.py", "evaluation", "preparation", "exploration", "models"),
     ("selection", "training", "blend", "tuning", "explanation"),
     ("charts",),
     ("params.py", "cluster", "history", "outlook"),
@@ -79,7 +79,7 @@ RERUNS: dict[str, set[str]] = {
     "erawise/sources/numerai/client.py": set(),
     "erawise/preparation/preparation.py": {"preprocess", "split"},
     "erawise/exploration/settings.py": {"explore", "plot"},
-    "erawise/folds/settings.py": {"split", "select_features", "tune", "train", "refit", "explain", "ensemble", "plot"},
+    "erawise/folds/settings.py": {"split", "select_features", "tune", "train", "refit", "explain", "ensemble", "neutralize", "plot"},
     "erawise/selection/settings.py": {"select_features"},
     "erawise/tuning/search.py": {"tune"},
     "erawise/tuning/settings.py": {"tune"},
@@ -91,7 +91,9 @@ RERUNS: dict[str, set[str]] = {
     "erawise/models/shared/stored.py": {"select_features", "tune", "train", "refit", "explain"},
     "erawise/explanation/settings.py": {"explain", "plot"},
     "erawise/blend/settings.py": {"ensemble", "neutralize"},
-    "erawise/evaluation/settings.py": {"tune", "evaluate", "plot"},
+    "erawise/evaluation/settings.py": {"tune", "neutralize", "evaluate", "plot"},
+    "erawise/regimes/settings.py": {"neutralize", "evaluate"},
+    "erawise/regimes/regimes.yaml": {"neutralize", "evaluate"},
     "erawise/charts/settings.py": {"plot"},
     "erawise/charts/erawise.mplstyle": {"plot"},
     "stages/train.py": {"train"},

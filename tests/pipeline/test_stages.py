@@ -151,6 +151,19 @@ def test_neutralized_predictions_are_orthogonal_to_the_features(finished: Worksp
         assert np.abs(np.corrcoef(rows[names].T, rows["prediction"])[-1, :-1]).max() < 1e-9
 
 
+def test_a_chosen_proportion_is_said_and_stored(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace.change(lambda content: content["neutralize"].update(proportion="auto"))
+    workspace.run("neutralize")
+    said = capsys.readouterr().out
+    assert re.search(
+        r"neutralize\.proportion: auto has chosen [\d.]+ on cv, and without its own eras for each fold [\d.]+, [\d.]+; by mean", said
+    )
+    assert "no era of cv has the payout's stand-in 3 · CORR + 15 · BMC (atomic_ender60; BMC against no benchmark model)\n" in said
+    stored = json.loads((workspace.directory / "data/neutralized_to.json").read_text())
+    assert stored["proportion"] == stored["chosen"]["overall"]["proportion"]
+    assert len(stored["chosen"]["folds"]) == 2
+
+
 def declared_data(stage: str) -> list[str]:
     """The data that dvc.yaml lets a stage read."""
     stages = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -172,6 +185,7 @@ def test_a_stage_reads_all_data_that_it_declares_and_no_other(
     monkeypatch.setattr(figures, "drawing", undrawn)
     shutil.copyfile(finished.directory / "params.yaml", tmp_path / "params.yaml")
     workspace = Workspace(tmp_path)
+    workspace.change(lambda content: content["neutralize"].update(proportion="auto"))
     names = declared_data(stage)
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -25,9 +25,9 @@ from erawise.evaluation import significance
 from erawise.evaluation.summary import constant_predictions, implied_auc, summarize
 from erawise.running.errors import InputError
 from erawise.scores import compiled, kernels, loops, plain, projection
-from erawise.scores.eras import CONSTANT, ROWS, SCORES, Known, Multipliers, score_eras
+from erawise.scores.eras import CONSTANT, ROWS, SCORES, Known, score_eras
 
-MULTIPLIERS = Multipliers(0.75, 2.25)
+SUMS = {"payout": {"corr": 3.0, "mmc": 15.0}, "payout_bmc": {"corr": 3.0, "bmc": 15.0}}
 REAL_SERIES = Path(__file__).parents[3] / "shared" / "real" / "era_scores.csv"
 FIVE_BINS = np.repeat([0, 0.25, 0.5, 0.75, 1], [1, 4, 10, 4, 1])
 
@@ -35,7 +35,7 @@ FIVE_BINS = np.repeat([0, 0.25, 0.5, 0.75, 1], [1, 4, 10, 4, 1])
 def one_era(predictions: Any, target: Any, **given: Any) -> pd.DataFrame:
     """Scores of one era, indexed by prediction."""
     frame = pd.DataFrame(predictions)
-    table = score_eras(frame, np.asarray(target, float), np.ones(len(frame), np.int64), Known(**given), multipliers=MULTIPLIERS)
+    table = score_eras(frame, np.asarray(target, float), np.ones(len(frame), np.int64), Known(**given), sums=SUMS)
     return table.set_index("prediction")
 
 
@@ -178,7 +178,8 @@ def test_hand_sized_values() -> None:
     outer, inner = NormalDist().inv_cdf(0.875), NormalDist().inv_cdf(0.625)
     assert row["mmc"] == pytest.approx(0.75 * outer + (0.5 - 0.75) * inner)
     assert row["meta_corr"] == pytest.approx(0, abs=1e-12)
-    assert row["payout"] == pytest.approx(0.75 * row["corr"] + 2.25 * row["mmc"])
+    assert row["payout"] == pytest.approx(3 * row["corr"] + 15 * row["mmc"])
+    assert row["payout_bmc"] == pytest.approx(3 * row["corr"] + 15 * row["bmc"])
     # the top value holds half of the rows (positions 2 and 3): wins 4>3, 4>1, 2>1
     assert (row["auc_top"], row["top_share"]) == (0.75, 0.5)
     assert np.isnan(row["auc_above_half"])
@@ -262,7 +263,7 @@ def test_a_constant_prediction_has_no_score_and_is_named() -> None:
     era = np.repeat([1, 2], 30)
     features, meta, target = rng.normal(size=(30, 3)), rng.normal(size=60), rng.random(60)
     frame = pd.DataFrame({"flat": np.full(60, 0.1), "half": np.r_[np.full(30, 0.3), rng.normal(size=30)], "fine": rng.normal(size=60)})
-    table = score_eras(frame, target, era, Known(meta, meta, None, lambda _: features), multipliers=MULTIPLIERS)
+    table = score_eras(frame, target, era, Known(meta, meta, None, lambda _: features), sums=SUMS)
     assert table.loc[table[CONSTANT], list(SCORES)].drop(columns="oracle_corr").isna().all().all()
     assert constant_predictions(table) == {"flat": 2, "half": 1}
     summary = summarize(table, 20)
@@ -342,7 +343,7 @@ def test_a_concatenation_has_the_scores_of_its_eras() -> None:
         return features[era == number]
 
     given: dict[str, Any] = {"meta_model": meta, "benchmark": bench, "oracle": oracle}
-    table = score_eras(frame, target, era, Known(features=read, **given), multipliers=MULTIPLIERS)
+    table = score_eras(frame, target, era, Known(features=read, **given), sums=SUMS)
     assert calls == [4, 2, 9, 7]
     assert list(table.columns) == ["era", "prediction", ROWS, CONSTANT, *SCORES]
     assert table["era"].tolist() == [4, 4, 2, 2, 9, 9, 7, 7]
@@ -350,7 +351,7 @@ def test_a_concatenation_has_the_scores_of_its_eras() -> None:
     for number in (4, 2, 9, 7):
         rows = era == number
         known: dict[str, Any] = {name: values[rows] for name, values in given.items()}
-        parts.append(score_eras(frame[rows], target[rows], era[rows], Known(features=read, **known), multipliers=MULTIPLIERS))
+        parts.append(score_eras(frame[rows], target[rows], era[rows], Known(features=read, **known), sums=SUMS))
     pd.testing.assert_frame_equal(table, pd.concat(parts, ignore_index=True))
 
 
@@ -472,10 +473,10 @@ def full_size_eras() -> tuple[pd.DataFrame, NDArray, NDArray, Known]:
 
 def test_threads_and_compiled_loops_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     frame, target, era, given = full_size_eras()
-    table = score_eras(frame, target, era, given, multipliers=MULTIPLIERS)
-    pd.testing.assert_frame_equal(score_eras(frame, target, era, given, multipliers=MULTIPLIERS, threads=2), table, check_exact=True)
+    table = score_eras(frame, target, era, given, sums=SUMS)
+    pd.testing.assert_frame_equal(score_eras(frame, target, era, given, sums=SUMS, threads=2), table, check_exact=True)
     monkeypatch.setattr(jit, "enabled", lambda: False)
-    slow = score_eras(frame, target, era, given, multipliers=MULTIPLIERS)
+    slow = score_eras(frame, target, era, given, sums=SUMS)
     pd.testing.assert_frame_equal(slow, table, rtol=0, atol=1e-12)
     assert given.features is not None
     assert given.meta_model is not None
@@ -508,11 +509,11 @@ def test_numba_is_loaded_where_it_is_wanted_and_pays(switch: str, rows: int, loa
 def test_bad_arguments() -> None:
     frame = pd.DataFrame({"p": [1.0, np.inf, 3.0]})
     with pytest.raises(InputError, match=r"prediction 'p': infinite in 1 rows, the first in era 2"):
-        score_eras(frame, np.zeros(3), np.array([1, 2, 2]), multipliers=MULTIPLIERS)
+        score_eras(frame, np.zeros(3), np.array([1, 2, 2]), sums=SUMS)
     with pytest.raises(ValueError, match="adjacent"):
-        score_eras(frame, np.zeros(3), np.array([1, 2, 1]), multipliers=MULTIPLIERS)
+        score_eras(frame, np.zeros(3), np.array([1, 2, 1]), sums=SUMS)
     with pytest.raises(ValueError, match="same number of rows"):
-        score_eras(frame, np.zeros(2), np.array([1, 2, 2]), multipliers=MULTIPLIERS)
+        score_eras(frame, np.zeros(2), np.array([1, 2, 2]), sums=SUMS)
 
 
 def table_of(**columns: list[float]) -> pd.DataFrame:
@@ -578,7 +579,7 @@ def test_summary_is_json_in_the_order_of_the_columns() -> None:
     target = rng.random(240)
     features = rng.normal(size=(40, 5))
     known: dict[str, Any] = {name: rng.normal(size=240) for name in ("meta_model", "benchmark")}
-    table = score_eras(frame, target, era, Known(oracle=target, features=lambda _: features, **known), multipliers=MULTIPLIERS)
+    table = score_eras(frame, target, era, Known(oracle=target, features=lambda _: features, **known), sums=SUMS)
     summary = summarize(table, 20)
     assert list(summary) == ["z", "a", "m"]
     keys = ["corr", "spearman", "mmc", "bmc", "fnc", "payout", "meta_corr", "exposure", "auc", "mse", "ceiling_share", "eras"]
@@ -587,7 +588,7 @@ def test_summary_is_json_in_the_order_of_the_columns() -> None:
     corr = table.loc[table["prediction"] == "a", "corr"]
     assert summary["a"]["corr"]["mean"] == round(float(corr.mean()), 6)
     assert summary["a"]["corr"]["sharpe"] == pytest.approx(scoring.sharpe_ratio(corr.to_numpy()), abs=1e-6)
-    bare = summarize(score_eras(frame, target, era, multipliers=MULTIPLIERS), 20)["z"]
+    bare = summarize(score_eras(frame, target, era, sums=SUMS), 20)["z"]
     assert list(bare) == ["corr", "spearman", "auc", "mse", "eras"]
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from erawise.base.schema import spanned_weeks
+from erawise.regimes import regimes
 from erawise.running.errors import InputError
-from erawise.scores import regimes
 
 KNOWN = regimes.load()
 
@@ -162,5 +162,5 @@ def test_what_is_not_there_is_said_in_a_line(tmp_path: Path) -> None:
 
 def test_the_regimes_are_in_the_package() -> None:
     content = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert "scores/regimes.yaml" in content["tool"]["setuptools"]["package-data"]["erawise"]
-    assert regimes.PACKAGED.relative_to(ROOT) == Path("erawise/scores/regimes.yaml")
+    assert "regimes/regimes.yaml" in content["tool"]["setuptools"]["package-data"]["erawise"]
+    assert regimes.PACKAGED.relative_to(ROOT) == Path("erawise/regimes/regimes.yaml")

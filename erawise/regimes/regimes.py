@@ -3,6 +3,7 @@
 `regimes.yaml` has those of Numerai; a file of one's own adds to them, or replaces one under its id.
 """
 
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +19,12 @@ from erawise.running.errors import InputError
 
 PACKAGED = Path(__file__).with_name("regimes.yaml")
 
+OWN = Path("erawise/regimes/regimes.yaml")
+"""The file of `payout.regimes` if there are none of one's own: the packaged one, by its place in a checkout.
+
+DVC can't express a dependency that may be absent, so that the setting always names a file.
+"""
+
 COLUMNS = {
     "corr20": "corr",
     "v2_corr20": "corr",
@@ -30,6 +37,9 @@ COLUMNS = {
     "tc": None,
 }
 """The column of an era's scores that is each score of Numerai's; None if no file allows to compute it."""
+
+Multipliers = Mapping[str, float]
+"""The weight of each column of scores."""
 
 MESSAGES = {"extra_forbidden": "unknown key", "missing": "the key is missing", "model_type": "expected keys with values"}
 """Words for pydantic's types of errors."""
@@ -106,7 +116,7 @@ class Regime(Section):
         """Return the rounds in words."""
         return f"{self.first or ''}–{self.last or ''}"
 
-    def multipliers(self) -> dict[str, float]:
+    def multipliers(self) -> Multipliers:
         """Return the multiplier of each column of scores that pays.
 
         Raises
@@ -120,6 +130,31 @@ class Regime(Section):
             if COLUMNS[score] is None and multiplier:
                 raise InputError(f"regime {self.id}: it pays for {score}, which no file allows to compute; take another regime")
         return {str(COLUMNS[score]): float(multiplier or 0.0) for score, multiplier in self.scores.items() if COLUMNS[score]}
+
+    def sums(self) -> dict[str, Multipliers]:
+        """Return the weights of the scores in a payout, before its factor and clip: `payout`, and `payout_bmc`, its `stand_in`.
+
+        Raises
+        ------
+        InputError
+            See `multipliers`.
+        """
+        pays = self.multipliers()
+        return {"payout": pays, "payout_bmc": stand_in(pays)}
+
+
+def stand_in(multipliers: Multipliers) -> Multipliers:
+    """Return the multipliers with BMC in place of MMC: many more eras have a benchmark model than a meta model."""
+    found: dict[str, float] = {}
+    for column, multiplier in multipliers.items():
+        name = "bmc" if column == "mmc" else column
+        found[name] = found.get(name, 0.0) + multiplier
+    return found
+
+
+def formula(multipliers: Multipliers) -> str:
+    """Return the weighted sum of scores in words, such as `3 · CORR + 15 · MMC`."""
+    return " + ".join(f"{multiplier:g} · {column.upper()}" for column, multiplier in multipliers.items())
 
 
 class Regimes(Section):
@@ -160,8 +195,13 @@ class Regimes(Section):
         raise InputError(f"round {number}: no regime has it; there are {known}")
 
 
-def load(own: Path | None = None) -> Regimes:
+def load(own: Path | str = OWN, directory: Path = Path()) -> Regimes:
     """Read the regimes of the package, and those of a file of one's own, which come first under the same id.
+
+    Parameters
+    ----------
+    own : that file, `OWN` if there is none.
+    directory : where the file's path begins.
 
     Raises
     ------
@@ -169,17 +209,18 @@ def load(own: Path | None = None) -> Regimes:
         If the file is missing or no YAML, or a regime isn't right, with the regime and the rule.
     """
     packaged = _read(PACKAGED)
-    if own is None:
+    if Path(own) == OWN:
         return _checked(packaged, PACKAGED)
-    mine = _read(own)
-    _checked(mine, own)
+    path = directory / own
+    mine = _read(path)
+    _checked(mine, path)
     replaced = {one["id"] for one in mine["regimes"]}
-    return _checked({"regimes": [one for one in packaged["regimes"] if one["id"] not in replaced] + mine["regimes"]}, own)
+    return _checked({"regimes": [one for one in packaged["regimes"] if one["id"] not in replaced] + mine["regimes"]}, path)
 
 
 def _read(path: Path) -> Any:
     if not path.is_file():
-        raise InputError(f"{path}: the file is missing; expected regimes in the form of erawise/scores/regimes.yaml")
+        raise InputError(f"{path}: the file is missing; expected regimes in the form of erawise/regimes/regimes.yaml")
     try:
         return YAML(typ="safe").load(files.read_text(path))
     except YAMLError as error:

@@ -1,0 +1,141 @@
+"""The proportion of the linear part that is taken out, chosen on `cv`, and for each fold without its test eras."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from erawise.base.schema import ERA, PREDICTION
+from erawise.blend.neutralization import Parts
+from erawise.folds.splits import Plan
+from erawise.scores.eras import Known, Sums, score_eras
+from erawise.scores.kernels import Floats
+
+AUTO = "auto"
+"""The value of `neutralize.proportion` that asks for a choice."""
+
+GRID = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""The proportions to choose from."""
+
+STAND_IN, CORR = "payout_bmc", "corr"
+"""The columns of scores to choose by."""
+
+DECIMALS = 6
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What the predictions are scored against, on their rows.
+
+    Attributes
+    ----------
+    target : (rows,), NaN where it is unknown or not to be seen.
+    benchmark : (rows,), the benchmark model that BMC is against, NaN where there is none; None if no row has one.
+    sums : the weights of the payout's stand-in, see `score_eras`.
+    """
+
+    target: Floats
+    benchmark: Floats | None
+    sums: Sums
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The best proportion on some eras.
+
+    Attributes
+    ----------
+    proportion : that has the highest mean score, the least of several; 0 if no era has a score.
+    by : the score, `payout_bmc` or `corr`.
+    eras : with that score of every proportion.
+    means : of the score, by proportion.
+    """
+
+    proportion: float
+    by: str
+    eras: int
+    means: dict[str, float]
+
+
+def choose(parts: Parts, cv: NDArray[np.bool_], outcomes: Outcomes, plan: Plan) -> tuple[Choice, list[Choice], Floats]:
+    """Choose proportions on `cv`, and take so much of the linear part out of the prediction.
+
+    Rows of other splits take the proportion that is best on all of `cv`, a fold's test eras that which is best on its training eras, so
+    that `cv` stays out of fold. The score is the payout's stand-in, or CORR on eras none of which has a stand-in. A proportion of 1 isn't
+    among them if it leaves nothing of the prediction in some era.
+
+    Parameters
+    ----------
+    parts : of the prediction.
+    cv : (rows,), the rows of `cv`.
+    outcomes : of the rows; those of other splits are not looked at.
+    plan : the folds.
+
+    Returns
+    -------
+    overall : the choice on all of `cv`.
+    of_folds : that for the test eras of each fold.
+    neutral : (rows,) in [0, 1], see `Parts.without`.
+    """
+    allowed = [proportion for proportion in GRID if proportion < 1 or parts.emptied is None]
+    candidates = {str(proportion): parts.without(proportion) for proportion in allowed}
+    table = _scores(candidates, parts.era, cv & np.isfinite(outcomes.target), outcomes)
+    overall = best(table, plan.train, allowed)
+    neutral = candidates[str(overall.proportion)].copy()
+    of_folds = []
+    for fold in plan.folds:
+        own, tested = best(table, fold.train, allowed), cv & np.isin(parts.era, fold.test)
+        neutral[tested] = candidates[str(own.proportion)][tested]
+        of_folds.append(own)
+    return overall, of_folds, neutral
+
+
+def best(table: pd.DataFrame, eras: NDArray[np.int64], allowed: Sequence[float] = GRID) -> Choice:
+    """Choose a proportion on some eras.
+
+    Parameters
+    ----------
+    table : of `score_eras`, each prediction named after its proportion.
+    allowed : the proportions, ascending.
+    """
+    rows, names = table[table[ERA].isin(eras)], [str(proportion) for proportion in allowed]
+    for by in (STAND_IN, CORR):
+        scores = rows.pivot(index=ERA, columns=PREDICTION, values=by).reindex(columns=names).dropna()
+        if len(scores):
+            means = scores.mean().round(DECIMALS)
+            return Choice(float(means.idxmax()), by, len(scores), {str(name): float(mean) for name, mean in means.items()})
+    return Choice(0.0, CORR, 0, {})
+
+
+def _scores(candidates: dict[str, Floats], era: NDArray[np.int64], rows: NDArray[np.bool_], outcomes: Outcomes) -> pd.DataFrame:
+    """Score the candidates, each (rows,), on some rows."""
+    known = Known(benchmark=None if outcomes.benchmark is None else outcomes.benchmark[rows])
+    frame = pd.DataFrame({name: values[rows] for name, values in candidates.items()})
+    return score_eras(frame, outcomes.target[rows], era[rows], known, sums={STAND_IN: outcomes.sums[STAND_IN]})
+
+
+def content(overall: Choice, of_folds: Sequence[Choice], formula: str) -> dict[str, Any]:
+    """Return what is stored of the choices; `formula` says by which stand-in, and of which regime."""
+    return {"formula": formula, "overall": asdict(overall), "folds": [asdict(one) for one in of_folds]}
+
+
+def lines(chosen: dict[str, Any] | None) -> list[str]:
+    """Say what was chosen, overall and for each fold, and by what, from `content`; nothing if nothing was to be chosen."""
+    if chosen is None:
+        return []
+    overall, folds = chosen["overall"], chosen["folds"]
+    means = ", ".join(f"{proportion} {mean:.4f}" for proportion, mean in overall["means"].items())
+    each = ", ".join(f"{one['proportion']:g}" for one in folds)
+    told = f"neutralize.proportion: auto has chosen {overall['proportion']:g} on cv, and without its own eras for each fold {each}"
+    stand_in = f"the payout's stand-in {chosen['formula']}"
+    if overall["by"] == STAND_IN:
+        found = [f"{told}; by the mean over {overall['eras']} eras of {stand_in}: {means}"]
+    else:
+        found = [f"{told}; by mean CORR alone over {overall['eras']} eras: {means}", f"no era of cv has {stand_in}"]
+    others = [str(number) for number, one in enumerate(folds, 1) if one["by"] != overall["by"] and one["eras"]]
+    empty = [str(number) for number, one in enumerate(folds, 1) if not one["eras"]]
+    found += [f"neutralize.proportion: by mean CORR alone for fold {', '.join(others)}"] if others else []
+    return found + ([f"neutralize.proportion: 0 for fold {', '.join(empty)}, no training era of which has a prediction"] if empty else [])
