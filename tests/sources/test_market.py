@@ -40,6 +40,7 @@ from erawise.sources.market.law import (
     bins,
     draw_law,
     factor_risks,
+    reverting,
     strength,
     thresholds,
 )
@@ -267,6 +268,21 @@ def test_serenity_has_the_features_of_the_factors_that_are_risky_and_pay_nothing
     risks = factor_risks()
     assert np.square(risks).sum() == pytest.approx(FACTOR_RISK**2)
     assert risks[-RISKY_FACTORS:].min() > 2 * risks[:-RISKY_FACTORS].max()
+
+
+def test_risky_factors_give_back_what_they_have_paid() -> None:
+    rng = np.random.default_rng(6)
+    levels, weeks, found = np.zeros(RISKY_FACTORS), 20_000, []
+    for _ in range(weeks):
+        shocks, levels = reverting(levels, rng)
+        found.append(shocks)
+    paid = np.cumsum(found, axis=0)
+    np.testing.assert_allclose(paid[-1, -RISKY_FACTORS:], levels)
+    assert np.std(found, axis=0) == pytest.approx(factor_risks(), rel=0.05)
+    year = np.array(found)[: weeks // 52 * 52].reshape(-1, 52, FACTORS).sum(axis=1)
+    after = [np.corrcoef(year[:-1, k], year[1:, k])[0, 1] for k in range(FACTORS)]
+    assert max(after[-RISKY_FACTORS:]) < -0.15
+    assert np.abs(after[:-RISKY_FACTORS]).max() < 0.2
 
 
 def test_feature_names_are_unique_beyond_numerais_number() -> None:

@@ -30,8 +30,10 @@ VOLATILITY_PREMIUM = -0.4
 """Part of that vector on the first factor, the one that stocks are more volatile with."""
 FACTOR_RISK = 0.085
 """Weekly standard deviation of the return that the factors give a stock."""
-RISKY_FACTORS, RISKY_VARIANCE = 3, 0.75
+RISKY_FACTORS, RISKY_VARIANCE = 4, 0.8
 """Number of the factors, the last ones, that pay nothing on average and have most of that risk, and their share of its variance."""
+REVERSION = 0.98
+"""Weekly autocorrelation of the sum of a risky factor's returns: what it has paid, it gives back."""
 BEND = 0.006
 """Weekly standard deviation of the return from features that pay at their extremes or in their middle."""
 PAIR = 0.005
@@ -183,6 +185,28 @@ def factor_risks() -> NDArray[np.float64]:
     shares = np.full(FACTORS, (1 - RISKY_VARIANCE) / (FACTORS - RISKY_FACTORS))
     shares[-RISKY_FACTORS:] = RISKY_VARIANCE / RISKY_FACTORS
     return FACTOR_RISK * np.sqrt(shares)
+
+
+def reverting(levels: NDArray[np.float64], rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Draw the factors' returns beyond their premia in a week.
+
+    Parameters
+    ----------
+    levels : (risky,), the sums of the risky factors' returns so far.
+
+    Returns
+    -------
+    shocks : (factors,), of the standard deviations `factor_risks`.
+    levels : (risky,), after the week.
+    """
+    risks, drawn = factor_risks(), rng.standard_normal(FACTORS)
+    moved = REVERSION * levels + np.sqrt(1 - REVERSION**2) * level_risks() * drawn[-RISKY_FACTORS:]
+    return np.append((risks * drawn)[:-RISKY_FACTORS], moved - levels), moved
+
+
+def level_risks() -> NDArray[np.float64]:
+    """Return the standard deviation (risky,) of the sums of the risky factors' returns."""
+    return factor_risks()[-RISKY_FACTORS:] / np.sqrt(2 * (1 - REVERSION))
 
 
 def _premia(rng: np.random.Generator) -> NDArray[np.float64]:

@@ -23,12 +23,15 @@ from erawise.sources.market.law import (
     NOISE,
     OPINIONS,
     OWN_MEMORY,
+    RISKY_FACTORS,
     TARGET_SHARES,
     TURNOVER,
     VOLATILITY_SLOPE,
     Law,
     bins,
     factor_risks,
+    level_risks,
+    reverting,
     thresholds,
 )
 from erawise.sources.market.settings import Market
@@ -62,7 +65,7 @@ class Week:
 
 
 class Universe:
-    """The state of all slots: who is in, loadings, own parts and opinions."""
+    """The state of all slots: who is in, loadings, own parts and opinions; and the levels of the risky factors."""
 
     def __init__(self, stocks: int, features: int, rng: np.random.Generator) -> None:
         self.leavers = max(1, round(TURNOVER * stocks))
@@ -73,6 +76,12 @@ class Universe:
         self.loadings = rng.standard_normal((FACTORS, slots))
         self.own = rng.standard_normal((features, slots))
         self.views = rng.standard_normal((len(OPINIONS), slots))
+        self.levels = level_risks() * rng.standard_normal(RISKY_FACTORS)
+
+    def shocks(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Draw the factors' returns (factors,) of this week beyond their premia; the levels of the risky ones move by them."""
+        found, self.levels = reverting(self.levels, rng)
+        return found
 
     def step(self, rng: np.random.Generator) -> None:
         """Go to the next week: the slots move, some stocks leave, and new ones take the slots that have waited longest."""
@@ -128,7 +137,7 @@ def _week(number: int, law: Law, universe: Universe, rngs: Generators) -> Week:
         rows=rows,
         features=features,
         null=null,
-        returns=_returns(law.premia, interactions, universe.loadings, rngs.returns),
+        returns=_returns(law.premia, interactions, universe, rngs.returns),
         oracle=oracle,
         opinions=_opinions(oracle, law.tilts @ universe.loadings[:, rows], universe.views[:, rows]),
     )
@@ -140,10 +149,10 @@ def volatility(loadings: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _returns(
-    premia: NDArray[np.float64], interactions: NDArray[np.float64], loadings: NDArray[np.float64], rng: np.random.Generator
+    premia: NDArray[np.float64], interactions: NDArray[np.float64], universe: Universe, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Draw the returns (streams, slots) of one week."""
-    shocks = factor_risks() * rng.standard_normal(FACTORS)
+    loadings, shocks = universe.loadings, universe.shocks(rng)
     noise = volatility(loadings) * rng.standard_normal((len(NAMES) + 1, loadings.shape[1]))
     expected = premia @ loadings + interactions
     surprise = shocks @ loadings
