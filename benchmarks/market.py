@@ -24,7 +24,7 @@ from erawise import params
 from erawise.base import files, tabular
 from erawise.base.schema import CV, DATA_TYPE, META_MODEL, ORACLE, TRAIN, VALIDATION
 from erawise.blend import neutralization
-from erawise.evaluation import significance
+from erawise.evaluation import evaluation, significance
 from erawise.folds import splits
 from erawise.models.lightgbm import model as lightgbm
 from erawise.models.lightgbm.settings import LightGBM
@@ -237,7 +237,7 @@ def default_run(seed: int) -> Order:
             _run_stage(stage, Path(scratch))
         found = {split: files.read_json(Path(scratch) / "metrics" / f"{split}.json") for split in (CV, VALIDATION)}
         proportion = files.read_json(Path(scratch) / paths.NEUTRALIZED_TO)["proportion"]
-    blocks = {split: {name: block for name, block in metrics.items() if "corr" in block} for split, metrics in found.items()}
+    blocks = {split: evaluation.blocks(metrics) for split, metrics in found.items()}
     corr = {split: {name: block["corr"]["mean"] for name, block in named.items()} for split, named in blocks.items()}
     paid = {
         split: {name: sum(weight * block[score]["mean"] for score, weight in PAID.items()) for name, block in named.items()}

@@ -138,7 +138,7 @@ def model(p: Params, name: str) -> Model:
 
 def check_weights(weights: Literal["equal", "nnls", "forward"] | dict[str, float], models: set[str]) -> None:
     """Raise `ValueError` where weights name a model that isn't there, or none has a weight above 0."""
-    reserved = models & {"ensemble", "neutralized", "diagnostics"}
+    reserved = models & {"ensemble", "neutralized", "diagnostics", "regime"}
     if reserved:
         raise ValueError(f"models.{min(reserved)}: the name is taken by the pipeline; choose another")
     if isinstance(weights, str):

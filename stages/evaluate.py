@@ -8,7 +8,7 @@ from erawise import params, predictions
 from erawise.base import files, tabular
 from erawise.base.schema import CV, ERA, ID, SPLIT, VALIDATION, overlap_line
 from erawise.evaluation import evaluation, summary
-from erawise.panel.panel import Panel, days_ahead
+from erawise.panel.panel import DESCRIPTION, Panel, days_ahead
 from erawise.regimes import regimes
 from erawise.running import paths, runner
 from erawise.running.progress import Progress
@@ -18,25 +18,30 @@ from erawise.running.progress import Progress
 def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     settings, target_name = p.evaluate, p.data.target
-    panel = Panel(paths.PANEL, [target_name])
-    target = predictions.known_targets(panel, tabular.read_parquet(paths.VALIDATION_TARGETS, [ID, ERA, target_name]), target_name)
+    regime = regimes.load(p.payout.regimes).named(p.payout.regime)
+    sums = regime.sums()
+    days, content = days_ahead(paths.PANEL, target_name), files.read_json(paths.PANEL / DESCRIPTION)
+    equal = content.get("equal", {}).get(target_name)
+    early = evaluation.early_target(equal or target_name, days, content["targets"])
+    targets = [name for name in (target_name, early) if name]
+    panel, aside = Panel(paths.PANEL, targets), tabular.read_parquet(paths.VALIDATION_TARGETS, [ID, ERA, *targets])
+    target, *beside = (predictions.known_targets(panel, aside, name) for name in targets)
     references = tabular.read_parquet(paths.REFERENCES)
-    days, equal = days_ahead(paths.PANEL, target_name), panel.equal.get(target_name)
     benchmark = evaluation.benchmark_column(evaluation.benchmarks(references), settings.benchmark, equal or target_name, days)
     files_by_name = {name: paths.MODEL_PREDICTIONS / f"{name}.parquet" for name in files.read_json(paths.MEMBERS)["models"]}
     files_by_name |= {"ensemble": paths.ENSEMBLE, "neutralized": paths.NEUTRALIZED}
     frames = {name: tabular.read_parquet(path) for name, path in files_by_name.items()}
-    outcomes = evaluation.Outcomes(target, references, benchmark)
-    regime = regimes.load(p.payout.regimes).named(p.payout.regime)
+    outcomes = evaluation.Outcomes(target, references, benchmark, *beside)
     scored = {
-        split: evaluation.score_split(split, frames, panel, outcomes, regime.sums(), p.resources.threads, progress)
-        for split in (CV, VALIDATION)
+        split: evaluation.score_split(split, frames, panel, outcomes, sums, p.resources.threads, progress) for split in (CV, VALIDATION)
     }
     tables = {split: table for split, (table, _) in scored.items()}
     found = evaluation.Evaluated(
         target_name,
         days,
         equal,
+        early,
+        evaluation.Pays(regime.id, regime.horizon, *map(regimes.formula, sums.values())),
         benchmark,
         evaluation.benchmarks(references),
         {split: evaluation.absent(table, references, benchmark) for split, table in tables.items()},
@@ -52,7 +57,8 @@ def main(progress: Progress) -> runner.Done:
         files.write_json(asdict(found), directory / evaluation.DESCRIPTION)
     for split, table in tables.items():
         metrics = summary.summarize(table, days)
-        files.write_json(metrics | {"diagnostics": evaluation.diagnostics(metrics, settings.min_corr)}, paths.METRICS / f"{split}.json")
+        whole = {evaluation.DIAGNOSTICS: evaluation.diagnostics(metrics, settings.min_corr), evaluation.REGIME: {regime.id: sums["payout"]}}
+        files.write_json(metrics | whole, paths.METRICS / f"{split}.json")
         for line in (*evaluation.report(table, metrics), overlap_line(table[ERA].unique().tolist(), days)):
             print(f"{split}: {line}")
     for line in evaluation.lines(found, settings.benchmark):

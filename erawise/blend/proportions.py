@@ -127,9 +127,9 @@ def lines(chosen: dict[str, Any] | None) -> list[str]:
     if chosen is None:
         return []
     overall, folds = chosen["overall"], chosen["folds"]
-    means = ", ".join(f"{proportion} {mean:.4f}" for proportion, mean in overall["means"].items())
+    means = ", ".join(f"{float(proportion):g}: {mean:.4f}" for proportion, mean in overall["means"].items())
     each = ", ".join(f"{one['proportion']:g}" for one in folds)
-    told = f"neutralize.proportion: auto has chosen {overall['proportion']:g} on cv, and without its own eras for each fold {each}"
+    told = f"neutralize.proportion: auto has chosen {overall['proportion']:g} on cv, and for each fold, without its test eras, {each}"
     stand_in = f"the payout's stand-in {chosen['formula']}"
     if overall["by"] == STAND_IN:
         found = [f"{told}; by the mean over {overall['eras']} eras of {stand_in}: {means}"]

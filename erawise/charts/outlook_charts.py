@@ -18,7 +18,7 @@ from erawise.charts.tables import Table
 def payout(table: Table, rounds: pd.DataFrame, colours: Colours) -> Figure:
     """Draw bands of what a stake becomes within a year, a panel for each prediction, and the share of rounds that burn.
 
-    From `payout_tables.picture` and the first table of `payout.outlook`.
+    From `payout_tables.picture` and the first table of `staking.outlook`.
     """
     series = by(table.frame, PREDICTION)
     figure, grid = panels(table, len(series) + 1, 3, 2.3)

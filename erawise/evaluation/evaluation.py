@@ -18,16 +18,19 @@ from erawise.panel import groups
 from erawise.panel.panel import Panel
 from erawise.running.errors import InputError
 from erawise.running.progress import SILENT, Progress
-from erawise.scores.eras import CONSTANT, FNC_V3, MIN_COVERAGE, Groups, Known, Sums, exposure_columns, score_eras
+from erawise.scores.eras import CONSTANT, EARLY_CORR, FNC_V3, MIN_COVERAGE, Groups, Known, Sums, exposure_columns, score_eras
 
 DIAGNOSED = "neutralized"
 """The prediction that the diagnostics look at: the pipeline's last."""
 
-METRICS = {"exposure_max": "exposure", "oracle_corr": "ceiling_share"}
+METRICS = {"exposure_max": "exposure", "oracle_corr": "ceiling_share", EARLY_CORR: "early"}
 """Blocks of the summary that have another name than their column in the table of scores."""
 
-NEEDING_OTHERS = ("mmc", "meta_corr", "payout", "bmc")
+NEEDING_OTHERS = ("mmc", "meta_corr", "payout", "bmc", "payout_bmc")
 """Metrics that take the predictions of others."""
+
+DIAGNOSTICS, REGIME = WHOLE_FILE = ("diagnostics", "regime")
+"""Keys of the metrics of a split that are no prediction: what passes, and what pays, by the id of its regime."""
 
 DESCRIPTION = "evaluated.json"
 """The file beside the scores that says what was scored, see `Evaluated`."""
@@ -41,6 +44,24 @@ PAID_SINCE = 1343
 
 
 @dataclass(frozen=True)
+class Pays:
+    """The regime that the payout of the scores is of.
+
+    Attributes
+    ----------
+    regime : its id.
+    days : trading days that the scores look ahead which it pays for.
+    formula : of the payout, before its factor and clip, in words.
+    stand_in : the formula of what stands in for it where there is no meta model.
+    """
+
+    regime: str
+    days: int
+    formula: str
+    stand_in: str
+
+
+@dataclass(frozen=True)
 class Evaluated:
     """What the tables of scores are of.
 
@@ -49,6 +70,8 @@ class Evaluated:
     target : that they are against.
     days : trading days that it looks ahead.
     equal : the named target that it equals, None if there is none, or it has such a name itself.
+    early : the target of `EARLY_DAYS` beside it, None if there is none.
+    pays : what the payout is of.
     benchmark : the benchmark model that BMC is against, None without any.
     benchmarks : all that the data has, in their order.
     absent : for each split the scores that no era has, and why.
@@ -59,6 +82,8 @@ class Evaluated:
     target: str
     days: int
     equal: str | None
+    early: str | None
+    pays: Pays
     benchmark: str | None
     benchmarks: list[str]
     absent: dict[str, dict[str, str]]
@@ -76,9 +101,31 @@ def evaluated(directory: Path) -> Evaluated:
     """
     path = directory / DESCRIPTION
     try:
-        return Evaluated(**files.read_json(path))
-    except (TypeError, InputError):
+        content = files.read_json(path)
+        return Evaluated(**content | {"pays": Pays(**content["pays"])})
+    except (KeyError, TypeError, InputError):
         raise InputError(f"{path}: it doesn't say what was scored; run dvc repro evaluate") from None
+
+
+def early_target(target: str, days: int, targets: Sequence[str]) -> str | None:
+    """Return the target of `EARLY_DAYS` that is the sibling of a longer one, such as `target_ender_20` of `target_ender_60`.
+
+    Parameters
+    ----------
+    target, days : the main target, by the named target that it equals if there is one, and its horizon in trading days.
+    targets : that the data has.
+
+    Returns
+    -------
+    None if the data has none of that name, or the main target's name doesn't say its horizon.
+    """
+    sibling = target.removesuffix(f"_{days}") + f"_{EARLY_DAYS}"
+    return sibling if days != EARLY_DAYS and target.endswith(f"_{days}") and sibling in targets else None
+
+
+def blocks(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the blocks of the predictions in the metrics of a split."""
+    return {name: block for name, block in metrics.items() if name not in WHOLE_FILE}
 
 
 def benchmarks(references: pd.DataFrame) -> list[str]:
@@ -125,11 +172,13 @@ class Outcomes:
     target : (rows,), NaN where unknown.
     references : meta model, oracle and benchmark models, NaN or no column where there are none.
     benchmark : the benchmark model that BMC is against, None without any.
+    early : (rows,) of the target of `EARLY_DAYS`, NaN where unknown; None if there is none beside a longer one.
     """
 
     target: NDArray[np.float64]
     references: pd.DataFrame
     benchmark: str | None
+    early: NDArray[np.float64] | None = None
 
     def reference(self, name: str | None, rows: NDArray[np.bool_]) -> NDArray[np.float64] | None:
         """Return the prediction of another on some rows, None if the data has none of that name."""
@@ -169,7 +218,8 @@ def score_split(
 
     members = groups.columns(panel.feature_names, panel.feature_sets)
     meta_model, benchmark, oracle = (outcomes.reference(name, rows) for name in (META_MODEL, outcomes.benchmark, ORACLE))
-    known = Known(meta_model, benchmark, oracle, panel.block, members, _fnc_v3(panel))
+    early = None if outcomes.early is None else outcomes.early[rows]
+    known = Known(meta_model, benchmark, oracle, panel.block, members, _fnc_v3(panel), early)
     era, target = panel.row_eras[rows], outcomes.target[rows]
     with progress.counting(len(np.unique(era)), "eras", split) as count:
         table = score_eras(pd.DataFrame(values), target, era, known, sums=sums, threads=threads, count=count)
@@ -238,11 +288,13 @@ def absent(table: pd.DataFrame, references: pd.DataFrame, benchmark: str | None)
         "corr": f"no era has a target and a prediction that varies on {MIN_COVERAGE:.0%} of its rows",
         "mmc": meta_model,
         "meta_corr": meta_model,
-        "payout": "it is made of CORR and MMC",
+        "payout": "no era has all scores that it is made of",
+        "payout_bmc": "no era has all scores that it is made of",
         "bmc": against,
         "fnc": no_features,
         FNC_V3: no_features,
         "exposure_max": no_features,
+        EARLY_CORR: "no era has that target",
         "oracle_corr": "the best possible predictor is known for the embedded market only",
     }
     return {METRICS.get(name, name): reason for name, reason in reasons.items() if name in table and table[name].isna().all()}
@@ -282,13 +334,31 @@ def lines(found: Evaluated, named: str | None) -> list[str]:
         taken = [f"no BMC: no benchmark model is of {horizon}; the data has {', '.join(found.benchmarks)}: evaluate.benchmark may name one"]
     few = [f"{split}: {name} in {count} alone: the others lack predictions of others" for split, name, count in _flat(found.partial)]
     absent = [f"{split}: no {name}: {reason}" for split, name, reason in _flat(found.absent)]
-    return [standing(found.target, found.days, found.equal), *taken, *few, *absent]
+    return [standing(found.target, found.days, found.equal, found.early), *paid(found), *taken, *few, *absent]
 
 
-def standing(target: str, days: int, equal: str | None = None) -> str:
-    """Say which target is the main one, and which horizons are early and are paid for."""
+def paid(found: Evaluated) -> list[str]:
+    """Say what the payout is of, and that it is a stand-in if the regime pays for scores of another horizon."""
+    told = [
+        f"payout: of {found.pays.regime}, {found.pays.formula} before its factor and clip; "
+        f"stand-in (payout_bmc), also for eras without a meta model: {found.pays.stand_in}"
+    ]
+    if found.days == found.pays.days:
+        return told
+    return [
+        *told,
+        f"{found.pays.regime} pays for scores of {found.pays.days} trading days, and these are of {found.days}: no round pays so",
+    ]
+
+
+def standing(target: str, days: int, equal: str | None = None, early: str | None = None) -> str:
+    """Say which target is the main one, and which horizons are early and are paid for.
+
+    `early` is the target of `EARLY_DAYS` that one figure of the scores is against, None if none of them is.
+    """
     main = f"main: {target}" + (f", which equals {equal}" if equal else "") + f", {days} trading days"
-    early = "" if days == EARLY_DAYS else f"; early: {EARLY_DAYS} days, in none of these scores"
+    beside = f"{early}, {EARLY_DAYS} days, one figure beside the others" if early else f"{EARLY_DAYS} days, in none of these scores"
+    early = "" if days == EARLY_DAYS else f"; early: {beside}"
     paid = "the same" if days == PAID_DAYS else "not these scores"
     return f"{main}{' (early)' if days == EARLY_DAYS else early}; pays: {PAID_DAYS} days since round {PAID_SINCE}, {paid}"
 

@@ -9,7 +9,7 @@ from scipy.special import ndtr, ndtri
 
 from erawise.base.schema import ERA, PREDICTION, spanned_eras, spanned_weeks
 from erawise.evaluation import significance
-from erawise.scores.eras import CONSTANT, FNC_V3, SCORES
+from erawise.scores.eras import CONSTANT, EARLY_CORR, FNC_V3, SCORES
 
 Floats = NDArray[np.float64]
 
@@ -29,10 +29,11 @@ def summarize(table: pd.DataFrame, days: int) -> dict[str, dict[str, Any]]:
     Returns
     -------
     dict, prediction → block, predictions in the order of their first appearance. A block holds, where available:
-    `corr`, `spearman`, `mmc`, `bmc`, `fnc`, `fncv3`, `payout` (each mean; low and high, the bounds of its 95 % interval, see
-    `significance.mean`; std, sharpe, max_drawdown, median, iqr, positive_share; mmc and bmc also `eras`, how many they are
-    over); `meta_corr` (mean); `exposure` (max and rms: means over eras); `auc` (top, top_share, above_half: means over eras,
-    above_half over those where it is a class of its own; top_implied: what the mean CORR implies for the mean top_share, see
+    `corr`, `spearman`, `mmc`, `bmc`, `fnc`, `fncv3`, `payout`, `payout_bmc` (each mean; low and high, the bounds of its 95 % interval, see
+    `significance.mean`; std, sharpe, max_drawdown, median, iqr, positive_share; mmc, bmc and the payouts also `eras`, how
+    many they are over); `early` (mean CORR against the target of 20 days beside a longer one, and its `eras`); `meta_corr` (mean);
+    `exposure` (max and rms: means over eras); `auc` (top, top_share, above_half: means over eras, above_half
+    over those where it is a class of its own; top_implied: what the mean CORR implies for the mean top_share, see
     `implied_auc`); `mse`; `ceiling_share` (mean CORR / mean CORR of the oracle over the eras that have both, where the
     oracle's is above 0); `eras`, the number of eras with a CORR. Floats have 6 decimals.
     """
@@ -80,7 +81,7 @@ def _normal_rule(low: float, high: float) -> tuple[Floats, Floats]:
 
 
 def _block(rows: pd.DataFrame, overlap: int) -> dict[str, Any]:
-    scores = {name: rows[name].to_numpy(np.float64) for name in (*SCORES, FNC_V3) if name in rows}
+    scores = {name: rows[name].to_numpy(np.float64) for name in (*SCORES, FNC_V3, EARLY_CORR) if name in rows}
     known = {name: values[~np.isnan(values)] for name, values in scores.items()}
     block = {
         "corr": _series(known["corr"], overlap),
@@ -89,7 +90,9 @@ def _block(rows: pd.DataFrame, overlap: int) -> dict[str, Any]:
         "bmc": _counted(known["bmc"], overlap),
         "fnc": _series(known["fnc"], overlap),
         FNC_V3: _series(known.get(FNC_V3, np.empty(0)), overlap),
-        "payout": _series(known["payout"], overlap),
+        "payout": _counted(known["payout"], overlap),
+        "payout_bmc": _counted(known["payout_bmc"], overlap),
+        "early": _early(known.get(EARLY_CORR, np.empty(0))),
         "meta_corr": {"mean": _mean(known["meta_corr"])},
         "exposure": {"max": _mean(known["exposure_max"]), "rms": _mean(known["exposure_rms"])},
         "auc": _auc(known),
@@ -121,6 +124,10 @@ def _series(values: Floats, overlap: int) -> dict[str, Any]:
 
 def _counted(values: Floats, overlap: int) -> dict[str, Any]:
     return _series(values, overlap) | ({"eras": len(values)} if len(values) else {})
+
+
+def _early(values: Floats) -> dict[str, Any]:
+    return {"mean": values.mean(), "eras": len(values)} if len(values) else {}
 
 
 def _auc(known: dict[str, Floats]) -> dict[str, float | None]:

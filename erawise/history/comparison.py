@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from erawise.base.schema import CV, ERA, PREDICTION, VALIDATION, spanned_eras, spanned_weeks
+from erawise.base.schema import CV, ERA, PREDICTION, VALIDATION, named_horizon, spanned_eras, spanned_weeks
 from erawise.charts.tables import Table
-from erawise.evaluation import significance
+from erawise.evaluation import evaluation, significance
 from erawise.evaluation.evaluation import DIAGNOSED
 from erawise.evaluation.significance import BETTER, OPEN, WORSE, Difference
 
@@ -209,6 +209,16 @@ def history(entries: list[dict[str, Any]]) -> str:
             f"| {'; '.join(settings_changed(entry.get('changed', {}))) or 'no setting'} |"
         )
     return "\n".join(lines)
+
+
+def standings(entries: list[dict[str, Any]]) -> list[str]:
+    """Say for each target of the ledger's entries what is main, early and paid; the horizon of an older entry is that of its name."""
+    found: dict[str, None] = {}
+    for entry in entries:
+        target, days = str(entry["target"]), entry.get("days") or named_horizon(str(entry["target"]))
+        known = evaluation.standing(target, days, entry.get("equal")) if days else f"main: {target}, of a horizon that isn't on record"
+        found[known] = None
+    return list(found)
 
 
 def _corr(block: dict[str, Any]) -> float:

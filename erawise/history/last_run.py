@@ -5,6 +5,7 @@ import numpy as np
 from erawise import params
 from erawise.base import files
 from erawise.base.schema import CV, VALIDATION
+from erawise.blend import proportions
 from erawise.evaluation import evaluation
 from erawise.evaluation.evaluation import DIAGNOSED
 from erawise.history import looks, overview
@@ -17,7 +18,8 @@ def show() -> None:
         print(f"**{split}** ({meaning})\n")
         print(overview.markdown(files.read_json(paths.METRICS / f"{split}.json")) + "\n")
     found = evaluation.evaluated(paths.SCORES)
-    print(evaluation.standing(found.target, found.days, found.equal) + "\n")
+    lines = [evaluation.standing(found.target, found.days, found.equal, found.early), *evaluation.paid(found)]
+    print("\n".join([*lines, *proportions.lines(files.read_json(paths.NEUTRALIZED_TO).get("chosen"))]) + "\n")
     print(_looks(params.load(paths.PARAMS)))
 
 

@@ -59,5 +59,6 @@ def read() -> list[ledger.Entry]:
 
 
 def show() -> None:
-    """Print what was evaluated in this checkout."""
-    print(comparison.history(read()))
+    """Print what was evaluated in this checkout, and which target was the main one."""
+    entries = read()
+    print("\n".join([comparison.history(entries), *([""] if entries else []), *comparison.standings(entries)]))

@@ -54,6 +54,8 @@ def _added(path: Path, p: params.Params, found: evaluation.Evaluated, metrics: d
         "commit": looks.commit(),
         "data": data,
         "target": found.target,
+        "days": found.days,
+        "equal": found.equal,
         "predictions": found.predictions,
         "settings": settings,
         "changed": ledger.changes(entries[-1]["settings"], settings) if entries else {},

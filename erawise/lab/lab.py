@@ -212,7 +212,10 @@ class Run:
         settings, references = self.settings.evaluate, tabular.read_parquet(self._data("prepared/references.parquet"))
         main = self.panel.equal.get(self.target, self.target)
         benchmark = evaluation.benchmark_column(evaluation.benchmarks(references), settings.benchmark, main, self.days)
-        outcomes = evaluation.Outcomes(self._targets(split), references, benchmark)
+        early = evaluation.early_target(main, self.days, self.panel.targets)
+        outcomes = evaluation.Outcomes(
+            self._targets(split, self.target), references, benchmark, None if early is None else self._targets(split, early)
+        )
         regime = regimes.load(self.settings.payout.regimes, self.directory).named(self.settings.payout.regime)
         scores, _ = evaluation.score_split(split, frames, self.panel, outcomes, regime.sums(), self.settings.resources.threads)
         return scores
@@ -391,12 +394,12 @@ class Run:
     def _of(self, era: int) -> Panel:
         return self.live if era == LIVE_ERA else self.panel
 
-    def _targets(self, split: str) -> NDArray[np.float64]:
-        """(rows of the panel,) the target: of the train eras, and for validation those aside; NaN elsewhere."""
+    def _targets(self, split: str, name: str) -> NDArray[np.float64]:
+        """Return a target (rows of the panel,): of the train eras, and for validation those aside; NaN elsewhere."""
         if split == CV:
-            return self.panel.index[self.target].to_numpy(np.float64)
-        aside = tabular.read_parquet(self._data("prepared/validation_targets.parquet"), [ID, ERA, self.target])
-        return predictions.known_targets(self.panel, aside, self.target)
+            return self.panel.index[name].to_numpy(np.float64)
+        aside = tabular.read_parquet(self._data("prepared/validation_targets.parquet"), [ID, ERA, name])
+        return predictions.known_targets(self.panel, aside, name)
 
     def _plan(self, target: str) -> splits.Plan:
         days = days_ahead(self._data("prepared/panel"), target)

@@ -174,8 +174,8 @@ def history(book: pd.DataFrame, corr: str, mmc: str) -> pd.DataFrame:
 def band(series: Floats, overlap: int, every: int, weeks: int, replicates: int, seed: int) -> tuple[Floats, Floats, Floats]:
     """Where the running sum of so many weeks' scores stays all the way in 19 of 20 cases, drawn from eras of validation.
 
-    A stationary bootstrap, stretched by what it loses of overlapping eras (`payout.calm`), about a mean and with a spread that are
-    themselves drawn from what the eras leave open of them (`payout.beliefs`). The bounds are those of each week, drawn apart until
+    A stationary bootstrap, stretched by what it loses of overlapping eras (`staking.calm`), about a mean and with a spread that are
+    themselves drawn from what the eras leave open of them (`staking.beliefs`). The bounds are those of each week, drawn apart until
     95 % of the sums are within them in every week.
 
     Returns

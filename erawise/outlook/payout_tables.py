@@ -29,7 +29,7 @@ def terms_line(name: str, terms: Terms, year: Year) -> str:
 
 
 def rounds(table: pd.DataFrame) -> str:
-    """The figures of a round, of `payout.outlook`, as a person reads them."""
+    """The figures of a round, of `staking.outlook`, as a person reads them."""
     scores = list(table.columns[2 : table.columns.get_loc("rate")])
     lines = [
         f"| prediction | {' | '.join(map(str.upper, scores))} | mean payout (%) | 95 % interval | burn (%) | 95 % interval | mean burn (%) "
@@ -50,7 +50,7 @@ def rounds(table: pd.DataFrame) -> str:
 
 
 def years(table: pd.DataFrame, year: Year) -> str:
-    """The figures of a year, of `payout.outlook`, as a person reads them."""
+    """The figures of a year, of `staking.outlook`, as a person reads them."""
     lines = [
         "| prediction | a stake of 1 becomes, mean | median | 95 % interval | 9 years of 10 | 9 of 10, all told "
         f"| ends lower (%) | 95 % interval | all told | falls by {year.drawdown:.0%} (%) | 95 % interval | all told |",
@@ -160,7 +160,7 @@ def content(name: str, terms: Terms, year: Year, tables: dict[str, pd.DataFrame]
 
 
 def picture(bands: pd.DataFrame, table: pd.DataFrame) -> Table:
-    """Return what `outlook_charts.payout` draws, from both tables of `payout.outlook`."""
+    """Return what `outlook_charts.payout` draws, from both tables of `staking.outlook`."""
     best = table.loc[table["median"].idxmax()]
     told = f"{best['loss_all']:.0%} of years end lower, all told"
     headline = f"{best[PREDICTION]}: the median year makes {best['median']:.2f} of a stake of 1; {told}"

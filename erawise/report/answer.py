@@ -19,7 +19,9 @@ COLUMNS = (
     "CORR: Numerai's correlation, mean over eras. Sharpe: that over its standard deviation. drawdown: deepest fall of the summed CORR. "
     "FNC: CORR of what is left once the linear part in all features is taken out; FNCv3: in those of the set fncv3. "
     "MMC, BMC: what the prediction adds to the meta model "
-    "and to the benchmark model. payout: of CORR and MMC, by evaluate's multipliers. exposure: largest absolute correlation with a "
+    "and to the benchmark model. payout: what the regime that its name says pays, as a share of the stake, before factor and clip; "
+    "stand-in: the same with BMC in place of MMC, which more eras have. CORR20, early: CORR against the target of 20 days beside a longer "
+    "one. exposure: largest absolute correlation with a "
     "feature, mean over eras. ceiling: mean CORR as a share of the best possible predictor's, which the embedded market knows."
 )
 
@@ -120,11 +122,13 @@ def _board(page: Page, split: str, meaning: str, shown: list[str]) -> str:
     columns = {
         "Sharpe": (("corr", "sharpe"), ".2f"),
         "drawdown": (("corr", "max_drawdown"), ".3f"),
+        "CORR20, early": (("early", "mean"), ".4f"),
         "FNC": (("fnc", "mean"), ".4f"),
         "FNCv3": (("fncv3", "mean"), ".4f"),
         "MMC": (("mmc", "mean"), ".4f"),
         "BMC": (("bmc", "mean"), ".4f"),
-        "payout": (("payout", "mean"), ".4f"),
+        f"payout ({found.regime})": (("payout", "mean"), ".4f"),
+        f"stand-in ({found.regime})": (("payout_bmc", "mean"), ".4f"),
         "exposure": (("exposure", "max"), ".2f"),
         "ceiling": (("ceiling_share",), ".0%"),
     }

@@ -87,7 +87,8 @@ class Content:
     similar_eras : eras that it is over.
     stale : stages that would run again, since something that they depend on has changed since; empty where all is as it was.
     compared, looks, run : see there.
-    notes : lines that say which benchmark model was taken, and which scores are absent and why.
+    regime : the id of the regime that the payout is of.
+    notes : lines that say what the scores are of, which proportion of neutralization was chosen, and which scores are absent and why.
     tables : the tables behind the pictures and of `explore`, by the name of their file without its ending; one that isn't there is absent.
     """
 
@@ -104,6 +105,7 @@ class Content:
     compared: Comparison
     looks: Looks
     run: Run
+    regime: str
     notes: list[str]
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 

@@ -12,6 +12,7 @@ import pandas as pd
 from erawise import params
 from erawise.base import files, tabular
 from erawise.base.schema import CV, ERA, ID, PREDICTION, VALIDATION
+from erawise.blend import proportions
 from erawise.evaluation import evaluation
 from erawise.folds.splits import spaced
 from erawise.history import comparison, ledger, looks, revisions
@@ -54,7 +55,7 @@ def content(p: params.Params) -> Content:
         models=models,
         target=p.data.target,
         days=evaluated.days,
-        metrics={split: {name: block for name, block in found.items() if name != "diagnostics"} for split, found in metrics.items()},
+        metrics={split: evaluation.blocks(found) for split, found in metrics.items()},
         scores={split: tabular.read_parquet(paths.SCORES / f"{split}.parquet") for split in (CV, VALIDATION)},
         data=files.read_json(paths.METRICS / "data.json"),
         similarity=similarity,
@@ -63,7 +64,11 @@ def content(p: params.Params) -> Content:
         compared=_compared(),
         looks=Looks(*looks.at(p, chosen)),
         run=_run(p),
-        notes=evaluation.lines(evaluated, p.evaluate.benchmark),
+        regime=evaluated.pays.regime,
+        notes=[
+            *evaluation.lines(evaluated, p.evaluate.benchmark),
+            *proportions.lines(files.read_json(paths.NEUTRALIZED_TO).get("chosen")),
+        ],
         tables=_tables(models),
     )
 

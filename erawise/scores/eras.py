@@ -46,6 +46,9 @@ SCORES = (
 FNC_V3 = "fncv3"
 """The column of FNC against the features of `Known.fnc_v3`, if there are any."""
 
+EARLY_CORR = "early_corr"
+"""The column of CORR against the target of `Known.early`, if there is one."""
+
 Scores = dict[str, NDArray | float]
 Groups = Mapping[str, NDArray[np.int64]]
 """Positions of the features of each group."""
@@ -69,6 +72,7 @@ class Known:
     features : gives the (rows of the era, k) features of an era in the order of its rows, finite; called once an era.
     groups : groups of the features, for which exposures are given in addition to those to all.
     fnc_v3 : positions of the features that Numerai's FNC is against, or None.
+    early : (rows,), a target of a shorter horizon that CORR is also against, NaN where unknown, or None.
     """
 
     meta_model: NDArray | None = None
@@ -77,6 +81,7 @@ class Known:
     features: Callable[[int], NDArray] | None = None
     groups: Groups = field(default_factory=dict)
     fnc_v3: NDArray[np.int64] | None = None
+    early: NDArray | None = None
 
 
 TARGET_ALONE = Known()
@@ -119,7 +124,7 @@ def score_eras(
     (largest absolute and root mean square Pearson correlation with the features that aren't constant), auc_top and top_share
     (the class of `kernels.top_class`), auc_above_half (the class target > .5, NaN where that is the top class) and oracle_corr (CORR
     of the oracle). With groups, the `exposure_columns` of each follow, NaN where all of its features are constant; with `known.fnc_v3`
-    comes `fncv3`, FNC against these features.
+    comes `fncv3`, FNC against these features; with `known.early` comes `early_corr`, CORR against that target.
 
     Raises
     ------
@@ -129,15 +134,16 @@ def score_eras(
         If lengths differ or the rows of an era are apart.
     """
     slices = era_slices(era)
-    arrays = (target, known.meta_model, known.benchmark, known.oracle)
+    arrays = (target, known.meta_model, known.benchmark, known.oracle, known.early)
     _check(predictions, era, slices, *arrays)
     values = predictions.to_numpy(np.float64).T
-    truth, meta, bench, best = (_column(array, len(era)) for array in arrays)
+    truth, meta, bench, best, early = (_column(array, len(era)) for array in arrays)
 
     def score(rows: slice) -> dict[str, NDArray]:
         block = None if known.features is None else _features_of(int(era[rows.start]), rows, known.features)
         era_values = np.ascontiguousarray(values[:, rows]).T
-        scores = _score_era(_Era(era_values, truth[rows], meta[rows], bench[rows], best[rows], block, known.groups, known.fnc_v3))
+        targets = (truth[rows], None if known.early is None else early[rows])
+        scores = _score_era(_Era(era_values, *targets, meta[rows], bench[rows], best[rows], block, known.groups, known.fnc_v3))
         count.done()
         return scores
 
@@ -152,8 +158,10 @@ def score_eras(
 
 
 def _added(known: "Known | _Era") -> list[str]:
-    """Return the columns of groups of features, and of FNC against those of `fnc_v3`."""
-    return [*(column for group in known.groups for column in exposure_columns(group)), *([] if known.fnc_v3 is None else [FNC_V3])]
+    """Return the columns of groups of features, of FNC against those of `fnc_v3`, and of CORR against the target `early`."""
+    of_groups = [column for group in known.groups for column in exposure_columns(group)]
+    given = {FNC_V3: known.fnc_v3, EARLY_CORR: known.early}
+    return [*of_groups, *(name for name, what in given.items() if what is not None)]
 
 
 def _each(work: Callable[[slice], Any], slices: list[slice], threads: int) -> list[Any]:
@@ -178,6 +186,7 @@ class _Era:
 
     predictions: Floats
     target: Floats
+    early: Floats | None
     meta_model: Floats
     benchmark: Floats
     oracle: Floats
@@ -256,6 +265,8 @@ def _score_columns(era: _Era, columns: list[int]) -> Scores:
         scores[CONSTANT] = kernels.is_constant(values)
     if era.covered(scored):
         scores |= _target_scores(era, predictions, scored)
+    if era.early is not None:
+        scores |= _early_corr(era.early, era, predictions, present)
     scores |= _contributions(era, predictions, scored)
     if era.features is not None and era.features.shape[1] and era.covered(present):
         scores |= _feature_scores(era, _picked(era.features, present), predictions, present, scored)
@@ -270,6 +281,13 @@ def _target_scores(era: _Era, predictions: _Ranked, scored: NDArray[np.bool_]) -
         "spearman": kernels.spearman(ranks.uniform, target),
         "mse": kernels.mse(_picked(predictions.values, scored), target),
     } | _auc_scores(ranks.uniform, target)
+
+
+def _early_corr(early: Floats, era: _Era, predictions: _Ranked, present: NDArray[np.bool_]) -> Scores:
+    rows = present & ~np.isnan(early)
+    if not era.covered(rows):
+        return {}
+    return {EARLY_CORR: kernels.powered_corr(predictions.on(rows).powered, early[rows] - np.nanmean(early))}
 
 
 def _auc_scores(ranks: Floats, target: Floats) -> Scores:

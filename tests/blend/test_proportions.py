@@ -89,7 +89,7 @@ def test_what_was_chosen_is_said_with_its_means() -> None:
     parts, _, _, outcomes = market()
     (line,) = said(outcomes, parts)
     assert line.startswith("neutralize.proportion: auto has chosen ")
-    assert " on cv, and without its own eras for each fold 1, 0; by the mean over 24 eras of the payout's stand-in 3 · CORR + 15" in line
+    assert " on cv, and for each fold, without its test eras, 1, 0; by the mean over 24 eras of the payout's stand-in 3 · CORR + 15" in line
     assert proportions.lines(None) == []
 
 
@@ -97,7 +97,7 @@ def test_what_was_chosen_is_said_with_its_means() -> None:
 def test_without_a_benchmark_corr_alone_decides_and_that_is_said(benchmark: NDArray | None) -> None:
     parts, _, _, outcomes = market()
     first, second = said(Outcomes(outcomes.target, benchmark, SUMS), parts)
-    assert "; by mean CORR alone over 24 eras: 0.0 " in first
+    assert "; by mean CORR alone over 24 eras: 0: " in first
     assert second == "no era of cv has the payout's stand-in 3 · CORR + 15 · BMC (mine)"
 
 

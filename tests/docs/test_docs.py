@@ -16,7 +16,7 @@ from scipy import stats
 from erawise.base import files
 from erawise.commands import menu
 from erawise.evaluation.summary import summarize
-from erawise.scores.eras import CONSTANT, FNC_V3, ROWS, SCORES, Known, score_eras
+from erawise.scores.eras import CONSTANT, EARLY_CORR, FNC_V3, ROWS, SCORES, Known, score_eras
 from manual import concepts, parameters
 
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -172,7 +172,7 @@ def keys(content: dict[str, Any], above: str = "") -> Iterator[str]:
 def documented() -> set[str]:
     statistics = section("Statistics of a score")
     series = {f"{score}.{statistic}" for score in section("Scores of an era") for statistic in statistics}
-    counted = {f"{score}.eras" for score in ("mmc", "bmc")}
+    counted = {f"{score}.eras" for score in ("mmc", "bmc", "payout", "payout_bmc")}
     return {key for key in series if not key.endswith(".eras")} | counted | set(section("Other keys of a prediction"))
 
 
@@ -187,14 +187,16 @@ def example() -> dict[str, Any]:
     features = {number: rng.integers(0, 5, (rows, 6)).astype(np.int8) for number in range(1, eras + 1)}
     prediction = pd.DataFrame({"model": given.pop("prediction")})
     others: dict[str, Any] = given
+    early = rng.integers(0, 5, eras * rows) / 4
     table = score_eras(
         prediction,
         target,
         era,
-        Known(**others, features=features.__getitem__, fnc_v3=np.array([0, 3])),
+        Known(**others, features=features.__getitem__, fnc_v3=np.array([0, 3]), early=early),
         sums={"payout": {"corr": 3.0, "mmc": 15.0}, "payout_bmc": {"corr": 3.0, "bmc": 15.0}},
     )
-    first = {key: values[:rows] for key, values in (given | {"target": target, "prediction": prediction["model"].to_numpy()}).items()}
+    whole = given | {"target": target, "early": early, "prediction": prediction["model"].to_numpy()}
+    first = {key: values[:rows] for key, values in whole.items()}
     return {"table": table, "metrics": summarize(table, 20)["model"], "first": first | {"features": features[1].astype(float)}}
 
 
@@ -203,10 +205,11 @@ def test_every_key_is_documented_and_every_documented_key_is_there(example: dict
     for split in ("cv", "validation"):
         content = files.read_json(ROOT / f"metrics/{split}.json")
         assert {f"diagnostics.{key}" for key in content.pop("diagnostics")} == {"diagnostics.passes"}
+        content.pop("regime", None)
         found |= {key for block in content.values() for key in keys(block)}
-    assert found == documented() - {"diagnostics.passes"}
+    assert found == documented() - {"diagnostics.passes", "regime"}
     assert set(section("metrics/data.json")) == set(keys(files.read_json(ROOT / "metrics/data.json")))
-    assert section("Columns of data/scores/") == ["era", "prediction", ROWS, CONSTANT, *SCORES, FNC_V3]
+    assert section("Columns of data/scores/") == ["era", "prediction", ROWS, CONSTANT, *SCORES, FNC_V3, EARLY_CORR]
     assert {path.name for path in (ROOT / "metrics").glob("*.json")} == {"cv.json", "validation.json", "data.json"}
 
 
@@ -247,12 +250,14 @@ def test_the_formulas_of_an_era_are_what_is_computed(example: dict[str, Any]) ->
         "auc_top": stats.mannwhitneyu(p[top], p[~top]).statistic / (top.sum() * (~top).sum()),
         "auc_above_half": stats.mannwhitneyu(p[t > 0.5], p[t <= 0.5]).statistic / ((t > 0.5).sum() * (t <= 0.5).sum()),
         "oracle_corr": pearson(power(gaussian(first["oracle"])), power(t - t.mean())),
+        "early_corr": pearson(power(g), power(first["early"] - first["early"].mean())),
     }
     for key, other in (("mmc", "meta_model"), ("bmc", "benchmark")):
         m = gaussian(first[other])
         expected[key] = centred @ (g - m * (m @ g) / (m @ m)) / len(t)
     expected["payout"] = 3 * expected["corr"] + 15 * expected["mmc"]
-    assert set(expected) == {*SCORES, FNC_V3}
+    expected["payout_bmc"] = 3 * expected["corr"] + 15 * expected["bmc"]
+    assert set(expected) == {*SCORES, FNC_V3, EARLY_CORR}
     for key, value in expected.items():
         assert row[key] == pytest.approx(value, abs=1e-9), key
 
@@ -297,8 +302,9 @@ def test_absence_is_as_it_is_said(example: dict[str, Any]) -> None:
     table = example["table"]
     few = summarize(table[table["era"] <= 31], 20)["model"]
     assert {"low", "high"} == set(example["metrics"]["corr"]) - set(few["corr"])
-    bare = summarize(table.assign(mmc=np.nan, payout=np.nan, meta_corr=np.nan, oracle_corr=np.nan), 20)["model"]
-    assert set(example["metrics"]) - set(bare) == {"mmc", "payout", "meta_corr", "ceiling_share"}
+    missing = dict.fromkeys(("mmc", "payout", "payout_bmc", "early_corr", "meta_corr", "oracle_corr"), np.nan)
+    bare = summarize(table.assign(**missing), 20)["model"]
+    assert set(example["metrics"]) - set(bare) == {"mmc", "payout", "payout_bmc", "early", "meta_corr", "ceiling_share"}
     assert "sharpe" not in summarize(table.assign(corr=0.01), 20)["model"]["corr"]
 
 

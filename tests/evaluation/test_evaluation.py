@@ -210,20 +210,31 @@ def test_a_benchmark_that_is_named_is_taken_or_missed() -> None:
 
 
 def evaluated(days: int, equal: str | None, benchmark: str | None, others: list[str]) -> evaluation.Evaluated:
-    return evaluation.Evaluated("target", days, equal, benchmark, others, {}, {}, {})
+    pays = evaluation.Pays("atomic_ender60", 60, "3 · CORR + 15 · MMC", "3 · CORR + 15 · BMC")
+    early = "target_ender_20" if days == 60 and equal else None
+    return evaluation.Evaluated("target", days, equal, early, pays, benchmark, others, {}, {}, {})
+
+
+PAYOUT = (
+    "payout: of atomic_ender60, 3 · CORR + 15 · MMC before its factor and clip; "
+    "stand-in (payout_bmc), also for eras without a meta model: 3 · CORR + 15 · BMC"
+)
 
 
 def test_what_is_main_early_and_paid_and_which_benchmark_was_taken_is_said() -> None:
     assert evaluation.lines(evaluated(60, "target_ender_60", V53[1], V53), None) == [
-        "main: target, which equals target_ender_60, 60 trading days; early: 20 days, in none of these scores; "
+        "main: target, which equals target_ender_60, 60 trading days; early: target_ender_20, 20 days, one figure beside the others; "
         "pays: 60 days since round 1343, the same",
+        PAYOUT,
         "BMC is against v53_lgbm_ender60, chosen of v53_lgbm_ender20, v53_lgbm_ender60 for a target of 60 trading days",
     ]
     assert evaluation.lines(evaluated(20, None, V53[1], V53), V53[1]) == [
         "main: target, 20 trading days (early); pays: 60 days since round 1343, not these scores",
+        PAYOUT,
+        "atomic_ender60 pays for scores of 60 trading days, and these are of 20: no round pays so",
         "BMC is against v53_lgbm_ender60, as evaluate.benchmark says",
     ]
-    assert evaluation.lines(evaluated(60, None, None, V53[:1]), None)[1:] == [
+    assert evaluation.lines(evaluated(60, None, None, V53[:1]), None)[2:] == [
         "no BMC: no benchmark model is of 60 trading days; the data has v53_lgbm_ender20: evaluate.benchmark may name one"
     ]
 
@@ -237,6 +248,28 @@ def test_diagnostics_look_at_the_neutralized_ensemble() -> None:
 
 def test_the_overview_of_no_era_says_so() -> None:
     assert overview.markdown({"diagnostics": {}}) == "No era has a score."
+
+
+def test_the_overview_names_the_regime_and_marks_what_is_early_and_a_stand_in() -> None:
+    block = {"corr": {"mean": 0.02}, "early": {"mean": 0.03}, "payout": {"mean": 0.135}, "payout_bmc": {"mean": 0.2}, "eras": 10}
+    assert overview.markdown({"ridge": block, "regime": {"atomic_ender60": {"corr": 3.0, "mmc": 15.0}}}).splitlines() == [
+        "| prediction | CORR | CORR20, early | payout (atomic_ender60) | stand-in (atomic_ender60) | eras |",
+        "|---|---:|---:|---:|---:|---:|",
+        "| ridge | 0.0200 | 0.0300 | 0.1350 | 0.2000 | 10 |",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("target", "days", "expected"),
+    [
+        ("target_ender_60", 60, "target_ender_20"),
+        ("target_ender_20", 20, None),
+        ("target_jeremy_60", 60, None),
+        ("mine", 60, None),
+    ],
+)
+def test_the_early_target_is_the_sibling_of_20_days(target: str, days: int, expected: str | None) -> None:
+    assert evaluation.early_target(target, days, ["target", "target_ender_20", "target_ender_60"]) == expected
 
 
 def test_the_overview_leaves_out_what_no_prediction_has() -> None:

@@ -62,7 +62,7 @@ from pathlib import Path
 from erawise import params
 from erawise.evaluation import evaluation
 from erawise.history import recording
-found = evaluation.Evaluated("target", 20, None, None, [], {}, {}, {"x": sys.argv[1]})
+found = evaluation.Evaluated("target", 20, None, None, evaluation.Pays("r", 60, "", ""), None, [], {}, {}, {"x": sys.argv[1]})
 print(recording.evaluated(params.load(Path("params.yaml")), found, {"validation": {"x": {}}}))
 """
 
@@ -172,6 +172,17 @@ def test_the_history_is_a_line_for_each_run() -> None:
     assert lines[2] == "| 2026-01-01T00:00:01+00:00 | 01234567+ | 0.0200 | 0.0100 | no setting |"
     assert lines[3] == "| 2026-01-01T00:00:02+00:00 | – | – | – | models.ridge.l2: 1.0 → 2.0 |"
     assert json.loads(json.dumps(ledger.flat({"a": {"b": [1]}, "c": {}}))) == {"a.b": [1], "c": {}}
+
+
+def test_the_history_says_what_is_main_early_and_paid_once_for_each_target() -> None:
+    recorded = {"target": "target", "days": 60, "equal": "target_ender_60"}
+    found = comparison.standings([recorded, recorded, {"target": "target_ender_20"}, {"target": "mine"}])
+    assert found == [
+        "main: target, which equals target_ender_60, 60 trading days; early: 20 days, in none of these scores; "
+        "pays: 60 days since round 1343, the same",
+        "main: target_ender_20, 20 trading days (early); pays: 60 days since round 1343, not these scores",
+        "main: mine, of a horizon that isn't on record",
+    ]
 
 
 def test_an_experiment_in_a_directory_of_its_own_is_recorded_in_the_main_checkout(tmp_path: Path) -> None:

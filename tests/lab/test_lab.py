@@ -17,6 +17,7 @@ from closure import ROOT
 from numpy.typing import NDArray
 from workspace import Workspace
 
+from erawise.evaluation import evaluation
 from erawise.lab import lab
 from erawise.lab.lab import Run
 from erawise.models.lightgbm import model as lightgbm
@@ -93,8 +94,7 @@ class PlainRidge:
 def test_scores_are_those_of_the_pipeline(finished: Workspace, run: Run, split: str) -> None:
     scores = run.score({name: run.predictions(name) for name in run.names}, split)
     pd.testing.assert_frame_equal(scores, run.scores(split), check_exact=True)
-    metrics = finished.metrics(split)
-    del metrics["diagnostics"]
+    metrics = evaluation.blocks(finished.metrics(split))
     summary = run.summary(scores)
     assert list(summary.index) == list(metrics)
     for name, block in metrics.items():

@@ -65,6 +65,9 @@ def test_what_the_site_finds_is_held_against_ours(server: NumeraiServer, workspa
     assert np.allclose(handed["prediction"], expected.loc[handed["id"]])
     said = capsys.readouterr().out
     assert "880 rows of ridge in 22 eras are sent as diagnostics sent-2" in said
+    assert (
+        "\nmain: target, which equals target_other_20, 20 trading days (early); pays: 60 days since round 1343, not these scores\n" in said
+    )
     assert "| validationCorrV4Mean | corr.mean | 0.5000 | 0.4900 | +0.0100 |" in said
     assert "| validationCorrV4 | 22 | 0.99" in said
     assert "2 of 3 figures agree to within 0.0005; apart: validationCorrV4Mean" in said

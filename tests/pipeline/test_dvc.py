@@ -24,6 +24,7 @@ from numerai_server import NumeraiServer
 
 from benchmarks import experiments
 from benchmarks.experiments import Experiment, Line, Study
+from erawise.evaluation import evaluation
 from erawise.running.errors import InputError
 
 
@@ -34,7 +35,7 @@ def test_all_kinds_of_models_run_and_what_is_left_of_them_agrees_hash_for_hash(f
     models = second.settings()["models"]
     ran = stages_run(second.dvc("repro"))
     assert ran == set().union(set(finished_clone.lock()), *map(of_model, models))
-    assert set(second.metrics()) == {*models, "ensemble", "neutralized", "diagnostics"}
+    assert set(second.metrics()) == {*models, "ensemble", "neutralized", "diagnostics", "regime"}
     assert "neutralized" in second.erawise("show")
     second.erawise("report")
     assert all(name in second.read("report.html") for name in models)
@@ -98,7 +99,7 @@ def test_runs_are_on_record_and_compared_without_a_checkout_and_a_run_from_the_c
     assert second["changed"] == {"models.ridge.l2": [131.0, 200000]}
     assert first["data"] == second["data"]
     assert first["commit"].endswith("+")
-    assert first["scores"]["cv"] == {name: block for name, block in clone.metrics().items() if name != "diagnostics"}
+    assert first["scores"]["cv"] == evaluation.blocks(clone.metrics())
     shown = clone.dvc("exp", "show", "--csv", "--no-pager")
     assert {"metrics/cv.json:neutralized.corr.mean", "models.ridge.l2"} <= set(shown.splitlines()[0].split(","))
     assert "weaker" in shown

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import raw
 from closure import ROOT
+from numerai_tools import scoring
 from ruamel.yaml import YAML
 from workspace import MODELS, WHOLE, Workspace
 
@@ -21,6 +22,8 @@ from erawise.base.schema import named_horizon
 from erawise.charts import figures
 from erawise.explanation import explained
 from erawise.running import runner
+
+STANDING = "main: target, which equals target_other_20, 20 trading days (early); pays: 60 days since round 1343, not these scores"
 
 REAL = ROOT.parent / "shared" / "real"
 
@@ -71,16 +74,18 @@ def test_the_planted_signal_is_found_and_the_first_validation_weeks_are_purged(f
 
 def test_scores_that_the_data_cannot_give_are_absent(finished: Workspace) -> None:
     for block in (finished.metrics("cv")["ridge"], finished.metrics("validation")["ridge"]):
-        assert not {"mmc", "bmc", "payout", "ceiling_share", "meta_corr"} & set(block)
+        assert not {"mmc", "bmc", "payout", "payout_bmc", "early", "ceiling_share", "meta_corr"} & set(block)
         assert {"corr", "spearman", "fnc", "exposure", "auc", "mse", "eras"} <= set(block)
     assert finished.metrics("cv")["diagnostics"]["passes"] in (0, 1)
+    assert finished.metrics("cv")["regime"] == {"atomic_ender60": {"corr": 3.0, "mmc": 15.0}}
     found = json.loads((finished.directory / "data/scores/evaluated.json").read_text())
     assert (found["target"], found["days"], found["benchmark"], found["benchmarks"]) == ("target", 20, None, [])
     assert set(found["predictions"]) == {*MODELS, "ensemble", "neutralized"}
     assert found["absent"]["cv"] == {
         "mmc": "the data has no meta_model.parquet",
         "meta_corr": "the data has no meta_model.parquet",
-        "payout": "it is made of CORR and MMC",
+        "payout": "no era has all scores that it is made of",
+        "payout_bmc": "no era has all scores that it is made of",
         "bmc": "the data has no benchmark models",
         "ceiling_share": "the best possible predictor is known for the embedded market only",
     }
@@ -113,6 +118,19 @@ def test_the_benchmark_and_the_reasons_of_absent_scores_are_said(workspace: Work
     references.head(0).to_parquet(path)
 
 
+def test_the_payout_is_that_of_the_regime_which_the_settings_name(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace.run("evaluate")
+    assert "atomic_ender60 pays for scores of 60 trading days, and these are of 20: no round pays so\n" in capsys.readouterr().out
+    workspace.change(lambda content: content["payout"].update(regime="corr_mmc_2026"))
+    workspace.run("evaluate")
+    said = capsys.readouterr().out
+    assert "payout: of corr_mmc_2026, 0.75 · CORR + 2.25 · MMC before its factor and clip; stand-in" in said
+    assert "no round pays so" not in said
+    assert workspace.metrics("validation")["regime"] == {"corr_mmc_2026": {"corr": 0.75, "mmc": 2.25}}
+    workspace.change(lambda content: content["payout"].update(regime="weekly_tc"))
+    assert "regime weekly_tc: each participant chose the multiplier of tc" in workspace.failure("evaluate", capsys)
+
+
 def test_looks_are_counted_by_what_was_looked_at(workspace: Workspace, ledger: Path, capfd: pytest.CaptureFixture[str]) -> None:
     def lines() -> int:
         return len(ledger.read_text().splitlines())
@@ -133,6 +151,8 @@ def test_looks_are_counted_by_what_was_looked_at(workspace: Workspace, ledger: P
     workspace.change(lambda content: content["neutralize"].update(proportion=0.5))
     workspace.run("neutralize")
     assert looks() == "look 2 on 3 lines"
+    workspace.run("history")
+    assert capfd.readouterr().out.endswith(f"\n\n{STANDING}\n")
 
 
 def test_a_ledger_that_cannot_be_written_is_a_warning(workspace: Workspace, ledger: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -156,7 +176,7 @@ def test_a_chosen_proportion_is_said_and_stored(workspace: Workspace, capsys: py
     workspace.run("neutralize")
     said = capsys.readouterr().out
     assert re.search(
-        r"neutralize\.proportion: auto has chosen [\d.]+ on cv, and without its own eras for each fold [\d.]+, [\d.]+; by mean", said
+        r"neutralize\.proportion: auto has chosen [\d.]+ on cv, and for each fold, without its test eras, [\d.]+, [\d.]+; by mean", said
     )
     assert "no era of cv has the payout's stand-in 3 · CORR + 15 · BMC (atomic_ender60; BMC against no benchmark model)\n" in said
     stored = json.loads((workspace.directory / "data/neutralized_to.json").read_text())
@@ -254,7 +274,7 @@ def test_members_remove_what_models_that_are_gone_have_left(workspace: Workspace
     workspace.run("members", "ensemble", "evaluate")
     for name in ("models", "explained", "final"):
         assert [path.name for path in (workspace.directory / "data" / name).iterdir()] == ["ridge"]
-    assert set(workspace.metrics("cv")) == {"ridge", "ensemble", "neutralized", "diagnostics"}
+    assert set(workspace.metrics("cv")) == {"ridge", "ensemble", "neutralized", "diagnostics", "regime"}
 
 
 @pytest.mark.parametrize(
@@ -395,12 +415,16 @@ def test_a_bare_target_of_60_days_goes_through_every_stage_as_one(tmp_path: Path
     workspace.run("evaluate", "show")
     said = capsys.readouterr().out
     found = files.read_json(tmp_path / "data/scores/evaluated.json")
-    assert (found["days"], found["equal"], found["benchmark"]) == (60, "target_other_60", "x_other60")
+    assert (found["days"], found["equal"], found["early"], found["benchmark"]) == (60, "target_other_60", "target_other_20", "x_other60")
     assert "an interval takes 96 eras, and there are 120" in said
-    assert (
-        said.count("main: target, which equals target_other_60, 60 trading days; early: 20 days, in none of these scores; pays: 60 days")
-        == 2
-    )
+    early = "early: target_other_20, 20 days, one figure beside the others; pays: 60 days since round 1343, the same"
+    assert said.count(f"main: target, which equals target_other_60, 60 trading days; {early}\n") == 2
+    assert said.count("payout: of atomic_ender60, 3 · CORR + 15 · MMC before its factor and clip; stand-in (payout_bmc), also for") == 2
+    assert said.count("| max drawdown | CORR20, early |") == 2
+    ridge = workspace.predictions("models/ridge").query("split == 'cv'").set_index("id")
+    rows = frames["train"].set_index("id").assign(prediction=ridge["prediction"])
+    of_eras = [scoring.numerai_corr(era[["prediction"]], era["target_other_20"]).iloc[0] for _, era in rows.groupby("era")]
+    assert workspace.metrics("cv")["ridge"]["early"] == {"mean": pytest.approx(np.mean(of_eras), abs=1e-6), "eras": 120}
     assert {"low", "high"} <= set(workspace.metrics("cv")["ridge"]["corr"])
     assert not {"low", "high"} & set(workspace.metrics("validation")["ridge"]["corr"])
 

@@ -23,7 +23,7 @@ from erawise import params
 from erawise.base import files
 from erawise.base.schema import CV, VALIDATION
 from erawise.charts import explained_tables, style
-from erawise.evaluation import significance, summary
+from erawise.evaluation import evaluation, significance, summary
 from erawise.panel import groups
 from erawise.report import content, drawing, drivers, findings, gathering, markup, palette
 from erawise.report import page as page_of
@@ -118,16 +118,21 @@ def test_the_answer_is_that_of_the_metrics(written: Path, finished: Workspace) -
             assert f"{block['low']:.4f} to {block['high']:.4f}" in text
 
 
+def test_the_page_says_what_is_main_early_and_paid_and_by_which_regime(written: Path) -> None:
+    texts = Elements(written.read_text(encoding="utf-8")).texts
+    assert "main: target, which equals target_other_20, 20 trading days (early); pays: 60 days since round 1343, not these scores" in texts
+    assert "atomic_ender60 pays for scores of 60 trading days, and these are of 20: no round pays so" in texts
+
+
 def test_every_metric_of_the_leaderboard(written: Path, finished: Workspace) -> None:
     text = written.read_text(encoding="utf-8")
     for split in (CV, VALIDATION):
         table = re.search(rf"<caption>{split}: .*?</table>", text, re.S)
         assert table is not None
-        for name, block in finished.metrics(split).items():
-            if name != "diagnostics":
-                row = next(row for row in re.findall(r"<tr>.*?</tr>", table.group()) if f"&nbsp;{name}</th>" in row)
-                for value in (f"{block['corr']['mean']:.4f}", f"{block['corr']['sharpe']:.2f}", f"{block['exposure']['max']:.2f}"):
-                    assert f">{value}</td>" in row
+        for name, block in evaluation.blocks(finished.metrics(split)).items():
+            row = next(row for row in re.findall(r"<tr>.*?</tr>", table.group()) if f"&nbsp;{name}</th>" in row)
+            for value in (f"{block['corr']['mean']:.4f}", f"{block['corr']['sharpe']:.2f}", f"{block['exposure']['max']:.2f}"):
+                assert f">{value}</td>" in row
 
 
 def test_a_page_that_cannot_be_written_leaves_the_old_one(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
@@ -510,7 +515,7 @@ def made(cv: dict[str, np.ndarray], validation: dict[str, np.ndarray] | None = N
             metrics[split][str(name)] = {"corr": {"mean": values.mean(), "sharpe": values.mean() / values.std(ddof=0), **bounds}}
     compared = Comparison("the committed run", "the workspace", pd.DataFrame(), [], "it ran on other data")
     looks = Looks(0, np.nan)
-    return Content("neutralized", ["ridge"], "target", 20, metrics, tables, {}, pd.DataFrame(), 0, [], compared, looks, run(), [])
+    return Content("neutralized", ["ridge"], "target", 20, metrics, tables, {}, pd.DataFrame(), 0, [], compared, looks, run(), "r", [])
 
 
 def noise(seed: int, mean: float, eras: int = 120) -> np.ndarray:

@@ -179,7 +179,10 @@ def test_hand_sized_values() -> None:
     assert row["mmc"] == pytest.approx(0.75 * outer + (0.5 - 0.75) * inner)
     assert row["meta_corr"] == pytest.approx(0, abs=1e-12)
     assert row["payout"] == pytest.approx(3 * row["corr"] + 15 * row["mmc"])
+    assert np.isnan(row["payout_bmc"])
+    row = one_era({"p": prediction}, target, benchmark=np.array([1.0, 2.0, 3.0, 4.0])).loc["p"]
     assert row["payout_bmc"] == pytest.approx(3 * row["corr"] + 15 * row["bmc"])
+    assert np.isnan(row["payout"])
     # the top value holds half of the rows (positions 2 and 3): wins 4>3, 4>1, 2>1
     assert (row["auc_top"], row["top_share"]) == (0.75, 0.5)
     assert np.isnan(row["auc_above_half"])
@@ -582,7 +585,7 @@ def test_summary_is_json_in_the_order_of_the_columns() -> None:
     table = score_eras(frame, target, era, Known(oracle=target, features=lambda _: features, **known), sums=SUMS)
     summary = summarize(table, 20)
     assert list(summary) == ["z", "a", "m"]
-    keys = ["corr", "spearman", "mmc", "bmc", "fnc", "payout", "meta_corr", "exposure", "auc", "mse", "ceiling_share", "eras"]
+    keys = ["corr", "spearman", "mmc", "bmc", "fnc", "payout", "payout_bmc", "meta_corr", "exposure", "auc", "mse", "ceiling_share", "eras"]
     assert list(summary["z"]) == keys
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     corr = table.loc[table["prediction"] == "a", "corr"]

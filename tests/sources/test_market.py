@@ -30,6 +30,7 @@ from erawise.sources.market.law import (
     LONG,
     LONG_NOISE,
     NAMES,
+    NOISE,
     OPINIONS,
     PAIR,
     RISKY_FACTORS,
@@ -328,11 +329,12 @@ def test_the_oracle_is_the_mean_of_the_target_over_many_futures() -> None:
     stocks, draws = 400, 2_000
     loadings = rng.standard_normal((FACTORS, stocks))
     premium, interactions = 0.05 * rng.standard_normal((2, stocks))
-    expected = expected_target(premium, interactions, loadings)
+    own = volatility(loadings, NOISE)
+    expected = expected_target(premium, interactions, loadings, own)
     reach = [sum(memory**week for week in range(LONG)) for memory in (LOADING_MEMORY, INTERACTION_MEMORY)]
     mean = premium * reach[0] + interactions * reach[1]
     shocks = factor_risks() * rng.standard_normal((draws, LONG, FACTORS))
-    noise = np.sqrt(1 + LONG_NOISE) * volatility(loadings) * rng.standard_normal((draws, LONG, stocks))
+    noise = np.sqrt(1 + LONG_NOISE) * own * rng.standard_normal((draws, LONG, stocks))
     total = mean + (shocks @ loadings + noise).sum(axis=1)
     simulated = (bins(total, thresholds(total, TARGET_SHARES)) / 4).mean(axis=0)
     assert np.corrcoef(expected, simulated)[0, 1] > 0.99

@@ -24,11 +24,11 @@ FACTORS_A_GROUP = 4
 RISKY_SHARE = 0.2
 """Share of the features that mix the risky factors alone, with the largest weight."""
 
-PREMIUM = 0.011
+PREMIUM = 0.01
 """Length of the vector of mean weekly factor returns."""
 VOLATILITY_PREMIUM = -0.4
 """Part of that vector on the first factor, the one that stocks are more volatile with."""
-FACTOR_RISK = 0.085
+FACTOR_RISK = 0.075
 """Weekly standard deviation of the return that the factors give a stock."""
 RISKY_FACTORS, RISKY_VARIANCE = 4, 0.8
 """Number of the factors, the last ones, that pay nothing on average and have most of that risk, and their share of its variance."""
@@ -36,13 +36,13 @@ REVERSION = 0.98
 """Weekly autocorrelation of the sum of a risky factor's returns: what it has paid, it gives back."""
 BEND = 0.006
 """Weekly standard deviation of the return from features that pay at their extremes or in their middle."""
-PAIR = 0.005
+PAIR = 0.0055
 """Weekly standard deviation of the return from products of two features."""
 BENT_SHARE, PAIRED_SHARE = 0.2, 0.12
 INTERACTION_MEMORY = 0.957
 """Weekly autocorrelation of the interactions' return, near the square of a feature's."""
 NOISE = 0.5
-"""Weekly standard deviation of a stock's own return, at the median of volatility."""
+"""Weekly standard deviation of a stock's own return, at the median of volatility and a strength of 1."""
 VOLATILITY_SLOPE = 0.03
 """Change of the log of a stock's volatility with its loading on the first factor."""
 
@@ -76,7 +76,7 @@ GAP_ERAS = (2, 3, 4)
 
 GROUPS = ("intelligence", "charisma", "strength", "dexterity", "constitution", "wisdom", "agility")
 
-REFERENCE_STOCKS, STRENGTH_EXPONENT = 5_000, 0.25
+REFERENCE_STOCKS, STRENGTH_EXPONENT = 5_000, 0.3
 CALIBRATION_STOCKS = 4_000
 
 
@@ -97,7 +97,7 @@ class Law:
     tilts : (opinions, factors), the factors that the models of others lean to.
     first_era : (features,) int, the first era with data.
     gap : int, the feature that is null in `GAP_ERAS`.
-    strength : float, factor of the expected returns beyond the factors'.
+    noise : float, weekly standard deviation of a stock's own return, at the median of volatility.
     centre, scale : (2,), mean and std of the sums of bends and of products, over a sample of stocks.
     """
 
@@ -112,14 +112,14 @@ class Law:
     tilts: NDArray[np.float64]
     first_era: NDArray[np.int64]
     gap: int
-    strength: float
+    noise: float
     centre: NDArray[np.float64]
     scale: NDArray[np.float64]
 
     def interactions(self, bins: NDArray[np.int8]) -> NDArray[np.float64]:
         """Return the expected weekly return (stocks,) that the bins (features, stocks) give beyond the factors."""
         sums = (self._sums(bins) - self.centre[:, None]) / self.scale[:, None]
-        return self.strength * (BEND * sums[0] + PAIR * sums[1])
+        return BEND * sums[0] + PAIR * sums[1]
 
     def calibrated(self, rng: np.random.Generator) -> "Law":
         """Return the same law with `centre` and `scale` taken from a sample of stocks."""
@@ -140,7 +140,7 @@ class Law:
 
 
 def draw_law(features: int, strength: float, rng: np.random.Generator) -> Law:
-    """Draw a market's law for a number of features."""
+    """Draw a market's law for a number of features; `strength` divides the stocks' own noise."""
     groups = np.arange(features) % (len(GROUPS) + 1)
     groups[groups == len(GROUPS)] = -1
     share = rng.uniform(*FACTOR_SHARE, features)
@@ -165,7 +165,7 @@ def draw_law(features: int, strength: float, rng: np.random.Generator) -> Law:
         tilts=_unit(rng.standard_normal((len(OPINIONS), FACTORS))),
         first_era=first_era,
         gap=int(rng.choice(np.flatnonzero(first_era == 1))),
-        strength=strength,
+        noise=NOISE / strength,
         centre=np.zeros(2),
         scale=np.ones(2),
     )
@@ -173,10 +173,7 @@ def draw_law(features: int, strength: float, rng: np.random.Generator) -> Law:
 
 
 def strength(stocks: int) -> float:
-    """Return the factor of the interactions' returns: 1 from `REFERENCE_STOCKS` on, more with fewer stocks, since their rows teach less.
-
-    The factors' premia stay: the number of weeks says how well they are known, not that of rows.
-    """
+    """Return the divisor of the stocks' own noise: 1 from `REFERENCE_STOCKS` on, more with fewer stocks, since their rows teach less."""
     return max(1.0, (REFERENCE_STOCKS / stocks) ** STRENGTH_EXPONENT)
 
 

@@ -20,7 +20,6 @@ from erawise.sources.market.law import (
     LONG,
     LONG_NOISE,
     NAMES,
-    NOISE,
     OPINIONS,
     OWN_MEMORY,
     RISKY_FACTORS,
@@ -127,7 +126,8 @@ def _week(number: int, law: Law, universe: Universe, rngs: Generators) -> Week:
     values = law.features(universe.loadings, universe.own)
     binned = bins(values, thresholds(values[:, rows], FEATURE_SHARES))
     interactions = law.interactions(binned)
-    oracle = expected_target(law.premia @ universe.loadings[:, rows], interactions[rows], universe.loadings[:, rows])
+    loadings = universe.loadings[:, rows]
+    oracle = expected_target(law.premia @ loadings, interactions[rows], loadings, volatility(loadings, law.noise))
     features = binned[:, rows]
     features[law.first_era > number] = INT8_MIDDLE
     null = np.zeros(len(features), np.bool_)
@@ -137,24 +137,22 @@ def _week(number: int, law: Law, universe: Universe, rngs: Generators) -> Week:
         rows=rows,
         features=features,
         null=null,
-        returns=_returns(law.premia, interactions, universe, rngs.returns),
+        returns=_returns(law, interactions, universe, rngs.returns),
         oracle=oracle,
-        opinions=_opinions(oracle, law.tilts @ universe.loadings[:, rows], universe.views[:, rows]),
+        opinions=_opinions(oracle, law.tilts @ loadings, universe.views[:, rows]),
     )
 
 
-def volatility(loadings: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the weekly standard deviation (stocks,) of the stocks' own returns."""
-    return NOISE * np.exp(VOLATILITY_SLOPE * loadings[0])
+def volatility(loadings: NDArray[np.float64], noise: float) -> NDArray[np.float64]:
+    """Return the weekly standard deviation (stocks,) of the stocks' own returns; `noise` is that at the median."""
+    return noise * np.exp(VOLATILITY_SLOPE * loadings[0])
 
 
-def _returns(
-    premia: NDArray[np.float64], interactions: NDArray[np.float64], universe: Universe, rng: np.random.Generator
-) -> NDArray[np.float64]:
+def _returns(law: Law, interactions: NDArray[np.float64], universe: Universe, rng: np.random.Generator) -> NDArray[np.float64]:
     """Draw the returns (streams, slots) of one week."""
     loadings, shocks = universe.loadings, universe.shocks(rng)
-    noise = volatility(loadings) * rng.standard_normal((len(NAMES) + 1, loadings.shape[1]))
-    expected = premia @ loadings + interactions
+    noise = volatility(loadings, law.noise) * rng.standard_normal((len(NAMES) + 1, loadings.shape[1]))
+    expected = law.premia @ loadings + interactions
     surprise = shocks @ loadings
     streams = [
         expected + risk * surprise + common * noise[0] + np.sqrt(1 - common**2) * noise[k]
@@ -163,13 +161,16 @@ def _returns(
     return np.stack([*streams, np.sqrt(LONG_NOISE) * noise[-1]])
 
 
-def expected_target(premium: NDArray[np.float64], interactions: NDArray[np.float64], loadings: NDArray[np.float64]) -> NDArray[np.float64]:
+def expected_target(
+    premium: NDArray[np.float64], interactions: NDArray[np.float64], loadings: NDArray[np.float64], own: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return the expected value (rows,) of the main target, given everything that the week's state says.
 
     Parameters
     ----------
     premium, interactions : (rows,), this week's expected returns from the factors and from the interactions.
     loadings : (factors, rows).
+    own : (rows,), `volatility`.
 
     Notes
     -----
@@ -178,7 +179,7 @@ def expected_target(premium: NDArray[np.float64], interactions: NDArray[np.float
     """
     mean = premium * _reach(LOADING_MEMORY) + interactions * _reach(INTERACTION_MEMORY)
     factor_variance = np.square(factor_risks()) @ np.square(loadings)
-    risk = np.sqrt(LONG * ((1 + LONG_NOISE) * volatility(loadings) ** 2 + factor_variance))
+    risk = np.sqrt(LONG * ((1 + LONG_NOISE) * own**2 + factor_variance))
     bounds = ndtri(TARGET_SHARES) * np.sqrt(np.mean(risk**2))
     return ndtr((mean - bounds[:, None]) / risk).mean(axis=0)
 
