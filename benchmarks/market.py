@@ -231,6 +231,7 @@ def default_run(seed: int) -> Order:
         yaml = YAML()
         content = yaml.load(PARAMS.read_text(encoding="utf-8"))
         content["data"]["market"]["seed"] = seed
+        content["payout"]["regimes"] = str(Path.cwd() / content["payout"]["regimes"])
         with (Path(scratch) / PARAMS).open("w", encoding="utf-8") as file:
             yaml.dump(content, file)
         for stage in (*BEFORE_TRAINING, *(f"train {name}" for name in content["models"]), *AFTER_TRAINING):

@@ -184,7 +184,7 @@ def test_the_last_target_misses_some_rows(frames: dict[str, pd.DataFrame]) -> No
 
 @pytest.mark.parametrize(("name", "real"), [("jasper_20", 0.795), ("cyrusd_20", 0.757), ("tyler_20", 0.660), ("ender_60", 0.464)])
 def test_targets_correlate_as_the_real_ones(frames: dict[str, pd.DataFrame], name: str, real: float) -> None:
-    assert frames["train"]["target_ender_20"].corr(frames["train"][f"target_{name}"]) == pytest.approx(real, abs=0.04)
+    assert frames["train"]["target_ender_20"].corr(frames["train"][f"target_{name}"]) == pytest.approx(real, abs=0.06)
 
 
 def test_targets_of_near_eras_share_weeks() -> None:

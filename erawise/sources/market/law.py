@@ -28,9 +28,9 @@ PREMIUM = 0.01
 """Length of the vector of mean weekly factor returns."""
 VOLATILITY_PREMIUM = -0.4
 """Part of that vector on the first factor, the one that stocks are more volatile with."""
-FACTOR_RISK = 0.075
+FACTOR_RISK = 0.08
 """Weekly standard deviation of the return that the factors give a stock."""
-RISKY_FACTORS, RISKY_VARIANCE = 4, 0.8
+RISKY_FACTORS, RISKY_VARIANCE = 4, 0.85
 """Number of the factors, the last ones, that pay nothing on average and have most of that risk, and their share of its variance."""
 REVERSION = 0.98
 """Weekly autocorrelation of the sum of a risky factor's returns: what it has paid, it gives back."""
