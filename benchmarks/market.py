@@ -1,8 +1,8 @@
 """What the embedded market is like, beside the public record of real results: `python -m benchmarks.market --write docs/market.md`.
 
 Draws markets of ten seeds with 5,000 rows an era, trains a standard LightGBM and a ridge regression on the train eras of each, and
-scores them on the validation eras that the purge leaves. Then runs the pipeline of the committed `params.yaml` on markets of other
-seeds, to see whether the order of the models is the seed's or the market's.
+scores them on the validation eras that the purge leaves, for targets of 60 and of 20 days. Then runs the pipeline of the committed
+`params.yaml` on markets of other seeds, to see whether the order of the predictions is the seed's or the market's.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from ruamel.yaml import YAML
 from benchmarks import measure
 from erawise import params
 from erawise.base import files, tabular
-from erawise.base.schema import DATA_TYPE, META_MODEL, ORACLE, TRAIN, VALIDATION
+from erawise.base.schema import CV, DATA_TYPE, META_MODEL, ORACLE, TRAIN, VALIDATION
 from erawise.blend import neutralization
 from erawise.evaluation import evaluation, significance
 from erawise.folds import splits
@@ -33,6 +33,7 @@ from erawise.models.ridge.settings import Ridge
 from erawise.models.shared.protocol import GIB, Fitted, Resources
 from erawise.panel.panel import FeatureMap, Panel, View, era_slices
 from erawise.preparation import preparation
+from erawise.running import paths
 from erawise.scores import kernels
 from erawise.sources.market import law, source
 from erawise.sources.market.settings import Market
@@ -40,7 +41,9 @@ from erawise.sources.market.settings import Market
 PARAMS = Path("params.yaml")
 BEFORE_TRAINING = ("download", "preprocess", "explore", "split", "select_features", "members", "tune")
 AFTER_TRAINING = ("ensemble", "neutralize", "evaluate")
-TARGET, DAYS = "target", 20
+TARGET = "target"
+TARGETS = {f"target_{law.MAIN}_60": 60, f"target_{law.MAIN}_20": 20}
+"""The targets of the table, with their trading days; the first is the one that `target` equals."""
 RISKIEST = 20
 BOOSTING = LightGBM(
     kind="lightgbm",
@@ -56,6 +59,9 @@ BOOSTING = LightGBM(
     seed=1,
 )
 LINEAR = Ridge(kind="ridge", target=TARGET, l2=1000.0)
+ENSEMBLE, BLENDS = "ensemble", ("ensemble", "neutralized")
+PAID = {"corr": 3.0, "bmc": 15.0}
+"""Scores and their multipliers: the payout of today, with BMC in place of MMC, which no train era has."""
 FIGURES = ("mean", "std", "sharpe", "max drawdown", "lag-1")
 BOOSTED, NEUTRAL, ALL_NEUTRAL, RIDGE, META, ORACLE_ROW = (
     "LightGBM",
@@ -99,16 +105,16 @@ CONSTANTS = {
 
 @dataclass(frozen=True)
 class Drawn:
-    """A market, prepared: the panel, the target of all rows, and the references in the panel's row order; a scratch directory."""
+    """A market, prepared: the panel, `TARGETS` of all rows, and the references in the panel's row order; a scratch directory."""
 
     scratch: Path
     panel: Panel
-    live: Panel
-    target: NDArray[np.float64]
+    targets: dict[str, NDArray[np.float64]]
     meta_model: NDArray[np.float64]
     oracle: NDArray[np.float64]
     target_correlations: dict[str, float]
-    plan: splits.Plan
+    train_eras: NDArray[np.int64]
+    validation_eras: NDArray[np.int64]
 
 
 @contextmanager
@@ -126,16 +132,15 @@ def drawn(size: Market) -> Iterator[Drawn]:
 def _read(prepared: Path) -> Drawn:
     panel = Panel(prepared / "panel")
     validation = panel.index[DATA_TYPE].to_numpy() == VALIDATION
-    target = panel.index[TARGET].to_numpy(np.float64).copy()
-    target[validation] = tabular.read_parquet(prepared / "validation_targets.parquet", [TARGET])[TARGET]
+    targets = {name: panel.index[name].to_numpy(np.float64).copy() for name in TARGETS}
+    for name, known in tabular.read_parquet(prepared / "validation_targets.parquet", list(TARGETS)).items():
+        targets[str(name)][validation] = known
     references = tabular.read_parquet(prepared / "references.parquet", [META_MODEL, ORACLE])
     train_rows = panel.index[panel.index[DATA_TYPE] == TRAIN]
     correlations = {name: float(train_rows[f"target_{name}"].corr(train_rows["target_ender_20"])) for name in REAL_TARGETS}
     train_eras, validation_eras = (np.unique(panel.row_eras[rows]) for rows in (~validation, validation))
-    plan = splits.plan(train_eras, validation_eras, DAYS, method="purged_kfold", folds=4, chunk=1, window=None)
-    live = Panel(prepared / "live", [])
     meta_model, oracle = (references[name].to_numpy() for name in (META_MODEL, ORACLE))
-    return Drawn(prepared.parent / "scratch", panel, live, target, meta_model, oracle, correlations, plan)
+    return Drawn(prepared.parent / "scratch", panel, targets, meta_model, oracle, correlations, train_eras, validation_eras)
 
 
 def corr(prediction: NDArray, target: NDArray) -> float:
@@ -167,25 +172,33 @@ def riskiest(view: View) -> NDArray[np.int64]:
     return neutralization.riskiest(np.array([kernels.feature_correlations(block, view.target[part]) for block, part in rows]), RISKIEST)
 
 
-def strong_market(size: Market, threads: int) -> tuple[dict[str, NDArray[np.float64]], dict[str, float]]:
-    """Figures of every row of the table on the validation eras of one market, and the correlations of its targets."""
+Table = dict[str, NDArray[np.float64]]
+"""`FIGURES` of each prediction."""
+
+
+def strong_market(size: Market, threads: int) -> tuple[dict[str, Table], dict[str, float]]:
+    """Figures on the validation eras of one market, for each of `TARGETS`, and the correlations of its targets."""
     with drawn(size) as drawing:
-        features = FeatureMap(drawing.panel.names)
-        train = View(drawing.panel, drawing.plan.train, features, TARGET)
-        test = View(drawing.panel, drawing.plan.validation, features)
-        target = drawing.target[test.rows]
-        resources = Resources(threads, 8 * GIB, drawing.scratch)
-        boosted = _predictions(lightgbm.fit(BOOSTING, train, None, BOOSTING.trees, resources), test)
-        risky = riskiest(train)
-        columns = {
-            BOOSTED: boosted,
-            NEUTRAL: _neutral(boosted, test, risky),
-            ALL_NEUTRAL: _neutral(boosted, test, np.arange(len(features.columns))),
-            RIDGE: _predictions(ridge.fit(LINEAR, train, None, None, resources), test),
-            META: drawing.meta_model[test.rows],
-            ORACLE_ROW: drawing.oracle[test.rows],
-        }
-        return {name: figures(series(values, target, test.era)) for name, values in columns.items()}, drawing.target_correlations
+        return {name: _strong_target(drawing, name, days, threads) for name, days in TARGETS.items()}, drawing.target_correlations
+
+
+def _strong_target(drawing: Drawn, name: str, days: int, threads: int) -> Table:
+    """Fit the models to a target, and score every row of the table on it."""
+    plan = splits.plan(drawing.train_eras, drawing.validation_eras, days, method="purged_kfold", folds=4, chunk=1, window=None)
+    features = FeatureMap(drawing.panel.names)
+    train, test = View(drawing.panel, plan.train, features, name), View(drawing.panel, plan.validation, features)
+    resources = Resources(threads, 8 * GIB, drawing.scratch)
+    boosting, linear = (settings.model_copy(update={"target": name}) for settings in (BOOSTING, LINEAR))
+    boosted = _predictions(lightgbm.fit(boosting, train, None, boosting.trees, resources), test)
+    columns = {
+        BOOSTED: boosted,
+        NEUTRAL: _neutral(boosted, test, riskiest(train)),
+        ALL_NEUTRAL: _neutral(boosted, test, np.arange(len(features.columns))),
+        RIDGE: _predictions(ridge.fit(linear, train, None, None, resources), test),
+        META: drawing.meta_model[test.rows],
+        ORACLE_ROW: drawing.oracle[test.rows],
+    }
+    return {column: figures(series(values, drawing.targets[name][test.rows], test.era)) for column, values in columns.items()}
 
 
 def _predictions(model: Fitted, view: View) -> NDArray[np.float64]:
@@ -197,20 +210,43 @@ def _neutral(prediction: NDArray[np.float64], view: View, columns: NDArray[np.in
     return neutralization.neutralize_eras(prediction, view.era, lambda era: blocks[era][:, columns], 1.0)
 
 
-def default_run(seed: int) -> dict[str, float]:
-    """Mean out-of-fold CORR of every prediction of the default pipeline on the market of a seed, and the oracle's on the same eras."""
+@dataclass(frozen=True)
+class Order:
+    """What the default run finds on one market.
+
+    Attributes
+    ----------
+    paid, corr : by split and prediction, the mean of `PAID`, and of CORR; the oracle's CORR is on cv only.
+    proportion : of the linear part that `neutralize` took out.
+    """
+
+    paid: dict[str, dict[str, float]]
+    corr: dict[str, dict[str, float]]
+    proportion: float
+
+
+def default_run(seed: int) -> Order:
+    """Run the default pipeline on the market of a seed."""
     with tempfile.TemporaryDirectory() as scratch:
         yaml = YAML()
         content = yaml.load(PARAMS.read_text(encoding="utf-8"))
         content["data"]["market"]["seed"] = seed
+        content["payout"]["regimes"] = str(Path.cwd() / content["payout"]["regimes"])
         with (Path(scratch) / PARAMS).open("w", encoding="utf-8") as file:
             yaml.dump(content, file)
         for stage in (*BEFORE_TRAINING, *(f"train {name}" for name in content["models"]), *AFTER_TRAINING):
             _run_stage(stage, Path(scratch))
-        metrics = files.read_json(Path(scratch) / "metrics" / "cv.json")
-    means = {name: block["corr"]["mean"] for name, block in evaluation.blocks(metrics).items()}
-    best = max(means, key=lambda name: means[name])
-    return {**means, ORACLE_ROW: means[best] / metrics[best]["ceiling_share"]}
+        found = {split: files.read_json(Path(scratch) / "metrics" / f"{split}.json") for split in (CV, VALIDATION)}
+        proportion = files.read_json(Path(scratch) / paths.NEUTRALIZED_TO)["proportion"]
+    blocks = {split: evaluation.blocks(metrics) for split, metrics in found.items()}
+    corr = {split: {name: block["corr"]["mean"] for name, block in named.items()} for split, named in blocks.items()}
+    paid = {
+        split: {name: sum(weight * block[score]["mean"] for score, weight in PAID.items()) for name, block in named.items()}
+        for split, named in blocks.items()
+    }
+    best = max(corr[CV], key=lambda name: corr[CV][name])
+    corr[CV][ORACLE_ROW] = corr[CV][best] / blocks[CV][best]["ceiling_share"]
+    return Order(paid, corr, float(proportion))
 
 
 def _run_stage(stage: str, directory: Path) -> None:
@@ -219,23 +255,20 @@ def _run_stage(stage: str, directory: Path) -> None:
     subprocess.run(command, cwd=directory, env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
-def strong_table(size: Market, results: list[tuple[dict[str, NDArray[np.float64]], dict[str, float]]]) -> str:
+def strong_table(size: Market, results: list[tuple[dict[str, Table], dict[str, float]]]) -> str:
     """The market beside the real record, as Markdown."""
-    tables = [table for table, _ in results]
-    means = {name: np.mean([table[name] for table in tables], axis=0) for name in tables[0]}
     lines = [
-        f"{len(tables)} seeds, {size.stocks:,} rows an era, {size.train_eras} train and {size.validation_eras} validation eras, "
+        f"{len(results)} seeds, {size.stocks:,} rows an era, {size.train_eras} train and {size.validation_eras} validation eras, "
         f"{size.features} features; CORR per era on the validation eras after the purge, means over the seeds:",
+    ]
+    for name, days in TARGETS.items():
+        tables = [tables[name] for tables, _ in results]
+        means = {row: np.mean([table[row] for table in tables], axis=0) for row in tables[0]}
+        lines += ["", *_figures_table(f"embedded market, {name}", {row: tuple(values) for row, values in means.items()})]
+        lines += ["", *(f"- {days} days: {text}" for text in _statements(tables, means))]
+    lines += [
         "",
-        _row("embedded market", *FIGURES),
-        _row(*["---"] * 6),
-        *[_row(name, *(_digits(k, value) for k, value in enumerate(values))) for name, values in means.items()],
-        "",
-        _row("public record, real data", *FIGURES),
-        _row(*["---"] * 6),
-        *[_row(name, *(_digits(k, value) for k, value in enumerate(values))) for name, values in REAL.items()],
-        "",
-        *_statements(tables, means),
+        *_figures_table("public record, real data, 20-day targets", REAL),
         "",
         _row("correlation with ender_20", "embedded market", "real (v5.2)"),
         _row(*["---"] * 3),
@@ -244,7 +277,15 @@ def strong_table(size: Market, results: list[tuple[dict[str, NDArray[np.float64]
     return "\n".join(lines)
 
 
-def _statements(tables: list[dict[str, NDArray[np.float64]]], means: dict[str, NDArray[np.float64]]) -> list[str]:
+def _figures_table(head: str, rows: Mapping[str, tuple[float | None, ...]]) -> list[str]:
+    return [
+        _row(head, *FIGURES),
+        _row(*["---"] * (len(FIGURES) + 1)),
+        *[_row(name, *(_digits(k, value) for k, value in enumerate(values))) for name, values in rows.items()],
+    ]
+
+
+def _statements(tables: list[Table], means: Table) -> list[str]:
     mean, std, sharpe, drawdown = range(4)
     count = len(tables)
     learned = (BOOSTED, NEUTRAL, ALL_NEUTRAL, RIDGE)
@@ -253,35 +294,58 @@ def _statements(tables: list[dict[str, NDArray[np.float64]]], means: dict[str, N
     raw, neutral = means[BOOSTED], means[NEUTRAL]
     share = raw[mean] / means[ORACLE_ROW][mean]
     return [
-        f"- Ridge is positive and below LightGBM in {linear} of {count} seeds.",
-        f"- No prediction reaches the oracle in {below} of {count} seeds; LightGBM has {share:.0%} of its mean CORR.",
-        f"- Neutral to the riskiest features, LightGBM's Sharpe goes from {raw[sharpe]:.2f} to {neutral[sharpe]:.2f}, "
+        f"ridge is positive and below LightGBM in {linear} of {count} seeds.",
+        f"no prediction reaches the oracle in {below} of {count} seeds; LightGBM has {share:.0%} of its mean CORR.",
+        f"neutral to the riskiest features, LightGBM's Sharpe goes from {raw[sharpe]:.2f} to {neutral[sharpe]:.2f}, "
         f"the std of its CORR falls by {1 - neutral[std] / raw[std]:.0%}, its max drawdown by {1 - neutral[drawdown] / raw[drawdown]:.0%}.",
     ]
 
 
-def order_table(size: Market, results: dict[int, dict[str, float]]) -> str:
-    """The predictions' out-of-fold CORR in the default run, seed by seed, as Markdown."""
-    names = list(next(iter(results.values())))
-    models = [name for name in names if name not in ("ensemble", "neutralized", ORACLE_ROW)]
-    best = [max(models, key=lambda name: found[name]) for found in results.values()]
-    worst = [min(models, key=lambda name: found[name]) for found in results.values()]
+def order_table(size: Market, results: dict[int, Order]) -> str:
+    """The predictions' stand-in payout in the default run, seed by seed, as Markdown."""
+    names = list(next(iter(results.values())).paid[CV])
     lines = [
         f"The pipeline with the committed `params.yaml` ({size.stocks:,} rows an era, {size.train_eras} train eras, {size.features} "
-        f"features, strength {law.strength(size.stocks):.2f}), on markets of other seeds: mean out-of-fold CORR.",
+        f"features, strength {law.strength(size.stocks):.2f}), on markets of other seeds: mean out-of-fold 3 · CORR + 15 · BMC of each "
+        "prediction, the best in bold; the proportion that `neutralize` chose; the mean CORR of the ensemble and of the oracle.",
         "",
-        _row("seed", *names),
-        _row(*["---"] * (len(names) + 1)),
-        *[_row(str(seed), *(f"{found[name]:.4f}" for name in names)) for seed, found in results.items()],
+        _row("seed", *names, "proportion", "ensemble's CORR", "oracle's CORR"),
+        _row(*["---"] * (len(names) + 4)),
+        *[
+            _row(
+                str(seed),
+                *_bold({name: found.paid[CV][name] for name in names}),
+                f"{found.proportion:g}",
+                *(f"{found.corr[CV][name]:.4f}" for name in (ENSEMBLE, ORACLE_ROW)),
+            )
+            for seed, found in results.items()
+        ],
         "",
-        f"- Best model: {_counted(best)}. Worst model: {_counted(worst)}.",
+        *(f"- {text}" for text in _choices(list(results.values()))),
     ]
     return "\n".join(lines)
 
 
+def _bold(values: dict[str, float]) -> list[str]:
+    best = max(values.values())
+    return [f"**{value:.3f}**" if value == best else f"{value:.3f}" for value in values.values()]
+
+
+def _choices(results: list[Order]) -> list[str]:
+    """Say how often a blend is the best prediction, by which score and where."""
+    found = []
+    for split in (CV, VALIDATION):
+        for score, tables in (("3 · CORR + 15 · BMC", [one.paid for one in results]), ("CORR", [one.corr for one in results])):
+            named = [{name: value for name, value in table[split].items() if name != ORACLE_ROW} for table in tables]
+            best = [max(values, key=lambda name: values[name]) for values in named]
+            blends = sum(name in BLENDS for name in best)
+            found.append(f"{split}, by {score}: a blend is the best of all in {blends} of {len(best)} seeds ({_counted(best)}).")
+    return found
+
+
 def _counted(names: list[str]) -> str:
     order = sorted(set(names), key=lambda name: -names.count(name))
-    return ", ".join(f"{name} in {names.count(name)} of {len(names)} seeds" for name in order)
+    return ", ".join(f"{name} in {names.count(name)}" for name in order)
 
 
 def constants_table() -> str:
@@ -319,14 +383,14 @@ def main() -> None:
         results = []
         for size in sizes:
             results.append(strong_market(size, options.threads))
-            print(size.seed, {name: round(float(values[0]), 4) for name, values in results[-1][0].items()}, flush=True)
+            print(size.seed, {name: round(float(values[0]), 4) for name, values in results[-1][0][next(iter(TARGETS))].items()}, flush=True)
         blocks["figures"] = strong_table(sizes[0], results)
     if options.part != "large":
         settings = params.load(PARAMS)
         orders = {}
         for seed in seeds:
             orders[seed] = default_run(seed)
-            print(seed, {name: round(value, 4) for name, value in orders[seed].items()}, flush=True)
+            print(seed, {name: round(value, 3) for name, value in orders[seed].paid[CV].items()}, flush=True)
         blocks["order"] = order_table(settings.data.market, orders)
     for block, text in blocks.items():
         print(f"\n{text}")

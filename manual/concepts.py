@@ -32,7 +32,7 @@ SETTINGS = Market(seed=7, train_eras=168, validation_eras=20, stocks=500, featur
 LEARNED = 80
 """Eras from which the linear model learns; what follows the purge is predicted."""
 
-SHOWN_ERA = 106
+SHOWN_ERA = 104
 """Position of the era that is looked at closely: one in which the linear model does well."""
 
 SHOWN_STOCKS, SHOWN_FEATURES = 12, 8
@@ -104,7 +104,7 @@ def study() -> Study:
         if week.number > SETTINGS.train_eras:
             break
         outcome = np.sum([each.returns[0][week.rows] for each in window[: spanned_weeks(DAYS)]], axis=0)
-        target = targets(window, unknown)["target"].astype(np.float64)
+        target = targets(window, unknown)[f"target_ender_{DAYS}"].astype(np.float64)
         eras.append(Era(week.number, np.ascontiguousarray(week.features.T), target, outcome, week.opinions[0], week.oracle))
     return Study(eras, np.array([np.nan_to_num(kernels.feature_correlations(era.features, era.target)) for era in eras]))
 

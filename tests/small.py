@@ -7,15 +7,19 @@ from typing import Any
 from ruamel.yaml import YAML
 
 CHANGES: dict[str, Any] = {
-    "data.market.train_eras": 60,
+    "data.market.train_eras": 100,
     "data.market.validation_eras": 40,
-    "data.market.stocks": 80,
+    "data.market.stocks": 60,
     "data.market.features": 24,
     "split.folds": 2,
     "select_features.trees": 10,
+    "models.logistic.l2": 100.0,
+    "models.ridge.l2": 1000.0,
     "models.lightgbm.trees": 20,
     "models.lightgbm.early_stopping": 5,
+    "models.lightgbm.min_rows_leaf": 50,
     "models.random_forest.trees": 5,
+    "models.random_forest.min_rows_leaf": 50,
     "models.neural_network.epochs": 2,
     "models.neural_network.layers": [8],
     "explain.rows": 400,

@@ -60,6 +60,7 @@ class Workspace:
         content["data"].update(source="local", local={"path": str(source)})
         content["tuning"].update(models=list(MODELS), trials=2)
         content["ensemble"].update(weights="nnls")
+        content["neutralize"].update(proportion=1.0)
         content["final"].update(refit=list(MODELS))
 
     def change(self, how: Callable[[Any], object]) -> None:

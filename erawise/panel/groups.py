@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 FNC_V3 = ("fncv3", "fncv3_features")
 """Names of the set of features that Numerai's FNC is against."""
 
-SIZES = ("small", "medium", "all", *(f"v{n}_equivalent{end}" for n in (2, 3) for end in ("", "_features")), *FNC_V3)
-"""Sets of a size, or that stand for an earlier version of the data: none is a group."""
+SIZES = ("small", "medium", "all", *(f"v{n}_equivalent{end}" for n in (2, 3) for end in ("", "_features")), *FNC_V3, "quantum")
+"""Sets of a size, or that stand for the features of a version of the data: none is a group."""
 
 ALL, NONE = "all", "none"
 

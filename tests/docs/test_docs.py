@@ -63,7 +63,7 @@ def test_the_pictures_show_what_they_are_headed_by() -> None:
     found = concepts.study()
     table = concepts.mmc(found).frame.set_index("prediction")
     assert table.loc["meta model", "mmc"] == pytest.approx(0, abs=1e-12)
-    assert abs(table.loc["near copy of it", "mmc"]) < 0.002 < 0.03 < table.loc["linear model", "mmc"]
+    assert abs(table.loc["near copy of it", "mmc"]) < 0.005 < 0.03 < table.loc["linear model", "mmc"]
     bars, scores = (table.frame for table in concepts.neutralized(found))
     full = bars[bars["proportion"] == 1]
     assert full.loc[full["neutralized"], "exposure"].abs().max() < 1e-9
@@ -119,7 +119,7 @@ def test_a_copy_of_what_it_is_made_from_has_the_same_reference(copied: Path, ref
         ("params.yaml", "# features to add to the matrix", "# columns to add to the matrix"),
         ("params.yaml", "whatever the source: it has to be there", "whatever the source: it must be there"),
         ("params.yaml", "l2: {low: 1.0,", "l2: {low: 2.0,"),
-        ("params.yaml", "trees: 100                # number of trees", "trees: 100                # count of trees"),
+        ("params.yaml", "trees: 30                 # number of trees", "trees: 30                 # count of trees"),
         ("dvc.yaml", "[data.target, explore, ", "[data.target, explore, final, "),
         ("erawise/live/watching.py", "p.monitor", "p.tracking"),
     ],

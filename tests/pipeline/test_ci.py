@@ -303,7 +303,7 @@ def test_whole_runs_are_compared_where_the_remote_has_their_scores(repository: C
     assert "| lint | ❌ failed after 0 s |" in text
     assert "| small run | – not run |" in text
     assert "| tests | ✅ 7 passed, 2 skipped in 2 min |" in text
-    assert "`neutralize.proportion`: `1.0` → `0.9`" in text
+    assert "`neutralize.proportion`: `auto` → `0.9`" in text
     assert "#### Comparison\n" in text
     assert "CORR moves in 2 of 8 predictions." in text
     printed = checked.clone.run("python", "-m", "erawise", "compare", base, head)

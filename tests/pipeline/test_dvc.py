@@ -249,7 +249,7 @@ def test_ten_kills_of_which_five_cut_the_lock_change_no_result(clone: Clone) -> 
     clone.set("neutralize.proportion", 0.5)
     clone.run(*command)  # so that DVC has both results, and what a run takes is the writing of the lock
     for number in range(10):
-        clone.set("neutralize.proportion", 1.0 if "proportion: 0.5\n" in clone.read("dvc.lock") else 0.5)
+        clone.set("neutralize.proportion", "auto" if "proportion: 0.5\n" in clone.read("dvc.lock") else 0.5)
         before = path.stat()
         run = subprocess.Popen(command, cwd=clone.directory, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
         if number % 2:
@@ -263,7 +263,7 @@ def test_ten_kills_of_which_five_cut_the_lock_change_no_result(clone: Clone) -> 
         run.wait()
         cut += "dvc.lock: it isn't whole" in clone.erawise("check")
     assert cut >= 4
-    clone.set("neutralize.proportion", 1.0)
+    clone.set("neutralize.proportion", "auto")
     clone.dvc("repro")
     assert {name: clone.read(name) for name in results} == results
     assert "up to date" in clone.dvc("status")

@@ -166,10 +166,10 @@ def test_a_model_may_not_take_a_name_of_the_pipeline(tmp_path: Path) -> None:
 
 def test_yaml_1_2_numbers_are_numbers(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    path.write_text((ROOT / "params.yaml").read_text().replace("learning_rate: 0.02", "learning_rate: 2e-2"))
+    path.write_text((ROOT / "params.yaml").read_text().replace("learning_rate: 0.03", "learning_rate: 3e-2"))
     model = params.load(path).models["lightgbm"]
     assert isinstance(model, LightGBM)
-    assert model.learning_rate == 0.02
+    assert model.learning_rate == 0.03
 
 
 def test_no_yaml_at_all(tmp_path: Path) -> None:

@@ -14,25 +14,34 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from erawise.models.ridge.model import solve_symmetric
+from erawise.panel import groups
 from erawise.scores import kernels
 from erawise.sources.market import source
 from erawise.sources.market.law import (
     BEND,
     FACTOR_RISK,
+    FACTOR_SHARE,
     FACTORS,
     FEATURE_SHARES,
     GAP_ERAS,
     GROUPS,
     INTERACTION_MEMORY,
     LOADING_MEMORY,
+    LONG,
+    LONG_NOISE,
     NAMES,
+    NOISE,
     OPINIONS,
     PAIR,
+    RISKY_FACTORS,
     SHORT,
+    STRENGTH_EXPONENT,
     TARGET_SHARES,
     TURNOVER,
     bins,
     draw_law,
+    factor_risks,
+    reverting,
     strength,
     thresholds,
 )
@@ -41,7 +50,7 @@ from erawise.sources.market.settings import Market
 from erawise.sources.market.targets import UNKNOWN_SHARE, targets
 from erawise.sources.market.weeks import AWAY, Week, expected_target, simulate, volatility
 
-SIZE = Market(seed=3, train_eras=40, validation_eras=24, stocks=300, features=40)
+SIZE = Market(seed=3, train_eras=40, validation_eras=32, stocks=300, features=40)
 LAST = SIZE.train_eras + SIZE.validation_eras
 TARGETS = [f"target_{name}_{days}" for days in (20, 60) for name in NAMES]
 PARTS = ("train", "validation", "live")
@@ -105,11 +114,11 @@ def test_columns_are_numerais(raw: Path, sets: dict[str, list[str]]) -> None:
 
 def test_eras_and_data_types_follow_each_other(frames: dict[str, pd.DataFrame]) -> None:
     assert frames["train"]["era"].unique().tolist() == [f"{era:04d}" for era in range(1, 41)]
-    assert frames["validation"]["era"].unique().tolist() == [f"{era:04d}" for era in range(41, 65)]
+    assert frames["validation"]["era"].unique().tolist() == [f"{era:04d}" for era in range(41, 73)]
     assert set(frames["live"]["era"]) == {"X"}
     assert set(frames["live"]["data_type"]) == {"live"}
     kinds = frames["validation"].groupby("era")["data_type"].unique()
-    assert [list(kind) for kind in kinds] == [["validation"]] * 20 + [["test"]] * 4
+    assert [list(kind) for kind in kinds] == [["validation"]] * 20 + [["test"]] * 12
     assert all(frame.groupby("era").size().eq(SIZE.stocks).all() for frame in frames.values())
 
 
@@ -157,13 +166,13 @@ def test_targets_have_numerais_shares_by_era(frames: dict[str, pd.DataFrame]) ->
     shares = frames["train"].groupby("era")["target"].value_counts().unstack()
     assert shares.columns.tolist() == [0.0, 0.25, 0.5, 0.75, 1.0]
     assert (shares == SIZE.stocks * np.array([0.05, 0.2, 0.5, 0.2, 0.05])).all(axis=None)
-    pd.testing.assert_series_equal(frames["train"]["target"], frames["train"]["target_ender_20"], check_names=False)
+    pd.testing.assert_series_equal(frames["train"]["target"], frames["train"]["target_ender_60"], check_names=False)
 
 
 def test_targets_that_lie_in_the_future_are_unknown(history: pd.DataFrame) -> None:
     known = history.groupby("era")[["target", "target_ender_20", "target_ender_60"]].count()
-    assert known["target"].tolist() == [SIZE.stocks] * (LAST - 4) + [0] * 4
-    assert known["target_ender_60"].tolist() == [SIZE.stocks] * (LAST - 12) + [0] * 12
+    assert known["target_ender_20"].tolist() == [SIZE.stocks] * (LAST - 4) + [0] * 4
+    assert known["target_ender_60"].tolist() == known["target"].tolist() == [SIZE.stocks] * (LAST - 12) + [0] * 12
 
 
 def test_the_last_target_misses_some_rows(frames: dict[str, pd.DataFrame]) -> None:
@@ -175,7 +184,7 @@ def test_the_last_target_misses_some_rows(frames: dict[str, pd.DataFrame]) -> No
 
 @pytest.mark.parametrize(("name", "real"), [("jasper_20", 0.795), ("cyrusd_20", 0.757), ("tyler_20", 0.660), ("ender_60", 0.464)])
 def test_targets_correlate_as_the_real_ones(frames: dict[str, pd.DataFrame], name: str, real: float) -> None:
-    assert frames["train"]["target_ender_20"].corr(frames["train"][f"target_{name}"]) == pytest.approx(real, abs=0.04)
+    assert frames["train"]["target_ender_20"].corr(frames["train"][f"target_{name}"]) == pytest.approx(real, abs=0.06)
 
 
 def test_targets_of_near_eras_share_weeks() -> None:
@@ -215,10 +224,10 @@ def test_another_seed_gives_another_market(raw: Path, tmp_path: Path) -> None:
 
 
 def test_a_longer_market_begins_like_the_shorter_one(history: pd.DataFrame, sets: dict[str, list[str]], tmp_path: Path) -> None:
-    longer = written(resized(validation_eras=30), tmp_path / "longer")
+    longer = written(resized(validation_eras=38), tmp_path / "longer")
     frame = pq.read_table(longer / "validation.parquet").to_pandas()
     ours = history[history["era"] > "0040"].reset_index(drop=True)
-    same = frame[frame["era"] <= "0064"].reset_index(drop=True)
+    same = frame[frame["era"] <= f"{LAST:04d}"].reset_index(drop=True)
     pd.testing.assert_frame_equal(same[["id", "era", *sets["all"]]], ours[["id", "era", *sets["all"]]], check_dtype=False)
     known = ours["target"].notna()
     pd.testing.assert_series_equal(same.loc[known, "target"], ours.loc[known, "target"])
@@ -234,20 +243,47 @@ def test_stocks_leave_and_their_slots_wait_for_their_last_return() -> None:
 
 
 def test_feature_groups_overlap_and_leave_some_out(sets: dict[str, list[str]]) -> None:
-    groups = {name: set(members) for name, members in sets.items() if name not in ("small", "medium", "all")}
-    assert set(groups) == {*GROUPS, RISKY_GROUP}
-    assert all(groups.values())
-    assert groups["intelligence"] & groups["charisma"]
-    assert set.union(*groups.values()) < set(sets["all"])
+    found = {name: set(members) for name, members in groups.groups(sets).items()}
+    assert set(found) == {*GROUPS, RISKY_GROUP}
+    assert all(found.values())
+    assert found["intelligence"] & found["charisma"]
+    assert set.union(*found.values()) < set(sets["all"])
     assert set(sets["small"]) < set(sets["medium"]) < set(sets["all"])
     assert len(set(sets["all"])) == 40
 
 
-def test_serenity_has_the_features_with_the_largest_loadings(sets: dict[str, list[str]]) -> None:
+def test_quantum_has_the_newest_features_and_fncv3_older_ones(sets: dict[str, list[str]]) -> None:
+    assert sets["quantum"] == sets["all"][-len(sets["quantum"]) :]
+    assert not set(sets["fncv3"]) & set(sets["quantum"])
+    assert sets["fncv3"]
+    assert set(sets["fncv3"]) < set(sets["all"])
+
+
+def test_serenity_has_the_features_of_the_factors_that_are_risky_and_pay_nothing(sets: dict[str, list[str]]) -> None:
     law = draw_law(SIZE.features, strength(SIZE.stocks), np.random.default_rng(np.random.SeedSequence(SIZE.seed).spawn(1)[0]))
-    weight = dict(zip(sets["all"], np.linalg.norm(law.mixing, axis=1), strict=True))
-    inside = min(weight[name] for name in sets["serenity"])
-    assert inside > max(value for name, value in weight.items() if name not in sets["serenity"])
+    weight = dict(zip(sets["all"], law.mixing, strict=True))
+    inside = np.array([weight[name] for name in sets["serenity"]])
+    assert (inside[:, :-RISKY_FACTORS] == 0).all()
+    assert (law.premia[-RISKY_FACTORS:] == 0).all()
+    assert np.linalg.norm(inside, axis=1) == pytest.approx(np.full(8, FACTOR_SHARE[1]))
+    risks = factor_risks()
+    assert np.square(risks).sum() == pytest.approx(FACTOR_RISK**2)
+    assert risks[-RISKY_FACTORS:].min() > 2 * risks[:-RISKY_FACTORS].max()
+
+
+def test_risky_factors_give_back_what_they_have_paid() -> None:
+    rng = np.random.default_rng(6)
+    levels, weeks, found = np.zeros(RISKY_FACTORS), 20_000, []
+    for _ in range(weeks):
+        shocks, levels = reverting(levels, rng)
+        found.append(shocks)
+    paid = np.cumsum(found, axis=0)
+    np.testing.assert_allclose(paid[-1, -RISKY_FACTORS:], levels)
+    assert np.std(found, axis=0) == pytest.approx(factor_risks(), rel=0.05)
+    year = np.array(found)[: weeks // 52 * 52].reshape(-1, 52, FACTORS).sum(axis=1)
+    after = [np.corrcoef(year[:-1, k], year[1:, k])[0, 1] for k in range(FACTORS)]
+    assert max(after[-RISKY_FACTORS:]) < -0.15
+    assert np.abs(after[:-RISKY_FACTORS]).max() < 0.2
 
 
 def test_feature_names_are_unique_beyond_numerais_number() -> None:
@@ -260,7 +296,7 @@ def test_the_meta_model_starts_late_and_covers_whole_eras(raw: Path, frames: dic
     meta = pq.read_table(raw / "meta_model.parquet").to_pandas()
     assert meta.columns.tolist() == ["id", "era", "data_type", "numerai_meta_model"]
     validation = frames["validation"]
-    expected = validation[validation["era"] > "0043"]
+    expected = validation[validation["era"] > "0044"]
     assert meta["id"].tolist() == expected["id"].tolist()
     assert meta["numerai_meta_model"].between(0, 1, inclusive="neither").all()
 
@@ -276,7 +312,7 @@ def test_the_oracle_beats_a_linear_model_fitted_on_the_same_eras(raw: Path, hist
     oracle = pq.read_table(raw / "oracle.parquet").to_pandas()
     assert oracle["id"].tolist() == [*history["id"], *pq.read_table(raw / "live.parquet")["id"].to_pylist()]
     known = (history["data_type"] != "test").to_numpy()
-    train, later = (history["era"] <= "0040").to_numpy(), (history["era"] > "0048").to_numpy() & known
+    train, later = (history["era"] <= "0040").to_numpy(), (history["era"] > "0056").to_numpy() & known
     features = history[sets["all"]].fillna(2).to_numpy(np.float64) - 2
     target = history["target"].to_numpy(np.float64)
     gram = features[train].T @ features[train] + 100 * np.eye(features.shape[1])
@@ -293,11 +329,12 @@ def test_the_oracle_is_the_mean_of_the_target_over_many_futures() -> None:
     stocks, draws = 400, 2_000
     loadings = rng.standard_normal((FACTORS, stocks))
     premium, interactions = 0.05 * rng.standard_normal((2, stocks))
-    expected = expected_target(premium, interactions, loadings)
-    reach = [sum(memory**week for week in range(4)) for memory in (LOADING_MEMORY, INTERACTION_MEMORY)]
+    own = volatility(loadings, NOISE)
+    expected = expected_target(premium, interactions, loadings, own)
+    reach = [sum(memory**week for week in range(LONG)) for memory in (LOADING_MEMORY, INTERACTION_MEMORY)]
     mean = premium * reach[0] + interactions * reach[1]
-    shocks = FACTOR_RISK / np.sqrt(FACTORS) * rng.standard_normal((draws, 4, FACTORS))
-    noise = volatility(loadings) * rng.standard_normal((draws, 4, stocks))
+    shocks = factor_risks() * rng.standard_normal((draws, LONG, FACTORS))
+    noise = np.sqrt(1 + LONG_NOISE) * own * rng.standard_normal((draws, LONG, stocks))
     total = mean + (shocks @ loadings + noise).sum(axis=1)
     simulated = (bins(total, thresholds(total, TARGET_SHARES)) / 4).mean(axis=0)
     assert np.corrcoef(expected, simulated)[0, 1] > 0.99
@@ -318,7 +355,7 @@ def test_the_interactions_have_the_stated_size_and_no_linear_part() -> None:
 
 def test_strength_grows_as_the_market_shrinks() -> None:
     assert strength(5_000) == strength(8_000) == 1
-    assert strength(500) == pytest.approx(10**0.3)
+    assert strength(500) == pytest.approx(10**STRENGTH_EXPONENT)
 
 
 @given(hnp.arrays(np.float64, st.integers(20, 60), elements=st.floats(-5, 5), unique=True))
@@ -333,8 +370,8 @@ def test_bins_match_a_plain_loop(values: np.ndarray) -> None:
 def test_row_groups_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "ROW_GROUP", 1_000)
     raw = written(resized(train_eras=20, validation_eras=20), tmp_path / "raw")
-    groups = pq.ParquetFile(raw / "train.parquet").metadata
-    assert [groups.row_group(k).num_rows for k in range(groups.num_row_groups)] == [900] * 6 + [600]
+    table = pq.ParquetFile(raw / "train.parquet").metadata
+    assert [table.row_group(k).num_rows for k in range(table.num_row_groups)] == [900] * 6 + [600]
     assert pq.read_table(raw / "train.parquet")["era"].to_pylist()[-1] == "0020"
 
 

@@ -21,23 +21,29 @@ OWN_MEMORY = 0.97
 FACTOR_SHARE = (0.6, 0.95)
 """Range of the weight of the loadings in a feature."""
 FACTORS_A_GROUP = 4
+RISKY_SHARE = 0.2
+"""Share of the features that mix the risky factors alone, with the largest weight."""
 
-PREMIUM = 0.0105
+PREMIUM = 0.01
 """Length of the vector of mean weekly factor returns."""
-VOLATILITY_PREMIUM = -0.5
+VOLATILITY_PREMIUM = -0.4
 """Part of that vector on the first factor, the one that stocks are more volatile with."""
-FACTOR_RISK = 0.075
+FACTOR_RISK = 0.08
 """Weekly standard deviation of the return that the factors give a stock."""
-BEND = 0.009
+RISKY_FACTORS, RISKY_VARIANCE = 4, 0.85
+"""Number of the factors, the last ones, that pay nothing on average and have most of that risk, and their share of its variance."""
+REVERSION = 0.98
+"""Weekly autocorrelation of the sum of a risky factor's returns: what it has paid, it gives back."""
+BEND = 0.006
 """Weekly standard deviation of the return from features that pay at their extremes or in their middle."""
-PAIR = 0.007
+PAIR = 0.0055
 """Weekly standard deviation of the return from products of two features."""
 BENT_SHARE, PAIRED_SHARE = 0.2, 0.12
 INTERACTION_MEMORY = 0.957
 """Weekly autocorrelation of the interactions' return, near the square of a feature's."""
 NOISE = 0.5
-"""Weekly standard deviation of a stock's own return, at the median of volatility."""
-VOLATILITY_SLOPE = 0.1
+"""Weekly standard deviation of a stock's own return, at the median of volatility and a strength of 1."""
+VOLATILITY_SLOPE = 0.03
 """Change of the log of a stock's volatility with its loading on the first factor."""
 
 TARGET_SHARES = (0.05, 0.25, 0.75, 0.95)
@@ -53,9 +59,8 @@ LONG_NOISE = 0.24
 
 OPINIONS = {
     META_MODEL: (0.65, 0.35, 0.67),
-    "v52_lgbm_ender20": (0.62, 0.45, 0.64),
-    "v52_lgbm_cyrusd20": (0.58, 0.25, 0.78),
-    "v52_lgbm_ender60": (0.50, 0.50, 0.71),
+    f"v53_lgbm_{MAIN}20": (0.50, 0.50, 0.71),
+    f"v53_lgbm_{MAIN}60": (0.62, 0.45, 0.64),
 }
 """Weights of the oracle, of a tilt to factors that pays nothing in particular, and of an own view, in the models of others."""
 
@@ -82,6 +87,7 @@ class Law:
     Attributes
     ----------
     groups : (features,) int, the group whose factors a feature mixes, -1 for a feature outside the groups.
+    risky : (features,) bool, the features that mix the risky factors in place of their group's.
     mixing : (features, factors), rows of length `FACTOR_SHARE`: the loadings' part in a feature of variance 1.
     own : (features,), weight of a feature's own part.
     premia : (factors,), mean weekly factor returns.
@@ -91,11 +97,12 @@ class Law:
     tilts : (opinions, factors), the factors that the models of others lean to.
     first_era : (features,) int, the first era with data.
     gap : int, the feature that is null in `GAP_ERAS`.
-    strength : float, factor of all expected returns.
+    noise : float, weekly standard deviation of a stock's own return, at the median of volatility.
     centre, scale : (2,), mean and std of the sums of bends and of products, over a sample of stocks.
     """
 
     groups: NDArray[np.int64]
+    risky: NDArray[np.bool_]
     mixing: NDArray[np.float64]
     own: NDArray[np.float64]
     premia: NDArray[np.float64]
@@ -105,14 +112,14 @@ class Law:
     tilts: NDArray[np.float64]
     first_era: NDArray[np.int64]
     gap: int
-    strength: float
+    noise: float
     centre: NDArray[np.float64]
     scale: NDArray[np.float64]
 
     def interactions(self, bins: NDArray[np.int8]) -> NDArray[np.float64]:
         """Return the expected weekly return (stocks,) that the bins (features, stocks) give beyond the factors."""
         sums = (self._sums(bins) - self.centre[:, None]) / self.scale[:, None]
-        return self.strength * (BEND * sums[0] + PAIR * sums[1])
+        return BEND * sums[0] + PAIR * sums[1]
 
     def calibrated(self, rng: np.random.Generator) -> "Law":
         """Return the same law with `centre` and `scale` taken from a sample of stocks."""
@@ -133,10 +140,12 @@ class Law:
 
 
 def draw_law(features: int, strength: float, rng: np.random.Generator) -> Law:
-    """Draw a market's law for a number of features."""
+    """Draw a market's law for a number of features; `strength` divides the stocks' own noise."""
     groups = np.arange(features) % (len(GROUPS) + 1)
     groups[groups == len(GROUPS)] = -1
     share = rng.uniform(*FACTOR_SHARE, features)
+    risky = np.isin(np.arange(features), rng.permutation(features)[: max(1, round(features * RISKY_SHARE))])
+    share[risky] = FACTOR_SHARE[1]
     bent = rng.permutation(features)[: max(1, round(features * BENT_SHARE))]
     bends = np.zeros(features)
     bends[bent] = rng.choice([-1.0, 1.0], len(bent))
@@ -146,16 +155,17 @@ def draw_law(features: int, strength: float, rng: np.random.Generator) -> Law:
     first_era[late] = rng.integers(*LATE_ERAS, len(late), endpoint=True)
     law = Law(
         groups=groups,
-        mixing=share[:, None] * _mixing(groups, rng),
+        risky=risky,
+        mixing=share[:, None] * _mixing(groups, risky, rng),
         own=np.sqrt(1 - share**2),
-        premia=strength * PREMIUM * _premia(rng),
+        premia=PREMIUM * _premia(rng),
         bends=bends,
         pairs=rng.permutation(features)[: 2 * n_pairs].reshape(2, n_pairs),
         signs=rng.choice([-1.0, 1.0], n_pairs),
         tilts=_unit(rng.standard_normal((len(OPINIONS), FACTORS))),
         first_era=first_era,
         gap=int(rng.choice(np.flatnonzero(first_era == 1))),
-        strength=strength,
+        noise=NOISE / strength,
         centre=np.zeros(2),
         scale=np.ones(2),
     )
@@ -163,23 +173,54 @@ def draw_law(features: int, strength: float, rng: np.random.Generator) -> Law:
 
 
 def strength(stocks: int) -> float:
-    """Return the factor of all expected returns: 1 from `REFERENCE_STOCKS` on, more with fewer stocks, since their rows teach less."""
+    """Return the divisor of the stocks' own noise: 1 from `REFERENCE_STOCKS` on, more with fewer stocks, since their rows teach less."""
     return max(1.0, (REFERENCE_STOCKS / stocks) ** STRENGTH_EXPONENT)
 
 
+def factor_risks() -> NDArray[np.float64]:
+    """Return the weekly standard deviation (factors,) of each factor's return."""
+    shares = np.full(FACTORS, (1 - RISKY_VARIANCE) / (FACTORS - RISKY_FACTORS))
+    shares[-RISKY_FACTORS:] = RISKY_VARIANCE / RISKY_FACTORS
+    return FACTOR_RISK * np.sqrt(shares)
+
+
+def reverting(levels: NDArray[np.float64], rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Draw the factors' returns beyond their premia in a week.
+
+    Parameters
+    ----------
+    levels : (risky,), the sums of the risky factors' returns so far.
+
+    Returns
+    -------
+    shocks : (factors,), of the standard deviations `factor_risks`.
+    levels : (risky,), after the week.
+    """
+    risks, drawn = factor_risks(), rng.standard_normal(FACTORS)
+    moved = REVERSION * levels + np.sqrt(1 - REVERSION**2) * level_risks() * drawn[-RISKY_FACTORS:]
+    return np.append((risks * drawn)[:-RISKY_FACTORS], moved - levels), moved
+
+
+def level_risks() -> NDArray[np.float64]:
+    """Return the standard deviation (risky,) of the sums of the risky factors' returns."""
+    return factor_risks()[-RISKY_FACTORS:] / np.sqrt(2 * (1 - REVERSION))
+
+
 def _premia(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw the direction (factors,) of the premia: volatile stocks earn less, the other factors pay what the seed says."""
-    others = _unit(rng.standard_normal(FACTORS - 1))
-    return np.append(VOLATILITY_PREMIUM, np.sqrt(1 - VOLATILITY_PREMIUM**2) * others)
+    """Draw the direction (factors,) of the premia: volatile stocks earn less, risky factors pay nothing, others what the seed says."""
+    others = _unit(rng.standard_normal(FACTORS - RISKY_FACTORS - 1))
+    return np.concatenate([[VOLATILITY_PREMIUM], np.sqrt(1 - VOLATILITY_PREMIUM**2) * others, np.zeros(RISKY_FACTORS)])
 
 
-def _mixing(groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw unit rows (features, factors): a feature mixes its group's factors, one outside the groups as many of its own."""
+def _mixing(groups: NDArray[np.int64], risky: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw unit rows (features, factors): a feature mixes its group's factors, or as many of its own, or the risky ones alone."""
     factors = np.array([rng.permutation(FACTORS)[:FACTORS_A_GROUP] for _ in GROUPS])
     loners = rng.permuted(np.tile(np.arange(FACTORS), (len(groups), 1)), axis=1)[:, :FACTORS_A_GROUP]
     mixed = np.where(groups[:, None] < 0, loners, factors[groups])
     mixing = np.zeros((len(groups), FACTORS))
     np.put_along_axis(mixing, mixed, rng.standard_normal(mixed.shape), axis=1)
+    mixing[risky] = 0
+    mixing[risky, -RISKY_FACTORS:] = rng.standard_normal((risky.sum(), RISKY_FACTORS))
     return _unit(mixing)
 
 

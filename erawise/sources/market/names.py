@@ -8,9 +8,10 @@ import pyarrow as pa
 from erawise.sources.market.law import GROUPS, Law
 
 RISKY_GROUP = "serenity"
-"""The group of the features with the largest factor part: the riskiest."""
-RISKY_SHARE = 0.2
+"""The group of the features that mix the risky factors alone."""
 SMALL_SHARE, MEDIUM_SHARE = 0.2, 0.5
+QUANTUM_SHARE = 0.23
+"""Share of the features that are the newest: the last ones."""
 
 ADJECTIVES = (
     "ample ashen bold brisk calm candid civic coastal crisp deft dusky eager early earnest fabled faint fertile fleet formal frosty gentle "
@@ -43,18 +44,20 @@ def feature_names(number: int) -> list[str]:
 def feature_sets(law: Law, names: Sequence[str]) -> dict[str, list[str]]:
     """Return the feature sets, and groups: groups overlap, and some features are in none.
 
-    Every third feature of a group is in the next group too. The riskiest group has the features with the largest
-    weight of the loadings, whatever their other groups.
+    Every third feature of a group is in the next group too. `RISKY_GROUP` has the features of the risky
+    factors, whatever their other groups. `quantum` has the newest features, `fncv3` every second older one.
     """
     order = np.arange(len(names))
     neighbour = np.where((law.groups >= 0) & (order % 3 == 0), (law.groups + 1) % len(GROUPS), law.groups)
-    riskiest = np.argsort(law.own, kind="stable")[: round(RISKY_SHARE * len(names))]
+    older = order[: len(names) - round(QUANTUM_SHARE * len(names))]
     members = {
         "small": order[: round(SMALL_SHARE * len(names))],
         "medium": order[: round(MEDIUM_SHARE * len(names))],
         "all": order,
+        "fncv3": older[::2],
+        "quantum": order[len(older) :],
         **{group: np.flatnonzero((law.groups == k) | (neighbour == k)) for k, group in enumerate(GROUPS)},
-        RISKY_GROUP: np.sort(riskiest),
+        RISKY_GROUP: np.flatnonzero(law.risky),
     }
     return {key: [names[k] for k in columns] for key, columns in members.items()}
 

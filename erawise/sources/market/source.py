@@ -12,7 +12,7 @@ from erawise.base import files
 from erawise.base.schema import DATA_TYPE, ERA, ID, META_MODEL, ORACLE
 from erawise.running.progress import SILENT, Progress
 from erawise.sources import layout
-from erawise.sources.market.law import OPINIONS, SHORT, draw_law, strength
+from erawise.sources.market.law import LONG, OPINIONS, draw_law, strength
 from erawise.sources.market.names import feature_names, feature_sets, row_ids
 from erawise.sources.market.settings import Market, MarketData
 from erawise.sources.market.targets import targets
@@ -113,4 +113,4 @@ def _place(number: int, settings: Market) -> tuple[str, str, str]:
     era = f"{number:04d}"
     if number <= settings.train_eras:
         return "train", era, "train"
-    return "validation", era, "validation" if number <= last - SHORT else "test"
+    return "validation", era, "validation" if number <= last - LONG else "test"

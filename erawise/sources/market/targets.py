@@ -34,7 +34,7 @@ def targets(window: Sequence[Week], rng: np.random.Generator) -> dict[str, NDArr
     last = list(NAMES)[-1]
     for name in (f"target_{last}_20", f"target_{last}_60"):
         named[name][unknown] = np.nan
-    return {"target": named[f"target_{MAIN}_20"], **named}
+    return {"target": named[f"target_{MAIN}_60"], **named}
 
 
 def _summed(window: Sequence[Week], weeks: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -12,7 +12,6 @@ from scipy.special import ndtr, ndtri
 
 from erawise.base.schema import INT8_MIDDLE
 from erawise.sources.market.law import (
-    FACTOR_RISK,
     FACTORS,
     FEATURE_SHARES,
     GAP_ERAS,
@@ -21,15 +20,17 @@ from erawise.sources.market.law import (
     LONG,
     LONG_NOISE,
     NAMES,
-    NOISE,
     OPINIONS,
     OWN_MEMORY,
-    SHORT,
+    RISKY_FACTORS,
     TARGET_SHARES,
     TURNOVER,
     VOLATILITY_SLOPE,
     Law,
     bins,
+    factor_risks,
+    level_risks,
+    reverting,
     thresholds,
 )
 from erawise.sources.market.settings import Market
@@ -63,7 +64,7 @@ class Week:
 
 
 class Universe:
-    """The state of all slots: who is in, loadings, own parts and opinions."""
+    """The state of all slots: who is in, loadings, own parts and opinions; and the levels of the risky factors."""
 
     def __init__(self, stocks: int, features: int, rng: np.random.Generator) -> None:
         self.leavers = max(1, round(TURNOVER * stocks))
@@ -74,6 +75,12 @@ class Universe:
         self.loadings = rng.standard_normal((FACTORS, slots))
         self.own = rng.standard_normal((features, slots))
         self.views = rng.standard_normal((len(OPINIONS), slots))
+        self.levels = level_risks() * rng.standard_normal(RISKY_FACTORS)
+
+    def shocks(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Draw the factors' returns (factors,) of this week beyond their premia; the levels of the risky ones move by them."""
+        found, self.levels = reverting(self.levels, rng)
+        return found
 
     def step(self, rng: np.random.Generator) -> None:
         """Go to the next week: the slots move, some stocks leave, and new ones take the slots that have waited longest."""
@@ -119,7 +126,8 @@ def _week(number: int, law: Law, universe: Universe, rngs: Generators) -> Week:
     values = law.features(universe.loadings, universe.own)
     binned = bins(values, thresholds(values[:, rows], FEATURE_SHARES))
     interactions = law.interactions(binned)
-    oracle = expected_target(law.premia @ universe.loadings[:, rows], interactions[rows], universe.loadings[:, rows])
+    loadings = universe.loadings[:, rows]
+    oracle = expected_target(law.premia @ loadings, interactions[rows], loadings, volatility(loadings, law.noise))
     features = binned[:, rows]
     features[law.first_era > number] = INT8_MIDDLE
     null = np.zeros(len(features), np.bool_)
@@ -129,24 +137,22 @@ def _week(number: int, law: Law, universe: Universe, rngs: Generators) -> Week:
         rows=rows,
         features=features,
         null=null,
-        returns=_returns(law.premia, interactions, universe.loadings, rngs.returns),
+        returns=_returns(law, interactions, universe, rngs.returns),
         oracle=oracle,
-        opinions=_opinions(oracle, law.tilts @ universe.loadings[:, rows], universe.views[:, rows]),
+        opinions=_opinions(oracle, law.tilts @ loadings, universe.views[:, rows]),
     )
 
 
-def volatility(loadings: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the weekly standard deviation (stocks,) of the stocks' own returns."""
-    return NOISE * np.exp(VOLATILITY_SLOPE * loadings[0])
+def volatility(loadings: NDArray[np.float64], noise: float) -> NDArray[np.float64]:
+    """Return the weekly standard deviation (stocks,) of the stocks' own returns; `noise` is that at the median."""
+    return noise * np.exp(VOLATILITY_SLOPE * loadings[0])
 
 
-def _returns(
-    premia: NDArray[np.float64], interactions: NDArray[np.float64], loadings: NDArray[np.float64], rng: np.random.Generator
-) -> NDArray[np.float64]:
+def _returns(law: Law, interactions: NDArray[np.float64], universe: Universe, rng: np.random.Generator) -> NDArray[np.float64]:
     """Draw the returns (streams, slots) of one week."""
-    shocks = FACTOR_RISK / np.sqrt(FACTORS) * rng.standard_normal(FACTORS)
-    noise = volatility(loadings) * rng.standard_normal((len(NAMES) + 1, loadings.shape[1]))
-    expected = premia @ loadings + interactions
+    loadings, shocks = universe.loadings, universe.shocks(rng)
+    noise = volatility(loadings, law.noise) * rng.standard_normal((len(NAMES) + 1, loadings.shape[1]))
+    expected = law.premia @ loadings + interactions
     surprise = shocks @ loadings
     streams = [
         expected + risk * surprise + common * noise[0] + np.sqrt(1 - common**2) * noise[k]
@@ -155,13 +161,16 @@ def _returns(
     return np.stack([*streams, np.sqrt(LONG_NOISE) * noise[-1]])
 
 
-def expected_target(premium: NDArray[np.float64], interactions: NDArray[np.float64], loadings: NDArray[np.float64]) -> NDArray[np.float64]:
+def expected_target(
+    premium: NDArray[np.float64], interactions: NDArray[np.float64], loadings: NDArray[np.float64], own: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return the expected value (rows,) of the main target, given everything that the week's state says.
 
     Parameters
     ----------
     premium, interactions : (rows,), this week's expected returns from the factors and from the interactions.
     loadings : (factors, rows).
+    own : (rows,), `volatility`.
 
     Notes
     -----
@@ -169,15 +178,15 @@ def expected_target(premium: NDArray[np.float64], interactions: NDArray[np.float
     E[target] = 1/4 * sum over the bounds c of Phi((mean - c) / risk).
     """
     mean = premium * _reach(LOADING_MEMORY) + interactions * _reach(INTERACTION_MEMORY)
-    factor_variance = FACTOR_RISK**2 / FACTORS * np.square(loadings).sum(axis=0)
-    risk = np.sqrt(SHORT * (volatility(loadings) ** 2 + factor_variance))
+    factor_variance = np.square(factor_risks()) @ np.square(loadings)
+    risk = np.sqrt(LONG * ((1 + LONG_NOISE) * own**2 + factor_variance))
     bounds = ndtri(TARGET_SHARES) * np.sqrt(np.mean(risk**2))
     return ndtr((mean - bounds[:, None]) / risk).mean(axis=0)
 
 
 def _reach(memory: float) -> float:
-    """Return the sum over the weeks of a `_20` target of the part that is left of an expected return."""
-    return sum(memory**week for week in range(SHORT))
+    """Return the sum over the weeks of a `_60` target of the part that is left of an expected return."""
+    return sum(memory**week for week in range(LONG))
 
 
 def _opinions(oracle: NDArray[np.float64], tilts: NDArray[np.float64], views: NDArray[np.float64]) -> NDArray[np.float64]:
