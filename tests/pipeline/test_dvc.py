@@ -107,6 +107,7 @@ def test_runs_are_on_record_and_compared_without_a_checkout_and_a_run_from_the_c
     before = clone.run("git", "status", "--porcelain")
     output = clone.erawise("compare", "HEAD", "weaker")
     assert "HEAD → weaker" in output
+    assert re.search(r"\nmain: target, \d\d trading days.*; pays: 60 days since round 1343, ", output)
     assert "models.ridge.l2: 1000.0 → 200000" in output
     assert "validation was looked at 2 times in this checkout" in output
     assert "| cv | ridge |" in output
