@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import wandb
 
 from erawise.history import tracking
 from erawise.running.errors import InputError
@@ -69,6 +70,7 @@ def test_points_get_rarer_by_the_powers_of_ten() -> None:
 def test_a_run_is_kept_offline_with_settings_scores_and_curves(tmp_path: Path) -> None:
     curve = {"lightgbm/fold_1": pd.Series([0.0123, 0.0456], [1, 2]), "lightgbm/fold_2": pd.Series([0.0789], [2])}
     tracking.log_run("offline", tmp_path, "deeper", {"models": {"lightgbm": {"max_depth": 7}}}, SCORES, curve)
+    wandb.teardown()  # its service writes the file when the process ends, not when the run does
     [path] = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
     content = path.read_bytes()
     for expected in (
