@@ -192,7 +192,7 @@ def _strong_target(drawing: Drawn, name: str, days: int, threads: int) -> Table:
     features = FeatureMap(drawing.panel.names)
     train, test = View(drawing.panel, plan.train, features, name), View(drawing.panel, plan.validation, features)
     resources = Resources(threads, 8 * GIB, drawing.scratch)
-    boosting, linear = (settings.model_copy(update={"target": name}) for settings in (BOOSTING, LINEAR))
+    boosting, linear = BOOSTING.model_copy(update={"target": name}), LINEAR.model_copy(update={"target": name})
     boosted = _predictions(lightgbm.fit(boosting, train, None, boosting.trees, resources), test)
     columns = {
         BOOSTED: boosted,
