@@ -89,11 +89,15 @@ CONSTANTS = {
     "PREMIUM": "length of the vector of mean weekly factor returns",
     "VOLATILITY_PREMIUM": "part of it on the first factor",
     "FACTOR_RISK": "weekly std of the return from the factors",
+    "RISKY_FACTORS": "factors that are risky, pay nothing and revert",
+    "RISKY_VARIANCE": "their share of the variance of the return from the factors",
+    "REVERSION": "weekly autocorrelation of the sum of a risky factor's returns",
+    "RISKY_SHARE": "share of the features that mix them and no other factor",
     "BEND": "weekly std of the return from distances to the middle bin",
     "PAIR": "weekly std of the return from products",
     "BENT_SHARE": "share of the features whose distance to the middle bin pays",
     "PAIRED_SHARE": "share of the features that are multiplied in pairs",
-    "NOISE": "weekly std of a stock's own return, at the median of volatility",
+    "NOISE": "weekly std of a stock's own return, at the median of volatility and strength 1",
     "VOLATILITY_SLOPE": "log of a stock's volatility by its loading on the first factor",
     "NAMES": "targets: correlation of their noise with the main one's, factor risk",
     "LONG_NOISE": "variance that only the 60-day targets have, per variance of the noise",
@@ -188,7 +192,7 @@ def _strong_target(drawing: Drawn, name: str, days: int, threads: int) -> Table:
     features = FeatureMap(drawing.panel.names)
     train, test = View(drawing.panel, plan.train, features, name), View(drawing.panel, plan.validation, features)
     resources = Resources(threads, 8 * GIB, drawing.scratch)
-    boosting, linear = (settings.model_copy(update={"target": name}) for settings in (BOOSTING, LINEAR))
+    boosting, linear = BOOSTING.model_copy(update={"target": name}), LINEAR.model_copy(update={"target": name})
     boosted = _predictions(lightgbm.fit(boosting, train, None, boosting.trees, resources), test)
     columns = {
         BOOSTED: boosted,
