@@ -68,7 +68,7 @@ def test_a_model_added_and_removed_by_experiments(clone: Clone, tmp_path: Path) 
     output = clone.dvc("exp", "run", "-S", f"+models.second={{kind: ridge, target: {target}, l2: 10.0}}")
     assert stages_run(output) == LISTED | of_model("second") | FAN_IN
     assert "second" in clone.metrics()
-    assert json.loads(clone.read("data/weights.json"))["second"] == pytest.approx(1 / 3)
+    assert set(json.loads(clone.read("data/weights.json"))) == {*MODELS, "second"}
     clone.commit("added")
 
     output = clone.dvc("exp", "run", "-S", "~models.second")

@@ -373,7 +373,7 @@ def test_what_cannot_be_used_does_not_take_the_name(server: NumeraiServer, path:
         raise InputError(f"{given}: not a readable Parquet file")
 
     path.write_bytes(b"before")
-    with pytest.raises(InputError, match=r"^what came as v5\.2/file\.bin can't be used: not a readable Parquet file$"):
+    with pytest.raises(InputError, match=r"^what came as v5\.3/file\.bin can't be used: not a readable Parquet file$"):
         fetch(server, path, check=refuse)
     assert path.read_bytes() == b"before"
     assert not path.with_name(".file.bin.partial").exists()

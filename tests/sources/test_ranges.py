@@ -338,7 +338,7 @@ def test_what_cannot_be_used_does_not_take_the_name(server: NumeraiServer, path:
         raise InputError(f"{given}: era missing among its columns")
 
     path.write_bytes(b"before")
-    with pytest.raises(InputError, match=r"^what came as v5\.2/train\.parquet can't be used: era missing among its columns$"):
+    with pytest.raises(InputError, match=r"^what came as v5\.3/train\.parquet can't be used: era missing among its columns$"):
         fetch(server, path, check=refuse)
     assert path.read_bytes() == b"before"
     assert sorted(file.name for file in path.parent.iterdir()) == [".train.parquet.lock", "train.parquet"]

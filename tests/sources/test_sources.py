@@ -278,7 +278,7 @@ class TestNumerai:
         assert prepared(out, kept / "of_columns") == prepared(directory, kept / "of_all")
 
     def test_a_feature_set_that_is_not_there(self, server: NumeraiServer, out: Path, kept: Path) -> None:
-        with pytest.raises(InputError, match=r"^data\.feature_set: 'tiny' is no feature set of v5\.2/features\.json; it has all$"):
+        with pytest.raises(InputError, match=r"^data\.feature_set: 'tiny' is no feature set of v5\.3/features\.json; it has all$"):
             numerai.write(out, VERSION, None, "tiny", kept, QUICK)
         assert server.fetched == [f"{VERSION}/features.json"]
 
@@ -346,12 +346,12 @@ class TestNumerai:
         assert str(kept) not in str(caught.value)
 
     def test_a_version_that_is_not_there(self, server: NumeraiServer, out: Path, kept: Path) -> None:
-        with pytest.raises(InputError, match=r"^data\.version: Numerai has no 'v9\.9' in round 899 \(data\.round\); it has v5\.2$"):
+        with pytest.raises(InputError, match=r"^data\.version: Numerai has no 'v9\.9' in round 899 \(data\.round\); it has v5\.3$"):
             numerai.write(out, "v9.9", 899, "all", kept, QUICK)
 
     def test_a_version_that_lacks_a_file(self, server: NumeraiServer, out: Path, kept: Path) -> None:
         (server.rounds[900] / VERSION / "live.parquet").unlink()
-        with pytest.raises(InputError, match=r"^data\.version: v5\.2 lacks live\.parquet in the current round; choose another"):
+        with pytest.raises(InputError, match=r"^data\.version: v5\.3 lacks live\.parquet in the current round; choose another"):
             numerai.write(out, VERSION, None, "all", kept, QUICK)
         assert server.fetched == []
 
