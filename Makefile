@@ -1,7 +1,7 @@
 # `make repro` runs the pipeline, `make test` the tests; each sets up what it needs in .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
-RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONDONTWRITEBYTECODE=1
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .PHONY: repro test lint bench experiments docs lock clean
 

@@ -49,5 +49,5 @@ def surroundings(settings_of_pip: str, environment: Mapping[str, str]) -> dict[s
             if value := settings.get(f"{section}.{name}", "").split():
                 found[variable] = separator.join(value)
     known = {name: value for name, value in found.items() if SAME.get(name, name) not in environment}
-    # as pip does: the best version of all indexes, the certificates of the system, and compiled modules, which no stage writes
-    return {"UV_INDEX_STRATEGY": "unsafe-best-match", "UV_SYSTEM_CERTS": "true", "UV_COMPILE_BYTECODE": "true"} | known | dict(environment)
+    # as pip does: the best version of all indexes, and the certificates of the system
+    return {"UV_INDEX_STRATEGY": "unsafe-best-match", "UV_SYSTEM_CERTS": "true"} | known | dict(environment)

@@ -101,8 +101,7 @@ def _surroundings() -> dict[str, str]:
     found = installing.surroundings(installing.configured(), os.environ)
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv").glob("versions/*/bin")
     path = os.pathsep.join([found.get("PATH", os.defpath), *map(str, sorted(pyenv))])
-    # a trial compiles the few modules that it loads
-    return found | {"PATH": path, "UV_COMPILE_BYTECODE": "false"}
+    return found | {"PATH": path}
 
 
 def _run(command: list[str], surroundings: dict[str, str]) -> "subprocess.CompletedProcess[str]":

@@ -223,7 +223,6 @@ def test_uv_is_pinned_and_does_what_pip_is_configured_for(install: Any, monkeypa
     assert found == {
         "UV_INDEX_STRATEGY": "unsafe-best-match",
         "UV_SYSTEM_CERTS": "true",
-        "UV_COMPILE_BYTECODE": "true",
         "UV_DEFAULT_INDEX": "https://three.example/simple",
         "UV_INDEX": "https://a.example/simple https://b.example/simple",
         "UV_FIND_LINKS": "/one,/two",
