@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from closure import ROOT
+from conftest import Once
 from dvc.repo import Repo
 from playwright.sync_api import Browser, Page
 from workspace import Workspace
@@ -36,16 +37,19 @@ MARKS = "svg path, svg circle, svg rect, svg line, svg text"
 LEAST_MARKS = 8
 
 
-@pytest.fixture(scope="module")
-def written(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("report")
-    shutil.copytree(finished.directory, directory, dirs_exist_ok=True)
-    shutil.copyfile(ROOT / "dvc.yaml", directory / "dvc.yaml")
-    Repo.init(str(directory), no_scm=True).close()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drawing, "VALIDATED", True)
-        Workspace(directory, finished.directory / "files").run("report")
-    return directory / "report.html"
+@pytest.fixture(scope="session")
+def written(once: Once, finished: Workspace) -> Path:
+    """The page of the finished workspace, its charts checked against the schema of Vega-Lite; written once for a run of the tests."""
+
+    def fill(directory: Path) -> None:
+        shutil.copytree(finished.directory, directory, dirs_exist_ok=True)
+        shutil.copyfile(ROOT / "dvc.yaml", directory / "dvc.yaml")
+        Repo.init(str(directory), no_scm=True).close()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(drawing, "VALIDATED", True)
+            Workspace(directory, finished.directory / "files").run("report")
+
+    return once("report", fill) / "report.html"
 
 
 @pytest.fixture(scope="module")
