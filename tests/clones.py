@@ -46,9 +46,10 @@ class Clone:
 
     def environment(self) -> dict[str, str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DVC_", "PYTEST_"))}
+        # a process that starts from nothing leaves what it has compiled of packages for the next; the served ones share it elsewhere
+        environment |= {"PYTHONDONTWRITEBYTECODE": "1"} if self.commands else {}
         return environment | {
             "PATH": os.pathsep.join(map(str, [*filter(None, [self.commands]), Path(sys.executable).parent, os.environ["PATH"]])),
-            "PYTHONDONTWRITEBYTECODE": "1",
             "GIT_AUTHOR_NAME": "t",
             "GIT_AUTHOR_EMAIL": "t@example.org",
             "GIT_COMMITTER_NAME": "t",

@@ -34,7 +34,6 @@ class Farm:
     def start(self, *command: str, prefix: Sequence[str] = (), at: Path = ROOT) -> subprocess.Popen[bytes]:
         """Start a process of its own session."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
-        environment |= {"PYTHONDONTWRITEBYTECODE": "1"}
         with (self.directory / f"log_{len(self.processes)}").open("wb") as log:
             arguments = [*prefix, sys.executable, "-m", *command]
             process = subprocess.Popen(arguments, cwd=at, env=environment, stdout=log, stderr=log, start_new_session=True)

@@ -296,7 +296,7 @@ class Stage:
 
 
 def started(workspace: Workspace, *command: str) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     arguments = [sys.executable, "-m", *command]
     return subprocess.Popen(
         arguments,
