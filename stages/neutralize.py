@@ -1,6 +1,6 @@
-"""The ensemble without its linear part in chosen features, era by era; the choice looks at the train eras alone."""
+"""The ensemble without its linear part in chosen features, era by era; each fold's choices look at its training eras only."""
 
-from typing import Any
+import functools
 
 import numpy as np
 import pandas as pd
@@ -9,14 +9,13 @@ from threadpoolctl import threadpool_limits
 
 from erawise import params, predictions
 from erawise.base import files, tabular
-from erawise.base.schema import CV, DATA_TYPE, ERA, LIVE_ERA, SPLIT, VALIDATION
+from erawise.base.schema import CV, ERA, LIVE_ERA, SPLIT
 from erawise.blend import neutralization, proportions, risk
 from erawise.blend.neutralization import Parts
 from erawise.evaluation import evaluation
 from erawise.folds import splits
 from erawise.panel.panel import Panel, days_ahead
 from erawise.regimes import regimes
-from erawise.regimes.regimes import Regime
 from erawise.running import paths, runner
 from erawise.running.progress import Progress
 
@@ -26,50 +25,52 @@ def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     settings, target = p.neutralize, p.data.target
     rows = predictions.join({"ensemble": tabular.read_parquet(paths.ENSEMBLE)})
+    era, ensemble, cv = rows[ERA].to_numpy(), rows["ensemble"].to_numpy(), (rows[SPLIT] == CV).to_numpy()
     panel, live = Panel(paths.PANEL, [target]), Panel(paths.LIVE, [])
-    train = np.unique(panel.row_eras[panel.index[DATA_TYPE] != VALIDATION])
+    plan = splits.from_json(files.read_json(paths.FOLDS), days_ahead(paths.PANEL, target))
+    of_test = {int(one): number for number, fold in enumerate(plan.folds, 1) for one in fold.test}
 
-    def features(era: int) -> NDArray:
+    def features(era: int, number: int) -> NDArray:
         source = live if era == LIVE_ERA else panel
-        return source.block(era, risk.within(columns, settings.features, source.rows(era)))
+        return source.block(era, risk.within(columns[number], settings.features, source.rows(era)))
+
+    def learned(fold: int, rows: NDArray[np.bool_]) -> Parts:
+        own = functools.partial(features, number=fold + 1)
+        return neutralization.split_eras(ensemble[rows], era[rows], own, p.resources.threads, progress)
 
     with threadpool_limits(p.resources.threads, user_api="blas"):
-        names = risk.chosen(panel, train, target, settings.features, settings.count, progress)
-        columns = panel.columns(names)
-        parts = neutralization.split_eras(rows["ensemble"].to_numpy(), rows[ERA].to_numpy(), features, p.resources.threads, progress)
-    if isinstance(settings.proportion, float):
-        proportion, neutral, chosen = settings.proportion, parts.without(settings.proportion), None
-    else:
-        regime = regimes.load(p.payout.regimes).named(p.payout.regime)
-        proportion, neutral, chosen = _choose(parts, rows, panel, target, regime, p.evaluate.benchmark)
+        learn = [plan.train, *(fold.train for fold in plan.folds)]
+        sets = risk.chosen(panel, learn, target, settings.features, settings.count, progress)
+        columns = [panel.columns(names) for names in sets]
+        as_tested = neutralization.split_eras(ensemble, era, lambda one: features(one, of_test.get(one, 0)), p.resources.threads, progress)
+        if isinstance(settings.proportion, float):
+            proportion, neutral, chosen = settings.proportion, as_tested.without(settings.proportion), None
+        else:
+            outcomes, formula = _outcomes(p, rows, panel)
+            differ = any(names != sets[0] for names in sets)
+            overall, of_folds, neutral = proportions.choose(as_tested, cv, outcomes, plan, learned if differ else None)
+            proportion, chosen = overall.proportion, proportions.content(overall, of_folds, formula)
     tabular.write_parquet(predictions.table(rows, neutral), paths.NEUTRALIZED)
-    files.write_json(risk.content(names, settings.features, proportion, chosen), paths.NEUTRALIZED_TO)
-    print(f"neutralized to {len(names)} features ({settings.features}), proportion {proportion}")
-    for line in risk.report(names, settings.features, settings.count, rows.groupby(ERA).size().to_numpy()):
+    files.write_json(risk.content(sets[0], settings.features, proportion, chosen), paths.NEUTRALIZED_TO)
+    print(f"neutralized to {len(sets[0])} features ({settings.features}), proportion {proportion}")
+    for line in risk.report(sets, settings.features, settings.count, rows.groupby(ERA).size().to_numpy()):
         print(line)
     for line in proportions.lines(chosen):
         print(line)
     return runner.Done([paths.NEUTRALIZED, paths.NEUTRALIZED_TO], len(rows))
 
 
-def _choose(
-    parts: Parts, rows: pd.DataFrame, panel: Panel, target: str, regime: Regime, benchmark: str | None
-) -> tuple[float, NDArray[np.float64], dict[str, Any]]:
-    """Return the proportion that is best on cv, the prediction without so much of its linear part, and what was chosen and why.
-
-    `benchmark` is the one that the settings name, None to choose.
-    """
-    days, references = days_ahead(paths.PANEL, target), tabular.read_parquet(paths.REFERENCES)
-    against = evaluation.benchmark_column(evaluation.benchmarks(references), benchmark, panel.equal.get(target, target), days)
-    outcomes = proportions.Outcomes(
-        predictions.along(rows, panel.index, [target])[:, 0],
-        None if against is None else predictions.along(rows, references, [against])[:, 0],
-        regime.sums(),
-    )
-    plan = splits.from_json(files.read_json(paths.FOLDS), days)
-    overall, of_folds, neutral = proportions.choose(parts, (rows[SPLIT] == CV).to_numpy(), outcomes, plan)
-    formula = f"{regimes.formula(outcomes.sums[proportions.STAND_IN])} ({regime.id}; BMC against {against or 'no benchmark model'})"
-    return overall.proportion, neutral, proportions.content(overall, of_folds, formula)
+def _outcomes(p: params.Params, rows: pd.DataFrame, panel: Panel) -> tuple[proportions.Outcomes, str]:
+    """Return the values by which a proportion is chosen, on the rows, and the formula in words."""
+    target, regime = p.data.target, regimes.load(p.payout.regimes).named(p.payout.regime)
+    references = tabular.read_parquet(paths.REFERENCES)
+    known = evaluation.benchmarks(references)
+    against = evaluation.benchmark_column(known, p.evaluate.benchmark, panel.equal.get(target, target), days_ahead(paths.PANEL, target))
+    sums = regime.sums()
+    formula = f"{regimes.formula(sums[proportions.STAND_IN])} ({regime.id}; BMC against {against or 'no benchmark model'})"
+    outcome = predictions.along(rows, panel.index, [target])[:, 0]
+    benchmark = None if against is None else predictions.along(rows, references, [against])[:, 0]
+    return proportions.Outcomes(outcome, benchmark, sums), formula
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The proportion of the linear part that is taken out, chosen on `cv`, and for each fold without its test eras."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -60,48 +60,65 @@ class Choice:
     means: dict[str, float]
 
 
-def choose(parts: Parts, cv: NDArray[np.bool_], outcomes: Outcomes, plan: Plan) -> tuple[Choice, list[Choice], Floats]:
+def choose(
+    parts: Parts, cv: NDArray[np.bool_], outcomes: Outcomes, plan: Plan, learned: Callable[[int, NDArray[np.bool_]], Parts] | None = None
+) -> tuple[Choice, list[Choice], Floats]:
     """Choose proportions on `cv`, and take so much of the linear part out of the prediction.
 
-    Rows of other splits take the proportion that is best on all of `cv`, a fold's test eras that which is best on its training eras, so
-    that `cv` stays out of fold. The score is the payout's stand-in, or CORR on eras none of which has a stand-in. A proportion of 1 isn't
+    Rows of other splits take the proportion that is best on all of `cv`. A fold's test eras take the one that is best on its training
+    eras, so that `cv` stays out of fold. The score is the payout's stand-in, or CORR if no era has a stand-in. A proportion of 1 isn't
     among them if it leaves nothing of the prediction in some era.
 
     Parameters
     ----------
-    parts : of the prediction.
+    parts : of the prediction, in each fold's test eras by the fold's features.
     cv : (rows,), the rows of `cv`.
     outcomes : of the rows; those of other splits are not looked at.
     plan : the folds.
+    learned : gives, for a fold's position and (rows,) the rows of its training eras, the parts of these rows by the fold's features.
+        Without it all folds have the same features, and `parts` has them.
 
     Returns
     -------
     overall : the choice on all of `cv`.
-    of_folds : that for the test eras of each fold.
+    of_folds : the choice for the test eras of each fold.
     neutral : (rows,) in [0, 1], see `Parts.without`.
     """
-    allowed = [proportion for proportion in GRID if proportion < 1 or parts.emptied is None]
-    candidates = {str(proportion): parts.without(proportion) for proportion in allowed}
-    table = _scores(candidates, parts.era, cv & np.isfinite(outcomes.target), outcomes)
-    overall = best(table, plan.train, allowed)
+    scored = cv & np.isfinite(outcomes.target)
+    candidates = _candidates(parts)
+    table = _scores({name: values[scored] for name, values in candidates.items()}, parts.era, scored, outcomes)
+    overall = best(table, plan.train, candidates)
     neutral = candidates[str(overall.proportion)].copy()
     of_folds = []
-    for fold in plan.folds:
-        own, tested = best(table, fold.train, allowed), cv & np.isin(parts.era, fold.test)
+    for number, fold in enumerate(plan.folds):
+        rows = cv & np.isin(parts.era, fold.train)
+        known = rows & scored
+        if learned is None or not known.any():
+            own = best(table, fold.train, candidates)
+        else:
+            values = {name: column[known[rows]] for name, column in _candidates(learned(number, rows), candidates).items()}
+            own = best(_scores(values, parts.era, known, outcomes), fold.train, values)
+        tested = cv & np.isin(parts.era, fold.test)
         neutral[tested] = candidates[str(own.proportion)][tested]
         of_folds.append(own)
     return overall, of_folds, neutral
 
 
-def best(table: pd.DataFrame, eras: NDArray[np.int64], allowed: Sequence[float] = GRID) -> Choice:
+def _candidates(parts: Parts, among: Collection[str] | None = None) -> dict[str, Floats]:
+    """Return the prediction without each proportion of its linear part, by the proportion; only those `among` others if given."""
+    allowed = [proportion for proportion in GRID if proportion < 1 or parts.emptied is None]
+    return {str(proportion): parts.without(proportion) for proportion in allowed if among is None or str(proportion) in among}
+
+
+def best(table: pd.DataFrame, eras: NDArray[np.int64], allowed: Iterable[str] = tuple(map(str, GRID))) -> Choice:
     """Choose a proportion on some eras.
 
     Parameters
     ----------
     table : of `score_eras`, each prediction named after its proportion.
-    allowed : the proportions, ascending.
+    allowed : the names of the proportions, ascending.
     """
-    rows, names = table[table[ERA].isin(eras)], [str(proportion) for proportion in allowed]
+    rows, names = table[table[ERA].isin(eras)], list(allowed)
     for by in (STAND_IN, CORR):
         scores = rows.pivot(index=ERA, columns=PREDICTION, values=by).reindex(columns=names).dropna()
         if len(scores):
@@ -111,10 +128,9 @@ def best(table: pd.DataFrame, eras: NDArray[np.int64], allowed: Sequence[float] 
 
 
 def _scores(candidates: dict[str, Floats], era: NDArray[np.int64], rows: NDArray[np.bool_], outcomes: Outcomes) -> pd.DataFrame:
-    """Score the candidates, each (rows,), on some rows."""
+    """Score the candidates, each of the rows that are marked, in the eras of these rows."""
     known = Known(benchmark=None if outcomes.benchmark is None else outcomes.benchmark[rows])
-    frame = pd.DataFrame({name: values[rows] for name, values in candidates.items()})
-    return score_eras(frame, outcomes.target[rows], era[rows], known, sums={STAND_IN: outcomes.sums[STAND_IN]})
+    return score_eras(pd.DataFrame(candidates), outcomes.target[rows], era[rows], known, sums={STAND_IN: outcomes.sums[STAND_IN]})
 
 
 def content(overall: Choice, of_folds: Sequence[Choice], formula: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The features that the ensemble is neutralized to."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,18 @@ from erawise.scores import kernels
 NONE, ALL, RISKIEST = "none", "all", "riskiest"
 
 
-def chosen(panel: Panel, train: NDArray[np.int64], target: str, features: str, count: int, progress: Progress = SILENT) -> list[str]:
-    """Names of the features to neutralize to, in the panel's order; `riskiest` has them by falling risk.
+def chosen(
+    panel: Panel, eras: Sequence[NDArray[np.int64]], target: str, features: str, count: int, progress: Progress = SILENT
+) -> list[list[str]]:
+    """Return the names of the features to neutralize to, for each set of eras; `riskiest` has them by falling risk, else by position.
 
     Parameters
     ----------
-    panel : with the target of the train eras in its index.
-    train : the train eras, the only ones that `riskiest` looks at.
-    features : `none`, `all` (of the matrix), `riskiest`, or the name of a feature set or group.
-    count : how many `riskiest` takes; all features where there are fewer. An era of few rows is neutralized to the first
-        of them alone, see `neutralize.cap`.
+    panel : with the target of these eras in its index.
+    eras : sets of eras, such as those of all training and those of each fold. `riskiest` looks at no others.
+    features : `none`, `all` (of the matrix), `riskiest`, or the name of a feature set or group. Only `riskiest` depends on the eras.
+    count : number of `riskiest` features; all features if there are fewer. An era of few rows is neutralized to the first
+        of them only, see `neutralization.cap`.
     progress : told of each era that `riskiest` looks at.
 
     Raises
@@ -31,13 +34,19 @@ def chosen(panel: Panel, train: NDArray[np.int64], target: str, features: str, c
     InputError
         If there is no feature set of that name, or it has no feature of the matrix.
     """
+    if features == RISKIEST:
+        known, correlations = era_correlations(panel, np.unique(np.concatenate(eras)), target, progress)
+        orders = [neutralization.riskiest(correlations[np.isin(known, own)], count) for own in eras]
+        return [[panel.feature_names[k] for k in order] for order in orders]
+    return [_named(panel, features)] * len(eras)
+
+
+def _named(panel: Panel, features: str) -> list[str]:
+    """Return the features of `none`, `all`, or a feature set, see `chosen`."""
     if features == NONE:
         return []
     if features == ALL:
         return list(panel.feature_names)
-    if features == RISKIEST:
-        order = neutralization.riskiest(era_correlations(panel, train, target, progress), count)
-        return [panel.feature_names[k] for k in order]
     if features not in panel.feature_sets:
         raise InputError(
             f"neutralize.features: {features!r} is neither {NONE}, {ALL} or {RISKIEST} nor a feature set of the data; "
@@ -61,11 +70,14 @@ def within(columns: NDArray[np.int64], features: str, rows: slice) -> NDArray[np
     return columns[: neutralization.cap(len(columns), rows.stop - rows.start)] if features == RISKIEST else columns
 
 
-def report(names: list[str], features: str, count: int, era_rows: NDArray[np.int64]) -> list[str]:
-    """What a person should know of the choice: where there were fewer features than asked for."""
+def report(sets: Sequence[list[str]], features: str, count: int, era_rows: NDArray[np.int64]) -> list[str]:
+    """Say how far the features of the folds differ from the first set, and if there were fewer features than asked for."""
     if features != RISKIEST:
         return []
-    lines = [f"neutralize.count: the data has {len(names)} features, fewer than {count}"] if len(names) < count else []
+    names, *folds = sets
+    shared = [len(set(names) & set(own)) for own in folds]
+    lines = [f"each fold has its own riskiest features, without its test eras: {_range(shared)} of them are the same"] if folds else []
+    lines += [f"neutralize.count: the data has {len(names)} features, fewer than {count}"] if len(names) < count else []
     capped = era_rows // neutralization.ROWS_A_FEATURE < len(names)
     if capped.any():
         least = int(era_rows.min())
@@ -76,10 +88,17 @@ def report(names: list[str], features: str, count: int, era_rows: NDArray[np.int
     return lines
 
 
-def era_correlations(panel: Panel, eras: NDArray[np.int64], target: str, progress: Progress = SILENT) -> NDArray[np.float64]:
-    """(eras with a target, features) Pearson correlation of each feature of the matrix with the target in each era.
+def _range(counts: list[int]) -> str:
+    low, high = min(counts), max(counts)
+    return str(low) if low == high else f"{low} to {high}"
 
-    NaN where a feature or the target is constant in an era.
+
+def era_correlations(
+    panel: Panel, eras: NDArray[np.int64], target: str, progress: Progress = SILENT
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the eras that have a target, and (eras, features) the Pearson correlation of each feature with the target in each of them.
+
+    NaN if a feature or the target is constant in an era.
     """
     view = View(panel, eras, FeatureMap(panel.feature_names), target)
     starts = np.flatnonzero(np.diff(view.era, prepend=-1))
@@ -89,4 +108,4 @@ def era_correlations(panel: Panel, eras: NDArray[np.int64], target: str, progres
         for block, values in zip(view.blocks(), targets, strict=True):
             found.append(kernels.feature_correlations(block, values))
             count.done()
-    return np.array(found)
+    return view.era[starts], np.array(found)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from erawise import predictions
 from erawise.base import files
-from erawise.base.schema import ERA, ID, META_MODEL, ORACLE, PREDICTION, SPLIT, TARGET
+from erawise.base.schema import ERA, HORIZONS, ID, META_MODEL, ORACLE, PREDICTION, SPLIT, TARGET
 from erawise.evaluation import summary
 from erawise.panel import groups
 from erawise.panel.panel import Panel
@@ -107,20 +107,27 @@ def evaluated(directory: Path) -> Evaluated:
         raise InputError(f"{path}: it doesn't say what was scored; run dvc repro evaluate") from None
 
 
-def early_target(target: str, days: int, targets: Sequence[str]) -> str | None:
-    """Return the target of `EARLY_DAYS` that is the sibling of a longer one, such as `target_ender_20` of `target_ender_60`.
+def sibling(target: str, days: int, targets: Sequence[str]) -> str | None:
+    """Return the target of the same name and another horizon, such as `target_ender_20` of `target_ender_60`.
 
     Parameters
     ----------
-    target, days : the main target, by the named target that it equals if there is one, and its horizon in trading days.
+    target : the named target.
+    days : trading days that the sibling looks ahead.
     targets : that the data has.
 
     Returns
     -------
-    None if the data has none of that name, or the main target's name doesn't say its horizon.
+    None if the data has none of that name, or `target` doesn't say its own horizon.
     """
-    sibling = target.removesuffix(f"_{days}") + f"_{EARLY_DAYS}"
-    return sibling if days != EARLY_DAYS and target.endswith(f"_{days}") and sibling in targets else None
+    stem = next((target.removesuffix(end) for end in HORIZONS if target.endswith(end)), None)
+    end = next(end for end, ahead in HORIZONS.items() if ahead == days)
+    return f"{stem}{end}" if stem and f"{stem}{end}" in targets else None
+
+
+def early_target(target: str, days: int, targets: Sequence[str]) -> str | None:
+    """Return the sibling of `EARLY_DAYS` of a main target (by its name) that looks `days` ahead; None if it looks no further itself."""
+    return None if days == EARLY_DAYS else sibling(target, EARLY_DAYS, targets)
 
 
 def blocks(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -344,11 +344,14 @@ class Run:
                     f"{era_name(int(era))}: {count} of {expected} rows have a prediction; to neutralize it takes all of an era"
                 )
 
+        of_test = {int(era): number for number, fold in enumerate(self.plan.folds, 1) for era in fold.test}
+
         def block(era: int) -> NDArray:
-            return self._of(era).block(era, risk.within(columns, method, self._of(era).rows(era)))
+            return self._of(era).block(era, risk.within(columns[of_test.get(era, 0)], method, self._of(era).rows(era)))
 
         with threadpool_limits(threads, user_api="blas"):
-            columns = self.panel.columns(risk.chosen(self.panel, self.plan.train, self.target, method, settings.count))
+            learn = [self.plan.train, *(fold.train for fold in self.plan.folds)]
+            columns = [self.panel.columns(names) for names in risk.chosen(self.panel, learn, self.target, method, settings.count)]
             share = self._proportion() if proportion is None else proportion
             neutral = neutralization.neutralize_eras(rows[PREDICTION].to_numpy(), rows[ERA].to_numpy(), block, share, threads)
         return predictions.table(rows, neutral)

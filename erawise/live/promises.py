@@ -1,6 +1,6 @@
 """The validation scores of what is handed in, by horizon, kept by the digest of its models: live rounds are held against them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,17 +42,10 @@ def scored(name: str, table: pd.DataFrame, threads: int) -> Scores:
     tables = {found.days: every[every[PREDICTION] == name]}
     targets = files.read_json(paths.PANEL / DESCRIPTION)["targets"]
     for days in HORIZONS.values():
-        target = sibling(found.equal or found.target, days, targets)
+        target = evaluation.sibling(found.equal or found.target, days, targets)
         if days != found.days and target is not None:
             tables[days] = _against(target, table[table[SPLIT] == VALIDATION], threads)
     return Scores({days: one.sort_values(ERA, ignore_index=True)[[ERA, *METRICS]] for days, one in tables.items()})
-
-
-def sibling(target: str, days: int, targets: Sequence[str]) -> str | None:
-    """Return the target of the same name that looks so many days ahead, such as `target_ender_20` of `target_ender_60`, if there is one."""
-    stem = next((target.removesuffix(end) for end in HORIZONS if target.endswith(end)), None)
-    end = next(end for end, ahead in HORIZONS.items() if ahead == days)
-    return f"{stem}{end}" if stem and f"{stem}{end}" in targets else None
 
 
 def _against(target: str, table: pd.DataFrame, threads: int) -> pd.DataFrame:

@@ -66,6 +66,21 @@ def test_the_choice_is_that_of_a_plain_loop_over_official_scores() -> None:
         np.testing.assert_array_equal(neutral[taken == proportion], whole[taken == proportion])
 
 
+def test_a_fold_with_features_of_its_own_chooses_by_these_on_its_training_eras() -> None:
+    parts, features, prediction, outcomes = market()
+    narrow = {number: block[:, :1] for number, block in features.items()}
+    own = (features, narrow)
+
+    def learned(fold: int, rows: NDArray[np.bool_]) -> Parts:
+        return neutralization.split_eras(prediction[rows], parts.era[rows], own[fold].__getitem__)
+
+    _, of_folds, neutral = proportions.choose(parts, CV, outcomes, FOLDS, learned)
+    for fold, found, blocks in zip(FOLDS.folds, of_folds, own, strict=True):
+        assert list(found.means.values()) == pytest.approx(by_loop(blocks, prediction, outcomes, fold.train, parts.era), abs=1e-6)
+        tested = CV & np.isin(parts.era, fold.test)
+        np.testing.assert_array_equal(neutral[tested], parts.without(found.proportion)[tested])
+
+
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_folds_choice_does_not_see_its_own_test_eras(number: int) -> None:
     parts, _, _, outcomes = market()

@@ -272,6 +272,14 @@ def test_the_early_target_is_the_sibling_of_20_days(target: str, days: int, expe
     assert evaluation.early_target(target, days, ["target", "target_ender_20", "target_ender_60"]) == expected
 
 
+@pytest.mark.parametrize(
+    ("target", "days", "found"),
+    [("target_a_60", 20, "target_a_20"), ("target_a_20", 60, "target_a_60"), ("target_b_60", 20, None), ("target", 20, None)],
+)
+def test_the_sibling_of_a_target_has_its_name_and_another_horizon(target: str, days: int, found: str | None) -> None:
+    assert evaluation.sibling(target, days, ["target", "target_a_20", "target_a_60", "target_c_20"]) == found
+
+
 def test_the_overview_leaves_out_what_no_prediction_has() -> None:
     metrics = {
         "ridge": {"corr": {"mean": 0.0213, "sharpe": 1.234}, "ceiling_share": 0.456, "eras": 10},

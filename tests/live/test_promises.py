@@ -7,6 +7,7 @@ from numerai_tools import scoring
 from workspace import Workspace
 
 from erawise.base import tabular
+from erawise.evaluation import evaluation
 from erawise.live import promises
 
 
@@ -34,17 +35,9 @@ def test_a_prediction_is_scored_against_its_target_of_both_horizons(workspace: W
 
 def test_a_horizon_that_the_data_lacks_is_not_promised(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workspace.directory)
-    monkeypatch.setattr(promises, "sibling", lambda *_: None)
+    monkeypatch.setattr(evaluation, "sibling", lambda *_: None)
     found = promises.scored("ridge", workspace.predictions("models/ridge"), threads=1)
     promises.keep("1" * 64, found)
     assert list(found.tables) == [20]
     pd.testing.assert_frame_equal(promises.read("1" * 64, 20), found.tables[20])
     assert promises.read("1" * 64, 60) is None
-
-
-@pytest.mark.parametrize(
-    ("target", "days", "found"),
-    [("target_a_60", 20, "target_a_20"), ("target_a_20", 60, "target_a_60"), ("target_b_60", 20, None), ("target", 20, None)],
-)
-def test_the_other_horizon_of_a_target_is_that_of_its_name(target: str, days: int, found: str | None) -> None:
-    assert promises.sibling(target, days, ["target", "target_a_20", "target_a_60", "target_c_20"]) == found

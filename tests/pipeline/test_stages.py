@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from numerai_tools import scoring
 from ruamel.yaml import YAML
 from workspace import MODELS, WHOLE, Workspace
 
-from erawise.base import files
+from erawise.base import files, tabular
 from erawise.base.schema import named_horizon
 from erawise.charts import figures
 from erawise.explanation import explained
+from erawise.folds import splits
 from erawise.running import runner
 
 STANDING = "main: target, which equals target_other_20, 20 trading days (early); pays: 60 days since round 1343, not these scores"
@@ -165,10 +166,32 @@ def test_a_ledger_that_cannot_be_written_is_a_warning(workspace: Workspace, ledg
 def test_neutralized_predictions_are_orthogonal_to_the_features(finished: Workspace) -> None:
     names = json.loads((finished.directory / "data/neutralized_to.json").read_text())["features"]
     assert len(names) == 5
-    train = pd.read_parquet(finished.directory / "files" / "train.parquet")
-    table = train.assign(prediction=finished.predictions("neutralized").set_index("id")["prediction"])
+    validation = pd.read_parquet(finished.directory / "files" / "validation.parquet")
+    table = finished.predictions("neutralized").query("split == 'validation'").join(validation[names], on="id")
+    assert table["era"].nunique() > 10
     for _, rows in table.groupby("era"):
         assert np.abs(np.corrcoef(rows[names].T, rows["prediction"])[-1, :-1]).max() < 1e-9
+
+
+def test_a_folds_features_and_proportion_do_not_see_its_own_test_eras(workspace: Workspace) -> None:
+    workspace.change(lambda content: content["neutralize"].update(proportion="auto", count=3))
+    folds = splits.from_json(files.read_json(workspace.directory / "data/folds.json"), 20).folds
+    index = workspace.directory / "data/prepared/panel/index.parquet"
+    table = pd.read_parquet(index)
+
+    def neutralized(unseen: Sequence[int]) -> pd.DataFrame:
+        own = table["era"].isin(unseen)
+        shuffled = table["target"].where(~own, table["target"].sample(frac=1, random_state=1).to_numpy())
+        tabular.write_parquet(table.assign(target=shuffled), index)
+        workspace.run("neutralize")
+        return workspace.predictions("neutralized").query("split == 'cv'")
+
+    before = neutralized([])
+    for fold in folds:
+        after = neutralized([*fold.test, *fold.purged])
+        tested = after["era"].isin(fold.test)
+        pd.testing.assert_frame_equal(after[tested], before[tested])
+        assert not after[~tested].equals(before[~tested])
 
 
 def test_a_chosen_proportion_is_said_and_stored(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:

@@ -114,14 +114,14 @@ def test_written_maps_read_back(panel: Panel, tmp_path: Path, method: str) -> No
 
 
 def test_what_to_neutralize_to(panel: Panel) -> None:
-    assert risk.chosen(panel, panel.eras, "target", "none", 3) == []
-    assert risk.chosen(panel, panel.eras, "target", "all", 3) == list(panel.feature_names)
-    assert risk.chosen(panel, panel.eras, "target", "small", 3) == ["feature_2", "feature_3"]
-    assert len(risk.chosen(panel, panel.eras, "target", "riskiest", 5)) == 5
+    assert risk.chosen(panel, [panel.eras], "target", "none", 3) == [[]]
+    assert risk.chosen(panel, [panel.eras] * 2, "target", "all", 3) == [list(panel.feature_names)] * 2
+    assert risk.chosen(panel, [panel.eras], "target", "small", 3) == [["feature_2", "feature_3"]]
+    assert [len(names) for names in risk.chosen(panel, [panel.eras], "target", "riskiest", 5)] == [5]
     with pytest.raises(InputError, match=r"neutralize\.features: 'large' is neither"):
-        risk.chosen(panel, panel.eras, "target", "large", 3)
+        risk.chosen(panel, [panel.eras], "target", "large", 3)
     with pytest.raises(InputError, match=r"neutralize\.features: the set 'empty'"):
-        risk.chosen(panel, panel.eras, "target", "empty", 3)
+        risk.chosen(panel, [panel.eras], "target", "empty", 3)
 
 
 def test_an_era_of_few_rows_is_neutralized_to_the_riskiest_alone() -> None:
@@ -133,23 +133,25 @@ def test_an_era_of_few_rows_is_neutralized_to_the_riskiest_alone() -> None:
 
 
 def test_what_was_capped_is_said() -> None:
-    assert risk.report(["a", "b", "c"], "riskiest", 3, np.array([12, 40])) == []
-    few, capped = risk.report(["a", "b", "c"], "riskiest", 5, np.array([9, 40]))
+    assert risk.report([["a", "b", "c"]], "riskiest", 3, np.array([12, 40])) == []
+    few, capped = risk.report([["a", "b", "c"]], "riskiest", 5, np.array([9, 40]))
     assert few == "neutralize.count: the data has 3 features, fewer than 5"
     assert capped == "neutralize.count: capped at a quarter of the rows in 1 of 2 eras, at 2 in the smallest, of 9 rows"
-    assert risk.report(["a", "b", "c"], "all", 5, np.array([9, 40])) == []
+    assert risk.report([["a", "b", "c"]], "all", 5, np.array([9, 40])) == []
 
 
 def test_era_correlations_are_those_of_numpy(panel: Panel) -> None:
-    table = risk.era_correlations(panel, np.array([4, 9]), "target")
+    eras, table = risk.era_correlations(panel, np.array([4, 9]), "target")
     rows = ERA == 9
-    assert table.shape == (2, 8)
+    assert (eras.tolist(), table.shape) == ([4, 9], (2, 8))
     assert np.allclose(table[1, :7], [np.corrcoef(FEATURES[rows, k], TARGET[rows])[0, 1] for k in range(7)])
     assert np.isnan(table[:, 7]).all()
 
 
 def test_the_riskiest_ones_vary_most(tmp_path: Path) -> None:
     sign = np.where(np.arange(1, 41) % 2, 1.0, -1.0)[ERA - 1]
-    target = np.clip(0.5 + 0.2 * sign * (FEATURES[:, 3] - 2.0) / 2 + 0.1 * RNG.normal(size=2000), 0, 1)
+    risky = FEATURES[np.arange(2000), np.where(ERA <= 20, 3, 2)]
+    target = np.clip(0.5 + 0.2 * sign * (risky - 2.0) / 2 + 0.1 * RNG.normal(size=2000), 0, 1)
     panel = write_panel(tmp_path, FEATURES, {"target": target}, ERA)
-    assert risk.chosen(panel, panel.eras, "target", "riskiest", 1) == ["feature_3"]
+    first, second = np.array_split(panel.eras, 2)
+    assert risk.chosen(panel, [first, second], "target", "riskiest", 1) == [["feature_3"], ["feature_2"]]
