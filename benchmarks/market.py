@@ -356,12 +356,9 @@ def _choices(results: list[Order]) -> list[str]:
             best = [max(values, key=lambda name: values[name]) for values in named]
             blends = sum(name in BLENDS for name in best)
             found.append(f"{split}, by {score}: a blend is the best of all in {blends} of {len(best)} seeds ({_counted(best)}).")
-    named = [name for one in results for name in one.better]
-    told = f" ({_counted(named)})" if named else ""
-    found.append(
-        f"by the report's rule: it would name another prediction in {sum(bool(one.better) for one in results)} of {len(results)} seeds{told}."
-    )
-    return found
+    others, advised = [name for one in results for name in one.better], sum(bool(one.better) for one in results)
+    told = f" ({_counted(others)})" if others else ""
+    return [*found, f"by the report's rule: it would name another prediction in {advised} of {len(results)} seeds{told}."]
 
 
 def _counted(names: list[str]) -> str:
