@@ -77,7 +77,7 @@ def finished_clone(once: Once, commands: Path) -> Clone:
 
     def fill(base: Path) -> None:
         clone = clone_tree(base / "made", commands)
-        clone.plain.dvc("repro")
+        clone.dvc("repro")
         clone.commit("first run")
         checked_out(clone, base / "clone")
 

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,9 +59,9 @@ def project(finished: Workspace, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(directory: Path, *arguments: str) -> str:
+def run(directory: Path, commands: Path, *arguments: str) -> str:
     environment = {**os.environ, "PYTHONPATH": str(directory), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run([sys.executable, *arguments], cwd=directory, env=environment, capture_output=True, text=True)
+    done = subprocess.run([str(commands / "python"), *arguments], cwd=directory, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -124,7 +123,7 @@ sys.exit(pytest.main([*tests, "-p", "no:cacheprovider", "-k", "momentum or packa
 
 def test_a_new_kind_of_model_trains_as_the_page_says(project: Path, finished: Workspace) -> None:
     assert len(follow("add-a-model.md", project)) == 9
-    said = run(project, "-c", FOLLOWED, str(finished.directory / "params.yaml"))
+    said = run(project, Path(sys.executable).parent, "-c", FOLLOWED, str(finished.directory / "params.yaml"))
     page = (project / "docs/parameters.md").read_text(encoding="utf-8")
     assert "| `models.momentum.eras` | integer ≥ 1 | `50` | the last eras, over which the mean is taken, >= 1 |" in page
     assert "params.yaml: all is well" in said
@@ -133,7 +132,7 @@ def test_a_new_kind_of_model_trains_as_the_page_says(project: Path, finished: Wo
     assert " passed" in said
 
 
-def test_momentum_weighs_features_by_their_mean_correlation(project: Path) -> None:
+def test_momentum_weighs_features_by_their_mean_correlation(project: Path, commands: Path) -> None:
     follow("add-a-model.md", project)
     check = """
 from pathlib import Path
@@ -152,15 +151,16 @@ expected = np.mean([[np.cov(x[train.era == e, k], train.target[train.era == e], 
 np.testing.assert_allclose(model.coefficients, expected, atol=1e-7)
 assert np.abs(expected).max() > 0.01
 """
-    run(project, "-c", check)
+    (project / "check.py").write_text(check, encoding="utf-8")
+    run(project, commands, "check.py")
 
 
-def test_a_new_derived_feature_comes_into_the_table_as_the_page_says(project: Path, finished: Workspace) -> None:
+def test_a_new_derived_feature_comes_into_the_table_as_the_page_says(project: Path, finished: Workspace, commands: Path) -> None:
     assert len(follow("add-a-feature.md", project)) == 4
-    run(project, "-m", "erawise", "check")
+    run(project, commands, "-m", "erawise", "check")
     take_settings(project, finished, "  derived: [high_share]")
     shutil.rmtree(project / "data/prepared")
-    run(project, "-m", "stages.preprocess")
+    run(project, commands, "-m", "stages.preprocess")
     panel = Panel(project / "data/prepared/panel", [])
     assert panel.names[-1] == "high_share"
     era = int(panel.eras[0])
@@ -173,7 +173,8 @@ def test_a_new_derived_feature_comes_into_the_table_as_the_page_says(project: Pa
         "assert list(derived.DERIVED) == list(runtime.DERIVED)\n"
         "assert (derived.derive(block, ['high_share']) == runtime.derive(block, ['high_share'], 'int8')).all()\n"
     )
-    run(project, "-c", same)
+    (project / "same.py").write_text(same, encoding="utf-8")
+    run(project, commands, "same.py")
 
 
 @pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs/howto").glob("*.md")))

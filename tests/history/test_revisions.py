@@ -61,8 +61,8 @@ def value_of(project: Path, revision: str | None) -> float:
 class Small(Clone):
     """A Git repository of a small project, which has run and is committed."""
 
-    def __init__(self, top: Path, below: str, dvc: str) -> None:
-        super().__init__(top / below)
+    def __init__(self, top: Path, below: str, dvc: str, commands: Path) -> None:
+        super().__init__(top / below, commands)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.seen = top.parent / "seen"
         self.run("git", "init", "-q", str(top))
@@ -84,9 +84,9 @@ PLACES = [("", ""), ("numerai", "numerai"), ("some/numerai", "")]
 
 @pytest.mark.parametrize(("below", "dvc"), PLACES, ids=["the top", "DVC in a subdirectory", "DVC above it"])
 def test_revisions_are_read_below_the_directory_of_the_project(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str, dvc: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commands: Path, below: str, dvc: str
 ) -> None:
-    small = Small(tmp_path / "top", below, dvc)
+    small = Small(tmp_path / "top", below, dvc, commands)
     monkeypatch.chdir(small.directory)
     (tmp_path / "top/other").mkdir()
     (tmp_path / "top/other/dvc.yaml").write_text("stages: {foreign: {cmd: echo, outs: [never]}}")
@@ -111,8 +111,8 @@ def test_scores_against_a_target_that_has_changed_its_horizon_are_not_compared()
 
 
 @pytest.fixture(scope="module")
-def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return Small(tmp_path_factory.mktemp("committed") / "top", "", "").directory
+def committed(tmp_path_factory: pytest.TempPathFactory, commands: Path) -> Path:
+    return Small(tmp_path_factory.mktemp("committed") / "top", "", "", commands).directory
 
 
 def point_nowhere(git: Path) -> None:

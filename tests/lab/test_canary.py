@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,12 +62,13 @@ def workspace(directory: Path, change: Callable[[Any], None] = unchanged, *, fea
     return directory
 
 
-def listen(directory: Path, unheard: str = "", *, before: str = ONE_PROCESS) -> tuple[int, str]:
+def listen(directory: Path, commands: Path, unheard: str = "", *, before: str = ONE_PROCESS) -> tuple[int, str]:
     """Run the command in a directory, with the code that lies there, or the repository's if there is none.
 
     Parameters
     ----------
     directory : the workspace.
+    commands : of `served`.
     unheard : one of the command's two parts, which rests.
     before : code that runs before the command.
     """
@@ -76,7 +76,8 @@ def listen(directory: Path, unheard: str = "", *, before: str = ONE_PROCESS) -> 
     environment = os.environ | {"PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
     rests = f"from erawise.lab import leak_runs; leak_runs.{unheard} = lambda *_: []" if unheard else ""
     program = f"{before}\n{rests}\nfrom erawise import __main__; __main__.main()"
-    command = [sys.executable, "-c", program, "canary", *OPTIONS]
+    (directory / "program.py").write_text(program)
+    command = [str(commands / "python"), "program.py", "canary", *OPTIONS]
     done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=600, check=False)
     return done.returncode, done.stdout + done.stderr
 
@@ -91,8 +92,8 @@ def with_code(directory: Path, path: str, old: str, new: str) -> Path:
     return directory
 
 
-def test_an_honest_pipeline_is_silent_and_the_canary_lives(tmp_path: Path) -> None:
-    code, output = listen(workspace(tmp_path, features=600))
+def test_an_honest_pipeline_is_silent_and_the_canary_lives(tmp_path: Path, commands: Path) -> None:
+    code, output = listen(workspace(tmp_path, features=600), commands)
     assert code == 0, output
     assert "no canary sings" in output.splitlines()
     silent, alive = output.split("folds without a purge")
@@ -117,7 +118,7 @@ def test_models_of_several_targets_and_seeds_are_listened_to_on_this_machine(tmp
     assert [member.target for model in p.models.values() for member in model.members.values()] == ["target"] * 3
 
 
-def test_selection_on_test_eras_sings_and_is_named(tmp_path: Path) -> None:
+def test_selection_on_test_eras_sings_and_is_named(tmp_path: Path, commands: Path) -> None:
     place = workspace(tmp_path, features=600, models=("ridge",))
     old = "fitted_on = [plan.train, *(fold.train for fold in plan.folds)]"
     spoiled = with_code(place, "erawise/selection/selection.py", old, "fitted_on = [plan.train] * (1 + len(plan.folds))")
@@ -125,26 +126,26 @@ def test_selection_on_test_eras_sings_and_is_named(tmp_path: Path) -> None:
     content = yaml.load((spoiled / "params.yaml").read_text())
     content["select_features"].update(keep_share=0.1, trees=60)
     yaml.dump(content, spoiled / "params.yaml")
-    code, output = listen(spoiled, TELLTALE)
+    code, output = listen(spoiled, commands, TELLTALE)
     assert code == 1
     assert "error: select_features: on shuffled targets" in output
     assert "Traceback" not in output
 
 
-def test_training_on_test_eras_sings_and_is_named(tmp_path: Path) -> None:
+def test_training_on_test_eras_sings_and_is_named(tmp_path: Path, commands: Path) -> None:
     place = workspace(tmp_path, models=("ridge",))
     old, fold = "train, features = data.plan.folds[number].train,", "data.plan.folds[number]"
     new = f"train, features = np.sort(np.concatenate([{fold}.train, {fold}.test])),"
     spoiled = with_code(place, "erawise/training/training.py", old, new)
-    code, output = listen(spoiled, TELLTALE)
+    code, output = listen(spoiled, commands, TELLTALE)
     assert code == 1
     assert "train@ridge: on shuffled targets ridge finds a cv CORR of" in output
 
 
-def test_a_purge_one_week_short_sings_and_is_named(tmp_path: Path) -> None:
+def test_a_purge_one_week_short_sings_and_is_named(tmp_path: Path, commands: Path) -> None:
     place = workspace(tmp_path, models=("ridge",))
     old, new = "return spanned_weeks(days) + EMBARGO_WEEKS", "return spanned_weeks(days) + 3"
-    code, output = listen(with_code(place, "erawise/base/schema.py", old, new), SHUFFLED, before="")
+    code, output = listen(with_code(place, "erawise/base/schema.py", old, new), commands, SHUFFLED, before="")
     assert code == 1
     assert "split: " in output
 

@@ -343,9 +343,7 @@ def test_a_view_without_rows_is_empty(panel: Panel) -> None:
     assert view.matrix().shape == (0, len(panel.names))
 
 
-@pytest.mark.parametrize("batch_bytes", [1, 100, 10**6])
-@pytest.mark.parametrize("group_rows", [7, 2400])
-@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize(("batch_bytes", "group_rows", "every"), [(1, 7, 1), (1, 2400, 3), (100, 2400, 1), (100, 7, 3), (10**6, 7, 1)])
 def test_pieces_of_any_size_give_the_same_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_bytes: int, group_rows: int, every: int
 ) -> None:

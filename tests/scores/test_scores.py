@@ -78,7 +78,7 @@ def official(score: Any, *columns: pd.Series) -> float:
     return float(score().iloc[0])
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(eras())
 def test_corr_spearman_mmc_and_bmc_equal_numerai_tools(era: dict[str, Any]) -> None:
     predictions = era["predictions"]
@@ -109,7 +109,7 @@ def tied_for_any_prediction(features: pd.DataFrame) -> bool:
     return len(np.unique(projector.round(9) + 0.0, axis=0)) < len(design)
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.integers(1, 60), st.integers(1, 12), st.sampled_from(["float", "collinear", "int8"]), st.booleans())
 def test_fnc_and_exposure_equal_the_official_way(seed: int, rows: int, count: int, kind: str, gaps: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -375,7 +375,7 @@ def columns(draw: st.DrawFn) -> NDArray:
     return kinds[draw(st.sampled_from(sorted(kinds)))]
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(columns())
 def test_compiled_and_plain_ranks_are_those_of_scipy(values: NDArray) -> None:
     expected = 2 * (rankdata(values, axis=1) - 1)

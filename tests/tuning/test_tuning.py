@@ -89,9 +89,7 @@ def test_the_same_seed_tries_the_same_and_another_one_others(tmp_path: Path) -> 
     assert runs[0] != runs[2]
 
 
-@pytest.mark.parametrize("method", ["random", "tpe"])
-@pytest.mark.parametrize("halving", [None, 2])
-@pytest.mark.parametrize("kill_at", [0, 5, 14])
+@pytest.mark.parametrize(("kill_at", "halving", "method"), [(0, 2, "tpe"), (5, None, "random"), (5, 2, "tpe"), (14, 2, "random")])
 def test_a_search_that_was_killed_ends_as_it_would_have(tmp_path: Path, kill_at: int, halving: int | None, method: str) -> None:
     given = settings(halving=halving, method=method, trials=14)
     whole = look_for(tmp_path / "whole", given, Attempts())
