@@ -15,27 +15,28 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LONGEST = 30
 """Words of a sentence at most; some 20 are the aim."""
 
-VERBS = frozenset(
-    """
-    add answer apply ask assign average begin bin blend bootstrap build cache calculate call cancel change check choose clear clip close collect compare compile complete
-    compute connect convert copy count create cut decode delete describe draw drop encode end estimate evaluate exchange explain extend fail fetch fill
-    find fit follow format gather get give group guess hash hold ignore import install iterate join keep lay leave let link list load lock make
-    map mark match mean measure merge mock move name neutralize normalize note notify number open order pack parse pass pick place plan plot predict
-    prepare print project pull push put raise rank read rebuild recognize reconcile record refit refuse register release reload remove rename render replace replay
-    report require resample reset resolve restore retry return round run sample save scale scatter score search select send serve set settle show simulate
-    skip sort split stack standardize start state stop store stream strip subtract sum summarize take test time total track train transform translate
-    trim try turn unpack update upload use validate verify wait walk warn watch weigh wrap write yield
-    """.split()
-)
+VERB_LIST = """
+add answer apply ask assign average begin bin blend bootstrap build cache calculate call cancel change check choose clear clip close
+collect compare compile complete compute connect convert copy count create cut decode delete describe draw drop encode end estimate
+evaluate exchange explain extend fail fetch fill find fit follow format gather get give group guess hash hold ignore import install
+iterate join keep lay leave let link list load lock make map mark match mean measure merge mock move name neutralize normalize note notify
+number open order pack parse pass pick place plan plot predict prepare print project pull push put raise rank read rebuild recognize
+reconcile record refit refuse register release reload remove rename render replace replay report require resample reset resolve restore
+retry return round run sample save scale scatter score search select send serve set settle show simulate skip sort split stack standardize
+start state stop store stream strip subtract sum summarize take test time total track train transform translate trim try turn unpack
+update upload use validate verify wait walk warn watch weigh wrap write yield
+"""
+
+VERBS = frozenset(VERB_LIST.split())
 """First words of a function's docstring."""
 
 NO_BEGINNING = frozenset({"what", "those", "of", "that", "where", "whether", "how", "who", "which"})
 """Words that no other docstring begins with."""
 
-PLACES = (
-    "address bucket cell checkout clone column directory environment era epoch field file fold folder group here is kept know knows leaf line list machine "
-    "page path place places point position row rows say says section shown spot state system table there those try where"
-).split()
+PLACE_LIST = """
+address bucket cell checkout clone column directory environment epoch era field file fold folder group here is kept know knows leaf line
+list machine page path place places point position row rows say says section shown spot state system table there those try where
+"""
 """Words after which "where" speaks of a place."""
 
 WORDING = {
@@ -44,7 +45,7 @@ WORDING = {
     r"\bhang(?:s|ing)? on\b": "“depends on”",
     r"\bnone of\b": "“not any of”, or say what is missing",
     r"\bbeside it\b|\bbeside that\b|\bbeside these\b": "“in addition”, “also”",
-    rf"(?<!\b{')(?<!'.join(f'{place} ' for place in PLACES)})\bwhere\b": "“if” or “when”; “where” is for places",
+    rf"(?<!\b{')(?<!'.join(f'{place} ' for place in PLACE_LIST.split())})\bwhere\b": "“if” or “when”; “where” is for places",
 }
 """Wording that reads slowly, and what to write."""
 
@@ -114,18 +115,10 @@ def _of_comments_and_messages(path: Path) -> list[str]:
     """Return complaints about a module's comments and about its texts of several words."""
     with path.open("rb") as file:
         comments = [token.string for token in tokenize.tokenize(file.readline) if token.type == tokenize.COMMENT]
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    texts = [
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.count(" ") > 2
-    ]
-    return [
-        f"{path.relative_to(ROOT)}: {text[:40]!r}: {complaint}"
-        for text in comments + texts
-        for complaint in _wording(text)
-        if text[:60] not in EXCEPTIONS
-    ]
+    constants = [node.value for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Constant)]
+    messages = [value for value in constants if isinstance(value, str) and value.count(" ") > 2]
+    texts = [text for text in comments + messages if text[:60] not in EXCEPTIONS]
+    return [f"{path.relative_to(ROOT)}: {text[:40]!r}: {complaint}" for text in texts for complaint in _wording(text)]
 
 
 @pytest.mark.parametrize("folder", sorted({path.relative_to(ROOT).parts[0] for path in CODE}))
