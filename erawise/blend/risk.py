@@ -15,15 +15,15 @@ NONE, ALL, RISKIEST = "none", "all", "riskiest"
 
 
 def chosen(panel: Panel, train: NDArray[np.int64], target: str, features: str, count: int, progress: Progress = SILENT) -> list[str]:
-    """Names of the features to neutralize to, in the panel's order; `riskiest` has them by falling risk.
+    """Return the names of the features to neutralize to, in the panel's order; for `riskiest` the riskiest first.
 
     Parameters
     ----------
-    panel : with the target of the train eras in its index.
-    train : the train eras, the only ones that `riskiest` looks at.
+    panel : a panel with the target of the train eras in its index.
+    train : the train eras, the only eras that `riskiest` looks at.
     features : `none`, `all` (of the matrix), `riskiest`, or the name of a feature set or group.
-    count : how many `riskiest` takes; all features where there are fewer. An era of few rows is neutralized to the first
-        of them alone, see `neutralize.cap`.
+    count : how many features `riskiest` means; all if there are fewer. An era of few rows is neutralized only to the first
+        of them, see `neutralization.cap`.
     progress : told of each era that `riskiest` looks at.
 
     Raises
@@ -44,12 +44,12 @@ def chosen(panel: Panel, train: NDArray[np.int64], target: str, features: str, c
             f"its sets are {', '.join(panel.feature_sets)}"
         )
     if not panel.feature_sets[features]:
-        raise InputError(f"neutralize.features: the set {features!r} has no feature among those of data.feature_set; choose another")
+        raise InputError(f"neutralize.features: the set {features!r} has no feature of data.feature_set; choose another set")
     return panel.feature_sets[features]
 
 
 def content(names: list[str], features: str, proportion: float, chosen: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return what is stored of the choice, so that later rows are neutralized as those of the pipeline were.
+    """Return the choice as it is stored, so that later rows are neutralized as the rows of the pipeline were.
 
     `chosen` says how the proportion was chosen, see `proportions.content`; None if the settings give it.
     """
@@ -57,12 +57,12 @@ def content(names: list[str], features: str, proportion: float, chosen: dict[str
 
 
 def within(columns: NDArray[np.int64], features: str, rows: slice) -> NDArray[np.int64]:
-    """The columns that an era of these rows is neutralized to: of `riskiest` as many as its rows allow, else all."""
+    """Return the columns that an era of these rows is neutralized to: of `riskiest` as many as its rows allow, else all."""
     return columns[: neutralization.cap(len(columns), rows.stop - rows.start)] if features == RISKIEST else columns
 
 
 def report(names: list[str], features: str, count: int, era_rows: NDArray[np.int64]) -> list[str]:
-    """What a person should know of the choice: where there were fewer features than asked for."""
+    """Return lines that warn if there are fewer features than asked for."""
     if features != RISKIEST:
         return []
     lines = [f"neutralize.count: the data has {len(names)} features, fewer than {count}"] if len(names) < count else []
@@ -77,9 +77,9 @@ def report(names: list[str], features: str, count: int, era_rows: NDArray[np.int
 
 
 def era_correlations(panel: Panel, eras: NDArray[np.int64], target: str, progress: Progress = SILENT) -> NDArray[np.float64]:
-    """(eras with a target, features) Pearson correlation of each feature of the matrix with the target in each era.
+    """Return the (eras with a target, features) Pearson correlations of the matrix's features with the target in each era.
 
-    NaN where a feature or the target is constant in an era.
+    NaN if a feature or the target is constant in an era.
     """
     view = View(panel, eras, FeatureMap(panel.feature_names), target)
     starts = np.flatnonzero(np.diff(view.era, prepend=-1))
