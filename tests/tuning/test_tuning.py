@@ -219,7 +219,7 @@ def test_with_few_eras_it_cannot_be_told(tmp_path: Path) -> None:
     content = search.result(found, settings(), 30)
     assert content["against_default"]["verdict"] == OPEN
     assert "low" not in content["against_default"]
-    assert "an interval takes 240" in search.sentence(content)
+    assert "an interval needs 240" in search.sentence(content)
 
 
 def test_overfitting_is_certain_for_noise_that_turns_and_absent_for_a_true_best() -> None:
