@@ -35,7 +35,7 @@ ROUNDING = 1e-9
 """Contributions whose spread is below this share of their size are constant."""
 
 TRAIN = "train"
-BLEND_UNIT = "standard deviations of each member"
+BLEND_UNIT = "standard deviations of each variant"
 
 
 @dataclass(frozen=True)

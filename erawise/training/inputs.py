@@ -13,7 +13,7 @@ from erawise.models.shared.settings import Entry
 from erawise.panel.panel import days_ahead
 from erawise.running import errors, paths
 from erawise.training import training
-from erawise.training.jobs import Data, Source
+from erawise.training.jobs import TrainingData, Source
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class ModelInputs:
 
     settings: Any
     source: Source
-    data: Data
+    data: TrainingData
     resources: Resources
 
 
@@ -31,7 +31,7 @@ def source_of(settings: Entry, main_target: str, *, live: bool) -> Source:
 
     Its folds are purged by the longest horizon of its own targets and of the main one.
     """
-    columns = tuple(sorted({main_target, *(member.target for member in settings.members.values())}))
+    columns = tuple(sorted({main_target, *(variant.target for variant in settings.variants.values())}))
     longest = max(days_ahead(paths.PANEL, target) for target in columns)
     return Source(paths.PANEL, paths.LIVE if live else None, paths.FOLDS, paths.FEATURES, columns, longest)
 
@@ -53,15 +53,15 @@ def read(name: str, settings: Any, main_target: str, limits: Limits, *, live: bo
     with errors.about(f"models.{name}.target"):
         source = source_of(settings, main_target, live=live)
     panel = source.panel()
-    for target in sorted({member.target for member in settings.members.values()}):
+    for target in sorted({variant.target for variant in settings.variants.values()}):
         training.check_target(panel, target, f"models.{name}.target")
     with naming(name):
         data = source.around(panel)
 
-    def say(line: str) -> None:
+    def notify(line: str) -> None:
         print(f"{name}: {line}", flush=True)
 
-    resources = Resources(limits.threads, int(limits.memory * GIB), paths.SCRATCH, limits.device, held_by(panel), say)
+    resources = Resources(limits.threads, int(limits.memory * GIB), paths.SCRATCH, limits.device, held_by(panel), notify)
     return ModelInputs(settings, source, data, resources)
 
 

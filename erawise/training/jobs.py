@@ -20,7 +20,7 @@ Log = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True)
-class Data:
+class TrainingData:
     """What training needs of the workspace.
 
     Attributes
@@ -79,7 +79,7 @@ class Source:
         """
         return Panel(self.prepared, self.targets)
 
-    def around(self, panel: Panel) -> Data:
+    def around(self, panel: Panel) -> TrainingData:
         """All of it, the prepared rows being open.
 
         Raises
@@ -88,7 +88,7 @@ class Source:
             If a file is missing or broken, or there are no folds of that horizon.
         """
         plan = splits.from_json(files.read_json(self.folds), self.days)
-        return Data(panel, None if self.live is None else Panel(self.live, []), plan, *maps.read(self.features))
+        return TrainingData(panel, None if self.live is None else Panel(self.live, []), plan, *maps.read(self.features))
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Job:
     """
 
     what: str
-    call: Callable[[Data, Resources], Any]
+    call: Callable[[TrainingData, Resources], Any]
     needed: int
     steps: int
 
@@ -124,7 +124,7 @@ class Engine(Protocol):
     def scratch_is_seen(self) -> bool:
         """Whether jobs find what is in the directory for scratch files."""
 
-    def run(self, jobs: Sequence[Job], data: Data, resources: Resources, at_once: int, count: Count, log: Log) -> list[Any]:
+    def run(self, jobs: Sequence[Job], data: TrainingData, resources: Resources, at_once: int, count: Count, log: Log) -> list[Any]:
         """The results of some jobs, in their order.
 
         Parameters
@@ -139,7 +139,7 @@ class Engine(Protocol):
             The first that a job raises; or if a job can't be done.
         """
 
-    def alone(self) -> AbstractContextManager[Any]:
+    def one_at_a_time(self) -> AbstractContextManager[Any]:
         """Within it, of calls that are made side by side, is one at a time: for what takes much of this process's memory."""
 
     def side_by_side(self, calls: Sequence[Callable[[], Any]]) -> Generator[Any, None, None]:
@@ -157,17 +157,17 @@ class Here:
     at_once = 1
     scratch_is_seen = True
 
-    def run(self, jobs: Sequence[Job], data: Data, resources: Resources, at_once: int, count: Count, log: Log) -> list[Any]:
-        def do(number: int) -> Any:
+    def run(self, jobs: Sequence[Job], data: TrainingData, resources: Resources, at_once: int, count: Count, log: Log) -> list[Any]:
+        def run_job(number: int) -> Any:
             job = jobs[number]
             with count.share(job.steps) as step:
                 return job.call(data, replace(resources.shared(at_once), log=partial(log, number), step=step))
 
         with ThreadPoolExecutor(at_once) as pool:
             run = pool.map if at_once > 1 else map
-            return list(run(do, range(len(jobs))))
+            return list(run(run_job, range(len(jobs))))
 
-    def alone(self) -> AbstractContextManager[Any]:
+    def one_at_a_time(self) -> AbstractContextManager[Any]:
         return nullcontext()
 
     def side_by_side(self, calls: Sequence[Callable[[], Any]]) -> Generator[Any, None, None]:

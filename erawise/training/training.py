@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from erawise.base.schema import CV, ERA, ID, LIVE, LIVE_ERA, PREDICTION, SPLIT, VALIDATION
 from erawise.folds import splits
-from erawise.models.shared.protocol import Fitted, Kind, Resources, unheard
+from erawise.models.shared.protocol import Fitted, Kind, Resources, ignore
 from erawise.panel.panel import FeatureMap, Panel, View
 from erawise.predictions import Blend, numbers
 from erawise.running.errors import InputError
 from erawise.running.progress import UNCOUNTED, Count
-from erawise.training.jobs import HERE, Data, Engine, Job, Log
+from erawise.training.jobs import HERE, TrainingData, Engine, Job, Log
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Trained:
 
     model: Fitted
     values: NDArray[np.float64]
-    data: Data
+    data: TrainingData
     rounds: list[int | None]
     final_rounds: int | None
     dropped: int
@@ -81,7 +81,7 @@ class How:
     count: Count = UNCOUNTED
 
 
-def train(kind: Kind, settings: Any, data: Data, inner_share: float, how: How, log: Log = unheard) -> Trained:
+def train(kind: Kind, settings: Any, data: TrainingData, inner_share: float, how: How, log: Log = ignore) -> Trained:
     """Fit a model in each fold and once on all train eras, and predict.
 
     A fold's model never sees its test eras: where it stops early, it looks at the last `inner_share` of the fold's
@@ -104,7 +104,7 @@ def train(kind: Kind, settings: Any, data: Data, inner_share: float, how: How, l
             f"features were selected for {len(data.fold_features)} folds and there are {len(data.plan.folds)}; select them again"
         )
     numbers = range(len(data.plan.folds))
-    with how.engine.alone():
+    with how.engine.one_at_a_time():
         fits = [*(_views(kind, settings, data, k, inner_share) for k in numbers), (_whole(settings, data), None)]
         at_once, needed = _prepared(kind, settings, fits, how)
         del fits  # the rows of all of them
@@ -115,13 +115,13 @@ def train(kind: Kind, settings: Any, data: Data, inner_share: float, how: How, l
     best = [number for number in rounds if number is not None]
     final_rounds = max(1, round(float(np.median(best or [1])))) if stops_early else None
     job = Job("the final fit", partial(_fit_final, kind, settings, final_rounds), needed[-1], kind.steps(settings)[0])
-    [final] = how.engine.run([job], data, how.resources, 1, how.count, unheard)
+    [final] = how.engine.run([job], data, how.resources, 1, how.count, ignore)
     live = [] if final.live is None else [final.live]
     values = np.concatenate([*(fold.values for fold in found), final.validation, *live])
     return Trained(final.model, values, data, rounds if stops_early else [], final_rounds, final.dropped)
 
 
-def labels(data: Data) -> pd.DataFrame:
+def labels(data: TrainingData) -> pd.DataFrame:
     """Of every row that is predicted `id`, `era` (null for live) and `split`: out-of-fold, validation and live."""
     pieces = [_labels(data.panel, fold.test, CV) for fold in data.plan.folds]
     pieces.append(_labels(data.panel, data.plan.validation, VALIDATION))
@@ -141,12 +141,12 @@ def messages(name: str, trained: Trained, target: str) -> list[str]:
     return lines
 
 
-def train_steps(kind: Kind, settings: Any, data: Data) -> int:
+def train_steps(kind: Kind, settings: Any, data: TrainingData) -> int:
     """How many steps `train` has at most."""
     return kind.steps(settings)[0] * (len(data.plan.folds) + 1)
 
 
-def refit(kind: Kind, settings: Any, data: Data, eras: NDArray[np.int64], rounds: int | None, how: How) -> Fitted:
+def refit(kind: Kind, settings: Any, data: TrainingData, eras: NDArray[np.int64], rounds: int | None, how: How) -> Fitted:
     """Fit a model once more, on other eras, for the rounds that its final fit had; None where it has none by early stopping.
 
     Raises
@@ -154,19 +154,19 @@ def refit(kind: Kind, settings: Any, data: Data, eras: NDArray[np.int64], rounds
     InputError
         If there is no row, or the fit needs more memory than it may have.
     """
-    with how.engine.alone():
+    with how.engine.one_at_a_time():
         _, needed = _prepared(kind, settings, [(View(data.panel, eras, data.final_features, settings.target), None)], how)
     job = Job("the fit", partial(_fit_again, kind, settings, eras, rounds), needed[0], kind.steps(settings)[0])
-    fitted: Fitted = how.engine.run([job], data, how.resources, 1, how.count, unheard)[0]
+    fitted: Fitted = how.engine.run([job], data, how.resources, 1, how.count, ignore)[0]
     return fitted
 
 
-def out_of_fold(kind: Kind, settings: Any, data: Data, numbers: Sequence[int], inner_share: float, how: How) -> list[pd.DataFrame]:
+def out_of_fold(kind: Kind, settings: Any, data: TrainingData, numbers: Sequence[int], inner_share: float, how: How) -> list[pd.DataFrame]:
     """Fit a model in some folds, and predict their test eras: a table for each, with the columns of `Trained.predictions`."""
-    with how.engine.alone():
+    with how.engine.one_at_a_time():
         at_once, needed = _prepared(kind, settings, [_views(kind, settings, data, k, inner_share) for k in numbers], how)
     jobs = _fold_jobs(kind, settings, data, numbers, inner_share, needed)
-    found = how.engine.run(jobs, data, how.resources, at_once, UNCOUNTED, unheard)
+    found = how.engine.run(jobs, data, how.resources, at_once, UNCOUNTED, ignore)
     return [_table(data.panel, data.plan.folds[k].test, CV, fold.values) for k, fold in zip(numbers, found, strict=True)]
 
 
@@ -227,11 +227,11 @@ def _prepared(kind: Kind, settings: Any, fits: Sequence[tuple[View, View | None]
     """How many fits may run at once here, and where they run elsewhere, the bytes that each needs."""
     resources, elsewhere = how.resources, how.engine.elsewhere
     needed = kind.needs(settings, fits, resources) if elsewhere else [0] * len(fits)
-    quiet = replace(resources, say=unheard) if elsewhere else resources
+    quiet = replace(resources, notify=ignore) if elsewhere else resources
     return kind.prepare(settings, fits, quiet) if how.engine.scratch_is_seen else 1, needed
 
 
-def _fold_jobs(kind: Kind, settings: Any, data: Data, numbers: Sequence[int], inner_share: float, needed: Sequence[int]) -> list[Job]:
+def _fold_jobs(kind: Kind, settings: Any, data: TrainingData, numbers: Sequence[int], inner_share: float, needed: Sequence[int]) -> list[Job]:
     steps = kind.steps(settings)[0]
     return [
         Job(f"fold {k + 1}", partial(_fit_fold, kind, settings, k, inner_share), bytes_needed, steps)
@@ -239,12 +239,12 @@ def _fold_jobs(kind: Kind, settings: Any, data: Data, numbers: Sequence[int], in
     ]
 
 
-def _fit_fold(kind: Kind, settings: Any, number: int, inner_share: float, data: Data, resources: Resources) -> _Fold:
+def _fit_fold(kind: Kind, settings: Any, number: int, inner_share: float, data: TrainingData, resources: Resources) -> _Fold:
     model = kind.fit(settings, *_views(kind, settings, data, number, inner_share), None, resources)
     return _Fold(_values(model, data.panel, data.plan.folds[number].test, data.fold_features[number]), model.rounds)
 
 
-def _fit_final(kind: Kind, settings: Any, rounds: int | None, data: Data, resources: Resources) -> _Final:
+def _fit_final(kind: Kind, settings: Any, rounds: int | None, data: TrainingData, resources: Resources) -> _Final:
     whole = _whole(settings, data)
     model = kind.fit(settings, whole, None, rounds, resources)
     validation = _values(model, data.panel, data.plan.validation, data.final_features)
@@ -252,7 +252,7 @@ def _fit_final(kind: Kind, settings: Any, rounds: int | None, data: Data, resour
     return _Final(model, validation, live, whole.dropped)
 
 
-def _fit_again(kind: Kind, settings: Any, eras: NDArray[np.int64], rounds: int | None, data: Data, resources: Resources) -> Fitted:
+def _fit_again(kind: Kind, settings: Any, eras: NDArray[np.int64], rounds: int | None, data: TrainingData, resources: Resources) -> Fitted:
     return kind.fit(settings, View(data.panel, eras, data.final_features, settings.target), None, rounds, resources)
 
 
@@ -276,7 +276,7 @@ def _labels(panel: Panel, eras: NDArray[np.int64], split: str) -> pd.DataFrame:
     return pd.DataFrame({ID: panel.index[ID].iloc[rows].to_numpy(), ERA: era, SPLIT: split})
 
 
-def _views(kind: Kind, settings: Any, data: Data, number: int, inner_share: float) -> tuple[View, View | None]:
+def _views(kind: Kind, settings: Any, data: TrainingData, number: int, inner_share: float) -> tuple[View, View | None]:
     """The rows that a fold's model is fitted on, and the inner slice on which it stops."""
     train, features = data.plan.folds[number].train, data.fold_features[number]
     if not kind.stops_early(settings):
@@ -285,5 +285,5 @@ def _views(kind: Kind, settings: Any, data: Data, number: int, inner_share: floa
     return View(data.panel, fitted, features, settings.target), View(data.panel, inner, features, settings.target)
 
 
-def _whole(settings: Any, data: Data) -> View:
+def _whole(settings: Any, data: TrainingData) -> View:
     return View(data.panel, data.plan.train, data.final_features, settings.target)

@@ -62,7 +62,7 @@ def test_learns_and_survives_saving(kind: str, panel: Panel, tmp_path: Path) -> 
     prediction = fitted.predict(x)
     assert prediction.dtype == np.float64
     assert prediction.shape == (test.n_rows,)
-    assert common.EraCorrelation.of(test)(prediction) > 0.4
+    assert common.EraCorrelation.from_view(test)(prediction) > 0.4
     fitted.save(tmp_path)
     loaded = module(kind).load(tmp_path)
     np.testing.assert_array_equal(loaded.predict(x), prediction)
@@ -83,7 +83,7 @@ def test_a_kind_that_lacks_a_part_is_told_so_before_it_is_fitted() -> None:
 def test_learns_nothing_from_a_shuffled_target(kind: str, int8_panel: Panel) -> None:
     fitted = fit(kind, view(int8_panel, TRAIN, "shuffled"), view(int8_panel, INNER, "shuffled"))
     test = view(int8_panel, TEST, "shuffled")
-    assert abs(common.EraCorrelation.of(test)(fitted.predict(test.matrix()))) < 0.1
+    assert abs(common.EraCorrelation.from_view(test)(fitted.predict(test.matrix()))) < 0.1
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -245,7 +245,7 @@ def test_mean_era_correlation_by_hand() -> None:
 
 @pytest.mark.parametrize("kind", ["lightgbm", "neural_network"])
 def test_the_inner_slice_decides_on_the_rounds(kind: str, int8_panel: Panel) -> None:
-    train, score = view(int8_panel, TRAIN), common.EraCorrelation.of(view(int8_panel, INNER))
+    train, score = view(int8_panel, TRAIN), common.EraCorrelation.from_view(view(int8_panel, INNER))
     x = view(int8_panel, INNER).matrix()
     stopped = fit(kind, train, view(int8_panel, INNER))
     assert 1 < stopped.rounds < (SETTINGS[kind].trees if kind == "lightgbm" else SETTINGS[kind].epochs)
@@ -376,7 +376,7 @@ def test_projected_features_are_taken_as_floats(int8_panel: Panel) -> None:
     feature_map = FeatureMap(names, np.full(4, 2.0), rng.standard_normal((4, 3)))
     train, test = (View(int8_panel, eras, feature_map, "target") for eras in (TRAIN, TEST))
     for kind in ("ridge", "lightgbm"):
-        assert common.EraCorrelation.of(test)(fit(kind, train, None, 40).predict(test.matrix())) > 0.1
+        assert common.EraCorrelation.from_view(test)(fit(kind, train, None, 40).predict(test.matrix())) > 0.1
 
 
 @pytest.mark.parametrize(

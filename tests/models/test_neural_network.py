@@ -193,7 +193,7 @@ def test_data_beyond_the_pool_is_learned_the_same_between_runs(panel: Panel, tmp
         network = fitted(panel, tmp_path, inner)
         network.save(tmp_path)
         saved.append((tmp_path / neural_network.FILE).read_bytes())
-        score = common.EraCorrelation.of(view(panel, [11, 12]))
+        score = common.EraCorrelation.from_view(view(panel, [11, 12]))
         assert score(network.predict(view(panel, [11, 12]).matrix())) > 0.5
     assert saved[0] == saved[1] != saved[2] == saved[3]
 

@@ -475,7 +475,7 @@ def test_a_model_of_several_targets_and_seeds_is_their_blend(workspace: Workspac
     workspace.run("explain lightgbm", "plot")
     found = explained.read(workspace.directory / "data/explained/lightgbm")
     assert found.sample.members == 2
-    assert found.sample.unit == "standard deviations of each member"
+    assert found.sample.unit == "standard deviations of each variant"
     assert found.shap["feature"].iloc[0] == "feature_0"
 
 

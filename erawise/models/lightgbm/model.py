@@ -339,7 +339,7 @@ def _grow(
 
     if inner is None or own.inner is None:
         return lightgbm.train(options, data, trees, callbacks=[count], keep_training_booster=True)
-    score = common.EraCorrelation.of(inner)
+    score = common.EraCorrelation.from_view(inner)
 
     def mean_correlation(prediction: NDArray, _: lightgbm.Dataset) -> tuple[str, float, bool]:
         return SCORE, score(prediction), True

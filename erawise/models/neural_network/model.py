@@ -321,7 +321,7 @@ def compiled_step(model: Any, learning_rate: float, dtype: np.dtype) -> Step:
 
 
 def _best(epochs: Iterator[int], model: Any, inner: View, settings: Settings, patience: int, resources: Resources) -> Network:
-    score, rows, predict = common.EraCorrelation.of(inner), batches.Rows(inner), compiled_prediction(model)
+    score, rows, predict = common.EraCorrelation.from_view(inner), batches.Rows(inner), compiled_prediction(model)
     best, best_epoch, weights = -np.inf, 0, []
     for epoch in epochs:
         prediction = np.concatenate([predict(block) for block in rows.blocks()])
