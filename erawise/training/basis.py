@@ -17,9 +17,9 @@ def of_fit(variants: Iterable[Entry], features: FeatureMap, *more: Path) -> Basi
 
     Parameters
     ----------
-    variants : the settings of each model that is blended.
-    features : what the model sees of the rows.
-    more : files of data beside the prepared rows of `paths.PANEL`.
+    variants : the settings of each variant of the model.
+    features : the features that the model sees.
+    more : files of data in addition to the prepared rows of `paths.PANEL`.
     """
     settings = json.dumps([variant.model_dump(mode="json") for variant in variants], sort_keys=True)
     return Basis(hashlib.sha256(settings.encode()).hexdigest(), features.digest, of_prepared(*more))
