@@ -19,7 +19,7 @@ from erawise.cluster.messages import MEMORY, Outcome, Terms
 from erawise.models.shared.protocol import GIB, Resources, held_by
 from erawise.running.errors import InputError, Unavailable
 from erawise.running.progress import Count
-from erawise.training.jobs import TrainingData, Job, Log
+from erawise.training.jobs import Job, Log, TrainingData
 
 STEPS = "erawise-steps"
 """The topic on which workers tell how far they are."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from erawise.base import files
 from erawise.running.errors import InputError
-from erawise.training.jobs import TrainingData, Source
+from erawise.training.jobs import Source, TrainingData
 
 LOCK = ".erawise_pull.lock"
 """The file that one worker of a machine locks while it pulls, beside DVC's own temporary files."""

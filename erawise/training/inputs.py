@@ -13,7 +13,7 @@ from erawise.models.shared.settings import Entry
 from erawise.panel.panel import days_ahead
 from erawise.running import errors, paths
 from erawise.training import training
-from erawise.training.jobs import TrainingData, Source
+from erawise.training.jobs import Source, TrainingData
 
 
 @dataclass(frozen=True)

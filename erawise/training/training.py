@@ -17,7 +17,7 @@ from erawise.panel.panel import FeatureMap, Panel, View
 from erawise.predictions import Blend, numbers
 from erawise.running.errors import InputError
 from erawise.running.progress import UNCOUNTED, Count
-from erawise.training.jobs import HERE, TrainingData, Engine, Job, Log
+from erawise.training.jobs import HERE, Engine, Job, Log, TrainingData
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,9 @@ def _prepared(kind: Kind, settings: Any, fits: Sequence[tuple[View, View | None]
     return kind.prepare(settings, fits, quiet) if how.engine.scratch_is_seen else 1, needed
 
 
-def _fold_jobs(kind: Kind, settings: Any, data: TrainingData, numbers: Sequence[int], inner_share: float, needed: Sequence[int]) -> list[Job]:
+def _fold_jobs(
+    kind: Kind, settings: Any, data: TrainingData, numbers: Sequence[int], inner_share: float, needed: Sequence[int]
+) -> list[Job]:
     steps = kind.steps(settings)[0]
     return [
         Job(f"fold {k + 1}", partial(_fit_fold, kind, settings, k, inner_share), bytes_needed, steps)

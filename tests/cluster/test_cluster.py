@@ -35,7 +35,7 @@ from erawise.models.shared.protocol import GIB, LIBRARY_BYTES, Resources, ignore
 from erawise.running.errors import InputError, Unavailable
 from erawise.running.progress import UNCOUNTED
 from erawise.training import inputs
-from erawise.training.jobs import TrainingData, Job
+from erawise.training.jobs import Job, TrainingData
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 

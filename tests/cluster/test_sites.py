@@ -24,7 +24,7 @@ from erawise.panel import maps
 from erawise.panel.panel import FeatureMap
 from erawise.running.errors import InputError
 from erawise.running.progress import UNCOUNTED
-from erawise.training.jobs import TrainingData, Job, Source
+from erawise.training.jobs import Job, Source, TrainingData
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
