@@ -6,10 +6,10 @@ If the features S are known, a leaf of value v is reached with a weight. The wei
 - p for another feature: the share of the fit's rows that take its branches.
 
 The Shapley value of feature i in such a product is an integral over t from 0 to 1. The integrand is `v (z_i - p_i)` times the product of
-`t z + (1 - t) p` over the other features (Owen, 1972, Multilinear extensions of games, Management Science 18). It is a polynomial of a
-degree below the path's number of features, which Gauss-Legendre points integrate exactly. The products of the leaves below a branch are
-added before they are multiplied, as in linear TreeSHAP (Yu, Bifet, Read & Xu, 2022). The time for a row therefore grows with the number
-of nodes, not with their depths.
+`t z + (1 - t) p` over the other features. It is a polynomial of a degree below the path's number of features, which Gauss-Legendre points
+integrate exactly. Source: Owen (1972), Multilinear extensions of games, Management Science 18. The products of the leaves below a branch
+are added before they are multiplied, as in linear TreeSHAP (Yu, Bifet, Read & Xu, 2022). The time for a row therefore grows with the
+number of nodes, not with their depths.
 """
 
 from collections.abc import Callable, Mapping
