@@ -147,7 +147,7 @@ def train_steps(kind: Kind, settings: Any, data: TrainingData) -> int:
 
 
 def refit(kind: Kind, settings: Any, data: TrainingData, eras: NDArray[np.int64], rounds: int | None, how: How) -> Fitted:
-    """Fit a model once more, on other eras, for the rounds of its final fit; None without early stopping.
+    """Fit a model once more, on other eras, for the rounds of its final fit; `rounds` is None without early stopping.
 
     Raises
     ------
