@@ -220,28 +220,28 @@ def score_split(
     wanted = panel.index.loc[rows, [ID, ERA]]
     values = {name: predictions.along(wanted, frame, [PREDICTION])[:, 0] for name, frame in own.items()}
 
-    members = groups.columns(panel.feature_names, panel.feature_sets)
+    by_group = groups.columns(panel.feature_names, panel.feature_sets)
     meta_model, benchmark, oracle = (outcomes.reference(name, rows) for name in (META_MODEL, outcomes.benchmark, ORACLE))
     early = None if outcomes.early is None else outcomes.early[rows]
-    known = Known(meta_model, benchmark, oracle, panel.block, members, _fnc_v3(panel), early)
+    known = Known(meta_model, benchmark, oracle, panel.block, by_group, _fnc_v3(panel), early)
     era, target = panel.row_eras[rows], outcomes.target[rows]
     with progress.counting(len(np.unique(era)), "eras", split) as count:
         table = score_eras(pd.DataFrame(values), target, era, known, sums=sums, threads=threads, count=count)
-    return table.drop(columns=[column for group in members for column in exposure_columns(group)]), _exposure(table, split, members)
+    return table.drop(columns=[column for group in by_group for column in exposure_columns(group)]), _exposure(table, split, by_group)
 
 
 def _fnc_v3(panel: Panel) -> NDArray[np.int64] | None:
     """Return the positions of the features of Numerai's FNC; None if the matrix lacks some of them, or has no others."""
     name = next((name for name in groups.FNC_V3 if name in panel.feature_sets), None)
-    members = panel.feature_sets[name] if name else []
-    if name is None or not members or len(members) != panel.set_sizes.get(name) or set(members) == set(panel.feature_names):
+    features = panel.feature_sets[name] if name else []
+    if name is None or not features or len(features) != panel.set_sizes.get(name) or set(features) == set(panel.feature_names):
         return None
-    return panel.columns(members)
+    return panel.columns(features)
 
 
-def _exposure(table: pd.DataFrame, split: str, members: Groups) -> pd.DataFrame:
+def _exposure(table: pd.DataFrame, split: str, by_group: Groups) -> pd.DataFrame:
     pieces = []
-    for group in members:
+    for group in by_group:
         largest, typical = exposure_columns(group)
         found = {"split": split, ERA: table[ERA], PREDICTION: table[PREDICTION], "group": group}
         pieces.append(pd.DataFrame(found | {"max_abs": table[largest], "rms": table[typical]}))

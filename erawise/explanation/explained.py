@@ -70,7 +70,7 @@ def write(found: Explanation, directory: Path) -> None:
 
 
 def read(directory: Path) -> Explanation:
-    """Read what `write` has written.
+    """Read an explanation that `write` has written.
 
     Raises
     ------

@@ -327,8 +327,8 @@ def _feature_scores(era: _Era, features: NDArray, predictions: _Ranked, present:
     if usable.any():
         scores["exposure_max"] = np.abs(exposures[:, usable]).max(axis=1)
         scores["exposure_rms"] = np.sqrt(np.square(exposures[:, usable]).mean(axis=1))
-    for group, members in era.groups.items():
-        own = exposures[:, members[usable[members]]]
+    for group, positions in era.groups.items():
+        own = exposures[:, positions[usable[positions]]]
         if own.shape[1]:
             largest, typical = exposure_columns(group)
             scores |= {largest: np.abs(own).max(axis=1), typical: np.sqrt(np.square(own).mean(axis=1))}
