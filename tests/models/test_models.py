@@ -75,7 +75,7 @@ def test_a_kind_that_lacks_a_part_is_told_so_before_it_is_fitted() -> None:
         require_complete(module(kind))
     lacking = ModuleType("erawise.models.momentum.model")
     vars(lacking).update(fit=ridge.fit, load=ridge.load, prepare=ridge.prepare, steps=ridge.steps)
-    with pytest.raises(InputError, match=r"^erawise\.models\.momentum\.model: the kind of model lacks `needs`, `stops_early`; what each"):
+    with pytest.raises(InputError, match=r"^erawise\.models\.momentum\.model: the kind of model lacks `needs`, `stops_early`; erawise/models"):
         require_complete(lacking)
 
 
