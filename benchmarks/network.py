@@ -61,7 +61,7 @@ def row(features: int, repeats: int, threads: int) -> measure.Row:
     engine.settle(threads)
     with tempfile.TemporaryDirectory() as scratch:
         view = opened(Path(scratch), features)
-        streamed = batches.Rows(view, view.n_rows * features // POOLS)
+        streamed = batches.ViewRows(view, view.n_rows * features // POOLS)
         if streamed.held is not None:
             raise RuntimeError("the data fits the pool: nothing would be streamed")
         model = neural_network.build(SETTINGS, *streamed.standardisation(), 0.5)

@@ -14,7 +14,7 @@ from erawise.running.errors import InputError
 
 
 def join(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Rows that every prediction has.
+    """Join predictions on the rows that all of them have.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def join(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
     Returns
     -------
     DataFrame sorted by split (cv, live, validation), era and id: `id`, `era` (int64, `LIVE_ERA` for live), `split`, and a
-    column for each prediction. A model of a longer horizon has fewer validation eras; then so has the join.
+    column for each prediction. If a model has a longer horizon, the join has fewer validation eras.
 
     Raises
     ------
@@ -40,13 +40,13 @@ def join(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def table(rows: pd.DataFrame, prediction: NDArray[np.float64]) -> pd.DataFrame:
-    """The table to store: `id`, `era` (null for live), `split`, `prediction`, from rows as `join` gives them."""
+    """Return the table to store, `id`, `era` (null for live), `split`, `prediction`, from rows as `join` gives them."""
     era = rows[ERA].astype("Int64").mask(rows[ERA] == LIVE_ERA)
     return rows[[ID, SPLIT]].assign(**{ERA: era, PREDICTION: prediction})[[ID, ERA, SPLIT, PREDICTION]]
 
 
 def numbers(era: pd.Series) -> pd.Series:
-    """Eras as int64, `LIVE_ERA` where they are null."""
+    """Return eras as int64; null is `LIVE_ERA`."""
     return era.fillna(LIVE_ERA).astype(np.int64)
 
 
@@ -58,7 +58,7 @@ def ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 class Blend:
-    """The blend of predictions that come one after the other and need not stay.
+    """The blend of predictions that come one after the other and aren't kept.
 
     In each era a prediction is ranked, and its ranks are turned into normal quantiles. The blend is the ranks of their weighted sum.
 
@@ -81,9 +81,9 @@ class Blend:
 
 
 def digest(frame: pd.DataFrame) -> str:
-    """Return the SHA-256 of a prediction of the validation eras: of ids, eras and values in the order of the table.
+    """Return the SHA-256 of a prediction's validation rows: of ids, eras and values in the order of the table.
 
-    Rows of other splits don't change it: neither do live rows, of which each round has others.
+    Rows of other splits don't change it. The live rows, which are new in each round, don't either.
     """
     rows = frame[frame[SPLIT] == VALIDATION]
     found = hashlib.sha256("\n".join(rows[ID]).encode())
@@ -93,7 +93,7 @@ def digest(frame: pd.DataFrame) -> str:
 
 
 def along(rows: pd.DataFrame, frame: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:
-    """Columns of a table along other rows.
+    """Return columns of a table in the order of other rows.
 
     Parameters
     ----------
@@ -102,14 +102,14 @@ def along(rows: pd.DataFrame, frame: pd.DataFrame, columns: Sequence[str]) -> ND
 
     Returns
     -------
-    (rows, columns) float64, NaN where the table has no such id in that era.
+    (rows, columns) float64, NaN if the table has no such id in that era.
     """
     numbered = frame[[ID, *columns]].assign(**{ERA: numbers(frame[ERA])})
     return rows[[ID, ERA]].merge(numbered, on=[ERA, ID], how="left", validate="one_to_one")[list(columns)].to_numpy(np.float64)
 
 
 def known_targets(panel: Panel, validation: pd.DataFrame, target: str) -> NDArray[np.float64]:
-    """The target of every row of the panel: the index has it for the train eras, `validation` for the others."""
+    """Return the target of every row of the panel, of train eras from its index and of other eras from `validation`."""
     values = panel.index[target].to_numpy(np.float64).copy()
     rows = (panel.index[DATA_TYPE] == VALIDATION).to_numpy()
     values[rows] = along(panel.index.loc[rows], validation, [target])[:, 0]

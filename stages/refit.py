@@ -16,7 +16,7 @@ from erawise.models.shared import kinds, stored
 from erawise.running import paths, runner
 from erawise.running.progress import Progress
 from erawise.training import basis, inputs, training
-from erawise.training.resolved import Resolved
+from erawise.training.resolved import AllErasSource
 
 
 @runner.stage_of_model("refit")
@@ -26,28 +26,28 @@ def main(name: str, progress: Progress) -> runner.Done:
     kind = kinds.load(settings.kind)
     work = inputs.read(name, settings, p.data.target, p.resources, live=False)
     found = paths.TUNING / f"{name}.json"
-    members = training.tuned(settings, files.read_json(found), found).members
-    source = Resolved(**vars(work.source), validation=paths.VALIDATION_TARGETS)
+    variants = training.tuned(settings, files.read_json(found), found).variants
+    source = AllErasSource(**vars(work.source), validation=paths.VALIDATION_TARGETS)
     data, resources = source.around(source.panel()), replace(work.resources, scratch=paths.SCRATCH / f"refit_{name}")
     eras = data.panel.eras
-    rounds = [member.rounds for member in stored.describe(paths.MODELS / name).members]
+    rounds = [variant.rounds for variant in stored.describe(paths.MODELS / name).variants]
     steps, unit = kind.steps(settings)
     with (
         inputs.naming(name),
         inputs.sharing_scratch(),
         threadpool_limits(p.resources.threads, user_api="blas"),
         engines.engine(p.execution, source, resources) as engine,
-        progress.counting(steps * len(members), unit) as count,
+        progress.counting(steps * len(variants), unit) as count,
         ExitStack() as stack,
     ):
         how = training.How(resources, engine, count)
-        calls = [partial(training.refit, kind, own, data, eras, number, how) for own, number in zip(members.values(), rounds, strict=True)]
+        calls = [partial(training.refit, kind, own, data, eras, number, how) for own, number in zip(variants.values(), rounds, strict=True)]
         models = stack.enter_context(closing(engine.side_by_side(calls)))
         directory = stack.enter_context(inputs.written(paths.FINAL / name))
-        writer = stored.Writer(settings.kind, directory, several=len(members) > 1)
-        for member, model, number in zip(members, models, rounds, strict=True):
-            writer.add(member, model, number)
-        fitted_on = basis.of_fit(members.values(), data.final_features, paths.VALIDATION_TARGETS)
+        writer = stored.Writer(settings.kind, directory, several=len(variants) > 1)
+        for variant, model, number in zip(variants, models, rounds, strict=True):
+            writer.add(variant, model, number)
+        fitted_on = basis.of_fit(variants.values(), data.final_features, paths.VALIDATION_TARGETS)
         writer.close(eras, fitted_on, stored.digest(paths.MODELS / name))
     files.remove(resources.scratch)
     print(f"{name}: the final model is fitted on all {len(eras)} resolved eras, {eras.min()} to {eras.max()}")

@@ -24,9 +24,9 @@ def main(name: str, progress: Progress) -> runner.Done:
     work = inputs.read(name, settings, p.data.target, p.resources, live=True)
     found = paths.TUNING / f"{name}.json"
     curves = Curves(paths.CURVES / name)
-    members = training.tuned(settings, files.read_json(found), found).members
-    several = len(members) > 1
-    steps = sum(training.train_steps(kind, own, work.data) for own in members.values())
+    variants = training.tuned(settings, files.read_json(found), found).variants
+    several = len(variants) > 1
+    steps = sum(training.train_steps(kind, own, work.data) for own in variants.values())
     unit, early = kind.steps(settings)[1], kind.stops_early(settings)
     with (
         inputs.naming(name),
@@ -38,20 +38,20 @@ def main(name: str, progress: Progress) -> runner.Done:
     ):
         how = training.How(work.resources, engine, count)
         calls = [
-            partial(training.train, kind, own, work.data, p.training.inner_share, how, curves.log_of(member if several else ""))
-            for member, own in members.items()
+            partial(training.train, kind, own, work.data, p.training.inner_share, how, curves.log_of(variant if several else ""))
+            for variant, own in variants.items()
         ]
         trained = stack.enter_context(closing(engine.side_by_side(calls)))
         directory = stack.enter_context(inputs.written(paths.MODELS / name))
         labels = training.labels(work.data)
         lines, blend, shares = [], predictions.Blend(predictions.numbers(labels[ERA]).to_numpy()), []
         writer = stored.Writer(settings.kind, directory, several=several)
-        for (member, own), one in zip(members.items(), trained, strict=True):
-            writer.add(member, one.model, one.final_rounds)
+        for (variant, own), one in zip(variants.items(), trained, strict=True):
+            writer.add(variant, one.model, one.final_rounds)
             blend.add(one.values)
             shares.append(one.model.importance())
-            lines += training.messages(f"{name}, {member}" if several else name, one, own.target)
-        writer.close(work.data.plan.train, basis.of_fit(members.values(), work.data.final_features))
+            lines += training.messages(f"{name}, {variant}" if several else name, one, own.target)
+        writer.close(work.data.plan.train, basis.of_fit(variants.values(), work.data.final_features))
         tabular.write_csv(training.importance_table(work.data.final_features.names, shares), directory / "importance.csv")
     path = paths.MODEL_PREDICTIONS / f"{name}.parquet"
     values = blend.values() if several else one.values

@@ -101,7 +101,7 @@ def overlap_line(eras: Collection[int], days: int) -> str:
     overlap = f"a target spans {span} eras, which overlap" if span > 1 else "eras don't overlap"
     return (
         f"a purge of {purge} weeks is {int(purge / _weeks_apart(eras))} eras on each side; {overlap}; "
-        f"an interval takes {LEAST_SPANS * span} eras, and there are {len(set(eras))}"
+        f"an interval needs {LEAST_SPANS * span} eras, and there are {len(set(eras))}"
     )
 
 

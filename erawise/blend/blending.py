@@ -18,33 +18,33 @@ from erawise.scores import kernels
 from erawise.scores.kernels import Floats
 
 RCOND = 1e-10
-"""Models whose blend has less than this share of the largest variance are linear combinations of the others."""
+"""Directions with less than this share of the largest variance are dropped: models that are linear combinations of others."""
 
 FORWARD_STEPS = 50
 
 
-def resolve_weights(weights: Literal["equal", "nnls", "forward"] | dict[str, float], members: Sequence[str]) -> dict[str, float]:
-    """The weight of each member, of sum 1, in the order of `members`; one that isn't named has 0.
+def resolve_weights(weights: Literal["equal", "nnls", "forward"] | dict[str, float], models: Sequence[str]) -> dict[str, float]:
+    """Return the weight of each model, of sum 1, in the order of `models`.
 
-    Where weights are to be fitted they are equal.
+    A model that `weights` doesn't name has 0. Weights that are fitted later are equal.
 
     Raises
     ------
     InputError
-        If there is no member, a weight is for none of them or is negative, or no member has a weight above 0.
+        If there is no model, a weight names no model or is negative, or no weight is above 0.
     """
-    if not members:
+    if not models:
         raise InputError("models: there is no model to blend; add one")
-    given = dict.fromkeys(members, 1.0) if isinstance(weights, str) else weights
+    given = dict.fromkeys(models, 1.0) if isinstance(weights, str) else weights
     for name, weight in given.items():
-        if name not in members:
-            raise InputError(f"ensemble.weights.{name}: no model of that name; models are {', '.join(members)}")
+        if name not in models:
+            raise InputError(f"ensemble.weights.{name}: no model of that name; models are {', '.join(models)}")
         if not 0 <= weight < np.inf:
             raise InputError(f"ensemble.weights.{name}: a weight must be at least 0 and finite (it is {weight})")
     total = sum(given.values())
     if not total > 0:
-        raise InputError(f"ensemble.weights: at least one weight must be above 0; give one to a model of {', '.join(members)}")
-    return {name: float(given.get(name, 0.0)) / total for name in members}
+        raise InputError(f"ensemble.weights: at least one weight must be above 0; give one to a model of {', '.join(models)}")
+    return {name: float(given.get(name, 0.0)) / total for name in models}
 
 
 def blend(predictions: pd.DataFrame, era: NDArray[np.int64], weights: dict[str, float], progress: Progress = SILENT) -> Floats:
@@ -54,7 +54,7 @@ def blend(predictions: pd.DataFrame, era: NDArray[np.int64], weights: dict[str, 
     ----------
     predictions : (rows, models) frame, a column a model.
     era : (rows,), rows of an era adjacent.
-    weights : column → weight, at least 0; columns of weight 0 are not looked at, and may have NaN.
+    weights : column → weight, at least 0; columns of weight 0 are ignored and may have NaN.
     progress : told of each model.
 
     Returns
@@ -66,13 +66,13 @@ def blend(predictions: pd.DataFrame, era: NDArray[np.int64], weights: dict[str, 
     InputError
         If a model with a weight lacks a prediction, or one is infinite.
     """
-    members = {name: weight for name, weight in weights.items() if weight > 0}
-    values = predictions[list(members)].to_numpy(np.float64)
-    for name, column in zip(members, values.T, strict=True):
+    used = {name: weight for name, weight in weights.items() if weight > 0}
+    values = predictions[list(used)].to_numpy(np.float64)
+    for name, column in zip(used, values.T, strict=True):
         _check_complete(name, column, era)
     found = Blend(era)
-    with progress.counting(len(members), "models") as count:
-        for column, weight in zip(values.T, members.values(), strict=True):
+    with progress.counting(len(used), "models") as count:
+        for column, weight in zip(values.T, used.values(), strict=True):
             found.add(column, weight)
             count.done()
     return found.values()
@@ -81,16 +81,18 @@ def blend(predictions: pd.DataFrame, era: NDArray[np.int64], weights: dict[str, 
 def blend_fitted(
     method: str, rows: pd.DataFrame, models: Sequence[str], target: Floats, plan: Plan, progress: Progress = SILENT
 ) -> tuple[dict[str, float], Floats, list[dict[str, float]]]:
-    """Blend models by weights that are fitted on `cv`, and that of a fold's test eras without them, so that it stays out of fold.
+    """Blend models by weights that are fitted on `cv`.
+
+    The weights for a fold's test eras are fitted without these eras, so that the blend stays out of fold.
 
     Parameters
     ----------
     method : see `fit_weights`.
     rows : as `predictions.join` gives them.
     models : columns of `rows`.
-    target : (rows,), NaN where it is unknown or not to be seen.
-    plan : the weights for a fold's test eras are fitted on its training eras; equal where those have no prediction.
-    progress : told of each fit of weights and what is blended by them.
+    target : (rows,), NaN if it is unknown or not to be seen.
+    plan : the weights for a fold's test eras are fitted on its training eras; equal if these have no prediction.
+    progress : told of each fit of weights and the blend by them.
 
     Returns
     -------
@@ -119,14 +121,14 @@ def blend_fitted(
 
 
 def fit_weights(method: str, predictions: pd.DataFrame, era: NDArray[np.int64], target: Floats) -> dict[str, float]:
-    """Weights, of sum 1, that blend models best on some eras; equal ones where no model is of use there.
+    """Return the weights, of sum 1, that blend models best on some eras; equal weights if no model is of use there.
 
     Parameters
     ----------
     method : `nnls`, see `nonnegative_weights`; `forward`, see `forward_weights`.
     predictions : (rows, models) frame, a column a model.
     era : (rows,), rows of an era adjacent.
-    target : (rows,), rows where it is NaN are left out.
+    target : (rows,); rows with NaN are left out.
 
     Raises
     ------
@@ -149,7 +151,7 @@ Era = tuple[Floats, Floats]
 
 
 def nonnegative_weights(eras: Sequence[Era]) -> Floats:
-    """(models,) weights of the least-squares fit of every era's target, scaled to length 1, that are not negative."""
+    """Return the (models,) weights, not negative, of the least-squares fit of every era's target, scaled to length 1."""
     models = eras[0][0].shape[1]
     gram, products = np.zeros((models, models)), np.zeros(models)
     for gaussian, target in eras:
@@ -162,10 +164,12 @@ def nonnegative_weights(eras: Sequence[Era]) -> Floats:
 
 
 def forward_weights(eras: Sequence[Era], steps: int = FORWARD_STEPS) -> Floats:
-    """(models,) how often each model was taken: one at a time, again too, that which raises the blend's mean CORR most.
+    """Return how often each model was added, (models,).
 
-    Caruana, Niculescu-Mizil, Crew & Ksikes (2004), Ensemble selection from libraries of models: the blend is that of the step
-    with the highest mean CORR.
+    Each step adds the model that raises the blend's mean CORR most, whether or not it was added before. The step with the highest
+    mean CORR gives the result.
+
+    Source: Caruana, Niculescu-Mizil, Crew & Ksikes (2004), Ensemble selection from libraries of models.
     """
     models = eras[0][0].shape[1]
     totals = [np.zeros(len(target)) for _, target in eras]

@@ -26,7 +26,7 @@ def neutralize_block(predictions: NDArray, features: NDArray, proportion: float,
     predictions : (rows, p), finite.
     features : (rows, k), finite, any dtype; may be collinear or constant.
     proportion : 0..1.
-    threads : that read int8 features; LAPACK has its own.
+    threads : threads that read int8 features; LAPACK has its own.
 
     Returns
     -------
@@ -42,16 +42,16 @@ def neutralize_block(predictions: NDArray, features: NDArray, proportion: float,
 
 @dataclass(frozen=True)
 class Parts:
-    """A prediction and its part that isn't linear in some features, in each era.
+    """A prediction, and its part that isn't linear in some features, in each era.
 
-    A proportion of the linear part is taken out by mixing the two, so that several proportions cost one fit an era.
+    Mixing the two takes out a proportion of the linear part. Several proportions therefore cost only one fit an era.
 
     Attributes
     ----------
     era : (rows,), rows of an era adjacent.
-    gaussian : (rows,), the prediction, gaussianized in each era; 0 throughout where it is constant.
-    left : (rows,), without all of its linear part.
-    width : (eras,), the features of each era.
+    gaussian : (rows,), the prediction, gaussianized in each era; 0 in eras with a constant prediction.
+    left : (rows,), the prediction without its linear part.
+    width : (eras,), the number of features in each era.
     """
 
     era: NDArray[np.int64]
@@ -61,7 +61,7 @@ class Parts:
 
     @cached_property
     def emptied(self) -> int | None:
-        """The position of the first era in which nothing but rounding noise is left without the linear part; None if there is none."""
+        """The position of the first era in which only rounding noise is left without the linear part; None if there is none."""
         for number, rows in enumerate(era_slices(self.era)):
             whole = self.gaussian[rows]
             if not kernels.is_constant(whole) and kernels.vanished(self.left[rows][:, None], whole[:, None])[0]:
@@ -69,10 +69,10 @@ class Parts:
         return None
 
     def without(self, proportion: float) -> Floats:
-        """Return the prediction (rows,) in [0, 1] without so much of its linear part, 0..1.
+        """Return the prediction (rows,) in [0, 1] without a proportion, 0..1, of its linear part.
 
-        In each era it is mapped to [0, 1] by a shift and a factor, which leave it as orthogonal to the features as it is. Where it is
-        constant there is nothing to take out: it is .5 there.
+        In each era a shift and a factor map it to [0, 1], so that it stays orthogonal to the features. It is .5 in eras with a
+        constant prediction.
 
         Raises
         ------
@@ -100,14 +100,14 @@ def split_eras(
     threads: int = 1,
     progress: Progress = SILENT,
 ) -> Parts:
-    """Split one prediction, era by era, into what is linear in some features and what is left.
+    """Split one prediction, era by era, into its linear part in some features and the rest.
 
     Parameters
     ----------
     predictions : (rows,), finite.
     era : (rows,), rows of an era adjacent.
     features : gives the (rows of the era, k) features of an era in the order of its rows.
-    threads : that read an era's int8 features; LAPACK has its own.
+    threads : threads that read an era's int8 features; LAPACK has its own.
     progress : told of each era.
 
     Raises
@@ -144,18 +144,18 @@ def neutralize_eras(
     Raises
     ------
     InputError
-        See both.
+        See `split_eras` and `Parts.without`.
     """
     return split_eras(predictions, era, features, threads, progress).without(proportion)
 
 
 def riskiest(correlations: NDArray, count: int) -> NDArray[np.int64]:
-    """Positions of the features whose per-era correlation with the target varies most, the riskiest first.
+    """Return the positions of the features whose per-era correlation with the target varies most, the riskiest first.
 
     Parameters
     ----------
-    correlations : (eras, k), NaN where a feature is constant in an era; such eras are left out of its std (ddof 0).
-    count : how many to take; all where there are fewer. Ties go by position; a feature that is NaN throughout is last.
+    correlations : (eras, k), NaN if a feature is constant in an era; such eras are left out of its std (ddof 0).
+    count : how many to return; all if there are fewer. Ties go by position; a feature that is NaN throughout is last.
 
     Returns
     -------
@@ -170,12 +170,12 @@ def riskiest(correlations: NDArray, count: int) -> NDArray[np.int64]:
 
 
 def cap(count: int, rows: int) -> int:
-    """At most a quarter of an era's rows: more features would leave little but noise."""
+    """Return `count`, or a quarter of an era's rows if that is less: more features would leave little but noise."""
     return min(count, rows // ROWS_A_FEATURE)
 
 
 def _split_era(predictions: Floats, features: NDArray, era: int, threads: int) -> tuple[Floats, Floats]:
-    """Return the gaussianized prediction (rows,) of an era, and what is left of it without its linear part."""
+    """Return the gaussianized prediction (rows,) of an era, and the same without its linear part."""
     n_rows, n_features = features.shape
     if not np.isfinite(predictions).all():
         raise InputError(
@@ -186,7 +186,7 @@ def _split_era(predictions: Floats, features: NDArray, era: int, threads: int) -
     if n_rows <= n_features + 1:
         raise InputError(
             f"neutralize.features: {era_name(era)} has {n_rows} rows, which {n_features} features and a constant span: nothing but "
-            f"noise would be left; set neutralize.features to riskiest, which takes at most a quarter of an era's rows, or to none"
+            f"noise would be left; set neutralize.features to riskiest (features for at most a quarter of an era's rows) or to none"
         )
     gaussian = kernels.gaussianize(predictions[:, None])
     left, _ = kernels.residuals(gaussian, features, 1.0, threads)

@@ -1,4 +1,4 @@
-"""The proportion of the linear part that is taken out, chosen on `cv`, and for each fold without its test eras."""
+"""The proportion of the linear part to take out, chosen on `cv`, and for each fold without its test eras."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -28,12 +28,12 @@ DECIMALS = 6
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What the predictions are scored against, on their rows.
+    """Targets and benchmark to score predictions against, on the rows of the predictions.
 
     Attributes
     ----------
-    target : (rows,), NaN where it is unknown or not to be seen.
-    benchmark : (rows,), the benchmark model that BMC is against, NaN where there is none; None if no row has one.
+    target : (rows,), NaN if it is unknown or not to be seen.
+    benchmark : (rows,), the benchmark model of BMC, NaN in rows without one; None if no row has one.
     sums : the weights of the payout's stand-in, see `score_eras`.
     """
 
@@ -48,10 +48,10 @@ class Choice:
 
     Attributes
     ----------
-    proportion : that has the highest mean score, the least of several; 0 if no era has a score.
+    proportion : the proportion with the highest mean score, the least of several; 0 if no era has a score.
     by : the score, `payout_bmc` or `corr`.
-    eras : with that score of every proportion.
-    means : of the score, by proportion.
+    eras : the number of eras with that score for every proportion.
+    means : the mean of the score, by proportion.
     """
 
     proportion: float
@@ -73,7 +73,7 @@ def choose(
     ----------
     parts : of the prediction, in each fold's test eras by the fold's features.
     cv : (rows,), the rows of `cv`.
-    outcomes : of the rows; those of other splits are not looked at.
+    outcomes : the outcomes of the rows; only the rows of `cv` are looked at.
     plan : the folds.
     learned : gives, for a fold's position and (rows,) the rows of its training eras, the parts of these rows by the fold's features.
         Without it all folds have the same features, and `parts` has them.
@@ -134,12 +134,12 @@ def _scores(candidates: dict[str, Floats], era: NDArray[np.int64], rows: NDArray
 
 
 def content(overall: Choice, of_folds: Sequence[Choice], formula: str) -> dict[str, Any]:
-    """Return what is stored of the choices; `formula` says by which stand-in, and of which regime."""
+    """Return the choices as they are stored; `formula` names the stand-in and its regime."""
     return {"formula": formula, "overall": asdict(overall), "folds": [asdict(one) for one in of_folds]}
 
 
 def lines(chosen: dict[str, Any] | None) -> list[str]:
-    """Say what was chosen, overall and for each fold, and by what, from `content`; nothing if nothing was to be chosen."""
+    """Return lines that tell the choices of `content` and the score that chose; no line if nothing was to be chosen."""
     if chosen is None:
         return []
     overall, folds = chosen["overall"], chosen["folds"]
@@ -150,8 +150,8 @@ def lines(chosen: dict[str, Any] | None) -> list[str]:
     if overall["by"] == STAND_IN:
         found = [f"{told}; by the mean over {overall['eras']} eras of {stand_in}: {means}"]
     else:
-        found = [f"{told}; by mean CORR alone over {overall['eras']} eras: {means}", f"no era of cv has {stand_in}"]
+        found = [f"{told}; by mean CORR only, over {overall['eras']} eras: {means}", f"no era of cv has {stand_in}"]
     others = [str(number) for number, one in enumerate(folds, 1) if one["by"] != overall["by"] and one["eras"]]
     empty = [str(number) for number, one in enumerate(folds, 1) if not one["eras"]]
-    found += [f"neutralize.proportion: by mean CORR alone for fold {', '.join(others)}"] if others else []
+    found += [f"neutralize.proportion: by mean CORR only for fold {', '.join(others)}"] if others else []
     return found + ([f"neutralize.proportion: 0 for fold {', '.join(empty)}, no training era of which has a prediction"] if empty else [])

@@ -53,12 +53,12 @@ def _named(panel: Panel, features: str) -> list[str]:
             f"its sets are {', '.join(panel.feature_sets)}"
         )
     if not panel.feature_sets[features]:
-        raise InputError(f"neutralize.features: the set {features!r} has no feature among those of data.feature_set; choose another")
+        raise InputError(f"neutralize.features: the set {features!r} has no feature of data.feature_set; choose another set")
     return panel.feature_sets[features]
 
 
 def content(names: list[str], features: str, proportion: float, chosen: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return what is stored of the choice, so that later rows are neutralized as those of the pipeline were.
+    """Return the choice as it is stored, so that later rows are neutralized as the rows of the pipeline were.
 
     `chosen` says how the proportion was chosen, see `proportions.content`; None if the settings give it.
     """
@@ -66,7 +66,7 @@ def content(names: list[str], features: str, proportion: float, chosen: dict[str
 
 
 def within(columns: NDArray[np.int64], features: str, rows: slice) -> NDArray[np.int64]:
-    """The columns that an era of these rows is neutralized to: of `riskiest` as many as its rows allow, else all."""
+    """Return the columns that an era of these rows is neutralized to: of `riskiest` as many as its rows allow, else all."""
     return columns[: neutralization.cap(len(columns), rows.stop - rows.start)] if features == RISKIEST else columns
 
 

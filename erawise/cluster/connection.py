@@ -36,7 +36,7 @@ def engine(site: sites.Site, scheduler: str | None, workers: int, resources: Res
     ----------
     site : the data.
     scheduler : its address; None starts `workers` processes here, each of which may take its share of `resources.memory`.
-    resources : what each fit may use; its `say` is told what a person should know.
+    resources : what each fit may use; its `notify` is told what a person should know.
 
     Raises
     ------
@@ -45,12 +45,12 @@ def engine(site: sites.Site, scheduler: str | None, workers: int, resources: Res
     Unavailable
         If the scheduler doesn't answer, or has no worker.
     """
-    say = resources.say
+    notify = resources.notify
     with _client(scheduler, workers, resources.memory) as client:
-        _check(client, scheduler, say)
+        _check(client, scheduler, notify)
         count = len(dispatch.memories(client))
-        say(f"{count} worker{'' if count == 1 else 's'} of Dask, the dashboard is at {client.dashboard_link}")
-        cluster = dispatch.Cluster(client, site, all(_asked(client, worker.sees, site).values()), say)
+        notify(f"{count} worker{'' if count == 1 else 's'} of Dask, the dashboard is at {client.dashboard_link}")
+        cluster = dispatch.Cluster(client, site, all(_asked(client, worker.sees, site).values()), notify)
         cluster.listen()
         try:
             yield cluster
@@ -88,7 +88,7 @@ def _client(scheduler: str | None, workers: int, memory: int) -> Iterator[Client
         yield client
 
 
-def _check(client: Client, scheduler: str | None, say: Callable[[str], None]) -> None:
+def _check(client: Client, scheduler: str | None, notify: Callable[[str], None]) -> None:
     """Check that there are workers, that they say what they have, and run what this process runs."""
     try:
         client.wait_for_workers(1, timeout=dispatch.WORKERS_SECONDS if scheduler is None else CONNECT_SECONDS)
@@ -105,7 +105,7 @@ def _check(client: Client, scheduler: str | None, say: Callable[[str], None]) ->
     for address, found in _asked(client, tasks.kit).items():
         kits.require_same(address, found, kits.own_kit())
         if found.cpu != kits.own_kit().cpu:
-            say(f"the worker {address} has another kind of CPU than this machine: models of some kinds may differ in their last bits")
+            notify(f"the worker {address} has another kind of CPU than this machine: models of some kinds may differ in their last bits")
 
 
 def _asked(client: Client, question: Callable[..., Any], *arguments: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from erawise.cluster.messages import MEMORY, Outcome, Terms
 from erawise.models.shared.protocol import GIB, Resources, held_by
 from erawise.running.errors import InputError, Unavailable
 from erawise.running.progress import Count
-from erawise.training.jobs import Data, Job, Log
+from erawise.training.jobs import Job, Log, TrainingData
 
 STEPS = "erawise-steps"
 """The topic on which workers tell how far they are."""
@@ -58,13 +58,13 @@ class Cluster:
     client : of the scheduler.
     site : where the data lies.
     scratch_is_seen : whether all workers see the directory of this machine for scratch files.
-    say : told what a person should know.
+    notify : told what a person should know.
     """
 
     client: Client
     site: sites.Site
     scratch_is_seen: bool
-    say: Callable[[str], None]
+    notify: Callable[[str], None]
     elsewhere: bool = True
     _topic: str = field(default_factory=lambda: f"{STEPS}-{uuid.uuid4().hex[:8]}")
     _tasks: dict[Any, _Running] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Cluster:
         self.client.subscribe_topic(self._topic, self._hear_step)
         self.client.subscribe_topic(EVERYTHING, self._hear_event)
 
-    def run(self, jobs: Sequence[Job], data: Data, resources: Resources, at_once: int, count: Count, log: Log) -> list[Any]:
+    def run(self, jobs: Sequence[Job], data: TrainingData, resources: Resources, at_once: int, count: Count, log: Log) -> list[Any]:
         held = held_by(data.panel)
         self._require(jobs, held)
         terms = Terms(resources.threads, resources.memory, resources.device, resources.scratch, kits.own_kit(), self._topic)
@@ -104,7 +104,7 @@ class Cluster:
                 log(number, round_, score)
         return [outcome.value for outcome in found]
 
-    def alone(self) -> AbstractContextManager[Any]:
+    def one_at_a_time(self) -> AbstractContextManager[Any]:
         return self._lock
 
     def side_by_side(self, calls: Sequence[Callable[[], Any]]) -> Generator[Any, None, None]:
@@ -151,7 +151,7 @@ class Cluster:
         found = self.client.scheduler_info(n_workers=-1)["workers"]
         watched = sorted(address for address in addresses if address in found and found[address]["nanny"])
         for address in sorted((addresses & set(found)) - set(watched)):
-            self.say(f"the worker {address} goes on with what it does, to its end: nobody watches over it, who could stop it")
+            self.notify(f"the worker {address} goes on with what it does, to its end: nobody watches over it, who could stop it")
         if watched:
             self.client.restart_workers(watched, timeout=AGAIN_SECONDS, raise_for_error=False)
 
@@ -255,7 +255,7 @@ class Cluster:
         lost = [self._tasks[key].job.what for key in sorted(told.get("processing-tasks", ())) if key in self._tasks]
         if lost:
             more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
-            self.say(f"the worker {told['worker']} died; it had {lost[0]}{more} to do, which waits for another one now")
+            self.notify(f"the worker {told['worker']} died; it had {lost[0]}{more} to do, which waits for another one now")
 
 
 def memories(client: Client) -> dict[str, int]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from erawise.base import files
 from erawise.running.errors import InputError
-from erawise.training.jobs import Data, Source
+from erawise.training.jobs import Source, TrainingData
 
 LOCK = ".erawise_pull.lock"
 """The file that one worker of a machine locks while it pulls, beside DVC's own temporary files."""
@@ -72,7 +72,7 @@ class Opened:
 
     site: Site
     root: Path
-    data: Data
+    data: TrainingData
     numbers: list[int]
 
 

@@ -27,17 +27,17 @@ METRICS = {"exposure_max": "exposure", "oracle_corr": "ceiling_share", EARLY_COR
 """Blocks of the summary that have another name than their column in the table of scores."""
 
 NEEDING_OTHERS = ("mmc", "meta_corr", "payout", "bmc", "payout_bmc")
-"""Metrics that take the predictions of others."""
+"""Metrics that need the predictions of others."""
 
 DIAGNOSTICS, REGIME = WHOLE_FILE = ("diagnostics", "regime")
-"""Keys of the metrics of a split that are no prediction: what passes, and what pays, by the id of its regime."""
+"""Keys of a split's metrics that are no prediction: whether the diagnostics pass, and the id of the regime that pays."""
 
 DESCRIPTION = "evaluated.json"
-"""The file beside the scores that says what was scored, see `Evaluated`."""
+"""The file with the description of the scores, in the same directory, see `Evaluated`."""
 
 
 PAID_DAYS, EARLY_DAYS = 60, 20
-"""Horizons in trading days of the scores that Numerai pays for, and of those that are there earlier."""
+"""Horizons in trading days of the scores that Numerai pays for, and of the scores that are known earlier."""
 
 PAID_SINCE = 1343
 """The first round that is paid for `PAID_DAYS`."""
@@ -45,14 +45,14 @@ PAID_SINCE = 1343
 
 @dataclass(frozen=True)
 class Pays:
-    """The regime that the payout of the scores is of.
+    """The regime of the payout in the scores.
 
     Attributes
     ----------
     regime : its id.
-    days : trading days that the scores look ahead which it pays for.
-    formula : of the payout, before its factor and clip, in words.
-    stand_in : the formula of what stands in for it where there is no meta model.
+    days : trading days that the paid scores look ahead.
+    formula : the payout before its factor and clip, in words.
+    stand_in : the formula of the payout's stand-in for eras without a meta model.
     """
 
     regime: str
@@ -63,17 +63,17 @@ class Pays:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What the tables of scores are of.
+    """A description of the tables of scores.
 
     Attributes
     ----------
-    target : that they are against.
+    target : the target of the scores.
     days : trading days that it looks ahead.
-    equal : the named target that it equals, None if there is none, or it has such a name itself.
-    early : the target of `EARLY_DAYS` beside it, None if there is none.
-    pays : what the payout is of.
-    benchmark : the benchmark model that BMC is against, None without any.
-    benchmarks : all that the data has, in their order.
+    equal : the named target that it equals; None if there is none, or the target itself is a named one.
+    early : the sibling of the target that looks `EARLY_DAYS` ahead, None if there is none.
+    pays : the regime of the payout.
+    benchmark : the benchmark model of BMC, None without any.
+    benchmarks : all benchmark models of the data, in their order.
     absent : for each split the scores that no era has, and why.
     partial : for each split the scores that fewer eras have than CORR, and in how many of how many.
     predictions : by name, `predictions.digest` of each prediction that was scored.
@@ -92,12 +92,12 @@ class Evaluated:
 
 
 def evaluated(directory: Path) -> Evaluated:
-    """Read what the scores in a directory are of.
+    """Read the description of the scores in a directory.
 
     Raises
     ------
     InputError
-        If that is missing or broken.
+        If it is missing or broken.
     """
     path = directory / DESCRIPTION
     try:
@@ -141,20 +141,23 @@ def benchmarks(references: pd.DataFrame) -> list[str]:
 
 
 def benchmark_column(columns: Sequence[str], name: str | None, target: str, days: int) -> str | None:
-    """Return the benchmark model that BMC is against.
+    """Return the benchmark model of BMC.
 
-    Without a name it is the first whose name ends like that of the target, such as `v53_lgbm_ender60` for `target_ender_60`; else the
-    first whose name ends in the target's horizon; else the first whose name ends in no horizon.
+    Without a name it is the first benchmark of the first kind that the data has:
+
+    1. its name ends like the target's name, such as `v53_lgbm_ender60` for `target_ender_60`;
+    2. its name ends in the target's horizon;
+    3. its name ends in no horizon.
 
     Parameters
     ----------
     columns : the benchmark models that the data has.
-    name : of `evaluate.benchmark`, None to choose.
+    name : the setting `evaluate.benchmark`, None to choose.
     target, days : the main target, by the named target that it equals if there is one, and its horizon in trading days.
 
     Returns
     -------
-    None if all that the data has are of other horizons, or it has none.
+    None if the data has no benchmark, or only benchmarks of other horizons.
 
     Raises
     ------
@@ -172,14 +175,14 @@ def benchmark_column(columns: Sequence[str], name: str | None, target: str, days
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What predictions are scored against, in the row order of a panel.
+    """Targets and predictions of others to score against, in the row order of a panel.
 
     Attributes
     ----------
-    target : (rows,), NaN where unknown.
-    references : meta model, oracle and benchmark models, NaN or no column where there are none.
-    benchmark : the benchmark model that BMC is against, None without any.
-    early : (rows,) of the target of `EARLY_DAYS`, NaN where unknown; None if there is none beside a longer one.
+    target : (rows,), NaN if unknown.
+    references : meta model, oracle and benchmark models, NaN or no column if unknown.
+    benchmark : the benchmark model of BMC, None without any.
+    early : (rows,), the sibling of the target that looks `EARLY_DAYS` ahead, NaN if unknown; None if there is none.
     """
 
     target: NDArray[np.float64]
@@ -188,7 +191,7 @@ class Outcomes:
     early: NDArray[np.float64] | None = None
 
     def reference(self, name: str | None, rows: NDArray[np.bool_]) -> NDArray[np.float64] | None:
-        """Return the prediction of another on some rows, None if the data has none of that name."""
+        """Return a reference's predictions of some rows, None if the data has no reference of that name."""
         return self.references[name].to_numpy(np.float64)[rows] if name in self.references else None
 
 
@@ -207,15 +210,16 @@ def score_split(
     ----------
     split : `cv` or `validation`.
     frames : predictions by name, `id`, `era`, `split`, `prediction`.
-    panel : its matrix is what exposure and FNC are against.
-    outcomes : of the rows of the panel.
-    sums : of the payout, see `score_eras`.
+    panel : its matrix has the features of exposure and FNC.
+    outcomes : outcomes of the rows of the panel.
+    sums : the weights of the payout, see `score_eras`.
     progress : told of each era that is scored.
 
     Returns
     -------
-    The long table of `score_eras`, over the eras that any prediction has; and the exposures to each group of features, and to `all`:
-    `split`, `era`, `prediction`, `group`, `max_abs` and `rms`, without the eras in which a prediction has none.
+    scores : the long table of `score_eras`, over the eras that any prediction has.
+    exposures : to each group of features, and to `all`: `split`, `era`, `prediction`, `group`, `max_abs` and `rms`, without the
+        eras in which a prediction has none.
     """
     own = {name: frame[frame[SPLIT] == split] for name, frame in frames.items()}
     eras = np.unique(np.concatenate([frame[ERA].to_numpy(np.int64) for frame in own.values()]))
@@ -223,28 +227,28 @@ def score_split(
     wanted = panel.index.loc[rows, [ID, ERA]]
     values = {name: predictions.along(wanted, frame, [PREDICTION])[:, 0] for name, frame in own.items()}
 
-    members = groups.columns(panel.feature_names, panel.feature_sets)
+    by_group = groups.columns(panel.feature_names, panel.feature_sets)
     meta_model, benchmark, oracle = (outcomes.reference(name, rows) for name in (META_MODEL, outcomes.benchmark, ORACLE))
     early = None if outcomes.early is None else outcomes.early[rows]
-    known = Known(meta_model, benchmark, oracle, panel.block, members, _fnc_v3(panel), early)
+    known = Known(meta_model, benchmark, oracle, panel.block, by_group, _fnc_v3(panel), early)
     era, target = panel.row_eras[rows], outcomes.target[rows]
     with progress.counting(len(np.unique(era)), "eras", split) as count:
         table = score_eras(pd.DataFrame(values), target, era, known, sums=sums, threads=threads, count=count)
-    return table.drop(columns=[column for group in members for column in exposure_columns(group)]), _exposure(table, split, members)
+    return table.drop(columns=[column for group in by_group for column in exposure_columns(group)]), _exposure(table, split, by_group)
 
 
 def _fnc_v3(panel: Panel) -> NDArray[np.int64] | None:
-    """Return the positions of the features that Numerai's FNC is against; None if the matrix lacks some, or has no others."""
+    """Return the positions of the features of Numerai's FNC; None if the matrix lacks some of them, or has no others."""
     name = next((name for name in groups.FNC_V3 if name in panel.feature_sets), None)
-    members = panel.feature_sets[name] if name else []
-    if name is None or not members or len(members) != panel.set_sizes.get(name) or set(members) == set(panel.feature_names):
+    features = panel.feature_sets[name] if name else []
+    if name is None or not features or len(features) != panel.set_sizes.get(name) or set(features) == set(panel.feature_names):
         return None
-    return panel.columns(members)
+    return panel.columns(features)
 
 
-def _exposure(table: pd.DataFrame, split: str, members: Groups) -> pd.DataFrame:
+def _exposure(table: pd.DataFrame, split: str, by_group: Groups) -> pd.DataFrame:
     pieces = []
-    for group in members:
+    for group in by_group:
         largest, typical = exposure_columns(group)
         found = {"split": split, ERA: table[ERA], PREDICTION: table[PREDICTION], "group": group}
         pieces.append(pd.DataFrame(found | {"max_abs": table[largest], "rms": table[typical]}))
@@ -252,7 +256,7 @@ def _exposure(table: pd.DataFrame, split: str, members: Groups) -> pd.DataFrame:
 
 
 def corr_by_era(frame: pd.DataFrame, index: pd.DataFrame, target: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """CORR of a prediction on the train eras that it has.
+    """Calculate the CORR of a prediction on the train eras that it has.
 
     Parameters
     ----------
@@ -261,7 +265,7 @@ def corr_by_era(frame: pd.DataFrame, index: pd.DataFrame, target: str) -> tuple[
 
     Returns
     -------
-    The eras, sorted, and the CORR of each; NaN where the prediction is constant.
+    The eras, sorted, and the CORR of each; NaN if the prediction is constant.
     """
     rows = index[index[target].notna() & index[ERA].isin(frame[ERA].astype(np.int64))]
     values = pd.DataFrame({PREDICTION: predictions.along(rows, frame, [PREDICTION])[:, 0]})
@@ -270,7 +274,7 @@ def corr_by_era(frame: pd.DataFrame, index: pd.DataFrame, target: str) -> tuple[
 
 
 def diagnostics(metrics: dict[str, dict[str, Any]], min_corr: float) -> dict[str, int]:
-    """Whether the mean CORR of the neutralized ensemble reaches a bound: `passes` is 1 or 0, absent where it has none."""
+    """Return `passes`, 1 if the neutralized ensemble's mean CORR reaches a bound, else 0; nothing if it has no CORR."""
     mean = metrics.get(DIAGNOSED, {}).get("corr", {}).get("mean")
     return {} if mean is None else {"passes": int(mean >= min_corr)}
 
@@ -282,13 +286,13 @@ def absent(table: pd.DataFrame, references: pd.DataFrame, benchmark: str | None)
     ----------
     table : the scores of the split, as `score_split` gives them.
     references : the predictions of others, in all eras.
-    benchmark : the one that BMC is against, None without any.
+    benchmark : the benchmark model of BMC, None without any.
     """
     if not len(table):
         return {"scores": "it has no eras"}
     own, others = references[references[ERA].isin(table[ERA])], benchmarks(references)
     meta_model = _unmet(own, META_MODEL, "meta_model.parquet")
-    none = f"none of the benchmark models {', '.join(others)} is of its horizon" if others else "the data has no benchmark models"
+    none = f"no benchmark model ({', '.join(others)}) is of its horizon" if others else "the data has no benchmark models"
     against = none if benchmark is None else _unmet(own, benchmark, f"the benchmark model {benchmark}")
     no_features = "no era has a feature that varies, or the features leave nothing of a prediction"
     reasons = {
@@ -308,14 +312,14 @@ def absent(table: pd.DataFrame, references: pd.DataFrame, benchmark: str | None)
 
 
 def partial(table: pd.DataFrame) -> dict[str, str]:
-    """Return the metrics that some eras of a split have, and fewer than have a CORR, each with both counts."""
+    """Return the metrics that fewer eras of a split have than CORR, but at least one, each with both counts."""
     columns = ["corr", *(name for name in NEEDING_OTHERS if name in table)]
     eras = table.groupby(ERA)[columns].count().gt(0).sum()
     return {name: f"{eras[name]} of {eras['corr']} eras" for name in columns[1:] if 0 < eras[name] < eras["corr"]}
 
 
 def _unmet(references: pd.DataFrame, column: str, what: str) -> str:
-    """Say why no era has a score against a reference."""
+    """Return the reason why no era has a score against a reference."""
     if column not in references:
         return f"the data has no {what}"
     eras = references.groupby(ERA)[column]
@@ -330,22 +334,22 @@ def _unmet(references: pd.DataFrame, column: str, what: str) -> str:
 
 
 def lines(found: Evaluated, named: str | None) -> list[str]:
-    """Say what the scores are of, which benchmark was taken, and which scores are absent and why.
+    """Return lines that tell the targets, the payout, the chosen benchmark, and which scores are absent and why.
 
-    `named` is the benchmark that the settings ask for, None where they leave the choice.
+    `named` is the benchmark that the settings ask for, None if they leave the choice.
     """
     horizon = f"{found.days} trading days"
     choice = "as evaluate.benchmark says" if named else f"chosen of {', '.join(found.benchmarks)} for a target of {horizon}"
     taken = [f"BMC is against {found.benchmark}, {choice}"] if found.benchmark else []
     if found.benchmarks and not found.benchmark:
         taken = [f"no BMC: no benchmark model is of {horizon}; the data has {', '.join(found.benchmarks)}: evaluate.benchmark may name one"]
-    few = [f"{split}: {name} in {count} alone: the others lack predictions of others" for split, name, count in _flat(found.partial)]
+    few = [f"{split}: {name} in only {count}: the other eras lack the predictions of others" for split, name, count in _flat(found.partial)]
     absent = [f"{split}: no {name}: {reason}" for split, name, reason in _flat(found.absent)]
     return [standing(found.target, found.days, found.equal, found.early), *paid(found), *taken, *few, *absent]
 
 
 def paid(found: Evaluated) -> list[str]:
-    """Say what the payout is of, and that it is a stand-in if the regime pays for scores of another horizon."""
+    """Return lines that tell the payout's formula, and warn if the regime pays for scores of another horizon."""
     told = [
         f"payout: of {found.pays.regime}, {found.pays.formula} before its factor and clip; "
         f"stand-in (payout_bmc), also for eras without a meta model: {found.pays.stand_in}"
@@ -359,13 +363,13 @@ def paid(found: Evaluated) -> list[str]:
 
 
 def standing(target: str, days: int, equal: str | None = None, early: str | None = None) -> str:
-    """Say which target is the main one, and which horizons are early and are paid for.
+    """Return a line that tells the main target, the early horizon and the paid horizon.
 
-    `early` is the target of `EARLY_DAYS` that one figure of the scores is against, None if none of them is.
+    `early` is the target of `EARLY_DAYS` that one more figure of the scores is against, None if there is no such figure.
     """
     main = f"main: {target}" + (f", which equals {equal}" if equal else "") + f", {days} trading days"
-    beside = f"{early}, {EARLY_DAYS} days, one figure beside the others" if early else f"{EARLY_DAYS} days, in none of these scores"
-    early = "" if days == EARLY_DAYS else f"; early: {beside}"
+    known = f"{early}, {EARLY_DAYS} days, one more figure" if early else f"{EARLY_DAYS} days, not in these scores"
+    early = "" if days == EARLY_DAYS else f"; early: {known}"
     paid = "the same" if days == PAID_DAYS else "not these scores"
     return f"{main}{' (early)' if days == EARLY_DAYS else early}; pays: {PAID_DAYS} days since round {PAID_SINCE}, {paid}"
 
@@ -375,7 +379,7 @@ def _flat(told: dict[str, dict[str, str]]) -> list[tuple[str, str, str]]:
 
 
 def report(table: pd.DataFrame, metrics: dict[str, dict[str, Any]]) -> list[str]:
-    """What a person should know of the scores, a line for each prediction, and the predictions that are constant."""
+    """Return lines with the main scores of each prediction, and warnings of missing CORRs and constant predictions."""
     lines = []
     for name, block in metrics.items():
         corr = block.get("corr", {})
@@ -383,7 +387,7 @@ def report(table: pd.DataFrame, metrics: dict[str, dict[str, Any]]) -> list[str]
         lines.append(f"{name}: " + (f"CORR {', '.join(figures)} over {block['eras']} eras" if figures else "no scores"))
     thin = table[table["corr"].isna() & ~table[CONSTANT]].groupby(PREDICTION, sort=False).size()
     lines += [
-        f"{name}: {count} eras have no CORR: over a fifth of the rows lack a target or a prediction, which the purge may have taken"
+        f"{name}: {count} eras have no CORR: over a fifth of the rows lack a target or a prediction; the purge may have removed it"
         for name, count in thin.items()
     ]
     counts = summary.constant_predictions(table)

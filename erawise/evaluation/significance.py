@@ -1,7 +1,7 @@
-"""What overlapping eras allow one to say of a series of per-era scores, and of the difference of two.
+"""Intervals and tests of a series of per-era scores, and of the difference of two, when eras overlap.
 
-A target that looks weeks ahead makes the scores of neighbouring eras alike, so that 300 eras say no more than some 100
-independent ones. Every figure here takes that into account; none takes eras as independent.
+A target that looks weeks ahead makes the scores of neighbouring eras alike. 300 such eras tell no more than some 100 independent
+ones. No figure here treats eras as independent.
 
 References
 ----------
@@ -23,7 +23,7 @@ from erawise.base.schema import LEAST_SPANS
 Floats = NDArray[np.float64]
 
 LEVEL = 0.95
-"""Share of intervals that hold the truth."""
+"""Share of intervals that hold the true value."""
 
 POWER = 0.8
 """Chance to establish a difference with the eras that `eras_to_tell` gives."""
@@ -36,7 +36,7 @@ EULER = 0.5772156649015329
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its interval of 95 %; NaN where it can't be given."""
+    """A figure with its 95 % interval; NaN if it can't be given."""
 
     value: float
     low: float
@@ -49,14 +49,14 @@ class Mean:
 
     Attributes
     ----------
-    eras : that have a score.
-    mean : NaN without any.
-    low, high : two-sided 95 % interval; NaN where there are too few eras, or the scores are all equal.
-    t_hac : mean over its standard error; Student's t with `degrees` degrees of freedom where the true mean is 0.
-    degrees : cosines that the long-run variance is estimated by.
-    effective_eras : independent eras that would know the mean as well.
-    probability_positive : by the same t distribution, taken as what is believed of the true mean.
-    reason : why there is no interval; empty where there is one.
+    eras : the number of eras that have a score.
+    mean : NaN if no era has a score.
+    low, high : two-sided 95 % interval; NaN if there are too few eras, or the scores are all equal.
+    t_hac : mean over its standard error; Student's t with `degrees` degrees of freedom if the true mean is 0.
+    degrees : the number of cosines that estimate the long-run variance.
+    effective_eras : the number of independent eras that would give the mean equally well.
+    probability_positive : by the same t distribution, used as the belief about the true mean.
+    reason : why there is no interval; empty if there is one.
     """
 
     eras: int
@@ -78,11 +78,11 @@ class Difference:
     ----------
     mean, low, high, t_hac, effective_eras : see `Mean`.
     probability_better : that the true mean of the difference is above 0.
-    verdict : `better` where low > 0, `worse` where high < 0, else `can't tell`.
-    eras : that have both scores.
-    eras_to_tell : eras that would establish a true difference of this mean in 80 % of cases; NaN where there is none.
+    verdict : `better` if low > 0, `worse` if high < 0, else `can't tell`.
+    eras : the number of eras that have both scores.
+    eras_to_tell : eras that would establish a true difference of this mean in 80 % of cases; NaN without an interval.
     sharpe, drawdown : differences of the two series' Sharpe ratios and of their maximum drawdowns, resampled together.
-    reason : why it can't be told; empty where it can.
+    reason : why the verdict is `can't tell`; else empty.
     """
 
     mean: float
@@ -100,39 +100,40 @@ class Difference:
 
 
 def mean(series: Floats, *, overlap: int) -> Mean:
-    """The mean of (eras,) scores with its interval, by the equal-weighted cosine estimate of the long-run variance.
+    """Estimate the mean of (eras,) scores and its interval.
 
-    The variance of the mean is that of the series at frequency 0, taken as the mean square of its first projections on
-    cosines; the mean over its standard error then has Student's t distribution with as many degrees of freedom as there are
-    cosines (Lazarus et al. 2018, equations 3 and 10).
+    The long-run variance of the series is the mean square of its projections on the first cosines, see `long_run_variance`. The mean
+    over its standard error then has Student's t distribution, with as many degrees of freedom as cosines.
+
+    Source: Lazarus et al. (2018), equations 3 and 10.
 
     Parameters
     ----------
-    series : (eras,) in the order of time; NaN where there is no score, which is left out.
+    series : (eras,) in the order of time; eras with NaN, no score, are left out.
     overlap : eras that a target spans, at least 1.
     """
     known = _known(series)
     eras = len(known)
     nothing = Mean(eras, float(known.mean()) if eras else np.nan, np.nan, np.nan, np.nan, 0, np.nan, np.nan)
     if eras < LEAST_SPANS * overlap:
-        return replace(nothing, reason=f"{eras} eras; an interval takes {LEAST_SPANS * overlap}, {LEAST_SPANS} spans of a target")
+        return replace(nothing, reason=f"{eras} eras; an interval needs {LEAST_SPANS * overlap}, {LEAST_SPANS} spans of a target")
     if known.max() == known.min():
         return replace(nothing, reason="the scores are all equal")
     degrees = cosines(eras)
     error = float(np.sqrt(long_run_variance(known, degrees) / eras))
-    centre, reach = float(known.mean()), float(stdtrit(degrees, (1 + LEVEL) / 2)) * error
+    centre, half_width = float(known.mean()), float(stdtrit(degrees, (1 + LEVEL) / 2)) * error
     t_hac = centre / error
     effective = float(known.var() / error**2)
-    return Mean(eras, centre, centre - reach, centre + reach, t_hac, degrees, effective, float(stdtr(degrees, t_hac)))
+    return Mean(eras, centre, centre - half_width, centre + half_width, t_hac, degrees, effective, float(stdtr(degrees, t_hac)))
 
 
 def cosines(eras: int) -> int:
-    """How many cosines: the rule of Lazarus et al. (2018), `0.41 eras^(2/3)`, at least 1."""
+    """Return the number of cosines by the rule of Lazarus et al. (2018), `0.41 eras^(2/3)`, at least 1."""
     return max(1, int(0.41 * eras ** (2 / 3)))
 
 
 def long_run_variance(series: Floats, degrees: int) -> float:
-    """The mean square of the projections of (n,) values on the cosines 1..degrees, which a constant doesn't change.
+    """Calculate the mean square of the projections of (n,) values on the cosines 1..degrees; a constant doesn't change it.
 
     Projection j is `sqrt(2 / n) sum(x[t] cos(pi j (t - 1/2) / n))`, t = 1..n.
     """
@@ -142,13 +143,13 @@ def long_run_variance(series: Floats, degrees: int) -> float:
 
 
 def paired_difference(a: Floats, b: Floats, *, overlap: int, seed: int = 0) -> Difference:
-    """Whether a is better than b: the interval of their paired difference, and those of Sharpe and drawdown.
+    """Test whether a is better than b, and estimate the intervals of their paired difference, in mean, Sharpe and drawdown.
 
     Parameters
     ----------
-    a, b : (eras,) scores of the same eras in the order of time; NaN where there is no score: eras that lack one are left out.
+    a, b : (eras,) scores of the same eras in the order of time; eras with NaN, no score, in either are left out.
     overlap : eras that a target spans, at least 1.
-    seed : of the bootstrap behind the intervals of Sharpe and drawdown.
+    seed : seed of the bootstrap, for the intervals of Sharpe and drawdown.
 
     Raises
     ------
@@ -183,16 +184,16 @@ def paired_difference(a: Floats, b: Floats, *, overlap: int, seed: int = 0) -> D
 
 
 def eras_to_tell(found: Mean) -> float:
-    """Eras that would establish a true mean of this size in 80 % of cases; NaN where there is no interval."""
+    """Return the number of eras that would establish a true mean of this size in 80 % of cases; NaN without an interval."""
     if not found.t_hac:
         return np.nan
     return float(np.ceil(found.eras * ((ndtri((1 + LEVEL) / 2) + ndtri(POWER)) / found.t_hac) ** 2))
 
 
 def block_length(series: Floats) -> float:
-    """Mean length of the blocks of a stationary bootstrap of (n,) values, by Politis & White (2004).
+    """Return the mean length of the blocks for a stationary bootstrap of (n,) values, at least 1.
 
-    With the correction of Patton, Politis & White (2009). At least 1.
+    Source: Politis & White (2004), with the correction of Patton, Politis & White (2009).
     """
     n = len(series)
     deviation = series - series.mean()
@@ -214,18 +215,18 @@ def block_length(series: Floats) -> float:
 
 
 def deflated_sharpe(series: Floats, trials: Sequence[float] | Floats, *, overlap: int) -> float:
-    """Probability that the true Sharpe is above what the best of so many trials would show by luck alone.
+    """Return the probability that the true Sharpe is above the Sharpe that the best of so many trials would have only by luck.
 
-    Bailey & López de Prado (2014), equations 1 and 2, with the effective number of eras in place of their number.
+    Source: Bailey & López de Prado (2014), equations 1 and 2, with the effective number of eras in place of their number.
 
     Parameters
     ----------
     series : (eras,) scores of the trial that was chosen.
-    trials : the Sharpe of every trial that was looked at, that one included.
+    trials : the Sharpe of every trial that was looked at, including the chosen trial.
 
     Returns
     -------
-    0..1, NaN where the mean has no interval.
+    0..1, NaN if the mean has no interval.
     """
     found, known = mean(series, overlap=overlap), _known(series)
     if found.reason:
@@ -242,14 +243,14 @@ def deflated_sharpe(series: Floats, trials: Sequence[float] | Floats, *, overlap
 
 
 def overfitting_probability(scores: Floats, inside: NDArray[np.bool_], outside: NDArray[np.bool_]) -> float:
-    """Probability that the best of several trials on some eras is below their median on others.
+    """Return how often the best of several trials on some eras is below their median on other eras.
 
-    Bailey et al. (2017), by the Sharpe ratio, with any choice of the eras that choose and of those that judge.
+    Source: Bailey et al. (2017), by the Sharpe ratio, for any splits of the eras.
 
     Parameters
     ----------
     scores : (eras, trials), no NaN.
-    inside, outside : (splits, eras), the eras that choose, and those that judge.
+    inside, outside : (splits, eras), the eras that choose the best trial, and the eras that judge it.
 
     Returns
     -------
@@ -264,7 +265,7 @@ def overfitting_probability(scores: Floats, inside: NDArray[np.bool_], outside: 
 
 
 def _sharpes(scores: Floats, rows: Floats) -> Floats:
-    """(splits, trials) Sharpe ratios of (eras, trials) scores over the eras that are 1 in (splits, eras)."""
+    """Return the (splits, trials) Sharpe ratios of (eras, trials) scores over the eras that are 1 in (splits, eras)."""
     count = rows.sum(axis=1, keepdims=True)
     average = rows @ scores / count
     variance = rows @ np.square(scores) / count - average**2
@@ -277,7 +278,7 @@ def _known(series: Floats) -> Floats:
 
 
 def _sharpe(series: Floats) -> Floats:
-    """(...,) mean over std of (..., eras); NaN where the scores are all equal."""
+    """Return the (...,) mean over std of (..., eras) scores; NaN if the scores are all equal."""
     spread = series.std(axis=-1)
     return series.mean(axis=-1) / np.where(spread > 0, spread, np.nan)
 
@@ -285,14 +286,14 @@ def _sharpe(series: Floats) -> Floats:
 def max_drawdown(series: Floats) -> Floats:
     """Return the deepest fall (...,) of the cumulative sum of (..., eras) scores below its running maximum; positive, or 0.
 
-    The running maximum starts at the first era, so a loss in the first era alone is no drawdown.
+    The running maximum starts at the first era, so a loss in only the first era is no drawdown.
     """
     total = np.cumsum(series, axis=-1)
     return (np.maximum.accumulate(total, axis=-1) - total).max(axis=-1)
 
 
 def _resampled(columns: Floats, statistic: Callable[[Floats], Floats], overlap: int, seed: int) -> Estimate:
-    """A statistic of (1, eras), or of the first less that of the second of (2, eras), which are resampled together."""
+    """Bootstrap a statistic of (1, eras) scores, or its difference between the two series of (2, eras), resampled together."""
     eras = columns.shape[1]
     value = float(_first_less_second(statistic(columns))) if eras else np.nan
     if eras < LEAST_SPANS * overlap or not np.isfinite(value):
@@ -305,19 +306,19 @@ def _resampled(columns: Floats, statistic: Callable[[Floats], Floats], overlap: 
 
 
 def _first_less_second(values: Floats) -> Floats:
-    """(...) of (1 or 2, ...)."""
+    """Return the first of (1, ...) values, or the first less the second of (2, ...)."""
     return values[0] - values[1] if len(values) > 1 else values[0]
 
 
 def stationary_order(eras: int, length: float, replicates: int, rng: np.random.Generator, steps: int | None = None) -> NDArray[np.int64]:
-    """(replicates, steps) positions of a stationary bootstrap: blocks of geometric length, of this mean, that wrap around.
+    """Draw the (replicates, steps) positions of a stationary bootstrap: blocks of geometric length, of this mean, that wrap around.
 
-    As many steps as there are eras, where not given.
+    The default of `steps` is the number of eras.
     """
     steps = eras if steps is None else steps
-    place = np.arange(steps)
+    step = np.arange(steps)
     begins = rng.random((replicates, steps)) < 1 / length
     begins[:, 0] = True
-    begun = np.maximum.accumulate(np.where(begins, place, 0), axis=1)
+    begun = np.maximum.accumulate(np.where(begins, step, 0), axis=1)
     starts = np.take_along_axis(rng.integers(0, eras, (replicates, steps)), begun, axis=1)
-    return (starts + place - begun) % eras
+    return (starts + step - begun) % eras

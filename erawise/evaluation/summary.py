@@ -1,4 +1,4 @@
-"""Per-era scores in summary: one block a prediction, with what the data can't give left out."""
+"""Summary of per-era scores: one block a prediction, without the figures that the data can't give."""
 
 from typing import Any
 
@@ -17,40 +17,45 @@ DECIMALS = 6
 NODES = 64
 """Points of the Gauss-Legendre rule on each side of the class boundary."""
 TAIL = 9.0
-"""Standard deviations after which the normal density is taken for 0."""
+"""Standard deviations beyond which the normal density counts as 0."""
 
 
 def summarize(table: pd.DataFrame, days: int) -> dict[str, dict[str, Any]]:
-    """Summarize the table of `score_eras`, where the target looks `days` trading days ahead.
+    """Summarize the table of `score_eras`; the target looks `days` trading days ahead.
 
-    Every figure is over the eras where the score is no NaN; one that no era gives is absent. Std and Sharpe are with
-    ddof 0, not annualised; Sharpe is absent where the series doesn't vary.
+    Every figure is over the eras with a score that isn't NaN; a figure that no era gives is absent. Std and Sharpe are with
+    ddof 0, not annualised; Sharpe is absent if the series doesn't vary.
 
     Returns
     -------
-    dict, prediction → block, predictions in the order of their first appearance. A block holds, where available:
-    `corr`, `spearman`, `mmc`, `bmc`, `fnc`, `fncv3`, `payout`, `payout_bmc` (each mean; low and high, the bounds of its 95 % interval, see
-    `significance.mean`; std, sharpe, max_drawdown, median, iqr, positive_share; mmc, bmc and the payouts also `eras`, how
-    many they are over); `early` (mean CORR against the target of 20 days beside a longer one, and its `eras`); `meta_corr` (mean);
-    `exposure` (max and rms: means over eras); `auc` (top, top_share, above_half: means over eras, above_half
-    over those where it is a class of its own; top_implied: what the mean CORR implies for the mean top_share, see
-    `implied_auc`); `mse`; `ceiling_share` (mean CORR / mean CORR of the oracle over the eras that have both, where the
-    oracle's is above 0); `eras`, the number of eras with a CORR. Floats have 6 decimals.
+    dict, prediction → block, predictions in the order of their first appearance. Floats have 6 decimals. A block holds, if available:
+
+    - `corr`, `spearman`, `mmc`, `bmc`, `fnc`, `fncv3`, `payout`, `payout_bmc`: each mean; low and high, the bounds of its 95 %
+      interval, see `significance.mean`; std, sharpe, max_drawdown, median, iqr, positive_share. Mmc, bmc and the payouts also have
+      `eras`, the number of eras that they are over.
+    - `early`: mean CORR against the 20-day sibling of a longer target, and its `eras`.
+    - `meta_corr`: mean.
+    - `exposure`: max and rms, means over eras.
+    - `auc`: top, top_share and above_half, means over eras, of above_half over the eras in which it is a class of its own;
+      top_implied, the AUC that the mean CORR implies for the mean top_share, see `implied_auc`.
+    - `mse`.
+    - `ceiling_share`: mean CORR / mean CORR of the oracle over the eras that have both, if the oracle's mean is above 0.
+    - `eras`: the number of eras with a CORR.
     """
     overlap = spanned_eras(table[ERA].to_numpy(), spanned_weeks(days))
     return {str(name): _block(rows, overlap) for name, rows in table.groupby(PREDICTION, sort=False)}
 
 
 def constant_predictions(table: pd.DataFrame) -> dict[str, int]:
-    """In how many eras a prediction is constant and so has no scores; predictions that never are constant are left out."""
+    """Count, for each prediction that is ever constant, the eras in which it is constant and so has no scores."""
     counts = table.groupby(PREDICTION, sort=False)[CONSTANT].sum()
     return {str(name): int(count) for name, count in counts.items() if count}
 
 
 def mean_or_sharpe(corr: Floats, statistic: str) -> float:
-    """`mean` of (eras,) scores, or `sharpe`: that over their std (ddof 0); 0 where there is no std.
+    """Return the mean of (eras,) scores or, if `statistic` is `sharpe`, their mean over std (ddof 0); 0 if the std is 0.
 
-    An era where the prediction is constant, NaN, has found nothing: 0.
+    An era with a constant prediction, NaN, counts as 0.
     """
     known = np.nan_to_num(corr)
     mean, spread = float(known.mean()), float(known.std())
@@ -58,10 +63,10 @@ def mean_or_sharpe(corr: Floats, statistic: str) -> float:
 
 
 def implied_auc(correlation: float, share: float) -> float:
-    """AUC that a correlation implies for the top `share` against the rest, where score and target are jointly normal.
+    """Return the AUC that a correlation implies for the top `share` against the rest if score and target are jointly normal.
 
-    With score X = r Y + sqrt(1 - r^2) Z, the AUC is the mean of Phi(r (Y1 - Y0) / sqrt(2 (1 - r^2))) over Y1 above and
-    Y0 below the quantile of `share`; both integrals are by a Gauss-Legendre rule.
+    The score is `X = r Y + sqrt(1 - r^2) Z`. The AUC is the mean of `Phi(r (Y1 - Y0) / sqrt(2 (1 - r^2)))` over Y1 above and Y0 below
+    the quantile of `share`. A Gauss-Legendre rule gives both integrals.
     """
     if abs(correlation) >= 1:
         return float(correlation > 0)
@@ -73,7 +78,7 @@ def implied_auc(correlation: float, share: float) -> float:
 
 
 def _normal_rule(low: float, high: float) -> tuple[Floats, Floats]:
-    """Points and weights, of sum 1, of the mean over a normal variable within (low, high)."""
+    """Return the points and weights, of sum 1, of the mean over a normal variable within (low, high)."""
     points, weights = np.polynomial.legendre.leggauss(NODES)
     points = low + (high - low) * (points + 1) / 2
     weights = weights * np.exp(-(points**2) / 2)
@@ -150,7 +155,7 @@ def _mean(values: Floats) -> float | None:
 
 
 def _tidy(block: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what is None or empty, and round: pure Python numbers, no negative 0."""
+    """Leave out None and empty blocks, and round to pure Python numbers, no negative 0."""
     tidy: dict[str, Any] = {}
     for key, value in block.items():
         if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What drives one model, on disk: the tables that the explaining stages write and the pictures are drawn from."""
+"""The explanation of one model on disk: tables that the stages `explain` write, and from which the pictures are drawn."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,17 +13,17 @@ SHAP, POINTS, PERMUTATION, IMPORTANCE, SAMPLE = "shap.csv", "points.parquet", "p
 
 @dataclass(frozen=True)
 class Sample:
-    """What was looked at.
+    """The rows and eras that were explained.
 
     Attributes
     ----------
-    unit : of the contributions: `prediction`, `log-odds`, or of several members the standard deviations of their predictions.
-    base : what the contributions of a row are added to.
+    unit : of the contributions: `prediction`, `log-odds`, or the standard deviations of the predictions of several variants.
+    base : the value that the contributions of a row are added to.
     std : standard deviation of the predictions of the sample, in `unit`.
-    members, rows : members of the model, and rows that were explained.
-    split : `validation`, or `train` where there is no validation era that the model wasn't trained beside.
-    eras : of these rows, the same number of rows of each.
-    permuted_eras : in which features were shuffled.
+    members, rows : the number of the model's variants, and of the rows that were explained.
+    split : `validation`, or `train` if the purge has left no validation era.
+    eras : the eras of these rows, with the same number of rows each.
+    permuted_eras : the eras in which features were shuffled.
     """
 
     unit: str
@@ -38,18 +38,18 @@ class Sample:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What drives one model.
+    """The contributions of the features to one model.
 
     Attributes
     ----------
-    shap : `feature`, `group`, `mean_abs`, `share`, `direction`, the largest mean first, ties in the features' order: mean absolute
-        contribution over the sample, its share of the sum, and the correlation of the feature's value with its contribution, NaN where
-        one is constant.
+    shap : `feature`, `group`, `mean_abs`, `share`, `direction`, the largest mean first, ties in the features' order. These are the
+        mean absolute contribution over the sample, its share of the sum, and the correlation of the feature's value with its
+        contribution, NaN if one of the two is constant.
     points : `rank` (from 1), `feature`, `era`, `value`, `shap` of the leading features, in the same rows for all.
-    permutation : `feature`, `era`, `drop` of the leading features: how far CORR falls where the feature is shuffled within the era, NaN
-        where the predictions are constant.
-    importance : `feature`, `gain`, `split`, shares of the sums over the trees; NaN where the kind has none.
-    sample : what was looked at.
+    permutation : `feature`, `era`, `drop` of the leading features: how far CORR falls if the feature is shuffled within the era, NaN
+        if the predictions are constant.
+    importance : `feature`, `gain`, `split`, shares of the sums over the trees; NaN if the kind has no trees.
+    sample : the rows and eras that were explained.
     """
 
     shap: pd.DataFrame
@@ -70,12 +70,12 @@ def write(found: Explanation, directory: Path) -> None:
 
 
 def read(directory: Path) -> Explanation:
-    """Read what `write` has written.
+    """Read an explanation that `write` has written.
 
     Raises
     ------
     InputError
-        If a file is missing or none of what `write` writes.
+        If a file is missing, or isn't as `write` writes it.
     """
     path = directory / SAMPLE
     try:

@@ -1,7 +1,7 @@
-"""What drives a model: how much each feature adds to its predictions, and what the predictions lose without it.
+"""The explanation of a model: how much each feature adds to its predictions, and how much CORR the predictions lose without it.
 
-Nothing here is for choosing: it looks at eras that the model wasn't trained on, the validation eras, and at those of train only where the
-purge has left none.
+Nothing here may choose anything, because it looks at the validation eras, which the model wasn't trained on. It looks at the train eras
+only if the purge has left no validation era.
 """
 
 import itertools
@@ -29,13 +29,13 @@ Floats = NDArray[np.float64]
 
 BLOCK_BYTES = 32 * 2**20
 BLOCK_ROWS = 256
-"""Contributions that are held at a time, and rows of which they are, at most: after each block the progress is told."""
+"""Limits of a block: bytes of the contributions that are held at a time, and their rows. The progress is told after each block."""
 
 ROUNDING = 1e-9
 """Contributions whose spread is below this share of their size are constant."""
 
 TRAIN = "train"
-BLEND_UNIT = "standard deviations of each member"
+BLEND_UNIT = "standard deviations of each variant"
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,10 @@ class Evidence:
 
     Parameters
     ----------
-    panel : with the target of the eras, NaN where unknown.
-    features : what the model sees.
-    plan : its validation eras, on which the model wasn't trained, are looked at; where the purge has left none, the train eras are, and
-        nothing is shuffled.
-    target : what the predictions are scored on.
+    panel : a panel with the target of the eras, NaN if unknown.
+    features : the features that the model sees.
+    plan : its validation eras are looked at. If the purge has left none, the train eras are, and no feature is shuffled.
+    target : the target that the predictions are scored against.
     """
 
     panel: Panel
@@ -58,14 +57,14 @@ class Evidence:
 
 
 def explain(models: Sequence[Fitted], data: Evidence, settings: Explain, threads: int, progress: Progress = SILENT) -> Explanation:
-    """Explain a model, of one member or several that are blended.
+    """Explain a model, of one variant or several that are blended.
 
     Parameters
     ----------
-    models : the members.
-    data : what it is explained by.
-    settings : how much is looked at.
-    threads : the result doesn't depend on their number.
+    models : the fitted variants of the model.
+    data : the data that explain it.
+    settings : how many rows, eras and features to look at.
+    threads : the number of threads; the result doesn't depend on it.
     progress : told of the rows that are explained, and of the eras in which features are shuffled.
 
     Raises
@@ -101,7 +100,7 @@ def explain(models: Sequence[Fitted], data: Evidence, settings: Explain, threads
 
 
 def report(name: str, found: Explanation) -> list[str]:
-    """What a person should know of it."""
+    """Return lines that tell the feature that drives a model most, and warn if the validation eras lack something."""
     first, sample = found.shap.iloc[0], found.sample
     lines = [f"{name}: {first['feature']} drives it most, {first['share']:.1%} of all contributions in {sample.rows:,} {sample.split} rows"]
     if not first["share"] > 0:
@@ -109,14 +108,14 @@ def report(name: str, found: Explanation) -> list[str]:
     if sample.split != VALIDATION:
         lines.append(f"{name}: the purge has left no validation era; these are eras that it was trained on")
     if not sample.permuted_eras:
-        lines.append(f"{name}: no validation era has a target, so that nothing is known of what is lost where a feature is shuffled")
+        lines.append(f"{name}: no validation era has a target, so that no feature was shuffled to see how far CORR falls")
     return lines
 
 
 def draw(models: Sequence[Fitted], view: View, rows: int, seed: int) -> tuple[NDArray, NDArray[np.int64]]:
-    """About `rows` rows of a view, the same number of each era and of each level of the prediction.
+    """Draw about `rows` rows of a view, the same number of each era and of each level of the prediction.
 
-    An era's rows are ordered by the prediction and cut into as many equal runs as rows are wanted; one is drawn from each.
+    An era's rows are ordered by the prediction and cut into as many equal runs as rows are wanted. One row is drawn from each run.
 
     Returns
     -------
@@ -134,18 +133,18 @@ def draw(models: Sequence[Fitted], view: View, rows: int, seed: int) -> tuple[ND
 
 
 def predicted(models: Sequence[Fitted], x: NDArray) -> Floats:
-    """What a model predicts for the rows of an era: that of its only member, else the mean of the members' gaussianized predictions."""
+    """Predict the rows of an era: by the only variant, or by the mean of the gaussianized predictions of several variants."""
     if len(models) == 1:
         return models[0].predict(x)
     return np.mean([kernels.gaussianize(model.predict(x)) for model in models], axis=0)
 
 
 def attribute(models: Sequence[Fitted], x: NDArray, background: NDArray, threads: int) -> Attribution:
-    """What explains a model.
+    """Return the attribution of a model.
 
-    Members are blended as their ranks are, each with the same spread: their contributions are divided by the standard deviation of
-    their predictions of `x`, and the mean is taken, which adds up to the mean of the standardised predictions. A member whose
-    predictions are constant adds nothing.
+    Variants are blended with the same spread, like their ranks: each one's contributions are divided by the standard deviation of its
+    predictions of `x`, then averaged. They add up to the mean of the standardised predictions. A variant with constant predictions
+    adds nothing.
     """
     parts = [model.attribution(x, background, threads) for model in models]
     if len(parts) == 1:
@@ -169,14 +168,14 @@ def attribute(models: Sequence[Fitted], x: NDArray, background: NDArray, threads
 
 @dataclass(frozen=True)
 class Moments:
-    """Over the sample, for each feature: the mean absolute contribution, and its correlation with the feature's value."""
+    """The mean absolute contribution of each feature over the sample, and its correlation with the feature's value."""
 
     mean_abs: Floats
     direction: Floats
 
 
 def summarized(attribution: Attribution, x: NDArray, shown: NDArray[np.int64], count: Count = UNCOUNTED) -> tuple[Moments, Floats]:
-    """Sum contributions up, a bounded number of rows at a time, and keep those of the rows `shown` (sorted), (shown, features)."""
+    """Sum contributions, a block of rows at a time, and keep the contributions (shown, features) of the rows `shown` (sorted)."""
     width = x.shape[1]
     absolute, sums, squares, products = np.zeros(width), np.zeros((2, width)), np.zeros((2, width)), np.zeros(width)
     kept, origin = [], np.zeros((2, width))
@@ -214,9 +213,13 @@ def permutation(
     threads: int,
     count: Count = UNCOUNTED,
 ) -> pd.DataFrame:
-    """How far CORR falls in each era of a view with a target where a feature is shuffled within it: `feature`, `era`, `drop`.
+    """Measure how far CORR falls in each era of a view with a target if a feature is shuffled within the era.
 
-    Of eras with more than `rows` rows so many are drawn. Rows lost to a missing target are left out.
+    From an era of more than `rows` rows, `rows` are drawn. Rows without a target are left out.
+
+    Returns
+    -------
+    DataFrame of `feature`, `era`, `drop`.
     """
 
     def of_era(item: tuple[int, NDArray, Floats]) -> list[float]:
@@ -240,7 +243,7 @@ def permutation(
     items = zip(eras.tolist(), view.blocks(), targets, strict=True)
     found: list[list[float]] = []
     with ThreadPoolExecutor(threads) as pool:
-        while batch := list(itertools.islice(items, threads)):  # so that no more eras are read than are worked on
+        while batch := list(itertools.islice(items, threads)):  # reads only as many eras as threads work on
             found += pool.map(of_era, batch)
     names = [view.names[column] for column in columns]
     drops = np.array(found, np.float64).reshape(len(eras), len(names))
@@ -254,13 +257,13 @@ def _corr(prediction: Floats, target: Floats) -> float:
 
 
 def _known(panel: Panel, eras: NDArray[np.int64], target: str) -> NDArray[np.int64]:
-    """The eras that have the target in so many rows as a score takes."""
+    """Return the eras that have the target in as many rows as a score needs."""
     values = panel.index[target].to_numpy()
     return np.array([era for era in eras if np.mean(~np.isnan(values[panel.rows(int(era))])) >= MIN_COVERAGE], np.int64)
 
 
 def _shap(names: Sequence[str], feature_sets: dict[str, list[str]], moments: Moments) -> pd.DataFrame:
-    """The table of that name, with the features' places as its index."""
+    """Return the table `shap` of `Explanation`; its index is the features' positions."""
     total = moments.mean_abs.sum()
     frame = pd.DataFrame(
         {
@@ -283,7 +286,7 @@ def _points(names: Sequence[str], leading: NDArray[np.int64], x: NDArray, era: N
 
 
 def _importance(models: Sequence[Fitted], names: Sequence[str]) -> pd.DataFrame:
-    """Mean shares of the members, the largest gain first."""
+    """Average the variants' shares, the largest gain first."""
     found = [shares for model in models if (shares := model.tree_importance()) is not None]
     gain, split = np.mean(found, axis=0) if found else np.full((2, len(names)), np.nan)
     return pd.DataFrame({"feature": names, "gain": gain, "split": split}).sort_values("gain", ascending=False, kind="stable")

@@ -288,7 +288,7 @@ class Run:
             If the data has no such target, or a fit needs more memory than `resources.memory`.
         """
         training.check_target(self.panel, settings.target, "settings.target")
-        data = jobs.Data(self.panel, self.live, self._plan(settings.target), *maps.read(self._data("features")))
+        data = jobs.TrainingData(self.panel, self.live, self._plan(settings.target), *maps.read(self._data("features")))
         given = self.settings.resources
         with (
             files.scratch(self._data("")) as scratch,

@@ -1,7 +1,7 @@
-"""The loops that numpy can't do fast, compiled by numba on their first call and cached beside this file.
+"""The loops that numpy can't do fast, compiled by numba on their first call and cached next to this file.
 
-They release the interpreter's lock, so that threads run them side by side, and use no thread of their own. `plain` has
-the same functions in numpy. Importing this module fails where numba isn't there.
+They release the interpreter's lock, so that threads run them side by side, and start no threads. `plain` has the same functions in
+numpy. Importing this module fails if numba isn't installed.
 """
 
 import numpy as np
@@ -14,43 +14,43 @@ Four = tuple[NDArray[np.int8], NDArray[np.int8], NDArray[np.int8], NDArray[np.in
 """Four rows of features, of one tile."""
 
 INTERVALS = 2**14
-"""Equal parts of the range of an era's values that they are put into before they are sorted."""
+"""Equal intervals of the range of an era's values, for the first step of sorting."""
 
 DIGIT_BITS, DIGITS, BUCKETS = 11, 6, 2048
 """A float64 has six digits of 11 bits; the highest has 9."""
 
 LEADING = 3
-"""Digits, from here up, that order almost all values of an era."""
+"""The first of the digits that order almost all values of an era."""
 
 MAX_MOVES = 4
-"""Places a value that an insertion sort may move the rest of the way; beyond, it is given up."""
+"""Mean number of positions that an insertion sort may move a value; if it needs more, it is given up."""
 
 ROWS = 128
-"""Rows of features that are worked on at a time: they stay in the second cache."""
+"""Rows of features that are processed at a time: they stay in the second-level cache."""
 
 TILE = 4096
-"""Features of a tile: four rows of them as float64 stay in the second cache."""
+"""Features of a tile: four of its rows as float64 stay in the second-level cache."""
 
 compiled = jit.compiled()
 
 fused = jit.compiled(fastmath={"contract"})
-"""With multiplication and addition in one step, rounded once, where the processor has it."""
+"""Compiles multiplication and addition to one step, rounded once, if the processor has it."""
 
 reordered = jit.compiled(fastmath={"reassoc", "contract"})
-"""For sums that may be taken in another order, so that several are taken at a time; the order is the same each time."""
+"""Compiles sums in another order, several at a time; the order is the same each time."""
 
 finite = jit.compiled(fastmath={"nnan", "ninf", "nsz"})
 
 
 @compiled
 def ranked(values: Floats, tables: Floats) -> Floats:
-    """Rank each row of (p, n), and look the ranks up.
+    """Rank each row of (p, n), and look up the ranks in tables.
 
     Parameters
     ----------
     values : (p, n), finite.
-    tables : (t, 2n - 1), the value for each half rank `2 (average rank - 1)` with ranks from 1, which is first + last
-        position among the ties. 0 and -0 are ties.
+    tables : (t, 2n - 1), the value for each half rank `2 (average rank - 1)` with ranks from 1. A half rank is the sum of the first
+        and the last position among the ties. 0 and -0 are ties.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def _range(values: Floats) -> tuple[float, float]:
 def _sorted_by_interval(
     values: Floats, ascending: Floats, order: NDArray[np.int32], interval: NDArray[np.int32], counts: NDArray[np.int32]
 ) -> bool:
-    """Sort (n,) values, and their places: into equal intervals, and then by insertion; False where they bunch too much."""
+    """Sort (n,) values and their positions, into equal intervals, then by insertion; False if too many share an interval."""
     n = len(values)
     low, high = _range(values)
     scale = INTERVALS / (high - low) if high > low else 0.0
@@ -93,16 +93,16 @@ def _sorted_by_interval(
     _to_starts(counts)
     for i in range(n):
         k = interval[i]
-        place = counts[k]
-        counts[k] = place + 1
-        ascending[place] = values[i]
-        order[place] = i
+        position = counts[k]
+        counts[k] = position + 1
+        ascending[position] = values[i]
+        order[position] = i
     return _inserted(ascending, order, MAX_MOVES * n)
 
 
 @compiled
 def _to_starts(counts: NDArray[np.int32]) -> None:
-    """Turn the sizes (b,) of buckets that lie one after the other into the places where they start."""
+    """Turn the sizes (b,) of buckets that lie one after the other into their first positions."""
     start = 0
     for bucket in range(len(counts)):
         size = counts[bucket]
@@ -112,7 +112,7 @@ def _to_starts(counts: NDArray[np.int32]) -> None:
 
 @compiled
 def _sort_by_digits(values: Floats, ascending: Floats, order: NDArray[np.int32]) -> None:
-    """Sort (n,) values, and their places, by a radix sort."""
+    """Sort (n,) values and their positions by a radix sort."""
     n = len(values)
     keys, spare_keys, spare_order = np.empty(n, np.uint64), np.empty(n, np.uint64), np.empty(n, np.int32)
     _keys(values, keys, order)
@@ -125,7 +125,7 @@ def _sort_by_digits(values: Floats, ascending: Floats, order: NDArray[np.int32])
 
 @compiled
 def _keys(values: Floats, keys: NDArray[np.uint64], order: NDArray[np.int32]) -> None:
-    """Bits of (n,) values as integers of the same order, and the places 0..n-1."""
+    """Write the bits of (n,) values as integers of the same order, and the positions 0..n-1."""
     top = np.uint64(1) << np.uint64(63)
     bits = values.view(np.uint64)
     for i in range(len(bits)):
@@ -138,7 +138,7 @@ def _keys(values: Floats, keys: NDArray[np.uint64], order: NDArray[np.int32]) ->
 def _sort(
     keys: NDArray[np.uint64], order: NDArray[np.int32], spare_keys: NDArray[np.uint64], spare_order: NDArray[np.int32], first: int
 ) -> None:
-    """Sort (n,) keys in place, and their places with them, by the digits from `first` up, the lowest first."""
+    """Sort (n,) keys in place, and their positions with them, by the digits from `first` up, the lowest first."""
     n, last = len(keys), np.uint64(BUCKETS - 1)
     counts = np.empty(BUCKETS, np.int32)
     for digit in range(first, DIGITS):
@@ -151,24 +151,24 @@ def _sort(
         _to_starts(counts)
         for i in range(n):
             bucket = (keys[i] >> shift) & last
-            place = counts[bucket]
-            counts[bucket] = place + 1
-            spare_keys[place] = keys[i]
-            spare_order[place] = order[i]
+            position = counts[bucket]
+            counts[bucket] = position + 1
+            spare_keys[position] = keys[i]
+            spare_order[position] = order[i]
         keys[:] = spare_keys
         order[:] = spare_order
 
 
 @compiled
 def _inserted(keys: NDArray, order: NDArray[np.int32], moves: int) -> bool:
-    """Sort (n,) keys that are almost sorted in place; False where that takes more moves, with the keys in disorder."""
+    """Sort in place (n,) keys that are almost sorted; False, with the keys in disorder, if that needs more than `moves`."""
     for i in range(1, len(keys)):
-        key, place = keys[i], order[i]
+        key, position = keys[i], order[i]
         at = i
         while at > 0 and keys[at - 1] > key:
             keys[at], order[at] = keys[at - 1], order[at - 1]
             at -= 1
-        keys[at], order[at] = key, place
+        keys[at], order[at] = key, position
         moves -= i - at
         if moves < 0:
             return False
@@ -177,7 +177,7 @@ def _inserted(keys: NDArray, order: NDArray[np.int32], moves: int) -> bool:
 
 @compiled
 def _share_ties(ascending: Floats, order: NDArray[np.int32], tables: Floats, out: Floats) -> None:
-    """The table values (t, n) of (n,) sorted values, put back in their order."""
+    """Write the table values (t, n) of (n,) sorted values, in the values' original order."""
     n, count = len(ascending), len(tables)
     first = 0
     while first < n:
@@ -185,15 +185,15 @@ def _share_ties(ascending: Floats, order: NDArray[np.int32], tables: Floats, out
         while last + 1 < n and ascending[last + 1] == value:
             last += 1
         for i in range(first, last + 1):
-            place = order[i]
+            position = order[i]
             for t in range(count):
-                out[t, place] = tables[t, first + last]
+                out[t, position] = tables[t, first + last]
         first = last + 1
 
 
 @reordered
 def correlations(values: Floats, unit: Floats) -> Floats:
-    """(p,) correlations of each row of (p, n) with (n,), which has mean 0 and length 1; NaN where a row has no variance."""
+    """Return the (p,) correlations of each row of (p, n) with (n,), which has mean 0 and length 1; NaN if a row has no variance."""
     count, n = values.shape
     out = np.empty(count)
     for row in range(count):
@@ -211,7 +211,7 @@ def correlations(values: Floats, unit: Floats) -> Floats:
 
 @compiled
 def moments(features: NDArray[np.int8], weights: Floats, start: int, stop: int, piece: int) -> tuple[Floats, NDArray[np.int64]]:
-    """What one reading of the rows `start:stop` of int8 features gives, column by column.
+    """Sum the rows `start:stop` of int8 features, column by column, in one reading.
 
     Parameters
     ----------
@@ -221,8 +221,8 @@ def moments(features: NDArray[np.int8], weights: Floats, start: int, stop: int, 
 
     Returns
     -------
-    (pieces, q, k) sums of the rows of each piece weighted by each row of `weights`, in float64, and exactly (2, k) sums
-    and sums of squares of all rows.
+    (pieces, q, k) sums of the rows of each piece weighted by each row of `weights`, in float64.
+    (2, k) exact sums and sums of squares of all rows.
     """
     width, count = features.shape[1], len(weights)
     out, totals = np.zeros((-(-(stop - start) // piece), count, width)), np.zeros((2, width), np.int64)
@@ -264,7 +264,7 @@ def moments(features: NDArray[np.int8], weights: Floats, start: int, stop: int, 
 
 @fused
 def _add_four(total: NDArray[np.int32], square: NDArray[np.int32], found: Floats, w: Floats, rows: Four) -> None:
-    """Add four rows, their squares, and the rows weighted."""
+    """Add four rows, their squares, and the weighted rows."""
     f0, f1, f2, f3 = rows
     w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
     for j in range(len(found)):
@@ -320,9 +320,9 @@ def _add_row(found: Floats, weight: float, row: NDArray[np.int8]) -> None:
 
 @compiled
 def combinations(features: NDArray[np.int8], weights: Floats, start: int, stop: int) -> Floats:
-    """(q, stop - start) sums of the columns of int8 features (n, k), weighted by (q, k), for the rows `start:stop`.
+    """Return (q, stop - start) sums of the columns of int8 features (n, k), weighted by (q, k), for the rows `start:stop`.
 
-    The bits of a row don't hang on the others.
+    The bits of a row don't depend on other rows.
     """
     width, count = features.shape[1], len(weights)
     out = np.zeros((count, stop - start))
@@ -343,7 +343,7 @@ def combinations(features: NDArray[np.int8], weights: Floats, start: int, stop: 
 
 @reordered
 def _dots(rows: Floats, weights: Floats) -> tuple[float, float, float, float]:
-    """Products of (k,) with the beginnings of four rows."""
+    """Return the products of (k,) with the beginnings of four rows."""
     a, b, c, d = 0.0, 0.0, 0.0, 0.0
     for j in range(len(weights)):
         a += rows[0, j] * weights[j]
@@ -355,7 +355,7 @@ def _dots(rows: Floats, weights: Floats) -> tuple[float, float, float, float]:
 
 @compiled
 def add_centred_gram(gram: NDArray[np.float32], sums: Floats, rows: int, out: Floats) -> None:
-    """Add to the upper triangle of `out` (k, k) that of `gram` (k, k), less `sums sums' / rows`."""
+    """Add the upper triangle of `gram - sums sums' / rows` (k, k) to the upper triangle of `out` (k, k)."""
     for a in range(len(sums)):
         mean = sums[a] / rows
         from_, to, others = gram[a, a:], out[a, a:], sums[a:]

@@ -20,7 +20,7 @@ from erawise.scores import kernels, projection
 from erawise.scores.kernels import Floats
 
 MIN_COVERAGE = 0.8
-"""Share of an era's rows that a score must be computed on, as numerai-tools asks for."""
+"""Share of an era's rows that a score needs at least, as in numerai-tools."""
 
 ROWS, CONSTANT = "rows", "constant"
 
@@ -54,25 +54,25 @@ Groups = Mapping[str, NDArray[np.int64]]
 """Positions of the features of each group."""
 
 Sums = Mapping[str, Mapping[str, float]]
-"""Columns that are weighted sums of scores, each with the weight of the columns that it is made of."""
+"""Columns that are weighted sums of scores: for each the weights of the scores."""
 
 
 def exposure_columns(group: str) -> tuple[str, str]:
-    """The columns of the largest absolute and the root mean square exposure to the features of a group."""
+    """Name the columns of the largest absolute and the root mean square exposure to the features of a group."""
     return f"exposure_max_{group}", f"exposure_rms_{group}"
 
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of the rows besides the target; a score that needs more is NaN.
+    """The data of the rows in addition to the target; a score that needs more is NaN.
 
     Parameters
     ----------
-    meta_model, benchmark, oracle : (rows,), NaN where missing, or None.
+    meta_model, benchmark, oracle : (rows,), NaN if missing, or None.
     features : gives the (rows of the era, k) features of an era in the order of its rows, finite; called once an era.
-    groups : groups of the features, for which exposures are given in addition to those to all.
-    fnc_v3 : positions of the features that Numerai's FNC is against, or None.
-    early : (rows,), a target of a shorter horizon that CORR is also against, NaN where unknown, or None.
+    groups : groups of the features, each of which also has its exposures.
+    fnc_v3 : positions of the features of Numerai's FNC, or None.
+    early : (rows,), a target of a shorter horizon for `early_corr`, NaN if unknown, or None.
     """
 
     meta_model: NDArray | None = None
@@ -84,14 +84,14 @@ class Known:
     early: NDArray | None = None
 
 
-TARGET_ALONE = Known()
+TARGET_ONLY = Known()
 
 
 def score_eras(
     predictions: pd.DataFrame,
     target: NDArray,
     era: NDArray[np.int64],
-    known: Known = TARGET_ALONE,
+    known: Known = TARGET_ONLY,
     *,
     sums: Sums = MappingProxyType({}),
     threads: int = 1,
@@ -99,17 +99,20 @@ def score_eras(
 ) -> pd.DataFrame:
     """Score every prediction in every era.
 
-    A prediction is scored on its own: what another one lacks changes nothing. A score stands on the rows where all
-    that it needs is there, and is NaN where these are fewer than 80 % of the era's rows, where the prediction or the
-    target is constant on them, or where the data can't give it.
+    Each prediction is scored on its own; missing values of another one don't matter. A score is computed on the rows that have all that
+    it needs. It is NaN in any of these cases:
+
+    - these rows are fewer than 80 % of the era's rows;
+    - the prediction or the target is constant on them;
+    - the data can't give it.
 
     Parameters
     ----------
-    predictions : (rows, p) frame, a column a prediction; NaN where a prediction doesn't exist.
-    target : (rows,), NaN where unknown.
+    predictions : (rows, p) frame, a column a prediction; NaN in rows without a prediction.
+    target : (rows,), NaN if unknown.
     era : (rows,), rows of an era adjacent.
-    known : what else the predictions are scored against.
-    sums : the weights of `payout`, and of its stand-in `payout_bmc`; a column that isn't there is NaN.
+    known : the other data to score against.
+    sums : the weights of `payout`, and of its stand-in `payout_bmc`; a sum that isn't given is NaN.
     threads : eras that are scored side by side, each holding its own copies of features as float32 and of their Gram
         matrix. With more than one, `known.features` is called from several threads. The scores don't depend on it.
     count : told of each era that is scored.
@@ -117,14 +120,20 @@ def score_eras(
     Returns
     -------
     DataFrame, one row for each era and prediction, eras in their order and predictions in the order of their columns:
-    `era`; `prediction`; `rows` (int, those with both prediction and target); `constant` (bool: one value on two
-    rows or more, so no scores); then `SCORES`:
-    corr, spearman, mse, mmc, bmc, fnc (against all features; NaN where they span the era), meta_corr (Pearson of
-    the gaussianized ranks of prediction and meta model), payout and payout_bmc (see `sums`), exposure_max and exposure_rms
-    (largest absolute and root mean square Pearson correlation with the features that aren't constant), auc_top and top_share
-    (the class of `kernels.top_class`), auc_above_half (the class target > .5, NaN where that is the top class) and oracle_corr (CORR
-    of the oracle). With groups, the `exposure_columns` of each follow, NaN where all of its features are constant; with `known.fnc_v3`
-    comes `fncv3`, FNC against these features; with `known.early` comes `early_corr`, CORR against that target.
+
+    - `era`; `prediction`; `rows` (int, with both prediction and target); `constant` (bool: two rows or more, all of one value, so no
+      scores); then `SCORES`:
+    - corr, spearman, mse, mmc, bmc;
+    - fnc: against all features; NaN if they span the era;
+    - meta_corr: Pearson of the gaussianized ranks of prediction and meta model;
+    - payout and payout_bmc: see `sums`;
+    - exposure_max and exposure_rms: largest absolute and root mean square Pearson correlation with the features that aren't constant;
+    - auc_top and top_share: of the class `kernels.top_class`;
+    - auc_above_half: of the class target > .5; NaN if this is the top class;
+    - oracle_corr: CORR of the oracle.
+    - With groups, the `exposure_columns` of each; NaN if all of its features are constant.
+    - With `known.fnc_v3`, `fncv3`: FNC against these features.
+    - With `known.early`, `early_corr`: CORR against that target.
 
     Raises
     ------
@@ -158,14 +167,14 @@ def score_eras(
 
 
 def _added(known: "Known | _Era") -> list[str]:
-    """Return the columns of groups of features, of FNC against those of `fnc_v3`, and of CORR against the target `early`."""
+    """Return the columns of groups of features, of FNC against the features of `fnc_v3`, and of CORR against the target `early`."""
     of_groups = [column for group in known.groups for column in exposure_columns(group)]
     given = {FNC_V3: known.fnc_v3, EARLY_CORR: known.early}
     return [*of_groups, *(name for name, what in given.items() if what is not None)]
 
 
 def _each(work: Callable[[slice], Any], slices: list[slice], threads: int) -> list[Any]:
-    """Work on each slice, `threads` at a time, without threads of BLAS, whose number would change the last bits."""
+    """Call `work` for each slice, `threads` at a time, with one thread of BLAS, because their number would change the last bits."""
     with threadpool_limits(1, user_api="blas"):
         if threads == 1:
             return [work(rows) for rows in slices]
@@ -182,7 +191,7 @@ def _features_of(era: int, rows: slice, features: Callable[[int], NDArray]) -> N
 
 @dataclass(frozen=True)
 class _Era:
-    """One era: predictions (rows, p), then (rows,) with NaN where missing, the features (rows, k) or None, and those of groups and FNC."""
+    """One era: predictions (rows, p), the other data (rows,), NaN if missing, the features (rows, k) or None, and `Known`'s positions."""
 
     predictions: Floats
     target: Floats
@@ -195,23 +204,23 @@ class _Era:
     fnc_v3: NDArray[np.int64] | None
 
     def covered(self, rows: NDArray[np.bool_]) -> bool:
-        """Whether rows are enough of the era to score on."""
+        """Return whether rows are enough of the era for a score."""
         return bool(rows.sum() / len(rows) >= MIN_COVERAGE)
 
     def centred_target(self, rows: NDArray[np.bool_]) -> Floats:
-        """The target of some rows, less its mean over all rows of the era that have one."""
+        """Return the target of some rows, less its mean over all rows of the era that have one."""
         return self.target[rows] - np.nanmean(self.target)
 
 
 @dataclass(frozen=True)
 class _Ranked:
-    """Predictions (rows, p) that are all there on the same rows, ranked once for each set of rows asked for."""
+    """Predictions (rows, p) that exist on the same rows, ranked once for each set of rows."""
 
     values: Floats
     _known: dict[bytes, kernels.Ranks] = field(default_factory=dict)
 
-    def on(self, rows: NDArray[np.bool_]) -> kernels.Ranks:
-        """Their ranks among some rows."""
+    def rank(self, rows: NDArray[np.bool_]) -> kernels.Ranks:
+        """Return the ranks among some rows."""
         key = rows.tobytes()
         if key not in self._known:
             self._known[key] = kernels.ranked(_picked(self.values, rows))
@@ -248,7 +257,7 @@ def _score_era(era: _Era) -> dict[str, NDArray]:
 
 
 def _same_rows(predictions: Floats) -> Iterator[list[int]]:
-    """Groups of columns that are there on the same rows, so that each group is ranked in one call."""
+    """Yield groups of columns that exist on the same rows, so that each group is ranked in one call."""
     groups: dict[bytes, list[int]] = {}
     for column, missing in enumerate(np.isnan(predictions).T):
         groups.setdefault(missing.tobytes(), []).append(column)
@@ -274,7 +283,7 @@ def _score_columns(era: _Era, columns: list[int]) -> Scores:
 
 
 def _target_scores(era: _Era, predictions: _Ranked, scored: NDArray[np.bool_]) -> Scores:
-    ranks = predictions.on(scored)
+    ranks = predictions.rank(scored)
     target = era.target[scored]
     return {
         "corr": kernels.powered_corr(ranks.powered, era.centred_target(scored)),
@@ -287,7 +296,7 @@ def _early_corr(early: Floats, era: _Era, predictions: _Ranked, present: NDArray
     rows = present & ~np.isnan(early)
     if not era.covered(rows):
         return {}
-    return {EARLY_CORR: kernels.powered_corr(predictions.on(rows).powered, early[rows] - np.nanmean(early))}
+    return {EARLY_CORR: kernels.powered_corr(predictions.rank(rows).powered, early[rows] - np.nanmean(early))}
 
 
 def _auc_scores(ranks: Floats, target: Floats) -> Scores:
@@ -303,7 +312,7 @@ def _contributions(era: _Era, predictions: _Ranked, scored: NDArray[np.bool_]) -
         rows = scored & ~np.isnan(other)
         if not era.covered(rows):
             continue
-        gaussian = predictions.on(rows).gaussian
+        gaussian = predictions.rank(rows).gaussian
         reference = kernels.gaussianize(other[rows])
         scores[name] = kernels.contribution(gaussian, reference, era.target[rows])
         if name == "mmc":
@@ -318,8 +327,8 @@ def _feature_scores(era: _Era, features: NDArray, predictions: _Ranked, present:
     if usable.any():
         scores["exposure_max"] = np.abs(exposures[:, usable]).max(axis=1)
         scores["exposure_rms"] = np.sqrt(np.square(exposures[:, usable]).mean(axis=1))
-    for group, members in era.groups.items():
-        own = exposures[:, members[usable[members]]]
+    for group, positions in era.groups.items():
+        own = exposures[:, positions[usable[positions]]]
         if own.shape[1]:
             largest, typical = exposure_columns(group)
             scores |= {largest: np.abs(own).max(axis=1), typical: np.sqrt(np.square(own).mean(axis=1))}
@@ -334,7 +343,7 @@ def _feature_scores(era: _Era, features: NDArray, predictions: _Ranked, present:
 def _neutral_corr(
     era: _Era, block: projection.Block, predictions: _Ranked, present: NDArray[np.bool_], scored: NDArray[np.bool_]
 ) -> Floats:
-    neutral = kernels.neutral_gaussian(predictions.on(present).gaussian, block)
+    neutral = kernels.neutral_gaussian(predictions.rank(present).gaussian, block)
     left = ~np.isnan(neutral[0])
     scores = np.full(len(left), np.nan)
     if left.any():
@@ -344,7 +353,7 @@ def _neutral_corr(
 
 
 def _picked(values: NDArray, rows: NDArray[np.bool_]) -> NDArray:
-    """Some rows of (rows, p), without a copy where they are all."""
+    """Return some rows of (rows, p), without a copy if they are all rows."""
     return values if rows.all() else values[rows]
 
 

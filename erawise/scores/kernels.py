@@ -1,7 +1,7 @@
 """Scores of one era: arrays in, arrays out, all predictions of the era as the columns of one array.
 
-Every function takes finite values and computes in float64. A constant column of predictions, or a constant target, has
-no score: NaN. The formulas are those of numerai-tools 0.7.2 (`numerai_tools.scoring`).
+Every function needs finite values and computes in float64. A constant column of predictions, or a constant target, has no score: NaN.
+The formulas are from numerai-tools 0.7.2 (`numerai_tools.scoring`).
 """
 
 import functools
@@ -16,20 +16,20 @@ from erawise.scores import loops, projection
 Floats = NDArray[np.float64]
 
 TOP_PARTS = 5
-"""The top class holds at least one of this many equal parts of an era's rows."""
+"""The top class holds at least one part of this many equal parts of an era's rows."""
 
 VANISHED = 1e-9
 """A residual whose std is below this share of the original's is rounding noise."""
 
 
 def is_constant(x: NDArray) -> NDArray[np.bool_]:
-    """(p,) whether a column of (rows, p), or all of (rows,), has one value alone."""
+    """Return (p,) whether a column of (rows, p), or all of (rows,), has only one value."""
     same: NDArray[np.bool_] = x[0] == x[-1]
     return x.max(axis=0) == x.min(axis=0) if same.any() else same
 
 
 class Ranks(NamedTuple):
-    """Predictions by their ranks; each (rows, p), or (rows,)."""
+    """The ranks of predictions; each (rows, p), or (rows,)."""
 
     uniform: Floats
     gaussian: Floats
@@ -38,17 +38,17 @@ class Ranks(NamedTuple):
 
 
 def uniform_ranks(x: NDArray) -> Floats:
-    """Ranks of each column of (rows, p), or of (rows,), in (0, 1): `(average rank - 0.5) / rows`, ties kept."""
+    """Return the ranks of each column of (rows, p), or of (rows,), in (0, 1): `(average rank - 0.5) / rows`, ties kept."""
     return _looked_up(x, _tables(len(x))[:1])[0]
 
 
 def gaussianize(x: NDArray) -> Floats:
-    """(rows, p) or (rows,) as the normal quantiles of its `uniform_ranks`; 0 throughout where a column is constant."""
+    """Return (rows, p) or (rows,) as the normal quantiles of the `uniform_ranks`; a constant column is 0 throughout."""
     return _looked_up(x, _tables(len(x))[1:2])[0]
 
 
 def ranked(x: NDArray) -> Ranks:
-    """`uniform_ranks` and `gaussianize`, ranked once."""
+    """Return the results of `uniform_ranks` and `gaussianize`, ranked only once."""
     return Ranks(*_looked_up(x, _tables(len(x))))
 
 
@@ -59,7 +59,7 @@ def _looked_up(x: NDArray, tables: Floats) -> list[Floats]:
 
 @functools.lru_cache(maxsize=32)
 def _tables(rows: int) -> Floats:
-    """(3, 2 rows - 1) `Ranks` for each `2 (average rank - 1)`."""
+    """Return (3, 2 rows - 1) `Ranks` for each `2 (average rank - 1)`."""
     uniform = np.arange(1, 2 * rows) / (2 * rows)
     quantiles = ndtri(uniform)
     tables = np.array([uniform, quantiles, signed_power(quantiles)])
@@ -68,15 +68,14 @@ def _tables(rows: int) -> Floats:
 
 
 def signed_power(x: Floats) -> Floats:
-    """`sign(x) |x|^1.5`, elementwise."""
+    """Return `sign(x) |x|^1.5`, elementwise."""
     return x * np.sqrt(np.abs(x))
 
 
 def unit_columns(x: NDArray) -> Floats:
-    """Each column of (rows, p) centred and of length 1; NaN where it is constant.
+    """Return each column of (rows, p) centred and of length 1; NaN if it is constant.
 
-    Columns are scaled before they are squared and centred twice, so that a column whose variation is tiny against its
-    mean, or tiny in itself, keeps its digits.
+    Columns are scaled before they are squared, and centred twice. A column with a tiny variation keeps its digits.
     """
     constant = is_constant(x)
     centred = x - x.mean(axis=0, dtype=np.float64)
@@ -87,14 +86,14 @@ def unit_columns(x: NDArray) -> Floats:
 
 
 def pearson(a: NDArray, b: NDArray) -> Floats:
-    """(p, q) Pearson correlations between the columns of (rows, p) and those of (rows, q); NaN where one is constant."""
+    """Return the (p, q) Pearson correlations of the columns of (rows, p) with the columns of (rows, q); NaN if one is constant."""
     return np.clip(unit_columns(a).T @ unit_columns(b), -1.0, 1.0)
 
 
 def exposures(predictions: NDArray, features: NDArray, threads: int = 1) -> Floats:
-    """(p, k) Pearson correlations of predictions (rows, p) with features (rows, k); NaN where one is constant.
+    """Return the (p, k) Pearson correlations of predictions (rows, p) with features (rows, k); NaN if one is constant.
 
-    int8 features are read as they are, by `threads` threads; the result doesn't hang on how many.
+    `threads` threads read int8 features without a float copy; the result doesn't depend on their number.
     """
     if features.dtype != np.int8:
         return pearson(predictions, features)
@@ -102,12 +101,12 @@ def exposures(predictions: NDArray, features: NDArray, threads: int = 1) -> Floa
 
 
 def feature_correlations(features: NDArray, target: NDArray) -> Floats:
-    """(k,) Pearson correlations of the features (rows, k) with the target (rows,); NaN for a constant feature."""
+    """Return the (k,) Pearson correlations of the features (rows, k) with the target (rows,); NaN for a constant feature."""
     return exposures(target[:, None], features)[0]
 
 
 def numerai_corr(gaussian: Floats, centred_target: Floats) -> Floats:
-    """CORR (`numerai_corr`) of gaussianized predictions.
+    """Calculate the CORR (`numerai_corr`) of gaussianized predictions.
 
     Parameters
     ----------
@@ -122,36 +121,36 @@ def numerai_corr(gaussian: Floats, centred_target: Floats) -> Floats:
 
 
 def powered_corr(powered: Floats, centred_target: Floats) -> Floats:
-    """`numerai_corr` of gaussianized predictions whose `signed_power` (rows, p) is known."""
+    """Calculate the CORR of gaussianized predictions, given their `signed_power` (rows, p)."""
     return pearson_with(powered, signed_power(centred_target))
 
 
 def spearman(ranks: Floats, target: Floats) -> Floats:
-    """(p,) rank correlations of predictions, given as `uniform_ranks` (rows, p), with the target (rows,)."""
+    """Return the (p,) rank correlations of predictions, given as `uniform_ranks` (rows, p), with the target (rows,)."""
     return pearson_with(ranks, uniform_ranks(target))
 
 
 def pearson_with(x: Floats, y: Floats) -> Floats:
-    """(p,) Pearson correlations of the columns of (rows, p) with (rows,), both made of ranks.
+    """Return the (p,) Pearson correlations of the columns of (rows, p) with (rows,), both made of ranks.
 
-    These need no scaling, and one that is constant is 0 throughout once its mean is taken out.
+    Ranks need no scaling. A constant column is 0 throughout after its mean is subtracted.
     """
     return np.clip(loops.correlations(x.T, unit_columns(y[:, None])[:, 0]), -1.0, 1.0)
 
 
 def contribution(gaussian: Floats, other: Floats, target: Floats) -> Floats:
-    """MMC or BMC (`correlation_contribution`): what the predictions add to the meta model or benchmark.
+    """Calculate MMC or BMC (`correlation_contribution`): the contribution of predictions to the meta model or benchmark.
 
     Parameters
     ----------
     gaussian : (rows, p), gaussianized predictions.
     other : (rows,), the gaussianized meta model or benchmark.
-    target : (rows,); one within [0, 1] is multiplied by 4, as the official code does.
+    target : (rows,); a target within [0, 1] is multiplied by 4, as in the official code.
 
     Returns
     -------
     (p,) products of the centred target with the part of the predictions that is orthogonal to `other`, over rows.
-    A constant prediction or target has NaN where the official code has 0.
+    A constant prediction or target gives NaN; the official code gives 0.
     """
     if is_constant(target) or is_constant(other):
         return np.full(gaussian.shape[1], np.nan)
@@ -163,14 +162,14 @@ def contribution(gaussian: Floats, other: Floats, target: Floats) -> Floats:
 
 
 def residuals(predictions: Floats, features: NDArray, proportion: float, threads: int = 1) -> tuple[Floats, int]:
-    """Predictions less `proportion` of their least-squares fit to the features and a constant (`neutralize`).
+    """Subtract `proportion` of the least-squares fit to the features and a constant from predictions (`neutralize`).
 
     Parameters
     ----------
-    predictions : (rows, p), none constant.
+    predictions : (rows, p), no column constant.
     features : (rows, k), any dtype; may be collinear or constant.
     proportion : share of the fit to take out, 0..1.
-    threads : that read int8 features; LAPACK has its own.
+    threads : threads that read int8 features; LAPACK has its own.
 
     Returns
     -------
@@ -181,12 +180,12 @@ def residuals(predictions: Floats, features: NDArray, proportion: float, threads
 
 
 def vanished(residual: Floats, original: Floats) -> NDArray[np.bool_]:
-    """(p,) whether nothing but rounding noise is left of a column of `original` (rows, p) in `residual` (rows, p)."""
+    """Return (p,) whether only rounding noise is left of a column of `original` (rows, p) in `residual` (rows, p)."""
     return residual.std(axis=0) <= VANISHED * original.std(axis=0)
 
 
 def neutral_gaussian(gaussian: Floats, features: projection.Block) -> Floats:
-    """The prediction that FNC scores (`feature_neutral_corr`), less the scaling to std 1, which its ranks don't see.
+    """Return the prediction that FNC scores (`feature_neutral_corr`), without the scaling to std 1, which doesn't change its ranks.
 
     Parameters
     ----------
@@ -195,7 +194,7 @@ def neutral_gaussian(gaussian: Floats, features: projection.Block) -> Floats:
 
     Returns
     -------
-    (rows, p). A column is NaN where nothing is left to score: the prediction is constant or a linear function of the
+    (rows, p). A column is NaN if nothing is left to score: the prediction is constant or a linear function of the
     features, or the features with a constant span the era.
     """
     residual, rank = projection.residuals(np.ascontiguousarray(gaussian.T), features, 1.0)
@@ -204,7 +203,7 @@ def neutral_gaussian(gaussian: Floats, features: projection.Block) -> Floats:
 
 
 def top_class(target: Floats) -> NDArray[np.bool_]:
-    """(rows,) the highest values of the target, cumulated from the top until a fifth of the rows is in.
+    """Mark (rows,) the highest values of the target, from the top until a fifth of the rows is marked; ties are marked together.
 
     On five bins of 5/20/50/20/5 % these are the upper two bins: 25 % of the rows.
     """
@@ -213,7 +212,7 @@ def top_class(target: Floats) -> NDArray[np.bool_]:
 
 
 def auc(ranks: Floats, positive: NDArray[np.bool_]) -> Floats:
-    """Area under the ROC curve by the rank sum of the positive class; a tie counts half.
+    """Calculate the area under the ROC curve by the rank sum of the positive class; a tie counts half.
 
     Parameters
     ----------
@@ -222,7 +221,7 @@ def auc(ranks: Floats, positive: NDArray[np.bool_]) -> Floats:
 
     Returns
     -------
-    (p,); NaN where the class is everything or nothing.
+    (p,); NaN if the class has all rows or no row.
     """
     n, n_positive = len(positive), int(positive.sum())
     if n_positive in (0, n):
@@ -233,7 +232,7 @@ def auc(ranks: Floats, positive: NDArray[np.bool_]) -> Floats:
 
 
 def mse(predictions: Floats, target: Floats) -> Floats:
-    """(p,) mean squared differences of the predictions (rows, p) from the target (rows,)."""
+    """Return the (p,) mean squared differences of the predictions (rows, p) from the target (rows,)."""
     if is_constant(target):
         return np.full(predictions.shape[1], np.nan)
     difference = predictions - target[:, None]

@@ -1,6 +1,6 @@
-"""The loops of scores and projections: compiled where that pays, plain numpy elsewhere.
+"""The loops of scores and projections: compiled if that pays, else plain numpy.
 
-The choice hangs on the shape of one call alone (see `jit`), so the same call has the same bits each time.
+The choice depends only on the shape of the call (see `jit`), so that the same call gives the same bits each time.
 """
 
 import functools
@@ -19,13 +19,13 @@ from erawise.scores import plain
 from erawise.scores.plain import Floats
 
 MIN_RANKED_ROWS = 2048
-"""Rows from which on ranking is compiled."""
+"""Least number of rows for compiled ranking."""
 
 MIN_BLOCK = 2**19
-"""Values of a block of features from which on its products are compiled."""
+"""Least number of values of a block of features for compiled products."""
 
 PIECE = 512
-"""Rows whose sums are taken one after the other; the sums of pieces are then added in their order, whatever the threads."""
+"""Rows that are summed one after the other. The sums of pieces are added in their order, for any number of threads."""
 
 
 def _loops(pays: bool) -> ModuleType:
@@ -37,17 +37,20 @@ def _loops(pays: bool) -> ModuleType:
 
 
 def ranked(values: NDArray, tables: Floats) -> Floats:
-    """(t, p, n) values of tables (t, 2n - 1) at the ranks in each row of (p, n), see `compiled.ranked`."""
+    """Return the (t, p, n) values of tables (t, 2n - 1) at the ranks in each row of (p, n), see `compiled.ranked`."""
     return _loops(values.shape[1] >= MIN_RANKED_ROWS).ranked(np.ascontiguousarray(values, np.float64), tables)
 
 
 def correlations(values: Floats, unit: Floats) -> Floats:
-    """(p,) correlations of each row of (p, n) with (n,) of mean 0 and length 1, see `compiled.correlations`."""
+    """Return the (p,) correlations of each row of (p, n) with (n,) of mean 0 and length 1, see `compiled.correlations`."""
     return _loops(values.shape[1] >= MIN_RANKED_ROWS).correlations(np.ascontiguousarray(values), np.ascontiguousarray(unit))
 
 
 def moments(features: NDArray[np.int8], weights: Floats, threads: int) -> tuple[Floats, NDArray[np.int64]]:
-    """(q, k) sums of int8 features (n, k) weighted by (q, n), and their own and their squares' (2, k), see `compiled.moments`."""
+    """Return the (q, k) sums of int8 features (n, k) weighted by (q, n), and (2, k) plain sums and sums of squares.
+
+    See `compiled.moments`.
+    """
     loop = _loops(features.size >= MIN_BLOCK).moments
     wanted = np.ascontiguousarray(weights, np.float64)
 
@@ -59,7 +62,7 @@ def moments(features: NDArray[np.int8], weights: Floats, threads: int) -> tuple[
 
 
 def combinations(features: NDArray[np.int8], weights: Floats, threads: int) -> Floats:
-    """(q, n) sums of the columns of int8 features (n, k) weighted by (q, k), see `compiled.combinations`."""
+    """Return the (q, n) sums of the columns of int8 features (n, k) weighted by (q, k), see `compiled.combinations`."""
     loop = _loops(features.size >= MIN_BLOCK).combinations
     wanted = np.ascontiguousarray(weights, np.float64)
 
@@ -70,12 +73,12 @@ def combinations(features: NDArray[np.int8], weights: Floats, threads: int) -> F
 
 
 def add_centred_gram(gram: NDArray[np.float32], sums: Floats, rows: int, out: Floats) -> None:
-    """Add `gram - sums sums' / rows`, its upper triangle at least, to `out` (k, k)."""
+    """Add `gram - sums sums' / rows`, at least its upper triangle, to `out` (k, k)."""
     _loops(gram.size >= MIN_BLOCK).add_centred_gram(gram, sums, rows, out)
 
 
 def _shared(work: Callable[[range], Any], pieces: range, threads: int) -> list[Any]:
-    """Work on ranges of pieces, side by side."""
+    """Call `work` for ranges of pieces, side by side."""
     parts = min(threads, len(pieces))
     first, *others = [pieces[begin:end] for begin, end in itertools.pairwise(len(pieces) * part // parts for part in range(parts + 1))]
     if not others:
@@ -86,7 +89,7 @@ def _shared(work: Callable[[range], Any], pieces: range, threads: int) -> list[A
 
 @functools.cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """Threads that are kept, since to start them takes longer than the loops; a forked process starts its own."""
+    """Return threads that are kept, because starting them takes longer than the loops. A forked process starts its own."""
     return ThreadPoolExecutor(threads, "scores")
 
 

@@ -1,4 +1,4 @@
-"""The functions of `compiled` in numpy: what they must agree with, and what runs where numba isn't there or wouldn't pay."""
+"""The functions of `compiled` in numpy: their reference, and their replacement if numba isn't installed or doesn't pay."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,35 +7,35 @@ Floats = NDArray[np.float64]
 
 
 CHUNK_VALUES = 2**17
-"""Values of int8 features that are widened to float64 at a time: they stay in the second cache."""
+"""Values of int8 features that are widened to float64 at a time: they stay in the second-level cache."""
 
 
 def ranked(values: Floats, tables: Floats) -> Floats:
-    """See `compiled.ranked`."""
+    """Rank like `compiled.ranked`."""
     n = values.shape[1]
     order = np.argsort(values, axis=1)
     ascending = np.take_along_axis(values, order, axis=1)
-    place = np.arange(n)
+    position = np.arange(n)
     begins = np.ones(values.shape, bool)
     begins[:, 1:] = ascending[:, 1:] != ascending[:, :-1]
     ends = np.ones(values.shape, bool)
     ends[:, :-1] = begins[:, 1:]
-    first = np.maximum.accumulate(np.where(begins, place, 0), axis=1)
-    last = np.minimum.accumulate(np.where(ends, place, n)[:, ::-1], axis=1)[:, ::-1]
+    first = np.maximum.accumulate(np.where(begins, position, 0), axis=1)
+    last = np.minimum.accumulate(np.where(ends, position, n)[:, ::-1], axis=1)[:, ::-1]
     halves = np.empty(values.shape, np.int64)
     np.put_along_axis(halves, order, first + last, axis=1)
     return tables[:, halves]
 
 
 def correlations(values: Floats, unit: Floats) -> Floats:
-    """See `compiled.correlations`."""
+    """Calculate like `compiled.correlations`."""
     centred = values.T - values.T.mean(axis=0)
     length = np.sqrt(np.einsum("ij,ij->j", centred, centred))
     return unit @ centred / np.where(length > 0, length, np.nan)
 
 
 def moments(features: NDArray[np.int8], weights: Floats, start: int, stop: int, piece: int) -> tuple[Floats, NDArray[np.int64]]:
-    """See `compiled.moments`."""
+    """Sum like `compiled.moments`."""
     pieces = [slice(first, min(first + piece, stop)) for first in range(start, stop, piece)]
     out, totals = np.empty((len(pieces), len(weights), features.shape[1])), np.zeros((2, features.shape[1]), np.int64)
     for number, rows in enumerate(pieces):
@@ -47,7 +47,7 @@ def moments(features: NDArray[np.int8], weights: Floats, start: int, stop: int, 
 
 
 def combinations(features: NDArray[np.int8], weights: Floats, start: int, stop: int) -> Floats:
-    """See `compiled.combinations`."""
+    """Sum like `compiled.combinations`."""
     out, columns = np.empty((len(weights), stop - start)), np.ascontiguousarray(weights.T)
     chunk = max(CHUNK_VALUES // features.shape[1], 1)
     for first in range(start, stop, chunk):
@@ -57,5 +57,5 @@ def combinations(features: NDArray[np.int8], weights: Floats, start: int, stop: 
 
 
 def add_centred_gram(gram: NDArray[np.float32], sums: Floats, rows: int, out: Floats) -> None:
-    """See `compiled.add_centred_gram`; it fills the lower triangle too."""
+    """Add like `compiled.add_centred_gram`, also to the lower triangle."""
     out += gram - np.outer(sums / rows, sums)

@@ -1,10 +1,12 @@
-"""One era's features, prepared for what all predictions of the era need of them: exposures and least-squares residuals.
+"""One era's features, prepared once for all predictions of the era: exposures and least-squares residuals.
 
-What numerai-tools does by a singular value decomposition of the features is done by a Cholesky decomposition of their
-Gram matrix and refinement with residuals taken straight from the features. It is trusted only where it can be told that
-both drop the same directions: the features that are kept are far from linear dependence, and those that are left out
-depend on them exactly. Elsewhere, as with features that are nearly but not exactly collinear, the decomposition of
-numerai-tools is what is done.
+numerai-tools does a singular value decomposition of the features. Here a Cholesky decomposition of their Gram matrix does the same,
+refined with residuals that are computed from the features themselves. It is trusted only if both provably drop the same directions:
+
+- the features that are kept are far from linear dependence;
+- the dropped features depend on them exactly.
+
+Otherwise, for example if features are nearly but not exactly collinear, the decomposition of numerai-tools is used.
 """
 
 from collections.abc import Iterator
@@ -25,10 +27,10 @@ MARGIN = 4.0
 """The estimate of the smallest singular value is within this factor of the truth."""
 
 DEPENDENT = 1e-10
-"""A feature is tried as a linear function of others where its squared distance from them is below this share of the largest."""
+"""A feature is tested as a linear function of others if its squared distance from them is below this share of the largest."""
 
 EXACT = 1e-11
-"""It is one where this share of the smallest singular value of the others, and no more, is left of it."""
+"""It is a linear function if at most this share of the smallest singular value of the others is left of it."""
 
 CONVERGED, MAX_REFINEMENTS = 1e-10, 5
 """A refinement that changes a residual by less than this share of the prediction is the last."""
@@ -42,7 +44,7 @@ BLOCK = 96
 START_VECTORS, INVERSE_ITERATIONS = 3, 4
 
 FEW = 8
-"""One feature in so many is few of them."""
+"""At most one feature in so many counts as few features."""
 
 
 class Block(Protocol):
@@ -50,10 +52,10 @@ class Block(Protocol):
 
     Attributes
     ----------
-    features : (n, k), as they came.
+    features : (n, k), as they were given.
     rows, width : n and k.
     means, scales : (k,); `scales` are positive.
-    lengths : (k,), the length of each column of X; 0 where constant, and nowhere else.
+    lengths : (k,), the length of each column of X; 0 only for constant columns.
     """
 
     features: NDArray
@@ -64,20 +66,20 @@ class Block(Protocol):
     lengths: Floats
 
     def correlate(self, values: Floats) -> Floats:
-        """(q, k) products of (q, n) with the columns of X."""
+        """Return the (q, k) products of (q, n) with the columns of X."""
 
     def combine(self, coefficients: Floats) -> Floats:
-        """(q, n) sums of the columns of X, weighted by (q, k)."""
+        """Return the (q, n) sums of the columns of X, weighted by (q, k)."""
 
     def gram(self) -> Floats:
-        """(k, k) products of the columns of X with each other; the upper triangle, row-major."""
+        """Return the (k, k) products of the columns of X with each other; the upper triangle, row-major."""
 
 
 class IntegerBlock:
-    """A `Block` over int8 features as they are: sums of integers are exact, and no float copy of them is kept."""
+    """A `Block` of int8 features: its sums of integers are exact, and it keeps no float copy."""
 
     def __init__(self, features: NDArray[np.int8], threads: int = 1, weights: Floats | None = None) -> None:
-        """Read the features once; `weights` (q, n) are correlated with them in passing, see `correlated`."""
+        """Read the features once; in the same pass, `weights` (q, n) are correlated with them into `correlated`."""
         self.features, self.threads = np.ascontiguousarray(features), threads
         self.rows, self.width = features.shape
         wanted = np.empty((0, self.rows)) if weights is None else weights
@@ -110,7 +112,7 @@ class IntegerBlock:
 
 
 class FloatBlock:
-    """A `Block` over features of any type, kept as standardised float64 columns."""
+    """A `Block` of features of any type, kept as standardised float64 columns."""
 
     def __init__(self, features: NDArray) -> None:
         self.features = features
@@ -140,14 +142,14 @@ class FloatBlock:
 
 
 def block_of(features: NDArray, threads: int = 1) -> Block:
-    """Features (n, k) of an era, n >= 1, finite, as a `Block`."""
+    """Return the features (n, k) of an era, n >= 1, finite, as a `Block`."""
     return IntegerBlock(features, threads) if features.dtype == np.int8 else FloatBlock(features)
 
 
 def exposures(units: Floats, features: NDArray, threads: int = 1) -> tuple[Floats, Block]:
-    """(q, k) Pearson correlations of (q, n) centred predictions of length 1 with features (n, k); NaN where one is constant.
+    """Return the (q, k) Pearson correlations of (q, n) centred predictions of length 1 with features (n, k); NaN if one is constant.
 
-    And the features as a `Block`, for what else is asked of them.
+    The second result is the features as a `Block`.
     """
     block: Block
     if features.dtype == np.int8:
@@ -161,7 +163,7 @@ def exposures(units: Floats, features: NDArray, threads: int = 1) -> tuple[Float
 
 
 def residuals(predictions: Floats, block: Block, proportion: float) -> tuple[Floats, int]:
-    """Predictions less `proportion` of their least-squares fit to the features and a constant (numerai-tools' `neutralize`).
+    """Subtract `proportion` of the least-squares fit to the features and a constant from predictions (numerai-tools' `neutralize`).
 
     Parameters
     ----------
@@ -188,17 +190,17 @@ def residuals(predictions: Floats, block: Block, proportion: float) -> tuple[Flo
 
 @dataclass(frozen=True)
 class _Factor:
-    """Features of which none is a linear function of the others.
+    """The decomposition of features that are linearly independent.
 
     Attributes
     ----------
-    order : (m,) positions of features; those of `aside` count as 0 throughout, the others are kept.
-    upper : (m, m), its upper triangle U such that `U'U` is the Gram matrix of those kept, the others taken as orthogonal
-        to all.
-    inverses : of the squares of U' along its diagonal, `BLOCK` features each.
-    aside : (m,).
-    dropped : (d,) positions of the features that vary and are taken for linear functions of those kept.
-    guess : (d, m) by which ones.
+    order : (m,) positions of features. Features that are aside count as 0 throughout; the other features are kept.
+    upper : (m, m), its upper triangle U such that `U'U` is the Gram matrix of the kept features; the features that are aside count
+        as orthogonal to all.
+    inverses : inverses of the square blocks along the diagonal of U', `BLOCK` features each.
+    aside : (m,) whether a feature is aside.
+    dropped : (d,) positions of the features that vary and count as linear functions of the kept features.
+    guess : (d, m) coefficients of these functions.
     """
 
     order: NDArray[np.int64]
@@ -210,11 +212,11 @@ class _Factor:
 
     @property
     def rank(self) -> int:
-        """How many are kept."""
+        """The number of kept features."""
         return len(self.order) - int(self.aside.sum())
 
     def solve(self, products: Floats) -> Floats:
-        """(q, k) coefficients of all features, 0 where not kept, from their (q, k) products."""
+        """Return the (q, k) coefficients of all features, 0 if not kept, from their (q, k) products."""
         left = np.where(self.aside, 0.0, products[:, self.order]).T
         blocks = list(zip(_chunks(len(left), BLOCK), self.inverses, strict=True))
         for rows, inverse in blocks:
@@ -227,7 +229,7 @@ class _Factor:
 
 
 def _refined(centred: Floats, block: Block, factor: _Factor) -> Floats | None:
-    """Residuals of (q, n) centred predictions; None where refinement doesn't converge."""
+    """Return the residuals of (q, n) centred predictions; None if the refinement doesn't converge."""
     left = centred - block.combine(factor.solve(block.correlate(centred)))
     bound = CONVERGED * np.linalg.norm(centred, axis=1)
     for _ in range(MAX_REFINEMENTS):
@@ -239,7 +241,7 @@ def _refined(centred: Floats, block: Block, factor: _Factor) -> Floats | None:
 
 
 def _decomposed(predictions: Floats, block: Block, proportion: float) -> tuple[Floats, int]:
-    """`residuals` by the singular value decomposition of numerai-tools."""
+    """Return the result of `residuals` by the singular value decomposition of numerai-tools."""
     design = np.ones((block.rows, block.width + 1), order="F")
     design[:, :-1] = block.features
     coefficients, _, rank, _ = np.linalg.lstsq(design, predictions.T, rcond=RCOND)
@@ -247,7 +249,7 @@ def _decomposed(predictions: Floats, block: Block, proportion: float) -> tuple[F
 
 
 def _span(block: Block) -> bool:
-    """Whether for certain the features (n, k) with a constant have rank n for numerai-tools, so that no residual is left."""
+    """Return whether the features (n, k) with a constant certainly have rank n for numerai-tools, so that no residual is left."""
     if not block.rows <= block.width + 1:
         return False
     gram = _row_gram(block.features)
@@ -263,7 +265,7 @@ def _span(block: Block) -> bool:
 
 
 def _row_gram(features: NDArray) -> Floats:
-    """(n, n) products of the rows of features (n, k) with each other; those of int8 exactly."""
+    """Return the (n, n) products of the rows of features (n, k) with each other; of int8 features they are exact."""
     if features.dtype != np.int8:
         wide = np.asarray(features, np.float64)
         products: Floats = wide @ wide.T
@@ -281,7 +283,7 @@ def _ends(features: NDArray[np.int8]) -> tuple[int, int]:
 
 
 def _factorize(block: Block) -> _Factor | None:
-    """The features that count, decomposed; None where it can't be told for certain which do."""
+    """Return the decomposition of linearly independent features; None if it isn't certain which features these are."""
     gram = block.gram()
     largest = float(np.diag(gram).max(initial=0.0))
     if 0 < (block.lengths > 0).sum() < block.rows:
@@ -296,9 +298,11 @@ def _factorize(block: Block) -> _Factor | None:
 
 
 def _in_order(gram: Floats, varying: NDArray[np.bool_], largest: float) -> _Factor:
-    """Each feature in its turn, unless no distance is left from those before it; in place of the Gram matrix.
+    """Build the decomposition of the features in their order, in place of the Gram matrix.
 
-    By blocks, and in numpy alone: its BLAS and that of scipy have threads of their own, which get in each other's way.
+    A feature without distance from earlier features is aside.
+
+    This works by blocks, and only with numpy: its BLAS and scipy's BLAS have their own threads, which would slow each other down.
     """
     width = len(gram)
     aside, inverses = np.zeros(width, bool), []
@@ -316,17 +320,17 @@ def _in_order(gram: Floats, varying: NDArray[np.bool_], largest: float) -> _Fact
 
 
 def _inverse(upper: Floats, aside: NDArray[np.bool_]) -> Floats:
-    """The inverse of `U'` for a square U (b, b), without the products of the features that stand aside."""
+    """Return the inverse of `U'` for a square U (b, b), without the products of the features that are aside."""
     return np.linalg.inv(np.where(aside & ~np.eye(len(upper), dtype=bool), 0.0, upper).T)
 
 
 def _guess(upper: Floats, products: Floats) -> Floats:
-    """(d, m) solutions of `U x = products` (m, d)."""
+    """Return the (d, m) solutions of `U x = products` (m, d)."""
     return lapack.dtrtrs(upper.T, products, lower=1, trans=1)[0].T if products.size else np.empty(products.shape[::-1])
 
 
 def _upper(square: Floats, largest: float) -> tuple[Floats, NDArray[np.bool_]]:
-    """The upper triangle U with `U'U = square` (b, b), and which features stand aside as they depend on those before."""
+    """Return the upper triangle U with `U'U = square` (b, b), and which features are aside because they depend on earlier ones."""
     aside: NDArray[np.bool_] = np.zeros(len(square), bool)
     try:
         upper = np.asarray(np.linalg.cholesky(square, upper=True), np.float64)
@@ -346,7 +350,7 @@ def _upper(square: Floats, largest: float) -> tuple[Floats, NDArray[np.bool_]]:
 
 
 def _pivoted(gram: Floats, block: Block, largest: float) -> _Factor:
-    """Each time the feature that is farthest from those before it, until no distance is left."""
+    """Build the decomposition of the features, each time with the feature farthest from the earlier ones, until no distance is left."""
     rank, order, lower = 0, np.empty(0, np.int64), np.empty((0, 0))
     if largest:
         lower, pivots, rank, _ = lapack.dpstrf(gram.T, tol=DEPENDENT * largest, lower=1)
@@ -358,9 +362,9 @@ def _pivoted(gram: Floats, block: Block, largest: float) -> _Factor:
 
 
 def _trusted(block: Block, factor: _Factor) -> bool:
-    """Whether numerai-tools would keep the span of exactly these features.
+    """Return whether numerai-tools would keep the span of exactly these features.
 
-    A singular value of all features with a constant is at least one of those kept, of the same place.
+    The i-th singular value of all features with a constant is at least the i-th singular value of the kept features with a constant.
     """
     smallest = _smallest_singular_value(block, factor)
     squares = np.square(block.lengths * block.scales).sum() + block.rows * (1 + np.square(block.means).sum())
@@ -370,9 +374,9 @@ def _trusted(block: Block, factor: _Factor) -> bool:
 
 
 def _depend(block: Block, factor: _Factor, bound: float) -> bool:
-    """Whether no more than `bound` is left of any dropped feature once those kept are taken out.
+    """Return whether at most `bound` is left of every dropped feature after the kept features are taken out.
 
-    Duplicates, mirrored features and sums of a few are found by coefficients that are whole numbers, at little cost.
+    Coefficients that are whole numbers find duplicates, mirrored features and sums of a few features at little cost.
     """
     which = np.arange(len(factor.dropped))
     coefficients = np.zeros((len(which), block.width))
@@ -397,9 +401,9 @@ def _depend(block: Block, factor: _Factor, bound: float) -> bool:
 
 
 def _smallest_singular_value(block: Block, factor: _Factor) -> float:
-    """An estimate, not below the truth, for the features kept with a constant, neither centred nor scaled.
+    """Estimate the smallest singular value, not below the truth, of the kept features with a constant, neither centred nor scaled.
 
-    By inverse iteration on `D'D`, with `D = [X, 1] [[scales, 0], [means', 1]]`.
+    The estimate is by inverse iteration on `D'D`, with `D = [X, 1] [[scales, 0], [means', 1]]`.
     """
     order = factor.order
     scales, means = block.scales[order], block.means[order]

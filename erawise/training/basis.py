@@ -12,16 +12,16 @@ from erawise.panel.panel import DESCRIPTION, INDEX, FeatureMap
 from erawise.running import paths
 
 
-def of_fit(members: Iterable[Entry], features: FeatureMap, *more: Path) -> Basis:
+def of_fit(variants: Iterable[Entry], features: FeatureMap, *more: Path) -> Basis:
     """Return the digests for a fit.
 
     Parameters
     ----------
-    members : the settings of each model that is blended.
-    features : what the model sees of the rows.
-    more : files of data beside the prepared rows of `paths.PANEL`.
+    variants : the settings of each variant of the model.
+    features : the features that the model sees.
+    more : files of data in addition to the prepared rows of `paths.PANEL`.
     """
-    settings = json.dumps([member.model_dump(mode="json") for member in members], sort_keys=True)
+    settings = json.dumps([variant.model_dump(mode="json") for variant in variants], sort_keys=True)
     return Basis(hashlib.sha256(settings.encode()).hexdigest(), features.digest, of_prepared(*more))
 
 

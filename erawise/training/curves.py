@@ -14,7 +14,7 @@ FIRST_ROUNDS = 100
 
 
 class Curves:
-    """The curves of one training, in a directory that is theirs; what lies there of an earlier one is removed.
+    """The curves of one training, in a directory of their own; earlier curves there are removed.
 
     They hold no time, so that two trainings of equal scores write equal bytes.
     """
@@ -37,17 +37,17 @@ class Curves:
                     file.write(f"step\t{METRIC}\n")
                 file.write(f"{number}\t{round(score, 6)}\n")
 
-    def log_of(self, member: str) -> Log:
-        """Return a log of the folds' rounds for one of several models that are blended, or for the single one, whose name is empty."""
+    def log_of(self, variant: str) -> Log:
+        """Return a log of the folds' rounds for one of several variants, or for the only one, whose name is empty."""
 
         def log(fold: int, number: int, score: float) -> None:
-            self.log(f"{member}/fold_{fold + 1}" if member else f"fold_{fold + 1}", number, score)
+            self.log(f"{variant}/fold_{fold + 1}" if variant else f"fold_{fold + 1}", number, score)
 
         return log
 
 
 def has_point(number: int) -> bool:
-    """Say whether a round has a point: each of the first, then every 10th up to 1,000, every 100th up to 10,000, and so on."""
+    """Return whether a round has a point: the first 100 have, then every 10th up to 1,000, every 100th up to 10,000, and so on."""
     return number <= FIRST_ROUNDS or number % 10 ** (len(str(number - 1)) - 2) == 0
 
 

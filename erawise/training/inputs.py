@@ -1,4 +1,4 @@
-"""The inputs of a model: its settings, its data, and what its fits may take."""
+"""The inputs of a model: its settings, its data, and the resources of its fits."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -13,25 +13,25 @@ from erawise.models.shared.settings import Entry
 from erawise.panel.panel import days_ahead
 from erawise.running import errors, paths
 from erawise.training import training
-from erawise.training.jobs import Data, Source
+from erawise.training.jobs import Source, TrainingData
 
 
 @dataclass(frozen=True)
 class ModelInputs:
-    """The settings, data and resources of one model, and where the data lies."""
+    """The settings, data and resources of one model, and the location of the data."""
 
     settings: Any
     source: Source
-    data: Data
+    data: TrainingData
     resources: Resources
 
 
 def source_of(settings: Entry, main_target: str, *, live: bool) -> Source:
-    """Return where the data of a model lies; `live` says whether the live era is to be predicted.
+    """Return the location of a model's data; `live` says whether the live era is to be predicted.
 
-    Its folds are purged by the longest horizon of its own targets and of the main one.
+    The folds are purged by the longest horizon of the model's own targets and of the main target.
     """
-    columns = tuple(sorted({main_target, *(member.target for member in settings.members.values())}))
+    columns = tuple(sorted({main_target, *(variant.target for variant in settings.variants.values())}))
     longest = max(days_ahead(paths.PANEL, target) for target in columns)
     return Source(paths.PANEL, paths.LIVE if live else None, paths.FOLDS, paths.FEATURES, columns, longest)
 
@@ -41,8 +41,8 @@ def read(name: str, settings: Any, main_target: str, limits: Limits, *, live: bo
 
     Parameters
     ----------
-    name, settings : of the model, an `Entry`.
-    main_target : the target that every prediction is scored on.
+    name, settings : name and settings of the model, an `Entry`.
+    main_target : the target that every prediction is scored against.
     limits : the section `resources`.
 
     Raises
@@ -53,21 +53,21 @@ def read(name: str, settings: Any, main_target: str, limits: Limits, *, live: bo
     with errors.about(f"models.{name}.target"):
         source = source_of(settings, main_target, live=live)
     panel = source.panel()
-    for target in sorted({member.target for member in settings.members.values()}):
+    for target in sorted({variant.target for variant in settings.variants.values()}):
         training.check_target(panel, target, f"models.{name}.target")
     with naming(name):
         data = source.around(panel)
 
-    def say(line: str) -> None:
+    def notify(line: str) -> None:
         print(f"{name}: {line}", flush=True)
 
-    resources = Resources(limits.threads, int(limits.memory * GIB), paths.SCRATCH, limits.device, held_by(panel), say)
+    resources = Resources(limits.threads, int(limits.memory * GIB), paths.SCRATCH, limits.device, held_by(panel), notify)
     return ModelInputs(settings, source, data, resources)
 
 
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
-    """Yield a directory that takes its place at the end; until then it is among the scratch files, where nothing that is killed matters."""
+    """Yield a scratch directory, which moves to `path` at the end; a process that is killed earlier leaves `path` as it was."""
     with files.scratch(paths.SCRATCH) as scratch:
         yield scratch
         with files.replacing(path) as directory:
@@ -75,10 +75,10 @@ def written(path: Path) -> Iterator[Path]:
 
 
 def sharing_scratch() -> AbstractContextManager[None]:
-    """Keep the scratch files that models share from being removed by another process while they are used."""
+    """Hold the scratch files that models share, so that no other process removes them."""
     return files.in_use(paths.SCRATCH)
 
 
 def naming(name: str) -> AbstractContextManager[None]:
-    """Have errors within say which model they are about."""
+    """Name the model in errors that are raised within."""
     return errors.about(f"models.{name}")

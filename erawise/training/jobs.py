@@ -1,4 +1,4 @@
-"""Pieces of work that any process can do that has the data, and what runs them: here in threads, or on other machines."""
+"""Jobs that any process with the data can do, and the engines that run them: threads of this process, or other machines."""
 
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,18 +16,18 @@ from erawise.panel.panel import ARRAYS, DESCRIPTION, ERA_MEANS, INDEX, FeatureMa
 from erawise.running.progress import Count
 
 Log = Callable[[int, int, float], None]
-"""Told of a job, from 0, a round of its fit, from 1, and the score on the inner slice after it."""
+"""Is called with the number of a job, from 0, a round of its fit, from 1, and the score on the inner slice after the round."""
 
 
 @dataclass(frozen=True)
-class Data:
-    """What training needs of the workspace.
+class TrainingData:
+    """The data of the workspace that training needs.
 
     Attributes
     ----------
-    panel, live : the prepared rows of history and of the live era; None where that isn't predicted.
+    panel, live : the prepared rows of history and of the live era; `live` is None if it isn't predicted.
     plan : folds and purge for the model's horizon.
-    fold_features, final_features : what was selected on each fold's training eras, and on all train eras.
+    fold_features, final_features : the features selected on each fold's training eras, and on all train eras.
     """
 
     panel: Panel
@@ -39,13 +39,13 @@ class Data:
 
 @dataclass(frozen=True)
 class Source:
-    """Where the data of a model lies, so that another process can open the same.
+    """The location of a model's data, so that another process can open the same data.
 
     Parameters
     ----------
-    prepared, live : directories of prepared rows; None where the live era isn't predicted.
-    folds, features : of the folds, and of what was selected for them.
-    targets : those that are read.
+    prepared, live : directories of prepared rows; `live` is None if the live era isn't predicted.
+    folds, features : the file of the folds, and the directory of the features selected for them.
+    targets : the targets to read.
     days : horizon of the model's targets, see `splits.from_json`.
     """
 
@@ -57,14 +57,14 @@ class Source:
     days: int
 
     def below(self, directory: Path) -> Self:
-        """The same in another directory, where the paths are relative."""
+        """Return the same location, with its relative paths below another directory."""
         live = None if self.live is None else directory / self.live
         return replace(
             self, prepared=directory / self.prepared, live=live, folds=directory / self.folds, features=directory / self.features
         )
 
     def listed(self) -> tuple[list[Path], list[Path]]:
-        """The files that are read whole, and the arrays of which some rows are."""
+        """Return the files that are read whole, and the arrays of which only some rows are read."""
         live = [] if self.live is None else sorted(self.live.iterdir())
         whole = [self.prepared / name for name in (DESCRIPTION, INDEX, ERA_MEANS)]
         return [*whole, self.folds, *sorted(self.features.iterdir()), *live], [self.prepared / name for name in ARRAYS]
@@ -79,8 +79,8 @@ class Source:
         """
         return Panel(self.prepared, self.targets)
 
-    def around(self, panel: Panel) -> Data:
-        """All of it, the prepared rows being open.
+    def around(self, panel: Panel) -> TrainingData:
+        """Read the rest of the data around the open prepared rows.
 
         Raises
         ------
@@ -88,33 +88,33 @@ class Source:
             If a file is missing or broken, or there are no folds of that horizon.
         """
         plan = splits.from_json(files.read_json(self.folds), self.days)
-        return Data(panel, None if self.live is None else Panel(self.live, []), plan, *maps.read(self.features))
+        return TrainingData(panel, None if self.live is None else Panel(self.live, []), plan, *maps.read(self.features))
 
 
 @dataclass(frozen=True)
 class Job:
-    """A piece of work.
+    """A job.
 
     Parameters
     ----------
-    what : it is, to be told where it fails.
-    call : does it, given the data and what it may use; where it is to be done by another process, it and its result can be pickled.
-    needed : bytes of memory that it takes at most, beside `Resources.held`.
-    steps : it has at most, see `Kind.steps`.
+    what : its name, for messages if it fails.
+    call : does the job, given the data and its resources. If another process does it, it and its result can be pickled.
+    needed : bytes of memory that it needs at most, in addition to `Resources.held`.
+    steps : steps that it has at most, see `Kind.steps`.
     """
 
     what: str
-    call: Callable[[Data, Resources], Any]
+    call: Callable[[TrainingData, Resources], Any]
     needed: int
     steps: int
 
 
 class Engine(Protocol):
-    """What runs jobs."""
+    """An engine that runs jobs."""
 
     @property
     def elsewhere(self) -> bool:
-        """Whether jobs run in other processes, so that the memory of each is to be known, and none of this one is taken."""
+        """True if jobs run in other processes. They then need no memory of this process, and the memory of each must be known."""
 
     @property
     def at_once(self) -> int:
@@ -122,52 +122,52 @@ class Engine(Protocol):
 
     @property
     def scratch_is_seen(self) -> bool:
-        """Whether jobs find what is in the directory for scratch files."""
+        """True if jobs can read the directory of scratch files."""
 
-    def run(self, jobs: Sequence[Job], data: Data, resources: Resources, at_once: int, count: Count, log: Log) -> list[Any]:
-        """The results of some jobs, in their order.
+    def run(self, jobs: Sequence[Job], data: TrainingData, resources: Resources, at_once: int, count: Count, log: Log) -> list[Any]:
+        """Run some jobs and return their results, in their order.
 
         Parameters
         ----------
-        data, resources : of this process; another one opens the same.
+        data, resources : data and resources of this process; another process opens the same data.
         at_once : how many may run at once in this process.
         count, log : told of the steps, and of the rounds of each job.
 
         Raises
         ------
         InputError
-            The first that a job raises; or if a job can't be done.
+            The first one that a job raises; or if a job can't be done.
         """
 
-    def alone(self) -> AbstractContextManager[Any]:
-        """Within it, of calls that are made side by side, is one at a time: for what takes much of this process's memory."""
+    def one_at_a_time(self) -> AbstractContextManager[Any]:
+        """Let only one of the calls that run side by side enter at a time: for work that needs much of this process's memory."""
 
     def side_by_side(self, calls: Sequence[Callable[[], Any]]) -> Generator[Any, None, None]:
         """Yield the results of functions that each run jobs, in their order.
 
-        They are called one after the other, or several at once where that gives other machines more to do: never so many more than
-        there are machines that their results would fill the memory. Whoever stops early is to close the iterator.
+        They are called one after the other, or several at once if other machines then have more to do. The number of calls at once is
+        limited, so that their results don't fill the memory. A caller that stops early must close the iterator.
         """
 
 
 class Here:
-    """Runs jobs in this process, in threads."""
+    """An engine that runs jobs in threads of this process."""
 
     elsewhere = False
     at_once = 1
     scratch_is_seen = True
 
-    def run(self, jobs: Sequence[Job], data: Data, resources: Resources, at_once: int, count: Count, log: Log) -> list[Any]:
-        def do(number: int) -> Any:
+    def run(self, jobs: Sequence[Job], data: TrainingData, resources: Resources, at_once: int, count: Count, log: Log) -> list[Any]:
+        def run_job(number: int) -> Any:
             job = jobs[number]
             with count.share(job.steps) as step:
                 return job.call(data, replace(resources.shared(at_once), log=partial(log, number), step=step))
 
         with ThreadPoolExecutor(at_once) as pool:
             run = pool.map if at_once > 1 else map
-            return list(run(do, range(len(jobs))))
+            return list(run(run_job, range(len(jobs))))
 
-    def alone(self) -> AbstractContextManager[Any]:
+    def one_at_a_time(self) -> AbstractContextManager[Any]:
         return nullcontext()
 
     def side_by_side(self, calls: Sequence[Callable[[], Any]]) -> Generator[Any, None, None]:

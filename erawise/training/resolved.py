@@ -1,4 +1,4 @@
-"""The prepared rows with the targets of the validation eras too: what a model is fitted on again that predicts later rows."""
+"""The data of a refit: the prepared rows, also with the targets of the validation eras."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +12,8 @@ from erawise.training.jobs import Source
 
 
 @dataclass(frozen=True)
-class Resolved(Source):
-    """Where they lie.
+class AllErasSource(Source):
+    """The location of a model's data with the targets of all eras.
 
     Parameters
     ----------
@@ -23,11 +23,11 @@ class Resolved(Source):
     validation: Path
 
     def below(self, directory: Path) -> Self:
-        """The same in another directory, where the paths are relative."""
+        """Return the same location, with its relative paths below another directory."""
         return replace(super().below(directory), validation=directory / self.validation)
 
     def listed(self) -> tuple[list[Path], list[Path]]:
-        """The files that are read whole, and the arrays of which some rows are."""
+        """Return the files that are read whole, and the arrays of which only some rows are read."""
         whole, arrays = super().listed()
         return [*whole, self.validation], arrays
 

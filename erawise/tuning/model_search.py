@@ -28,7 +28,7 @@ from erawise.tuning import search
 from erawise.tuning.settings import Space, Tuning
 
 ROOMS = ("base", "panel", "folds", "models/shared", "training", "tuning", "scores", "evaluation")
-"""The rooms that make a trial: they read the data, fit, predict, score and draw. The kind's own room is among them in each search."""
+"""The rooms that make a trial: they read the data, fit, predict, score and draw. Each search also depends on its kind's own room."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Question:
 
     Attributes
     ----------
-    name, settings : of the model.
-    tuning, space : how and where to look.
-    inner_share : share of a fold's training eras on which early stopping looks.
-    target : the one that trials are scored on.
+    name, settings : name and settings of the model.
+    tuning, space : how to search, and among which values.
+    inner_share : share of a fold's training eras for early stopping.
+    target : the target that trials are scored against.
     """
 
     name: str
@@ -81,21 +81,21 @@ def code(kind: str) -> list[Path]:
 
 
 def run(question: Question, work: ModelInputs, execution: Execution, storage: Path, progress: Progress) -> dict[str, Any]:
-    """Search, and return what was found, see `search.result`.
+    """Search, and return the result, see `search.result`.
 
     Parameters
     ----------
-    work : the data of the model, and what its fits may take.
-    execution : says what does the fits.
+    work : the data of the model, and the resources of its fits.
+    execution : says whether this process or workers do the fits.
     storage : the file that keeps the trials.
     """
     kind = kinds.load(question.kind)
-    resources = replace(work.resources, say=functools.cache(work.resources.say))  # what each trial would repeat is said once
+    resources = replace(work.resources, notify=functools.cache(work.resources.notify))  # each line once, not once a trial
 
     def attempt(engine: Engine, changes: dict[str, Any], numbers: Sequence[int]) -> list[search.Fold]:
-        members = training.tuned(question.settings, {"settings": changes}, paths.PARAMS).members.values()
+        variants = training.tuned(question.settings, {"settings": changes}, paths.PARAMS).variants.values()
         how = training.How(resources, engine)
-        fits = [partial(training.out_of_fold, kind, own, work.data, numbers, question.inner_share, how) for own in members]
+        fits = [partial(training.out_of_fold, kind, own, work.data, numbers, question.inner_share, how) for own in variants]
         pieces = list(engine.side_by_side(fits))
         index = work.data.panel.index
         return [evaluation.corr_by_era(training.blended(parts), index, question.target) for parts in zip(*pieces, strict=True)]
@@ -111,7 +111,7 @@ def run(question: Question, work: ModelInputs, execution: Execution, storage: Pa
             question.space,
             len(work.data.plan.folds),
             partial(attempt, engine),
-            work.resources.say,
+            work.resources.notify,
             progress,
             engine.side_by_side,
             engine.at_once,

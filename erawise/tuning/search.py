@@ -1,8 +1,7 @@
 """A search for a model's settings on purged cross-validation, with weak trials stopped early.
 
-Every choice here is made on `cv` alone. Settings are drawn by Optuna, at random or by its tree-structured Parzen estimator;
-each trial's scores are kept in a file, so that a search that was stopped goes on where it was, and ends as it would have. No trial is ever
-deleted from it.
+Every choice here is made only on `cv`. Optuna draws the settings, at random or by its tree-structured Parzen estimator. A file keeps
+each trial's scores, so that a search that was stopped continues, and ends as it would have. No trial is ever deleted from the file.
 """
 
 import json
@@ -30,28 +29,28 @@ from erawise.tuning.settings import Choices, Range, Space, Tuning
 Floats = NDArray[np.float64]
 
 Fold = tuple[NDArray[np.int64], Floats]
-"""The eras of a fold's test, and the CORR of each; NaN where the prediction is constant."""
+"""The test eras of a fold, and the CORR of each; NaN if the prediction is constant."""
 
 Attempt = Callable[[dict[str, Any], Sequence[int]], list[Fold]]
-"""Train with some settings in place of the model's in the folds of these numbers, and score each."""
+"""Trains with some settings in place of the model's own in the folds of these numbers, and scores each."""
 
 Together = Callable[[Sequence[Callable[[], list[Fold]]]], Iterable[list[Fold]]]
-"""Calls some functions, and gives their results in that order."""
+"""Calls some functions, and returns their results in that order."""
 
 RANDOM = "random"
 DEFAULT, EVIDENCE = "default", "folds"
 PARTS, LEAST_SPANS = 10, 2
-"""Blocks of eras that the test of overfitting chooses from, each at least so many spans of a target long."""
+"""Blocks of eras that the test of overfitting chooses from at most, and the least length of each in spans of a target."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Settings that were tried.
+    """A trial of some settings.
 
     Attributes
     ----------
-    settings : by name; empty for those of the model.
-    folds : what was found, in the order of the folds; fewer than there are where the trial was stopped.
+    settings : by name; empty for the model's own settings.
+    folds : the scores in the order of the folds; not of all folds if the trial was stopped.
     """
 
     settings: dict[str, Any]
@@ -66,7 +65,7 @@ class Found:
     ----------
     default : the model's own settings, tried in every fold.
     whole : trials that went through every fold.
-    stopped : how many others there were.
+    stopped : the number of other trials.
     """
 
     default: Trial
@@ -75,32 +74,32 @@ class Found:
 
 
 def one_after_the_other(calls: Sequence[Callable[[], list[Fold]]]) -> list[list[Fold]]:
-    """The results of some functions."""
+    """Call some functions, and return their results."""
     return [call() for call in calls]
 
 
 @dataclass(frozen=True)
 class Search:
-    """A search to be made.
+    """A search to make.
 
     Parameters
     ----------
     settings : method, number of trials, objective, halving and seed.
-    space : where to look for each setting.
-    folds : how many there are.
+    space : the values to choose from, for each setting.
+    folds : the number of folds.
     attempt : trains and scores.
-    say : told of each trial, and of the number of other searches that the file keeps.
+    notify : told of each trial, and of the number of other searches that the file keeps.
     progress : told of each fold that is tried, of all trials and of the model's own settings.
-    together : calls several attempts, and gives their results.
-    at_once : trials of a random search that are tried together, which changes nothing of what is found; those of another are
-        `settings.batch`, each drawn without knowing the others of its batch.
+    together : calls several attempts, and returns their results.
+    at_once : trials of a random search that are tried together, which doesn't change the result. Other methods try
+        `settings.batch` together, each drawn without knowing the others of its batch.
     """
 
     settings: Tuning
     space: Space
     folds: int
     attempt: Attempt
-    say: Callable[[str], None]
+    notify: Callable[[str], None]
     progress: Progress = SILENT
     together: Together = one_after_the_other
     at_once: int = 1
@@ -111,8 +110,8 @@ def search(asked: Search, storage: Path, identity: str) -> Found:
 
     Parameters
     ----------
-    storage : an SQLite file that keeps the trials; one that a stopped search has left goes on.
-    identity : another one for other data, folds, settings or code. Their trials stay in the file, and are taken up when they return.
+    storage : an SQLite file that keeps the trials; a search that was stopped continues from it.
+    identity : differs for other data, folds, settings or code. Their trials stay in the file, and are used again if they return.
 
     Raises
     ------
@@ -122,17 +121,17 @@ def search(asked: Search, storage: Path, identity: str) -> Found:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage.parent.mkdir(parents=True, exist_ok=True)
     with _keeping(storage):
-        return _searched(_opened(storage, identity, asked.say), asked)
+        return _searched(_opened(storage, identity, asked.notify), asked)
 
 
-def _opened(storage: Path, identity: str, say: Callable[[str], None]) -> optuna.Study:
-    """Open the study of a search, and tell how many others the file has."""
-    place = f"sqlite:///{storage}"
-    study = optuna.create_study(storage=place, study_name=identity, direction="maximize", load_if_exists=True)
-    others = len(optuna.get_all_study_names(place)) - 1
+def _opened(storage: Path, identity: str, notify: Callable[[str], None]) -> optuna.Study:
+    """Open the study of a search, and notify of the number of others in the file."""
+    url = f"sqlite:///{storage}"
+    study = optuna.create_study(storage=url, study_name=identity, direction="maximize", load_if_exists=True)
+    others = len(optuna.get_all_study_names(url)) - 1
     if others:
         counted = "1 earlier search" if others == 1 else f"{others} earlier searches"
-        say(f"{counted} with other settings, data or code {'is' if others == 1 else 'are'} kept in {storage}")
+        notify(f"{counted} with other settings, data or code {'is' if others == 1 else 'are'} kept in {storage}")
     return study
 
 
@@ -159,7 +158,7 @@ def _keeping(storage: Path) -> Iterator[None]:
 
 
 def _searched(study: optuna.Study, asked: Search) -> Found:
-    """Go on with a study until it has as many trials as asked for."""
+    """Run a study until it has as many trials as asked for."""
     settings, folds = asked.settings, asked.folds
     kept = study.user_attrs.get(DEFAULT)
     stored = _done(study)
@@ -168,10 +167,10 @@ def _searched(study: optuna.Study, asked: Search) -> Found:
     with asked.progress.counting(tried + left, "folds", done=tried, at_most=settings.halving is not None) as count:
         default = Trial({}, _unpacked(kept) if kept else _counted(asked.attempt({}, range(folds)), count))
         study.set_user_attr(DEFAULT, _packed(default.folds))
-        asked.say(f"as it is: {objective(default.folds, settings):.5f}")
+        asked.notify(f"as it is: {objective(default.folds, settings):.5f}")
         size = asked.at_once if settings.method == RANDOM else settings.batch
         while (number := len(_done(study))) < settings.trials:
-            start = number // size * size  # a batch of which a part was kept when the search was stopped is drawn as it was
+            start = number // size * size  # a batch of a search that was stopped is drawn as before
             drawn = [_draw(study, settings, asked.space, k, start) for k in range(number, min(settings.trials, start + size))]
             climbs = [_Climb(trial, _drawn(trial.params, asked.space)) for trial in drawn]
             _climb(climbs, _done(study), asked, count)
@@ -180,25 +179,26 @@ def _searched(study: optuna.Study, asked: Search) -> Found:
                 whole, value = len(climb.folds) == folds, objective(climb.folds, settings)
                 study.add_trial(climb.ended(value, whole=whole))
                 stop = "" if whole else f", stopped after {len(climb.folds)} of {folds} folds"
-                asked.say(f"trial {k} of {settings.trials}: {value:.5f}{stop}: {json.dumps(climb.settings)}")
+                asked.notify(f"trial {k} of {settings.trials}: {value:.5f}{stop}: {json.dumps(climb.settings)}")
     trials = [Trial(_drawn(t.params, asked.space), _unpacked(t.user_attrs[EVIDENCE])) for t in _done(study)]
     complete = [trial for trial in trials if len(trial.folds) == folds]
     return Found(default, complete, len(trials) - len(complete))
 
 
 def objective(folds: Sequence[Fold], settings: Tuning) -> float:
-    """Mean or Sharpe of the CORR over all eras, less the penalty times the std of that figure between folds (ddof 0)."""
+    """Return the mean or Sharpe of the CORR over all eras, less the penalty times the std of this figure between folds (ddof 0)."""
     corr = [values for _, values in folds]
     figures = [mean_or_sharpe(values, settings.objective) for values in corr]
     return mean_or_sharpe(np.concatenate(corr), settings.objective) - settings.penalty * float(np.std(figures))
 
 
 def result(found: Found, settings: Tuning, overlap: int) -> dict[str, Any]:
-    """What a search has found, as the content of a model's JSON; `settings` are empty where none are better than the model's own.
+    """Return the result of a search as the content of a model's JSON; figures that can't be given are absent.
 
-    `against_default` is the paired difference of the best trial's per-era CORR and that of the model's own settings, see
-    `significance.paired_difference`; `overfitting` the probability that the best of the trials by one half of the eras is below
-    their median in the other, see `overfitting`. What can't be given is absent.
+    - `settings`: the best trial's settings; empty if no trial is better than the model's own settings.
+    - `against_default`: the paired difference in per-era CORR of the best trial and the model's own settings, see
+      `significance.paired_difference`.
+    - `overfitting`: see `overfitting`.
     """
     best = max([found.default, *found.whole], key=lambda trial: objective(trial.folds, settings))
     content: dict[str, Any] = {
@@ -225,10 +225,10 @@ def result(found: Found, settings: Tuning, overlap: int) -> dict[str, Any]:
 
 
 def overfitting(trials: Sequence[Trial], overlap: int) -> float:
-    """Probability that the best of some trials on half of the eras is below their median on the rest.
+    """Return how often the best of some trials on half of the eras is below their median on the other half.
 
-    NaN with fewer than two trials, or too few eras. The halves are those of combinatorial purged cross-validation: eras that
-    share their outcome with one of the other half choose nothing.
+    NaN with fewer than two trials, or too few eras. Combinatorial purged cross-validation makes the halves: eras whose target overlaps
+    the other half don't choose.
     """
     if len(trials) < 2:
         return np.nan
@@ -246,23 +246,21 @@ def overfitting(trials: Sequence[Trial], overlap: int) -> float:
 
 
 def sentence(content: dict[str, Any]) -> str:
-    """What a person should know of the result."""
+    """Return a sentence that tells the result of a search."""
     if not content["settings"]:
-        return f"none of {content['trials']} trials is better than the settings that it has"
+        return f"no trial of {content['trials']} is better than its own settings"
     against = content["against_default"]
     interval = f" ({against['low']:+.4f} … {against['high']:+.4f})" if "low" in against else f" ({against['reason']})"
     chosen = ", ".join(f"{key} {f'{value:.4g}' if isinstance(value, float) else value}" for key, value in content["settings"].items())
     text = f"{chosen}: CORR {against['mean']:+.4f}{interval} against its own settings on {against['eras']} cv eras: {against['verdict']}"
     if "overfitting" in content:
-        text += (
-            f"; the best of the trials on half of the eras is below their median on the rest with probability {content['overfitting']:.2f}"
-        )
+        text += f"; the best trial on half of the eras is below the median on the other half in {content['overfitting']:.0%} of the splits"
     return text
 
 
 @dataclass
 class _Climb:
-    """A trial on its way: what was drawn, its settings, its folds so far, and its objective after so many of them."""
+    """A trial that runs: Optuna's draw, its settings, its folds so far, and its objective by the number of folds."""
 
     drawn: optuna.Trial
     settings: dict[str, Any]
@@ -270,7 +268,7 @@ class _Climb:
     values: dict[int, float] = field(default_factory=dict)
 
     def ended(self, value: float, *, whole: bool) -> FrozenTrial:
-        """The trial as it is kept."""
+        """Return the trial as it is stored."""
         return optuna.trial.create_trial(
             state=TrialState.COMPLETE if whole else TrialState.PRUNED,
             value=value,
@@ -282,7 +280,7 @@ class _Climb:
 
 
 def _climb(climbs: Sequence[_Climb], earlier: Sequence[FrozenTrial], asked: Search, count: Count) -> None:
-    """Fold after fold, as long as each trial is among the best of those up to it."""
+    """Run trials fold by fold, each as long as it is among the best of the trials up to it."""
     settings, folds = asked.settings, asked.folds
     going, done = list(climbs), 0
     while going:
@@ -305,20 +303,20 @@ def _counted(folds: list[Fold], count: Count) -> list[Fold]:
 
 
 def _goes_on(value: float, others: Sequence[float], factor: int) -> bool:
-    """Whether a value is among the best `1 / factor`, rounded up, of itself and the others."""
+    """Return whether a value is among the best `1 / factor`, rounded up, of itself and the others."""
     return sum(other > value for other in others) < -(-(len(others) + 1) // factor)
 
 
 def _sampler(settings: Tuning, number: int) -> optuna.samplers.BaseSampler:
-    """Of one trial: seeded by its number, so that it draws the same after a search was stopped."""
+    """Return the sampler of one trial, seeded by its number, so that it draws the same after a search was stopped."""
     seed = int(np.random.SeedSequence([settings.seed, number]).generate_state(1)[0])
     if settings.method == RANDOM:
         return optuna.samplers.RandomSampler(seed=seed)
-    return optuna.samplers.TPESampler(seed=seed, constant_liar=False)  # a killed trial counts as running for ever
+    return optuna.samplers.TPESampler(seed=seed, constant_liar=False)  # a killed trial would count as running for ever
 
 
 def _draw(study: optuna.Study, settings: Tuning, space: Space, number: int, known: int) -> optuna.Trial:
-    """Settings for a trial, drawn with the knowledge of so many of those before it."""
+    """Draw settings for a trial, with the knowledge of the first `known` trials."""
     own = optuna.create_study(direction="maximize", sampler=_sampler(settings, number))
     if settings.method != RANDOM:
         own.add_trials(_done(study)[:known])
@@ -334,7 +332,7 @@ def _distribution(values: Range | Choices) -> BaseDistribution:
 
 
 def _drawn(found: dict[str, Any], space: Space) -> dict[str, Any]:
-    """Settings from what Optuna has drawn, which for choices is their number."""
+    """Return the settings of Optuna's draw, which has numbers in place of choices."""
     settings = {}
     for name, value in found.items():
         values = space[name]
@@ -343,12 +341,12 @@ def _drawn(found: dict[str, Any], space: Space) -> dict[str, Any]:
 
 
 def _done(study: optuna.Study) -> list[FrozenTrial]:
-    """Trials that came to an end; one that was killed has none."""
+    """Return the trials that ended; a trial that was killed isn't among them."""
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
 
 
 def _series(trial: Trial) -> Fold:
-    """Eras in their order, and the CORR of each."""
+    """Return the eras in their order, and the CORR of each."""
     eras, corr = (np.concatenate(parts) for parts in zip(*trial.folds, strict=True))
     order = np.argsort(eras)
     return eras[order], corr[order]

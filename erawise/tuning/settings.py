@@ -8,7 +8,7 @@ from erawise.base.settings import Count, NonNegative, Section, Seed
 
 
 class Range(Section):
-    """Numbers from `low` to `high`, whole ones where both are; `log`: as many of each order of magnitude."""
+    """Numbers from `low` to `high`, whole numbers if both are whole; `log`: each order of magnitude is equally likely."""
 
     low: StrictInt | float
     high: StrictInt | float
@@ -38,7 +38,7 @@ class Choices(Section):
 
 
 Space = dict[str, Range | Choices]
-"""The values to look among, for each setting of a kind."""
+"""The values to choose from, for each setting of a kind."""
 
 
 class Tuning(Section):

@@ -28,7 +28,7 @@ def test_given_weights_are_scaled_and_the_rest_is_0() -> None:
 
 
 @pytest.mark.parametrize(
-    ("weights", "members", "message"),
+    ("weights", "models", "message"),
     [
         ("equal", [], "models: there is no model"),
         ({"x": 1.0}, ["a", "b"], r"ensemble\.weights\.x: no model of that name; models are a, b"),
@@ -38,9 +38,9 @@ def test_given_weights_are_scaled_and_the_rest_is_0() -> None:
         ({}, ["a"], r"ensemble\.weights: at least one weight must be above 0"),
     ],
 )
-def test_weights_that_make_no_blend(weights: Any, members: list[str], message: str) -> None:
+def test_weights_that_make_no_blend(weights: Any, models: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        resolve_weights(weights, members)
+        resolve_weights(weights, models)
 
 
 def test_blend_by_hand() -> None:

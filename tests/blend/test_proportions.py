@@ -112,7 +112,7 @@ def test_what_was_chosen_is_said_with_its_means() -> None:
 def test_without_a_benchmark_corr_alone_decides_and_that_is_said(benchmark: NDArray | None) -> None:
     parts, _, _, outcomes = market()
     first, second = said(Outcomes(outcomes.target, benchmark, SUMS), parts)
-    assert "; by mean CORR alone over 24 eras: 0: " in first
+    assert "; by mean CORR only, over 24 eras: 0: " in first
     assert second == "no era of cv has the payout's stand-in 3 · CORR + 15 · BMC (mine)"
 
 
@@ -122,7 +122,7 @@ def test_a_fold_decides_by_corr_if_only_its_own_eras_have_a_benchmark() -> None:
     late = np.where(parts.era > ERAS // 2, outcomes.benchmark, np.nan)
     lines = said(Outcomes(outcomes.target, late, SUMS), parts)
     assert "by the mean over 12 eras of the payout's stand-in" in lines[0]
-    assert lines[1:] == ["neutralize.proportion: by mean CORR alone for fold 2"]
+    assert lines[1:] == ["neutralize.proportion: by mean CORR only for fold 2"]
 
 
 def test_a_fold_without_any_prediction_to_learn_from_keeps_the_ensemble_as_it_is() -> None:

@@ -62,7 +62,7 @@ def test_drops_have_the_interval_of_overlapping_eras() -> None:
     frame = explained_tables.permutation({"a": found}, 20)
     drops = found.permutation.loc[found.permutation["feature"] == "feature_2", "drop"].to_numpy()
     expected = significance.mean(drops, overlap=4)
-    assert expected.reason.startswith("24 eras; an interval takes 32")
+    assert expected.reason.startswith("24 eras; an interval needs 32")
     spaced = replace(found, permutation=found.permutation.assign(era=found.permutation["era"] * 2))
     table = explained_tables.permutation({"a": spaced}, 20)
     expected = significance.mean(drops, overlap=2)

@@ -31,17 +31,17 @@ from workspace import Workspace
 
 from erawise import params
 from erawise.cluster import connection, dispatch, kits, sites
-from erawise.models.shared.protocol import GIB, LIBRARY_BYTES, Resources, unheard
+from erawise.models.shared.protocol import GIB, LIBRARY_BYTES, Resources, ignore
 from erawise.running.errors import InputError, Unavailable
 from erawise.running.progress import UNCOUNTED
 from erawise.training import inputs
-from erawise.training.jobs import Data, Job
+from erawise.training.jobs import Job, TrainingData
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 KINDS = ("logistic", "ridge", "lightgbm", "random_forest", "neural_network")
 OUTS = ("models", "curves", "predictions/models")
-Given = tuple[dispatch.Cluster, Data, Resources]
+Given = tuple[dispatch.Cluster, TrainingData, Resources]
 """Workers, and what a job on them is given."""
 
 
@@ -155,7 +155,7 @@ def deadly(died: Path) -> Callable[[bytes], object]:
 
         site, job, terms = pickle.loads(payload)
 
-        def call(data: Data, resources: Resources) -> Any:
+        def call(data: TrainingData, resources: Resources) -> Any:
             numbers = count(1)
 
             def step() -> None:
@@ -179,35 +179,35 @@ def _busy(dask_worker: Any) -> tuple[int, bool]:
 def test_a_job_on_which_workers_keep_dying_fails_by_name_and_with_their_last_words(here: Given) -> None:
     found, data, resources = here
     with pytest.raises(InputError, match=r"^fold 7: 2 workers died while .* \(Worker process \d+ was killed by signal 9\)"):
-        found.run([job(_die, what="fold 7")], data, resources, 1, UNCOUNTED, unheard)
-    assert found.run([job(_pid)], data, resources, 1, UNCOUNTED, unheard) != [os.getpid()], "the others are still there"
+        found.run([job(_die, what="fold 7")], data, resources, 1, UNCOUNTED, ignore)
+    assert found.run([job(_pid)], data, resources, 1, UNCOUNTED, ignore) != [os.getpid()], "the others are still there"
     found.client.wait_for_workers(2, timeout=60)
 
 
-def _die(data: Data, resources: Resources) -> None:
+def _die(data: TrainingData, resources: Resources) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _pid(data: Data, resources: Resources) -> int:
+def _pid(data: TrainingData, resources: Resources) -> int:
     return os.getpid()
 
 
-def _refuse(data: Data, resources: Resources) -> None:
+def _refuse(data: TrainingData, resources: Resources) -> None:
     raise InputError("target 'x' has no value")
 
 
-def _fail(data: Data, resources: Resources) -> None:
+def _fail(data: TrainingData, resources: Resources) -> None:
     raise ZeroDivisionError("by hand")
 
 
-def _tell(data: Data, resources: Resources) -> int:
+def _tell(data: TrainingData, resources: Resources) -> int:
     for number in range(1, 4):
         resources.log(number, number / 10)
         resources.step()
     return resources.threads
 
 
-def job(call: Callable[[Data, Resources], Any], what: str = "the job", needed: int = 0) -> Job:
+def job(call: Callable[[TrainingData, Resources], Any], what: str = "the job", needed: int = 0) -> Job:
     return Job(what, call, needed, 3)
 
 
@@ -223,7 +223,7 @@ class engine:  # reads as what it stands for
             patch.chdir(self._workspace.directory)
             p = params.load(Path("params.yaml"))
             source = inputs.source_of(p.models["ridge"], p.data.target, live=True)
-            resources = Resources(1, self._memory, Path("data/scratch"), say=self.said.append)
+            resources = Resources(1, self._memory, Path("data/scratch"), notify=self.said.append)
             self._engine = connection.engine(sites.survey(source), self._scheduler, 2, resources)
             return self._engine.__enter__(), source.around(source.panel()), resources
 
@@ -245,23 +245,23 @@ def test_rounds_and_steps_come_back_and_errors_say_what_failed(workspace: Worksp
         assert threads == [1, 1]
         assert heard == [(k, number, number / 10) for k in (0, 1) for number in (1, 2, 3)]
         with pytest.raises(InputError, match=r"^fold 2: target 'x' has no value$"):
-            found.run([job(_pid), job(_refuse, "fold 2")], data, resources, 1, UNCOUNTED, unheard)
+            found.run([job(_pid), job(_refuse, "fold 2")], data, resources, 1, UNCOUNTED, ignore)
         with pytest.raises(ZeroDivisionError, match="by hand"):
-            found.run([job(_fail)], data, resources, 1, UNCOUNTED, unheard)
+            found.run([job(_fail)], data, resources, 1, UNCOUNTED, ignore)
 
 
 def test_workers_are_never_given_more_than_their_memory(here: Given) -> None:
     found, data, resources = here
     with pytest.raises(InputError, match=r"^the fit takes 1\.\d\d GiB and the worker with most memory has 1\.00 GiB; start fewer"):
-        found.run([job(_pid, "the fit", GIB)], data, resources, 1, UNCOUNTED, unheard)
+        found.run([job(_pid, "the fit", GIB)], data, resources, 1, UNCOUNTED, ignore)
     most = GIB - LIBRARY_BYTES - 10 * 2**20
-    spans = found.run([job(_span, needed=most) for _ in range(4)], data, resources, 1, UNCOUNTED, unheard)
+    spans = found.run([job(_span, needed=most) for _ in range(4)], data, resources, 1, UNCOUNTED, ignore)
     for pid in {span[0] for span in spans}:
         own = sorted(span[1:] for span in spans if span[0] == pid)
         assert all(before[1] <= after[0] for before, after in pairwise(own))
 
 
-def _span(data: Data, resources: Resources) -> tuple[int, float, float]:
+def _span(data: TrainingData, resources: Resources) -> tuple[int, float, float]:
     start = time.time()
     time.sleep(0.2)
     return os.getpid(), start, time.time()
@@ -437,7 +437,7 @@ def test_a_worker_that_comes_later_is_checked_too(workspace: Workspace, two: Far
     with engine(workspace, two.address) as (found, data, resources):
         monkeypatch.setattr(kits, "own_kit", lambda: replace(kits.kit(), code="another"))
         with pytest.raises(InputError, match=r"the job: the worker tcp://.* runs another version of erawise"):
-            found.run([job(_pid)], data, resources, 1, UNCOUNTED, unheard)
+            found.run([job(_pid)], data, resources, 1, UNCOUNTED, ignore)
 
 
 def test_machines_of_another_cpu_are_told(workspace: Workspace, two: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -465,10 +465,10 @@ def test_a_job_that_waits_for_a_worker_that_is_gone_ends_with_both_numbers(
     with engine(workspace, own.address) as (found, data, resources):
         lacking = r"^the fit takes 1\.\d\d GiB and the worker with most memory has 0\.47 GiB; start fewer"
         with pytest.raises(InputError, match=lacking), once(lambda: bool(found._busy), partial(own.stop, large)):
-            found.run([job(_sleep, "the fit", GIB)], data, resources, 1, UNCOUNTED, unheard)
+            found.run([job(_sleep, "the fit", GIB)], data, resources, 1, UNCOUNTED, ignore)
 
 
-def _sleep(data: Data, resources: Resources) -> None:
+def _sleep(data: TrainingData, resources: Resources) -> None:
     time.sleep(60)
 
 
@@ -478,7 +478,7 @@ def test_without_a_nanny_it_is_said_what_goes_on(workspace: Workspace, own: Farm
     own.wait_for(1)
     given = engine(workspace, own.address)
     with given as (found, data, resources), pytest.raises(CancelledError), once(lambda: bool(found._busy), found.stop):
-        found.run([job(_sleep)], data, resources, 1, UNCOUNTED, unheard)
+        found.run([job(_sleep)], data, resources, 1, UNCOUNTED, ignore)
     assert sum("goes on with what it does, to its end" in line for line in given.said) == 1
 
 
@@ -491,4 +491,4 @@ def test_a_scheduler_that_is_gone_is_one_clear_error(workspace: Workspace, tmp_p
             engine(workspace, other.address) as (found, data, resources),
             once(lambda: bool(found._busy), partial(other.stop, other.processes[0])),
         ):
-            found.run([job(_sleep)], data, resources, 1, UNCOUNTED, unheard)
+            found.run([job(_sleep)], data, resources, 1, UNCOUNTED, ignore)

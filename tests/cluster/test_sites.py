@@ -19,12 +19,12 @@ from erawise.base import files
 from erawise.cluster import connection, sites
 from erawise.cluster.sites import Site
 from erawise.folds import splits
-from erawise.models.shared.protocol import GIB, Resources, unheard
+from erawise.models.shared.protocol import GIB, Resources, ignore
 from erawise.panel import maps
 from erawise.panel.panel import FeatureMap
 from erawise.running.errors import InputError
 from erawise.running.progress import UNCOUNTED
-from erawise.training.jobs import Data, Job, Source
+from erawise.training.jobs import Job, Source, TrainingData
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -170,7 +170,7 @@ def test_a_file_that_is_missing_before_the_work_is_handed_out_is_said(first: Clo
         sites.survey(SOURCE)
 
 
-def _where(data: Data, resources: Resources) -> tuple[str, int]:
+def _where(data: TrainingData, resources: Resources) -> tuple[str, int]:
     return str(Path.cwd()), data.panel.n_rows
 
 
@@ -183,8 +183,8 @@ def test_a_worker_of_dask_does_its_jobs_on_what_it_has_pulled(
     with farm(tmp_path / "farm") as found:
         found.work("--no-nanny", at=second.directory)
         found.wait_for(1)
-        resources = Resources(1, GIB, Path("data/scratch"), say=lambda line: None)
+        resources = Resources(1, GIB, Path("data/scratch"), notify=lambda line: None)
         with connection.engine(site, found.address, 1, resources) as engine:
             assert not engine.scratch_is_seen
             job = Job("the job", _where, 0, 1)
-            assert engine.run([job], data, resources, 1, UNCOUNTED, unheard) == [(str(second.directory), 200)]
+            assert engine.run([job], data, resources, 1, UNCOUNTED, ignore) == [(str(second.directory), 200)]

@@ -223,7 +223,7 @@ PAYOUT = (
 
 def test_what_is_main_early_and_paid_and_which_benchmark_was_taken_is_said() -> None:
     assert evaluation.lines(evaluated(60, "target_ender_60", V53[1], V53), None) == [
-        "main: target, which equals target_ender_60, 60 trading days; early: target_ender_20, 20 days, one figure beside the others; "
+        "main: target, which equals target_ender_60, 60 trading days; early: target_ender_20, 20 days, one more figure; "
         "pays: 60 days since round 1343, the same",
         PAYOUT,
         "BMC is against v53_lgbm_ender60, chosen of v53_lgbm_ender20, v53_lgbm_ender60 for a target of 60 trading days",

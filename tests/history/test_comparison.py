@@ -58,7 +58,7 @@ def test_the_words_say_what_the_figures_say(runs: tuple) -> None:
     assert ": better (100 eras, worth " in lines[0]
     assert ": worse (99 eras" in lines[1]
     assert lines[2] == "cv, flat: can't tell: the scores are the same in every era"
-    assert "19 eras; an interval takes 32" in lines[3]
+    assert "19 eras; an interval needs 32" in lines[3]
     rng = np.random.default_rng(1)
     close = scores(np.arange(200), a=0.03 * rng.normal(size=200)), scores(np.arange(200), a=0.03 * rng.normal(size=200) + 0.001)
     (line,) = comparison.sentences(comparison.compare({"cv": close[0]}, {"cv": close[1]}, 20))

@@ -178,7 +178,7 @@ def test_the_history_says_what_is_main_early_and_paid_once_for_each_target() -> 
     recorded = {"target": "target", "days": 60, "equal": "target_ender_60"}
     found = comparison.standings([recorded, recorded, {"target": "target_ender_20"}, {"target": "mine"}])
     assert found == [
-        "main: target, which equals target_ender_60, 60 trading days; early: 20 days, in none of these scores; "
+        "main: target, which equals target_ender_60, 60 trading days; early: 20 days, not in these scores; "
         "pays: 60 days since round 1343, the same",
         "main: target_ender_20, 20 trading days (early); pays: 60 days since round 1343, not these scores",
         "main: mine, of a horizon that isn't on record",

@@ -115,7 +115,7 @@ def test_models_of_several_targets_and_seeds_are_listened_to_on_this_machine(tmp
     leak_runs._workspace(tmp_path / "made", leak_runs.TELLTALE, "target")
     p = params.load(tmp_path / "made/params.yaml")
     assert p.execution.engine == "local"
-    assert [member.target for model in p.models.values() for member in model.members.values()] == ["target"] * 3
+    assert [variant.target for model in p.models.values() for variant in model.variants.values()] == ["target"] * 3
 
 
 def test_selection_on_test_eras_sings_and_is_named(tmp_path: Path, commands: Path) -> None:

@@ -114,7 +114,7 @@ def test_the_mean_has_the_interval_of_the_metrics(finished: Workspace, run: Run)
         assert means.loc[name, ["mean", "low", "high"]].tolist() == pytest.approx([corr["mean"], corr["low"], corr["high"]], abs=1e-6)
     short = run.means(run.scores("validation"))
     assert short["low"].isna().all()
-    assert short["reason"].str.contains("eras; an interval takes 32").all()
+    assert short["reason"].str.contains("eras; an interval needs 32").all()
 
 
 def test_a_model_of_ones_own_is_trained_as_the_pipeline_trains(run: Run) -> None:

@@ -211,7 +211,7 @@ def test_memory_grows_with_what_a_fit_holds() -> None:
 
 def test_too_little_disk_is_said_before_anything_is_written(panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10))
-    with pytest.raises(InputError, match=r"binned features take .* GB of disk and 0\.00 GB are free"):
+    with pytest.raises(InputError, match=r"binned features need .* GB of disk and 0\.00 GB are free"):
         lightgbm.prepare(SETTINGS, [(view(panel, range(1, 9)), None)], resources(tmp_path / "scratch"))
     assert not datasets(tmp_path / "scratch")
 

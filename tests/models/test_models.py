@@ -62,7 +62,7 @@ def test_learns_and_survives_saving(kind: str, panel: Panel, tmp_path: Path) -> 
     prediction = fitted.predict(x)
     assert prediction.dtype == np.float64
     assert prediction.shape == (test.n_rows,)
-    assert common.EraCorrelation.of(test)(prediction) > 0.4
+    assert common.EraCorrelation.from_view(test)(prediction) > 0.4
     fitted.save(tmp_path)
     loaded = module(kind).load(tmp_path)
     np.testing.assert_array_equal(loaded.predict(x), prediction)
@@ -75,7 +75,7 @@ def test_a_kind_that_lacks_a_part_is_told_so_before_it_is_fitted() -> None:
         require_complete(module(kind))
     lacking = ModuleType("erawise.models.momentum.model")
     vars(lacking).update(fit=ridge.fit, load=ridge.load, prepare=ridge.prepare, steps=ridge.steps)
-    with pytest.raises(InputError, match=r"^erawise\.models\.momentum\.model: the kind of model lacks `needs`, `stops_early`; what each"):
+    with pytest.raises(InputError, match=r"^erawise\.models\.momentum\.model: the kind of model lacks `needs`, `stops_early`; erawise/models"):
         require_complete(lacking)
 
 
@@ -83,7 +83,7 @@ def test_a_kind_that_lacks_a_part_is_told_so_before_it_is_fitted() -> None:
 def test_learns_nothing_from_a_shuffled_target(kind: str, int8_panel: Panel) -> None:
     fitted = fit(kind, view(int8_panel, TRAIN, "shuffled"), view(int8_panel, INNER, "shuffled"))
     test = view(int8_panel, TEST, "shuffled")
-    assert abs(common.EraCorrelation.of(test)(fitted.predict(test.matrix()))) < 0.1
+    assert abs(common.EraCorrelation.from_view(test)(fitted.predict(test.matrix()))) < 0.1
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -245,7 +245,7 @@ def test_mean_era_correlation_by_hand() -> None:
 
 @pytest.mark.parametrize("kind", ["lightgbm", "neural_network"])
 def test_the_inner_slice_decides_on_the_rounds(kind: str, int8_panel: Panel) -> None:
-    train, score = view(int8_panel, TRAIN), common.EraCorrelation.of(view(int8_panel, INNER))
+    train, score = view(int8_panel, TRAIN), common.EraCorrelation.from_view(view(int8_panel, INNER))
     x = view(int8_panel, INNER).matrix()
     stopped = fit(kind, train, view(int8_panel, INNER))
     assert 1 < stopped.rounds < (SETTINGS[kind].trees if kind == "lightgbm" else SETTINGS[kind].epochs)
@@ -376,7 +376,7 @@ def test_projected_features_are_taken_as_floats(int8_panel: Panel) -> None:
     feature_map = FeatureMap(names, np.full(4, 2.0), rng.standard_normal((4, 3)))
     train, test = (View(int8_panel, eras, feature_map, "target") for eras in (TRAIN, TEST))
     for kind in ("ridge", "lightgbm"):
-        assert common.EraCorrelation.of(test)(fit(kind, train, None, 40).predict(test.matrix())) > 0.1
+        assert common.EraCorrelation.from_view(test)(fit(kind, train, None, 40).predict(test.matrix())) > 0.1
 
 
 @pytest.mark.parametrize(
@@ -385,7 +385,7 @@ def test_projected_features_are_taken_as_floats(int8_panel: Panel) -> None:
         (r"left_child=\S+", "left_child=77", "outside of the tree"),
         (r"left_child=\S+", "left_child=0", "not after its parent"),
         (r"right_child=\S+", "right_child=-99", "outside of the tree"),
-        (r"split_feature=\S+", "split_feature=10", "a feature that it has not"),
+        (r"split_feature=\S+", "split_feature=10", "a feature that the model doesn't have"),
         (r"threshold=\S+", "threshold=nan", "not finite"),
         (r"leaf_value=\S+", "leaf_value=", "too few, too many"),
         (r"leaf_value=\S+", "leaf_value=x", "unreadable"),
@@ -394,7 +394,7 @@ def test_projected_features_are_taken_as_floats(int8_panel: Panel) -> None:
         (r"num_cat=0", "num_cat=1", "of another kind"),
         (r"objective=regression", "objective=binary", "its objective is 'binary'"),
         (r"max_feature_idx=9", "max_feature_idx=99", "features don't add up"),
-        (r"Tree=1\n", "Tree=2\n", "tree 1 is not where it should be"),
+        (r"Tree=1\n", "Tree=2\n", "tree 1 is missing or out of order"),
         (r"end of trees", "", "cut short"),
     ],
 )
@@ -467,8 +467,8 @@ def _inner_node(content: dict[str, NDArray]) -> int:
         ("right", -7, "outside of its tree"),
         ("left", 0, "not after its parent"),
         ("right", -1, "outside of its tree"),
-        ("feature", N_FEATURES, "a feature that it has not"),
-        ("feature", -1, "a feature that it has not"),
+        ("feature", N_FEATURES, "a feature that the model doesn't have"),
+        ("feature", -1, "a feature that the model doesn't have"),
         ("threshold", np.nan, "NaN or infinities"),
         ("value", np.inf, "NaN or infinities"),
     ],

@@ -50,7 +50,7 @@ def row_numbers(features: NDArray) -> NDArray[np.int64]:
     return features[:, 0].astype(np.int64) + 100 * features[:, 1].astype(np.int64)
 
 
-def drawn(rows: batches.Rows, batch_rows: int, seed: int, n_epochs: int = 1) -> list[list[batches.Batch]]:
+def drawn(rows: batches.ViewRows, batch_rows: int, seed: int, n_epochs: int = 1) -> list[list[batches.Batch]]:
     return [list(epoch) for epoch in itertools.islice(batches.epochs(rows, "target", batch_rows, seed), n_epochs)]
 
 
@@ -73,7 +73,7 @@ def fitted(panel: Panel, scratch: Path, inner: bool = False, rounds: int = 4) ->
 
 
 def test_rows_that_are_held_come_in_one_permutation_an_epoch(tmp_path: Path) -> None:
-    rows = batches.Rows(view(numbered(tmp_path, [30, 50, 20])))
+    rows = batches.ViewRows(view(numbered(tmp_path, [30, 50, 20])))
     rng = np.random.default_rng(5)
     for epoch in drawn(rows, 16, 5, 3):
         expected = rng.permutation(100)
@@ -87,7 +87,7 @@ def test_rows_that_are_held_come_in_one_permutation_an_epoch(tmp_path: Path) -> 
 def test_streamed_rows_come_once_an_epoch_with_their_targets(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int], batch_rows: int, pool_bytes: int, seed: int
 ) -> None:
-    rows = batches.Rows(view(numbered(tmp_path_factory.mktemp("panel"), sizes)), pool_bytes)
+    rows = batches.ViewRows(view(numbered(tmp_path_factory.mktemp("panel"), sizes)), pool_bytes)
     for epoch in drawn(rows, batch_rows, seed, 2):
         found = np.concatenate([row_numbers(x) for x, _ in epoch])
         np.testing.assert_array_equal(np.sort(found), np.arange(sum(sizes)))
@@ -98,7 +98,7 @@ def test_streamed_rows_come_once_an_epoch_with_their_targets(
 
 def test_streamed_rows_are_shuffled_by_eras_and_within_the_pool(tmp_path: Path) -> None:
     sizes, pool_rows, batch_rows = [10] * 20, 40, 8
-    rows = batches.Rows(view(numbered(tmp_path, sizes)), 2 * pool_rows)
+    rows = batches.ViewRows(view(numbered(tmp_path, sizes)), 2 * pool_rows)
     assert rows.held is None
     first, second = ([row_numbers(x) for x, _ in epoch] for epoch in drawn(rows, batch_rows, 3, 2))
     rng = np.random.default_rng(3)
@@ -110,7 +110,7 @@ def test_streamed_rows_are_shuffled_by_eras_and_within_the_pool(tmp_path: Path) 
 
 @pytest.mark.parametrize("pool_bytes", [60, 10**6])
 def test_the_order_hangs_on_the_seed_and_on_no_timing(pool_bytes: int, tmp_path: Path) -> None:
-    rows = batches.Rows(view(numbered(tmp_path, [9] * 15)), pool_bytes)
+    rows = batches.ViewRows(view(numbered(tmp_path, [9] * 15)), pool_bytes)
     quick = drawn(rows, 7, 4, 2)
     slow: list[list[batches.Batch]] = []
     for epoch in itertools.islice(batches.epochs(rows, "target", 7, 4), 2):
@@ -130,7 +130,7 @@ def test_rows_without_a_target_are_never_drawn(tmp_path: Path) -> None:
     features = np.column_stack([np.arange(60), np.zeros(60)]).astype(np.int8)
     panel = write_panel(tmp_path, features, {"target": target}, np.repeat([1, 2, 3], 20))
     for pool_bytes in (40, 10**6):
-        (epoch,) = drawn(batches.Rows(view(panel), pool_bytes), 8, 1)
+        (epoch,) = drawn(batches.ViewRows(view(panel), pool_bytes), 8, 1)
         found = np.concatenate([row_numbers(x) for x, _ in epoch])
         np.testing.assert_array_equal(np.sort(found), np.flatnonzero(~np.isnan(target)))
         np.testing.assert_array_equal(np.concatenate([y for _, y in epoch]), found)
@@ -139,7 +139,7 @@ def test_rows_without_a_target_are_never_drawn(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", [np.int8, np.float32])
 def test_held_and_streamed_rows_have_the_same_blocks_and_standardisation(dtype: type, tmp_path: Path) -> None:
     seen = view(numbered(tmp_path, [30, 1, 50, 20], dtype))
-    held, streamed = batches.Rows(seen), batches.Rows(seen, 100)
+    held, streamed = batches.ViewRows(seen), batches.ViewRows(seen, 100)
     assert held.held is not None
     assert streamed.held is None
     assert held.dtype == streamed.dtype == dtype
@@ -187,21 +187,21 @@ def test_an_error_made_ahead_arrives_and_leaving_early_ends_the_thread() -> None
 
 
 def test_data_beyond_the_pool_is_learned_the_same_between_runs(panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches.Rows.__init__, "__defaults__", (1500,))
+    monkeypatch.setattr(batches.ViewRows.__init__, "__defaults__", (1500,))
     saved = []
     for inner in (False, False, True, True):
         network = fitted(panel, tmp_path, inner)
         network.save(tmp_path)
         saved.append((tmp_path / neural_network.FILE).read_bytes())
-        score = common.EraCorrelation.of(view(panel, [11, 12]))
+        score = common.EraCorrelation.from_view(view(panel, [11, 12]))
         assert score(network.predict(view(panel, [11, 12]).matrix())) > 0.5
     assert saved[0] == saved[1] != saved[2] == saved[3]
 
 
 def test_a_streamed_inner_slice_finds_the_same_epoch(panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held = fitted(panel, tmp_path, inner=True)
-    whole = batches.Rows
-    monkeypatch.setattr(batches, "Rows", lambda seen: whole(seen, 100) if len(np.unique(seen.era)) == 2 else whole(seen))
+    whole = batches.ViewRows
+    monkeypatch.setattr(batches, "ViewRows", lambda seen: whole(seen, 100) if len(np.unique(seen.era)) == 2 else whole(seen))
     streamed = fitted(panel, tmp_path, inner=True)
     assert streamed.rounds == held.rounds
     x = view(panel).matrix()

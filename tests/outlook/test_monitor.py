@@ -564,7 +564,7 @@ def test_the_band_knows_of_the_overlap_and_of_eras_that_stand_for_several_weeks(
 
 def test_too_few_eras_promise_nothing() -> None:
     source = Source("ridge", RIDGE, Promise({"corr": np.linspace(0, 1, 20), "mmc": np.empty(0)}, 1, 4))
-    for metric, reason in (("corr", "20 eras; an interval takes 32"), ("mmc", "0 eras; an interval takes 32")):
+    for metric, reason in (("corr", "20 eras; an interval needs 32"), ("mmc", "0 eras; an interval needs 32")):
         rows = book([1.0]).assign(metric=metric)
         found = monitoring.live(rows, "alpha", metric, source, Horizon(20, paid=False, early=True), replicates=100, seed=0)
         assert found.reason.startswith(reason)

@@ -505,7 +505,7 @@ def test_text_of_the_repository_is_shown_and_never_read() -> None:
     said = f"Not compared: A is scored against {shown}A` and B against {shown}B`: the difference would be theirs."
     assert review.full(before, after) == [said]
     same = review.full(*(dataclasses.replace(run, target=target, days=60) for run in (before, after)))
-    standing = "`, 60 trading days; early: 20 days, in none of these scores; pays: 60 days since round 1343, the same."
+    standing = "`, 60 trading days; early: 20 days, not in these scores; pays: 60 days since round 1343, the same."
     assert [line for line in same if "evil" in line] == [f"main: {review.code(target)[:-1]}{standing}"]
     assert review.small(before, after)[-1] == said
     assert review.settings({hostile: [hostile, None]})[-1] == f"- {review.code(hostile)}: {review.code(hostile)} → absent"

@@ -47,23 +47,23 @@ def test_a_model_of_several_targets_and_seeds_is_one_for_each_pair(tmp_path: Pat
     settings = content()
     del settings["models"]["lightgbm"]["target"], settings["models"]["lightgbm"]["seed"]
     settings["models"]["lightgbm"] |= {"targets": ["target", "target_jasper_20"], "seeds": [1, 5]}
-    members: dict[str, Any] = dict(load(tmp_path, settings).models["lightgbm"].members)
-    assert list(members) == ["target_1", "target_5", "target_jasper_20_1", "target_jasper_20_5"]
-    assert [(member.target, member.seed) for member in members.values()] == [
+    variants: dict[str, Any] = dict(load(tmp_path, settings).models["lightgbm"].variants)
+    assert list(variants) == ["target_1", "target_5", "target_jasper_20_1", "target_jasper_20_5"]
+    assert [(variant.target, variant.seed) for variant in variants.values()] == [
         ("target", 1),
         ("target", 5),
         ("target_jasper_20", 1),
         ("target_jasper_20", 5),
     ]
-    assert members["target_5"].members == {"target_5": members["target_5"]}
-    assert members["target_1"] == params.load(ROOT / "params.yaml").models["lightgbm"]
+    assert variants["target_5"].variants == {"target_5": variants["target_5"]}
+    assert variants["target_1"] == params.load(ROOT / "params.yaml").models["lightgbm"]
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"targets": ["a"]}, "models.ridge: target or targets, and not both, must be there"),
-        ({"target": None}, "models.ridge: target or targets, and not both, must be there"),
+        ({"targets": ["a"]}, "models.ridge: give either target or targets, not both"),
+        ({"target": None}, "models.ridge: give either target or targets, not both"),
         ({"target": None, "targets": []}, "models.ridge: targets: expected at least one, each once"),
         ({"target": None, "targets": ["a", "a"]}, "models.ridge: targets: expected at least one, each once"),
         ({"seeds": [1]}, "models.ridge.seeds: unknown key"),

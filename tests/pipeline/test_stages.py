@@ -114,7 +114,7 @@ def test_the_benchmark_and_the_reasons_of_absent_scores_are_said(workspace: Work
     said = capsys.readouterr().out
     assert "BMC is against b_two, as evaluate.benchmark says\n" in said
     assert "validation: no bmc: the benchmark model b_two is constant in each of these eras\n" in said
-    assert re.search(r"validation: payout in \d of 22 eras alone: the others lack predictions of others\n", said)
+    assert re.search(r"validation: payout in only \d of 22 eras: the other eras lack the predictions of others\n", said)
     path.unlink()
     references.head(0).to_parquet(path)
 
@@ -402,9 +402,9 @@ def test_split_says_how_far_the_main_target_looks(
     assert f"{target}: looks {days} trading days ahead: {source}" in said
     horizons = files.read_json(tmp_path / "data/folds.json")["horizons"]
     assert {name: plan["weeks"] for name, plan in horizons.items()} == {"20": 8, "60": 16}
-    assert "60 days: cv: a purge of 16 weeks is 16 eras on each side; a target spans 12 eras, which overlap; an interval takes 96" in said
+    assert "60 days: cv: a purge of 16 weeks is 16 eras on each side; a target spans 12 eras, which overlap; an interval needs 96" in said
     assert (
-        "20 days: validation: a purge of 8 weeks is 8 eras on each side; a target spans 4 eras, which overlap; an interval takes 32" in said
+        "20 days: validation: a purge of 8 weeks is 8 eras on each side; a target spans 4 eras, which overlap; an interval needs 32" in said
     )
 
 
@@ -439,8 +439,8 @@ def test_a_bare_target_of_60_days_goes_through_every_stage_as_one(tmp_path: Path
     said = capsys.readouterr().out
     found = files.read_json(tmp_path / "data/scores/evaluated.json")
     assert (found["days"], found["equal"], found["early"], found["benchmark"]) == (60, "target_other_60", "target_other_20", "x_other60")
-    assert "an interval takes 96 eras, and there are 120" in said
-    early = "early: target_other_20, 20 days, one figure beside the others; pays: 60 days since round 1343, the same"
+    assert "an interval needs 96 eras, and there are 120" in said
+    early = "early: target_other_20, 20 days, one more figure; pays: 60 days since round 1343, the same"
     assert said.count(f"main: target, which equals target_other_60, 60 trading days; {early}\n") == 2
     assert said.count("payout: of atomic_ender60, 3 · CORR + 15 · MMC before its factor and clip; stand-in (payout_bmc), also for") == 2
     assert said.count("| max drawdown | CORR20, early |") == 2
@@ -498,7 +498,7 @@ def test_a_model_of_several_targets_and_seeds_is_their_blend(workspace: Workspac
     workspace.run("explain lightgbm", "plot")
     found = explained.read(workspace.directory / "data/explained/lightgbm")
     assert found.sample.members == 2
-    assert found.sample.unit == "standard deviations of each member"
+    assert found.sample.unit == "standard deviations of each variant"
     assert found.shap["feature"].iloc[0] == "feature_0"
 
 

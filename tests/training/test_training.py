@@ -83,7 +83,7 @@ class Echo:
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> jobs.Data:
+def data(tmp_path: Path) -> jobs.TrainingData:
     rng = np.random.default_rng(3)
     era = np.repeat(np.arange(1, 121), ROWS)
     features = rng.integers(0, 5, (len(era), 3)).astype(np.int8)
@@ -96,10 +96,10 @@ def data(tmp_path: Path) -> jobs.Data:
     index.assign(era=pd.array([pd.NA] * ROWS, dtype="Int64")).to_parquet(tmp_path / "live" / "index.parquet")
     plan = splits.plan(np.arange(1, 91), np.arange(91, 121), 20, method="purged_kfold", folds=3, chunk=10, window=None)
     maps = [FeatureMap((f"feature_{k}", "feature_0")) for k in range(3)]
-    return jobs.Data(panel, Panel(tmp_path / "live", []), plan, maps, FeatureMap(panel.names))
+    return jobs.TrainingData(panel, Panel(tmp_path / "live", []), plan, maps, FeatureMap(panel.names))
 
 
-def test_a_fold_never_sees_its_test_eras_nor_what_is_purged(data: jobs.Data) -> None:
+def test_a_fold_never_sees_its_test_eras_nor_what_is_purged(data: jobs.TrainingData) -> None:
     kind = Recorder(stopping=True)
     training.train(kind, SETTINGS, data, 0.2, training.How(ONE))
     for fit, fold in zip(kind.fits[:3], data.plan.folds, strict=True):
@@ -109,7 +109,7 @@ def test_a_fold_never_sees_its_test_eras_nor_what_is_purged(data: jobs.Data) -> 
 
 
 @pytest.mark.parametrize("stops_early", [True, False])
-def test_what_is_prepared_for_all_fits_is_what_each_gets(data: jobs.Data, stops_early: bool) -> None:
+def test_what_is_prepared_for_all_fits_is_what_each_gets(data: jobs.TrainingData, stops_early: bool) -> None:
     kind = Recorder(stops_early)
     training.train(kind, SETTINGS, data, 0.2, training.How(ONE))
     for fit, prepared in zip(kind.fits, kind.prepared, strict=True):
@@ -118,7 +118,7 @@ def test_what_is_prepared_for_all_fits_is_what_each_gets(data: jobs.Data, stops_
         assert fit.inner is None or fit.inner.tolist() == prepared.inner.tolist()
 
 
-def test_the_final_fit_has_all_train_eras_and_the_median_rounds(data: jobs.Data) -> None:
+def test_the_final_fit_has_all_train_eras_and_the_median_rounds(data: jobs.TrainingData) -> None:
     kind = Recorder(stopping=True)
     trained = training.train(kind, SETTINGS, data, 0.2, training.How(TWO))
     final = kind.fits[-1]
@@ -128,14 +128,14 @@ def test_the_final_fit_has_all_train_eras_and_the_median_rounds(data: jobs.Data)
     assert trained.dropped == 7
 
 
-def test_kinds_without_rounds_get_the_whole_fold(data: jobs.Data) -> None:
+def test_kinds_without_rounds_get_the_whole_fold(data: jobs.TrainingData) -> None:
     kind = Recorder(stopping=False)
     trained = training.train(kind, SETTINGS, data, 0.2, training.How(ONE))
     assert [len(fit.train) for fit in kind.fits] == [*(len(fold.train) for fold in data.plan.folds), 90]
     assert trained.rounds == []
 
 
-def test_predictions_by_id_through_each_folds_features(data: jobs.Data) -> None:
+def test_predictions_by_id_through_each_folds_features(data: jobs.TrainingData) -> None:
     trained = training.train(Recorder(stopping=False), SETTINGS, data, 0.2, training.How(ONE))
     found = trained.predictions
     assert found.groupby("split").size().to_dict() == {"cv": 90 * ROWS, "validation": 22 * ROWS, "live": ROWS}
@@ -147,7 +147,7 @@ def test_predictions_by_id_through_each_folds_features(data: jobs.Data) -> None:
         assert rows["prediction"].tolist() == [values[name][k] for name in rows["id"]]
 
 
-def test_importance_is_sorted_and_named(data: jobs.Data) -> None:
+def test_importance_is_sorted_and_named(data: jobs.TrainingData) -> None:
     trained = training.train(Recorder(stopping=False), SETTINGS, data, 0.2, training.How(ONE))
     table = training.importance_table(data.final_features.names, [trained.model.importance()])
     assert table["feature"].tolist() == ["feature_2", "feature_1", "feature_0"]
@@ -166,7 +166,7 @@ def test_noise_stays_noise_since_features_are_selected_in_the_fold(tmp_path: Pat
         return selection.by_importance(view, lambda v: np.abs(v.matrix().T.astype(float) @ (v.target - v.target.mean())), 0.1, 1.0)
 
     def mean_correlation(maps: list[FeatureMap]) -> float:
-        data = jobs.Data(panel, Panel(tmp_path / "live", []), plan, maps, select(plan.train))
+        data = jobs.TrainingData(panel, Panel(tmp_path / "live", []), plan, maps, select(plan.train))
         settings = Ridge(kind="ridge", target="target", l2=1.0)
         found = training.train(ridge, settings, data, 0.2, training.How(ONE)).predictions.query("split == 'cv'")
         target = panel.index.set_index("id")["target"].loc[found["id"]].to_numpy()

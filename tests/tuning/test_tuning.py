@@ -55,8 +55,8 @@ def ignore(line: str) -> None:
     """Do nothing with it."""
 
 
-def look_for(path: Path, given: Tuning, attempts: Attempts, identity: str = "a", say: Callable[[str], None] = ignore) -> search.Found:
-    return search.search(search.Search(given, SPACE, FOLDS, attempts, say), path / "studies" / "x.db", identity)
+def look_for(path: Path, given: Tuning, attempts: Attempts, identity: str = "a", notify: Callable[[str], None] = ignore) -> search.Found:
+    return search.search(search.Search(given, SPACE, FOLDS, attempts, notify), path / "studies" / "x.db", identity)
 
 
 def tried(found: search.Found) -> list[dict[str, Any]]:
@@ -209,7 +209,7 @@ def test_where_nothing_is_better_the_model_stays_as_it_is(tmp_path: Path) -> Non
     content = search.result(look_for(tmp_path, settings(trials=3), Worse()), settings(), 4)
     assert content["settings"] == {}
     assert "against_default" not in content
-    assert search.sentence(content) == "none of 3 trials is better than the settings that it has"
+    assert search.sentence(content) == "no trial of 3 is better than its own settings"
 
 
 def test_with_few_eras_it_cannot_be_told(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_with_few_eras_it_cannot_be_told(tmp_path: Path) -> None:
     content = search.result(found, settings(), 30)
     assert content["against_default"]["verdict"] == OPEN
     assert "low" not in content["against_default"]
-    assert "an interval takes 240" in search.sentence(content)
+    assert "an interval needs 240" in search.sentence(content)
 
 
 def test_overfitting_is_certain_for_noise_that_turns_and_absent_for_a_true_best() -> None:
@@ -240,5 +240,5 @@ def test_what_was_found_takes_the_place_of_settings() -> None:
     own = Ridge(kind="ridge", target="target", l2=5.0)
     assert training.tuned(own, {}, Path("x.json")) == own
     assert training.tuned(own, {"settings": {"l2": 7.5}}, Path("x.json")).l2 == 7.5
-    with pytest.raises(InputError, match=r"x\.json: it has settings that are none of a model of the kind ridge"):
+    with pytest.raises(InputError, match=r"x\.json: it has settings that a model of the kind ridge doesn't have"):
         training.tuned(own, {"settings": {"leaves": 7}}, Path("x.json"))

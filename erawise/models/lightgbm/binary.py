@@ -1,12 +1,12 @@
 """LightGBM's binary dataset file, written from blocks of rows: 4 bits a value, and never more than a block in memory.
 
-LightGBM's own way holds the whole dataset before it saves it, and twice its size when it loads it again. Here LightGBM finds
-the bins of a sample and saves that; what comes out says how a file looks (`Layout`), and the blocks are packed into files of
-the same look, of any number of rows. That the layout was understood is checked against LightGBM's own bytes each time. A
-dataset is several files of a few features each, since what is loaded from one loses its second buffer when it is joined.
+LightGBM itself holds the whole dataset before it saves it, and twice its size when it loads it. Here LightGBM only finds the bins of a
+sample and saves the sample. This file gives the layout (`Layout`), in which the blocks are packed into files of any number of rows. The
+layout is checked against LightGBM's own bytes each time. A dataset is several files of a few features each, because a loaded file loses
+its second buffer when it is joined.
 
-The format (LightGBM 4): a token, a header, the labels, then for each feature a head with its bins and the codes of all rows,
-two a byte where it has at most 16 bins.
+The format (LightGBM 4): a token, a header, the labels, then for each feature a head with its bins and the codes of all rows. Two codes
+share a byte if the feature has at most 16 bins.
 """
 
 import heapq
@@ -29,38 +29,38 @@ from erawise.running.errors import InputError
 TOKEN = b"______LightGBM_Binary_File_Token______\n\0"
 ALIGN = 8
 BINS, COMMON, BOUNDS = 32, 96, 104
-"""Where in a feature's head are the number of its bins, the bin that is stored as 0, and the upper bounds."""
+"""Positions in a feature's head: the number of its bins, the bin that is stored as 0, and the upper bounds."""
 
 FIELDS, USED = 24, 80
-"""Length of the metadata before the labels; where in the header the map of used features begins."""
+"""Length of the metadata before the labels, and position in the header of the map of used features."""
 
 NARROW = 16
-"""Up to this many codes, one takes 4 bits."""
+"""With up to this many codes, a code needs 4 bits."""
 
 MIN_BYTES = 2**20
-"""Bytes of a block from which on its loops are compiled."""
+"""Least bytes of a block for compiled loops."""
 
 PART = 64
-"""Features of a file: LightGBM loads one with a second buffer of the same size, which is gone when the next is joined to it."""
+"""Features of a file: LightGBM loads a file with a second buffer of the same size, which is freed when the next file is joined."""
 
 
 class FormatError(ValueError):
-    """LightGBM's file isn't as this module knows it."""
+    """The error for a LightGBM file in a format that this module doesn't know."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the file of a dataset looks, whatever its rows.
+    """The layout of a dataset's file, for any number of rows.
 
     Attributes
     ----------
-    header : the header's bytes, its number of rows to be replaced.
-    fields : the metadata before the labels, its number of rows to be replaced.
+    header : the header's bytes, in which the number of rows is to be replaced.
+    fields : the metadata before the labels, in which the number of rows is to be replaced.
     heads : a head of each used feature.
     features : (used,) int64, positions of the used features among all.
     bounds : (used, bins) float64, upper bounds of the bins, padded with infinity.
-    codes : (used, bins) uint8, what is stored for each bin.
-    wide : (used,) bool, whether a code takes 8 bits.
+    codes : (used, bins) uint8, the stored code of each bin.
+    wide : (used,) bool, whether a code needs 8 bits.
     """
 
     header: bytes
@@ -72,7 +72,7 @@ class Layout:
     wide: NDArray[np.bool_]
 
     def offsets(self, rows: int) -> NDArray[np.int64]:
-        """(used + 1,) where in a file of `rows` rows each feature's codes begin, and the file's length."""
+        """Return (used + 1,) the positions of each feature's codes in a file of `rows` rows, and the file's length."""
         start = len(TOKEN) + 8 + len(self.header) + 8 + len(self.fields) + _aligned(4 * rows)
         sizes = np.array([8 + len(head) for head in self.heads], np.int64)
         lengths = np.where(self.wide, _aligned(rows), _aligned((rows + 1) // 2))
@@ -80,11 +80,11 @@ class Layout:
         return np.append(ends - lengths, ends[-1] if len(ends) else start)
 
     def size(self, rows: int) -> int:
-        """Bytes of a file of `rows` rows."""
+        """Return the bytes of a file of `rows` rows."""
         return int(self.offsets(rows)[-1])
 
     def frame(self, rows: int) -> list[tuple[int, bytes]]:
-        """Where what in a file of `rows` rows is neither a label nor a code."""
+        """Return all bytes of a file of `rows` rows that are neither labels nor codes, as pieces with their positions."""
         count = struct.pack("<i", rows)
         labels = len(self.fields) + _aligned(4 * rows)
         start = TOKEN + struct.pack("<Q", len(self.header)) + count + self.header[4:] + struct.pack("<Q", labels) + count + self.fields[4:]
@@ -97,7 +97,7 @@ class Layout:
 
 
 def learn(saved: bytes, sample: NDArray) -> Layout:
-    """Read the layout from what LightGBM saved of a sample.
+    """Read the layout from LightGBM's file of a sample.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def learn(saved: bytes, sample: NDArray) -> Layout:
     Raises
     ------
     FormatError
-        If the file is of another format, or LightGBM has stored the sample otherwise than `encode` does.
+        If the file is of another format, or LightGBM has stored the sample differently from `encode`.
     """
     try:
         layout, stored = _parse(saved, len(sample))
@@ -119,7 +119,7 @@ def learn(saved: bytes, sample: NDArray) -> Layout:
 
 
 def encode(layout: Layout, block: NDArray) -> NDArray[np.uint8]:
-    """The codes of a block (rows, features), as (rows, used features)."""
+    """Return the codes of a block (rows, features), as (rows, used features)."""
     if block.dtype == np.int8:
         table = _table(layout)
         return table[np.arange(len(table)), np.ascontiguousarray(block).view(np.uint8)[:, layout.features]]
@@ -130,11 +130,11 @@ Blocks = Iterator[tuple[int, NDArray]]
 """An era and its rows (rows, features), eras ascending."""
 
 Source = tuple[Path, Sequence[Layout], int, Blocks]
-"""A dataset to be: its directory, the layouts of its parts of `PART` features each, its number of rows, and the blocks."""
+"""A dataset to write: its directory, the layouts of its parts of `PART` features each, its number of rows, and the blocks."""
 
 
 def write(targets: Sequence[Source], threads: int) -> None:
-    """Write several datasets in one pass over the eras; each is there whole or not at all.
+    """Write several datasets in one pass over the eras; each is written whole or not at all.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ class _Writer:
         self._filled += len(block)
 
     def close(self) -> None:
-        """Check that every row has come, and let go of the files."""
+        """Check that every row was given, and close the files."""
         if self._filled != self._rows:
             raise ValueError(f"the file has {self._rows} rows and was given {self._filled}")
         for part in self._parts:
@@ -179,7 +179,7 @@ class _Writer:
 
 
 class _Part:
-    """One file, mapped: the columns from `start` on of blocks, as many as the layout has; it takes its space on the disk at once."""
+    """One mapped file with the layout's columns of blocks, from `start` on; it allocates its space on the disk at once."""
 
     def __init__(self, path: Path, layout: Layout, start: int, rows: int) -> None:
         self._path, self._layout, self._start = path, layout, start
@@ -201,13 +201,13 @@ class _Part:
         self._narrow, self._wide = np.flatnonzero(~layout.wide), np.flatnonzero(layout.wide)
 
     def sync(self) -> None:
-        """Have it on the disk, so that no crash of the machine leaves a file under its name that is not whole."""
+        """Write the file to the disk, so that no crash of the machine leaves an incomplete file under its name."""
         self._bytes.flush()
         with self._path.open("rb") as file:
             os.fsync(file.fileno())
 
     def add(self, block: NDArray, filled: int) -> None:
-        """Pack a block (rows, features) after the rows that are there."""
+        """Pack a block (rows, features) after the first `filled` rows."""
         if block.dtype == np.int8:
             values, columns, table = block.view(np.uint8), self._layout.features + self._start, self._table
         else:
@@ -224,7 +224,7 @@ def _numbered(number: int, blocks: Blocks) -> Iterator[tuple[int, int, NDArray]]
 
 
 def _parse(content: bytes, rows: int) -> tuple[Layout, NDArray[np.uint8]]:
-    """The layout, and the codes stored (used features, rows)."""
+    """Parse a file into its layout and the stored codes (used features, rows)."""
     if not content.startswith(TOKEN):
         raise FormatError("it begins with another token")
     header, position = _sized(content, len(TOKEN))
@@ -255,14 +255,14 @@ def _parse(content: bytes, rows: int) -> tuple[Layout, NDArray[np.uint8]]:
 
 
 def _codes(common: NDArray[np.int64], bins: int) -> NDArray[np.uint8]:
-    """(used, bins) what is stored: the bin, or where one that isn't the first is stored as 0, 1 more than the bin."""
+    """Return (used, bins) the code of each bin: the bin itself, or 1 more than it if a bin other than the first is stored as 0."""
     numbers = np.tile(np.arange(bins), (len(common), 1))
     shifted = np.where(numbers == common[:, None], 0, numbers + 1)
     return np.where(common[:, None] > 0, shifted, numbers).astype(np.uint8)
 
 
 def _allocate(descriptor: int, size: int) -> None:
-    """Take the space at once: a mapped file that finds the disk full later would end the process."""
+    """Take the space at once: if the disk is full later, a mapped file would end the process."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, 0, size)
     else:
@@ -289,7 +289,7 @@ def _aligned(size: int) -> int:
 
 
 def _table(layout: Layout) -> NDArray[np.uint8]:
-    """(used, 256) the code of each int8 value, taken as uint8."""
+    """Return (used, 256) the code of each int8 value, read as uint8."""
     values = np.arange(256, dtype=np.uint8).view(np.int8).astype(np.float64)
     table = np.empty((len(layout.heads), 256), np.uint8)
     for k, (bounds, codes) in enumerate(zip(layout.bounds, layout.codes, strict=True)):

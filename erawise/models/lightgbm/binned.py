@@ -15,10 +15,10 @@ from erawise.panel.panel import View, era_slices
 from erawise.running.errors import InputError
 
 BIN_SAMPLE_ROWS = 20_000
-"""Rows from which LightGBM finds the bins: what costs memory is 8 bytes a value of this sample."""
+"""Rows from which LightGBM finds the bins; they need 8 bytes of memory a value."""
 
 FEW_VALUES_ROWS = 5_000
-"""The same for int8 features, which have a bin for each of their few values."""
+"""Rows for int8 features, which have a bin for each of their few values."""
 
 BIN_SAMPLE_ERAS = 100
 """Eras, evenly spread, from which these rows come."""
@@ -31,11 +31,11 @@ _CODE = tuple(Path(module.__file__ or "") for module in (binary, packing))
 
 @dataclass(frozen=True)
 class Files:
-    """What a fit reads.
+    """The files that a fit reads.
 
     Attributes
     ----------
-    train, inner : directories, of its training rows and, or None, of its inner slice.
+    train, inner : directories of its training rows and of its inner slice; `inner` is None without one.
     sizes : bytes of each file in them, or that each will have.
     """
 
@@ -45,20 +45,20 @@ class Files:
 
 
 def parts(directory: Path) -> list[Path]:
-    """The files of a dataset, in the order of its features."""
+    """Return the files of a dataset, in the order of its features."""
     return sorted(directory.iterdir())
 
 
 @dataclass(frozen=True)
 class Store:
-    """A directory of such files.
+    """A directory of binned features.
 
     Parameters
     ----------
-    directory : where they are, for as long as models need them.
-    threads : threads that write them.
-    layout_of : what LightGBM makes of a sample (rows, features) of which the first is at a position among all.
-    made_by : what else the files hang on: LightGBM's version and options.
+    directory : the directory, which exists as long as models need it.
+    threads : threads that write the files.
+    layout_of : gives LightGBM's layout of a sample (rows, features) and the position of its first feature among all.
+    made_by : LightGBM's version and options, on which the files also depend.
     """
 
     directory: Path
@@ -67,16 +67,16 @@ class Store:
     made_by: str
 
     def plan(self, folds: Sequence[tuple[View, View | None]]) -> tuple[list[Files], list[binary.Source]]:
-        """What some fits read, and what of it isn't there yet.
+        """Return the files that some fits read, and the datasets that don't exist yet.
 
         Parameters
         ----------
-        folds : training rows, and the rows that are binned as these are, or None.
+        folds : training rows, and the rows that are binned like them, or None.
 
         Raises
         ------
         InputError
-            If LightGBM's format isn't the one that is known here.
+            If LightGBM's format isn't the known format.
         """
         found: list[Files] = []
         missing: dict[Path, binary.Source] = {}
@@ -96,7 +96,7 @@ class Store:
         return found, list(missing.values())
 
     def write(self, sources: Sequence[binary.Source]) -> None:
-        """Write what `plan` found missing, in one pass over the eras; another process that writes it at the same time is waited for.
+        """Write the datasets that `plan` found missing, in one pass over the eras; wait for another process that writes them.
 
         Raises
         ------
@@ -115,7 +115,7 @@ class Store:
         free = shutil.disk_usage(self.directory).free
         if needed > free:
             raise InputError(
-                f"{self.directory}: the binned features take {needed / 1e9:.2f} GB of disk and {free / 1e9:.2f} GB are free; "
+                f"{self.directory}: the binned features need {needed / 1e9:.2f} GB of disk and {free / 1e9:.2f} GB are free; "
                 "free some, or choose fewer features or eras (data.feature_set, preprocess.every)"
             )
 
@@ -123,19 +123,19 @@ class Store:
         return self.directory / _digest(self.made_by, train, view)
 
     def _layouts(self, train: View) -> list[binary.Layout]:
-        """Return how the files of a fit look: what LightGBM makes of a sample of its training rows."""
+        """Return the layouts of a fit's files, from a sample of its training rows."""
         sample = _sample(train)
         starts = range(0, sample.shape[1], binary.PART)
         try:
             return [self.layout_of(np.ascontiguousarray(sample[:, start : start + binary.PART]), start) for start in starts]
         except binary.FormatError as error:
             raise InputError(
-                f"LightGBM's binary file is other than this version of erawise knows it: {error}; install the versions of requirements.txt"
+                f"LightGBM's binary file has a format that erawise doesn't know: {error}; install the versions of requirements.txt"
             ) from None
 
 
 def _digest(made_by: str, *views: View) -> str:
-    """What a file hangs on: features, rows, prepared data and code."""
+    """Return the digest of everything that a file depends on: features, rows, prepared data and code."""
     digest = hashlib.sha256(repr((made_by, BIN_SAMPLE_ROWS, FEW_VALUES_ROWS, BIN_SAMPLE_ERAS, binary.PART)).encode())
     for path in _CODE:
         digest.update(path.read_bytes())
@@ -148,7 +148,7 @@ def _digest(made_by: str, *views: View) -> str:
 
 
 def _sample(view: View) -> NDArray:
-    """Rows evenly spread over eras and over the rows of each."""
+    """Pick rows that are evenly spread over eras and over the rows of each era."""
     eras = np.unique(view.era)
     few = View(view.panel, eras[:: max(1, -(-len(eras) // BIN_SAMPLE_ERAS))], view.features)
     most = (FEW_VALUES_ROWS if view.dtype == np.int8 else BIN_SAMPLE_ROWS) // len(era_slices(few.era))

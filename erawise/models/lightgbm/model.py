@@ -22,12 +22,12 @@ from erawise.models.shared.protocol import GIB, PREDICTION_UNIT, Attribution, Po
 from erawise.panel.panel import View
 from erawise.running.errors import InputError
 
-# Read when LightGBM is imported: its threads would else spin while they wait, and on busy cores take many times as long.
+# LightGBM reads this on import. Otherwise its threads spin while they wait, and are many times slower on busy cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 with common.collector_waiting():
     import lightgbm
 
-# What it warns of when datasets are joined: there is no raw data to keep, and no categorical feature.
+# Warnings when datasets are joined: there is no raw data to keep, and no categorical feature.
 warnings.filterwarnings("ignore", "Cannot add features from|Resetting categorical features", UserWarning)
 
 FILE = "model.txt"
@@ -35,13 +35,13 @@ INNER, SCORE = "inner", "mean_correlation"
 FLOAT_BINS = 255
 
 MIN_WALKS = 2**20
-"""Rows times trees of a block from which on prediction is our own: compiling it takes as long as LightGBM for many such blocks."""
+"""Least rows times trees of a block for our own prediction: to compile it takes as long as LightGBM needs for many such blocks."""
 
 ROW_BYTES = 48
-"""Memory for each row beside its features: label, score, gradient, hessian, the rows of the leaves, and working copies."""
+"""Memory for each row in addition to its features: label, score, gradient, hessian, the rows of the leaves, and working copies."""
 
 LOADED = 1.05
-"""Memory of joined files by their size: LightGBM keeps the codes as they are, 4 bits a value."""
+"""Memory of joined files, relative to their size: LightGBM keeps the codes at 4 bits a value."""
 
 HISTOGRAM_BYTES = 16
 """Memory for each bin of each leaf."""
@@ -52,18 +52,18 @@ class Leafy(Protocol):
 
     @property
     def leaves(self) -> int:
-        """Leaves of a tree at most."""
+        """The most leaves of a tree."""
 
 
 @dataclass(frozen=True)
 class Trees:
-    """Boosted trees, held as LightGBM's text.
+    """Boosted trees, kept as LightGBM's text.
 
     Parameters
     ----------
     text : the model.
     rounds : trees that early stopping found best, or that were asked for; None for a model from a file.
-    threads : threads that predict; they change no bit.
+    threads : threads that predict; their number changes no bit.
     """
 
     text: str
@@ -76,7 +76,7 @@ class Trees:
 
     @cached_property
     def _predicting(self) -> Callable[[NDArray, int], NDArray[np.float64]] | None:
-        """Our own prediction, which gives the bits of LightGBM's; None where it can't do what the model needs."""
+        """Our own prediction, equal to LightGBM's bit by bit; None if it doesn't support the model."""
         from erawise.models.lightgbm.scorer import Scorer
 
         try:
@@ -100,17 +100,17 @@ class Trees:
         return common.predict_in_chunks(self._booster.predict, x, self._booster.num_feature())
 
     def importance(self) -> NDArray[np.float64]:
-        """(features,) share of each feature in the gain of all splits."""
+        """Return the (features,) share of each feature in the gain of all splits."""
         return _gain_shares(self._booster)
 
     def tree_importance(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(features,) share of each feature in the gain of all splits, and in their number."""
+        """Return the (features,) share of each feature in the gain of all splits, and in their number."""
         return self.importance(), common.shares(self._booster.feature_importance("split"))
 
     def attribution(self, sample: NDArray, background: NDArray, threads: int) -> Attribution:
-        """LightGBM's own exact TreeSHAP, by the rows of the fit that took each path.
+        """Return LightGBM's own exact TreeSHAP values, by the rows of the fit that took each path.
 
-        Lundberg, Erion & Lee (2018), Consistent individualized feature attribution for tree ensembles, algorithm 2.
+        Source: Lundberg, Erion & Lee (2018), Consistent individualized feature attribution for tree ensembles, algorithm 2.
         """
         booster = self._booster
 
@@ -122,7 +122,7 @@ class Trees:
         return Attribution(PREDICTION_UNIT, base, lambda x: explained(x)[:, :-1], self.predict)
 
     def portable(self) -> Portable:
-        """LightGBM's text."""
+        """Return LightGBM's text."""
         return "trees", {"text": self.text}
 
     def save(self, directory: Path) -> None:
@@ -140,7 +140,7 @@ def steps(settings: Settings) -> tuple[int, str]:
 
 
 def load(directory: Path) -> Trees:
-    """Read what `save` has written.
+    """Read a model that `save` has written.
 
     Raises
     ------
@@ -154,7 +154,7 @@ def load(directory: Path) -> Trees:
         if reason:
             raise arrays.broken(path, reason)
         model = Trees(content)
-        model.importance()  # LightGBM parses the text here, so that what it refuses is said of the file
+        model.importance()  # LightGBM parses the text here, so that its refusal names the file
         return model
     except FileNotFoundError:
         raise InputError(f"{path}: the file is missing; train the model again") from None
@@ -163,7 +163,7 @@ def load(directory: Path) -> Trees:
 
 
 def needs(settings: Leafy, folds: Sequence[tuple[View, View | None]], resources: Resources) -> list[int]:
-    """Bytes that each fit takes; its binned features are read where they are written already.
+    """Return the bytes that each fit needs, from its binned features if they are already written.
 
     Raises
     ------
@@ -174,11 +174,11 @@ def needs(settings: Leafy, folds: Sequence[tuple[View, View | None]], resources:
 
 
 def prepare(settings: Leafy, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
-    """Write the binned features of all fits in one pass, those that aren't there yet: models on the same rows share them.
+    """Write the missing binned features of all fits in one pass; models on the same rows share them.
 
     Parameters
     ----------
-    settings : of the trees to come.
+    settings : settings of the trees to fit.
     folds : for each fit its training rows, and the inner slice on which it stops.
 
     Returns
@@ -197,10 +197,11 @@ def prepare(settings: Leafy, folds: Sequence[tuple[View, View | None]], resource
 
 
 def fit(settings: Settings, train: View, inner: View | None, rounds: int | None, resources: Resources) -> Trees:
-    """Boost trees on the squared error.
+    """Fit boosted trees on the squared error.
 
-    With `inner` and early stopping, up to `settings.trees` of them, and those up to the best mean per-era correlation on
-    `inner` stay; else `rounds`, or `settings.trees` where that is None. Rows too few for a split give a constant.
+    With `inner` and early stopping, up to `settings.trees` trees are grown; the trees up to the best mean per-era correlation on
+    `inner` are kept. Otherwise there are `rounds` trees, or `settings.trees` if `rounds` is None. With too few rows for a split the
+    model is a constant.
 
     Raises
     ------
@@ -230,9 +231,9 @@ def fit(settings: Settings, train: View, inner: View | None, rounds: int | None,
 def importance_of_first(
     train: View, *, trees: int, learning_rate: float, leaves: int, seed: int, resources: Resources
 ) -> NDArray[np.float64]:
-    """Share of each feature in the gain of a first model, (features,): what features can be chosen by.
+    """Return the (features,) share of each feature in the gain of a first model, for choosing features; all 0 without a split.
 
-    Every tree may use every feature; the other options are LightGBM's own. All 0 where there is no split.
+    Every tree may use every feature. The other options are LightGBM's defaults.
     """
     if not train.n_rows:
         raise InputError("data.target: it has no value in the eras to select features on; choose another target")
@@ -241,16 +242,16 @@ def importance_of_first(
 
 
 def required_bytes(sizes: Sequence[int], rows: int, features: int, leaves: int, bins: int) -> int:
-    """Memory that a fit on files of these sizes and on so many rows takes at its peak, beside the process itself.
+    """Return the peak memory of a fit on files of these sizes and on so many rows, without the process itself.
 
-    The first file stays with the second buffer that LightGBM loads it with; another has it until it is joined.
+    LightGBM loads each file with a second buffer. The first file keeps its buffer; another file has it until it is joined.
     """
     loading = 3 * max(sizes, default=0)
     return int(sum(sizes) * LOADED) + loading + rows * ROW_BYTES + leaves * features * bins * HISTOGRAM_BYTES
 
 
 def _planned(settings: Leafy, folds: Sequence[tuple[View, View | None]], resources: Resources) -> tuple[list[int], list[binary.Source]]:
-    """Bytes that each fit needs, and the binned features that aren't there yet."""
+    """Return the bytes that each fit needs, and the binned features that don't exist yet."""
     for view in (view for fold in folds for view in fold if view is not None):
         common.require_rows(view, str(view.target_name))
     found, missing = _store(resources).plan(folds)
@@ -258,7 +259,7 @@ def _planned(settings: Leafy, folds: Sequence[tuple[View, View | None]], resourc
 
 
 def _require(own: Files, train: View, inner: View | None, leaves: int, resources: Resources) -> int:
-    """Check that a fit has the memory that it needs, and say how much that is."""
+    """Check that a fit has the memory that it needs, and return how much it needs."""
     rows, features = train.n_rows + (0 if inner is None else inner.n_rows), len(train.names)
     needed = required_bytes(own.sizes, rows, features, leaves, _bins(train.dtype))
     resources.require(needed, f"LightGBM on {rows:,} rows and {features:,} features")
@@ -281,7 +282,7 @@ def _options(learning_rate: float, leaves: int, seed: int, resources: Resources)
 
 
 def _of_dataset(dtype: np.dtype) -> dict[str, Any]:
-    """What shapes a dataset, and nothing that differs between models on it."""
+    """Return the options of a dataset, which are the same for all models on it."""
     return {
         "max_bin": _bins(dtype),
         "bin_construct_sample_cnt": BIN_SAMPLE_ROWS,
@@ -302,7 +303,7 @@ def _store(resources: Resources) -> Store:
 
 
 def _layout(sample: NDArray, first: int) -> binary.Layout:
-    """What LightGBM makes of a sample (rows, features): its bins, and the look of its file; `first` numbers the features."""
+    """Return LightGBM's layout of a sample (rows, features), with its bins; `first` is the number of the first feature."""
     names = [f"column_{first + k}" for k in range(sample.shape[1])]
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "sample"
@@ -339,7 +340,7 @@ def _grow(
 
     if inner is None or own.inner is None:
         return lightgbm.train(options, data, trees, callbacks=[count], keep_training_booster=True)
-    score = common.EraCorrelation.of(inner)
+    score = common.EraCorrelation.from_view(inner)
 
     def mean_correlation(prediction: NDArray, _: lightgbm.Dataset) -> tuple[str, float, bool]:
         return SCORE, score(prediction), True
@@ -360,7 +361,7 @@ def _grow(
 
 
 def _load(directory: Path, view: View, shape: dict[str, Any], reference: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
-    """A dataset joined from its files: LightGBM copies the features of each to the first without the buffer it came with."""
+    """Load a dataset from its files: LightGBM copies the features of each to the first file, without their second buffer."""
     first, *others = parts(directory)
     data = lightgbm.Dataset(first, view.target, reference=reference, params=shape).construct()
     for path in others:

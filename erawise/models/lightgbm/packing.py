@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 
 def bin_floats(block: NDArray[np.float32], bounds: NDArray[np.float64], codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The codes (rows, features) of a block: what `codes` (features, bins) has for the first bin whose bound is no less."""
+    """Return the codes (rows, features) of a block: of the first bin with a bound that is no less, from `codes` (features, bins)."""
     out = np.empty(block.shape, np.uint8)
     for k in range(block.shape[1]):
         out[:, k] = codes[k][np.searchsorted(bounds[k], block[:, k].astype(np.float64))]
@@ -19,12 +19,12 @@ def pack_narrow(
 
     Parameters
     ----------
-    values : (rows, all), what `table` is looked up by.
+    values : (rows, all), values to look up in `table`.
     columns : (n,), the columns to write.
     table : (n, 256), the code of each value.
-    offsets : (n,), where in `out` each column begins.
-    start : how many rows are there already.
-    out : the file's bytes, written in place; those of rows to come are 0.
+    offsets : (n,), the position in `out` at which each column begins.
+    start : the number of rows written before.
+    out : the file's bytes, written in place; bytes of later rows are 0.
     """
     odd = start % 2
     for k, column in enumerate(columns):
@@ -40,7 +40,7 @@ def pack_narrow(
 def pack_wide(
     values: NDArray[np.uint8], columns: NDArray[np.int64], table: NDArray[np.uint8], offsets: NDArray[np.int64], start: int, out: NDArray
 ) -> None:
-    """Write codes one a byte, otherwise as `pack_narrow`."""
+    """Write codes one a byte, otherwise like `pack_narrow`."""
     for k, column in enumerate(columns):
-        at = offsets[k] + start
-        out[at : at + len(values)] = table[k][values[:, column]]
+        first = offsets[k] + start
+        out[first : first + len(values)] = table[k][values[:, column]]

@@ -1,4 +1,4 @@
-"""The loops of `packing`, compiled by numba on their first call and cached beside this file; they let other threads run meanwhile."""
+"""The loops of `packing`, compiled by numba on their first call and cached next to this file. Other threads can run meanwhile."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,12 +6,12 @@ from numpy.typing import NDArray
 from erawise.base.jit import compiled
 
 TILE = 64
-"""Features that are packed together, so that the lines they are read from and written to stay in the cache."""
+"""Features that are packed together, so that the memory that is read and written stays in the cache."""
 
 
 @compiled()
 def bin_floats(block: NDArray[np.float32], bounds: NDArray[np.float64], codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """See `packing.bin_floats`."""
+    """Return the codes like `packing.bin_floats`."""
     out = np.empty(block.shape, np.uint8)
     for r in range(block.shape[0]):
         for k in range(block.shape[1]):
@@ -30,7 +30,7 @@ def bin_floats(block: NDArray[np.float32], bounds: NDArray[np.float64], codes: N
 def pack_narrow(
     values: NDArray[np.uint8], columns: NDArray[np.int64], table: NDArray[np.uint8], offsets: NDArray[np.int64], start: int, out: NDArray
 ) -> None:
-    """See `packing.pack_narrow`."""
+    """Write codes like `packing.pack_narrow`."""
     rows, odd = values.shape[0], start % 2
     pairs = (rows - odd) // 2
     for tile in range(0, len(columns), TILE):

@@ -1,4 +1,4 @@
-"""The questions of a model and the program that follows from them, and the loops that run it on planes of bits."""
+"""The questions of a model, its program, and the loops that run the program on planes of bits."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ Words = NDArray[np.uint64]
 Doubles = NDArray[np.float64]
 
 ZERO = float(np.float32(1e-35))
-"""LightGBM takes what is not farther from 0 than this for 0."""
+"""For LightGBM, a value that is not farther from 0 than this is 0."""
 
 WORDS = 8
 ROWS = 64 * WORDS
@@ -27,10 +27,10 @@ class Questions(NamedTuple):
     Parameters
     ----------
     features : (used,) features that are split on.
-    first : (used + 1,) where the questions of each begin.
+    first : (used + 1,) the position at which the questions of each begin.
     feature : (questions,) the feature.
     threshold, zero_right, nan_right : (questions,) as in `Trees`, the last two as bytes 0 or 255.
-    levels : the distinct thresholds, for whole numbers from -128 to 127; empty where an int8 has to be asked as a float.
+    levels : the distinct thresholds, for whole numbers from -128 to 127; empty if an int8 must be compared as a float.
     level : (questions,) number of the level.
     """
 
@@ -45,18 +45,18 @@ class Questions(NamedTuple):
 
 
 class Program(NamedTuple):
-    """What is done with the planes, tree by tree.
+    """The operations on the planes, tree by tree.
 
     Parameters
     ----------
-    first_node : (trees + 1,) where each tree's nodes begin.
+    first_node : (trees + 1,) the position at which each tree's nodes begin.
     question : (nodes,) the question of a node.
-    line : (nodes,) the line of a tree that says who reaches the node: 0 for the root; node k fills in `2 k + 1` for its left
+    line : (nodes,) the line of a tree that says which rows reach the node: 0 for the root; node k fills in `2 k + 1` for its left
         child and `2 k + 2` for its right child.
-    first_bit : (trees + 1,) where the bits of each tree's codes begin.
-    first_part : (bits + 1,) where the parts of a bit begin.
-    part : lines of subtrees whose leaves all have the bit: together they are all that have it.
-    first_value : (trees,) where a tree's values begin.
+    first_bit : (trees + 1,) the position at which the bits of each tree's codes begin.
+    first_part : (bits + 1,) the position at which the parts of a bit begin.
+    part : lines of subtrees whose leaves all have the bit; together they hold all leaves that have it.
+    first_value : (trees,) the position at which a tree's values begin.
     values : leaf values by tree and code.
     """
 
@@ -72,7 +72,7 @@ class Program(NamedTuple):
 
 @kernel
 def _compare(x: NDArray[np.int8], levels: NDArray[np.int8], answers: Bytes) -> None:
-    """Bit k of `answers[n, f]` is whether feature f of row k of at most eight is above level n."""
+    """Set bit k of `answers[n, f]` if feature f of row k, of at most eight rows, is above level n."""
     for number in range(len(levels)):
         answer, level = answers[number], levels[number]
         answer[:] = 0
@@ -84,7 +84,7 @@ def _compare(x: NDArray[np.int8], levels: NDArray[np.int8], answers: Bytes) -> N
 
 @kernel
 def ask_whole(x: NDArray[np.int8], questions: Questions, planes: Words) -> None:
-    """Fill in the planes of int8, block by block: first a byte for eight rows, each level and feature, then a word of eight bytes."""
+    """Fill in the planes of int8, block by block: first bytes of eight rows for each level and feature, then words of eight bytes."""
     answers = np.empty((8, len(questions.levels), x.shape[1]), np.uint8)
     for number in range(len(planes) * WORDS):
         block, word = planes[number // WORDS], number % WORDS
@@ -100,7 +100,7 @@ def ask_whole(x: NDArray[np.int8], questions: Questions, planes: Words) -> None:
 
 @kernel
 def _gather(x: NDArray, features: Longs, columns: NDArray) -> None:
-    """Lay the rows of a block into columns, one a used feature: first every eighth row from row 0, then every eighth from row 1, ..."""
+    """Copy the rows of a block into columns, one a used feature: every eighth row from row 0, then every eighth from row 1, ..."""
     for start in range(0, len(features), 64):
         stop = min(start + 64, len(features))
         for row in range(len(x)):
@@ -110,7 +110,7 @@ def _gather(x: NDArray, features: Longs, columns: NDArray) -> None:
 
 @kernel
 def _above(column: NDArray, limit: float, plane: Bytes) -> None:
-    """Fill in a plane, given as bytes: who of the block is above the limit."""
+    """Fill in a plane, given as bytes: the rows of the block that are above the limit."""
     for byte in range(8 * WORDS):
         bits = np.uint8(0)
         for row in range(8):
@@ -120,7 +120,7 @@ def _above(column: NDArray, limit: float, plane: Bytes) -> None:
 
 @kernel
 def _find_exceptions(column: NDArray, zero: Bytes, nan: Bytes) -> None:
-    """Fill in who of the block is 0, and who is NaN."""
+    """Fill in the rows of the block that are 0, and the rows that are NaN."""
     zero[:] = 0
     nan[:] = 0
     for row in range(8):
@@ -190,7 +190,7 @@ def _transpose(codes: Words, rows: Words) -> None:
 
 @kernel
 def _add(codes: Words, values: Doubles, low: Words, high: Words, out: Doubles) -> None:
-    """Add to each row of the block the value of the leaf that its code stands for."""
+    """Add to each row of the block the leaf value of its code."""
     if not len(codes):
         for row in range(len(out)):
             out[row] += values[0]

@@ -10,11 +10,11 @@ from erawise.models.lightgbm.planes import Doubles, Ints, Longs, Program, Questi
 from erawise.models.lightgbm.trees import Trees, starts_of
 
 _MOST_LEVELS = 16
-"""Where an int8 is compared with more thresholds than this, it is taken for a float."""
+"""An int8 that is compared with more thresholds than this is compared as a float."""
 
 
 def ask(trees: Trees) -> tuple[Questions, Longs]:
-    """The questions of a model, and the number (nodes,) of each node's question."""
+    """Return the questions of a model, and the number (nodes,) of each node's question."""
     keys = (trees.nan_right, trees.zero_right, trees.threshold, trees.feature)
     order = np.lexsort(keys)
     new = np.ones(len(order), bool)
@@ -42,7 +42,7 @@ class Codes(NamedTuple):
     Parameters
     ----------
     left, right : (nodes,) the code of the first leaf below each child.
-    left_bits, right_bits : (nodes,) the bits that all leaves below a child have, and not all below its parent.
+    left_bits, right_bits : (nodes,) the bits that all leaves below a child have, but not all leaves below its parent.
     """
 
     left: Longs
@@ -52,7 +52,7 @@ class Codes(NamedTuple):
 
 
 def compile_trees(trees: Trees, question: Longs) -> Program:
-    """The program for trees whose nodes ask these questions."""
+    """Compile the program of trees from the questions of their nodes."""
     nodes = np.diff(trees.first_node)
     tree = np.repeat(np.arange(len(nodes)), nodes)
     codes = Codes(*(np.zeros(len(tree), np.int64) for _ in Codes._fields))
@@ -65,7 +65,7 @@ def compile_trees(trees: Trees, question: Longs) -> Program:
 
 
 def _values(trees: Trees, tree: Longs, n_bits: Longs, codes: Codes) -> tuple[Longs, Longs, Doubles]:
-    """`Program.first_bit`, `Program.first_value` and `Program.values`, from each node's tree and its children's codes."""
+    """Return `first_bit`, `first_value` and `values` of `Program`, from each node's tree and its children's codes."""
     sizes = 1 << n_bits
     first_value = np.cumsum(sizes) - sizes
     values = np.zeros(int(sizes.sum()))
@@ -78,7 +78,7 @@ def _values(trees: Trees, tree: Longs, n_bits: Longs, codes: Codes) -> tuple[Lon
 
 
 def _parts_of_bits(first_bit: Longs, first: Longs, lines: tuple[NDArray, NDArray], bits: tuple[NDArray, NDArray]) -> tuple[Longs, Ints]:
-    """`Program.first_part` and `Program.part`, from each child's line and its bits, for the left and for the right."""
+    """Return `first_part` and `part` of `Program`, from the lines and bits of the left and the right children."""
     of_part, of_line = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for line, has in zip(lines, bits, strict=True):
         for bit in range(int(has.max(initial=0)).bit_length()):
@@ -92,10 +92,10 @@ def _parts_of_bits(first_bit: Longs, first: Longs, lines: tuple[NDArray, NDArray
 
 @kernel
 def _number_leaves(left: Longs, right: Longs, left_code: Longs, right_code: Longs, line: Ints) -> int:
-    """Give the leaves of a tree their codes and return how many bits they have.
+    """Give the leaves of a tree their codes, and return the number of bits of the codes.
 
-    The code is the path, bit d for a turn to the right at depth d, where that takes at most a bit more than counting them
-    from left to right.
+    A code is the path to the leaf: bit d is set for a turn to the right at depth d. If that needs over one bit more than counting the
+    leaves from left to right, a code is this count.
     """
     n = len(left)
     below, depth, code = np.ones(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
@@ -137,7 +137,7 @@ def _find_common(left: Longs, right: Longs, codes: Codes) -> None:
 
 @kernel
 def _encode(first_node: Longs, left: Longs, right: Longs, codes: Codes, n_bits: Longs, line: Ints) -> None:
-    """Fill in the last three: the codes, for each tree the number of its bits, for each node its line."""
+    """Fill in the codes, the number of bits of each tree, and the line of each node."""
     for tree in range(len(n_bits)):
         a, b = first_node[tree], first_node[tree + 1]
         if a < b:

@@ -1,12 +1,13 @@
-"""Prediction of LightGBM's trees for many rows at once, to the last bit what `Booster.predict` gives, and many times faster.
+"""Prediction of LightGBM's trees for many rows at once, equal to `Booster.predict` to the last bit, and many times faster.
 
-A tree is not walked. Whether a row goes right at a node is one bit, and the bits of a block of rows, for each distinct
-question of the model ("is feature f above t?"), are a plane: eight rows to a byte. From the planes, a few operations on
-bytes per node give, for all rows of the block, who reaches it. A leaf has a code; the bits of the code of each row's leaf are
-planes, too: bit b is set for who reaches a subtree whose leaves all have b in their code. At last the codes are looked up
-in a table of leaf values, which are added in the order of the trees.
+1. Each distinct question of the model, such as "is feature f above t?", gives one bit a row. The bits of a block of rows are a plane,
+   eight rows to a byte.
+2. A few operations per node on the planes' bytes give the rows of the block that reach the node.
+3. A leaf has a code. The bits of the codes of the rows' leaves are planes too: bit b is set for rows that reach a subtree whose leaves
+   all have b in their code.
+4. The codes are looked up in a table of leaf values, which are added in the order of the trees.
 
-Without numba, or with ERAWISE_NUMBA=0 in the environment, trees are walked in plain numpy.
+Without numba, or with ERAWISE_NUMBA=0 in the environment, plain numpy walks the trees.
 """
 
 import sys
@@ -27,10 +28,10 @@ from erawise.running.errors import InputError
 FAST = jit.enabled() and sys.byteorder == "little"
 
 MOST_LEAVES = 4096
-"""Above this many leaves of a tree LightGBM's own prediction takes over: it takes time by depth, ours by leaves."""
+"""With more leaves in a tree, LightGBM's own prediction is used: its time grows with the depth, ours with the leaves."""
 
 _PART_BLOCKS = 4
-"""Blocks that a thread takes at a time: few, so that their planes stay in the cache."""
+"""Blocks that a thread works on at a time: few, so that their planes stay in the cache."""
 
 _DTYPES = (np.dtype(np.int8), np.dtype(np.float32), np.dtype(np.float64))
 
@@ -42,7 +43,7 @@ class Scorer:
     Parameters
     ----------
     trees : the model's trees.
-    questions, program : what they are turned into; None without numba.
+    questions, program : the questions and the program of the trees; None without numba.
     """
 
     trees: Trees
@@ -51,7 +52,7 @@ class Scorer:
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Make a model's text ready.
+        """Read a model's text, and compile its program.
 
         Raises
         ------
@@ -73,7 +74,7 @@ class Scorer:
     def predict(self, x: NDArray, threads: int = 1) -> Doubles:
         """Predict (rows,) from (rows, features) of int8, float32 or float64 in any layout.
 
-        The bits are those of `Booster.predict`, whatever the number of threads.
+        The bits are equal to `Booster.predict` for any number of threads.
 
         Raises
         ------
@@ -116,7 +117,7 @@ class Scorer:
 
 
 def _parts(n_rows: int, threads: int) -> Iterator[slice]:
-    """Slices of whole blocks, the same for every thread where there are few rows."""
+    """Yield slices of whole blocks, of `_PART_BLOCKS` at most, and of fewer if a thread would else have no slice."""
     blocks = -(-n_rows // ROWS)
     step = ROWS * max(1, min(_PART_BLOCKS, -(-blocks // max(threads, 1))))
     for start in range(0, n_rows, step):

@@ -1,6 +1,6 @@
-"""Whether a LightGBM model text is whole and can be followed.
+"""Checks of a LightGBM model text: it is complete, and its trees can be walked.
 
-LightGBM's own parser ends the process at a text that is cut short, and follows a child that isn't there.
+LightGBM's own parser ends the process if a text is cut short, and follows a child that doesn't exist.
 """
 
 import re
@@ -17,10 +17,10 @@ _CATEGORICAL = 1
 
 
 def why_broken(text: str) -> str | None:
-    """What is wrong with a model text, or None where it is a whole regression model that can be followed.
+    """Return why a model text is broken, or None if it is a complete regression model that can be walked.
 
-    The rules are those of LightGBM's format v4: after the header come the trees, each as long as `tree_sizes` says; an
-    inner node's child is a later inner node, or `-1 - leaf`.
+    The rules of LightGBM's format v4: after the header come the trees, each as long as `tree_sizes` says. An inner node's child is a
+    later inner node, or `-1 - leaf`.
     """
     head, separator, rest = text.partition("\n\n")
     header = _pairs(head)
@@ -46,7 +46,7 @@ def _why_trees_broken(text: str, sizes: list[int], n_features: int) -> str | Non
     for number, size in enumerate(sizes):
         block = text[start : start + size]
         if not re.fullmatch(rf"Tree={number}\n(\w+=[^\n]*\n)+\n*", block):
-            return f"tree {number} is not where it should be"
+            return f"tree {number} is missing or out of order"
         reason = _why_tree_broken(_pairs(block), n_features)
         if reason:
             return f"tree {number}: {reason}"
@@ -72,7 +72,7 @@ def _why_not_followable(tree: dict[str, NDArray[np.float64]], n_leaves: int, n_f
     if any((whole[key] != tree[key]).any() for key in whole):
         return "a number of a node is not whole"
     if (whole["split_feature"] < 0).any() or (whole["split_feature"] >= n_features).any():
-        return "a node splits on a feature that it has not"
+        return "a node splits on a feature that the model doesn't have"
     if (whole["decision_type"] & _CATEGORICAL).any():
         return "it has a categorical split"
     for child in (whole["left_child"], whole["right_child"]):

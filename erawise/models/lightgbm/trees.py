@@ -19,11 +19,11 @@ class Trees:
     Parameters
     ----------
     n_features : features of the model.
-    first_node, first_leaf : (trees + 1,) where each tree's nodes and leaves begin.
-    feature, threshold : (nodes,) a row goes right where the feature is above the threshold ...
-    zero_right, nan_right : (nodes,) ... but these say it where the feature is 0 or NaN.
+    first_node, first_leaf : (trees + 1,) the positions at which each tree's nodes and leaves begin.
+    feature, threshold : (nodes,) a row goes right if the feature is above the threshold.
+    zero_right, nan_right : (nodes,) whether a row goes right if the feature is 0 or NaN; they override the threshold.
     left, right : (nodes,) children in the same tree: a later node, or `-1 - leaf`.
-    value : (leaves,) what a leaf adds.
+    value : (leaves,) the value that a leaf adds.
     """
 
     n_features: int
@@ -91,7 +91,7 @@ class Trees:
         if (parents != (own > 0)).any():
             raise ValueError("a node has no parent or two")
         if ((self.feature < 0) | (self.feature >= self.n_features)).any():
-            raise ValueError("a node splits on a feature that the model has not")
+            raise ValueError("a node splits on a feature that the model doesn't have")
 
 
 def _numbers(lines: list[str]) -> Doubles:
@@ -99,14 +99,14 @@ def _numbers(lines: list[str]) -> Doubles:
 
 
 def _exceptions(threshold: Doubles, kind: Longs) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether 0 and NaN go right: by LightGBM's `Tree::NumericalDecision`, where NaN counts as 0 unless it is what is missing."""
+    """Return whether 0 and NaN go right, as in LightGBM's `Tree::NumericalDecision`: NaN counts as 0 unless NaN means missing."""
     missing, default_right = kind >> _MISSING_SHIFT & 3, kind & _DEFAULT_LEFT == 0
     zero_right = np.where(missing == _MISSING_ZERO, default_right, threshold < 0)
     return zero_right, np.where(missing == _MISSING_NAN, default_right, zero_right)
 
 
 def starts_of(counts: Longs) -> Longs:
-    """Return where each run begins, and where the last one ends."""
+    """Return the position at which each run begins, and the end of the last run."""
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 

@@ -23,26 +23,29 @@ CHUNK_ROWS = 1024
 """Rows that are standardised at a time."""
 
 CHUNK_COPIES = 3
-"""Arrays of a chunk as float64 that are there at a time."""
+"""Arrays of a chunk, as float64, that exist at a time."""
 
 GRADIENT_TOLERANCE = 1e-4
 FLOAT_BYTES = 4
 
 ROW_BYTES = 64
-"""Bytes a row that the views, the target, the classes and the solver's sums take."""
+"""Bytes a row for the views, the target, the classes and the solver's sums."""
 
 
 class Logistic(common.Linear):
-    """A linear model of the log odds, in which it is explained: what a feature adds to a probability hangs on all others."""
+    """A linear model of the log odds.
+
+    Its attribution is in log odds too, because a feature's contribution to a probability depends on all other features.
+    """
 
     unit = "log-odds"
 
     def predict(self, x: NDArray) -> NDArray[np.float64]:
-        """Probability (rows,) that the target is above .5, from (rows, features)."""
+        """Return the probability (rows,) that the target is above .5, from (rows, features)."""
         return expit(self._sum(x))
 
     def portable(self) -> Portable:
-        """As that of `common.Linear`, for the log odds."""
+        """Return the weights and the constant of the log odds."""
         return "logistic", super().portable()[1]
 
 
@@ -60,7 +63,7 @@ def load(directory: Path) -> Logistic:
 
 
 def required_bytes(settings: Settings, train: View) -> int:
-    """Return the bytes that fitting to a view takes at most: its rows as they are stored, and once more as float32."""
+    """Return the bytes that fitting to a view needs at most: its rows as they are stored, and again as float32."""
     n_features, n_rows = len(train.names), min(train.n_rows, settings.max_rows)
     matrix = n_rows * n_features * (train.dtype.itemsize + FLOAT_BYTES)
     chunk = CHUNK_COPIES * CHUNK_ROWS * n_features * np.dtype(np.float64).itemsize
@@ -68,19 +71,19 @@ def required_bytes(settings: Settings, train: View) -> int:
 
 
 def needs(settings: Settings, folds: Sequence[tuple[View, View | None]], resources: Resources) -> list[int]:
-    """Bytes that each fit takes."""
+    """Return the bytes that each fit needs."""
     return [_require(settings, train, resources) for train, _ in folds]
 
 
 def prepare(settings: Settings, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
-    """Check that every fit has the memory that it needs; they run one after the other."""
+    """Check that every fit has the memory that it needs; the fits run one after the other."""
     return resources.side_by_side(needs(settings, folds, resources), most=1)
 
 
 def fit(settings: Settings, train: View, inner: View | None, rounds: int | None, resources: Resources) -> Logistic:
     """Fit on at most `max_rows` rows, the same share of every era, by scikit-learn's L-BFGS on one thread.
 
-    The penalty is `l2 / 2 |w|²` against the sum of the log losses. `inner` and `rounds` play no part.
+    The penalty is `l2 / 2 |w|²` against the sum of the log losses. `inner` and `rounds` are ignored.
 
     Raises
     ------
@@ -94,7 +97,7 @@ def fit(settings: Settings, train: View, inner: View | None, rounds: int | None,
     if above.all() or not above.any():
         raise InputError(
             f"target {settings.target!r}: logistic regression needs values on both sides of {CLASS_BOUND}, "
-            f"and all {len(above)} rows to fit on are on one; choose another target for the model"
+            f"and all {len(above)} rows to fit on are on one side; choose another target for the model"
         )
     mean, std = common.standardisation(common.chunks(x, CHUNK_ROWS), x.shape[1])
     strength = 1 / settings.l2 if settings.l2 else np.inf

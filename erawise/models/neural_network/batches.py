@@ -1,4 +1,4 @@
-"""The network's input: batches straight from the mapped matrix, in an order that hangs on a seed alone."""
+"""The network's input: batches from the mapped matrix, in an order that depends only on a seed."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -20,23 +20,23 @@ AHEAD_BYTES = 64 * 2**20
 AHEAD_BATCHES = 64
 
 CHUNK_ROWS = 1024
-"""Rows that are turned into floats at a time in a pass over data that isn't held."""
+"""Rows that are turned into floats at a time in a pass over data that isn't in memory."""
 
 T = TypeVar("T")
 Batch = tuple[NDArray, NDArray[np.float32]]
 
 
-class Rows:
-    """The rows of a view: held in memory where they fit a pool, else read from the mapped matrix each time.
+class ViewRows:
+    """The rows of a view: in memory if they fit a pool, else read from the mapped matrix each time.
 
     Attributes
     ----------
-    held : (rows, features) int8 or float32, or None where they don't fit.
-    dtype : of the features.
+    held : (rows, features) int8 or float32, or None if they don't fit.
+    dtype : dtype of the features.
     """
 
     def __init__(self, view: View, pool_bytes: int = POOL_BYTES) -> None:
-        """Look at a view of at least one row."""
+        """Read the rows of a view, of at least one row, if they fit a pool."""
         self.view, self.pool_bytes = view, pool_bytes
         first = next(view.blocks())
         self.dtype = first.dtype
@@ -48,7 +48,7 @@ class Rows:
         return len(self.view.names)
 
     def blocks(self) -> Iterator[NDArray]:
-        """The rows in the view's order, (rows, features) at a time."""
+        """Yield the rows in the view's order, (rows, features) at a time."""
         if self.held is not None:
             yield self.held
             return
@@ -56,21 +56,22 @@ class Rows:
             yield from common.chunks(block, CHUNK_ROWS)
 
     def standardisation(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and std of each feature; exact for int8, whose sums and squares are integers far below 2⁵³."""
+        """Return the mean and std of each feature; for int8 exactly, because sums and squares are integers far below 2⁵³."""
         return common.standardisation(self.blocks(), self.n_features)
 
 
-def epochs(rows: Rows, target: str, batch_rows: int, seed: int) -> Iterator[Iterator[Batch]]:
-    """The batches of one epoch after the other, without end: features (batch_rows, features) and target (batch_rows,).
+def epochs(rows: ViewRows, target: str, batch_rows: int, seed: int) -> Iterator[Iterator[Batch]]:
+    """Yield the batches of one epoch after the other, without end: features (batch_rows, features) and target (batch_rows,).
 
-    Each row comes once an epoch, and only an epoch's last batch is smaller. Rows that are held are permuted as a whole.
-    Else the eras are permuted, as many of them as fill `rows.pool_bytes` are read, and their rows are permuted.
+    Each row comes once an epoch, and only an epoch's last batch is smaller. Rows in memory are permuted as a whole. Otherwise the eras
+    are permuted, as many eras as fill `rows.pool_bytes` are read, and their rows are permuted.
 
     Parameters
     ----------
-    rows : what to train on.
-    target : its name, that of the view.
-    batch_rows, seed : the size of a batch, and where the order comes from.
+    rows : the rows to train on.
+    target : the name of the view's target.
+    batch_rows : the size of a batch.
+    seed : seed of the order.
     """
     rng = np.random.default_rng(seed)
     depth = min(AHEAD_BATCHES, AHEAD_BYTES // (batch_rows * rows.row_bytes), -(-rows.view.n_rows // batch_rows))
@@ -79,7 +80,7 @@ def epochs(rows: Rows, target: str, batch_rows: int, seed: int) -> Iterator[Iter
 
 
 def ahead(items: Iterator[T], depth: int) -> Iterator[T]:
-    """The same items in the same order, each made in another thread before it is asked for, at most `depth` of them."""
+    """Yield the same items in the same order; another thread makes them in advance, at most `depth` at a time."""
     thread = ThreadPoolExecutor(1)
     coming = deque(thread.submit(next, items, None) for _ in range(depth))
     try:
@@ -90,15 +91,15 @@ def ahead(items: Iterator[T], depth: int) -> Iterator[T]:
         thread.shutdown(cancel_futures=True)
 
 
-def _batches(rows: Rows, target: str, batch_rows: int, rng: np.random.Generator) -> Iterator[Batch]:
+def _batches(rows: ViewRows, target: str, batch_rows: int, rng: np.random.Generator) -> Iterator[Batch]:
     pools = _pools(rows, target, batch_rows, rng) if rows.held is None else iter([(rows.held, rows.view.target)])
     for features, wanted in pools:
         for chosen in common.chunks(rng.permutation(len(features)), batch_rows):
             yield features[chosen], wanted[chosen]
 
 
-def _pools(rows: Rows, target: str, batch_rows: int, rng: np.random.Generator) -> Iterator[Batch]:
-    """All rows by permuted eras, a pool at a time, in an array that the next pool overwrites; all but the last are full batches."""
+def _pools(rows: ViewRows, target: str, batch_rows: int, rng: np.random.Generator) -> Iterator[Batch]:
+    """Yield all rows by permuted eras, a pool at a time; the next pool overwrites it. All pools but the last fill whole batches."""
     view = View(rows.view.panel, rng.permutation(np.unique(rows.view.era)), rows.view.features, target)
     size = max(1, rows.pool_bytes // (rows.row_bytes * batch_rows)) * batch_rows
     pool = np.empty((size, rows.n_features), rows.dtype)

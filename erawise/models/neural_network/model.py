@@ -1,9 +1,9 @@
 """A dense network: Keras on TensorFlow, with the standardisation of the features inside the model.
 
-The training step is TensorFlow's own, whatever `KERAS_BACKEND` says. It runs on a GPU where TensorFlow sees one, with scores that are
-equal within noise; nothing needs one. Batches come from the mapped matrix as they are stored, so that memory hangs on no number of rows.
-Predictions are made in float64 by numpy: rows that float32 rounds to the same or the other way round would be ranked by chance, and
-`portable` could not repeat it elsewhere.
+The training step is TensorFlow's own, whatever `KERAS_BACKEND` says. It runs on a GPU if TensorFlow sees one, with scores that are
+equal within noise; no step needs a GPU. Batches come from the mapped matrix as they are stored, so that the memory for them is limited
+for any number of rows. Predictions are made in float64 by numpy. Float32 would round close rows to equal or swapped values, so that
+their ranks were chance, and `portable` couldn't repeat them elsewhere.
 """
 
 import json
@@ -33,17 +33,17 @@ STANDARDISE, FIRST_DENSE = "standardise", "dense_1"
 
 FLOAT_BYTES = 4
 LIBRARY_BYTES = 256 * 2**20
-"""Bytes that TensorFlow takes before it has done anything."""
+"""Bytes that TensorFlow needs before its first operation."""
 
 INDEX_BYTES = 96
-"""Bytes a row that the views of the training rows and of an epoch take: row numbers, eras, targets, and what is made on the way."""
+"""Bytes a row for the views of the training rows and of an epoch: row numbers, eras, targets, and temporary arrays."""
 
 Step = Callable[[NDArray, NDArray[np.float32]], None]
 
 LAYER = ("weights", "bias")
 
 ARITHMETIC_COPIES = 6
-"""Arrays of the size of the weights, or of a batch as floats, that a step has at once."""
+"""Arrays of the size of the weights, or of a batch as floats, that a step holds at once."""
 
 PREDICTED_ROWS = 1024
 """Rows that are predicted at a time: as float64 they stay in the cache."""
@@ -57,7 +57,7 @@ class Network:
     ----------
     model : keras.Model, (rows, features) float32 to (rows, 1).
     rounds : epochs that early stopping found best, or that were asked for; None for a model from a file.
-    archive : the bytes of its file, where it was fitted in another process: Keras would write others of what it has read.
+    archive : the bytes of its file, if another process fitted it: Keras would write a model that it has read as other bytes.
     """
 
     model: Any
@@ -65,7 +65,7 @@ class Network:
     archive: bytes | None = None
 
     def predict(self, x: NDArray) -> NDArray[np.float64]:
-        """Predict (rows,) from (rows, features), in float64 with one thread, so that no bit hangs on their number.
+        """Predict (rows,) from (rows, features), in float64 with one thread, so that no bit depends on the number of threads.
 
         Raises
         ------
@@ -76,27 +76,27 @@ class Network:
             return common.predict_in_chunks(self._predict_chunk, x, self.model.input_shape[1])
 
     def __reduce__(self) -> tuple[Callable[[bytes, int | None], "Network"], tuple[bytes, int | None]]:
-        """As the file that `save` writes, so that what another process gets is saved as the same bytes."""
+        """Pack the model as the file that `save` writes, so that another process saves the same bytes."""
         with tempfile.TemporaryDirectory() as directory:
             self.save(Path(directory))
             return _from_bytes, ((Path(directory) / FILE).read_bytes(), self.rounds)
 
     def importance(self) -> NDArray[np.float64]:
-        """(features,) share of each feature in the norms of the first layer's weights, features being standardised."""
+        """Return the (features,) share of each standardised feature in the norms of the first layer's weights."""
         kernel = self.model.get_layer(FIRST_DENSE).get_weights()[0]
         varies = np.asarray(self.model.get_layer(STANDARDISE).scale) > 0
         return common.shares(np.linalg.norm(kernel.astype(np.float64), axis=1) * varies)
 
     def tree_importance(self) -> None:
-        """There are no trees."""
+        """Return None: there are no trees."""
 
     def attribution(self, sample: NDArray, background: NDArray, threads: int) -> Attribution:
-        """Expected gradients from the rows of `background`; see `gradients`."""
+        """Return expected gradients from the rows of `background`; see `gradients`."""
         base, explained = gradients.expected(self._layers, background, threads)
         return Attribution(PREDICTION_UNIT, base, explained, self.predict)
 
     def save(self, directory: Path) -> None:
-        """Write `model.keras` into the directory, without what differs between runs: dates and memory addresses."""
+        """Write `model.keras` into the directory, without the dates and memory addresses, which differ between runs."""
         if self.archive is not None:
             with files.replacing(directory / FILE) as temporary:
                 temporary.write_bytes(self.archive)
@@ -111,7 +111,7 @@ class Network:
         arrays.write_archive(entries, directory / FILE)
 
     def portable(self) -> Portable:
-        """Weights and biases of each layer, in their order."""
+        """Return the weights and biases of each layer, in their order."""
         return "network", {f"{name}_{k}": values for k, layer in enumerate(self._layers) for name, values in zip(LAYER, layer, strict=True)}
 
     def _predict_chunk(self, chunk: NDArray) -> NDArray[np.float64]:
@@ -129,12 +129,12 @@ def _from_bytes(content: bytes, rounds: int | None) -> Network:
 
 
 def _layers_of(model: Any) -> list[gradients.Layer]:
-    """Each dense layer of a network, the standardisation of the features taken into the first.
+    """Return each dense layer of a network; the first includes the standardisation of the features.
 
     Raises
     ------
     ValueError
-        If there are other layers than those that `build` adds.
+        If there are other layers than the layers of `build`.
     """
     first, *dense = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer | keras.layers.Dropout)]
     activations = [keras.activations.serialize(layer.activation) for layer in dense if isinstance(layer, keras.layers.Dense)]
@@ -147,7 +147,7 @@ def _layers_of(model: Any) -> list[gradients.Layer]:
 
 
 def _forward(layers: Sequence[gradients.Layer], x: NDArray) -> NDArray[np.float64]:
-    """(rows,) from (rows, features), in float64: what TensorFlow does in float32."""
+    """Predict (rows,) from (rows, features), in float64 (TensorFlow does the same in float32)."""
     hidden = x.astype(np.float64)
     for number, (weights, bias) in enumerate(layers, 1):
         hidden = hidden @ weights
@@ -158,7 +158,7 @@ def _forward(layers: Sequence[gradients.Layer], x: NDArray) -> NDArray[np.float6
 
 
 def compiled_prediction(model: Any) -> Callable[[NDArray], NDArray[np.float64]]:
-    """Predict (rows,) from (rows, features) as TensorFlow does, in float32: what is good enough for the score of an epoch."""
+    """Return a function that predicts (rows,) from (rows, features) like TensorFlow, in float32: enough for the score of an epoch."""
 
     def forward(features: Any) -> Any:
         return model(tf.cast(features, tf.float32), training=False)[:, 0]
@@ -180,7 +180,7 @@ def steps(settings: Settings) -> tuple[int, str]:
 
 
 def load(directory: Path) -> Network:
-    """Read what `save` has written; nothing in the file is run as code.
+    """Read a model that `save` has written; nothing in the file is run as code.
 
     Raises
     ------
@@ -193,7 +193,7 @@ def load(directory: Path) -> Network:
     try:
         network = Network(keras.models.load_model(path, compile=False, safe_mode=True))
         n_features = network.model.input_shape[1]
-        network.portable()  # its layers are read here, so that others than ours are said of the file
+        network.portable()  # reads the layers, so that the error for unknown layers names the file
         usable = network.model.output_shape == (None, 1) and len(network.importance()) == n_features
     except Exception as error:  # a file from elsewhere can make Keras raise anything
         raise arrays.broken(path, " ".join(str(error).split())) from None
@@ -203,7 +203,7 @@ def load(directory: Path) -> Network:
 
 
 def required_bytes(settings: Settings, train: View) -> int:
-    """Bytes that fitting to a view takes at most: rows, pools and batches ahead, and the arithmetic of a batch."""
+    """Return the bytes that fitting to a view needs at most: rows, pools, batches in advance, and the arithmetic of a batch."""
     widest = max(len(train.names), *settings.layers)
     weights = FLOAT_BYTES * widest * sum(settings.layers)
     rows = max(settings.batch_rows, common.CHUNK_ROWS)
@@ -213,7 +213,7 @@ def required_bytes(settings: Settings, train: View) -> int:
 
 
 def needs(settings: Settings, folds: Sequence[tuple[View, View | None]], resources: Resources) -> list[int]:
-    """Bytes that each fit takes."""
+    """Return the bytes that each fit needs."""
     return [_require(settings, train, resources) for train, _ in folds]
 
 
@@ -232,11 +232,11 @@ def prepare(settings: Settings, folds: Sequence[tuple[View, View | None]], resou
 def fit(settings: Settings, train: View, inner: View | None, rounds: int | None, resources: Resources) -> Network:
     """Fit dense ReLU layers with dropout to the target, by Adam on the squared error.
 
-    With `inner` and early stopping, up to `settings.epochs`, and the weights of the epoch with the best mean per-era
-    correlation on `inner` stay; else `rounds` epochs, or `settings.epochs` where that is None. The order of the rows is said in
-    `batches.epochs`.
+    With `inner` and early stopping there are up to `settings.epochs` epochs. The epoch with the best mean per-era correlation on `inner`
+    gives the weights. Otherwise there are `rounds` epochs, or `settings.epochs` if `rounds` is None. `batches.epochs`
+    describes the order of the rows.
 
-    The number of threads is a process's own: the first network settles it.
+    The first network of a process settles the number of threads for all.
 
     Raises
     ------
@@ -246,7 +246,7 @@ def fit(settings: Settings, train: View, inner: View | None, rounds: int | None,
     common.require_rows(train, settings.target)
     _require(settings, train, resources)
     settle(resources.threads)
-    rows = batches.Rows(train)
+    rows = batches.ViewRows(train)
     model = build(settings, *rows.standardisation(), float(train.target.mean(dtype=np.float64)))
     epochs = _epochs(settings, model, rows)
     if inner is not None and settings.early_stopping is not None:
@@ -260,10 +260,10 @@ def fit(settings: Settings, train: View, inner: View | None, rounds: int | None,
 
 
 def build(settings: Settings, mean: NDArray[np.float64], std: NDArray[np.float64], start: float) -> Any:
-    """The network before its first step, which predicts `start` everywhere.
+    """Build the network before its first step, which predicts `start` for all rows.
 
-    The output starts at weights of 0: from random ones, a weak signal would be learned only after their noise is
-    unlearned. Every layer has a name and a seed of its own, so that none hangs on the process.
+    The output starts at weights of 0. With random weights, a weak signal would be learned only after their noise is unlearned. Every
+    layer has its own name and seed, so that no layer depends on the process.
     """
     scale = common.inverse(std)
     seeds = iter(np.random.default_rng(settings.seed).integers(1, 2**31 - 1, 2 * len(settings.layers)).tolist())
@@ -291,8 +291,8 @@ def _require(settings: Settings, train: View, resources: Resources) -> int:
     return needed
 
 
-def _epochs(settings: Settings, model: Any, rows: batches.Rows) -> Iterator[int]:
-    """Train one epoch each time the next number is asked for."""
+def _epochs(settings: Settings, model: Any, rows: batches.ViewRows) -> Iterator[int]:
+    """Yield the number of each epoch after it is trained."""
     step = compiled_step(model, settings.learning_rate, rows.dtype)
     order = batches.epochs(rows, settings.target, settings.batch_rows, settings.seed)
     for epoch, batch in zip(range(1, settings.epochs + 1), order, strict=False):
@@ -304,7 +304,7 @@ def _epochs(settings: Settings, model: Any, rows: batches.Rows) -> Iterator[int]
 
 
 def compiled_step(model: Any, learning_rate: float, dtype: np.dtype) -> Step:
-    """One step of Adam on a batch: features (rows, features) of `dtype`, and target (rows,)."""
+    """Return one step of Adam on a batch: features (rows, features) of `dtype`, and target (rows,)."""
     optimizer = keras.optimizers.Adam(learning_rate)
     variables = model.trainable_variables
     optimizer.build(variables)
@@ -321,7 +321,7 @@ def compiled_step(model: Any, learning_rate: float, dtype: np.dtype) -> Step:
 
 
 def _best(epochs: Iterator[int], model: Any, inner: View, settings: Settings, patience: int, resources: Resources) -> Network:
-    score, rows, predict = common.EraCorrelation.of(inner), batches.Rows(inner), compiled_prediction(model)
+    score, rows, predict = common.EraCorrelation.from_view(inner), batches.ViewRows(inner), compiled_prediction(model)
     best, best_epoch, weights = -np.inf, 0, []
     for epoch in epochs:
         prediction = np.concatenate([predict(block) for block in rows.blocks()])
@@ -343,7 +343,7 @@ def _diverged(settings: Settings, epoch: int) -> InputError:
 
 
 def _renumbered(content: Any, numbers: dict[int, int]) -> Any:
-    """The same JSON with shared objects numbered as they appear, instead of by address, and without its date."""
+    """Return the same JSON without its date, and with shared objects numbered in their order instead of by address."""
     if isinstance(content, list):
         return [_renumbered(item, numbers) for item in content]
     if not isinstance(content, dict):

@@ -1,11 +1,15 @@
-"""What each feature adds to a forest's prediction: the exact values of TreeSHAP, by integrals in place of its sums over subsets.
+"""Contributions of the features to a forest's prediction: the exact values of TreeSHAP, by integrals in place of sums over subsets.
 
-A leaf of value v is reached, where the features S are known, with a weight that is a product over the features on its path: z (1 or 0) of a
-known one, whether the row takes its branches, and p of another, the share of the fit's rows that take them. The Shapley value of feature
-i in such a product is the integral over t from 0 to 1 of `v (z_i - p_i)` times the product over the others of `t z + (1 - t) p` (the
-multilinear extension of Owen, 1972, Multilinear extensions of games, Management Science 18). That is a polynomial of a degree below the
-path's number of features, which Gauss-Legendre points integrate exactly. The products of the leaves below a branch are added up before they
-are multiplied, as in linear TreeSHAP (Yu, Bifet, Read & Xu, 2022), so that a row takes time by the nodes and not by their depths.
+If the features S are known, a leaf of value v is reached with a weight. The weight is a product over the features on the leaf's path:
+
+- z for a known feature: 1 if the row takes the feature's branches, else 0;
+- p for another feature: the share of the fit's rows that take its branches.
+
+The Shapley value of feature i in such a product is an integral over t from 0 to 1. The integrand is `v (z_i - p_i)` times the product of
+`t z + (1 - t) p` over the other features. It is a polynomial of a degree below the path's number of features, which Gauss-Legendre points
+integrate exactly. Source: Owen (1972), Multilinear extensions of games, Management Science 18. The products of the leaves below a branch
+are added before they are multiplied, as in linear TreeSHAP (Yu, Bifet, Read & Xu, 2022). The time for a row therefore grows with the
+number of nodes, not with their depths.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,20 +27,20 @@ Nodes = Mapping[str, NDArray]
 
 NONE = -1
 CHUNK_ROWS, LANES = 256, 8
-"""Rows that a thread takes at a time, and of these side by side."""
+"""Rows that a thread works on at a time, and rows of these that it computes side by side."""
 
 
 class Branches(NamedTuple):
-    """The nodes of all trees, each seen as the branch that leads to it, numbered over all trees; a root has none.
+    """The branches of all trees, each named after the node that it leads to, numbered over all trees; a root has no branch.
 
     Parameters
     ----------
-    starts : (trees + 1,) where each tree's nodes begin.
-    parent, feature, threshold, left : (nodes,) where a branch begins, what it asks of a row there, and whether it is the left one.
-    earlier : (nodes,) the last branch before it that asks for the same feature; `NONE` without one.
+    starts : (trees + 1,) the position at which each tree's nodes begin.
+    parent, feature, threshold, left : (nodes,) the node at which a branch begins, its question, and whether it is the left branch.
+    earlier : (nodes,) the last branch above it that asks for the same feature; `NONE` without one.
     leaf, value : (nodes,) whether the node is a leaf, and its value.
-    factor, slope : (nodes, 2, points) for z of 0 and of 1, with p over all branches of the feature so far, at each point t with its
-        weight w: `t z + (1 - t) p`, and `w (z - p)` over it.
+    factor, slope : (nodes, 2, points) for z of 0 and of 1, at each point t with its weight w: `t z + (1 - t) p`, and `w (z - p)`
+        divided by it. Here p is over all branches of the feature so far.
     """
 
     starts: NDArray[np.int64]
@@ -52,7 +56,7 @@ class Branches(NamedTuple):
 
 
 def of_forest(nodes: Nodes, threads: int) -> tuple[float, Callable[[NDArray], Floats]]:
-    """The forest's prediction where no feature is known, and a function that gives (rows, features) of what each adds to it."""
+    """Return the forest's prediction if no feature is known, and a function that gives the (rows, features) contributions to it."""
     trees, width = len(nodes["node_counts"]), len(nodes["feature_importance"])
     branches = branches_of(nodes)
     roots = np.repeat(branches.starts[:-1], nodes["node_counts"])
@@ -72,15 +76,15 @@ def of_forest(nodes: Nodes, threads: int) -> tuple[float, Callable[[NDArray], Fl
 
 
 def branches_of(nodes: Nodes) -> Branches:
-    """The branches of a forest."""
+    """Return the branches of a forest."""
     counts = nodes["node_counts"]
     starts = np.append(0, np.cumsum(counts, dtype=np.int64))
     inner = np.flatnonzero(nodes["left"] >= 0)
     first = np.repeat(starts[:-1], counts)[inner]
     parent, left = np.full(len(nodes["left"]), NONE, np.int64), np.zeros(len(nodes["left"]), bool)
     for child in ("left", "right"):
-        places = first + nodes[child][inner]
-        parent[places], left[places] = inner, child == "left"
+        positions = first + nodes[child][inner]
+        parent[positions], left[positions] = inner, child == "left"
     above = np.where(parent >= 0, parent, 0)
     feature = np.where(parent >= 0, nodes["feature"][above], NONE).astype(np.int64)
     own = nodes["cover"] / nodes["cover"][above]
@@ -96,7 +100,7 @@ def branches_of(nodes: Nodes) -> Branches:
 
 
 def _along_paths(parent: NDArray[np.int64], feature: NDArray[np.int64], own: Floats) -> tuple[NDArray[np.int64], Floats, int]:
-    """For each branch the last one before it with the same feature, the share of rows that take all of that feature, and the depth."""
+    """Return for each branch the last branch above it with the same feature, and the feature's share of rows so far; and the depth."""
     earlier, share = np.full(len(parent), NONE, np.int64), np.where(parent >= 0, own, 1.0)
     current, depth = parent.copy(), 0
     while (current >= 0).any():
@@ -110,7 +114,7 @@ def _along_paths(parent: NDArray[np.int64], feature: NDArray[np.int64], own: Flo
 
 
 def _add_plain(x: NDArray, branches: Branches, out: Floats) -> None:
-    """Add to `out` (rows, features) what each feature of `x` (rows, features) adds to the sum of the trees."""
+    """Add to `out` (rows, features) the contributions of `x` (rows, features) to the sum of the trees."""
     starts, parent, feature, threshold, left, earlier, leaf, value, factor, slope = branches
     for start, stop in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
         taken = np.ones((stop - start, len(x)), np.int64)
@@ -140,7 +144,7 @@ def _add_compiled(x: NDArray, branches: Branches, out: Floats) -> None:
     largest = 0
     for tree in range(len(starts) - 1):
         largest = max(largest, starts[tree + 1] - starts[tree])
-    # a few rows side by side, which the processor takes at once; z is a number, so that nothing has to be chosen by it
+    # the processor computes a few rows at once; z is a number, so that no branch of the code depends on it
     products, sums = np.empty((largest, points, LANES)), np.empty((largest, points, LANES))
     taken, added, known = np.ones((largest, LANES)), np.empty(LANES), np.ones(LANES)
     for tree in range(len(starts) - 1):  # the outer loop, so that a tree's numbers stay in the cache

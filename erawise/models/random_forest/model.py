@@ -24,10 +24,10 @@ LEAF = -1
 FLOAT_BYTES = 4
 
 ROW_BYTES = 64
-"""Bytes a row that the views and the target take."""
+"""Bytes a row for the views and the target."""
 
 TREE_ROW_BYTES = 40
-"""Bytes a row that growing a tree takes: its draw, its weights, its order and one feature's values."""
+"""Bytes a row to grow a tree: its draw, its weights, its order and one feature's values."""
 _LAYOUT: dict[str, tuple[type[np.generic], int]] = {
     "node_counts": (np.int32, 1),
     "left": (np.int32, 1),
@@ -53,7 +53,7 @@ class TreeArrays(NamedTuple):
 
 @dataclass(frozen=True)
 class Forest:
-    """The mean of regression trees, the nodes of one tree after those of the other.
+    """The mean of regression trees, whose nodes follow each other tree by tree.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class Forest:
         return None
 
     def predict(self, x: NDArray) -> NDArray[np.float64]:
-        """Predict (rows,) from (rows, features): as scikit-learn does with one job, to the bit.
+        """Predict (rows,) from (rows, features), equal bit by bit to scikit-learn with one job.
 
         Raises
         ------
@@ -90,21 +90,21 @@ class Forest:
         return common.predict_in_chunks(self._mean_of_trees, x, len(self.feature_importance))
 
     def importance(self) -> NDArray[np.float64]:
-        """(features,) share of each feature in the mean decrease of impurity."""
+        """Return the (features,) share of each feature in the mean decrease of impurity."""
         return common.shares(self.feature_importance)
 
     def tree_importance(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(features,) share of each feature in the mean decrease of impurity, and in the number of splits."""
+        """Return the (features,) share of each feature in the mean decrease of impurity, and in the number of splits."""
         splits = np.bincount(self.feature[self.left != LEAF], minlength=len(self.feature_importance))
         return self.importance(), common.shares(splits)
 
     def attribution(self, sample: NDArray, background: NDArray, threads: int) -> Attribution:
-        """The values of exact TreeSHAP, by the rows of the fit that took each path; see `contributions`."""
+        """Return exact TreeSHAP values, by the rows of the fit that took each path; see `contributions`."""
         base, explained = contributions.of_forest({name: getattr(self, name) for name in _LAYOUT}, threads)
         return Attribution(PREDICTION_UNIT, base, explained, self.predict)
 
     def portable(self) -> Portable:
-        """Its arrays, but for those that only describe it."""
+        """Return the arrays that predictions need."""
         return "forest", self._trees._asdict()
 
     def save(self, directory: Path) -> None:
@@ -160,30 +160,30 @@ def steps(settings: Settings) -> tuple[int, str]:
 
 
 def required_bytes(settings: Settings, train: View, threads: int) -> int:
-    """Bytes that fitting to a view takes at most: the rows as they are stored and once more as float32, and growing trees."""
+    """Return the bytes that fitting to a view needs at most: rows as they are stored and again as float32, and growing trees."""
     n_rows = min(train.n_rows, settings.max_rows)
     matrix = n_rows * len(train.names) * (train.dtype.itemsize + FLOAT_BYTES)
     return matrix + train.n_rows * ROW_BYTES + threads * n_rows * TREE_ROW_BYTES
 
 
 def needs(settings: Settings, folds: Sequence[tuple[View, View | None]], resources: Resources) -> list[int]:
-    """Bytes that each fit takes."""
+    """Return the bytes that each fit needs."""
     return [_require(settings, train, resources) for train, _ in folds]
 
 
 def prepare(settings: Settings, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
-    """Check that every fit has the memory that it needs; says how many forests may be fitted at once."""
+    """Check that every fit has the memory that it needs, and return how many forests may be fitted at once."""
     needs(settings, folds, resources)
     return resources.side_by_side([required_bytes(settings, train, 1) for train, _ in folds])
 
 
 def fit(settings: Settings, train: View, inner: View | None, rounds: int | None, resources: Resources) -> Forest:
-    """Fit on at most `max_rows` rows, the same share of every era. `inner` and `rounds` play no part.
+    """Fit on at most `max_rows` rows, the same share of every era; `inner` and `rounds` are ignored.
 
     Raises
     ------
     InputError
-        If there is no row, or the memory doesn't suffice: scikit-learn needs all of the rows at once, as float32.
+        If there is no row, or the memory doesn't suffice: scikit-learn needs all these rows at once, as float32.
     """
     common.require_rows(train, settings.target)
     _require(settings, train, resources)
@@ -225,7 +225,7 @@ def _as_arrays(trees: list[DecisionTreeRegressor], importance: NDArray[np.float6
 
 
 def load(directory: Path) -> Forest:
-    """Read what `save` has written.
+    """Read a model that `save` has written.
 
     Raises
     ------
@@ -247,7 +247,7 @@ def _why_broken(forest: Forest) -> str | None:
     if any(len(values) != n_nodes for values in (forest.right, forest.feature, forest.threshold, forest.value, forest.cover)):
         return "its arrays differ in length"
     if (forest.feature < 0).any() or (forest.feature >= len(forest.feature_importance)).any():
-        return "a node splits on a feature that it has not"
+        return "a node splits on a feature that the model doesn't have"
     if (forest.feature_importance < 0).any():
         return "an importance is below 0"
     stops = np.cumsum(counts, dtype=np.int64)

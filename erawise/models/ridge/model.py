@@ -15,7 +15,7 @@ from erawise.models.shared.protocol import Resources
 from erawise.panel.panel import View
 
 MATRICES, BLOCKS = 5, 2
-"""Matrices of (features, features) that solving has at once, and blocks of an era as floats that adding up has."""
+"""Matrices of (features, features) that solving holds at once, and blocks of an era as floats that adding up holds."""
 
 FLOAT_BYTES = 8
 
@@ -31,14 +31,14 @@ def steps(settings: Settings) -> tuple[int, str]:
 
 
 def required_bytes(train: View) -> int:
-    """Bytes that fitting to a view takes at most: sums of products of the features, an era as floats, and the target."""
+    """Return the bytes that fitting to a view needs at most: sums of products of the features, an era as floats, the target."""
     n_features = len(train.names)
     largest = int(np.unique(train.era, return_counts=True)[1].max(initial=0))
     return FLOAT_BYTES * (MATRICES * n_features**2 + BLOCKS * largest * n_features + 2 * train.n_rows)
 
 
 def needs(settings: Settings, folds: Sequence[tuple[View, View | None]], resources: Resources) -> list[int]:
-    """Bytes that each fit takes."""
+    """Return the bytes that each fit needs."""
     needed = [required_bytes(train) for train, _ in folds]
     for (train, _), one in zip(folds, needed, strict=True):
         resources.require(one, f"the sums of products of {len(train.names):,} features")
@@ -51,9 +51,9 @@ def load(directory: Path) -> common.Linear:
 
 
 def fit(settings: Settings, train: View, inner: View | None, rounds: int | None, resources: Resources) -> common.Linear:
-    """Minimise `|y - b - Z w|² + l2 |w|²` over all rows of `train`, with Z the standardised features.
+    """Fit `w` and `b` to minimise `|y - b - Z w|² + l2 |w|²` over all rows of `train`; `Z` are the standardised features.
 
-    Memory is a (features, features) matrix and one era. `inner` and `rounds` play no part.
+    The memory is a (features, features) matrix and one era. `inner` and `rounds` are ignored.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def fit(settings: Settings, train: View, inner: View | None, rounds: int | None,
 
 @dataclass(frozen=True)
 class _Moments:
-    """Sums over all rows of `d`, the features less those of the first row, and of the centred target."""
+    """Sums over all rows of `d`, the features less the features of the first row, and of the centred target."""
 
     count: int
     origin: NDArray[np.float64]
@@ -110,9 +110,9 @@ def _solved(moments: _Moments, target_mean: float, l2: float) -> common.Linear:
 
 
 def solve_symmetric(matrix: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Solve with a symmetric matrix that is at least positive semi-definite, (n, n) by (n,).
+    """Compute the solution of a linear system with a symmetric, positive semi-definite matrix, (n, n) by (n,).
 
-    By Cholesky; where the matrix is singular to working precision, the solution of least norm.
+    The solution is by Cholesky. If the matrix is singular to working precision, it is the solution of least norm.
     """
     if not len(right):
         return right

@@ -15,7 +15,7 @@ _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def write_archive(entries: Mapping[str, bytes], path: Path) -> None:
-    """Write an uncompressed zip whose bytes depend on the names and contents of its entries alone."""
+    """Write an uncompressed zip whose bytes depend only on the names and contents of its entries."""
     with files.replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for name, content in entries.items():
             entry = zipfile.ZipInfo(name, _ZIP_EPOCH)
@@ -30,7 +30,7 @@ def save_arrays(arrays: Mapping[str, NDArray], path: Path) -> None:
 
 
 def load_arrays(path: Path, layout: Mapping[str, tuple[type[np.generic], int]]) -> dict[str, NDArray]:
-    """Read the arrays of an npz file and check what they are.
+    """Read the arrays of an npz file and check their types.
 
     Parameters
     ----------
@@ -40,8 +40,7 @@ def load_arrays(path: Path, layout: Mapping[str, tuple[type[np.generic], int]]) 
     Raises
     ------
     InputError
-        If the file is missing, is no npz file, holds a pickle, or an array is missing, of another type or has NaN or
-        infinities.
+        If the file is missing, is no npz file or holds a pickle; or if an array is missing, is of another type, or has NaN or infinities.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
@@ -60,12 +59,12 @@ def load_arrays(path: Path, layout: Mapping[str, tuple[type[np.generic], int]]) 
 
 
 def broken(path: Path, reason: str) -> InputError:
-    """The error for a saved model that can't be what a fit has written."""
+    """Return the error for a saved model that no fit can have written."""
     return InputError(f"{path}: not a model that can be used: {reason}; train the model again")
 
 
 def encoded(array: NDArray) -> bytes:
-    """An array as the bytes of an npy file."""
+    """Return an array as the bytes of an npy file."""
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, np.asarray(array, order="C"), version=(1, 0), allow_pickle=False)
     return buffer.getvalue()

@@ -1,5 +1,5 @@
-"""What kinds of models share: rows to fit on, prediction in bounded pieces, standardisation, the linear model, and the score by
-which early stopping looks at an inner slice."""
+"""Parts that kinds of models share: rows to fit on, prediction in chunks, standardisation, the linear model, and the score of early
+stopping."""
 
 import ctypes
 import gc
@@ -25,7 +25,7 @@ LEAST_STD = 1e-6
 """A feature whose std is below this counts as constant: features are on a scale of 1 or 4."""
 
 WHOLE_FIT = 1, "fits"
-"""The steps of kinds that can't tell how far a fit is."""
+"""The steps of kinds that can't report progress within a fit."""
 
 LINEAR_FILE = "linear.npz"
 _LINEAR: dict[str, tuple[type[np.generic], int]] = {
@@ -37,18 +37,18 @@ _LINEAR: dict[str, tuple[type[np.generic], int]] = {
 
 
 def nothing_to_prepare(settings: Any, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
-    """For kinds whose fits share nothing and run one after the other."""
+    """Prepare nothing: for kinds whose fits share nothing and run one after the other."""
     return 1
 
 
 def give_back() -> None:
-    """Return freed memory to the system, where the C library keeps it: what comes next may need all that there is."""
+    """Return freed memory from the C library to the system: the next step may need all of it."""
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def require_rows(train: View, target: str) -> None:
-    """Check that there is something to learn.
+    """Check that there are rows to learn from.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def require_rows(train: View, target: str) -> None:
 
 
 def draw(train: View, max_rows: int, seed: int) -> tuple[NDArray, NDArray[np.float32]]:
-    """At most `max_rows` rows of a view, the same share of every era: features (rows, features) and target (rows,).
+    """Draw at most `max_rows` rows of a view, the same share of every era: features (rows, features) and target (rows,).
 
     Raises
     ------
@@ -69,18 +69,18 @@ def draw(train: View, max_rows: int, seed: int) -> tuple[NDArray, NDArray[np.flo
     """
     x, target = train.sample(max_rows, np.random.default_rng(seed))
     if not len(x):
-        raise InputError(f"max_rows: {max_rows} of {train.n_rows} rows leave not one of an era; raise it")
+        raise InputError(f"max_rows: {max_rows} of {train.n_rows} rows leave no row of any era; raise it")
     return x, target
 
 
 def chunks(x: NDArray, rows: int = CHUNK_ROWS) -> Iterator[NDArray]:
-    """Views of at most `rows` adjacent rows."""
+    """Yield views of at most `rows` adjacent rows."""
     for start in range(0, len(x), rows):
         yield x[start : start + rows]
 
 
 def predict_in_chunks(predict: Callable[[NDArray], NDArray], x: NDArray, n_features: int) -> NDArray[np.float64]:
-    """Predict (rows,) from (rows, features), a bounded number of rows at a time.
+    """Predict (rows,) from (rows, features), a chunk of rows at a time.
 
     Raises
     ------
@@ -98,16 +98,15 @@ def predict_in_chunks(predict: Callable[[NDArray], NDArray], x: NDArray, n_featu
 
 
 def shares(values: NDArray) -> NDArray[np.float64]:
-    """Values at least 0, scaled to sum 1; all 0 where they are."""
+    """Scale values of at least 0 to sum 1; if all are 0, they stay 0."""
     total = float(np.sum(values, dtype=np.float64))
     return np.asarray(values, np.float64) / total if total > 0 else np.zeros(len(values))
 
 
 def standardisation(blocks: Iterable[NDArray], n_features: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and std (ddof 0) of each feature over blocks (rows, features), read once.
+    """Return the mean and std (ddof 0) of each feature over blocks (rows, features), read once.
 
-    The std is 0 where a feature is constant. Sums are of differences from the first row, so that a constant feature
-    gives exactly 0.
+    The sums are of differences from the first row, so that the std of a constant feature is exactly 0.
     """
     origin: NDArray[np.float64] | None = None
     total, squares, count = np.zeros(n_features), np.zeros(n_features), 0
@@ -126,29 +125,29 @@ def standardisation(blocks: Iterable[NDArray], n_features: int) -> tuple[NDArray
 
 
 def std_of(variance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The std, 0 where it is too small to be more than rounding."""
+    """Return the std; 0 if it is so small that it may be rounding."""
     std = np.sqrt(np.maximum(variance, 0))
     return np.where(std < LEAST_STD, 0.0, std)
 
 
 def inverse(std: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`1 / std`, 0 where it is 0: what turns a constant feature into zeros."""
+    """Return `1 / std`; 0 if the std is 0, which turns a constant feature into zeros."""
     return np.divide(1.0, std, out=np.zeros_like(std), where=std > 0)
 
 
 @dataclass(frozen=True)
 class Linear:
-    """`intercept + z @ coefficients` with `z` the features standardised by `mean` and `std`.
+    """The model `intercept + z @ coefficients`, with `z` the features standardised by `mean` and `std`.
 
     Parameters
     ----------
-    mean, std : (features,) float64 of the training rows; a feature of std 0 is constant there and plays no part.
+    mean, std : (features,) float64 of the training rows; a feature of std 0 is constant there and isn't used.
     coefficients : (features,) float64, for the standardised features.
     intercept : float.
     """
 
     unit: ClassVar[str] = PREDICTION_UNIT
-    """Of what the sum is."""
+    """The unit of the sum."""
 
     mean: NDArray[np.float64]
     std: NDArray[np.float64]
@@ -175,23 +174,23 @@ class Linear:
             return predict_in_chunks(lambda chunk: chunk.astype(np.float64) @ weights + constant, x, len(self.mean))
 
     def importance(self) -> NDArray[np.float64]:
-        """(features,) share of each feature in the sum of the absolute coefficients."""
+        """Return the (features,) share of each feature in the sum of the absolute coefficients."""
         return shares(np.abs(self.coefficients))
 
     def tree_importance(self) -> None:
-        """There are no trees."""
+        """Return None: there are no trees."""
 
     def attribution(self, sample: NDArray, background: NDArray, threads: int) -> Attribution:
-        """Each feature's weight times its distance from its mean over `sample`: the SHAP values where features are taken as independent.
+        """Return, for each feature, its weight times its distance from its mean over `sample`: the SHAP values of independent features.
 
-        Lundberg & Lee (2017), A unified approach to interpreting model predictions, corollary 1.
+        Source: Lundberg & Lee (2017), A unified approach to interpreting model predictions, corollary 1.
         """
         weights, constant = self._weights()
         mean = sample.mean(axis=0, dtype=np.float64)
         return Attribution(self.unit, float(mean @ weights) + constant, lambda x: (x - mean) * weights, self._sum)
 
     def portable(self) -> Portable:
-        """The weights of the features as they are, and what is added."""
+        """Return the weights of the features before standardisation, and the constant."""
         weights, constant = self._weights()
         return "linear", {"weights": weights, "constant": np.array(constant)}
 
@@ -206,7 +205,7 @@ class Linear:
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """Read what `save` has written.
+        """Read a model that `save` has written.
 
         Raises
         ------
@@ -224,10 +223,9 @@ class Linear:
 
 
 class EraCorrelation:
-    """Mean over eras of the Pearson correlation between predictions and the target.
+    """The mean over eras of the Pearson correlation between predictions and the target.
 
-    An era with a constant prediction counts as 0; eras with a constant target are left out. Without any era left the
-    score is 0.
+    An era with a constant prediction counts as 0. Eras with a constant target are left out; if no era is left, the score is 0.
     """
 
     def __init__(self, target: NDArray, era: NDArray[np.int64]) -> None:
@@ -238,7 +236,8 @@ class EraCorrelation:
         self._target, self._target_squares = self._centred(np.asarray(target, np.float64))
 
     @classmethod
-    def of(cls, view: View) -> "EraCorrelation":
+    def from_view(cls, view: View) -> "EraCorrelation":
+        """Prepare for the rows of a view."""
         return cls(view.target, view.era)
 
     def __call__(self, prediction: NDArray) -> float:
@@ -251,7 +250,7 @@ class EraCorrelation:
         return float(correlations[known].mean()) if known.any() else 0.0
 
     def _centred(self, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        # The first value of each era is taken off first: a constant era is then exactly 0.
+        # Subtract the first value of each era first: a constant era is then exactly 0.
         shifted = values - np.repeat(values[self._starts], self._counts)
         means = np.add.reduceat(shifted, self._starts) / self._counts
         centred = shifted - np.repeat(means, self._counts)
@@ -260,10 +259,9 @@ class EraCorrelation:
 
 @contextmanager
 def collector_waiting() -> Iterator[None]:
-    """Import large packages within, in less time.
+    """Hold the garbage collector back, so that large packages are imported faster.
 
-    The garbage collector, which would scan the growing heap again and again, waits; what was imported is none of its
-    business afterwards.
+    It would scan the growing heap again and again. Afterwards it ignores the imported objects.
     """
     collecting = gc.isenabled()
     gc.disable()

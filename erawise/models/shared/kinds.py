@@ -9,7 +9,7 @@ PACKAGE = "erawise.models"
 
 
 def names() -> list[str]:
-    """Return the kinds that there are, sorted."""
+    """Return the names of all kinds, sorted."""
     return sorted(path.parent.name for path in Path(__file__).parents[1].glob("*/model.py"))
 
 

@@ -1,4 +1,4 @@
-"""What every kind of model offers, so that training is written once."""
+"""The interface of every kind of model, so that training is written once."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,27 +13,26 @@ from erawise.running.errors import InputError
 
 GIB = 2**30
 LIBRARY_BYTES = GIB // 4
-"""What a training process takes for libraries and the like."""
+"""Memory of a training process for libraries and the like."""
 
 ROW_BYTES = 150
-"""What it takes for each row of the panel: ids, eras and targets, row numbers, and the predictions that it makes."""
+"""Memory of a training process for each row of the panel: ids, eras and targets, row numbers, and predictions."""
 
 
 Portable = tuple[str, dict[str, str | NDArray]]
-"""Which function of `portable.runtime` predicts as a model does, and what it takes, by name: text, or arrays."""
+"""The name of the function of `upload.runtime` that predicts like a model, and the function's inputs by name: texts or arrays."""
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """What each feature adds to each prediction of a model: SHAP values.
+    """SHAP values: the contribution of each feature to each prediction of a model.
 
     Parameters
     ----------
-    unit : of what is added up: `prediction`, or what the model has before it becomes one, such as `log-odds`.
-    base : what is predicted where no feature is known.
-    contributions : (rows, features) float64 of what each feature of (rows, features) adds to `base`; their sum over the features and
-        `base` are what `predict` gives.
-    predict : (rows,) in `unit`, from (rows, features).
+    unit : of the contributions: `prediction`, or an earlier stage of it, such as `log-odds`.
+    base : the prediction if no feature is known.
+    contributions : returns (rows, features) float64 from (rows, features). `base` and the sum over the features add up to `predict`.
+    predict : returns (rows,) in `unit` from (rows, features).
     """
 
     unit: str
@@ -45,23 +44,23 @@ class Attribution:
 PREDICTION_UNIT = "prediction"
 
 
-def unheard(*told: object) -> None:
-    """Do nothing with what is told."""
+def ignore(*message: object) -> None:
+    """Ignore a message."""
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What a fit may use.
+    """The resources that a fit may use.
 
     Parameters
     ----------
     threads : threads.
-    memory : bytes of memory that the process may take.
+    memory : bytes of memory that the process may use.
     scratch : a directory for files that several fits share; its owner removes it.
     device : `cpu`, or the kind of GPU that LightGBM grows trees on.
-    held : bytes that the process takes beside its fits, see `held_by`.
-    say : told, before the first fit, how much memory the fits take.
-    log : told, where a fit stops early, each of its rounds, from 1, and the score on the inner slice after it.
+    held : bytes that the process uses in addition to its fits, see `held_by`.
+    notify : told, before the first fit, how much memory the fits need.
+    log : told each round, from 1, of a fit that stops early, and the score on the inner slice after it.
     step : called after each step of a fit, see `Kind.steps`.
     """
 
@@ -70,9 +69,9 @@ class Resources:
     scratch: Path
     device: str = "cpu"
     held: int = LIBRARY_BYTES
-    say: Callable[[str], None] = unheard
-    log: Callable[[int, float], None] = field(default=unheard, compare=False)
-    step: Callable[[], None] = field(default=unheard, compare=False)
+    notify: Callable[[str], None] = ignore
+    log: Callable[[int, float], None] = field(default=ignore, compare=False)
+    step: Callable[[], None] = field(default=ignore, compare=False)
 
     def require(self, needed: int, what: str) -> None:
         """Check that a fit has the memory that it needs.
@@ -80,29 +79,29 @@ class Resources:
         Raises
         ------
         InputError
-            With both amounts.
+            If it hasn't; the message has both amounts.
         """
         if needed + self.held > self.memory:
             raise InputError(
                 f"resources.memory: {what} need {(needed + self.held) / GIB:.2f} GiB, more than {self.memory / GIB:.2f} GiB; "
-                "raise it where the machine has more, or take less: max_rows where it is named, data.feature_set, preprocess.every"
+                "raise it if the machine has more, or lower max_rows (if it is named), data.feature_set or preprocess.every"
             )
 
     def side_by_side(self, needed: Sequence[int], most: int | None = None) -> int:
-        """How many of some fits, and not more than `most`, may run at once, by the bytes that each needs; says how many they take."""
+        """Return how many of some fits, at most `most`, may run at once, given the bytes that each needs; notify of their memory."""
         largest = max(*needed, 1)
         fits = max(1, min(self.threads if most is None else most, len(needed), (self.memory - self.held) // largest))
         together = "one fit after the other" if fits == 1 else f"{fits} fits at once"
-        self.say(f"memory: up to {(self.held + fits * largest) / GIB:.2f} GiB of {self.memory / GIB:.2f} ({together})")
+        self.notify(f"memory: up to {(self.held + fits * largest) / GIB:.2f} GiB of {self.memory / GIB:.2f} ({together})")
         return fits
 
     def shared(self, fits: int) -> Self:
-        """What each of so many fits at once has: its share of the threads."""
+        """Return the resources of each of so many fits at once: its share of the threads."""
         return replace(self, threads=max(1, self.threads // fits))
 
 
 def held_by(panel: Panel) -> int:
-    """Bytes that a process takes that trains on a panel, beside its fits."""
+    """Return the bytes that a process needs to train on a panel, in addition to its fits."""
     return LIBRARY_BYTES + panel.n_rows * ROW_BYTES
 
 
@@ -111,26 +110,26 @@ class Fitted(Protocol):
 
     @property
     def rounds(self) -> int | None:
-        """Trees or epochs that early stopping found best; None where the kind has none, or no score was above 0."""
+        """Trees or epochs that early stopping found best; None if the kind has no rounds, or no score was above 0."""
 
     def predict(self, x: NDArray) -> NDArray[np.float64]:
-        """Predict (rows,) from (rows, features), int8 or float32, in the order of the features it was fitted on."""
+        """Predict (rows,) from (rows, features), int8 or float32, with the features in the order of the fit."""
 
     def importance(self) -> NDArray[np.float64]:
-        """(features,) share of each feature in the model, at least 0, of sum 1 (all 0 where the model uses none)."""
+        """Return the (features,) share of each feature in the model, at least 0, of sum 1; all 0 if the model uses no feature."""
 
     def tree_importance(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """(features,) share of each feature in what the splits of the trees gain, and in their number; None for a kind without trees."""
+        """Return the (features,) shares of the features in the gain of the trees' splits and in their number; None without trees."""
 
     def attribution(self, sample: NDArray, background: NDArray, threads: int) -> Attribution:
-        """What explains rows like `sample` (rows, features).
+        """Return the attribution for rows like `sample` (rows, features).
 
-        `background` (some rows, features), drawn from the same eras, is what a network's rows are compared with. The result hangs on no
-        number of threads.
+        A network's rows are compared with `background` (some rows, features) of the same eras. The result doesn't depend on the number
+        of threads.
         """
 
     def portable(self) -> Portable:
-        """What predicts the same without this library, and the model's own."""
+        """Return the model in a form that predicts the same without this package and the library that fitted it."""
 
     def save(self, directory: Path) -> None:
         """Write the model into an existing directory: the same bytes for the same model, and nothing to unpickle."""
@@ -140,7 +139,7 @@ class Kind(Protocol):
     """A kind of model that can be fitted."""
 
     def needs(self, settings: Any, folds: Sequence[tuple[View, View | None]], resources: Resources) -> list[int]:
-        """Bytes of memory that each fit takes at most, where it runs in a process of its own.
+        """Return the bytes of memory that each fit needs at most if it runs in a process of its own.
 
         Raises
         ------
@@ -149,23 +148,25 @@ class Kind(Protocol):
         """
 
     def prepare(self, settings: Any, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
-        """Write what all fits share, in one pass, before the first: for each its training rows and inner slice.
+        """Write the data that all fits share, in one pass before the first; `folds` has each fit's training rows and inner slice.
 
-        Gives the number of fits that may run at once, each in a thread of its own with its share of the threads.
+        Returns
+        -------
+        The number of fits that may run at once, each in its own thread and with its share of the threads.
         """
 
     def fit(self, settings: Any, train: View, inner: View | None, rounds: int | None, resources: Resources) -> Fitted:
         """Fit on `train`.
 
-        With `inner`, kinds that have rounds stop by its mean per-era correlation; without it they run for `rounds`, or
-        for as many as the settings say where that is None. Kinds without rounds ignore both.
+        Kinds that have rounds stop by the mean per-era correlation on `inner`. Without `inner` they run for `rounds`, or as many rounds as
+        the settings say if `rounds` is None. Kinds without rounds ignore both.
         """
 
     def steps(self, settings: Any) -> tuple[int, str]:
-        """How many steps a fit with these settings has at most, and what they are, in the plural: such as `trees`."""
+        """Return the number of steps that a fit with these settings has at most, and their name in the plural, such as `trees`."""
 
     def stops_early(self, settings: Any) -> bool:
-        """Whether a model with these settings stops early, and so needs an inner slice in each fold."""
+        """Return whether a model with these settings stops early, and so needs an inner slice in each fold."""
 
 
 class StoredKind(Kind, Protocol):
@@ -174,22 +175,22 @@ class StoredKind(Kind, Protocol):
     __name__: str
 
     def load(self, directory: Path) -> Fitted:
-        """Read what `Fitted.save` has written."""
+        """Read a model that `Fitted.save` has written."""
 
 
 def require_complete(kind: Any) -> None:
-    """Check that a kind of model has all that training may ask of it, before anything is fitted.
+    """Check, before anything is fitted, that a kind of model has every function that training may call.
 
     Raises
     ------
     InputError
-        With the functions of `StoredKind` that it lacks.
+        If it lacks functions of `StoredKind`; the message names them.
     """
     asked = [
         name for protocol in (Kind, StoredKind) for name, what in vars(protocol).items() if callable(what) and not name.startswith("_")
     ]
     if lacking := [name for name in asked if not callable(getattr(kind, name, None))]:
         raise InputError(
-            f"{kind.__name__}: the kind of model lacks {', '.join(f'`{name}`' for name in lacking)}; what each is given and returns is in "
-            "erawise/models/shared/protocol.py, and docs/howto/add-a-model.md has an example"
+            f"{kind.__name__}: the kind of model lacks {', '.join(f'`{name}`' for name in lacking)}; erawise/models/shared/protocol.py "
+            "describes each, and docs/howto/add-a-model.md has an example"
         )

@@ -8,11 +8,11 @@ from pydantic import Field, model_validator
 from erawise.base.settings import Section, Seed
 
 ONE_OR_SEVERAL = {"target": "targets", "seed": "seeds"}
-"""Keys of a model, and the keys that list several values in their place."""
+"""Keys of a model, and the keys that list several values instead."""
 
 
 class Entry(Section):
-    """A model: what it learns is `target`, or `targets` for one model of each, which are blended."""
+    """A model that learns `target`, or a variant for each of `targets`, which are blended."""
 
     target: str = ""
     targets: list[str] = Field(default_factory=list)
@@ -27,14 +27,14 @@ class Entry(Section):
     def _check_either(self, one: str, several: str) -> None:
         given = {one, several} & self.model_fields_set
         if len(given) != 1:
-            raise ValueError(f"{one} or {several}, and not both, must be there")
+            raise ValueError(f"give either {one} or {several}, not both")
         values = getattr(self, several)
         if several in given and (not values or len(set(values)) < len(values)):
             raise ValueError(f"{several}: expected at least one, each once")
 
     @property
-    def members(self) -> dict[str, Self]:
-        """The models that are trained, each on one target with one seed, by a name among the others."""
+    def variants(self) -> dict[str, Self]:
+        """The variants to train, each on one target with one seed, by a name that only it has."""
         choices = {one: getattr(self, several) or [getattr(self, one)] for one, several in ONE_OR_SEVERAL.items() if hasattr(self, one)}
         rest = self.model_dump(exclude={*ONE_OR_SEVERAL, *ONE_OR_SEVERAL.values()})
         combined = [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
@@ -42,7 +42,7 @@ class Entry(Section):
 
 
 class Seeded(Entry):
-    """A model whose fit draws numbers: from `seed`, or one model from each of `seeds`, which are blended."""
+    """A model whose fit draws random numbers: from `seed`, or a variant from each of `seeds`, which are blended."""
 
     seed: Seed = 0
     seeds: list[Seed] = Field(default_factory=list)

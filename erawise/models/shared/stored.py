@@ -1,4 +1,4 @@
-"""A trained model on disk: its kind, what it was fitted on, and the directory and the rounds of each member that is blended into it."""
+"""A trained model on disk: its kind, the digests of its data and settings, and the directory and rounds of each variant."""
 
 import hashlib
 import json
@@ -15,16 +15,18 @@ from erawise.models.shared.protocol import Fitted
 from erawise.running.errors import InputError
 
 DESCRIPTION = "model.json"
+VARIANTS = "members"
+"""The key of the variants in the file."""
 
 
 @dataclass(frozen=True)
-class Member:
-    """One of the models that are blended with equal weights; most often the only one.
+class Variant:
+    """A variant of a model, often the only one; several are blended with equal weights.
 
     Parameters
     ----------
-    directory : where it lies, below that of the model.
-    rounds : trees or epochs that its final fit ran for by early stopping; None without.
+    directory : its directory, relative to the model's directory.
+    rounds : trees or epochs of its final fit, found by early stopping; None without early stopping.
     """
 
     directory: str
@@ -33,7 +35,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Basis:
-    """SHA-256 digests of what a model was fitted on: its settings, the features that it sees, and the prepared data."""
+    """SHA-256 digests of the settings, the features and the prepared data that a model was fitted on."""
 
     settings: str
     features: str
@@ -46,63 +48,64 @@ class Description:
 
     Attributes
     ----------
-    kind : of model.
-    members : the models that are blended.
+    kind : kind of the model.
+    variants : the variants that are blended; `members` in the file.
     eras : the first and the last era that it was fitted on.
-    basis : what it was fitted on; None in a file that doesn't say so.
+    basis : digests of what it was fitted on; None in an old file.
     trained : digest of the trained model whose fit was repeated on more eras; None for a trained model itself.
     """
 
     kind: str
-    members: tuple[Member, ...]
+    variants: tuple[Variant, ...]
     eras: tuple[int, int]
     basis: Basis | None = None
     trained: str | None = None
 
 
 class Writer:
-    """Writes the members of a model one after the other into an existing directory: a single one right into it.
+    """The writer of a model into an existing directory, variant by variant; a single variant has no directory of its own.
 
     Parameters
     ----------
-    kind : of model.
-    several : whether there is more than one.
-    directory : where they are written.
+    kind : kind of the model.
+    several : whether there is more than one variant.
+    directory : the directory of the model.
     """
 
     def __init__(self, kind: str, directory: Path, *, several: bool) -> None:
         self._kind, self._directory, self._several = kind, directory, several
-        self._members: list[Member] = []
+        self._variants: list[Variant] = []
 
     def add(self, name: str, model: Fitted, rounds: int | None) -> None:
-        """Write a member, with the rounds of its final fit."""
+        """Write a variant, with the rounds of its final fit."""
         own = name if self._several else "."
         (self._directory / own).mkdir(exist_ok=True)
         model.save(self._directory / own)
-        self._members.append(Member(own, rounds))
+        self._variants.append(Variant(own, rounds))
 
     def close(self, eras: NDArray[np.int64], basis: Basis | None = None, trained: str | None = None) -> None:
         """Write the description: the eras that the model was fitted on, and the other attributes of `Description`."""
-        members, span = tuple(self._members), (int(eras.min()), int(eras.max()))
-        content = asdict(Description(self._kind, members, span, basis, trained))
-        files.write_json({key: value for key, value in content.items() if value is not None}, self._directory / DESCRIPTION)
+        variants, span = tuple(self._variants), (int(eras.min()), int(eras.max()))
+        content = asdict(Description(self._kind, variants, span, basis, trained))
+        named = {VARIANTS if key == "variants" else key: value for key, value in content.items() if value is not None}
+        files.write_json(named, self._directory / DESCRIPTION)
 
 
 def describe(directory: Path) -> Description:
-    """What a directory says of its model.
+    """Read the description of the model in a directory.
 
     Raises
     ------
     InputError
-        If that is missing, or none of what `save` writes.
+        If it is missing, or isn't as `Writer` writes it.
     """
     path = directory / DESCRIPTION
     content = files.read_json(path)
     try:
         first, last = content["eras"]
-        members = tuple(Member(**member) for member in content["members"])
+        variants = tuple(Variant(**variant) for variant in content[VARIANTS])
         basis = Basis(**content["basis"]) if "basis" in content else None
-        return Description(str(content["kind"]), members, (int(first), int(last)), basis, content.get("trained"))
+        return Description(str(content["kind"]), variants, (int(first), int(last)), basis, content.get("trained"))
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{path}: it doesn't say what the model is; train the model again") from None
 
@@ -110,7 +113,7 @@ def describe(directory: Path) -> Description:
 def digest(directory: Path) -> str:
     """Return the SHA-256 of a model: of its files, its kind, and the settings, features and eras that it was fitted on.
 
-    Data that the model was not fitted on, such as validation eras that are added, doesn't change it.
+    Data that the model was not fitted on, such as new validation eras, doesn't change it.
 
     Raises
     ------
@@ -120,17 +123,17 @@ def digest(directory: Path) -> str:
     found = describe(directory)
     basis = None if found.basis is None else [found.basis.settings, found.basis.features]
     parts = [files.digest(path) for path in sorted(directory.iterdir()) if path.name != DESCRIPTION]
-    content = [found.kind, [asdict(member) for member in found.members], found.eras, basis, parts]
+    content = [found.kind, [asdict(variant) for variant in found.variants], found.eras, basis, parts]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def load(directory: Path) -> Sequence[Fitted]:
-    """Read the members of a model.
+    """Read the variants of a model.
 
     Raises
     ------
     InputError
-        If one is missing or broken, or the model is of a kind that isn't there, or whose library isn't.
+        If a variant is missing or broken, the kind is unknown, or the kind's library isn't installed.
     """
     found = describe(directory)
     if found.kind not in kinds.names():
@@ -143,4 +146,4 @@ def load(directory: Path) -> Sequence[Fitted]:
     except ModuleNotFoundError as error:
         needed = f"a model of the kind {found.kind} needs {error.name}, which isn't installed"
         raise InputError(f"{directory / DESCRIPTION}: {needed}; run `make .venv/runtime`") from None
-    return [kind.load(directory / member.directory) for member in found.members]
+    return [kind.load(directory / variant.directory) for variant in found.variants]
