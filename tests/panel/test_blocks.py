@@ -20,7 +20,7 @@ from erawise.panel import blocks, blocks_compiled, blocks_plain
 @pytest.fixture(params=["compiled", "plain"])
 def _either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "MIN_BYTES", 0)
-    monkeypatch.setattr(blocks, "MIN_PLACED", 0)
+    monkeypatch.setattr(blocks, "MIN_SCATTERED", 0)
     if request.param == "plain":
         monkeypatch.setattr(jit, "enabled", lambda: False)
     elif not jit.enabled():
@@ -66,7 +66,7 @@ class TestEither:
         values = rng.integers(-128, 128, (columns, rows + more)).astype(dtype)
         places = rng.permutation(rows + 5)[:rows].astype(np.int64)
         matrix = np.full((rows + 5, columns), 9, dtype)
-        blocks.place(values, places, matrix)
+        blocks.scatter(values, places, matrix)
         assert np.array_equal(matrix[places], values[:, :rows].T)
         assert (np.delete(matrix, places, axis=0) == 9).all()
 
