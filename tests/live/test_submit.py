@@ -570,7 +570,7 @@ def test_a_stored_model_of_a_kind_that_is_gone_is_named(
 
 
 SPOILED: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
-    "eras": (lambda table: table.assign(era=["0575", "0576"] * 20), "its rows are of 2 eras; expected those of the live era alone"),
+    "eras": (lambda table: table.assign(era=["0575", "0576"] * 20), "its rows are of 2 eras; expected only rows of the live era"),
     "validation rows": (lambda table: table.assign(data_type="validation"), "rows of the type 'validation' are among them"),
     "few rows": (lambda table: table.head(7), "live data: it has 7 rows where the last dvc repro had 40; nothing is handed in"),
     "missing": (
@@ -591,7 +591,7 @@ SPOILED: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
     ),
     "halved": (
         lambda table: table.assign(**{f"feature_{k}": table[f"feature_{k}"] // 2 for k in range(8)}),
-        "feature 'feature_0' and the others don't span what those of train do, 0 to 4: it has whole numbers from 0 to 2",
+        "feature 'feature_0' and the others don't have the span of train's features, 0 to 4: it has whole numbers from 0 to 2",
     ),
     "without variety": (
         lambda table: table.assign(**{f"feature_{k}": np.int8(2) for k in range(7)}),
