@@ -209,9 +209,7 @@ class TestChecks:
 
     def test_a_train_era_without_target(self, tmp_path: Path) -> None:
         target = np.where(ERA == 2, NAN, TARGET)
-        with pytest.raises(
-            InputError, match=r"^target 'target' is missing in every row of train era 2 \(1 such eras\); take these eras out"
-        ):
+        with pytest.raises(InputError, match=r"^target 'target' is missing in every row of train era 2 \(1 such eras\); remove these eras"):
             run(make_panel(tmp_path, target=target))
 
     def test_an_auxiliary_target_may_be_missing_in_an_era(self, tmp_path: Path) -> None:
@@ -231,7 +229,7 @@ class TestChecks:
     def test_a_feature_that_is_constant_everywhere(self, tmp_path: Path) -> None:
         features = FEATURES.copy()
         features[:, 1] = ERA
-        with pytest.raises(InputError, match=r"^feature 'b' holds one value alone in each of the 3 eras \(1 such features\)"):
+        with pytest.raises(InputError, match=r"^feature 'b' holds only one value in each of the 3 eras \(1 such features\)"):
             run(make_panel(tmp_path, features))
 
     @pytest.mark.parametrize("value", [-1, 5])
@@ -252,7 +250,7 @@ class TestChecks:
     def test_too_many_features_without_data(self, tmp_path: Path) -> None:
         panel = make_panel(tmp_path)
         run(panel, 2 / 9)
-        message = r"^explore\.max_constant_share: features hold one value alone in 22\.2% of the eras, on average, more than 22\.0%"
+        message = r"^explore\.max_constant_share: features hold only one value in 22\.2% of the eras, on average, more than 22\.0%"
         with pytest.raises(InputError, match=message):
             run(panel, 0.22)
 
