@@ -281,7 +281,7 @@ def test_a_chunk_that_is_cut_is_no_end(server: NumeraiServer, path: Path) -> Non
 
 def test_what_comes_encoded_is_refused(server: NumeraiServer, path: Path) -> None:
     server.file_faults[NAME] = [Fault("encoded")]
-    with pytest.raises(InputError, match=r"file\.bin comes encoded by gzip, which was not asked for; it isn't taken$"):
+    with pytest.raises(InputError, match=r"file\.bin comes encoded by gzip, which was not asked for; it isn't used$"):
         fetch(server, path)
     assert not path.exists()
 
@@ -363,7 +363,7 @@ def test_a_checksum_is_held_to(server: NumeraiServer, path: Path) -> None:
     fetch(server, path)
     assert path.read_bytes() == OLD
     server.file_faults[NAME] = [Fault("garbled")]
-    with pytest.raises(InputError, match=r"what came doesn't fit the sha256 that the server gives \(4 tries\)"):
+    with pytest.raises(InputError, match=r"the bytes that came don't fit the sha256 that the server gives \(4 tries\)"):
         fetch(server, path)
     assert path.read_bytes() == OLD, "the file that was there stays"
 
@@ -373,7 +373,7 @@ def test_what_cannot_be_used_does_not_take_the_name(server: NumeraiServer, path:
         raise InputError(f"{given}: not a readable Parquet file")
 
     path.write_bytes(b"before")
-    with pytest.raises(InputError, match=r"^what came as v5\.3/file\.bin can't be used: not a readable Parquet file$"):
+    with pytest.raises(InputError, match=r"^the file that came as v5\.3/file\.bin can't be used: not a readable Parquet file$"):
         fetch(server, path, check=refuse)
     assert path.read_bytes() == b"before"
     assert not path.with_name(".file.bin.partial").exists()
@@ -381,7 +381,7 @@ def test_what_cannot_be_used_does_not_take_the_name(server: NumeraiServer, path:
 
 def test_a_disk_that_is_too_small_is_told_before(server: NumeraiServer, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=5000))
-    with pytest.raises(InputError, match=r"file\.bin: it takes 0\.07 GB, and .* has 0\.00 GB free; make room"):
+    with pytest.raises(InputError, match=r"file\.bin: it needs 0\.07 GB, and .* has 0\.00 GB free; make room"):
         fetch(server, path)
     assert not path.exists()
 

@@ -159,7 +159,7 @@ class TestTheColumns:
         record = fetch(server, path, "most")
         assert record.projected is None
         assert path.read_bytes() == source(server).read_bytes()
-        assert "v5.3/train.parquet: the columns of most take " in capsys.readouterr().err
+        assert "v5.3/train.parquet: the columns of most need " in capsys.readouterr().err
 
     def test_names_that_the_file_lacks_are_left_to_who_needs_them(self, server: NumeraiServer, path: Path) -> None:
         wanted = Columns("odd", frozenset({"feature_3", "feature_none"}), frozenset({*ALL, "feature_none"}))
@@ -295,7 +295,7 @@ class TestTheServer:
 
     def test_what_comes_encoded_is_refused(self, server: NumeraiServer, path: Path) -> None:
         server.file_faults[NAME] = [None, Fault("encoded")]
-        with pytest.raises(InputError, match=r"comes encoded by gzip, which was not asked for; it isn't taken$"):
+        with pytest.raises(InputError, match=r"comes encoded by gzip, which was not asked for; it isn't used$"):
             fetch(server, path)
 
     def test_a_file_that_changes_meanwhile_is_begun_anew(self, server: NumeraiServer, path: Path, contents: tuple[bytes, bytes]) -> None:
@@ -328,7 +328,7 @@ class TestTheServer:
 
 def test_a_disk_that_is_too_small_is_told_before(server: NumeraiServer, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=5000))
-    with pytest.raises(InputError, match=r"train\.parquet: it takes 0\.07 GB, and .* has 0\.00 GB free; make room"):
+    with pytest.raises(InputError, match=r"train\.parquet: it needs 0\.07 GB, and .* has 0\.00 GB free; make room"):
         fetch(server, path)
     assert len(server.ranges) == 2, "the footer alone"
 
@@ -338,7 +338,7 @@ def test_what_cannot_be_used_does_not_take_the_name(server: NumeraiServer, path:
         raise InputError(f"{given}: era missing among its columns")
 
     path.write_bytes(b"before")
-    with pytest.raises(InputError, match=r"^what came as v5\.3/train\.parquet can't be used: era missing among its columns$"):
+    with pytest.raises(InputError, match=r"^the file that came as v5\.3/train\.parquet can't be used: era missing among its columns$"):
         fetch(server, path, check=refuse)
     assert path.read_bytes() == b"before"
     assert sorted(file.name for file in path.parent.iterdir()) == [".train.parquet.lock", "train.parquet"]

@@ -330,10 +330,10 @@ class TestNumerai:
         ("name", "fault", "message"),
         [
             ("train.parquet", "404", "v5.3/train.parquet can't be fetched: the answer is HTTP status 404"),
-            ("train.parquet", "cut_unsaid", "what came as v5.3/train.parquet can't be used: not a readable Parquet file"),
-            ("live.parquet", "html", "what came as v5.3/live.parquet can't be used: not a readable Parquet file"),
-            ("features.json", "html", "what came as v5.3/features.json can't be used: not a readable JSON file"),
-            ("features.json", "cut_unsaid", "what came as v5.3/features.json can't be used: not a readable JSON file"),
+            ("train.parquet", "cut_unsaid", "the file that came as v5.3/train.parquet can't be used: not a readable Parquet file"),
+            ("live.parquet", "html", "the file that came as v5.3/live.parquet can't be used: not a readable Parquet file"),
+            ("features.json", "html", "the file that came as v5.3/features.json can't be used: not a readable JSON file"),
+            ("features.json", "cut_unsaid", "the file that came as v5.3/features.json can't be used: not a readable JSON file"),
         ],
     )
     def test_a_file_that_fails(self, server: NumeraiServer, out: Path, kept: Path, name: str, fault: str, message: str) -> None:
