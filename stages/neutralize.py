@@ -1,4 +1,4 @@
-"""The ensemble without its linear part in chosen features, era by era; the choice looks at the train eras alone."""
+"""The ensemble without its linear part in chosen features, era by era. Only train eras are used for the choice."""
 
 from typing import Any
 
@@ -55,9 +55,9 @@ def main(progress: Progress) -> runner.Done:
 def _choose(
     parts: Parts, rows: pd.DataFrame, panel: Panel, target: str, regime: Regime, benchmark: str | None
 ) -> tuple[float, NDArray[np.float64], dict[str, Any]]:
-    """Return the proportion that is best on cv, the prediction without so much of its linear part, and what was chosen and why.
+    """Return the best proportion on cv, the prediction neutralized by it, and the content of the choice with its reasons.
 
-    `benchmark` is the one that the settings name, None to choose.
+    `benchmark` is the name in the settings; None to choose one.
     """
     days, references = days_ahead(paths.PANEL, target), tabular.read_parquet(paths.REFERENCES)
     against = evaluation.benchmark_column(evaluation.benchmarks(references), benchmark, panel.equal.get(target, target), days)
