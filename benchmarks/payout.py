@@ -1,4 +1,4 @@
-"""How often the intervals of `erawise.outlook.staking` hold the truth, and the command's output on the embedded market.
+"""The coverage of the intervals of `erawise.outlook.staking`, and the command's output on the embedded market.
 
 Eras are drawn from a law whose years are known, with the overlap of a 60-day target. The intervals are computed from the eras.
 `python -m benchmarks.payout` prints the tables. `--write` puts them into docs/payout.md.
@@ -43,7 +43,7 @@ def truth() -> Floats:
 
 
 def coverage(histories: int) -> str:
-    """Tabulate by the number of eras how many histories have a 95 % interval that holds the truth.
+    """Return, by the number of eras, the share of histories whose 95 % interval holds the truth.
 
     The second table has the share of new years in the band of nine years of ten.
     """

@@ -51,7 +51,7 @@ def _swap(a: np.uint64, b: np.uint64, shift: np.uint64, mask: np.uint64) -> tupl
 def _scatter_words(
     columns: NDArray, words: NDArray[np.uint64], rows: NDArray[np.int64], tile: NDArray, tile_words: NDArray[np.uint64], matrix: NDArray
 ) -> None:
-    """Transpose squares of 8 x 8 bytes in eight words, into a tile of whole rows, and copy the tile's rows to the matrix."""
+    """Write columns to the rows of the matrix. Squares of 8 x 8 bytes are transposed in eight words, into a tile of whole rows."""
     width, n = len(columns), len(rows)
     groups = width // 8
     for top in range(0, n, TILE):

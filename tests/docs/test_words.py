@@ -1,4 +1,4 @@
-"""Plain English: how docstrings, comments, messages and pages are written."""
+"""Plain English in docstrings, comments, messages and pages."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ CODE = [path for folder in ("erawise", "stages", "benchmarks", "manual", "tests"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 LONGEST = 30
-"""Words of a sentence at most; some 20 are the aim."""
+"""Most words of a sentence; some 20 are the aim."""
 
 VERB_LIST = """
 add answer apply ask assign average begin bin blend bootstrap build cache calculate call cancel change check choose clear clip close
@@ -23,8 +23,8 @@ iterate join keep lay leave let link list load lock make map mark match mean mea
 number open order pack parse pass pick place plan plot predict prepare print project pull push put raise rank read rebuild recognize
 reconcile record refit refuse register release reload remove rename render replace replay report require resample reset resolve restore
 retry return round run sample save scale scatter score search select send serve set settle show simulate skip sort split stack standardize
-start state stop store stream strip subtract sum summarize take test time total track train transform translate transpose trim try turn
-unpack update upload use validate verify wait walk warn watch weigh wrap write yield
+start state stop store stream strip subtract sum summarize take test time total track train transform translate trim try turn unpack
+update upload use validate verify wait walk warn watch weigh wrap write yield
 """
 
 VERBS = frozenset(VERB_LIST.split())

@@ -1,4 +1,4 @@
-"""Drift by hand, against a plain loop, and where the data doesn't allow it."""
+"""Drift: by hand, by a plain loop, and on data that doesn't allow it."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from erawise.running.errors import InputError
 
 
 def panel_of(directory: Path, blocks: list[NDArray], validation: int = 0) -> Panel:
-    """Eras 1, 2, ... of the given features, the last `validation` of them of that kind."""
+    """Make eras 1, 2, ... of the given features; the last `validation` of them are validation eras."""
     era = np.repeat(np.arange(1, len(blocks) + 1), [len(block) for block in blocks])
     write_panel(directory, np.concatenate(blocks), {"target": np.full(len(era), 0.5)}, era)
     index = tabular.read_parquet(directory / "index.parquet")

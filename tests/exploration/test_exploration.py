@@ -1,4 +1,4 @@
-"""The tables of the exploration against hand-made values and a slow reference, and the checks that stop a run."""
+"""The tables of the exploration: hand-made values, a slow reference, and the checks that stop a run."""
 
 import json
 import sys
@@ -50,7 +50,7 @@ def make_panel(
     other: NDArray | None = None,
     **rest: Any,
 ) -> Panel:
-    """A prepared directory whose eras in `validation` are of that kind."""
+    """Make a prepared directory; the eras in `validation` are validation eras."""
     names = [chr(ord("a") + k) for k in range(features.shape[1])]
     targets = {"target": target} if other is None else {"target": target, "target_60": other}
     write_panel(directory, features, targets, era, names=names, **rest)
@@ -72,7 +72,7 @@ class TestTables:
         np.testing.assert_allclose(found["std"], np.sqrt([2, 2, 1.2]))
         assert found["missing_share"].tolist() == [0, 0.1, 0.4]
         np.testing.assert_allclose(found["constant_share"], [1 / 3, 0, 1 / 3])
-        # a is the target in era 1; in era 2, (0, 3, 4) against (1, .5, 0). b falls as the target rises. c has era 1 alone.
+        # a is the target in era 1; in era 2, (0, 3, 4) against (1, .5, 0). b falls as the target rises. c has only era 1.
         a2 = -2 / np.sqrt(78 / 9 * 0.5)
         np.testing.assert_allclose(found["corr_mean"], [(1 + a2) / 2, -1, 3 / np.sqrt(10)])
         np.testing.assert_allclose(found["corr_std"], [(1 - a2) / 2, 0, 0], atol=1e-12)
@@ -154,7 +154,7 @@ class TestStability:
 
 
 def random_panel(directory: Path, eras: Any, constant: tuple[int, int] | None = None, dtype: str = "int8", seed: int = 3) -> Panel:
-    """Six features in train eras of 40 rows; `constant` is an era and the feature that holds one value in it."""
+    """Draw six features in train eras of 40 rows; `constant` is an era and the feature that holds one value in it."""
     rng = np.random.default_rng(seed)
     era = np.repeat(list(eras), 40)
     features = rng.integers(0, 5, (len(era), 6)).astype(dtype) / (1 if dtype == "int8" else np.float32(4))

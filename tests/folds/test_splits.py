@@ -1,4 +1,4 @@
-"""Folds over eras: what is purged, counted in weeks."""
+"""Folds over eras: the purge, counted in weeks."""
 
 import math
 

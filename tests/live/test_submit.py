@@ -1,4 +1,4 @@
-"""Handing in over real HTTP: the right file, once, whatever happens on the way, and nothing where something is wrong."""
+"""Submission over real HTTP: the right file, once, in spite of faults on the way, and nothing if something is wrong."""
 
 import json
 import os
@@ -66,7 +66,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
 
 @pytest.fixture
 def operator(workspace: Workspace) -> Workspace:
-    """A trained pipeline with two models to hand in for."""
+    """Return a trained pipeline with two models to submit for."""
     workspace.change(lambda content: content["submit"].update(models={"alpha": "neutralized", "beta": "ridge"}))
     return workspace
 
@@ -77,8 +77,8 @@ def journal(workspace: Workspace) -> list[dict[str, Any]]:
 
 
 def handed(server: NumeraiServer, model: str) -> list[pd.DataFrame]:
-    """What the server has of a model, the first one first."""
-    found = server.account.of("create_submission", f"id-{model}")
+    """Return the files that the server has of a model, in their order."""
+    found = server.account.created_for("create_submission", f"id-{model}")
     return [submission.parsed(server.account.objects[one["filename"]], model) for one in found]
 
 

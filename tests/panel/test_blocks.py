@@ -1,4 +1,4 @@
-"""The loops over blocks: against numpy, against each other, and against the definition of the digest."""
+"""The loops over blocks: equal to numpy, to each other, and to the definition of the digest."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ FROZEN = ("b04ff9d766bd4f0c", "fcb5a99cee93b898")
 
 
 def slow_digest(data: bytes) -> int:
-    """The definition, with Python's whole numbers."""
+    """Compute the definition with Python's whole numbers."""
     padded = data + bytes(-len(data) % 32)
     words = [int.from_bytes(padded[k : k + 8], "little") for k in range(0, len(padded), 8)]
     value = len(data)

@@ -1,4 +1,4 @@
-"""Reading what preprocess has written: the same values as numpy reads, and never those of a file that was damaged or changed."""
+"""Reading the prepared data: the same values as numpy reads, and never values of a file that was damaged or changed."""
 
 import json
 import os

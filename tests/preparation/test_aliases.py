@@ -1,4 +1,4 @@
-"""The horizon of a target whose name doesn't say it: found by comparing values, or set, or a stop."""
+"""The horizon of a target without one in its name: found by comparing values, or set, or else a stop."""
 
 import json
 import shutil

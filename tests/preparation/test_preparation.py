@@ -1,4 +1,4 @@
-"""From raw files to the prepared table: nothing lost silently, nothing out of place."""
+"""From raw files to the prepared table: nothing is lost silently, and every value has its right position."""
 
 import re
 import shutil
@@ -395,7 +395,7 @@ def test_the_space_asked_for_is_about_what_is_taken(tmp_path: Path, monkeypatch:
 
 
 def failure(base: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The message where the disk is full."""
+    """Return the message on a full disk."""
     usage = shutil.disk_usage(base)
     with monkeypatch.context() as full:
         full.setattr(shutil, "disk_usage", lambda path: usage._replace(free=0))
@@ -495,7 +495,7 @@ def test_a_file_of_predictions_without_its_column(tmp_path: Path, name: str, col
 
 
 class TestMatches:
-    """Files of predictions whose ids are those of the data, or not."""
+    """Files of predictions with ids of the data, or without."""
 
     @pytest.fixture
     def frames(self, tmp_path: Path) -> dict[str, pd.DataFrame]:
@@ -565,7 +565,7 @@ def test_columns_without_any_value_are_missing_whatever_their_type(tmp_path: Pat
 
 
 class TestNames:
-    """Names of features and targets, and sets of them."""
+    """Names of features and targets, and feature sets."""
 
     def described(self, tmp_path: Path, sets: dict[str, Any]) -> None:
         files.write_json({"feature_sets": sets, "targets": ["target"]}, tmp_path / "raw" / "features.json")
@@ -652,7 +652,7 @@ CONTINUOUS: dict[str, tuple[Change, str]] = {
 
 
 def scaled(directory: Path, dtype: str, rows: int = 40) -> dict[str, pd.DataFrame]:
-    """Raw files of whole numbers, of floats in five steps, or of floats of any value."""
+    """Write raw files of whole numbers, of floats in five steps, or of any floats."""
     frames = raw.write(directory, features=12, rows=rows, dtype="int8" if dtype == "int8" else "float32")
     if dtype == "continuous":
         rng = np.random.default_rng(3)
@@ -663,7 +663,7 @@ def scaled(directory: Path, dtype: str, rows: int = 40) -> dict[str, pd.DataFram
 
 
 class TestScale:
-    """Each file on the scale of train."""
+    """Files on the scale of train, or on another."""
 
     @pytest.mark.parametrize("name", ["validation", "live"])
     @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Calls of the API over real HTTP: a result, or what is wrong in words; nothing that changes something is sent twice."""
+"""Calls of the API over real HTTP: a result, or the cause in words; a call that changes something is never sent twice."""
 
 import time
 from collections.abc import Iterator

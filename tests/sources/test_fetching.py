@@ -1,4 +1,4 @@
-"""Downloads over real HTTP from a server that fails: numerapi spoils the file, ours is whole or isn't there."""
+"""Downloads over real HTTP from a server that fails: numerapi damages the file, ours is whole or isn't there."""
 
 import logging
 import os
@@ -36,7 +36,7 @@ from erawise.sources.numerai.store import MANIFEST, Store
 NAME = "v5.3/file.bin"
 SIZE, HALF = 3 * 2**20, 3 * 2**19
 OLD, NEW = (random.Random(seed).randbytes(SIZE) for seed in (1, 2))
-"""Of more than the MiB that numerapi writes at once."""
+"""Contents of more than the MiB that numerapi writes at once."""
 QUICK = Patience(connection=1, silence=0.3, window=0.3, rate=100, tries=4, pause=0.01, longest_pause=0.02)
 
 
@@ -66,7 +66,7 @@ def fetch(server: NumeraiServer, path: Path, known: Record | None = None, patien
 
 
 def theirs(path: Path) -> None:
-    """As numerapi downloads, its own log silenced."""
+    """Fetch as numerapi does, without its log."""
     logging.disable(logging.CRITICAL)
     try:
         numerapi.NumerAPI(show_progress_bars=False).download_dataset(NAME, str(path))
@@ -75,7 +75,7 @@ def theirs(path: Path) -> None:
 
 
 def cut_once(server: NumeraiServer, path: Path) -> None:
-    """Leave what a download of ours leaves that was cut half-way and gave up."""
+    """Leave the files of a download that was cut half-way and gave up."""
     server.file_faults[NAME] = [Fault("cut")]
     with pytest.raises(InputError, match=r"file\.bin can't be fetched: the connection was cut after 1,572,864 bytes \(1 tries\)"):
         fetch(server, path, patience=Patience(tries=1))
@@ -91,7 +91,7 @@ def their_cut(server: NumeraiServer, path: Path) -> None:
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """The options of each GET from now on."""
+    """Record the options of each GET from now on."""
     asked: list[dict[str, Any]] = []
     request = requests.Session.request
 
@@ -104,7 +104,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 class TestTheFailuresOfNumerapi:
-    """Each line of the table of what numerapi 3.1.1 does when things go wrong, and what ours does."""
+    """The table of faults: numerapi 3.1.1's behaviour in each, and ours."""
 
     def test_a_remote_file_that_changed_at_the_same_size(self, server: NumeraiServer, path: Path) -> None:
         theirs(path)
