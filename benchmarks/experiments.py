@@ -1,9 +1,8 @@
-"""The usual ideas, each tried as a DVC experiment and held against a base by its paired difference: `make experiments`.
+"""The usual ideas, each tried as a DVC experiment and compared with a base by its paired difference: `make experiments`.
 
-Every experiment is queued by `dvc exp run --queue`; two workers run them, on the embedded market at 5,000 rows an era. They stay in
-`dvc exp show` under their names, and one that is there already for the commit that is checked out isn't run again, so that a run
-which was stopped goes on where it was. `python -m benchmarks.experiments` prints the tables; `--write` puts them into
-docs/experiments.md, and `--only STUDY ...` runs some of the studies.
+Every experiment is queued by `dvc exp run --queue`. Two workers run them, on the embedded market at 5,000 rows an era. They stay in
+`dvc exp show` under their names. An experiment that exists for the current commit isn't run again, so that a stopped run can continue.
+`python -m benchmarks.experiments` prints the tables. `--write` puts them into docs/experiments.md. `--only STUDY ...` runs some studies.
 """
 
 import argparse
@@ -30,10 +29,10 @@ from erawise.running.errors import InputError
 PAGE = measure.ROOT / "docs" / "experiments.md"
 WORKERS = 2
 PATIENCE = 60
-"""Looks at the queue before workers that have nothing to do must have ended; DVC's end after 10 seconds."""
+"""Seconds after which idle workers must have ended; DVC's end after 10 seconds."""
 
 LARGE = ("data.market.stocks=5000", "data.market.train_eras=120", "data.market.validation_eras=124", "resources.threads=1")
-"""5,000 rows an era, as real data has, and fewer eras than the default; a thread for each worker."""
+"""5,000 rows an era as in real data, fewer eras than the default, and a thread for each worker."""
 
 ALONE = ("~models.logistic", "~models.ridge", "~models.random_forest", "~models.neural_network")
 """LightGBM and no other model."""
@@ -43,7 +42,7 @@ FIXED = (
     *("models.lightgbm.max_depth=5", "models.lightgbm.leaves=31"),
 )
 GROUPS = {"LARGE": LARGE, "ALONE": ALONE, "FIXED": FIXED}
-"""Settings that several experiments share, by the name that the page gives them."""
+"""Settings that several experiments share, by their name on the page."""
 
 LIGHTGBM, ENSEMBLE, NEUTRALIZED = "lightgbm", "ensemble", "neutralized"
 
@@ -54,10 +53,10 @@ class Experiment:
 
     Parameters
     ----------
-    name : of the experiment in DVC; by it one that is there already is known, so that it should be nobody else's.
-    own : settings that are its own, as `dvc exp run -S` takes them.
-    groups : names of `GROUPS` whose settings come before them.
-    after : the experiment whose stages it takes from the run cache; it is queued once that one has run.
+    name : the experiment's name in DVC. An existing experiment is recognized by it, so nobody else may use it.
+    own : its own settings, as for `dvc exp run -S`.
+    groups : names of `GROUPS`, whose settings come first.
+    after : the experiment that must run first, since its stages are reused from the run cache.
     """
 
     name: str
@@ -70,7 +69,7 @@ class Experiment:
         return (*(setting for group in self.groups for setting in GROUPS[group]), *self.own)
 
     def command(self) -> str:
-        """As a person would type it, with the groups as variables of the shell."""
+        """Return the command as a person would type it, with the groups as variables of the shell."""
         own = [f"-S {shlex.quote(setting)}" for setting in self.own]
         return " ".join(["dvc exp run --temp", f"-n {self.name}", *(f"${group}" for group in self.groups), *own])
 
@@ -90,8 +89,8 @@ class Study:
 
     Parameters
     ----------
-    name : of the block of the page that has its table.
-    bases : what the lines are held against: where several, the one with the highest mean CORR on cv alone.
+    name : the page's block that has its table.
+    bases : the lines to compare with: of several, the line with the highest mean CORR on cv.
     lines : the others.
     """
 
@@ -118,7 +117,7 @@ SINGLE = (
 
 
 def trained(name: str, says: str, *own: str) -> Line:
-    """A line of LightGBM with some settings of its own."""
+    """Make a line of LightGBM with some settings of its own."""
     return Line(says, Experiment(name, own), LIGHTGBM)
 
 
@@ -197,13 +196,13 @@ STUDIES = (
 
 
 def experiments(studies: Sequence[Study]) -> list[Experiment]:
-    """All that the studies take, each once, and what they come after."""
+    """Return all experiments of the studies, each once, with the base."""
     found = {BASE.name: BASE} | {line.experiment.name: line.experiment for study in studies for line in study.all_lines}
     return list(found.values())
 
 
 def rounds(wanted: Sequence[Experiment]) -> Iterator[list[Experiment]]:
-    """The experiments that can run side by side, those that others come after first."""
+    """Yield groups of experiments that can run in parallel, in the order in which they must run."""
     level: list[Experiment] = [one for one in wanted if one.after is None]
     while level:
         yield level
@@ -212,7 +211,7 @@ def rounds(wanted: Sequence[Experiment]) -> Iterator[list[Experiment]]:
 
 
 def run(wanted: Sequence[Experiment]) -> None:
-    """Queue what isn't there yet, and let the workers run it.
+    """Run the experiments that don't exist yet, by DVC's queue and its workers.
 
     Raises
     ------
@@ -242,12 +241,12 @@ def run(wanted: Sequence[Experiment]) -> None:
 
 
 def read(wanted: Sequence[Experiment]) -> dict[str, Revision]:
-    """What the experiments have found, by name."""
+    """Read the results of the experiments, by name."""
     return {one.name: revisions.read(Path(), one.name, raw=paths.RAW, scores=paths.SCORES) for one in wanted}
 
 
 def table(study: Study, found: dict[str, Revision]) -> str:
-    """The lines of a study, what they are held against first."""
+    """Return a study's lines as a table, the base first."""
     base = strongest(study.bases, found)
     mean, sharpe = standing(base, found)
     return "\n".join(
@@ -262,24 +261,24 @@ def table(study: Study, found: dict[str, Revision]) -> str:
 
 
 def strongest(lines: Sequence[Line], found: dict[str, Revision]) -> Line:
-    """The line with the highest mean CORR on cv, the first of equals."""
+    """Return the line with the highest mean CORR on cv, the first of equals."""
     return max(lines, key=lambda line: standing(line, found)[0])
 
 
 def standing(line: Line, found: dict[str, Revision]) -> tuple[float, float]:
-    """Mean and Sharpe of CORR on cv."""
+    """Return the mean and the Sharpe of CORR on cv."""
     corr = comparison.series(found[line.experiment.name].scores[CV], line.prediction).to_numpy()
     return summary.mean_or_sharpe(corr, "mean"), summary.mean_or_sharpe(corr, "sharpe")
 
 
 def against(line: Line, base: Line, found: dict[str, Revision], split: str) -> dict[str, Any]:
-    """The row of `comparison.pair`."""
+    """Return the row of `comparison.pair`."""
     before, after = found[base.experiment.name], found[line.experiment.name]
     return comparison.pair(before.scores[split], base.prediction, after.scores[split], line.prediction, after.days)
 
 
 def summed_up(studies: Sequence[Study], found: dict[str, Revision]) -> str:
-    """How many comparisons there are, and how many of their verdicts luck alone would give."""
+    """Return a sentence on the number of comparisons, of verdicts, and of verdicts that chance would give."""
     verdicts = [
         against(line, base, found, CV)["verdict"] for study in studies for base in [strongest(study.bases, found)] for line in study.lines
     ]
@@ -291,13 +290,13 @@ def summed_up(studies: Sequence[Study], found: dict[str, Revision]) -> str:
 
 
 def recipes(study: Study) -> str:
-    """The commands of a study, those of the base among them."""
+    """Return the commands of a study, with the base's commands."""
     own = list({line.experiment.name: line.experiment for line in study.all_lines}.values())
     return "\n".join(["```", *(one.command() for one in own), "```"])
 
 
 def shared() -> str:
-    """The groups of settings as variables of the shell."""
+    """Return the groups of settings as variables of the shell."""
     return "\n".join(
         ["```", *(f'{name}="{" ".join(f"-S {setting}" for setting in settings)}"' for name, settings in GROUPS.items()), "```"]
     )
@@ -320,16 +319,16 @@ def _row(line: Line, base: Line, found: dict[str, Revision]) -> str:
 
 
 def _difference(row: dict[str, Any], name: str, prefix: str, form: str) -> str:
-    """A difference with its interval, in bold where that leaves 0 out."""
+    """Format a difference with its interval, in bold if the interval leaves 0 out."""
     low, high = row[f"{prefix}low"], row[f"{prefix}high"]
     text = f"{number(row[name], form)} {interval(low, high, form)}".strip()
     return f"**{text}**" if low > 0 or high < 0 else text
 
 
 def _wait_for_workers_to_end() -> None:
-    """Wait until no worker of DVC's queue lives.
+    """Wait until all workers of DVC's queue have ended.
 
-    DVC starts no second worker of a name, and a worker that is about to end takes no work any more: work that is started meanwhile would
+    DVC starts no second worker of a name, and a worker that is about to end accepts no work: an experiment that is queued meanwhile would
     wait forever.
     """
     for _ in range(PATIENCE):
@@ -340,7 +339,7 @@ def _wait_for_workers_to_end() -> None:
 
 
 def _present() -> set[str]:
-    """Names of the experiments that start from the commit that is checked out."""
+    """Return the names of the experiments that start from the current commit."""
     return set(_dvc_says("exp", "list", "--name-only").split())
 
 

@@ -1,6 +1,6 @@
-"""What the stage `explain@<model>` takes, for each kind of model: seconds and peak memory at the size of Numerai's data.
+"""Seconds and peak memory of the stage `explain@<model>` for each kind of model, at the size of Numerai's data.
 
-`python -m benchmarks.explain --features 780` prints the table. Every run is a process of its own; the fits before it are not counted.
+`python -m benchmarks.explain --features 780` prints the table. Every run is a separate process; the fits before it are not counted.
 """
 
 import argparse
@@ -57,7 +57,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "seed": 1,
     },
 }
-"""Models of the size of those in params.yaml, or of Numerai's examples; few rows are fitted, which makes no difference here."""
+"""Models as large as in params.yaml, or as Numerai's examples. They are fitted on few rows, which makes no difference here."""
 
 
 def set_up(features: str, directory: str) -> None:
@@ -84,7 +84,7 @@ def fit(kind: str, directory: str) -> None:
 
 
 def explain(kind: str, directory: str) -> dict[str, float]:
-    """What the stage does, with the settings of params.yaml."""
+    """Explain a model as the stage does, with the settings of params.yaml."""
     settings = params.load(measure.ROOT / "params.yaml").explain
     panel = Panel(Path(directory) / "prepared" / "panel", [TARGET])
     rng = np.random.default_rng(1)
@@ -99,7 +99,7 @@ def explain(kind: str, directory: str) -> dict[str, float]:
 
 
 def table(features: int, kinds: list[str]) -> str:
-    """A line for each kind."""
+    """Return the table, with a line for each kind."""
     lines = ["| kind | features | rows | shuffles | seconds | peak memory |", "|---|---:|---:|---:|---:|---:|"]
     with tempfile.TemporaryDirectory() as directory:
         measure.in_process("explain", "set_up", features, directory)

@@ -1,9 +1,9 @@
 """The whole DAG on data of Numerai v5.3's size: `python -m benchmarks.full_size DIRECTORY [--trees N] [--write docs/scale.md]`.
 
-Draws files in Numerai's layout into DIRECTORY, era by era, and runs the stages with the LightGBM models of `params.yaml` there, each
-as a process that may not allocate more than a bound (`RLIMIT_DATA`; mapped files don't count). Of each stage it prints seconds,
-rows/s, the peaks of anonymous and of mapped memory, what was written and how much disk was taken. `--from STAGE` goes on
-where an earlier run has stopped.
+It draws files in Numerai's layout into DIRECTORY, era by era, and runs the stages there with the LightGBM models of `params.yaml`.
+Each stage is a process that may not allocate more than a bound (`RLIMIT_DATA`; mapped files don't count). For each stage it prints
+seconds, rows/s, the peaks of anonymous and of mapped memory, the bytes written and the disk used. `--from STAGE` continues an earlier
+run.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from erawise.base import files, jit
 ROOT = Path(__file__).parents[1]
 DRAW = "draw"
 SELECT_NONE = "select_features none"
-"""The selection again, of all features: few trees select few, and the models are to have all."""
+"""The settings to select all features: few trees would select few, and the models need all."""
 
 BEFORE_TRAINING = ("preprocess", "explore", "split", "select_features", SELECT_NONE, "members", "tune")
 AFTER_TRAINING = ("ensemble", "neutralize", "evaluate", "plot")
@@ -42,7 +42,7 @@ GROUP_ROWS = 50_000
 GROUPS = ("intelligence", "charisma", "strength", "dexterity", "constitution", "wisdom", "agility", "serenity")
 FACTORS = 40
 FROM_FACTOR = 64
-"""Of the 256 values of a byte those that make a feature take its factor's bin: a quarter of its values."""
+"""Number of the 256 values of a byte that give a feature its factor's bin: a quarter of its values."""
 
 BINS = np.array([0, 1, 2, 3, 4] * 51 + [2], np.int8)
 TARGETS = [
@@ -68,7 +68,7 @@ TARGETS = [
     "xerxes",
 ]
 MAIN = "target_ender_60"
-"""What the bare `target` equals."""
+"""The target that the bare `target` equals."""
 
 SHARES = np.array([0.05, 0.25, 0.75, 0.95])
 """Ranks at which a target changes its value: shares of 5, 20, 50, 20 and 5 %."""
@@ -76,7 +76,7 @@ SHARES = np.array([0.05, 0.25, 0.75, 0.95])
 SIGNAL, PREDICTIVE = 0.01, 60
 BENCHMARKS = ("v53_lgbm_ender20", "v53_lgbm_ender60")
 UNRESOLVED = {20: 5, 60: 13}
-"""Last validation eras whose targets of so many days lie in the future."""
+"""Number of last validation eras without an outcome yet, by the days of the target."""
 
 POLL_SECONDS, DISK_POLLS = 0.02, 100
 GIB = 2**30
@@ -84,7 +84,7 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class Size:
-    """How much to draw: eras, rows of each, features, and the rows of the live era."""
+    """The size of the drawn data: eras, rows of each, features, and the rows of the live era."""
 
     train_eras: int
     validation_eras: int
@@ -95,7 +95,7 @@ class Size:
 
     @property
     def int8_bytes(self) -> int:
-        """Bytes of all features as int8."""
+        """The bytes of all features as int8."""
         rows = self.train_eras * self.train_rows + self.validation_eras * self.validation_rows + self.live_rows
         return rows * self.features
 
@@ -115,7 +115,7 @@ class Result:
 
 @jit.compiled()
 def _draw_features(out, factors, bins, seed):  # type: ignore[no-untyped-def]
-    """Fill (features, rows): a value is the row's bin of the feature's factor or one of its own, from the bytes of splitmix64."""
+    """Fill (features, rows): a value is the row's bin of the feature's factor, or its own bin, from the bytes of splitmix64."""
     width, rows = out.shape
     state = np.uint64(seed)
     for k in range(width):
@@ -140,12 +140,12 @@ def target_names() -> list[str]:
 
 
 def days_of(target: str) -> int:
-    """Trading days that a target looks ahead."""
+    """Return the trading days that a target looks ahead."""
     return int((MAIN if target == "target" else target).rpartition("_")[2])
 
 
 def draw(size: Size, raw: Path, seed: int = 1) -> None:
-    """Write a data version in Numerai's layout into an existing directory: train and validation side by side, row group by row group."""
+    """Write a data version in Numerai's layout into an existing directory: train and validation in parallel, row group by row group."""
     names = feature_names(size)
     sets = {"small": names[:42], "medium": names[:780], "fncv3": names[:400], "quantum": names[2_748:], "all": names}
     sets |= {group: names[k::8] for k, group in enumerate(GROUPS)}
@@ -178,7 +178,7 @@ def _write_split(raw: Path, name: str, eras: range, rows: int, size: Size, seed:
 
 
 def _draw_group(name: str, eras: list[int], rows: int, size: Size, seed: int) -> dict[str, pa.Table]:
-    """The tables of some eras of a split, by the name of their file."""
+    """Draw the tables of some eras of a split, by the name of their file."""
     count = rows * len(eras)
     values = np.empty((size.features, count), np.int8)
     targets = np.empty((len(target_names()), count), np.float32)
@@ -211,7 +211,7 @@ def _draw_group(name: str, eras: list[int], rows: int, size: Size, seed: int) ->
 
 
 def _draw_targets(block: NDArray[np.int8], rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(targets, rows) and (benchmarks, rows) of an era: a weak linear signal, noise in common, noise of their own."""
+    """Draw the (targets, rows) and (benchmarks, rows) of an era: a weak linear signal, noise in common, noise of their own."""
     rows = block.shape[1]
     predictive = block[:PREDICTIVE].astype(np.float64) - 2
     weights = np.cos(np.arange(len(predictive)))
@@ -226,7 +226,7 @@ def _draw_targets(block: NDArray[np.int8], rng: np.random.Generator) -> tuple[ND
 
 
 def write_params(path: Path, trees: int | None, selection: str) -> list[str]:
-    """Write the repository's `params.yaml` with its LightGBM models alone, of at most so many trees; gives the models' names."""
+    """Write the repository's `params.yaml` with only its LightGBM models, of at most `trees` trees; return the models' names."""
     yaml = YAML()
     content = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     content["data"].update(source="local", local={"path": "data/raw"}, feature_set="all")
@@ -273,7 +273,7 @@ def run_command(name: str, command: list[str], directory: Path, bound: int) -> R
 
 
 def run_nothing(directory: Path, bound: int) -> Result:
-    """`dvc repro` in a clone that has all data and its record of it, after a first one; the data is moved there and back."""
+    """Run `dvc repro` in a clone with all data and its record, after a first run; the data is moved there and back."""
     clone, dvc = directory / "clone", str(Path(sys.executable).parent / "dvc")
     shutil.rmtree(clone, ignore_errors=True)
     subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
@@ -298,7 +298,7 @@ def run_nothing(directory: Path, bound: int) -> Result:
 
 
 def _watch(process: subprocess.Popen[bytes], directory: Path) -> dict[str, int]:
-    """The peaks of a process, or of one that it has started, and of the scratch files, until it ends."""
+    """Watch a process and its children until it ends; return the peaks of memory of any of them, and of the scratch files."""
     peak = dict.fromkeys(("anonymous", "mapped", "written", "scratch"), 0)
     ended = threading.Event()
 
@@ -320,7 +320,7 @@ def _watch(process: subprocess.Popen[bytes], directory: Path) -> dict[str, int]:
 
 
 def _family(pid: int) -> list[int]:
-    """A process and those that it has started."""
+    """Return a process and all that it has started."""
     found = [pid]
     for parent in found:
         with suppress(OSError):
@@ -330,7 +330,7 @@ def _family(pid: int) -> list[int]:
 
 
 def _memory(pid: int) -> dict[str, int]:
-    """Anonymous and mapped memory of a process, and the bytes that it has sent to the disk; nothing of one that has ended."""
+    """Read the anonymous and mapped memory of a process, and the bytes that it has sent to the disk; zeros if it has ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
         written = Path(f"/proc/{pid}/io").read_text(encoding="ascii")
@@ -344,7 +344,7 @@ def _memory(pid: int) -> dict[str, int]:
 
 
 def scratch_bytes(directory: Path) -> int:
-    """Bytes on disk below `data` that are no out of a stage: shared scratch files, and outs that are not whole yet."""
+    """Count the bytes on disk below `data` that are no out of a stage: shared scratch files, and outs that are not whole yet."""
     total = 0
     for base, _, names in os.walk(directory / "data"):
         places = Path(base).relative_to(directory / "data").parts
@@ -356,7 +356,7 @@ def scratch_bytes(directory: Path) -> int:
 
 
 def prepared_rows(directory: Path) -> int:
-    """Rows of train, validation and live that the pipeline works on."""
+    """Count the rows of train, validation and live in the prepared data."""
     counts = json.loads((directory / "metrics/data.json").read_text(encoding="utf-8"))
     return sum(int(counts[name]["rows"]) for name in ("train", "validation", "live"))
 
@@ -374,7 +374,7 @@ def _gib(size: int) -> str:
 
 
 def run_draw(size: Size, directory: Path) -> Result:
-    """Draw the raw files, and measure it: their rows a second, and their own size as what was written."""
+    """Draw the raw files, and measure it: rows a second, and the files' size as the bytes written."""
     raw = directory / "data/raw"
     raw.mkdir(parents=True, exist_ok=True)
     with measure.watched() as peak:
@@ -386,7 +386,7 @@ def run_draw(size: Size, directory: Path) -> Result:
 
 
 def report(size: Size, results: list[Result], trees: int | None, bound: int) -> str:
-    """The results as a table, and what was run."""
+    """Return the results as a table, with a description of the run."""
     rows = size.int8_bytes // size.features
     machine = measure.machine()
     limit = "as many trees as params.yaml says" if trees is None else f"at most {trees} trees"

@@ -1,8 +1,8 @@
-"""What the embedded market is like, beside the public record of real results: `python -m benchmarks.market --write docs/market.md`.
+"""The embedded market compared with the public record of real results: `python -m benchmarks.market --write docs/market.md`.
 
-Draws markets of ten seeds with 5,000 rows an era, trains a standard LightGBM and a ridge regression on the train eras of each, and
-scores them on the validation eras that the purge leaves, for targets of 60 and of 20 days. Then runs the pipeline of the committed
-`params.yaml` on markets of other seeds, to see whether the order of the predictions is the seed's or the market's.
+It draws markets of ten seeds with 5,000 rows an era. On the train eras of each it trains a standard LightGBM and a ridge regression.
+They are scored on the validation eras that the purge leaves, for targets of 60 and of 20 days. Then the pipeline of the committed
+`params.yaml` runs on markets of other seeds, to see if the order of the predictions is due to the seed or to the market.
 """
 
 import argparse
@@ -44,7 +44,7 @@ BEFORE_TRAINING = ("download", "preprocess", "explore", "split", "select_feature
 AFTER_TRAINING = ("ensemble", "neutralize", "evaluate")
 TARGET = "target"
 TARGETS = {f"target_{law.MAIN}_60": 60, f"target_{law.MAIN}_20": 20}
-"""The targets of the table, with their trading days; the first is the one that `target` equals."""
+"""The targets of the table, with their trading days. The first one equals `target`."""
 RISKIEST = 20
 BOOSTING = LightGBM(
     kind="lightgbm",
@@ -62,7 +62,7 @@ BOOSTING = LightGBM(
 LINEAR = Ridge(kind="ridge", target=TARGET, l2=1000.0)
 ENSEMBLE, NEUTRALIZED = BLENDS = "ensemble", "neutralized"
 PAID = {"corr": 3.0, "bmc": 15.0}
-"""Scores and their multipliers: the payout of today, with BMC in place of MMC, which no train era has."""
+"""Scores and their multipliers: today's payout, with BMC in place of MMC, which train eras don't have."""
 FIGURES = ("mean", "std", "sharpe", "max drawdown", "lag-1")
 BOOSTED, NEUTRAL, ALL_NEUTRAL, RIDGE, META, ORACLE_ROW = (
     "LightGBM",
@@ -149,40 +149,40 @@ def _read(prepared: Path) -> Drawn:
 
 
 def corr(prediction: NDArray, target: NDArray) -> float:
-    """CORR of one era."""
+    """Return the CORR of one era."""
     return float(kernels.numerai_corr(kernels.gaussianize(prediction[:, None]), target - target.mean())[0])
 
 
 def series(prediction: NDArray, target: NDArray, era: NDArray[np.int64]) -> NDArray[np.float64]:
-    """CORR (eras,) of the eras that have a prediction."""
+    """Return the CORR (eras,) of the eras that have a prediction."""
     slices = [rows for rows in era_slices(era) if not np.isnan(prediction[rows]).any()]
     return np.array([corr(prediction[rows], target[rows]) for rows in slices])
 
 
 def figures(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`FIGURES` of a series of CORR."""
+    """Compute `FIGURES` for a series of CORR."""
     mean, std = scores.mean(), scores.std()
     return np.array([mean, std, mean / std, float(significance.max_drawdown(scores)), lag1(scores)])
 
 
 def lag1(series: NDArray[np.float64]) -> float:
-    """Autocorrelation of a series of CORR at lag 1."""
+    """Compute the autocorrelation of a series of CORR at lag 1."""
     deviation = series - series.mean()
     return float(deviation[:-1] @ deviation[1:] / (deviation @ deviation))
 
 
 def riskiest(view: View) -> NDArray[np.int64]:
-    """The features whose correlation with the target varies most over the train eras."""
+    """Return the features whose correlation with the target varies most over the train eras."""
     rows = zip(view.blocks(), era_slices(view.era), strict=True)
     return neutralization.riskiest(np.array([kernels.feature_correlations(block, view.target[part]) for block, part in rows]), RISKIEST)
 
 
 Table = dict[str, NDArray[np.float64]]
-"""`FIGURES` of each prediction."""
+"""The `FIGURES` of each prediction."""
 
 
 def strong_market(size: Market, threads: int) -> tuple[dict[str, Table], dict[str, float]]:
-    """Figures on the validation eras of one market, for each of `TARGETS`, and the correlations of its targets."""
+    """Compute the figures on the validation eras of one market for each of `TARGETS`, and the correlations of its targets."""
     with drawn(size) as drawing:
         return {name: _strong_target(drawing, name, days, threads) for name, days in TARGETS.items()}, drawing.target_correlations
 
@@ -217,7 +217,7 @@ def _neutral(prediction: NDArray[np.float64], view: View, columns: NDArray[np.in
 
 @dataclass(frozen=True)
 class Order:
-    """What the default run finds on one market.
+    """The results of the default run on one market.
 
     Attributes
     ----------
@@ -272,7 +272,7 @@ def _run_stage(stage: str, directory: Path) -> None:
 
 
 def strong_table(size: Market, results: list[tuple[dict[str, Table], dict[str, float]]]) -> str:
-    """The market beside the real record, as Markdown."""
+    """Return the market's figures and the real record, as Markdown."""
     lines = [
         f"{len(results)} seeds, {size.stocks:,} rows an era, {size.train_eras} train and {size.validation_eras} validation eras, "
         f"{size.features} features; CORR per era on the validation eras after the purge, means over the seeds:",
@@ -318,7 +318,7 @@ def _statements(tables: list[Table], means: Table) -> list[str]:
 
 
 def order_table(size: Market, results: dict[int, Order]) -> str:
-    """The predictions' stand-in payout in the default run, seed by seed, as Markdown."""
+    """Return the predictions' stand-in payout in the default run, seed by seed, as Markdown."""
     names = list(next(iter(results.values())).paid[CV])
     lines = [
         f"The pipeline with the committed `params.yaml` ({size.stocks:,} rows an era, {size.train_eras} train eras, {size.features} "
@@ -348,7 +348,7 @@ def _bold(values: dict[str, float]) -> list[str]:
 
 
 def _choices(results: list[Order]) -> list[str]:
-    """Say how often a blend is the best prediction, by which score and where."""
+    """Describe how often a blend is the best prediction, by score and split."""
     found = []
     for split in (CV, VALIDATION):
         for score, tables in (("3 · CORR + 15 · BMC", [one.paid for one in results]), ("CORR", [one.corr for one in results])):
@@ -367,7 +367,7 @@ def _counted(names: list[str]) -> str:
 
 
 def constants_table() -> str:
-    """The law's constants, as Markdown."""
+    """Return the law's constants as Markdown."""
     rows = [_row(meaning, f"`{name}`", str(getattr(law, name))) for name, meaning in CONSTANTS.items()]
     return "\n".join([_row("constant", "name in `erawise/sources/market/law.py`", "value"), _row(*["---"] * 3), *rows])
 

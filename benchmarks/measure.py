@@ -1,6 +1,6 @@
-"""Two ways to do the same work, measured side by side: alternately, several times, medians with their spread.
+"""Two ways to do the same work, measured in turn, several times: medians with their spread.
 
-`python -m benchmarks.measure MODULE FUNCTION [ARGUMENT ...]` is one run in a process of its own: it prints seconds and peak memory.
+`python -m benchmarks.measure MODULE FUNCTION [ARGUMENT ...]` is one run in a separate process. It prints seconds and peak memory.
 """
 
 import argparse
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Run:
-    """One run: seconds, the peak of the process's anonymous memory in bytes (mapped files not counted), and what it returned."""
+    """One run: seconds, the peak of the process's anonymous memory in bytes (without mapped files), and its result."""
 
     seconds: float
     peak: int
@@ -42,13 +42,13 @@ class Row:
 
     Parameters
     ----------
-    name : what was done, at what size.
+    name : the work and its size.
     theirs, ours : median seconds of the peer's way and of this project's.
-    ratio, must : `theirs / ours`, and what it must be at least.
-    max_difference, tolerance : largest absolute difference of the results, and what it may be at most.
-    peak_theirs, peak_ours, peak_must : bytes, and the least ratio of the two, where memory is measured.
+    ratio, must : `theirs / ours`, and its lower limit.
+    max_difference, tolerance : largest absolute difference of the results, and its upper limit.
+    peak_theirs, peak_ours, peak_must : bytes, and the lower limit of their ratio, if memory is measured.
     spread_theirs, spread_ours : (lowest, highest) seconds.
-    note : what bounds it, where it doesn't hold.
+    note : the reason if a limit isn't met.
     """
 
     name: str
@@ -76,14 +76,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Agreement:
-    """A way to compare two results: their largest absolute difference, and what it may be at most."""
+    """A way to compare two results: their largest absolute difference, and its upper limit."""
 
     difference: Callable[[Any, Any], float]
     tolerance: float
 
 
 def alternately(theirs: Callable[[], Any], ours: Callable[[], Any], repeats: int = REPEATS) -> tuple[list[float], list[float], Any, Any]:
-    """Call both in turn in this process, after one call of ours to compile: their seconds, ours, and the last results."""
+    """Call both in turn in this process, after one call of ours to compile; return their seconds, ours, and the last results."""
     ours()
     seconds: tuple[list[float], list[float]] = ([], [])
     results: list[Any] = [None, None]
@@ -105,7 +105,7 @@ def row(
     repeats: int = REPEATS,
     note: str = "",
 ) -> Row:
-    """Measure two callables in this process; without an agreement their results aren't compared."""
+    """Measure two callables in this process. Without an agreement, their results aren't compared."""
     a, b, result_a, result_b = alternately(theirs, ours, repeats)
     return Row(
         name,
@@ -123,7 +123,7 @@ def row(
 def in_process(module: str, function: str, *arguments: object) -> Run:
     """Run `benchmarks.<module>.<function>(*arguments)`, given as texts, in a fresh process.
 
-    The call alone is timed, not the imports before it; what it returns must be JSON.
+    Only the call is timed, not the imports before it. Its result must be JSON.
     """
     command = [sys.executable, "-m", "benchmarks.measure", module, function, *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
@@ -131,7 +131,7 @@ def in_process(module: str, function: str, *arguments: object) -> Run:
 
 
 def anonymous_bytes(process: int | None = None) -> int:
-    """A process's anonymous memory now, this one's where none is given: what it holds itself, mapped files not counted."""
+    """Read the anonymous memory of a process (by default this one) now, without mapped files."""
     status = Path(f"/proc/{process or 'self'}/status")
     for line in status.read_text(encoding="utf-8").splitlines():
         if line.startswith("RssAnon:"):
@@ -141,7 +141,7 @@ def anonymous_bytes(process: int | None = None) -> int:
 
 @contextmanager
 def watched(processes: Sequence[int | None] = (None,)) -> Iterator[list[int]]:
-    """Yield a list whose one number becomes the peak of `anonymous_bytes` meanwhile, of that process which has most."""
+    """Yield a list whose one number becomes the peak of `anonymous_bytes` meanwhile, of the process with the most."""
     peak, done = [max(map(anonymous_bytes, processes))], threading.Event()
 
     def watch() -> None:
@@ -159,7 +159,7 @@ def watched(processes: Sequence[int | None] = (None,)) -> Iterator[list[int]]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows as a Markdown table."""
+    """Return the rows as a Markdown table."""
     head = "| work | theirs | ours | ratio | must | difference | memory, theirs : ours | holds |"
     lines = [head, "|---|---|---|---|---|---|---|---|"]
     for r in rows:
@@ -179,7 +179,7 @@ def _seconds(median: float, spread: tuple[float, float] | None) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """What a reader needs to know of the machine and the versions."""
+    """Describe the machine and the versions."""
     model = next((line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.processor())
     memory = next((int(line.split()[1]) * 1024 for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
     packages = ("numpy", "pandas", "pyarrow", "numba", "scipy", "lightgbm", "numerai-tools")
@@ -193,7 +193,7 @@ def _lines(path: str) -> list[str]:
 
 
 def put(path: Path, block: str, text: str) -> None:
-    """Replace what stands between the two marks of a block."""
+    """Replace the text between the two marks of a block."""
     begin, end = f"<!-- {block} -->", f"<!-- end of {block} -->"
     before, _, rest = path.read_text(encoding="utf-8").partition(begin)
     _, found, after = rest.partition(end)
@@ -204,7 +204,7 @@ def put(path: Path, block: str, text: str) -> None:
 
 
 def publish(blocks: dict[str, str], page: Path, *, write: bool) -> None:
-    """Print blocks by their names, and put them into a page where that is asked for."""
+    """Print blocks by their names, and put them into a page if asked to."""
     for name, text in blocks.items():
         print(f"{name}\n\n{text}\n")
         if write:

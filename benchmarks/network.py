@@ -1,4 +1,4 @@
-"""The network fed from the mapped matrix against the same network fed from memory, in rows a second.
+"""The network fed from the mapped matrix, compared with the same network fed from memory, in rows a second.
 
 `python -m benchmarks.network` prints the table. Both ways train one epoch of the same steps, in turn, in one process.
 """
@@ -22,7 +22,7 @@ from erawise.preparation import preparation
 ERAS, ROWS = 40, 2_500
 FEATURES = (300, 2_376)
 POOLS = 4
-"""Pools that the data fills, so that the matrix is streamed at a size that a benchmark can wait for."""
+"""Number of pools that the data fills: enough to stream the matrix, and small enough for a benchmark."""
 
 MUST = 0.9
 SETTINGS = NeuralNetwork(
@@ -51,13 +51,13 @@ def opened(directory: Path, features: int) -> View:
 
 
 def from_memory(x: NDArray, target: NDArray[np.float32], rng: np.random.Generator) -> Iterator[batches.Batch]:
-    """One epoch of batches from an array in memory, gathered when they are asked for."""
+    """Yield one epoch of batches from an array in memory, each gathered when it is asked for."""
     for chosen in common.chunks(rng.permutation(len(x)), SETTINGS.batch_rows):
         yield x[chosen], target[chosen]
 
 
 def row(features: int, repeats: int, threads: int) -> measure.Row:
-    """One line: an epoch at so many features."""
+    """Measure an epoch with a number of features, as one line."""
     engine.settle(threads)
     with tempfile.TemporaryDirectory() as scratch:
         view = opened(Path(scratch), features)
@@ -86,7 +86,7 @@ def _epoch(order: Callable[[], Iterator[batches.Batch]], step: neural_network.St
 
 
 def rows(repeats: int = measure.REPEATS, threads: int = 2) -> list[measure.Row]:
-    """A line for each number of features."""
+    """Return a line for each number of features."""
     return [row(features, repeats, threads) for features in FEATURES]
 
 

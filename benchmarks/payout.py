@@ -1,7 +1,7 @@
-"""Whether the intervals of `erawise.outlook.staking` hold the truth, and what the command prints on the embedded market.
+"""The coverage of the intervals of `erawise.outlook.staking`, and the command's output on the embedded market.
 
-Eras are drawn from a law whose years are known, with the overlap of a 60-day target, and the intervals are those of the eras.
-`python -m benchmarks.payout` prints the tables; `--write` puts them into docs/payout.md.
+Eras are drawn from a law whose years are known, with the overlap of a 60-day target. The intervals are computed from the eras.
+`python -m benchmarks.payout` prints the tables. `--write` puts them into docs/payout.md.
 """
 
 import argparse
@@ -25,25 +25,28 @@ PAGE = measure.ROOT / "docs" / "payout.md"
 ERAS, SPAN, DAYS = (96, 156, 300), 12, 60
 HISTORIES, YEARS = 300, 5000
 MEAN, SPREAD = 0.117, 0.225
-"""Of a round's rate: 3 CORR + 15 MMC of what the official example model has on v5.2, a CORR of .0126 and an MMC of .0053."""
+"""Mean and spread of a round's rate: 3 CORR + 15 MMC of the official example model on v5.2, a CORR of .0126 and an MMC of .0053."""
 
 TERMS = replace(staking.terms_of(regimes.load().named(None), 1.0), multipliers={"corr": 1.0})
 YEAR = Year("compound", drawdown=0.2, replicates=1000, draws=200, seed=1)
 
 
 def overlapping(eras: int, count: int, seed: int) -> Floats:
-    """(eras, count) rates, each the mean of twelve weeks of which neighbours share eleven."""
+    """Draw (eras, count) rates. Each is the mean of twelve weeks, of which neighbours share eleven."""
     drawn = np.random.default_rng(seed).normal(size=(eras + SPAN - 1, count))
     return MEAN + SPREAD * sum(drawn[week : week + eras] for week in range(SPAN)) / np.sqrt(SPAN)
 
 
 def truth() -> Floats:
-    """(weeks, years) stakes of many years of this law."""
+    """Simulate the stakes (weeks, years) of many years of this law."""
     return staking.grown(staking.clipped(overlapping(staking.WEEKS, YEARS, 0), TERMS), TERMS, YEAR.mode)
 
 
 def coverage(histories: int) -> str:
-    """Share of histories whose 95 % interval holds the truth, and of new years in the band of nine years of ten, by the number of eras."""
+    """Return, by the number of eras, the share of histories whose 95 % interval holds the truth.
+
+    The second table has the share of new years in the band of nine years of ten.
+    """
     path = truth()
     fall = (1 - path / np.maximum.accumulate(path, axis=0)).max(axis=0)
     true = {"median": np.median(path[-1]), "loss": (path[-1] < 1).mean(), "drawdown": (fall > YEAR.drawdown).mean()}
@@ -62,7 +65,7 @@ def coverage(histories: int) -> str:
 
 
 def example() -> str:
-    """What the command prints on the scores that are in the checkout."""
+    """Return the command's output on the scores of the checkout."""
     with tempfile.TemporaryDirectory() as directory:
         command = [sys.executable, "-m", "erawise", "payout", "--out", directory]
         done = subprocess.run(command, cwd=measure.ROOT, capture_output=True, text=True, check=True)
@@ -70,14 +73,14 @@ def example() -> str:
 
 
 def _tables(eras: int, histories: int) -> pd.DataFrame:
-    """The first table of `payout.outlook` of each history, a row each."""
+    """Return the first table of `payout.outlook` for each history, a row each."""
     place = {"era": np.arange(eras), "prediction": "a", "mmc": np.nan}
     found = [staking.history(pd.DataFrame(place | {"corr": column}), ["a"], TERMS, DAYS) for column in overlapping(eras, histories, eras).T]
     return pd.concat([staking.outlook(one, YEAR)[0] for one in found])
 
 
 def _inside(ends: Floats, low: pd.Series, high: pd.Series) -> float:
-    """Mean share of the years that end within each band."""
+    """Average over the bands the share of the years that end within."""
     ordered = np.sort(ends)
     return float((np.searchsorted(ordered, high, "right") - np.searchsorted(ordered, low)).mean() / len(ends))
 

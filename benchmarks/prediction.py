@@ -1,6 +1,6 @@
-"""Prediction of LightGBM's trees for int8 features: `Booster.predict` against our scorer, two threads both, same bits.
+"""Prediction of LightGBM's trees for int8 features: `Booster.predict` and our scorer, both with two threads, with equal bits.
 
-`python -m benchmarks.prediction` prints the table. Lines of more than 32 leaves a tree only have to be no slower.
+`python -m benchmarks.prediction` prints the table. For more than 32 leaves a tree ours must only be no slower.
 """
 
 import lightgbm
@@ -50,7 +50,7 @@ def _row(name: str, text: str, x: NDArray[np.int8], must: float) -> Row:
 
 
 def _difference(theirs: NDArray[np.float64], ours: NDArray[np.float64]) -> float:
-    """The largest difference; NaN where the bits differ in another way."""
+    """Return the largest difference; NaN if the bits differ in another way."""
     same = np.array_equal(theirs.view(np.int64), ours.view(np.int64))
     return 0.0 if same else float(np.abs(theirs - ours).max()) or np.nan
 

@@ -1,6 +1,6 @@
-"""One era's features from disk: from the mapped matrix as the panel reads it, against Parquet. `python -m benchmarks.reading`
+"""One era's features from disk: from the mapped matrix as the panel reads it, and from Parquet. `python -m benchmarks.reading`
 
-Both are read warm, from the page cache: what counts is then decoding and copying, and not the disk.
+Both are read warm, from the page cache, so that decoding and copying count, and not the disk.
 """
 
 import itertools
@@ -27,7 +27,7 @@ MUST = 30
 
 
 def write(directory: Path) -> None:
-    """Write the same rows as a prepared directory and, beside it, as Parquet."""
+    """Write the same rows as a prepared directory and as Parquet."""
     rng = np.random.default_rng(1)
     names = [f"feature_{k}" for k in range(FEATURES)]
     era = np.repeat(np.arange(ERAS), ROWS)
@@ -47,14 +47,14 @@ def write(directory: Path) -> None:
 
 
 def from_parquet(path: Path, names: list[str]) -> NDArray[np.int8]:
-    """The era's features through pandas, of the rows that a filter on the era finds."""
+    """Read the era's features through pandas, with a filter on the era."""
     frame = pq.read_table(path, columns=names, filters=[("era", "=", ERA)]).to_pandas()
     found: NDArray[np.int8] = frame.to_numpy()
     return found
 
 
 def from_matrix(panels: Iterator[Panel], columns: NDArray[np.int64] | None) -> NDArray:
-    """The era's features from the next panel, copied where they are mapped, since nothing is read else."""
+    """Read the era's features from the next panel. Mapped ones are copied, since nothing would be read otherwise."""
     block = next(panels).block(ERA, columns)
     return np.array(block) if columns is None else block
 
@@ -73,7 +73,7 @@ def rows() -> list[measure.Row]:
 
 
 def compare(directory: Path, known: Panel, columns: NDArray[np.int64] | None, first: bool) -> measure.Row:
-    """A line for some columns; at a panel's first reading of the era, which checks its digest, or at a later one."""
+    """Measure some columns as a line: a panel's first reading of the era, which checks its digest, or a later one."""
     names = list(known.names) if columns is None else [known.names[k] for k in columns]
     panels = iter([Panel(directory) for _ in range(measure.REPEATS + 1)]) if first else itertools.repeat(known)
     return measure.row(

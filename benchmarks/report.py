@@ -1,6 +1,6 @@
-"""How large the report becomes, and how long it takes to write: `python -m benchmarks.report` prints a table, by number of models.
+"""The report's size and the seconds to write it: `python -m benchmarks.report` prints a table by number of models.
 
-It takes the run that lies in the workspace, as `make repro` leaves it, and stretches it to the eras of Numerai's v5.2 and to more models.
+The run of the workspace, as `make repro` leaves it, is stretched to the eras of Numerai's v5.2 and to more models.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ MODELS = (5, 10, 20, 30)
 
 
 def stretched(found: Content, count: int) -> Content:
-    """The run with so many models, all like its first one, over `ERAS`, with scores drawn at random."""
+    """Return the run with `models` models, all like its first one, over `ERAS`, with random scores."""
     rng = np.random.default_rng(0)
     first = found.models[0]
     models = [f"model_{number}" for number in range(count)]

@@ -1,8 +1,8 @@
 """The time that DVC and process starts add to the stages, and what `erawise --help` costs: `python -m benchmarks.repro`.
 
-In one clone of the working tree the stages run one after the other without DVC, each a process of its own. In another one, without
+In one clone of the working tree the stages run one after the other without DVC, each a separate process. In another clone, without
 data and with an empty cache, `dvc repro` runs all of them, and then has nothing to do. Two tables are printed: the stages, and the
-ratios with what they may be at most. `--write` puts both into docs/scale.md; `--small` takes the sizes of tests/small.py.
+ratios with their limits. `--write` puts both into docs/scale.md. `--small` uses the sizes of tests/small.py.
 """
 
 import argparse
@@ -29,12 +29,12 @@ PAGE = measure.ROOT / "docs" / "scale.md"
 IMPORT_REPEATS, NOTHING_REPEATS, HELP_REPEATS = 3, 5, 15
 RATIOS = {"everything": 1.4, "nothing": 10.0, "help": 12.0}
 LINES = {"dvc.yaml": 400, "dvc.lock": 2300}
-"""What ratios and numbers of lines may be at most."""
+"""Upper limits of ratios and numbers of lines."""
 
 
 @dataclass(frozen=True)
 class Spent:
-    """Seconds that a command took, those of all its processors together, and those of what it imports."""
+    """The seconds of a command: elapsed, of all processors together, and of its imports."""
 
     name: str
     seconds: float
@@ -44,7 +44,7 @@ class Spent:
 
 @dataclass(frozen=True)
 class Checked:
-    """A number beside another one that it is measured against, as texts, and the ratio or number that is demanded."""
+    """A number and the number that it is compared with, as texts, and the demanded ratio or number."""
 
     name: str
     found: str
@@ -58,7 +58,7 @@ class Checked:
 
 
 def clone_of_working_tree(directory: Path, *, small: bool) -> Path:
-    """Clone the checkout with its uncommitted changes, without anything that a stage writes, and compile its modules."""
+    """Copy the checkout with its uncommitted changes, without anything that a stage writes, into a clone, and compile its modules."""
     subprocess.run(["git", "clone", "--quiet", measure.ROOT, directory], check=True)
     listed = ["git", "ls-files", "-z", "--modified", "--others", "--exclude-standard"]
     changed = subprocess.run(listed, cwd=measure.ROOT, capture_output=True, text=True, check=True)
@@ -81,7 +81,7 @@ def commands(directory: Path) -> dict[str, list[str]]:
 
 
 def run(name: str, command: Sequence[str], directory: Path, imports: float | None = None) -> Spent:
-    """Run a command to its end, what it prints hidden.
+    """Run a command to its end, and hide its output.
 
     Raises
     ------
@@ -100,18 +100,18 @@ def run(name: str, command: Sequence[str], directory: Path, imports: float | Non
 
 @cache
 def seconds_to_import(module: str, directory: Path) -> float:
-    """Return the least of some processes that import a module and do nothing else."""
+    """Return the least seconds of some processes that only import a module."""
     return min(run(module, [sys.executable, "-c", f"import {module}"], directory).seconds for _ in range(IMPORT_REPEATS))
 
 
 def in_turn(first: list[str], second: list[str], directory: Path, repeats: int) -> tuple[float, float]:
-    """Return the median seconds of two commands that are run in turn."""
+    """Return the median seconds of two commands, run in turn."""
     seconds = [[run(command[-1], command, directory).seconds for command in (first, second)] for _ in range(repeats)]
     return statistics.median(pair[0] for pair in seconds), statistics.median(pair[1] for pair in seconds)
 
 
 def stages_alone(directory: Path) -> list[Spent]:
-    """Run every stage without DVC, and give each and their sum."""
+    """Run every stage without DVC, and return the time of each and their sum."""
     found = []
     for name, command in commands(directory).items():
         module = command[command.index("-m") + 1]
@@ -122,12 +122,12 @@ def stages_alone(directory: Path) -> list[Spent]:
 
 
 def everything(directory: Path) -> Spent:
-    """Run `dvc repro` where there is no data.
+    """Run `dvc repro` in a clone without data.
 
     Raises
     ------
     SystemExit
-        If it has left out a stage.
+        If it has skipped a stage.
     """
     spent = run("`dvc repro` without data, the cache empty", [sys.executable, "-m", "dvc", "repro"], directory)
     missing = [name for name in commands(directory) if not (directory / paths.RUNS / f"{name}.json").is_file()]

@@ -1,8 +1,8 @@
-"""All comparisons, one part after the other, each in a process of its own: `make bench`.
+"""All comparisons, one part after the other, each in a separate process: `make bench`.
 
-`python -m benchmarks.run` prints the table, puts it into docs/scale.md, and writes benchmarks/results.json and the picture of how
-cost grows with size.
-`--only PART ...` runs some parts and keeps the lines of the others that are there from before.
+`python -m benchmarks.run` prints the table, puts it into docs/scale.md, and writes benchmarks/results.json and the picture of the cost
+by size.
+`--only PART ...` runs some parts and keeps the earlier lines of the others.
 """
 
 import argparse
@@ -28,7 +28,7 @@ SCALING = measure.ROOT / "docs" / "scaling.svg"
 
 
 def run_part(part: str) -> list[measure.Row]:
-    """Measure one part in a process of its own."""
+    """Measure one part in a separate process."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "rows.json"
         subprocess.run([sys.executable, "-m", "benchmarks.run", "--part", part, "--out", path], cwd=measure.ROOT, check=True)
@@ -36,13 +36,13 @@ def run_part(part: str) -> list[measure.Row]:
 
 
 def as_row(found: dict[str, object]) -> measure.Row:
-    """A row from its JSON; what follows from the rest is computed again."""
+    """Read a row from its JSON; derived values are computed again."""
     given = {field.name for field in fields(measure.Row) if field.init}
     return measure.Row(**{name: value for name, value in found.items() if name in given})  # type: ignore[arg-type]
 
 
 def scaling_figure(table: pd.DataFrame) -> Figure:
-    """Seconds against size, one line a dimension, from `scores.scaling`: a slope of 1 is linear."""
+    """Draw seconds by size from `scores.scaling`, one line per dimension; a slope of 1 is linear."""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
     for name, rows in table.groupby("dimension", sort=False):

@@ -1,6 +1,6 @@
-"""Scores, exposures and neutralization of eras of full size, against numerai-tools and pandas in one process.
+"""Scores, exposures and neutralization of eras of full size, compared with numerai-tools and pandas in one process.
 
-`python -m benchmarks.scores` prints the table; `--scaling` prints how the time grows with rows, features, eras and predictions.
+`python -m benchmarks.scores` prints the table. `--scaling` prints the growth of time with rows, features, eras and predictions.
 """
 
 import argparse
@@ -23,12 +23,12 @@ ERAS, ROWS, PREDICTIONS, FEATURES = 200, 5000, 10, 2376
 NEUTRAL_ERAS = 2
 REPEATS = 3
 SCALED = {"eras": 4, "rows": 2500, "predictions": 4, "features": 500}
-"""The size from which each dimension is doubled, the others as they are."""
+"""The size from which each dimension is doubled, with the others fixed."""
 DOUBLINGS = 3
 
 
 def int8_features(rows: int, count: int, seed: int) -> NDArray[np.int8]:
-    """(rows, count) features in five bins, correlated in groups and with a common factor."""
+    """Draw (rows, count) features in five bins, correlated in groups and with a common factor."""
     rng = np.random.default_rng(seed)
     groups = rng.normal(size=(rows, max(1, count // 20)))
     values = rng.normal(size=(rows, count)) + groups[:, rng.integers(0, groups.shape[1], count)] + 0.5 * rng.normal(size=(rows, 1))
@@ -37,7 +37,7 @@ def int8_features(rows: int, count: int, seed: int) -> NDArray[np.int8]:
 
 
 def predicted_eras(eras: int, rows: int, predictions: int, seed: int) -> pd.DataFrame:
-    """`era`, `target`, `meta` and predictions `p0`, `p1`, ...; ids as the index, sorted in each era."""
+    """Draw `era`, `target`, `meta` and predictions `p0`, `p1`, ...; ids as the index, sorted in each era."""
     rng = np.random.default_rng(seed)
     total = eras * rows
     target = rng.choice([0, 0.25, 0.5, 0.75, 1], total, p=[0.05, 0.2, 0.5, 0.2, 0.05])
@@ -49,7 +49,7 @@ def predicted_eras(eras: int, rows: int, predictions: int, seed: int) -> pd.Data
 
 
 def official_scores(frame: pd.DataFrame) -> NDArray[np.float64]:
-    """(3, eras, predictions) CORR, Spearman and MMC, as numerai-tools' users compute them."""
+    """Compute (3, eras, predictions) CORR, Spearman and MMC, as users of numerai-tools do."""
     names = [name for name in frame if name.startswith("p")]
 
     def spearman(era: pd.DataFrame) -> pd.Series:
@@ -66,7 +66,7 @@ def official_scores(frame: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def our_scores(frame: pd.DataFrame) -> NDArray[np.float64]:
-    """The same from `score_eras`, which gives AUC, MSE and the correlation with the meta model as well."""
+    """Compute the same by `score_eras`, which also returns AUC, MSE and the correlation with the meta model."""
     names = [name for name in frame if name.startswith("p")]
     target, meta, era = (frame[name].to_numpy() for name in ("target", "meta", "era"))
     scores = score_eras(frame[names], target, era, Known(meta_model=meta), threads=THREADS)
@@ -78,7 +78,7 @@ def difference(theirs: NDArray, ours: NDArray) -> float:
 
 
 def rank_scores_row() -> Row:
-    """CORR, Spearman and MMC from a pandas frame."""
+    """Measure CORR, Spearman and MMC from a pandas frame."""
     frame = predicted_eras(ERAS, ROWS, PREDICTIONS, 0)
     return row(
         f"CORR + Spearman + MMC, {ERAS} eras x {ROWS:,} x {PREDICTIONS}",
@@ -90,7 +90,7 @@ def rank_scores_row() -> Row:
 
 
 def exposure_row(predictions: int, must: float) -> Row:
-    """Pearson correlations of each feature with each prediction."""
+    """Measure the Pearson correlations of each feature with each prediction."""
     block = int8_features(ROWS, FEATURES, 1)
     frame = pd.DataFrame(block)
     values = np.random.default_rng(2).normal(size=(ROWS, predictions)) + 0.1 * block[:, :predictions]
@@ -104,7 +104,7 @@ def exposure_row(predictions: int, must: float) -> Row:
 
 
 def neutralize_row(predictions: int, must: float, rows: int = ROWS, *, collinear: bool = False) -> Row:
-    """Residuals of one era; where `collinear`, a constant and 20 duplicated features are among the features."""
+    """Measure the residuals of one era. If `collinear`, a constant and 20 duplicated features are among the features."""
     block = int8_features(rows, FEATURES, 3)
     if collinear:
         block[:, -20:] = block[:, :20]
@@ -121,7 +121,7 @@ def neutralize_row(predictions: int, must: float, rows: int = ROWS, *, collinear
 
 
 def neutral_corr_row(predictions: int, must: float) -> Row:
-    """FNC of eras, from a pandas frame; ours with all other scores beside it."""
+    """Measure the FNC of eras from a pandas frame; ours computes all other scores too."""
     block = int8_features(ROWS, FEATURES, 5)
     frame, all_features = predicted_eras(NEUTRAL_ERAS, ROWS, predictions, 6), pd.DataFrame(block)
     names = [f"p{k}" for k in range(predictions)]
@@ -140,7 +140,7 @@ def neutral_corr_row(predictions: int, must: float) -> Row:
 
 
 def rows() -> list[Row]:
-    """Every comparison of the scores."""
+    """Return every comparison of the scores."""
     return [
         rank_scores_row(),
         exposure_row(1, 100),
@@ -155,7 +155,7 @@ def rows() -> list[Row]:
 
 
 def scaling() -> pd.DataFrame:
-    """Seconds of all scores of `score_eras` as each dimension is doubled: `dimension`, `size`, `seconds`."""
+    """Measure all scores of `score_eras` while each dimension is doubled: `dimension`, `size`, `seconds`."""
     found = []
     _score_all(**SCALED)
     for dimension, start in SCALED.items():
@@ -166,7 +166,7 @@ def scaling() -> pd.DataFrame:
 
 
 def _score_all(eras: int, rows: int, predictions: int, features: int) -> float:
-    """The least of three runs, over data drawn before."""
+    """Return the least seconds of three runs, over data drawn before."""
     frame = predicted_eras(eras, rows, predictions, 5)
     block = int8_features(rows, features, 6)
     names = [name for name in frame if name.startswith("p")]

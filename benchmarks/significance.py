@@ -1,8 +1,8 @@
-"""How often the tests of `erawise.evaluation.significance` cry wolf, and how often they see what is there.
+"""False alarms and power of the tests of `erawise.evaluation.significance`.
 
-On simulated pairs of per-era scores whose difference has the autocorrelation of real ones and no true mean, a test at 5 % is to find
-a difference in 5 % of them. `python -m benchmarks.significance` prints the tables; `--write` puts them into docs/significance.md, and
-`--series FILE` (a CSV with a column a model, a row an era) adds the verdicts on real series.
+The simulated pairs of per-era scores have a difference with the autocorrelation of real ones, and no true mean. A test at 5 % should
+find a difference in 5 % of them. `python -m benchmarks.significance` prints the tables. `--write` puts them into docs/significance.md.
+`--series FILE` (a CSV with a column per model and a row per era) adds the verdicts on real series.
 """
 
 import argparse
@@ -22,17 +22,17 @@ Floats = NDArray[np.float64]
 
 PAGE = measure.ROOT / "docs" / "significance.md"
 AUTOCORRELATIONS = (0.73, 0.49, 0.28, 0.06)
-"""Of per-era CORR at lags 1 to 4, where the target spans four weeks."""
+"""Autocorrelations of per-era CORR at lags 1 to 4, for a target of four weeks."""
 
 PAIRS, ERAS, OVERLAP = 1000, (60, 150, 300, 600), 4
 SPREAD, TRUE_DIFFERENCE = 0.0092, 0.003
-"""Standard deviation of the difference of two real models era by era, and a true mean that matters."""
+"""Standard deviation of the difference of two real models by era, and a true mean that matters."""
 
 LEVEL = 0.05
 
 
 def correlated(count: int, eras: int, seed: int) -> Floats:
-    """(count, eras) normal series of mean 0 and variance 1 with those autocorrelations."""
+    """Draw (count, eras) normal series of mean 0 and variance 1 with these autocorrelations."""
     lags = np.zeros(eras)
     lags[: len(AUTOCORRELATIONS) + 1] = [1, *AUTOCORRELATIONS]
     distance = np.abs(np.subtract.outer(np.arange(eras), np.arange(eras)))
@@ -41,19 +41,19 @@ def correlated(count: int, eras: int, seed: int) -> Floats:
 
 
 def ours(series: Floats) -> NDArray[np.bool_]:
-    """(count,) whether the interval of a series of differences leaves 0 out, so that the verdict isn't "can't tell"."""
+    """Return (count,) whether the interval of a series of differences leaves 0 out, so that the verdict isn't "can't tell"."""
     found = [significance.mean(one, overlap=OVERLAP) for one in series]
     return np.array([mean.low > 0 or mean.high < 0 for mean in found])
 
 
 def independent(series: Floats) -> NDArray[np.bool_]:
-    """The paired t test that takes eras as independent."""
+    """Apply the paired t test, which assumes independent eras."""
     found: NDArray[np.bool_] = stats.ttest_1samp(series, 0, axis=1).pvalue < LEVEL
     return found
 
 
 def newey_west(series: Floats) -> NDArray[np.bool_]:
-    """The usual Newey-West t test: Bartlett weights up to `4 (n / 100)^(2/9)` lags, normal critical values."""
+    """Apply the usual Newey-West t test: Bartlett weights up to `4 (n / 100)^(2/9)` lags, normal critical values."""
     eras = series.shape[1]
     deviation = series - series.mean(axis=1, keepdims=True)
     lags = int(4 * (eras / 100) ** (2 / 9))
@@ -72,7 +72,7 @@ TESTS: dict[str, Callable[[Floats], NDArray[np.bool_]]] = {
 
 
 def false_alarms(pairs: int) -> str:
-    """Share of pairs without a true difference in which each test finds one, by the number of eras."""
+    """Return the share of pairs without a true difference in which each test finds one, by the number of eras."""
     drawn = {eras: correlated(pairs, eras, eras) for eras in ERAS}
     lines = ["| test at 5 % | " + " | ".join(f"{eras} eras" for eras in ERAS) + " |", "|---|" + "---:|" * len(ERAS)]
     for name, test in TESTS.items():
@@ -81,7 +81,7 @@ def false_alarms(pairs: int) -> str:
 
 
 def power(pairs: int) -> str:
-    """Share of pairs with a true difference in which it is found, and its sign right."""
+    """Return the share of pairs with a true difference in which it is found, with the right sign."""
     cells = []
     for eras in ERAS:
         series = TRUE_DIFFERENCE + SPREAD * correlated(pairs, eras, eras + 1)
@@ -91,7 +91,7 @@ def power(pairs: int) -> str:
 
 
 def real(path: Path) -> str:
-    """The verdicts on every pair of the series in a file, beside the t of independent eras."""
+    """Return the verdicts on every pair of the series in a file, and the t of independent eras."""
     frame = pd.read_csv(path).select_dtypes("number")
     lines = [
         "| pair | eras | difference | 95 % interval | t, eras independent | t | worth | verdict |",

@@ -1,6 +1,6 @@
-"""LightGBM from data on disk to a fitted model: `LGBMRegressor.fit` on pandas against the binned files.
+"""LightGBM from data on disk to a fitted model: `LGBMRegressor.fit` on pandas, and the binned files.
 
-`python -m benchmarks.training` prints the table. Every run is a process of its own.
+`python -m benchmarks.training` prints the table. Every run is a separate process.
 """
 
 import argparse
@@ -39,7 +39,7 @@ SETTINGS = LightGBM(
 
 
 def set_up(directory: Path) -> None:
-    """Draw the data, and prepare it: what both ways find on the disk."""
+    """Draw the data and prepare it on disk for both ways."""
     raw, prepared = directory / "raw", directory / "prepared"
     raw.mkdir()
     prepared.mkdir()
@@ -48,7 +48,7 @@ def set_up(directory: Path) -> None:
 
 
 def theirs(directory: str, trees: str) -> None:
-    """The official way: the Parquet file into pandas, and `LGBMRegressor.fit`."""
+    """Fit the official way: the Parquet file into pandas, and `LGBMRegressor.fit`."""
     names = full_size.feature_names(full_size.Size(ERAS, 1, ROWS, ROWS, ROWS, FEATURES))
     data = pd.read_parquet(Path(directory) / "raw" / "train.parquet", columns=["target", *names])
     model = official.LGBMRegressor(
@@ -66,7 +66,7 @@ def theirs(directory: str, trees: str) -> None:
 
 
 def ours(directory: str, trees: str) -> None:
-    """The prepared panel, and binned files that are written where they aren't there yet."""
+    """Fit on the prepared panel and binned files, which are written if they are missing."""
     panel = Panel(Path(directory) / "prepared" / "panel", ["target"])
     train = View(panel, np.arange(1, ERAS + 1), FeatureMap(panel.names), "target")
     resources = Resources(THREADS, 8 * GIB, Path(directory) / "scratch")
@@ -75,7 +75,7 @@ def ours(directory: str, trees: str) -> None:
 
 
 def rows(repeats: int = measure.REPEATS) -> list[measure.Row]:
-    """Three lines: up to the first tree with nothing binned yet, the same with the files there, and a fit of `TREES` trees."""
+    """Return three lines: up to the first tree without binned files, the same with them, and a fit of `TREES` trees."""
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
         set_up(directory)

@@ -1,8 +1,8 @@
 """Size, time and memory of the pickle for Numerai's model upload, with Numerai's packages of each Python on one core.
 
-`python -m benchmarks.upload` prints the table; `--write` puts it into docs/upload.md. The first line is the checkout's own prediction
+`python -m benchmarks.upload` prints the table. `--write` puts it into docs/upload.md. The first line is the checkout's own prediction
 by `erawise upload --python all`. The others are models of the full size on random data: LightGBM, a linear model and a network. The
-difference is from the same function under the packages of this environment. Differences, seconds and memory are the largest of all Pythons.
+difference is from the same function with the packages of this environment. Differences, seconds and memory are the largest of all Pythons.
 """
 
 import argparse
@@ -99,7 +99,7 @@ def _network(rng: np.random.Generator) -> dict[str, str | bytes]:
 
 
 def _line(what: str, size: int, rows: int, ran: Sequence[tuple[float, float, float]]) -> str:
-    """Return a line of the table, of the difference, seconds and bytes of memory on each Python."""
+    """Return a line of the table from the difference, seconds and bytes of memory on each Python."""
     difference, seconds, peak = (max(values) for values in zip(*ran, strict=True))
     cells = [what, f"{size / build.MEGABYTE:.1f} MB", f"{rows:,}", f"{difference:.0e}", f"{seconds:.1f}", f"{peak / 2**30:.2f} GiB"]
     return "| " + " | ".join(cells) + " |"

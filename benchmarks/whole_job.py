@@ -1,7 +1,7 @@
 """The whole job on the same data with the same model: as the official notebooks do it, and as this project does it.
 
-From Parquet files to a fitted model of 2,000 trees, its validation predictions, and CORR, MMC, FNC and the largest exposure of
-each validation era, on all features. `python -m benchmarks.whole_job` prints the table. Every run is a process of its own.
+It goes from Parquet files to a fitted model of 2,000 trees, its validation predictions, and CORR, MMC, FNC and the largest exposure of
+each validation era, on all features. `python -m benchmarks.whole_job` prints the table. Every run is a separate process.
 """
 
 import argparse
@@ -38,7 +38,7 @@ SCORES = ("corr", "mmc", "fnc", "exposure_max")
 
 @contextmanager
 def growing() -> Iterator[list[float]]:
-    """Yield a list of one number: the seconds that LightGBM takes to grow trees meanwhile."""
+    """Yield a list of one number: the seconds that LightGBM needs to grow trees meanwhile."""
     spent, update = [0.0], official.Booster.update
 
     def timed(self: official.Booster, *arguments: Any, **named: Any) -> bool:
@@ -56,7 +56,7 @@ def growing() -> Iterator[list[float]]:
 
 
 def theirs(directory: str) -> float:
-    """pandas, `LGBMRegressor`, and numerai-tools era by era; writes the scores, and gives the seconds of growing trees."""
+    """Run pandas, `LGBMRegressor`, and numerai-tools era by era; write the scores, and return the seconds of growing trees."""
     raw, names = Path(directory) / "raw", full_size.feature_names(SIZE)
     train = pd.read_parquet(raw / "train.parquet", columns=["era", TARGET, *names])
     model = official.LGBMRegressor(
@@ -91,7 +91,7 @@ def _official_scores(frame: pd.DataFrame, names: list[str]) -> list[float]:
 
 
 def ours(directory: str) -> float:
-    """This project's way, the preparation of the data included; writes the scores, and gives the seconds of growing trees."""
+    """Run this project's way, with the preparation of the data; write the scores, and return the seconds of growing trees."""
     prepared = Path(directory) / "prepared"
     prepared.mkdir()
     raw = Path(directory) / "raw"
@@ -116,7 +116,7 @@ def ours(directory: str) -> float:
 
 
 def rows(repeats: int = measure.REPEATS) -> list[measure.Row]:
-    """Two lines: everything but growing the trees, and all of it."""
+    """Return two lines: everything except growing the trees, and all of it."""
     runs: dict[str, list[measure.Run]] = {"theirs": [], "ours": []}
     difference = 0.0
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,4 +1,4 @@
-"""Fetch or draw the raw files from the source that `data.source` names; `ERAWISE_API_URL` is another address of Numerai's API."""
+"""Fetch or draw the raw files from the source that `data.source` names. `ERAWISE_API_URL` sets another address of Numerai's API."""
 
 import importlib
 from pathlib import Path

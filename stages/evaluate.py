@@ -1,4 +1,4 @@
-"""Scores of every model, the ensemble and the neutralized ensemble: per era as tables, in summary as metrics."""
+"""Scores of every model, the ensemble and the neutralized ensemble: tables by era, and metrics as a summary."""
 
 from dataclasses import asdict
 

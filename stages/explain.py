@@ -1,4 +1,4 @@
-"""Explain one model: SHAP values, and what is lost if a feature is shuffled."""
+"""Explain one model: SHAP values, and the loss of score if a feature is shuffled."""
 
 from erawise import params, predictions
 from erawise.base import files, tabular

@@ -1,4 +1,4 @@
-"""What the prepared data looks like, in tables, and the checks that stop a run on data that can't be worked with."""
+"""Describe the prepared data in tables, and stop the run if the data can't be used."""
 
 from erawise import params
 from erawise.base import files, tabular

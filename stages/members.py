@@ -1,4 +1,4 @@
-"""List the models of params.yaml, and remove what models that are gone have left."""
+"""List the models of params.yaml, and remove the files of models that are gone."""
 
 from erawise import params
 from erawise.base import files
@@ -6,7 +6,7 @@ from erawise.running import paths, runner
 from erawise.running.progress import Progress
 
 OF_MODELS = {paths.MODELS: "", paths.EXPLAINED: "", paths.FINAL: "", paths.CURVES: "", paths.MODEL_PREDICTIONS: ".parquet"}
-"""The directories in which each model has an entry, and how its name ends; `tune` keeps its own in order."""
+"""The directories in which each model has an entry, and the end of its name; `tune` cleans its own directory."""
 
 
 @runner.stage("members")

@@ -1,4 +1,4 @@
-"""Build the small tables behind the report and the plots, and draw those that people compare."""
+"""Build the small tables behind the report and the plots, and draw the plots that people compare."""
 
 from collections.abc import Callable
 from functools import partial
@@ -63,7 +63,7 @@ def write_table(name: str, frame: pd.DataFrame) -> None:
 
 
 def scores(save: Save, split: str, plot: Plot, colours: Colours) -> None:
-    """Save how the scores of a split are spread, how they went, and how two predictions compare."""
+    """Save the spread of a split's scores, their course over time, and the comparison of two predictions."""
     found = tabular.read_parquet(paths.SCORES / f"{split}.parquet")
     save(f"corr_box_{split}", tables.corr_box(found, split), score_charts.corr_box, colours)
     save(f"corr_time_{split}", tables.corr_time(found, split), score_charts.corr_time, colours)
@@ -72,7 +72,7 @@ def scores(save: Save, split: str, plot: Plot, colours: Colours) -> None:
 
 
 def predictions(save: Save, split: str, models: list[str], scored: Callable[[pd.DataFrame], pd.DataFrame], colours: Colours) -> None:
-    """Save the predictions of a split against the target; `scored` gives the rows of a prediction that have one."""
+    """Save the predictions of a split against the target; `scored` returns the rows of a prediction that have a target."""
     raw = ((model, scored(tabular.read_parquet(paths.MODEL_PREDICTIONS / f"{model}.parquet"))) for model in models)
     save(f"era_means_{split}", tables.era_means(raw, split), prediction_charts.era_means, colours)
     blends = {"ensemble": paths.ENSEMBLE, "neutralized": paths.NEUTRALIZED}
@@ -83,7 +83,7 @@ def predictions(save: Save, split: str, models: list[str], scored: Callable[[pd.
 
 
 def drivers(save: Save, models: list[str], top_features: int, days: int, colours: Colours) -> None:
-    """Save what drives the models, what they are exposed to, and what weight each has."""
+    """Save the importance of features for the models, their exposures over time, and the models' weights."""
     shares = {model: tables.read(paths.MODELS / model / "importance.csv", "train", ("importance",), ("feature",)) for model in models}
     save("importance", tables.importance(shares, top_features), explained_charts.importance, colours)
     found = {model: explained.read(paths.EXPLAINED / model) for model in models}
@@ -95,7 +95,7 @@ def drivers(save: Save, models: list[str], top_features: int, days: int, colours
 
 
 def data(target: str) -> None:
-    """Write what the report draws of the data."""
+    """Write the tables of the data that the report draws."""
     write_table("feature_stability", tables_data.feature_stability(paths.EXPLORED / "features.csv"))
     write_table("target_correlation", tables_data.target_correlation(paths.EXPLORED / "targets.csv", target))
     write_table("drift", tables_data.drift(paths.EXPLORED / "drift.csv"))

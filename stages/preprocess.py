@@ -1,4 +1,4 @@
-"""Raw files of any source to the prepared table: sorted by era and id, missing features filled, everything counted."""
+"""Turn raw files of any source into the prepared table: sorted by era and id, missing features filled, everything counted."""
 
 from erawise import params
 from erawise.base import files

@@ -1,6 +1,6 @@
 """Fit one model on every resolved era, with the settings and the rounds that were chosen on `cv`.
 
-It predicts rows that come later, and no score says anything of it.
+It predicts later rows, and has no score.
 """
 
 from contextlib import ExitStack, closing

@@ -1,4 +1,4 @@
-"""Which features the models get, fitted on each fold's training eras and once on all train eras."""
+"""Select the features that the models get, on each fold's training eras and once on all train eras."""
 
 from functools import partial
 

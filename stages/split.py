@@ -1,4 +1,4 @@
-"""Which eras each fold trains on and is tested on, for every horizon that a target of the data has."""
+"""Choose the eras that each fold trains on and is tested on, for every horizon that a target of the data has."""
 
 import numpy as np
 

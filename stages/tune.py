@@ -1,6 +1,6 @@
-"""Search for better settings of the models that `tuning.models` names; the others keep the settings that they have.
+"""Search for better settings of the models that `tuning.models` names. The others keep their settings.
 
-What a search has found is kept as long as nothing changes on which it depends.
+The result of a search is kept until something changes on which it depends.
 """
 
 import os
@@ -31,13 +31,13 @@ def main(progress: Progress) -> runner.Done:
         files.write_json(searched, paths.SEARCHED)
     else:
         files.remove(paths.SEARCHED)
-        print("no search: tuning.models names no model, and each keeps the settings that it has")
+        print("no search: tuning.models names no model, and each keeps its settings")
     return runner.Done([paths.TUNING])
 
 
 def _search(name: str, path: Path, kept: str | None, progress: Progress) -> str:
     """Search for the settings of one model, or keep the result of the same search, and return the search's digest."""
-    from erawise.training import inputs  # here, since a stage that searches for nothing need not load them
+    from erawise.training import inputs  # here, since a stage without a search doesn't need them
     from erawise.tuning import model_search, search
 
     p = params.load(paths.PARAMS)

@@ -1,4 +1,4 @@
-"""A real Chromium, with the network cut."""
+"""A real Chromium without a network."""
 
 import shutil
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The system's browser, else the one that `playwright install chromium` has fetched."""
+    """Start the system's browser, or else the browser that `playwright install chromium` has fetched."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
@@ -23,7 +23,7 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def opened(browser: Browser, path: Path, **settings: Any) -> Iterator[tuple[Page, list[str]]]:
-    """A page from a file, offline, and what it says on its console, asks for or fails with."""
+    """Open a page from a file, offline; yield it with its console messages, requests and errors."""
     context = browser.new_context(offline=True, **settings)
     page, said = context.new_page(), list[str]()
     page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
@@ -35,7 +35,7 @@ def opened(browser: Browser, path: Path, **settings: Any) -> Iterator[tuple[Page
 
 
 def drawn(page: Page) -> None:
-    """Scroll through the page until every chart is drawn by its script."""
+    """Draw every chart by its script, by scrolling through the page."""
     page.wait_for_function("document.documentElement.dataset.ready === 'yes'")
     for place in page.locator(".plot[data-figure]").all():
         place.scroll_into_view_if_needed()

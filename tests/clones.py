@@ -16,7 +16,7 @@ from closure import ROOT
 from ruamel.yaml import YAML
 
 SECONDS = 900
-"""At most for a command."""
+"""Time limit of a command."""
 
 CACHE, TEMPORARY = Path(".dvc/cache"), Path(".dvc/tmp")
 
@@ -26,8 +26,8 @@ class Clone:
 
     Parameters
     ----------
-    directory : where it is.
-    commands : the `dvc` and `python` of `served`, which its stages are run by as well; None for those of this environment.
+    directory : the clone's directory.
+    commands : the `dvc` and `python` of `served`, which also run its stages; None for this environment's own.
     """
 
     def __init__(self, directory: Path, commands: Path | None = None) -> None:
@@ -36,7 +36,7 @@ class Clone:
 
     @property
     def plain(self) -> "Clone":
-        """The same one, in which every command is a process that starts from nothing, and can be killed with its group."""
+        """Return the same clone, but every command is a new process, which can be killed with its group."""
         return Clone(self.directory)
 
     def run(self, *command: str, check: bool = True, **variables: str) -> str:
@@ -46,7 +46,7 @@ class Clone:
 
     def environment(self) -> dict[str, str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DVC_", "PYTEST_"))}
-        # a process that starts from nothing leaves what it has compiled of packages for the next; the served ones share it elsewhere
+        # a new process leaves its compiled packages for the next one; the served ones share theirs elsewhere
         environment |= {"PYTHONDONTWRITEBYTECODE": "1"} if self.commands else {}
         return environment | {
             "PATH": os.pathsep.join(map(str, [*filter(None, [self.commands]), Path(sys.executable).parent, os.environ["PATH"]])),
@@ -72,7 +72,7 @@ class Clone:
             yaml.dump(content, file)
 
     def drop(self, *stages: str) -> None:
-        """Take stages out of the pipeline, and commit that."""
+        """Remove stages from the pipeline, and commit that."""
         path = self.directory / "dvc.yaml"
         text = path.read_text(encoding="utf-8")
         for name in stages:
@@ -85,7 +85,7 @@ class Clone:
         return YAML(typ="safe").load(self.read("params.yaml"))
 
     def lock(self) -> dict[str, Any]:
-        """The entry of each stage in dvc.lock."""
+        """Return the entry of each stage in dvc.lock."""
         return YAML(typ="safe").load(self.read("dvc.lock"))["stages"]
 
     def commit(self, message: str = "change") -> None:
@@ -99,7 +99,7 @@ class Clone:
         return json.loads(self.read(f"metrics/{split}.json"))
 
     def remove(self) -> None:
-        for _ in range(50):  # workers of DVC's queue write a while longer, once the work is done
+        for _ in range(50):  # workers of DVC's queue still write for a while after the work is done
             shutil.rmtree(self.directory, ignore_errors=True)
             if not self.directory.exists():
                 break
@@ -107,7 +107,7 @@ class Clone:
 
 
 def _said(command: Sequence[str], code: int | None, out: str, err: str, check: bool) -> str:
-    """Return what a command has said; where it is checked, it must have ended with 0."""
+    """Return the output of a command. If it is checked, it must have ended with 0."""
     if check and code:
         raise AssertionError(f"{command} ended with {code}:\n{out}\n{err}")
     return out + err
@@ -118,25 +118,25 @@ def stages_run(output: str) -> set[str]:
 
 
 MODELS = ("ridge", "lightgbm")
-"""Those of a clone: what DVC does to one and the fan-in to both shows its behaviour, and each more takes all stages of a model."""
+"""The models of a clone. Two show how DVC treats one model and the fan-in; each more would run all stages of a model."""
 
 LISTED = {"members", "tune"}
 """The stages that read the settings of all models."""
 
 FAN_IN = {"ensemble", "neutralize", "evaluate"}
-"""The stages that all models come to, and that scores come from."""
+"""The stages that read all models and lead to the scores."""
 
 DRAWN = {"plot"}
-"""The stages after them. They take longest, so that a clone in which they aren't what is shown has none."""
+"""The stages after them. They are the slowest, so that a clone has them only if a test needs them."""
 
 
 def of_model(name: str) -> set[str]:
-    """The stages of a model."""
+    """Return the stages of a model."""
     return {f"{stage}@{name}" for stage in ("train", "explain")}
 
 
 def clone_tree(directory: Path, commands: Path | None = None, models: Sequence[str] | None = MODELS) -> Clone:
-    """A repository of one commit with the working tree's files, so that what isn't committed yet is tested as well; None for all models."""
+    """Make a repository of one commit with the working tree's files, so that uncommitted changes are tested too; None for all models."""
     listing = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
     for name in listing.stdout.splitlines():
         if (ROOT / name).is_file():
@@ -153,7 +153,7 @@ def clone_tree(directory: Path, commands: Path | None = None, models: Sequence[s
 
 
 def linked(clone: Clone, directory: Path) -> Clone:
-    """A copy, with the same cache, of a clone that is checked out: what DVC keeps is linked, since nobody writes into it."""
+    """Copy a clone that is checked out, with the same cache: DVC's files are linked, since nobody writes into them."""
 
     def copy(source: str, to: str) -> None:
         (shutil.copy2 if Path(source).stat().st_mode & 0o222 else os.link)(source, to)
@@ -167,7 +167,7 @@ def linked(clone: Clone, directory: Path) -> Clone:
 
 
 def checked_out(clone: Clone, directory: Path) -> Clone:
-    """A clean clone that shares the cache of another one, checked out."""
+    """Make a clean clone that shares the cache of another one, and check it out."""
     clone.run("git", "clone", "-q", str(clone.directory), str(directory))
     (directory / CACHE).symlink_to(clone.directory / CACHE)
     made = Clone(directory, clone.commands)

@@ -1,4 +1,4 @@
-"""The rooms that a stage is made of, read from the source: its import closure, and the rooms whose settings it reads."""
+"""The rooms of a stage, read from the source: its import closure, and the rooms whose settings it reads."""
 
 import ast
 from pathlib import Path
@@ -8,13 +8,13 @@ from erawise import params
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("erawise", "stages")
 RESULT_FREE = ("erawise/running", "erawise/cluster", "erawise/history", "erawise/params.py")
-"""Rooms that change no result: no stage declares them, and what they import is no part of it."""
+"""Rooms that change no result: no stage declares them, or the modules that they import."""
 ROOMS_OF_ROOMS = ("models", "sources")
-"""Directories whose directories are the rooms."""
+"""Directories whose subdirectories are the rooms."""
 
 
 def module_path(module: str) -> Path | None:
-    """Return the file of a module, or None if it is no module of ours; an empty `__init__.py` doesn't count."""
+    """Return the file of a module, or None if it isn't ours; an empty `__init__.py` doesn't count."""
     if module.split(".")[0] not in PACKAGES:
         return None
     path = ROOT / Path(*module.split("."))
@@ -39,21 +39,21 @@ def relative(path: Path) -> str:
 
 
 def room(name: str) -> str:
-    """Return the room of a file, both as paths from the top of the repository; a file in no room stands for itself."""
+    """Return the room of a file, both as paths from the top of the repository; a file outside the rooms is its own room."""
     parts = name.split("/")
     depth = 3 if parts[1] in ROOMS_OF_ROOMS else 2
     return "/".join(parts[:depth]) if len(parts) > depth else name
 
 
 def is_result_free(name: str) -> bool:
-    """Say whether a file lies in a room that changes no result."""
+    """Return whether a file is in a room that changes no result."""
     return room(name) in RESULT_FREE
 
 
 def closure(*paths: Path, through: bool = False) -> set[str]:
-    """Return the files of ours that some files import, themselves included.
+    """Return the files of ours that some files import, and these files.
 
-    `through` says whether the walk goes on through rooms that change no result; otherwise it stops there and leaves them out.
+    If `through`, the walk goes on through rooms that change no result. Otherwise it leaves them out.
     """
     found: set[Path] = set()
     waiting = list(paths)
@@ -71,7 +71,7 @@ def of_kind(kind: str) -> list[Path]:
 
 
 def settings_room(section: str) -> str:
-    """Return the room that owns the settings of a section of params.yaml; none for `models`, each of which is of a kind."""
+    """Return the room that owns the settings of a section of params.yaml; no room for `models`, each of which has a kind."""
     owner = params.Params.model_fields[section].annotation
     if section == "data":
         return "erawise/base"

@@ -1,4 +1,4 @@
-"""What several files of tests start from."""
+"""Fixtures that several test files share."""
 
 import fcntl
 import os
@@ -16,14 +16,14 @@ from workspace import WHOLE, Workspace
 LONGEST = "test_dvc.py"
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("busy")  # time on a busy machine is no failure
+settings.load_profile("busy")  # a slow run on a busy machine is no failure
 
 Once = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(scope="session")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
-    """Return the directory of a name, filled by the first process of this run of the tests that asks for it; all others read it."""
+    """Return the directory of a name. The first process of this test run that asks for it fills it; all others read it."""
     base = tmp_path_factory.getbasetemp()
     base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
@@ -43,7 +43,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 
 @pytest.fixture(scope="session")
 def finished(once: Once) -> Workspace:
-    """A workspace in which all stages have run; left as it is."""
+    """Return a workspace in which all stages have run; tests don't change it."""
 
     def fill(base: Path) -> None:
         frames = raw.write(base / "files")
@@ -55,7 +55,7 @@ def finished(once: Once) -> Workspace:
 
 @pytest.fixture
 def workspace(finished: Workspace, tmp_path: Path) -> Workspace:
-    """A copy of the finished one, to be spoiled."""
+    """Return a copy of the finished workspace, which a test may change."""
     for name in ("data", "files", "metrics"):
         shutil.copytree(finished.directory / name, tmp_path / name)
     shutil.copyfile(finished.directory / "params.yaml", tmp_path / "params.yaml")
@@ -66,14 +66,14 @@ def workspace(finished: Workspace, tmp_path: Path) -> Workspace:
 
 @pytest.fixture(scope="session")
 def commands(once: Once) -> Path:
-    """The directory of the `dvc` and `python` that are forks of one process, shared by all processes of this run of the tests."""
+    """Return the directory of `dvc` and `python` as forks of one process, shared by all processes of this test run."""
     tests = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
     return once("served", lambda base: served.start(base, tests)) / "bin"
 
 
 @pytest.fixture(scope="session")
 def finished_clone(once: Once, commands: Path) -> Clone:
-    """A clean clone of one in which the pipeline has run from scratch; left as it is, but for its cache, which its copies share."""
+    """Return a clean clone of a repository in which the pipeline has run from scratch; tests change only its cache, which copies share."""
 
     def fill(base: Path) -> None:
         clone = clone_tree(base / "made", commands)
@@ -86,12 +86,12 @@ def finished_clone(once: Once, commands: Path) -> Clone:
 
 @pytest.fixture
 def clone(finished_clone: Clone, tmp_path: Path) -> Iterator[Clone]:
-    """A copy of the finished clone that shares its cache."""
+    """Return a copy of the finished clone that shares its cache."""
     made = linked(finished_clone, tmp_path / "clone")
     yield made
     made.remove()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The file that takes longest comes first, so that another process has all the others meanwhile."""
+    """Order the slowest file first, so that the other processes run all the others meanwhile."""
     items.sort(key=lambda item: item.path.name != LONGEST)

@@ -1,4 +1,4 @@
-"""A scheduler and workers of Dask as processes of their own, started by the commands of docs/scale.md."""
+"""A scheduler and workers of Dask as separate processes, started by the commands of docs/scale.md."""
 
 import os
 import signal
@@ -23,8 +23,8 @@ class Farm:
 
     Parameters
     ----------
-    address : of the scheduler.
-    directory : for logs.
+    address : the scheduler's address.
+    directory : the directory of logs.
     """
 
     address: str
@@ -32,7 +32,7 @@ class Farm:
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self, *command: str, prefix: Sequence[str] = (), at: Path = ROOT) -> subprocess.Popen[bytes]:
-        """Start a process of its own session."""
+        """Start a process in its own session."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
         with (self.directory / f"log_{len(self.processes)}").open("wb") as log:
             arguments = [*prefix, sys.executable, "-m", *command]
@@ -59,7 +59,7 @@ class Farm:
 
 @contextmanager
 def farm(directory: Path, host: str = "127.0.0.1") -> Iterator[Farm]:
-    """A scheduler that answers, without workers."""
+    """Start a scheduler without workers, and yield it once it answers."""
     directory.mkdir(parents=True, exist_ok=True)
     with socket.create_server((host, 0)) as free:
         port = free.getsockname()[1]

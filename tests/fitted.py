@@ -79,7 +79,7 @@ def fit(kind: str, train: View, inner: View | None, rounds: int | None = None, *
 
 
 def planted(rng: np.random.Generator, eras: int = 24, rows: int = 150) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.int64]]:
-    """Features of five bins, one of them constant, and a target in five bins with a linear and a product part."""
+    """Draw features of five bins, one of them constant, and a target in five bins with a linear and a product part."""
     x = rng.integers(0, 5, (eras * rows, N_FEATURES)).astype(np.int8)
     x[:, CONSTANT] = 2
     z = (x - 2.0) / np.sqrt(2)

@@ -1,4 +1,4 @@
-"""What the stand-in for Numerai's server knows of an account: its key, its models, what they sent, and how they did."""
+"""An account on the stand-in for Numerai's server: its key, its models, their submissions and scores."""
 
 import itertools
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ PRIVATE = (
     "stakeTransactions",
     "returnsValues",
 )
-"""What takes the key."""
+"""Queries that need the key."""
 
 
 def image(python: str, *, default: bool = False) -> Answer:
@@ -57,23 +57,23 @@ class NumeraiAccount:
     ----------
     key : public id and secret key.
     models : ids by name.
-    opens, closes : when every round takes submissions.
+    opens, closes : times between which every round accepts submissions.
     numbered : whether a query for the current round finds one.
-    spoils : what is read back of a submission in place of what was sent.
-    hides : how many times a list of submissions lacks the latest.
-    scores, leaderboard : what queries for them give.
-    multipliers : of the scores that a round pays for.
-    factor, clip : that a round names for its payout; None where it names none.
-    payouts : what the next queries for payouts give, `actual` and `pending`; the last one stays.
+    spoils : content that is read back of a submission in place of the sent content.
+    hides : number of times that a list of submissions lacks the latest.
+    scores, leaderboard : results of queries for them.
+    multipliers : multipliers of the scores that a round pays for.
+    factor, clip : payout factor and clip of a round; None if a round has none.
+    payouts : results of the next queries for payouts, `actual` and `pending`; the last one stays.
     stakes, returns : stakes of all models, and returns by a model's id.
-    diagnostics, status : what the next queries for them give; the last one stays.
-    images : in which models run, the default one among them.
-    assigns : what assigns a pickle to its model: "creation", "mutation", "late" (the mutation, shown by the third query after it), "other"
-        (the mutation, but the model runs another pickle), "lost" (nothing, in spite of the answer).
+    diagnostics, status : results of the next queries for them; the last one stays.
+    images : the images in which models run, with the default one.
+    assigns : the step that assigns a pickle to its model: "creation", "mutation", "late" (the mutation, shown by the third query after it),
+        "other" (the mutation, but the model runs another pickle), "lost" (no step, in spite of the answer).
     assigned : the pickle that each model runs, by their ids.
     logs : lines of the log of the pickle's validation, and of its run for a round.
-    described : what the server says has happened to a pickle.
-    absent : how many queries for pickles lack the latest.
+    described : the server's words on a pickle's state.
+    absent : number of queries for pickles that lack the latest.
     """
 
     key: tuple[str, str] = ("PUBLIC1D", "S3CRETKEY")
@@ -105,7 +105,7 @@ class NumeraiAccount:
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def answer(self, query: str, variables: Answer, authorization: str | None, url: str) -> Answer | None:
-        """The result of a query about an account, or None for another."""
+        """Return the result of a query about an account, or None for another query."""
         name = next((name for name in PRIVATE if name in query), None)
         if name is None:
             return self._public(query, variables)
@@ -116,7 +116,7 @@ class NumeraiAccount:
         return self._private(name.rstrip("("), variables, url)
 
     def rounds(self, number: int, known: list[int]) -> Answer:
-        """A round."""
+        """Return a round."""
         if not self.numbered:
             return _error("Current round not open for submissions")
         times = {"openTime": self.opens, "closeTime": self.closes, "closeStakingTime": self.closes}
@@ -136,12 +136,12 @@ class NumeraiAccount:
         self.objects[name] = content
 
     def sent(self, number: str) -> bytes:
-        """The file of something that was created."""
+        """Return the file of an object that was created."""
         one = next(one for one in self.created if one["id"] == number)
         return self.objects[one["filename"]] if self.spoils is None else self.spoils
 
-    def of(self, kind: str, model: str) -> list[Answer]:
-        """What was created of a kind for a model's id."""
+    def created_for(self, kind: str, model: str) -> list[Answer]:
+        """Return the objects of a kind that were created for a model's id."""
         return [one for one in self.created if one["kind"] == kind and one["modelId"] == model]
 
     def _public(self, query: str, variables: Answer) -> Answer | None:
@@ -199,10 +199,10 @@ class NumeraiAccount:
         }
 
     def _pickles(self, model: str) -> list[Answer]:
-        """Return the pickles that were created for a model, the latest with the next status; an assignment that is due takes effect."""
+        """Return the pickles that were created for a model, the latest with the next status; make assignments that are due."""
         if self.due and self.due.pop():
-            self.assigned[model] = self.of("createComputePickleUpload", model)[-1]["id"]
-        own = self.of("createComputePickleUpload", model)
+            self.assigned[model] = self.created_for("createComputePickleUpload", model)[-1]["id"]
+        own = self.created_for("createComputePickleUpload", model)
         if own and self.absent:
             self.absent -= 1
             own = own[:-1]
@@ -220,7 +220,7 @@ class NumeraiAccount:
         ]
 
     def _assign(self, model: str, pickle: str) -> Answer:
-        """Assign a pickle to a model, or what else happens in place of it."""
+        """Assign a pickle to a model, or do the ordered fault in its place."""
         match self.assigns:
             case "mutation":
                 self.assigned[model] = pickle
@@ -231,7 +231,7 @@ class NumeraiAccount:
         return {"data": {"assignPickleToModel": "true"}}
 
     def _listed(self, model: str) -> list[Answer]:
-        own = self.of("create_submission", model)
+        own = self.created_for("create_submission", model)
         if own and self.hides:
             self.hides -= 1
             own = own[:-1]

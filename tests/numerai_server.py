@@ -1,4 +1,4 @@
-"""A server that stands in for Numerai's: GraphQL by POST and files by GET, over real HTTP on this machine alone, with faults to order."""
+"""A stand-in for Numerai's server: GraphQL by POST and files by GET, over real HTTP only on this machine, with faults to order."""
 
 import base64
 import gzip
@@ -25,20 +25,20 @@ HTML = b"<html><body>Sorry, something went wrong</body></html>"
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong with a request.
+    """A fault in the answer to a request.
 
     Parameters
     ----------
-    kind : a status such as "500"; "html" with status 200; of an API also "list", "errors", "null", "stall" and "cut"; of a file
-        "cut" (against its Content-Length), "cut_unsaid" (no length was given), "chunked_cut" (in a chunk), "short" (the length
-        given is less), "long" (it is more), "stall" and "drip" (a byte now and then), each after `at` bytes; "whole" (the Range is
-        ignored), "range_500" (a request for a range is answered by 500), "spliced" (If-Range is ignored, and the ETag is that of
+    kind : a status such as "500"; "html" with status 200; for the API also "list", "errors", "null", "stall" and "cut"; for a file
+        "cut" (against its Content-Length), "cut_unsaid" (without a length), "chunked_cut" (in a chunk), "short" (the stated length
+        is too small), "long" (it is too large), "stall" and "drip" (a byte now and then), each after `at` bytes; "whole" (the Range is
+        ignored), "range_500" (a request for a range is answered by 500), "spliced" (If-Range is ignored, and the ETag belongs to
         another file), "silent" (If-Range is ignored, and there is no ETag), "encoded" (by gzip, unasked), "redirected" (to another
-        address), "garbled" (a byte is another one), "shifted" (the Content-Range and the bytes of a part are those one further on),
+        address), "garbled" (a byte is changed), "shifted" (the Content-Range and the bytes of a part are one byte further on),
         "unsaid" (there is no Content-Range).
-    at : bytes after which it happens; half of them where None.
-    after : the Retry-After that an answer names.
-    message : what "errors" says.
+    at : bytes after which the fault comes; None for half of them.
+    after : the Retry-After of an answer.
+    message : the text of "errors".
     """
 
     kind: str
@@ -49,21 +49,21 @@ class Fault:
 
 @dataclass
 class NumeraiServer:
-    """What the server serves, what goes wrong, and what it was asked; what it knows of an account is `NumeraiAccount`'s.
+    """The server's files, its faults and a record of requests. An account is in `NumeraiAccount`.
 
     Parameters
     ----------
     rounds : directory with the files of each round, as `<version>/<file>`.
-    current : the round of a query that names none.
-    api_faults : of the next queries, one each; None for an answer as it should be. The last one stays.
-    file_faults : by path, the same of the next requests for it.
+    current : the round of a query that names no round.
+    api_faults : faults of the next queries, one each; None for a right answer. The last one stays.
+    file_faults : by path, the same for the next requests of it.
     etags : "strong", "weak" or None.
     checksums : whether files come with an `x-amz-checksum-sha256`.
-    put_faults : of the next files that are put there, one each; the last one stays.
-    sent_faults : the same of the next files of submissions that are read back.
-    lost : how the answers to the next mutations go wrong, which are carried out: "500", "cut", "stall", "html" or "null".
+    put_faults : faults of the next files that are put there, one each; the last one stays.
+    sent_faults : the same for the next files of submissions that are read back.
+    lost : faults in the answers to the next mutations, which are carried out: "500", "cut", "stall", "html" or "null".
     slow : seconds by which the server's clock is behind.
-    watch : called before each GET is answered, with how many there were.
+    watch : called before each GET is answered, with the number of GETs.
     """
 
     rounds: dict[int, Path]
@@ -88,7 +88,7 @@ class NumeraiServer:
     url: str = ""
 
     def answer(self, query: str, variables: dict[str, Any], authorization: str | None) -> dict[str, Any]:
-        """The result of a query."""
+        """Return the result of a query."""
         number = variables.get("round") or self.current
         found = self.account.answer(query, variables, authorization, self.url)
         if found is not None:
@@ -111,7 +111,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a client that has gone."""
+        """Ignore a client that has gone."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -168,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(int(str(status)), b'{"message": "no"}', headers=_retry_after(fault))
 
     def do_PUT(self) -> None:
-        """Keep a file that was put to an address that was given, or refuse it."""
+        """Keep a file that was put to an address that the server gave, or refuse it."""
         content = self.rfile.read(int(self.headers["Content-Length"]))
         fault = self.state.next_fault(self.state.put_faults)
         self.state.headers.append(dict(self.headers))
@@ -261,7 +261,7 @@ class _Handler(BaseHTTPRequestHandler):
         return headers
 
     def _trickle(self, rest: bytes) -> None:
-        """Bytes one by one for a minute at most, or none at all, until the client or the server gives up."""
+        """Send bytes one by one for a minute at most, or no bytes, until the client or the server gives up."""
         for number in range(1200):
             if self.state.released.wait(0.05):
                 return
@@ -271,7 +271,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return
 
     def _send(self, status: int, body: bytes, length: int | None = -1, headers: dict[str, str] | None = None) -> None:
-        """Send an answer; `length` is the one to announce, -1 for the true one, None for none."""
+        """Send an answer; `length` is the stated length, -1 for the true length, None for no length."""
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
@@ -295,15 +295,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(f"{len(body) + 7:x}\r\n".encode() + body)
 
     def date_time_string(self, timestamp: float | None = None) -> str:
-        """The date that answers carry."""
+        """Return the date of answers."""
         return super().date_time_string(time.time() - self.state.slow if timestamp is None else timestamp)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing on stderr."""
+        """Write nothing to stderr."""
 
 
 def _from_its_start(asked: str, length: int) -> str:
-    """A range with its first byte, where it names a number of last bytes."""
+    """Return a range with its first byte, also if it names a number of last bytes."""
     suffix = re.fullmatch(r"bytes=-(\d+)", asked)
     return f"bytes={max(0, length - int(suffix[1]))}-" if suffix else asked
 

@@ -30,15 +30,15 @@ def write_panel(
 
     Parameters
     ----------
-    directory : made where it isn't there.
+    directory : made if it is missing.
     features : (rows, features) int8 or float32, in eras that ascend.
     targets : name to (rows,) values, which may be NaN.
     era : (rows,) era numbers, ascending.
-    names : of the features; by default `feature_0`, `feature_1`, ...
-    ids : of the rows; by default `n000000`, `n000001`, ...
+    names : names of the features; by default `feature_0`, `feature_1`, ...
+    ids : ids of the rows; by default `n000000`, `n000001`, ...
     derived : name to (rows,) values of the derived features.
-    era_means : (eras, features), where demeaning is on.
-    feature_sets : by default `all` alone.
+    era_means : (eras, features), if demeaning is on.
+    feature_sets : by default only `all`.
     """
     directory.mkdir(parents=True, exist_ok=True)
     names = [f"feature_{k}" for k in range(features.shape[1])] if names is None else list(names)
@@ -61,7 +61,7 @@ def write_panel(
 
 
 def record(directory: Path) -> None:
-    """Say in `features.json` what the arrays of a prepared directory are, as they are now."""
+    """Record in `features.json` the arrays of a prepared directory as they are now."""
     content = files.read_json(directory / "features.json")
     era = tabular.read_parquet(directory / "index.parquet", ["era"])["era"].fillna(-1).to_numpy()
     edges = [*np.unique(era, return_index=True)[1].tolist(), len(era)]
@@ -77,5 +77,5 @@ def record(directory: Path) -> None:
 
 
 def view(panel: Panel, eras: Sequence[int] | None = None, target: str | None = "target") -> View:
-    """Some eras of a panel, by default all, through all of its columns."""
+    """Return a view of some eras of a panel, by default all, through all of its columns."""
     return View(panel, panel.eras if eras is None else eras, FeatureMap(panel.names), target)

@@ -10,7 +10,7 @@ from erawise.base import files
 
 
 def frame(eras: Sequence[int], rows: int, features: int, data_type: str, seed: int, *, dtype: str = "int8") -> pd.DataFrame:
-    """Rows in Numerai's layout with a target that the first feature helps to predict, `id` as a column."""
+    """Draw rows in Numerai's layout with a target that the first feature helps to predict, and `id` as a column."""
     rng = np.random.default_rng(seed)
     size = len(eras) * rows
     values = rng.integers(0, 5, (size, features))
@@ -39,7 +39,7 @@ def write(
     features: int = 8,
     dtype: str = "int8",
 ) -> dict[str, pd.DataFrame]:
-    """Write a whole data version and give back its frames, so that a test can spoil one and write it again."""
+    """Write a whole data version and return its frames, so that a test can change one and write it again."""
     directory.mkdir(parents=True, exist_ok=True)
     frames = {
         "train": frame(train, rows, features, "train", 1, dtype=dtype),

@@ -29,12 +29,12 @@ Answer = Callable[..., Any]
 
 
 class S3Server:
-    """What lies between a client and moto: the rights, and the clock by which signatures are judged.
+    """The layer between a client and moto: the rights, and the clock by which signatures are checked.
 
     Attributes
     ----------
-    refused : what a request's method and path, 'PUT /bucket/key', is looked for; matching ones are answered with `code`.
-    ahead : the server's clock, beside this machine's.
+    refused : a pattern of method and path, as in 'PUT /bucket/key'; requests that match are answered with `code`.
+    ahead : time by which the server's clock is ahead of this machine's.
     """
 
     def __init__(self, url: str, app: Any) -> None:
@@ -67,7 +67,7 @@ class S3Server:
         return [ERROR.format(code=code, message=message).encode()]
 
     def config(self, prefix: str) -> dict[str, str]:
-        """What `dvc remote` is told."""
+        """Return the settings for `dvc remote`."""
         return {"url": f"s3://{BUCKET}/{prefix}", "endpointurl": self.url}
 
 

@@ -1,6 +1,6 @@
-"""Commands of Python and DVC as forks of a process that has loaded their packages, which takes most of their time otherwise.
+"""Commands of Python and DVC as forks of a process that has loaded their packages. Loading them would take most of the time.
 
-Each call is a process of its own, with arguments, environment, directory and output of its own, and runs the code that it finds there.
+Each call is a separate process, with its own arguments, environment, directory and output, and runs the code in its directory.
 Nothing of this project is loaded before the fork.
 """
 
@@ -35,10 +35,10 @@ PACKAGES = (
     *("pydantic.functional_validators", "pydantic.json_schema", "pydantic.main", "pydantic.type_adapter", "pydantic.types", "ruamel.yaml"),
     *("cyclopts.help", "lightgbm", "matplotlib.figure", "rich.console", "sklearn.linear_model"),
 )
-"""Loaded before the first call; a call loads itself what else it needs."""
+"""Packages that are loaded before the first call; a call loads others itself."""
 
 SECONDS = 120
-"""To wait at most until the server answers."""
+"""Longest wait for the server's first answer."""
 
 CLIENT = r"""#!{python} -IS
 import json, os, socket, sys
@@ -58,7 +58,7 @@ sys.exit(int(ended) if ended else 1)
 
 
 def start(directory: Path, lives_with: int) -> Path:
-    """Start a server for as long as a process lives; return the directory of its commands, which is to stand first in PATH."""
+    """Start a server for the lifetime of a process; return the directory of its commands, which must be first in PATH."""
     commands = directory / "bin"
     commands.mkdir()
     for name in ("dvc", "python"):
@@ -78,7 +78,7 @@ def start(directory: Path, lives_with: int) -> Path:
 
 
 def _compiled_once(directory: Path) -> None:
-    """Let all calls share what they compile, kept by its source: clones have the same code in other places."""
+    """Let all calls share compiled modules, kept by their source: clones have the same code in other directories."""
     directory.mkdir()
     plain = importlib.machinery.SourceFileLoader.source_to_code
 
@@ -96,12 +96,12 @@ def _compiled_once(directory: Path) -> None:
 
 
 def _serve(lives_with: int) -> dict[str, Any] | None:
-    """Answer calls until a process has ended; in the process of a call, return it."""
+    """Answer calls until a process has ended; in the process of a call, return the call."""
     for name in PACKAGES:
         importlib.import_module(name)
     _compiled_once(Path("compiled").absolute())
     gc.collect()
-    gc.freeze()  # else the processes of calls would copy all that they share with this one
+    gc.freeze()  # else the processes of calls would copy all memory that they share with this one
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("socket.new")
         listening.listen(64)
@@ -129,7 +129,7 @@ def _lives(process: int) -> bool:
 
 
 def _called(connection: socket.socket) -> dict[str, Any]:
-    """Return a call in a process of its own; this process tells the client how that has ended, and ends."""
+    """Return a call in a new process. This process tells the client how the call has ended, and ends."""
     _, descriptors, _, _ = socket.recv_fds(connection, 1, 3)
     with connection.makefile("rb") as sent:
         call: dict[str, Any] = json.loads(sent.read())
@@ -145,7 +145,7 @@ def _called(connection: socket.socket) -> dict[str, Any]:
 
 
 def _run(call: dict[str, Any], own: Sequence[str]) -> None:
-    """Run a call in this process, which has a directory, environment and arguments of its own; what it starts is served too."""
+    """Run a call in this process with its own directory, environment and arguments; commands that it starts are served too."""
     sys.executable = str(Path("bin/python").absolute())
     os.chdir(call["directory"])
     os.environ.clear()
@@ -167,7 +167,7 @@ def _run(call: dict[str, Any], own: Sequence[str]) -> None:
 
 
 def _end_after(call: dict[str, Any], own: Sequence[str]) -> None:
-    """Run a call, and end this process as Python does, without the time that freeing its memory takes."""
+    """Run a call, and end this process as Python does, but without freeing its memory, which takes time."""
     code: object = 0
     try:
         _run(call, own)

@@ -1,4 +1,4 @@
-"""Turn a params.yaml into one of a pipeline that runs in a minute: `python tests/small.py params.yaml`."""
+"""Settings of a pipeline that runs in a minute: `python tests/small.py params.yaml` changes the file in place."""
 
 import sys
 from pathlib import Path
@@ -30,7 +30,7 @@ CHANGES: dict[str, Any] = {
 
 
 def shrink(path: Path) -> None:
-    """Rewrite a params.yaml in place, with its comments."""
+    """Write the small settings into a params.yaml, and keep its comments."""
     yaml = YAML()
     content = yaml.load(path.read_text(encoding="utf-8"))
     change_all(content)
@@ -39,7 +39,7 @@ def shrink(path: Path) -> None:
 
 
 def change_all(content: Any) -> None:
-    """Make all changes; a model that isn't there needs none."""
+    """Make all changes; a missing model needs no change."""
     for name, value in CHANGES.items():
         section, entry, *_ = name.split(".")
         if section != "models" or entry in content["models"]:

@@ -1,4 +1,4 @@
-"""Python that runs on a file system that gets full for real, in a mount namespace of its own, so that nothing is left behind."""
+"""Python on a file system that really gets full, in its own mount namespace, so that nothing is left behind."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ MOUNT = 'mount -t tmpfs -o size="$1"k none "$0" && cd "$0" && shift && exec "$@"
 
 
 def run(directory: Path, code: str, kibibytes: int = 64) -> str:
-    """Run code in a directory that has room for so much, and return what it prints; skip the test where nothing may be mounted."""
+    """Run code in a directory with room for `kibibytes`, and return its output; skip the test if nothing may be mounted."""
     command = ["unshare", "--map-root-user", "--mount", "sh", "-c", MOUNT, str(directory), str(kibibytes)]
     if not shutil.which("unshare") or subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this test fills a file system of its own, and may not mount one here")

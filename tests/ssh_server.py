@@ -1,4 +1,4 @@
-"""A real SSH server with SFTP on loopback, which lets one key in, and can be told to refuse writing."""
+"""A real SSH server with SFTP on loopback, which accepts one key, and can be told to refuse writing."""
 
 import asyncio
 import threading
@@ -13,11 +13,11 @@ USER = "somebody"
 
 
 class SSHServer:
-    """Where it listens, with the client's key in a file.
+    """The server's address, with the client's key in a file.
 
     Attributes
     ----------
-    read_only : whether files may be read alone.
+    read_only : whether files may only be read.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -27,7 +27,7 @@ class SSHServer:
         asyncssh.read_private_key(self.keyfile).write_public_key(directory / "authorized")
 
     def config(self, path: Path) -> dict[str, str]:
-        """What `dvc remote` is told."""
+        """Return the settings for `dvc remote`."""
         return {"url": f"ssh://{USER}@127.0.0.1:{self.port}{path}", "keyfile": str(self.keyfile)}
 
     async def listen(self) -> asyncssh.SSHAcceptor:

@@ -1,4 +1,4 @@
-"""Take out of notebooks what running them has put in: `python tests/strip.py notebooks/*.ipynb`."""
+"""Removal of a run's outputs from notebooks: `python tests/strip.py notebooks/*.ipynb`."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ METADATA = {
 
 
 def stripped(text: str) -> str:
-    """The text of a notebook without outputs, execution counts and what a machine says of itself."""
+    """Return the text of a notebook without outputs, execution counts and facts of the machine."""
     book = nbformat.reads(text, 4)
     book.metadata = nbformat.from_dict(METADATA)
     for cell in book.cells:

@@ -1,16 +1,16 @@
-"""Waiting for a sign of another process or thread, with a time limit."""
+"""A wait for a sign of another process or thread, with a time limit."""
 
 import time
 from collections.abc import Callable
 
 
 def until(sign: Callable[[], object], seconds: float = 60) -> None:
-    """Return as soon as `sign` gives something true; a file that it reads may be missing for now.
+    """Wait until `sign` returns something true. A file that it reads may be missing for now.
 
     Raises
     ------
     TimeoutError
-        If that takes more than so many seconds.
+        If that takes longer than the limit in seconds.
     """
     end = time.monotonic() + seconds
     while True:

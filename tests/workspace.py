@@ -1,4 +1,4 @@
-"""A directory in which stages run, small and whole."""
+"""A directory in which all stages run at a small size."""
 
 import importlib
 import json
@@ -44,10 +44,10 @@ def command(*words: str) -> None:
 
 
 class Workspace:
-    """A directory with a params.yaml, in which stages run as `python -m stages.x` would run them, and commands as `erawise x` would."""
+    """A directory with a params.yaml, in which stages run as by `python -m stages.x`, and commands as by `erawise x`."""
 
     def __init__(self, directory: Path, source: Path | None = None) -> None:
-        """Give a directory the settings of a small run on the files of `source`; without one, it has its settings."""
+        """Give a directory the settings of a small run on the files of `source`. Without `source`, keep the directory's settings."""
         self.directory = directory
         if source is not None:
             shutil.copyfile(ROOT / "params.yaml", directory / "params.yaml")
@@ -91,7 +91,7 @@ class Workspace:
             importlib.import_module(f"stages.{name}").main()
 
     def ended(self, command: str) -> int:
-        """The exit code of a command that ends by one."""
+        """Return the exit code with which a command ends."""
         with pytest.raises(SystemExit) as caught:
             self.run(command)
         return int(str(caught.value.code))

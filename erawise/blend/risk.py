@@ -23,7 +23,7 @@ def chosen(
     Parameters
     ----------
     panel : with the target of these eras in its index.
-    eras : sets of eras, such as those of all training and those of each fold. `riskiest` looks at no others.
+    eras : sets of eras, such as all train eras, and the training eras of each fold. `riskiest` looks at no others.
     features : `none`, `all` (of the matrix), `riskiest`, or the name of a feature set or group. Only `riskiest` depends on the eras.
     count : number of `riskiest` features; all features if there are fewer. An era of few rows is neutralized to the first
         of them only, see `neutralization.cap`.
@@ -71,7 +71,7 @@ def within(columns: NDArray[np.int64], features: str, rows: slice) -> NDArray[np
 
 
 def report(sets: Sequence[list[str]], features: str, count: int, era_rows: NDArray[np.int64]) -> list[str]:
-    """Say how far the features of the folds differ from the first set, and if there were fewer features than asked for."""
+    """Return lines on how far the folds' features differ from the first set, and a warning if there are fewer than asked for."""
     if features != RISKIEST:
         return []
     names, *folds = sets

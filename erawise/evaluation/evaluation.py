@@ -118,7 +118,7 @@ def sibling(target: str, days: int, targets: Sequence[str]) -> str | None:
 
     Returns
     -------
-    None if the data has none of that name, or `target` doesn't say its own horizon.
+    None if the data has no such target, or `target` doesn't say its own horizon.
     """
     stem = next((target.removesuffix(end) for end in HORIZONS if target.endswith(end)), None)
     end = next(end for end, ahead in HORIZONS.items() if ahead == days)

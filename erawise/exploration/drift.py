@@ -1,4 +1,4 @@
-"""How far the live era lies from the last train eras, feature by feature, and how far single train eras lie from each other."""
+"""The distance of the live era from the last train eras, feature by feature, compared with the distances between train eras."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,37 +11,37 @@ from erawise.panel.panel import Panel
 from erawise.running.errors import InputError
 
 USUAL_ERAS = 40
-"""Train eras that live is held against: the last ones, so that the reading stays cheap at any size."""
+"""Number of last train eras that live is compared with, so that the reading stays cheap at any size."""
 
 MIN_ERAS = 2
-"""Eras at least: each is held against the others."""
+"""Least number of eras: each is compared with the others."""
 
 BINS = 5
 USUAL_HIGH = 0.95
 ROUNDED = 1e-6
-"""Distances that differ by less are the same in the table on disk."""
+"""Distances that differ by less are equal in the table on disk."""
 
 
 def drift(panel: Panel, live: Panel, missing_live: NDArray[np.float64], threads: int = 1) -> pd.DataFrame:
-    """The distance of each feature's live values from those of the last train eras, and what is usual between eras.
+    """Measure the distance of each feature's live values from the last train eras, and the usual distance between eras.
 
-    The distance is the total variation distance of the shares of rows at each fifth of the scale: the share of rows, 0..1, that would
-    have to change their value for the two to be the same. Features are taken as they are stored, without demeaning. An era is
-    held against the mean shares of the others, live against those of all. Fewer rows, larger distances: an era of n rows has by
-    chance alone distances of the order of sqrt(BINS / n) where its values aren't ranked.
+    The distance is the total variation distance of the shares of rows at each fifth of the scale. It is the share of rows, 0..1, that
+    would have to change their value to make the two equal. Features are read as stored, without demeaning. A train era is compared with
+    the mean shares of the others, and live with the mean of all. Fewer rows give larger distances: an era of n rows whose values aren't
+    ranked has distances of the order of sqrt(BINS / n) just by chance.
 
     Parameters
     ----------
-    panel : the prepared train and validation eras, of which the last `USUAL_ERAS` of train are read.
+    panel : the prepared train and validation eras; the last `USUAL_ERAS` of train are read.
     live : the prepared live era, with the same features.
     missing_live : (features,) share of the live values that were missing and are filled.
-    threads : eras read at the same time; nothing depends on their number.
+    threads : eras read at the same time; the result doesn't depend on their number.
 
     Returns
     -------
     DataFrame (features): `feature`, `train_mean`, `live_mean` (on the scale as stored), `distance` (of live), `expected`,
-    `usual_p95`, `usual_max` (mean, 95 % quantile and maximum of the train eras' own distances), `eras` (how many these are) and
-    `missing_live`. Where live is one more era like the others, its distance is above `usual_max` in at most 1 of `eras` + 1 features.
+    `usual_p95`, `usual_max` (mean, 95 % quantile and maximum of the train eras' own distances), `eras` (their number) and
+    `missing_live`. If live is one more era like the others, its distance is above `usual_max` in at most 1 of `eras` + 1 features.
 
     Raises
     ------
@@ -49,13 +49,11 @@ def drift(panel: Panel, live: Panel, missing_live: NDArray[np.float64], threads:
         If live has other features or another type, or there are fewer than two train eras.
     """
     if live.feature_names != panel.feature_names or live.matrix.dtype != panel.matrix.dtype:
-        raise InputError("data/prepared/live: its features are not those of data/prepared/panel; run preprocess again")
+        raise InputError("data/prepared/live: it has other features than data/prepared/panel; run preprocess again")
     kinds = panel.index[DATA_TYPE].iloc[panel.starts[:-1]].to_numpy()
     eras = panel.eras[kinds != VALIDATION][-USUAL_ERAS:]
     if len(eras) < MIN_ERAS:
-        raise InputError(
-            f"data/prepared/panel: drift is measured against {MIN_ERAS} train eras at least and there is {len(eras)}; add eras"
-        )
+        raise InputError(f"data/prepared/panel: drift needs at least {MIN_ERAS} train eras and there is {len(eras)}; add eras")
     with ThreadPoolExecutor(threads) as pool:
         shares, means = zip(*pool.map(lambda era: _describe(panel.stored(int(era))), eras), strict=True)
     live_shares, live_mean = _describe(live.stored(int(live.eras[0])))
@@ -77,21 +75,21 @@ def drift(panel: Panel, live: Panel, missing_live: NDArray[np.float64], threads:
 
 
 def summary(found: pd.DataFrame) -> str:
-    """What a person should know of the drift, in a line."""
+    """Return the line that reports the drift to a person."""
     beyond, eras = is_beyond(found), int(found["eras"].iloc[0])
     return (
         f"{int(beyond.sum())} of {len(found)} features lie further from the last {eras} train eras in live than any of these eras does "
-        f"(luck alone: about {len(found) / (eras + 1):.1f}); {found['missing_live'].mean():.2%} of the live values were missing"
+        f"(by chance: about {len(found) / (eras + 1):.1f}); {found['missing_live'].mean():.2%} of the live values were missing"
     )
 
 
 def is_beyond(found: pd.DataFrame) -> pd.Series:
-    """Whether each feature lies further off in live than in any of the train eras, by more than what is written of a distance."""
+    """Return whether each feature's distance is larger in live than in every train era, by more than rounding."""
     return found["distance"] > found["usual_max"] + ROUNDED
 
 
 def _describe(block: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(BINS, features) shares of the rows of an era at each fifth of the scale, and (features,) means."""
+    """Return the shares (BINS, features) of an era's rows at each fifth of the scale, and the means (features,)."""
     scale = top(str(block.dtype))
     bins = block if block.dtype == np.int8 else np.minimum(block * (BINS / scale), BINS - 1).astype(np.int8)
     shares = np.stack([np.count_nonzero(bins == value, axis=0) for value in range(BINS)]) / len(block)
@@ -99,5 +97,5 @@ def _describe(block: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def _distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(features,) total variation distances of two (BINS, features) distributions."""
+    """Return the total variation distances (features,) of two (BINS, features) distributions."""
     return np.abs(a - b).sum(axis=0) / 2

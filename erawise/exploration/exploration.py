@@ -1,6 +1,6 @@
-"""What the prepared data looks like, in tables, and whether it can be worked with.
+"""The prepared data in tables, and the checks that it must pass.
 
-The main target is known for the train eras alone; validation eras are counted, and their features described.
+Only train eras have the main target here; validation eras are counted, and their features described.
 """
 
 from collections.abc import Sequence
@@ -38,16 +38,16 @@ class Exploration:
 
     Attributes
     ----------
-    features : one row a feature: `feature`, `mean`, `std` (all rows, ddof 0), `missing_share` (of the values that were
-        filled), `constant_share` (of the eras in which it holds one value alone), and from its Pearson correlations with
-        the main target in the train eras where it has one: `corr_mean`, `corr_std` (ddof 0), `sign_stability` (share of
-        these eras that have the sign of the mean); NaN where it is constant in every train era. `scored_eras`: how many these are.
-    eras : one row an era: `era`, `data_type`, `rows`, `unique_ids`, `constant_features`, and for train eras, else
+    features : one row per feature: `feature`, `mean`, `std` (all rows, ddof 0), `missing_share` (of values that were filled),
+        `constant_share` (of eras in which it holds only one value). From its Pearson correlations with the main target in the
+        train eras that have one: `corr_mean`, `corr_std` (ddof 0), `sign_stability` (share of these eras with the sign of the
+        mean), all NaN if it is constant in every train era, and `scored_eras` (the number of these eras).
+    eras : one row per era: `era`, `data_type`, `rows`, `unique_ids`, `constant_features`; only for train eras, else
         missing: `target_missing` (rows), `target_mean`, `share_<bin>` for each of the main target's values.
-    targets : Pearson correlations between the targets over the train rows where both are known, a square with a
-        column each and their names in `name`; NaN where one is constant.
-    stability : one row a pair of train eras: `era`, `lag` (weeks to the later one), `features` (that have a score in
-        both), `correlation` of their scores, the correlations with the main target; NaN below 3 features.
+    targets : a square of Pearson correlations between the targets over the train rows with both, their names in `name`;
+        NaN if one is constant.
+    stability : one row per pair of train eras: `era`, `lag` (weeks to the later one), `features` (with a score in both),
+        `correlation` of their scores, which are the correlations with the main target; NaN below 3 features.
     """
 
     features: pd.DataFrame
@@ -70,10 +70,10 @@ def explore(
     ----------
     panel : the prepared train and validation eras, with the targets of the train eras.
     target : the main target.
-    missing_share : (features,), as `read_missing` gives it.
+    missing_share : (features,), from `read_missing`.
     max_constant_share : budget for the share of all pairs of feature and era in which the feature holds one value.
-    threads : eras read at the same time; nothing depends on their number.
-    progress : told of each era that is read.
+    threads : eras read at the same time; the result doesn't depend on their number.
+    progress : counts the eras that are read.
 
     Raises
     ------
@@ -96,9 +96,12 @@ def explore(
 
 
 def read_missing(path: Path, features: Sequence[str], rows: Literal["", "_live"] = "") -> NDArray[np.float64]:
-    """Return the share of each feature's values, or of its live ones, that were missing in the raw files, from preprocess's counts.
+    """Return the share of each feature's values (`_live`: of its live values) that were missing in the raw files, as preprocess counted.
 
-    Raise `InputError` if the file is missing or has no count for a feature.
+    Raises
+    ------
+    InputError
+        If the file is missing or has no count for a feature.
     """
     missing, count = f"missing{rows}", f"rows{rows}"
     try:
@@ -111,12 +114,12 @@ def read_missing(path: Path, features: Sequence[str], rows: Literal["", "_live"]
 
 
 def read_features(path: Path) -> pd.DataFrame:
-    """What `explore` has written of each feature: `feature`, `mean`, `std`, `constant_share` and more.
+    """Read the table of features that `explore` has written: `feature`, `mean`, `std`, `constant_share` and more.
 
     Raises
     ------
     InputError
-        If the file is missing or another.
+        If the file is missing or no such table.
     """
     try:
         found = pd.read_csv(path, dtype={"feature": str}, keep_default_na=False)
@@ -128,7 +131,7 @@ def read_features(path: Path) -> pd.DataFrame:
 
 
 def summary(found: Exploration) -> list[str]:
-    """What a person should know of the data, a line each."""
+    """Return the lines that report the data to a person."""
     features, eras = found.features, found.eras
     train = int((eras[DATA_TYPE] != VALIDATION).sum())
     lines = [
@@ -149,19 +152,22 @@ def summary(found: Exploration) -> list[str]:
 
 
 def verdicts(panel: Panel, target: str, found: Exploration) -> dict[str, Any]:
-    """Return what has passed the checks of `explore`, with its figures: the same whatever the live era is.
+    """Return the verdict of `explore` with its figures. They don't depend on the live era.
 
     Parameters
     ----------
-    panel, target : what was explored: the train and validation eras, and the main target.
-    found : the tables, which there are only if every check has passed.
+    panel, target : the explored train and validation eras, and the main target.
+    found : the tables, which exist only if every check has passed.
 
     Returns
     -------
     dict
-        `passed`; by data type `eras`, `rows` and `duplicate_ids`; of the main target in train `rows_without`, `eras_without`, `lowest`
-        and `highest`; of the features their `count`, the ends of their `scale`, how many are `constant_in_every_era`, and
-        `constant_share` of the pairs of feature and era.
+        `passed`, and:
+
+        - `eras`: by data type `eras`, `rows` and `duplicate_ids`;
+        - `target`: for the main target in train `rows_without`, `eras_without`, `lowest` and `highest`;
+        - `features`: their `count`, the ends of their `scale`, the number that is `constant_in_every_era`, and the `constant_share`
+          of the pairs of feature and era.
     """
     eras, train = found.eras, found.eras[DATA_TYPE] != VALIDATION
     values, constant = panel.index[target], found.features["constant_share"]
@@ -191,7 +197,7 @@ def verdicts(panel: Panel, target: str, found: Exploration) -> dict[str, Any]:
 
 
 def _count_ids(panel: Panel) -> NDArray[np.int64]:
-    """(eras,) the ids of each era, which are as many as its rows."""
+    """Return the number of ids (eras,) of each era, and check that it is the number of rows."""
     ids = panel.index[ID]
     unique = np.array([ids.iloc[rows].nunique() for rows in map(panel.rows, panel.eras)], np.int64)
     repeated = np.diff(panel.starts) - unique
@@ -222,7 +228,7 @@ def _check_targets(panel: Panel, target: str, train: NDArray[np.bool_]) -> None:
     if len(empty):
         raise InputError(
             f"target {target!r} is missing in every row of train era {empty[0]} ({len(empty)} such eras); "
-            "take these eras out of train.parquet, or choose another data.target"
+            "remove these eras from train.parquet, or choose another data.target"
         )
 
 
@@ -248,7 +254,7 @@ def _read_blocks(panel: Panel, target: NDArray[np.float64], train: NDArray[np.bo
 
 
 Described = tuple[NDArray, NDArray, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
-"""(features,) each: lowest and highest value, mean, variance (ddof 0), correlation with the target where it is known."""
+"""(features,) each: lowest and highest value, mean, variance (ddof 0), correlation with the target over rows that have one."""
 
 
 def _describe_floats(block: NDArray, target: NDArray[np.float64]) -> Described:
@@ -260,7 +266,7 @@ def _describe_floats(block: NDArray, target: NDArray[np.float64]) -> Described:
 
 
 def _describe_int8(block: NDArray[np.int8], target: NDArray[np.float64]) -> Described:
-    """From sums that are exact: those of the features as integers, about 0, those with the target about its mean."""
+    """Describe int8 features from exact sums. The features' own sums are of integers about 0; the target is taken about its mean."""
     known = ~np.isnan(target)
     rows, count = len(target), int(known.sum())
     centred = np.where(known, target - (target[known].mean() if count else 0), 0)
@@ -291,14 +297,14 @@ def _check_constant(panel: Panel, constant: NDArray[np.bool_], max_constant_shar
     everywhere = constant.all(axis=0)
     if everywhere.any():
         raise InputError(
-            f"feature {panel.feature_names[int(everywhere.argmax())]!r} holds one value alone in each of the {len(constant)} eras "
+            f"feature {panel.feature_names[int(everywhere.argmax())]!r} holds only one value in each of the {len(constant)} eras "
             f"({int(everywhere.sum())} such features); {MEND}"
         )
     share = constant.mean()
     if share > max_constant_share:
         most = int(constant.sum(axis=1).argmax())
         raise InputError(
-            f"explore.max_constant_share: features hold one value alone in {share:.1%} of the eras, on average, more than "
+            f"explore.max_constant_share: features hold only one value in {share:.1%} of the eras, on average, more than "
             f"{max_constant_share:.1%} (in era {panel.eras[most]} {int(constant[most].sum())} of them do); "
             "choose a data.feature_set with more data, or raise the budget"
         )

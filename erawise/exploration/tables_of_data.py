@@ -11,19 +11,19 @@ from erawise.panel.panel import Panel
 from erawise.scores import kernels
 
 LAGS = (1, 8, 16)
-"""Weeks between two eras that are compared: neighbours, and those beyond the overlap of 20- and of 60-day targets."""
+"""Weeks between two compared eras: neighbours, and eras beyond the overlap of 20- and of 60-day targets."""
 
 MAX_BINS = 20
 """A target with more values than this has no bins."""
 
 MIN_FEATURES = 3
-"""Features that two eras must have in common for their scores to be correlated."""
+"""Least number of features with a score in both eras; with fewer, no correlation is computed."""
 
 VANISHED = 1e-12
 """A variance below this share of the mean square is rounding noise."""
 
 PIECE_ROWS = 2**16
-"""Rows of the targets that are held as float64 at a time."""
+"""Target rows that are held as float64 at a time."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def describe_features(panel: Panel, blocks: EraFeatures, missing_share: NDArray[
 
 
 def _mean_where(values: NDArray, where: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(columns,) means of (rows, columns) over the rows that count; NaN where none does."""
+    """Return the means (columns,) of (rows, columns) over the rows that count; NaN if there are no such rows."""
     count = where.sum(axis=0)
     sums = np.where(where, values, 0).sum(axis=0)
     return np.where(count > 0, sums / np.maximum(count, 1), np.nan)
@@ -77,7 +77,7 @@ def describe_eras(
     unique_ids: NDArray[np.int64],
     constant: NDArray[np.bool_],
 ) -> pd.DataFrame:
-    """Return `Exploration.eras`, from the target (rows,), and for each era whether it is of train, its ids and its constant features."""
+    """Return `Exploration.eras`, from the target (rows,), and by era: whether it is of train, its ids and its constant features."""
     starts = panel.starts[:-1]
     known = ~np.isnan(target)
     count = np.add.reduceat(known.astype(np.int64), starts)
@@ -111,7 +111,7 @@ def present_targets(panel: Panel) -> list[str]:
 
 
 def correlate_targets(panel: Panel, train: NDArray[np.bool_]) -> pd.DataFrame:
-    """Return `Exploration.targets`: Pearson of each pair over the rows where both are known, from sums about .5 of pieces of the rows."""
+    """Return `Exploration.targets`: Pearson of each pair over the rows with both, from sums about .5 over pieces of the rows."""
     names = present_targets(panel)
     columns = [panel.index[name].to_numpy() for name in names]
     rows = np.flatnonzero(np.repeat(train, np.diff(panel.starts)))
@@ -146,7 +146,7 @@ def correlate_eras(eras: NDArray[np.int64], corr: NDArray[np.float64]) -> pd.Dat
 
 
 def _lags(eras: NDArray[np.int64]) -> list[int]:
-    """`LAGS` in weeks, rounded up to what the spacing of the eras allows."""
+    """Return `LAGS` in weeks, rounded up to multiples of the eras' spacing."""
     if len(eras) < 2:
         return []
     step = int(np.diff(eras).min())

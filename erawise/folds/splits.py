@@ -1,7 +1,7 @@
 """Purged k-fold, walk-forward and combinatorial purged cross-validation over eras.
 
-An era is a week. A target looks several weeks ahead, so eras near a test era share part of its outcome: they are purged
-from the training side. Distances are counted in weeks, by era number, so that every n-th era of the data is purged right.
+An era is a week. A target looks several weeks ahead, so eras near a test era share part of its outcome. They are purged from the
+training eras. Distances are counted in weeks, by era number, so that the purge is also right for every n-th era of the data.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ Eras = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Fold:
-    """One test block of eras, and the training eras left for it after the purge."""
+    """One test block of eras, and the training eras that are left after the purge."""
 
     train: Eras
     test: Eras
@@ -29,7 +29,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Plan:
-    """The folds for one horizon, and what the final model trains on and predicts."""
+    """The folds for one horizon, and the eras that the final model trains on and predicts."""
 
     weeks: int
     folds: list[Fold]
@@ -39,7 +39,7 @@ class Plan:
 
 
 def plan(train: Eras, validation: Eras, days: int, *, method: str, folds: int, chunk: int, window: int | None) -> Plan:
-    """Split the train eras into folds, and purge what overlaps.
+    """Split the train eras into folds, and purge eras that overlap.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def plan(train: Eras, validation: Eras, days: int, *, method: str, folds: int, c
 
 
 def purged_kfold(eras: Eras, folds: int, weeks: int) -> list[Fold]:
-    """Each of `folds` contiguous blocks of eras once the test, the eras within `weeks` of it purged on both sides.
+    """Split eras into `folds` contiguous blocks. Each is the test once, with the eras within `weeks` of it purged on both sides.
 
     Raises
     ------
@@ -73,9 +73,9 @@ def purged_kfold(eras: Eras, folds: int, weeks: int) -> list[Fold]:
 
 
 def walk_forward(eras: Eras, chunk: int, weeks: int, window: int | None = None) -> list[Fold]:
-    """Test blocks of `chunk` weeks, each trained on all earlier eras but the last `weeks` before it; the first is no test.
+    """Test blocks of `chunk` weeks, each trained on all earlier eras but the last `weeks` before it. The first block is no test.
 
-    With a window, a block is trained on the eras of so many weeks before the purge (rolling), else on the whole past (expanding).
+    With a window, a block is trained on the eras of `window` weeks before the purge (rolling), else on the whole past (expanding).
 
     Raises
     ------
@@ -98,14 +98,14 @@ def walk_forward(eras: Eras, chunk: int, weeks: int, window: int | None = None) 
 
 
 def combinatorial(eras: Eras, blocks: int, tested: int, weeks: int) -> list[Fold]:
-    """Every choice of `tested` of `blocks` contiguous blocks of eras as the test, the eras within `weeks` of it purged.
+    """Split eras into `blocks` contiguous blocks. Every choice of `tested` blocks is a test, with the eras within `weeks` of it purged.
 
     López de Prado (2018), Advances in Financial Machine Learning, chapter 12.
 
     Raises
     ------
     InputError
-        If there are fewer eras than blocks, as many blocks are tested as there are, or a fold has no training era left.
+        If there are fewer eras than blocks, all blocks would be tested, or a fold has no training era left.
     """
     if not 0 < tested < blocks <= len(eras):
         raise InputError(f"{tested} of {blocks} blocks of {len(eras)} eras can't be tested; expected 0 < tested < blocks <= eras")
@@ -115,7 +115,7 @@ def combinatorial(eras: Eras, blocks: int, tested: int, weeks: int) -> list[Fold
 
 
 def near_any(eras: Eras, others: Eras, weeks: int) -> NDArray[np.bool_]:
-    """Which eras are within `weeks` weeks (inclusive) of any of `others`."""
+    """Return whether each era is within `weeks` weeks (inclusive) of any of `others`, which are sorted."""
     if not len(others):
         return np.zeros(len(eras), bool)
     after = np.searchsorted(others, eras)
@@ -132,7 +132,7 @@ def spaced(eras: Eras, count: int) -> Eras:
 
 
 def inner_slice(train: Eras, share: float, weeks: int) -> tuple[Eras, Eras]:
-    """Split training eras for early stopping: the last `share` of them as the inner slice, the ones purged before it left out.
+    """Split training eras for early stopping: the last `share` is the inner slice, and the purged eras before it are left out.
 
     Returns
     -------
@@ -155,18 +155,18 @@ def inner_slice(train: Eras, share: float, weeks: int) -> tuple[Eras, Eras]:
 
 
 def to_json(plans: dict[int, Plan | str]) -> dict[str, Any]:
-    """Plans by horizon as the content of `folds.json`; a text says why there is none for a horizon."""
+    """Convert plans by horizon to the content of `folds.json`. A text says why a horizon has no plan."""
     entries = {str(days): {"problem": made} if isinstance(made, str) else _plan_to_json(made) for days, made in plans.items()}
     return {"horizons": entries}
 
 
 def from_json(content: dict[str, Any], days: int) -> Plan:
-    """The plan for one horizon out of `folds.json`.
+    """Return the plan for one horizon of `folds.json`.
 
     Raises
     ------
     InputError
-        If there is none for it.
+        If the horizon has no plan.
     """
     made = content["horizons"].get(str(days), {"problem": f"no target of the data looks {days} trading days ahead"})
     if "problem" in made:
@@ -176,14 +176,14 @@ def from_json(content: dict[str, Any], days: int) -> Plan:
 
 
 def describe(plan: Plan | str, days: int) -> list[str]:
-    """Return what a person should know of a plan for a horizon of so many trading days, a line each."""
+    """Return the lines that report a plan for a horizon of `days` trading days to a person."""
     if isinstance(plan, str):
         return [f"no folds for such targets: {plan}"]
     purged = [len(fold.purged) for fold in plan.folds]
     left = len(plan.validation) or "no"
     tested = np.concatenate([fold.test for fold in plan.folds])
     return [
-        f"{plan.weeks} weeks purged beside each test block: {purged} eras; {left} validation eras left",
+        f"{plan.weeks} weeks purged on each side of a test block: {purged} eras; {left} validation eras left",
         *(f"{name}: {overlap_line(eras.tolist(), days)}" for name, eras in (("cv", tested), ("validation", plan.validation))),
     ]
 

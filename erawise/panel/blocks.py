@@ -1,6 +1,6 @@
 """Fast loops over blocks of a matrix on disk: a digest of its bytes, a transposed scatter, a choice of columns.
 
-Each has a form for numba and a plain one for numpy, which give the same bits.
+Each loop is written for numba and for plain numpy. Both give the same bits.
 """
 
 from types import ModuleType
@@ -13,18 +13,19 @@ from erawise.panel import blocks_plain
 from erawise.panel.blocks_plain import LANES, MULTIPLIER, WORD
 
 MIN_BYTES = 2**20
-"""Bytes of a block from which on its loops are compiled."""
+"""Bytes of the smallest block whose loops are compiled."""
 
-MIN_PLACED = 6 * 2**20
-"""The same for `place`: to compile it takes seconds, once in a fresh clone, in which plain numpy places much more."""
+MIN_SCATTERED = 6 * 2**20
+"""The same for `scatter`. Compiling it takes seconds, once in a fresh clone; plain numpy is faster for less than this."""
 
 
 def digest(block: NDArray) -> int:
-    """A 64-bit digest of the bytes of a C-ordered block, to tell damage, not malice; the same on every machine.
+    """Return a 64-bit digest of the bytes of a C-ordered block. It shows damage, not malice, and is the same on every machine.
 
-    The bytes are padded with zeros to whole groups of four words of 64 bits, little-endian. Each word w becomes
-    `w ^ (w >> 32)`, so that a difference in its upper bits reaches the lower ones; word i goes to lane i % 4, and each lane is
-    the polynomial of its words in `MULTIPLIER`, modulo 2^64. The digest is the polynomial of the number of bytes and the lanes.
+    1. The bytes are padded with zeros to whole groups of four words of 64 bits, little-endian.
+    2. Each word w becomes `w ^ (w >> 32)`, so that a difference in its upper bits reaches the lower ones.
+    3. Word i goes to lane i % 4. Each lane is the polynomial of its words in `MULTIPLIER`, modulo 2^64.
+    4. The digest is the polynomial of the number of bytes and the lanes.
 
     Raises
     ------
@@ -46,24 +47,24 @@ def digest(block: NDArray) -> int:
     return value
 
 
-def place(columns: NDArray, rows: NDArray[np.int64], matrix: NDArray) -> None:
+def scatter(columns: NDArray, rows: NDArray[np.int64], matrix: NDArray) -> None:
     """Write columns to the rows of a row-major matrix: `matrix[rows] = columns[:, : len(rows)].T`.
 
     Parameters
     ----------
-    columns : (columns, at least n), C-ordered; what is beyond n is ignored. int8 is fastest where its length is a multiple of 8.
+    columns : (columns, at least n), C-ordered; values beyond n are ignored. int8 is fastest if the length is a multiple of 8.
     rows : (n,), each once.
-    matrix : (rows, columns) of the same dtype, C-ordered; written in place.
+    matrix : (rows, columns) of the same dtype, C-ordered; changed in place.
     """
-    loops = load(columns.nbytes, MIN_PLACED)
+    loops = load(columns.nbytes, MIN_SCATTERED)
     if columns.itemsize == 1 and columns.shape[1] % WORD == 0:
-        loops.place_bytes(columns, rows, matrix)
+        loops.scatter_bytes(columns, rows, matrix)
     else:
-        loops.place(columns, rows, matrix)
+        loops.scatter(columns, rows, matrix)
 
 
 def take_columns(block: NDArray, columns: NDArray[np.int64]) -> NDArray:
-    """Some columns of a C-ordered (rows, all) block, as a new C-ordered (rows, columns) array."""
+    """Return some columns of a C-ordered (rows, all) block, as a new C-ordered (rows, columns) array."""
     if len(columns) and not 0 <= columns.min() <= columns.max() < block.shape[1]:
         raise IndexError(f"columns {columns.min()} to {columns.max()} of a block with {block.shape[1]}")
     out = np.empty((len(block), len(columns)), block.dtype)
@@ -74,11 +75,11 @@ def take_columns(block: NDArray, columns: NDArray[np.int64]) -> NDArray:
 def column_sums(
     block: NDArray[np.int8], weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """What the columns of a block (rows, columns) add up to, in one pass.
+    """Sum the columns of a block (rows, columns), in one pass.
 
     Returns
     -------
-    (columns,) each: lowest and highest value, the sum and the sum of squares, exact, and the products with `weights` (rows,).
+    (columns,) each: the lowest and the highest value, the exact sum and sum of squares, and the products with `weights` (rows,).
     """
     width = block.shape[1]
     extremes, sums, products = np.empty((2, width), np.int8), np.empty((2, width), np.int64), np.empty(width)
@@ -87,7 +88,7 @@ def column_sums(
 
 
 def load(size: int, least: int) -> ModuleType:
-    """The loops for a block of so many bytes: compiled from `least` on. Loading them takes a while, once, which other threads can use."""
+    """Return the loops for a block of `size` bytes, compiled if it has at least `least`. The first load is slow; other threads go on."""
     if size < least or not jit.enabled():
         return blocks_plain
     from erawise.panel import blocks_compiled

@@ -1,4 +1,4 @@
-"""The loops of `blocks`, compiled by numba on their first call and cached beside this file; they let other threads run meanwhile."""
+"""The loops of `blocks`, compiled by numba on their first call and cached next to this file. Other threads run meanwhile."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,10 +7,10 @@ from erawise.base.jit import compiled
 from erawise.panel.blocks_plain import COLUMNS, MULTIPLIER, WORD
 
 TILE = 64
-"""Rows or columns that are transposed at a time: the lines that they lie on fit the caches."""
+"""Rows or columns that are transposed at a time; their cache lines fit the caches."""
 
 LINE = 64
-"""Bytes by which a tile's rows are longer than they need, so that their columns don't fall on the same lines of a cache."""
+"""Extra bytes of a tile's rows, so that its columns don't fall on the same cache lines."""
 
 _MULTIPLIER = np.uint64(MULTIPLIER)
 _BYTE, _PAIR, _HALF = np.uint64(8), np.uint64(16), np.uint64(32)
@@ -30,7 +30,7 @@ def add_words(words: NDArray[np.uint64], lanes: NDArray[np.uint64]) -> None:
 
 
 @compiled()
-def place(columns: NDArray, rows: NDArray[np.int64], matrix: NDArray) -> None:
+def scatter(columns: NDArray, rows: NDArray[np.int64], matrix: NDArray) -> None:
     width = len(columns)
     for left in range(0, width, TILE):
         right = min(left + TILE, width)
@@ -42,16 +42,16 @@ def place(columns: NDArray, rows: NDArray[np.int64], matrix: NDArray) -> None:
 
 @compiled()
 def _swap(a: np.uint64, b: np.uint64, shift: np.uint64, mask: np.uint64) -> tuple[np.uint64, np.uint64]:
-    """Exchange the upper parts of `a` with the lower ones of `b`, parts of `shift` bits that `mask` covers every other of."""
+    """Exchange the upper parts of `a` with the lower parts of `b`. A part has `shift` bits; `mask` covers every second one."""
     exchanged = ((a >> shift) ^ b) & mask
     return a ^ (exchanged << shift), b ^ exchanged
 
 
 @compiled()
-def _place_words(
+def _scatter_words(
     columns: NDArray, words: NDArray[np.uint64], rows: NDArray[np.int64], tile: NDArray, tile_words: NDArray[np.uint64], matrix: NDArray
 ) -> None:
-    """Squares of 8 x 8 bytes are transposed in eight words, into a tile of whole rows, which are then copied to their places."""
+    """Write columns to the rows of the matrix. Squares of 8 x 8 bytes are transposed in eight words, into a tile of whole rows."""
     width, n = len(columns), len(rows)
     groups = width // 8
     for top in range(0, n, TILE):
@@ -88,10 +88,10 @@ def take_columns(block: NDArray, columns: NDArray[np.int64], out: NDArray) -> No
             out[r, k] = block[r, columns[k]]
 
 
-def place_bytes(columns: NDArray, rows: NDArray[np.int64], matrix: NDArray) -> None:
-    """See `blocks.place`: of one byte a value, the length of the columns a multiple of 8."""
+def scatter_bytes(columns: NDArray, rows: NDArray[np.int64], matrix: NDArray) -> None:
+    """Scatter as `blocks.scatter` does, for values of one byte and columns whose length is a multiple of 8."""
     tile = np.empty((TILE, len(columns) // WORD * WORD + LINE), columns.dtype)
-    _place_words(columns, columns.view(np.uint64), rows, tile, tile.view(np.uint64), matrix)
+    _scatter_words(columns, columns.view(np.uint64), rows, tile, tile.view(np.uint64), matrix)
 
 
 @compiled()
@@ -102,7 +102,7 @@ def add_up(
     sums: NDArray[np.int64],
     products: NDArray[np.float64],
 ) -> None:
-    """See `blocks.column_sums`. A loop for each sum: together they are not vectorized."""
+    """Sum as `blocks.column_sums` does, with a loop for each sum: one loop for all is not vectorized."""
     rows, width = block.shape
     for left in range(0, width, COLUMNS):
         size = min(COLUMNS, width - left)

@@ -4,19 +4,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 MULTIPLIER = 0x9E3779B97F4A7C15
-"""Of the digest: odd, so that no bit of a word is lost; the golden ratio's bits."""
+"""The digest's factor: the golden ratio's bits. It is odd, so that no bit of a word is lost."""
 
 LANES = 4
-"""Sums of the digest that run beside each other, since each waits for its own multiplication."""
+"""Sums of the digest that run in parallel, since each waits for its own multiplication."""
 
 WORD = 8
 
 COLUMNS = 512
-"""Columns that are summed at a time: their sums fit the first cache."""
+"""Columns that are summed at a time; their sums fit the first cache."""
 
 
 def add_words(words: NDArray[np.uint64], lanes: NDArray[np.uint64]) -> None:
-    """Let words (n,), n a multiple of 4, follow in the polynomials of the lanes (4,), in place."""
+    """Add words (n,), n a multiple of 4, to the polynomials of the lanes (4,), in place."""
     mixed = (words ^ (words >> np.uint64(32))).reshape(-1, LANES)
     powers = np.full(len(mixed) + 1, MULTIPLIER, np.uint64)
     powers[0] = 1
@@ -24,12 +24,12 @@ def add_words(words: NDArray[np.uint64], lanes: NDArray[np.uint64]) -> None:
     lanes[:] = lanes * powers[0] + (mixed * powers[1:]).sum(axis=0, dtype=np.uint64)
 
 
-def place(columns: NDArray, rows: NDArray[np.int64], matrix: NDArray) -> None:
-    """See `blocks.place`."""
+def scatter(columns: NDArray, rows: NDArray[np.int64], matrix: NDArray) -> None:
+    """Scatter as `blocks.scatter` does."""
     matrix[rows] = columns[:, : len(rows)].T
 
 
-place_bytes = place
+scatter_bytes = scatter
 
 
 def take_columns(block: NDArray, columns: NDArray[np.int64], out: NDArray) -> None:
@@ -44,7 +44,7 @@ def add_up(
     sums: NDArray[np.int64],
     products: NDArray[np.float64],
 ) -> None:
-    """See `blocks.column_sums`: extremes, sums and sums of squares are (2, columns)."""
+    """Sum as `blocks.column_sums` does. `extremes` and `sums` are (2, columns)."""
     for left in range(0, block.shape[1], COLUMNS):
         columns = slice(left, left + COLUMNS)
         values = block[:, columns].astype(np.float64)

@@ -11,7 +11,7 @@ from erawise.panel.panel import FeatureMap
 
 
 def write(maps: list[FeatureMap], directory: Path) -> None:
-    """Write one map per fold and, as the last, the final model's, into an existing directory."""
+    """Write one map per fold, and the final model's as the last, into an existing directory."""
     projected = maps[0].components is not None
     content = {"folds": [list(m.columns) for m in maps[:-1]], "final": list(maps[-1].columns), "projected": projected}
     files.write_json(content, directory / "selected.json")
@@ -21,7 +21,7 @@ def write(maps: list[FeatureMap], directory: Path) -> None:
 
 
 def read(directory: Path) -> tuple[list[FeatureMap], FeatureMap]:
-    """The maps of the folds, and the final model's."""
+    """Read the maps of the folds, and the final model's."""
     content = files.read_json(directory / "selected.json")
     columns: list[Any] = [*content["folds"], content["final"]]
     maps = [FeatureMap(tuple(names), *_projection(directory, k, content["projected"])) for k, names in enumerate(columns)]

@@ -1,7 +1,10 @@
 """The era-sorted table of features, targets and ids on disk, read in blocks of eras.
 
-The matrix stays on disk and is mapped; nothing here holds a float copy of all of it. What is mapped is checked before it is
-read: the file's size when it is opened, its size and time before each block, and an era's digest at its first reading.
+The matrix stays on disk and is mapped; no float copy of all of it is made. It is checked before it is read:
+
+- the file's size when it is opened,
+- its size and time before each block,
+- an era's digest when the era is first read.
 """
 
 import hashlib
@@ -27,14 +30,14 @@ FEATURES, DERIVED = ARRAYS = ("features.npy", "derived.npy")
 """The arrays that have a row for each row of the index."""
 
 ERA_MEANS = "era_means.npy"
-"""The array that has a row for each era, or none."""
+"""The array that has a row for each era, or no row."""
 
 DESCRIPTION, INDEX = "features.json", "index.parquet"
 
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """What a model sees of the panel's columns: some of them, and where `components` is given, their projection.
+    """The features that a model gets: some of the panel's columns, or their projection if `components` is given.
 
     Parameters
     ----------
@@ -49,7 +52,7 @@ class FeatureMap:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the features that come out."""
+        """Names of the features that `apply` returns."""
         if self.components is None:
             return self.columns
         return tuple(f"component_{k + 1}" for k in range(self.components.shape[1]))
@@ -70,12 +73,12 @@ class FeatureMap:
 
 
 def days_ahead(directory: Path, target: str) -> int:
-    """Return the trading days that a target looks ahead, as preprocess has found out.
+    """Return the trading days that a target looks ahead, as preprocess has found.
 
     Raises
     ------
     InputError
-        If that isn't known, with the reason.
+        If they aren't known, with the reason.
     """
     content = files.read_json(directory / DESCRIPTION)
     found = named_horizon(target) or content.get("horizons", {}).get(target)
@@ -91,18 +94,18 @@ def _no_target(target: str, targets: Sequence[str]) -> InputError:
 
 
 class _Stored:
-    """An array on disk whose rows are those of eras, mapped, and checked against what preprocess has recorded.
+    """A mapped array on disk, with rows by era, checked against the record of preprocess.
 
     Parameters
     ----------
     path : a `.npy` file.
     record : `bytes` of the file, and `eras`, the digest of each era's rows (`blocks.digest`) in hexadecimal digits.
-    eras, starts : (eras,) and (eras + 1,), where each era's rows begin.
+    eras, starts : (eras,), and (eras + 1,) the row numbers at which each era begins.
 
     Raises
     ------
     InputError
-        If the file is missing, no array, of another length than its header and the record say, or of other rows than the eras'.
+        If the file is missing, is no array, has another length than its header and the record say, or other rows than the eras.
     """
 
     def __init__(self, path: Path, record: dict[str, Any], eras: NDArray[np.int64], starts: NDArray[np.int64]) -> None:
@@ -116,12 +119,12 @@ class _Stored:
         self._state = self._found()
 
     def rows(self, k: int) -> NDArray:
-        """The rows of the era at position k, mapped.
+        """Return the rows of the era at position k, mapped.
 
         Raises
         ------
         InputError
-            If the file was changed since it was opened, or the rows are not what preprocess wrote.
+            If the file was changed since it was opened, or preprocess wrote other rows.
         """
         found = self._found()
         if found != self._state:
@@ -132,8 +135,8 @@ class _Stored:
         if not self._checked[k]:
             if f"{blocks.digest(block):016x}" != self._digests[k]:
                 raise InputError(
-                    f"{self._path}: the rows of {era_name(int(self._eras[k]))} are not those that preprocess wrote: the file is damaged "
-                    "or was changed; run preprocess again"
+                    f"{self._path}: preprocess wrote other rows of {era_name(int(self._eras[k]))}: the file is damaged or was changed; "
+                    "run preprocess again"
                 )
             self._checked[k] = True
         return block
@@ -150,15 +153,15 @@ class Panel:
     ----------
     names : tuple of str, the columns in order: the features of the matrix, then the derived ones.
     n_matrix : int, how many of them are features of the matrix.
-    fingerprint : str, another one for other features, derived features or means of eras.
+    fingerprint : str, which differs if features, derived features or means of eras differ.
     matrix, derived : (rows, n_matrix) and (rows, derived), mapped; `stored` reads the matrix era by era, checked.
     index : DataFrame (rows), `id`, `era` (int64, `LIVE_ERA` for live), `data_type` and the targets that the directory holds.
     eras : (eras,) int64, sorted and unique.
-    starts : (eras + 1,) int64, where each era's rows begin.
+    starts : (eras + 1,) int64, the row numbers at which each era begins.
     """
 
     def __init__(self, directory: Path, columns: Sequence[str] | None = None) -> None:
-        """Open `directory`; `columns` limits which targets of the index are read."""
+        """Open `directory`; `columns` limits the targets that are read."""
         content = files.read_json(directory / DESCRIPTION)
         self.feature_sets: dict[str, list[str]] = content["feature_sets"]
         self.targets: list[str] = content["targets"]
@@ -192,7 +195,7 @@ class Panel:
         return len(self.index)
 
     def rows(self, era: int) -> slice:
-        """Where an era's rows are.
+        """Return the slice of an era's rows.
 
         Raises
         ------
@@ -203,17 +206,17 @@ class Panel:
         return slice(int(self.starts[k]), int(self.starts[k + 1]))
 
     def row_numbers(self, eras: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
-        """The numbers of all rows of some eras, in the order of `eras`."""
+        """Return the numbers of all rows of some eras, in the order of `eras`."""
         pieces = [np.arange(rows.start, rows.stop) for rows in map(self.rows, eras)]
         return np.concatenate(pieces) if pieces else np.empty(0, np.int64)
 
     def columns(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """Positions of columns.
+        """Return the positions of columns by their names.
 
         Raises
         ------
         InputError
-            If a name is no column.
+            If there is no column of a name.
         """
         unknown = [name for name in names if name not in self._position]
         if unknown:
@@ -221,7 +224,7 @@ class Panel:
         return np.array([self._position[name] for name in names], np.int64)
 
     def stored(self, era: int) -> NDArray:
-        """One era's features of the matrix as they are stored, (rows, n_matrix), mapped and checked.
+        """Return one era's features of the matrix as they are stored, (rows, n_matrix), mapped and checked.
 
         Raises
         ------
@@ -231,10 +234,10 @@ class Panel:
         return self._features.rows(self._era_position[int(era)])
 
     def block(self, era: int, columns: NDArray[np.int64] | None = None) -> NDArray:
-        """One era's features, (rows, columns): int8 or float32 as stored, float32 where demeaned or derived.
+        """Return one era's features, (rows, columns): int8 or float32 as stored, float32 if demeaned or derived.
 
-        `columns` are positions in `names`; None takes the features of the matrix. The array is C-ordered, and read-only where it
-        is what is mapped: all features of the matrix in their order, not demeaned.
+        `columns` are positions in `names`; None stands for the features of the matrix. The array is C-ordered. If it is the mapped
+        one (all features of the matrix in their order, not demeaned), it is read-only.
 
         Raises
         ------
@@ -258,17 +261,17 @@ class Panel:
 
 
 class View:
-    """Some eras of a panel, seen through a feature map: what a model is fitted on or predicts.
+    """Some eras of a panel, seen through a feature map: the rows that a model is fitted on or predicts.
 
     Parameters
     ----------
-    panel, eras, features : the panel, the eras in the order in which their rows come, and the feature map.
-    target : name of the target; rows where it is NaN are left out. None keeps every row, without a target.
+    panel, eras, features : the panel, the eras in the order of their rows, and the feature map.
+    target : name of the target; rows without a value of it (NaN) are left out. None keeps every row, without a target.
 
     Attributes
     ----------
     rows : (n,) int64, the panel's row numbers.
-    target_name, target : its name, and (n,) float32; None and empty where no target was asked for.
+    target_name, target : its name, and (n,) float32; None and empty without a target.
     era : (n,) int64, the era of each row; rows of an era are adjacent.
     dropped : int, rows left out for their NaN target.
     """
@@ -297,12 +300,12 @@ class View:
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the blocks: int8 or float32."""
+        """The type of the blocks: int8 or float32."""
         as_stored = self.features.components is None and not self.panel.era_means.size and (self._columns < self.panel.n_matrix).all()
         return self.panel.matrix.dtype if as_stored else np.dtype(np.float32)
 
     def blocks(self) -> Iterator[NDArray]:
-        """One (rows, features) array an era, in order."""
+        """Yield one (rows, features) array per era, in order."""
         for rows in era_slices(self.era):
             numbers = self.rows[rows]
             era = int(self.era[rows.start])
@@ -311,11 +314,11 @@ class View:
             yield block if len(block) == len(numbers) else block[numbers - start]
 
     def matrix(self) -> NDArray:
-        """All rows at once, (rows, features), int8 or float32."""
+        """Return all rows at once, (rows, features), int8 or float32."""
         return self._gather(self.n_rows, (slice(0, rows.stop - rows.start) for rows in era_slices(self.era)))
 
     def sample(self, max_rows: int, rng: np.random.Generator) -> tuple[NDArray, NDArray[np.float32]]:
-        """At most `max_rows` rows, drawn without replacement as the same share of every era: features and target."""
+        """Return features and target of at most `max_rows` rows, the same share of every era, drawn without replacement."""
         if self.n_rows <= max_rows:
             return self.matrix(), self.target
         share = max_rows / self.n_rows
@@ -337,7 +340,7 @@ class View:
 
 
 def era_slices(era: NDArray[np.int64]) -> list[slice]:
-    """Slices of adjacent rows of the same era."""
+    """Return slices of adjacent rows of the same era."""
     if not len(era):
         return []
     bounds = np.flatnonzero(np.diff(era)) + 1
@@ -355,14 +358,14 @@ def _record(content: dict[str, Any], directory: Path, name: str) -> dict[str, An
     try:
         record: dict[str, Any] = content["stored"][name]
     except KeyError:
-        raise InputError(f"{directory / DESCRIPTION}: it doesn't say what {name} has to be; run preprocess again") from None
+        raise InputError(f"{directory / DESCRIPTION}: it has no record of {name}; run preprocess again") from None
     return record
 
 
 def _map(path: Path, size: int) -> tuple[NDArray, BinaryIO]:
-    """Map an array of a file that must be of a size; gives the open file too, which is still the mapped one when another takes its name.
+    """Map the array of a file that must have `size` bytes. An array without elements can't be mapped, and is empty.
 
-    An array without elements, which can't be mapped, is empty.
+    The open file is returned too: it is still the mapped one if another file gets its name.
     """
     try:
         file = path.open("rb")
@@ -383,12 +386,12 @@ def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(file)
     if fortran or len(shape) != 2:
-        raise ValueError("its rows don't follow each other")
+        raise ValueError("it isn't stored row by row")
     return shape, dtype
 
 
 def _read_index(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
-    """The index, with eras as numbers; Arrow's copy goes column by column as pandas' is made."""
+    """Read the index, with eras as numbers. Arrow's copy is freed column by column while pandas' is made."""
     with tabular.open_parquet(path) as file:
         present = set(file.schema_arrow.names)
         wanted = None if columns is None else [name for name in (ID, ERA, DATA_TYPE, *columns) if name in present]

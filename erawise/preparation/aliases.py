@@ -1,4 +1,4 @@
-"""The horizon of each target: by its name, by the named target that it equals, such as the bare `target`, or by the settings."""
+"""The horizon of each target: from its name, from the named target that it equals (as the bare `target` does), or from the settings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,23 +9,23 @@ from erawise.base import tabular
 from erawise.base.schema import horizon_line, named_horizon
 from erawise.preparation import rawfiles
 from erawise.preparation.chosen_columns import Columns
-from erawise.preparation.rawrows import Rows
+from erawise.preparation.rawrows import RawRows
 from erawise.running.errors import InputError
 
 SETTING = "data.target_horizon"
 
 BATCH_ROWS = 2**16
-"""Rows of two targets or more that are held at a time."""
+"""Rows of targets that are held at a time, of two targets or more."""
 
 
 @dataclass(frozen=True)
 class Horizons:
-    """How far the targets look ahead.
+    """The days that each target looks ahead.
 
     Attributes
     ----------
-    days : by target, in trading days; a text says why that isn't known.
-    equal : the named target that a target equals, by the latter.
+    days : trading days by target; a text says why they aren't known.
+    equal : the named target that a target equals, by the name of the second.
     """
 
     days: dict[str, int | str]
@@ -37,19 +37,19 @@ class Horizons:
         return [horizon_line(name, days, self.equal.get(name)) if isinstance(days, int) else days for name, days in found.items()]
 
 
-def find(parts: Sequence[Rows], columns: Columns, setting: int | None) -> Horizons:
-    """Find out how far the targets look ahead.
+def find(parts: Sequence[RawRows], columns: Columns, setting: int | None) -> Horizons:
+    """Find how far the targets look ahead.
 
     Parameters
     ----------
     parts : the rows of train and validation.
-    columns : their targets, and which of them is the main one.
-    setting : trading days that `data.target_horizon` gives a target without a horizon in its name, None if it is to be found out.
+    columns : their targets, and the main one.
+    setting : `data.target_horizon`: the trading days of a target whose name has no horizon; None to find them in the data.
 
     Raises
     ------
     InputError
-        If the main target's horizon can't be found out, or differs from the setting, or between the files.
+        If the main target's horizon can't be found, differs from the setting, or differs between the files.
     """
     days: dict[str, int | str] = {}
     equal: dict[str, str] = {}
@@ -68,25 +68,27 @@ def find(parts: Sequence[Rows], columns: Columns, setting: int | None) -> Horizo
     return Horizons(days, equal)
 
 
-def _same(parts: Sequence[Rows], target: str, named: Sequence[str], setting: int | None) -> tuple[str | None, int]:
-    """Return the named target that a target equals in every file, None if there isn't exactly one, and its horizon."""
+def _same(parts: Sequence[RawRows], target: str, named: Sequence[str], setting: int | None) -> tuple[str | None, int]:
+    """Return the named target that a target equals in every file, and its horizon. The target is None if there isn't exactly one."""
     found = {part.path: names for part in parts if (names := equals(part, target, named)) is not None}
     common = [name for name in named if found and all(name in names for names in found.values())]
     if len(found) > 1 and all(found.values()) and not common:
-        told = " and ".join(f"{_named(names)} in {path}" for path, names in found.items())
-        raise InputError(f"{target!r} equals {told}: the files have different targets of this name; fetch both anew, on the same day")
+        equal_targets = " and ".join(f"{_named(names)} in {path}" for path, names in found.items())
+        raise InputError(
+            f"{target!r} equals {equal_targets}: the files have different targets of this name; fetch both anew, on the same day"
+        )
     like = {name for names in found.values() for name in names}
     fitting = [name for name in common if setting in (None, named_horizon(name))]
     if setting is not None and like and setting not in {named_horizon(name) for name in like}:
         equal = _named([name for name in named if name in like])
         raise InputError(
-            f"{SETTING}: it says that {target!r} looks {setting} trading days ahead, and it equals {equal}; set it to null or as far"
+            f"{SETTING}: {target!r} looks {setting} trading days ahead by the setting, but it equals {equal}; set the same days, or null"
         )
     if len(fitting) == 1 and (found_days := named_horizon(fitting[0])):
         return fitting[0], found_days
     if setting is not None:
         return None, setting
-    several = f"several, {_named(common)}" if common else f"none of the named targets in {' and '.join(str(part.path) for part in parts)}"
+    several = f"several, {_named(common)}" if common else f"no named target in {' and '.join(str(part.path) for part in parts)}"
     raise InputError(f"{SETTING}: {target!r} equals {several}: set the trading days that it looks ahead, such as 20 or 60")
 
 
@@ -94,13 +96,16 @@ def _named(names: Sequence[str]) -> str:
     return " and ".join(f"{name!r} ({named_horizon(name)} trading days)" for name in names)
 
 
-def equals(part: Rows, target: str, names: Sequence[str]) -> list[str] | None:
-    """Return the targets that equal another one in every row of a file, value and NaN; None if it has no value there."""
+def equals(part: RawRows, target: str, names: Sequence[str]) -> list[str] | None:
+    """Return the names among `names` of the targets that equal `target` in every row of a file, also in NaN.
+
+    None if `target` has no value in the file.
+    """
     present = part.file.schema_arrow.names
     if target not in present:
         return None
     left, known = [name for name in names if name in present], False
-    for peek in (True, False):  # most differ in the first rows, and are not read to their end
+    for peek in (True, False):  # most targets differ in the first rows, and the rest isn't read
         with tabular.reading(part.path):
             for batch in part.file.iter_batches(BATCH_ROWS, columns=[target, *left]):
                 values = rawfiles.floats(batch.column(target), target, part.path)

@@ -15,12 +15,12 @@ from erawise.sources import layout
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of the raw files are used.
+    """The columns of the raw files that are used.
 
     Attributes
     ----------
-    feature_sets : of each set of `features.json` the features that are used.
-    set_sizes : how many features each set has, those that are not used among them.
+    feature_sets : the used features of each set of `features.json`.
+    set_sizes : the number of all features of each set, used or not.
     """
 
     features: list[str]
@@ -37,7 +37,7 @@ def choose_columns(raw: Path, feature_set: str, target: str) -> Columns:
     Raises
     ------
     InputError
-        If the feature set or the target isn't there, or the set names features that the file lacks.
+        If the feature set or the target is missing, or the file lacks features of the set.
     """
     described, path = raw / layout.FEATURES, raw / "train.parquet"
     sets, listed = layout.read_features(described)
@@ -69,7 +69,7 @@ def choose_columns(raw: Path, feature_set: str, target: str) -> Columns:
 
 
 def _targets_of(schema: pa.Schema, listed: Sequence[str], path: Path) -> list[str]:
-    """Return the targets that a file has: those of `features.json` in its order, then the others."""
+    """Return the targets that a file has: first as `features.json` orders them, then the others."""
     given = [name for name in schema.names if is_target(name)]
     for name in given:
         if not tabular.is_number(schema.field(name).type):

@@ -14,12 +14,12 @@ PIECE_ROWS = 512
 
 
 def derive(block: NDArray, names: Sequence[str]) -> NDArray[np.float32]:
-    """Derived features of some rows.
+    """Compute derived features of some rows.
 
     Parameters
     ----------
     block : (rows, features) int8 or float32 without NaN, as stored.
-    names : of `row_mean` (mean over the row), `row_std` (ddof 0) and `extreme_share` (share of values in the lowest
+    names : any of `row_mean` (mean over the row), `row_std` (ddof 0) and `extreme_share` (share of values in the lowest
         or the highest fifth of the scale: 0 and 4 of the five bins).
 
     Returns

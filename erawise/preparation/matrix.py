@@ -1,7 +1,7 @@
-"""The features of raw files, streamed in bounded pieces to their places in the matrix on disk.
+"""The features of raw files, streamed in bounded pieces to their rows of the matrix on disk.
 
-A batch of rows is decoded in the background while the one before is scattered to the mapped file. An era whose rows are all there
-is finished at once, while it is still in memory: its digest, its derived features, its means.
+A batch of rows is decoded in the background while the previous batch is scattered to the mapped file. Once all rows of an era are
+there, its digest, derived features and means are computed, while it is still in memory.
 """
 
 import itertools
@@ -28,24 +28,24 @@ from erawise.running.errors import InputError
 from erawise.running.progress import SILENT, Progress
 
 BATCH_BYTES, BATCH_ROWS = 5 * 2**20, 2**12
-"""Bytes of the matrix that are decoded at a time, and rows at least; Parquet's decoders take about 30 times as much."""
+"""Bytes of the matrix that are decoded at a time, and the least rows. Parquet's decoders need about 30 times as many bytes."""
 
 BUFFER_BYTES = 64 * 2**10
-"""Bytes of a column that are read from a raw file at a time, where a row group has more."""
+"""Bytes of a column that are read from a raw file at a time, if a row group has more."""
 
 SYNC_BYTES = 2**30
-"""Bytes after which what was written is sent to the disk, so that it doesn't pile up in memory."""
+"""Bytes after which the written part is sent to the disk, so that it doesn't fill the memory."""
 
 
 @dataclass
 class Counts:
-    """What was met on the way, for the report and the budgets.
+    """The counts of the preparation, for the report and the budgets.
 
     Attributes
     ----------
-    missing : (features,) missing values of each.
+    missing : (features,) missing values of each feature.
     by_era : (eras, features) int32, the same by era, for each matrix that was written.
-    notes, warnings : lines for the report, and for where nobody misses them.
+    notes, warnings : lines for the report; warnings are also shown at the end of the run.
     """
 
     missing: NDArray[np.int64]
@@ -67,7 +67,7 @@ class Index:
     ----------
     ids : (rows,) large_string.
     era : (rows,) int64.
-    starts : (eras + 1,) where each era's rows begin.
+    starts : (eras + 1,) the row numbers at which each era begins.
     """
 
     ids: pa.Array
@@ -77,16 +77,16 @@ class Index:
 
 @dataclass(frozen=True)
 class Part:
-    """One raw file, open, and where each of its rows goes in the matrix (rows,), -1: nowhere."""
+    """One raw file, open, and the position in the matrix (rows,) of each of its rows; -1 for a row that is left out."""
 
     path: Path
     file: pq.ParquetFile
-    place: NDArray[np.int64]
+    position: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What the matrix is to hold: its columns, `int8` or `float32`, and what is computed from each era's rows."""
+    """The columns and the type of the matrix (`int8` or `float32`), the derived features, and whether to demean."""
 
     features: list[str]
     dtype: str
@@ -94,7 +94,7 @@ class Layout:
     demean: bool
 
     def size(self, rows: int) -> int:
-        """Bytes of the matrix and the derived features of so many rows."""
+        """Return the bytes of the matrix and the derived features for a number of rows."""
         return rows * (len(self.features) * np.dtype(self.dtype).itemsize + len(self.derived) * np.dtype(np.float32).itemsize)
 
 
@@ -105,20 +105,20 @@ def write(
 
     Parameters
     ----------
-    parts : whose rows fill the matrix, each place once.
-    starts : (eras + 1,) where each era's rows begin; the last is the number of rows.
-    counts : its missing values are added to.
-    progress : told of the rows that have their places.
+    parts : the raw files, whose rows fill each position of the matrix once.
+    starts : (eras + 1,) the row numbers at which each era begins; the last is the number of rows.
+    counts : gets the missing values.
+    progress : counts the rows that are written.
 
     Returns
     -------
     dict
-        Of each file: `bytes`, and `eras`, the digest of each era's rows (`blocks.digest`) as 16 hexadecimal digits.
+        For each file its `bytes`, and `eras`: the digest of each era's rows (`blocks.digest`) as 16 hexadecimal digits.
 
     Raises
     ------
     InputError
-        For a raw file that can't be read to its end, and for features of a wrong type or infinite.
+        If a raw file can't be read to its end, or features have a wrong type or infinite values.
     """
     rows, eras = int(starts[-1]), len(starts) - 1
     extra = np.empty((rows, len(layout.derived)), np.float32)
@@ -131,9 +131,9 @@ def write(
     ):
         left = np.diff(starts)
         for part in parts:
-            for place in _scatter(part, layout, stored, starts, missing):
-                counts.values += len(place) * len(layout.features)
-                touched, arrived = np.unique(np.searchsorted(starts, place, "right") - 1, return_counts=True)
+            for written in _scatter(part, layout, stored, starts, missing):
+                counts.values += len(written) * len(layout.features)
+                touched, arrived = np.unique(np.searchsorted(starts, written, "right") - 1, return_counts=True)
                 left[touched] -= arrived
                 for k in touched[left[touched] == 0]:
                     span = slice(int(starts[k]), int(starts[k + 1]))
@@ -143,7 +143,7 @@ def write(
                     if layout.demean:
                         means[k] = block.mean(axis=0, dtype=np.float64)
                     stored.finished(span)
-                count.done(len(place))
+                count.done(len(written))
     counts.by_era.append(missing)
     counts.missing += missing.sum(axis=0, dtype=np.int64)
     tabular.write_npy(extra, directory / DERIVED)
@@ -157,7 +157,7 @@ def write(
 
 
 def describe(layout: Layout, feature_sets: dict[str, list[str]], targets: list[str], found: dict[str, object], directory: Path) -> None:
-    """Write `features.json`: names in column order, feature sets, targets, and what was found, with `stored`, of the arrays, in it."""
+    """Write `features.json`: names in column order, feature sets, targets, and `found`, which has the arrays' records as `stored`."""
     content = {"features": layout.features, "derived": layout.derived, "feature_sets": feature_sets, "targets": targets, **found}
     files.write_json(content, directory / DESCRIPTION)
 
@@ -179,7 +179,7 @@ class _Stored:
     syncing: Future[None] | None = None
 
     def finished(self, rows: slice) -> None:
-        """Give the rows' pages back to the kernel, and now and then wait for what was sent to the disk before."""
+        """Give the rows' pages back to the kernel. After each `SYNC_BYTES`, wait for the last sync and start the next."""
         row_bytes = self.array.shape[1] * self.array.itemsize
         page = mmap.PAGESIZE
         first = -(-(self.offset + rows.start * row_bytes) // page) * page
@@ -198,7 +198,7 @@ class _Stored:
 
 @contextmanager
 def _created(path: Path, dtype: np.dtype, shape: tuple[int, int]) -> Iterator[_Stored]:
-    """Create a `.npy` file with all of its space allocated, so that a full disk is an error now and no crash later."""
+    """Create a `.npy` file with all of its space allocated, so that a full disk is an error now and not a crash later."""
     description = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     with path.open("w+b") as file, ThreadPoolExecutor(1) as pool:
         np.lib.format.write_array_header_1_0(file, description)
@@ -219,13 +219,13 @@ def _created(path: Path, dtype: np.dtype, shape: tuple[int, int]) -> Iterator[_S
 def _scatter(
     part: Part, layout: Layout, stored: _Stored, starts: NDArray[np.int64], missing: NDArray[np.int32]
 ) -> Iterator[NDArray[np.int64]]:
-    """Write a file's rows to their places, and add to each era's missing values; yields the places that each batch has filled."""
+    """Write a file's rows to the matrix, and count each era's missing values; yield the positions that each batch has filled."""
     start = 0
     buffer = np.empty(0, np.dtype(layout.dtype))
-    groups, place = _wanted_groups(part)
+    groups, position = _wanted_groups(part)
     with tabular.reading(part.path):
         for batch in _ahead(_batches(part, layout, groups)):
-            rows = place[start : start + batch.num_rows]
+            rows = position[start : start + batch.num_rows]
             start += batch.num_rows
             kept = rows >= 0
             if not kept.all():
@@ -237,17 +237,17 @@ def _scatter(
             columns, gaps = _columns(batch, layout, part.path, buffer)
             for k, gap in gaps.items():
                 missing[eras, k] += np.bincount(codes[gap], minlength=len(eras)).astype(np.int32)
-            blocks.place(columns, rows, stored.array)
+            blocks.scatter(columns, rows, stored.array)
             yield rows
 
 
 def _wanted_groups(part: Part) -> tuple[list[int], NDArray[np.int64]]:
-    """The row groups with a row that has a place, and the places of all of their rows."""
+    """Return the row groups with a row that is kept, and the positions of all their rows."""
     metadata = part.file.metadata
     sizes = [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)]
-    pieces = np.split(part.place, np.cumsum(sizes)[:-1])
+    pieces = np.split(part.position, np.cumsum(sizes)[:-1])
     wanted = [k for k, piece in enumerate(pieces) if (piece >= 0).any()]
-    return wanted, np.concatenate([pieces[k] for k in wanted]) if wanted else part.place[:0]
+    return wanted, np.concatenate([pieces[k] for k in wanted]) if wanted else part.position[:0]
 
 
 def _batches(part: Part, layout: Layout, groups: list[int]) -> Iterator[pa.RecordBatch]:
@@ -257,12 +257,12 @@ def _batches(part: Part, layout: Layout, groups: list[int]) -> Iterator[pa.Recor
 
 
 def _unbuffered(path: Path, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
-    """Open a file without buffers that are filled ahead: those of a row group are kept until the last one is read."""
+    """Open a file without filling buffers ahead: the buffers of a row group would be kept until the last group is read."""
     return pq.ParquetFile(path, metadata=metadata, buffer_size=BUFFER_BYTES, pre_buffer=False)
 
 
 def choose_dtype(path: Path, schema: pa.Schema, features: list[str]) -> str:
-    """Return the type of a matrix, `int8` or `float32`, by the first rows of train that tell, or by the types of its columns."""
+    """Return the type of a matrix, `int8` or `float32`: by the first rows of train that show it, else by the types of its columns."""
     integers = [pa.types.is_integer(schema.field(name).type) for name in features]
     if not all(integers):
         with _unbuffered(path) as file, tabular.reading(path):
@@ -274,7 +274,7 @@ def choose_dtype(path: Path, schema: pa.Schema, features: list[str]) -> str:
 
 
 def _ahead(items: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same items, each made in another thread while the one before is in use."""
+    """Yield the same items, each made in another thread while the previous one is in use."""
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, items, None)
         while (item := coming.result()) is not None:
@@ -283,9 +283,9 @@ def _ahead(items: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def _columns(batch: pa.RecordBatch, layout: Layout, path: Path, buffer: NDArray) -> tuple[NDArray, dict[int, NDArray[np.bool_]]]:
-    """(features, padded rows) of a batch, filled, in `buffer`; what is beyond its rows means nothing.
+    """Fill `buffer` with a batch, (features, padded rows). The padding has no meaning.
 
-    With it, by the number of each feature that has missing values, which of its rows they are in.
+    Also return, by the number of each feature with missing values, the rows in which they are missing.
     """
     rows = batch.num_rows
     columns = buffer[: len(layout.features) * _padded(rows)].reshape(len(layout.features), -1)
@@ -305,7 +305,7 @@ def _padded(rows: int) -> int:
 
 
 Filled = tuple[NDArray, NDArray[np.bool_] | None]
-"""The values of a column, and which of them were missing, or None where none was."""
+"""The values of a column, and which of them were missing; None if all were there."""
 
 
 def _as_int8(column: pa.Array, name: str, path: Path) -> Filled:
@@ -328,12 +328,12 @@ def _as_float32(column: pa.Array, name: str, path: Path) -> Filled:
 
 
 def _as_floats(column: pa.Array, name: str, path: Path) -> NDArray[np.float64]:
-    """Convert a feature of a raw file to float64, NaN where it is missing.
+    """Convert a feature of a raw file to float64, with NaN for missing values.
 
     Raises
     ------
     InputError
-        If it is of another type than numbers, or infinite.
+        If its type isn't a number, or a value is infinite.
     """
     if not tabular.is_number(column.type):
         raise InputError(f"{path}: feature {name!r} is of type {column.type}; expected int8 or a float")

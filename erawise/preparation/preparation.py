@@ -1,6 +1,6 @@
 """From raw files in Numerai's layout to the prepared table: sorted, filled, counted and checked, in bounded memory.
 
-Ids and eras are held, one file's targets at a time, and the features in batches alone.
+Ids and eras are held in memory, one file's targets at a time, and the features only in batches.
 """
 
 import shutil
@@ -23,12 +23,12 @@ from erawise.panel.panel import FEATURES, INDEX, Panel
 from erawise.preparation import aliases, matrix, rawfiles, rawrows, references, scales
 from erawise.preparation.chosen_columns import Columns, choose_columns
 from erawise.preparation.matrix import Counts, Index
-from erawise.preparation.rawrows import Rows, Selection
+from erawise.preparation.rawrows import RawRows, Selection
 from erawise.running.errors import InputError
 from erawise.running.progress import SILENT, Progress
 
 WRITTEN_ROWS = 2**20
-"""Rows of a row group in the files that are written."""
+"""Rows per row group of the written files."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class Wanted:
 
     Parameters
     ----------
-    feature_set : the set of `features.json` that is taken.
+    feature_set : the set of `features.json` to use.
     target : the main target.
-    every : every n-th era is kept.
-    demean : whether each feature's mean of the era is to be subtracted.
-    derived : features that are added.
-    days : trading days that a target without a horizon in its name looks ahead; None: to be found out.
+    every : keep every n-th era.
+    demean : whether to subtract each feature's mean of the era.
+    derived : features to add.
+    days : trading days that a target without a horizon in its name looks ahead; None to find them in the data.
     """
 
     feature_set: str
@@ -58,7 +58,7 @@ def prepare(
 ) -> tuple[dict[str, dict[str, float]], Counts]:
     """Write the prepared table of `raw` into the existing, empty `directory`.
 
-    `threads` decode Parquet; nothing else depends on their number. `progress` is told of the rows whose features are written.
+    `threads` decode Parquet; the result doesn't depend on their number. `progress` counts the rows whose features are written.
 
     Returns
     -------
@@ -68,15 +68,15 @@ def prepare(
     Raises
     ------
     InputError
-        For files, feature sets and targets that are missing, duplicate ids, unreadable eras, infinite values, a main target whose
-        horizon can't be found out, and a disk without the space that the table takes.
+        If a file, the feature set or the target is missing, ids repeat, eras are unreadable, values are infinite,
+        the main target's horizon can't be found, or the disk is too small for the table.
     """
     columns = choose_columns(raw, wanted.feature_set, wanted.target)
     form = matrix.Layout(columns.features, columns.dtype, list(wanted.derived), wanted.demean)
     counts = Counts(np.zeros(len(columns.features), np.int64))
     with _decoding(threads), ThreadPoolExecutor(1) as pool:
-        # whoever places the first block loads the loops if this fails, and says why
-        pool.submit(blocks.load, (raw / "train.parquet").stat().st_size, blocks.MIN_PLACED)
+        # if this fails, the first block that is scattered loads the loops, and raises the error
+        pool.submit(blocks.load, (raw / "train.parquet").stat().st_size, blocks.MIN_SCATTERED)
         train, validation, live = (
             rawrows.read(raw / f"{name}.parquet", columns, counts, live=name == LIVE) for name in (TRAIN, VALIDATION, LIVE)
         )
@@ -91,18 +91,18 @@ def prepare(
         for part in (train, validation):
             counts.warnings += distance_warning(str(part.path), np.unique(part.era).tolist(), 1)
         orders = [part.order[kept[part.path.stem][part.order]] for part in (train, validation)]
-        chosen, of_live = Selection.of([train, validation], orders), Selection.of([live], [live.order])
+        chosen, of_live = Selection.select_rows([train, validation], orders), Selection.select_rows([live], [live.order])
         index, train_rows = chosen.index, len(orders[0])
         _check_space(directory, [index, of_live.index], form, columns)
         panel, missing = directory / "panel", directory / "missing"
         for own in (panel, missing, directory / LIVE):
             own.mkdir()
-        beside = (
+        others = (
             pool.submit(_write_references, raw, directory, index, counts),
             pool.submit(_write_indices, directory, chosen, columns),
         )
         _write_matrix(panel, chosen, form, columns, counts, progress, horizons)
-        for written in beside:
+        for written in others:
             written.result()
         split = int(np.searchsorted(index.starts, train_rows))
         usual = _some_eras(panel, index.starts[: split + 1])
@@ -113,23 +113,23 @@ def prepare(
 
 
 def prepare_live(path: Path, directory: Path, like: Panel, threads: int = 1) -> Counts:
-    """Write the prepared table of live rows into the existing, empty `directory`, with the columns of another and as that was made.
+    """Write the prepared table of live rows into the existing, empty `directory`, with the columns and options of another panel.
 
     Parameters
     ----------
     path : a raw file of live rows.
-    like : the panel of the live rows that were prepared beside what the models were trained on.
-    threads : that decode Parquet.
+    like : the live panel that was prepared together with the training data.
+    threads : the number that decode Parquet.
 
     Returns
     -------
     Counts
-        Of missing values.
+        The missing values.
 
     Raises
     ------
     InputError
-        For a file without rows, with ids that repeat, or with other features than the panel's, of another type or infinite.
+        If the file has no rows or repeated ids, lacks features of the panel, or features have another type or infinite values.
     """
     names = list(like.feature_names)
     columns = Columns(names, like.targets, "", like.feature_sets, str(like.matrix.dtype), {})
@@ -137,12 +137,12 @@ def prepare_live(path: Path, directory: Path, like: Panel, threads: int = 1) -> 
     counts = Counts(np.zeros(len(names), np.int64))
     with _decoding(threads):
         live = rawrows.read(path, columns, counts, live=True)
-        _write_live(directory, Selection.of([live], [live.order]), form, columns, counts, list(map(like.stored, like.eras)))
+        _write_live(directory, Selection.select_rows([live], [live.order]), form, columns, counts, list(map(like.stored, like.eras)))
     return counts
 
 
 def _write_live(directory: Path, live: Selection, form: matrix.Layout, columns: Columns, counts: Counts, usual: Sequence[NDArray]) -> None:
-    """Write live rows, whose features must be on the scale of eras that are usual."""
+    """Write live rows. Their features must be on the scale of the usual eras."""
     index = live.index
     _write_matrix(directory, live, form, columns, counts)
     scales.require_same(_some_eras(directory, index.starts), usual, columns.features, live.parts[0].path)
@@ -150,17 +150,21 @@ def _write_live(directory: Path, live: Selection, form: matrix.Layout, columns: 
 
 
 def _some_eras(directory: Path, starts: NDArray[np.int64]) -> list[NDArray]:
-    """Return the features of some eras, evenly spaced, (rows, features) each, mapped; `starts` are where eras begin, and the last ends."""
+    """Return the features of some evenly spaced eras, (rows, features) each, mapped.
+
+    `starts` has the row numbers at which each era begins, and the number of rows.
+    """
     stored = np.load(directory / FEATURES, mmap_mode="r")
     chosen = np.unique(np.linspace(0, len(starts) - 2, min(scales.ERAS, len(starts) - 1)).round().astype(int))
     return [stored[starts[k] : starts[k + 1]] for k in chosen]
 
 
 def _write_missing(directory: Path, indices: Sequence[Index], train_rows: int, columns: Columns, counts: Counts) -> None:
-    """Write what was missing by feature, with what was in live rows beside it, and by era.
+    """Write the missing values by feature and by era.
 
-    `features.csv` has `feature`, `missing`, `rows` and of the live rows alone `missing_live`, `rows_live`. `eras.csv` has
-    `era` (empty for live), `data_type`, `rows`, `missing_share` (of the era's feature values) and `empty_features` (without any value).
+    - `features.csv` has `feature`, `missing`, `rows`, and for live rows only `missing_live`, `rows_live`.
+    - `eras.csv` has `era` (empty for live), `data_type`, `rows`, `missing_share` (of the era's feature values) and `empty_features`
+      (the number without any value).
     """
     by_feature = {
         "feature": columns.features,
@@ -185,7 +189,7 @@ def _write_missing(directory: Path, indices: Sequence[Index], train_rows: int, c
 
 @contextmanager
 def _decoding(threads: int) -> Iterator[None]:
-    """Have pyarrow decode with so many threads."""
+    """Set the number of threads with which pyarrow decodes."""
     before = pa.cpu_count()
     pa.set_cpu_count(threads)
     try:
@@ -195,12 +199,12 @@ def _decoding(threads: int) -> Iterator[None]:
 
 
 def check_budgets(counts: Counts, rows: int, max_missing_share: float, max_dropped_share: float) -> None:
-    """Fail where too much is missing or had to be dropped.
+    """Check that not too many values are missing and not too many rows were dropped.
 
     Raises
     ------
     InputError
-        With the share and the budget.
+        If a share is above its budget.
     """
     missing = counts.missing.sum() / max(counts.values, 1)
     if missing > max_missing_share:
@@ -218,14 +222,14 @@ def check_budgets(counts: Counts, rows: int, max_missing_share: float, max_dropp
 
 
 def _check_space(directory: Path, indices: Sequence[Index], form: matrix.Layout, columns: Columns) -> None:
-    """Fail before the work where the disk can't hold the result, ids and targets taken as they are in memory."""
+    """Check before the work that the disk can hold the result. Ids and targets are counted with their size in memory."""
     texts = sum(3 * index.ids.nbytes for index in indices)
     needed = sum(form.size(len(index.era)) + len(index.era) * len(columns.targets) * 4 for index in indices) + texts
     free = shutil.disk_usage(directory).free
     if needed > free:
         raise InputError(
-            f"{files.final(directory.resolve()).parent}: the prepared data takes about {needed:,} bytes of disk and {free:,} are free; "
-            "free some, or take a smaller data.feature_set or a larger preprocess.every"
+            f"{files.final(directory.resolve()).parent}: the prepared data needs about {needed:,} bytes of disk and {free:,} are free; "
+            "free some, or set a smaller data.feature_set or a larger preprocess.every"
         )
 
 
@@ -238,7 +242,7 @@ def _write_matrix(
     progress: Progress = SILENT,
     horizons: aliases.Horizons | None = None,
 ) -> None:
-    stored = matrix.write(directory, chosen.placed(), chosen.index.starts, form, counts, progress)
+    stored = matrix.write(directory, chosen.with_positions(), chosen.index.starts, form, counts, progress)
     found = {} if horizons is None else {"horizons": horizons.days, "equal": horizons.equal, "set_sizes": columns.set_sizes}
     matrix.describe(form, columns.feature_sets, columns.targets, found | {"stored": stored}, directory)
 
@@ -269,7 +273,7 @@ def _write_pieces(path: Path, pieces: Iterator[Piece] | Sequence[Piece]) -> None
 
 
 def _write_indices(directory: Path, chosen: Selection, columns: Columns) -> None:
-    """Write train targets into the index, validation targets into a file of their own, so that no choice can see them."""
+    """Write train targets into the index, and validation targets into another file, so that no choice can see them."""
     index, parts, orders = chosen.index, chosen.parts, chosen.orders
     split = len(orders[0])
     train, validation = (_identity(index, rows) for rows in (slice(0, split), slice(split, None)))
@@ -283,8 +287,8 @@ def _write_indices(directory: Path, chosen: Selection, columns: Columns) -> None
     _write_pieces(directory / "validation_targets.parquet", [validation | _targets(parts[1], orders[1], columns)])
 
 
-def _targets(rows: Rows, order: NDArray[np.int64], columns: Columns) -> Piece:
-    """A file's targets in some order of its rows, null where they are missing; read one after the other."""
+def _targets(rows: RawRows, order: NDArray[np.int64], columns: Columns) -> Piece:
+    """Return a file's targets in some order of its rows, null if missing. They are read one after the other."""
     names = rows.file.schema_arrow.names
     return {
         name: pa.array(rawfiles.read_floats(rows.file, name, rows.path)[order], from_pandas=True)
@@ -295,7 +299,7 @@ def _targets(rows: Rows, order: NDArray[np.int64], columns: Columns) -> Piece:
 
 
 def _write_references(raw: Path, directory: Path, index: Index, counts: Counts) -> None:
-    """Write the predictions of others, in the matrix's row order: null where they have none."""
+    """Write the predictions of others in the matrix's row order, null for rows without a prediction."""
     found = references.read(raw, index, counts)
     columns = {name: pa.array(values, from_pandas=True) for name, values in found.items()}
     _write_pieces(directory / "references.parquet", [_identity(index) | columns])
@@ -319,7 +323,7 @@ def _metrics(index: Index, train_rows: int, live_rows: int, counts: Counts) -> d
 
 
 def report(metrics: dict[str, dict[str, float]], counts: Counts) -> list[str]:
-    """What a person should know of the preparation, a line each."""
+    """Return the lines that report the preparation to a person."""
     lines = [f"{name}: {metrics[name]['rows']:,} rows in {metrics[name]['eras']} eras" for name in (TRAIN, VALIDATION)]
     lines.append(f"{LIVE}: {metrics[LIVE]['rows']:,} rows")
     lines += [f"{name}: eras were out of order; sorted" for name in counts.unsorted]

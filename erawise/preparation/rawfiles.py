@@ -16,19 +16,19 @@ from erawise.panel.panel import era_slices
 from erawise.running.errors import InputError
 
 KEYS = (ID, ERA, DATA_TYPE)
-"""Columns that say whose row it is."""
+"""Columns that identify a row."""
 
 SHOWN = 10
 """Columns of a file that a message lists at most."""
 
 
 def read_eras(file: pq.ParquetFile, path: Path) -> NDArray[np.int64]:
-    """Read era numbers, from "0001", "era1", 1 and 1.0; `LIVE_ERA` stands for "X" and "eraX".
+    """Read era numbers, such as "0001", "era1", 1 and 1.0. "X" and "eraX" become `LIVE_ERA`.
 
     Raises
     ------
     InputError
-        If a value is neither, or no number of a week: a date, or days or seconds since 1970.
+        If a value is anything else, or too large for a week's number, such as a date, or days or seconds since 1970.
     """
     values = column(file, ERA, path)
     try:
@@ -57,7 +57,7 @@ def open_file(path: Path, needed: Sequence[str]) -> pq.ParquetFile:
     Raises
     ------
     InputError
-        If one of them is missing, or a column is there more than once.
+        If one of them is missing, or a column is repeated.
     """
     file = tabular.open_parquet(path)
     present = Counter(file.schema_arrow.names)
@@ -74,7 +74,7 @@ def open_file(path: Path, needed: Sequence[str]) -> pq.ParquetFile:
 
 
 def column(file: pq.ParquetFile, name: str, path: Path) -> pa.Array:
-    """Read a whole column as one array, no dictionary."""
+    """Read a whole column as one array without a dictionary."""
     with tabular.reading(path):
         chunks = file.read(columns=[name]).column(name).chunks
     whole = chunks[0] if len(chunks) == 1 else pa.concat_arrays(_alike(chunks))
@@ -82,13 +82,13 @@ def column(file: pq.ParquetFile, name: str, path: Path) -> pa.Array:
 
 
 def _alike(chunks: list[pa.Array]) -> list[pa.Array]:
-    """Convert chunks to one type that can be joined: strings with wide offsets, no dictionaries."""
+    """Convert chunks to one type that can be joined: strings with wide offsets, without dictionaries."""
     kind = chunks[0].type.value_type if pa.types.is_dictionary(chunks[0].type) else chunks[0].type
     return [chunk.cast(pa.large_string() if pa.types.is_string(kind) else kind) for chunk in chunks]
 
 
 def read_texts(file: pq.ParquetFile, name: str, path: Path) -> pa.Array:
-    """Read a column as text, null where it is missing."""
+    """Read a column as text, with null for missing values."""
     values = column(file, name, path)
     try:
         return values.cast(pa.large_string())
@@ -97,7 +97,7 @@ def read_texts(file: pq.ParquetFile, name: str, path: Path) -> pa.Array:
 
 
 def read_ids(file: pq.ParquetFile, path: Path) -> pa.Array:
-    """Read the ids of a file's rows as text, each of which must be there."""
+    """Read the ids of a file's rows as text. No id may be missing."""
     ids = read_texts(file, ID, path)
     if ids.null_count:
         raise InputError(f"{path}: row {int(np.argmax(ids.is_null().to_numpy(zero_copy_only=False)))} has no id")
@@ -112,14 +112,14 @@ def refuse_infinite(values: NDArray, name: str, path: Path) -> None:
 
 
 def read_floats(file: pq.ParquetFile, name: str, path: Path) -> NDArray[np.float32]:
-    """Read a column of numbers as float32, NaN where it is missing."""
+    """Read a column of numbers as float32, with NaN for missing values."""
     found = floats(column(file, name, path), name, path)
     refuse_infinite(found, name, path)
     return found
 
 
 def floats(values: pa.Array, name: str, path: Path) -> NDArray[np.float32]:
-    """Convert values of a column of numbers to float32, NaN where they are missing; the name and the path are for the message."""
+    """Convert a column of numbers to float32, with NaN for missing values; `name` and `path` are for the message."""
     plain = values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
     if not tabular.is_number(plain.type):
         raise InputError(f"{path}: column {name!r} is of type {plain.type}; expected float32")
@@ -133,7 +133,7 @@ def sort_rows(era: NDArray[np.int64], ids: pa.Array, path: Path) -> NDArray[np.i
     Raises
     ------
     InputError
-        If an id is there twice in an era.
+        If an era has an id twice.
     """
     order = np.argsort(era, kind="stable")
     twice = []
@@ -147,13 +147,13 @@ def sort_rows(era: NDArray[np.int64], ids: pa.Array, path: Path) -> NDArray[np.i
     repeated = np.concatenate(twice)
     if len(repeated):
         row = int(repeated.min())
-        where = f"id {ids[row].as_py()!r} is there more than once in {era_name(int(era[row]))}"
-        raise InputError(f"{path}: {where} ({len(repeated)} duplicate rows); remove them")
+        repetition = f"id {ids[row].as_py()!r} is there more than once in {era_name(int(era[row]))}"
+        raise InputError(f"{path}: {repetition} ({len(repeated)} duplicate rows); remove them")
     return order
 
 
 def require_printable(names: Sequence[str], path: Path) -> None:
-    """Raise `InputError` if a name is blank or has a control character, such as a carriage return, which tables and messages can't hold."""
+    """Raise `InputError` if a name is blank or has a control character, such as a carriage return: tables and messages can't hold it."""
     for name in names:
         if not name.strip() or not name.isprintable():
             raise InputError(f"{path}: the name {name!r} is blank or can't be printed; rename it there and in features.json")

@@ -1,4 +1,4 @@
-"""The rows of raw files: whose they are, which are kept, and in which order."""
+"""The rows of raw files: their ids and eras, which rows are kept, and in which order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ UNRESOLVED = "test"
 
 
 @dataclass(frozen=True)
-class Rows:
+class RawRows:
     """The rows of one raw file, in the file's order.
 
     Attributes
@@ -31,8 +31,8 @@ class Rows:
     ids : (rows,) large_string.
     era : (rows,) int64.
     order : (rows,) row numbers sorted by era, then id.
-    known : (rows,) whether the main target is there and the row isn't of the type `test`.
-    has_target : (rows,) whether the main target is there.
+    known : (rows,) whether the row has the main target and isn't of the type `test`.
+    has_target : (rows,) whether the row has the main target.
     """
 
     path: Path
@@ -46,45 +46,45 @@ class Rows:
 
 @dataclass(frozen=True)
 class Selection:
-    """The rows that are kept of raw files, one file after the other, each in its order.
+    """The kept rows of raw files, one file after the other.
 
     Attributes
     ----------
-    parts : the files' rows.
-    orders : of each file, the numbers of the rows that are kept.
-    index : all that are kept.
+    parts : the rows of each file.
+    orders : the numbers of the kept rows of each file, in their new order.
+    index : all kept rows.
     """
 
-    parts: Sequence[Rows]
+    parts: Sequence[RawRows]
     orders: Sequence[NDArray[np.int64]]
     index: Index
 
     @classmethod
-    def of(cls, parts: Sequence[Rows], orders: Sequence[NDArray[np.int64]]) -> Self:
+    def select_rows(cls, parts: Sequence[RawRows], orders: Sequence[NDArray[np.int64]]) -> Self:
         """Select the rows of some files by their numbers."""
         ids = pa.concat_arrays([rows.ids.take(pa.array(order)) for rows, order in zip(parts, orders, strict=True)])
         era = np.concatenate([rows.era[order] for rows, order in zip(parts, orders, strict=True)])
         starts = np.array([rows.start for rows in era_slices(era)] + [len(era)], np.int64)
         return cls(parts, orders, Index(ids, era, starts))
 
-    def placed(self) -> list[Part]:
-        """Return each file with the place of each of its rows."""
+    def with_positions(self) -> list[Part]:
+        """Return each file with the position of each of its rows in the matrix."""
         start, found = 0, []
         for rows, order in zip(self.parts, self.orders, strict=True):
-            place = np.full(len(rows.era), -1, np.int64)
-            place[order] = np.arange(start, start + len(order))
+            position = np.full(len(rows.era), -1, np.int64)
+            position[order] = np.arange(start, start + len(order))
             start += len(order)
-            found.append(Part(rows.path, rows.file, place))
+            found.append(Part(rows.path, rows.file, position))
         return found
 
 
-def read(path: Path, columns: Columns, counts: Counts, *, live: bool) -> Rows:
-    """Read whose rows a raw file has, and which of them have a target; `counts` notes a file whose eras are out of order.
+def read(path: Path, columns: Columns, counts: Counts, *, live: bool) -> RawRows:
+    """Read the ids and eras of a raw file, and which rows have a target. `counts` notes a file whose eras are out of order.
 
     Raises
     ------
     InputError
-        If there are no rows, an id is missing or repeated, or an era is unreadable, or is the live one in a file of others.
+        If there are no rows, an id is missing or repeated, an era is unreadable, or a file of other eras has live rows.
     """
     file = rawfiles.open_file(path, (ID, ERA, *columns.features))
     present = file.schema_arrow.names
@@ -108,34 +108,34 @@ def read(path: Path, columns: Columns, counts: Counts, *, live: bool) -> Rows:
         known &= ~of_type.to_numpy(zero_copy_only=False)
     if (np.diff(era) < 0).any():
         counts.unsorted.append(path.name)
-    return Rows(path, file, ids, era, order, known, has_target)
+    return RawRows(path, file, ids, era, order, known, has_target)
 
 
 def _require_one_era(file: pq.ParquetFile, era: NDArray[np.int64], path: Path) -> None:
-    """Raise `InputError` where live rows aren't all of one era, or rows of another kind are among them."""
+    """Raise `InputError` if live rows are of several eras, or rows of another type are among them."""
     if era.min() != era.max():
-        raise InputError(f"{path}: its rows are of {len(np.unique(era))} eras; expected those of the live era alone")
+        raise InputError(f"{path}: its rows are of {len(np.unique(era))} eras; expected only rows of the live era")
     if DATA_TYPE in file.schema_arrow.names:
         kinds = set(rawfiles.read_texts(file, DATA_TYPE, path).unique().to_pylist())
         if kinds != {LIVE}:
-            raise InputError(f"{path}: rows of the type {min(map(str, kinds - {LIVE}))!r} are among them; expected {LIVE!r} alone")
+            raise InputError(f"{path}: rows of the type {min(map(str, kinds - {LIVE}))!r} are among them; expected only {LIVE!r}")
 
 
-def resolved(validation: Rows, counts: Counts) -> NDArray[np.bool_]:
-    """Return the validation rows with a known target; whole eras without one are unresolved, single rows are dropped."""
+def resolved(validation: RawRows, counts: Counts) -> NDArray[np.bool_]:
+    """Return the validation rows with a known target. Whole eras without one count as unresolved, single rows as dropped."""
     in_known_era = np.isin(validation.era, validation.era[validation.known])
     counts.unresolved = int((~in_known_era).sum())
     return validation.known
 
 
 def of_every(era: NDArray[np.int64], every: int, among: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
-    """Tell which rows (rows,) are of every n-th era, counted among some rows if they are given."""
+    """Return whether each row (rows,) is of every n-th era. Eras are counted among the rows `among` if given."""
     eras = np.unique(era if among is None else era[among])
     return np.isin(era, eras[::every])
 
 
-def check_eras(train: Rows, validation: Rows, kept: NDArray[np.bool_]) -> None:
-    """Raise `InputError` if the validation rows that are kept don't all come after train."""
+def check_eras(train: RawRows, validation: RawRows, kept: NDArray[np.bool_]) -> None:
+    """Raise `InputError` if a kept validation row doesn't come after train."""
     last, eras = train.era.max(), validation.era[kept]
     if len(eras) and eras.min() <= last:
         raise InputError(f"{validation.path}: era {eras.min()} doesn't come after the last train era, {last}; they overlap")

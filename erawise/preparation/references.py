@@ -23,30 +23,30 @@ FILES = {
     "meta_model.parquet": META_MODEL,
     "oracle.parquet": ORACLE,
 }
-"""The files of others' predictions, and the only column that is taken of one; None: those of all benchmark models."""
+"""The files of others' predictions, and the only column to read of each; None for the columns of all benchmark models."""
 
 FEW = 0.8
-"""Share of the rows that could match below which a file of predictions hardly belongs to the data: that which CORR takes."""
+"""Least share of the possible rows that match; a file with fewer hardly belongs to the data. CORR needs the same share."""
 
 MANY = 10
-"""Rows that could match, none of which does, from which on the file belongs to other data for certain."""
+"""Possible rows from which on a file without any match certainly belongs to other data."""
 
 INDEX, UNNAMED = ("index", "level_0", "era_number", "era_int"), ("unnamed:", "__index_level_")
-"""Names, and beginnings of names, of columns in which an index or the number of an era was written."""
+"""Names, and beginnings of names, of columns that hold an index or the number of an era."""
 
 Found = dict[str, NDArray[np.float32]]
 """(rows of the matrix,) by the name of a prediction."""
 
 
 def prediction_columns(schema: pa.Schema, known: Collection[str]) -> tuple[list[str], list[str]]:
-    """Return the columns of a file of benchmark models that are predictions, and those that are left out.
+    """Return the columns of a file of benchmark models that are predictions, and the columns that are left out.
 
-    A prediction is a column of floats, or without any value, that is no key, target or feature, nor the meta model or the oracle, nor what
-    pandas makes of an index. Names are compared without regard to case and to spaces around them.
+    A prediction is a column of floats, or one without any value. Left out are keys, targets, features, the meta model, the oracle, and an
+    index that pandas wrote. Case and surrounding spaces of names don't count.
 
     Parameters
     ----------
-    known : names of features and targets, beside those that begin as Numerai's do.
+    known : names of features and targets, in addition to names that begin as Numerai's do.
     """
     others = {META_MODEL, ORACLE, *INDEX, *(name.strip().lower() for name in (*KEYS, *known))}
 
@@ -61,18 +61,18 @@ def prediction_columns(schema: pa.Schema, known: Collection[str]) -> tuple[list[
 
 
 def read(raw: Path, index: Index, counts: Counts) -> Found:
-    """Return the predictions of others, NaN where they have none: the meta model and the oracle first, then the benchmark models.
+    """Return the predictions of others: the meta model and the oracle first, then the benchmark models. Rows without one are NaN.
 
     Parameters
     ----------
     raw : files in Numerai's layout.
     index : the rows of the matrix.
-    counts : gets notes on what is left out, and warnings of files that hardly fit the data.
+    counts : gets notes on columns that are left out, and warnings of files that hardly fit the data.
 
     Raises
     ------
     InputError
-        If a file is broken, has no predictions or has none of the data's ids, or two files have predictions of one row.
+        If a file is broken, has no predictions or no id of the data, or two files have predictions of one row.
     """
     found: Found = {}
     sets, targets = layout.read_features(raw / layout.FEATURES)
@@ -85,7 +85,7 @@ def read(raw: Path, index: Index, counts: Counts) -> Found:
             if not file.metadata.num_rows:
                 counts.warnings.append(f"{raw / name}: there are no rows")
                 continue
-            _place(raw / name, file, names, index, np.zeros_like(taken) if single else taken, found, counts)
+            _add_predictions(raw / name, file, names, index, np.zeros_like(taken) if single else taken, found, counts)
     order = [name for name in (META_MODEL, ORACLE) if name in found]
     rest = [name for name in found if name not in order]
     if rest:
@@ -94,7 +94,7 @@ def read(raw: Path, index: Index, counts: Counts) -> Found:
 
 
 def _open(path: Path, single: str | None, known: Collection[str], counts: Counts) -> tuple[pq.ParquetFile, list[str]]:
-    """Open a file of predictions, and choose those of its columns: a single one, or those of benchmark models."""
+    """Open a file of predictions, and choose its columns: the single one, or all columns of benchmark models."""
     file = rawfiles.open_file(path, [ID, ERA, *([single] if single else [])])
     schema = file.schema_arrow
     names, ignored = prediction_columns(schema, known)
@@ -108,7 +108,7 @@ def _open(path: Path, single: str | None, known: Collection[str], counts: Counts
     return file, names
 
 
-def _place(
+def _add_predictions(
     path: Path,
     file: pq.ParquetFile,
     names: Sequence[str],
@@ -117,41 +117,41 @@ def _place(
     found: Found,
     counts: Counts,
 ) -> None:
-    """Add a file's columns to `found`, in the matrix's row order, and mark its rows in `taken`."""
+    """Add a file's columns to `found` in the matrix's row order, and mark its rows in `taken`."""
     era, ids = rawfiles.read_eras(file, path), rawfiles.read_ids(file, path)
     order = rawfiles.sort_rows(era, ids, path)
-    place = _places(era[order], ids.take(pa.array(order)), index)
-    _check_matches(path, era, int((place >= 0).sum()), index, counts)
-    rows, place = order[place >= 0], place[place >= 0]
-    if taken[place].any():
-        row = rows[int(np.argmax(taken[place]))]
+    position = _positions(era[order], ids.take(pa.array(order)), index)
+    _check_matches(path, era, int((position >= 0).sum()), index, counts)
+    rows, position = order[position >= 0], position[position >= 0]
+    if taken[position].any():
+        row = rows[int(np.argmax(taken[position]))]
         raise InputError(
             f"{path}: id {ids[int(row)].as_py()!r} of {era_name(int(era[row]))} is in another file of benchmark models too; remove one"
         )
-    taken[place] = True
+    taken[position] = True
     for name in names:
         values = found.setdefault(name, np.full(len(index.era), np.nan, np.float32))
-        values[place] = rawfiles.read_floats(file, name, path)[rows]
+        values[position] = rawfiles.read_floats(file, name, path)[rows]
 
 
 def _check_matches(path: Path, era: NDArray[np.int64], matches: int, index: Index, counts: Counts) -> None:
-    """Count a file's rows that the data has too, in the eras that both have; few are worth a warning.
+    """Check how many of a file's rows the data has too, in the eras that both have; warn if there are few.
 
-    Rows of the data that were left out are no fault of the file: what can match is the fewer rows of both.
+    The file isn't at fault for rows that the data leaves out. So the possible matches are the smaller number of rows of both.
 
     Raises
     ------
     InputError
-        If there are some rows in common eras, and none of their ids is in the data.
+        If there are rows in common eras, and the data has not any of their ids.
     """
     common = np.intersect1d(era, index.era)
     rows = int(np.isin(era, common).sum())
     possible = min(rows, int(np.isin(index.era, common).sum()))
     if not possible:
-        counts.warnings.append(f"{path}: none of its eras is among those that are prepared, so that nothing of it is used")
+        counts.warnings.append(f"{path}: it has no era that is prepared, so that nothing of it is used")
     elif not matches and possible >= MANY:
         raise InputError(
-            f"{path}: none of its {rows:,} rows in the {len(common)} eras that the data has too has an id of the data; "
+            f"{path}: not one of its {rows:,} rows in the {len(common)} eras that the data has too has an id of the data; "
             "fetch both from the same data version"
         )
     elif matches < FEW * possible:
@@ -161,14 +161,14 @@ def _check_matches(path: Path, era: NDArray[np.int64], matches: int, index: Inde
         )
 
 
-def _places(era: NDArray[np.int64], ids: pa.Array, index: Index) -> NDArray[np.int64]:
-    """Return where rows, sorted by era, are in the index, (rows,); -1 for a row whose era and id it doesn't have."""
-    place = np.full(len(era), -1, np.int64)
+def _positions(era: NDArray[np.int64], ids: pa.Array, index: Index) -> NDArray[np.int64]:
+    """Return the positions (rows,) in the index of rows that are sorted by era; -1 for a row that the index lacks."""
+    position = np.full(len(era), -1, np.int64)
     starts = {int(index.era[start]): k for k, start in enumerate(index.starts[:-1])}
     for rows in era_slices(era):
         k = starts.get(int(era[rows.start]))
         if k is not None:
             start, stop = int(index.starts[k]), int(index.starts[k + 1])
             found = pc.index_in(ids[rows], value_set=index.ids[start:stop])
-            place[rows] = found.cast(pa.int64()).fill_null(-1 - start).to_numpy() + start
-    return place
+            position[rows] = found.cast(pa.int64()).fill_null(-1 - start).to_numpy() + start
+    return position

@@ -1,7 +1,7 @@
-"""The scale of features: whole numbers 0 to 4 or floats 0 to 1, and the signs that a file is on another one than train.
+"""The scale of features: whole numbers 0 to 4 or floats 0 to 1, and the signs that a file has another scale than train.
 
-A value beyond the ends of the scale is one sign. Values that were multiplied by less than 1 stay within them: these show by what the
-features of a file span together, and by features that leave the steps that they have in train.
+A value beyond the ends of the scale is one sign. Values that were multiplied by less than 1 stay within the ends. They have two other
+signs: the features of a file together span less than in train, or they leave the steps that they have in train.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,38 +15,38 @@ from erawise.panel import blocks
 from erawise.running.errors import InputError
 
 NAMES = {"int8": f"small whole numbers, 0 to {INT8_TOP}", "float32": "floats 0 to 1"}
-"""The scales, by the type that their values are stored as."""
+"""The scales, by the type in which their values are stored."""
 
 ERAS = 10
-"""Eras of a file that are compared at most, evenly spaced, so that the reading stays cheap at any size."""
+"""Eras of a file that are compared at most. They are evenly spaced, so that the reading stays cheap at any size."""
 
 SLACK = 0.02
-"""How far a float may be beyond the span of other rows and yet on their scale: ranks of fewer stocks end nearer to the middle."""
+"""Distance that a float on the same scale may lie beyond the span of other rows: ranks of fewer stocks end nearer to the middle."""
 
 STEP = 0.2
-"""By how much narrower a float feature must be than another one to be on another scale; a feature of whole numbers by 1."""
+"""Difference in width from which on two float features have different scales; for features of whole numbers it is 1."""
 
 LEAST_NARROW, NARROW_SHARE = 3, 0.05
-"""Features of a file that must be narrower than in train, or wider, and their share: fewer may have changed by themselves."""
+"""Number and share of a file's features that must be narrower than in train, or wider: fewer may have changed by themselves."""
 
 LEAST_CHANCE = 1e-9
-"""Chance below which two files that span different parts of the scale are not on the same one."""
+"""Chance below which two files with different spans have different scales."""
 
 MIN_STEPS = 4
-"""Of the steps 0, 0.25, ... 1 of a float feature with five bins, those that train must have, with nothing between them."""
+"""Least number of the steps 0, 0.25, ... 1 that a float feature with five bins has in train, without a value between them."""
 
 STRAY_SHARE = 1 / 3
-"""Share of a feature's values between the steps that is more than a few values that were filled in."""
+"""Share of a feature's values between the steps above which they are more than a few values that were filled in."""
 
 Extremes = tuple[NDArray, NDArray]
 """(rows,) each: the lowest and the highest value of the features of each row."""
 
 
 def is_whole(columns: Iterable[NDArray[np.float64]]) -> bool | None:
-    """Tell whether features are whole numbers up to 4 or floats up to 1; None if their values don't tell.
+    """Return whether features are whole numbers up to 4 rather than floats up to 1; None if their values don't show it.
 
-    A feature with a value between whole numbers counts for floats, another one with a value above 1 for whole numbers, and the larger
-    count decides. NaN is ignored.
+    A feature with a value between whole numbers counts for floats. Another feature with a value above 1 counts for whole numbers.
+    The larger count decides. NaN is ignored.
     """
     votes = 0
     for values in columns:
@@ -56,7 +56,7 @@ def is_whole(columns: Iterable[NDArray[np.float64]]) -> bool | None:
 
 
 def beyond(path: Path, name: str, values: NDArray, dtype: str) -> InputError:
-    """Return the error of a feature with values (n,), NaN where missing, that are not all on the scale that train has by its type."""
+    """Return the error for a feature whose values (n,), NaN if missing, are not all on the scale that train has by its type."""
     others = "as most features of the file are" if path.stem == TRAIN else "as the features of train are"
     return _error(path, name, values, f"isn't all {NAMES[dtype]}, {others}")
 
@@ -87,12 +87,12 @@ def require_within(columns: NDArray, names: Sequence[str], path: Path) -> None:
 
 
 def require_same(found: Sequence[NDArray], train: Sequence[NDArray], names: Sequence[str], path: Path) -> None:
-    """Raise `InputError` if the features of a file are within the scale of train, and yet on another one.
+    """Raise `InputError` if the features of a file are within the scale of train, but have another scale.
 
     Parameters
     ----------
     found, train : (rows, features) blocks of single eras of the file and of train, int8 or float32, missing values filled by the
-        middle. A feature with one value throughout `found` says nothing.
+        middle. A feature with only one value in `found` is ignored.
     names : (features,).
     path : the file.
     """
@@ -119,35 +119,35 @@ def _column(eras: Sequence[NDArray], feature: int) -> NDArray:
 
 
 def _require_steps(found: Sequence[NDArray], train: Sequence[NDArray], columns: NDArray, names: Sequence[str], path: Path) -> None:
-    """Raise `InputError` if one of some columns has five steps in train, and many other values in the file."""
+    """Raise `InputError` if a column has five steps in train, and many other values in the file."""
     if found[0].dtype == np.int8:
         return
     stray = np.sum([_between(_taken(block, columns)).sum(axis=0) for block in found], axis=0)
-    told = np.sum([(_taken(block, columns) != FLOAT_MIDDLE).sum(axis=0) for block in found], axis=0)
-    suspects = columns[stray > STRAY_SHARE * told]
+    known = np.sum([(_taken(block, columns) != FLOAT_MIDDLE).sum(axis=0) for block in found], axis=0)
+    suspects = columns[stray > STRAY_SHARE * known]
     between = np.any([_between(_taken(block, suspects)).any(axis=0) for block in train], axis=0)
     for feature in suspects[~between]:
         values = _column(found, feature)
-        filled = len(np.unique(values[_between(values)])) == 1  # by a value of the file's owner, such as the mean
+        filled = len(np.unique(values[_between(values)])) == 1  # the file's owner filled with one value, such as the mean
         if not filled and len(np.unique(_column(train, feature))) >= MIN_STEPS:
             raise _error(path, names[feature], values, "isn't in the steps 0, 0.25, ... 1 that it has in train")
 
 
 def _between(values: NDArray) -> NDArray[np.bool_]:
-    """Tell which values are between the steps."""
+    """Return whether each value is between the steps."""
     steps = values * INT8_TOP
     return steps != np.rint(steps)
 
 
 def _require_span(found: Sequence[NDArray], train: Sequence[NDArray], columns: NDArray, names: Sequence[str], path: Path) -> None:
-    """Raise `InputError` if no era of the file spans in some columns what one of train does, beyond chance, or the other way round."""
+    """Raise `InputError` if no era of the file has the span of an era of train in some columns, beyond chance, or the reverse."""
     ours, theirs = ([_extremes(_taken(block, columns)) for block in eras] for eras in (found, train))
     pairs = [(a, b) for a in ours for b in theirs if b[0].min() < b[1].max()]
     if pairs and min(max(_chance(a, b) for a, b in pairs), max(_chance(b, a) for a, b in pairs)) < LEAST_CHANCE:
         lowest, highest = _ends(found)
         widest = int(np.argmax(highest - lowest))
         span = f"{min(low.min() for low, _ in theirs):g} to {max(high.max() for _, high in theirs):g}"
-        raise _error(path, names[widest], _column(found, widest), f"and the others don't span what those of train do, {span}")
+        raise _error(path, names[widest], _column(found, widest), f"and the others don't have the span of train's features, {span}")
 
 
 def _extremes(block: NDArray) -> Extremes:
@@ -162,7 +162,7 @@ def _chance(rows: Extremes, others: Extremes) -> float:
 
 
 def _require_each_span(found: Sequence[NDArray], train: Sequence[NDArray], columns: NDArray, names: Sequence[str], path: Path) -> None:
-    """Raise `InputError` if many of some columns span less in the file than in each era of train, beyond chance, or more."""
+    """Raise `InputError` if many columns span less in the file than in each era of train, beyond chance, or more."""
     for ours, theirs, word in ((found, train, "less"), (train, found, "more")):
         narrow = _narrower(ours, theirs, columns)
         if len(narrow) >= LEAST_NARROW and len(narrow) > NARROW_SHARE * len(columns):
@@ -172,7 +172,7 @@ def _require_each_span(found: Sequence[NDArray], train: Sequence[NDArray], colum
 
 
 def _narrower(ours: Sequence[NDArray], theirs: Sequence[NDArray], columns: NDArray) -> NDArray:
-    """Return those of some columns that span less in all our eras together than in each of their eras in which they vary, beyond chance."""
+    """Return the columns that span less in all of `ours` together than in each era of `theirs` in which they vary, beyond chance."""
     step, middle = (1, INT8_MIDDLE) if ours[0].dtype == np.int8 else (STEP, FLOAT_MIDDLE)
     low, high = (ends[columns] for ends in _ends(ours))
     spans = [np.subtract(*(ends[columns].astype(np.float64) for ends in reversed(_ends([block])))) for block in theirs]

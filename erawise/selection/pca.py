@@ -1,4 +1,4 @@
-"""Second moments of the features, accumulated era by era, and the principal components of them."""
+"""Second moments of the features, accumulated era by era, and their principal components."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,10 @@ EXACT_IN_FLOAT32 = 2**24
 
 
 def moments(view: View) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean (features,) and covariance (features, features), ddof 0, of all rows, in one pass, with sums in float64.
+    """Compute the mean (features,) and the covariance (features, features), ddof 0, of all rows, in one pass.
 
-    The sums are taken about the first row, so that a large common offset costs no precision. An era's products are those of
-    float32 where that is exact, as it is for the few small integers of int8 features, and of float64 else.
+    Sums are in float64 and about the first row, so that a large common offset costs no precision. An era's products are computed in
+    float32 if that is exact, as for the few small integers of int8 features, else in float64.
     """
     size = len(view.names)
     total, products, count = np.zeros(size), np.zeros((size, size)), 0
@@ -32,7 +32,7 @@ def moments(view: View) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _centred(block: NDArray, origin: NDArray[np.float64]) -> NDArray:
-    """The block less the origin: float32 where the sums of all products are integers that float32 holds, else float64."""
+    """Subtract the origin from a block: in float32 if it holds the sums of all products as exact integers, else in float64."""
     if block.dtype == np.int8:
         values = block - origin.astype(np.float32)
         largest = max(values.max(), -values.min())
@@ -42,7 +42,7 @@ def _centred(block: NDArray, origin: NDArray[np.float64]) -> NDArray:
 
 
 def correlation(view: View) -> NDArray[np.float64]:
-    """Return the correlation matrix of the features over all rows; 0 beside a feature that is constant."""
+    """Return the correlation matrix of the features over all rows; a constant feature has correlations of 0."""
     return _standardised(view)[2]
 
 
@@ -55,13 +55,13 @@ def _standardised(view: View) -> tuple[NDArray[np.float64], NDArray[np.float64],
 
 
 def fit(view: View, components: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Principal components of the standardised features.
+    """Compute the principal components of the standardised features.
 
     Returns
     -------
     mean : (features,).
-    vectors : (features, components), by falling variance, scaled so that `(x - mean) @ vectors` has unit variance a column;
-        the entry of largest magnitude in each is positive. A component without variance is 0.
+    vectors : (features, components), by falling variance, scaled so that each column of `(x - mean) @ vectors` has unit
+        variance. The entry of largest magnitude in each is positive. A component without variance is 0.
     """
     mean, inverse, correlations = _standardised(view)
     size = len(mean)

@@ -1,6 +1,6 @@
-"""Which features a model gets: by importance and correlation, as principal components, or all.
+"""The choice of the features that a model gets: by importance and correlation, as principal components, or all.
 
-Fitted on the eras that it is given and on nothing else: once per fold, once for the final model.
+The choice is fitted only on the given eras: once per fold, and once for the final model.
 """
 
 from collections.abc import Callable
@@ -29,9 +29,9 @@ Importance = Callable[[View], NDArray[np.float64]]
 def select(
     panel: Panel, plan: splits.Plan, target: str, settings: SelectFeatures, resources: Resources, progress: Progress = SILENT
 ) -> tuple[list[FeatureMap], FeatureMap]:
-    """The features for each fold, and those for the final model, side by side where the memory allows.
+    """Select the features for each fold and for the final model, in parallel if the memory allows.
 
-    Scratch files are removed at the end. `progress` is told of each tree, or of each fit where there are none.
+    Scratch files are removed at the end. `progress` counts the trees, or the fits if there are no trees.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def select(
         If the target has no value in the eras of a fit, or a fit needs more memory or disk than there is.
     """
     everything = FeatureMap(panel.names)
-    fitted_on = [plan.train, *(fold.train for fold in plan.folds)]  # the longest first, so that none is left to run alone
+    fitted_on = [plan.train, *(fold.train for fold in plan.folds)]  # the longest first, so that it doesn't run alone at the end
     views = [View(panel, eras, everything, target) for eras in fitted_on]
     if settings.method == IMPORTANCE:
         at_once = lightgbm.prepare(settings, [(view, None) for view in views], resources)
@@ -76,9 +76,9 @@ def by_importance(view: View, importance: Importance, keep_share: float, max_cor
     Parameters
     ----------
     view : training rows with their target.
-    importance : gives (features,) importances of a model fitted on the view.
-    keep_share : share of the features to keep before the pruning, at least one.
-    max_correlation : of two features whose absolute correlation is above this, the less important goes.
+    importance : returns the importances (features,) of a model fitted on the view.
+    keep_share : share of the features to keep before the pruning; at least one feature is kept.
+    max_correlation : if two features have a larger absolute correlation, the less important one is dropped.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def by_importance(view: View, importance: Importance, keep_share: float, max_cor
 
 
 def prune(correlation: NDArray[np.float64], bound: float) -> NDArray[np.int64]:
-    """Positions that stay when, going from the first on, each takes out the later ones correlated with it above `bound`."""
+    """Drop, from the first feature on, every later one that correlates with it above `bound`; return the positions that are kept."""
     out = np.zeros(len(correlation), bool)
     for k in range(len(correlation)):
         if not out[k]:
@@ -110,7 +110,7 @@ def by_pca(view: View, components: int) -> FeatureMap:
     Raises
     ------
     InputError
-        If more components are asked for than there are features.
+        If there are fewer features than components.
     """
     if components > len(view.names):
         raise InputError(f"select_features.components: {components} components of {len(view.names)} features; expected at most that many")

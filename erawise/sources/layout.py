@@ -1,4 +1,4 @@
-"""The files of a Numerai data version: their names, and the check that each holds what its name promises."""
+"""The files of a Numerai data version: their names, and the check of their content."""
 
 import os
 from pathlib import Path
@@ -26,7 +26,7 @@ def check_all(directory: Path) -> None:
     Raises
     ------
     InputError
-        If a required file is missing, or one cannot be read or used.
+        If a required file is missing, or a file cannot be read or used.
     """
     missing = [name for name in REQUIRED if name not in present(directory)]
     if missing:
@@ -36,12 +36,12 @@ def check_all(directory: Path) -> None:
 
 
 def present(directory: Path) -> list[str]:
-    """Return the names of the layout that a directory has, also those of directories and dead links, which `check` refuses."""
+    """Return the names of the layout that a directory has, also of directories and dead links, which `check` refuses."""
     return [name for name in (*REQUIRED, *OPTIONAL, *MARKET) if os.path.lexists(directory / name)]
 
 
 def rows(directory: Path) -> int:
-    """Return the number of rows of all eras in the files of stocks that a directory has."""
+    """Return the number of rows in the train, validation and live files of a directory."""
     count = 0
     for name in ROWS:
         with tabular.open_parquet(directory / name) as file:
@@ -50,15 +50,14 @@ def rows(directory: Path) -> int:
 
 
 def check(path: Path, name: str | None = None) -> None:
-    """Check that a file of the layout can be read and has what its name promises; `name` where it lies under another.
+    """Check that a file of the layout can be read and has the content for its name, or for `name` if it has another.
 
-    Of a Parquet file the footer is read, which stands at its end, so that a file cut short is found without reading
-    its rows.
+    Of a Parquet file only the footer is read. It is at the file's end, so that a file that was cut off is found without its rows.
 
     Raises
     ------
     InputError
-        If it is unreadable, or lacks keys or columns.
+        If the file is unreadable, or lacks keys or columns.
     """
     try:
         if (name or path.name) == FEATURES:
@@ -70,7 +69,7 @@ def check(path: Path, name: str | None = None) -> None:
 
 
 def feature_sets(path: Path) -> dict[str, list[str]]:
-    """Return the feature sets of a `features.json`; see `read_features`."""
+    """Return the feature sets of a `features.json`."""
     return read_features(path)[0]
 
 
@@ -80,7 +79,7 @@ def read_features(path: Path) -> tuple[dict[str, list[str]], list[str]]:
     Raises
     ------
     InputError
-        If it is none.
+        If the file has other content.
     """
     content = files.read_json(path)
     try:

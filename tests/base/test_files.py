@@ -1,4 +1,4 @@
-"""Files are there whole or not at all, and errors are one line."""
+"""Files: whole or not there, and errors in one line."""
 
 import errno
 import json
@@ -60,7 +60,7 @@ def test_directories_are_replaced_whole(tmp_path: Path) -> None:
 
 @contextmanager
 def python(code: str, directory: Path) -> Iterator[subprocess.Popen[str]]:
-    """Run code in another process, which is killed in the end."""
+    """Run code in another process, and kill it at the end."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", f"import sys\nfrom pathlib import Path\nfrom erawise.base import files\n{code}"]
     with subprocess.Popen(
@@ -423,7 +423,7 @@ main()
 
 @pytest.fixture
 def unread() -> Iterator[int]:
-    """The end of a pipe whose other end is closed, as that of `head` when it has read enough."""
+    """Return the end of a pipe whose other end is closed, as after `head` has read enough."""
     reads, writes = os.pipe()
     os.close(reads)
     yield writes
@@ -431,7 +431,7 @@ def unread() -> Iterator[int]:
 
 
 def ended(body: str, unbuffered: str = "", **streams: Any) -> tuple[int, str]:
-    """The exit code of a command, and what it says on stderr."""
+    """Return the exit code of a command, and its stderr."""
     command = [sys.executable, "-c", COMMAND.format(body=body)]
     environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     done = subprocess.run(command, cwd=ROOT, env=environment, text=True, check=False, **{"stderr": subprocess.PIPE, **streams})
@@ -475,7 +475,7 @@ def test_a_command_that_is_stopped_while_it_loads_says_so_in_a_line(tmp_path: Pa
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # what runs in the background of a shell ignores it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a command in the background of a shell ignores it
     )
     assert (done.returncode, done.stderr) == (-signal.SIGINT, "error: stopped by hand\n")
 

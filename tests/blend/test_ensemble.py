@@ -113,7 +113,7 @@ def test_a_member_with_a_gap_is_named(bad: float) -> None:
 
 
 def market(seed: int, eras: int = 40, rows: int = 60) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-    """Three models: two with signals of their own, the first the stronger, and one of noise."""
+    """Draw three models: two with their own signals, the first the stronger, and one of noise."""
     rng = np.random.default_rng(seed)
     era = np.repeat(np.arange(1, eras + 1), rows)
     a, b, noise, rest = rng.normal(size=(4, len(era)))

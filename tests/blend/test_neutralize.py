@@ -1,4 +1,4 @@
-"""Neutralization against numerai-tools, and what it promises for a submission."""
+"""Neutralization: equal to numerai-tools, and what it promises for a submission."""
 
 import numpy as np
 import pandas as pd
@@ -42,7 +42,7 @@ def test_a_block_equals_numerai_tools(seed: int, rows: int, count: int, predicti
 
 
 def difficult(rows: int, count: int, rng: np.random.Generator) -> dict[str, NDArray]:
-    """Features whose rank is hard to tell, or which a Gram matrix alone can't resolve."""
+    """Draw features whose rank is hard to find, or too hard for a Gram matrix alone."""
     integers = rng.integers(0, 5, (rows, count)).astype(np.int8)
     normal = rng.normal(size=(rows, count))
     mixed = normal @ rng.normal(size=(count, 3))

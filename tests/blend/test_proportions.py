@@ -1,4 +1,4 @@
-"""The chosen proportion of neutralization: a plain loop over official scores, and that a fold's own test eras have no part in it."""
+"""The chosen proportion of neutralization: equal to a plain loop over official scores, and without a fold's own test eras."""
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ CV = np.repeat(np.arange(ERAS + 1), ROWS) < ERAS
 
 
 def market(seed: int = 3) -> tuple[Parts, dict[int, NDArray], NDArray, Outcomes]:
-    """Return a prediction whose linear part pays in the first half of the train eras and costs in the second, and validation rows."""
+    """Return a prediction whose linear part pays in the first half of the train eras and costs in the second, with validation rows."""
     rng = np.random.default_rng(seed)
     era = np.repeat([*FOLDS.train, *FOLDS.validation], ROWS)
     features = {int(number): rng.integers(0, 5, (ROWS, 4)).astype(np.int8) for number in np.unique(era)}
@@ -34,7 +34,7 @@ def market(seed: int = 3) -> tuple[Parts, dict[int, NDArray], NDArray, Outcomes]
 
 
 def by_loop(features: dict[int, NDArray], prediction: NDArray, outcomes: Outcomes, eras: NDArray, era: NDArray) -> list[float]:
-    """Return the mean of 3 · CORR + 15 · BMC of each proportion over some eras, all of it by the official package."""
+    """Return the mean of 3 · CORR + 15 · BMC of each proportion over some eras, all by the official package."""
     assert outcomes.benchmark is not None
     means = []
     for proportion in GRID:

@@ -1,4 +1,4 @@
-"""The pictures: what is written in them, that nothing overlaps, and that their bytes are the same each time."""
+"""The pictures: their texts, no overlaps, and the same bytes each time."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -24,7 +24,7 @@ from erawise.folds import splits
 MODELS = [f"model_{k}" for k in range(12)]
 LONG = [f"a_rather_long_name_of_a_model_{k}" for k in range(12)]
 SIZES = {"one model": (5, LONG[:1]), "many models": (400, LONG)}
-"""Eras and models of the runs that are drawn."""
+"""Eras and models of the drawn runs."""
 
 
 def scores(n_eras: int, names: list[str]) -> pd.DataFrame:
@@ -98,7 +98,7 @@ def texts(path: Path) -> list[str]:
 
 @dataclass
 class Drawn:
-    """Every picture of a run, written once for all tests that look at them."""
+    """All pictures of a run, written once for all tests."""
 
     n_eras: int
     models: list[str]
@@ -111,7 +111,7 @@ class Drawn:
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Drawn]:
-    """Draw a run of some size; it is drawn when a test first asks for it."""
+    """Draw a run of some size when a test first asks for it."""
 
     @cache
     def draw(size: str) -> Drawn:

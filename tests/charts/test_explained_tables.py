@@ -1,4 +1,4 @@
-"""The tables behind the pictures of what drives the models, and of exposures over time."""
+"""The tables behind the pictures of the models' drivers, and of exposures over time."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The tables behind the pictures, by hand, by properties and against plain loops."""
+"""The tables behind the pictures: by hand, by properties and by plain loops."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from erawise.running.errors import InputError
 
 
 def scores(**corr: list[float]) -> pd.DataFrame:
-    """Scores of predictions, eras counted from 1."""
+    """Return scores of predictions, with eras counted from 1."""
     return pd.concat(
         [pd.DataFrame({"era": np.arange(1, len(values) + 1), "prediction": name, "corr": values}) for name, values in corr.items()],
         ignore_index=True,

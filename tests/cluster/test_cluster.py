@@ -1,4 +1,4 @@
-"""Fits on workers of Dask: the bits of one machine, whatever dies or is missing, and nothing left behind."""
+"""Fits on workers of Dask: the same bits as on one machine, also if workers die or are missing, and nothing is left behind."""
 
 import logging
 import os
@@ -42,30 +42,30 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 KINDS = ("logistic", "ridge", "lightgbm", "random_forest", "neural_network")
 OUTS = ("models", "curves", "predictions/models")
 Given = tuple[dispatch.Cluster, TrainingData, Resources]
-"""Workers, and what a job on them is given."""
+"""Workers, and the inputs of a job on them."""
 
 
 def content(directory: Path, model: str, *names: str) -> dict[str, bytes]:
-    """The bytes of what some stages have written of a model."""
+    """Read the bytes that some stages have written for a model."""
     places = [directory / "data" / name for name in names]
     paths = [path for place in places for path in sorted(place.rglob("*")) if path.is_file() and model in path.as_posix()]
     assert paths
     return {path.relative_to(directory).as_posix(): path.read_bytes() for path in paths}
 
 
-def on(address: str | None, workers: int = 2) -> Callable[[Any], None]:
-    """A change of params.yaml to workers of Dask; without an address so many of them are started here."""
+def use_workers(address: str | None, workers: int = 2) -> Callable[[Any], None]:
+    """Return a change of params.yaml to workers of Dask; without an address, `workers` of them are started here."""
     return lambda found: found["execution"].update(engine="dask", scheduler=address, workers=workers)
 
 
 def endlessly(found: Any) -> None:
-    """A change of params.yaml to fits of LightGBM that don't end by themselves."""
+    """Change params.yaml to fits of LightGBM that don't end by themselves."""
     found["models"]["lightgbm"].update(trees=10_000_000, early_stopping=None)
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
-    """A scheduler with two workers, in processes of their own."""
+    """Start a scheduler with two workers, each in its own process."""
     with farm(tmp_path_factory.mktemp("farm")) as found:
         found.work("--nworkers", "2")
         found.wait_for(2)
@@ -74,7 +74,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Farm]:
-    """A scheduler in this process, which starts at once; workers without another process that watches over them can be added."""
+    """Start a scheduler in this process, which is quick; workers without a watching process can be added."""
     with LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None, silence_logs=logging.CRITICAL) as scheduler:
         found = Farm(scheduler.scheduler_address, tmp_path)
         yield found
@@ -83,7 +83,7 @@ def own(tmp_path: Path) -> Iterator[Farm]:
 
 @pytest.fixture
 def kinds(workspace: Workspace) -> Workspace:
-    """A workspace with a small model of every kind, of which one is a blend."""
+    """Make a workspace with a small model of every kind, one of them a blend."""
     original = YAML().load((ROOT / "params.yaml").read_text())["models"]
 
     def change(found: Any) -> None:
@@ -105,7 +105,7 @@ def test_every_kind_of_model_is_what_one_machine_makes_bit_by_bit(kinds: Workspa
     before = {kind: content(kinds.directory, kind, *OUTS) for kind in KINDS} | {"refit": content(kinds.directory, "lightgbm", "final")}
     shutil.rmtree(kinds.directory / "data/scratch", ignore_errors=True)
     shutil.rmtree(kinds.directory / "data/final/lightgbm")
-    kinds.change(on(two.address))
+    kinds.change(use_workers(two.address))
     kinds.run(*stages)
     after = {kind: content(kinds.directory, kind, *OUTS) for kind in KINDS} | {"refit": content(kinds.directory, "lightgbm", "final")}
     assert after == before
@@ -118,7 +118,7 @@ def test_a_search_finds_what_one_machine_finds(workspace: Workspace, two: Farm, 
     before = content(workspace.directory, model, "tuning")
     shutil.rmtree(workspace.directory / "data/studies")
     (workspace.directory / "data/tuning/_searched.json").unlink()
-    workspace.change(on(two.address))
+    workspace.change(use_workers(two.address))
     workspace.run("tune")
     assert content(workspace.directory, model, "tuning") == before
 
@@ -126,7 +126,7 @@ def test_a_search_finds_what_one_machine_finds(workspace: Workspace, two: Farm, 
 def test_workers_are_started_here_where_no_scheduler_is_named(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
     workspace.run("train ridge")
     before = content(workspace.directory, "ridge", *OUTS)
-    workspace.change(on(None, workers=1))
+    workspace.change(use_workers(None, workers=1))
     workspace.run("train ridge")
     assert content(workspace.directory, "ridge", *OUTS) == before
     assert "ridge: 1 worker of Dask, the dashboard is at http://127.0.0.1:" in capfd.readouterr().out
@@ -137,7 +137,7 @@ def test_a_worker_that_dies_is_replaced_and_the_result_is_the_same(
 ) -> None:
     workspace.run("train lightgbm")
     before = content(workspace.directory, "lightgbm", *OUTS)
-    workspace.change(on(two.address))
+    workspace.change(use_workers(two.address))
     died = tmp_path / "died"
     monkeypatch.setattr(dispatch, "tasks", SimpleNamespace(work=deadly(died)))
     workspace.run("train lightgbm")
@@ -148,7 +148,7 @@ def test_a_worker_that_dies_is_replaced_and_the_result_is_the_same(
 
 
 def deadly(died: Path) -> Callable[[bytes], object]:
-    """Return a task that kills its worker amid the third tree of a fit, unless another one was killed so."""
+    """Return a task that kills its worker during the third tree of a fit, unless another one was killed so."""
 
     def work(payload: bytes) -> object:
         from erawise.cluster import tasks
@@ -172,7 +172,7 @@ def deadly(died: Path) -> Callable[[bytes], object]:
 
 
 def _busy(dask_worker: Any) -> tuple[int, bool]:
-    """The process of a worker, and whether it runs a task, wanted or not."""
+    """Return the process of a worker, and whether it runs a task, wanted or not."""
     return os.getpid(), bool(dask_worker.active_threads)
 
 
@@ -211,8 +211,8 @@ def job(call: Callable[[TrainingData, Resources], Any], what: str = "the job", n
     return Job(what, call, needed, 3)
 
 
-class engine:  # reads as what it stands for
-    """Workers on the data of a workspace: started here, or those of a scheduler."""
+class engine:  # equals the object that it stands for
+    """Start workers on the data of a workspace, or use a scheduler's workers."""
 
     def __init__(self, workspace: Workspace, scheduler: str | None = None, memory: int = 8 * GIB) -> None:
         self._workspace, self._scheduler, self._memory = workspace, scheduler, memory
@@ -233,7 +233,7 @@ class engine:  # reads as what it stands for
 
 @pytest.fixture(scope="module")
 def here(finished: Workspace) -> Iterator[Given]:
-    """Two workers that were started here, with a GiB each, on the finished workspace; a job that kills two of them is given up."""
+    """Start two workers here, with a GiB each, on the finished workspace; a job that kills two of them is given up."""
     with dask.config.set({"distributed.scheduler.allowed-failures": 1}), engine(finished, memory=2 * GIB) as found:
         yield found
 
@@ -268,7 +268,7 @@ def _span(data: TrainingData, resources: Resources) -> tuple[int, float, float]:
 
 
 class Stage:
-    """A stage in a process of its own, and what it says; it is killed at the end of the block if it still runs."""
+    """A stage in its own process, and its output; it is killed at the end of the block if it still runs."""
 
     def __init__(self, workspace: Workspace, *command: str) -> None:
         self.process = started(workspace, *command)
@@ -288,7 +288,7 @@ class Stage:
         self.lines.extend(self.process.stdout)
 
     def output(self) -> str:
-        """Wait for its end, at most a minute, and return all that it said."""
+        """Wait for its end, at most a minute, and return its whole output."""
         self.process.wait(60)
         self._reader.join(60)
         assert not self._reader.is_alive(), self.lines
@@ -305,7 +305,7 @@ def started(workspace: Workspace, *command: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # what runs in the background of a shell ignores it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a command in the background of a shell ignores it
     )
 
 
@@ -318,7 +318,7 @@ def until(true: Callable[[], bool], seconds: float = 60) -> bool:
 
 @contextmanager
 def once(sign: Callable[[], bool], act: Callable[[], None]) -> Iterator[None]:
-    """Act as soon as there is a sign, which is to come within a minute, beside what is done within."""
+    """Run an action in another thread as soon as there is a sign, which must come within a minute, during the block."""
     came = []
 
     def wait() -> None:
@@ -337,7 +337,7 @@ def once(sign: Callable[[], bool], act: Callable[[], None]) -> Iterator[None]:
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_stage_that_is_stopped_leaves_no_task_behind(workspace: Workspace, two: Farm, how: signal.Signals) -> None:
     workspace.change(endlessly)
-    workspace.change(on(two.address))
+    workspace.change(use_workers(two.address))
     with Client(two.address) as client, Stage(workspace, "stages.train", "lightgbm") as stage:
         assert until(lambda: any(works for _, works in client.run(_busy).values())), stage.lines
         stage.process.send_signal(how)
@@ -353,7 +353,7 @@ def test_a_stage_that_is_stopped_leaves_no_task_behind(workspace: Workspace, two
 @pytest.mark.parametrize(("how", "workers"), [(signal.SIGINT, 2), (signal.SIGKILL, 1)])
 def test_workers_that_were_started_here_end_with_the_stage(workspace: Workspace, how: signal.Signals, workers: int) -> None:
     workspace.change(endlessly)
-    workspace.change(on(None, workers))
+    workspace.change(use_workers(None, workers))
     with Stage(workspace, "stages.train", "lightgbm") as stage:
         assert until(lambda: any(re.search(f"{workers} workers? of Dask", line) for line in list(stage.lines))), stage.lines
         family = children(stage.process.pid)
@@ -375,7 +375,7 @@ def test_a_scheduler_that_is_not_there_is_one_clear_error(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(connection, "CONNECT_SECONDS", 1)
-    workspace.change(on("tcp://127.0.0.1:9"))
+    workspace.change(use_workers("tcp://127.0.0.1:9"))
     assert workspace.ended("train ridge") == Unavailable.code
     error = capfd.readouterr().err.splitlines()[-1]
     assert error.startswith("error: models.ridge: execution.scheduler: tcp://127.0.0.1:9 doesn't answer (")
@@ -383,7 +383,7 @@ def test_a_scheduler_that_is_not_there_is_one_clear_error(
 
 
 def test_an_address_that_is_none_is_refused_with_the_params(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
-    workspace.change(on("10.0.0.5:8786"))
+    workspace.change(use_workers("10.0.0.5:8786"))
     assert "execution.scheduler: '10.0.0.5:8786' is no address of a scheduler" in workspace.failure("train ridge", capsys)
 
 
@@ -402,7 +402,7 @@ def test_what_workers_lack_is_named(workspace: Workspace, own: Farm, tmp_path: P
     own.stop(process)
     assert until(lambda: not workers(own.address))
     (tmp_path / "erawise").mkdir()
-    (tmp_path / "erawise/__init__.py").touch()  # which hides an installed one
+    (tmp_path / "erawise/__init__.py").touch()  # it hides an installed one
     own.work("--no-nanny", at=tmp_path)
     own.wait_for(1)
     assert re.search(

@@ -1,4 +1,4 @@
-"""The prepared data on a machine that sees it, and on one that doesn't, whose worker pulls it by real DVC into its checkout."""
+"""The prepared data on a machine that has it, and on one whose worker pulls it by real DVC into its checkout."""
 
 import shutil
 import sys
@@ -34,7 +34,7 @@ STAGES = "stages:\n  prepare:\n    cmd: 'true'\n    outs:\n" + "".join(f"      -
 
 
 def write(directory: Path, seed: int) -> None:
-    """Prepared rows, folds and selected features."""
+    """Write prepared rows, folds and selected features."""
     shutil.rmtree(directory / "data", ignore_errors=True)
     rng = np.random.default_rng(seed)
     era = np.repeat(np.arange(1, 41), 5)
@@ -49,7 +49,7 @@ def write(directory: Path, seed: int) -> None:
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout, and beside it the directory to which its data is pushed."""
+    """Make a checkout, and next to it the directory to which its data is pushed."""
     base = tmp_path_factory.mktemp("original")
     for name in ("first", "far"):
         (base / name).mkdir()
@@ -68,7 +68,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def first(original: Path, tmp_path: Path) -> Clone:
-    """The checkout whose data is handed out, and pushed to a directory; a copy, to be spoiled."""
+    """Copy the checkout whose data is given to workers and pushed to a directory; a test may change the copy."""
     for name in ("first", "far"):
         shutil.copytree(original / name, tmp_path / name)
     return Clone(tmp_path / "first")
@@ -76,7 +76,7 @@ def first(original: Path, tmp_path: Path) -> Clone:
 
 @pytest.fixture
 def site(first: Clone, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """The data as seen by a machine on which it doesn't lie there."""
+    """Return the data as a machine sees it that doesn't have it at this path."""
     monkeypatch.setattr(sites, "_last", [])
     monkeypatch.chdir(first.directory)
     return replace(sites.survey(SOURCE), root="/nowhere/at/all")
@@ -84,7 +84,7 @@ def site(first: Clone, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 @pytest.fixture
 def second(first: Clone, site: Site, monkeypatch: pytest.MonkeyPatch) -> Clone:
-    """The checkout in which a worker runs."""
+    """Make the checkout in which a worker runs."""
     directory = first.directory.with_name("second")
     first.run("git", "clone", "-q", str(first.directory), str(directory))
     monkeypatch.chdir(directory)

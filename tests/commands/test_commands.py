@@ -27,7 +27,7 @@ INSTALLED = [sys.executable, "-c", "from erawise.__main__ import main; main()"]
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout without code, and the current directory."""
+    """Make a checkout without code the current directory."""
     shutil.copy(ROOT / "params.yaml", tmp_path)
     (tmp_path / "data/local").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
@@ -40,7 +40,7 @@ def ran(directory: Path, program: list[str], *words: str, **variables: str) -> "
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    """What a command prints, as one line."""
+    """Return the output of a command as one line."""
     command(*words)
     return " ".join(capsys.readouterr().out.split())
 
@@ -163,7 +163,7 @@ def test_ctrl_c_ends_the_webhook(checkout: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # what runs in the background of a shell ignores it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a command in the background of a shell ignores it
     ) as run:
         assert run.stdout is not None
         assert run.stdout.readline().startswith("listening on 127.0.0.1:")

@@ -1,4 +1,4 @@
-"""The pages say what the code does: pictures and references are current, every key is explained, every link leads somewhere."""
+"""The pages agree with the code: pictures and references are current, every key is explained, every link has a target."""
 
 import re
 from collections.abc import Iterator
@@ -38,14 +38,14 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def words_and_numbers(path: Path) -> tuple[str, list[float]]:
-    """The text of a picture without its numbers and the ids that are made of them, and the numbers."""
+    """Return the text of a picture without its numbers and the ids made of them, and the numbers."""
     text = re.sub(r"\b[mp][0-9a-f]{10}\b", "", path.read_text(encoding="utf-8"))
     number = r"-?\d+(?:\.\d+)?"
     return re.sub(number, "", text), [float(found) for found in re.findall(number, text)]
 
 
 def test_the_pictures_are_those_that_the_code_draws(drawn: Path) -> None:
-    """But for what the last bits of another processor move: a hundredth of a point."""
+    """Compare with a tolerance for the last bits of another processor: a hundredth of a point."""
     assert {path.name for path in drawn.iterdir()} == {path.name for path in concepts.PICTURES.glob("*.svg")}
     for path in drawn.iterdir():
         (words, numbers), (known, places) = words_and_numbers(path), words_and_numbers(concepts.PICTURES / path.name)
@@ -80,7 +80,7 @@ def test_the_pictures_show_what_they_are_headed_by() -> None:
 
 @pytest.fixture(scope="module")
 def reference() -> str:
-    """The reference of settings as it is made from this checkout."""
+    """Make the reference of settings from this checkout."""
     return parameters.page(ROOT)
 
 
@@ -100,7 +100,7 @@ def test_every_setting_is_in_it() -> None:
 
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
-    """What the reference is made from, to be changed."""
+    """Copy the sources of the reference, so that a test can change them."""
     for path in (ROOT / "params.yaml", ROOT / "dvc.yaml", *(ROOT / "erawise").rglob("*.py")):
         (tmp_path / name(path)).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name(path)).write_bytes(path.read_bytes())
@@ -153,7 +153,7 @@ def test_the_stages_that_read_a_setting_are_those_that_dvc_knows() -> None:
 
 
 def section(title: str) -> list[str]:
-    """The first cells of the tables of a section of docs/metrics.md."""
+    """Return the first cells of the tables of a section of docs/metrics.md."""
     text = METRICS.partition(f"## {title}\n")[2].partition("\n## ")[0]
     found = re.findall(r"^\| `([\w.]+)` \|", text, re.MULTILINE)
     assert found
@@ -178,7 +178,7 @@ def documented() -> set[str]:
 
 @pytest.fixture(scope="module")
 def example() -> dict[str, Any]:
-    """Scores of eras that have all that a score can need, with a target in ten values, so that the top class isn't that above .5."""
+    """Score eras with all inputs that a score can need, and a target of ten values, so that the top class isn't all above .5."""
     rng = np.random.default_rng(0)
     eras, rows = 48, 200
     era = np.repeat(np.arange(1, eras + 1), rows)
@@ -291,7 +291,7 @@ def test_the_formulas_of_the_statistics_are_what_is_computed(example: dict[str, 
 
 
 def implied(rho: float, share: float) -> float:
-    """The AUC of a score that correlates so with a normal target, by drawing both."""
+    """Draw a score with this correlation to a normal target, and return its AUC."""
     rng = np.random.default_rng(1)
     y, z = rng.standard_normal((2, 400_000))
     score, top = rho * y + np.sqrt(1 - rho**2) * z, y > stats.norm.ppf(1 - share)
@@ -323,13 +323,13 @@ def test_every_command_that_is_shown_is_one(path: Path) -> None:
 
 
 def anchors(text: str) -> set[str]:
-    """The anchors that GitHub gives the headings of a page."""
+    """Return the anchors that GitHub gives the headings of a page."""
     titles = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-") for title in titles}
 
 
 def links(path: Path) -> list[tuple[Path, str]]:
-    """Files that a page links to, each with the anchor."""
+    """Return the files that a page links to, each with the anchor."""
     text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
     given = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
     return [((path.parent / where).resolve() if where else path, anchor) for where, _, anchor in (link.partition("#") for link in given)]

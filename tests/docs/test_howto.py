@@ -1,4 +1,4 @@
-"""The pages on adding to the code do what they say: their blocks are applied to a copy of it, and what comes of it runs."""
+"""The pages on adding to the code work: their blocks are applied to a copy of it, and the result runs."""
 
 import os
 import re
@@ -18,7 +18,7 @@ from erawise.panel.panel import Panel
 
 
 def blocks(page: str) -> Iterator[tuple[str, str, str]]:
-    """The language, the text and the file of each block that is Python or a difference: the file that was last named before it."""
+    """Return language, text and file of each block that is Python or a difference; the file is the last one named before it."""
     text = (ROOT / "docs/howto" / page).read_text(encoding="utf-8")
     for found in re.finditer(r"^```(python|diff)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
         before = re.sub(r"```.*?```", "", text[: found.start()], flags=re.DOTALL)
@@ -27,7 +27,7 @@ def blocks(page: str) -> Iterator[tuple[str, str, str]]:
 
 
 def follow(page: str, directory: Path) -> list[str]:
-    """Do what a page says to a copy of the code; gives the files that were written or changed."""
+    """Follow a page in a copy of the code; return the files that were written or changed."""
     changed = []
     for language, block, file in blocks(page):
         path = directory / file
@@ -49,7 +49,7 @@ def follow(page: str, directory: Path) -> list[str]:
 
 @pytest.fixture
 def project(finished: Workspace, tmp_path: Path) -> Path:
-    """A copy of the code, with the data and the settings of a finished run."""
+    """Copy the code, with the data and the settings of a finished run."""
     for name in ("erawise", "stages", "tests", "manual", "dvc.yaml", "params.yaml", "pyproject.toml"):
         copied = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
         copied(ROOT / name, tmp_path / name)
@@ -68,7 +68,7 @@ def run(directory: Path, commands: Path, *arguments: str) -> str:
 
 
 def take_settings(project: Path, finished: Workspace, line: str) -> None:
-    """The settings of the finished run, with a page's line in place of that of the same key."""
+    """Take the settings of the finished run, with a page's line in place of the line of the same key."""
     text = (finished.directory / "params.yaml").read_text(encoding="utf-8")
     key = line.partition(":")[0]
     (project / "params.yaml").write_text(re.sub(rf"^{key}:.*$", lambda _: line, text, flags=re.MULTILINE), encoding="utf-8")
@@ -119,7 +119,7 @@ Path(".dvc/config").write_text("[core]\\n    no_scm = true\\n")
 tests = ["tests/pipeline/test_dag.py", "tests/models/test_models.py"]
 sys.exit(pytest.main([*tests, "-p", "no:cacheprovider", "-k", "momentum or packages or imports_no_other"]))
 """
-"""What the page says to run, in one process, since each would load the same libraries; on the settings of a finished run from `tune` on."""
+"""The commands of the page in one process, since each would load the same libraries. From `tune` on they use a finished run's settings."""
 
 
 def test_a_new_kind_of_model_trains_as_the_page_says(project: Path, finished: Workspace) -> None:

@@ -1,4 +1,4 @@
-"""The notebooks run from start to end on a small run of two models, and are in Git without what a run puts in."""
+"""The notebooks run from start to end on a small run of two models, and are in Git without a run's outputs."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def files_of(directory: Path) -> dict[Path, int]:
 
 @pytest.fixture(scope="module")
 def outputs(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Cells]:
-    """Those of both, one run from the top and one from the directory where notebooks lie; they change no file."""
+    """Run both notebooks, one from the top and one from the notebooks' directory; they change no file."""
     top, settings = tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("ipython")
     shutil.copytree(finished.directory, top, dirs_exist_ok=True)
     (top / "notebooks").mkdir()
@@ -81,7 +81,7 @@ def test_the_scores_shown_are_those_of_the_run(finished: Workspace, outputs: dic
 
 
 def test_the_model_of_the_notebook_finds_what_is_there(outputs: dict[str, Cells]) -> None:
-    """The first feature makes the target of this run."""
+    """Check that the model finds the first feature, which makes the target of this run."""
     assert "feature_0" in text(outputs[FIRST_MODEL]["learnt"]).splitlines()[3]
     assert "feature_0" in text(outputs[EXPLORE]["stable_table"]).splitlines()[1]
     assert "cv, steady against ensemble: " in text(outputs[FIRST_MODEL]["better_code"])

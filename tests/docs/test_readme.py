@@ -1,4 +1,4 @@
-"""What the README says is what the committed run gives."""
+"""The README agrees with the committed run."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Plain English: how docstrings, comments, messages and pages are written."""
+"""Plain English in docstrings, comments, messages and pages."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ CODE = [path for folder in ("erawise", "stages", "benchmarks", "manual", "tests"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 LONGEST = 30
-"""Words of a sentence at most; some 20 are the aim."""
+"""Most words of a sentence; some 20 are the aim."""
 
 VERB_LIST = """
 add answer apply ask assign average begin bin blend bootstrap build cache calculate call cancel change check choose clear clip close

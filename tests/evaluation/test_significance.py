@@ -1,4 +1,4 @@
-"""Intervals and verdicts: by hand, by their calibration on series like the real ones, and on the real ones where they are there."""
+"""Intervals and verdicts: by hand, by their calibration on series like the real ones, and on the real ones if present."""
 
 from itertools import combinations
 
@@ -21,7 +21,7 @@ AUTOCORRELATIONS = (0.73, 0.49, 0.28, 0.06)
 
 
 def like_real(count: int, eras: int, seed: int) -> NDArray[np.float64]:
-    """(count, eras) normal series of mean 0 and variance 1 with the autocorrelations of real per-era scores."""
+    """Draw (count, eras) normal series of mean 0 and variance 1 with the autocorrelations of real per-era scores."""
     lags = np.zeros(eras)
     lags[: len(AUTOCORRELATIONS) + 1] = [1, *AUTOCORRELATIONS]
     distance = np.abs(np.subtract.outer(np.arange(eras), np.arange(eras)))
@@ -57,7 +57,7 @@ def test_shift_scale_and_sign_carry_over(seed: int, eras: int, shift: float, sca
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few replicates for Sharpe and drawdown, on which no verdict depends."""
+    """Use few replicates for Sharpe and drawdown, on which no verdict depends."""
     monkeypatch.setattr(significance, "REPLICATES", 10)
 
 

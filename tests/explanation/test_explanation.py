@@ -1,4 +1,4 @@
-"""What drives a model: contributions that add up and equal those of other ways, and what is lost where a feature is shuffled."""
+"""The drivers of a model: contributions that add up and equal other methods' results, and the loss if a feature is shuffled."""
 
 import hashlib
 import json
@@ -49,7 +49,7 @@ def int8_panel(tmp_path_factory: pytest.TempPathFactory) -> Panel:
 
 @pytest.fixture(scope="module")
 def fitted(int8_panel: Panel) -> Callable[[str], Any]:
-    """The model of each kind after a few rounds on the panel of int8, fitted when a test first asks for it."""
+    """Fit a model of a kind for a few rounds on the panel of int8, when a test first asks for it."""
     return cache(lambda kind: fit(kind, view(int8_panel, TRAIN), None, ROUNDS))
 
 
@@ -123,7 +123,7 @@ def test_a_forest_is_explained_the_same_without_a_compiler(int8_panel: Panel, mo
 
 
 def test_a_forest_by_hand() -> None:
-    # a stump whose left leaf has three rows in four, and a tree that is a leaf: the mean halves what the stump adds
+    # a stump whose left leaf has three rows of four, and a tree that is a leaf: the mean halves the stump's part
     forest = random_forest.Forest(
         node_counts=np.array([3, 1], np.int32),
         left=np.array([1, -1, -1, -1], np.int32),
@@ -165,7 +165,7 @@ def test_a_network_that_adds_up_functions_of_one_feature_has_its_exact_shapley_v
 
 
 def slow_expected_gradients(model: Any, x: NDArray, others: NDArray, points: int) -> NDArray[np.float64]:
-    """The formula as it is written, with TensorFlow's gradients."""
+    """Compute the formula as it is written, with TensorFlow's gradients."""
     from erawise.models.neural_network.engine import tf
 
     total = np.zeros(x.shape)

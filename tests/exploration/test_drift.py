@@ -1,4 +1,4 @@
-"""Drift by hand, against a plain loop, and where the data doesn't allow it."""
+"""Drift: by hand, by a plain loop, and on data that doesn't allow it."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from erawise.running.errors import InputError
 
 
 def panel_of(directory: Path, blocks: list[NDArray], validation: int = 0) -> Panel:
-    """Eras 1, 2, ... of the given features, the last `validation` of them of that kind."""
+    """Make eras 1, 2, ... of the given features; the last `validation` of them are validation eras."""
     era = np.repeat(np.arange(1, len(blocks) + 1), [len(block) for block in blocks])
     write_panel(directory, np.concatenate(blocks), {"target": np.full(len(era), 0.5)}, era)
     index = tabular.read_parquet(directory / "index.parquet")
@@ -98,10 +98,10 @@ def test_the_last_train_eras_alone_are_read_and_threads_change_nothing(tmp_path:
 
 def test_other_live_features_and_too_few_eras(tmp_path: Path) -> None:
     panel = panel_of(tmp_path, [column(0, 1), column(1, 2)])
-    with pytest.raises(InputError, match=r"^data/prepared/live: its features are not those of data/prepared/panel; run preprocess again$"):
+    with pytest.raises(InputError, match=r"^data/prepared/live: it has other features than data/prepared/panel; run preprocess again$"):
         drift.drift(panel, live_of(tmp_path / "two", np.zeros((2, 2), np.int8)), np.zeros(2))
     live = live_of(tmp_path / "live", column(0, 1))
-    with pytest.raises(InputError, match="against 2 train eras at least and there is 1; add eras"):
+    with pytest.raises(InputError, match="drift needs at least 2 train eras and there is 1; add eras"):
         drift.drift(panel_of(tmp_path / "one", [column(0, 1), column(1, 2)], validation=1), live, np.zeros(1))
 
 

@@ -1,4 +1,4 @@
-"""The tables of the exploration against hand-made values and a slow reference, and the checks that stop a run."""
+"""The tables of the exploration: hand-made values, a slow reference, and the checks that stop a run."""
 
 import json
 import sys
@@ -50,7 +50,7 @@ def make_panel(
     other: NDArray | None = None,
     **rest: Any,
 ) -> Panel:
-    """A prepared directory whose eras in `validation` are of that kind."""
+    """Make a prepared directory; the eras in `validation` are validation eras."""
     names = [chr(ord("a") + k) for k in range(features.shape[1])]
     targets = {"target": target} if other is None else {"target": target, "target_60": other}
     write_panel(directory, features, targets, era, names=names, **rest)
@@ -72,7 +72,7 @@ class TestTables:
         np.testing.assert_allclose(found["std"], np.sqrt([2, 2, 1.2]))
         assert found["missing_share"].tolist() == [0, 0.1, 0.4]
         np.testing.assert_allclose(found["constant_share"], [1 / 3, 0, 1 / 3])
-        # a is the target in era 1; in era 2, (0, 3, 4) against (1, .5, 0). b falls as the target rises. c has era 1 alone.
+        # a is the target in era 1; in era 2, (0, 3, 4) against (1, .5, 0). b falls as the target rises. c has only era 1.
         a2 = -2 / np.sqrt(78 / 9 * 0.5)
         np.testing.assert_allclose(found["corr_mean"], [(1 + a2) / 2, -1, 3 / np.sqrt(10)])
         np.testing.assert_allclose(found["corr_std"], [(1 - a2) / 2, 0, 0], atol=1e-12)
@@ -154,7 +154,7 @@ class TestStability:
 
 
 def random_panel(directory: Path, eras: Any, constant: tuple[int, int] | None = None, dtype: str = "int8", seed: int = 3) -> Panel:
-    """Six features in train eras of 40 rows; `constant` is an era and the feature that holds one value in it."""
+    """Draw six features in train eras of 40 rows; `constant` is an era and the feature that holds one value in it."""
     rng = np.random.default_rng(seed)
     era = np.repeat(list(eras), 40)
     features = rng.integers(0, 5, (len(era), 6)).astype(dtype) / (1 if dtype == "int8" else np.float32(4))
@@ -209,9 +209,7 @@ class TestChecks:
 
     def test_a_train_era_without_target(self, tmp_path: Path) -> None:
         target = np.where(ERA == 2, NAN, TARGET)
-        with pytest.raises(
-            InputError, match=r"^target 'target' is missing in every row of train era 2 \(1 such eras\); take these eras out"
-        ):
+        with pytest.raises(InputError, match=r"^target 'target' is missing in every row of train era 2 \(1 such eras\); remove these eras"):
             run(make_panel(tmp_path, target=target))
 
     def test_an_auxiliary_target_may_be_missing_in_an_era(self, tmp_path: Path) -> None:
@@ -231,7 +229,7 @@ class TestChecks:
     def test_a_feature_that_is_constant_everywhere(self, tmp_path: Path) -> None:
         features = FEATURES.copy()
         features[:, 1] = ERA
-        with pytest.raises(InputError, match=r"^feature 'b' holds one value alone in each of the 3 eras \(1 such features\)"):
+        with pytest.raises(InputError, match=r"^feature 'b' holds only one value in each of the 3 eras \(1 such features\)"):
             run(make_panel(tmp_path, features))
 
     @pytest.mark.parametrize("value", [-1, 5])
@@ -252,7 +250,7 @@ class TestChecks:
     def test_too_many_features_without_data(self, tmp_path: Path) -> None:
         panel = make_panel(tmp_path)
         run(panel, 2 / 9)
-        message = r"^explore\.max_constant_share: features hold one value alone in 22\.2% of the eras, on average, more than 22\.0%"
+        message = r"^explore\.max_constant_share: features hold only one value in 22\.2% of the eras, on average, more than 22\.0%"
         with pytest.raises(InputError, match=message):
             run(panel, 0.22)
 

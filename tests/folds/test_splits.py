@@ -1,4 +1,4 @@
-"""Folds over eras: what is purged, counted in weeks."""
+"""Folds over eras: the purge, counted in weeks."""
 
 import math
 
@@ -150,7 +150,7 @@ def test_too_few_eras(settings: dict, message: str) -> None:
 def test_validation_may_be_purged_to_nothing() -> None:
     made = splits.plan(np.arange(1, 61), np.arange(61, 66), 20, method="purged_kfold", folds=2, chunk=10, window=None)
     assert not len(made.validation)
-    assert splits.describe(made, 20)[0] == "8 weeks purged beside each test block: [8, 8] eras; no validation eras left"
+    assert splits.describe(made, 20)[0] == "8 weeks purged on each side of a test block: [8, 8] eras; no validation eras left"
 
 
 def test_a_horizon_without_folds_is_an_error_for_who_asks_for_it() -> None:

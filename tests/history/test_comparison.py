@@ -1,4 +1,4 @@
-"""Two runs against each other: the eras they share, figures and words, and settings that differ."""
+"""The comparison of two runs: shared eras, figures and words, and settings that differ."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""The recipes of docs/experiments.md: valid settings, written down as they are run, and tables that say what was found."""
+"""The recipes of docs/experiments.md: valid settings, printed as they are run, and tables with the results."""
 
 import shutil
 from pathlib import Path

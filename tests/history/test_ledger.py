@@ -1,4 +1,4 @@
-"""The ledger keeps every line, whoever writes, and says how often a validation set was looked at."""
+"""The ledger: it keeps every line from all writers, and counts the looks at a validation set."""
 
 import json
 import multiprocessing

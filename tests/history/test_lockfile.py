@@ -1,4 +1,4 @@
-"""A lock of DVC that was cut off is found and mended, and no other is touched."""
+"""A lock of DVC that was cut off: it is found and mended, and no other is changed."""
 
 import json
 import os
@@ -73,7 +73,7 @@ def test_wherever_the_lock_is_cut_dvc_can_read_it_afterwards(checkout: Checkout)
     for end in [*range(0, len(NEW), 11), NEW.index("  preprocess"), NEW.index("  split")]:
         checkout.lock.write_text(NEW[:end])
         said = checkout.mended()
-        if not said:  # of the last stage alone some lines are missing, and DVC sees that it has changed
+        if not said:  # only the last stage lacks some lines, and DVC sees that it has changed
             assert NEW[:end].endswith("\n")
             assert "preprocess:\n" in NEW[:end]
         assert checkout.lock.read_text() == (OLD if said else NEW[:end])

@@ -1,4 +1,4 @@
-"""What the check of a remote says of a directory, a real S3 server and a real SSH server, as they are and if something is wrong."""
+"""The check of a remote: a directory, a real S3 server and a real SSH server, in order and with faults."""
 
 import os
 import socket
@@ -56,7 +56,7 @@ def configure(repository: Path, config: dict[str, str]) -> None:
 
 
 def wrong(repository: Path, config: dict[str, str], name: str | None = None) -> str:
-    """The one line that the check fails with."""
+    """Return the one line with which the check fails."""
     configure(repository, config)
     with pytest.raises(InputError) as caught:
         remote_check.check(repository, name)
@@ -149,7 +149,7 @@ def test_what_ssh_refuses_is_said(ssh: SSHServer, repository: Path, tmp_path: Pa
 
 @contextmanager
 def nobody() -> Iterator[None]:
-    """Somebody to whom the rights of files apply, even if root runs the tests."""
+    """Return a user to whom file rights apply, even if root runs the tests."""
     if os.geteuid():
         yield
         return

@@ -1,4 +1,4 @@
-"""What a revision has measured, wherever in a Git repository the project lies, and whatever is wrong with that."""
+"""The results of a revision, for any directory of the project in its Git repository, and with faults."""
 
 import os
 import shutil
@@ -51,7 +51,7 @@ def set_value(project: Path, value: float) -> None:
 
 
 def value_of(project: Path, revision: str | None) -> float:
-    """What `EVALUATE` has written in a revision."""
+    """Return the value that `EVALUATE` has written in a revision."""
     found = revisions.read(project, revision, raw=RAW, scores=SCORES)
     assert (found.target, found.days) == ("target", 60)
     assert found.settings["value"] == found.scores["cv"]["corr"].item() == found.scores["validation"]["corr"].item()
@@ -79,7 +79,7 @@ class Small(Clone):
 
 
 PLACES = [("", ""), ("numerai", "numerai"), ("some/numerai", "")]
-"""The project's directory, and that in which DVC is set up, from the top of the Git repository."""
+"""The project's directory and DVC's directory, from the top of the Git repository."""
 
 
 @pytest.mark.parametrize(("below", "dvc"), PLACES, ids=["the top", "DVC in a subdirectory", "DVC above it"])

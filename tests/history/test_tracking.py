@@ -1,4 +1,4 @@
-"""Curves of trainings, and runs in Weights & Biases, kept offline or refused in words."""
+"""Curves of trainings, and runs in Weights & Biases: kept offline, or refused with a message."""
 
 import sys
 import threading
@@ -14,7 +14,7 @@ from erawise.training.curves import Curves
 
 KEY = "0123456789abcdef" * 2 + "01234567"
 TRY_SECONDS = "1"
-"""How long wandb's client tries to reach its service, in place of 10 s."""
+"""Seconds for which wandb's client tries to reach its service, in place of 10 s."""
 SCORES = {"cv": {"ensemble": {"corr": {"mean": 0.0271828}}}}
 
 

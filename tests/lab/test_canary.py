@@ -1,4 +1,4 @@
-"""Canaries are silent in an honest pipeline, sing in one that leaks, and say where."""
+"""Canaries: silent in an honest pipeline; in a pipeline that leaks they find it and name the leak."""
 
 import os
 import shutil
@@ -39,7 +39,7 @@ def run(directory, *stages):
 
 leak_runs._run = run
 """
-"""Has the command run its stages in its own process, since the start of each other one takes longer than most stages."""
+"""Code that lets the command run its stages in its own process: starting a process for each takes longer than most stages."""
 
 
 def unchanged(content: Any) -> None:
@@ -47,7 +47,7 @@ def unchanged(content: Any) -> None:
 
 
 def workspace(directory: Path, change: Callable[[Any], None] = unchanged, *, features: int = 200, models: Sequence[str] = MODELS) -> Path:
-    """Write raw files and settings for the command to find; `change` is given the settings."""
+    """Write raw files and settings for the command; `change` gets the settings."""
     raw.write(directory / "data" / "raw", features=features)
     shutil.copyfile(ROOT / "params.yaml", directory / "params.yaml")
     small.shrink(directory / "params.yaml")
@@ -56,14 +56,14 @@ def workspace(directory: Path, change: Callable[[Any], None] = unchanged, *, fea
     content["models"] = {name: content["models"][name] for name in models}
     if "lightgbm" in models:
         content["models"]["lightgbm"].update(trees=8)
-    content["resources"].update(threads=1)  # several wait for each other longer than they compute
+    content["resources"].update(threads=1)  # several threads wait for each other longer than they compute
     change(content)
     yaml.dump(content, directory / "params.yaml")
     return directory
 
 
 def listen(directory: Path, commands: Path, unheard: str = "", *, before: str = ONE_PROCESS) -> tuple[int, str]:
-    """Run the command in a directory, with the code that lies there, or the repository's if there is none.
+    """Run the command in a directory, with the code of this directory, or else the repository's.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def listen(directory: Path, commands: Path, unheard: str = "", *, before: str = 
 
 
 def with_code(directory: Path, path: str, old: str, new: str) -> Path:
-    """The workspace with a copy of the code, one line of which is spoiled."""
+    """Return the workspace with a copy of the code in which one line is changed."""
     for package in ("erawise", "stages"):
         shutil.copytree(ROOT / package, directory / package, ignore=shutil.ignore_patterns("__pycache__"))
     text = (directory / path).read_text()
@@ -103,7 +103,7 @@ def test_an_honest_pipeline_is_silent_and_the_canary_lives(tmp_path: Path, comma
 
 
 def several_on_workers_elsewhere(content: Any) -> None:
-    """Have settings for several targets and seeds, whose fits a scheduler on another machine hands out."""
+    """Set several targets and seeds, whose fits a scheduler on another machine gives out."""
     del content["models"]["ridge"]["target"], content["models"]["lightgbm"]["seed"]
     content["models"]["ridge"]["targets"] = ["target", "target_other_20"]
     content["models"]["lightgbm"].update(seeds=[1, 2])

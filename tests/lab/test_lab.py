@@ -1,4 +1,4 @@
-"""A finished run at hand: its scores, models and predictions are the pipeline's own, and validation stays out of every fit."""
+"""A finished run in the lab: scores, models and predictions are the pipeline's own, and validation stays out of every fit."""
 
 import json
 import os
@@ -31,7 +31,7 @@ from erawise.training.training import tuned
 
 @pytest.fixture(scope="module")
 def copied(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the finished run, since fits write beside its data for a while."""
+    """Copy the finished run, since fits write temporary files next to its data."""
     return shutil.copytree(finished.directory, tmp_path_factory.mktemp("lab"), dirs_exist_ok=True)
 
 
@@ -52,7 +52,7 @@ def ordered(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def settings_of(run: Run, name: str) -> Any:
-    """Those that the pipeline trained a model with, which a search may have found."""
+    """Return the settings with which the pipeline trained a model, which may come from a search."""
     path = run.directory / f"data/tuning/{name}.json"
     return tuned(run.settings.models[name], json.loads(path.read_text()), path)
 
@@ -65,7 +65,7 @@ class Goal:
 
 @dataclass
 class PlainRidge:
-    """Ridge as a textbook has it: one matrix, one solution."""
+    """Ridge regression as in a textbook: one matrix, one solution."""
 
     views: list[View] = field(default_factory=list)
 

@@ -1,4 +1,4 @@
-"""The validation scores that live rounds are held against: of both horizons, and equal to the official ones."""
+"""The validation scores with which live rounds are compared: of both horizons, and equal to the official ones."""
 
 import numpy as np
 import pandas as pd

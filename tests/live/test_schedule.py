@@ -1,4 +1,4 @@
-"""The week of the tournament: one schedule, in the code, the pages, cron and systemd alike, and an exit code that ends with the round."""
+"""The week of the tournament: one schedule in the code, the pages, cron and systemd, and an exit code that depends on the round."""
 
 import re
 import shutil
@@ -37,7 +37,7 @@ def cron_numbers(field: str, last: int) -> list[int]:
 
 
 def cron(page: str) -> Iterator[tuple[Moment, int]]:
-    """The runs of `erawise submit` in the lines for cron, each with the minutes that it waits."""
+    """Return the runs of `erawise submit` in the lines for cron, each with the minutes that it waits."""
     line = r"^([\d,*/-]+) ([\d,*/-]+) \* \* ([\d,*/-]+) +cd .*erawise submit(?: --wait (\d+))? >>"
     for minute, hour, days, wait in re.findall(line, page, re.MULTILINE):
         for day, at in product(cron_numbers(days, 6), product(cron_numbers(hour, 23), cron_numbers(minute, 59))):
@@ -45,7 +45,7 @@ def cron(page: str) -> Iterator[tuple[Moment, int]]:
 
 
 def calendar(page: str) -> Iterator[Moment]:
-    """The times of the lines for systemd's timer."""
+    """Return the times in the lines for systemd's timer."""
     for days, hours, minutes in re.findall(r"^OnCalendar=(\S+) \*-\*-\* ([\d,]+):([\d,]+):00 UTC$", page, re.MULTILINE):
         first, _, last = days.partition("..")
         named = DAYS[DAYS.index(first) : DAYS.index(last or first) + 1]
@@ -53,8 +53,8 @@ def calendar(page: str) -> Iterator[Moment]:
             yield day, f"{hour}:{minute}"
 
 
-def told(sentence: str) -> set[Moment]:
-    """The times of a sentence: those up to `Saturday's` are of Tuesday to Saturday, then those up to `on Saturday`, then Sunday's."""
+def times_in(sentence: str) -> set[Moment]:
+    """Return the times in a sentence: Tuesday to Saturday (up to `Saturday's`), then Saturday (up to `on Saturday`), then Sunday."""
     weekly, _, rest = sentence.partition("Saturday's")
     saturday, _, sunday = rest.partition("on Saturday")
     parts = ((DAYS[1:6], weekly), (("Sat",), saturday), (("Sun",), sunday.partition("on Sunday")[0]))
@@ -77,7 +77,7 @@ def test_the_timer_of_systemd_is_the_schedule() -> None:
 @pytest.mark.parametrize("page", [LIVE, RECOVER])
 def test_the_pages_say_the_schedule_in_words(page: str) -> None:
     [sentence] = re.findall(r"(?:`submit` runs|They run it) at 12:00 .*?on Sunday\.", page)
-    assert told(sentence) == set(SCHEDULED)
+    assert times_in(sentence) == set(SCHEDULED)
     assert re.search(rf"\b{WAIT}\b", sentence)
     assert set(re.findall(r"--wait (\d+)", page)) == {str(WAIT)}
 

@@ -1,4 +1,4 @@
-"""Stakes of an account, read beside the rules; and that no call that moves one, or signs for it, is in the code."""
+"""Stakes of an account, read with the rules; and no call in the code that moves a stake or signs for it."""
 
 import re
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def score(number: int, name: str, value: float, *, day: int = 60, resolved: bool
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NumeraiServer]:
-    """Two rounds of `alpha` that have paid by the rules of each round, one of 10 NMR and one of 9.55."""
+    """Serve two rounds of `alpha` that have paid by the rules of each round, one of 10 NMR and one of 9.55."""
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NO_PROXY", "*")
@@ -229,7 +229,7 @@ ACTING = ("v3_stake_auth", "set_model_config", "invoke_for", "claim_to_owner", "
 
 
 def spelt(call: str) -> str:
-    """Return a pattern of a call in every spelling: words in any case, with anything or nothing between them."""
+    """Return a pattern of a call in every spelling: words in any case, with or without text between them."""
     return r"[\W_]*".join(call.split("_"))
 
 

@@ -1,4 +1,4 @@
-"""Handing in over real HTTP: the right file, once, whatever happens on the way, and nothing where something is wrong."""
+"""Submission over real HTTP: the right file, once, in spite of faults on the way, and nothing if something is wrong."""
 
 import json
 import os
@@ -66,7 +66,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
 
 @pytest.fixture
 def operator(workspace: Workspace) -> Workspace:
-    """A trained pipeline with two models to hand in for."""
+    """Return a trained pipeline with two models to submit for."""
     workspace.change(lambda content: content["submit"].update(models={"alpha": "neutralized", "beta": "ridge"}))
     return workspace
 
@@ -77,8 +77,8 @@ def journal(workspace: Workspace) -> list[dict[str, Any]]:
 
 
 def handed(server: NumeraiServer, model: str) -> list[pd.DataFrame]:
-    """What the server has of a model, the first one first."""
-    found = server.account.of("create_submission", f"id-{model}")
+    """Return the files that the server has of a model, in their order."""
+    found = server.account.created_for("create_submission", f"id-{model}")
     return [submission.parsed(server.account.objects[one["filename"]], model) for one in found]
 
 
@@ -570,7 +570,7 @@ def test_a_stored_model_of_a_kind_that_is_gone_is_named(
 
 
 SPOILED: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
-    "eras": (lambda table: table.assign(era=["0575", "0576"] * 20), "its rows are of 2 eras; expected those of the live era alone"),
+    "eras": (lambda table: table.assign(era=["0575", "0576"] * 20), "its rows are of 2 eras; expected only rows of the live era"),
     "validation rows": (lambda table: table.assign(data_type="validation"), "rows of the type 'validation' are among them"),
     "few rows": (lambda table: table.head(7), "live data: it has 7 rows where the last dvc repro had 40; nothing is handed in"),
     "missing": (
@@ -591,7 +591,7 @@ SPOILED: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
     ),
     "halved": (
         lambda table: table.assign(**{f"feature_{k}": table[f"feature_{k}"] // 2 for k in range(8)}),
-        "feature 'feature_0' and the others don't span what those of train do, 0 to 4: it has whole numbers from 0 to 2",
+        "feature 'feature_0' and the others don't have the span of train's features, 0 to 4: it has whole numbers from 0 to 2",
     ),
     "without variety": (
         lambda table: table.assign(**{f"feature_{k}": np.int8(2) for k in range(7)}),

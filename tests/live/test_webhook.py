@@ -1,4 +1,4 @@
-"""A call that starts a run: whoever knows the token, one at a time."""
+"""A call that starts a run: for anyone who knows the token, one at a time."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ def script(directory: Path, content: str) -> Runner:
 
 @pytest.fixture
 def gate(tmp_path: Path) -> Path:
-    """A run goes on until this file is there."""
+    """Return a file; a run ends once it exists."""
     return tmp_path / "gate"
 
 

@@ -1,4 +1,4 @@
-"""Binned features in files: LightGBM's own bytes, whatever the rows; shared, whole or not there, refused where they don't fit."""
+"""Binned features in files: LightGBM's own bytes for any rows; shared, whole or not there, and refused if they don't fit."""
 
 import threading
 import time
@@ -62,7 +62,7 @@ def our_bytes(x: NDArray, layout: binary.Layout, sizes: list[int], directory: Pa
 
 
 def draw(kind: str, rows: int, seed: int) -> NDArray:
-    """Features of all sorts: common values, constants, two values, and where floats, ties and many values."""
+    """Draw features of all sorts: common values, constants, two values, and for floats also ties and many values."""
     rng = np.random.default_rng(seed)
     x = rng.integers(0, 5, (rows, 9)) if kind != "many" else rng.integers(-128, 128, (rows, 9))
     x[:, 1] = 3

@@ -1,4 +1,4 @@
-"""The kinds of models: what they learn, what they save, and what they refuse to load."""
+"""The kinds of models: learning, saving, and files that they refuse to load."""
 
 import hashlib
 import io
@@ -75,7 +75,9 @@ def test_a_kind_that_lacks_a_part_is_told_so_before_it_is_fitted() -> None:
         require_complete(module(kind))
     lacking = ModuleType("erawise.models.momentum.model")
     vars(lacking).update(fit=ridge.fit, load=ridge.load, prepare=ridge.prepare, steps=ridge.steps)
-    with pytest.raises(InputError, match=r"^erawise\.models\.momentum\.model: the kind of model lacks `needs`, `stops_early`; erawise/models"):
+    with pytest.raises(
+        InputError, match=r"^erawise\.models\.momentum\.model: the kind of model lacks `needs`, `stops_early`; erawise/models"
+    ):
         require_complete(lacking)
 
 
@@ -149,7 +151,7 @@ def test_loading_refuses_what_is_missing_or_broken(kind: str, int8_panel: Panel,
 
 
 def fit_all(directory: Path) -> None:
-    """Save a model of each kind that stops early, where it can, and one of three rounds."""
+    """Save a model of each kind that stops early, if it can, and one of three rounds."""
     panel = write_planted(directory / "panel", "int8")
     for kind in KINDS:
         for name, inner in (("stopped", view(panel, INNER)), ("counted", None)):
@@ -171,12 +173,12 @@ print(json.dumps(found))
 import test_models
 test_models.fit_all(Path(sys.argv[1]))
 """
-"""Imports the network's engine first, and fits all kinds then."""
+"""Code that imports the network's engine first, and then fits all kinds."""
 
 
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, "subprocess.CompletedProcess[str]"]:
-    """Another process than this one, which has fitted all kinds in a directory, and how it ended."""
+    """Fit all kinds in a directory in another process; return the directory and how the process ended."""
     top = tmp_path_factory.mktemp("process")
     search = os.pathsep.join([str(ROOT), str(ROOT / "tests"), str(ROOT / "tests/models")])
     environment = os.environ | {"PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": search, "KERAS_BACKEND": "numpy"}

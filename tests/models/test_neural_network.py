@@ -1,4 +1,4 @@
-"""The network's input: the order of its batches, data larger than the pool, and what it takes."""
+"""The network's input: the order of its batches, data larger than the pool, and the memory that it needs."""
 
 import itertools
 import threading
@@ -39,7 +39,7 @@ SETTINGS = NeuralNetwork(
 
 
 def numbered(directory: Path, sizes: list[int], dtype: type = np.int8) -> Panel:
-    """A panel whose features tell the row: its number in base 100, which the target tells too."""
+    """Make a panel whose features give the row's number in base 100, as the target does."""
     n = sum(sizes)
     rows = np.arange(n)
     features: NDArray = np.column_stack([rows % 100, rows // 100]).astype(dtype)
@@ -148,7 +148,7 @@ def test_held_and_streamed_rows_have_the_same_blocks_and_standardisation(dtype: 
         np.testing.assert_allclose(a, b, rtol=0 if dtype is np.int8 else 1e-12)
 
 
-# ---- what is made ahead
+# ---- batches made ahead
 
 
 def test_what_is_made_ahead_keeps_its_order_and_its_bound() -> None:

@@ -1,4 +1,4 @@
-"""The fast prediction of LightGBM's trees against `Booster.predict`: the same bits."""
+"""The fast prediction of LightGBM's trees: the same bits as `Booster.predict`."""
 
 import functools
 from collections.abc import Callable
@@ -20,7 +20,7 @@ FLAVOURS = ("ranks", "wide", "float", "zero_as_missing", "tied")
 
 
 def draw(flavour: str, rows: int, features: int, seed: int, special: NDArray = SPECIAL) -> NDArray:
-    """Features of a kind that leads to its own missing type and thresholds."""
+    """Draw features of a kind that leads to its own missing type and thresholds."""
     rng = np.random.default_rng(seed)
     if flavour == "ranks":
         return rng.integers(0, 5, (rows, features)).astype(np.int8)
@@ -36,7 +36,7 @@ def draw(flavour: str, rows: int, features: int, seed: int, special: NDArray = S
 
 @functools.cache
 def trained(flavour: str, leaves: int, depth: int, trees: int, seed: int, features: int = 6) -> str:
-    """A model's text; feature 0 is constant, and with the seed 0 no tree has a split."""
+    """Train a model, and return its text; feature 0 is constant, and with the seed 0 no tree has a split."""
     x = draw(flavour, 600, features, seed, SPECIAL[:11] if flavour == "float" else SPECIAL[:10])
     x[:, 0] = 2
     rng = np.random.default_rng(seed + 1)
@@ -65,7 +65,7 @@ def assert_same_bits(found: NDArray[np.float64], expected: NDArray[np.float64]) 
 
 
 def text_of(*trees: dict[str, object], features: int = 2) -> str:
-    """A model text by hand, of nodes and leaves given as lists."""
+    """Write a model text by hand, from nodes and leaves given as lists."""
     blocks = []
     for number, tree in enumerate(trees):
         lines = {"num_leaves": len(tree["leaf_value"]), "num_cat": 0, **tree, "is_linear": 0, "shrinkage": 1}  # type: ignore[arg-type]

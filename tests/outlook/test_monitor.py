@@ -1,4 +1,4 @@
-"""Live scores: kept, never lost, and held against a band that keeps its promise."""
+"""Live scores: kept, never lost, and compared with a band that keeps its promise."""
 
 import json
 import os
@@ -35,11 +35,11 @@ from erawise.sources.numerai.client import PUBLIC_ID, SECRET_KEY
 QUICK = Patience(connection=1, silence=1, tries=2, pause=0.01, longest_pause=0.02)
 MONDAY = date(2026, 1, 5)
 RIDGE, LATER, NEUTRALIZED = "1" * 64, "2" * 64, "3" * 64
-"""Digests of what models were given."""
+"""Digests of the models that predictions came from."""
 
 
 def scored(name: str, values: list[float], first: int = 100, *, still_open: int = 0, a_week: int = 1) -> list[dict[str, Any]]:
-    """What the server has of one score over rounds, `a_week` of them each week, the last ones still open."""
+    """Return the server's values of one score over rounds, `a_week` of them each week, the last ones still open."""
     rows = []
     for place, value in enumerate(values):
         closed = datetime.combine(MONDAY + timedelta(weeks=place // a_week, days=place % a_week), datetime.min.time(), UTC)
@@ -288,7 +288,7 @@ def test_a_rerun_only_adds_and_works_without_the_network(
 
 @contextmanager
 def monitors(operator: Workspace, *arguments: list[str]) -> Iterator[list[subprocess.Popen[str]]]:
-    """Start monitors that wait for a lock, and let them go in the end."""
+    """Start monitors that wait for a lock, and release it at the end."""
     command, environment = [sys.executable, "-m", "erawise", "monitor"], os.environ | {"PYTHONPATH": str(ROOT)}
     with ExitStack() as stack, files.exclusive_lock(operator.directory / "data/live_scores", "test"):
         started = [

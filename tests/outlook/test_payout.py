@@ -1,4 +1,4 @@
-"""Payouts: the formula, the year that follows from it under each regime, and the split."""
+"""Payouts: the formula, the resulting year under each regime, and the split of the stake."""
 
 import json
 import re
@@ -41,7 +41,7 @@ YEAR = Year("compound", drawdown=0.2, replicates=1000, draws=100, seed=1)
 
 
 def scores(eras: int = 60, **corr: Floats | float) -> pd.DataFrame:
-    """Scores without MMC, era 1 first."""
+    """Return scores without MMC, era 1 first."""
     parts = [{"era": np.arange(1, eras + 1), "prediction": name, "corr": values, "mmc": np.nan} for name, values in corr.items()]
     return pd.concat([pd.DataFrame(part) for part in parts], ignore_index=True)
 
@@ -55,7 +55,7 @@ def rates(corr: float, mmc: float, terms: Terms) -> Floats:
 
 
 def overlapping(eras: int, seed: int, spread: float = 1.0) -> Floats:
-    """Sums of four weeks each, as scores of a 20-day target are."""
+    """Draw sums of four weeks each, as scores of a 20-day target are."""
     return spread * np.convolve(np.random.default_rng(seed).normal(size=eras + 3), np.ones(4), "valid") / 2
 
 
@@ -397,7 +397,7 @@ def looks_ahead(checkout: Path, days: int) -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory with settings and measured scores, in which the command runs."""
+    """Make a directory with settings and measured scores, in which the command runs."""
     shutil.copy(ROOT / "params.yaml", tmp_path)
     table = scores(60, ridge=0.02 + overlapping(60, 0, 0.02), ensemble=0.02 + overlapping(60, 1, 0.02)).assign(mmc=0.01)
     (tmp_path / "data" / "scores").mkdir(parents=True)

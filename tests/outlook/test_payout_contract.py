@@ -46,7 +46,7 @@ def own(stake: float, mode: Mode = "constant", **more: Any) -> Model:
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file to replay, beside settings."""
+    """Write a file to replay, next to settings."""
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     monkeypatch.chdir(tmp_path)
     return tmp_path / "rounds.csv"
@@ -208,7 +208,7 @@ def test_debt_is_of_one_model_and_a_direct_claim_burns_the_rest() -> None:
 
 
 def paused() -> Strategy:
-    """The second example, without a submission to round 5: the claims of rounds 3 and 4 wait."""
+    """Return the second example without a submission to round 5: the claims of rounds 3 and 4 wait."""
     found = strategy(20, a=own(10, "compound"))
     for number in (1, 2):
         found.submit(number, ["a"])
@@ -322,7 +322,7 @@ def test_nothing_is_lost_and_debt_is_what_numerai_has_not_burned(submitted: list
 
 
 def plainly(rates: list[float], mode: Mode, concurrent: int) -> list[float]:
-    """A deposit of 1 after each settlement, in a plain loop over what is in which place."""
+    """Simulate a deposit of 1 after each settlement, in a plain loop over the amounts in each place."""
     size, idle, opened = 1 / concurrent, 1.0, [0.0] * 0
     for _ in range(min(concurrent, len(rates))):
         opened.append(min(size, idle))
@@ -364,7 +364,7 @@ def test_a_year_by_weeks_is_the_year_by_rounds(weekly: list[float], mode: Mode) 
     np.testing.assert_allclose(found, [1.0, *value[4::5]], atol=1e-12)
 
 
-# ---- files that can't do
+# ---- files that are refused
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The loops over blocks: against numpy, against each other, and against the definition of the digest."""
+"""The loops over blocks: equal to numpy, to each other, and to the definition of the digest."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ from erawise.panel import blocks, blocks_compiled, blocks_plain
 @pytest.fixture(params=["compiled", "plain"])
 def _either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "MIN_BYTES", 0)
-    monkeypatch.setattr(blocks, "MIN_PLACED", 0)
+    monkeypatch.setattr(blocks, "MIN_SCATTERED", 0)
     if request.param == "plain":
         monkeypatch.setattr(jit, "enabled", lambda: False)
     elif not jit.enabled():
@@ -31,7 +31,7 @@ FROZEN = ("b04ff9d766bd4f0c", "fcb5a99cee93b898")
 
 
 def slow_digest(data: bytes) -> int:
-    """The definition, with Python's whole numbers."""
+    """Compute the definition with Python's whole numbers."""
     padded = data + bytes(-len(data) % 32)
     words = [int.from_bytes(padded[k : k + 8], "little") for k in range(0, len(padded), 8)]
     value = len(data)
@@ -66,7 +66,7 @@ class TestEither:
         values = rng.integers(-128, 128, (columns, rows + more)).astype(dtype)
         places = rng.permutation(rows + 5)[:rows].astype(np.int64)
         matrix = np.full((rows + 5, columns), 9, dtype)
-        blocks.place(values, places, matrix)
+        blocks.scatter(values, places, matrix)
         assert np.array_equal(matrix[places], values[:, :rows].T)
         assert (np.delete(matrix, places, axis=0) == 9).all()
 

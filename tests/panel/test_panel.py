@@ -1,4 +1,4 @@
-"""Reading what preprocess has written: the same values as numpy reads, and never those of a file that was damaged or changed."""
+"""Reading the prepared data: the same values as numpy reads, and never values of a file that was damaged or changed."""
 
 import json
 import os
@@ -74,7 +74,7 @@ class TestDamage:
         position = HEADER + (ERAS.index(era) * ROWS + 11) * WIDTH + 5
         overwrite(path, position, bytes([path.read_bytes()[position] ^ 1]))
         panel = Panel(tmp_path)
-        message = rf"features\.npy: the rows of era {era} are not those that preprocess wrote: .* run preprocess again$"
+        message = rf"features\.npy: preprocess wrote other rows of era {era}: .* run preprocess again$"
         for read in (panel.stored, panel.block, lambda era: panel.block(era, np.array([0]))):
             with pytest.raises(InputError, match=message):
                 read(era)
@@ -86,7 +86,7 @@ class TestDamage:
         overwrite(tmp_path / "derived.npy", HEADER + 3, b"\x01")
         panel = Panel(tmp_path)
         panel.block(3)
-        with pytest.raises(InputError, match=r"derived\.npy: the rows of era 3 are not those"):
+        with pytest.raises(InputError, match=r"derived\.npy: preprocess wrote other rows of era 3"):
             panel.block(3, panel.columns(["row_std"]))
 
     @pytest.mark.parametrize("name", ["features.npy", "derived.npy"])
@@ -141,7 +141,7 @@ class TestDamage:
         write(tmp_path)
         content = json.loads((tmp_path / "features.json").read_text())
         files.write_json({name: value for name, value in content.items() if name != "stored"}, tmp_path / "features.json")
-        with pytest.raises(InputError, match=r"features\.json: it doesn't say what features\.npy has to be; run preprocess again"):
+        with pytest.raises(InputError, match=r"features\.json: it has no record of features\.npy; run preprocess again"):
             Panel(tmp_path)
 
     def test_an_index_of_other_eras(self, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Kinds that are fitted on a budget of rows: what they need is said first, and compiled trees are those of plain numpy."""
+"""Kinds that are fitted on a budget of rows: their needs are stated first, and compiled trees equal plain numpy's."""
 
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ def test_compiled_leaves_are_those_of_plain_numpy(rows: int, n_trees: int, dtype
 
 
 def _random_tree(rng: np.random.Generator) -> tuple[NDArray, ...]:
-    """Children, features and thresholds of a tree that grows at random leaves."""
+    """Draw children, features and thresholds of a tree that grows at random leaves."""
     left, right = [random_forest.LEAF], [random_forest.LEAF]
     for _ in range(int(rng.integers(0, 6))):
         leaves = [node for node, child in enumerate(left) if child == random_forest.LEAF]

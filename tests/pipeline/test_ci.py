@@ -1,4 +1,4 @@
-"""The checks of a pull request: the workflow is sound, and its steps do here what they do on GitHub's machines."""
+"""The checks of a pull request: the workflow is sound, and its steps do the same here as on GitHub's machines."""
 
 import dataclasses
 import importlib.metadata
@@ -27,7 +27,7 @@ from erawise.running.errors import InputError
 STEPS = ".ci/pull-request"
 SCRIPTS = ("run", "browser", "actionlint", "pull-request")
 ASIDE = ("refit", "explain", *DRAWN)
-"""Stages that scores don't come from; left out, so that the tests are quick."""
+"""Stages that don't lead to scores; left out, so that the tests are quick."""
 WORKFLOW = ROOT / ".github/workflows/pull-request.yml"
 GH = """#!{python}
 import json, os, pathlib, sys
@@ -60,7 +60,7 @@ echo "<testsuites><testsuite tests='9' failures='0' errors='0' skipped='2' time=
 
 
 class Checked:
-    """A checkout in which the steps are taken, as a runner of GitHub's has it."""
+    """A checkout in which the steps run, as on GitHub's runner."""
 
     def __init__(self, repository: Clone, branch: str, base: Path, *, remote: Path | None = None) -> None:
         repository.run("git", "clone", "-q", "-b", branch, str(repository.directory), str(base / "checkout"))
@@ -87,7 +87,7 @@ class Checked:
 
 @pytest.fixture(scope="session")
 def repository(once: Callable[[str, Callable[[Path], object]], Path], finished_clone: Clone) -> Clone:
-    """main; topic, another setting with its results, both in the remote; stale, another setting without; left as it is."""
+    """Make branches: main; topic, another setting with its results, both in the remote; stale, a setting without results. Read only."""
 
     def fill(base: Path) -> None:
         clone = linked(finished_clone, base / "repository")
@@ -109,7 +109,7 @@ def repository(once: Callable[[str, Callable[[Path], object]], Path], finished_c
 
 
 def _forget(clone: Clone, *stages: str) -> None:
-    """Take the results of stages, and of what they are for each model, out of dvc.lock."""
+    """Remove the results of stages, also of their instances for each model, from dvc.lock."""
     yaml, path = YAML(), clone.directory / "dvc.lock"
     content = yaml.load(path.read_text(encoding="utf-8"))
     for name in [name for name in content["stages"] if name.partition("@")[0] in stages]:
@@ -196,7 +196,7 @@ def test_rights_and_secrets_are_those_that_a_step_needs() -> None:
 
 @pytest.fixture
 def install() -> Any:
-    """`.ci/install.py` as a module."""
+    """Load `.ci/install.py` as a module."""
     spec = importlib.util.spec_from_file_location("install", ROOT / ".ci/install.py")
     assert spec is not None
     assert spec.loader is not None

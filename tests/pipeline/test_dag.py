@@ -1,4 +1,4 @@
-"""dvc.yaml tells the truth: a stage declares the rooms that it is made of and the settings that it reads, and arrows run downwards."""
+"""dvc.yaml agrees with the code: a stage declares its rooms and the settings that it reads, and imports go downwards."""
 
 import ast
 import re
@@ -20,7 +20,7 @@ FILES = sorted([*(ROOT / "erawise").rglob("*.py"), *(ROOT / "stages").rglob("*.p
 MODULES = [path for path in FILES if path.stat().st_size]
 SOURCES = ("local", "market", "numerai")
 OF_EACH_MODEL = ("train", "explain")
-"""Stages with an instance for each model, which is made of the room of its kind alone."""
+"""Stages with an instance for each model, made of only the room of the model's kind."""
 OF_ALL_KINDS = ("tune", "refit")
 """Stages that may load any kind."""
 
@@ -56,9 +56,9 @@ FLOORS = (
     ("live", "report", "upload", "lab"),
     ("commands", "__main__.py"),
 )
-"""The rooms from the ground up: each imports rooms of its own floor or of those below."""
+"""The rooms from the lowest floor up: each imports only rooms of its own floor or of lower floors."""
 UPWARDS = {("erawise/tuning/model_search.py", "erawise/cluster")}
-"""Imports of rooms that change no result, which a room below may load by name."""
+"""Imports of rooms that change no result, which a lower room may load by name."""
 
 RERUNS: dict[str, set[str]] = {
     "erawise/running/progress.py": set(),
@@ -98,11 +98,11 @@ RERUNS: dict[str, set[str]] = {
     "erawise/charts/erawise.mplstyle": {"plot"},
     "stages/train.py": {"train"},
 }
-"""The stages that an edit of a file runs again by itself; a stage of each model stands for all its instances, unless one is named."""
+"""The stages that run again after an edit of a file. A stage of each model stands for all its instances, unless one is named."""
 
 
 def declared() -> dict[str, dict]:
-    """Return the stages of dvc.yaml, those of each model and of each refitted one with a model of every kind."""
+    """Return the stages of dvc.yaml. A stage of each model has a model of every kind, and so has a refitted one."""
     content = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
     found = {}
     for name, stage in content.items():
@@ -142,7 +142,7 @@ def code(name: str, source: str = "market") -> set[str]:
 
 
 def made_of(name: str, source: str = "market") -> set[str]:
-    """Return the rooms that a stage is made of: those that its script reaches, and those whose settings it reads."""
+    """Return the rooms of a stage: the rooms that its script imports, and the rooms whose settings it reads."""
     stage, _, kind = name.partition("@")
     start = [script(name)]
     if stage == "download":
@@ -348,7 +348,7 @@ def _compare(name: str, read: set[str], given: set[str]) -> None:
 
 
 def _data(stage: PipelineStage) -> set[str]:
-    """Return the deps of a stage that are no code."""
+    """Return the deps of a stage that aren't code."""
     local = (dep for dep in stage.deps if dep.protocol == "local" and not dep.is_plot and not hasattr(dep, "params"))
     names = {Path(dep.fs_path).resolve().relative_to(ROOT).as_posix() for dep in local}
     return {name for name in names if not name.startswith(("erawise/", "stages/"))}

@@ -1,4 +1,4 @@
-"""DVC behaves as its users expect: shown by real `dvc` in temporary clones."""
+"""DVC behaves as its users expect: real `dvc` in temporary clones."""
 
 import json
 import os
@@ -30,7 +30,7 @@ from erawise.running.errors import InputError
 
 @pytest.mark.timeout(900)
 def test_all_kinds_of_models_run_and_what_is_left_of_them_agrees_hash_for_hash(finished_clone: Clone, tmp_path: Path) -> None:
-    """A second run from scratch, with a cache of its own: of all models, then of those that the first one has."""
+    """Run a second time from scratch, with another cache: first all models, then only the first run's models."""
     second = clone_tree(tmp_path / "second", finished_clone.commands, models=None)
     models = second.settings()["models"]
     ran = stages_run(second.dvc("repro"))
@@ -203,7 +203,7 @@ def test_data_that_changes_reruns_what_comes_from_it_and_bad_data_stops_before_a
 
 
 def kill(clone: Clone, stage: str, said: str) -> None:
-    """Reproduce a stage, and kill it as soon as it has said something."""
+    """Run a stage by DVC, and kill it at its first output."""
     with subprocess.Popen(
         [sys.executable, "-m", "dvc", "repro", stage],
         cwd=clone.directory,
@@ -246,7 +246,7 @@ def test_ten_kills_of_which_five_cut_the_lock_change_no_result(clone: Clone) -> 
     results = {name: clone.read(name) for name in ("dvc.lock", "metrics/cv.json", "metrics/validation.json", "plots/tables/importance.csv")}
     command, environment = [sys.executable, "-m", "dvc", "repro", "--single-item", "neutralize"], clone.plain.environment()
     clone.set("neutralize.proportion", 0.5)
-    clone.run(*command)  # so that DVC has both results, and what a run takes is the writing of the lock
+    clone.run(*command)  # so that DVC has both results, and a run only writes the lock
     for number in range(10):
         clone.set("neutralize.proportion", "auto" if "proportion: 0.5\n" in clone.read("dvc.lock") else 0.5)
         before = path.stat()
@@ -325,7 +325,7 @@ def test_recipes_are_queued_run_by_two_workers_and_not_run_again(
     assert capfd.readouterr().err.count("Queued experiment ") == 2
     assert "nosuch" in clone.dvc("queue", "logs", "broken")
     quarter = Experiment("quarter", ("neutralize.proportion=0.25",), (), after="half")
-    experiments.run([half, quarter])  # at once, while the workers of before still live
+    experiments.run([half, quarter])  # at once, while the earlier workers still live
     assert capfd.readouterr().err.count("Queued experiment ") == 1
     found = experiments.read([half, quarter])
     assert [found[name].settings["neutralize"]["proportion"] for name in ("half", "quarter")] == [0.5, 0.25]
@@ -377,7 +377,7 @@ def test_a_round_is_handed_in_by_the_commands_and_the_key_is_in_nothing_that_the
     assert "beta: lightgbm is already there" in said[2]
     assert "| alpha | neutralized | CORR | 1 | 1 | 0.0200" in said[3]
     assert "| alpha | not from here, earlier | CORR | 2 | 2 | 0.0200" in said[3]
-    assert len(server.account.of("create_submission", "id-alpha")) == 1
+    assert len(server.account.created_for("create_submission", "id-alpha")) == 1
     assert json.loads(clone.read("metrics/live.json"))["days_20"]["alpha"]["corr"]["rounds"] == 1
     files = [path for path in clone.directory.rglob("*") if path.is_file() and path.parent.name != "tests"]
     assert {"dvc.lock", "journal.jsonl", "live.json", "alpha.csv"} <= {path.name for path in files}

@@ -1,4 +1,4 @@
-"""params.yaml: what is in it is accepted, and what isn't right is named with its path."""
+"""params.yaml: its settings are accepted, and wrong ones are named with their path."""
 
 import re
 from pathlib import Path

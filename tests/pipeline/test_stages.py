@@ -1,4 +1,4 @@
-"""The stages on a temporary directory: their contracts on disk, on files that the project did not make, and on bad input."""
+"""The stages in a temporary directory: their files on disk, files that the project did not make, and bad input."""
 
 import json
 import re
@@ -31,7 +31,7 @@ REAL = ROOT.parent / "shared" / "real"
 
 @contextmanager
 def unwritten(*_: object) -> Iterator[Callable[..., None]]:
-    """Make each picture here, and neither lay it out nor write it, which takes most of the time of `plot`."""
+    """Make each picture in this process without layout and file, which take most of the time of `plot`."""
     yield lambda path, chart, table, *arguments: chart(table, *arguments)
 
 
@@ -208,7 +208,7 @@ def test_a_chosen_proportion_is_said_and_stored(workspace: Workspace, capsys: py
 
 
 def declared_data(stage: str) -> list[str]:
-    """The data that dvc.yaml lets a stage read."""
+    """Return the data that dvc.yaml lets a stage read."""
     stages = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
     name, _, model = stage.partition(" ")
     entry = stages[name].get("do", stages[name])

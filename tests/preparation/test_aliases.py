@@ -1,4 +1,4 @@
-"""The horizon of a target whose name doesn't say it: found by comparing values, or set, or a stop."""
+"""The horizon of a target without one in its name: found by comparing values, or set, or else a stop."""
 
 import json
 import shutil
@@ -65,8 +65,8 @@ def test_a_setting_of_another_horizon_stops_with_both_names_and_horizons(tmp_pat
     with pytest.raises(InputError) as caught:
         prepare(tmp_path, like(LATE), like(LATE), days=20)
     assert str(caught.value) == (
-        "data.target_horizon: it says that 'target' looks 20 trading days ahead, and it equals 'target_ender_60' (60 trading days); "
-        "set it to null or as far"
+        "data.target_horizon: 'target' looks 20 trading days ahead by the setting, but it equals 'target_ender_60' (60 trading days); "
+        "set the same days, or null"
     )
 
 
@@ -93,7 +93,7 @@ def test_a_target_that_equals_none_stops_unless_its_horizon_is_set(tmp_path: Pat
     with pytest.raises(InputError) as caught:
         prepare(tmp_path, content, content)
     assert str(caught.value) == (
-        f"data.target_horizon: 'target' equals none of the named targets in {tmp_path}/raw/train.parquet and "
+        f"data.target_horizon: 'target' equals no named target in {tmp_path}/raw/train.parquet and "
         f"{tmp_path}/raw/validation.parquet: set the trading days that it looks ahead, such as 20 or 60"
     )
     panel, counts = prepare(tmp_path, content, content, days=40)
@@ -110,7 +110,7 @@ def test_a_target_that_equals_two_stops_unless_its_horizon_is_set_to_one_of_thei
         prepare(tmp_path, content, content)
     panel, _ = prepare(tmp_path, content, content, days=60)
     assert (days_ahead(panel, "target"), Panel(panel).equal) == (60, {"target": LATE})
-    with pytest.raises(InputError, match="looks 40 trading days ahead, and it equals 'target_ender_20'"):
+    with pytest.raises(InputError, match="looks 40 trading days ahead by the setting, but it equals 'target_ender_20'"):
         prepare(tmp_path, content, content, days=40)
 
 
@@ -131,9 +131,9 @@ def test_a_named_target_can_be_the_main_one_beside_a_bare_one_of_any_kind(tmp_pa
     content = like(EARLY, target=OTHER)
     panel, counts = prepare(tmp_path, content, content, target=LATE)
     assert days_ahead(panel, LATE) == 60
-    with pytest.raises(InputError, match=r"data\.target_horizon: 'target' equals none of the named targets"):
+    with pytest.raises(InputError, match=r"data\.target_horizon: 'target' equals no named target"):
         days_ahead(panel, "target")
-    assert any(note.startswith("data.target_horizon: 'target' equals none") for note in counts.notes)
+    assert any(note.startswith("data.target_horizon: 'target' equals no named target") for note in counts.notes)
 
 
 def test_what_differs_after_many_rows_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +141,7 @@ def test_what_differs_after_many_rows_is_found(tmp_path: Path, monkeypatch: pyte
     panel, _ = prepare(tmp_path, like(LATE), like(LATE))
     assert Panel(panel).equal == {"target": LATE}
     late = [*VALUES[LATE][:5], 0.75, np.nan, np.nan]
-    with pytest.raises(InputError, match="equals none of the named targets"):
+    with pytest.raises(InputError, match="equals no named target"):
         prepare(tmp_path, like(LATE), like(LATE, target=late))
 
 

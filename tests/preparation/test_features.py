@@ -1,4 +1,4 @@
-"""Selection and projection, fitted on the rows that they are given and on nothing else."""
+"""Selection and projection, fitted only on the given rows."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""From raw files to the prepared table: nothing lost silently, nothing out of place."""
+"""From raw files to the prepared table: nothing is lost silently, and every value has its right position."""
 
 import re
 import shutil
@@ -378,7 +378,7 @@ def test_a_disk_without_space_is_found_before_the_work(tmp_path: Path, monkeypat
     raw.write(tmp_path / "raw")
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=50_000))
-    with pytest.raises(InputError, match=r"the prepared data takes about [\d,]+ bytes of disk and 50,000 are free; free some, or take"):
+    with pytest.raises(InputError, match=r"the prepared data needs about [\d,]+ bytes of disk and 50,000 are free; free some, or set"):
         prepare(tmp_path / "raw")
     assert not list((tmp_path / "prepared").iterdir())
 
@@ -393,7 +393,7 @@ def test_the_space_asked_for_is_about_what_is_taken(tmp_path: Path, monkeypatch:
 
 
 def failure(base: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The message where the disk is full."""
+    """Return the message on a full disk."""
     usage = shutil.disk_usage(base)
     with monkeypatch.context() as full:
         full.setattr(shutil, "disk_usage", lambda path: usage._replace(free=0))
@@ -493,7 +493,7 @@ def test_a_file_of_predictions_without_its_column(tmp_path: Path, name: str, col
 
 
 class TestMatches:
-    """Files of predictions whose ids are those of the data, or not."""
+    """Files of predictions with ids of the data, or without."""
 
     @pytest.fixture
     def frames(self, tmp_path: Path) -> dict[str, pd.DataFrame]:
@@ -505,7 +505,7 @@ class TestMatches:
 
     def test_none_is_an_error(self, tmp_path: Path, frames: dict[str, pd.DataFrame]) -> None:
         meta = frames["validation"][["id", "era"]].assign(id=lambda table: "x" + table["id"])
-        message = r"meta_model\.parquet: none of its 1,200 rows in the 30 eras that the data has too has an id of the data"
+        message = r"meta_model\.parquet: not one of its 1,200 rows in the 30 eras that the data has too has an id of the data"
         with pytest.raises(InputError, match=message):
             self.found(tmp_path, meta)
 
@@ -518,7 +518,7 @@ class TestMatches:
     def test_no_era_of_the_data_is_a_warning(self, tmp_path: Path, frames: dict[str, pd.DataFrame]) -> None:
         meta = frames["validation"][["id", "era"]].assign(era="0500")
         [line] = self.found(tmp_path, meta)
-        assert "meta_model.parquet: none of its eras is among those that are prepared" in line
+        assert "meta_model.parquet: it has no era that is prepared" in line
         [line] = self.found(tmp_path, meta.iloc[:0])
         assert "meta_model.parquet: there are no rows" in line
 
@@ -563,7 +563,7 @@ def test_columns_without_any_value_are_missing_whatever_their_type(tmp_path: Pat
 
 
 class TestNames:
-    """Names of features and targets, and sets of them."""
+    """Names of features and targets, and feature sets."""
 
     def described(self, tmp_path: Path, sets: dict[str, Any]) -> None:
         files.write_json({"feature_sets": sets, "targets": ["target"]}, tmp_path / "raw" / "features.json")
@@ -620,7 +620,10 @@ WHOLE: dict[str, tuple[Change, str]] = {
     "floats": (lambda values: values / 4, r"'feature_0' isn't all small whole numbers, 0 to 4, .* has fractions from 0 to 1;"),
     "centred": (lambda values: values - 2, r"'feature_0' isn't all small whole numbers, 0 to 4, .* has whole numbers from -2 to 2;"),
     "doubled": (lambda values: values * 2, r"'feature_0' isn't all small whole numbers, 0 to 4, .* has whole numbers from 0 to 8;"),
-    "halved": (lambda values: values // 2, r"the others don't span what those of train do, 0 to 4: it has whole numbers from 0 to 2;"),
+    "halved": (
+        lambda values: values // 2,
+        r"the others don't have the span of train's features, 0 to 4: it has whole numbers from 0 to 2;",
+    ),
     "one": (lambda values: values.assign(feature_7=values["feature_7"] / 4), r"'feature_7' isn't all small .* fractions from 0 to 1;"),
     "one centred": (lambda values: values.assign(feature_7=values["feature_7"] - 2), r"'feature_7' isn't all small .* from -2 to 2;"),
     "five at most 1": (
@@ -636,18 +639,18 @@ FLOATS: dict[str, tuple[Change, str]] = {
     "one halved": (lambda values: values.assign(feature_7=values["feature_7"] / 2), r"'feature_7' isn't in the steps .* from 0 to 0\.5;"),
 }
 CONTINUOUS: dict[str, tuple[Change, str]] = {
-    "halved": (lambda values: values / 2, r"the others don't span what those of train do, .* fractions from .* to 0\.49"),
+    "halved": (lambda values: values / 2, r"the others don't have the span of train's features, .* fractions from .* to 0\.49"),
     "six halved": (
         lambda values: values.assign(**values[NAMES[::2]] / 2),
         r"'feature_\d+' and \d others of 12 span less than they do in train, .* fractions from .* to 0\.4",
     ),
-    "multiplied": (lambda values: values * 0.9, r"the others don't span what those of train do, .* fractions from .* to 0\.89"),
+    "multiplied": (lambda values: values * 0.9, r"the others don't have the span of train's features, .* fractions from .* to 0\.89"),
     "centred": (lambda values: values - 0.5, r"'feature_0' isn't all floats 0 to 1, .* fractions from -0\.4"),
 }
 
 
 def scaled(directory: Path, dtype: str, rows: int = 40) -> dict[str, pd.DataFrame]:
-    """Raw files of whole numbers, of floats in five steps, or of floats of any value."""
+    """Write raw files of whole numbers, of floats in five steps, or of any floats."""
     frames = raw.write(directory, features=12, rows=rows, dtype="int8" if dtype == "int8" else "float32")
     if dtype == "continuous":
         rng = np.random.default_rng(3)
@@ -658,7 +661,7 @@ def scaled(directory: Path, dtype: str, rows: int = 40) -> dict[str, pd.DataFram
 
 
 class TestScale:
-    """Each file on the scale of train."""
+    """Files on the scale of train, or on another."""
 
     @pytest.mark.parametrize("name", ["validation", "live"])
     @pytest.mark.parametrize(

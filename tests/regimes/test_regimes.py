@@ -1,4 +1,4 @@
-"""Regimes of payout: what is known of each, what a file of one's own may add, and what is refused."""
+"""Regimes of payout: the built-in ones, additions by a file of one's own, and files that are refused."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""The page that a person looks at: what it says, and what it does in a real browser."""
+"""The report's page: its content, and its behaviour in a real browser."""
 
 import dataclasses
 import json
@@ -39,7 +39,7 @@ LEAST_MARKS = 8
 
 @pytest.fixture(scope="session")
 def written(once: Once, finished: Workspace) -> Path:
-    """The page of the finished workspace, its charts checked against the schema of Vega-Lite; written once for a run of the tests."""
+    """Write the page of the finished workspace once for a test run, with its charts checked against Vega-Lite's schema."""
 
     def fill(directory: Path) -> None:
         shutil.copytree(finished.directory, directory, dirs_exist_ok=True)
@@ -68,7 +68,7 @@ def page(chromium: Browser, written: Path) -> Iterator[Page]:
 
 @pytest.fixture
 def fresh(page: Page) -> Iterator[Page]:
-    """The page as it was at first, once a test has changed what it shows."""
+    """Restore the page after a test has changed its state."""
     yield page
     page.click("#reset")
     page.evaluate("window.scrollTo(0, 0)")
@@ -205,7 +205,7 @@ def test_one_prediction_alone_has_a_page(workspace: Workspace) -> None:
 
 @pytest.fixture(scope="module")
 def run_content(written: Path) -> Content:
-    """What the page shows of the finished run."""
+    """Return the page's content for the finished run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(written.parent)
         return gathering.content(params.load(Path("params.yaml")))
@@ -213,7 +213,7 @@ def run_content(written: Path) -> Content:
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Charts are made and not drawn, which takes most of the time of a page."""
+    """Make charts without drawing them, which takes most of a page's time."""
     monkeypatch.setattr(drawing, "svg", lambda figure, datasets: "")
     monkeypatch.setattr(drawing, "vega", lambda figure: figure.draw(True) and {})
 
@@ -266,11 +266,11 @@ def test_opens_offline_without_a_word_on_the_console(chromium: Browser, written:
 
 
 WIDENED = "width => Math.max(...[...document.querySelectorAll('.plot[data-live] svg')].map(one => one.clientWidth)) > width / 2"
-"""The widest chart takes more than half of the page: in a column of its own, once it is drawn for this width."""
+"""The test that the widest chart has more than half of the page: its own column, once it is drawn for this width."""
 
 
 def switch(page: Page, scheme: Literal["dark", "light"]) -> None:
-    """Have the browser ask for a theme, and wait until the page has it."""
+    """Make the browser ask for a theme, and wait until the page has it."""
     page.emulate_media(color_scheme=scheme)
     page.wait_for_function("scheme => document.documentElement.dataset.theme === scheme", arg=scheme)
 
@@ -300,14 +300,14 @@ def test_every_chart_has_marks_with_and_without_scripts(chromium: Browser, writt
 
 
 def lines(page: Page, figure: str) -> set[str]:
-    """The colours of the lines in a chart of predictions."""
+    """Return the colours of the lines in a chart of predictions."""
     return set(
         page.locator(f".plot[data-figure='{figure}'] .mark-line path").evaluate_all("all => all.map(one => one.getAttribute('stroke'))")
     )
 
 
 def ticks(page: Page, figure: str) -> list[int]:
-    """The eras at the lower edge of a chart."""
+    """Return the eras at the lower edge of a chart."""
     labels = page.locator(f".plot[data-figure='{figure}'] .role-axis-label text")
     found = labels.evaluate_all("all => all.map(one => [one.getBoundingClientRect().top, one.textContent])")
     lowest = max(top for top, text in found if text)
@@ -491,7 +491,7 @@ def test_no_serious_finding_of_axe(page: Page) -> None:
 
 
 def with_tables(found: Content, **tables: pd.DataFrame) -> Content:
-    """The same run with other tables in the place of some."""
+    """Return the same run with some tables replaced."""
     return dataclasses.replace(found, tables={**found.tables, **tables})
 
 
@@ -509,7 +509,7 @@ def scores(series: dict[str, np.ndarray], first: int = 1) -> pd.DataFrame:
 
 
 def made(cv: dict[str, np.ndarray], validation: dict[str, np.ndarray] | None = None) -> Content:
-    """A run of one model, `ridge`, with the scores given."""
+    """Make a run of one model, `ridge`, with the given scores."""
     tables = {CV: scores(cv), VALIDATION: scores(validation or cv, 200)}
     metrics: dict[str, dict[str, Any]] = {}
     for split, table in tables.items():

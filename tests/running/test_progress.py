@@ -1,4 +1,4 @@
-"""What a run says: a bar on a terminal, plain lines in a log, nothing when quiet; a last line and a record that tell the truth."""
+"""The output of a run: a bar on a terminal, plain lines in a log, nothing if quiet, and a true last line and record."""
 
 import importlib
 import io
@@ -46,19 +46,19 @@ UNITS: dict[str, set[str]] = {
     "evaluate": {"eras"},
     "plot": {"pictures"},
 }
-"""What each stage that may take long counts."""
+"""The units that each long stage counts."""
 
 QUICK = ("split", "members")
 
 
 def record_of(stage: str) -> str:
-    """The name of the record of a stage of the workspace."""
+    """Return the name of the record of a stage of the workspace."""
     script, _, model = stage.partition(" ")
     return f"{script}@{model}.json" if model else f"{script}.json"
 
 
 class Clock:
-    """A time that stands still until it is moved."""
+    """A clock that stands still until it is moved."""
 
     def __init__(self) -> None:
         self.time = 1000.0
@@ -69,7 +69,7 @@ class Clock:
 
 @dataclass
 class Told(Count):
-    """What was counted."""
+    """A record of counted work."""
 
     total: int
     unit: str
@@ -86,7 +86,7 @@ class Told(Count):
 
 
 class Hearing(Progress):
-    """Remembers all that it is told."""
+    """A progress that records all counts."""
 
     def __init__(self) -> None:
         self.counts: list[Told] = []
@@ -99,7 +99,7 @@ class Hearing(Progress):
 
 
 class Terminal:
-    """A pseudo-terminal that doesn't say how wide it is, and all that was written to it."""
+    """A pseudo-terminal of unknown width, and everything that was written to it."""
 
     def __init__(self) -> None:
         self.master, self.slave = pty.openpty()
@@ -111,14 +111,14 @@ class Terminal:
         while True:
             try:
                 found = os.read(self.master, 2**16)
-            except OSError:  # Linux's way to say that nobody has the terminal open any more
+            except OSError:  # Linux raises this once nobody has the terminal open any more
                 return
             if not found:
                 return
             self.written += found
 
     def close(self) -> str:
-        """Whatever was written, once nobody writes any more."""
+        """Close the terminal, and return everything that was written."""
         os.close(self.slave)
         self._reader.join(timeout=60)
         os.close(self.master)
@@ -126,7 +126,7 @@ class Terminal:
 
 
 def on_screen(written: str) -> list[str]:
-    """The lines that stand on a terminal in the end: a carriage return goes back to the start of a line, which is written over."""
+    """Return the lines on a terminal at the end: after a carriage return a line is written over from its start."""
     lines = []
     for line in written.replace("\r\n", "\n").split("\n"):
         shown = ""
@@ -138,7 +138,7 @@ def on_screen(written: str) -> list[str]:
 
 @contextmanager
 def terminal() -> Iterator[tuple[TextIO, Callable[[], str]]]:
-    """A stream to a terminal, and what gives all that was written, once it is called in the end."""
+    """Open a stream to a terminal; return it with a function that is called at the end and returns everything written."""
     own = Terminal()
     with os.fdopen(os.dup(own.slave), "w", encoding="utf-8") as stream:
 
@@ -279,7 +279,7 @@ def test_lines_that_are_printed_stand_above_the_bar() -> None:
 
 
 def run_on_terminal(workspace: Workspace, *command: str) -> tuple[int, str]:
-    """The exit code of a command of which both outputs are a terminal, and what it wrote."""
+    """Run a command with both outputs on a terminal; return its exit code and output."""
     own = Terminal()
     done = subprocess.run(
         [sys.executable, "-m", *command],

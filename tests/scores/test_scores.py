@@ -1,4 +1,4 @@
-"""Scores against numerai-tools, plain loops, exact fractions and values worked out by hand."""
+"""Scores: equal to numerai-tools, plain loops, exact fractions and values worked out by hand."""
 
 import json
 import os
@@ -33,7 +33,7 @@ FIVE_BINS = np.repeat([0, 0.25, 0.5, 0.75, 1], [1, 4, 10, 4, 1])
 
 
 def one_era(predictions: Any, target: Any, **given: Any) -> pd.DataFrame:
-    """Scores of one era, indexed by prediction."""
+    """Score one era; the result is indexed by prediction."""
     frame = pd.DataFrame(predictions)
     table = score_eras(frame, np.asarray(target, float), np.ones(len(frame), np.int64), Known(**given), sums=SUMS)
     return table.set_index("prediction")
@@ -53,7 +53,7 @@ def some_target(kind: str, rows: int, rng: np.random.Generator) -> NDArray:
 
 @st.composite
 def eras(draw: st.DrawFn) -> dict[str, Any]:
-    """One era with ties, constants, gaps, and eras of very few rows; predictions as columns."""
+    """Draw one era with ties, constants, gaps, or very few rows; predictions as columns."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     rows, count = draw(st.integers(1, 60)), draw(st.integers(1, 4))
     target = some_target(draw(st.sampled_from(["bins", "binary", "uniform", "normal"])), rows, rng)
@@ -71,7 +71,7 @@ def eras(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def official(score: Any, *columns: pd.Series) -> float:
-    """An official score of the first column; NaN where the official code refuses, or a column is constant where all are known."""
+    """Return an official score of the first column; NaN if the official code refuses, or a column is constant over the complete rows."""
     known = pd.concat(columns, axis=1).dropna()
     if len(known) < 0.8 * len(columns[0]) or (known.nunique() < 2).any():
         return np.nan
@@ -103,7 +103,7 @@ def test_corr_spearman_mmc_and_bmc_equal_numerai_tools(era: dict[str, Any]) -> N
 
 
 def tied_for_any_prediction(features: pd.DataFrame) -> bool:
-    """Whether two rows have the same residual whatever the prediction, so that rounding noise alone ranks them."""
+    """Return whether two rows have the same residual for any prediction, so that only rounding noise ranks them."""
     design = np.column_stack([features, np.ones(len(features))])
     projector = np.eye(len(design)) - design @ np.linalg.pinv(design, rcond=1e-6)
     return len(np.unique(projector.round(9) + 0.0, axis=0)) < len(design)
@@ -360,7 +360,7 @@ def test_a_concatenation_has_the_scores_of_its_eras() -> None:
 
 @st.composite
 def columns(draw: st.DrawFn) -> NDArray:
-    """(p, n) values that are hard to sort: ties, both zeros, the smallest and largest, values that differ in their last bits."""
+    """Draw (p, n) values that are hard to sort: ties, both zeros, the smallest and largest, values that differ in their last bits."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     shape = draw(st.integers(1, 3)), draw(st.integers(1, 300))
     special = np.array([0.0, -0.0, 5e-324, -5e-324, 1.0, -1.0, np.nextafter(1.0, 2), 1.7e308, -1.7e308, 0.1])
@@ -462,7 +462,7 @@ def test_exposures_of_int8_equal_corrwith(count: int) -> None:
 
 
 def full_size_eras() -> tuple[pd.DataFrame, NDArray, NDArray, Known]:
-    """Two eras that are large enough for the compiled loops, and a small one; a prediction with gaps and one with ties."""
+    """Draw two eras that are large enough for the compiled loops, and a small one; a prediction with gaps and one with ties."""
     rng = np.random.default_rng(12)
     era = np.repeat([1, 2, 3], [2100, 60, 2300])
     target = some_target("bins", len(era), rng)

@@ -1,4 +1,4 @@
-"""Calls of the API over real HTTP: a result, or what is wrong in words; nothing that changes something is sent twice."""
+"""Calls of the API over real HTTP: a result, or the cause in words; a call that changes something is never sent twice."""
 
 import time
 from collections.abc import Iterator
@@ -156,7 +156,7 @@ def test_the_key_goes_where_it_is_needed_and_into_no_message(server: NumeraiServ
         ours.raw_query(QUERY, authorization=True)
     assert "the key isn't accepted" in str(caught.value)
     assert not any(part in str(caught.value) for part in KEY)
-    with pytest.raises(InputError, match="this takes a key of your account: set NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY"):
+    with pytest.raises(InputError, match="this needs a key of your account: set NUMERAI_PUBLIC_ID and NUMERAI_SECRET_KEY"):
         Client(server.url, patience=QUICK).raw_query(QUERY, authorization=True)
 
 

@@ -1,4 +1,4 @@
-"""Downloads over real HTTP from a server that fails: numerapi spoils the file, ours is whole or isn't there."""
+"""Downloads over real HTTP from a server that fails: numerapi damages the file, ours is whole or isn't there."""
 
 import logging
 import os
@@ -36,7 +36,7 @@ from erawise.sources.numerai.store import MANIFEST, Store
 NAME = "v5.3/file.bin"
 SIZE, HALF = 3 * 2**20, 3 * 2**19
 OLD, NEW = (random.Random(seed).randbytes(SIZE) for seed in (1, 2))
-"""Of more than the MiB that numerapi writes at once."""
+"""Contents of more than the MiB that numerapi writes at once."""
 QUICK = Patience(connection=1, silence=0.3, window=0.3, rate=100, tries=4, pause=0.01, longest_pause=0.02)
 
 
@@ -66,7 +66,7 @@ def fetch(server: NumeraiServer, path: Path, known: Record | None = None, patien
 
 
 def theirs(path: Path) -> None:
-    """As numerapi downloads, its own log silenced."""
+    """Fetch as numerapi does, without its log."""
     logging.disable(logging.CRITICAL)
     try:
         numerapi.NumerAPI(show_progress_bars=False).download_dataset(NAME, str(path))
@@ -75,7 +75,7 @@ def theirs(path: Path) -> None:
 
 
 def cut_once(server: NumeraiServer, path: Path) -> None:
-    """Leave what a download of ours leaves that was cut half-way and gave up."""
+    """Leave the files of a download that was cut half-way and gave up."""
     server.file_faults[NAME] = [Fault("cut")]
     with pytest.raises(InputError, match=r"file\.bin can't be fetched: the connection was cut after 1,572,864 bytes \(1 tries\)"):
         fetch(server, path, patience=Patience(tries=1))
@@ -91,7 +91,7 @@ def their_cut(server: NumeraiServer, path: Path) -> None:
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """The options of each GET from now on."""
+    """Record the options of each GET from now on."""
     asked: list[dict[str, Any]] = []
     request = requests.Session.request
 
@@ -104,7 +104,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 class TestTheFailuresOfNumerapi:
-    """Each line of the table of what numerapi 3.1.1 does when things go wrong, and what ours does."""
+    """The table of faults: numerapi 3.1.1's behaviour in each, and ours."""
 
     def test_a_remote_file_that_changed_at_the_same_size(self, server: NumeraiServer, path: Path) -> None:
         theirs(path)
@@ -281,7 +281,7 @@ def test_a_chunk_that_is_cut_is_no_end(server: NumeraiServer, path: Path) -> Non
 
 def test_what_comes_encoded_is_refused(server: NumeraiServer, path: Path) -> None:
     server.file_faults[NAME] = [Fault("encoded")]
-    with pytest.raises(InputError, match=r"file\.bin comes encoded by gzip, which was not asked for; it isn't taken$"):
+    with pytest.raises(InputError, match=r"file\.bin comes encoded by gzip, which was not asked for; it isn't used$"):
         fetch(server, path)
     assert not path.exists()
 
@@ -363,7 +363,7 @@ def test_a_checksum_is_held_to(server: NumeraiServer, path: Path) -> None:
     fetch(server, path)
     assert path.read_bytes() == OLD
     server.file_faults[NAME] = [Fault("garbled")]
-    with pytest.raises(InputError, match=r"what came doesn't fit the sha256 that the server gives \(4 tries\)"):
+    with pytest.raises(InputError, match=r"the bytes that came don't fit the sha256 that the server gives \(4 tries\)"):
         fetch(server, path)
     assert path.read_bytes() == OLD, "the file that was there stays"
 
@@ -373,7 +373,7 @@ def test_what_cannot_be_used_does_not_take_the_name(server: NumeraiServer, path:
         raise InputError(f"{given}: not a readable Parquet file")
 
     path.write_bytes(b"before")
-    with pytest.raises(InputError, match=r"^what came as v5\.3/file\.bin can't be used: not a readable Parquet file$"):
+    with pytest.raises(InputError, match=r"^the file that came as v5\.3/file\.bin can't be used: not a readable Parquet file$"):
         fetch(server, path, check=refuse)
     assert path.read_bytes() == b"before"
     assert not path.with_name(".file.bin.partial").exists()
@@ -381,7 +381,7 @@ def test_what_cannot_be_used_does_not_take_the_name(server: NumeraiServer, path:
 
 def test_a_disk_that_is_too_small_is_told_before(server: NumeraiServer, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=5000))
-    with pytest.raises(InputError, match=r"file\.bin: it takes 0\.07 GB, and .* has 0\.00 GB free; make room"):
+    with pytest.raises(InputError, match=r"file\.bin: it needs 0\.07 GB, and .* has 0\.00 GB free; make room"):
         fetch(server, path)
     assert not path.exists()
 

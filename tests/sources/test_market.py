@@ -1,4 +1,4 @@
-"""The embedded market: its files, and that its law does what it says."""
+"""The embedded market: its files, and the effects of its law."""
 
 import json
 import re
@@ -324,7 +324,7 @@ def test_the_oracle_beats_a_linear_model_fitted_on_the_same_eras(raw: Path, hist
 
 
 def test_the_oracle_is_the_mean_of_the_target_over_many_futures() -> None:
-    """Where returns are strong, the formula gives the average of simulated targets of the same week."""
+    """Check with strong returns that the formula gives the average of simulated targets of the same week."""
     rng = np.random.default_rng(5)
     stocks, draws = 400, 1_000
     loadings = rng.standard_normal((FACTORS, stocks))

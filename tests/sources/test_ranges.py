@@ -1,4 +1,4 @@
-"""Some columns of a Parquet file over real HTTP: those of the whole file, at a share of its bytes, whatever the server does."""
+"""Some columns of a Parquet file over real HTTP: equal to the whole file's, for a share of its bytes, whatever the server does."""
 
 import os
 import shutil
@@ -36,12 +36,12 @@ from erawise.sources.numerai.store import MANIFEST, Store
 NAME = "v5.3/train.parquet"
 ROWS, GROUPS, FEATURES = 4000, 3, 100
 PLAIN: dict[str, Any] = {"rows": 1500, "compression": "none", "use_dictionary": False}
-"""Files that differ in their values alone, at the same length."""
+"""Settings of files that differ only in their values, with the same length."""
 QUICK = Patience(connection=1, silence=0.3, window=0.3, rate=100, tries=4, pause=0.01, longest_pause=0.02)
 CLOSE = Budget(gap=0, piece=3000, connections=3)
-"""Every range its own request, the longer ones several."""
+"""A budget with a request for every range, and several for longer ones."""
 WIDE = Budget(gap=3000, piece=30_000, connections=3)
-"""Fewer requests."""
+"""A budget with fewer requests."""
 ALL = [f"feature_{k}" for k in range(FEATURES)]
 OTHERS = ["id", "era", "data_type", "weight", "target", "target_other_60"]
 SETS = {"few": ALL[3:60:8], "fewer": ALL[3:30:8], "more": ALL[2:50:2], "most": ALL[2:]}
@@ -52,7 +52,7 @@ def columns(name: str) -> Columns:
 
 
 def write(path: Path, seed: int, rows: int = ROWS, **options: Any) -> Path:
-    """Three groups of rows; dictionaries and plain values, nulls, categories, and `id` as the index that pandas would make of it."""
+    """Write three groups of rows with dictionaries, plain values, nulls and categories, and `id` as the index that pandas would make."""
     rng, holes = np.random.default_rng(seed), np.random.default_rng(0)
     n = rows * GROUPS
     eras = pa.array([f"{number // 1000 + 1:04d}" for number in range(n)]).dictionary_encode()
@@ -71,7 +71,7 @@ def write(path: Path, seed: int, rows: int = ROWS, **options: Any) -> Path:
 
 @pytest.fixture(scope="session")
 def contents(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
-    """Two files of the same columns and length, and other values."""
+    """Return two files of the same columns and length, with other values."""
     directory = tmp_path_factory.mktemp("contents")
     old, new = (write(directory / f"{seed}.parquet", seed, **PLAIN).read_bytes() for seed in (1, 2))
     assert len(old) == len(new)
@@ -109,7 +109,7 @@ def fetch(
 
 
 def assert_columns(path: Path, whole: Path, names: list[str]) -> None:
-    """A file has some columns of another, in its order, with its types, values and rows."""
+    """Check that a file has some columns of another, in its order, with its types, values and rows."""
     expected = [name for name in pq.read_schema(whole).names if name in {*OTHERS, *names}]
     found, given = pq.ParquetFile(path).read(), pq.ParquetFile(whole).read(columns=expected)
     assert found.schema.equals(given.schema, check_metadata=True)
@@ -159,7 +159,7 @@ class TestTheColumns:
         record = fetch(server, path, "most")
         assert record.projected is None
         assert path.read_bytes() == source(server).read_bytes()
-        assert "v5.3/train.parquet: the columns of most take " in capsys.readouterr().err
+        assert "v5.3/train.parquet: the columns of most need " in capsys.readouterr().err
 
     def test_names_that_the_file_lacks_are_left_to_who_needs_them(self, server: NumeraiServer, path: Path) -> None:
         wanted = Columns("odd", frozenset({"feature_3", "feature_none"}), frozenset({*ALL, "feature_none"}))
@@ -295,7 +295,7 @@ class TestTheServer:
 
     def test_what_comes_encoded_is_refused(self, server: NumeraiServer, path: Path) -> None:
         server.file_faults[NAME] = [None, Fault("encoded")]
-        with pytest.raises(InputError, match=r"comes encoded by gzip, which was not asked for; it isn't taken$"):
+        with pytest.raises(InputError, match=r"comes encoded by gzip, which was not asked for; it isn't used$"):
             fetch(server, path)
 
     def test_a_file_that_changes_meanwhile_is_begun_anew(self, server: NumeraiServer, path: Path, contents: tuple[bytes, bytes]) -> None:
@@ -328,7 +328,7 @@ class TestTheServer:
 
 def test_a_disk_that_is_too_small_is_told_before(server: NumeraiServer, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=5000))
-    with pytest.raises(InputError, match=r"train\.parquet: it takes 0\.07 GB, and .* has 0\.00 GB free; make room"):
+    with pytest.raises(InputError, match=r"train\.parquet: it needs 0\.07 GB, and .* has 0\.00 GB free; make room"):
         fetch(server, path)
     assert len(server.ranges) == 2, "the footer alone"
 
@@ -338,7 +338,7 @@ def test_what_cannot_be_used_does_not_take_the_name(server: NumeraiServer, path:
         raise InputError(f"{given}: era missing among its columns")
 
     path.write_bytes(b"before")
-    with pytest.raises(InputError, match=r"^what came as v5\.3/train\.parquet can't be used: era missing among its columns$"):
+    with pytest.raises(InputError, match=r"^the file that came as v5\.3/train\.parquet can't be used: era missing among its columns$"):
         fetch(server, path, check=refuse)
     assert path.read_bytes() == b"before"
     assert sorted(file.name for file in path.parent.iterdir()) == [".train.parquet.lock", "train.parquet"]
@@ -346,7 +346,7 @@ def test_what_cannot_be_used_does_not_take_the_name(server: NumeraiServer, path:
 
 @pytest.fixture(scope="module")
 def killed(contents: tuple[bytes, bytes], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str | None]]:
-    """The directory of a download that was killed when it had some ranges, and these ranges."""
+    """Return the directory of a download that was killed with some ranges, and these ranges."""
     directory = tmp_path_factory.mktemp("killed")
     put(directory / "1", contents[0])
     out = directory / "out" / "train.parquet"
@@ -369,11 +369,11 @@ def killed(contents: tuple[bytes, bytes], tmp_path_factory: pytest.TempPathFacto
 
 
 class TestAfterAKill:
-    """What a download leaves that was killed when it had some ranges of the columns."""
+    """The files of a download that was killed with some ranges of the columns."""
 
     @pytest.fixture
     def held(self, path: Path, killed: tuple[Path, list[str | None]]) -> list[str | None]:
-        """The ranges that came, which lie beside the path."""
+        """Return the file of the ranges that came, next to the path."""
         shutil.copytree(killed[0], path.parent, dirs_exist_ok=True)
         return killed[1]
 
@@ -423,7 +423,7 @@ class TestAfterAKill:
 class TestTheStore:
     @pytest.fixture
     def get(self, server: NumeraiServer, tmp_path: Path) -> Callable[[str | None], tuple[Path, bool]]:
-        """Gets the file for a feature set, or whole, and says whether anything but a look at its end came."""
+        """Get the file for a feature set, or the whole; return whether more than its end was fetched."""
 
         def run(name: str | None) -> tuple[Path, bool]:
             server.sent.clear()

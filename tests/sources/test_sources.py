@@ -34,7 +34,7 @@ QUICK = Patience(connection=1, silence=0.5, tries=2, pause=0.01, longest_pause=0
 
 
 def make_layout(directory: Path, live_id: str = "n1") -> Path:
-    """The smallest directory in Numerai's layout, with one of the optional files."""
+    """Make the smallest directory in Numerai's layout, with one of the optional files."""
     directory.mkdir(parents=True)
     frame = pd.DataFrame({"era": ["0001"], "data_type": ["train"], "feature_a": [2], "target": [0.5]}, index=pd.Index(["n0"], name="id"))
     frame.to_parquet(directory / "train.parquet")
@@ -65,7 +65,7 @@ def kept(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NumeraiServer]:
-    """Round 900 is the current one; 899 has another live file; a file that nobody needs lies beside."""
+    """Serve round 900 as the current one; 899 has another live file; there is also a file that nobody needs."""
     monkeypatch.setenv("NO_PROXY", "*")
     for number in (899, 900):
         directory = make_layout(tmp_path / str(number) / VERSION, live_id=f"n{number}")
@@ -76,7 +76,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NumeraiS
 
 
 class Ended(NamedTuple):
-    """How a stage ended, and what it said."""
+    """The exit of a stage, and its output."""
 
     returncode: int
     stdout: str
@@ -91,7 +91,7 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 
 def prepared(source: Path, directory: Path) -> dict[str, bytes]:
-    """The prepared table of raw files for their small set."""
+    """Prepare raw files for their small set."""
     directory.mkdir()
     preparation.prepare(source, directory, preparation.Wanted("small", "target", every=1, demean=False, derived=[]))
     return {path.relative_to(directory).as_posix(): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
@@ -99,7 +99,7 @@ def prepared(source: Path, directory: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the stage for a source in the directory of the test, with the repository's params edited; no pause takes time."""
+    """Run the stage for a source in the test's directory, with the repository's params edited and without pauses."""
 
     def run(source: str, old: str = "", new: str = "") -> Ended:
         text = (ROOT / "params.yaml").read_text()
@@ -330,10 +330,10 @@ class TestNumerai:
         ("name", "fault", "message"),
         [
             ("train.parquet", "404", "v5.3/train.parquet can't be fetched: the answer is HTTP status 404"),
-            ("train.parquet", "cut_unsaid", "what came as v5.3/train.parquet can't be used: not a readable Parquet file"),
-            ("live.parquet", "html", "what came as v5.3/live.parquet can't be used: not a readable Parquet file"),
-            ("features.json", "html", "what came as v5.3/features.json can't be used: not a readable JSON file"),
-            ("features.json", "cut_unsaid", "what came as v5.3/features.json can't be used: not a readable JSON file"),
+            ("train.parquet", "cut_unsaid", "the file that came as v5.3/train.parquet can't be used: not a readable Parquet file"),
+            ("live.parquet", "html", "the file that came as v5.3/live.parquet can't be used: not a readable Parquet file"),
+            ("features.json", "html", "the file that came as v5.3/features.json can't be used: not a readable JSON file"),
+            ("features.json", "cut_unsaid", "the file that came as v5.3/features.json can't be used: not a readable JSON file"),
         ],
     )
     def test_a_file_that_fails(self, server: NumeraiServer, out: Path, kept: Path, name: str, fault: str, message: str) -> None:
@@ -381,7 +381,7 @@ class TestNumerai:
 
 
 def free_port() -> int:
-    """A port on which nobody listens."""
+    """Find a port on which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Training sees what it may see: folds, inner slices, and the final fit."""
+"""The rows that training may see: folds, inner slices, and the final fit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ ONE, TWO = (Resources(threads, GIB, Path("scratch")) for threads in (1, 2))
 
 @dataclass
 class Recorder:
-    """A kind of model that remembers what it was given and predicts the first feature."""
+    """A kind of model that records its inputs and predicts the first feature."""
 
     stopping: bool
     best: Sequence[int] = (5, 9, 40)
@@ -58,7 +58,7 @@ class Recorder:
 
 @dataclass
 class Echo:
-    """Predicts the first feature."""
+    """A model that predicts the first feature."""
 
     rounds: int | None
     n_features: int

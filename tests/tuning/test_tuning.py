@@ -1,4 +1,4 @@
-"""A search for settings: what it tries, when it stops a trial, that it goes on after a kill, and what it says in the end."""
+"""A search for settings: its trials, their early ends, its continuation after a kill, and its last words."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -33,7 +33,7 @@ def settings(**changes: Any) -> Tuning:
 
 
 class Attempts:
-    """Scores that are best where x is .7, noise that is the same for all settings, and a record of what was asked."""
+    """Scores that are best at x = .7, with the same noise for all settings, and a record of the questions."""
 
     def __init__(self, kill_at: int | None = None, noise: float = 0.01) -> None:
         self.asked: list[tuple[dict[str, Any], list[int]]] = []
@@ -52,7 +52,7 @@ class Attempts:
 
 
 def ignore(line: str) -> None:
-    """Do nothing with it."""
+    """Ignore it."""
 
 
 def look_for(path: Path, given: Tuning, attempts: Attempts, identity: str = "a", notify: Callable[[str], None] = ignore) -> search.Found:
@@ -131,7 +131,7 @@ def test_no_trial_is_deleted_and_those_of_settings_that_return_are_taken_up(tmp_
 
 @pytest.mark.parametrize("kind", kinds.names())
 def test_the_identity_has_the_rooms_that_make_trials_and_no_other(kind: str) -> None:
-    """They are the rooms that the stage is made of, with one kind of model."""
+    """Compare with the rooms of the stage, with one kind of model."""
     hashed = {room(relative(path)) for path in code(kind)}
     made_of = {room(name) for name in closure(ROOT / "stages" / "tune.py", *of_kind(kind))}
     assert hashed == made_of - {"stages/tune.py"}

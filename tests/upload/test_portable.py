@@ -1,4 +1,4 @@
-"""The pickle for Numerai's model upload: what is in it, what it predicts, and that it does so with Numerai's packages."""
+"""The pickle for Numerai's model upload: its content, and its predictions, also with Numerai's packages."""
 
 import ast
 import copy
@@ -104,7 +104,7 @@ KINDS: dict[str, Any] = {
 
 
 class World:
-    """Raw live rows, the panels prepared of train and live rows alike, and models trained on them."""
+    """Raw live rows, the panels prepared of train and of live rows, and models trained on them."""
 
     def __init__(self, directory: Path, dtype: str, *, demean: bool = False, derived: tuple[str, ...] = (), components: int = 0) -> None:
         self.directory, self.dtype = directory, dtype
@@ -127,7 +127,7 @@ class World:
             derived=dict(zip(derived, extra.T, strict=True)),
             era_means=means if demean else None,
         )
-        # what a raw file becomes beside what was trained on, which is all that `prepare_live` looks at
+        # the live panel that is prepared with the training data; `prepare_live` needs nothing else
         self.like = write_panel(
             directory / "like",
             values[:2],
@@ -165,7 +165,7 @@ class World:
         return Pipeline(**(given | changed))
 
     def expected(self, pipeline: Pipeline, name: str, live: pd.DataFrame) -> pd.Series:
-        """The pipeline's own prediction of live rows, by id."""
+        """Return the pipeline's own prediction of live rows, by id."""
         raw, prepared = self.directory / "live.parquet", self.directory / "prepared"
         live.assign(era="X", data_type="live").to_parquet(raw)
         files.remove(prepared)
@@ -174,14 +174,14 @@ class World:
         return pipeline.predict(Panel(prepared, []), [name]).set_index("id")[name]
 
     def function(self, pipeline: Pipeline, name: str) -> Callable[..., pd.DataFrame]:
-        """What the pickle holds."""
+        """Build the pickle, and return the function in it."""
         path = self.directory / f"{name}.pkl"
         build.write(build.content(pipeline, name, self.like), path, 50)
         function: Callable[..., pd.DataFrame] = pickle.loads(path.read_bytes())
         return function
 
     def check(self, pipeline: Pipeline, name: str, live: pd.DataFrame | None = None) -> NDArray[np.float64]:
-        """Hold the pickle's prediction to the pipeline's."""
+        """Check that the pickle's prediction equals the pipeline's."""
         rows = self.live if live is None else live
         found = self.function(pipeline, name)(rows, pd.DataFrame(index=rows.index))
         assert found.columns.tolist() == ["prediction"]
@@ -271,7 +271,7 @@ def test_constant_predictions_and_ties(world: World, trained: Pipeline) -> None:
         world.check(Pipeline(trained.models, trained.features, trained.weights, Neutralization((), "none", 1.0)), name, one_column)
 
 
-# ---- what comes in
+# ---- inputs
 
 
 def test_rows_come_in_any_order_and_other_columns_are_ignored(world: World, trained: Pipeline) -> None:
@@ -340,7 +340,7 @@ def test_a_prediction_of_which_nothing_is_left_is_an_error(world: World, trained
         world.expected(alone, NEUTRALIZED, live)
 
 
-# ---- the parts, against the library's
+# ---- the parts, compared with the library's
 
 
 @settings(max_examples=60)
@@ -372,11 +372,11 @@ def test_neutralization_is_that_of_the_library(rows: int, k: int, proportion: fl
     np.testing.assert_allclose(runtime.neutralized(content, features, blended, names, False, proportion), wanted, rtol=0, atol=1e-9)
 
 
-# ---- what is in the pickle
+# ---- content of the pickle
 
 
 def strings(content: Any) -> list[str]:
-    """All texts in nested containers."""
+    """Yield all texts in nested containers."""
     if isinstance(content, str):
         return [content]
     if isinstance(content, Mapping):
@@ -476,7 +476,7 @@ def test_the_pickle_is_read_where_nothing_of_ours_is(world: World, trained: Pipe
 
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
-    """This environment's own Python, in place of one with Numerai's packages."""
+    """Use this environment's own Python in place of one with Numerai's packages."""
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
@@ -484,7 +484,7 @@ def here(tmp_path: Path) -> Path:
 
 
 def ship(path: Path, body: str) -> Path:
-    """A pickle whose function of two arguments has a body."""
+    """Write a pickle whose function of two arguments has a body."""
     source = f"def predict(live_features, live_benchmark_models):\n    {body}\n"
 
     class Call:
@@ -549,7 +549,7 @@ def test_ranks_are_those_of_plain_counting_whatever_the_last_bits(values: list[i
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of environments that is empty, and uv that brings no Python."""
+    """Set an empty cache of environments, and uv that fetches no Python."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
     return tmp_path / "erawise" / "numerai"
@@ -609,7 +609,7 @@ def test_the_documented_packages_are_those_of_the_check() -> None:
 
 
 def lacking_pythons() -> list[str]:
-    """Return the Pythons that are neither here nor can be brought."""
+    """Return the Pythons that are neither here nor can be fetched."""
     try:
         environments.interpreters(environments.PINS)
     except InputError as problem:

@@ -1,4 +1,4 @@
-"""Sending a model over real HTTP: the very pickle that was proven, for the right model, and what Numerai says of it."""
+"""Sending a model over real HTTP: the same pickle that was proven, for the right model, and Numerai's words on it."""
 
 import json
 import pickle
@@ -48,7 +48,7 @@ def test_the_proven_pickle_is_sent_and_what_numerai_says_is_read_back(
     server: NumeraiServer, workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workspace.run("upload --send alpha")
-    [sent] = server.account.of("createComputePickleUpload", "id-alpha")
+    [sent] = server.account.created_for("createComputePickleUpload", "id-alpha")
     content = server.account.objects[sent["filename"]]
     assert content == (workspace.directory / "data/upload/neutralized.pkl").read_bytes()
     assert (sent["dataVersionId"], sent["dockerImageId"], sent["tournament"]) == ("version-53", "image-3_12", 8)
@@ -115,7 +115,7 @@ def test_a_pickle_over_the_limit_is_neither_written_nor_sent(
 
 @pytest.fixture
 def account(server: NumeraiServer) -> Pickles:
-    """The account's models, one of which was sent a pickle, sent-1."""
+    """Serve the account's models; one of them was sent a pickle, sent-1."""
     found = Pickles(server.url, key=KEY, patience=QUICK)
     server.account.created.append({"kind": "createComputePickleUpload", "id": "sent-1", "modelId": "id-alpha"})
     server.account.status = ["VALIDATED"]

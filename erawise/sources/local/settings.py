@@ -19,6 +19,6 @@ class Local(Section):
 
 
 class LocalData(Data):
-    """The section `data`, as far as a local directory reads it."""
+    """The part of the section `data` that a local directory uses."""
 
     local: Local

@@ -20,9 +20,9 @@ def download(data: LocalData, directory: Path, kept: Path, progress: Progress = 
 def write(source: Path, directory: Path, progress: Progress = SILENT) -> list[str]:
     """Copy the files of the layout from `source` into the existing `directory`.
 
-    All files are checked before the first is copied. They are copied and not linked: DVC makes what a stage writes
-    read-only and shares it with its cache, so that a linked file would lock the user's own, and a later edit of it in
-    place would corrupt the cache. `progress` is told of each file's bytes.
+    All files are checked before the first is copied. They are copied and not linked: DVC makes the outs of a stage read-only and shares
+    them with its cache. So a link would lock the user's own file, and a later edit of it would corrupt the cache. `progress` counts the
+    bytes.
 
     Returns
     -------
@@ -32,10 +32,10 @@ def write(source: Path, directory: Path, progress: Progress = SILENT) -> list[st
     Raises
     ------
     InputError
-        If `source` is no directory, a file of the layout is missing, or one cannot be read or used.
+        If `source` is no directory, a file of the layout is missing, or a file cannot be read or used.
     """
     if not source.is_dir():
-        raise InputError(f"{source}: no such directory; data.local.path names the one with {', '.join(layout.REQUIRED)}")
+        raise InputError(f"{source}: no such directory; data.local.path names the directory with {', '.join(layout.REQUIRED)}")
     layout.check_all(source)
     present = layout.present(source)
     sizes = {name: (source / name).stat().st_size for name in present}

@@ -1,6 +1,6 @@
-"""The law of the embedded market: its constants, and what is drawn once from the seed.
+"""The law of the embedded market: its constants, and the part that is drawn once from the seed.
 
-Every stock has slowly moving loadings on common factors; features mix loadings with an own part and are binned by era; weekly
+Every stock has slowly moving loadings on common factors. Features mix loadings with an own part and are binned by era. Weekly
 returns come from the factors, from stable non-linear interactions of the bins, and from noise. `docs/market.md` has the equations.
 Arrays are feature-major, (features, slots): a slot holds one stock at a time.
 """
@@ -22,18 +22,18 @@ FACTOR_SHARE = (0.6, 0.95)
 """Range of the weight of the loadings in a feature."""
 FACTORS_A_GROUP = 4
 RISKY_SHARE = 0.2
-"""Share of the features that mix the risky factors alone, with the largest weight."""
+"""Share of the features that mix only the risky factors, with the largest weight."""
 
 PREMIUM = 0.01
 """Length of the vector of mean weekly factor returns."""
 VOLATILITY_PREMIUM = -0.4
-"""Part of that vector on the first factor, the one that stocks are more volatile with."""
+"""Part of that vector on the first factor, on which volatile stocks have a high loading."""
 FACTOR_RISK = 0.08
 """Weekly standard deviation of the return that the factors give a stock."""
 RISKY_FACTORS, RISKY_VARIANCE = 4, 0.85
-"""Number of the factors, the last ones, that pay nothing on average and have most of that risk, and their share of its variance."""
+"""Number of the risky factors, the last ones, and their share of the factors' variance. They pay nothing on average."""
 REVERSION = 0.98
-"""Weekly autocorrelation of the sum of a risky factor's returns: what it has paid, it gives back."""
+"""Weekly autocorrelation of the sum of a risky factor's returns: it gives back its past returns."""
 BEND = 0.006
 """Weekly standard deviation of the return from features that pay at their extremes or in their middle."""
 PAIR = 0.0055
@@ -47,7 +47,7 @@ VOLATILITY_SLOPE = 0.03
 """Change of the log of a stock's volatility with its loading on the first factor."""
 
 TARGET_SHARES = (0.05, 0.25, 0.75, 0.95)
-"""Cumulated shares at which a target goes to the next of its five values."""
+"""Cumulated shares at which a target changes to the next of its five values."""
 FEATURE_SHARES = (0.2, 0.4, 0.6, 0.8)
 SHORT, LONG = 4, 12
 """Weeks that `_20` and `_60` targets sum over."""
@@ -62,7 +62,7 @@ OPINIONS = {
     f"v53_lgbm_{MAIN}20": (0.50, 0.50, 0.71),
     f"v53_lgbm_{MAIN}60": (0.62, 0.45, 0.64),
 }
-"""Weights of the oracle, of a tilt to factors that pays nothing in particular, and of an own view, in the models of others."""
+"""Weights of the oracle, of a tilt to random factors, and of an own view, in the models of others."""
 
 TURNOVER = 0.004
 """Share of the stocks that leave in a week, and are replaced."""
@@ -82,13 +82,13 @@ CALIBRATION_STOCKS = 4_000
 
 @dataclass(frozen=True)
 class Law:
-    """A draw that is made once for a market and holds in every week.
+    """The draw that is made once for a market and holds in every week.
 
     Attributes
     ----------
     groups : (features,) int, the group whose factors a feature mixes, -1 for a feature outside the groups.
     risky : (features,) bool, the features that mix the risky factors in place of their group's.
-    mixing : (features, factors), rows of length `FACTOR_SHARE`: the loadings' part in a feature of variance 1.
+    mixing : (features, factors), rows of length `FACTOR_SHARE`: the part of the loadings in a feature of variance 1.
     own : (features,), weight of a feature's own part.
     premia : (factors,), mean weekly factor returns.
     bends : (features,), weight of each feature's distance from the middle bin.
@@ -173,7 +173,7 @@ def draw_law(features: int, strength: float, rng: np.random.Generator) -> Law:
 
 
 def strength(stocks: int) -> float:
-    """Return the divisor of the stocks' own noise: 1 from `REFERENCE_STOCKS` on, more with fewer stocks, since their rows teach less."""
+    """Return the divisor of the stocks' own noise: 1 from `REFERENCE_STOCKS` on, more for fewer stocks, since fewer rows teach less."""
     return max(1.0, (REFERENCE_STOCKS / stocks) ** STRENGTH_EXPONENT)
 
 
@@ -193,7 +193,7 @@ def reverting(levels: NDArray[np.float64], rng: np.random.Generator) -> tuple[ND
 
     Returns
     -------
-    shocks : (factors,), of the standard deviations `factor_risks`.
+    shocks : (factors,), with the standard deviations `factor_risks`.
     levels : (risky,), after the week.
     """
     risks, drawn = factor_risks(), rng.standard_normal(FACTORS)
@@ -207,13 +207,13 @@ def level_risks() -> NDArray[np.float64]:
 
 
 def _premia(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw the direction (factors,) of the premia: volatile stocks earn less, risky factors pay nothing, others what the seed says."""
+    """Draw the direction (factors,) of the premia: volatile stocks earn less, risky factors pay nothing, others are random."""
     others = _unit(rng.standard_normal(FACTORS - RISKY_FACTORS - 1))
     return np.concatenate([[VOLATILITY_PREMIUM], np.sqrt(1 - VOLATILITY_PREMIUM**2) * others, np.zeros(RISKY_FACTORS)])
 
 
 def _mixing(groups: NDArray[np.int64], risky: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw unit rows (features, factors): a feature mixes its group's factors, or as many of its own, or the risky ones alone."""
+    """Draw unit rows (features, factors): a feature mixes its group's factors, or as many of its own, or only the risky ones."""
     factors = np.array([rng.permutation(FACTORS)[:FACTORS_A_GROUP] for _ in GROUPS])
     loners = rng.permuted(np.tile(np.arange(FACTORS), (len(groups), 1)), axis=1)[:, :FACTORS_A_GROUP]
     mixed = np.where(groups[:, None] < 0, loners, factors[groups])
@@ -235,7 +235,7 @@ def thresholds(values: NDArray[np.float64], shares: Sequence[float]) -> NDArray[
 
 
 def bins(values: NDArray[np.float64], bounds: NDArray[np.float64]) -> NDArray[np.int8]:
-    """Return the bin numbers (..., n) of values (..., n): how many of the bounds (..., k) each value reaches."""
+    """Return the bin numbers (..., n) of values (..., n): the number of bounds (..., k) that each value reaches."""
     out = np.zeros(values.shape, np.int8)
     for k in range(bounds.shape[-1]):
         out += values >= bounds[..., k, None]

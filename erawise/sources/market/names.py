@@ -8,10 +8,10 @@ import pyarrow as pa
 from erawise.sources.market.law import GROUPS, Law
 
 RISKY_GROUP = "serenity"
-"""The group of the features that mix the risky factors alone."""
+"""The group of the features that mix only the risky factors."""
 SMALL_SHARE, MEDIUM_SHARE = 0.2, 0.5
 QUANTUM_SHARE = 0.23
-"""Share of the features that are the newest: the last ones."""
+"""Share of the newest features, which are the last ones."""
 
 ADJECTIVES = (
     "ample ashen bold brisk calm candid civic coastal crisp deft dusky eager early earnest fabled faint fertile fleet formal frosty gentle "
@@ -42,10 +42,10 @@ def feature_names(number: int) -> list[str]:
 
 
 def feature_sets(law: Law, names: Sequence[str]) -> dict[str, list[str]]:
-    """Return the feature sets, and groups: groups overlap, and some features are in none.
+    """Return the feature sets and groups. Groups overlap, and some features are in no group.
 
-    Every third feature of a group is in the next group too. `RISKY_GROUP` has the features of the risky
-    factors, whatever their other groups. `quantum` has the newest features, `fncv3` every second older one.
+    Every third feature of a group is in the next group too. `RISKY_GROUP` has the features of the risky factors, also if they are in
+    other groups. `quantum` has the newest features, `fncv3` every second older one.
     """
     order = np.arange(len(names))
     neighbour = np.where((law.groups >= 0) & (order % 3 == 0), (law.groups + 1) % len(GROUPS), law.groups)
@@ -65,7 +65,7 @@ def feature_sets(law: Law, names: Sequence[str]) -> dict[str, list[str]]:
 def row_ids(first: int, rows: int, seed: int) -> pa.Array:
     """Return the ids of rows `first` to `first + rows - 1` of a market: "n" and 15 hexadecimal digits.
 
-    The row number is mixed by steps that can be undone, so that no two rows of a market share an id.
+    The row number is mixed by steps that can be undone, so that each row of a market has another id.
     """
     mask = np.uint64(2**60 - 1)
     mixed = np.arange(first, first + rows, dtype=np.uint64)

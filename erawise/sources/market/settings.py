@@ -16,6 +16,6 @@ class Market(Section):
 
 
 class MarketData(Data):
-    """The section `data`, as far as the embedded market reads it."""
+    """The part of the section `data` that the embedded market uses."""
 
     market: Market

@@ -1,4 +1,4 @@
-"""The embedded market as a source: files in Numerai's layout, drawn from a seed by a law that is known."""
+"""The embedded market as a source: files in Numerai's layout, drawn from a seed by a known law."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,7 +25,7 @@ ROW_GROUP = 50_000
 
 
 def download(data: MarketData, directory: Path, kept: Path, progress: Progress = SILENT) -> str:
-    """Draw the files of a data version into an existing empty directory, and check them; there is nothing to keep or to remark."""
+    """Draw the files of a data version into an existing empty directory, and check them. Nothing is put into `kept`; no remark."""
     write(data.market, directory, progress)
     layout.check_all(directory)
     return ""
@@ -34,14 +34,14 @@ def download(data: MarketData, directory: Path, kept: Path, progress: Progress =
 def write(settings: Market, directory: Path, progress: Progress = SILENT) -> None:
     """Write the files of a Numerai data version into an existing empty directory.
 
-    The same settings give the same bytes. An era's features depend neither on the number of eras nor on what follows.
+    The same settings give the same bytes. An era's features don't depend on the number of eras or on later eras.
 
     Parameters
     ----------
     settings : the market's size and seed.
     directory : receives `features.json`, `train`, `validation` and `live.parquet`, the benchmark models of each,
-        `meta_model.parquet` for the validation eras but the first ones, and `oracle.parquet` for all rows.
-    progress : told of each era.
+        `meta_model.parquet` for the validation eras without the first ones, and `oracle.parquet` for all rows.
+    progress : counts the eras.
     """
     law = draw_law(settings.features, strength(settings.stocks), generators(settings.seed).law)
     unknown = generators(settings.seed).unknown
@@ -57,7 +57,7 @@ def write(settings: Market, directory: Path, progress: Progress = SILENT) -> Non
 
 
 class Tables:
-    """Parquet files that grow by an era at a time, in row groups of a bounded size."""
+    """The Parquet files, which grow by one era at a time, in row groups of a bounded size."""
 
     def __init__(self, directory: Path, stack: ExitStack) -> None:
         self._directory = directory
@@ -66,7 +66,7 @@ class Tables:
         self._waiting: dict[str, list[pa.Table]] = {}
 
     def add(self, name: str, table: pa.Table) -> None:
-        """Append rows to the file `name`.parquet."""
+        """Add rows to the file `name`.parquet."""
         waiting = self._waiting.setdefault(name, [])
         if waiting and sum(len(part) for part in waiting) + len(table) > ROW_GROUP:
             self._flush(name)
@@ -87,7 +87,7 @@ class Tables:
 
 
 def _add_week(tables: Tables, week: Week, names: list[str], named: dict[str, NDArray[np.float32]], settings: Market) -> None:
-    part, era, data_type = _place(week.number, settings)
+    part, era, data_type = _keys(week.number, settings)
     rows = len(week.rows)
     keys = {
         ID: row_ids((week.number - 1) * rows, rows, settings.seed),
@@ -105,7 +105,7 @@ def _add_week(tables: Tables, week: Week, names: list[str], named: dict[str, NDA
         tables.add("meta_model", pa.table({**keys, META_MODEL: meta_model}))
 
 
-def _place(number: int, settings: Market) -> tuple[str, str, str]:
+def _keys(number: int, settings: Market) -> tuple[str, str, str]:
     """Return the file, `era` and `data_type` of a week."""
     last = settings.train_eras + settings.validation_eras
     if number > last:

@@ -13,12 +13,12 @@ UNKNOWN_SHARE = 0.02
 
 
 def targets(window: Sequence[Week], rng: np.random.Generator) -> dict[str, NDArray[np.float32]]:
-    """Return the targets of the first week's rows, from its returns and those of the weeks that follow.
+    """Return the targets of the first week's rows, from the returns of all weeks of the window.
 
     Parameters
     ----------
     window : at most `LONG` weeks in a row.
-    rng : draws which values are unknown.
+    rng : draws the rows with unknown values.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The weeks of the embedded market: who is in, the features, the returns, and what can be expected."""
+"""The weeks of the embedded market: its stocks, the features, the returns, and the expected target."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ from erawise.sources.market.law import (
 from erawise.sources.market.settings import Market
 
 AWAY = LONG
-"""Weeks that a slot is kept for the returns of the stock that has left, before another stock takes it."""
+"""Weeks for which a slot still gives the returns of a stock that has left, before another stock gets it."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Week:
     rows : (rows,) int, the slots of the stocks in the universe, in the order of the era's rows.
     features : (features, rows) int8.
     null : (features,) bool, features without values in this week.
-    returns : (streams, slots), the week's return by target name, then what only `_60` targets have.
+    returns : (streams, slots), the week's return by target name, then the part that only `_60` targets have.
     oracle : (rows,), expected value of the main target.
-    opinions : (opinions, rows), the models of others, as ranks in 0..1.
+    opinions : (opinions, rows), the predictions of others' models, as ranks in 0..1.
     """
 
     number: int
@@ -64,7 +64,7 @@ class Week:
 
 
 class Universe:
-    """The state of all slots: who is in, loadings, own parts and opinions; and the levels of the risky factors."""
+    """The state of all slots (stocks inside, loadings, own parts, opinions), and the levels of the risky factors."""
 
     def __init__(self, stocks: int, features: int, rng: np.random.Generator) -> None:
         self.leavers = max(1, round(TURNOVER * stocks))
@@ -78,12 +78,12 @@ class Universe:
         self.levels = level_risks() * rng.standard_normal(RISKY_FACTORS)
 
     def shocks(self, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Draw the factors' returns (factors,) of this week beyond their premia; the levels of the risky ones move by them."""
+        """Draw the factors' returns (factors,) of this week beyond their premia, and move the levels of the risky ones by them."""
         found, self.levels = reverting(self.levels, rng)
         return found
 
     def step(self, rng: np.random.Generator) -> None:
-        """Go to the next week: the slots move, some stocks leave, and new ones take the slots that have waited longest."""
+        """Move to the next week: the slots move, some stocks leave, and new stocks get the slots that have waited longest."""
         for state, memory in self._states():
             state *= memory
             state += np.sqrt(1 - memory**2) * rng.standard_normal(state.shape)
@@ -113,7 +113,7 @@ def generators(seed: int) -> Generators:
 
 
 def simulate(settings: Market, law: Law) -> Iterator[Week]:
-    """Yield the weeks of a market without end; each depends only on the seed and on the weeks before it."""
+    """Yield the weeks of a market without end. Each depends only on the seed and on the weeks before it."""
     rngs = generators(settings.seed)
     universe = Universe(settings.stocks, settings.features, rngs.state)
     for number in count(1):
@@ -144,7 +144,7 @@ def _week(number: int, law: Law, universe: Universe, rngs: Generators) -> Week:
 
 
 def volatility(loadings: NDArray[np.float64], noise: float) -> NDArray[np.float64]:
-    """Return the weekly standard deviation (stocks,) of the stocks' own returns; `noise` is that at the median."""
+    """Return the weekly standard deviation (stocks,) of the stocks' own returns; `noise` is its value at the median."""
     return noise * np.exp(VOLATILITY_SLOPE * loadings[0])
 
 
@@ -164,7 +164,7 @@ def _returns(law: Law, interactions: NDArray[np.float64], universe: Universe, rn
 def expected_target(
     premium: NDArray[np.float64], interactions: NDArray[np.float64], loadings: NDArray[np.float64], own: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the expected value (rows,) of the main target, given everything that the week's state says.
+    """Return the expected value (rows,) of the main target, given the whole state of the week.
 
     Parameters
     ----------
@@ -174,23 +174,23 @@ def expected_target(
 
     Notes
     -----
-    The sum of the weeks' returns is taken as normal, and its bins' bounds as those of a normal with the universe's variance:
+    The sum of the weeks' returns is taken as normal. The bounds of its bins are taken from a normal with the universe's variance:
     E[target] = 1/4 * sum over the bounds c of Phi((mean - c) / risk).
     """
-    mean = premium * _reach(LOADING_MEMORY) + interactions * _reach(INTERACTION_MEMORY)
+    mean = premium * _summed_memory(LOADING_MEMORY) + interactions * _summed_memory(INTERACTION_MEMORY)
     factor_variance = np.square(factor_risks()) @ np.square(loadings)
     risk = np.sqrt(LONG * ((1 + LONG_NOISE) * own**2 + factor_variance))
     bounds = ndtri(TARGET_SHARES) * np.sqrt(np.mean(risk**2))
     return ndtr((mean - bounds[:, None]) / risk).mean(axis=0)
 
 
-def _reach(memory: float) -> float:
-    """Return the sum over the weeks of a `_60` target of the part that is left of an expected return."""
+def _summed_memory(memory: float) -> float:
+    """Return the part of an expected return that is left in each week of a `_60` target, summed over the weeks."""
     return sum(memory**week for week in range(LONG))
 
 
 def _opinions(oracle: NDArray[np.float64], tilts: NDArray[np.float64], views: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the models of others, (opinions, rows), as ranks within the week."""
+    """Return the predictions of others' models, (opinions, rows), as ranks within the week."""
     insight = (oracle - oracle.mean()) / oracle.std()
     weights = np.array(list(OPINIONS.values()))
     mixed = weights[:, :1] * insight + weights[:, 1:2] * tilts + weights[:, 2:] * views
@@ -198,7 +198,7 @@ def _opinions(oracle: NDArray[np.float64], tilts: NDArray[np.float64], views: ND
 
 
 def windows(settings: Market, law: Law) -> Iterator[list[Week]]:
-    """Yield for each week up to the live one: the week, and the next `LONG` - 1 ones as far as their returns are known by now."""
+    """Yield for each week up to the live one the week, and the next `LONG` - 1 weeks as far as their returns are known by now."""
     last = settings.train_eras + settings.validation_eras
     weeks: deque[Week] = deque()
     for week in islice(simulate(settings, law), last + 1):
@@ -212,5 +212,5 @@ def windows(settings: Market, law: Law) -> Iterator[list[Week]]:
 
 
 def _known(weeks: Sequence[Week], last: int) -> list[Week]:
-    """Return the first week, and the others that are over: the return of the last era's week isn't known yet."""
+    """Return the first week, and the others that are over. The return of the last era's week isn't known yet."""
     return [week for k, week in enumerate(weeks) if k == 0 or week.number < last]

@@ -1,4 +1,4 @@
-"""Requests and their answers: what a server says of a file, which bytes it sends, and errors in words."""
+"""Requests and their answers: a server's description of a file, its bytes, and errors in words."""
 
 import base64
 import logging
@@ -19,25 +19,25 @@ NO_ADDRESS = (requests.exceptions.MissingSchema, requests.exceptions.InvalidSche
 CHUNK_BYTES = 2**20
 DIGEST_BYTES = {"sha256": 32, "md5": 16}
 
-# At lower levels it logs whole addresses, of which the signature is a secret.
+# At lower levels it logs whole addresses, and their signature is a secret.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class Session(requests.Session):
-    """Requests that send no user and password from a .netrc, also where they are sent on: a signed address refuses them."""
+    """Requests that never send a user and password from a .netrc, also after a redirect: a signed address refuses them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.auth = lambda request: request
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-        """Send nothing on to another address."""
+        """Remove the authorization before a redirect to another address."""
         prepared_request.headers.pop("Authorization", None)
 
 
 @contextmanager
 def answer(session: Session, address: str, headers: dict[str, str], patience: Patience) -> Iterator[requests.Response]:
-    """Yield the answer to a GET, its body still to come."""
+    """Yield the answer to a GET before its body."""
     with reached(address):
         response = session.get(address, headers=headers, stream=True, timeout=(patience.connection, patience.silence))
     with response:
@@ -46,7 +46,7 @@ def answer(session: Session, address: str, headers: dict[str, str], patience: Pa
 
 @contextmanager
 def reached(address: str) -> Iterator[None]:
-    """Turn the errors of requests into `Again`, or, if another try is of no use, into an `InputError`."""
+    """Turn the errors of requests into `Again`, or into an `InputError` if another try is of no use."""
     try:
         yield
     except requests.exceptions.SSLError:
@@ -62,7 +62,7 @@ def reached(address: str) -> Iterator[None]:
 
 
 def chunks(response: requests.Response, patience: Patience) -> Iterator[bytes]:
-    """Yield the body as it comes, up to its end; raise `Again` at a cut, and if it comes too slowly."""
+    """Yield the body in pieces as it comes; raise `Again` if it is cut or comes too slowly."""
     start, brought = time.monotonic(), 0
     while chunk := _read(response):
         yield chunk
@@ -75,7 +75,7 @@ def chunks(response: requests.Response, patience: Patience) -> Iterator[bytes]:
 
 
 def _read(response: requests.Response) -> bytes:
-    """Return bytes that have come; none at the end."""
+    """Return the next bytes; no bytes at the end."""
     try:
         found: bytes = response.raw.read1(CHUNK_BYTES)
         return found
@@ -86,7 +86,7 @@ def _read(response: requests.Response) -> bytes:
 
 
 def refusal(response: requests.Response, what: str, patience: Patience) -> Exception:
-    """Return the error of an answer that doesn't bring a file."""
+    """Return the error for an answer without a file."""
     status = response.status_code
     said = f"the answer is HTTP status {status}"
     if status in BUSY:
@@ -97,7 +97,7 @@ def refusal(response: requests.Response, what: str, patience: Patience) -> Excep
 
 
 def retry_after(response: requests.Response, patience: Patience) -> float | None:
-    """Return the seconds to wait that the server asks for, if it gives a number; not more than ten of the longest pauses."""
+    """Return the seconds that the server asks to wait, if it gives a number, but at most ten of the longest pauses."""
     text = response.headers.get("Retry-After", "")
     return min(float(text), 10 * patience.longest_pause) if text.isdecimal() else None
 
@@ -106,11 +106,11 @@ def require_plain(response: requests.Response, what: str) -> None:
     """Raise `InputError` if the body is encoded."""
     encoding = response.headers.get("Content-Encoding", "identity")
     if encoding != "identity":
-        raise InputError(f"{host(response.url)}: {what} comes encoded by {encoding}, which was not asked for; it isn't taken")
+        raise InputError(f"{host(response.url)}: {what} comes encoded by {encoding}, which was not asked for; it isn't used")
 
 
 def described(response: requests.Response) -> Remote:
-    """Return what the headers of a whole file say of it."""
+    """Return the description of a whole file from its headers."""
     length = response.headers.get("Content-Length", "")
     return Remote(
         int(length) if length.isdecimal() else None,
@@ -128,7 +128,7 @@ def _checksum(headers: Any) -> str | None:
     for algorithm, text in found.items():
         try:
             content = base64.b64decode(text or "", validate=True)
-        except ValueError:  # S3's checksum of parts ends in their number, and is none of the file
+        except ValueError:  # S3's checksum of parts ends in their number, and isn't the file's
             continue
         if len(content) == DIGEST_BYTES[algorithm]:
             return f"{algorithm}:{content.hex()}"
@@ -141,19 +141,19 @@ def _part(header: str | None, pattern: str) -> str | None:
 
 
 def conditions(remote: Remote) -> dict[str, str]:
-    """Return headers by which an answer brings nothing if the file is still the one of `remote`."""
+    """Return headers with which the server answers without the file if it is still `remote`."""
     given = {"If-None-Match": remote.etag, "If-Modified-Since": remote.modified}
     return {name: value for name, value in given.items() if value}
 
 
 def content_range(response: requests.Response) -> tuple[int, int, int | None] | None:
-    """Return start, stop and, if it is said, the whole's length of the part that a 206 brings; None if it doesn't say."""
+    """Return start, stop and the whole's length (None if unknown) of the part that a 206 brings; None if it doesn't say them."""
     stated = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", "").strip())
     return None if stated is None else (int(stated[1]), int(stated[2]) + 1, None if stated[3] == "*" else int(stated[3]))
 
 
 def is_part(response: requests.Response, start: int, stop: int | None, remote: Remote) -> bool:
-    """Return whether a 206 brings the bytes from `start` to before `stop` of the very file that was begun."""
+    """Return whether a 206 brings the bytes from `start` to before `stop` of the same file that was begun."""
     stated = content_range(response)
     if stated is None or stated[:2] != (start, stop):
         return False

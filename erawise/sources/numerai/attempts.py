@@ -1,4 +1,4 @@
-"""Tries of a transfer: patience with a server, the errors of one try, and when to give up."""
+"""Tries of a transfer: patience with a server, the errors of one try, and the limit of tries."""
 
 import random
 import re
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from erawise.running.errors import InputError, Unavailable
 
 ADDRESS = "ERAWISE_API_URL"
-"""The variable of the environment that names another address of the API."""
+"""The environment variable that sets another address of the API."""
 
 GONE = {400, 401, 403, 410}
-"""HTTP statuses of a signed address that has expired: a new one is asked for."""
+"""HTTP statuses of a signed address that has expired. A new address is then asked for."""
 
 BUSY = {408, 425, 429, *range(500, 600)}
 """HTTP statuses that are worth another try."""
@@ -28,8 +28,8 @@ class Patience:
     ----------
     connection, silence : seconds to wait for a connection, and for the next bytes.
     window, rate : a transfer that brings less than `rate` bytes a second over `window` seconds is begun again.
-    tries : without any new byte, before it is given up.
-    pause, longest_pause : seconds before the second try, which double with each further one, up to the longest.
+    tries : number of tries without any new byte after which a transfer is given up.
+    pause, longest_pause : seconds before the second try, doubled for each further try, and their upper limit.
     """
 
     connection: float = 10
@@ -41,12 +41,12 @@ class Patience:
     longest_pause: float = 60
 
     def before(self, again: int) -> float:
-        """Return the seconds to wait before the n-th repetition, n from 1; jitter parts clients that failed together."""
+        """Return the seconds to wait before the n-th repetition, n from 1. Jitter separates clients that failed together."""
         return min(self.longest_pause, self.pause * 2 ** (again - 1)) * random.uniform(0.5, 1.5)
 
 
 class Again(Exception):
-    """A try that failed and may be repeated: `after` so many seconds if the server gives them, at a new address if `relocate`."""
+    """A try that failed and may be repeated: after `after` seconds if the server gives them, at a new address if `relocate`."""
 
     def __init__(self, reason: str, after: float | None = None, *, relocate: bool = False) -> None:
         super().__init__(reason)
@@ -58,32 +58,32 @@ class Absent(InputError):
 
 
 class Refused(Again):
-    """A try that the server answered by an error of its own: another kind of request may do better."""
+    """A try that the server answered with a server error. Another kind of request may succeed."""
 
 
 class Address:
-    """An address of a file, which several threads may use and find expired."""
+    """An address of a file for several threads. Any of them may find it expired."""
 
     def __init__(self, locate: Callable[[], str]) -> None:
         self._locate, self._lock = locate, threading.Lock()
         self.current = locate()
 
     def renew(self, expired: str) -> None:
-        """Ask for a new one, unless that has been done."""
+        """Ask for a new address, unless another thread has done so."""
         with self._lock:
             if self.current == expired:
                 self.current = self._locate()
 
 
 class Tries:
-    """Failures of a transfer: each waits before the next try, or gives up; `wait` sleeps so many seconds."""
+    """The failed tries of a transfer. Each waits before the next try, or gives up; `wait` sleeps for a number of seconds."""
 
     def __init__(self, address: Address, what: str, patience: Patience, wait: Callable[[float], object] | None = None) -> None:
         self.address, self.what, self.patience, self.wait = address, what, patience, wait or time.sleep
         self.failed = 0
 
     def again(self, problem: Again, used: str, *, progress: bool) -> None:
-        """Wait after a try with the address `used` that failed, with or without `progress`.
+        """Wait after a failed try with the address `used`; `progress` tells whether it brought new bytes.
 
         Raises
         ------
@@ -101,5 +101,5 @@ class Tries:
 
 
 def host(address: str) -> str:
-    """Return an address without user, password and query, which may be secret; of several @ the last ends the password."""
+    """Return an address without user, password and query, which may be secret. The last @ ends the password."""
     return re.split(r"[?#]", re.sub(r"^([A-Za-z][\w+.-]*://)?.*@", lambda found: found[1] or "", address))[0]

@@ -1,4 +1,4 @@
-"""Numerai's API: numerapi with an address of its own, time limits, repetitions where they are safe, and causes in words."""
+"""Numerai's API: numerapi with its own address, time limits, repetitions if they are safe, and causes in words."""
 
 import os
 import re
@@ -20,7 +20,7 @@ PUBLIC_ID, SECRET_KEY = "NUMERAI_PUBLIC_ID", "NUMERAI_SECRET_KEY"
 ADVICE = "check the network and try again"
 
 LEAST_SKEW = 5
-"""Seconds up to which clocks agree: dates of answers are of whole seconds, and answers take their time."""
+"""Seconds up to which clocks agree: an answer's date has whole seconds, and the answer needs some time."""
 
 DATASET = """
 query ($filename: String!, $round: Int, $tournament: Int) {
@@ -35,43 +35,43 @@ query ($round: Int, $tournament: Int) {
 
 CAUSES = {
     r"authenticat|invalid (api )?(token|key)|unauthori[sz]ed": f"the key isn't accepted; check {PUBLIC_ID} and {SECRET_KEY}",
-    r"permission|scope|forbidden|not allowed": "the key lacks the permission; give it the scope that this takes on numer.ai",
+    r"permission|scope|forbidden|not allowed": "the key lacks the permission; give it the scope that this needs on numer.ai",
     r"model.*(not found|no such|invalid)|(not found|no such|invalid).*model": "the account has no such model",
 }
-"""Patterns of what the API says, in lower case, and what it means."""
+"""Patterns of the API's errors, in lower case, and their meaning."""
 
 PASSING = {
     r"rate.?limit|too many": "too many requests; wait some minutes",
     r"internal|went wrong|time.?out|temporar|unavailable": "the server fails; try again later",
 }
-"""The same, of errors that pass."""
+"""The same for errors that pass."""
 
 CLOSED = r"round.*(closed|not open)|(closed|not open).*round|submissions? (is|are) closed"
-"""The same of a round that takes no submission."""
+"""The pattern of a round that accepts no submission."""
 
 
 class NoResult(Unavailable):
-    """The answer has none of what was asked for, or in another form."""
+    """An answer without the result, or with a result of another form."""
 
 
 class Unsure(Unavailable):
-    """A change that was sent and got no answer: it may have been carried out."""
+    """A change that was sent and got no answer. It may have been carried out."""
 
 
 class Client(numerapi.NumerAPI):
-    """numerapi whose queries end in a result, or in an `InputError` that says what is wrong and where.
+    """numerapi whose queries end in a result, or in an `InputError` with the cause.
 
-    It brings no files: `Store` does.
+    It fetches no files: `Store` does.
 
     Attributes
     ----------
-    skew : seconds by which this machine's clock is ahead of the server's, by its last answer; 0 where they agree or that had no date.
+    skew : seconds by which this machine's clock is ahead of the server's at its last answer; 0 if they agree or the answer had no date.
 
     Parameters
     ----------
-    url : address of the API; None: what `ERAWISE_API_URL` names, or Numerai's.
-    key : public id and secret key; None: public data alone, and nothing secret is sent.
-    patience : `connection` and `silence` of each request, and the tries of one that may be repeated: a query, which changes nothing.
+    url : address of the API; None for `ERAWISE_API_URL` or, without it, Numerai's address.
+    key : public id and secret key; None for public data only, and nothing secret is sent.
+    patience : `connection` and `silence` of each request, and the tries of a query, which changes nothing.
         A mutation that got no answer may have been carried out, and is not repeated.
     """
 
@@ -86,7 +86,7 @@ class Client(numerapi.NumerAPI):
         self.token = self._key
 
     def locate(self, filename: str, round_number: int | None) -> str:
-        """Return a fresh address of a file such as `v5.3/live.parquet`, of a round or, if None, of the current one."""
+        """Return a fresh address of a file such as `v5.3/live.parquet`, of a round or (None) of the current one."""
         variables = {"filename": filename, "round": round_number, "tournament": self.tournament_id}
         return str(self.present(self.raw_query(DATASET, variables), "dataset"))
 
@@ -99,19 +99,19 @@ class Client(numerapi.NumerAPI):
         return [str(name) for name in names]
 
     def download_dataset(self, *_: Any, **__: Any) -> str:
-        """Refuse: files that numerapi fetches can be spoilt without a word."""
+        """Refuse to fetch: files that numerapi fetches can be damaged without a message."""
         raise NotImplementedError("fetch files through erawise.sources.numerai.store.Store")
 
     def raw_query(self, query: str, variables: dict[str, Any] | None = None, authorization: bool = False, **_: int) -> dict[str, Any]:
-        """Send a GraphQL query, repeated if that is safe and of use.
+        """Send a GraphQL query, and repeat it if that is safe and useful.
 
         Raises
         ------
         InputError
-            If there is no answer, it is none of the API's, or it names errors.
+            If there is no answer, it isn't the API's, or it has errors.
         """
         if authorization and not self.token:
-            raise InputError(f"{host(self.url)}: this takes a key of your account: set {PUBLIC_ID} and {SECRET_KEY}")
+            raise InputError(f"{host(self.url)}: this needs a key of your account: set {PUBLIC_ID} and {SECRET_KEY}")
         changes = re.match(r"\s*mutation\b", query) is not None
         failed = 0
         while True:
@@ -128,12 +128,12 @@ class Client(numerapi.NumerAPI):
                 self.pause(failed, problem)
 
     def unsure(self, problem: Exception) -> Unsure:
-        """Return the error of a change of which nothing certain came back."""
+        """Return the error for a change without a certain answer."""
         said = str(problem).removeprefix(f"{host(self.url)}: ").removesuffix(f"; {ADVICE}")
         return Unsure(f"{host(self.url)}: {said}; it may have been carried out all the same, see on numer.ai before you repeat it")
 
     def pause(self, failed: int, problem: Again | None = None) -> None:
-        """Wait before the n-th repetition, n from 1: as long as the server asks for, where it does."""
+        """Wait before the n-th repetition, n from 1: the seconds that the server asks for, or else the usual ones."""
         time.sleep(self.patience.before(failed) if problem is None or problem.after is None else problem.after)
 
     def _once(self, query: str, variables: dict[str, Any] | None, authorization: bool) -> dict[str, Any]:
@@ -171,7 +171,7 @@ class Client(numerapi.NumerAPI):
 
     @contextmanager
     def understood(self) -> Iterator[None]:
-        """Turn what numerapi raises over an answer of another form into an `InputError`."""
+        """Turn numerapi's exceptions for an answer of another form into an `InputError`."""
         try:
             yield
         except (AttributeError, IndexError, KeyError, TypeError, ValueError):

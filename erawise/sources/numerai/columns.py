@@ -1,4 +1,4 @@
-"""Columns of a Parquet file: the wanted ones, and a new file of them alone."""
+"""Columns of a Parquet file: the wanted ones, and a new file with only them."""
 
 import hashlib
 import os
@@ -12,42 +12,42 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 WRITTEN_ROWS = 2**17
-"""Rows of a row group of the file that is written."""
+"""Rows per row group of the written file."""
 
 READ_BYTES = 2**16
-"""Bytes that are read at once of each column."""
+"""Bytes of each column that are read at once."""
 
 READ_VALUES = 2**24
-"""Values that are decoded at once, at some 16 bytes each."""
+"""Values that are decoded at once, some 16 bytes each."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Wanted columns of a file: the features of a set, and every column that is no feature.
+    """Wanted columns of a file: the features of a set, and every column that isn't a feature.
 
     Parameters
     ----------
     feature_set : the set's name.
     wanted : its features.
-    features : all features that there are.
+    features : all features of the data.
     """
 
     feature_set: str
     wanted: frozenset[str]
     features: frozenset[str]
 
-    def of(self, names: Sequence[str]) -> list[str]:
+    def choose_from(self, names: Sequence[str]) -> list[str]:
         """Return the wanted ones among the names of a file's columns, in its order."""
         return [name for name in names if name in self.wanted or name not in self.features]
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the names of all features."""
+        """The SHA-256 of the names of all features."""
         return hashlib.sha256("\n".join(sorted(self.features)).encode()).hexdigest()
 
 
 def write(source: Path, path: Path, names: Sequence[str]) -> None:
-    """Write some columns of a Parquet file to another, in pieces that fit into memory, with its types, its metadata and its compression."""
+    """Write some columns of a Parquet file to another with its types, metadata and compression, in pieces that fit into memory."""
     with pq.ParquetFile(source, buffer_size=READ_BYTES, page_checksum_verification=True) as file:
         whole = file.schema_arrow
         schema = pa.schema([whole.field(name) for name in names], whole.metadata)

@@ -1,4 +1,4 @@
-"""A file over HTTP, whole or not at all: repeated if that helps, resumed if that is safe, checked before it takes its name."""
+"""A file over HTTP, whole or not at all: repeated if that helps, resumed if that is safe, checked before it gets its name."""
 
 import hashlib
 import os
@@ -18,24 +18,24 @@ from erawise.sources.numerai.attempts import GONE, Address, Again, Patience, Tri
 from erawise.sources.numerai.records import Record, Remote
 
 SPARE_BYTES = 64 * 2**20
-"""Bytes that must stay free on the disk beside a file."""
+"""Bytes that must stay free on the disk in addition to a file."""
 
 BESIDE = ("partial", "partial.json", "ranges", "ranges.json", "projected")
-"""Files beside one that is on its way: its beginning or ranges of it, notes on each, and the file that is made of ranges."""
+"""Files next to a file that is being fetched: its beginning or its ranges, the notes on each, and the file made of the ranges."""
 
 
 @dataclass(frozen=True)
 class Download:
-    """One file of a server, and its place here.
+    """One file of a server, and its path here.
 
     Parameters
     ----------
-    locate : gives an address of the file; asked again when one has expired.
-    path : of the file here; its directory must exist.
+    locate : returns an address of the file; called again when one has expired.
+    path : the file's path here; its directory must exist.
     what : the file's name in messages.
-    check : raises `InputError` if a file that has come can't be used; it is given the path under which the file lies for now.
+    check : gets the temporary path of a fetched file, and raises `InputError` if the file can't be used.
     patience : with the server.
-    progress : told of the bytes that come.
+    progress : counts the bytes that come.
     """
 
     locate: Callable[[], str]
@@ -46,11 +46,11 @@ class Download:
     progress: Progress = SILENT
 
     def beside(self, kind: str) -> Path:
-        """Return the path of something that belongs to the file while it is on its way; `kind` is one of `BESIDE`."""
+        """Return the path of a file that exists only while this one is being fetched; `kind` is one of `BESIDE`."""
         return self.path.with_name(f".{self.path.name}.{kind}")
 
-    def take(self, came: Path) -> None:
-        """Give the file that has come its name, and remove everything else that was on its way there.
+    def accept(self, came: Path) -> None:
+        """Check the file that has come, give it its name, and remove the temporary files.
 
         Raises
         ------
@@ -62,7 +62,7 @@ class Download:
         except InputError as error:
             problem = str(error).removeprefix(f"{came}: ")
             self._clear()
-            raise InputError(f"what came as {self.what} can't be used: {problem}") from None
+            raise InputError(f"the file that came as {self.what} can't be used: {problem}") from None
         came.replace(self.path)
         files.sync(self.path.parent)
         self._clear()
@@ -72,14 +72,14 @@ class Download:
             files.remove(self.beside(kind))
 
     def require_room(self, size: int) -> None:
-        """Raise `InputError` if the disk hasn't the room for so many bytes."""
+        """Raise `InputError` if the disk has no room for `size` bytes."""
         directory = self.path.parent
         needed, free = size + SPARE_BYTES, shutil.disk_usage(directory).free
         if free < needed:
-            raise InputError(f"{self.what}: it takes {needed / 1e9:.2f} GB, and {directory} has {free / 1e9:.2f} GB free; make room")
+            raise InputError(f"{self.what}: it needs {needed / 1e9:.2f} GB, and {directory} has {free / 1e9:.2f} GB free; make room")
 
     def has(self, record: Record) -> bool:
-        """Return whether the file of a record lies at the path."""
+        """Return whether the file at the path is the file of a record."""
         return self.path.is_file() and digest(self.path) == record.sha256
 
 
@@ -90,28 +90,28 @@ def fetch(
 ) -> Record:
     """Fetch a file, or find that the file at its path is still the server's.
 
-    The bytes that have come lie beside the path until all are there. A later call goes on from them if the server still has the same
-    content. Calls for one path take turns, from whatever processes.
+    Until all bytes have come, they are kept in a file next to the path. A later call continues there if the server still has the same
+    content. Calls for one path take turns, also in other processes.
 
     Parameters
     ----------
     download : the file.
-    known : gives the record of the file at the path, if it was fetched before; the record of a projected file doesn't count.
-    done : is given the record of the file that is there in the end, before another call for the path has its turn.
+    known : returns the record of the file at the path, if it was fetched before; the record of a projected file doesn't count.
+    done : gets the record of the final file, before the next call for the path starts.
 
     Raises
     ------
     InputError
-        If the file can't be had, doesn't fit its checksum, can't be used, or the disk has no room for it.
+        If the file can't be fetched, doesn't fit its checksum, can't be used, or the disk has no room for it.
     """
     with files.exclusive_lock(download.path, download.what), files.writing(download.path):
-        record = whole(download, known())
+        record = fetch_locked(download, known())
         done(record)
         return record
 
 
-def whole(download: Download, known: Record | None) -> Record:
-    """Do the same as `fetch`, for a caller that holds the lock of the path."""
+def fetch_locked(download: Download, known: Record | None) -> Record:
+    """Fetch as `fetch` does, for a caller that holds the lock of the path."""
     return _Fetching(download, known).run()
 
 
@@ -149,7 +149,7 @@ class _Fetching:
             if response.status_code == 206 and start:
                 if not answers.is_part(response, start, remote.length, remote):
                     self._forget()
-                    raise Again("the server continues another file than the one that was begun", 0)
+                    raise Again("the server continues another file than before", 0)
             elif response.status_code == 200:
                 begun, start, remote = remote, 0, answers.described(response)
                 if self.known is not None and remote.strong and remote.strong == self.known.remote.strong:
@@ -169,11 +169,11 @@ class _Fetching:
         return self._finish(remote)
 
     def _resumable(self) -> tuple[int, Remote]:
-        """Return the bytes that are there of the file, and what it was when they came; 0 if nothing proves that they are still of it."""
+        """Return the number of bytes that have come, and the file's description then; 0 if they may be of another content by now."""
         if not (self.partial.exists() and self.notes.exists()):
             return 0, Remote()
         try:
-            remote = Remote.of(files.read_json(self.notes))
+            remote = Remote.from_json(files.read_json(self.notes))
         except (InputError, ValueError):
             return 0, Remote()
         held = self._held()
@@ -202,9 +202,9 @@ class _Fetching:
             algorithm, expected = remote.checksum.split(":")
             if digest(self.partial, algorithm) != expected:
                 self._forget()
-                raise Again(f"what came doesn't fit the {algorithm} that the server gives")
+                raise Again(f"the bytes that came don't fit the {algorithm} that the server gives")
         record = Record(remote, self._held(), digest(self.partial))
-        self.download.take(self.partial)
+        self.download.accept(self.partial)
         return record
 
     def _forget(self) -> None:

@@ -1,4 +1,4 @@
-"""A file of which some ranges have come, with notes that let another process go on."""
+"""A file of which some ranges have come, with notes from which another process can continue."""
 
 import hashlib
 import json
@@ -14,9 +14,9 @@ from erawise.sources.numerai.spans import Span
 
 
 class Partial:
-    """A sparse file that has ranges of another at their places, and the notes on which these are.
+    """A sparse file with ranges of the server's file at their positions, and notes on these ranges.
 
-    The first line of the notes says of what file they are, each further one start, stop and SHA-256 of a range that has come.
+    The first line of the notes describes the server's file. Each further line has start, stop and SHA-256 of a range.
     """
 
     def __init__(self, path: Path, notes: Path) -> None:
@@ -24,9 +24,9 @@ class Partial:
         self.noted: dict[Span, str] = {}
 
     def begin(self, remote: Remote, length: int, tail: bytes) -> None:
-        """Go on with the ranges that are there of the same content, else anew; the file's end is put in its place."""
-        of, self.noted = self._read()
-        if of != remote or not self.path.exists() or self.path.stat().st_size != length:
+        """Keep the ranges that are there if they are of the same content, else start anew; write the file's end."""
+        noted, self.noted = self._read()
+        if noted != remote or not self.path.exists() or self.path.stat().st_size != length:
             self.forget()
             with self.path.open("wb") as file:
                 file.truncate(length)
@@ -38,14 +38,14 @@ class Partial:
     def _read(self) -> tuple[Remote | None, dict[Span, str]]:
         try:
             first, *lines = self.notes.read_text(encoding="utf-8").splitlines()
-            remote = Remote.of(json.loads(first))
+            remote = Remote.from_json(json.loads(first))
             pieces = [json.loads(line) for line in lines]
             return remote, {(int(start), int(stop)): str(sha256) for start, stop, sha256 in pieces}
         except (OSError, ValueError, TypeError):
             return None, {}
 
     def missing(self, pieces: Sequence[Span]) -> list[Span]:
-        """Return the ranges that aren't there as they came."""
+        """Return the ranges that are missing or have changed."""
         if not self.noted:
             return list(pieces)
         with self.path.open("rb") as file:

@@ -1,7 +1,7 @@
 """Some columns of a Parquet file over HTTP: the byte ranges that hold them, in parallel, if that is much less than the whole file.
 
-The footer, which stands at the file's end and names the place of every column in every row group, comes first. The ranges are
-written to their places in a sparse file of the whole's length, from which the columns are read as from the whole.
+The footer comes first. It is at the file's end and has the position of every column in every row group. The ranges are written to
+their positions in a sparse file of the whole's length. The columns are read from it as from the whole.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ class _Unfit(Exception):
 
 
 class _Changed(Refused):
-    """A file that is another one on the server by now."""
+    """A file that has changed on the server."""
 
 
 def fetch(
@@ -47,27 +47,27 @@ def fetch(
     known: Callable[[], Record | None] = lambda: None,
     done: Callable[[Record], None] = lambda record: None,
 ) -> Record:
-    """Fetch some columns of a Parquet file, or find that the file that is there has them and is still the server's.
+    """Fetch some columns of a Parquet file, or find that the file at the path has them and is still the server's.
 
-    The whole file is fetched, by `fetching.whole`, in these cases:
+    The whole file is fetched, by `fetching.fetch_locked`, in these cases:
 
-    - the server doesn't send parts, or has no strong ETag, which tells that all parts are of one content;
-    - the columns take more than the budget's share of the file;
+    - the server doesn't send parts, or has no strong ETag, which shows that all parts are of one content;
+    - the columns need more than the budget's share of the file;
     - the columns that came can't be read.
 
-    The ranges that a killed download has left are used by the next one of the same content, whatever its columns, if they still have
-    their SHA-256. The server's checksum is of the whole file, and proves nothing of some columns.
+    A killed download leaves its ranges. The next one of the same content uses them, also for other columns, if they still have their
+    SHA-256. The server's checksum is of the whole file, and can't be used for some columns.
 
     Parameters
     ----------
-    download, known, done : as of `fetching.fetch`.
-    columns : that are wanted. A file that is there and has more is kept as it is.
-    budget : of the transfer.
+    download, known, done : as in `fetching.fetch`.
+    columns : the wanted columns. A file at the path with more columns is kept.
+    budget : limits of the transfer.
 
     Raises
     ------
     InputError
-        If the columns can't be had or used, or the disk has no room for them.
+        If the columns can't be fetched or used, or the disk has no room for them.
     """
     with files.exclusive_lock(download.path, download.what), files.writing(download.path):
         record = _Projecting(download, columns, budget, known()).run()
@@ -84,7 +84,7 @@ class _Projecting:
         self.stopped, self.counting = threading.Event(), threading.Lock()
 
     def _serves(self, known: Record) -> bool:
-        """Return whether the file of a record is there and has all columns that are wanted."""
+        """Return whether the file of a record is there and has all wanted columns."""
         if not self.download.has(known):
             return False
         if known.projected is None:
@@ -105,7 +105,7 @@ class _Projecting:
         except _Unfit as reason:
             print(f"{self.download.what}: {reason}; the whole file is fetched", file=sys.stderr, flush=True)
             self.partial.forget()
-            return fetching.whole(self.download, self.known)
+            return fetching.fetch_locked(self.download, self.known)
 
     def _try(self, address: str) -> Record:
         tail = self._tail(address)
@@ -117,14 +117,14 @@ class _Projecting:
         needed = sum(stop - start for start, stop in pieces)
         if needed + footer > self.budget.share * self.length:
             share = (needed + footer) / self.length
-            raise _Unfit(f"the columns of {self.columns.feature_set} take {share:.0%} of its bytes in {len(pieces):,} requests")
+            raise _Unfit(f"the columns of {self.columns.feature_set} need {share:.0%} of its bytes in {len(pieces):,} requests")
         missing = self.partial.missing(pieces)
         self.download.require_room(sum(stop - start for start, stop in missing) + needed)
         self._bring(missing, needed)
         return self._finish(names)
 
     def _tail(self, address: str) -> bytes | Record:
-        """Return the file's end, and set `remote` and `length`; or return the record of our file if it is still the server's."""
+        """Return the file's end, and set `remote` and `length`. If our file is still the server's, return its record instead."""
         headers = {"Accept-Encoding": "identity", "Range": f"bytes=-{TAIL_BYTES}"}
         if self.known is not None:
             headers |= answers.conditions(self.known.remote)
@@ -142,7 +142,7 @@ class _Projecting:
             self.length = stated[2]
             self.remote = Remote(self.length, described.etag, described.modified)
             if self.remote.strong is None:
-                raise _Unfit("the server gives no strong ETag, by which parts of it can be told from those of another")
+                raise _Unfit("the server gives no strong ETag, without which parts of another file can't be recognized")
             if self.known is not None and self.remote.strong == self.known.remote.strong:
                 return self.known
             tail = b"".join(answers.chunks(response, self.download.patience))
@@ -151,10 +151,10 @@ class _Projecting:
         return tail
 
     def _footer(self, tail: bytes) -> int:
-        """Have the whole footer in the partial file; return the bytes that it took."""
+        """Fetch the rest of the footer into the partial file; return the bytes that were fetched for it."""
         footer = int.from_bytes(tail[-ENDING : -len(MAGIC)], "little") + ENDING
         if not tail.endswith(MAGIC) or footer + len(MAGIC) > self.length:
-            raise _Unfit("its end is none of a Parquet file")
+            raise _Unfit("it doesn't end as a Parquet file does")
         if footer > self.budget.share * self.length:
             raise _Unfit("it is little more than its footer")
         if footer > len(tail):
@@ -163,13 +163,13 @@ class _Projecting:
         return max(footer, len(tail))
 
     def _planned(self) -> tuple[list[str], list[Span]]:
-        """Return the names of the columns to take, and the ranges that hold them."""
+        """Return the names of the columns to fetch, and the ranges that hold them."""
         try:
             with pq.ParquetFile(self.partial.path) as file:
                 metadata, names = file.metadata, file.schema_arrow.names
             if metadata.num_columns != len(names) or len(set(names)) < len(names):
                 raise _Unfit("its columns are nested or have one name twice")
-            taken = self.columns.of(names)
+            taken = self.columns.choose_from(names)
             wanted = spans(metadata, [names.index(name) for name in taken])
         except (pa.ArrowException, OSError, ValueError) as error:
             raise _Unfit(f"its footer can't be used ({error})") from None
@@ -180,7 +180,7 @@ class _Projecting:
         return taken, pieces
 
     def _bring(self, missing: Sequence[Span], needed: int) -> None:
-        """Fetch ranges to their places, several at once."""
+        """Fetch ranges to their positions, several at once."""
         waiting: SimpleQueue[Span] = SimpleQueue()
         for span in missing:
             waiting.put(span)
@@ -260,16 +260,16 @@ class _Projecting:
             write(self.partial.path, projected, names)
         except (pa.ArrowException, OSError) as error:
             files.remove(projected)
-            if isinstance(error, OSError) and error.errno:  # of the disk, where Arrow's own have none
+            if isinstance(error, OSError) and error.errno:  # an error of the disk; Arrow's own errors have no number
                 raise
-            raise _Unfit("what came of its columns can't be read") from None
+            raise _Unfit("the columns that came can't be read") from None
         record = Record(self.remote, projected.stat().st_size, fetching.digest(projected), self.projection)
-        self.download.take(projected)
+        self.download.accept(projected)
         return record
 
 
 def _again(tries: Tries, problem: Again, used: str, *, progress: bool) -> None:
-    """Wait for the next try, or turn to the whole file if the server fails to send parts."""
+    """Wait for the next try, or fetch the whole file if the server fails to send parts."""
     try:
         tries.again(problem, used, progress=progress)
     except Unavailable:

@@ -1,4 +1,4 @@
-"""Records of files that were fetched: what the server said, and what is on the disk."""
+"""Records of fetched files: the server's description, and the file on the disk."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +14,8 @@ class Remote:
     checksum: str | None = None
 
     @classmethod
-    def of(cls, content: Any) -> "Remote":
-        """Read one from JSON.
+    def from_json(cls, content: Any) -> "Remote":
+        """Read a description from JSON.
 
         Raises
         ------
@@ -24,26 +24,26 @@ class Remote:
         """
         names = {"length": int, "etag": str, "modified": str, "checksum": str}
         if not isinstance(content, dict) or set(content) != set(names):
-            raise ValueError("other keys than those of a remote file")
+            raise ValueError("the keys aren't a remote file's")
         if not all(content[name] is None or type(content[name]) is kind for name, kind in names.items()):
             raise ValueError("a value of another type")
         return cls(**content)
 
     @property
     def strong(self) -> str | None:
-        """Validator that two different contents never share; None if the server gives none."""
+        """The validator that two different contents never share; None if the server gives no such one."""
         return None if self.etag is None or self.etag.startswith("W/") else self.etag
 
 
 @dataclass(frozen=True)
 class Projection:
-    """Columns of the server's file that ours has, if it doesn't have all.
+    """The columns of the server's file that our file has, if not all.
 
     Parameters
     ----------
-    feature_set : for which it was fetched.
-    columns, of : how many it has, and how many the server's has.
-    features : SHA-256 of the names of all features; every other column is there.
+    feature_set : the set for which it was fetched.
+    columns, of : the number of columns of our file, and of the server's.
+    features : SHA-256 of the names of all features; columns that aren't features are all there.
     """
 
     feature_set: str
@@ -58,7 +58,7 @@ class Projection:
 
 @dataclass(frozen=True)
 class Record:
-    """A file that was fetched: what the server said, and what is on the disk; `projected` if that isn't the whole file."""
+    """A fetched file: the server's description, and the file on the disk; `projected` if it hasn't all columns."""
 
     remote: Remote
     size: int
@@ -66,10 +66,10 @@ class Record:
     projected: Projection | None = None
 
     @classmethod
-    def of(cls, content: dict[str, Any]) -> "Record":
+    def from_json(cls, content: dict[str, Any]) -> "Record":
         projected = content.get("projected")
         return cls(
-            Remote.of(content["remote"]),
+            Remote.from_json(content["remote"]),
             int(content["size"]),
             str(content["sha256"]),
             None if projected is None else Projection.from_json(projected),

@@ -39,18 +39,18 @@ def write(
 ) -> list[str]:
     """Fetch the files of a data version into the existing, empty `directory`.
 
-    Of the files of rows only the features of a set are fetched, with every column that is no feature, if the server allows it and that
-    is much less than all.
+    From the files of rows only the set's features and the columns that aren't features are fetched. The whole file is fetched if the
+    server allows no parts, or if they would be little less than all.
 
     Parameters
     ----------
     directory : receives the files.
     version : such as `v5.3`.
-    round_number : the round whose files are taken, or None for the current one.
+    round_number : the round whose files are fetched, or None for the current one.
     feature_set : a name of `features.json`.
     kept : directory in which downloaded files stay, so that a file is fetched again only if the server has a new version.
     patience : with the server.
-    progress : told of the bytes of each file that come.
+    progress : counts the bytes of each file.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def write(
     Raises
     ------
     InputError
-        If the API or a file can't be reached, the version isn't there or lacks a file or the feature set, or what came is unusable.
+        If the API or a file can't be reached, Numerai has no such version, it lacks a file or the feature set, or a file is unusable.
     """
     client = Client(patience=patience)
     offered = _offered(client, version, round_number)
@@ -92,19 +92,19 @@ def _offered(client: Client, version: str, round_number: int | None) -> set[str]
     with _advised():
         names = client.list_datasets(round_number)
     offered = {name.removeprefix(f"{version}/") for name in names if name.startswith(f"{version}/")}
-    where = "in the current round" if round_number is None else f"in round {round_number} (data.round)"
+    which_round = "in the current round" if round_number is None else f"in round {round_number} (data.round)"
     if not offered:
         versions = sorted({name.split("/")[0] for name in names if "/" in name})
-        raise InputError(f"data.version: Numerai has no {version!r} {where}; it has {', '.join(versions) or 'no version'}")
+        raise InputError(f"data.version: Numerai has no {version!r} {which_round}; it has {', '.join(versions) or 'no version'}")
     missing = [name for name in layout.REQUIRED if name not in offered]
     if missing:
-        raise InputError(f"data.version: {version} lacks {', '.join(missing)} {where}; choose another, or another data.round")
+        raise InputError(f"data.version: {version} lacks {', '.join(missing)} {which_round}; choose another, or another data.round")
     return offered
 
 
 @contextmanager
 def _advised() -> Iterator[None]:
-    """Have the errors within say how to do without the network."""
+    """Add to the errors within how to work without the network."""
     try:
         yield
     except InputError as error:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pyarrow.parquet as pq
 
 Span = tuple[int, int]
-"""Bytes of a file: the first, and the one after the last."""
+"""A range of bytes in a file: the first byte, and the byte after the last."""
 
 MAGIC = b"PAR1"
 
@@ -18,12 +18,12 @@ class Budget:
 
     Parameters
     ----------
-    requests : at most, for the columns of one file, in addition to two for its footer; gaps come along if there would be more.
-    gap : bytes between two ranges that cost no more than a request of their own.
-    piece : bytes of one request at most, so that connections share a long range and a kill loses little; more if the file is so long
-        that the requests wouldn't do.
-    share : of the file's bytes; if the columns take more, the whole file is fetched.
-    connections : at once.
+    requests : most requests for the columns of one file, in addition to two for its footer. If there would be more, gaps are fetched too.
+    gap : most bytes between two ranges that are cheaper to fetch than a request.
+    piece : most bytes of one request, so that connections share a long range and a kill loses little. A very long file has larger
+        pieces, to keep to `requests`.
+    share : largest share of the file's bytes; if the columns need more, the whole file is fetched.
+    connections : number at once.
     """
 
     requests: int = 2500
@@ -39,7 +39,7 @@ def spans(metadata: pq.FileMetaData, positions: Sequence[int]) -> list[Span]:
     Raises
     ------
     ValueError
-        If a column's place can't be one in a file of this kind.
+        If a column's position is impossible in such a file.
     """
     found = []
     for number in range(metadata.num_row_groups):
@@ -50,7 +50,7 @@ def spans(metadata: pq.FileMetaData, positions: Sequence[int]) -> list[Span]:
             if dictionary is not None and 0 < dictionary < start:
                 start = dictionary
             if column.file_path or start < len(MAGIC) or column.total_compressed_size < 0:
-                raise ValueError("a column has no place in the file")
+                raise ValueError("a column has no position in the file")
             found.append((start, start + column.total_compressed_size))
     return found
 
@@ -58,13 +58,13 @@ def spans(metadata: pq.FileMetaData, positions: Sequence[int]) -> list[Span]:
 def plan(wanted: Sequence[Span], length: int, budget: Budget) -> list[Span]:
     """Return the ranges to ask for, in order.
 
-    Neighbours are joined over gaps that cost less than a request, then over the smallest ones until there are few enough; long ranges
-    are cut into pieces.
+    Neighbours are joined over gaps that cost less than a request, then over the smallest gaps until there are few enough ranges. Long
+    ranges are cut into pieces.
 
     Parameters
     ----------
-    wanted : bytes that are needed.
-    length : of the file.
+    wanted : the bytes that are needed.
+    length : the file's length.
     """
     piece = max(budget.piece, 2 * length // budget.requests + 1)
     ordered = sorted(span for span in wanted if span[0] < span[1])

@@ -1,4 +1,4 @@
-"""Files that were downloaded, kept from one run to the next, and what is known of each."""
+"""Downloaded files, kept from one run to the next, with a record of each."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -20,9 +20,9 @@ MANIFEST = "manifest.json"
 
 
 class Store:
-    """A directory of downloaded files with a manifest: length, SHA-256, the server's validators of each, and whether it has all columns.
+    """A directory of downloaded files with a manifest of their length, SHA-256, the server's validators, and whether all columns are there.
 
-    Each call asks the server. A file is fetched again only if ours has changed, or the server doesn't say that it has the same.
+    Each call asks the server. A file is fetched again only if ours has changed or the server has another version.
     """
 
     def __init__(
@@ -32,14 +32,14 @@ class Store:
         self.patience, self.budget = patience or Patience(), budget or Budget()
 
     def get(self, name: str, what: str, locate: Callable[[], str], check: Callable[[Path], None], columns: Columns | None = None) -> Path:
-        """Return the path of a file that is the server's as it is now; see `fetching.fetch`.
+        """Return the path of our file, after an update to the server's current version; see `fetching.fetch`.
 
-        If `columns` are given, other columns of a Parquet file may be missing in ours; see `ranges.fetch`.
+        If `columns` are given, our Parquet file may lack other columns; see `ranges.fetch`.
 
         Raises
         ------
         InputError
-            If the file can't be had or used.
+            If the file can't be fetched or used.
         """
         path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,10 +52,10 @@ class Store:
         return path
 
     def known(self, name: str) -> Record | None:
-        """Return the record that the manifest has of a file."""
+        """Return the manifest's record of a file."""
         content = self._manifest().get(name)
         try:
-            return None if content is None else Record.of(content)
+            return None if content is None else Record.from_json(content)
         except (KeyError, TypeError, ValueError):
             return None
 
