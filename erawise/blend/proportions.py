@@ -65,9 +65,10 @@ def choose(
 ) -> tuple[Choice, list[Choice], Floats]:
     """Choose proportions on `cv`, and take so much of the linear part out of the prediction.
 
-    Rows of other splits take the proportion that is best on all of `cv`. A fold's test eras take the proportion that is best on its
-    training eras, so that `cv` stays out of fold. The score is the payout's stand-in, or CORR if no era has a stand-in. A proportion of 1 isn't
-    among them if it leaves nothing of the prediction in some era.
+    - A fold's test eras have the proportion that is best on its training eras, so that `cv` stays out of fold.
+    - Rows of other splits have the proportion that is best on all of `cv`.
+    - The score is the payout's stand-in, or CORR if no era has the stand-in.
+    - A proportion of 1 is no choice if it leaves nothing of the prediction in some era.
 
     Parameters
     ----------

@@ -95,8 +95,7 @@ def _of_docstrings(path: Path) -> list[str]:
     found = []
     for node, text in _docstrings(ast.parse(path.read_text(encoding="utf-8"))):
         first = re.sub(r"\W+$", "", text.split()[0]).lower()
-        function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not _is_property(node)
-        if function and first not in VERBS:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not _is_property(node) and first not in VERBS:
             found.append(
                 f"{path.relative_to(ROOT)}: {node.name}: begins with {first!r}, which is no verb of the list: {text.splitlines()[0][:60]}"
             )
@@ -122,19 +121,19 @@ def _of_comments_and_messages(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("folder", sorted({path.relative_to(ROOT).parts[0] for path in CODE}))
-def test_docstrings_begin_well_and_are_short(folder):
+def test_docstrings_begin_well_and_are_short(folder: str) -> None:
     found = [complaint for path in CODE if path.relative_to(ROOT).parts[0] == folder for complaint in _of_docstrings(path)]
     assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize("folder", ["erawise", "stages"])
-def test_comments_and_messages_are_plain(folder):
+def test_comments_and_messages_are_plain(folder: str) -> None:
     found = [complaint for path in CODE if path.relative_to(ROOT).parts[0] == folder for complaint in _of_comments_and_messages(path)]
     assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_pages_are_plain(page):
+def test_pages_are_plain(page: Path) -> None:
     prose = _prose(page.read_text(encoding="utf-8"))
     found = _long(prose) + _wording(prose)
     assert not found, f"{page.relative_to(ROOT)}:\n" + "\n".join(found)
