@@ -16,7 +16,7 @@ from erawise.models.shared import kinds, stored
 from erawise.running import paths, runner
 from erawise.running.progress import Progress
 from erawise.training import basis, inputs, training
-from erawise.training.resolved import Resolved
+from erawise.training.all_eras import AllErasSource
 
 
 @runner.stage_of_model("refit")
@@ -27,7 +27,7 @@ def main(name: str, progress: Progress) -> runner.Done:
     work = inputs.read(name, settings, p.data.target, p.resources, live=False)
     found = paths.TUNING / f"{name}.json"
     members = training.tuned(settings, files.read_json(found), found).members
-    source = Resolved(**vars(work.source), validation=paths.VALIDATION_TARGETS)
+    source = AllErasSource(**vars(work.source), validation=paths.VALIDATION_TARGETS)
     data, resources = source.around(source.panel()), replace(work.resources, scratch=paths.SCRATCH / f"refit_{name}")
     eras = data.panel.eras
     rounds = [member.rounds for member in stored.describe(paths.MODELS / name).members]

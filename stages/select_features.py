@@ -21,8 +21,8 @@ def main(progress: Progress) -> runner.Done:
     target, memory = p.data.target, int(p.resources.memory * GIB)
     plan = splits.from_json(files.read_json(paths.FOLDS), days_ahead(paths.PANEL, target))
     panel = Panel(paths.PANEL, [target])
-    scratch, say = paths.SCRATCH / "selection", partial(print, flush=True)
-    resources = Resources(p.resources.threads, memory, scratch, p.resources.device, held_by(panel), say)
+    scratch, notify = paths.SCRATCH / "selection", partial(print, flush=True)
+    resources = Resources(p.resources.threads, memory, scratch, p.resources.device, held_by(panel), notify)
     with files.in_use(paths.SCRATCH), threadpool_limits(p.resources.threads, user_api="blas"):
         folds, final = selection.select(panel, plan, target, p.select_features, resources, progress)
     with files.replacing(paths.FEATURES) as directory:

@@ -51,7 +51,7 @@ def _search(name: str, path: Path, kept: str | None, progress: Progress) -> str:
     storage = Path(os.path.relpath(paths.main_checkout(Path.cwd()) / paths.STUDIES / f"{name}.db"))
     content = model_search.run(question, work, p.execution, storage, progress)
     files.write_json(content, path)
-    work.resources.say(search.sentence(content))
+    work.resources.notify(search.sentence(content))
     return digest
 
 

@@ -140,8 +140,8 @@ class NumeraiAccount:
         one = next(one for one in self.created if one["id"] == number)
         return self.objects[one["filename"]] if self.spoils is None else self.spoils
 
-    def of(self, kind: str, model: str) -> list[Answer]:
-        """What was created of a kind for a model's id."""
+    def created_for(self, kind: str, model: str) -> list[Answer]:
+        """Return what was created of a kind for a model (its id)."""
         return [one for one in self.created if one["kind"] == kind and one["modelId"] == model]
 
     def _public(self, query: str, variables: Answer) -> Answer | None:
@@ -201,8 +201,8 @@ class NumeraiAccount:
     def _pickles(self, model: str) -> list[Answer]:
         """Return the pickles that were created for a model, the latest with the next status; an assignment that is due takes effect."""
         if self.due and self.due.pop():
-            self.assigned[model] = self.of("createComputePickleUpload", model)[-1]["id"]
-        own = self.of("createComputePickleUpload", model)
+            self.assigned[model] = self.created_for("createComputePickleUpload", model)[-1]["id"]
+        own = self.created_for("createComputePickleUpload", model)
         if own and self.absent:
             self.absent -= 1
             own = own[:-1]
@@ -231,7 +231,7 @@ class NumeraiAccount:
         return {"data": {"assignPickleToModel": "true"}}
 
     def _listed(self, model: str) -> list[Answer]:
-        own = self.of("create_submission", model)
+        own = self.created_for("create_submission", model)
         if own and self.hides:
             self.hides -= 1
             own = own[:-1]

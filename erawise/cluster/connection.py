@@ -13,7 +13,7 @@ from typing import Any
 import dask
 from distributed import Client, LocalCluster
 
-from erawise.cluster import dispatch, kits, sites, tasks, worker
+from erawise.cluster import data_location, dispatch, environment, tasks, worker
 from erawise.cluster.messages import MEMORY
 from erawise.models.shared.protocol import Resources
 from erawise.running.errors import InputError, Unavailable
@@ -29,14 +29,14 @@ LIMIT_SETTINGS = {f"distributed.worker.memory.{name}": False for name in ("targe
 
 
 @contextmanager
-def engine(site: sites.Site, scheduler: str | None, workers: int, resources: Resources) -> Iterator[dispatch.Cluster]:
+def engine(location: data_location.DataLocation, scheduler: str | None, workers: int, resources: Resources) -> Iterator[dispatch.Cluster]:
     """Connect to a scheduler, or start workers on this machine, and leave neither a task nor a process behind.
 
     Parameters
     ----------
-    site : the data.
+    location : the data.
     scheduler : its address; None starts `workers` processes here, each of which may take its share of `resources.memory`.
-    resources : what each fit may use; its `say` is told what a person should know.
+    resources : what each fit may use; its `notify` is told what a person should know.
 
     Raises
     ------
@@ -45,12 +45,12 @@ def engine(site: sites.Site, scheduler: str | None, workers: int, resources: Res
     Unavailable
         If the scheduler doesn't answer, or has no worker.
     """
-    say = resources.say
+    notify = resources.notify
     with _client(scheduler, workers, resources.memory) as client:
-        _check(client, scheduler, say)
+        _check(client, scheduler, notify)
         count = len(dispatch.memories(client))
-        say(f"{count} worker{'' if count == 1 else 's'} of Dask, the dashboard is at {client.dashboard_link}")
-        cluster = dispatch.Cluster(client, site, all(_asked(client, worker.sees, site).values()), say)
+        notify(f"{count} worker{'' if count == 1 else 's'} of Dask, the dashboard is at {client.dashboard_link}")
+        cluster = dispatch.Cluster(client, location, all(_asked(client, worker.sees, location).values()), notify)
         cluster.listen()
         try:
             yield cluster
@@ -88,7 +88,7 @@ def _client(scheduler: str | None, workers: int, memory: int) -> Iterator[Client
         yield client
 
 
-def _check(client: Client, scheduler: str | None, say: Callable[[str], None]) -> None:
+def _check(client: Client, scheduler: str | None, notify: Callable[[str], None]) -> None:
     """Check that there are workers, that they say what they have, and run what this process runs."""
     try:
         client.wait_for_workers(1, timeout=dispatch.WORKERS_SECONDS if scheduler is None else CONNECT_SECONDS)
@@ -101,11 +101,11 @@ def _check(client: Client, scheduler: str | None, say: Callable[[str], None]) ->
     versions: Any = client.get_versions()
     for address, answer in {"of the scheduler": versions["scheduler"], **versions["workers"]}.items():
         for name in TALKING:
-            kits.require_equal(address, name, answer["packages"].get(name), versions["client"]["packages"][name])
-    for address, found in _asked(client, tasks.kit).items():
-        kits.require_same(address, found, kits.own_kit())
-        if found.cpu != kits.own_kit().cpu:
-            say(f"the worker {address} has another kind of CPU than this machine: models of some kinds may differ in their last bits")
+            environment.require_equal(address, name, answer["packages"].get(name), versions["client"]["packages"][name])
+    for address, found in _asked(client, tasks.describe_environment).items():
+        environment.require_same(address, found, environment.describe_own())
+        if found.cpu != environment.describe_own().cpu:
+            notify(f"the worker {address} has another kind of CPU than this machine: models of some kinds may differ in their last bits")
 
 
 def _asked(client: Client, question: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def _asked(client: Client, question: Callable[..., Any], *arguments: Any) -> dic
     try:
         answers: dict[str, Any] = client.run(question, *arguments)
     except Exception as error:
-        if kits.cant_load(error):
-            raise InputError(f"a worker can't load this library ({dispatch.line(error)}); {kits.SAME_CODE}") from None
+        if environment.cant_load(error):
+            raise InputError(f"a worker can't load this library ({dispatch.line(error)}); {environment.SAME_CODE}") from None
         raise
     return answers

@@ -14,11 +14,11 @@ from typing import Any
 import cloudpickle
 from distributed import CancelledError, Client, Future, KilledWorker, wait
 
-from erawise.cluster import kits, sites, tasks
+from erawise.cluster import data_location, environment, tasks
 from erawise.cluster.messages import MEMORY, Outcome, Terms
 from erawise.models.shared.protocol import GIB, Resources, held_by
 from erawise.running.errors import InputError, Unavailable
-from erawise.running.progress import Count
+from erawise.running.progress import StepCounter
 from erawise.training.jobs import Data, Job, Log
 
 STEPS = "erawise-steps"
@@ -56,15 +56,15 @@ class Cluster:
     Parameters
     ----------
     client : of the scheduler.
-    site : where the data lies.
+    location : where the data lies.
     scratch_is_seen : whether all workers see the directory of this machine for scratch files.
-    say : told what a person should know.
+    notify : told what a person should know.
     """
 
     client: Client
-    site: sites.Site
+    location: data_location.DataLocation
     scratch_is_seen: bool
-    say: Callable[[str], None]
+    notify: Callable[[str], None]
     elsewhere: bool = True
     _topic: str = field(default_factory=lambda: f"{STEPS}-{uuid.uuid4().hex[:8]}")
     _tasks: dict[Any, _Running] = field(default_factory=dict)
@@ -82,17 +82,17 @@ class Cluster:
         self.client.subscribe_topic(self._topic, self._hear_step)
         self.client.subscribe_topic(EVERYTHING, self._hear_event)
 
-    def run(self, jobs: Sequence[Job], data: Data, resources: Resources, at_once: int, count: Count, log: Log) -> list[Any]:
+    def run(self, jobs: Sequence[Job], data: Data, resources: Resources, at_once: int, count: StepCounter, log: Log) -> list[Any]:
         held = held_by(data.panel)
         self._require(jobs, held)
-        terms = Terms(resources.threads, resources.memory, resources.device, resources.scratch, kits.own_kit(), self._topic)
+        terms = Terms(resources.threads, resources.memory, resources.device, resources.scratch, environment.describe_own(), self._topic)
         with ExitStack() as stack:
             futures = []
             for job in jobs:
                 key = f"{job.what.replace(' ', '-')}-{uuid.uuid4().hex}"
                 memory = job.needed + held
                 self._tasks[key] = _Running(job, stack.enter_context(count.share(job.steps)), memory)
-                payload = cloudpickle.dumps((self.site, job, terms))
+                payload = cloudpickle.dumps((self.location, job, terms))
                 self._futures[key] = self.client.submit(tasks.work, payload, key=key, resources={MEMORY: memory}, pure=False)
                 futures.append(self._futures[key])
             try:
@@ -104,7 +104,7 @@ class Cluster:
                 log(number, round_, score)
         return [outcome.value for outcome in found]
 
-    def alone(self) -> AbstractContextManager[Any]:
+    def one_at_a_time(self) -> AbstractContextManager[Any]:
         return self._lock
 
     def side_by_side(self, calls: Sequence[Callable[[], Any]]) -> Generator[Any, None, None]:
@@ -151,7 +151,7 @@ class Cluster:
         found = self.client.scheduler_info(n_workers=-1)["workers"]
         watched = sorted(address for address in addresses if address in found and found[address]["nanny"])
         for address in sorted((addresses & set(found)) - set(watched)):
-            self.say(f"the worker {address} goes on with what it does, to its end: nobody watches over it, who could stop it")
+            self.notify(f"the worker {address} goes on with what it does, to its end: nobody watches over it, who could stop it")
         if watched:
             self.client.restart_workers(watched, timeout=AGAIN_SECONDS, raise_for_error=False)
 
@@ -187,14 +187,14 @@ class Cluster:
         except KilledWorker as error:
             raise InputError(
                 f"{job.what}: {error.allowed_failures + 1} workers died while they did this, the last of them {error.last_worker.address} "
-                f"({_last_words(self.client)}); it takes up to {_gib(job.needed)} besides the data: look at the "
+                f"({_last_log_lines(self.client)}); it takes up to {_gib(job.needed)} besides the data: look at the "
                 "workers' logs, and whether the system has stopped them for want of memory"
             ) from None
         except InputError as error:
             raise type(error)(f"{job.what}: {error}") from None
         except Exception as error:
-            if kits.cant_load(error):
-                raise InputError(f"{job.what}: the scheduler or a worker can't load it ({line(error)}); {kits.SAME_CODE}") from error
+            if environment.cant_load(error):
+                raise InputError(f"{job.what}: the scheduler or a worker can't load it ({line(error)}); {environment.SAME_CODE}") from error
             error.add_note(f"in {job.what}, on a worker of Dask")
             raise
         return outcome
@@ -255,7 +255,7 @@ class Cluster:
         lost = [self._tasks[key].job.what for key in sorted(told.get("processing-tasks", ())) if key in self._tasks]
         if lost:
             more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
-            self.say(f"the worker {told['worker']} died; it had {lost[0]}{more} to do, which waits for another one now")
+            self.notify(f"the worker {told['worker']} died; it had {lost[0]}{more} to do, which waits for another one now")
 
 
 def memories(client: Client) -> dict[str, int]:
@@ -264,7 +264,7 @@ def memories(client: Client) -> dict[str, int]:
     return {address: int(worker["resources"].get(MEMORY, 0)) for address, worker in found.items()}
 
 
-def _last_words(client: Client) -> str:
+def _last_log_lines(client: Client) -> str:
     """Return what the processes that watch over workers have said last of the end of one."""
     until = time.monotonic() + AGAIN_SECONDS
     while time.monotonic() < until:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from erawise.cluster.kits import Kit
+from erawise.cluster.environment import Environment
 
 MEMORY = "memory"
 """What a worker says it has, in bytes, by `--resources memory=8e9`."""
@@ -18,7 +18,7 @@ class Terms:
     memory: int
     device: str
     scratch: Path
-    kit: Kit
+    environment: Environment
     topic: str
 
 

@@ -8,8 +8,8 @@ def work(payload: bytes) -> object:
     return worker.work(payload)
 
 
-def kit() -> object:
-    """Return what this worker runs, see `kits.kit`."""
-    from erawise.cluster import kits
+def describe_environment() -> object:
+    """Return what this worker runs, see `environment.describe`."""
+    from erawise.cluster import environment
 
-    return kits.kit()
+    return environment.describe()

@@ -10,7 +10,7 @@ from typing import Any
 from distributed import CancelledError, get_worker
 from threadpoolctl import threadpool_limits
 
-from erawise.cluster import kits, sites
+from erawise.cluster import data_location, environment
 from erawise.cluster.messages import Outcome, Terms
 from erawise.models.shared.protocol import Resources, held_by
 from erawise.training.jobs import Job
@@ -22,28 +22,28 @@ BETWEEN_STEPS = 1.0
 def work(payload: bytes) -> Outcome:
     """Do a job on a worker; one after the other, since a process has its limits of threads in common.
 
-    `payload` is the pickle of a site, a job and its terms, which the scheduler need not understand.
+    `payload` is the pickle of a location, a job and its terms, which the scheduler need not understand.
     """
     worker = get_worker()
     key = worker.get_current_task()
-    site, job, terms = pickle.loads(payload)
-    kits.require_same(worker.address, kits.kit(), terms.kit)
+    location, job, terms = pickle.loads(payload)
+    environment.require_same(worker.address, environment.describe(), terms.environment)
     pulse = _Pulse(worker, key, terms.topic)
     with _ALONE, pulse.beating():
         pulse.require_wanted()  # it may have been cancelled while what it needs was imported
-        return _done(site, job, terms, pulse)
+        return _done(location, job, terms, pulse)
 
 
-def sees(site: sites.Site) -> bool:
-    """Return whether this worker sees the files of a site where they are."""
-    return site.is_seen()
+def sees(location: data_location.DataLocation) -> bool:
+    """Return whether this worker sees the files of a location where they are."""
+    return location.is_seen()
 
 
 _ALONE = threading.Lock()
 
 
-def _done(site: sites.Site, job: Job, terms: Terms, pulse: "_Pulse") -> Outcome:
-    here = sites.opened(site)
+def _done(location: data_location.DataLocation, job: Job, terms: Terms, pulse: "_Pulse") -> Outcome:
+    here = data_location.opened(location)
     rounds: list[tuple[int, float]] = []
 
     def log(number: int, score: float) -> None:

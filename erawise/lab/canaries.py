@@ -33,7 +33,7 @@ VALIDATION_ERAS = 24
 
 
 @dataclass(frozen=True)
-class Song:
+class CanaryResult:
     """What a model has found on a canary's data.
 
     Attributes
@@ -46,7 +46,7 @@ class Song:
     model: str
     mean: float
     t: float
-    sings: bool
+    finds_signal: bool
 
 
 def shuffle_targets(raw: Path, directory: Path, *, eras: int, rows: int, features: int, seed: int) -> None:
@@ -132,7 +132,7 @@ def without_purge(folds: dict[str, Any]) -> dict[str, Any]:
     return {**folds, "horizons": plans}
 
 
-def listen(predictions: dict[str, pd.DataFrame], index: pd.DataFrame, target: str, days: int | None) -> list[Song]:
+def check(predictions: dict[str, pd.DataFrame], index: pd.DataFrame, target: str, days: int | None) -> list[CanaryResult]:
     """What each model has found out of fold.
 
     Parameters
@@ -141,14 +141,14 @@ def listen(predictions: dict[str, pd.DataFrame], index: pd.DataFrame, target: st
     index : `id`, `era` and the target of the train eras.
     days : trading days that the target looks ahead; None where eras have nothing in common, since targets are shuffled.
     """
-    songs = []
+    results = []
     for model, frame in predictions.items():
         eras, corr = evaluation.corr_by_era(frame[frame[SPLIT] == CV], index, target)
-        songs.append(_song(model, corr, eras, days))
-    return songs
+        results.append(_result(model, corr, eras, days))
+    return results
 
 
-def _song(model: str, corr: NDArray[np.float64], eras: NDArray[np.int64], days: int | None) -> Song:
+def _result(model: str, corr: NDArray[np.float64], eras: NDArray[np.int64], days: int | None) -> CanaryResult:
     if days is None:
         known = corr[np.isfinite(corr)]
         degrees, mean = len(known) - 1, float(known.mean()) if len(known) else np.nan
@@ -157,7 +157,7 @@ def _song(model: str, corr: NDArray[np.float64], eras: NDArray[np.int64], days: 
         found = significance.mean(corr, overlap=spanned_eras(eras, spanned_weeks(days)))
         degrees, mean, t = found.degrees, found.mean, found.t_hac
     bound = float(stdtrit(degrees, 1 - FALSE_ALARM / 2)) if degrees > 0 else np.inf
-    return Song(model, mean, float(t), bool(t > bound))
+    return CanaryResult(model, mean, float(t), bool(t > bound))
 
 
 def predicting(predictions: dict[str, pd.DataFrame], purged: NDArray[np.int64]) -> list[str]:

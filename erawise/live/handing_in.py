@@ -15,11 +15,11 @@ from erawise.base import files
 from erawise.exploration import exploration
 from erawise.live import journal, keys, promises, safeguards, schedule, served, submission
 from erawise.live.account import Account, Round, named
-from erawise.live.safeguards import Own, Work
+from erawise.live.safeguards import Handover, Own
 from erawise.live.submission import NoDataYet
 from erawise.running import paths
 from erawise.running.errors import InputError, NoneDue, NotOpen, Unavailable, Unconfirmed
-from erawise.running.progress import Shown
+from erawise.running.progress import ConsoleProgress
 from erawise.sources.numerai import fetching
 from erawise.sources.numerai.attempts import Patience
 from erawise.sources.numerai.store import Store
@@ -124,61 +124,63 @@ def _between(account: Account) -> float:
 def _attempt(account: Account, own: Own, taken_by: Round, ids: dict[str, str], until: float, *, dry: bool) -> None:
     """Hand in to a round that is open."""
     print(f"round {taken_by.number} is open until {taken_by.closes:%Y-%m-%d %H:%M} UTC", flush=True)
-    shown = Shown(f"round {taken_by.number}", sys.stderr, time.monotonic)
+    shown = ConsoleProgress(f"round {taken_by.number}", sys.stderr, time.monotonic)
     store = Store(paths.ROUNDS / str(taken_by.number), account.patience, progress=shown)
-    work = Work(account, taken_by, store, own)
+    handover = Handover(account, taken_by, store, own)
     with _noted(taken_by.number, dry=dry):
-        handed = safeguards.predicted(work)
+        handed = safeguards.predicted(handover)
     if dry:
-        _preview(work, ids, handed)
+        _preview(handover, ids, handed)
     else:
-        _hand_in(work, ids, handed, until)
+        _hand_in(handover, ids, handed, until)
 
 
-def _preview(work: Work, ids: dict[str, str], handed: dict[str, pd.DataFrame]) -> None:
-    for model, name in work.names.items():
+def _preview(handover: Handover, ids: dict[str, str], handed: dict[str, pd.DataFrame]) -> None:
+    for model, name in handover.names.items():
         path = paths.ROUNDS / "dry" / f"{model}.csv"
         _write(handed[name], path)
         print(f"{model}: {name} would be handed in as {path}")
-    for model in work.names if work.account.token else ():
+    for model in handover.names if handover.account.token else ():
         named(ids, model)
 
 
-def _hand_in(work: Work, ids: dict[str, str], handed: dict[str, pd.DataFrame], until: float) -> None:
+def _hand_in(handover: Handover, ids: dict[str, str], handed: dict[str, pd.DataFrame], until: float) -> None:
     """Write each model's file, and hand it in: a model that fails doesn't keep the others from it, and one that may yet is tried again."""
-    for name in set(work.names.values()):
-        promises.keep(work.own.served.digests[name], work.own.served.scores[name])
-    every = _between(work.account)
-    problems = {model: problem for model in work.names if (problem := _hand_in_one(work, model, ids, handed)) is not None}
+    for name in set(handover.names.values()):
+        promises.keep(handover.own.served.digests[name], handover.own.served.scores[name])
+    every = _between(handover.account)
+    problems = {model: problem for model in handover.names if (problem := _hand_in_one(handover, model, ids, handed)) is not None}
     while any(isinstance(problem, Unavailable) for problem in problems.values()) and time.monotonic() + every <= until:
         time.sleep(every)
         for model in [model for model, problem in problems.items() if isinstance(problem, Unavailable)]:
-            problem = _hand_in_one(work, model, ids, handed)
+            problem = _hand_in_one(handover, model, ids, handed)
             if problem is None:
                 del problems[model]
             else:
                 problems[model] = problem
     if problems:
         kind = next(kind for kind in WORST if any(isinstance(problem, kind) for problem in problems.values()))
-        raise kind(f"{', '.join(problems)}: no confirmed submission in round {work.round.number}")
+        raise kind(f"{', '.join(problems)}: no confirmed submission in round {handover.round.number}")
 
 
-def _hand_in_one(work: Work, model: str, ids: dict[str, str], handed: dict[str, pd.DataFrame]) -> InputError | None:
+def _hand_in_one(handover: Handover, model: str, ids: dict[str, str], handed: dict[str, pd.DataFrame]) -> InputError | None:
     """Hand in one model's file; gives what kept it from being there."""
-    name = work.names[model]
-    path = paths.ROUNDS / str(work.round.number) / f"{model}.csv"
+    name = handover.names[model]
+    path = paths.ROUNDS / str(handover.round.number) / f"{model}.csv"
     unsent = path.with_suffix(".unsent.csv")
     _write(handed[name], unsent)
     entry = {
-        "round": work.round.number,
+        "round": handover.round.number,
         "model": model,
         "prediction": name,
-        "digest": work.own.served.digests[name],
+        "digest": handover.own.served.digests[name],
         "rows": len(handed[name]),
         "sha256": fetching.digest(unsent),
     }
     try:
-        outcome = submission.hand_in(work.account, named(ids, model), work.round, handed[name], f"{work.round.number}_{model}.csv")
+        outcome = submission.hand_in(
+            handover.account, named(ids, model), handover.round, handed[name], f"{handover.round.number}_{model}.csv"
+        )
     except InputError as error:
         journal.note({**entry, "outcome": journal.FAILED, "problem": str(error)})
         print(f"{model}: {error}", file=sys.stderr)

@@ -47,7 +47,7 @@ def replay(file: Path, mode: Mode, stake: float, deposit: float, concurrent: int
         raise InputError(f"--concurrent: {regime.id} has at most {regime.concurrent} rounds open at once (it is {concurrent})")
     rounds = payout_replay.read(file, regime)
     plan = Plan(mode, Decimal(str(stake)), Decimal(str(deposit)), concurrent, stop_at)
-    found = payout_replay.replay(rounds, plan, regime, regime.factor.at(settings.total_at_risk))
+    found = payout_replay.replay(rounds, plan, regime, regime.factor.for_total(settings.total_at_risk))
     left = len(rounds) - len(found["steps"])
     if left:
         print(f"warning: {left} rounds at the end of {file.name} open after --stop-at: they have no position", file=sys.stderr)

@@ -56,7 +56,7 @@ class Own:
 
 
 @dataclass(frozen=True)
-class Work:
+class Handover:
     """What is handed in, and where.
 
     Attributes
@@ -76,7 +76,7 @@ class Work:
         return self.own.p.submit.models
 
 
-def predicted(work: Work) -> dict[str, pd.DataFrame]:
+def predicted(handover: Handover) -> dict[str, pd.DataFrame]:
     """Return the tables to hand in, by prediction, once all of them have passed the checks.
 
     Raises
@@ -86,19 +86,19 @@ def predicted(work: Work) -> dict[str, pd.DataFrame]:
     InputError
         If a check fails; the message says which setting bounds it.
     """
-    p = work.own.p
-    path = _fetched(work, p.data.version, LIVE)
-    _require_other(path, work.round.number)
-    with _prepared(path, work.own) as (panel, counts):
-        _require_whole(panel, counts, work.own)
-        _show_drift(submission.drift(panel, work.own.explored, p.explore.max_constant_share))
-        rows = work.own.predict(panel)
+    p = handover.own.p
+    path = _fetched(handover, p.data.version, LIVE)
+    _require_other(path, handover.round.number)
+    with _prepared(path, handover.own) as (panel, counts):
+        _require_whole(panel, counts, handover.own)
+        _show_drift(submission.drift(panel, handover.own.explored, p.explore.max_constant_share))
+        rows = handover.own.predict(panel)
     handed = {name: submission.table(rows, name) for name in rows.columns.drop(ID)}
-    benchmark = _benchmark(work, p.data.version, p.evaluate.benchmark)
+    benchmark = _benchmark(handover, p.data.version, p.evaluate.benchmark)
     for name, table in handed.items():
         if benchmark is not None:
-            _check_benchmark(work.round, name, table, benchmark, p.submit.min_benchmark_corr, p.submit.max_benchmark_corr)
-    _check_earlier(work, p.submit.min_earlier_corr)
+            _check_benchmark(handover.round, name, table, benchmark, p.submit.min_benchmark_corr, p.submit.max_benchmark_corr)
+    _check_earlier(handover, p.submit.min_earlier_corr)
     return handed
 
 
@@ -123,12 +123,14 @@ def _require_whole(panel: Panel, counts: Counts, own: Own) -> None:
         raise InputError(f"preprocess.max_missing_share: {share:.1%} of the live data is missing, more than {most:.1%}")
 
 
-def _fetched(work: Work, version: str, name: str) -> Path:
+def _fetched(handover: Handover, version: str, name: str) -> Path:
     what = f"{version}/{name}"
     try:
-        return work.store.get(name, what, partial(work.account.locate, what, work.round.number), partial(layout.check, name=name))
+        return handover.store.get(
+            name, what, partial(handover.account.locate, what, handover.round.number), partial(layout.check, name=name)
+        )
     except Absent:
-        raise NotOpen(f"round {work.round.number}: {what} isn't there yet") from None
+        raise NotOpen(f"round {handover.round.number}: {what} isn't there yet") from None
 
 
 @contextmanager
@@ -150,14 +152,14 @@ def _show_drift(drift: pd.DataFrame) -> None:
         print(f"drift: {len(constant)} features have one value now and had several in training: {', '.join(constant[:SHOWN])}")
 
 
-def _benchmark(work: Work, version: str, column: str | None) -> pd.DataFrame | None:
+def _benchmark(handover: Handover, version: str, column: str | None) -> pd.DataFrame | None:
     """`id` and `prediction` of the benchmark model; None where the round has none."""
-    if f"{version}/{BENCHMARKS}" not in work.account.list_datasets(work.round.number):
+    if f"{version}/{BENCHMARKS}" not in handover.account.list_datasets(handover.round.number):
         print("benchmark: the round has no benchmark models to compare with")
         return None
-    path = _fetched(work, version, BENCHMARKS)
+    path = _fetched(handover, version, BENCHMARKS)
     targets = files.read_json(paths.PANEL / "features.json")["targets"]
-    with tabular.open_parquet(path) as file, tabular.open_parquet(_fetched(work, version, LIVE)) as live:
+    with tabular.open_parquet(path) as file, tabular.open_parquet(_fetched(handover, version, LIVE)) as live:
         columns, ignored = references.prediction_columns(file.schema_arrow, [*live.schema_arrow.names, *targets])
     if ignored:
         print(f"benchmark: left out {', '.join(map(repr, ignored))}, which is no prediction")
@@ -185,23 +187,23 @@ def _check_benchmark(taken_by: Round, name: str, table: pd.DataFrame, benchmark:
         )
 
 
-def _check_earlier(work: Work, least: float) -> None:
+def _check_earlier(handover: Handover, least: float) -> None:
     """Compare the models of now with what was sent last, on the data of that round: ids are others in each."""
-    earlier = _earlier(work)
-    for model in (model for model in work.names if model not in earlier):
+    earlier = _earlier(handover)
+    for model in (model for model in handover.names if model not in earlier):
         print(f"{model}: there is no earlier round here to compare with")
     for number in sorted(set(earlier.values())):
         directory = paths.ROUNDS / str(number)
         try:
-            with _prepared(directory / LIVE, work.own) as (panel, _):
-                rows = work.own.predict(panel)
-            now = {model: submission.table(rows, work.names[model]) for model, found in earlier.items() if found == number}
+            with _prepared(directory / LIVE, handover.own) as (panel, _):
+                rows = handover.own.predict(panel)
+            now = {model: submission.table(rows, handover.names[model]) for model, found in earlier.items() if found == number}
             sent = {model: submission.parsed((directory / f"{model}.csv").read_bytes(), str(directory / f"{model}.csv")) for model in now}
         except InputError as error:
             print(f"round {number} can't be compared with: {str(error).removesuffix(NOTHING)}")
             continue
         for model, table in sent.items():
-            name = work.names[model]
+            name = handover.names[model]
             corr, _ = submission.rank_correlation(now[model], table)
             print(f"{model}: rank correlation {corr:.3f} of {name} now with what was sent in round {number}, on the data of that round")
             if not corr >= least:
@@ -211,12 +213,17 @@ def _check_earlier(work: Work, least: float) -> None:
                 )
 
 
-def _earlier(work: Work) -> dict[str, int]:
+def _earlier(handover: Handover) -> dict[str, int]:
     """The last round before this one to which each model was handed in from here, where its data is still there."""
     found: dict[str, int] = {}
     for entry in journal.read():
         model, number = entry.get("model"), entry.get("round")
-        if model in work.names and entry.get("outcome") in submission.HELD and isinstance(number, int) and number < work.round.number:
+        if (
+            model in handover.names
+            and entry.get("outcome") in submission.HELD
+            and isinstance(number, int)
+            and number < handover.round.number
+        ):
             directory = paths.ROUNDS / str(number)
             if (directory / LIVE).exists() and (directory / f"{model}.csv").exists():
                 found[model] = max(number, found.get(model, 0))

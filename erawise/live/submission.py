@@ -278,7 +278,7 @@ def opened(
             _require_open(found, now() - account.skew, number)
             if f"{version}/live.parquet" not in account.list_datasets(found.number):
                 raise NoDataYet(f"round {found.number}: {version}/live.parquet isn't there yet")
-        except Over:
+        except RoundClosed:
             raise
         except (NotOpen, Unavailable) as problem:
             if now() + every > until:
@@ -289,7 +289,7 @@ def opened(
             return found
 
 
-class Over(NoneDue):
+class RoundClosed(NoneDue):
     """A round that won't open again."""
 
 
@@ -302,4 +302,4 @@ def _require_open(found: Round, now: float, number: int | None) -> None:
         raise NotOpen(f"round {found.number} opens at {found.opens:%Y-%m-%d %H:%M} UTC")
     if now >= found.closes.timestamp():
         said = f"round {found.number} closed at {found.closes:%Y-%m-%d %H:%M} UTC"
-        raise Over(said) if number is not None else NotOpen(f"{said}, and no other is open")
+        raise RoundClosed(said) if number is not None else NotOpen(f"{said}, and no other is open")

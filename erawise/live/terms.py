@@ -98,7 +98,7 @@ def paid_scores(found: Round) -> list[RoundScore]:
 
 def figures(found: Round, paid: list[RoundScore], regime: Regime, total_at_risk: float) -> tuple[float, float]:
     """Return payout factor and clip of a round: the server's, and those of its regime where the server names none."""
-    factor = found.payout_factor or min((one.factor for one in paid if one.factor), default=regime.factor.at(total_at_risk))
+    factor = found.payout_factor or min((one.factor for one in paid if one.factor), default=regime.factor.for_total(total_at_risk))
     return factor, min((one.clip for one in paid if one.clip), default=regime.clip)
 
 

@@ -142,7 +142,7 @@ def live(book: pd.DataFrame, model: str, metric: str, source: Source, horizon: H
     book : scores of the rounds that the source predicted, of the horizon alone, as `Scorebook.read` gives them, with `metric`.
     replicates, seed : of the bootstrap.
     """
-    words = last_words(book[(book["model"] == model) & (book[METRIC] == metric)])
+    words = latest_scores(book[(book["model"] == model) & (book[METRIC] == metric)])
     final, running = by_week(words[words["resolved"]]), by_week(words[~words["resolved"]])
     later = running[running["week"] > final["week"].max()] if len(final) else running
     weeks = pd.concat([final.assign(final=True), later.assign(final=False)], ignore_index=True)
@@ -159,7 +159,7 @@ def live(book: pd.DataFrame, model: str, metric: str, source: Source, horizon: H
     return Live(model, metric, source, horizon, table, int((~words["resolved"]).sum()), reason)
 
 
-def last_words(scores: pd.DataFrame) -> pd.DataFrame:
+def latest_scores(scores: pd.DataFrame) -> pd.DataFrame:
     """Of each round the score that counts, of one model and metric; rounds without a date are left out."""
     dated = scores[scores["closed"] != ""]
     ordered = dated.assign(number=pd.to_numeric(dated["version"], errors="coerce").fillna(-1))
@@ -190,7 +190,7 @@ def history(book: pd.DataFrame) -> pd.DataFrame:
     """
     parts = []
     for model, rows in book[book["resolved"]].groupby("model"):
-        weeks = {name: by_week(last_words(rows[rows[METRIC] == name])) for name in METRICS}
+        weeks = {name: by_week(latest_scores(rows[rows[METRIC] == name])) for name in METRICS}
         found = pd.DataFrame({name: table.set_index("week")["value"] for name, table in weeks.items()})
         parts.append(found.rename_axis(ERA).reset_index().assign(**{PREDICTION: model}))
     columns = [ERA, PREDICTION, *METRICS]

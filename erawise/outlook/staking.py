@@ -148,7 +148,7 @@ def terms_of(regime: Regime, total_at_risk: float) -> Terms:
     InputError
         If it pays for a score that isn't among those of eras.
     """
-    return Terms(regime.multipliers(), regime.factor.at(total_at_risk), regime.clip, regime.per_week, regime.weeks, regime.positions)
+    return Terms(regime.multipliers(), regime.factor.for_total(total_at_risk), regime.clip, regime.per_week, regime.weeks, regime.positions)
 
 
 def unclipped(scores: Mapping[str, Floats], terms: Terms) -> Floats:

@@ -57,7 +57,7 @@ class Factor(Section):
             raise ValueError("expected either fixed or threshold")
         return self
 
-    def at(self, total_at_risk: float) -> float:
+    def for_total(self, total_at_risk: float) -> float:
         """Return the factor for so much NMR at risk in the round: `fixed`, or `min(1, threshold / total_at_risk)`."""
         return self.fixed or min(1.0, (self.threshold or 0.0) / total_at_risk)
 

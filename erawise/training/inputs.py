@@ -58,10 +58,10 @@ def read(name: str, settings: Any, main_target: str, limits: Limits, *, live: bo
     with naming(name):
         data = source.around(panel)
 
-    def say(line: str) -> None:
+    def notify(line: str) -> None:
         print(f"{name}: {line}", flush=True)
 
-    resources = Resources(limits.threads, int(limits.memory * GIB), paths.SCRATCH, limits.device, held_by(panel), say)
+    resources = Resources(limits.threads, int(limits.memory * GIB), paths.SCRATCH, limits.device, held_by(panel), notify)
     return ModelInputs(settings, source, data, resources)
 
 

@@ -13,7 +13,7 @@ from erawise.folds import splits
 from erawise.models.shared.protocol import Resources
 from erawise.panel import maps
 from erawise.panel.panel import ARRAYS, DESCRIPTION, ERA_MEANS, INDEX, FeatureMap, Panel
-from erawise.running.progress import Count
+from erawise.running.progress import StepCounter
 
 Log = Callable[[int, int, float], None]
 """Told of a job, from 0, a round of its fit, from 1, and the score on the inner slice after it."""
@@ -124,7 +124,7 @@ class Engine(Protocol):
     def scratch_is_seen(self) -> bool:
         """Whether jobs find what is in the directory for scratch files."""
 
-    def run(self, jobs: Sequence[Job], data: Data, resources: Resources, at_once: int, count: Count, log: Log) -> list[Any]:
+    def run(self, jobs: Sequence[Job], data: Data, resources: Resources, at_once: int, count: StepCounter, log: Log) -> list[Any]:
         """The results of some jobs, in their order.
 
         Parameters
@@ -139,7 +139,7 @@ class Engine(Protocol):
             The first that a job raises; or if a job can't be done.
         """
 
-    def alone(self) -> AbstractContextManager[Any]:
+    def one_at_a_time(self) -> AbstractContextManager[Any]:
         """Within it, of calls that are made side by side, is one at a time: for what takes much of this process's memory."""
 
     def side_by_side(self, calls: Sequence[Callable[[], Any]]) -> Generator[Any, None, None]:
@@ -157,7 +157,7 @@ class Here:
     at_once = 1
     scratch_is_seen = True
 
-    def run(self, jobs: Sequence[Job], data: Data, resources: Resources, at_once: int, count: Count, log: Log) -> list[Any]:
+    def run(self, jobs: Sequence[Job], data: Data, resources: Resources, at_once: int, count: StepCounter, log: Log) -> list[Any]:
         def do(number: int) -> Any:
             job = jobs[number]
             with count.share(job.steps) as step:
@@ -167,7 +167,7 @@ class Here:
             run = pool.map if at_once > 1 else map
             return list(run(do, range(len(jobs))))
 
-    def alone(self) -> AbstractContextManager[Any]:
+    def one_at_a_time(self) -> AbstractContextManager[Any]:
         return nullcontext()
 
     def side_by_side(self, calls: Sequence[Callable[[], Any]]) -> Generator[Any, None, None]:

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from erawise.base.schema import CV, ERA, ID, LIVE, LIVE_ERA, PREDICTION, SPLIT, VALIDATION
 from erawise.folds import splits
-from erawise.models.shared.protocol import Fitted, Kind, Resources, unheard
+from erawise.models.shared.protocol import Fitted, Kind, Resources, ignore
 from erawise.panel.panel import FeatureMap, Panel, View
 from erawise.predictions import Blend, numbers
 from erawise.running.errors import InputError
-from erawise.running.progress import UNCOUNTED, Count
+from erawise.running.progress import UNCOUNTED, StepCounter
 from erawise.training.jobs import HERE, Data, Engine, Job, Log
 
 
@@ -78,10 +78,10 @@ class How:
 
     resources: Resources
     engine: Engine = HERE
-    count: Count = UNCOUNTED
+    count: StepCounter = UNCOUNTED
 
 
-def train(kind: Kind, settings: Any, data: Data, inner_share: float, how: How, log: Log = unheard) -> Trained:
+def train(kind: Kind, settings: Any, data: Data, inner_share: float, how: How, log: Log = ignore) -> Trained:
     """Fit a model in each fold and once on all train eras, and predict.
 
     A fold's model never sees its test eras: where it stops early, it looks at the last `inner_share` of the fold's
@@ -104,7 +104,7 @@ def train(kind: Kind, settings: Any, data: Data, inner_share: float, how: How, l
             f"features were selected for {len(data.fold_features)} folds and there are {len(data.plan.folds)}; select them again"
         )
     numbers = range(len(data.plan.folds))
-    with how.engine.alone():
+    with how.engine.one_at_a_time():
         fits = [*(_views(kind, settings, data, k, inner_share) for k in numbers), (_whole(settings, data), None)]
         at_once, needed = _prepared(kind, settings, fits, how)
         del fits  # the rows of all of them
@@ -115,7 +115,7 @@ def train(kind: Kind, settings: Any, data: Data, inner_share: float, how: How, l
     best = [number for number in rounds if number is not None]
     final_rounds = max(1, round(float(np.median(best or [1])))) if stops_early else None
     job = Job("the final fit", partial(_fit_final, kind, settings, final_rounds), needed[-1], kind.steps(settings)[0])
-    [final] = how.engine.run([job], data, how.resources, 1, how.count, unheard)
+    [final] = how.engine.run([job], data, how.resources, 1, how.count, ignore)
     live = [] if final.live is None else [final.live]
     values = np.concatenate([*(fold.values for fold in found), final.validation, *live])
     return Trained(final.model, values, data, rounds if stops_early else [], final_rounds, final.dropped)
@@ -154,19 +154,19 @@ def refit(kind: Kind, settings: Any, data: Data, eras: NDArray[np.int64], rounds
     InputError
         If there is no row, or the fit needs more memory than it may have.
     """
-    with how.engine.alone():
+    with how.engine.one_at_a_time():
         _, needed = _prepared(kind, settings, [(View(data.panel, eras, data.final_features, settings.target), None)], how)
     job = Job("the fit", partial(_fit_again, kind, settings, eras, rounds), needed[0], kind.steps(settings)[0])
-    fitted: Fitted = how.engine.run([job], data, how.resources, 1, how.count, unheard)[0]
+    fitted: Fitted = how.engine.run([job], data, how.resources, 1, how.count, ignore)[0]
     return fitted
 
 
 def out_of_fold(kind: Kind, settings: Any, data: Data, numbers: Sequence[int], inner_share: float, how: How) -> list[pd.DataFrame]:
     """Fit a model in some folds, and predict their test eras: a table for each, with the columns of `Trained.predictions`."""
-    with how.engine.alone():
+    with how.engine.one_at_a_time():
         at_once, needed = _prepared(kind, settings, [_views(kind, settings, data, k, inner_share) for k in numbers], how)
     jobs = _fold_jobs(kind, settings, data, numbers, inner_share, needed)
-    found = how.engine.run(jobs, data, how.resources, at_once, UNCOUNTED, unheard)
+    found = how.engine.run(jobs, data, how.resources, at_once, UNCOUNTED, ignore)
     return [_table(data.panel, data.plan.folds[k].test, CV, fold.values) for k, fold in zip(numbers, found, strict=True)]
 
 
@@ -227,7 +227,7 @@ def _prepared(kind: Kind, settings: Any, fits: Sequence[tuple[View, View | None]
     """How many fits may run at once here, and where they run elsewhere, the bytes that each needs."""
     resources, elsewhere = how.resources, how.engine.elsewhere
     needed = kind.needs(settings, fits, resources) if elsewhere else [0] * len(fits)
-    quiet = replace(resources, say=unheard) if elsewhere else resources
+    quiet = replace(resources, notify=ignore) if elsewhere else resources
     return kind.prepare(settings, fits, quiet) if how.engine.scratch_is_seen else 1, needed
 
 

@@ -90,7 +90,7 @@ def run(question: Question, work: ModelInputs, execution: Execution, storage: Pa
     storage : the file that keeps the trials.
     """
     kind = kinds.load(question.kind)
-    resources = replace(work.resources, say=functools.cache(work.resources.say))  # what each trial would repeat is said once
+    resources = replace(work.resources, notify=functools.cache(work.resources.notify))  # what each trial would repeat is said once
 
     def attempt(engine: Engine, changes: dict[str, Any], numbers: Sequence[int]) -> list[search.Fold]:
         members = training.tuned(question.settings, {"settings": changes}, paths.PARAMS).members.values()
@@ -111,7 +111,7 @@ def run(question: Question, work: ModelInputs, execution: Execution, storage: Pa
             question.space,
             len(work.data.plan.folds),
             partial(attempt, engine),
-            work.resources.say,
+            work.resources.notify,
             progress,
             engine.side_by_side,
             engine.at_once,

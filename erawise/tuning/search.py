@@ -24,7 +24,7 @@ from erawise.evaluation import significance
 from erawise.evaluation.summary import mean_or_sharpe
 from erawise.folds import splits
 from erawise.running.errors import InputError
-from erawise.running.progress import SILENT, Count, Progress
+from erawise.running.progress import SILENT, Progress, StepCounter
 from erawise.tuning.settings import Choices, Range, Space, Tuning
 
 Floats = NDArray[np.float64]
@@ -89,7 +89,7 @@ class Search:
     space : where to look for each setting.
     folds : how many there are.
     attempt : trains and scores.
-    say : told of each trial, and of the number of other searches that the file keeps.
+    notify : told of each trial, and of the number of other searches that the file keeps.
     progress : told of each fold that is tried, of all trials and of the model's own settings.
     together : calls several attempts, and gives their results.
     at_once : trials of a random search that are tried together, which changes nothing of what is found; those of another are
@@ -100,7 +100,7 @@ class Search:
     space: Space
     folds: int
     attempt: Attempt
-    say: Callable[[str], None]
+    notify: Callable[[str], None]
     progress: Progress = SILENT
     together: Together = one_after_the_other
     at_once: int = 1
@@ -122,17 +122,17 @@ def search(asked: Search, storage: Path, identity: str) -> Found:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage.parent.mkdir(parents=True, exist_ok=True)
     with _keeping(storage):
-        return _searched(_opened(storage, identity, asked.say), asked)
+        return _searched(_opened(storage, identity, asked.notify), asked)
 
 
-def _opened(storage: Path, identity: str, say: Callable[[str], None]) -> optuna.Study:
+def _opened(storage: Path, identity: str, notify: Callable[[str], None]) -> optuna.Study:
     """Open the study of a search, and tell how many others the file has."""
     place = f"sqlite:///{storage}"
     study = optuna.create_study(storage=place, study_name=identity, direction="maximize", load_if_exists=True)
     others = len(optuna.get_all_study_names(place)) - 1
     if others:
         counted = "1 earlier search" if others == 1 else f"{others} earlier searches"
-        say(f"{counted} with other settings, data or code {'is' if others == 1 else 'are'} kept in {storage}")
+        notify(f"{counted} with other settings, data or code {'is' if others == 1 else 'are'} kept in {storage}")
     return study
 
 
@@ -168,7 +168,7 @@ def _searched(study: optuna.Study, asked: Search) -> Found:
     with asked.progress.counting(tried + left, "folds", done=tried, at_most=settings.halving is not None) as count:
         default = Trial({}, _unpacked(kept) if kept else _counted(asked.attempt({}, range(folds)), count))
         study.set_user_attr(DEFAULT, _packed(default.folds))
-        asked.say(f"as it is: {objective(default.folds, settings):.5f}")
+        asked.notify(f"as it is: {objective(default.folds, settings):.5f}")
         size = asked.at_once if settings.method == RANDOM else settings.batch
         while (number := len(_done(study))) < settings.trials:
             start = number // size * size  # a batch of which a part was kept when the search was stopped is drawn as it was
@@ -180,7 +180,7 @@ def _searched(study: optuna.Study, asked: Search) -> Found:
                 whole, value = len(climb.folds) == folds, objective(climb.folds, settings)
                 study.add_trial(climb.ended(value, whole=whole))
                 stop = "" if whole else f", stopped after {len(climb.folds)} of {folds} folds"
-                asked.say(f"trial {k} of {settings.trials}: {value:.5f}{stop}: {json.dumps(climb.settings)}")
+                asked.notify(f"trial {k} of {settings.trials}: {value:.5f}{stop}: {json.dumps(climb.settings)}")
     trials = [Trial(_drawn(t.params, asked.space), _unpacked(t.user_attrs[EVIDENCE])) for t in _done(study)]
     complete = [trial for trial in trials if len(trial.folds) == folds]
     return Found(default, complete, len(trials) - len(complete))
@@ -281,7 +281,7 @@ class _Climb:
         )
 
 
-def _climb(climbs: Sequence[_Climb], earlier: Sequence[FrozenTrial], asked: Search, count: Count) -> None:
+def _climb(climbs: Sequence[_Climb], earlier: Sequence[FrozenTrial], asked: Search, count: StepCounter) -> None:
     """Fold after fold, as long as each trial is among the best of those up to it."""
     settings, folds = asked.settings, asked.folds
     going, done = list(climbs), 0
@@ -299,7 +299,7 @@ def _climb(climbs: Sequence[_Climb], earlier: Sequence[FrozenTrial], asked: Sear
         going, done = survivors, step
 
 
-def _counted(folds: list[Fold], count: Count) -> list[Fold]:
+def _counted(folds: list[Fold], count: StepCounter) -> list[Fold]:
     count.done(len(folds))
     return folds
 

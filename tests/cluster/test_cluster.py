@@ -30,8 +30,8 @@ from ruamel.yaml import YAML
 from workspace import Workspace
 
 from erawise import params
-from erawise.cluster import connection, dispatch, kits, sites
-from erawise.models.shared.protocol import GIB, LIBRARY_BYTES, Resources, unheard
+from erawise.cluster import connection, data_location, dispatch, environment
+from erawise.models.shared.protocol import GIB, LIBRARY_BYTES, Resources, ignore
 from erawise.running.errors import InputError, Unavailable
 from erawise.running.progress import UNCOUNTED
 from erawise.training import inputs
@@ -153,7 +153,7 @@ def deadly(died: Path) -> Callable[[bytes], object]:
     def work(payload: bytes) -> object:
         from erawise.cluster import tasks
 
-        site, job, terms = pickle.loads(payload)
+        location, job, terms = pickle.loads(payload)
 
         def call(data: Data, resources: Resources) -> Any:
             numbers = count(1)
@@ -166,7 +166,7 @@ def deadly(died: Path) -> Callable[[bytes], object]:
 
             return job.call(data, replace(resources, step=step))
 
-        return tasks.work(cloudpickle.dumps((site, replace(job, call=call), terms)))
+        return tasks.work(cloudpickle.dumps((location, replace(job, call=call), terms)))
 
     return work
 
@@ -176,11 +176,11 @@ def _busy(dask_worker: Any) -> tuple[int, bool]:
     return os.getpid(), bool(dask_worker.active_threads)
 
 
-def test_a_job_on_which_workers_keep_dying_fails_by_name_and_with_their_last_words(here: Given) -> None:
+def test_a_job_on_which_workers_keep_dying_fails_by_name_and_with_their_last_log_line(here: Given) -> None:
     found, data, resources = here
     with pytest.raises(InputError, match=r"^fold 7: 2 workers died while .* \(Worker process \d+ was killed by signal 9\)"):
-        found.run([job(_die, what="fold 7")], data, resources, 1, UNCOUNTED, unheard)
-    assert found.run([job(_pid)], data, resources, 1, UNCOUNTED, unheard) != [os.getpid()], "the others are still there"
+        found.run([job(_die, what="fold 7")], data, resources, 1, UNCOUNTED, ignore)
+    assert found.run([job(_pid)], data, resources, 1, UNCOUNTED, ignore) != [os.getpid()], "the others are still there"
     found.client.wait_for_workers(2, timeout=60)
 
 
@@ -223,8 +223,8 @@ class engine:  # reads as what it stands for
             patch.chdir(self._workspace.directory)
             p = params.load(Path("params.yaml"))
             source = inputs.source_of(p.models["ridge"], p.data.target, live=True)
-            resources = Resources(1, self._memory, Path("data/scratch"), say=self.said.append)
-            self._engine = connection.engine(sites.survey(source), self._scheduler, 2, resources)
+            resources = Resources(1, self._memory, Path("data/scratch"), notify=self.said.append)
+            self._engine = connection.engine(data_location.survey(source), self._scheduler, 2, resources)
             return self._engine.__enter__(), source.around(source.panel()), resources
 
     def __exit__(self, *error: Any) -> None:
@@ -245,17 +245,17 @@ def test_rounds_and_steps_come_back_and_errors_say_what_failed(workspace: Worksp
         assert threads == [1, 1]
         assert heard == [(k, number, number / 10) for k in (0, 1) for number in (1, 2, 3)]
         with pytest.raises(InputError, match=r"^fold 2: target 'x' has no value$"):
-            found.run([job(_pid), job(_refuse, "fold 2")], data, resources, 1, UNCOUNTED, unheard)
+            found.run([job(_pid), job(_refuse, "fold 2")], data, resources, 1, UNCOUNTED, ignore)
         with pytest.raises(ZeroDivisionError, match="by hand"):
-            found.run([job(_fail)], data, resources, 1, UNCOUNTED, unheard)
+            found.run([job(_fail)], data, resources, 1, UNCOUNTED, ignore)
 
 
 def test_workers_are_never_given_more_than_their_memory(here: Given) -> None:
     found, data, resources = here
     with pytest.raises(InputError, match=r"^the fit takes 1\.\d\d GiB and the worker with most memory has 1\.00 GiB; start fewer"):
-        found.run([job(_pid, "the fit", GIB)], data, resources, 1, UNCOUNTED, unheard)
+        found.run([job(_pid, "the fit", GIB)], data, resources, 1, UNCOUNTED, ignore)
     most = GIB - LIBRARY_BYTES - 10 * 2**20
-    spans = found.run([job(_span, needed=most) for _ in range(4)], data, resources, 1, UNCOUNTED, unheard)
+    spans = found.run([job(_span, needed=most) for _ in range(4)], data, resources, 1, UNCOUNTED, ignore)
     for pid in {span[0] for span in spans}:
         own = sorted(span[1:] for span in spans if span[0] == pid)
         assert all(before[1] <= after[0] for before, after in pairwise(own))
@@ -419,7 +419,7 @@ def workers(address: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"versions": kits.kit().versions | {"numpy": "1.0"}}, r"has numpy \d\S+, and this process 1\.0; start the scheduler"),
+        ({"versions": environment.describe().versions | {"numpy": "1.0"}}, r"has numpy \d\S+, and this process 1\.0; start the scheduler"),
         ({"versions": {"python": "3.99.0"}}, r"has \w+ \S+, and this process has none; start"),
         ({"code": "another"}, "runs another version of erawise than this process; start the scheduler"),
     ],
@@ -427,22 +427,22 @@ def workers(address: str) -> dict[str, Any]:
 def test_workers_of_other_versions_are_named(
     workspace: Workspace, two: Farm, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
 ) -> None:
-    other = replace(kits.kit(), **changes)
-    monkeypatch.setattr(kits, "own_kit", lambda: other)
+    other = replace(environment.describe(), **changes)
+    monkeypatch.setattr(environment, "describe_own", lambda: other)
     with pytest.raises(InputError, match=f"the worker tcp://127.0.0.1:[0-9]+ {message}"), engine(workspace, two.address):
         pass
 
 
 def test_a_worker_that_comes_later_is_checked_too(workspace: Workspace, two: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
     with engine(workspace, two.address) as (found, data, resources):
-        monkeypatch.setattr(kits, "own_kit", lambda: replace(kits.kit(), code="another"))
+        monkeypatch.setattr(environment, "describe_own", lambda: replace(environment.describe(), code="another"))
         with pytest.raises(InputError, match=r"the job: the worker tcp://.* runs another version of erawise"):
-            found.run([job(_pid)], data, resources, 1, UNCOUNTED, unheard)
+            found.run([job(_pid)], data, resources, 1, UNCOUNTED, ignore)
 
 
 def test_machines_of_another_cpu_are_told(workspace: Workspace, two: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = replace(kits.kit(), cpu="another")
-    monkeypatch.setattr(kits, "own_kit", lambda: other)
+    other = replace(environment.describe(), cpu="another")
+    monkeypatch.setattr(environment, "describe_own", lambda: other)
     given = engine(workspace, two.address)
     with given:
         assert sum("another kind of CPU" in line for line in given.said) == 2
@@ -450,9 +450,9 @@ def test_machines_of_another_cpu_are_told(workspace: Workspace, two: Farm, monke
 
 def test_no_matrix_is_sent(workspace: Workspace, two: Farm) -> None:
     with engine(workspace, two.address) as (found, data, resources):
-        sent = len(cloudpickle.dumps((found.site, job(_pid), resources.scratch)))
+        sent = len(cloudpickle.dumps((found.location, job(_pid), resources.scratch)))
         assert sent < 10_000 < data.panel.matrix.nbytes
-        assert pickle.loads(pickle.dumps(found.site)) == found.site
+        assert pickle.loads(pickle.dumps(found.location)) == found.location
 
 
 def test_a_job_that_waits_for_a_worker_that_is_gone_ends_with_both_numbers(
@@ -465,7 +465,7 @@ def test_a_job_that_waits_for_a_worker_that_is_gone_ends_with_both_numbers(
     with engine(workspace, own.address) as (found, data, resources):
         lacking = r"^the fit takes 1\.\d\d GiB and the worker with most memory has 0\.47 GiB; start fewer"
         with pytest.raises(InputError, match=lacking), once(lambda: bool(found._busy), partial(own.stop, large)):
-            found.run([job(_sleep, "the fit", GIB)], data, resources, 1, UNCOUNTED, unheard)
+            found.run([job(_sleep, "the fit", GIB)], data, resources, 1, UNCOUNTED, ignore)
 
 
 def _sleep(data: Data, resources: Resources) -> None:
@@ -478,7 +478,7 @@ def test_without_a_nanny_it_is_said_what_goes_on(workspace: Workspace, own: Farm
     own.wait_for(1)
     given = engine(workspace, own.address)
     with given as (found, data, resources), pytest.raises(CancelledError), once(lambda: bool(found._busy), found.stop):
-        found.run([job(_sleep)], data, resources, 1, UNCOUNTED, unheard)
+        found.run([job(_sleep)], data, resources, 1, UNCOUNTED, ignore)
     assert sum("goes on with what it does, to its end" in line for line in given.said) == 1
 
 
@@ -491,4 +491,4 @@ def test_a_scheduler_that_is_gone_is_one_clear_error(workspace: Workspace, tmp_p
             engine(workspace, other.address) as (found, data, resources),
             once(lambda: bool(found._busy), partial(other.stop, other.processes[0])),
         ):
-            found.run([job(_sleep)], data, resources, 1, UNCOUNTED, unheard)
+            found.run([job(_sleep)], data, resources, 1, UNCOUNTED, ignore)

@@ -35,7 +35,7 @@ def test_a_horizon_is_in_the_names_that_numerai_gives_alone(target: str) -> None
     ],
 )
 def test_the_purge_the_span_and_the_eras_of_an_interval_are_told(eras: range, days: int, purge: str, overlap: str, least: int) -> None:
-    expected = f"a purge of {purge} on each side; {overlap}; an interval takes {least} eras, and there are {len(eras)}"
+    expected = f"a purge of {purge} on each side; {overlap}; an interval needs {least} eras, and there are {len(eras)}"
     assert overlap_line(eras, days) == expected
 
 

@@ -78,7 +78,7 @@ def journal(workspace: Workspace) -> list[dict[str, Any]]:
 
 def handed(server: NumeraiServer, model: str) -> list[pd.DataFrame]:
     """What the server has of a model, the first one first."""
-    found = server.account.of("create_submission", f"id-{model}")
+    found = server.account.created_for("create_submission", f"id-{model}")
     return [submission.parsed(server.account.objects[one["filename"]], model) for one in found]
 
 

@@ -57,7 +57,7 @@ def site(workspace: Workspace, name: str, shift: float = 0.0) -> dict[str, Any]:
 def test_what_the_site_finds_is_held_against_ours(server: NumeraiServer, workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     server.account.diagnostics = [{"status": "pending", "perEraDiagnostics": []}, site(workspace, "ridge", shift=0.01)]
     workspace.run("diagnostics alpha --prediction ridge")
-    [sent] = server.account.of("createDiagnostics", "id-alpha")
+    [sent] = server.account.created_for("createDiagnostics", "id-alpha")
     handed = submission.parsed(server.account.objects[sent["filename"]], "diagnostics")
     own = workspace.predictions("models/ridge").query("split == 'validation'").set_index("id")
     assert sorted(handed["id"]) == sorted(own.index)
@@ -144,5 +144,5 @@ def test_numerapi_itself_uploads_and_reads_diagnostics(server: NumeraiServer, mo
     server.account.diagnostics = [{"status": "done"}]
     theirs = numerapi.NumerAPI(*KEY, verbosity="error", show_progress_bars=False)
     number = theirs.upload_diagnostics(df=pd.DataFrame({"id": ["a"], "prediction": [0.5]}), model_id="id-alpha")
-    assert server.account.of("createDiagnostics", "id-alpha")[0]["id"] == number
+    assert server.account.created_for("createDiagnostics", "id-alpha")[0]["id"] == number
     assert theirs.diagnostics("id-alpha", number) == [{"status": "done"}]

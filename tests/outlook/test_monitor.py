@@ -299,7 +299,7 @@ def monitors(operator: Workspace, *arguments: list[str]) -> Iterator[list[subpro
         ]
         for process in started:
             assert process.stderr
-            assert process.stderr.readline() == "monitor: another process is at it; waiting for its end\n"
+            assert process.stderr.readline() == "monitor: another process works on it; waiting for its end\n"
         yield started
 
 
@@ -497,7 +497,7 @@ def test_scores_without_a_value_a_date_or_a_day_do_no_harm(server: NumeraiServer
     ]
     found = fetch(Account(server.url, patience=QUICK), {"alpha": "id-alpha"})
     assert found[["round", "day", "closed"]].to_numpy().tolist() == [[101, -1, ""]]
-    assert monitoring.last_words(found).empty
+    assert monitoring.latest_scores(found).empty
     server.account.scores["id-alpha"] = [{"value": 1}]
     with pytest.raises(InputError, match=r"^alpha: .*the query has no result"):
         fetch(Account(server.url, patience=QUICK), {"alpha": "id-alpha"})
@@ -530,10 +530,10 @@ def test_the_rounds_of_a_week_are_one_and_of_a_round_its_last_word_counts() -> N
         first.assign(version="10", value=1.0),
         first.assign(version="9", value=97.0),
     ]
-    weeks = monitoring.by_week(monitoring.last_words(pd.concat([*other, table.iloc[1:]])))
+    weeks = monitoring.by_week(monitoring.latest_scores(pd.concat([*other, table.iloc[1:]])))
     assert weeks[["round", "rounds", "value"]].to_numpy().tolist() == [[104, 5, 3.0], [106, 2, 6.5]]
     undated = first.assign(day=-1, value=5.0)
-    assert monitoring.last_words(pd.concat([undated, first.assign(day=3, resolved=False)]))["value"].tolist() == [5.0]
+    assert monitoring.latest_scores(pd.concat([undated, first.assign(day=3, resolved=False)]))["value"].tolist() == [5.0]
 
 
 def overlapping(eras: int, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -376,7 +376,7 @@ def test_a_round_is_handed_in_by_the_commands_and_the_key_is_in_nothing_that_the
     assert "beta: lightgbm is already there" in said[2]
     assert "| alpha | neutralized | CORR | 1 | 1 | 0.0200" in said[3]
     assert "| alpha | not from here, earlier | CORR | 2 | 2 | 0.0200" in said[3]
-    assert len(server.account.of("create_submission", "id-alpha")) == 1
+    assert len(server.account.created_for("create_submission", "id-alpha")) == 1
     assert json.loads(clone.read("metrics/live.json"))["days_20"]["alpha"]["corr"]["rounds"] == 1
     files = [path for path in clone.directory.rglob("*") if path.is_file() and path.parent.name != "tests"]
     assert {"dvc.lock", "journal.jsonl", "live.json", "alpha.csv"} <= {path.name for path in files}

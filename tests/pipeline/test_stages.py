@@ -379,9 +379,9 @@ def test_split_says_how_far_the_main_target_looks(
     assert f"{target}: looks {days} trading days ahead: {source}" in said
     horizons = files.read_json(tmp_path / "data/folds.json")["horizons"]
     assert {name: plan["weeks"] for name, plan in horizons.items()} == {"20": 8, "60": 16}
-    assert "60 days: cv: a purge of 16 weeks is 16 eras on each side; a target spans 12 eras, which overlap; an interval takes 96" in said
+    assert "60 days: cv: a purge of 16 weeks is 16 eras on each side; a target spans 12 eras, which overlap; an interval needs 96" in said
     assert (
-        "20 days: validation: a purge of 8 weeks is 8 eras on each side; a target spans 4 eras, which overlap; an interval takes 32" in said
+        "20 days: validation: a purge of 8 weeks is 8 eras on each side; a target spans 4 eras, which overlap; an interval needs 32" in said
     )
 
 
@@ -416,7 +416,7 @@ def test_a_bare_target_of_60_days_goes_through_every_stage_as_one(tmp_path: Path
     said = capsys.readouterr().out
     found = files.read_json(tmp_path / "data/scores/evaluated.json")
     assert (found["days"], found["equal"], found["early"], found["benchmark"]) == (60, "target_other_60", "target_other_20", "x_other60")
-    assert "an interval takes 96 eras, and there are 120" in said
+    assert "an interval needs 96 eras, and there are 120" in said
     early = "early: target_other_20, 20 days, one figure beside the others; pays: 60 days since round 1343, the same"
     assert said.count(f"main: target, which equals target_other_60, 60 trading days; {early}\n") == 2
     assert said.count("payout: of atomic_ender60, 3 · CORR + 15 · MMC before its factor and clip; stand-in (payout_bmc), also for") == 2

@@ -55,8 +55,8 @@ def ignore(line: str) -> None:
     """Do nothing with it."""
 
 
-def look_for(path: Path, given: Tuning, attempts: Attempts, identity: str = "a", say: Callable[[str], None] = ignore) -> search.Found:
-    return search.search(search.Search(given, SPACE, FOLDS, attempts, say), path / "studies" / "x.db", identity)
+def look_for(path: Path, given: Tuning, attempts: Attempts, identity: str = "a", notify: Callable[[str], None] = ignore) -> search.Found:
+    return search.search(search.Search(given, SPACE, FOLDS, attempts, notify), path / "studies" / "x.db", identity)
 
 
 def tried(found: search.Found) -> list[dict[str, Any]]:

@@ -48,7 +48,7 @@ def test_the_proven_pickle_is_sent_and_what_numerai_says_is_read_back(
     server: NumeraiServer, workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workspace.run("upload --send alpha")
-    [sent] = server.account.of("createComputePickleUpload", "id-alpha")
+    [sent] = server.account.created_for("createComputePickleUpload", "id-alpha")
     content = server.account.objects[sent["filename"]]
     assert content == (workspace.directory / "data/upload/neutralized.pkl").read_bytes()
     assert (sent["dataVersionId"], sent["dockerImageId"], sent["tournament"]) == ("version-53", "image-3_12", 8)

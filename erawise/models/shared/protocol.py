@@ -45,7 +45,7 @@ class Attribution:
 PREDICTION_UNIT = "prediction"
 
 
-def unheard(*told: object) -> None:
+def ignore(*told: object) -> None:
     """Do nothing with what is told."""
 
 
@@ -60,7 +60,7 @@ class Resources:
     scratch : a directory for files that several fits share; its owner removes it.
     device : `cpu`, or the kind of GPU that LightGBM grows trees on.
     held : bytes that the process takes beside its fits, see `held_by`.
-    say : told, before the first fit, how much memory the fits take.
+    notify : told, before the first fit, how much memory the fits take.
     log : told, where a fit stops early, each of its rounds, from 1, and the score on the inner slice after it.
     step : called after each step of a fit, see `Kind.steps`.
     """
@@ -70,9 +70,9 @@ class Resources:
     scratch: Path
     device: str = "cpu"
     held: int = LIBRARY_BYTES
-    say: Callable[[str], None] = unheard
-    log: Callable[[int, float], None] = field(default=unheard, compare=False)
-    step: Callable[[], None] = field(default=unheard, compare=False)
+    notify: Callable[[str], None] = ignore
+    log: Callable[[int, float], None] = field(default=ignore, compare=False)
+    step: Callable[[], None] = field(default=ignore, compare=False)
 
     def require(self, needed: int, what: str) -> None:
         """Check that a fit has the memory that it needs.
@@ -93,7 +93,7 @@ class Resources:
         largest = max(*needed, 1)
         fits = max(1, min(self.threads if most is None else most, len(needed), (self.memory - self.held) // largest))
         together = "one fit after the other" if fits == 1 else f"{fits} fits at once"
-        self.say(f"memory: up to {(self.held + fits * largest) / GIB:.2f} GiB of {self.memory / GIB:.2f} ({together})")
+        self.notify(f"memory: up to {(self.held + fits * largest) / GIB:.2f} GiB of {self.memory / GIB:.2f} ({together})")
         return fits
 
     def shared(self, fits: int) -> Self:

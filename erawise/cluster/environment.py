@@ -31,7 +31,7 @@ SAME_CODE = "start the scheduler and every worker anew, at the top of a checkout
 
 
 @dataclass(frozen=True)
-class Kit:
+class Environment:
     """What a process runs: versions of Python and packages, a digest of this library's code, and one of what its CPU can do."""
 
     versions: dict[str, str]
@@ -40,17 +40,17 @@ class Kit:
 
 
 @cache
-def kit() -> Kit:
+def describe() -> Environment:
     """Return what a worker runs."""
-    return Kit(runner.versions(PACKAGES), _code(), _cpu())
+    return Environment(runner.versions(PACKAGES), _code(), _cpu())
 
 
-def own_kit() -> Kit:
+def describe_own() -> Environment:
     """Return what this process runs, which hands out the work."""
-    return kit()
+    return describe()
 
 
-def require_same(address: str, found: Kit, expected: Kit) -> None:
+def require_same(address: str, found: Environment, expected: Environment) -> None:
     """Check that a worker runs what this process runs; only its kind of CPU may differ.
 
     Raises

@@ -19,7 +19,7 @@ LOCK = ".erawise_pull.lock"
 
 
 @dataclass(frozen=True)
-class Site:
+class DataLocation:
     """The data of a model, as it is on the machine that hands out the work.
 
     Parameters
@@ -60,23 +60,23 @@ class Site:
 
 @dataclass(frozen=True)
 class Opened:
-    """A site on this machine.
+    """A location on this machine.
 
     Attributes
     ----------
-    site : the one.
+    location : the one.
     root : where it lies.
     data : what is read there.
     numbers : of the files of its arrays in their file system, by which others are told that have taken their place.
     """
 
-    site: Site
+    location: DataLocation
     root: Path
     data: Data
     numbers: list[int]
 
 
-def survey(source: Source) -> Site:
+def survey(source: Source) -> DataLocation:
     """Describe the data below the current directory, where `source` lies.
 
     Raises
@@ -90,22 +90,22 @@ def survey(source: Source) -> Site:
         sizes = {path.as_posix(): path.stat().st_size for path in arrays}
     except FileNotFoundError as error:
         raise InputError(f"{error.filename}: the file is missing; run the stages before this one: `dvc repro`") from None
-    return Site(str(Path.cwd()), source, digests, sizes)
+    return DataLocation(str(Path.cwd()), source, digests, sizes)
 
 
-def opened(site: Site) -> Opened:
-    """Return the data of a site on this machine.
+def opened(location: DataLocation) -> Opened:
+    """Return the data of a location on this machine.
 
     Raises
     ------
     InputError
         If this machine neither sees the files nor can pull them.
     """
-    if not (_last and _last[0].site == site and _numbers(site, _last[0].root) == _last[0].numbers):
+    if not (_last and _last[0].location == location and _numbers(location, _last[0].root) == _last[0].numbers):
         _last.clear()
-        root = Path(site.root) if site.is_seen() else _pulled(site, Path.cwd())
-        source = site.source.below(root)
-        _last.append(Opened(site, root, source.around(source.panel()), _numbers(site, root)))
+        root = Path(location.root) if location.is_seen() else _pulled(location, Path.cwd())
+        source = location.source.below(root)
+        _last.append(Opened(location, root, source.around(source.panel()), _numbers(location, root)))
     return _last[0]
 
 
@@ -119,14 +119,14 @@ _last: list[Opened] = []
 """What this process has opened last, if anything."""
 
 
-def _numbers(site: Site, root: Path) -> list[int]:
-    paths = [root / name for name in site.sizes]
+def _numbers(location: DataLocation, root: Path) -> list[int]:
+    paths = [root / name for name in location.sizes]
     return [path.stat().st_ino if path.exists() else 0 for path in paths]
 
 
-def _pulled(site: Site, here: Path) -> Path:
+def _pulled(location: DataLocation, here: Path) -> Path:
     """Have DVC pull the data into the checkout of this worker, unless another worker has done so."""
-    machine = f"this worker, in {here} on {os.uname().nodename}, doesn't see the data in {site.root}"
+    machine = f"this worker, in {here} on {os.uname().nodename}, doesn't see the data in {location.root}"
     dvc = next((above / ".dvc" for above in (here, *here.parents) if (above / ".dvc").is_dir()), None)
     if dvc is None or not (here / "dvc.lock").is_file():
         raise InputError(
@@ -135,8 +135,8 @@ def _pulled(site: Site, here: Path) -> Path:
         )
     (dvc / "tmp").mkdir(exist_ok=True)
     with files.lock_file(dvc / "tmp" / LOCK):
-        said = "" if site.differing(here) is None else _pull(site.outs())
-    differing = site.differing(here)
+        said = "" if location.differing(here) is None else _pull(location.outs())
+    differing = location.differing(here)
     if differing is not None:
         raise InputError(
             f"{machine}, and `dvc pull` doesn't give it the same {differing}{said}: its checkout is at another commit, or the data was "

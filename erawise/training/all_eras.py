@@ -12,7 +12,7 @@ from erawise.training.jobs import Source
 
 
 @dataclass(frozen=True)
-class Resolved(Source):
+class AllErasSource(Source):
     """Where they lie.
 
     Parameters
