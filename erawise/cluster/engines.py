@@ -15,8 +15,8 @@ def engine(execution: Execution, source: Source, resources: Resources) -> Iterat
 
     Parameters
     ----------
-    source : the fits read.
-    resources : that this process may use, or each fit elsewhere.
+    source : the files that the fits read.
+    resources : limits of this process, or of each fit elsewhere.
     """
     if execution.engine == "local":
         yield HERE

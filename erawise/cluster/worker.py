@@ -1,4 +1,4 @@
-"""The side of a worker: it opens the data, does one job after the other, and tells how far it is."""
+"""The side of a worker: it opens the data, does one job after the other, and reports its progress."""
 
 import pickle
 import threading
@@ -16,33 +16,33 @@ from erawise.models.shared.protocol import Resources, held_by
 from erawise.training.jobs import Job
 
 BETWEEN_STEPS = 1.0
-"""Seconds between two tellings of a task."""
+"""Seconds between two reports of a task."""
 
 
 def work(payload: bytes) -> Outcome:
-    """Do a job on a worker; one after the other, since a process has its limits of threads in common.
+    """Run a job on a worker, one after the other, since limits of threads hold for the whole process.
 
-    `payload` is the pickle of a location, a job and its terms, which the scheduler need not understand.
+    `payload` is the pickle of a location, a job and its terms; the scheduler doesn't read it.
     """
     worker = get_worker()
     key = worker.get_current_task()
     location, job, terms = pickle.loads(payload)
     environment.require_same(worker.address, environment.describe(), terms.environment)
-    pulse = _Pulse(worker, key, terms.topic)
-    with _ALONE, pulse.beating():
-        pulse.require_wanted()  # it may have been cancelled while what it needs was imported
-        return _done(location, job, terms, pulse)
+    steps = _TaskSteps(worker, key, terms.topic)
+    with _ONE_AT_A_TIME, steps.reported():
+        steps.require_wanted()  # it may have been cancelled during the imports
+        return _done(location, job, terms, steps)
 
 
 def sees(location: data_location.DataLocation) -> bool:
-    """Return whether this worker sees the files of a location where they are."""
+    """Return whether this worker sees the files of a location."""
     return location.is_seen()
 
 
-_ALONE = threading.Lock()
+_ONE_AT_A_TIME = threading.Lock()
 
 
-def _done(location: data_location.DataLocation, job: Job, terms: Terms, pulse: "_Pulse") -> Outcome:
+def _done(location: data_location.DataLocation, job: Job, terms: Terms, steps: "_TaskSteps") -> Outcome:
     here = data_location.opened(location)
     rounds: list[tuple[int, float]] = []
 
@@ -50,40 +50,40 @@ def _done(location: data_location.DataLocation, job: Job, terms: Terms, pulse: "
         rounds.append((number, score))
 
     held = held_by(here.data.panel)
-    resources = Resources(terms.threads, terms.memory, here.root / terms.scratch, terms.device, held, log=log, step=pulse)
+    resources = Resources(terms.threads, terms.memory, here.root / terms.scratch, terms.device, held, log=log, step=steps)
     with threadpool_limits(terms.threads, user_api="blas"):
         value = job.call(here.data, resources)
     return Outcome(value, rounds)
 
 
-class _Pulse:
-    """The call after each step of a task, which tells of it now and then, and ends a task that was cancelled."""
+class _TaskSteps:
+    """The call after each step of a task: it reports the steps now and then, and ends a cancelled task."""
 
     @contextmanager
-    def beating(self) -> Iterator[None]:
-        """Tell when the task begins, and when it ends."""
-        self._tell(runs=True)
+    def reported(self) -> Iterator[None]:
+        """Report the begin and the end of the task."""
+        self._report(runs=True)
         try:
             yield
         finally:
-            self._tell(runs=False)
+            self._report(runs=False)
 
     def __init__(self, worker: Any, key: Any, topic: str) -> None:
         self._worker, self._key, self._topic = worker, key, topic
-        self._steps, self._told_at = 0, time.monotonic()
+        self._steps, self._reported_at = 0, time.monotonic()
 
     def __call__(self) -> None:
         self._steps += 1
         now = time.monotonic()
-        if now - self._told_at < BETWEEN_STEPS:
+        if now - self._reported_at < BETWEEN_STEPS:
             return
-        self._told_at = now
+        self._reported_at = now
         self.require_wanted()
-        self._tell(runs=True)
+        self._report(runs=True)
 
-    def _tell(self, *, runs: bool) -> None:
-        told = {"key": self._key, "steps": self._steps, "runs": runs, "worker": self._worker.address}
-        self._worker.log_event(self._topic, told)
+    def _report(self, *, runs: bool) -> None:
+        message = {"key": self._key, "steps": self._steps, "runs": runs, "worker": self._worker.address}
+        self._worker.log_event(self._topic, message)
 
     def require_wanted(self) -> None:
         """End the task if it was cancelled."""

@@ -28,7 +28,7 @@ INTERRUPTED, CLOSED = 130, 141
 
 
 class InputError(Exception):
-    """An error that the user can mend: the message says what is wrong, where, what was expected and what to do.
+    """An error that the user can mend: the message gives the fault, its place, the expected value and the remedy.
 
     `code` is the exit code of a command that ends by it.
     """

@@ -70,15 +70,15 @@ SILENT = Progress()
 
 
 class ConsoleProgress(Progress):
-    """Shown on a stream: as a bar that goes when its part is done, or, where that is no terminal, as lines.
+    """Progress on a stream: on a terminal a bar that disappears when its part is done, else lines.
 
-    Work that ends within `FIRST_LINE` seconds has no line; what had one has a last one in the end.
+    Work that ends within `FIRST_LINE` seconds prints no line. Other work also prints a line at its end.
 
     Parameters
     ----------
-    label : of the work.
-    stream : where it is shown, most often stderr.
-    clock : gives seconds from any start.
+    label : name of the work.
+    stream : most often stderr.
+    clock : returns seconds since any start.
     """
 
     def __init__(self, label: str, stream: TextIO, clock: Callable[[], float]) -> None:

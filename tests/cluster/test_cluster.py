@@ -241,7 +241,7 @@ def here(finished: Workspace) -> Iterator[Given]:
 def test_rounds_and_steps_come_back_and_errors_say_what_failed(workspace: Workspace, two: Farm) -> None:
     heard: list[tuple[int, int, float]] = []
     with engine(workspace, two.address) as (found, data, resources):
-        threads = found.run([job(_tell), job(_tell)], data, resources, 1, UNCOUNTED, lambda *told: heard.append(told))
+        threads = found.run([job(_tell), job(_tell)], data, resources, 1, UNCOUNTED, lambda *messages: heard.append(messages))
         assert threads == [1, 1]
         assert heard == [(k, number, number / 10) for k in (0, 1) for number in (1, 2, 3)]
         with pytest.raises(InputError, match=r"^fold 2: target 'x' has no value$"):
@@ -252,7 +252,7 @@ def test_rounds_and_steps_come_back_and_errors_say_what_failed(workspace: Worksp
 
 def test_workers_are_never_given_more_than_their_memory(here: Given) -> None:
     found, data, resources = here
-    with pytest.raises(InputError, match=r"^the fit takes 1\.\d\d GiB and the worker with most memory has 1\.00 GiB; start fewer"):
+    with pytest.raises(InputError, match=r"^the fit needs 1\.\d\d GiB and the worker with most memory has 1\.00 GiB; start fewer"):
         found.run([job(_pid, "the fit", GIB)], data, resources, 1, UNCOUNTED, ignore)
     most = GIB - LIBRARY_BYTES - 10 * 2**20
     spans = found.run([job(_span, needed=most) for _ in range(4)], data, resources, 1, UNCOUNTED, ignore)
@@ -384,7 +384,7 @@ def test_a_scheduler_that_is_not_there_is_one_clear_error(
 
 def test_an_address_that_is_none_is_refused_with_the_params(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     workspace.change(on("10.0.0.5:8786"))
-    assert "execution.scheduler: '10.0.0.5:8786' is no address of a scheduler" in workspace.failure("train ridge", capsys)
+    assert "execution.scheduler: '10.0.0.5:8786' isn't an address of a scheduler" in workspace.failure("train ridge", capsys)
 
 
 def test_what_workers_lack_is_named(workspace: Workspace, own: Farm, tmp_path: Path) -> None:
@@ -398,7 +398,7 @@ def test_what_workers_lack_is_named(workspace: Workspace, own: Farm, tmp_path: P
         assert refused() == f"{own.address}: the scheduler has no worker; start some, see docs/scale.md"
     process = own.work("--no-nanny", memory="")
     own.wait_for(1)
-    assert "doesn't say how much memory it may take; start it with `--resources memory=8e9`" in refused()
+    assert "doesn't say how much memory it has; start it with `--resources memory=8e9`" in refused()
     own.stop(process)
     assert until(lambda: not workers(own.address))
     (tmp_path / "erawise").mkdir()
@@ -463,7 +463,7 @@ def test_a_job_that_waits_for_a_worker_that_is_gone_ends_with_both_numbers(
     large = own.work("--no-nanny", memory="memory=8e9")
     own.wait_for(2)
     with engine(workspace, own.address) as (found, data, resources):
-        lacking = r"^the fit takes 1\.\d\d GiB and the worker with most memory has 0\.47 GiB; start fewer"
+        lacking = r"^the fit needs 1\.\d\d GiB and the worker with most memory has 0\.47 GiB; start fewer"
         with pytest.raises(InputError, match=lacking), once(lambda: bool(found._busy), partial(own.stop, large)):
             found.run([job(_sleep, "the fit", GIB)], data, resources, 1, UNCOUNTED, ignore)
 
@@ -479,7 +479,7 @@ def test_without_a_nanny_it_is_said_what_goes_on(workspace: Workspace, own: Farm
     given = engine(workspace, own.address)
     with given as (found, data, resources), pytest.raises(CancelledError), once(lambda: bool(found._busy), found.stop):
         found.run([job(_sleep)], data, resources, 1, UNCOUNTED, ignore)
-    assert sum("goes on with what it does, to its end" in line for line in given.said) == 1
+    assert sum("goes on with its task to the end" in line for line in given.said) == 1
 
 
 def test_a_scheduler_that_is_gone_is_one_clear_error(workspace: Workspace, tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_a_pull_that_fails_tells_no_password(
 
 def test_a_worker_outside_a_checkout_is_said(location: DataLocation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"can't pull it, since it wasn't started at the top of a checkout of the repository; start it"):
+    with pytest.raises(InputError, match=r"can't pull it, since it wasn't started at the top of a checkout of the repository\. Start it"):
         data_location.opened(location)
 
 

@@ -587,7 +587,7 @@ def test_a_regime_of_one_s_own_is_reckoned_with(checkout: Path, capsys: pytest.C
     change_settings(checkout, payout={"regime": "gone"})
     with pytest.raises(SystemExit, match="1"):
         command("payout")
-    assert "regime 'gone': there is none of that id; there are weekly_corr, " in capsys.readouterr().err
+    assert "regime 'gone': no regime has this id; there are weekly_corr, " in capsys.readouterr().err
 
 
 def test_measured_live_scores_are_taken(checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

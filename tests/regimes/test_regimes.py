@@ -153,7 +153,7 @@ def test_a_file_of_another_form_is_said_in_a_line(tmp_path: Path, text: str, mes
 def test_what_is_not_there_is_said_in_a_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the file is missing; expected regimes in the form of"):
         regimes.load(tmp_path / "none.yaml")
-    with pytest.raises(InputError, match="regime 'atomic': there is none of that id; there are weekly_corr, "):
+    with pytest.raises(InputError, match="regime 'atomic': no regime has this id; there are weekly_corr, "):
         regimes.load().named("atomic")
     gap = regimes.Regimes.model_validate({"regimes": [MINE]})
     with pytest.raises(InputError, match=re.escape("round 7: no regime has it; there are mine 1501–")):
