@@ -1,4 +1,4 @@
-"""Handing in predictions to the open round: its live data is fetched, predicted, checked, sent, and read back."""
+"""Submission to the open round: live data is fetched, predictions are made, checked, sent, and read back."""
 
 import os
 import sys
@@ -25,28 +25,28 @@ from erawise.sources.numerai.attempts import Patience
 from erawise.sources.numerai.store import Store
 
 PATIENCE = Patience(silence=30, window=30, tries=5, longest_pause=20)
-"""With the server: a round may be open for an hour."""
+"""For the server's answers: a round may be open for only an hour."""
 
 WORST = (Unconfirmed, Unavailable, NotOpen, InputError)
-"""Which of several models' failures gives the exit code."""
+"""Errors by rank: if several models fail, the first of these decides the exit code."""
 
 KEPT_ROUNDS = 3
-"""Rounds whose live data stays, for the comparison with what was sent before; what was handed in to older ones stays too."""
+"""Rounds whose live data is kept, for the comparison with earlier submissions; the submissions of all rounds are kept."""
 
 
 def hand_in(number: int | None, minutes: float, *, dry: bool) -> None:
-    """Hand in each model of `submit.models`, once, however often it is called.
+    """Submit each model of `submit.models`, once, however often it is called.
 
     Parameters
     ----------
     number : of the round; None for the current one.
     minutes : how long to wait for it.
-    dry : whether everything is done but the sending; that needs no key.
+    dry : whether to do everything except sending; no key is needed then.
 
     Raises
     ------
     InputError
-        If a model's submission isn't on the server as it should be. Its kind tells why; that of several models is the first of `WORST`.
+        If the server doesn't have a model's submission as it should. Its class tells why; for several models the first of `WORST`.
     """
     p = params.load(paths.PARAMS)
     if not p.submit.models:
@@ -89,7 +89,7 @@ def _key(dry: bool) -> tuple[str, str] | None:
 
 @contextmanager
 def _noted(number: int | None, *, dry: bool) -> Iterator[None]:
-    """Note an attempt that fails within."""
+    """Note an attempt that fails in the journal."""
     try:
         yield
     except InputError as error:
@@ -99,9 +99,9 @@ def _noted(number: int | None, *, dry: bool) -> Iterator[None]:
 
 
 def _ended(problem: InputError, closes: float) -> InputError:
-    """Return the problem that ends a command; as `NoneDue` if no round is due any more, by the server's close or by the week's schedule.
+    """Return the error that ends the command: `NoneDue` if by the server's times and the schedule no round is due any more.
 
-    `closes` is when the round closes that was found open, in seconds since 1970; 0 if none was.
+    `closes` is the end of the round that was open, in seconds since 1970; 0 if none was open.
     """
     now = time.time()
     again = isinstance(problem, NoDataYet) or now < closes or schedule.due(datetime.fromtimestamp(now, UTC))
@@ -109,7 +109,7 @@ def _ended(problem: InputError, closes: float) -> InputError:
 
 
 def _opened(account: Account, own: Own, number: int | None, until: float, *, dry: bool) -> tuple[dict[str, str], Round]:
-    """Return the account's models, none without a key, and the round once it is open and has its data."""
+    """Return the account's models (none without a key), and the round once it is open and has its data."""
     patience = max(0.0, until - time.monotonic())
     with _noted(number, dry=dry):
         ids = account.models() if account.token else {}
@@ -122,7 +122,7 @@ def _between(account: Account) -> float:
 
 
 def _attempt(account: Account, own: Own, taken_by: Round, ids: dict[str, str], until: float, *, dry: bool) -> None:
-    """Hand in to a round that is open."""
+    """Submit to a round that is open."""
     print(f"round {taken_by.number} is open until {taken_by.closes:%Y-%m-%d %H:%M} UTC", flush=True)
     shown = ConsoleProgress(f"round {taken_by.number}", sys.stderr, time.monotonic)
     store = Store(paths.ROUNDS / str(taken_by.number), account.patience, progress=shown)
@@ -145,7 +145,7 @@ def _preview(handover: Handover, ids: dict[str, str], handed: dict[str, pd.DataF
 
 
 def _hand_in(handover: Handover, ids: dict[str, str], handed: dict[str, pd.DataFrame], until: float) -> None:
-    """Write each model's file, and hand it in: a model that fails doesn't keep the others from it, and one that may yet is tried again."""
+    """Submit each model's file, also if another model fails; try again as long as the server is unavailable."""
     for name in set(handover.names.values()):
         promises.keep(handover.own.served.digests[name], handover.own.served.scores[name])
     every = _between(handover.account)
@@ -164,7 +164,7 @@ def _hand_in(handover: Handover, ids: dict[str, str], handed: dict[str, pd.DataF
 
 
 def _hand_in_one(handover: Handover, model: str, ids: dict[str, str], handed: dict[str, pd.DataFrame]) -> InputError | None:
-    """Hand in one model's file; gives what kept it from being there."""
+    """Submit one model's file; return the error if that fails."""
     name = handover.names[model]
     path = paths.ROUNDS / str(handover.round.number) / f"{model}.csv"
     unsent = path.with_suffix(".unsent.csv")

@@ -1,4 +1,4 @@
-"""The safeguards of a submission: the live data and the predictions are checked before anything is handed in."""
+"""The safeguards of a submission: checks of the live data and the predictions before anything is handed in."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,23 +27,23 @@ from erawise.sources.numerai.store import Store
 LIVE, BENCHMARKS = "live.parquet", "live_benchmark_models.parquet"
 
 LEAST_ROWS = 0.5
-"""Live rows must be at least this share of those of the last `dvc repro`."""
+"""The least share of the last `dvc repro`'s live rows that a round must have."""
 
 NOTHING = "; nothing is handed in"
 
 SHOWN, LEAST_SHIFT = 3, 0.01
-"""Features whose drift is shown at most, and the least of it that is."""
+"""Most features whose drift is shown, and the least drift that is shown, in standard deviations."""
 
 
 @dataclass(frozen=True)
 class Own:
-    """What this checkout hands in, read once, however long the round is waited for.
+    """The pipeline that this checkout hands in predictions of, read once before the wait for the round.
 
     Attributes
     ----------
     p : the settings.
     served : the pipeline that makes the predictions.
-    explored : what `explore` has found of each feature.
+    explored : the table of `explore` on each feature.
     """
 
     p: params.Params
@@ -57,12 +57,12 @@ class Own:
 
 @dataclass(frozen=True)
 class Handover:
-    """What is handed in, and where.
+    """A submission to a round.
 
     Attributes
     ----------
     account, round, store : the server, the open round, and its files.
-    own : what is handed in.
+    own : the pipeline of the predictions.
     """
 
     account: Account
@@ -72,19 +72,19 @@ class Handover:
 
     @property
     def names(self) -> dict[str, str]:
-        """The prediction of each model."""
+        """Return the prediction of each model."""
         return self.own.p.submit.models
 
 
 def predicted(handover: Handover) -> dict[str, pd.DataFrame]:
-    """Return the tables to hand in, by prediction, once all of them have passed the checks.
+    """Predict the live rows, check the predictions, and return the tables to hand in, by prediction.
 
     Raises
     ------
     NotOpen
         If the round's data isn't there yet.
     InputError
-        If a check fails; the message says which setting bounds it.
+        If a check fails; the message names the setting that bounds it.
     """
     p = handover.own.p
     path = _fetched(handover, p.data.version, LIVE)
@@ -103,21 +103,21 @@ def predicted(handover: Handover) -> dict[str, pd.DataFrame]:
 
 
 def _require_other(path: Path, number: int) -> None:
-    """Raise `NotOpen` where the round has the live data of an earlier one: ids are others in each."""
+    """Raise `NotOpen` if the round has the live data of an earlier one: each round has other ids."""
     digest = fetching.digest(path)
     for earlier in rounds():
         other = paths.ROUNDS / str(earlier) / LIVE
         if earlier < number and other.exists() and fetching.digest(other) == digest:
-            raise NotOpen(f"round {number}: its live data is still that of round {earlier}")
+            raise NotOpen(f"round {number}: its live data is still the data of round {earlier}")
 
 
 def _require_whole(panel: Panel, counts: Counts, own: Own) -> None:
-    """Raise `InputError` where too little of the live data is there."""
+    """Raise `InputError` if too little of the live data is there."""
     p, share = own.p, counts.missing.sum() / max(counts.values, 1)
     print(f"live data: {panel.n_rows:,} rows, {panel.n_matrix:,} features, {share:.2%} of their values missing")
     usual = own.served.live.n_rows
     if panel.n_rows < LEAST_ROWS * usual:
-        raise InputError(f"live data: it has {panel.n_rows:,} rows where the last dvc repro had {usual:,}; nothing is handed in")
+        raise InputError(f"live data: it has {panel.n_rows:,} rows, and the last dvc repro had {usual:,}; nothing is handed in")
     most = p.preprocess.max_missing_share
     if share > most:
         raise InputError(f"preprocess.max_missing_share: {share:.1%} of the live data is missing, more than {most:.1%}")
@@ -135,7 +135,7 @@ def _fetched(handover: Handover, version: str, name: str) -> Path:
 
 @contextmanager
 def _prepared(path: Path, own: Own) -> Iterator[tuple[Panel, Counts]]:
-    """The prepared rows of a live file, while they are needed."""
+    """Yield the prepared rows of a live file; in the end, remove them."""
     try:
         with files.scratch(paths.ROUNDS) as scratch:
             counts = preparation.prepare_live(path, scratch, own.served.live, own.p.resources.threads)
@@ -153,7 +153,7 @@ def _show_drift(drift: pd.DataFrame) -> None:
 
 
 def _benchmark(handover: Handover, version: str, column: str | None) -> pd.DataFrame | None:
-    """`id` and `prediction` of the benchmark model; None where the round has none."""
+    """Return `id` and `prediction` of the benchmark model; None if the round has none."""
     if f"{version}/{BENCHMARKS}" not in handover.account.list_datasets(handover.round.number):
         print("benchmark: the round has no benchmark models to compare with")
         return None
@@ -167,7 +167,7 @@ def _benchmark(handover: Handover, version: str, column: str | None) -> pd.DataF
     named = column or (scored.benchmark if scored.benchmark in columns else None)
     chosen = named or evaluation.benchmark_column(columns, None, scored.equal or scored.target, scored.days)
     if not chosen and columns:
-        print(f"benchmark: none of {', '.join(columns)} is of {scored.days} trading days; evaluate.benchmark may name one")
+        print(f"benchmark: no model of {scored.days} trading days, only {', '.join(columns)}; evaluate.benchmark may name one")
         return None
     if chosen not in columns:
         raise InputError(f"evaluate.benchmark: the live data has no benchmark model {chosen!r}; it has {', '.join(columns) or 'none'}")
@@ -177,7 +177,7 @@ def _benchmark(handover: Handover, version: str, column: str | None) -> pd.DataF
 def _check_benchmark(taken_by: Round, name: str, table: pd.DataFrame, benchmark: pd.DataFrame, least: float, most: float) -> None:
     corr, rows = submission.rank_correlation(table, benchmark)
     if not rows:
-        raise NotOpen(f"round {taken_by.number}: the benchmark models are still those of another round")
+        raise NotOpen(f"round {taken_by.number}: the benchmark models are still from another round")
     print(f"{name}: rank correlation {corr:.3f} with the benchmark model, on {rows:,} rows")
     if not least <= corr <= most:
         bound = "submit.min_benchmark_corr" if not corr >= least else "submit.max_benchmark_corr"
@@ -188,7 +188,7 @@ def _check_benchmark(taken_by: Round, name: str, table: pd.DataFrame, benchmark:
 
 
 def _check_earlier(handover: Handover, least: float) -> None:
-    """Compare the models of now with what was sent last, on the data of that round: ids are others in each."""
+    """Compare today's predictions with the last submission, on the live data of its round, since each round has other ids."""
     earlier = _earlier(handover)
     for model in (model for model in handover.names if model not in earlier):
         print(f"{model}: there is no earlier round here to compare with")
@@ -214,7 +214,7 @@ def _check_earlier(handover: Handover, least: float) -> None:
 
 
 def _earlier(handover: Handover) -> dict[str, int]:
-    """The last round before this one to which each model was handed in from here, where its data is still there."""
+    """Return, by model, the last earlier round with a submission from here, if its data is still there."""
     found: dict[str, int] = {}
     for entry in journal.read():
         model, number = entry.get("model"), entry.get("round")

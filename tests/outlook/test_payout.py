@@ -415,7 +415,7 @@ def test_the_command_prints_and_writes_all_of_it(checkout: Path, monkeypatch: py
     assert out.startswith("60 eras of validation\n")
     assert "atomic_ender60: payout of a round = stake · clip(1 · (3 · CORR + 15 · MMC), ±1)\n" in out
     assert "5 rounds a week, each on 1/64 of the stake, compound, and paid 13 weeks after it opens\n" in out
-    assert "of regimes for another horizon, what these would bring is a stand-in: atomic_ender60 (60 days)\n" in out
+    assert "for regimes of another horizon the result is a stand-in: atomic_ender60 (60 days)\n" in out
     assert "nan" not in out
     written = {path.name: path.read_bytes() for path in sorted((checkout / "data/payout").iterdir())}
     assert list(written) == ["payout.csv", "payout.json", "payout.svg", "regimes.csv", "split.csv"]
@@ -536,8 +536,8 @@ def test_what_a_round_does_not_name_is_that_of_its_regime(
             {"corr60": 3.0, "mmc60": 15.0},
             "round 7: it pays for corr60, 60 days ahead, and the scores here look 20 days ahead; take data.target",
         ),
-        ({"cort20": 3.0}, "round 7: it pays for cort20 (version 1), which no score of an era here is; leave --round out"),
-        ({}, "round 7: Numerai names no score that it pays for, as for rounds from before it kept that; take a later round, or set"),
+        ({"cort20": 3.0}, "round 7: it pays for cort20 (version 1), which erawise doesn't compute; leave --round out"),
+        ({}, "round 7: Numerai names no score that it pays for, as for the oldest rounds; take a later round, or set"),
     ],
 )
 def test_a_round_that_pays_for_other_scores_is_refused(
@@ -594,7 +594,7 @@ def test_measured_live_scores_are_taken(checkout: Path, monkeypatch: pytest.Monk
     with pytest.raises(SystemExit, match="1"):
         command("payout", "--scores", "live")
     assert (
-        "data/live_scores: no round has resolved of which there are live scores of 20 days; `erawise monitor` fetches"
+        "data/live_scores: no resolved round has live scores of 20 days; `erawise monitor` fetches"
         in capsys.readouterr().err
     )
     weeks = [f"{pd.Timestamp('2025-01-06') + pd.Timedelta(weeks=week):%Y-%m-%d}" for week in range(60)]

@@ -110,7 +110,7 @@ def test_the_committed_params_are_valid() -> None:
         ("ensemble.weights", {"lightgbm": 0.0}, "ensemble.weights: at least one weight must be above 0"),
         ("plot.model_a", "nobody", "plot.model_a: no prediction is called 'nobody'"),
         ("submit.models", {"mine": "nobody"}, "submit.models.mine: no prediction is called 'nobody'"),
-        ("submit.models", {"../mine": "ensemble"}, "submit.models: '../mine' is no name of a model on Numerai"),
+        ("submit.models", {"../mine": "ensemble"}, "submit.models: '../mine' can't be a model's name on Numerai"),
         ("submit.min_earlier_corr", 2.0, "submit.min_earlier_corr: Input should be less than or equal to 1"),
         ("explain.rows", 0, "explain.rows: Input should be greater than or equal to 1 (it is 0)"),
         ("explain.points", 2000, "explain.points: Input should be less than or equal to 1000 (it is 2000)"),
