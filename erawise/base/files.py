@@ -325,7 +325,7 @@ def _held(parent: Path, prefix: str, suffix: str = "") -> Iterator[Path]:
 
 
 def _claimed(directory: Path, flags: int) -> int | None:
-    """Lock a temporary directory, and return the descriptor that holds the lock; None if another process holds it or it has no lock file."""
+    """Lock a temporary directory, and return the descriptor of the lock; None if another process holds it or there is no lock file."""
     path = directory / HELD
     try:
         descriptor = os.open(path, os.O_RDWR | flags, 0o600)

@@ -32,7 +32,7 @@ SAME_CODE = "start the scheduler and every worker anew, at the top of a checkout
 
 @dataclass(frozen=True)
 class Environment:
-    """The environment of a process: versions of Python and packages, and digests of this library's code and of the CPU's instruction sets."""
+    """The environment of a process: versions of Python and packages, and digests of this library's code and the CPU's abilities."""
 
     versions: dict[str, str]
     code: str

@@ -20,7 +20,7 @@ Named = TypeVar("Named")
 
 @dataclass(frozen=True)
 class Round:
-    """A round of the tournament: when it accepts submissions, and the terms of its payout; a factor that the server doesn't name is None."""
+    """A round of the tournament: when it accepts submissions, and the terms of its payout; the factor is None if it isn't known."""
 
     number: int
     opens: datetime

@@ -124,7 +124,7 @@ def test_live_scores_are_shown_in_the_band_of_validation(
     assert found["days_20"]["beta"]["corr"] == {"rounds": 0, "weeks": 0}
     table = pd.read_csv(operator.directory / "plots/live_20.csv")
     assert table["final"].tolist() == 2 * [True, True, True, True, False, False]
-    assert "live scores are within what validation promised" in (operator.directory / "plots/live_20.svg").read_text()
+    assert "live scores are within the band of validation" in (operator.directory / "plots/live_20.svg").read_text()
     assert not (operator.directory / "plots/live_60.svg").exists()
 
 
@@ -133,9 +133,9 @@ def test_an_alarm_where_they_leave_it(server: NumeraiServer, operator: Workspace
     assert operator.ended("monitor") == 5
     error = capsys.readouterr().err
     assert error.startswith(
-        "error: alpha: the sum of CORR (early sign: 20 days) over 12 weeks is -6.000, below what the validation of ridge promises, (+"
+        "error: alpha: the sum of CORR (early sign: 20 days) over 12 weeks is -6.000, below the band of the validation of ridge, (+"
     )
-    assert "alpha left what validation promised" in (operator.directory / "plots/live_20.svg").read_text()
+    assert "alpha left the band of validation" in (operator.directory / "plots/live_20.svg").read_text()
     assert json.loads((operator.directory / "metrics/live.json").read_text())["days_20"]["alpha"]["corr"]["inside"] == 0
 
 

@@ -136,9 +136,9 @@ def test_what_a_bootstrap_cuts_between_its_blocks_is_made_up_for() -> None:
     alike = overlapping(4000, seed=0)
     order = significance.stationary_order(4000, 8.0, 400, np.random.default_rng(0))
     seen = 4000 * alike[order].mean(axis=1).var() / significance.long_run_variance(alike, 60)
-    assert seen == pytest.approx(staking.calm(8.0, 4), abs=0.1)
-    assert staking.calm(8.0, 4) < 0.9
-    assert staking.calm(8.0, 1) == 1
+    assert seen == pytest.approx(staking.variance_kept(8.0, 4), abs=0.1)
+    assert staking.variance_kept(8.0, 4) < 0.9
+    assert staking.variance_kept(8.0, 1) == 1
     row = outlook(history(4000, a=0.0005 * alike), replace(YEAR, replicates=4000))
     assert np.log(row["p95"] / row["p05"]) == pytest.approx(2 * 1.645 * 5 * 2 * 0.0005 * np.sqrt(52), rel=0.08)
 
