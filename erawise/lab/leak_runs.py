@@ -1,11 +1,11 @@
-"""Runs of the pipeline on data on which an honest one finds nothing.
+"""Runs of the pipeline on data in which an honest pipeline finds no signal.
 
-1. The data's own features with targets shuffled within eras. A model that finds signal out of fold has seen the answers; where it is
-   silent on all features, the selection has.
-2. A market of pure noise whose features tell the target to whoever was fitted on an era near by. Folds without a purge must find signal
-   there, which shows that the canary lives; the pipeline's purged folds must not.
+1. The data's own features with targets shuffled within eras. A model that finds a signal out of fold has seen the answers. If it finds
+   none on all features, the selection of features has seen them.
+2. A market of pure noise, whose features give the target away to models fitted on an era near by. Folds without a purge must find a
+   signal there, which shows that this test works. The pipeline's purged folds must find none.
 
-Models are those of params.yaml, kept small.
+The models are the ones of params.yaml, made small.
 """
 
 import os
@@ -27,7 +27,7 @@ from erawise.running import paths
 from erawise.running.errors import InputError
 
 SMALL = {"trees": 60, "epochs": 4, "max_iterations": 50, "min_rows_leaf": 20, "early_stopping": 20}
-"""What a model has at most, to be quick; leaves of few rows, so that it can remember."""
+"""Largest values of a model's settings, to be quick; leaves have few rows, so that a model can memorize."""
 
 STAGES = """
 import importlib, sys
@@ -46,17 +46,17 @@ TELLTALE: dict[str, dict[str, Any]] = {
 
 
 def look_for_leaks(eras: int, rows: int, features: int, seed: int) -> None:
-    """Run the stages on both kinds of data, and print what each model finds.
+    """Run the stages on both kinds of data, and print the result of each model.
 
     Parameters
     ----------
-    eras, rows, features : of the data with shuffled targets at most: its last train eras, rows of an era, features.
+    eras, rows, features : at most so many for the data with shuffled targets: its last train eras, rows of an era, features.
     seed : of all drawing.
 
     Raises
     ------
     InputError
-        If a model finds signal where there is none; with the stage that leaks.
+        If a model finds a signal; the message names the stage that leaks.
     """
     p = params.load(paths.PARAMS)
     with tempfile.TemporaryDirectory() as scratch:
@@ -73,7 +73,7 @@ def look_for_leaks(eras: int, rows: int, features: int, seed: int) -> None:
 
 
 def _workspace(directory: Path, changes: dict[str, dict[str, Any]], target: str) -> Path:
-    """A directory with params.yaml in which stages run; gives the one for the raw files."""
+    """Make a directory with params.yaml in which stages run, and return its directory for raw files."""
     raw = directory / "data" / "local"
     raw.mkdir(parents=True)
     yaml = YAML()
@@ -111,7 +111,7 @@ def _check_shuffled(directory: Path, target: str) -> list[str]:
     still = {result.model for result in _results(directory, target, None) if result.finds_signal}
     return [
         f"{f'train@{result.model}' if result.model in still else 'select_features'}: on shuffled targets {result.model} finds a cv CORR of "
-        f"{result.mean:.4f} (t {result.t:.1f}) where there is none: the stage has seen the targets of test eras"
+        f"{result.mean:.4f} (t {result.t:.1f}), and there is no signal: the stage has seen the targets of test eras"
         for result in results
         if result.finds_signal
     ]
@@ -135,7 +135,7 @@ def _check_telltale(directory: Path) -> list[str]:
     print(_table("the same, folds without a purge: one must find a signal", unpurged))
     if not any(result.finds_signal for result in unpurged):
         leaks.append(
-            "canary: no model finds the leak that is there without a purge, so that its silence says nothing; add a model of trees"
+            "canary: no model finds the leak that is there without a purge, so this test proves nothing; add a model of trees"
         )
     return leaks
 
@@ -153,7 +153,7 @@ def _predictions(directory: Path) -> dict[str, Any]:
 
 
 def _run(directory: Path, *stages: str) -> None:
-    """Run stages in a directory, one after the other in a process of their own."""
+    """Run stages in a directory, one after the other, in a new process."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])}
     command = [sys.executable, "-c", STAGES, *stages]
     done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)

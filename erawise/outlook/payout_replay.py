@@ -82,7 +82,7 @@ def read(path: Path, regime: Regime) -> list[Scored]:
 
 
 def replay(rounds: Sequence[Scored], plan: Plan, regime: Regime, factor: float) -> dict[str, Any]:
-    """Stake on rounds in their order: the first `concurrent` rounds open at once, then one more whenever a round has settled.
+    """Replay stakes on rounds in their order: the first `concurrent` rounds open at once, then one more whenever a round has settled.
 
     Parameters
     ----------

@@ -53,9 +53,9 @@ def split(found: History, year: Year, cap: float) -> Split:
     `log(1 + sum of the payouts of the rounds open together)`, which is concave in the shares. All models share the stake, and shares are
     constant: a model's win or loss is spread over all. Stakes by round are compound.
 
-    The intervals of the shares come from a stationary bootstrap over eras. The growth on the eras of the fit is too high. Its worth is
-    judged on each of `FOLDS` blocks of eras, by the split that is fitted on the other blocks, without the eras that a target spans next
-    to the block.
+    The intervals of the shares come from a stationary bootstrap over eras. The growth on the eras of the fit is too high. So the
+    split is also judged on unseen eras: on each of `FOLDS` blocks, by a split that is fitted on the others. Of these, eras within a
+    target's span of the block are left out.
 
     Parameters
     ----------

@@ -210,7 +210,7 @@ def test_eras_without_a_score_that_is_paid_for_are_left_out_and_counted() -> Non
         (
             lambda table: table[table["era"] <= 31],
             ["a", "b"],
-            "31 eras have all scores of a, b (MMC only where there is a meta model); a year needs 32, 8 spans of a target of 4 eras; "
+            "31 eras have all scores of a, b (MMC needs a meta model); a year needs 32, 8 spans of a target of 4 eras; "
             "with an era every week there are enough about 2026-12-07; until then take --stand-in, or fewer models",
         ),
         (lambda table: table[(table["era"] > 30) == (table["prediction"] == "a")], ["a", "b"], "0 eras have all scores of a, b"),
@@ -336,7 +336,7 @@ def test_constant_and_compound_are_held_against_each_other_and_idle_tops_up() ->
     assert table.loc["win", "compound"] > table.loc["win", "constant"] > 1
     assert table["compound_better"].tolist()[:2] == [1, 0]
     np.testing.assert_allclose(table["idle"][:2], [0, 0.1 * (260 - 64) / 64])
-    short = -np.cumsum(np.repeat(staking.Law(found, YEAR).believed()[:, :, 2], 5, axis=0)[:196], axis=0).min(axis=0) / 64
+    short = -np.cumsum(np.repeat(staking.Law(found, YEAR).drawn_weeks()[:, :, 2], 5, axis=0)[:196], axis=0).min(axis=0) / 64
     assert table.loc["swing", "idle"] == pytest.approx(np.quantile(np.maximum(short, 0), 0.95))
 
 
