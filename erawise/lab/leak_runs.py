@@ -134,9 +134,7 @@ def _check_telltale(directory: Path) -> list[str]:
     unpurged = _results(directory, "target", canaries.DAYS)
     print(_table("the same, folds without a purge: one must find a signal", unpurged))
     if not any(result.finds_signal for result in unpurged):
-        leaks.append(
-            "canary: no model finds the leak that is there without a purge, so this test proves nothing; add a model of trees"
-        )
+        leaks.append("canary: no model finds the leak that is there without a purge, so this test proves nothing; add a model of trees")
     return leaks
 
 

@@ -150,9 +150,7 @@ def measured(split: str, days: int) -> pd.DataFrame:
     if split == LIVE:
         found = monitoring.history(score_names.labelled(Scorebook(paths.LIVE_SCORES).read(), score_names.kept(), days))
         if found.empty:
-            raise InputError(
-                f"{paths.LIVE_SCORES}: no resolved round has live scores of {days} days; `erawise monitor` fetches them"
-            )
+            raise InputError(f"{paths.LIVE_SCORES}: no resolved round has live scores of {days} days; `erawise monitor` fetches them")
         return found
     try:
         return tabular.read_parquet(paths.SCORES / f"{split}.parquet", [ERA, PREDICTION, "corr", "mmc", "bmc", "fnc"])

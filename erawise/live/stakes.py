@@ -102,9 +102,7 @@ def reconcile() -> None:
     print(f"{count} with {sum(open_now, Decimal(0)):f} NMR; by the scores so far {sum(pending.values(), Decimal(0)):+f} NMR")
     differing = [f"{row.model} in round {row.round}" for row in rows if row.differs]
     if differing:
-        raise Differs(
-            f"Numerai's payout differs from the rules: {', '.join(differing)}; see docs/payout.md for rules that are open"
-        )
+        raise Differs(f"Numerai's payout differs from the rules: {', '.join(differing)}; see docs/payout.md for rules that are open")
 
 
 def _payouts(account: Account) -> tuple[dict[Position, Decimal], dict[Position, Decimal]]:

@@ -318,7 +318,9 @@ def outlook(found: History, year: Year) -> tuple[pd.DataFrame, pd.DataFrame]:
     parts = max(1, year.draws * years * len(found.names) // AT_ONCE)
     laws = [
         _ending(grown(law.weeks(shift[:, None], spread[:, None], years), terms, year.mode), year.drawdown)
-        for shift, spread in zip(*(np.array_split(one, parts) for one in posterior_draws(law.half_width, law.degrees, year.draws)), strict=True)
+        for shift, spread in zip(
+            *(np.array_split(one, parts) for one in posterior_draws(law.half_width, law.degrees, year.draws)), strict=True
+        )
     ]
     rounds = [_round(clipped(raw + shift, terms)) for shift in (0.0, -law.half_width, law.half_width)]
     table: dict[str, Any] = {PREDICTION: list(found.names), "eras": len(found.eras)}

@@ -76,7 +76,7 @@ def run(python: Path, pickled: Path, live: Path, benchmarks: Path | None) -> Tri
 
 
 def _surroundings() -> dict[str, str]:
-    """The environment variables of the process: what Python needs to start, no proxy, no key."""
+    """Return the environment variables of the process: what Python needs to start, no proxy, no key."""
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
     return kept | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 

@@ -117,9 +117,7 @@ def test_a_round_that_was_paid_otherwise_is_named(
     said = capsys.readouterr()
     assert "1 of 2 rounds agree with the rules to 0.000001 NMR" in said.out
     assert f"{float(off):+.9f}" in said.out
-    assert said.err == (
-        "error: Numerai's payout differs from the rules: alpha in round 1343; see docs/payout.md for rules that are open\n"
-    )
+    assert said.err == ("error: Numerai's payout differs from the rules: alpha in round 1343; see docs/payout.md for rules that are open\n")
 
 
 def test_a_round_has_its_own_factor_and_clip(server: NumeraiServer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -593,10 +593,7 @@ def test_a_regime_of_one_s_own_is_reckoned_with(checkout: Path, capsys: pytest.C
 def test_measured_live_scores_are_taken(checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="1"):
         command("payout", "--scores", "live")
-    assert (
-        "data/live_scores: no resolved round has live scores of 20 days; `erawise monitor` fetches"
-        in capsys.readouterr().err
-    )
+    assert "data/live_scores: no resolved round has live scores of 20 days; `erawise monitor` fetches" in capsys.readouterr().err
     weeks = [f"{pd.Timestamp('2025-01-06') + pd.Timedelta(weeks=week):%Y-%m-%d}" for week in range(60)]
     row = {"model": "alpha", "version": "6", "day": 20, "percentile": 0.5, "resolved": True}
     rows = [
