@@ -1,4 +1,4 @@
-"""The whole of `params.yaml`: the settings of every room, what they have to do with each other, and the one loader."""
+"""The whole of `params.yaml`: the settings of every room, the checks across rooms, and the loader."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -36,7 +36,7 @@ from erawise.tuning.settings import Choices, Range, Space, Tuning
 from erawise.upload.settings import Upload
 
 UNTUNED = {"kind", *ONE_OR_SEVERAL, *ONE_OR_SEVERAL.values()}
-"""Keys of a model that say what it is: nothing to look for."""
+"""Keys that identify a model, so they are never tuned."""
 
 
 class Data(MarketData, LocalData):
@@ -51,22 +51,22 @@ KINDS: dict[str, type[Section]] = {get_args(kind.model_fields["kind"].annotation
 
 
 def check_spaces(spaces: dict[str, Space]) -> None:
-    """Raise `ValueError` where a space is of no kind of model or has settings that it lacks, or a kind has no space."""
+    """Raise `ValueError` if a space belongs to no kind of model, has an unknown setting or value, or a kind has no space."""
     for kind, space in spaces.items():
         if kind not in KINDS:
-            raise ValueError(f"spaces.{kind}: no kind of model; kinds are {', '.join(KINDS)}")
+            raise ValueError(f"spaces.{kind}: not a kind of model; kinds are {', '.join(KINDS)}")
         for name, values in space.items():
             _check_values(f"spaces.{kind}.{name}", KINDS[kind], name, values)
     absent = sorted(set(KINDS) - set(spaces))
     if absent:
-        raise ValueError(f"spaces.{absent[0]}: the key is missing; a kind with nothing to look for has {{}}")
+        raise ValueError(f"spaces.{absent[0]}: the key is missing; a kind without settings to tune has {{}}")
 
 
 def _check_values(path: str, kind: type[Section], name: str, values: Range | Choices) -> None:
-    """Raise `ValueError` where a space names a setting that the kind lacks, or values that it doesn't take."""
+    """Raise `ValueError` if a space names a setting that the kind lacks, or values that it doesn't accept."""
     free = sorted(set(kind.model_fields) - UNTUNED)
     if name not in free:
-        raise ValueError(f"{path}: no setting to tune; there are {', '.join(free)}")
+        raise ValueError(f"{path}: not a setting to tune; there are {', '.join(free)}")
     field = kind.model_fields[name]
     annotation: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
     adapter: TypeAdapter[Any] = TypeAdapter(annotation)
@@ -74,7 +74,7 @@ def _check_values(path: str, kind: type[Section], name: str, values: Range | Cho
         try:
             adapter.validate_python(value, strict=True)
         except ValidationError as error:
-            raise ValueError(f"{path}: {value!r} is none of its values: {error.errors()[0]['msg']}") from None
+            raise ValueError(f"{path}: {value!r} isn't allowed: {error.errors()[0]['msg']}") from None
 
 
 class Params(Section):
@@ -125,22 +125,22 @@ class Params(Section):
                 raise ValueError(f"tuning.models: no model is called {name!r}; there are {', '.join(self.models)}")
             kind = self.models[name].kind
             if not self.spaces[kind]:
-                raise ValueError(f"spaces.{kind}: {name} is to be tuned, and there is no setting of its kind to look for")
+                raise ValueError(f"spaces.{kind}: {name} is to be tuned, and its kind has no setting to tune")
 
 
 def model(p: Params, name: str) -> Model:
-    """Return the settings of a model; `InputError` if there is none of that name."""
+    """Return the settings of a model; raise `InputError` if there is no model of that name."""
     try:
         return p.models[name]
     except KeyError:
-        raise InputError(f"models: params.yaml has no model {name!r}; the command needs the name of one that it has") from None
+        raise InputError(f"models: params.yaml has no model {name!r}; there are {', '.join(p.models)}") from None
 
 
 def check_weights(weights: Literal["equal", "nnls", "forward"] | dict[str, float], models: set[str]) -> None:
-    """Raise `ValueError` where weights name a model that isn't there, or none has a weight above 0."""
+    """Raise `ValueError` if weights name an unknown model, all weights are 0, or a model has a reserved name."""
     reserved = models & {"ensemble", "neutralized", "diagnostics", "regime"}
     if reserved:
-        raise ValueError(f"models.{min(reserved)}: the name is taken by the pipeline; choose another")
+        raise ValueError(f"models.{min(reserved)}: the pipeline uses this name; choose another")
     if isinstance(weights, str):
         return
     unknown = set(weights) - models
@@ -158,7 +158,7 @@ _MESSAGES = {
     "string_pattern_mismatch": "a name has letters, digits and underscores, a letter first",
     "too_short": "at least {min_length} is needed",
 }
-"""Our words for pydantic's types of errors, where they say more to a person."""
+"""Messages for pydantic's types of errors, if they are clearer than pydantic's own."""
 
 
 def load(path: Path) -> Params:
@@ -167,8 +167,8 @@ def load(path: Path) -> Params:
     Raises
     ------
     InputError
-        If the file is missing or no YAML, or for each key that is unknown, missing, of a wrong type or out of its
-        range, with the key's full path.
+        If the file is missing or isn't YAML, or a key is unknown, missing, of a wrong type or out of its range. The message gives the
+        full path of each such key.
     """
     if not path.exists():
         raise InputError(f"{path}: the file is missing; run from the top of the repository")
@@ -185,16 +185,16 @@ def load(path: Path) -> Params:
 
 
 def _line(item: Any, content: Any) -> str:
-    where = ".".join(_path(item["loc"], content, missing=item["type"] == "missing"))
+    path = ".".join(_path(item["loc"], content, missing=item["type"] == "missing"))
     known = _MESSAGES.get(item["type"])
     message = known.format(**item.get("ctx", {})) if known else item["msg"].removeprefix("Value error, ")
     shown = not known and item["type"] != "value_error" and not isinstance(item["input"], dict)
     given = f" (it is {item['input']!r})" if shown else ""
-    return f"{where}: {message}{given}" if where else message
+    return f"{path}: {message}{given}" if path else message
 
 
 def _path(location: tuple[int | str, ...], content: Any, *, missing: bool) -> list[str]:
-    """The keys of a location, without the names of types that pydantic puts between them."""
+    """Return the keys of a location, without the names of types that pydantic puts between them."""
     path = []
     for number, part in enumerate(location):
         inside = part in content if isinstance(content, dict) else isinstance(content, list) and isinstance(part, int)

@@ -1,6 +1,6 @@
 """The tables behind the pictures of docs/concepts.md, computed on the embedded market by the code that the pipeline runs.
 
-`python -m manual.concepts` draws them into docs/concepts/. They hang on no run: the market is drawn here, in a second.
+`python -m manual.concepts` draws the pictures into docs/concepts/. It needs no run: it draws the market itself, in a second.
 """
 
 import argparse
@@ -30,10 +30,10 @@ PICTURES = Path(__file__).parents[1] / "docs" / "concepts"
 DAYS = 20
 SETTINGS = Market(seed=7, train_eras=168, validation_eras=20, stocks=500, features=60)
 LEARNED = 80
-"""Eras from which the linear model learns; what follows the purge is predicted."""
+"""Eras from which the linear model learns; it predicts the eras after the purge."""
 
 SHOWN_ERA = 104
-"""Position of the era that is looked at closely: one in which the linear model does well."""
+"""Position of the era that is shown in detail, in which the linear model does well."""
 
 SHOWN_STOCKS, SHOWN_FEATURES = 12, 8
 RISKY = 15
@@ -43,7 +43,7 @@ COPY = 0.95
 """Correlation of the near copy with the meta model."""
 
 NORMAL = 1.959964
-"""Standard errors of a 95 % interval where the eras are independent."""
+"""Standard errors in half a 95 % interval if eras are independent."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Era:
     number : its week, from 1.
     features : (rows, features) int8.
     target : (rows,) float64.
-    outcome : (rows,) sum of the returns that the target is binned from.
+    outcome : (rows,) sum of the returns from which the target is binned.
     meta_model, best : (rows,) the meta model, and the best possible prediction.
     """
 
@@ -90,7 +90,7 @@ class Study:
         return self.eras[LEARNED + purge_weeks(DAYS) :]
 
     def linear(self, era: Era) -> Floats:
-        """The model's predictions (rows,), rounded so that ties are ties on every processor."""
+        """Return the model's predictions (rows,), rounded so that ties are ties on every processor."""
         return np.round(era.features.astype(np.float64) @ self.weights, 9)
 
 
@@ -110,7 +110,7 @@ def study() -> Study:
 
 
 def target(found: Study) -> tuple[Table, Table]:
-    """A few rows of one era, and the outcome of all its rows with the target that each has."""
+    """Return a few rows of one era, and the outcome and the target of all its rows."""
     era = found.eras[SHOWN_ERA]
     ascending = np.argsort(era.outcome, kind="stable")
     rows = ascending[np.linspace(0.02 * len(ascending), 0.98 * len(ascending), SHOWN_STOCKS).astype(int)]
@@ -125,7 +125,7 @@ def target(found: Study) -> tuple[Table, Table]:
 
 
 def purge(_: Study) -> Table:
-    """The weeks that the target of each era spans, in one fold of purged k-fold cross-validation."""
+    """Return the weeks that the target of each era spans, in one fold of purged k-fold cross-validation."""
     weeks, span = purge_weeks(DAYS), spanned_weeks(DAYS)
     fold = splits.purged_kfold(np.arange(1, 36), 5, weeks)[2]
     roles = [(TRAIN, fold.train), (PURGED, fold.purged), (TEST, fold.test)]
@@ -134,12 +134,12 @@ def purge(_: Study) -> Table:
     frame["shares"] = (frame["role"] == PURGED) & (frame["last"] >= known[0]) & (frame["era"] <= known[1])
     frame["test_first"], frame["test_last"] = known
     overlap, purged = int(frame["shares"].sum()), len(fold.purged)
-    headline = f"The purge takes {purged} eras beside the test out of training; {overlap} of them share weeks with it"
+    headline = f"The purge takes {purged} eras next to the test out of training; {overlap} of them share weeks with it"
     return Table(frame.sort_values("era", ignore_index=True), headline)
 
 
 def corr(found: Study) -> Table:
-    """One era's prediction on its way to CORR: raw, rank, gaussian, power 1.5."""
+    """Return one era's prediction in the steps of CORR: raw, rank, gaussian, power 1.5."""
     era = found.eras[SHOWN_ERA]
     prediction = found.linear(era)
     ranks = kernels.ranked(prediction[:, None])
@@ -160,7 +160,7 @@ def corr(found: Study) -> Table:
 
 
 def neutralized(found: Study) -> tuple[Table, Table]:
-    """Exposures of one era at three proportions, and the CORR of the later eras without and with neutralization."""
+    """Return exposures of one era at three proportions, and the CORR of the later eras without and with neutralization."""
     risky = neutralization.riskiest(found.correlations[:LEARNED], RISKY)
     era = found.eras[SHOWN_ERA]
     exposures = {proportion: _exposures(found.linear(era), era, risky, proportion) for proportion in (0.0, 0.5, 1.0)}
@@ -185,7 +185,7 @@ def neutralized(found: Study) -> tuple[Table, Table]:
 
 
 def mmc(found: Study) -> Table:
-    """Of several predictions: correlation with the meta model, CORR and MMC, means over eras."""
+    """Return correlation with the meta model, CORR and MMC of several predictions, as means over eras."""
     rng = np.random.default_rng(SETTINGS.seed)
     rows = []
     for era in found.later:
@@ -205,7 +205,7 @@ def mmc(found: Study) -> Table:
 
 
 def independence(found: Study) -> tuple[Table, Table]:
-    """Autocorrelation of per-era CORR beside the weeks that targets share, and the interval of its mean, in two ways."""
+    """Return the autocorrelation of CORR by era with the share of common weeks, and the interval of its mean in two ways."""
     series = np.array([_corr(era.best, era) for era in found.eras])
     span = spanned_weeks(DAYS)
     deviation = series - series.mean()
@@ -246,7 +246,7 @@ def _neutral(prediction: Floats, era: Era, features: NDArray[np.int64], proporti
 
 
 def _exposures(prediction: Floats, era: Era, features: NDArray[np.int64], proportion: float) -> Floats:
-    """(features,) of the whole era, 0 where a feature is constant."""
+    """Return the exposures (features,) of a whole era, 0 for a constant feature."""
     return np.nan_to_num(kernels.exposures(_neutral(prediction, era, features, proportion)[:, None], era.features)[0])
 
 

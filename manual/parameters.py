@@ -1,8 +1,10 @@
-"""The reference of every setting, docs/parameters.md, from where each fact stands already.
+"""The reference of every setting, docs/parameters.md, made from facts that are written elsewhere.
 
-Types and ranges come from the settings of each room, which `erawise.params` composes. Defaults and meanings come from `params.yaml` and
-its comments, the stages that read a setting from `dvc.yaml`, the commands that do from their code. `python -m manual.parameters` writes
-the page; with `--check` it fails if the page isn't current.
+- Types and ranges come from the settings of each room, which `erawise.params` composes.
+- Defaults and meanings come from `params.yaml` and its comments.
+- The stages that read a setting come from `dvc.yaml`, the commands from their code.
+
+`python -m manual.parameters` writes the page; with `--check` it fails if the page isn't current.
 """
 
 import argparse
@@ -26,21 +28,21 @@ PAGE = "docs/parameters.md"
 COLUMNS = ("parameter", "type and range", "default", "meaning", "read by")
 INTRODUCTION = """# Every setting
 
-Each setting of `params.yaml`: its type and range, its value in the default run, what it means, and who reads it. A stage runs again where
-one of its settings changes; a command (`erawise x`) reads them, in its own code or in code that it shares, when it is called. To change
-a setting for one run: `dvc exp run -S key=value`; for good: in `params.yaml`. A key that is unknown or a value that isn't allowed stops
-every stage with the key's path.
+Each setting of `params.yaml`: its type and range, its value in the default run, its meaning, and its readers. A stage runs again if one
+of its settings changes. A command (`erawise x`) reads settings when it is called. To change a setting for one run, use
+`dvc exp run -S key=value`; to change it for good, edit `params.yaml`. An unknown key or a value that isn't allowed stops every stage, with
+the key's path.
 
-`make docs` writes this page from the `settings.py` of each room of `erawise/`, `params.yaml`, `dvc.yaml` and the code of the commands;
-a test holds it to them.
+`make docs` writes this page from the `settings.py` of each room of `erawise/`, `params.yaml`, `dvc.yaml` and the code of the commands. A
+test checks that it is current.
 """
 
 
 def comments(text: str) -> dict[str, str]:
-    """What `params.yaml` says of each key by its dotted path, sections included.
+    """Return the comments of `params.yaml` by the dotted path of their key, also those on sections.
 
-    A comment stands at the end of the key's line and goes on in lines of its own below it. A list or a mapping in one line takes no
-    comment after it: its comment is the line above.
+    A comment stands at the end of the key's line and continues in comment lines below. A list or a mapping in one line has its comment in
+    the line above.
     """
     found: dict[str, str] = {}
     keys: list[str] = []
@@ -60,7 +62,7 @@ def comments(text: str) -> dict[str, str]:
 
 
 def leaves(content: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Every setting with its dotted path and value; an empty mapping is a value."""
+    """Yield every setting with its dotted path and value; an empty mapping is a value."""
     for key, value in content.items():
         if isinstance(value, dict) and value:
             yield from leaves(value, f"{above}{key}.")
@@ -69,7 +71,7 @@ def leaves(content: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, A
 
 
 def readers(root: Path) -> dict[str, set[str]]:
-    """Return the stages and commands that read each setting, by its dotted path (`models.*` for any model); a command as `erawise x`."""
+    """Return the stages and commands (as `erawise x`) that read each setting, by its dotted path; `models.*` means any model."""
     found: dict[str, set[str]] = {}
     declared = YAML(typ="safe").load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     for name, stage in declared.items():
@@ -84,7 +86,7 @@ def readers(root: Path) -> dict[str, set[str]]:
 
 
 def _closure(script: Path, root: Path, known: dict[Path, tuple[set[str], set[Path]]]) -> set[Path]:
-    """Return a file and those of the library that it imports; `known` is given what each of them reads and imports."""
+    """Return a file and all files of the library that it imports; add to `known` what each reads and imports."""
     found, waiting = set[Path](), [script]
     while waiting:
         path = waiting.pop()
@@ -108,7 +110,7 @@ def _read(tree: ast.Module, root: Path) -> tuple[set[str], set[Path]]:
 
 
 def read_by(path: str, known: Mapping[str, set[str]]) -> str:
-    """The stages and commands that read a setting, for the table."""
+    """Return the stages and commands that read a setting, for the table."""
     parts = path.split(".")
     names = set()
     for declared, readers_of in known.items():
@@ -119,7 +121,7 @@ def read_by(path: str, known: Mapping[str, set[str]]) -> str:
 
 
 def described(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
-    """A type of pydantic's JSON schema in words, with its range."""
+    """Describe a type of pydantic's JSON schema in words, with its range."""
     if "$ref" in schema:
         return described(definitions[schema["$ref"].rpartition("/")[2]], definitions)
     if "anyOf" in schema:
@@ -139,12 +141,12 @@ def described(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
 
 
 def page(root: Path) -> str:
-    """The whole page.
+    """Return the whole page.
 
     Raises
     ------
     ValueError
-        If a setting has no meaning: no comment in `params.yaml`.
+        If a setting has no comment in `params.yaml`.
     """
     text = (root / "params.yaml").read_text(encoding="utf-8")
     content = YAML(typ="safe").load(text)
@@ -170,7 +172,7 @@ def page(root: Path) -> str:
 
 def _models(models: Mapping[str, Any], said: Mapping[str, str], known: Mapping[str, set[str]]) -> str:
     by = ", ".join(f"`{name}`" for name in sorted(known["models"] | known["models.*"]) if " " not in name)
-    parts = [f"## models\n\n{_sentence(said['models'])}Read by {by}. The defaults are those of the entry that has the name of its kind.\n"]
+    parts = [f"## models\n\n{_sentence(said['models'])}Read by {by}. The defaults are from the entry that is named like its kind.\n"]
     shared: dict[str, str] = {}
     for name, values in models.items():
         kind = values["kind"]
@@ -201,7 +203,7 @@ def _spaces(spaces: Mapping[str, Any], said: Mapping[str, str], known: Mapping[s
     kinds = " or ".join(f"{{{', '.join(kind.model_fields)}}}" for kind in (Range, Choices))
     meaning = f"`{{low, high, log}}`: {Range.__doc__} `{{choices}}`: {Choices.__doc__}"
     rows = [
-        (f"spaces.{kind}.{key}", kinds, value, f"where `models.<name>.{key}` is looked for", read_by(f"spaces.{kind}.{key}", known))
+        (f"spaces.{kind}.{key}", kinds, value, f"values of `models.<name>.{key}` to try", read_by(f"spaces.{kind}.{key}", known))
         for kind, space in spaces.items()
         for key, value in space.items()
     ]
@@ -233,7 +235,7 @@ def _table(rows: list[tuple[str, str, Any, str, str]], columns: int = len(COLUMN
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write docs/parameters.md.")
-    parser.add_argument("--check", action="store_true", help="write nothing; end with 1 where the page isn't current")
+    parser.add_argument("--check", action="store_true", help="write nothing; end with 1 if the page isn't current")
     given = parser.parse_args()
     path, expected = ROOT / PAGE, page(ROOT)
     if not given.check:

@@ -41,7 +41,7 @@ def _figure(table: Table, height: float, caption: str) -> Figure:
 
 @_styled
 def target(cells: Table, outcomes: Table) -> Figure:
-    """Rows of an era as tiles, and the histogram of what follows, coloured by the target."""
+    """Draw rows of an era as tiles, and the histogram of the following returns, coloured by the target."""
     figure = _figure(
         cells,
         3.9,
@@ -72,7 +72,7 @@ def target(cells: Table, outcomes: Table) -> Figure:
 
 @_styled
 def purge(table: Table) -> Figure:
-    """A bar for each era: the weeks whose returns its target sums up."""
+    """Draw a bar for each era: the weeks whose returns its target sums up."""
     frame = table.frame
     figure = _figure(
         table,
@@ -99,7 +99,7 @@ def purge(table: Table) -> Figure:
 
 @_styled
 def corr(table: Table) -> Figure:
-    """Four panels: rank, gaussian, power, and what is correlated."""
+    """Draw four panels: rank, gaussian, power, and the correlation with the target."""
     frame = table.frame
     caption = (
         "A dot is a stock. Orange: the twentieth of the stocks at each end, which decides most of the score. Step 4 correlates step 3\n"
@@ -136,7 +136,7 @@ def _against_target(axes: Axes, frame: pd.DataFrame) -> None:
 
 @_styled
 def neutralization(bars: Table, scores: Table) -> Figure:
-    """Exposures at several proportions, and the CORR of eras before and after."""
+    """Draw exposures at several proportions, and the CORR of eras before and after."""
     frame = bars.frame
     caption = (
         "Left: correlations of one era's prediction with the features to which it is most exposed; it is made neutral to those with a *.\n"
@@ -179,7 +179,7 @@ def _spreads(axes: Axes, frame: pd.DataFrame) -> None:
 
 @_styled
 def mmc(table: Table) -> Figure:
-    """Predictions as arrows beside the meta model's, and the two scores of each."""
+    """Draw predictions as arrows, with the meta model as the axis, and the two scores of each."""
     frame = table.frame
     caption = (
         "Left: an arrow is a prediction; along the axis lies what it shares with the meta model, upwards what it has of its own.\n"
@@ -212,7 +212,7 @@ def mmc(table: Table) -> Figure:
 
 @_styled
 def independence(lags: Table, intervals: Table) -> Figure:
-    """Autocorrelation beside the shared weeks, and the interval of the mean in two ways."""
+    """Draw the autocorrelation with the share of common weeks, and the interval of the mean in two ways."""
     frame = lags.frame
     caption = (
         "Left: eras one week apart share three of the four weeks that their targets look at, and their scores are alike.\n"

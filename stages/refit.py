@@ -16,7 +16,7 @@ from erawise.models.shared import kinds, stored
 from erawise.running import paths, runner
 from erawise.running.progress import Progress
 from erawise.training import basis, inputs, training
-from erawise.training.resolved import AllErasSource
+from erawise.training.all_eras import AllErasSource
 
 
 @runner.stage_of_model("refit")

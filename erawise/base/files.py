@@ -1,7 +1,7 @@
 """Files that are there whole or not at all: written under a temporary name, sent to the disk, then renamed.
 
-A temporary name is one process's own, and a file in it stays locked until that process ends. So two writers never meet, and what a
-killed one has left can be told from what is being written, and is removed.
+A temporary name belongs to one process, and a file in it stays locked until that process ends. So two writers never meet. Files that a
+killed process has left are recognized, and removed.
 """
 
 import codecs
@@ -25,7 +25,7 @@ if sys.platform != "win32":  # there `errors` has ended the process
     import fcntl
 
 HELD, OLD = ".held", ".old"
-"""In a temporary directory, the file that is locked while its process lives, and a result that waits for its successor."""
+"""Names in a temporary directory: the file that is locked while its process lives, and the old result until the new one is in place."""
 
 LEFT = re.compile(r"\.(?P<name>.+)\.\w{8}\.partial|scratch_\w{8}")
 """The name of a temporary directory."""
@@ -34,13 +34,13 @@ OCCUPIED = {errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR, errno.ENOTDIR}
 """Errors of a rename onto a directory that isn't empty, or between a file and a directory."""
 
 UNABLE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV}
-"""Errors of a system or a file system that can't do what it was asked for."""
+"""Errors of a system or a file system that lacks a function."""
 
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 """Errors of a lock on a file system that has none."""
 
 TRIES = 10
-"""How often a process removes its temporary directory while a sweep may be at it too; what stays then is swept later."""
+"""How often a process tries to remove its temporary directory, since a sweep may do so at the same time; a later sweep removes the rest."""
 
 HERE, EXCHANGE, SWAP = -100, 2, 2
 """AT_FDCWD and RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS."""
@@ -50,8 +50,8 @@ HERE, EXCHANGE, SWAP = -100, 2, 2
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path for a file or a directory, which takes the place of `path` on success and is removed on failure.
 
-    At every moment the old one or the new one is there. Only where the file system can't exchange two directories there is neither
-    between two renames; what a kill leaves then, `sweep` puts back.
+    At every moment the old one or the new one is there. If the file system can't exchange two directories, there is neither between two
+    renames. After a kill at that moment, `sweep` puts the old one back.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch(parent: Path) -> Iterator[Path]:
-    """Yield a new empty directory below `parent`, and remove it in the end; `sweep` does if this process is killed."""
+    """Yield a new empty directory below `parent`, and remove it in the end; if this process is killed, `sweep` removes it."""
     parent.mkdir(parents=True, exist_ok=True)
     with _held(parent, "scratch_") as directory:
         made = directory / "files"
@@ -80,7 +80,7 @@ def scratch(parent: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn an error of the disk within, if it is of `path` or names no file, into one that names `path`.
+    """Turn an error of the disk, if it concerns `path` or names no file, into an `InputError` that names `path`.
 
     Raises
     ------
@@ -96,12 +96,12 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def final(path: Path) -> Path:
-    """Return where a file will be that is being written below the temporary path of `replacing`."""
+    """Return the final path of a file that is being written below the temporary path of `replacing`."""
     return Path(*(part for part in path.parts if not (part.endswith(".partial") and LEFT.fullmatch(part))))
 
 
 def sweep(parent: Path) -> None:
-    """Remove what killed processes have left in a directory, once the result that one had moved aside is back in its place."""
+    """Remove the files that killed processes have left in a directory; a result that one had moved aside is first put back."""
     for entry in os.scandir(parent):
         if LEFT.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
             with suppress(OSError):
@@ -109,28 +109,31 @@ def sweep(parent: Path) -> None:
 
 
 def sweep_below(top: Path) -> None:
-    """Do the same in a directory and in all below it."""
+    """Call `sweep` for a directory and all directories below it."""
     for parent, _, _ in os.walk(top):
-        with suppress(FileNotFoundError):  # it was left by a killed process itself
+        with suppress(FileNotFoundError):  # a killed process has left this directory: it is already swept
             sweep(Path(parent))
 
 
 @contextmanager
 def exclusive_lock(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock that goes with a path, in a file beside it that stays; see `lock_file`."""
+    """Hold the lock of a path: a file in the same directory, which stays; see `lock_file`."""
     with lock_file(path.with_name(f".{path.name}.lock"), what):
         yield
 
 
 @contextmanager
 def lock_file(path: Path, what: str = "") -> Iterator[None]:
-    """Hold the lock of a file, which is created if need be; say what is waited for if another process holds it, unless `what` is empty."""
+    """Hold the lock of a file, which is created if need be.
+
+    If another process holds the lock, wait for it, and print a line that names `what`, unless that is empty.
+    """
     with _opened(path) as descriptor:
         try:
             _lock(descriptor, path, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if what:
-                print(f"{what}: another process is at it; waiting for its end", file=sys.stderr, flush=True)
+                print(f"{what}: another process works on it; waiting for its end", file=sys.stderr, flush=True)
             _lock(descriptor, path, fcntl.LOCK_EX)
         yield
 
@@ -144,14 +147,14 @@ def in_use(path: Path) -> Iterator[None]:
 
 
 def remove_unused(path: Path) -> None:
-    """Remove a file or a directory, if it is there and no process has it in use."""
+    """Remove a file or a directory if it exists and no process uses it."""
     with _opened(path.with_name(f".{path.name}.lock")) as descriptor, suppress(BlockingIOError):
         _lock(descriptor, path, fcntl.LOCK_EX | fcntl.LOCK_NB)
         remove(path)
 
 
-def place(source: Path, path: Path) -> None:
-    """Have a file at another place too: linked where the disk allows it, else copied. Neither may be written into."""
+def link_or_copy(source: Path, path: Path) -> None:
+    """Link a file to a second path, or copy it if the disk allows no link. Neither file may be changed later."""
     try:
         os.link(source, path)
     except OSError:
@@ -159,7 +162,9 @@ def place(source: Path, path: Path) -> None:
 
 
 def append_line(entry: dict[str, Any], path: Path) -> None:
-    """Add a line of JSON: whole or not at all, however many processes write at once, and after one that was cut short by a kill.
+    """Add a line of JSON, whole or not at all.
+
+    Several processes may write at once. If a kill has cut the last line short, the new line begins after it.
 
     Raises
     ------
@@ -181,7 +186,7 @@ def append_line(entry: dict[str, Any], path: Path) -> None:
 
 
 def read_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The entries that `append_line` has written, and the number of lines that are none: cut short by a kill, or edited."""
+    """Return the entries that `append_line` has written, and the number of broken lines: cut short by a kill, or edited."""
     if not path.exists():
         return [], 0
     entries, broken = [], 0
@@ -198,12 +203,12 @@ def read_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
 
 
 def digest(*paths: Path) -> str:
-    """Return the SHA-256 of files: of their names and contents, for a directory of all below it by their paths there.
+    """Return the SHA-256 of the names and contents of files; a directory counts with all files below it, by their relative paths.
 
     Raises
     ------
     InputError
-        If one is missing.
+        If a path is missing.
     """
     found = hashlib.sha256()
     for top in paths:
@@ -218,7 +223,7 @@ def digest(*paths: Path) -> str:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a directory, if it is there."""
+    """Remove a file or a directory if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -226,13 +231,13 @@ def remove(path: Path) -> None:
 
 
 def write_json(content: Any, path: Path) -> None:
-    """Write readable JSON; NaN and infinities are refused, since JSON has none."""
+    """Write indented JSON; NaN and infinity are refused, since JSON has neither."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def require_file(path: Path, advice: str = "") -> None:
-    """Raise the `InputError` of a path that is no file: there is nothing, a dead link or a directory, for which `advice` is given."""
+    """Raise `InputError` if a path is missing, a dead link or a directory; for a directory the message ends with `advice`."""
     if path.is_dir():
         raise InputError(f"{path}: it is a directory; expected one file{advice}")
     if path.is_symlink() and not path.exists():
@@ -242,12 +247,12 @@ def require_file(path: Path, advice: str = "") -> None:
 
 
 def read_text(path: Path) -> str:
-    """Read a text of UTF-8, without the byte order mark that editors of Windows put in front.
+    """Read a UTF-8 text, without the byte order mark that some Windows editors write.
 
     Raises
     ------
     InputError
-        If there is no such file, or it is no UTF-8.
+        If the file is missing, or isn't UTF-8.
     """
     require_file(path)
     content = path.read_bytes()
@@ -265,7 +270,7 @@ def read_json(path: Path) -> Any:
     Raises
     ------
     InputError
-        If the file is missing or is no JSON.
+        If the file is missing or isn't JSON.
     """
     try:
         return json.loads(read_text(path))
@@ -279,14 +284,14 @@ def _write_whole(descriptor: int, content: bytes) -> None:
 
 
 def _is_of(name: Any, path: Path) -> bool:
-    """Return whether the file name of an error is absent, or is one that the writing of `path` comes upon."""
+    """Return whether an error names no file, `path` or a file below it, or a file in a temporary directory."""
     found = path if name is None else Path(os.fsdecode(name))
     return found.is_relative_to(path) or any(LEFT.fullmatch(part) for part in found.parts)
 
 
 @contextmanager
 def _opened(path: Path, flags: int = 0) -> Iterator[int]:
-    """Yield the descriptor of a file, which is created with its directory if need be."""
+    """Yield the descriptor of a file; the file and its directory are created if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o644)
     try:
@@ -306,21 +311,21 @@ def _held(parent: Path, prefix: str, suffix: str = "") -> Iterator[Path]:
         except InputError:
             shutil.rmtree(directory)
             raise
-        if descriptor is not None:  # else a sweep came between
+        if descriptor is not None:  # else a sweep has removed the directory
             break
     try:
         yield directory
     finally:
-        os.close(descriptor)  # before the file is removed: of an open one NFS keeps a name
+        os.close(descriptor)  # before the file is removed: NFS keeps a name for a file that is open
         for _ in range(TRIES):
-            with suppress(OSError):  # a sweep may put its lock there meanwhile, or remove the directory as well
+            with suppress(OSError):  # at the same time a sweep may lock or remove the directory
                 _remove_temporary(directory)
             if not directory.exists():
                 break
 
 
 def _claimed(directory: Path, flags: int) -> int | None:
-    """Lock a temporary directory, and return the descriptor that holds the lock; None if another process has it, or it is none."""
+    """Lock a temporary directory, and return the descriptor of the lock; None if another process holds it or there is no lock file."""
     path = directory / HELD
     try:
         descriptor = os.open(path, os.O_RDWR | flags, 0o600)
@@ -346,7 +351,7 @@ def _lock(descriptor: int, path: Path, how: int) -> None:
     InputError
         If the file system has no locks.
     BlockingIOError
-        If another process holds the lock, and `how` says not to wait.
+        If another process holds the lock, and `how` has `LOCK_NB`.
     """
     try:
         fcntl.flock(descriptor, how)
@@ -359,7 +364,7 @@ def _lock(descriptor: int, path: Path, how: int) -> None:
 
 
 def _sweep_one(directory: Path) -> None:
-    """Remove a temporary directory if its process is gone; one for scratch files only if it is known by more than its name."""
+    """Remove a temporary directory if its process is gone; a directory of scratch files only if it has a lock file."""
     if (descriptor := _claimed(directory, os.O_CREAT if directory.suffix == ".partial" else 0)) is not None:
         try:
             _remove_temporary(directory)
@@ -368,7 +373,7 @@ def _sweep_one(directory: Path) -> None:
 
 
 def _remove_temporary(directory: Path) -> None:
-    """Remove a temporary directory, once an old result that is in it and in no other place is back in its place."""
+    """Remove a temporary directory; first put back an old result that is nowhere else."""
     found = LEFT.fullmatch(directory.name)
     if found and found["name"] and os.path.lexists(directory / OLD) and not os.path.lexists(directory.with_name(found["name"])):
         with suppress(FileNotFoundError):
@@ -377,7 +382,7 @@ def _remove_temporary(directory: Path) -> None:
 
 
 def _put(new: Path, path: Path, aside: Path) -> None:
-    """Let `new` take the place of `path`; an old directory is then in the place of `new`, or `aside`."""
+    """Put `new` in the place of `path`; an old directory is then at `new` or at `aside`."""
     while True:
         try:
             new.replace(path)
@@ -389,11 +394,11 @@ def _put(new: Path, path: Path, aside: Path) -> None:
             return
         remove(aside)
         with suppress(FileNotFoundError):
-            shutil.move(path, aside)  # a copy, on a file system that can't rename a directory which came with its image
+            shutil.move(path, aside)  # copies if the file system can't rename a directory of a container's image
 
 
 def _exchanged(one: Path, other: Path) -> bool:
-    """Exchange two paths in one step; return whether the system and the file system can."""
+    """Exchange two paths in one step; return whether the system and the file system can do so."""
     library, names = ctypes.CDLL(None, use_errno=True), (os.fsencode(one), os.fsencode(other))
     if hasattr(library, "renameat2"):
         failed = library.renameat2(HERE, names[0], HERE, names[1], EXCHANGE)
@@ -407,7 +412,7 @@ def _exchanged(one: Path, other: Path) -> bool:
 
 
 def _sync_all(path: Path) -> None:
-    """Have a file, or a directory with all below it, on the disk."""
+    """Send a file, or a directory with all files below it, to the disk."""
     if not path.is_dir():
         sync(path)
         return
@@ -418,7 +423,7 @@ def _sync_all(path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have a file, or a directory's list of names, on the disk; file systems that can't do that for directories are left alone."""
+    """Send a file, or a directory's list of names, to the disk; do nothing if the file system can't do so."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

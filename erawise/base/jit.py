@@ -1,7 +1,7 @@
-"""Whether and how loops are compiled: by numba, where it is there and wanted, and kept on disk where there is a place.
+"""Compilation of loops by numba, if it is installed and wanted.
 
-Loading numba takes a process as long as plain numpy takes for millions of values, so loops are compiled where the data is
-large enough to pay for it, and the modules that hold them are imported there. Both forms give the same results.
+In the time that a process needs to load numba, plain numpy computes millions of values. So loops are compiled only for large data, and
+the modules of compiled loops are imported only then. Both forms give the same results.
 """
 
 import functools
@@ -16,23 +16,23 @@ Function = Callable[..., Any]
 
 @functools.cache
 def enabled() -> bool:
-    """Whether numba is installed, and the environment variable `ERAWISE_NUMBA` isn't 0."""
+    """Return whether numba is installed, and the environment variable `ERAWISE_NUMBA` isn't 0."""
     return os.environ.get("ERAWISE_NUMBA") != "0" and importlib.util.find_spec("numba") is not None
 
 
 def kernel(function: Function) -> Function:
-    """Compile a function as `compiled` does, where loops are compiled at all; else return it as it is."""
+    """Compile a function by `compiled` if `enabled`; else return it as it is."""
     return compiled()(function) if enabled() else function
 
 
 def compiled(*signatures: str, **options: Any) -> Callable[[Function], Function]:
-    """Return a decorator that compiles a function once and keeps it on disk; it lets other threads run meanwhile.
+    """Return a decorator that compiles a function once and keeps it on disk; the function lets other threads run.
 
-    If there is no place for numba's cache, each process compiles anew, and says so once.
+    If numba finds no directory for its cache, each process compiles anew, and warns once.
 
     Parameters
     ----------
-    signatures : types of the arguments for which it is compiled at once; else it is at its first call, for the types of that.
+    signatures : types of the arguments for which it is compiled at once; if none, it is compiled at the first call.
     options : of `numba.njit`, such as `fastmath`.
     """
     import numba
@@ -52,7 +52,7 @@ def compiled(*signatures: str, **options: Any) -> Callable[[Function], Function]
 @functools.cache
 def _warn() -> None:
     print(
-        "warning: numba finds no place to keep what it has compiled, so that each process compiles it anew; "
+        "warning: numba finds no directory for its compiled code, so each process compiles it anew; "
         "set NUMBA_CACHE_DIR to a directory that this user can write to",
         file=sys.stderr,
     )

@@ -1,4 +1,4 @@
-"""The ground floor: the names, types and rules that every part of the pipeline relies on."""
+"""Names, types and rules that every part of the pipeline relies on."""
 
 import math
 import statistics
@@ -27,7 +27,7 @@ TRADING_DAYS_A_WEEK = 5
 EMBARGO_WEEKS = 4
 
 HORIZONS = {"_20": 20, "_60": 60}
-"""Trading days that a target looks ahead, by the end of the name that Numerai gives it."""
+"""Trading days that a target looks ahead, by the end of Numerai's name."""
 
 LEAST_SPANS = 8
 """Eras, in spans of the target, below which no interval is given."""
@@ -37,40 +37,43 @@ LAST_ERA = 9999
 
 
 def era_name(era: int) -> str:
-    """An era as messages call it."""
+    """Return the name of an era in messages."""
     return "the live era" if era == LIVE_ERA else f"era {era}"
 
 
 def is_target(column: str) -> bool:
-    """Whether a column of the raw files is a target."""
+    """Return whether a column of the raw files is a target."""
     return column == TARGET or column.startswith(f"{TARGET}_")
 
 
 def is_feature(column: str) -> bool:
-    """Tell whether a column has the name of a feature, as Numerai gives it."""
+    """Return whether a column has Numerai's name of a feature."""
     return column.startswith("feature_")
 
 
 def named_horizon(target: str) -> int | None:
-    """Return the trading days that a target's name says it looks ahead, None if the name isn't one of Numerai's with `_20` or `_60`."""
+    """Return the trading days that a target looks ahead by the end of its name, `_20` or `_60`; None for another name."""
     return HORIZONS.get(target[-3:])
 
 
 def horizon_line(target: str, days: int, equal: str | None) -> str:
-    """Say how far a target looks ahead in trading days, and why; `equal` is the named target that it equals, None if there is none."""
-    told = f"it equals {equal}, value by value" if equal else "data.target_horizon says so"
-    return f"{target}: looks {days} trading days ahead: {'its name ends so' if named_horizon(target) else told}"
+    """Return a line on how many trading days a target looks ahead, and why.
+
+    `equal` is the target, named with its horizon, that has the same values; None if there is none.
+    """
+    reason = f"it equals {equal}, value by value" if equal else "data.target_horizon says so"
+    return f"{target}: looks {days} trading days ahead: {'its name ends so' if named_horizon(target) else reason}"
 
 
 def spanned_weeks(days: int) -> int:
-    """Weeks that a target of a horizon in trading days spans: 4 for 20 days, 12 for 60."""
+    """Return the weeks that a target of a horizon in trading days spans: 4 for 20 days, 12 for 60."""
     return math.ceil(days / TRADING_DAYS_A_WEEK)
 
 
 def purge_weeks(days: int) -> int:
-    """Weeks to leave out beside a test era for a horizon in trading days: 8 for 20 days, 16 for 60.
+    """Return the weeks to purge on each side of a test era for a horizon in trading days: 8 for 20 days, 16 for 60.
 
-    The overlap itself is `spanned_weeks`; the official walk-forward adds an embargo of 4.
+    They are the weeks of the overlap (`spanned_weeks`) and the embargo of 4 of the official walk-forward.
     """
     return spanned_weeks(days) + EMBARGO_WEEKS
 
@@ -80,12 +83,12 @@ def spanned_eras(eras: Iterable[int], weeks: int) -> int:
 
     Parameters
     ----------
-    eras : era numbers, in any order and with repetitions; they are fewer than the weeks if only every n-th week is an era.
-    weeks : that the target looks ahead.
+    eras : era numbers, in any order and with repetitions; there may be an era only every n-th week.
+    weeks : weeks that the target looks ahead.
 
     Returns
     -------
-    At least 1. Fewer than two distinct eras have no distance: they are taken as a week apart.
+    At least 1. Fewer than two distinct eras are taken as a week apart.
     """
     return max(1, math.ceil(weeks / _weeks_apart(eras)))
 
@@ -96,7 +99,7 @@ def _weeks_apart(eras: Iterable[int]) -> float:
 
 
 def overlap_line(eras: Collection[int], days: int) -> str:
-    """Say what a target of so many trading days means for some eras: the purge, the overlap, and how many eras an interval needs."""
+    """Return a line on the purge, the overlap and the eras that an interval needs, for a target of so many trading days."""
     span, purge = spanned_eras(eras, spanned_weeks(days)), purge_weeks(days)
     overlap = f"a target spans {span} eras, which overlap" if span > 1 else "eras don't overlap"
     return (
@@ -106,20 +109,20 @@ def overlap_line(eras: Collection[int], days: int) -> str:
 
 
 def usual_distance(eras: Iterable[int]) -> int | None:
-    """Return the most frequent distance of neighbouring eras in weeks, the shortest of several; None if there are fewer than two eras."""
+    """Return the most frequent distance of neighbouring eras in weeks, the shortest of several; None for fewer than two eras."""
     counts = Counter(after - before for before, after in pairwise(sorted(set(eras))))
     return min(counts, key=lambda distance: (-counts[distance], distance), default=None)
 
 
-def distance_warning(where: str, eras: Iterable[int], expected: int, days: int | None = None) -> list[str]:
-    """Return a line on eras that are not as far apart as they should be, or none.
+def distance_warning(source: str, eras: Iterable[int], expected: int, days: int | None = None) -> list[str]:
+    """Return a warning if eras are not as far apart as expected; else an empty list.
 
     Parameters
     ----------
-    where : the file or the part of the data that has the eras.
+    source : the file or the part of the data that has the eras.
     eras : numbers of weeks.
     expected : weeks between neighbouring eras.
-    days : that the main target looks ahead, by which test blocks are purged; None if that isn't known yet.
+    days : trading days that the main target looks ahead, on which the purge depends; None if that isn't known yet.
     """
     found = usual_distance(eras)
     if found is None or found == expected:
@@ -127,11 +130,11 @@ def distance_warning(where: str, eras: Iterable[int], expected: int, days: int |
     weeks = 0 if days is None else purge_weeks(days)
     purge = f"a purge of {weeks} weeks takes {weeks // found} of them on each side of a test block" if weeks else "so are purges counted"
     return [
-        f"{where}: neighbouring eras are usually {found} apart, and {expected} was expected. Eras are numbers of weeks, and {purge}. "
+        f"{source}: neighbouring eras are usually {found} apart, and {expected} was expected. Eras are numbers of weeks, and {purge}. "
         f"That is right for a file with one week in {found}; if the eras follow week by week, number them 1, 2, 3, ..."
     ]
 
 
 def top(dtype: str) -> float:
-    """The largest value on a feature's scale; the smallest is 0."""
+    """Return the largest value on a feature's scale; the smallest is 0."""
     return INT8_TOP if dtype == "int8" else FLOAT_TOP

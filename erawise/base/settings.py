@@ -1,4 +1,4 @@
-"""Types of settings that sections share, and the sections that every room reads."""
+"""Types that sections of settings share, and the sections that every room reads."""
 
 from typing import Annotated, Literal
 
@@ -17,7 +17,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 
 class Section(BaseModel):
-    """A section that takes no unknown key, converts no type and never changes."""
+    """A section that accepts no unknown key, converts no type and never changes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -29,7 +29,7 @@ class Resources(Section):
 
 
 class Data(Section):
-    """The settings of the data that more than its source reads."""
+    """Settings of the data that other parts than its source read too."""
 
     source: Literal["market", "local", "numerai"]
     version: str

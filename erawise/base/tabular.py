@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Arrow's own pools hold a GiB in reserve, and keep what was freed. This is read where pyarrow isn't imported yet.
+# Arrow's own pools reserve a GiB and keep freed memory. pyarrow reads this variable when it is imported.
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ def open_parquet(path: Path) -> pq.ParquetFile:
     Raises
     ------
     InputError
-        If the file is missing, truncated or no Parquet, or `path` is a directory or a dead link.
+        If the file is missing, truncated or not Parquet, or `path` is a directory or a dead link.
     """
     require_file(path, f"; join its parts, such as by pandas.read_parquet({str(path)!r}).to_parquet(...)")
     try:
@@ -49,19 +49,19 @@ def open_parquet(path: Path) -> pq.ParquetFile:
 
 
 def refuse_kept_in_metadata(file: pq.ParquetFile, names: Collection[str], path: Path) -> None:
-    """Raise `InputError` if a column is described in the metadata of pandas alone, as it writes an index that is a range."""
+    """Raise `InputError` if a column is only described in pandas' metadata, as pandas writes an index that is a range."""
     described = (file.schema_arrow.pandas_metadata or {}).get("index_columns", [])
     for index in described:
         if isinstance(index, dict) and index.get("name") in names:
             raise InputError(
-                f"{path}: {index['name']!r} is no column; pandas keeps it in the file's metadata, as the range {index.get('start')} to "
+                f"{path}: {index['name']!r} isn't a column; pandas keeps it in the file's metadata, as the range {index.get('start')} to "
                 f"{index.get('stop')}; write it as a column: frame.reset_index().to_parquet(...)"
             )
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn the errors of a Parquet file that is damaged behind its beginning into an `InputError`."""
+    """Turn the errors of a Parquet file that is damaged after its beginning into an `InputError`."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:
@@ -69,17 +69,17 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def is_number(kind: pa.DataType) -> bool:
-    """Tell whether a column's type is one of numbers, or `null`: that of a column without any value."""
+    """Return whether a column's type is a number, or `null`, the type of a column without any value."""
     return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """Read columns of a Parquet file, with an index stored by pandas as an ordinary column.
+    """Read columns of a Parquet file; an index that pandas has stored is an ordinary column.
 
     Raises
     ------
     InputError
-        If the file is missing, truncated or no Parquet.
+        If the file is missing, truncated or not Parquet.
     """
     with open_parquet(path) as file, reading(path):
         return file.read(columns=columns).to_pandas(ignore_metadata=True)
@@ -93,6 +93,6 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
 
 def write_npy(array: np.ndarray, path: Path) -> None:
     """Write one array, without pickling."""
-    # into a file that isn't open for writing alone NumPy writes through Python, whose errors tell of a full disk
+    # mode w+b: NumPy then writes through Python, whose errors report a full disk
     with replacing(path) as temporary, temporary.open("w+b") as file:
         np.save(file, array, allow_pickle=False)

@@ -1,4 +1,4 @@
-"""The side of the stage: it hands jobs to the scheduler, hears how far they are, and takes their results."""
+"""The side of the stage: it sends jobs to the scheduler, follows their progress, and receives their results."""
 
 import threading
 import time
@@ -14,39 +14,38 @@ from typing import Any
 import cloudpickle
 from distributed import CancelledError, Client, Future, KilledWorker, wait
 
-from erawise.cluster import kits, sites, tasks
+from erawise.cluster import data_location, environment, tasks
 from erawise.cluster.messages import MEMORY, Outcome, Terms
 from erawise.models.shared.protocol import GIB, Resources, held_by
 from erawise.running.errors import InputError, Unavailable
-from erawise.running.progress import Count
+from erawise.running.progress import StepCounter
 from erawise.training.jobs import Job, Log, TrainingData
 
 STEPS = "erawise-steps"
-"""The topic on which workers tell how far they are."""
+"""The topic on which workers report their progress."""
 
 EVERYTHING = "all"
-"""The topic of what the scheduler tells of workers that come and go."""
+"""The topic on which the scheduler reports workers that come and go."""
 
 WORKERS_SECONDS = 60
-"""How long there may be no worker that can do a task."""
+"""Seconds for which there may be no worker that can do a task."""
 
 GRACE_SECONDS, AGAIN_SECONDS = 5.0, 30.0
-"""How long tasks have to end by themselves once they are stopped, and how long a worker that has died takes at most to be started again by
-the process that watches over it, which then says what it died of."""
+"""Seconds in which cancelled tasks may end by themselves; seconds in which the nanny of a dead worker starts it again, and logs why it
+died."""
 
 CALLS_A_WORKER, CALLS_MORE = 2, 2
-"""Calls that are made side by side, for each worker and beside: enough of them that none waits for work, since each has a last fit that
-waits for others."""
+"""Calls at the same time, for each worker and in addition. Each call has a last fit that waits for others: so many keep workers busy."""
 
 
 @dataclass
 class _Running:
-    """A task that was submitted: its job, who is told of its steps, its memory, and how many steps were told of."""
+    """A task that was submitted: its job, the function to call for each step, its memory in bytes, and the steps so far."""
 
     job: Job
     step: Callable[[], None]
     memory: int
-    told: int = 0
+    steps: int = 0
 
 
 @dataclass
@@ -56,13 +55,13 @@ class Cluster:
     Parameters
     ----------
     client : of the scheduler.
-    site : where the data lies.
-    scratch_is_seen : whether all workers see the directory of this machine for scratch files.
-    notify : told what a person should know.
+    location : of the data.
+    scratch_is_seen : whether all workers see this machine's directory for scratch files.
+    notify : is given lines for a person.
     """
 
     client: Client
-    site: sites.Site
+    location: data_location.DataLocation
     scratch_is_seen: bool
     notify: Callable[[str], None]
     elsewhere: bool = True
@@ -78,21 +77,21 @@ class Cluster:
         return max(1, len(memories(self.client)))
 
     def listen(self) -> None:
-        """Hear what tasks tell, and of workers that die."""
-        self.client.subscribe_topic(self._topic, self._hear_step)
-        self.client.subscribe_topic(EVERYTHING, self._hear_event)
+        """Watch for the steps of tasks and to the death of workers."""
+        self.client.subscribe_topic(self._topic, self._on_step)
+        self.client.subscribe_topic(EVERYTHING, self._on_event)
 
-    def run(self, jobs: Sequence[Job], data: TrainingData, resources: Resources, at_once: int, count: Count, log: Log) -> list[Any]:
+    def run(self, jobs: Sequence[Job], data: TrainingData, resources: Resources, at_once: int, count: StepCounter, log: Log) -> list[Any]:
         held = held_by(data.panel)
         self._require(jobs, held)
-        terms = Terms(resources.threads, resources.memory, resources.device, resources.scratch, kits.own_kit(), self._topic)
+        terms = Terms(resources.threads, resources.memory, resources.device, resources.scratch, environment.describe_own(), self._topic)
         with ExitStack() as stack:
             futures = []
             for job in jobs:
                 key = f"{job.what.replace(' ', '-')}-{uuid.uuid4().hex}"
                 memory = job.needed + held
                 self._tasks[key] = _Running(job, stack.enter_context(count.share(job.steps)), memory)
-                payload = cloudpickle.dumps((self.site, job, terms))
+                payload = cloudpickle.dumps((self.location, job, terms))
                 self._futures[key] = self.client.submit(tasks.work, payload, key=key, resources={MEMORY: memory}, pure=False)
                 futures.append(self._futures[key])
             try:
@@ -130,7 +129,7 @@ class Cluster:
         self._forget(list(self._futures.values()))
 
     def end(self) -> None:
-        """Leave no task behind: those that don't end by themselves have their worker started anew."""
+        """Leave no task behind: if one doesn't end by itself, start its worker again."""
         self.stop()
         self._settle()
         if self._is_connected():
@@ -138,7 +137,7 @@ class Cluster:
                 self.client.unsubscribe_topic(topic)
 
     def _settle(self) -> None:
-        """Wait for the end of tasks that were cancelled."""
+        """Wait for the end of cancelled tasks."""
         until = time.monotonic() + GRACE_SECONDS
         while self._is_connected() and (left := set(self._busy.values())):
             if time.monotonic() > until:
@@ -147,11 +146,11 @@ class Cluster:
             time.sleep(0.1)
 
     def _start_anew(self, addresses: set[str]) -> None:
-        """Start the processes of workers anew, where another process watches over them."""
+        """Start the processes of workers again if they have a nanny."""
         found = self.client.scheduler_info(n_workers=-1)["workers"]
         watched = sorted(address for address in addresses if address in found and found[address]["nanny"])
         for address in sorted((addresses & set(found)) - set(watched)):
-            self.notify(f"the worker {address} goes on with what it does, to its end: nobody watches over it, who could stop it")
+            self.notify(f"the worker {address} goes on with its task to the end: it has no nanny, which could stop it")
         if watched:
             self.client.restart_workers(watched, timeout=AGAIN_SECONDS, raise_for_error=False)
 
@@ -178,7 +177,7 @@ class Cluster:
         return [found[future.key] for future in futures]
 
     def _result(self, future: Future) -> Outcome:
-        """Its outcome; an error says which job it was, and on which worker."""
+        """Return the outcome of a task; an error names the job."""
         job = self._tasks[future.key].job
         try:
             outcome: Outcome = future.result()
@@ -186,34 +185,34 @@ class Cluster:
             raise self._lost() from None
         except KilledWorker as error:
             raise InputError(
-                f"{job.what}: {error.allowed_failures + 1} workers died while they did this, the last of them {error.last_worker.address} "
-                f"({_last_words(self.client)}); it takes up to {_gib(job.needed)} besides the data: look at the "
-                "workers' logs, and whether the system has stopped them for want of memory"
+                f"{job.what}: {error.allowed_failures + 1} workers died while they did this, the last one {error.last_worker.address} "
+                f"({_last_log_lines(self.client)}); it needs up to {_gib(job.needed)} in addition to the data: look at the "
+                "workers' logs, and whether the system has stopped them for lack of memory"
             ) from None
         except InputError as error:
             raise type(error)(f"{job.what}: {error}") from None
         except Exception as error:
-            if kits.cant_load(error):
-                raise InputError(f"{job.what}: the scheduler or a worker can't load it ({line(error)}); {kits.SAME_CODE}") from error
+            if environment.cant_load(error):
+                raise InputError(f"{job.what}: the scheduler or a worker can't load it ({line(error)}); {environment.SAME_CODE}") from error
             error.add_note(f"in {job.what}, on a worker of Dask")
             raise
         return outcome
 
     def _lost(self) -> BaseException:
-        """What it means that tasks were cancelled."""
+        """Return the error of cancelled tasks."""
         if self._stopped.is_set():
             return CancelledError("stopped")
-        return Unavailable("the scheduler of Dask is gone, and the fits with it; start it and its workers again, and run this again")
+        return Unavailable("the scheduler of Dask is gone, and the fits are lost; start it and its workers again, and run this again")
 
     def _require(self, jobs: Sequence[Job], held: int) -> None:
-        """Check that a worker has the memory that each job takes."""
+        """Check that a worker has the memory that each job needs."""
         most = max(memories(self.client).values(), default=0)
         for job in jobs:
             if most and job.needed + held > most:
                 raise _too_large(job.what, job.needed + held, most)
 
     def _require_room(self, waiting: Sequence[_Running], since: float) -> float:
-        """The last time when there was a worker with room for each of some jobs that have no result yet."""
+        """Return the last time at which a worker had enough memory for each waiting job."""
         most = max(memories(self.client).values(), default=0)
         largest = max(waiting, key=lambda task: task.memory)
         if most and largest.memory <= most:
@@ -232,40 +231,40 @@ class Cluster:
             self._futures.pop(future.key, None)
             self._tasks.pop(future.key, None)
 
-    def _hear_step(self, event: tuple[float, dict[str, Any]]) -> None:
-        told = event[1]
-        key, steps = told["key"], told["steps"]
-        if told["runs"]:
-            self._busy[key] = told["worker"]
+    def _on_step(self, event: tuple[float, dict[str, Any]]) -> None:
+        message = event[1]
+        key, steps = message["key"], message["steps"]
+        if message["runs"]:
+            self._busy[key] = message["worker"]
         else:
             self._busy.pop(key, None)
         task = self._tasks.get(key)
         if task is not None:
-            for _ in range(steps - task.told):
+            for _ in range(steps - task.steps):
                 task.step()
-            task.told = max(task.told, steps)
+            task.steps = max(task.steps, steps)
 
-    def _hear_event(self, event: tuple[float, dict[str, Any]]) -> None:
-        told = event[1]
-        if told.get("action") != "remove-worker":
+    def _on_event(self, event: tuple[float, dict[str, Any]]) -> None:
+        message = event[1]
+        if message.get("action") != "remove-worker":
             return
-        self._busy = {key: address for key, address in self._busy.items() if address != told["worker"]}
-        if told.get("expected", True):
+        self._busy = {key: address for key, address in self._busy.items() if address != message["worker"]}
+        if message.get("expected", True):
             return
-        lost = [self._tasks[key].job.what for key in sorted(told.get("processing-tasks", ())) if key in self._tasks]
+        lost = [self._tasks[key].job.what for key in sorted(message.get("processing-tasks", ())) if key in self._tasks]
         if lost:
             more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
-            self.notify(f"the worker {told['worker']} died; it had {lost[0]}{more} to do, which waits for another one now")
+            self.notify(f"the worker {message['worker']} died; it had {lost[0]}{more} to do, which waits for another one now")
 
 
 def memories(client: Client) -> dict[str, int]:
-    """Return the memory that each worker says it has, in bytes, by address; 0 if it says nothing."""
+    """Return the memory that each worker names, in bytes, by address; 0 if it names none."""
     found = client.scheduler_info(n_workers=-1)["workers"]
     return {address: int(worker["resources"].get(MEMORY, 0)) for address, worker in found.items()}
 
 
-def _last_words(client: Client) -> str:
-    """Return what the processes that watch over workers have said last of the end of one."""
+def _last_log_lines(client: Client) -> str:
+    """Return the last line of the nannies' logs on the end of a worker."""
     until = time.monotonic() + AGAIN_SECONDS
     while time.monotonic() < until:
         logs = client.get_worker_logs(nanny=True)
@@ -278,8 +277,8 @@ def _last_words(client: Client) -> str:
 
 def _too_large(what: str, needed: int, most: int) -> InputError:
     return InputError(
-        f"{what} takes {_gib(needed)} and the worker with most memory has {_gib(most)}; start fewer and larger ones (execution.workers, "
-        "or `--resources memory=...`), raise resources.memory where the machine has more, or take fewer rows or features"
+        f"{what} needs {_gib(needed)} and the worker with most memory has {_gib(most)}; start fewer and larger ones (execution.workers, "
+        "or `--resources memory=...`), raise resources.memory if the machine has more, or take fewer rows or features"
     )
 
 
@@ -288,5 +287,5 @@ def _gib(count: int) -> str:
 
 
 def line(error: object) -> str:
-    """Return what an error says, in one line."""
+    """Return the text of an error in one line."""
     return " ".join(str(error).split())

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from erawise.cluster import sites
+from erawise.cluster import data_location
 from erawise.cluster.settings import Execution
 from erawise.models.shared.protocol import Resources
 from erawise.training.jobs import HERE, Engine, Source
@@ -15,13 +15,13 @@ def engine(execution: Execution, source: Source, resources: Resources) -> Iterat
 
     Parameters
     ----------
-    source : the fits read.
-    resources : that this process may use, or each fit elsewhere.
+    source : the files that the fits read.
+    resources : limits of this process, or of each fit elsewhere.
     """
     if execution.engine == "local":
         yield HERE
         return
     from erawise.cluster import connection
 
-    with connection.engine(sites.survey(source), execution.scheduler, execution.workers, resources) as found:
+    with connection.engine(data_location.survey(source), execution.scheduler, execution.workers, resources) as found:
         yield found

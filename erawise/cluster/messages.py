@@ -1,34 +1,34 @@
-"""What the stage's process and its workers tell each other beside jobs: what a task may use, and what it has found."""
+"""Messages between the stage's process and its workers: the limits of a task, and its result."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from erawise.cluster.kits import Kit
+from erawise.cluster.environment import Environment
 
 MEMORY = "memory"
-"""What a worker says it has, in bytes, by `--resources memory=8e9`."""
+"""The name of a worker's memory in bytes, as in `--resources memory=8e9`."""
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What a task may use, and what its worker must run."""
+    """The limits of a task, and the environment that its worker must have."""
 
     threads: int
     memory: int
     device: str
     scratch: Path
-    kit: Kit
+    environment: Environment
     topic: str
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task has found.
+    """The result of a task.
 
     Attributes
     ----------
-    value : of the job.
+    value : result of the job.
     rounds : number, from 1, and score of each round of a fit that may stop early.
     """
 

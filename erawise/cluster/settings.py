@@ -1,4 +1,4 @@
-"""Settings of what does the fits."""
+"""Settings of the engine that fits."""
 
 import re
 from typing import Literal
@@ -17,5 +17,5 @@ class Execution(Section):
     @classmethod
     def _address(cls, scheduler: str | None) -> str | None:
         if scheduler is not None and not re.fullmatch(r"(tcp|tls)://[^/\s]+:[0-9]+", scheduler):
-            raise ValueError(f"{scheduler!r} is no address of a scheduler; expected null, or one such as tcp://10.0.0.5:8786")
+            raise ValueError(f"{scheduler!r} isn't an address of a scheduler; expected null, or one such as tcp://10.0.0.5:8786")
         return scheduler

@@ -1,15 +1,15 @@
-"""What a worker of Dask is told to call. The scheduler, which reads what it hands on, loads this module and none that takes long."""
+"""Functions that a worker of Dask is asked to call. The scheduler loads this module too, so it imports nothing slow."""
 
 
 def work(payload: bytes) -> object:
-    """Do a job, see `worker.work`."""
+    """Run a job, see `worker.work`."""
     from erawise.cluster import worker
 
     return worker.work(payload)
 
 
-def kit() -> object:
-    """Return what this worker runs, see `kits.kit`."""
-    from erawise.cluster import kits
+def describe_environment() -> object:
+    """Return the environment of this worker, see `environment.describe`."""
+    from erawise.cluster import environment
 
-    return kits.kit()
+    return environment.describe()

@@ -43,7 +43,7 @@ def payout(
     - 1: something must be mended
     - 2: the command line is wrong
     - 3: there is no such round
-    - 5: Numerai has paid something else than the rules say
+    - 5: Numerai's payout differs from the rules
     - 75: the network or the server failed
     """
     if replay is None and (json or {stake, deposit, concurrent, stop_at} != {None}):

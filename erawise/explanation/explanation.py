@@ -21,7 +21,7 @@ from erawise.folds.splits import Plan, spaced
 from erawise.models.shared.protocol import Attribution, Fitted
 from erawise.panel import groups
 from erawise.panel.panel import FeatureMap, Panel, View, era_slices
-from erawise.running.progress import SILENT, UNCOUNTED, Count, Progress
+from erawise.running.progress import SILENT, UNCOUNTED, Progress, StepCounter
 from erawise.scores import kernels
 from erawise.scores.eras import MIN_COVERAGE
 
@@ -174,7 +174,7 @@ class Moments:
     direction: Floats
 
 
-def summarized(attribution: Attribution, x: NDArray, shown: NDArray[np.int64], count: Count = UNCOUNTED) -> tuple[Moments, Floats]:
+def summarized(attribution: Attribution, x: NDArray, shown: NDArray[np.int64], count: StepCounter = UNCOUNTED) -> tuple[Moments, Floats]:
     """Sum contributions, a block of rows at a time, and keep the contributions (shown, features) of the rows `shown` (sorted)."""
     width = x.shape[1]
     absolute, sums, squares, products = np.zeros(width), np.zeros((2, width)), np.zeros((2, width)), np.zeros(width)
@@ -211,7 +211,7 @@ def permutation(
     rows: int,
     seed: int,
     threads: int,
-    count: Count = UNCOUNTED,
+    count: StepCounter = UNCOUNTED,
 ) -> pd.DataFrame:
     """Measure how far CORR falls in each era of a view with a target if a feature is shuffled within the era.
 

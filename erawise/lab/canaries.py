@@ -1,7 +1,7 @@
-"""Data on which an honest pipeline finds nothing, and whether it did.
+"""Data in which an honest pipeline finds no signal, and the check whether it finds one.
 
-A pipeline that finds signal where there is none has seen the answers somewhere: in features selected on test eras, in weights fitted
-on them, or in eras that share their outcome with those it is tested on.
+A pipeline that finds a signal in such data has seen the answers: its features were selected on test eras, its weights were fitted on them,
+or its training eras share their outcome with test eras.
 """
 
 from dataclasses import dataclass
@@ -20,43 +20,43 @@ from erawise.evaluation import evaluation, significance
 from erawise.sources import layout
 
 FALSE_ALARM = 0.001
-"""Chance that a model without any leak sings."""
+"""Probability that a signal is found in a model without any leak."""
 
 DAYS, WEEKS = 20, 4
 WINDOW = 9
-"""Eras in which a telltale feature tells: the first and the last are as far apart as the purge of 8 weeks has to reach."""
+"""Eras in which a telltale feature holds the target: the first and the last are 8 weeks apart, as far as the purge must reach."""
 
 NOISE = 4
-"""Features of noise throughout, so that predictions vary where nothing is learned."""
+"""Features of pure noise, so that predictions vary if nothing is learned."""
 
 VALIDATION_ERAS = 24
 
 
 @dataclass(frozen=True)
-class Song:
-    """What a model has found on a canary's data.
+class CanaryResult:
+    """The result of a model on a canary's data.
 
     Attributes
     ----------
     model : its name.
-    mean, t : mean cv CORR, and that over its standard error.
-    sings : whether that is signal, at a chance of 1 in 1,000 to be wrong.
+    mean, t : mean cv CORR, and its ratio to its standard error.
+    finds_signal : whether that is a signal; a false alarm has a probability of 1 in 1,000.
     """
 
     model: str
     mean: float
     t: float
-    sings: bool
+    finds_signal: bool
 
 
 def shuffle_targets(raw: Path, directory: Path, *, eras: int, rows: int, features: int, seed: int) -> None:
-    """Write a part of the raw files with their targets shuffled within each era: whatever the features say, they say nothing.
+    """Write a part of the raw files with targets shuffled within each era, so that features say nothing about them.
 
     Parameters
     ----------
-    raw : files in Numerai's layout.
-    directory : existing, where to write files of the same layout.
-    eras, rows, features : at most so many: the last train eras, rows of each drawn at random, features drawn at random.
+    raw : directory of files in Numerai's layout.
+    directory : existing directory for files of the same layout.
+    eras, rows, features : at most so many: the last train eras, random rows of each era, random features.
     seed : of all drawing and shuffling.
     """
     rng = np.random.default_rng(seed)
@@ -86,15 +86,15 @@ def _shuffle(frame: pd.DataFrame, columns: list[str], rng: np.random.Generator) 
 
 
 def write_telltale(directory: Path, *, eras: int, stocks: int, seed: int) -> None:
-    """Write a market of pure noise, whose features tell the target to whoever was fitted on an era near by.
+    """Write a market of pure noise, whose features give the target away to models that are fitted on an era near by.
 
-    Each telltale feature is the target itself, under noise, in the eras of one window, and the same for all stocks at other
-    times; every era begins a window. What a feature of a window says can be learned in that window alone: a model that is
-    tested on an era learns it from eras less than a window away, all of which the purge takes out.
+    Each telltale feature is the target with noise in the eras of one window, and the same for all stocks in other eras. Every era begins
+    a window. A model can learn a telltale feature only from eras of its window. All of them are less than a window away from the tested
+    era, and the purge takes them out.
 
     Parameters
     ----------
-    directory : existing, where to write files in Numerai's layout.
+    directory : existing directory for files in Numerai's layout.
     eras : of train.
     stocks : rows of each era.
     seed : of the noise.
@@ -122,7 +122,7 @@ def write_telltale(directory: Path, *, eras: int, stocks: int, seed: int) -> Non
 
 
 def without_purge(folds: dict[str, Any]) -> dict[str, Any]:
-    """The content of `folds.json` with the purged eras put back among those that a fold is trained on."""
+    """Return the content of `folds.json` with the purged eras put back among the training eras of each fold."""
     plans = {}
     for days, plan in folds["horizons"].items():
         if "folds" in plan:
@@ -132,23 +132,23 @@ def without_purge(folds: dict[str, Any]) -> dict[str, Any]:
     return {**folds, "horizons": plans}
 
 
-def listen(predictions: dict[str, pd.DataFrame], index: pd.DataFrame, target: str, days: int | None) -> list[Song]:
-    """What each model has found out of fold.
+def check(predictions: dict[str, pd.DataFrame], index: pd.DataFrame, target: str, days: int | None) -> list[CanaryResult]:
+    """Check whether each model finds a signal out of fold.
 
     Parameters
     ----------
-    predictions : by model, `id`, `era`, `split`, `prediction`.
+    predictions : `id`, `era`, `split`, `prediction`, by model.
     index : `id`, `era` and the target of the train eras.
-    days : trading days that the target looks ahead; None where eras have nothing in common, since targets are shuffled.
+    days : trading days that the target looks ahead; None if eras don't overlap, since targets are shuffled.
     """
-    songs = []
+    results = []
     for model, frame in predictions.items():
         eras, corr = evaluation.corr_by_era(frame[frame[SPLIT] == CV], index, target)
-        songs.append(_song(model, corr, eras, days))
-    return songs
+        results.append(_result(model, corr, eras, days))
+    return results
 
 
-def _song(model: str, corr: NDArray[np.float64], eras: NDArray[np.int64], days: int | None) -> Song:
+def _result(model: str, corr: NDArray[np.float64], eras: NDArray[np.int64], days: int | None) -> CanaryResult:
     if days is None:
         known = corr[np.isfinite(corr)]
         degrees, mean = len(known) - 1, float(known.mean()) if len(known) else np.nan
@@ -157,11 +157,11 @@ def _song(model: str, corr: NDArray[np.float64], eras: NDArray[np.int64], days: 
         found = significance.mean(corr, overlap=spanned_eras(eras, spanned_weeks(days)))
         degrees, mean, t = found.degrees, found.mean, found.t_hac
     bound = float(stdtrit(degrees, 1 - FALSE_ALARM / 2)) if degrees > 0 else np.inf
-    return Song(model, mean, float(t), bool(t > bound))
+    return CanaryResult(model, mean, float(t), bool(t > bound))
 
 
 def predicting(predictions: dict[str, pd.DataFrame], purged: NDArray[np.int64]) -> list[str]:
-    """Models with a validation prediction in an era that is purged after the last train era."""
+    """Return the models with a validation prediction in an era that is purged after the last train era."""
     return [
         model
         for model, frame in predictions.items()

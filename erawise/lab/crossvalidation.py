@@ -1,9 +1,9 @@
-"""The project's folds and scores as scikit-learn takes them: splitters for `cv=`, and a scorer for `scoring=`.
+"""The project's folds and scores for scikit-learn: splitters for `cv=`, and a scorer for `scoring=`.
 
     search = RandomizedSearchCV(model, space, cv=PurgedKFold(4, weeks=8), scoring=EraCorr(era))
     search.fit(X, y, groups=era)
 
-Nothing here needs scikit-learn.
+This module doesn't import scikit-learn.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ class _Splitter:
 
         Parameters
         ----------
-        X, y : not looked at.
+        X, y : not used.
         groups : (rows,) era numbers, in weeks.
 
         Raises
@@ -43,7 +43,7 @@ class _Splitter:
             yield np.flatnonzero(np.isin(era, fold.train)), np.flatnonzero(np.isin(era, fold.test))
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: ArrayLike | None = None) -> int:
-        """How many folds there are."""
+        """Return the number of folds."""
         return len(self._folds(np.unique(_eras(groups))))
 
     def _folds(self, eras: splits.Eras) -> Sequence[splits.Fold]:
@@ -52,7 +52,7 @@ class _Splitter:
 
 @dataclass(frozen=True)
 class PurgedKFold(_Splitter):
-    """Each of `folds` contiguous blocks of eras once the test, without the eras within `weeks` of it: see `splits.purged_kfold`."""
+    """A splitter with each of `folds` contiguous blocks of eras as test, purged by `weeks`: see `splits.purged_kfold`."""
 
     folds: int
     weeks: int
@@ -63,7 +63,7 @@ class PurgedKFold(_Splitter):
 
 @dataclass(frozen=True)
 class WalkForward(_Splitter):
-    """Test blocks of `chunk` weeks, trained on the past or on the last `window` weeks of it: see `splits.walk_forward`."""
+    """A splitter with test blocks of `chunk` weeks, trained on the past or its last `window` weeks: see `splits.walk_forward`."""
 
     chunk: int
     weeks: int
@@ -75,7 +75,7 @@ class WalkForward(_Splitter):
 
 @dataclass(frozen=True)
 class CombinatorialPurged(_Splitter):
-    """Every choice of `tested` of `blocks` blocks of eras as the test: see `splits.combinatorial`."""
+    """A splitter with every choice of `tested` out of `blocks` blocks of eras as test: see `splits.combinatorial`."""
 
     blocks: int
     tested: int
@@ -87,14 +87,14 @@ class CombinatorialPurged(_Splitter):
 
 @dataclass(frozen=True, eq=False)
 class EraCorr:
-    """A scorer: mean or Sharpe over eras of the CORR of what an estimator predicts.
+    """A scorer: mean or Sharpe over eras of the CORR of an estimator's predictions.
 
-    A classifier's prediction is the mean of its classes, weighted by their probabilities. An era in which the prediction is
-    constant has found nothing: 0.
+    A classifier's prediction is the mean of its classes, weighted by their probabilities. An era with a constant prediction has a CORR
+    of 0.
 
     Parameters
     ----------
-    era : era numbers by the index of the rows; X, or y where X has no index, says which rows it is asked for.
+    era : era numbers by the index of the rows; the rows to score are in the index of X, or of y if X has none.
     statistic : `mean` or `sharpe` (ddof 0).
     """
 
@@ -104,7 +104,7 @@ class EraCorr:
     def __call__(self, estimator: Any, X: Any, y: Any) -> float:
         rows = X if hasattr(X, "index") else y
         if not hasattr(rows, "index"):
-            raise InputError("EraCorr: neither X nor y has an index, so that the era of a row can't be told; give one of them as pandas")
+            raise InputError("EraCorr: neither X nor y has an index, so the eras of the rows are unknown; give one of them as pandas")
         era = self.era.loc[rows.index].to_numpy(np.int64)
         order = np.argsort(era, kind="stable")
         predicted = pd.DataFrame({"prediction": _predict(estimator, X)[order]})

@@ -1,11 +1,11 @@
-"""A finished run at hand, a line for each question: its data, its predictions and scores, and models of one's own on its folds.
+"""A finished run for notebooks: its data, predictions and scores, and models of one's own on its folds.
 
     run = lab.open_run("path/to/the/repository")
     mine = run.train(kind, settings).predictions
     run.compare(run.score({"mine": mine}), "ensemble")
 
-Everything is composed of what the stages call, so that a score is the pipeline's own. The targets of the validation eras are read by
-`Run.score` alone, where validation is asked for: no fit, blend or choice of features here can see them.
+Everything uses the functions of the stages, so scores are the pipeline's own. Only `Run.score` reads the targets of the validation eras, if
+it is asked for validation. No fit, blend or choice of features here can see them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -58,13 +58,13 @@ NEEDED = (
     "data/members.json",
     "data/scores",
 )
-"""What a run has left where it has come to its end."""
+"""Files of a finished run."""
 
 COLUMNS = (ID, ERA, SPLIT, PREDICTION)
-"""Of a table of predictions."""
+"""Columns of a table of predictions."""
 
 FINAL = ("ensemble", "neutralized")
-"""What the pipeline makes of its models' predictions."""
+"""Predictions that the pipeline makes from its models' predictions."""
 
 
 def open_run(directory: Path | str = ".") -> "Run":
@@ -72,7 +72,7 @@ def open_run(directory: Path | str = ".") -> "Run":
 
     Parameters
     ----------
-    directory : where `params.yaml` and `data/` lie.
+    directory : of `params.yaml` and `data/`.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def open_run(directory: Path | str = ".") -> "Run":
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run; what it has is read when it is first asked for.
+    """A finished run; its files are read when they are first needed.
 
     Predictions are tables with the columns `id`, `era` (a number, null for live), `split` (`cv`, `validation` or `live`) and
     `prediction`, a row for each id and era. Scores are the long table of `scores.eras.score_eras`, a row for each era and
@@ -96,7 +96,7 @@ class Run:
 
     Attributes
     ----------
-    directory : where it lies.
+    directory : of the run.
     settings : the content of its `params.yaml`.
     """
 
@@ -105,53 +105,53 @@ class Run:
 
     @cached_property
     def panel(self) -> Panel:
-        """The rows of train and validation; `index` has every target, of the train eras alone (NaN in validation)."""
+        """Return the rows of train and validation; `index` has every target, but only in train eras (NaN in validation)."""
         return Panel(self._data("prepared/panel"))
 
     @cached_property
     def live(self) -> Panel:
-        """The rows of the live era, without targets."""
+        """Return the rows of the live era, without targets."""
         return Panel(self._data("prepared/live"), [])
 
     @cached_property
     def explored(self) -> Exploration:
-        """The tables that describe features, eras and targets."""
+        """Return the tables that describe features, eras and targets."""
         names = ("features", "eras", "targets", "stability")
         text = {"dtype": {"feature": str, "name": str}, "keep_default_na": False, "na_values": [""]}
         return Exploration(**{name: pd.read_csv(self._data(f"explored/{name}.csv"), **text) for name in names})
 
     @property
     def target(self) -> str:
-        """The target that every score is against."""
+        """Return the main target, which every score is against."""
         return self.settings.data.target
 
     @property
     def days(self) -> int:
-        """Trading days that the target looks ahead."""
+        """Return the trading days that the target looks ahead."""
         return days_ahead(self._data("prepared/panel"), self.target)
 
     @cached_property
     def plan(self) -> splits.Plan:
-        """The eras that a model on the main target is trained on, tested on and purged of; `plan.folds` are those of `cv`."""
+        """Return the training, test and purged eras of a model on the main target; `plan.folds` are the folds of `cv`."""
         return self._plan(self.target)
 
     @cached_property
     def models(self) -> list[str]:
-        """The names of the models."""
+        """Return the names of the models."""
         return list(files.read_json(self._data("members.json"))["models"])
 
     @property
     def names(self) -> list[str]:
-        """The names of all predictions: those of the models, `ensemble` and `neutralized`."""
+        """Return the names of all predictions: the models, `ensemble` and `neutralized`."""
         return [*self.models, *FINAL]
 
     def predictions(self, name: str) -> pd.DataFrame:
-        """One of the run's predictions.
+        """Return one of the run's predictions.
 
         Raises
         ------
         InputError
-            If the run has none of that name.
+            If the run has no prediction of that name.
         """
         if name not in self.names:
             raise InputError(f"the run has no prediction {name!r}; it has {', '.join(self.names)}")
@@ -159,7 +159,7 @@ class Run:
         return tabular.read_parquet(self._data(f"predictions/{place}.parquet")).astype({ERA: "Int64"})
 
     def feature(self, name: str) -> pd.DataFrame:
-        """A feature taken for a prediction: its values in every era that predictions are made for.
+        """Return a feature's values as a prediction, in every era that has predictions.
 
         Raises
         ------
@@ -170,7 +170,7 @@ class Run:
         return pd.concat([_values(source, eras, name, split) for split, source, eras in wanted], ignore_index=True)
 
     def scores(self, split: str = CV) -> pd.DataFrame:
-        """The scores of all predictions that the run has written, see `score`.
+        """Return the scores that the run has written, for all predictions; see `score`.
 
         Raises
         ------
@@ -186,18 +186,18 @@ class Run:
         Parameters
         ----------
         made : the name of one of the run's predictions, a table of predictions, or several tables by name.
-        split : `cv`, on which to choose, or `validation`, the final check, on which not to.
+        split : `cv`, to choose by, or `validation`, the final check, not to choose by.
 
         Returns
         -------
-        Scores of the eras of the split that any prediction has. NaN where the data can't give a score, or where more than a fifth of
-        the era's rows lack a prediction (NaN or no row) or a target.
+        Scores of the eras of the split that any prediction has. NaN if the data can't give a score, or if more than a fifth of the era's
+        rows lack a prediction (NaN or no row) or a target.
 
         Raises
         ------
         InputError
-            If `split` is neither `cv` nor `validation`, or a table lacks a column or has no row of the split, an id twice in an era, a
-            row that the data doesn't have, an era that is purged or of another split than it says, or an infinite prediction.
+            If `split` is neither `cv` nor `validation`, or a table lacks a column, has no row of the split, an id twice in an era, a row
+            that the data doesn't have, an era that is purged or of another split, or an infinite prediction.
         """
         _check_split(split)
         if isinstance(made, str):
@@ -221,21 +221,21 @@ class Run:
         return scores
 
     def summary(self, scores: pd.DataFrame) -> pd.DataFrame:
-        """Scores in summary, a row for each prediction: what `metrics/*.json` have, `corr.mean` in the column of that name.
+        """Summarize scores: a row for each prediction, and the figures of `metrics/*.json` as columns such as `corr.mean`.
 
         Returns
         -------
-        DataFrame, NaN where a prediction lacks a figure that another one has; a figure that none has is no column.
+        DataFrame; NaN if a prediction lacks a figure that another prediction has.
         """
         blocks = summary.summarize(scores, self.days)
         return pd.json_normalize(list(blocks.values())).set_axis(pd.Index(list(blocks), name=PREDICTION))
 
     def means(self, scores: pd.DataFrame, metric: str = "corr") -> pd.DataFrame:
-        """The mean over eras of a score with its 95 % interval, a row for each prediction.
+        """Return the mean over eras of a score with its 95 % interval, a row for each prediction.
 
         Returns
         -------
-        DataFrame with the columns of `significance.Mean`; `low` and `high` are NaN where there are too few eras, and `reason` says so.
+        DataFrame with the columns of `significance.Mean`; with too few eras `low` and `high` are NaN, and `reason` says so.
         """
         overlap = spanned_eras(scores[ERA].to_numpy(), spanned_weeks(self.days))
         series = scores.groupby(PREDICTION, sort=False)[metric]
@@ -243,18 +243,18 @@ class Run:
         return pd.DataFrame.from_dict(found, orient="index").rename_axis(PREDICTION)
 
     def compare(self, scores: pd.DataFrame, against: str, split: str = CV) -> pd.DataFrame:
-        """Whether predictions have a higher CORR than one of the run's own, by their paired difference, era by era.
+        """Compare the CORR of predictions with one of the run's own, by their paired difference, era by era.
 
         Parameters
         ----------
         scores : of the predictions, see `score`.
         against : the name of the run's prediction.
-        split : that the scores are of.
+        split : of the scores.
 
         Returns
         -------
-        DataFrame, a row for each prediction: the columns of `comparison.compare`, `before` being the run's prediction. A verdict is
-        `better` or `worse` where the interval of the difference leaves out 0, else `can't tell`.
+        DataFrame, a row for each prediction: the columns of `comparison.compare`, with the run's prediction as `before`. A verdict is
+        `better` or `worse` if the interval of the difference doesn't contain 0, else `can't tell`.
 
         Raises
         ------
@@ -263,7 +263,7 @@ class Run:
         """
         own = self.scores(split)
         if against not in set(own[PREDICTION]):
-            raise InputError(f"the run has no scores of {against!r}; it has those of {', '.join(own[PREDICTION].unique())}")
+            raise InputError(f"the run has no scores of {against!r}, only of {', '.join(own[PREDICTION].unique())}")
         rows = [
             {"split": split, PREDICTION: f"{name} against {against}", **comparison.pair(own, against, scores, name, self.days)}
             for name in scores[PREDICTION].unique()
@@ -275,12 +275,12 @@ class Run:
 
         Parameters
         ----------
-        kind : a module of `erawise.models`, or anything else that has the functions of `models.protocol.Kind`.
-        settings : what the kind's functions are given; its `target` is the one target to learn.
+        kind : a module of `erawise.models`, or anything else with the functions of `models.protocol.Kind`.
+        settings : passed to the kind's functions; its `target` is the target to learn.
 
         Returns
         -------
-        The model that was fitted on all train eras, and as `predictions` those out of fold (`cv`), of validation and of live.
+        The model that was fitted on all train eras, with `predictions` out of fold (`cv`), of validation and of live.
 
         Raises
         ------
@@ -302,14 +302,14 @@ class Run:
 
         Parameters
         ----------
-        made : tables of predictions, by name; the rows that all have are blended.
-        weights : by name, of any sum; equal where they aren't given.
+        made : tables of predictions, by name; rows that all tables have are blended.
+        weights : by name, of any sum; by default equal.
 
         Raises
         ------
         InputError
-            If a table is none (see `score`), the tables have no row in common, a weight is of none of them or below 0, all are 0,
-            or a prediction is NaN or infinite.
+            If a table isn't one of predictions (see `score`), the tables have no row in common, a weight has an unknown name or is below
+            0, all weights are 0, or a prediction is NaN or infinite.
         """
         for name, frame in made.items():
             self._check(name, frame)
@@ -323,15 +323,15 @@ class Run:
         Parameters
         ----------
         made : predictions, of every row of each era that they have.
-        features : `all`, `riskiest`, or a feature set or group; `neutralize.features` of the settings where it isn't given.
-        proportion : how much of that part, 0..1; `neutralize.proportion` of the settings if it isn't given, and if that is `auto` the
-            one that the pipeline has chosen.
+        features : `all`, `riskiest`, or a feature set or group; by default `neutralize.features` of the settings.
+        proportion : share of that part, 0..1; by default `neutralize.proportion` of the settings, or if that is `auto`, the pipeline's
+            choice.
 
         Raises
         ------
         InputError
-            If the table is none (see `score`) or lacks rows of an era, a prediction is NaN or infinite, there is no feature set of
-            that name, or an era has too few rows for the features.
+            If the table isn't one of predictions (see `score`) or lacks rows of an era, a prediction is NaN or infinite, there is no
+            feature set of that name, or an era has too few rows for the features.
         """
         self._check(PREDICTION, made)
         settings, threads = self.settings.neutralize, self.settings.resources.threads
@@ -341,7 +341,7 @@ class Run:
             every = self._of(int(era)).rows(int(era))
             if count != (expected := every.stop - every.start):
                 raise InputError(
-                    f"{era_name(int(era))}: {count} of {expected} rows have a prediction; to neutralize it takes all of an era"
+                    f"{era_name(int(era))}: {count} of {expected} rows have a prediction; neutralization needs all rows of an era"
                 )
 
         of_test = {int(era): number for number, fold in enumerate(self.plan.folds, 1) for era in fold.test}
@@ -357,13 +357,13 @@ class Run:
         return predictions.table(rows, neutral)
 
     def _proportion(self) -> float:
-        """Return the proportion of the settings, the pipeline's if it was to be chosen."""
+        """Return the proportion of the settings, or the pipeline's choice if that is `auto`."""
         given = self.settings.neutralize.proportion
         return given if isinstance(given, float) else float(files.read_json(self._data("neutralized_to.json"))["proportion"])
 
     @cached_property
     def _rows(self) -> pd.DataFrame:
-        """`id`, `era` and what `split` a prediction of the row has, of all rows; `purged` for those that have none."""
+        """Return `id`, `era` and the `split` of predictions, for all rows; `purged` if the row has no predictions."""
         index = pd.concat([self.panel.index[[ID, ERA, DATA_TYPE]], self.live.index[[ID, ERA, DATA_TYPE]]], ignore_index=True)
         plan = self.plan
         of_eras: dict[str, Iterable[int]] = {
@@ -388,7 +388,7 @@ class Run:
         strange = pd.isna(known)
         if strange.any():
             first = rows[strange].iloc[0]
-            raise InputError(f"{name}: {int(strange.sum())} rows are none of the data, such as id {first[ID]!r} in {era_name(first[ERA])}")
+            raise InputError(f"{name}: {int(strange.sum())} rows aren't in the data, such as id {first[ID]!r} in {era_name(first[ERA])}")
         off = known != rows[SPLIT].to_numpy()
         if off.any():
             first, found = rows[off].iloc[0], known[off][0]
@@ -398,7 +398,7 @@ class Run:
         return self.live if era == LIVE_ERA else self.panel
 
     def _targets(self, split: str, name: str) -> NDArray[np.float64]:
-        """Return a target (rows of the panel,): of the train eras, and for validation those aside; NaN elsewhere."""
+        """Return a target (rows of the panel,) in the train eras, or for validation in the validation eras; NaN elsewhere."""
         if split == CV:
             return self.panel.index[name].to_numpy(np.float64)
         aside = tabular.read_parquet(self._data("prepared/validation_targets.parquet"), [ID, ERA, name])

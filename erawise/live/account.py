@@ -1,4 +1,4 @@
-"""What Numerai knows of an account: its models, the rounds, what was sent, and how it did; and what is sent there."""
+"""An account at Numerai: its models, rounds, submissions and scores, and files that are sent."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ Named = TypeVar("Named")
 
 @dataclass(frozen=True)
 class Round:
-    """A round of the tournament: when it takes submissions, and the terms of its payout, None where the server names none."""
+    """A round of the tournament: when it accepts submissions, and the terms of its payout; the factor is None if it isn't known."""
 
     number: int
     opens: datetime
@@ -31,7 +31,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Submission:
-    """One that the server has of a model."""
+    """A model's submission as the server lists it."""
 
     id: str
     filename: str
@@ -40,13 +40,13 @@ class Submission:
 
 @dataclass(frozen=True)
 class Upload:
-    """A kind of file that is sent.
+    """A kind of file to send.
 
     Attributes
     ----------
     what : its name in messages.
-    address : the query for an address to put it to.
-    create, mutation : the field by which the server takes what was put, and the mutation that asks for it.
+    address : the query for an address to put the file to.
+    create, mutation : the field of the answer when the server accepts the file, and the mutation that asks it to do so.
     """
 
     what: str
@@ -100,7 +100,7 @@ mutation ($filename: String!, $tournament: Int!, $modelId: String, $dataVersionI
 """,
 )
 PAGE, MOST_RANKED = 1000, 50_000
-"""Models of the leaderboard that are asked for at a time, and in all."""
+"""Models of the leaderboard in one request, and at most in all."""
 
 PROFILE = """
 query ($name: String!, $tournament: Int) {
@@ -108,7 +108,7 @@ query ($name: String!, $tournament: Int) {
 }
 """
 BROKEN = {"failure", "failed", "error", "invalid", "rejected"}
-"""What the API may say, in lower case, of what was sent and doesn't work."""
+"""The API's words, in lower case, for a file that doesn't work."""
 
 READ_BACK = """
 query ($id: String) {
@@ -121,7 +121,7 @@ class Account(Client):
     """A `Client` with the key of an account."""
 
     def models(self, names: Sequence[str] | None = None) -> dict[str, str]:
-        """The ids of some of the account's models, by name; of all where None.
+        """Return the ids of some of the account's models, by name; of all if no names are given.
 
         Raises
         ------
@@ -133,7 +133,7 @@ class Account(Client):
         return {name: named(own, name) for name in (own if names is None else names)}
 
     def public_ids(self, names: Sequence[str]) -> dict[str, str]:
-        """Return the ids of some models of anybody's, by name, without those that Numerai doesn't have; it needs no key."""
+        """Return the ids of models of any account, by name, without the unknown ones; no key is needed."""
         found = {}
         for name in names:
             with self.understood():
@@ -143,12 +143,12 @@ class Account(Client):
         return found
 
     def scores(self, model: str) -> list[dict[str, Any]]:
-        """All scores of a model (its id), of each day of each round, as numerapi's `submission_scores` has them."""
+        """Return all scores of a model (its id), for each day of each round, as numerapi's `submission_scores` does."""
         with self.understood():
             return list(self.submission_scores(model))
 
     def ranks(self, names: Sequence[str]) -> dict[str, int]:
-        """The places of models on the leaderboard, by name; those that it hasn't are absent."""
+        """Return the ranks of models on the leaderboard, by name; models without one are absent."""
         found: dict[str, int] = {}
         offset = 0
         while len(found) < len(names):
@@ -161,7 +161,7 @@ class Account(Client):
         return found
 
     def round(self, number: int | None = None) -> Round:
-        """A round, or the current one.
+        """Return a round, by default the current one.
 
         Raises
         ------
@@ -180,7 +180,7 @@ class Account(Client):
             return Round(int(one["number"]), _time(opens), _time(closes), None if factor is None else float(factor), scores)
 
     def submissions(self, model: str, since: datetime) -> list[Submission]:
-        """What a model (its id) has sent since a time, the latest last."""
+        """Return the submissions of a model (its id) since a time, the latest last."""
         with self.understood():
             every = [Submission(str(one["id"]), str(one["filename"]), _time(one["insertedAt"])) for one in self.submission_ids(model)]
         return sorted((one for one in every if one.inserted >= since), key=lambda one: one.inserted)
@@ -196,7 +196,7 @@ class Account(Client):
         fetching.fetch(Download(locate, path, f"submission {submission.id}", patience=self.patience))
 
     def send(self, upload: Upload, filename: str, content: bytes, model: str, **variables: str | None) -> str:
-        """Send a file for a model (its id), and have the server take it.
+        """Send a file for a model (its id), and ask the server to accept it.
 
         Returns
         -------
@@ -206,9 +206,9 @@ class Account(Client):
         Raises
         ------
         InputError
-            If the file isn't taken: then nothing is created.
+            If the file isn't accepted: then nothing is created.
         Unsure
-            If it was taken, and what came of it isn't known.
+            If the file was sent, and the server's answer isn't known.
         """
         place = self._put(upload, filename, content, model)
         answer = self._query(upload.mutation, {"filename": place, "modelId": model, **variables})
@@ -219,12 +219,12 @@ class Account(Client):
             raise self.unsure(problem) from None
 
     def diagnosed(self, model: str, number: str, patience: float) -> dict[str, Any]:
-        """Wait, up to so many seconds, until Numerai has scored validation predictions of a model (its id); gives what it found.
+        """Wait until Numerai has scored validation predictions of a model (its id), and return its diagnostics.
 
         Raises
         ------
         Unconfirmed
-            If it refuses them, or hasn't scored them by then.
+            If Numerai refuses them, or hasn't scored them within `patience` seconds.
         """
 
         def look() -> tuple[str, dict[str, Any]]:
@@ -239,7 +239,7 @@ class Account(Client):
         return self._waited(look, patience, f"diagnostics {number}: Numerai hasn't scored them")
 
     def _waited(self, look: Callable[[], tuple[str, Result]], patience: float, late: str) -> Result:
-        """Look, up to so many seconds, until there is a result beside the status; `late` says what hasn't come by then."""
+        """Call `look` until it returns a result, up to `patience` seconds; `late` begins the message if none has come by then."""
         failed, until = 0, time.monotonic() + patience
         while True:
             status, result = look()
@@ -255,7 +255,7 @@ class Account(Client):
         return self.raw_query(query, {name: value for name, value in given.items() if f"${name}:" in query}, authorization=True)
 
     def _put(self, upload: Upload, filename: str, content: bytes, model: str) -> str:
-        """Put a file to an address of the server's; again where that fails, which changes nothing, and to a fresh one."""
+        """Put a file to an address of the server; if that fails, try again with a new address, since nothing has changed."""
         failed = 0
         while True:
             answer = self._query(upload.address, {"filename": filename, "modelId": model})["data"]
@@ -285,7 +285,7 @@ class Account(Client):
 
 
 def named(own: Mapping[str, Named], name: str) -> Named:
-    """Return what the account has of a model, by its name.
+    """Return the account's entry of a model, by its name.
 
     Raises
     ------
@@ -298,6 +298,6 @@ def named(own: Mapping[str, Named], name: str) -> Named:
 
 
 def _time(value: datetime | str) -> datetime:
-    """A time that numerapi has parsed, or has left as it is; in UTC where it names no zone."""
+    """Read a time that numerapi has parsed or not; without a zone it is UTC."""
     found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
     return found if found.tzinfo else found.replace(tzinfo=UTC)

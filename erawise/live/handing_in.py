@@ -1,4 +1,4 @@
-"""Handing in predictions to the open round: its live data is fetched, predicted, checked, sent, and read back."""
+"""Submission to the open round: live data is fetched, predictions are made, checked, sent, and read back."""
 
 import os
 import sys
@@ -15,38 +15,38 @@ from erawise.base import files
 from erawise.exploration import exploration
 from erawise.live import journal, keys, promises, safeguards, schedule, served, submission
 from erawise.live.account import Account, Round, named
-from erawise.live.safeguards import Own, Work
+from erawise.live.safeguards import Handover, Own
 from erawise.live.submission import NoDataYet
 from erawise.running import paths
 from erawise.running.errors import InputError, NoneDue, NotOpen, Unavailable, Unconfirmed
-from erawise.running.progress import Shown
+from erawise.running.progress import ConsoleProgress
 from erawise.sources.numerai import fetching
 from erawise.sources.numerai.attempts import Patience
 from erawise.sources.numerai.store import Store
 
 PATIENCE = Patience(silence=30, window=30, tries=5, longest_pause=20)
-"""With the server: a round may be open for an hour."""
+"""For the server's answers: a round may be open for only an hour."""
 
 WORST = (Unconfirmed, Unavailable, NotOpen, InputError)
-"""Which of several models' failures gives the exit code."""
+"""Errors by rank: if several models fail, the first of these decides the exit code."""
 
 KEPT_ROUNDS = 3
-"""Rounds whose live data stays, for the comparison with what was sent before; what was handed in to older ones stays too."""
+"""Rounds whose live data is kept, for the comparison with earlier submissions; the submissions of all rounds are kept."""
 
 
 def hand_in(number: int | None, minutes: float, *, dry: bool) -> None:
-    """Hand in each model of `submit.models`, once, however often it is called.
+    """Submit each model of `submit.models`, once, however often it is called.
 
     Parameters
     ----------
     number : of the round; None for the current one.
     minutes : how long to wait for it.
-    dry : whether everything is done but the sending; that needs no key.
+    dry : whether to do everything except sending; no key is needed then.
 
     Raises
     ------
     InputError
-        If a model's submission isn't on the server as it should be. Its kind tells why; that of several models is the first of `WORST`.
+        If the server doesn't have a model's submission as it should. Its class tells why; for several models the first of `WORST`.
     """
     p = params.load(paths.PARAMS)
     if not p.submit.models:
@@ -89,7 +89,7 @@ def _key(dry: bool) -> tuple[str, str] | None:
 
 @contextmanager
 def _noted(number: int | None, *, dry: bool) -> Iterator[None]:
-    """Note an attempt that fails within."""
+    """Note an attempt that fails in the journal."""
     try:
         yield
     except InputError as error:
@@ -99,9 +99,9 @@ def _noted(number: int | None, *, dry: bool) -> Iterator[None]:
 
 
 def _ended(problem: InputError, closes: float) -> InputError:
-    """Return the problem that ends a command; as `NoneDue` if no round is due any more, by the server's close or by the week's schedule.
+    """Return the error that ends the command: `NoneDue` if by the server's times and the schedule no round is due any more.
 
-    `closes` is when the round closes that was found open, in seconds since 1970; 0 if none was.
+    `closes` is the end of the round that was open, in seconds since 1970; 0 if none was open.
     """
     now = time.time()
     again = isinstance(problem, NoDataYet) or now < closes or schedule.due(datetime.fromtimestamp(now, UTC))
@@ -109,7 +109,7 @@ def _ended(problem: InputError, closes: float) -> InputError:
 
 
 def _opened(account: Account, own: Own, number: int | None, until: float, *, dry: bool) -> tuple[dict[str, str], Round]:
-    """Return the account's models, none without a key, and the round once it is open and has its data."""
+    """Return the account's models (none without a key), and the round once it is open and has its data."""
     patience = max(0.0, until - time.monotonic())
     with _noted(number, dry=dry):
         ids = account.models() if account.token else {}
@@ -122,63 +122,65 @@ def _between(account: Account) -> float:
 
 
 def _attempt(account: Account, own: Own, taken_by: Round, ids: dict[str, str], until: float, *, dry: bool) -> None:
-    """Hand in to a round that is open."""
+    """Submit to a round that is open."""
     print(f"round {taken_by.number} is open until {taken_by.closes:%Y-%m-%d %H:%M} UTC", flush=True)
-    shown = Shown(f"round {taken_by.number}", sys.stderr, time.monotonic)
+    shown = ConsoleProgress(f"round {taken_by.number}", sys.stderr, time.monotonic)
     store = Store(paths.ROUNDS / str(taken_by.number), account.patience, progress=shown)
-    work = Work(account, taken_by, store, own)
+    handover = Handover(account, taken_by, store, own)
     with _noted(taken_by.number, dry=dry):
-        handed = safeguards.predicted(work)
+        handed = safeguards.predicted(handover)
     if dry:
-        _preview(work, ids, handed)
+        _preview(handover, ids, handed)
     else:
-        _hand_in(work, ids, handed, until)
+        _hand_in(handover, ids, handed, until)
 
 
-def _preview(work: Work, ids: dict[str, str], handed: dict[str, pd.DataFrame]) -> None:
-    for model, name in work.names.items():
+def _preview(handover: Handover, ids: dict[str, str], handed: dict[str, pd.DataFrame]) -> None:
+    for model, name in handover.names.items():
         path = paths.ROUNDS / "dry" / f"{model}.csv"
         _write(handed[name], path)
         print(f"{model}: {name} would be handed in as {path}")
-    for model in work.names if work.account.token else ():
+    for model in handover.names if handover.account.token else ():
         named(ids, model)
 
 
-def _hand_in(work: Work, ids: dict[str, str], handed: dict[str, pd.DataFrame], until: float) -> None:
-    """Write each model's file, and hand it in: a model that fails doesn't keep the others from it, and one that may yet is tried again."""
-    for name in set(work.names.values()):
-        promises.keep(work.own.served.digests[name], work.own.served.scores[name])
-    every = _between(work.account)
-    problems = {model: problem for model in work.names if (problem := _hand_in_one(work, model, ids, handed)) is not None}
+def _hand_in(handover: Handover, ids: dict[str, str], handed: dict[str, pd.DataFrame], until: float) -> None:
+    """Submit each model's file, also if another model fails; try again as long as the server is unavailable."""
+    for name in set(handover.names.values()):
+        promises.keep(handover.own.served.digests[name], handover.own.served.scores[name])
+    every = _between(handover.account)
+    problems = {model: problem for model in handover.names if (problem := _hand_in_one(handover, model, ids, handed)) is not None}
     while any(isinstance(problem, Unavailable) for problem in problems.values()) and time.monotonic() + every <= until:
         time.sleep(every)
         for model in [model for model, problem in problems.items() if isinstance(problem, Unavailable)]:
-            problem = _hand_in_one(work, model, ids, handed)
+            problem = _hand_in_one(handover, model, ids, handed)
             if problem is None:
                 del problems[model]
             else:
                 problems[model] = problem
     if problems:
         kind = next(kind for kind in WORST if any(isinstance(problem, kind) for problem in problems.values()))
-        raise kind(f"{', '.join(problems)}: no confirmed submission in round {work.round.number}")
+        raise kind(f"{', '.join(problems)}: no confirmed submission in round {handover.round.number}")
 
 
-def _hand_in_one(work: Work, model: str, ids: dict[str, str], handed: dict[str, pd.DataFrame]) -> InputError | None:
-    """Hand in one model's file; gives what kept it from being there."""
-    name = work.names[model]
-    path = paths.ROUNDS / str(work.round.number) / f"{model}.csv"
+def _hand_in_one(handover: Handover, model: str, ids: dict[str, str], handed: dict[str, pd.DataFrame]) -> InputError | None:
+    """Submit one model's file; return the error if that fails."""
+    name = handover.names[model]
+    path = paths.ROUNDS / str(handover.round.number) / f"{model}.csv"
     unsent = path.with_suffix(".unsent.csv")
     _write(handed[name], unsent)
     entry = {
-        "round": work.round.number,
+        "round": handover.round.number,
         "model": model,
         "prediction": name,
-        "digest": work.own.served.digests[name],
+        "digest": handover.own.served.digests[name],
         "rows": len(handed[name]),
         "sha256": fetching.digest(unsent),
     }
     try:
-        outcome = submission.hand_in(work.account, named(ids, model), work.round, handed[name], f"{work.round.number}_{model}.csv")
+        outcome = submission.hand_in(
+            handover.account, named(ids, model), handover.round, handed[name], f"{handover.round.number}_{model}.csv"
+        )
     except InputError as error:
         journal.note({**entry, "outcome": journal.FAILED, "problem": str(error)})
         print(f"{model}: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The record of what was sent to Numerai from this checkout: a line of JSON for each attempt."""
+"""The journal: a line of JSON for each attempt to send something to Numerai from this checkout."""
 
 import time
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from erawise.live.submission import HELD
 from erawise.running import paths
 
 FAILED = "failed"
-"""The outcome of an attempt that came to nothing."""
+"""The outcome of an attempt that failed."""
 
 WAITING = "sent"
-"""The outcome of a pickle until Numerai has tried it; a second line says what came of it."""
+"""The outcome of a pickle until Numerai has tried it; a second line has the final outcome."""
 
 
 @dataclass(frozen=True)
 class Sent:
-    """What a model was given.
+    """A prediction that was sent for a model.
 
     Attributes
     ----------
     prediction : its name in the pipeline.
-    digest : of the models that made it, see `served.Served`; empty in entries from before digests were kept.
+    digest : of the models that made it, see `served.Served`; empty in entries that are older than digests.
     """
 
     prediction: str
@@ -31,10 +31,10 @@ class Sent:
 
 
 class Given:
-    """What a model was given in each round, by the journal.
+    """The predictions that were sent for a model in each round, by the journal.
 
     A submission counts for its round. An upload predicts every round that closes on a later day, until something else is sent. An upload
-    that failed after it was sent, or of which nothing more is known, may predict or not: what predicts from then on isn't known.
+    that failed after it was sent, or whose outcome is unknown, may predict or not: from then on the prediction is unknown.
     """
 
     def __init__(self, model: str) -> None:
@@ -46,7 +46,7 @@ class Given:
                 self._add(entry)
 
     def in_round(self, number: int, closed: str) -> Sent | None:
-        """Return what the model was given in a round that closed on a UTC date; None if it was given nothing from here."""
+        """Return the prediction that was sent for a round that closed on a UTC date; None if none was sent from here."""
         if number in self._rounds:
             return self._rounds[number]
         before = [sent for day, sent in self._uploads if day < closed]
@@ -70,5 +70,5 @@ def note(entry: dict[str, Any]) -> None:
 
 
 def read() -> list[dict[str, Any]]:
-    """Return the entries, the first one first."""
+    """Return the entries, the oldest first."""
     return files.read_lines(paths.JOURNAL)[0]

@@ -10,11 +10,11 @@ from erawise.sources.numerai.client import PUBLIC_ID, SECRET_KEY
 
 
 class Missing(InputError):
-    """A secret is nowhere."""
+    """A secret that isn't set."""
 
 
 LINE = r"""^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=[ \t]*(?:"([^"\n]*)"|'([^'\n]*)'|([^"'\s#]\S*)?)(?:[ \t]+#.*)?[ \t]*$"""
-"""A line of `.env`: a name, and a value in double quotes, in single ones, or in none."""
+"""A line of `.env`: a name, and a value in double, single or no quotes."""
 
 PRINTABLE = r"[\x21-\x7e]+"
 
@@ -22,25 +22,25 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def read(environment: Mapping[str, str], path: Path) -> tuple[str, str]:
-    """Public id and secret key of an account; see `values`."""
+    """Return public id and secret key of an account; see `values`."""
     public, secret = values((PUBLIC_ID, SECRET_KEY), environment, path)
     return public, secret
 
 
 def values(names: Sequence[str], environment: Mapping[str, str], path: Path) -> list[str]:
-    """Secrets by their names; what the environment has goes before the file.
+    """Return secrets by their names; the environment goes before the file.
 
     Parameters
     ----------
     environment : variables by name.
-    path : of lines `NAME=value`, which may be quoted; it need not be there.
+    path : of a file of lines `NAME=value`, which may be quoted; it may be missing.
 
     Raises
     ------
     Missing
-        If one is nowhere.
+        If a secret isn't set.
     InputError
-        If others than the owner may read the file, or a secret has characters that none has.
+        If others than the owner may read the file, or a secret has characters that no key has.
     """
     found = {**_lines(path), **{name: environment[name].strip() for name in names if environment.get(name, "").strip()}}
     missing = [name for name in names if not found.get(name)]

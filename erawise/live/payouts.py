@@ -1,4 +1,4 @@
-"""The payouts of measured scores, as tables and a picture; nothing in this project can move a stake."""
+"""Payouts of measured scores, as tables and a picture. This project can't move a stake."""
 
 import json
 import sys
@@ -32,12 +32,12 @@ STAND_IN = "BMC in place of MMC, a stand-in: it is against the benchmark models,
 
 
 def replay(file: Path, mode: Mode, stake: float, deposit: float, concurrent: int, stop_at: int | None, *, as_json: bool) -> None:
-    """Print what each settlement of a strategy did that stakes on the rounds of a file, and the totals.
+    """Replay a strategy that stakes on the rounds of a file; print each settlement, and the totals.
 
     Raises
     ------
     InputError
-        If the file isn't right, or the regime stakes on all rounds at once.
+        If the file is broken, or the regime puts the whole stake on each round.
     """
     settings = params.load(paths.PARAMS).payout
     regime = known(settings).named(settings.regime)
@@ -47,7 +47,7 @@ def replay(file: Path, mode: Mode, stake: float, deposit: float, concurrent: int
         raise InputError(f"--concurrent: {regime.id} has at most {regime.concurrent} rounds open at once (it is {concurrent})")
     rounds = payout_replay.read(file, regime)
     plan = Plan(mode, Decimal(str(stake)), Decimal(str(deposit)), concurrent, stop_at)
-    found = payout_replay.replay(rounds, plan, regime, regime.factor.at(settings.total_at_risk))
+    found = payout_replay.replay(rounds, plan, regime, regime.factor.for_total(settings.total_at_risk))
     left = len(rounds) - len(found["steps"])
     if left:
         print(f"warning: {left} rounds at the end of {file.name} open after --stop-at: they have no position", file=sys.stderr)
@@ -55,16 +55,16 @@ def replay(file: Path, mode: Mode, stake: float, deposit: float, concurrent: int
 
 
 def estimate(split: str, models: Sequence[str], number: int | None, mode: Mode, out: Path, *, stand_in: bool) -> None:
-    """Write and print what scores would pay: a round, a year of rounds under each regime, and the division of a stake over the models.
+    """Write and print the payout of scores: of a round, of a year under each regime, and the best division of a stake over models.
 
     Parameters
     ----------
-    split : whose scores: `validation`, `cv` or `live`.
-    models : names of predictions; all of them if there are none.
+    split : of the scores: `validation`, `cv` or `live`.
+    models : names of predictions; empty for all.
     number : the round whose terms hold, 0 for the current one; None for the regime of the settings.
     mode : of staking by round.
     out : the directory for the tables and the picture.
-    stand_in : whether BMC takes the place of MMC.
+    stand_in : whether to take BMC in place of MMC.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def estimate(split: str, models: Sequence[str], number: int | None, mode: Mode, 
             raise InputError(f"--stand-in: the scores of {split} have no BMC; take scores that have it, or leave --stand-in out")
         scores = scores.assign(mmc=scores["bmc"])
     every = known(settings)
-    name, terms, told = _terms(settings, every, number, days)
+    name, terms, messages = _terms(settings, every, number, days)
     names = list(models) or list(scores[PREDICTION].unique())
     others = _computable(settings, every, scores[scores[PREDICTION].isin(names)]) | {name: terms}
     year = Year(mode, settings.drawdown, settings.replicates, settings.draws, settings.seed)
@@ -97,7 +97,7 @@ def estimate(split: str, models: Sequence[str], number: int | None, mode: Mode, 
     figures.write(picture, out / "payout.svg")
     left_out = f", {found.left_out} left out that lack a score" if found.left_out else ""
     print(f"{len(found.eras)} eras of {split}{left_out}\n{payout_tables.terms_line(name, terms, year)}")
-    print("\n".join([*told, *([STAND_IN] if stand_in else []), *_of_other_horizons(every, others, days), ""]))
+    print("\n".join([*messages, *([STAND_IN] if stand_in else []), *_of_other_horizons(every, others, days), ""]))
     print(f"**A round**\n\n{payout_tables.rounds(table)}\n")
     print(f"**A year**\n\n{payout_tables.years(table, year)}\n")
     if "modes" in tables:
@@ -114,19 +114,19 @@ def known(settings: Payout) -> Regimes:
 
 
 def _terms(settings: Payout, every: Regimes, number: int | None, days: int) -> tuple[str, Terms, list[str]]:
-    """Return the name and the terms of what pays, and a line on the scores: of a round from the server, else of a regime."""
+    """Return name and terms of a round (from the server) or a regime, and for a round a line on the scores that it pays for."""
     if number is None:
         regime = every.named(settings.regime)
         return regime.id, staking.terms_of(regime, settings.total_at_risk), []
     found = Account().round(number or None)
     regime = every.of_round(found.number)
     name, paid = f"round {found.number}", paid_scores(found)
-    told = ", ".join(f"{one.shown} ({one.name}, version {one.version})" for one in paid)
-    return name, of_round(found, paid, regime, days, settings.total_at_risk), [f"{name} pays for {told}"]
+    scores = ", ".join(f"{one.shown} ({one.name}, version {one.version})" for one in paid)
+    return name, of_round(found, paid, regime, days, settings.total_at_risk), [f"{name} pays for {scores}"]
 
 
 def _computable(settings: Payout, every: Regimes, scores: pd.DataFrame) -> dict[str, Terms]:
-    """Return the terms of the regimes that pay for nothing but scores that all predictions have, by their ids."""
+    """Return, by id, the terms of the regimes whose scores all predictions have."""
     had = scores.notna().groupby(scores[PREDICTION]).any().all()
     found = {}
     for regime in every.regimes:
@@ -138,21 +138,19 @@ def _computable(settings: Payout, every: Regimes, scores: pd.DataFrame) -> dict[
 
 
 def _of_other_horizons(every: Regimes, shown: Mapping[str, Terms], days: int) -> list[str]:
-    """Return a line on the regimes that pay for scores of another horizon than these, or none."""
+    """Return a line on the regimes that pay for another horizon than these scores have, or none."""
     others = [f"{one.id} ({one.horizon} days)" for one in every.regimes if one.id in shown and one.horizon != days]
     if not others:
         return []
-    return [f"the scores look {days} days ahead; of regimes for another horizon, what these would bring is a stand-in: {', '.join(others)}"]
+    return [f"the scores look {days} days ahead; for regimes of another horizon the result is a stand-in: {', '.join(others)}"]
 
 
 def measured(split: str, days: int) -> pd.DataFrame:
-    """Return the scores of the last evaluation, or the live ones of a horizon: `era`, `prediction` and columns of scores."""
+    """Return the scores of the last evaluation, or live scores of a horizon: `era`, `prediction` and columns of scores."""
     if split == LIVE:
         found = monitoring.history(score_names.labelled(Scorebook(paths.LIVE_SCORES).read(), score_names.kept(), days))
         if found.empty:
-            raise InputError(
-                f"{paths.LIVE_SCORES}: no round has resolved of which there are live scores of {days} days; `erawise monitor` fetches them"
-            )
+            raise InputError(f"{paths.LIVE_SCORES}: no resolved round has live scores of {days} days; `erawise monitor` fetches them")
         return found
     try:
         return tabular.read_parquet(paths.SCORES / f"{split}.parquet", [ERA, PREDICTION, "corr", "mmc", "bmc", "fnc"])

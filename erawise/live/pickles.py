@@ -1,4 +1,4 @@
-"""The models of an account that Numerai runs itself, from a pickle: on which image, whether it works, and which model it is assigned to."""
+"""Pickles that Numerai runs for an account's models: their image, their validation, and their assignment to a model."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -31,16 +31,16 @@ TRIGGER_LOGS = """
 query ($triggerId: ID!) { triggerLogs(triggerId: $triggerId) { timestamp message } }
 """
 WORKS = {"success", "succeeded", "passed", "validated", "complete", "completed"}
-"""What the API may say of a pickle that works, in lower case; what is neither among these nor in `BROKEN` is waited out."""
+"""The API's words, in lower case, for a pickle that works. Words that are neither here nor in `BROKEN` mean: wait."""
 
 THEIRS = "error"
-"""What it says where the fault is Numerai's own."""
+"""Its word if the fault is Numerai's own."""
 
 SECONDS_TO_ASSIGN = 60.0
-"""How long an assignment may take to show."""
+"""Seconds within which the server must show an assignment."""
 
 LOG_LINES = 100
-"""The last lines of a log, which are shown."""
+"""Lines that are shown of a log's end."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class Image:
     ----------
     id : by which a pickle asks for it.
     label : its names in messages.
-    python : its Python, such as "3.12"; empty if no name of it says so.
+    python : its Python, such as "3.12"; empty if its names don't tell.
     tag : the commit that it was built from.
-    default : whether a pickle that asks for none runs in it.
+    default : whether a pickle that asks for no image runs in it.
     """
 
     id: str
@@ -65,12 +65,12 @@ class Image:
 
 @dataclass(frozen=True)
 class State:
-    """What Numerai says of a pickle.
+    """The state of a pickle at Numerai.
 
     Attributes
     ----------
-    status : of its validation, in lower case; "absent" where the list of pickles lacks it.
-    why : the server's descriptions of what has happened.
+    status : of its validation, in lower case; "absent" if the list of pickles lacks it.
+    why : the server's descriptions.
     assigned : whether it is assigned to the model.
     runs : id of the pickle that the model runs; None if it runs none.
     triggers : ids of its runs for rounds.
@@ -97,16 +97,16 @@ class Pickles(Account):
         with self.understood():
             versions = self.model_upload_data_versions()
         if version not in versions:
-            raise InputError(f"data.version: Numerai runs no models on {version!r}; it does on {', '.join(versions)}")
+            raise InputError(f"data.version: Numerai runs no models on {version!r}, only on {', '.join(versions)}")
         return str(versions[version])
 
     def image(self, pythons: Sequence[str]) -> tuple[Image, str]:
-        """Choose the image to run in, of some Pythons: Numerai's default, or else that of the newest.
+        """Choose the image to run in: Numerai's default if it has one of some Pythons, else the image of the newest of them.
 
         Returns
         -------
         tuple
-            The image, and what it is, in words.
+            The image, and its description.
 
         Raises
         ------
@@ -129,12 +129,12 @@ class Pickles(Account):
         return newest, f"the image {newest.label} of Python {newest.python}; {other}"
 
     def validated(self, model: str, number: str, upload: str, patience: float) -> str:
-        """Wait, up to so many seconds, until Numerai has tried a pickle of a model (its name and id); return what it says.
+        """Wait until Numerai has tried a pickle of a model (its name and id), and return the status.
 
         Raises
         ------
         Unconfirmed
-            If it refuses it, or hasn't tried it by then.
+            If Numerai refuses it, or hasn't tried it within `patience` seconds.
         """
 
         def look() -> tuple[str, str]:
@@ -144,17 +144,17 @@ class Pickles(Account):
         return self._waited(look, patience, f"{model}: Numerai hasn't tried the model that was sent ({upload})")
 
     def assigned(self, model: str, number: str, upload: str, patience: float) -> str:
-        """Have a model (its name and id) run a pickle, unless it does since the pickle was sent, and read that back.
+        """Assign a pickle to a model (its name and id), unless it is assigned already, and read that back.
 
         Returns
         -------
         str
-            Who assigned it, in words.
+            How it was assigned, in words.
 
         Raises
         ------
         Unconfirmed
-            If the server doesn't say within so many seconds that the model runs it, or refuses it after all.
+            If the server refuses, or doesn't show within `patience` seconds that the model runs it.
         """
 
         def look() -> tuple[str, bool]:
@@ -164,13 +164,13 @@ class Pickles(Account):
 
         if look()[1]:
             return "it was assigned when it was sent"
-        with suppress(Unsure):  # whether it was carried out all the same is read back
+        with suppress(Unsure):  # the next look shows whether it was carried out
             self._query(ASSIGN, {"modelId": number, "pickleId": upload})
         self._waited(look, min(patience, SECONDS_TO_ASSIGN), f"{model}: Numerai hasn't assigned the model that was sent ({upload})")
         return "assigned"
 
     def logs(self, model: str, number: str, upload: str) -> Iterator[str]:
-        """Yield the last lines of the server's logs of a pickle: of its validation, then of its runs for rounds; without any secret."""
+        """Yield the last lines of the server's logs of a pickle: of its validation, then of its runs for rounds. They hold no secret."""
         yield from self._log("diagnosticsTriggerLogs", VALIDATION_LOGS, {"pickleId": upload})
         for trigger in self._state(model, number, upload).triggers:
             yield from self._log("triggerLogs", TRIGGER_LOGS, {"triggerId": trigger})
@@ -183,7 +183,7 @@ class Pickles(Account):
         return [self._shown(line) for line in lines[-LOG_LINES:]]
 
     def _working(self, model: str, number: str, upload: str) -> State:
-        """Return what Numerai says of a pickle that it doesn't refuse."""
+        """Return the state of a pickle; raise `Unconfirmed` if Numerai refuses it."""
         found = self._state(model, number, upload)
         if found.status in BROKEN:
             whose = "; the error is Numerai's own, send it again later" if found.status == THEIRS else ""
@@ -208,13 +208,13 @@ class Pickles(Account):
             )
 
     def _shown(self, text: str) -> str:
-        """Return a text of the server as it may be shown: in one line, without the key, and without what signs an address."""
+        """Return a text of the server that may be shown: in one line, without the key, and without signatures of addresses."""
         plain = "".join(letter if letter.isprintable() else " " for letter in text)
         return re.sub(r"(https?://[^\s?\"']+)\?[^\s\"']+", r"\1?…", self._without_key(plain))
 
 
 def _image(one: dict[str, Any]) -> Image:
-    """Read an image: its Python stands in its address, as `numerai_predict_py_3_12`, or in its name, as `Python 3.12`."""
+    """Read an image; its address, as `numerai_predict_py_3_12`, or its name, as `Python 3.12`, tells its Python."""
     address, name, tag = (str(one.get(part) or "") for part in ("image", "name", "tag"))
     python = re.search(r"(?<!\d)3[._](\d+)", address.rpartition("/")[2]) or re.search(r"(?<!\d)3[._](\d+)", name)
     full = f"{address}:{tag}" if tag else address

@@ -1,4 +1,4 @@
-"""The validation scores of what is handed in, by horizon, kept by the digest of its models: live rounds are held against them."""
+"""The validation scores of predictions that are handed in, by horizon and digest of their models; live scores are compared with them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,20 +22,20 @@ class Scores:
 
     Attributes
     ----------
-    tables : by the trading days that a target looks ahead: `era`, `corr`, `mmc`, sorted by era; NaN where an era has no score.
+    tables : `era`, `corr`, `mmc`, sorted by era, by the trading days that a target looks ahead; NaN for an era without a score.
     """
 
     tables: Mapping[int, pd.DataFrame]
 
 
 def scored(name: str, table: pd.DataFrame, threads: int) -> Scores:
-    """Return the scores of the last `evaluate`, and those against the same target of the other horizon, if the data has it.
+    """Return the scores of the last `evaluate`, and the scores against the same target of the other horizon, if the data has it.
 
     Parameters
     ----------
     name : of the prediction.
     table : the prediction that was scored: `id`, `era`, `split`, `prediction`.
-    threads : that score eras; the results don't depend on them.
+    threads : of the scoring; the results don't depend on them.
     """
     found = evaluation.evaluated(paths.SCORES)
     every = tabular.read_parquet(paths.SCORES / f"{VALIDATION}.parquet", [ERA, PREDICTION, *METRICS])
@@ -49,7 +49,7 @@ def scored(name: str, table: pd.DataFrame, threads: int) -> Scores:
 
 
 def _against(target: str, table: pd.DataFrame, threads: int) -> pd.DataFrame:
-    """Return the scores of a prediction of the validation eras against a target, a row for each era."""
+    """Score a prediction of the validation eras against a target; return a row for each era."""
     rows = tabular.read_parquet(paths.VALIDATION_TARGETS, [ID, ERA, target])
     rows = rows[rows[ERA].isin(table[ERA].astype(np.int64))]
     values = pd.DataFrame({PREDICTION: predictions.along(rows, table, [PREDICTION])[:, 0]})
@@ -62,13 +62,13 @@ def _against(target: str, table: pd.DataFrame, threads: int) -> pd.DataFrame:
 
 
 def keep(digest: str, scores: Scores) -> None:
-    """Keep the scores of models; those that were kept of the same models for a target as far ahead are replaced."""
+    """Keep the scores of models; earlier scores of the same models and horizon are replaced."""
     paths.PROMISES.mkdir(parents=True, exist_ok=True)
     for days, table in scores.tables.items():
         tabular.write_parquet(table, paths.PROMISES / f"{digest}_{days}.parquet")
 
 
 def read(digest: str, days: int) -> pd.DataFrame | None:
-    """Return the scores that were kept of models for a target so many days ahead, `era`, `corr`, `mmc`; None if none were."""
+    """Return the kept scores of models for a target so many days ahead: `era`, `corr`, `mmc`; None if there are none."""
     path = paths.PROMISES / f"{digest}_{days}.parquet"
     return tabular.read_parquet(path, [ERA, *METRICS]) if path.exists() else None

@@ -1,4 +1,4 @@
-"""The safeguards of a submission: the live data and the predictions are checked before anything is handed in."""
+"""The safeguards of a submission: checks of the live data and the predictions before anything is handed in."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,23 +27,23 @@ from erawise.sources.numerai.store import Store
 LIVE, BENCHMARKS = "live.parquet", "live_benchmark_models.parquet"
 
 LEAST_ROWS = 0.5
-"""Live rows must be at least this share of those of the last `dvc repro`."""
+"""The least share of the last `dvc repro`'s live rows that a round must have."""
 
 NOTHING = "; nothing is handed in"
 
 SHOWN, LEAST_SHIFT = 3, 0.01
-"""Features whose drift is shown at most, and the least of it that is."""
+"""Most features whose drift is shown, and the least drift that is shown, in standard deviations."""
 
 
 @dataclass(frozen=True)
 class Own:
-    """What this checkout hands in, read once, however long the round is waited for.
+    """The pipeline that this checkout hands in predictions of, read once before the wait for the round.
 
     Attributes
     ----------
     p : the settings.
     served : the pipeline that makes the predictions.
-    explored : what `explore` has found of each feature.
+    explored : the table of `explore` on each feature.
     """
 
     p: params.Params
@@ -56,13 +56,13 @@ class Own:
 
 
 @dataclass(frozen=True)
-class Work:
-    """What is handed in, and where.
+class Handover:
+    """A submission to a round.
 
     Attributes
     ----------
     account, round, store : the server, the open round, and its files.
-    own : what is handed in.
+    own : the pipeline of the predictions.
     """
 
     account: Account
@@ -72,68 +72,70 @@ class Work:
 
     @property
     def names(self) -> dict[str, str]:
-        """The prediction of each model."""
+        """Return the prediction of each model."""
         return self.own.p.submit.models
 
 
-def predicted(work: Work) -> dict[str, pd.DataFrame]:
-    """Return the tables to hand in, by prediction, once all of them have passed the checks.
+def predicted(handover: Handover) -> dict[str, pd.DataFrame]:
+    """Predict the live rows, check the predictions, and return the tables to hand in, by prediction.
 
     Raises
     ------
     NotOpen
         If the round's data isn't there yet.
     InputError
-        If a check fails; the message says which setting bounds it.
+        If a check fails; the message names the setting that bounds it.
     """
-    p = work.own.p
-    path = _fetched(work, p.data.version, LIVE)
-    _require_other(path, work.round.number)
-    with _prepared(path, work.own) as (panel, counts):
-        _require_whole(panel, counts, work.own)
-        _show_drift(submission.drift(panel, work.own.explored, p.explore.max_constant_share))
-        rows = work.own.predict(panel)
+    p = handover.own.p
+    path = _fetched(handover, p.data.version, LIVE)
+    _require_other(path, handover.round.number)
+    with _prepared(path, handover.own) as (panel, counts):
+        _require_whole(panel, counts, handover.own)
+        _show_drift(submission.drift(panel, handover.own.explored, p.explore.max_constant_share))
+        rows = handover.own.predict(panel)
     handed = {name: submission.table(rows, name) for name in rows.columns.drop(ID)}
-    benchmark = _benchmark(work, p.data.version, p.evaluate.benchmark)
+    benchmark = _benchmark(handover, p.data.version, p.evaluate.benchmark)
     for name, table in handed.items():
         if benchmark is not None:
-            _check_benchmark(work.round, name, table, benchmark, p.submit.min_benchmark_corr, p.submit.max_benchmark_corr)
-    _check_earlier(work, p.submit.min_earlier_corr)
+            _check_benchmark(handover.round, name, table, benchmark, p.submit.min_benchmark_corr, p.submit.max_benchmark_corr)
+    _check_earlier(handover, p.submit.min_earlier_corr)
     return handed
 
 
 def _require_other(path: Path, number: int) -> None:
-    """Raise `NotOpen` where the round has the live data of an earlier one: ids are others in each."""
+    """Raise `NotOpen` if the round has the live data of an earlier one: each round has other ids."""
     digest = fetching.digest(path)
     for earlier in rounds():
         other = paths.ROUNDS / str(earlier) / LIVE
         if earlier < number and other.exists() and fetching.digest(other) == digest:
-            raise NotOpen(f"round {number}: its live data is still that of round {earlier}")
+            raise NotOpen(f"round {number}: its live data is still the data of round {earlier}")
 
 
 def _require_whole(panel: Panel, counts: Counts, own: Own) -> None:
-    """Raise `InputError` where too little of the live data is there."""
+    """Raise `InputError` if too little of the live data is there."""
     p, share = own.p, counts.missing.sum() / max(counts.values, 1)
     print(f"live data: {panel.n_rows:,} rows, {panel.n_matrix:,} features, {share:.2%} of their values missing")
     usual = own.served.live.n_rows
     if panel.n_rows < LEAST_ROWS * usual:
-        raise InputError(f"live data: it has {panel.n_rows:,} rows where the last dvc repro had {usual:,}; nothing is handed in")
+        raise InputError(f"live data: it has {panel.n_rows:,} rows, and the last dvc repro had {usual:,}; nothing is handed in")
     most = p.preprocess.max_missing_share
     if share > most:
         raise InputError(f"preprocess.max_missing_share: {share:.1%} of the live data is missing, more than {most:.1%}")
 
 
-def _fetched(work: Work, version: str, name: str) -> Path:
+def _fetched(handover: Handover, version: str, name: str) -> Path:
     what = f"{version}/{name}"
     try:
-        return work.store.get(name, what, partial(work.account.locate, what, work.round.number), partial(layout.check, name=name))
+        return handover.store.get(
+            name, what, partial(handover.account.locate, what, handover.round.number), partial(layout.check, name=name)
+        )
     except Absent:
-        raise NotOpen(f"round {work.round.number}: {what} isn't there yet") from None
+        raise NotOpen(f"round {handover.round.number}: {what} isn't there yet") from None
 
 
 @contextmanager
 def _prepared(path: Path, own: Own) -> Iterator[tuple[Panel, Counts]]:
-    """The prepared rows of a live file, while they are needed."""
+    """Yield the prepared rows of a live file; in the end, remove them."""
     try:
         with files.scratch(paths.ROUNDS) as scratch:
             counts = preparation.prepare_live(path, scratch, own.served.live, own.p.resources.threads)
@@ -150,14 +152,14 @@ def _show_drift(drift: pd.DataFrame) -> None:
         print(f"drift: {len(constant)} features have one value now and had several in training: {', '.join(constant[:SHOWN])}")
 
 
-def _benchmark(work: Work, version: str, column: str | None) -> pd.DataFrame | None:
-    """`id` and `prediction` of the benchmark model; None where the round has none."""
-    if f"{version}/{BENCHMARKS}" not in work.account.list_datasets(work.round.number):
+def _benchmark(handover: Handover, version: str, column: str | None) -> pd.DataFrame | None:
+    """Return `id` and `prediction` of the benchmark model; None if the round has none."""
+    if f"{version}/{BENCHMARKS}" not in handover.account.list_datasets(handover.round.number):
         print("benchmark: the round has no benchmark models to compare with")
         return None
-    path = _fetched(work, version, BENCHMARKS)
+    path = _fetched(handover, version, BENCHMARKS)
     targets = files.read_json(paths.PANEL / "features.json")["targets"]
-    with tabular.open_parquet(path) as file, tabular.open_parquet(_fetched(work, version, LIVE)) as live:
+    with tabular.open_parquet(path) as file, tabular.open_parquet(_fetched(handover, version, LIVE)) as live:
         columns, ignored = references.prediction_columns(file.schema_arrow, [*live.schema_arrow.names, *targets])
     if ignored:
         print(f"benchmark: left out {', '.join(map(repr, ignored))}, which is no prediction")
@@ -165,7 +167,7 @@ def _benchmark(work: Work, version: str, column: str | None) -> pd.DataFrame | N
     named = column or (scored.benchmark if scored.benchmark in columns else None)
     chosen = named or evaluation.benchmark_column(columns, None, scored.equal or scored.target, scored.days)
     if not chosen and columns:
-        print(f"benchmark: none of {', '.join(columns)} is of {scored.days} trading days; evaluate.benchmark may name one")
+        print(f"benchmark: no model of {scored.days} trading days, only {', '.join(columns)}; evaluate.benchmark may name one")
         return None
     if chosen not in columns:
         raise InputError(f"evaluate.benchmark: the live data has no benchmark model {chosen!r}; it has {', '.join(columns) or 'none'}")
@@ -175,7 +177,7 @@ def _benchmark(work: Work, version: str, column: str | None) -> pd.DataFrame | N
 def _check_benchmark(taken_by: Round, name: str, table: pd.DataFrame, benchmark: pd.DataFrame, least: float, most: float) -> None:
     corr, rows = submission.rank_correlation(table, benchmark)
     if not rows:
-        raise NotOpen(f"round {taken_by.number}: the benchmark models are still those of another round")
+        raise NotOpen(f"round {taken_by.number}: the benchmark models are still from another round")
     print(f"{name}: rank correlation {corr:.3f} with the benchmark model, on {rows:,} rows")
     if not least <= corr <= most:
         bound = "submit.min_benchmark_corr" if not corr >= least else "submit.max_benchmark_corr"
@@ -185,23 +187,23 @@ def _check_benchmark(taken_by: Round, name: str, table: pd.DataFrame, benchmark:
         )
 
 
-def _check_earlier(work: Work, least: float) -> None:
-    """Compare the models of now with what was sent last, on the data of that round: ids are others in each."""
-    earlier = _earlier(work)
-    for model in (model for model in work.names if model not in earlier):
+def _check_earlier(handover: Handover, least: float) -> None:
+    """Compare today's predictions with the last submission, on the live data of its round, since each round has other ids."""
+    earlier = _earlier(handover)
+    for model in (model for model in handover.names if model not in earlier):
         print(f"{model}: there is no earlier round here to compare with")
     for number in sorted(set(earlier.values())):
         directory = paths.ROUNDS / str(number)
         try:
-            with _prepared(directory / LIVE, work.own) as (panel, _):
-                rows = work.own.predict(panel)
-            now = {model: submission.table(rows, work.names[model]) for model, found in earlier.items() if found == number}
+            with _prepared(directory / LIVE, handover.own) as (panel, _):
+                rows = handover.own.predict(panel)
+            now = {model: submission.table(rows, handover.names[model]) for model, found in earlier.items() if found == number}
             sent = {model: submission.parsed((directory / f"{model}.csv").read_bytes(), str(directory / f"{model}.csv")) for model in now}
         except InputError as error:
             print(f"round {number} can't be compared with: {str(error).removesuffix(NOTHING)}")
             continue
         for model, table in sent.items():
-            name = work.names[model]
+            name = handover.names[model]
             corr, _ = submission.rank_correlation(now[model], table)
             print(f"{model}: rank correlation {corr:.3f} of {name} now with what was sent in round {number}, on the data of that round")
             if not corr >= least:
@@ -211,12 +213,17 @@ def _check_earlier(work: Work, least: float) -> None:
                 )
 
 
-def _earlier(work: Work) -> dict[str, int]:
-    """The last round before this one to which each model was handed in from here, where its data is still there."""
+def _earlier(handover: Handover) -> dict[str, int]:
+    """Return, by model, the last earlier round with a submission from here, if its data is still there."""
     found: dict[str, int] = {}
     for entry in journal.read():
         model, number = entry.get("model"), entry.get("round")
-        if model in work.names and entry.get("outcome") in submission.HELD and isinstance(number, int) and number < work.round.number:
+        if (
+            model in handover.names
+            and entry.get("outcome") in submission.HELD
+            and isinstance(number, int)
+            and number < handover.round.number
+        ):
             directory = paths.ROUNDS / str(number)
             if (directory / LIVE).exists() and (directory / f"{model}.csv").exists():
                 found[model] = max(number, found.get(model, 0))

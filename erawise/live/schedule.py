@@ -1,4 +1,4 @@
-"""Numerai's week: when rounds take submissions, and when `erawise submit` is to run, as docs/live.md and docs/howto/recover.md say it."""
+"""Numerai's week: when rounds accept submissions, and when `erawise submit` must run. docs/live.md and docs/howto/recover.md show both."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
@@ -8,13 +8,12 @@ DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 @dataclass(frozen=True)
 class Window:
-    """The time in which a round usually takes submissions, in UTC.
+    """The time in which a round usually accepts submissions, in UTC.
 
     Attributes
     ----------
-    day : on which it opens.
-    opens : at which it opens.
-    length : until it closes.
+    day, opens : day and time at which it opens.
+    length : time until it closes.
     """
 
     day: str
@@ -28,8 +27,8 @@ class Runs:
 
     Attributes
     ----------
-    days, times : of each run.
-    wait : minutes that each waits for the round.
+    days, times : of the runs.
+    wait : minutes that each run waits for the round.
     """
 
     days: tuple[str, ...]
@@ -43,10 +42,10 @@ WINDOWS = (
     *(Window(day, OPENING, timedelta(hours=1)) for day in ("Tue", "Wed", "Thu", "Fri")),
     Window("Sat", OPENING, timedelta(hours=26)),
 )
-"""Numerai changes times, never to before 12:00, and no round is open for less than an hour; the server's times go before these."""
+"""Numerai may change times, but never to before 12:00, and a round is open for at least an hour. The server's times go before these."""
 
 WAIT = 55
-"""Minutes that the first run waits: until five minutes before most rounds close."""
+"""Minutes that the first run waits, until five minutes before most rounds close."""
 
 RUNS = (
     Runs(("Tue", "Wed", "Thu", "Fri", "Sat"), (OPENING,), WAIT),
@@ -54,11 +53,11 @@ RUNS = (
     Runs(("Sat",), (time(15), time(18), time(21))),
     Runs(("Sun",), (time(0), time(3), time(6), time(9), time(12))),
 )
-"""The runs of a week: each after the first is for the case that those before it have failed, and sends nothing if they haven't."""
+"""The runs of a week. Each run after the first sends something only if the runs before it have failed."""
 
 
 def due(now: datetime) -> bool:
-    """Return whether a round usually takes submissions at a time."""
+    """Return whether a round usually accepts submissions at a time."""
     moment = now.astimezone(UTC)
     monday = datetime.combine(moment.date() - timedelta(days=moment.weekday()), time(), UTC)
     openings = ((monday + timedelta(days=DAYS.index(one.day), hours=one.opens.hour, minutes=one.opens.minute), one) for one in WINDOWS)

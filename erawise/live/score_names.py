@@ -1,4 +1,4 @@
-"""Which of Numerai's scores are CORR and MMC, and how far each looks ahead: as the rounds say it, and kept for when nobody is asked."""
+"""The names of Numerai's scores: which are CORR or MMC, and how far each looks ahead. Rounds say so; the answers are kept."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class ScoreName:
-    """What rounds have said of a score.
+    """The answers of rounds on a score.
 
     Attributes
     ----------
-    shown, version : that identify it among the scores of a model.
+    shown, version : its name on the site, and its version; together they identify it.
     metric : `corr` or `mmc`; None if it is neither.
     pays : whether the latest of these rounds pays for it.
-    round : the latest of these rounds; 0 if none has said anything.
-    answers : by the trading days that it looks ahead, the latest round that said so.
+    round : the latest of these rounds; 0 if none has answered.
+    answers : the latest round that said so, by the trading days that it looks ahead.
     """
 
     shown: str
@@ -40,12 +40,12 @@ class ScoreName:
 
     @property
     def days(self) -> int | None:
-        """Return the trading days that it looks ahead; None if no round says so, or two say different things."""
+        """Return the trading days that it looks ahead; None if no round says so, or two rounds differ."""
         return next(iter(self.answers)) if len(self.answers) == 1 else None
 
     @property
     def reason(self) -> str:
-        """Say why it isn't known how far it looks ahead."""
+        """Return the reason why the horizon isn't known."""
         said = " and ".join(f"{days} days in its answer on round {number}" for days, number in sorted(self.answers.items()))
         return f"Numerai says {said}" if said else "no round that has it says so"
 
@@ -54,7 +54,7 @@ Names = Mapping[Key, ScoreName]
 
 
 def kept() -> dict[Key, ScoreName]:
-    """Return the names that were kept; none before the first were.
+    """Return the kept names; empty if there are none.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def kept() -> dict[Key, ScoreName]:
     try:
         found = [ScoreName(**one | {"answers": {int(days): number for days, number in one["answers"]}}) for one in files.read_json(KEPT)]
     except (KeyError, TypeError, ValueError):
-        raise InputError(f"{KEPT}: it isn't a list of names of scores; remove it, and run `erawise monitor`") from None
+        raise InputError(f"{KEPT}: not a list of names of scores; remove it, and run `erawise monitor`") from None
     return {(one.shown, one.version): one for one in found}
 
 
@@ -77,13 +77,13 @@ def keep(names: Names) -> None:
 
 
 def ask(account: Account, book: pd.DataFrame, known: Names) -> dict[Key, ScoreName]:
-    """Ask what the scores of a book are, and add that to what is known.
+    """Ask rounds for the scores of a book, and add the answers to the known names.
 
-    The newest round is asked each time; the first and the last round of a score only if that score isn't known yet.
+    The newest round is asked each time. The first and the last round of a score are asked only if that score isn't known yet.
 
     Parameters
     ----------
-    book : as `Scorebook.read` gives it.
+    book : as from `Scorebook.read`.
 
     Raises
     ------
@@ -110,35 +110,35 @@ def ask(account: Account, book: pd.DataFrame, known: Names) -> dict[Key, ScoreNa
 
 
 def paid_days(names: Names) -> int | None:
-    """Return how far the scores look ahead that the latest round pays for; None if that isn't known."""
+    """Return the horizon in trading days of the scores that the latest round pays for; None if unknown."""
     latest = max((one.round for one in names.values()), default=0)
     return next((one.days for one in names.values() if one.pays and one.metric and one.round == latest), None)
 
 
 def labelled(book: pd.DataFrame, names: Names, days: int) -> pd.DataFrame:
-    """Return the scores of a book that look so many days ahead and are CORR or MMC, with a column `metric` that says which."""
+    """Return the CORR and MMC scores of a book that look so many days ahead, with a column `metric`."""
     metrics = {key: one.metric for key, one in names.items() if one.days == days}
     found = pd.Series([metrics.get(key) for key in zip(book["score"], book["version"], strict=True)], book.index, dtype=object)
     return book.assign(**{METRIC: found})[found.notna()]
 
 
 def notes(book: pd.DataFrame, names: Names, horizons: Iterable[int]) -> tuple[list[str], list[str]]:
-    """Return what a person should know of scores that aren't drawn: warnings, and lines that are none."""
+    """Return messages on scores that aren't drawn: warnings, and other lines."""
     horizons = list(horizons)
     own = [names[key] for key in sorted(set(zip(book["score"], book["version"], strict=True))) if key in names]
     latest = max((one.round for one in names.values()), default=0)
     lost = [one for one in own if one.metric and one.days is None]
-    warnings = [f"{_label(one)} isn't drawn, as it isn't known how far it looks ahead: {one.reason}" for one in lost]
+    warnings = [f"{_label(one)} isn't drawn, since its horizon isn't known: {one.reason}" for one in lost]
     drawn = [one for one in names.values() if one.metric and one.days in horizons]
     paid = [one for one in names.values() if one.pays and one.round == latest and one not in drawn and one not in lost]
-    warnings += [f"round {latest} pays for {_label(one)}, a score that nobody here knows; it is kept, and not drawn" for one in paid]
+    warnings += [f"round {latest} pays for {_label(one)}, which erawise doesn't know; it is kept, and not drawn" for one in paid]
     lines = [
         f"{days} days: round {latest} names no CORR or MMC that looks so far ahead; none is drawn"
         for days in horizons
         if latest and days not in {one.days for one in drawn}
     ]
     rest = sorted({one.shown for one in own if one not in (*lost, *paid, *drawn)})
-    return warnings, lines + ([f"kept beside these: {', '.join(rest)}"] if rest else [])
+    return warnings, lines + ([f"also kept: {', '.join(rest)}"] if rest else [])
 
 
 def _label(one: ScoreName) -> str:
@@ -146,6 +146,6 @@ def _label(one: ScoreName) -> str:
 
 
 def shown(names: Names, days: int) -> list[str]:
-    """Return the site's names of CORR and then MMC of a horizon, those of the latest round first."""
+    """Return the site's names of CORR and MMC of a horizon, the names of the latest round first, CORR before MMC."""
     own = sorted((one for one in names.values() if one.days == days and one.metric), key=lambda one: (-one.round, one.metric, one.shown))
     return list(dict.fromkeys(one.shown for one in own))

@@ -1,4 +1,4 @@
-"""The live scores of models, kept: rows are added and never changed, and the latest word on each counts."""
+"""The kept live scores of models. Rows are added and never changed; the latest row of each score counts."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from erawise.running import errors
 from erawise.running.errors import InputError
 
 KEY = ["model", "round", "score", "version", "day"]
-"""What names a score: the same of another day is another one."""
+"""The columns that identify a score; each day has its own."""
 
 VALUES = ["value", "percentile", "resolved", "closed"]
 DTYPES = {
@@ -29,11 +29,11 @@ DTYPES = {
     "resolved": "bool",
     "closed": "str",
 }
-"""`day` is -1 where the server names none; `closed` the UTC date on which the round closed, empty where it names none."""
+"""`day` is -1 if the server names none. `closed` is the UTC date on which the round closed, empty if the server names none."""
 
 
 def fetch(account: Account, models: Mapping[str, str]) -> pd.DataFrame:
-    """All scores that the server has of some models (ids by name): the columns of `DTYPES`, rows without a value left out.
+    """Fetch all scores of some models (ids by name): the columns of `DTYPES`, without rows that have no value.
 
     Raises
     ------
@@ -68,13 +68,13 @@ def _row(model: str, score: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Scorebook:
-    """A directory of Parquet files, one for each time that something was new."""
+    """A directory of Parquet files, one for each fetch with new scores."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
     def read(self) -> pd.DataFrame:
-        """The latest of each score, sorted by `KEY`.
+        """Return the latest row of each score, sorted by `KEY`.
 
         Raises
         ------
@@ -87,7 +87,7 @@ class Scorebook:
         return pd.concat(parts, ignore_index=True).drop_duplicates(KEY, keep="last").sort_values(KEY, ignore_index=True)
 
     def extend(self, found: pd.DataFrame) -> int:
-        """Add the scores that are new, or other than they were; gives their number."""
+        """Add the scores that are new or have changed, and return their number."""
         self.directory.mkdir(parents=True, exist_ok=True)
         with files.exclusive_lock(self.directory / "scores", "scores"):
             known = self.read()
@@ -111,4 +111,4 @@ def _checked(path: Path) -> pd.DataFrame:
     try:
         return table[list(DTYPES)].astype(DTYPES)
     except (KeyError, ValueError, TypeError):
-        raise InputError(f"{path}: it isn't a file of live scores; move it away, and run again to fetch what it had") from None
+        raise InputError(f"{path}: not a file of live scores; move it away, and run again to fetch its scores") from None

@@ -1,4 +1,4 @@
-"""The trained pipeline for the commands of the live tournament, proven to be what was scored."""
+"""The trained pipeline for the commands of the live tournament, and the proof that its predictions were scored."""
 
 import hashlib
 import json
@@ -30,14 +30,14 @@ SAME = 1e-9
 
 @dataclass(frozen=True)
 class Served:
-    """The trained pipeline, and what it is.
+    """The trained pipeline, its digests and its validation scores.
 
     Attributes
     ----------
-    pipeline : makes the predictions, by the final models.
+    pipeline : predicts by the final models.
     live : the live rows of the last `dvc repro`.
-    digests : by prediction, the digest of what validation has scored: trained models, weights and neutralization.
-    scores : by prediction, what validation says of it, for each horizon.
+    digests : the digest of each prediction's trained models, weights and neutralization, as validation has scored them.
+    scores : the validation scores of each prediction, for each horizon.
     """
 
     pipeline: serving.Pipeline
@@ -47,15 +47,16 @@ class Served:
 
 
 def read(p: params.Params, wanted: Sequence[str]) -> Served:
-    """Read the pipeline that makes some predictions of live rows, by the final models, and prove that it is what was scored.
+    """Read the pipeline of some predictions, and prove that these predictions were scored.
 
-    The trained models must give, on the live rows of the last `dvc repro`, what that has given; the scores must be those of these
-    predictions; and the final models must be the trained ones, or the same fits repeated on every resolved era that is prepared.
+    - On the live rows of the last `dvc repro`, the trained models must give the predictions that `dvc repro` has written.
+    - The digests of these predictions must be in the scores.
+    - The final models must be the trained ones, or the same fits repeated on every resolved era that is prepared.
 
     Raises
     ------
     InputError
-        If something is missing or broken, or isn't so; with the stage to run.
+        If something is missing or broken, or a proof fails; the message names the stage to run.
     """
     threads = p.resources.threads
     _require_version(p.data.version)
@@ -79,7 +80,7 @@ def read(p: params.Params, wanted: Sequence[str]) -> Served:
         table = tabular.read_parquet(path(name))
         [given] = predictions.along(live.index, table[table[SPLIT] == LIVE], [PREDICTION]).T
         if not np.allclose(found[name], given, rtol=0, atol=SAME):
-            raise InputError(f"{path(name)}: the stored models give other live predictions than these; run dvc repro, then again")
+            raise InputError(f"{path(name)}: the stored models give other live predictions than this file has; run dvc repro, then again")
         require_scored(name, table)
         scores[name] = promises.scored(name, table, threads)
     if trained is not final:
@@ -89,13 +90,13 @@ def read(p: params.Params, wanted: Sequence[str]) -> Served:
 
 
 def require_scored(name: str, table: pd.DataFrame) -> None:
-    """Raise `InputError` if the scores are of another prediction than this table."""
+    """Raise `InputError` if another table was scored under this name."""
     if evaluation.evaluated(paths.SCORES).predictions.get(name) != predictions.digest(table):
         raise InputError(f"{paths.SCORES}: {name} was scored when {path(name)} was another one; run dvc repro evaluate, then again")
 
 
 def _digest(name: str, used: Sequence[str], weights: dict[str, float]) -> str:
-    """Return the digest of what makes a prediction, as validation has scored it."""
+    """Return the digest of a prediction's trained models, weights and neutralization."""
     content: list[Any] = [[model, stored.digest(paths.MODELS / model)] for model in used]
     if name in (serving.ENSEMBLE, serving.NEUTRALIZED):
         content.append([weights[model] for model in used])
@@ -105,7 +106,7 @@ def _digest(name: str, used: Sequence[str], weights: dict[str, float]) -> str:
 
 
 def _require_trained(name: str, features: str) -> None:
-    """Raise `InputError` if a model isn't trained on the features that are selected now, of which this is the digest."""
+    """Raise `InputError` if a model isn't trained on the features that are selected now; `features` is their digest."""
     path = paths.MODELS / name
     trained = stored.describe(path)
     if trained.basis is None:
@@ -115,9 +116,9 @@ def _require_trained(name: str, features: str) -> None:
 
 
 def _require_refitted(name: str, data: str) -> None:
-    """Raise `InputError` if a final model isn't the trained one's fit, repeated on the resolved eras that are prepared now.
+    """Raise `InputError` if a final model isn't the trained model's fit, repeated on the resolved eras that are prepared now.
 
-    `data` is the digest of what is prepared.
+    `data` is the digest of the prepared data.
     """
     path, beside = paths.FINAL / name, paths.MODELS / name
     again = f"run dvc repro refit@{name}, then again"
@@ -140,10 +141,10 @@ def _stored(models: Mapping[str, Path]) -> serving.Pipeline:
 
 
 def _compare(trained: pd.DataFrame, final: pd.DataFrame, names: Sequence[str], least: float) -> None:
-    """Show how alike two sets of models are, and refuse those that aren't."""
+    """Print how alike two sets of models are, and raise `InputError` if they aren't."""
     for name in names:
         corr, _ = submission.rank_correlation(*(one[[ID, name]].rename(columns={name: PREDICTION}) for one in (trained, final)))
-        print(f"{name}: rank correlation {corr:.3f} of the models fitted on all eras with those that validation scores")
+        print(f"{name}: rank correlation {corr:.3f} of the models fitted on all eras with the models that validation scores")
         if not corr >= least:
             raise InputError(
                 f"submit.min_earlier_corr: {name} has a rank correlation of {corr:.3f} with the models that validation scores, less than "
@@ -152,7 +153,7 @@ def _compare(trained: pd.DataFrame, final: pd.DataFrame, names: Sequence[str], l
 
 
 def names() -> list[str]:
-    """The predictions that the pipeline makes."""
+    """Return the names of the pipeline's predictions."""
     return [*_models(), serving.ENSEMBLE, serving.NEUTRALIZED]
 
 
@@ -171,7 +172,7 @@ def _weights() -> dict[str, float]:
 
 
 def _require_version(version: str) -> None:
-    """Raise `InputError` where the data version was changed since the pipeline ran: names of features are the same in several."""
+    """Raise `InputError` if the data version has changed since the pipeline ran: several versions have the same feature names."""
     try:
         ran = YAML(typ="safe").load(paths.LOCK.read_text(encoding="utf-8"))["stages"]["download"]["params"]["params.yaml"]["data.version"]
     except (FileNotFoundError, KeyError, TypeError, YAMLError):
@@ -181,6 +182,6 @@ def _require_version(version: str) -> None:
 
 
 def path(name: str) -> Path:
-    """The file of a prediction."""
+    """Return the path of a prediction."""
     blended = {serving.ENSEMBLE: paths.ENSEMBLE, serving.NEUTRALIZED: paths.NEUTRALIZED}
     return blended.get(name, paths.MODEL_PREDICTIONS / f"{name}.parquet")

@@ -1,4 +1,4 @@
-"""The trained pipeline as one thing that predicts rows it has not seen: models, blend and neutralization as they were stored."""
+"""The stored pipeline, which predicts new rows: models, blend and neutralization."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ ENSEMBLE, NEUTRALIZED = "ensemble", "neutralized"
 
 @dataclass(frozen=True)
 class Neutralization:
-    """What is taken out of the ensemble: the part that is linear in some features, see `risk.chosen`."""
+    """The part that is taken out of the ensemble: linear in some features, see `risk.chosen`."""
 
     features: tuple[str, ...]
     method: str
@@ -33,12 +33,12 @@ class Neutralization:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Everything between prepared rows and a prediction.
+    """The steps from prepared rows to a prediction.
 
     Parameters
     ----------
-    models : the members of each model, by its name.
-    features : what every model sees of the rows.
+    models : the fitted variants of each model, by its name.
+    features : that every model is given.
     weights : of the models in the ensemble.
     neutralization : of the ensemble.
     """
@@ -50,7 +50,7 @@ class Pipeline:
 
     @property
     def predictions(self) -> tuple[str, ...]:
-        """The names of what it predicts."""
+        """Return the names of all predictions."""
         return (*self.models, ENSEMBLE, NEUTRALIZED)
 
     def predict(self, panel: Panel, names: Sequence[str], threads: int = 1) -> pd.DataFrame:
@@ -60,7 +60,7 @@ class Pipeline:
         ----------
         panel : prepared rows, of one or more eras.
         names : of `predictions`.
-        threads : that read features; the results don't hang on them.
+        threads : that read features; the results don't depend on them.
 
         Returns
         -------
@@ -96,13 +96,13 @@ class Pipeline:
 
 
 def read(models: Mapping[str, Path], features: Path, weights: Path, neutralized_to: Path) -> Pipeline:
-    """Read what the stages have stored.
+    """Read the pipeline that the stages have stored.
 
     Parameters
     ----------
     models : the directory of each model, by its name.
     features : directory of the selected features.
-    weights, neutralized_to : files of the ensemble's weights, and of what it was neutralized to.
+    weights, neutralized_to : files of the ensemble's weights, and of its neutralization.
 
     Raises
     ------
@@ -113,6 +113,6 @@ def read(models: Mapping[str, Path], features: Path, weights: Path, neutralized_
     try:
         neutralization = Neutralization(tuple(content["features"]), str(content["method"]), float(content["proportion"]))
     except (KeyError, TypeError):
-        raise InputError(f"{neutralized_to}: it doesn't say what the ensemble was neutralized to; run neutralize again") from None
+        raise InputError(f"{neutralized_to}: features, method or proportion is missing; run neutralize again") from None
     _, final = maps.read(features)
     return Pipeline({name: stored.load(path) for name, path in models.items()}, final, files.read_json(weights), neutralization)

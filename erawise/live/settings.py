@@ -18,5 +18,5 @@ class Submit(Section):
     def _named_as_on_numerai(cls, models: dict[str, str]) -> dict[str, str]:
         for name in models:
             if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-                raise ValueError(f"{name!r} is no name of a model on Numerai; expected letters, digits, underscores and hyphens")
+                raise ValueError(f"{name!r} can't be a model's name on Numerai; expected letters, digits, underscores and hyphens")
         return models

@@ -1,4 +1,4 @@
-"""The site's diagnostics beside ours: validation predictions are sent, and what Numerai finds is compared, line by line."""
+"""The comparison of Numerai's diagnostics with ours: validation predictions are sent, and the figures compared one by one."""
 
 import os
 from pathlib import Path
@@ -18,19 +18,19 @@ from erawise.scores.eras import FNC_V3
 
 
 def diagnose(model: str, prediction: str | None, minutes: float, out: Path) -> None:
-    """Send the validation predictions for a model of the account, and write what Numerai finds of them beside ours.
+    """Send the validation predictions for a model of the account, and write Numerai's figures and ours.
 
     Parameters
     ----------
     model : its name on Numerai.
-    prediction : its name here; if None, that of `submit.models` for the model, else `upload.prediction`.
+    prediction : its name here; None: the model's entry in `submit.models`, else `upload.prediction`.
     minutes : how long Numerai may take.
     out : the directory for the tables.
 
     Raises
     ------
     InputError
-        If something must be mended first; its kinds `Unconfirmed` and `Unavailable` if the site or the network fails.
+        If something must be mended first. `Unconfirmed` or `Unavailable`, its subclasses, if the site or the network fails.
     """
     p = params.load(paths.PARAMS)
     name = prediction or p.submit.models.get(model, p.upload.prediction)
@@ -69,7 +69,7 @@ def diagnose(model: str, prediction: str | None, minutes: float, out: Path) -> N
 
 
 def _require_horizon(found: evaluation.Evaluated) -> None:
-    """Raise `InputError` if our scores are of another horizon than the site's, which are against the data's bare `target`."""
+    """Raise `InputError` if our scores have another horizon than the site's, which are against the data's column `target`."""
     days = files.read_json(paths.PANEL / DESCRIPTION).get("horizons", {}).get(TARGET, found.days)
     if days != found.days:
         raise InputError(

@@ -1,4 +1,4 @@
-"""The stakes of an account, read and never moved: what Numerai has paid on each round, beside what the rules say."""
+"""The check of Numerai's payouts: what each round has paid, and what the rules say. Stakes are only read."""
 
 import functools
 import os
@@ -19,10 +19,10 @@ from erawise.running import paths
 from erawise.running.errors import InputError, Unavailable
 
 PAGE = 500
-"""Stakes that are asked for at a time."""
+"""Stakes in one request."""
 
 NEAR = Decimal("1e-6")
-"""NMR up to which two amounts are the same."""
+"""Difference in NMR up to which two amounts count as the same."""
 
 STRATEGY = "strategy stake"
 """The server's word for a stake on a single round."""
@@ -54,14 +54,14 @@ Score = tuple[str, str]
 
 
 class Differs(InputError):
-    """Numerai has paid something else than the rules say."""
+    """A payout that differs from the rules."""
 
     code = 5
 
 
 @dataclass(frozen=True)
 class Row:
-    """A round of a model that has paid; `rules` is None for `reason`."""
+    """A model's round that has paid; if `rules` is None, `reason` says why."""
 
     model: str
     round: int
@@ -72,17 +72,17 @@ class Row:
 
     @property
     def differs(self) -> bool:
-        """Return whether the rules say something else than what was paid."""
+        """Return whether the payout differs from the rules."""
         return self.rules is not None and abs(self.rules - self.paid) > NEAR
 
 
 def reconcile() -> None:
-    """Print what Numerai has paid on each round of the account's models, beside what the rules say.
+    """Print the payout of each round of the account's models, and the payout by the rules.
 
     Raises
     ------
     Differs
-        If they differ by more than 1e-6 NMR in a round.
+        If the two differ by more than 1e-6 NMR in a round.
     InputError
         If there is no key, or the server fails (`Unavailable`).
     """
@@ -93,7 +93,7 @@ def reconcile() -> None:
     stakes = _stakes(account, list(models.values()))
     rows = _rows(account, settings, models, actual, stakes)
     if _payouts(account)[0] != actual:
-        raise Unavailable("Numerai's answer on payouts changed between two calls, as when a round resolves meanwhile; run it again")
+        raise Unavailable("Numerai's answer on payouts changed between two calls, as when a round resolves; run it again")
     print(_table(rows))
     for name, number in models.items():
         print(_returns(account, name, number))
@@ -102,13 +102,11 @@ def reconcile() -> None:
     print(f"{count} with {sum(open_now, Decimal(0)):f} NMR; by the scores so far {sum(pending.values(), Decimal(0)):+f} NMR")
     differing = [f"{row.model} in round {row.round}" for row in rows if row.differs]
     if differing:
-        raise Differs(
-            f"Numerai has paid something else than the rules say: {', '.join(differing)}; see docs/payout.md for rules that are open"
-        )
+        raise Differs(f"Numerai's payout differs from the rules: {', '.join(differing)}; see docs/payout.md for rules that are open")
 
 
 def _payouts(account: Account) -> tuple[dict[Position, Decimal], dict[Position, Decimal]]:
-    """Return what rounds have paid, and what the open ones would pay by now; a burn is negative."""
+    """Return the payouts of rounds, and what open rounds would pay by now; a burn is negative."""
     answer = account.raw_query(PAYOUTS, {"tournament": account.tournament_id}, authorization=True)
     with account.understood():
         found = account.present(answer, "pendingModelPayouts")
@@ -131,12 +129,12 @@ def _stakes(account: Account, models: list[str]) -> dict[Position, Decimal]:
 
 
 def _amounts(rows: list[Mapping[str, Any]], number: str, amount: str) -> dict[Position, Decimal]:
-    """Return the sum of the amounts of each position, those of one transaction (its note) once.
+    """Return the sum of the amounts of each position; a transaction (by its note) counts once.
 
     Raises
     ------
     Unavailable
-        If a transaction is there twice with two amounts: the list changed while it was read.
+        If a transaction appears twice with different amounts: the list changed while it was read.
     """
     each: dict[tuple[str, int, str], Decimal] = {}
     for row in rows:
@@ -144,7 +142,7 @@ def _amounts(rows: list[Mapping[str, Any]], number: str, amount: str) -> dict[Po
         try:
             value = Decimal(str(row[amount]))
         except InvalidOperation:
-            raise ValueError(f"{row[amount]!r} is no amount") from None
+            raise ValueError(f"{row[amount]!r} isn't an amount") from None
         if each.setdefault(key, value) != value:
             raise Unavailable(f"Numerai names two amounts for round {key[1]} of a model; run it again")
     found: dict[Position, Decimal] = {}
@@ -174,7 +172,7 @@ def _rows(
 def _by_the_rules(
     found: Round, regime: Regime, settings: Payout, stake: Decimal, scores: Mapping[Score, Decimal]
 ) -> tuple[Decimal | None, str]:
-    """Return what a stake on a round wins or loses by the simulator; None and the reason if a score is lacking."""
+    """Return the win or loss of a stake on a round by the simulator; None and the reason if a score is missing."""
     paid = paid_scores(found)
     lacking = [one.shown for one in paid if (one.shown, one.version) not in scores]
     if lacking:
@@ -207,7 +205,7 @@ def _table(rows: list[Row]) -> str:
 
 
 def _returns(account: Account, name: str, number: str) -> str:
-    """Return a line on a model's returns as the site has them."""
+    """Return a line on a model's returns by the site."""
     answer = account.raw_query(RETURNS, {"modelId": number}, authorization=True)
     with account.understood():
         days = [day for day in account.present(answer, "model")["returnsValues"] or [] if day["oneDayNmr"] is not None]

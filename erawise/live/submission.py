@@ -1,4 +1,4 @@
-"""A round's predictions as a file, its checks, and handing it in: once, and read back from the server."""
+"""A submission: the file of a round's predictions, its checks, and its transfer, which is read back from the server."""
 
 import io
 import tempfile
@@ -20,13 +20,13 @@ from erawise.sources.numerai.client import Unsure
 SENT, REPLACED, ALREADY = "sent", "replaced", "already there"
 
 HELD = (SENT, REPLACED, ALREADY)
-"""The ways in which the server comes to hold what was to be handed in."""
+"""The outcomes after which the server holds the file."""
 
 SAME = 1e-9
-"""Predictions that differ by less are the same: what a server may change where it writes numbers anew."""
+"""Predictions that differ by less are the same: a server may write numbers in another way."""
 
 SENDINGS = 3
-"""How often a file is sent whose fate isn't known, before that is said."""
+"""How often a file is sent if the server's answer isn't known."""
 
 MOST_SKEW = 300
 """Seconds by which this machine's clock may differ from the server's."""
@@ -35,11 +35,11 @@ CONSTANT, SHIFT = "constant", "shift"
 
 
 def table(rows: pd.DataFrame, name: str) -> pd.DataFrame:
-    """What is handed in of a prediction: its ranks within the era, `(average rank - 0.5) / rows`, of which every score is made.
+    """Return the table to hand in: ranks within the era, `(average rank - 0.5) / rows`. All scores depend only on ranks.
 
     Parameters
     ----------
-    rows : (rows) `id` and the prediction of one era, in a column of its name.
+    rows : (rows) `id` and a column `name`, the prediction of one era.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def table(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If there is no row, an id is there twice or missing, or a prediction is missing, infinite or the same everywhere.
+        If there is no row, an id is missing or there twice, or predictions are missing, infinite or all the same.
     """
     values = rows[name].to_numpy(np.float64)
     if not len(values):
@@ -63,30 +63,30 @@ def table(rows: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def content(handed: pd.DataFrame) -> bytes:
-    """The file of a table: `id`, `prediction`, every digit of which counts."""
+    """Return the CSV file of a table: `id` and `prediction`, with all digits."""
     text: str = handed.to_csv(index=False, lineterminator="\n")
     return text.encode("utf-8")
 
 
 def parsed(text: bytes, what: str) -> pd.DataFrame:
-    """The table of a file.
+    """Read the table of a CSV file.
 
     Raises
     ------
     InputError
-        If it is none.
+        If it isn't a table of `id` and `prediction`.
     """
     try:
         found = pd.read_csv(io.BytesIO(text), dtype={ID: str, PREDICTION: np.float64})
     except (ValueError, UnicodeDecodeError):
-        raise InputError(f"{what}: it is no table of id and prediction") from None
+        raise InputError(f"{what}: not a table of id and prediction") from None
     if found.columns.tolist() != [ID, PREDICTION]:
         raise InputError(f"{what}: its columns are {', '.join(map(str, found.columns[:5]))}; expected id and prediction")
     return found
 
 
 def same(a: pd.DataFrame, b: pd.DataFrame) -> bool:
-    """Whether two tables have the same ids with the same predictions, in whatever order."""
+    """Return whether two tables have the same ids with the same predictions, in any order."""
     if len(a) != len(b):
         return False
     left, right = (one.sort_values(ID, ignore_index=True) for one in (a, b))
@@ -94,7 +94,9 @@ def same(a: pd.DataFrame, b: pd.DataFrame) -> bool:
 
 
 def rank_correlation(a: pd.DataFrame, b: pd.DataFrame) -> tuple[float, int]:
-    """Correlation of the ranks of two predictions over the ids that both have, NaN where one is constant there; and how many those are.
+    """Return the rank correlation of two predictions over the ids that both have, and the number of these ids.
+
+    The correlation is NaN if a prediction is constant or there are fewer than two ids.
 
     Parameters
     ----------
@@ -108,34 +110,34 @@ def rank_correlation(a: pd.DataFrame, b: pd.DataFrame) -> tuple[float, int]:
 
 
 def drift(live: Panel, trained: pd.DataFrame, max_constant_share: float) -> pd.DataFrame:
-    """How the live features differ from those that the models were trained on.
+    """Compare the live features with the eras of training.
 
     Parameters
     ----------
     live : the live rows.
-    trained : of each feature its `mean`, `std` and `constant_share` over the eras of training, by `feature`.
-    max_constant_share : share of the features that may be constant in the live era and aren't in most eras of training.
+    trained : `feature`, and its `mean`, `std` and `constant_share` over the eras of training.
+    max_constant_share : largest share of features that may be constant in the live era and not in most eras of training.
 
     Returns
     -------
-    DataFrame (features): `feature`, `mean`, `trained` (mean), `shift` (of the mean, in `std`; 0 where that is 0) and `constant`
-    (whether it is, and wasn't in most eras), the largest shift first.
+    DataFrame (features), the largest shift first: `feature`, `mean`, `trained` (mean in training), `shift` (of the mean in `std`; 0 if
+    `std` is 0) and `constant` (in the live era, and not in most eras of training).
 
     Raises
     ------
     InputError
-        If more of the live features are constant.
+        If a larger share of features is constant.
     """
     stored = live.stored(int(live.eras[0]))
     known = trained.set_index("feature").reindex(live.feature_names)
     if known["mean"].isna().any():
-        raise InputError("the table of explored features lacks some of the prepared data; run dvc repro")
+        raise InputError("the table of explored features lacks features of the prepared data; run dvc repro")
     mean, std = stored.mean(axis=0, dtype=np.float64), known["std"].to_numpy()
     shift = np.divide(mean - known["mean"].to_numpy(), std, out=np.zeros(len(std)), where=std > 0)
     constant = (np.ptp(stored, axis=0) == 0) & (known["constant_share"].to_numpy() <= 0.5)
     if constant.mean() > max_constant_share:
         raise InputError(
-            f"live features: {int(constant.sum())} of {len(constant)} have one value throughout, which had several in training "
+            f"live features: {int(constant.sum())} of {len(constant)} have only one value, and had several in training "
             f"(more than explore.max_constant_share, {max_constant_share:.0%}); nothing is handed in"
         )
     out = pd.DataFrame({"feature": live.feature_names, "mean": mean, "trained": known["mean"].to_numpy(), SHIFT: shift, CONSTANT: constant})
@@ -144,28 +146,28 @@ def drift(live: Panel, trained: pd.DataFrame, max_constant_share: float) -> pd.D
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of handing in: the id of the submission that the server has, and whether it was `SENT`, `REPLACED` or `ALREADY` there."""
+    """The outcome of a submission: its id at the server, and whether it was `SENT`, `REPLACED` or `ALREADY` there."""
 
     id: str
     how: str
 
 
 def hand_in(account: Account, model: str, taken_by: Round, handed: pd.DataFrame, filename: str) -> Outcome:
-    """Have the server hold a table as a model's latest submission of a round; called again, it finds that it does.
+    """Send a table as a model's latest submission to a round, unless the server already holds it.
 
     Parameters
     ----------
     model : its id.
-    taken_by : the round; that it is still the open one is looked at before each sending.
+    taken_by : the round; before each sending it must still be the open one.
 
     Raises
     ------
     NotOpen
         If the round is over.
     Unconfirmed
-        If the server has another file in the end, or none, or took it after the round.
+        If in the end the server holds another file or none, or accepted it after the round.
     InputError
-        If it takes none.
+        If the server accepts no file.
     """
     earlier = account.submissions(model, taken_by.opens)
     if earlier and _held_before(account, earlier[-1], handed):
@@ -192,7 +194,7 @@ def hand_in(account: Account, model: str, taken_by: Round, handed: pd.DataFrame,
 
 
 def _held_before(account: Account, submission: Submission, handed: pd.DataFrame) -> bool:
-    """Whether an earlier submission is this table; one that can't be read, such as one whose file never came, is not."""
+    """Return whether an earlier submission is this table; False if it can't be read, as when its file never arrived."""
     try:
         return _holds(account, submission, handed)
     except InputError:
@@ -200,12 +202,12 @@ def _held_before(account: Account, submission: Submission, handed: pd.DataFrame)
 
 
 def _confirmed(account: Account, model: str, taken_by: Round, handed: pd.DataFrame, earlier: set[str]) -> Submission | None:
-    """The latest submission, once the server lists a new one that holds the table; None where it lists none.
+    """Return the latest submission once the server lists a new one that holds the table; None if it lists none.
 
     Raises
     ------
     Unconfirmed
-        If the new one can't be read, holds something else, or came after the round.
+        If the new submission can't be read, holds something else, or came after the round.
     """
     problem, new = "", list[Submission]()
     for failed in range(1, account.patience.tries + 1):
@@ -229,7 +231,7 @@ def _confirmed(account: Account, model: str, taken_by: Round, handed: pd.DataFra
 
 
 def _holds(account: Account, submission: Submission, handed: pd.DataFrame) -> bool:
-    """Whether the server's file of a submission is this table."""
+    """Return whether the server's file of a submission is this table."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "submission.csv"
         account.read_back(submission, path)
@@ -249,7 +251,7 @@ def opened(
     patience: float,
     every: float,
 ) -> Round:
-    """The round once it is open and has its live data.
+    """Wait until a round is open and has its live data, and return it.
 
     Parameters
     ----------
@@ -257,14 +259,14 @@ def opened(
     version : of the data.
     now, sleep : this machine's clock.
     patience : seconds to wait at most.
-    every : seconds between two looks.
+    every : seconds between two requests.
 
     Raises
     ------
     NotOpen
-        If it isn't open by then, or is over.
+        If it isn't open in time, or is over.
     Unavailable
-        If the server gives no answer by then.
+        If the server gives no answer in time.
     InputError
         If this machine's clock is wrong.
     """
@@ -278,7 +280,7 @@ def opened(
             _require_open(found, now() - account.skew, number)
             if f"{version}/live.parquet" not in account.list_datasets(found.number):
                 raise NoDataYet(f"round {found.number}: {version}/live.parquet isn't there yet")
-        except Over:
+        except RoundClosed:
             raise
         except (NotOpen, Unavailable) as problem:
             if now() + every > until:
@@ -289,8 +291,8 @@ def opened(
             return found
 
 
-class Over(NoneDue):
-    """A round that won't open again."""
+class RoundClosed(NoneDue):
+    """A round that is over and won't open again."""
 
 
 class NoDataYet(NotOpen):
@@ -302,4 +304,4 @@ def _require_open(found: Round, now: float, number: int | None) -> None:
         raise NotOpen(f"round {found.number} opens at {found.opens:%Y-%m-%d %H:%M} UTC")
     if now >= found.closes.timestamp():
         said = f"round {found.number} closed at {found.closes:%Y-%m-%d %H:%M} UTC"
-        raise Over(said) if number is not None else NotOpen(f"{said}, and no other is open")
+        raise RoundClosed(said) if number is not None else NotOpen(f"{said}, and no other is open")

@@ -1,4 +1,4 @@
-"""What a round of the tournament scores and pays for, as the server has it."""
+"""The scores of a round of the tournament, and the terms of its payout, by the server."""
 
 import re
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from erawise.regimes.regimes import COLUMNS, Regime
 from erawise.running.errors import InputError
 
 NAMES = {"correlation": "corr", "meta_model_contribution": "mmc"}
-"""The column of an era's scores by the server's name of a score; others have a name that the site shows, see `COLUMNS`."""
+"""The column of an era's scores by the server's name of a score; for other scores, `COLUMNS` has it by the site's name."""
 
 SHOWN = re.compile(r"(?:v\d+_)?(corr|mmc)\d*(?:_?v\d+)?", re.IGNORECASE)
-"""How the site shows CORR and MMC of any horizon and version; scores against other targets, such as `cort20`, are shown otherwise."""
+"""The site's names of CORR and MMC of any horizon and version; scores against other targets have other names, such as `cort20`."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,12 @@ class RoundScore:
 
     Attributes
     ----------
-    name, version : that identify it on the server.
+    name, version : name on the server, and version; together they identify it.
     shown : its name on the site.
-    days : that it looks ahead; None if the server doesn't say.
+    days : trading days that it looks ahead; None if the server doesn't say.
     pays : whether the round pays for it.
     multiplier : of the payout.
-    clip, factor : None if the server doesn't name one.
+    clip, factor : of the payout; None if the server doesn't name them.
     """
 
     name: str
@@ -40,18 +40,18 @@ class RoundScore:
 
     @property
     def column(self) -> str | None:
-        """Return the column of an era's scores that it is; None if it is no score of ours."""
+        """Return its column among an era's scores; None if this library doesn't compute it."""
         return NAMES.get(self.name) or COLUMNS.get(self.shown) or COLUMNS.get(self.name)
 
 
 def metric(shown: str) -> str | None:
-    """Return `corr` or `mmc` if the site shows a score as one of these, None otherwise."""
+    """Return `corr` or `mmc` by the site's name of a score; None for other scores."""
     found = SHOWN.fullmatch(shown)
     return found[1].lower() if found else None
 
 
 def round_scores(found: Round) -> list[RoundScore]:
-    """Return all scores of a round; those with a multiplier other than 0 and `isPayout` pay.
+    """Return all scores of a round. A score pays if it has `isPayout` and a multiplier other than 0.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def round_scores(found: Round) -> list[RoundScore]:
             for score in found.scores
         ]
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise InputError(f"round {found.number}: what it pays for isn't in a form that is known") from None
+        raise InputError(f"round {found.number}: the server describes its scores in an unknown form") from None
 
 
 def paid_scores(found: Round) -> list[RoundScore]:
@@ -90,41 +90,41 @@ def paid_scores(found: Round) -> list[RoundScore]:
         raise InputError(f"{error}; set payout.regime, and leave --round out") from None
     if not paid:
         raise InputError(
-            f"round {found.number}: Numerai names no score that it pays for, as for rounds from before it kept that; take a later round, "
+            f"round {found.number}: Numerai names no score that it pays for, as for the oldest rounds; take a later round, "
             "or set payout.regime and leave --round out"
         )
     return paid
 
 
 def figures(found: Round, paid: list[RoundScore], regime: Regime, total_at_risk: float) -> tuple[float, float]:
-    """Return payout factor and clip of a round: the server's, and those of its regime where the server names none."""
-    factor = found.payout_factor or min((one.factor for one in paid if one.factor), default=regime.factor.at(total_at_risk))
+    """Return payout factor and clip of a round from the server; if it names none, from the round's regime."""
+    factor = found.payout_factor or min((one.factor for one in paid if one.factor), default=regime.factor.for_total(total_at_risk))
     return factor, min((one.clip for one in paid if one.clip), default=regime.clip)
 
 
 def of_round(found: Round, paid: list[RoundScore], regime: Regime, days: int, total_at_risk: float) -> Terms:
-    """Return the terms of a round: what it pays for by the server, and how its regime stakes.
+    """Return the terms of a round: scores, factor and clip from the server, stakes from its regime.
 
     Parameters
     ----------
-    paid : its scores, of `paid_scores`.
-    days : that the scores here look ahead.
+    paid : its scores, from `paid_scores`.
+    days : trading days that the scores of this run look ahead.
 
     Raises
     ------
     InputError
-        If the round pays for another score, or one of another horizon: these scores say nothing of it.
+        If the round pays for a score that this library doesn't compute, or of another horizon.
     """
     multipliers: dict[str, float] = {}
     for one in paid:
         if one.column is None:
             version = f" (version {one.version})" if one.version else ""
-            raise InputError(f"round {found.number}: it pays for {one.shown}{version}, which no score of an era here is; leave --round out")
+            raise InputError(f"round {found.number}: it pays for {one.shown}{version}, which erawise doesn't compute; leave --round out")
         ahead = one.days or regime.horizon
         if ahead != days:
             raise InputError(
-                f"round {found.number}: it pays for {one.shown}, {ahead} days ahead, and the scores here look {days} days ahead; take "
-                "data.target of the horizon that it pays for"
+                f"round {found.number}: it pays for {one.shown}, {ahead} days ahead, and the scores here look {days} days ahead; set "
+                "data.target to a target of that horizon"
             )
         multipliers[one.column] = multipliers.get(one.column, 0.0) + one.multiplier
     factor, clip = figures(found, paid, regime, total_at_risk)

@@ -1,4 +1,4 @@
-"""The live scores of models: fetched, kept, and held against what validation promised of the predictions that were sent."""
+"""The live scores of models: fetched, kept, and compared with the validation of the predictions that were sent."""
 
 import os
 import sys
@@ -23,23 +23,23 @@ from erawise.running import paths
 from erawise.running.errors import InputError, Unavailable
 
 LAST = paths.METRICS / "live.json"
-NO_PROMISE = "it hasn't been given a prediction from here"
+NO_PROMISE = "no prediction was sent from here"
 
 
 class Alarm(InputError):
-    """Live scores have left what validation promised."""
+    """Live scores outside of the band that validation promised."""
 
     code = 5
 
 
 @files.exclusive_lock(paths.LIVE_SCORES, "monitor")
 def watch(*, offline: bool) -> None:
-    """Fetch scores, unless `offline`, and write and print how the models do.
+    """Fetch scores, unless `offline`, and write and print the scores of the models.
 
     Raises
     ------
     Alarm
-        If a model has left the band that its validation promises.
+        If a model has left the band of its validation.
     InputError
         If something must be mended first, or Numerai's server fails (`Unavailable`).
     """
@@ -56,7 +56,7 @@ def watch(*, offline: bool) -> None:
             print(f"warning: no ranks: {error}", file=sys.stderr)
     scores = book.read()
     if len(scores) and not names:
-        raise InputError(f"{score_names.KEPT}: nothing is kept of how far scores look ahead; run `erawise monitor` without --offline")
+        raise InputError(f"{score_names.KEPT}: the horizons of scores aren't kept yet; run `erawise monitor` without --offline")
     models = list(dict.fromkeys([*p.submit.models, *scores["model"]]))
     sent = {model: journal.Given(model) for model in models}
     horizons = _horizons(names)
@@ -83,20 +83,20 @@ def watch(*, offline: bool) -> None:
 
 
 def _horizons(names: score_names.Names) -> list[Horizon]:
-    """Return the horizons of live scores, that of the scores that are paid for first."""
+    """Return the horizons of live scores, the paid one first."""
     paid = score_names.paid_days(names) or PAID_DAYS
     ordered = sorted(HORIZONS.values(), key=lambda days: (days != paid, -days))
     return [Horizon(days, days == paid, days < paid, tuple(score_names.shown(names, days))) for days in ordered]
 
 
 def _asked(account: Account, scores: pd.DataFrame, names: dict[score_names.Key, ScoreName]) -> dict[score_names.Key, ScoreName]:
-    """Ask what scores are, and keep it; without a usable answer, what was kept before stands, if there is any."""
+    """Ask for the names of scores, and keep them; without a usable answer, return the names that were kept before, if there are any."""
     try:
         found = score_names.ask(account, scores, names)
     except InputError as error:
         if not names:
             raise
-        print(f"warning: how far scores look ahead is as it was kept before: {error}", file=sys.stderr)
+        print(f"warning: the horizons of scores are as kept before: {error}", file=sys.stderr)
         return names
     if found:
         score_names.keep(found)
@@ -104,18 +104,18 @@ def _asked(account: Account, scores: pd.DataFrame, names: dict[score_names.Key, 
 
 
 def _note(scores: pd.DataFrame, names: score_names.Names, horizons: list[int]) -> None:
-    """Say which scores aren't drawn, and why."""
+    """Print which scores aren't drawn, and why."""
     warnings, lines = score_names.notes(scores, names, horizons)
     undated = int((scores["closed"] == "").sum())
     if undated:
-        lines.append(f"{undated} scores are of rounds without a date, and aren't drawn")
+        lines.append(f"{undated} scores belong to rounds without a date, and aren't drawn")
     print("\n".join(lines), end="\n" if lines else "")
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
 
 
 def _last_ranks() -> dict[str, int]:
-    """The ranks of the last run; none where there was no run, or what it has left can't be read."""
+    """Return the ranks of the last run; empty if there was no run, or its file can't be read."""
     try:
         return {str(name): int(rank) for name, rank in files.read_json(LAST)["rank"].items()}
     except (InputError, KeyError, TypeError, ValueError, AttributeError):
@@ -123,12 +123,12 @@ def _last_ranks() -> dict[str, int]:
 
 
 def _models(named: list[str]) -> tuple[Account, dict[str, str]]:
-    """The ids of the models to look at: with a key all of the account's, and those that are named.
+    """Return an account, and the ids of the models to look at: the named ones, and with a key all of the account's.
 
     Raises
     ------
     InputError
-        If there is none.
+        If there is no model.
     """
     try:
         account = Account(key=keys.read(os.environ, paths.ENVIRONMENT))
@@ -138,7 +138,7 @@ def _models(named: list[str]) -> tuple[Account, dict[str, str]]:
     except Unavailable:
         raise
     except InputError as error:
-        print(f"warning: the models of submit.models alone: {error}", file=sys.stderr)
+        print(f"warning: only the models of submit.models are shown: {error}", file=sys.stderr)
         account, own = Account(), {}
     ids = own | account.public_ids([name for name in named if name not in own])
     for name in named:
@@ -150,19 +150,19 @@ def _models(named: list[str]) -> tuple[Account, dict[str, str]]:
 
 
 def _by_source(scores: pd.DataFrame, given: journal.Given, days: int) -> list[tuple[Source, pd.DataFrame]]:
-    """Return the scores of a model by what predicted their rounds: what the model is given now first, then what came last before."""
+    """Return the scores of a model by the source of its predictions: the current source first, then earlier ones, the latest first."""
     sent = [given.in_round(*row) for row in scores[["round", "closed"]].itertuples(index=False)]
     sources = dict.fromkeys([given.last, *reversed(sent)])
     return [(_source(one, days, earlier=one != given.last), scores[np.array([other == one for other in sent], bool)]) for one in sources]
 
 
 def _source(sent: Sent | None, days: int, *, earlier: bool) -> Source:
-    """Return what predicted some rounds, with the validation scores that were kept of it for a target so many trading days ahead."""
+    """Return the source of a prediction, with its kept validation scores for a target so many trading days ahead."""
     if sent is None:
         return Source("", "", None, NO_PROMISE, earlier)
     table = promises.read(sent.digest, days)
     if table is None:
-        reason = f"no validation scores of a target of {days} days are kept of it" if sent.digest else "sent before its validation was kept"
+        reason = f"its validation scores for a target of {days} days aren't kept" if sent.digest else "sent before its validation was kept"
         return Source(sent.prediction, sent.digest, None, reason, earlier)
     eras = table[ERA].to_numpy(np.int64)
     series = {name: table[name].dropna().to_numpy(np.float64) for name in monitoring.METRICS}

@@ -1,4 +1,4 @@
-"""A server that starts a command when it is called by whoever knows a token: one run at a time."""
+"""A server that starts a command when it is called with the token, one run at a time."""
 
 import hmac
 import json
@@ -14,22 +14,22 @@ from erawise.running import paths
 from erawise.running.errors import InputError
 
 TOKEN = "ERAWISE_WEBHOOK_TOKEN"
-"""The variable of the environment that names the token."""
+"""The environment variable of the token."""
 
 LEAST_TOKEN = 16
 MOST_BYTES = 2**16
-"""Of what a call says, which isn't looked at."""
+"""Most bytes of a call's body, which isn't read further."""
 
 SILENCE = 10
-"""Seconds after which a caller who says nothing is left."""
+"""Seconds after which a silent caller is disconnected."""
 
 
 class Runner:
-    """A command, of which one run is at work at most.
+    """A command that runs at most once at a time.
 
     Attributes
     ----------
-    last : exit code of the last run that has ended; None before.
+    last : exit code of the last run; None before a run has ended.
     """
 
     def __init__(self, command: Sequence[str]) -> None:
@@ -38,31 +38,31 @@ class Runner:
         self.last: int | None = None
 
     def start(self) -> bool:
-        """Start a run, unless one is at work; says whether it did."""
+        """Start a run unless the command is running; return whether it was started."""
         with self._lock:
-            if self._at_work():
+            if self._is_running():
                 return False
             self._running = subprocess.Popen(self._command)
             return True
 
     @property
-    def at_work(self) -> bool:
+    def is_running(self) -> bool:
         with self._lock:
-            return self._at_work()
+            return self._is_running()
 
-    def _at_work(self) -> bool:
+    def _is_running(self) -> bool:
         if self._running is not None and (code := self._running.poll()) is not None:
             self.last, self._running = code, None
         return self._running is not None
 
 
 def serve(host: str, port: int, minutes: float) -> None:
-    """Listen until Ctrl-C; a call starts `erawise submit`, which waits so many minutes for the round.
+    """Serve until Ctrl-C; a call starts `erawise submit`, which waits so many minutes for the round.
 
     Raises
     ------
     InputError
-        If there is no usable token, or the address can't be listened to.
+        If there is no usable token, or the address can't be used.
     """
     [token] = keys.values([TOKEN], os.environ, paths.ENVIRONMENT)
     runner = Runner([sys.executable, "-m", "erawise", "submit", "--wait", str(minutes)])
@@ -75,19 +75,21 @@ def serve(host: str, port: int, minutes: float) -> None:
 
 
 def server(host: str, port: int, token: str, runner: Runner) -> ThreadingHTTPServer:
-    """The server, listening: a POST to `/<token>` starts a run (202; 200 where one is at work), a GET of `/health` tells of the last.
+    """Return a server that listens.
+
+    A POST to `/<token>` starts a run and gives 202, or 200 if a run is going on. A GET of `/health` reports the last run.
 
     Raises
     ------
     InputError
-        If the token is too short to be none that is guessed, or it can't listen there.
+        If the token is so short that it could be guessed, or the address can't be used.
     """
     if len(token) < LEAST_TOKEN:
-        raise InputError(f"{TOKEN}: it has {len(token)} characters; expected at least {LEAST_TOKEN}, that nobody guesses")
+        raise InputError(f"{TOKEN}: it has {len(token)} characters; expected at least {LEAST_TOKEN}, which can't be guessed")
     try:
         return ThreadingHTTPServer((host, port), type("Handler", (_Handler,), {"token": token, "runner": runner}))
     except OSError as error:
-        raise InputError(f"{host}:{port}: cannot be listened to ({error.strerror}); choose another --host or --port") from None
+        raise InputError(f"{host}:{port}: can't be used ({error.strerror}); choose another --host or --port") from None
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -110,7 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path == "/health":
-            self._answer(200, {"running": self.runner.at_work, "last": self.runner.last})
+            self._answer(200, {"running": self.runner.is_running, "last": self.runner.last})
         else:
             self._answer(404, {"error": "nothing here"})
 
@@ -123,4 +125,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Say nothing: the path of a call is a secret."""
+        """Ignore the message: the path of a call is a secret."""

@@ -1,4 +1,4 @@
-"""The site's diagnostics of validation predictions beside ours, line by line."""
+"""The comparison of the site's diagnostics of validation predictions with ours."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from erawise.history.comparison import number
 from erawise.scores import kernels
 
 STATISTICS = {"Mean": "mean", "Std": "std", "Sharpe": "sharpe", "MaxDrawdown": "max_drawdown"}
-"""How the site's figures end, and what ours are called."""
+"""The ends of the names of the site's figures, and our names."""
 
 SCORES = {
     "validationCorr": "corr",
@@ -22,16 +22,16 @@ SCORES = {
     "validationFeatureNeutralCorrV3": "fncv3",
     "validationFncV4": "fnc",
 }
-"""The site's scores, and the one of ours that each is to be held against; of some it has several versions."""
+"""The site's scores, and our score to compare each with; the site has several versions of some."""
 
 EXPOSURE = "validationFeatureCorrMax"
 
 CLOSE = 5e-4
-"""A difference that the site's rounding can explain."""
+"""Largest difference that the site's rounding can explain."""
 
 
 def ranked(rows: pd.DataFrame) -> pd.DataFrame:
-    """What is sent: `id` and `prediction`, ranks within each era as `(average rank - 0.5) / rows`.
+    """Return the table to send: `id` and `prediction`, ranks within each era as `(average rank - 0.5) / rows`.
 
     Parameters
     ----------
@@ -42,11 +42,11 @@ def ranked(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def compared(site: Mapping[str, Any], ours: Mapping[str, Any]) -> pd.DataFrame:
-    """The figures that both have: `figure` (the site's name), `ours_name`, `site`, `ours`, `difference` (site less ours).
+    """Compare the figures that both have: `figure` (the site's name), `ours_name`, `site`, `ours`, `difference` (site less ours).
 
     Parameters
     ----------
-    site : what the API gives of a diagnostics run.
+    site : the API's answer on a diagnostics run.
     ours : the block of a prediction in `metrics/validation.json`.
     """
     rows = []
@@ -58,12 +58,12 @@ def compared(site: Mapping[str, Any], ours: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def compared_eras(site: Sequence[Mapping[str, Any]], ours: pd.DataFrame) -> pd.DataFrame:
-    """The same by era: `figure`, `era`, `site`, `ours`, `difference`.
+    """Compare scores by era: `figure`, `era`, `site`, `ours`, `difference`.
 
     Parameters
     ----------
-    site : of each era `era` and scores.
-    ours : `era` and scores by the names of ours.
+    site : for each era, `era` and the site's scores.
+    ours : `era` and our scores.
     """
     own = ours.set_index(ERA)
     rows = [
@@ -77,7 +77,7 @@ def compared_eras(site: Sequence[Mapping[str, Any]], ours: pd.DataFrame) -> pd.D
 
 
 def _era(one: Any) -> int | None:
-    """The number of an era that the site names as 12, "0012" or "era12"; None for anything else."""
+    """Return the number of an era that the site names as 12, "0012" or "era12"; None for anything else."""
     text = str(one.get("era") if isinstance(one, Mapping) else "").removeprefix("era")
     return int(text) if text.isdecimal() else None
 
@@ -90,7 +90,7 @@ def _table(rows: Sequence[tuple[Any, ...]], names: list[str]) -> pd.DataFrame:
 
 
 def markdown(figures: pd.DataFrame, eras: pd.DataFrame) -> str:
-    """Both tables as a person reads them: eras in summary."""
+    """Format both tables as Markdown, with a summary over eras."""
     lines = ["| the site's figure | ours | site | ours | difference |", "|---|---|---:|---:|---:|"]
     for row in figures.itertuples():
         lines.append(f"| {row.figure} | {row.ours_name} | {number(row.site)} | {number(row.ours)} | {number(row.difference, '+.4f')} |")
@@ -103,9 +103,9 @@ def markdown(figures: pd.DataFrame, eras: pd.DataFrame) -> str:
 
 
 def sentence(figures: pd.DataFrame) -> str:
-    """How many of the figures agree."""
+    """Return a sentence on how many of the figures agree."""
     if figures.empty:
-        return "the site gives no figure that is to be held against ours"
+        return "the site gives no figure to compare with ours"
     close = figures["difference"].abs() <= CLOSE
     apart = figures.loc[~close, "figure"]
     rest = f"; apart: {', '.join(apart)}" if len(apart) else ""

@@ -1,4 +1,4 @@
-"""How models do live, against what their validation promised."""
+"""Live scores of models, compared with their validation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,21 +21,21 @@ WEEK_DAYS = 7
 METRICS = ("corr", "mmc")
 
 METRIC = "metric"
-"""The column of live scores that says which of `METRICS` each is."""
+"""The column of live scores that names one of `METRICS`."""
 
 SHORT = 8
-"""Digits of a digest that are shown."""
+"""Shown digits of a digest."""
 
 
 @dataclass(frozen=True)
 class Horizon:
-    """How far some live scores look ahead.
+    """The horizon of live scores.
 
     Attributes
     ----------
-    days : trading days.
+    days : trading days that they look ahead.
     paid : whether Numerai pays for them.
-    early : whether they come before those that it pays for.
+    early : whether they come before the paid ones.
     names : the site's names of these scores.
     """
 
@@ -46,17 +46,17 @@ class Horizon:
 
     @property
     def title(self) -> str:
-        """What a person calls it."""
+        """Return its name for a person."""
         return f"{'Paid: ' if self.paid else 'Early sign: ' if self.early else ''}{self.days} days"
 
 
 @dataclass(frozen=True)
 class Promise:
-    """The validation of what a model was given: what its live scores are held against.
+    """The validation scores of a prediction, with which its live scores are compared.
 
     Attributes
     ----------
-    scores : of `corr` and `mmc`, the (eras,) scores in the order of time, NaN left out.
+    scores : (eras,) `corr` and `mmc` in the order of time, without NaN.
     every : weeks from one era to the next.
     overlap : eras that a target spans.
     """
@@ -68,15 +68,15 @@ class Promise:
 
 @dataclass(frozen=True)
 class Source:
-    """What predicted some rounds of a model.
+    """The source of a model's predictions in some rounds.
 
     Attributes
     ----------
-    prediction : its name in the pipeline; empty if it isn't known.
-    digest : of the models that made it; empty if it isn't known.
-    promise : what validation says of it; None for `reason`.
+    prediction : its name in the pipeline; empty if unknown.
+    digest : of the models that made it; empty if unknown.
+    promise : its validation; None if there is none.
     reason : why there is no promise; empty if there is one.
-    earlier : whether the model is given something else by now.
+    earlier : whether the model has another source by now.
     """
 
     prediction: str
@@ -87,7 +87,7 @@ class Source:
 
     @property
     def label(self) -> str:
-        """What a person calls it."""
+        """Return its name for a person."""
         if not self.earlier:
             return self.prediction
         return f"{self.prediction or 'not from here'}, earlier" + (f" ({self.digest[:SHORT]})" if self.digest else "")
@@ -95,18 +95,18 @@ class Source:
 
 @dataclass(frozen=True)
 class Live:
-    """The live scores of one model on one metric, of the rounds that one source predicted.
+    """The live scores of one model on one metric, for the rounds that one source predicted.
 
     Attributes
     ----------
     model, metric : names.
-    source : what predicted the rounds.
-    horizon : of the scores, and of the validation that they are held against.
-    weeks : DataFrame (weeks), `week` (counted from year 1), `round` (the last of the week), `rounds`, `value` (their mean), `percentile`,
-        `final`, `cumulative` (of `value`), and `low`, `middle`, `high` of what the promise says of it, NaN without one. First the
-        weeks of rounds that have resolved, then, `final` false, those of later rounds that haven't.
+    source : of the predictions.
+    horizon : of the scores, and of the validation that they are compared with.
+    weeks : DataFrame (weeks): `week` (counted from year 1), `round` (the last of the week), `rounds` (their number), `value` (their mean),
+        `percentile`, `final`, `cumulative` (sum of `value`), and the band `low`, `middle`, `high` of that sum, NaN without a promise.
+        First come the weeks of resolved rounds, then, with `final` false, the weeks of later rounds.
     open_rounds : rounds that haven't resolved.
-    reason : why there is no band; empty where there is one.
+    reason : why there is no band; empty if there is one.
     """
 
     model: str
@@ -119,12 +119,12 @@ class Live:
 
     @property
     def final(self) -> pd.DataFrame:
-        """The weeks of rounds that have resolved."""
+        """Return the weeks of resolved rounds."""
         return self.weeks[self.weeks["final"]]
 
     @property
     def verdict(self) -> str:
-        """`inside`, `below` or `above` the band after the last final week; `none` without a band or such a week."""
+        """Return `inside`, `below` or `above` the band after the last final week; `none` without a band or such a week."""
         if self.reason or self.final.empty:
             return "none"
         last = self.final.iloc[-1]
@@ -132,18 +132,18 @@ class Live:
 
 
 def live(book: pd.DataFrame, model: str, metric: str, source: Source, horizon: Horizon, *, replicates: int, seed: int) -> Live:
-    """A model's live scores by week, and the band that its validation promises for their running sum.
+    """Return a model's live scores by week, and the band that its validation promises for their running sum.
 
-    The rounds of a week share most of their days: their mean is the week's score, as an era's is in validation. Of a round its
-    last word counts: the resolved one, else that of the latest day.
+    The rounds of a week share most of their days: their mean is the week's score, and is compared with an era's score in validation. A
+    round's resolved score counts; if there is none, the score of the latest day.
 
     Parameters
     ----------
-    book : scores of the rounds that the source predicted, of the horizon alone, as `Scorebook.read` gives them, with `metric`.
+    book : scores of the source's rounds and only of the horizon, as from `Scorebook.read`, with `metric`.
     replicates, seed : of the bootstrap.
     """
-    words = last_words(book[(book["model"] == model) & (book[METRIC] == metric)])
-    final, running = by_week(words[words["resolved"]]), by_week(words[~words["resolved"]])
+    latest = latest_scores(book[(book["model"] == model) & (book[METRIC] == metric)])
+    final, running = by_week(latest[latest["resolved"]]), by_week(latest[~latest["resolved"]])
     later = running[running["week"] > final["week"].max()] if len(final) else running
     weeks = pd.concat([final.assign(final=True), later.assign(final=False)], ignore_index=True)
     low = middle = high = np.full(len(weeks), np.nan)
@@ -156,21 +156,21 @@ def live(book: pd.DataFrame, model: str, metric: str, source: Source, horizon: H
         if not reason:
             low, middle, high = band(series, promise.overlap, promise.every, len(weeks), replicates, seed)
     table = weeks.assign(cumulative=weeks["value"].cumsum(), low=low, middle=middle, high=high)
-    return Live(model, metric, source, horizon, table, int((~words["resolved"]).sum()), reason)
+    return Live(model, metric, source, horizon, table, int((~latest["resolved"]).sum()), reason)
 
 
-def last_words(scores: pd.DataFrame) -> pd.DataFrame:
-    """Of each round the score that counts, of one model and metric; rounds without a date are left out."""
+def latest_scores(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the score of each round that counts, for one model and metric; rounds without a date are left out."""
     dated = scores[scores["closed"] != ""]
     ordered = dated.assign(number=pd.to_numeric(dated["version"], errors="coerce").fillna(-1))
     ordered = ordered.sort_values(["round", "resolved", "day", "number", "version"], kind="stable")
     return ordered.drop_duplicates("round", keep="last").drop(columns="number")
 
 
-def by_week(words: pd.DataFrame) -> pd.DataFrame:
-    """Rounds by the week in which they closed: `week`, `round`, `rounds`, `value`, `percentile`, see `Live.weeks`."""
-    week = [(date.fromisoformat(text).toordinal() - 1) // WEEK_DAYS for text in words["closed"]]
-    grouped = words.assign(week=np.array(week, np.int64)).groupby("week")
+def by_week(latest: pd.DataFrame) -> pd.DataFrame:
+    """Group rounds by the week in which they closed: `week`, `round`, `rounds`, `value`, `percentile`, see `Live.weeks`."""
+    week = [(date.fromisoformat(text).toordinal() - 1) // WEEK_DAYS for text in latest["closed"]]
+    grouped = latest.assign(week=np.array(week, np.int64)).groupby("week")
     return pd.DataFrame(
         {
             "round": grouped["round"].max(),
@@ -182,15 +182,15 @@ def by_week(words: pd.DataFrame) -> pd.DataFrame:
 
 
 def history(book: pd.DataFrame) -> pd.DataFrame:
-    """The live scores of rounds that have resolved, as scores by era: `era` (the week), `prediction` (the model), `corr`, `mmc`.
+    """Return the live scores of resolved rounds as scores by era: `era` (the week), `prediction` (the model), `corr`, `mmc`.
 
     Parameters
     ----------
-    book : scores of one horizon as `Scorebook.read` gives them, with `metric`.
+    book : scores of one horizon as from `Scorebook.read`, with `metric`.
     """
     parts = []
     for model, rows in book[book["resolved"]].groupby("model"):
-        weeks = {name: by_week(last_words(rows[rows[METRIC] == name])) for name in METRICS}
+        weeks = {name: by_week(latest_scores(rows[rows[METRIC] == name])) for name in METRICS}
         found = pd.DataFrame({name: table.set_index("week")["value"] for name, table in weeks.items()})
         parts.append(found.rename_axis(ERA).reset_index().assign(**{PREDICTION: model}))
     columns = [ERA, PREDICTION, *METRICS]
@@ -198,11 +198,12 @@ def history(book: pd.DataFrame) -> pd.DataFrame:
 
 
 def band(series: Floats, overlap: int, every: int, weeks: int, replicates: int, seed: int) -> tuple[Floats, Floats, Floats]:
-    """Where the running sum of so many weeks' scores stays all the way in 19 of 20 cases, drawn from eras of validation.
+    """Simulate the running sum of so many weeks' scores from validation eras; 95 % of the sums stay within the band in every week.
 
-    A stationary bootstrap, stretched by what it loses of overlapping eras (`staking.calm`), about a mean and with a spread that are
-    themselves drawn from what the eras leave open of them (`staking.beliefs`). The bounds are those of each week, drawn apart until
-    95 % of the sums are within them in every week.
+    - Deviations from the mean are drawn by a stationary bootstrap, divided by the root of the variance that it keeps of overlapping eras
+      (`staking.variance_kept`).
+    - Mean and spread are drawn from their posterior (`staking.posterior_draws`).
+    - The band begins as each week's 95 % interval, and is widened until 95 % of the sums are within it in every week.
 
     Returns
     -------
@@ -213,19 +214,19 @@ def band(series: Floats, overlap: int, every: int, weeks: int, replicates: int, 
     length = staking.mean_block(known[:, None], overlap)
     rng = np.random.default_rng(seed)
     order = significance.stationary_order(len(known), length, replicates, rng, -(-weeks // every))
-    shift, spread = staking.beliefs(np.array([(found.high - found.low) / 2]), np.array([found.degrees]), replicates)
-    deviation = spread * (known - known.mean())[order] / np.sqrt(staking.calm(length, overlap))
+    shift, spread = staking.posterior_draws(np.array([(found.high - found.low) / 2]), np.array([found.degrees]), replicates)
+    deviation = spread * (known - known.mean())[order] / np.sqrt(staking.variance_kept(length, overlap))
     drawn = np.cumsum(found.mean + shift + np.repeat(deviation, every, axis=1)[:, :weeks], axis=1)
     low, middle, high = np.quantile(drawn, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2], axis=0)
-    reach = np.where(drawn >= middle, (drawn - middle) / (high - middle), (middle - drawn) / (middle - low))
-    apart = float(np.quantile(reach.max(axis=1), LEVEL))
+    distance = np.where(drawn >= middle, (drawn - middle) / (high - middle), (middle - drawn) / (middle - low))
+    apart = float(np.quantile(distance.max(axis=1), LEVEL))
     return middle - apart * (middle - low), middle, middle + apart * (high - middle)
 
 
 def metrics(every: list[Live]) -> dict[str, Any]:
-    """What is kept as numbers, by model and metric: of the rounds that have resolved, and of those that haven't.
+    """Return the figures of `metrics/live.json`, by model and metric: of resolved rounds and of open ones.
 
-    Rounds of an earlier source of the model's predictions are under `earlier`, by the first digits of its digest.
+    Rounds of an earlier source are under `earlier`, by the first digits of its digest.
     """
     content: dict[str, Any] = {}
     for one in every:
@@ -249,7 +250,7 @@ def metrics(every: list[Live]) -> dict[str, Any]:
 
 
 def markdown(every: list[Live], ranks: Mapping[str, int]) -> str:
-    """The table that a person reads: sums over the weeks that have resolved."""
+    """Format the table as Markdown; sums are over the weeks of resolved rounds."""
     lines = [
         "| model | prediction | score | rounds | weeks | mean | percentile | sum | promised for the sum | | open rounds | rank |",
         "|---|---|---|---:|---:|---:|---:|---:|---|---|---:|---:|",
@@ -276,7 +277,7 @@ def markdown(every: list[Live], ranks: Mapping[str, int]) -> str:
 
 
 def alarms(every: list[Live]) -> list[str]:
-    """A line for each model and metric that has fallen out of what was promised; what a model was given earlier is past."""
+    """Return a line for each model and metric outside of its band; earlier sources don't count."""
     lines = []
     for one in every:
         if one.verdict in ("below", "above") and not one.source.earlier:
@@ -284,12 +285,12 @@ def alarms(every: list[Live]) -> list[str]:
             bounds = interval(last["low"], last["high"], "+.3f")
             score = f"{one.metric.upper()} ({one.horizon.title.lower()})"
             sums = f"the sum of {score} over {len(one.final)} weeks is {last['cumulative']:+.3f}"
-            lines.append(f"{one.model}: {sums}, {one.verdict} what the validation of {one.source.prediction} promises, {bounds}")
+            lines.append(f"{one.model}: {sums}, {one.verdict} the band of the validation of {one.source.prediction}, {bounds}")
     return lines
 
 
 def picture(every: list[Live], horizon: Horizon) -> Table:
-    """Return what `outlook_charts.live` draws: a row for each week."""
+    """Return the table that `outlook_charts.live` draws: a row for each week."""
     columns = ["model", "metric", "prediction", "source"]
     parts = [
         one.weeks.assign(model=one.model, metric=one.metric, prediction=one.source.prediction, source=one.source.label)
@@ -300,9 +301,9 @@ def picture(every: list[Live], horizon: Horizon) -> Table:
     out = [one for one in every if one.verdict in ("below", "above") and not one.source.earlier]
     held = sum(one.verdict == "inside" for one in every)
     if out:
-        headline = f"{horizon.title}: {' and '.join(sorted({one.model for one in out}))} left what validation promised"
+        headline = f"{horizon.title}: {' and '.join(sorted({one.model for one in out}))} left the band of validation"
     elif held:
-        headline = f"{horizon.title}: live scores are within what validation promised"
+        headline = f"{horizon.title}: live scores are within the band of validation"
     else:
-        headline = f"{horizon.title}: live scores; there is nothing that validation promised for them yet"
+        headline = f"{horizon.title}: live scores; there is no band of validation for them yet"
     return Table(frame[[*columns, *(name for name in frame if name not in columns)]], headline)

@@ -1,7 +1,7 @@
 """Staking on single rounds, as since round 1343, in exact decimals: positions, claims, debt and idle NMR of one account.
 
-A position is a model's stake on one round. When the round is over, stake and settlement become a claim; the model's next submission
-claims it and stakes again in one go. Rules that Numerai leaves open are read as docs/payout.md says.
+A position is a model's stake on one round. When the round is over, stake and settlement become a claim. The model's next submission claims
+it and stakes again in one step. docs/payout.md says how rules that Numerai leaves open are read here.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,17 +14,17 @@ Mode = Literal["constant", "compound"]
 ZERO = Decimal(0)
 
 GRACE = 7
-"""Days that a claim may wait; the first scoring run after them pays it out."""
+"""Days that a claim may wait; then the first scoring run pays it out."""
 
 
 @dataclass
 class Capital:
-    """NMR that was put in, as the site counts it for its return.
+    """The NMR that was put in, as the site counts it for its return.
 
     Attributes
     ----------
-    committed : the stakes so far, each without what earlier positions had released.
-    released : what claims have released and no stake has used since.
+    committed : sum of the stakes so far, each without the NMR that earlier positions had released.
+    released : NMR that claims have released and no stake has used since.
     profit : payouts less burns of rounds that are over.
     """
 
@@ -46,7 +46,7 @@ class Capital:
 
 @dataclass(frozen=True)
 class Claim:
-    """A position whose round is over: its stake, what that won (positive) or burned (negative), and the day."""
+    """A position whose round is over: its stake, the win (positive) or burn (negative), and the day."""
 
     round: int
     stake: Decimal
@@ -65,17 +65,17 @@ class Model:
 
     Attributes
     ----------
-    stake : of each round, S.
+    stake : S, on each round.
     mode : `constant` stakes S again; `compound` stakes the newest claim, and S at least.
-    on : whether it stakes; one that doesn't is the same as one of stake 0.
-    debt : burns that were claimed and staked again, which later payouts offset.
+    is_staking : whether it stakes; if not, it is like a model of stake 0.
+    debt : burns that were claimed and staked again; later payouts offset them.
     positions : stakes of open rounds, by round.
     claims : of rounds that are over, the newest last.
     """
 
     stake: Decimal
     mode: Mode
-    on: bool = True
+    is_staking: bool = True
     debt: Decimal = ZERO
     positions: dict[int, Decimal] = field(default_factory=dict)
     claims: list[Claim] = field(default_factory=list)
@@ -93,13 +93,13 @@ class Step:
 
     Attributes
     ----------
-    model, claim : whose, and which.
-    offset : of its payout that made up for debt.
-    net_payout : the rest of its payout.
-    debt : of the model, after it.
-    burned : NMR that it burned for good.
+    model, claim : the model, and its claim.
+    offset : part of the payout that offset debt.
+    net_payout : the rest of the payout.
+    debt : of the model, after the step.
+    burned : NMR that the step burned for good.
     next_stake : on the round that the model submitted to; None if the claim was paid out.
-    idle : of the account, after it.
+    idle : of the account, after the step.
     """
 
     model: str
@@ -113,7 +113,7 @@ class Step:
 
 
 def rate(scores: Mapping[str, Decimal], multipliers: Mapping[str, float], factor: float, clip: float) -> tuple[Decimal, Decimal]:
-    """Return the weighted score, and what each NMR of stake wins or loses by it: `clip(factor · weighted, ±clip)`.
+    """Return the weighted score, and the win or loss of each NMR of stake: `clip(factor · weighted, ±clip)`.
 
     Parameters
     ----------
@@ -148,13 +148,13 @@ class Strategy:
     def submit(self, number: int, models: Iterable[str]) -> list[Step]:
         """Submit models to a round: each claims its newest claim and stakes on the round.
 
-        Payouts come first, then burns, each by the stake of the claim, the largest first; then the models without a claim. A model that
-        is off has all of its claims paid out.
+        Models with a payout come first, then models with a burn, both by the stake of the claim, the largest first, then models without a
+        claim. If a model doesn't stake, all of its claims are paid out.
         """
         steps = []
         for name in sorted(models, key=self._turn):
             model = self.models[name]
-            if not model.on or not model.stake:
+            if not model.is_staking or not model.stake:
                 steps += [self.pay_out(name, claim) for claim in list(model.claims)]
             elif model.claims:
                 steps.append(self._claim(name, model.claims[-1], number))
@@ -173,12 +173,12 @@ class Strategy:
         return claim
 
     def score(self, day: int) -> list[Step]:
-        """Run the scoring of a day: claims that have waited for longer than the grace are paid out."""
+        """Run the scoring of a day: pay out claims that have waited for more than `GRACE` days."""
         late = [(name, claim) for name, model in self.models.items() for claim in model.claims if day - claim.day > GRACE]
         return [self.pay_out(name, claim) for name, claim in late]
 
     def pay_out(self, name: str, claim: Claim) -> Step:
-        """Claim for good: what is left of the model's debt is burned, and nothing is staked."""
+        """Pay out a claim: the rest of the model's debt is burned, and nothing is staked."""
         return self._claim(name, claim, None)
 
     def _turn(self, name: str) -> tuple[int, Decimal, str]:

@@ -1,4 +1,4 @@
-"""A strategy replayed on scores of rounds: what each settlement did, and what is left."""
+"""The replay of a strategy on scores of rounds: each settlement, and the totals."""
 
 import csv
 from collections.abc import Sequence
@@ -28,13 +28,13 @@ class Scored:
 
 @dataclass(frozen=True)
 class Plan:
-    """How to stake.
+    """A plan of staking.
 
     Attributes
     ----------
     stake, deposit : NMR on a round, and in all at the start.
     concurrent : rounds that are open at once.
-    stop_at : from this settlement on, counted from 1, claims are paid out and nothing is staked; None: never.
+    stop_at : the settlement, counted from 1, from which on claims are paid out and nothing is staked; None: never.
     """
 
     mode: Mode
@@ -50,7 +50,7 @@ def read(path: Path, regime: Regime) -> list[Scored]:
     Raises
     ------
     InputError
-        If the file is missing, has other columns, or a value is no number, with the line.
+        If the file is missing, has other columns, or a value isn't a number; the message names the line.
     """
     if not path.is_file():
         raise InputError(f"{path}: the file is missing")
@@ -72,7 +72,7 @@ def read(path: Path, regime: Regime) -> list[Scored]:
         if len(row) != len(names):
             raise InputError(f"{path}, line {line}: expected {len(names)} values (it has {len(row)})")
         if not all(score.is_finite() for score in scores.values()):
-            raise InputError(f"{path}, line {line}: round {number} has a score that is no number")
+            raise InputError(f"{path}, line {line}: round {number} has a score that isn't a number")
         if number in found:
             raise InputError(f"{path}, line {line}: round {number} is there twice")
         found[number] = Scored(number, scores)
@@ -82,16 +82,16 @@ def read(path: Path, regime: Regime) -> list[Scored]:
 
 
 def replay(rounds: Sequence[Scored], plan: Plan, regime: Regime, factor: float) -> dict[str, Any]:
-    """Stake on rounds as they come: the first ones open at once, and one more whenever one has settled.
+    """Replay stakes on rounds in their order: the first `concurrent` rounds open at once, then one more whenever a round has settled.
 
     Parameters
     ----------
-    rounds : in the order of their settlement; those that would open after the stop have no position and no step.
+    rounds : in the order of their settlement; rounds that would open after the stop have no position and no step.
     factor : of the regime's payout.
 
     Returns
     -------
-    `steps`, a settlement each with `COLUMNS`, and `total`, both as numbers; `next_stake` is None for a claim that is paid out.
+    `steps`, the settlements with `COLUMNS`, and `total`, both as numbers; `next_stake` is None for a claim that is paid out.
     """
     own, multipliers = Model(plan.stake, plan.mode), {name: float(multiplier or 0) for name, multiplier in regime.scores.items()}
     strategy, concurrent = Strategy(plan.deposit, {OWN: own}), plan.concurrent
@@ -100,7 +100,7 @@ def replay(rounds: Sequence[Scored], plan: Plan, regime: Regime, factor: float) 
     steps = []
     for number, scored in enumerate(rounds, 1):
         weighted, paid = rate(scored.scores, multipliers, factor, regime.clip)
-        own.on = plan.stop_at is None or number < plan.stop_at
+        own.is_staking = plan.stop_at is None or number < plan.stop_at
         if number not in own.positions:
             break
         strategy.settle(OWN, number, paid)

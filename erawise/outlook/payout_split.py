@@ -1,4 +1,4 @@
-"""How to divide a stake over one's own models, and how well that is known."""
+"""The best division of a stake over one's own models, and its uncertainty."""
 
 from dataclasses import dataclass
 
@@ -10,28 +10,28 @@ from erawise.evaluation.significance import LEVEL, Difference
 from erawise.outlook.staking import WEEKS, Floats, History, Terms, Year, grown, mean_block
 
 LEFT = 0.01
-"""Share of a stake below which the logarithm is continued as a straight line: it has no value at 0."""
+"""Share of a stake below which a straight line continues the logarithm, which has no value at 0."""
 
 DIGITS = 6
-"""Decimals of a share: the search ends no nearer."""
+"""Decimals of a share: the search isn't more exact."""
 
 FOLDS = 4
-"""Blocks of eras, each of which judges the split that was fitted on the others."""
+"""Blocks of eras; each judges the split that was fitted on the other blocks."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """How a stake is divided over models, and what that is worth.
+    """The division of a stake over models, and its worth.
 
     Attributes
     ----------
     names : of the models.
-    shares : (models,), of sum at most 1; the rest is not staked.
+    shares : (models,), their sum at most 1; the rest is not staked.
     low, high : (models,), bounds of each share's 95 % interval.
     equal : the share of each model in the equal split.
-    growth : log growth of the stake a year on the eras that the split is fitted on, which flatters it.
-    growth_equal : that of the equal split on the same eras.
-    unseen : log growth a year, each era by the split that was fitted without it and without those near it.
+    growth : log growth of the stake a year on the eras of the fit, which is too high.
+    growth_equal : log growth of the equal split on the same eras.
+    unseen : log growth a year; in each era, the split is fitted without that era and the eras near it.
     difference : `unseen` less `growth_equal`, as log growth a year, era by era.
     """
 
@@ -47,15 +47,15 @@ class Split:
 
 
 def split(found: History, year: Year, cap: float) -> Split:
-    """Divide a stake over models so that its mean log growth is highest, and say how well that is known.
+    """Divide a stake over models so that its mean log growth is highest, with intervals and a test on unseen eras.
 
-    Rounds that are open at once overlap, so their payouts add before the stake changes: what is maximised is the mean over the eras of
-    `log(1 + sum of the payouts of the rounds open together)`, which is concave in the shares. All models share the stake and shares are
-    kept: what one has won or lost is moved to the others. Stakes by round are compound.
+    Rounds that are open at once overlap, so their payouts add up before the stake changes. So the maximum is of the mean over eras of
+    `log(1 + sum of the payouts of the rounds open together)`, which is concave in the shares. All models share the stake, and shares are
+    constant: a model's win or loss is spread over all. Stakes by round are compound.
 
-    The intervals of the shares are those of a stationary bootstrap over eras. The growth on the eras of the fit flatters the
-    fit; what it is worth is judged on each of `FOLDS` blocks of eras by the split fitted on the others, less those that a
-    target spans beside the block.
+    The intervals of the shares come from a stationary bootstrap over eras. The growth on the eras of the fit is too high. So the
+    split is also judged on unseen eras: on each of `FOLDS` blocks, by a split that is fitted on the others. Of these, eras within a
+    target's span of the block are left out.
 
     Parameters
     ----------
@@ -77,13 +77,13 @@ def split(found: History, year: Year, cap: float) -> Split:
 
 
 def _together(found: History) -> Floats:
-    """(eras - overlap + 1, models): what the rounds that are open together from an era on pay for each unit of stake."""
+    """Return (eras - overlap + 1, models): the payout, for each unit of stake, of the rounds open together from an era on."""
     total = np.cumsum(np.vstack([np.zeros(len(found.names)), found.rates]), axis=0)
     return (total[found.overlap :] - total[: -found.overlap]) * found.terms.exposure / found.overlap
 
 
 def _fitted(together: Floats, cap: float) -> Floats:
-    """(models,) shares, in 0..cap and of sum at most 1, of the highest mean logarithm of `1 + together @ shares`."""
+    """Return (models,) shares, in 0..cap and of sum at most 1, with the highest mean logarithm of `1 + together @ shares`."""
     models = together.shape[1]
 
     def loss(shares: Floats) -> tuple[float, Floats]:
@@ -101,7 +101,7 @@ def _fitted(together: Floats, cap: float) -> Floats:
 
 
 def _unseen(found: History, cap: float) -> Floats:
-    """(eras, models) shares that each era would have had by the split fitted without it and those near it."""
+    """Return (eras, models) shares; in each era, by the split that is fitted without that era and the eras near it."""
     together, eras = _together(found), len(found.eras)
     place = np.arange(len(together))
     shares = np.empty((eras, len(found.names)))
@@ -112,6 +112,6 @@ def _unseen(found: History, cap: float) -> Floats:
 
 
 def _grown(rate: Floats, every: int, terms: Terms) -> Floats:
-    """(eras,) log growth a year of a stake that goes through the eras in their order, an era's rounds each."""
+    """Return the (eras,) log growth a year of a stake that goes through the rounds of the eras in their order."""
     stake = np.maximum(grown(np.repeat(rate, every), terms, "compound"), np.finfo(float).tiny)
     return np.diff(np.log(stake)).reshape(len(rate), every).mean(axis=1) * WEEKS

@@ -1,4 +1,4 @@
-"""Payouts in words: the tables, the sentences and the JSON of payouts, and what their picture is drawn from."""
+"""Payouts for a reader: tables, sentences, JSON, and the table behind the picture."""
 
 from dataclasses import asdict
 from typing import Any
@@ -15,11 +15,11 @@ from erawise.outlook.staking import Terms, Year
 from erawise.regimes.regimes import formula
 
 SMALLEST = 0.01
-"""The least of a stake that the picture shows: its scale is logarithmic."""
+"""The smallest stake in the picture, whose scale is logarithmic."""
 
 
 def terms_line(name: str, terms: Terms, year: Year) -> str:
-    """Return the formula of a round and what is staked on it, under the name of the regime."""
+    """Return the formula of a round's payout and the stake on it, after the name of the regime."""
     paid = formula(terms.multipliers)
     staked = "each on the whole stake" if terms.concurrent is None else f"each on 1/{terms.concurrent} of the stake, {year.mode}"
     return (
@@ -29,7 +29,7 @@ def terms_line(name: str, terms: Terms, year: Year) -> str:
 
 
 def rounds(table: pd.DataFrame) -> str:
-    """The figures of a round, of `staking.outlook`, as a person reads them."""
+    """Format the figures of a round, from `staking.outlook`, as Markdown."""
     scores = list(table.columns[2 : table.columns.get_loc("rate")])
     lines = [
         f"| prediction | {' | '.join(map(str.upper, scores))} | mean payout (%) | 95 % interval | burn (%) | 95 % interval | mean burn (%) "
@@ -50,7 +50,7 @@ def rounds(table: pd.DataFrame) -> str:
 
 
 def years(table: pd.DataFrame, year: Year) -> str:
-    """The figures of a year, of `staking.outlook`, as a person reads them."""
+    """Format the figures of a year, from `staking.outlook`, as Markdown."""
     lines = [
         "| prediction | a stake of 1 becomes, mean | median | 95 % interval | 9 years of 10 | 9 of 10, all told "
         f"| ends lower (%) | 95 % interval | all told | falls by {year.drawdown:.0%} (%) | 95 % interval | all told |",
@@ -74,7 +74,7 @@ def years(table: pd.DataFrame, year: Year) -> str:
 
 
 def each(table: pd.DataFrame, drawdown: float) -> str:
-    """Return the figures of `staking.under_each` as a person reads them."""
+    """Format the figures of `staking.under_each` as Markdown."""
     lines = [
         f"| regime | prediction | mean payout (%) | burn (%) | median of a year | 9 of 10 | ends lower (%) | falls by {drawdown:.0%} (%) |",
         "|---|---|---:|---:|---:|---|---:|---:|",
@@ -95,7 +95,7 @@ def each(table: pd.DataFrame, drawdown: float) -> str:
 
 
 def modes(table: pd.DataFrame) -> str:
-    """Return the figures of `staking.modes` as a person reads them."""
+    """Format the figures of `staking.modes` as Markdown."""
     lines = [
         "| prediction | constant: median of the year | compound | compound ends higher (%) | idle to keep (%) |",
         "|---|---:|---:|---:|---:|",
@@ -107,7 +107,7 @@ def modes(table: pd.DataFrame) -> str:
 
 
 def replayed(found: dict[str, Any]) -> str:
-    """Return the lines of `payout_replay.replay` and their totals as a person reads them."""
+    """Format the steps of `payout_replay.replay` and their totals as an aligned table."""
     lines = [COLUMNS, *([_exact(step[name]) for name in COLUMNS] for step in found["steps"])]
     widths = [max(len(line[place]) for line in lines) for place in range(len(COLUMNS))]
     rows = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
@@ -115,12 +115,12 @@ def replayed(found: dict[str, Any]) -> str:
 
 
 def shares(found: Split) -> pd.DataFrame:
-    """A row for each model: `prediction`, `share`, `low`, `high` (its 95 % interval), `equal`."""
+    """Return a row for each model: `prediction`, `share`, `low`, `high` (its 95 % interval), `equal`."""
     return pd.DataFrame({PREDICTION: list(found.names), "share": found.shares, "low": found.low, "high": found.high, "equal": found.equal})
 
 
 def splits(found: Split) -> str:
-    """The split as a person reads it."""
+    """Format the split as Markdown."""
     lines = ["| model | share (%) | 95 % interval | equal split (%) |", "|---|---:|---|---:|"]
     for row in shares(found).to_dict("records"):
         bounds = interval(100 * row["low"], 100 * row["high"], ".0f")
@@ -129,11 +129,11 @@ def splits(found: Split) -> str:
 
 
 def sentence(found: Split) -> str:
-    """What the split is worth, in words."""
+    """Return sentences on the worth of the split."""
     staked = found.shares.sum()
     rest = "" if staked > 1 - 1e-3 else f"; {1 - staked:.0%} of the stake stays out"
-    told = found.difference
-    verdict = f"{told.mean:+.2f} {interval(told.low, told.high, '+.2f')}: {told.verdict}" + (f" ({told.reason})" if told.reason else "")
+    diff = found.difference
+    verdict = f"{diff.mean:+.2f} {interval(diff.low, diff.high, '+.2f')}: {diff.verdict}" + (f" ({diff.reason})" if diff.reason else "")
     return (
         f"log growth a year: {_growth(found.growth)} on the eras that it is fitted on, {_growth(found.unseen)} on eras that it has not "
         f"seen, {_growth(found.growth_equal)} with the equal split{rest}\n"
@@ -142,7 +142,7 @@ def sentence(found: Split) -> str:
 
 
 def content(name: str, terms: Terms, year: Year, tables: dict[str, pd.DataFrame], found: Split) -> dict[str, Any]:
-    """Return all of it as JSON, under the name of the regime; a figure that can't be given is null."""
+    """Return all results as JSON, with the name of the regime; a figure that can't be computed is null."""
     split = {
         "models": _plain(shares(found)),
         "growth": found.growth,
@@ -160,10 +160,10 @@ def content(name: str, terms: Terms, year: Year, tables: dict[str, pd.DataFrame]
 
 
 def picture(bands: pd.DataFrame, table: pd.DataFrame) -> Table:
-    """Return what `outlook_charts.payout` draws, from both tables of `staking.outlook`."""
+    """Return the table that `outlook_charts.payout` draws, from both tables of `staking.outlook`."""
     best = table.loc[table["median"].idxmax()]
-    told = f"{best['loss_all']:.0%} of years end lower, all told"
-    headline = f"{best[PREDICTION]}: the median year makes {best['median']:.2f} of a stake of 1; {told}"
+    lower = f"{best['loss_all']:.0%} of years end lower, all told"
+    headline = f"{best[PREDICTION]}: the median year makes {best['median']:.2f} of a stake of 1; {lower}"
     figures = bands.select_dtypes("float").clip(lower=SMALLEST)
     return Table(bands.assign(**{str(name): figures[name] for name in figures}), headline)
 

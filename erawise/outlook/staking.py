@@ -1,18 +1,16 @@
-"""Payouts of scores: payout and burn of each round, and a year of them under the terms of a regime.
+"""Payouts of scores: payout and burn of each round, and of a year of rounds under the terms of a regime.
 
-Arithmetic alone, on scores that are there; nothing here can move a stake.
+This is only arithmetic on scores; it can't move a stake. Assumptions, in addition to the formula of `unclipped`:
 
-What is assumed, on top of the formula of `unclipped`:
-
-- A regime of whole stakes puts the whole stake at risk in every round that opens, on its value at the opening; a round pays or burns
-  when its target is over, and what it pays is staked from then on. Meanwhile later rounds have opened on the stake as it was, so that a
-  bad month hits it as often as rounds were open. A stake never falls below 0.
-- A regime of stakes by round divides the stake evenly over the rounds that are open at once, one position more with each round that
-  opens; see `positions`.
-- All rounds of a week have the score of the week's era. They overlap in all but a few days, and taking them as one is the
-  cautious choice: it leaves no diversification between them.
-- The weeks to come are like the eras of the history, in blocks, with the terms of one round throughout. A model that has been
-  chosen on these eras, a change of the multipliers and a market that changes are in no interval.
+- Under a regime of whole stakes, every round that opens puts the whole stake at risk, by its value at the opening. The round pays or burns
+  when its target is over, and its payout is staked from then on. Until then, later rounds open on the old stake, so a bad month counts
+  once for each open round. A stake never falls below 0.
+- A regime of stakes by round divides the stake evenly over the rounds that are open at once. Each round that opens adds a position; see
+  `positions`.
+- All rounds of a week have the score of the week's era. They differ in only a few days, and to take them as one is cautious: it allows no
+  diversification between them.
+- Future weeks are like the eras of the history, in blocks, under the same terms. The intervals don't contain the choice of a model on
+  these eras, a change of the multipliers, or a change of the market.
 
 References
 ----------
@@ -43,10 +41,10 @@ TAILS = (0.05, 0.95)
 """Quantiles that bound nine years of ten."""
 
 YEARS_SHARE = 5
-"""One simulated year of so many is taken again for each draw of what is believed."""
+"""For each draw of the posterior, one of so many simulated years is used."""
 
 AT_ONCE = 4096
-"""Years that are simulated side by side: as many as stay in a processor's cache."""
+"""Years that are simulated at once: so many fit into a processor's cache."""
 
 GOLDEN = (np.sqrt(5) - 1) / 2
 """Steps of this size, modulo 1, fill 0..1 evenly."""
@@ -54,7 +52,7 @@ GOLDEN = (np.sqrt(5) - 1) / 2
 
 @dataclass(frozen=True)
 class Terms:
-    """What a round pays for, and what is staked on it.
+    """The terms of a round's payout, and of the stake on it.
 
     Attributes
     ----------
@@ -62,7 +60,7 @@ class Terms:
     payout_factor, clip : see `unclipped`.
     per_week : rounds that open in a week.
     weeks : from the opening of a round to its payout.
-    concurrent : rounds that are open at once, each on a stake of its own; None: each is on the whole stake.
+    concurrent : rounds that are open at once, each on its own stake; None: each is on the whole stake.
     """
 
     multipliers: Mapping[str, float]
@@ -80,14 +78,14 @@ class Terms:
 
 @dataclass(frozen=True)
 class Year:
-    """How a year is simulated.
+    """Settings of the simulation of a year.
 
     Attributes
     ----------
     mode : of stakes by round.
-    drawdown : a fall of the stake from its highest value so far, as a share of it, the chance of which is asked.
+    drawdown : a fall of the stake, as a share of its highest value so far; its probability is computed.
     replicates : simulated years.
-    draws : of what the eras leave open, behind the intervals.
+    draws : of mean and spread, for the intervals.
     seed : of the bootstrap.
     """
 
@@ -100,15 +98,15 @@ class Year:
 
 @dataclass(frozen=True)
 class History:
-    """The payout rates of several predictions on the eras that have the scores of all.
+    """The payout rates of several predictions, on the eras in which all of them have scores.
 
     Attributes
     ----------
     names : of the predictions.
     eras : (eras,), ascending.
-    scores : (eras, predictions) of each column of scores.
-    terms : that the rates are by.
-    left_out : eras of the scores where at least one prediction lacks one.
+    scores : (eras, predictions) for each column of scores.
+    terms : of the payout.
+    left_out : number of eras in which a prediction lacks a score.
     every : weeks from one era to the next.
     overlap : eras that a target spans.
     """
@@ -123,12 +121,12 @@ class History:
 
     @property
     def raw(self) -> Floats:
-        """Return (eras, predictions), the rate of a round's payout before it is clipped."""
+        """Return the (eras, predictions) payout rates of a round before they are clipped."""
         return unclipped(self.scores, self.terms)
 
     @property
     def rates(self) -> Floats:
-        """Return (eras, predictions), clipped."""
+        """Return the (eras, predictions) clipped payout rates."""
         return clipped(self.raw, self.terms)
 
     def under(self, terms: Terms) -> "History":
@@ -137,22 +135,22 @@ class History:
 
 
 def terms_of(regime: Regime, total_at_risk: float) -> Terms:
-    """Return the terms of a regime, as scores of eras are paid by it.
+    """Return the terms of a regime for scores of eras.
 
     Parameters
     ----------
-    total_at_risk : NMR at risk in a round, which the factor of some regimes depends on.
+    total_at_risk : NMR at risk in a round, on which the factor of some regimes depends.
 
     Raises
     ------
     InputError
-        If it pays for a score that isn't among those of eras.
+        If the regime pays for a score that no era has.
     """
-    return Terms(regime.multipliers(), regime.factor.at(total_at_risk), regime.clip, regime.per_week, regime.weeks, regime.positions)
+    return Terms(regime.multipliers(), regime.factor.for_total(total_at_risk), regime.clip, regime.per_week, regime.weeks, regime.positions)
 
 
 def unclipped(scores: Mapping[str, Floats], terms: Terms) -> Floats:
-    """Return what a round pays for each unit of stake before it is clipped; NaN if a score that is paid for is NaN.
+    """Return a round's payout for each unit of stake before it is clipped; NaN if a score that is paid for is NaN.
 
     `payout_factor · sum of score · multiplier` (docs.numer.ai, payouts).
     """
@@ -161,28 +159,28 @@ def unclipped(scores: Mapping[str, Floats], terms: Terms) -> Floats:
 
 
 def clipped(raw: Floats, terms: Terms) -> Floats:
-    """Return unclipped rates within `-clip .. clip`; negative: burns."""
+    """Clip rates to `-clip .. clip`; negative rates are burns."""
     return np.clip(raw, -terms.clip, terms.clip)
 
 
 def history(
     scores: pd.DataFrame, names: Sequence[str], terms: Terms, days: int, also: Sequence[Terms] = (), today: date | None = None
 ) -> History:
-    """Return the rates of predictions on the eras that all of them have scores for.
+    """Return the payout rates of predictions on the eras in which all of them have scores.
 
     Parameters
     ----------
-    scores : DataFrame with `era`, `prediction` and columns of scores, a row for each era and prediction; NaN where there is no
-        score. An era in which a prediction lacks a score that is paid for is left out for all, and counted.
+    scores : DataFrame with `era`, `prediction` and columns of scores, a row for each era and prediction; NaN without a score. An era in
+        which a prediction lacks a score that is paid for is left out for all, and counted.
     names : of the predictions.
     days : trading days that the target looks ahead.
-    also : other terms, whose scores the eras must have as well.
-    today : the day from which new eras are counted; None: the true one.
+    also : other terms, whose scores the eras must have too.
+    today : the day from which new eras are counted; None: the current day.
 
     Raises
     ------
     InputError
-        If a prediction isn't there, there is none, an era is there twice, a score that is paid for is in no era, or there are too few eras.
+        If there is no prediction, one is missing, an era is there twice, a score that is paid for is in no era, or there are too few eras.
     """
     names, known = list(dict.fromkeys(names)), list(dict.fromkeys(scores[PREDICTION]))
     for name in names:
@@ -200,7 +198,7 @@ def history(
         if without:
             raise InputError(
                 f"scores: {without[0]} has no {score.upper()} in any era, and the round pays for it (multiplier {weight:g}); "
-                "take scores that have it, such as those of validation, or --stand-in"
+                "take scores that have it, such as --scores validation, or --stand-in"
             )
     tables = {score: rows.pivot(index=ERA, columns=PREDICTION, values=score)[names].sort_index() for score in paid}
     eras = next(iter(tables.values())).index.to_numpy(np.int64)
@@ -214,19 +212,19 @@ def history(
 
 
 def _require_enough(eras: int, names: Sequence[str], overlap: int, every: int, today: date) -> None:
-    """Raise `InputError` if eras are too few for a year, with the number that it takes and the day when there are as many."""
+    """Raise `InputError` if there are too few eras for a year, with the number needed and the day when there will be enough."""
     needed = LEAST_SPANS * overlap
     if eras < needed:
         weeks = (needed - eras) * every
         raise InputError(
-            f"scores: {eras} eras have all scores of {', '.join(names)} (MMC only where there is a meta model); a year needs {needed}, "
+            f"scores: {eras} eras have all scores of {', '.join(names)} (MMC needs a meta model); a year needs {needed}, "
             f"{LEAST_SPANS} spans of a target of {overlap} era{'s' * (overlap > 1)}; with an era every {'' if every == 1 else f'{every} '}"
             f"week{'s' * (every > 1)} there are enough about {today + timedelta(weeks=weeks)}; until then take --stand-in, or fewer models"
         )
 
 
 def stakes(weekly: Floats, rounds: int, span: int) -> Floats:
-    """Return what a stake of 1 becomes: `S[t] = S[t-1] + rounds · S[t-span] · weekly[t-span]`, not below 0.
+    """Return the growth of a stake of 1: `S[t] = S[t-1] + rounds · S[t-span] · weekly[t-span]`, not below 0.
 
     Parameters
     ----------
@@ -236,7 +234,7 @@ def stakes(weekly: Floats, rounds: int, span: int) -> Floats:
 
     Returns
     -------
-    (weeks + span, ...), from the week when the first rounds open, where it is 1, to that when the last ones have paid.
+    (weeks + span, ...), from the week in which the first rounds open, with 1, to the week in which the last rounds have paid.
     """
     weeks = len(weekly)
     stake = np.ones((weeks + span, *weekly.shape[1:]))
@@ -246,10 +244,10 @@ def stakes(weekly: Floats, rounds: int, span: int) -> Floats:
 
 
 def positions(rates: Floats, concurrent: int, mode: Mode) -> Floats:
-    """Return what a deposit of 1 becomes that is staked by round, `1 / concurrent` on each, from the first round on.
+    """Return the growth of a deposit of 1 that is staked by round, `1 / concurrent` on each, from the first round on.
 
-    One position opens a round, first from idle NMR, then from the claim of the round that has settled meanwhile and from idle NMR. It is
-    `payout_contract.Strategy` with one model, for many years at once. Debt is left out: it changes nothing of what the participant has.
+    Each round opens a position: the first ones from idle NMR, later ones from the claim of the round that has just settled and from idle
+    NMR. It is `payout_contract.Strategy` with one model, for many years at once. Debt is left out: the participant has the same without it.
 
     Parameters
     ----------
@@ -280,7 +278,7 @@ def positions(rates: Floats, concurrent: int, mode: Mode) -> Floats:
 
 
 def grown(weekly: Floats, terms: Terms, mode: Mode) -> Floats:
-    """Return (weeks + 1, ...) what a stake of 1 has become when the rounds of each week, of these rates, have paid; 1 first."""
+    """Return (weeks + 1, ...) the value of a stake of 1 when the rounds of each week, with these rates, have paid; the first is 1."""
     if terms.concurrent is None:
         return stakes(weekly, terms.per_week, terms.weeks)[terms.weeks - 1 :]
     value = positions(np.repeat(weekly, terms.per_week, axis=0), terms.concurrent, mode)
@@ -288,61 +286,67 @@ def grown(weekly: Floats, terms: Terms, mode: Mode) -> Floats:
 
 
 def outlook(found: History, year: Year) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return what a round and a year of rounds bring to a stake on each prediction.
+    """Return the results of a round and of a year of rounds for a stake on each prediction.
 
-    Years are drawn from the eras by a stationary bootstrap, all predictions by the same one; the rounds of 52 weeks open, and
-    the year ends when the last has paid. Deviations from the mean are stretched by what such a bootstrap loses: see `calm`.
+    Years are drawn from the eras by one stationary bootstrap for all predictions. Rounds open in 52 weeks, and the year ends when the last
+    has paid. Deviations from the mean are stretched, since such a bootstrap loses variance: see `variance_kept`.
 
-    How years differ is one thing, how well these eras know the law that years are drawn from another. What is to be believed
-    of the true mean is the t distribution of `significance.mean`, which is that of a normal mean whose spread isn't known
-    either: `spread = sqrt(degrees / chi-squared)` times the one that was seen, and `mean + error · spread · normal`. So each
-    figure of a year has three forms: with the mean and spread that were seen; `_low` and `_high`, which hold 95 % of what the
-    figure would be over those beliefs; and `_all`, over years that each have another law.
+    Years differ by chance, and also because the eras leave mean and spread uncertain. The true mean has the t distribution of
+    `significance.mean`, as a normal mean of unknown spread has. So the spread is drawn as `sqrt(degrees / chi-squared)` times the observed
+    one, and the mean as `mean + error · spread · normal`. Each figure of a year has three forms:
+
+    - with the observed mean and spread,
+    - `_low` and `_high`: the 95 % interval of the figure over draws of mean and spread,
+    - `_all`: over years that each have another draw.
 
     Returns
     -------
-    A row for each prediction: `prediction`, `eras`, then the mean of each score; for a round `rate` (mean payout for each unit of
-    stake) and `burn` (the share of rounds that burn), each with `_low` and `_high`, at either end of the mean's 95 %
-    interval, `burn_size` (the mean rate of those, NaN without any) and `clipped` (the share of rounds that the clip cuts); for
-    a year `growth` (mean of what a stake of 1 becomes), its `median`, `p05` and `p95`, `loss` (the chance to end below 1) and
-    `drawdown` (that of a fall beyond `year.drawdown`), each with `_low`, `_high` and `_all`.
+    A row for each prediction: `prediction`, `eras`, the mean of each score, and
+
+    - for a round: `rate` (mean payout for each unit of stake) and `burn` (share of rounds that burn), each with `_low` and `_high` at the
+      ends of the mean's 95 % interval; `burn_size` (mean rate of burns, NaN without any); `clipped` (share of rounds that are clipped);
+    - for a year: `growth` (mean value of a stake of 1 at its end), `median`, `p05` and `p95` of that value, `loss` (probability to end
+      below 1) and `drawdown` (probability of a fall of more than `year.drawdown`), each with `_low`, `_high` and `_all`.
+
     And a row for each prediction and week: `prediction`, `week`, `p05`, `median`, `p95`, `p05_all`, `p95_all`.
     """
     law = Law(found, year)
     raw, terms = law.raw, found.terms
     seen = grown(law.weeks(np.zeros(len(found.names)), np.ones(len(found.names)), year.replicates), terms, year.mode)
-    told = grown(law.believed(), terms, year.mode)
+    drawn = grown(law.drawn_weeks(), terms, year.mode)
     years = year.replicates // YEARS_SHARE
     parts = max(1, year.draws * years * len(found.names) // AT_ONCE)
     laws = [
         _ending(grown(law.weeks(shift[:, None], spread[:, None], years), terms, year.mode), year.drawdown)
-        for shift, spread in zip(*(np.array_split(one, parts) for one in beliefs(law.reach, law.degrees, year.draws)), strict=True)
+        for shift, spread in zip(
+            *(np.array_split(one, parts) for one in posterior_draws(law.half_width, law.degrees, year.draws)), strict=True
+        )
     ]
-    rounds = [_round(clipped(raw + shift, terms)) for shift in (0.0, -law.reach, law.reach)]
+    rounds = [_round(clipped(raw + shift, terms)) for shift in (0.0, -law.half_width, law.half_width)]
     table: dict[str, Any] = {PREDICTION: list(found.names), "eras": len(found.eras)}
     table |= {score: values.mean(axis=0) for score, values in found.scores.items()}
     for name, (value, at_low, at_high) in _by_name(rounds).items():
         table |= {name: value, f"{name}_low": np.minimum(at_low, at_high), f"{name}_high": np.maximum(at_low, at_high)}
     table |= {"burn_size": _burn_size(found.rates), "clipped": (np.abs(raw) > terms.clip).mean(axis=0)}
-    believed, over_all = _by_name(laws), _ending(told, year.drawdown)
+    posterior, over_all = _by_name(laws), _ending(drawn, year.drawdown)
     for name, value in _ending(seen, year.drawdown).items():
-        low, high = np.quantile(np.concatenate(believed[name]), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+        low, high = np.quantile(np.concatenate(posterior[name]), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
         table |= {name: value, f"{name}_low": low, f"{name}_high": high, f"{name}_all": over_all[name]}
-    return pd.DataFrame(table), _bands(found.names, seen, told, terms.weeks - 1)
+    return pd.DataFrame(table), _bands(found.names, seen, drawn, terms.weeks - 1)
 
 
 def under_each(found: History, regimes: Mapping[str, Terms], year: Year) -> pd.DataFrame:
-    """Return what the same eras would bring under several terms, over years that each have another law; see `outlook`.
+    """Return the results of the same eras under several terms, over years that each have another draw of mean and spread; see `outlook`.
 
     Returns
     -------
-    A row for each of the terms, mode of staking and prediction: `regime`, `mode` (empty for whole stakes), `prediction`, `rate`, `burn`,
-    and of a year `median`, `p05`, `p95`, `loss` and `drawdown`.
+    A row for each regime, mode of staking and prediction: `regime`, `mode` (empty for whole stakes), `prediction`, `rate`, `burn`, and for
+    a year `median`, `p05`, `p95`, `loss` and `drawdown`.
     """
     parts = []
     for name, terms in regimes.items():
         law = Law(found.under(terms), year)
-        weekly = law.believed()
+        weekly = law.drawn_weeks()
         modes: tuple[Mode, ...] = ("constant", "compound") if terms.concurrent else (year.mode,)
         for mode in modes:
             ending = _ending(grown(weekly, terms, mode), year.drawdown)
@@ -353,15 +357,15 @@ def under_each(found: History, regimes: Mapping[str, Terms], year: Year) -> pd.D
 
 
 def modes(found: History, year: Year) -> pd.DataFrame:
-    """Return constant and compound stakes by round in the same years, which each have another law; see `outlook`.
+    """Compare constant and compound stakes by round in the same years, which each have another draw of mean and spread; see `outlook`.
 
     Returns
     -------
-    A row for each prediction: `prediction`, `constant` and `compound` (median of what a deposit of 1 becomes), `compound_better` (the
-    share of years in which compound ends higher), and `idle`, the NMR beside the stakes, as a share of them, that tops every constant
-    stake up in 95 % of the years.
+    A row for each prediction: `prediction`, `constant` and `compound` (median value of a deposit of 1 after a year), `compound_better`
+    (share of years in which compound ends higher), and `idle`: the NMR in addition to the stakes, as a share of them, that keeps every
+    stake constant in 95 % of the years.
     """
-    weekly, concurrent = Law(found, year).believed(), found.terms.concurrent or 1
+    weekly, concurrent = Law(found, year).drawn_weeks(), found.terms.concurrent or 1
     constant, compound = (grown(weekly, found.terms, mode)[-1] for mode in ("constant", "compound"))
     settled = np.repeat(weekly, found.terms.per_week, axis=0)[: -concurrent or None]
     short = -np.minimum(np.cumsum(settled, axis=0).min(axis=0), 0.0) / concurrent
@@ -377,25 +381,25 @@ def modes(found: History, year: Year) -> pd.DataFrame:
 
 
 class Law:
-    """The law that years are drawn from, and how far the eras leave it open.
+    """The distribution from which years are drawn, with the uncertainty of its mean and spread.
 
     Attributes
     ----------
     raw : (eras, predictions), the rates before they are clipped.
-    reach : (predictions,), half the 95 % interval of the mean rate.
-    degrees : (predictions,), of freedom of its t distribution.
+    half_width : (predictions,), half the width of the mean rate's 95 % interval.
+    degrees : (predictions,), degrees of freedom of its t distribution.
     """
 
     def __init__(self, found: History, year: Year) -> None:
         self.raw, self._terms, self._years = found.raw, found.terms, year.replicates
         means = [significance.mean(column, overlap=found.overlap) for column in self.raw.T]
-        self.reach = np.array([0.0 if mean.reason else (mean.high - mean.low) / 2 for mean in means])
+        self.half_width = np.array([0.0 if mean.reason else (mean.high - mean.low) / 2 for mean in means])
         self.degrees = np.array([max(mean.degrees, 1) for mean in means])
         length = mean_block(self.raw, found.overlap)
-        self._picks, self._stretch = _picks(found, length, year), 1 / np.sqrt(calm(length, found.overlap))
+        self._picks, self._stretch = _picks(found, length, year), 1 / np.sqrt(variance_kept(length, found.overlap))
 
     def weeks(self, shift: Floats, spread: Floats, years: int) -> Floats:
-        """Return (weeks, ..., years, predictions) rates, of which the mean is moved and deviations from it are stretched.
+        """Return (weeks, ..., years, predictions) rates with a shifted mean and stretched deviations from it.
 
         Parameters
         ----------
@@ -407,16 +411,16 @@ class Law:
         deviation = deviation.reshape(weeks, *[1] * (shift.ndim - 2), *rest)
         return clipped(centre + shift + spread * self._stretch * deviation, self._terms)
 
-    def believed(self) -> Floats:
-        """Return (weeks, years, predictions) rates of years that each have another law."""
-        return self.weeks(*beliefs(self.reach, self.degrees, self._years), self._years)
+    def drawn_weeks(self) -> Floats:
+        """Return (weeks, years, predictions) rates of years that each have another draw of mean and spread."""
+        return self.weeks(*posterior_draws(self.half_width, self.degrees, self._years), self._years)
 
 
-def calm(length: float, overlap: int) -> float:
-    """How much of the long-run variance of overlapping eras a stationary bootstrap keeps, which cuts them between its blocks.
+def variance_kept(length: float, overlap: int) -> float:
+    """Return the share of overlapping eras' long-run variance that a stationary bootstrap keeps; it cuts eras apart between blocks.
 
-    `sum of q^|k| (1 - |k| / overlap) / overlap` with `q = 1 - 1 / length` (Politis & Romano 1994), for the autocorrelations
-    `1 - |k| / overlap` that a target gives which spans so many eras.
+    `sum of q^|k| (1 - |k| / overlap) / overlap` with `q = 1 - 1 / length` (Politis & Romano 1994). The autocorrelations of a target that
+    spans `overlap` eras are `1 - |k| / overlap`.
 
     Parameters
     ----------
@@ -426,32 +430,32 @@ def calm(length: float, overlap: int) -> float:
     return float(1 + 2 * ((1 - 1 / length) ** lags * (1 - lags / overlap)).sum()) / overlap
 
 
-def beliefs(reach: Floats, degrees: NDArray[np.int64], count: int) -> tuple[Floats, Floats]:
-    """(count, predictions) shifts of the mean, and its spreads, evenly over what is believed of both.
+def posterior_draws(half_width: Floats, degrees: NDArray[np.int64], count: int) -> tuple[Floats, Floats]:
+    """Return (count, predictions) shifts of the mean and factors of the spread, evenly over the posterior of both.
 
     Parameters
     ----------
-    reach : (predictions,), half the mean's 95 % interval.
-    degrees : (predictions,), of freedom of its t distribution.
+    half_width : (predictions,), half the width of the mean's 95 % interval.
+    degrees : (predictions,), degrees of freedom of its t distribution.
     """
     place = np.arange(count)[:, None]
     spread = np.sqrt(degrees / chdtri(degrees, (place + 0.5) / count))
-    error = reach / stdtrit(degrees, (1 + LEVEL) / 2)
+    error = half_width / stdtrit(degrees, (1 + LEVEL) / 2)
     return error * spread * ndtri((place * GOLDEN + 0.5) % 1), spread
 
 
 def weeks_apart(eras: NDArray[np.int64]) -> int:
-    """Weeks from one era (ascending) to the next: more than 1 where only every n-th week is an era."""
+    """Return the weeks from one era to the next (eras ascending): more than 1 if only every n-th week is an era."""
     return max(1, round(float(np.median(np.diff(eras))))) if len(eras) > 1 else 1
 
 
 def mean_block(columns: Floats, overlap: int) -> float:
-    """Mean length of the blocks of a stationary bootstrap of (eras, ...) columns, the same for all of them."""
+    """Return the mean block length, in eras, of a stationary bootstrap of (eras, ...) columns, the same for all columns."""
     return max(2.0 * overlap, *(significance.block_length(column) for column in columns.T))
 
 
 def _picks(found: History, length: float, year: Year) -> NDArray[np.int64]:
-    """(52, replicates) positions of eras: an era stands for the weeks up to the next."""
+    """Return (52, replicates) positions of eras; an era stands for the weeks until the next era."""
     steps = -(-WEEKS // found.every)
     order = significance.stationary_order(len(found.eras), length, year.replicates, np.random.default_rng(year.seed), steps)
     return np.repeat(order, found.every, axis=1)[:, :WEEKS].T
@@ -467,7 +471,7 @@ def _burn_size(rate: Floats) -> Floats:
 
 
 def _ending(path: Floats, drawdown: float) -> dict[str, Floats]:
-    """Return figures of (weeks, ..., years, predictions) stakes, each (..., predictions)."""
+    """Return figures (..., predictions) of stakes (weeks, ..., years, predictions)."""
     last = path[-1]
     fall = (1 - path / np.maximum.accumulate(path, axis=0)).max(axis=0)
     p05, median, p95 = np.quantile(last, [TAILS[0], 0.5, TAILS[1]], axis=-2)
@@ -485,11 +489,11 @@ def _by_name(blocks: Sequence[dict[str, Floats]]) -> dict[str, list[Floats]]:
     return {name: [block[name] for block in blocks] for name in blocks[0]}
 
 
-def _bands(names: Sequence[str], seen: Floats, told: Floats, wait: int) -> pd.DataFrame:
-    """Return quantiles by week; `wait` weeks pass before the first in which a round may pay."""
-    seen, told = (np.concatenate([np.ones((wait, *path.shape[1:])), path]) for path in (seen, told))
+def _bands(names: Sequence[str], seen: Floats, drawn: Floats, wait: int) -> pd.DataFrame:
+    """Return quantiles by week; the first round may pay after `wait` weeks."""
+    seen, drawn = (np.concatenate([np.ones((wait, *path.shape[1:])), path]) for path in (seen, drawn))
     p05, median, p95 = np.quantile(seen, [TAILS[0], 0.5, TAILS[1]], axis=1)
-    p05_all, p95_all = np.quantile(told, TAILS, axis=1)
+    p05_all, p95_all = np.quantile(drawn, TAILS, axis=1)
     columns = {"p05": p05, "median": median, "p95": p95, "p05_all": p05_all, "p95_all": p95_all}
     weeks = np.arange(len(seen))
     parts = [

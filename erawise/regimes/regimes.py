@@ -1,6 +1,6 @@
-"""Regimes of payout as data: what each stretch of rounds paid for, by which factor and clip, and on what stake.
+"""Regimes of payout: the scores, factor, clip and stake by which a range of rounds pays.
 
-`regimes.yaml` has those of Numerai; a file of one's own adds to them, or replaces one under its id.
+`regimes.yaml` has Numerai's regimes. The user's own file adds regimes, or replaces one that has the same id.
 """
 
 from collections.abc import Mapping
@@ -20,9 +20,9 @@ from erawise.running.errors import InputError
 PACKAGED = Path(__file__).with_name("regimes.yaml")
 
 OWN = Path("erawise/regimes/regimes.yaml")
-"""The file of `payout.regimes` if there are none of one's own: the packaged one, by its place in a checkout.
+"""The value of `payout.regimes` if the user has no own file: the packaged file, by its path in a checkout.
 
-DVC can't express a dependency that may be absent, so that the setting always names a file.
+DVC can't express a dependency that may be absent, so the setting always names a file.
 """
 
 COLUMNS = {
@@ -36,17 +36,17 @@ COLUMNS = {
     "fnc_v3": "fnc",
     "tc": None,
 }
-"""The column of an era's scores that is each score of Numerai's; None if no file allows to compute it."""
+"""The column of an era's scores for each score of Numerai; None if no file allows to compute it."""
 
 Multipliers = Mapping[str, float]
 """The weight of each column of scores."""
 
 MESSAGES = {"extra_forbidden": "unknown key", "missing": "the key is missing", "model_type": "expected keys with values"}
-"""Words for pydantic's types of errors."""
+"""Messages for pydantic's types of errors."""
 
 
 class Factor(Section):
-    """A payout factor: fixed, or a threshold in NMR that it falls above."""
+    """A payout factor: fixed, or falling once the NMR at risk is above a threshold."""
 
     fixed: PositiveShare | None = None
     threshold: Positive | None = None
@@ -57,13 +57,13 @@ class Factor(Section):
             raise ValueError("expected either fixed or threshold")
         return self
 
-    def at(self, total_at_risk: float) -> float:
-        """Return the factor for so much NMR at risk in the round: `fixed`, or `min(1, threshold / total_at_risk)`."""
+    def for_total(self, total_at_risk: float) -> float:
+        """Return the factor of a round with so much NMR at risk: `fixed`, or `min(1, threshold / total_at_risk)`."""
         return self.fixed or min(1.0, (self.threshold or 0.0) / total_at_risk)
 
 
 class Regime(Section):
-    """How the rounds `first` to `last` pay; `regimes.yaml` says what each setting means."""
+    """The payout of the rounds `first` to `last`; `regimes.yaml` explains each setting."""
 
     id: Name
     first: Annotated[Count | None, Field(alias="from")]
@@ -108,7 +108,7 @@ class Regime(Section):
 
     @property
     def positions(self) -> int | None:
-        """Return how many rounds are open at once, each on a stake of its own; None if each is on the whole stake."""
+        """Return how many rounds are open at once if each has its own stake; None if each is on the whole stake."""
         return self.concurrent if self.stake == "per_round" else None
 
     @property
@@ -122,7 +122,7 @@ class Regime(Section):
         Raises
         ------
         InputError
-            If a participant had to choose one, or no file allows to compute a score.
+            If each participant chose a multiplier, or no file allows to compute a score.
         """
         for score, multiplier in self.scores.items():
             if multiplier is None:
@@ -132,7 +132,7 @@ class Regime(Section):
         return {str(COLUMNS[score]): float(multiplier or 0.0) for score, multiplier in self.scores.items() if COLUMNS[score]}
 
     def sums(self) -> dict[str, Multipliers]:
-        """Return the weights of the scores in a payout, before its factor and clip: `payout`, and `payout_bmc`, its `stand_in`.
+        """Return the weights of scores in a payout, before factor and clip: `payout`, and its `stand_in`, `payout_bmc`.
 
         Raises
         ------
@@ -178,16 +178,16 @@ class Regimes(Section):
         return self
 
     def named(self, name: str | None) -> Regime:
-        """Return a regime by its id; None: the latest, which is today's."""
+        """Return a regime by its id; for None the latest, which holds today."""
         if name is None:
             return max(self.regimes, key=lambda one: one.first or 0)
         found = next((one for one in self.regimes if one.id == name), None)
         if found is None:
-            raise InputError(f"regime {name!r}: there is none of that id; there are {', '.join(one.id for one in self.regimes)}")
+            raise InputError(f"regime {name!r}: no regime has this id; there are {', '.join(one.id for one in self.regimes)}")
         return found
 
     def of_round(self, number: int) -> Regime:
-        """Return the regime that a round pays by; `InputError` if none has it."""
+        """Return the regime of a round; raise `InputError` if there is none."""
         for one in self.regimes:
             if (one.first or 1) <= number and (one.last is None or number <= one.last):
                 return one
@@ -196,17 +196,17 @@ class Regimes(Section):
 
 
 def load(own: Path | str = OWN, directory: Path = Path()) -> Regimes:
-    """Read the regimes of the package, and those of a file of one's own, which come first under the same id.
+    """Read the regimes of the package and of the user's file, which replaces regimes that have the same id.
 
     Parameters
     ----------
-    own : that file, `OWN` if there is none.
-    directory : where the file's path begins.
+    own : the user's file; `OWN` if there is none.
+    directory : directory that `own` is relative to.
 
     Raises
     ------
     InputError
-        If the file is missing or no YAML, or a regime isn't right, with the regime and the rule.
+        If the file is missing or isn't YAML, or a regime breaks a rule; the message names both.
     """
     packaged = _read(PACKAGED)
     if Path(own) == OWN:

@@ -35,7 +35,7 @@ def write(out: Path, *, quiet: bool) -> None:
     quiet : whether nothing is printed but warnings; also if the environment asks for quiet.
     """
     start = time.perf_counter()
-    with runner.heard("report", quiet or runner.is_quiet()) as progress:
+    with runner.progress_for("report", quiet or runner.is_quiet()) as progress:
         text = page.written(content(params.load(paths.PARAMS)), progress)
         with files.replacing(out) as temporary:
             temporary.write_text(text, encoding="utf-8")

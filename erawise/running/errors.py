@@ -1,4 +1,4 @@
-"""The one way in which bad input is reported, and in which a command ends that can't go on."""
+"""Errors that a person can mend, and how they end a command: one line and an exit code."""
 
 import errno
 import functools
@@ -13,62 +13,62 @@ from types import TracebackType
 from typing import TextIO
 
 if sys.platform == "win32":
-    raise SystemExit("error: erawise doesn't run on Windows itself: it needs a Unix's file locks; run it in WSL, see README.md")
+    raise SystemExit("error: erawise doesn't run on Windows itself: it needs the file locks of Unix; run it in WSL, see README.md")
 
 WORLD = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE}
 """Errors of the disk, which are no fault of the code."""
 
 COMMANDS = ("stages.", "erawise.")
-"""With what the names of the modules begin that are run as commands."""
+"""Beginnings of the names of modules that are run as commands."""
 
 STOPPED = "stopped by hand"
 RED_ERROR = "\033[31merror:\033[0m"
 INTERRUPTED, CLOSED = 130, 141
-"""Exit codes of a command that was stopped by Ctrl-C, or whose output nobody reads any more, as shells have them."""
+"""Exit codes, as in shells, of a command that was stopped by Ctrl-C, or whose output is read no more."""
 
 
 class InputError(Exception):
-    """Something that the user can mend: the message says what is wrong, where, what was expected and what to do.
+    """An error that the user can mend: the message gives the fault, its place, the expected value and the remedy.
 
-    `code` is the exit code of a command that it ends.
+    `code` is the exit code of a command that ends by it.
     """
 
     code = 1
 
 
 class UsageError(InputError):
-    """The command line is wrong."""
+    """A wrong command line."""
 
     code = 2
 
 
 class NotOpen(InputError):
-    """The round takes no submission now."""
+    """A round that accepts no submission now."""
 
     code = 3
 
 
 class NoneDue(NotOpen):
-    """No round takes submissions, and none is due: to try again is of no use before the next one opens."""
+    """A time when no round accepts submissions and none is due: trying again is useless before the next round opens."""
 
     code = 6
 
 
 class Unconfirmed(InputError):
-    """What was sent couldn't be found on the server as it was sent."""
+    """A sent file that the server doesn't show as it was sent."""
 
     code = 4
 
 
 class Unavailable(InputError):
-    """A server gave no usable answer; later it may."""
+    """A server without a usable answer; later it may have one."""
 
     code = 75
 
 
 @contextmanager
 def about(what: str) -> Iterator[None]:
-    """Have each `InputError` within say what it is about."""
+    """Put `what` before the message of each `InputError`."""
     try:
         yield
     except InputError as error:
@@ -76,9 +76,9 @@ def about(what: str) -> Iterator[None]:
 
 
 def reported(main: Callable[[], None]) -> Callable[[], None]:
-    """Turn an `InputError` of a command, a full or closed disk, or Ctrl-C into one line on stderr and its exit code.
+    """Turn an `InputError` of a command, a disk that is full or can't be written to, or Ctrl-C into a line on stderr and an exit code.
 
-    A command whose output is read no more, as by `head`, ends without a word.
+    A command whose output is read no more, as by `head`, ends without a message.
     """
 
     @functools.wraps(main)
@@ -119,7 +119,7 @@ def reported(main: Callable[[], None]) -> Callable[[], None]:
 
 
 def _reader_gone() -> bool:
-    """Return whether stdout or stderr takes no more; what is written there from now on goes nowhere."""
+    """Return whether stdout or stderr accepts no more; from now on, such output is discarded."""
     gone = [stream for stream in (sys.stdout, sys.stderr) if _takes_nothing(stream)]
     for stream in gone:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
@@ -127,19 +127,19 @@ def _reader_gone() -> bool:
 
 
 def _takes_nothing(stream: TextIO) -> bool:
-    """Return whether the other end of a pipe is closed, or what was written can't be kept."""
+    """Return whether the other end of a pipe is closed, or output can't be written."""
     try:
         stream.flush()
     except OSError:
         return True
     watch = select.poll()
-    with suppress(io.UnsupportedOperation):  # a stream of tests or notebooks, behind which is no file
+    with suppress(io.UnsupportedOperation):  # a stream of tests or notebooks has no file
         watch.register(stream.fileno(), 0)
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in watch.poll(0))
 
 
 def _untraced(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Say of Ctrl-C while a command still loads its libraries what `reported` says of it later."""
+    """Report Ctrl-C, also while a command loads its libraries, before `reported` can do so."""
     if issubclass(kind, KeyboardInterrupt):
         print(f"error: {STOPPED}", file=sys.stderr)
     else:

@@ -1,4 +1,4 @@
-"""uv set up as pip is: what pip is configured for, in uv's words."""
+"""Settings of pip, translated for uv."""
 
 import ast
 import subprocess
@@ -19,13 +19,13 @@ NAMES = {
     "client-cert": ("SSL_CLIENT_CERT", " "),
     "proxy": ("ALL_PROXY", " "),
 }
-"""Settings of pip, what uv has in their place in the environment, and what separates its values there."""
+"""Settings of pip, the variable of uv for each, and the separator of its values."""
 
 SECTIONS = "global", "install", ":env:"
-"""Of pip's settings, the strongest last."""
+"""Sections of pip's settings, the strongest last."""
 
 SAME = {"UV_DEFAULT_INDEX": "UV_INDEX_URL", "UV_INDEX": "UV_EXTRA_INDEX_URL"}
-"""Other names of the same settings."""
+"""Older names of the same variables."""
 
 
 def configured() -> str:
@@ -34,12 +34,12 @@ def configured() -> str:
 
 
 def surroundings(settings_of_pip: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment in which uv does what pip would do; what `environment` has for uv goes before pip's settings.
+    """Return the environment variables with which uv installs as pip would; variables of uv go before pip's settings.
 
     Parameters
     ----------
     settings_of_pip : see `configured`.
-    environment : that of this process.
+    environment : variables of this process.
     """
     lines = [line.partition("=") for line in settings_of_pip.splitlines()]
     settings = {key: str(ast.literal_eval(value)) for key, is_one, value in lines if is_one}
@@ -49,5 +49,5 @@ def surroundings(settings_of_pip: str, environment: Mapping[str, str]) -> dict[s
             if value := settings.get(f"{section}.{name}", "").split():
                 found[variable] = separator.join(value)
     known = {name: value for name, value in found.items() if SAME.get(name, name) not in environment}
-    # as pip does: the best version of all indexes, and the certificates of the system
+    # as in pip: the best version of all indexes, and the certificates of the system
     return {"UV_INDEX_STRATEGY": "unsafe-best-match", "UV_SYSTEM_CERTS": "true"} | known | dict(environment)

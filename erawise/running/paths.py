@@ -1,4 +1,4 @@
-"""Where the stages find each other's files, relative to the top of the repository."""
+"""Paths of the stages' files, relative to the top of the repository."""
 
 from pathlib import Path
 
@@ -6,32 +6,32 @@ PARAMS = Path("params.yaml")
 LOCK = Path("dvc.lock")
 DATA = Path("data")
 DOWNLOADS = Path("data/downloads")
-"""What was downloaded from Numerai, in the main checkout; it stays, so that a file comes again only where Numerai's has changed."""
+"""Downloads from Numerai, in the main checkout. They stay: a file is fetched again only if Numerai has a new version."""
 RAW = Path("data/raw")
 PREPARED = Path("data/prepared")
 PANEL = PREPARED / "panel"
 """The rows of train and validation, sorted by era and id."""
 MISSING = PREPARED / "missing"
-"""How many values were missing, by feature and by era."""
+"""Numbers of missing values, by feature and by era."""
 LIVE = PREPARED / "live"
 VALIDATION_TARGETS = PREPARED / "validation_targets.parquet"
 REFERENCES = PREPARED / "references.parquet"
 EXPLORED = Path("data/explored")
 CHECKED = EXPLORED / "checked.json"
-"""What was checked of the train and validation eras; nothing is trained without it."""
+"""Results of the checks of the train and validation eras; without them no model is trained."""
 EXPLAINED = Path("data/explained")
-"""What drives each model."""
+"""Feature contributions to each model's predictions."""
 FOLDS = Path("data/folds.json")
 FEATURES = Path("data/features")
 MEMBERS = Path("data/members.json")
 TUNING = Path("data/tuning")
 SEARCHED = TUNING / "_searched.json"
-"""Digests of what each search has looked at: a search that would look at the same is not made again."""
+"""Digests of the inputs of each search: a search with the same inputs is not repeated."""
 STUDIES = Path("data/studies")
-"""What a search for settings has tried; it goes on from there after it was stopped."""
+"""Trials of a search for settings; a search that was stopped goes on from there."""
 MODELS = Path("data/models")
 FINAL = Path("data/final")
-"""The models of `final.refit`, fitted again on every resolved era; the others are handed in as they were trained."""
+"""The models of `final.refit`, fitted again on every resolved era. The other models are used as they were trained."""
 CURVES = Path("data/curves")
 PREDICTIONS = Path("data/predictions")
 MODEL_PREDICTIONS = PREDICTIONS / "models"
@@ -43,35 +43,35 @@ SCORES = Path("data/scores")
 EXPOSURE = SCORES / "exposure.parquet"
 COMPARISON = Path("data/comparison")
 ROUNDS = Path("data/rounds")
-"""The live data of the last rounds, and what was handed in to each."""
+"""The live data of the last rounds, and the submissions to each."""
 LIVE_SCORES = Path("data/live_scores")
-"""The live scores that were fetched; they stay, and more are added."""
+"""The live scores that were fetched; they are only added to."""
 PROMISES = Path("data/promises")
-"""The validation scores of what was handed in, by the digest of the models that made it; they stay."""
+"""The validation scores of the predictions that were handed in, by the digest of their models; they stay."""
 JOURNAL = Path("journal.jsonl")
-"""A line for each attempt to hand something in."""
+"""A line for each attempt to hand in."""
 ENVIRONMENT = Path(".env")
 DIAGNOSTICS = Path("data/diagnostics")
 REPORT = Path("report.html")
 PAYOUT = Path("data/payout")
 UPLOAD = Path("data/upload")
-"""The pickle for Numerai's model upload, and what its check found."""
+"""The pickle for Numerai's model upload, and the result of its check."""
 RUNS = Path("data/runs")
-"""The record of the last run of each stage: what it wrote, how long it took and how much memory. No out of DVC: times differ by run."""
+"""The record of each stage's last run: files, time and memory. It is no out of DVC, since times differ between runs."""
 METRICS = Path("metrics")
 PLOTS = Path("plots")
 TABLES = PLOTS / "tables"
 PICTURES = PLOTS / "pictures"
 SCRATCH = Path("data/scratch")
-"""Files that the training stages share; the ensemble, which comes after the last of them, removes it."""
+"""Files that the training stages share; the stage `ensemble`, which runs after them, removes them."""
 
 DVC_DIRECTORY = ".dvc"
 EXPERIMENTS = (DVC_DIRECTORY, "tmp", "exps")
-"""Where DVC runs experiments in directories of their own, below the directory in which it was set up."""
+"""The directory of DVC's experiments, below the directory in which DVC was set up."""
 
 
 def main_checkout(directory: Path) -> Path:
-    """Return the project's directory: the given one, or if an experiment runs there, the one that the experiment is of.
+    """Return the project's directory: the given one, or if a DVC experiment runs there, the directory that it was started from.
 
     DVC may be set up in the project's directory, or above it in a larger repository.
     """

@@ -1,7 +1,6 @@
-"""How far long work is, told as it goes: a bar on a terminal, a line now and then in a log, nothing where nobody asked.
+"""Progress of long work: a bar on a terminal, some lines in a log, by default nothing.
 
-Functions that may take long are given a `Progress`, and open a `Count` for each part of their work. By default nobody listens, so that
-the library prints nothing by itself.
+A function that may take long is given a `Progress`, and opens a `StepCounter` for each part of its work.
 """
 
 import functools
@@ -13,73 +12,73 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 FIRST_LINE, BETWEEN_LINES, SHARE_BETWEEN = 5.0, 10.0, 0.1
-"""Seconds before the first line in a log, and between two: at least so many, and so large a share of the time that has gone by."""
+"""Seconds before the first line in a log; least seconds between two lines, and their least share of the time so far."""
 
 BYTES = "bytes"
 MEBIBYTE = 2**20
 
 COLUMNS, ROWS = 80, 24
-"""Of a terminal that doesn't say how many it has."""
+"""Size of a terminal that doesn't report its size."""
 
 
-class Count:
-    """How much of a part of the work is done; this one tells nobody."""
+class StepCounter:
+    """A counter of a part of the work; this class reports nothing."""
 
     def done(self, count: int = 1) -> None:
-        """So much more is done. Calls may come from several threads."""
+        """Add to the work that is done; several threads may call it."""
 
     def expect(self, more: int) -> None:
-        """So much more is to be done than was said, or less where it is negative."""
+        """Add to the work that is expected; a negative number takes away."""
 
     @contextmanager
     def share(self, steps: int) -> Iterator[Callable[[], None]]:
-        """Yield what is to be called after each step of a piece of the work, which has at most so many.
+        """Yield the function to call after each step of a piece of the work that has at most so many steps.
 
-        Steps that it did without, as a fit that stops early does, are expected no longer.
+        In the end, steps that were not needed, as when a fit stops early, are expected no longer.
         """
-        told = 0
+        made = 0
 
         def step() -> None:
-            nonlocal told
-            told += 1
+            nonlocal made
+            made += 1
             self.done()
 
         yield step
-        self.expect(told - steps)
+        self.expect(made - steps)
 
 
 class Progress:
-    """What long work tells of how far it is; this one has nobody to tell."""
+    """A receiver of the progress of long work; this class ignores it."""
 
     @contextmanager
-    def counting(self, total: int | None, unit: str, what: str = "", done: int = 0, *, at_most: bool = False) -> Iterator[Count]:
+    def counting(self, total: int | None, unit: str, what: str = "", done: int = 0, *, at_most: bool = False) -> Iterator[StepCounter]:
         """Count a part of the work.
 
         Parameters
         ----------
-        total : how much there is to be done; None where nobody knows.
-        unit : what is counted, in the plural: `eras`, `trees`; `bytes` are shown in larger units.
-        what : which part of the work it is, where there are several.
-        done : how much of it was done before.
-        at_most : whether it may turn out to be less, so that nobody can tell how long it takes.
+        total : units to be done; None if unknown.
+        unit : its name in the plural: `eras`, `trees`; `bytes` are shown in larger units.
+        what : the part of the work, if there are several.
+        done : units that were done before.
+        at_most : whether the work may end early, so that the time left can't be estimated.
         """
         yield UNCOUNTED
 
 
-UNCOUNTED = Count()
+UNCOUNTED = StepCounter()
 SILENT = Progress()
 
 
-class Shown(Progress):
-    """Shown on a stream: as a bar that goes when its part is done, or, where that is no terminal, as lines.
+class ConsoleProgress(Progress):
+    """Progress on a stream: on a terminal a bar that disappears when its part is done, else lines.
 
-    Work that ends within `FIRST_LINE` seconds has no line; what had one has a last one in the end.
+    Work that ends within `FIRST_LINE` seconds prints no line. Other work also prints a line at its end.
 
     Parameters
     ----------
-    label : of the work.
-    stream : where it is shown, most often stderr.
-    clock : gives seconds from any start.
+    label : name of the work.
+    stream : most often stderr.
+    clock : returns seconds since any start.
     """
 
     def __init__(self, label: str, stream: TextIO, clock: Callable[[], float]) -> None:
@@ -88,7 +87,7 @@ class Shown(Progress):
         self._due = self._start + FIRST_LINE
 
     @contextmanager
-    def counting(self, total: int | None, unit: str, what: str = "", done: int = 0, *, at_most: bool = False) -> Iterator[Count]:
+    def counting(self, total: int | None, unit: str, what: str = "", done: int = 0, *, at_most: bool = False) -> Iterator[StepCounter]:
         name = f"{self._label}, {what}" if what else self._label
         if self._stream.isatty():
             looks = _width(self._stream) | _shape(unit, at_most=at_most)
@@ -104,22 +103,22 @@ class Shown(Progress):
         return self._clock()
 
     def is_due(self, now: float) -> bool:
-        """Whether it is time for a line."""
+        """Return whether it is time for a line."""
         return now >= self._due
 
     def write(self, line: str, now: float) -> None:
-        """Write a line, and put off the next."""
+        """Write a line, and set the time of the next."""
         print(line, file=self._stream, flush=True)
         self._due = now + max(BETWEEN_LINES, SHARE_BETWEEN * (now - self._start))
 
 
 @functools.cache
 def _bars() -> Any:
-    """What draws a bar; imported where one is drawn alone."""
+    """Return the class of bars, which is imported only when a bar is drawn."""
     from tqdm import tqdm
 
     class Bar(tqdm):
-        """Without tqdm's thread, which processes that are forked would not have."""
+        """A bar without tqdm's thread, which forked processes would lack."""
 
         monitor_interval = 0
 
@@ -142,7 +141,7 @@ def _shape(unit: str, *, at_most: bool) -> dict[str, Any]:
     return {"unit": unit, "bar_format": "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit} [" + time + "]"}
 
 
-class _Drawn(Count):
+class _Drawn(StepCounter):
     def __init__(self, bar: Any) -> None:
         self._bar, self._lock = bar, threading.Lock()
 
@@ -156,11 +155,11 @@ class _Drawn(Count):
                 self._bar.total += more
 
 
-class _Written(Count):
-    def __init__(self, shown: Shown, name: str, total: int | None, unit: str, done: int, *, at_most: bool) -> None:
+class _Written(StepCounter):
+    def __init__(self, shown: ConsoleProgress, name: str, total: int | None, unit: str, done: int, *, at_most: bool) -> None:
         self._shown, self._name, self._total, self._unit, self._at_most = shown, name, total, unit, at_most
         self._before = self._done = done
-        self._start, self._said = shown.now(), -1
+        self._start, self._last = shown.now(), -1
         self._lock = threading.Lock()
 
     def done(self, count: int = 1) -> None:
@@ -168,7 +167,7 @@ class _Written(Count):
             self._done += count
             now = self._shown.now()
             if self._shown.is_due(now):
-                self._say(now)
+                self._write_line(now)
 
     def expect(self, more: int) -> None:
         with self._lock:
@@ -176,12 +175,12 @@ class _Written(Count):
                 self._total += more
 
     def end(self) -> None:
-        """The last line, where there was one before."""
-        if 0 <= self._said < self._done:
-            self._say(self._shown.now())
+        """Write a last line if a line was written before."""
+        if 0 <= self._last < self._done:
+            self._write_line(self._shown.now())
 
-    def _say(self, now: float) -> None:
-        self._said, gone, came = self._done, now - self._start, self._done - self._before
+    def _write_line(self, now: float) -> None:
+        self._last, gone, came = self._done, now - self._start, self._done - self._before
         text = f"{self._name}: {self._amount()}, {duration(gone)}"
         if self._total is not None and not self._at_most and came > 0 and self._done < self._total:
             text += f", about {duration(gone / came * (self._total - self._done))} left"
@@ -195,8 +194,8 @@ class _Written(Count):
         return f"{self._done // scale:,} of {most}{self._total // scale:,} {unit} ({100 * self._done // self._total} %)"
 
 
-class Above(io.TextIOBase):
-    """A terminal on which whole lines are written above the bar, which is drawn again below them.
+class StdoutAboveBar(io.TextIOBase):
+    """A terminal on which whole lines are written above the bar; the bar is drawn again below them.
 
     Parameters
     ----------
@@ -217,7 +216,7 @@ class Above(io.TextIOBase):
         return True
 
     def rest(self) -> None:
-        """Write a last line that has no end."""
+        """Write a last line that lacks a line break."""
         self._put(self._begun)
         self._begun = ""
 
@@ -228,7 +227,7 @@ class Above(io.TextIOBase):
 
 
 def duration(seconds: float) -> str:
-    """Such as `3.1 s`, `42 s`, `2 min 5 s` and `1 h 7 min`."""
+    """Format a time as `3.1 s`, `42 s`, `2 min 5 s` or `1 h 7 min`."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     minutes, left = divmod(round(seconds), 60)

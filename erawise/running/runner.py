@@ -1,4 +1,4 @@
-"""How every stage of the DAG is run: its arguments, what it says as it goes, its last line, and the record of its run."""
+"""The run of a stage of the DAG: its arguments, its progress, its last line, and its record."""
 
 import argparse
 import os
@@ -17,47 +17,47 @@ from typing import Any
 import erawise
 from erawise.base import files
 from erawise.running import errors, paths
-from erawise.running.progress import SILENT, Above, Progress, Shown, duration
+from erawise.running.progress import SILENT, ConsoleProgress, Progress, StdoutAboveBar, duration
 
 if sys.platform != "win32":  # there `errors` has ended the process
     import resource
 
 QUIET = "ERAWISE_QUIET"
-"""In the environment, other than 0, it makes every stage quiet; `dvc repro --quiet` silences DVC alone."""
+"""A variable of the environment that makes every stage quiet, unless it is 0; `dvc repro --quiet` only silences DVC."""
 
 GIB = 2**30
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 PACKAGES = ("dvc", "lightgbm", "numpy", "pandas", "pyarrow", "scikit-learn", "tensorflow-cpu")
 LISTED = 4
-"""Files that the last line names; more are counted by directory."""
+"""Most files that the last line names; more are counted by directory."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """What a stage has written.
+    """The result of a stage.
 
     Attributes
     ----------
-    wrote : files and directories.
-    rows : of the data that it read or made; None where it looked at none.
+    wrote : files and directories that it wrote.
+    rows : number of rows that it read or made; None if there are none.
     """
 
     wrote: Sequence[Path]
     rows: int | None = None
 
 
-Work = Callable[[Progress], Done]
-WorkOfModel = Callable[[str, Progress], Done]
+StageFunction = Callable[[Progress], Done]
+ModelStageFunction = Callable[[str, Progress], Done]
 
 
-def stage(name: str, then: str | None = None) -> Callable[[Work], Callable[[], None]]:
-    """Make of a function the `main` of a stage of the DAG; its module's docstring is what `--help` says.
+def stage(name: str, then: str | None = None) -> Callable[[StageFunction], Callable[[], None]]:
+    """Turn a function into the `main` of a stage of the DAG; `--help` prints the docstring of its module.
 
-    `then` is a command line of `erawise` that is run after it, in a process of its own: no result of the stage depends on it, and its
-    failure is none of the stage.
+    `then` is a command line of `erawise` that runs afterwards in another process. No result of the stage depends on it, and if it fails,
+    the stage doesn't.
     """
 
-    def decorate(work: Work) -> Callable[[], None]:
+    def decorate(work: StageFunction) -> Callable[[], None]:
         @errors.reported
         def main() -> None:
             given = _parser(_documented(work)).parse_args()
@@ -70,10 +70,10 @@ def stage(name: str, then: str | None = None) -> Callable[[Work], Callable[[], N
     return decorate
 
 
-def stage_of_model(name: str) -> Callable[[WorkOfModel], Callable[[], None]]:
-    """Make of a function the `main` of a stage of the DAG that is run for the model that its command line names."""
+def stage_of_model(name: str) -> Callable[[ModelStageFunction], Callable[[], None]]:
+    """Turn a function into the `main` of a stage of the DAG that runs for one model, which its command line names."""
 
-    def decorate(work: WorkOfModel) -> Callable[[], None]:
+    def decorate(work: ModelStageFunction) -> Callable[[], None]:
         @errors.reported
         def main() -> None:
             parser = _parser(_documented(work))
@@ -87,12 +87,12 @@ def stage_of_model(name: str) -> Callable[[WorkOfModel], Callable[[], None]]:
 
 
 def peak_bytes() -> int:
-    """The most memory that this process has held, or the largest of those that it has started and seen end."""
+    """Return the most bytes of memory that this process or one that it started, and that has ended, has held."""
     return MAXRSS_UNIT * max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
-    """Return the versions of Python and of those of some packages that are installed; by default of the ones that results depend on."""
+    """Return the versions of Python and of installed packages; by default of the packages that results depend on."""
     found = {"python": platform.python_version()}
     for name in packages:
         try:
@@ -103,17 +103,20 @@ def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
 
 
 @contextmanager
-def heard(label: str, quiet: bool) -> Iterator[Progress]:
-    """What tells of the progress; while it does, stdout goes nowhere, or above the bar, or where it went before."""
+def progress_for(label: str, quiet: bool) -> Iterator[Progress]:
+    """Yield a receiver of the progress.
+
+    Until the context ends, stdout is discarded (quiet), printed above the bar (terminal), or left as it is (otherwise).
+    """
     if quiet:
         with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
             yield SILENT
         return
-    progress = Shown(label, sys.stderr, time.monotonic)
+    progress = ConsoleProgress(label, sys.stderr, time.monotonic)
     if not (sys.stdout.isatty() and sys.stderr.isatty()):
         yield progress
         return
-    above = Above(sys.stdout, sys.stderr)
+    above = StdoutAboveBar(sys.stdout, sys.stderr)
     try:
         with redirect_stdout(above):
             yield progress
@@ -122,30 +125,30 @@ def heard(label: str, quiet: bool) -> Iterator[Progress]:
 
 
 def warn(line: str) -> None:
-    """Say something that nobody should miss, also where a stage is quiet."""
+    """Print a warning on stderr, also if a stage is quiet."""
     print(f"warning: {line}", file=sys.stderr, flush=True)
 
 
 def is_quiet() -> bool:
-    """Whether the environment asks for quiet."""
+    """Return whether the environment asks for quiet."""
     return os.environ.get(QUIET, "0") not in ("", "0")
 
 
 def _parser(about: str) -> argparse.ArgumentParser:
     command = Path(sys.argv[0]).stem
     parser = argparse.ArgumentParser(prog=f"python -m stages.{command}", description=about)
-    parser.add_argument("--quiet", action="store_true", help=f"print nothing but warnings and errors, as with {QUIET}=1 in the environment")
+    parser.add_argument("--quiet", action="store_true", help=f"print only warnings and errors, as with {QUIET}=1 in the environment")
     return parser
 
 
-def _documented(work: Work | WorkOfModel) -> str:
+def _documented(work: StageFunction | ModelStageFunction) -> str:
     return sys.modules[work.__module__].__doc__ or ""
 
 
-def _run(name: str, label: str, work: Work, quiet: bool) -> None:
+def _run(name: str, label: str, work: StageFunction, quiet: bool) -> None:
     quiet = quiet or is_quiet()
     started, start = datetime.fromtimestamp(time.time(), UTC), time.perf_counter()
-    with heard(label, quiet) as progress:
+    with progress_for(label, quiet) as progress:
         done = work(progress)
         seconds, peak = round(time.perf_counter() - start, 2), peak_bytes()
         _record(
@@ -167,7 +170,7 @@ def _run(name: str, label: str, work: Work, quiet: bool) -> None:
 
 
 def _start(command: str, quiet: bool) -> None:
-    """Run another command in a process of its own, where this process has its modules and its working directory."""
+    """Run another command in a new process, with the modules and the working directory of this one."""
     sys.stdout.flush()
     modules = os.pathsep.join([str(Path(erawise.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
     arguments = [sys.executable, "-m", "erawise", *command.split(), *(["--quiet"] if quiet else [])]
@@ -177,7 +180,7 @@ def _start(command: str, quiet: bool) -> None:
 
 
 def _record(content: dict[str, Any], path: Path) -> None:
-    """Leave the record of a run; work that is done is no failure for want of it."""
+    """Write the record of a run; if that fails, only warn."""
     try:
         files.write_json(content, path)
         return

@@ -15,7 +15,7 @@ from erawise.base.schema import ERA, PREDICTION
 from erawise.panel import blocks
 from erawise.panel.panel import era_slices
 from erawise.running.errors import InputError
-from erawise.running.progress import UNCOUNTED, Count
+from erawise.running.progress import UNCOUNTED, StepCounter
 from erawise.scores import kernels, projection
 from erawise.scores.kernels import Floats
 
@@ -95,7 +95,7 @@ def score_eras(
     *,
     sums: Sums = MappingProxyType({}),
     threads: int = 1,
-    count: Count = UNCOUNTED,
+    count: StepCounter = UNCOUNTED,
 ) -> pd.DataFrame:
     """Score every prediction in every era.
 

@@ -13,7 +13,7 @@ from erawise.folds import splits
 from erawise.models.shared.protocol import Resources
 from erawise.panel import maps
 from erawise.panel.panel import ARRAYS, DESCRIPTION, ERA_MEANS, INDEX, FeatureMap, Panel
-from erawise.running.progress import Count
+from erawise.running.progress import StepCounter
 
 Log = Callable[[int, int, float], None]
 """Is called with the number of a job, from 0, a round of its fit, from 1, and the score on the inner slice after the round."""
@@ -124,7 +124,7 @@ class Engine(Protocol):
     def scratch_is_seen(self) -> bool:
         """True if jobs can read the directory of scratch files."""
 
-    def run(self, jobs: Sequence[Job], data: TrainingData, resources: Resources, at_once: int, count: Count, log: Log) -> list[Any]:
+    def run(self, jobs: Sequence[Job], data: TrainingData, resources: Resources, at_once: int, count: StepCounter, log: Log) -> list[Any]:
         """Run some jobs and return their results, in their order.
 
         Parameters
@@ -157,7 +157,7 @@ class Here:
     at_once = 1
     scratch_is_seen = True
 
-    def run(self, jobs: Sequence[Job], data: TrainingData, resources: Resources, at_once: int, count: Count, log: Log) -> list[Any]:
+    def run(self, jobs: Sequence[Job], data: TrainingData, resources: Resources, at_once: int, count: StepCounter, log: Log) -> list[Any]:
         def run_job(number: int) -> Any:
             job = jobs[number]
             with count.share(job.steps) as step:

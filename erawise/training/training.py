@@ -16,7 +16,7 @@ from erawise.models.shared.protocol import Fitted, Kind, Resources, ignore
 from erawise.panel.panel import FeatureMap, Panel, View
 from erawise.predictions import Blend, numbers
 from erawise.running.errors import InputError
-from erawise.running.progress import UNCOUNTED, Count
+from erawise.running.progress import UNCOUNTED, StepCounter
 from erawise.training.jobs import HERE, Engine, Job, Log, TrainingData
 
 
@@ -78,7 +78,7 @@ class How:
 
     resources: Resources
     engine: Engine = HERE
-    count: Count = UNCOUNTED
+    count: StepCounter = UNCOUNTED
 
 
 def train(kind: Kind, settings: Any, data: TrainingData, inner_share: float, how: How, log: Log = ignore) -> Trained:

@@ -23,7 +23,7 @@ from erawise.evaluation import significance
 from erawise.evaluation.summary import mean_or_sharpe
 from erawise.folds import splits
 from erawise.running.errors import InputError
-from erawise.running.progress import SILENT, Count, Progress
+from erawise.running.progress import SILENT, Progress, StepCounter
 from erawise.tuning.settings import Choices, Range, Space, Tuning
 
 Floats = NDArray[np.float64]
@@ -279,7 +279,7 @@ class _Climb:
         )
 
 
-def _climb(climbs: Sequence[_Climb], earlier: Sequence[FrozenTrial], asked: Search, count: Count) -> None:
+def _climb(climbs: Sequence[_Climb], earlier: Sequence[FrozenTrial], asked: Search, count: StepCounter) -> None:
     """Run trials fold by fold, each as long as it is among the best of the trials up to it."""
     settings, folds = asked.settings, asked.folds
     going, done = list(climbs), 0
@@ -297,7 +297,7 @@ def _climb(climbs: Sequence[_Climb], earlier: Sequence[FrozenTrial], asked: Sear
         going, done = survivors, step
 
 
-def _counted(folds: list[Fold], count: Count) -> list[Fold]:
+def _counted(folds: list[Fold], count: StepCounter) -> list[Fold]:
     count.done(len(folds))
     return folds
 

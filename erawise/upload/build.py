@@ -1,8 +1,8 @@
-"""One pickle of everything between live data and a prediction, for Numerai's model upload.
+"""The pickle for Numerai's model upload, with all steps from live data to a prediction.
 
-What is pickled is the text of `runtime` and plain data: code objects, as cloudpickle takes them, can be read by one minor version of
-Python alone. The pickle is a call of `eval`, which runs the text and hands it the data, so that reading it takes `pickle.load` and no
-package that Numerai hasn't.
+It holds the text of `runtime` and plain data. It holds no code objects, as cloudpickle's pickles do, since only one minor version of Python
+can read these. The pickle is a call of `eval`, which runs the text with the data. So `pickle.load` can read it, without a package that
+Numerai lacks.
 """
 
 import pickle
@@ -20,16 +20,16 @@ from erawise.running.errors import InputError
 from erawise.upload import runtime
 
 PROTOCOL = 4
-"""Of the pickle: every Python from 3.4 on reads it."""
+"""The pickle protocol, which every Python from 3.4 on reads."""
 
 MEGABYTE = 10**6
 NAME = "erawise_runtime"
 EXPRESSION = "[space := {'__name__': name}, exec(compile(source, name, 'exec'), space), space['prediction'](content)][-1]"
-"""What the pickle evaluates: the function that `runtime.prediction` makes of the content."""
+"""The expression that the pickle evaluates to the function of `runtime.prediction`."""
 
 
 class _Call:
-    """Is pickled as the call that makes the function."""
+    """An object that is pickled as the call that makes the function."""
 
     def __init__(self, content: runtime.Content) -> None:
         self.content = content
@@ -39,18 +39,18 @@ class _Call:
 
 
 def source() -> str:
-    """The text that is shipped."""
+    """Return the text of `runtime`."""
     return Path(runtime.__file__).read_text(encoding="utf-8")
 
 
 def content(pipeline: Pipeline, name: str, like: Panel) -> runtime.Content:
-    """What is shipped for one prediction of a pipeline, and nothing that it doesn't need.
+    """Return the data that one prediction of a pipeline needs, and nothing else.
 
     Parameters
     ----------
     pipeline : the trained pipeline.
     name : of its `predictions`.
-    like : the panel of the live rows that were prepared beside what the models were trained on.
+    like : the panel of the live rows that were prepared with the models' training data.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def write(content: runtime.Content, path: Path, max_megabytes: float) -> int:
     Raises
     ------
     InputError
-        If it is larger than it may be; nothing is written then.
+        If it would be larger than `max_megabytes`; then nothing is written.
     """
     pickled = pickle.dumps(_Call(content), PROTOCOL)
     if len(pickled) > max_megabytes * MEGABYTE:

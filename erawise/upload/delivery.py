@@ -22,21 +22,21 @@ from erawise.sources.numerai import fetching
 from erawise.upload import build, environments, proof
 
 CHECK = "check.json"
-"""What was found of the pickle beside it; absent where it isn't checked, or fails."""
+"""The file with the results of the pickle's check; absent if the pickle isn't checked, or fails."""
 
 EVERY = "all"
-"""Stands for every Python whose packages at Numerai are known."""
+"""The name for all Pythons whose packages at Numerai are known."""
 
 
 @dataclass(frozen=True)
 class Goal:
-    """The model of an account that is to run the pickle.
+    """The model of an account that will run the pickle.
 
     Attributes
     ----------
     account : the account.
     model, number : the model's name and id.
-    wanted : ids of the data version and of the image that are asked for.
+    wanted : ids of the wanted data version and image.
     python : of the image.
     """
 
@@ -54,16 +54,16 @@ def deliver(live: Path, model: str | None, minutes: float, python: str | None, *
     Parameters
     ----------
     live : live file whose rows the check predicts.
-    model : of the account, for which it is sent; None if it isn't to be sent.
+    model : name of the account's model to send it for; None to send nothing.
     minutes : how long Numerai may take to try it.
-    python : in which it is checked, of `environments.PINS`, and whose image is asked for; `EVERY` for all of them; None for that of
-        Numerai's default image, or for the newest if it isn't to be sent.
-    check : whether it is run as Numerai would run it; one that is sent always is.
+    python : Python of the check and of the image, from `environments.PINS`; `EVERY` checks in all. None: the Python of Numerai's default
+        image, or the newest if nothing is sent.
+    check : whether to run it as Numerai would; a pickle that is sent is always checked.
 
     Raises
     ------
     InputError
-        If something must be mended first; its kinds `Unconfirmed` and `Unavailable` if Numerai refuses it or can't be reached.
+        If something must be mended first. `Unconfirmed` or `Unavailable`, its subclasses, if Numerai refuses it or can't be reached.
     """
     p = params.load(paths.PARAMS)
     name = p.upload.prediction
@@ -95,7 +95,7 @@ def _goal(model: str, version: str, python: str | None) -> Goal:
 
 
 def _send(goal: Goal, path: Path, digest: str, patience: float) -> None:
-    """Send the pickle, wait until Numerai has tried it, and have the model run it."""
+    """Send the pickle, wait until Numerai has tried it, and assign it to the model."""
     account, model, number = goal.account, goal.model, goal.number
     entry = {"model": model, "prediction": path.stem, "digest": digest, "pickle": path.name, "sha256": fetching.digest(path)}
     try:
@@ -119,7 +119,7 @@ def _send(goal: Goal, path: Path, digest: str, patience: float) -> None:
 
 
 def _show_logs(goal: Goal, sent: str) -> None:
-    """Print the server's logs of a pickle; a log that can't be had is no second failure."""
+    """Print the server's logs of a pickle; if they can't be read, only say so."""
     lines = 0
     try:
         for line in goal.account.logs(goal.model, goal.number, sent):
@@ -133,14 +133,14 @@ def _show_logs(goal: Goal, sent: str) -> None:
 
 
 def _check(path: Path, live: Path, expected: pd.DataFrame, pythons: Sequence[str]) -> None:
-    """Run the pickle as Numerai does, compare, and write down what was found.
+    """Run the pickle as Numerai does, compare its predictions, and write the results.
 
     Parameters
     ----------
     path : the pickle.
     live : live file whose rows are predicted.
     expected : `id` and `prediction` of the same rows, by the pipeline.
-    pythons : in which it is run, each with Numerai's packages for it.
+    pythons : to run it in, each with Numerai's packages for it.
     """
     benchmarks = live.with_name("live_benchmark_models.parquet")
     found: dict[str, dict[str, Any]] = {}
@@ -160,7 +160,7 @@ def _check(path: Path, live: Path, expected: pd.DataFrame, pythons: Sequence[str
 
 
 def _expected(pipeline: serving.Pipeline, name: str, live: Path, threads: int) -> pd.DataFrame:
-    """The pipeline's own prediction: `id` and `prediction`."""
+    """Return the pipeline's own prediction: `id` and `prediction`."""
     with tempfile.TemporaryDirectory() as scratch:
         preparation.prepare_live(live, Path(scratch), Panel(paths.LIVE, []), threads)
         return pipeline.predict(Panel(Path(scratch), []), [name], threads).rename(columns={name: PREDICTION})[[ID, PREDICTION]]

@@ -1,6 +1,6 @@
-"""Environments with the packages that Numerai runs models with, one for each of its Pythons.
+"""Environments with Numerai's packages for models, one for each of its Pythons.
 
-uv makes them, and brings a Python that isn't there. They are kept in the user's cache, for all checkouts.
+uv makes them, and installs a Python that is missing. They are kept in the user's cache, for all checkouts.
 """
 
 import importlib.util
@@ -17,7 +17,7 @@ from erawise.running import installing
 from erawise.running.errors import InputError
 
 COMMIT = "19d1769"
-"""Of numerai/numerai-predict, from which `PINS` are."""
+"""The commit of numerai/numerai-predict from which `PINS` are."""
 
 PINS = {
     "3.10": {"numpy": "1.26.4", "pandas": "2.2.1", "scipy": "1.11.4", "lightgbm": "4.0.0", "pyarrow": "14.0.1"},
@@ -25,23 +25,23 @@ PINS = {
     "3.12": {"numpy": "2.1.3", "pandas": "2.3.2", "scipy": "1.16.2", "lightgbm": "4.5.0", "pyarrow": "18.1.0"},
     "3.13": {"numpy": "2.2.6", "pandas": "2.3.3", "scipy": "1.17.1", "lightgbm": "4.5.0", "pyarrow": "18.1.0"},
 }
-"""Versions by Python: those of the lock from which Numerai's images are built, as far as the pickle needs them, and pyarrow, which reads
-live data."""
+"""Versions of packages by Python, from the lock of Numerai's images: the packages that the pickle needs, and pyarrow, which reads live
+data."""
 
 NEWEST = max(PINS, key=lambda python: int(python.removeprefix("3.")))
-"""The Python in which a pickle is proven when Numerai isn't asked for its default."""
+"""The Python of the check if Numerai isn't asked for its default."""
 
 COMPLETE = "packages.json"
-"""The packages that an environment holds, written once all of them are there."""
+"""The file with an environment's packages, written once all of them are installed."""
 
 
 def interpreters(pythons: Iterable[str]) -> dict[str, Path]:
-    """Return the interpreters of environments by their Python; one that isn't whole, or has other packages, is made again.
+    """Return the interpreters of environments by their Python; an environment that isn't complete or has other packages is made again.
 
     Raises
     ------
     InputError
-        If any can't be made; it names them all.
+        If an environment can't be made; the message names all of these.
     """
     found, problems = {}, []
     for python in pythons:
@@ -97,7 +97,7 @@ def _uv() -> list[str]:
 
 
 def _surroundings() -> dict[str, str]:
-    """Return the environment variables of uv: pip's settings, and the Pythons of pyenv, which uv sees only where they are switched on."""
+    """Return the environment variables of uv: pip's settings, and a PATH with pyenv's Pythons, which uv sees only if they are activated."""
     found = installing.surroundings(installing.configured(), os.environ)
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv").glob("versions/*/bin")
     path = os.pathsep.join([found.get("PATH", os.defpath), *map(str, sorted(pyenv))])

@@ -1,4 +1,4 @@
-"""The proof that a pickle gives the pipeline's own predictions where Numerai runs it: with its packages, on one core, in its memory."""
+"""The proof that a pickle gives the pipeline's predictions under Numerai's conditions: its packages, one core, its limit of memory."""
 
 import os
 import subprocess
@@ -19,19 +19,19 @@ MEMORY, SECONDS = 4 * 2**30, 600
 """Bytes and seconds that Numerai gives a model."""
 
 TOLERANCE = 1e-6
-"""By which a prediction may differ from the pipeline's."""
+"""Largest allowed difference from the pipeline's prediction."""
 
 TIE = 1e-9
-"""Predictions that are no farther apart are one rank: their order is that of the last bits of an addition."""
+"""Predictions this close have the same rank: only the last bits of an addition order them."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """How the pickle ran.
+    """The result of a run of the pickle.
 
     Attributes
     ----------
-    predictions : indexed by `id`, with the column `prediction`, as the function gave them.
+    predictions : of the function: column `prediction`, indexed by `id`.
     seconds : to import pandas, read the pickle and the files of live data, and predict.
     peak_bytes : memory of the process.
     versions : of Python and its packages.
@@ -44,18 +44,18 @@ class Trial:
 
 
 def run(python: Path, pickled: Path, live: Path, benchmarks: Path | None) -> Trial:
-    """Run a pickle on files of live data in a process of its own, as Numerai would, without network.
+    """Run a pickle on files of live data in a new process, as Numerai would, without network.
 
     Parameters
     ----------
-    python : of the environment to run in.
-    pickled : the file.
-    live, benchmarks : Parquet files of live features and, where there are any, of benchmark models.
+    python : interpreter of the environment.
+    pickled : path of the pickle.
+    live, benchmarks : Parquet files of live features and, if there are any, of benchmark models.
 
     Raises
     ------
     InputError
-        If it takes more than `MEMORY` or `SECONDS`, or raises an error.
+        If it needs more than `MEMORY` or `SECONDS`, or raises an error.
     """
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch)
@@ -70,13 +70,13 @@ def run(python: Path, pickled: Path, live: Path, benchmarks: Path | None) -> Tri
             raise InputError(f"{pickled}: it takes more than {SECONDS} s, which is what Numerai gives it; choose a smaller model") from None
         if done.returncode:
             raise InputError(f"{pickled}: it fails in {MEMORY / 2**30:g} GiB of memory with Numerai's packages: {_why(done)}")
-        told = files.read_json(out / "trial.json")
+        report = files.read_json(out / "trial.json")
         predictions = pd.read_parquet(out / "predictions.parquet")
-        return Trial(predictions, told["seconds"], told["peak_bytes"], told["versions"])
+        return Trial(predictions, report["seconds"], report["peak_bytes"], report["versions"])
 
 
 def _surroundings() -> dict[str, str]:
-    """The environment variables of the process: what Python needs to start, no proxy, no key."""
+    """Return the environment variables of the process: what Python needs to start, no proxy, no key."""
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
     return kept | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 
@@ -88,17 +88,17 @@ def _why(done: "subprocess.CompletedProcess[str]") -> str:
 
 
 def difference(found: pd.DataFrame, expected: pd.DataFrame) -> float:
-    """Return the largest difference of what the pickle gave from the pipeline's own prediction.
+    """Return the largest difference between the pickle's prediction and the pipeline's.
 
     Parameters
     ----------
-    found : indexed by `id`, with the column `prediction` alone.
+    found : indexed by `id`, with only the column `prediction`.
     expected : `id` and `prediction`, in any order.
 
     Raises
     ------
     InputError
-        If the ids or columns are others, a value isn't finite, the difference is above `TOLERANCE`, or the ranks aren't the same.
+        If ids or columns differ, a value isn't finite, the difference is above `TOLERANCE`, or the ranks differ.
     """
     if list(found.columns) != [PREDICTION] or found.index.name != ID:
         raise InputError(f"upload: the pickle gives {list(found.columns)} by {found.index.name!r}; expected {PREDICTION!r} by {ID!r}")
@@ -114,7 +114,7 @@ def difference(found: pd.DataFrame, expected: pd.DataFrame) -> float:
     outside = int((~found[PREDICTION].between(0, 1)).sum())
     if outside:
         raise InputError(
-            f"upload.prediction: {outside} predictions lie outside of 0 to 1, where Numerai takes them; choose ensemble or neutralized"
+            f"upload.prediction: {outside} predictions lie outside of 0 to 1, which Numerai accepts; choose ensemble or neutralized"
         )
     moved = int((ranks(found[PREDICTION].to_numpy()) != ranks(own.to_numpy())).sum())
     if moved:
@@ -123,7 +123,7 @@ def difference(found: pd.DataFrame, expected: pd.DataFrame) -> float:
 
 
 def ranks(predictions: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the (rows,) ranks of finite predictions from 0 on; neighbours within `TIE` have the same one."""
+    """Return the (rows,) ranks of finite predictions, from 0; neighbours within `TIE` have the same rank."""
     order = np.argsort(predictions, kind="stable")
     found = np.zeros(len(order), np.int64)
     found[order[1:]] = np.cumsum(np.diff(predictions[order]) > TIE)

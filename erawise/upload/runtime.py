@@ -1,8 +1,8 @@
-"""What Numerai runs: a prediction from plain arrays and text, without the rest of this library.
+"""The code that Numerai runs: a prediction from plain arrays and text, without the rest of this library.
 
-The text of this module is shipped, and run by whichever Python from 3.10 on loads the pickle, see `build`. So it imports numpy, pandas
-and scipy alone, lightgbm where there are trees, and no module of ours. Each step is the one of the pipeline that its docstring
-names, in the same order of operations, on rows in the same order.
+The pickle holds the text of this module, see `build`; any Python from 3.10 on runs it. So it imports only numpy, pandas and scipy, and
+lightgbm if there are trees. Each function repeats the step of the pipeline that its docstring names, with the same order of operations and
+of rows.
 """
 
 import io
@@ -19,14 +19,14 @@ Arrays = dict[str, NDArray]
 
 PREDICTION = "prediction"
 MIDDLE = {"int8": 2, "float32": 0.5}
-"""What stands for a missing value of a feature."""
+"""The value in place of a feature's missing value."""
 
 TOP = {"int8": 4, "float32": 1.0}
 OUTER_FIFTH = 0.2
 LARGEST_INT8 = 127
 
 CHUNK_ROWS, NETWORK_ROWS, DERIVED_ROWS = 8192, 1024, 512
-"""Rows that are predicted, by the network or else, or derived at a time."""
+"""Rows at a time: predicted by most models, predicted by the network, or derived."""
 
 ROWS_A_FEATURE = 4
 RCOND = 1e-6
@@ -35,17 +35,17 @@ VANISHED = 1e-9
 
 
 class Content(TypedDict):
-    """What is shipped beside the text.
+    """The data of the pickle.
 
     Attributes
     ----------
-    features : the features of live data that are needed, in the order of the pipeline's matrix; all of it where one is derived.
+    features : the needed features of live data, in the order of the pipeline's matrix; all of them if one is derived.
     dtype : of that matrix, `int8` or `float32`.
-    demean : whether each feature is less its mean over the live rows.
-    columns, projection : what every model sees of them: these, or where it is given, `mean` and `components` of their projection.
-    models : of each model by its name its members, each the name of a function of `MEMBERS` and what it takes: text, or npy bytes.
-    weights : of the models in the ensemble; None where one model alone is the prediction.
-    neutralization : `features`, `capped` (to few of them where there are few rows) and `proportion`; None without.
+    demean : whether to subtract each feature's mean over the live rows.
+    columns, projection : the features that every model sees, or `mean` and `components` of their projection; None without.
+    models : the variants of each model, by its name: the name of a function of `MEMBERS`, and its data as text or npy bytes.
+    weights : of the models in the ensemble; None if the prediction is one model's.
+    neutralization : `features`, `capped` (to fewer features if there are few rows) and `proportion`; None without.
     """
 
     features: list[str]
@@ -59,15 +59,15 @@ class Content(TypedDict):
 
 
 def prediction(content: Content) -> Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]:
-    """The function that Numerai calls."""
+    """Return the function that Numerai calls."""
 
     def predict(live_features: pd.DataFrame, live_benchmark_models: pd.DataFrame) -> pd.DataFrame:
         """Predict the live rows.
 
         Parameters
         ----------
-        live_features : (rows, at least the features that are needed), indexed by `id`, in any order; NaN is the middle bin.
-        live_benchmark_models : not looked at.
+        live_features : (rows, at least the needed features), indexed by `id`, in any order; NaN is taken as the middle bin.
+        live_benchmark_models : not used.
 
         Returns
         -------
@@ -76,7 +76,7 @@ def prediction(content: Content) -> Callable[[pd.DataFrame, pd.DataFrame], pd.Da
         Raises
         ------
         ValueError
-            Where there are no rows or an id is there twice, a feature is missing, twice there or not what it was in training, or
+            If there are no rows, an id is there twice, a feature is missing, twice there or of another type than in training, or
             neutralization leaves nothing.
         """
         ids = live_features.index
@@ -93,7 +93,7 @@ def prediction(content: Content) -> Callable[[pd.DataFrame, pd.DataFrame], pd.Da
 
 
 def predicted(content: Content, values: NDArray) -> Floats:
-    """(rows,) predictions of rows sorted by id, from the features that are needed (`serving.Pipeline.predict`)."""
+    """Return (rows,) predictions of rows sorted by id, from the needed features (`serving.Pipeline.predict`)."""
     seen = projected(content, block(content, values, content["columns"]))
     models = {name: of_model(members, seen) for name, members in content["models"].items()}
     weights, neutralization = content["weights"], content["neutralization"]
@@ -104,12 +104,12 @@ def predicted(content: Content, values: NDArray) -> Floats:
 
 
 def matrix(frame: pd.DataFrame, names: Sequence[str], dtype: str) -> NDArray:
-    """(rows, names) of a dtype, in the frame's order, the middle bin where a value is missing (`matrix`, `preparation`).
+    """Return features (rows, names) of a dtype, in the frame's order; missing values become the middle bin (`matrix`, `preparation`).
 
     Raises
     ------
     ValueError
-        Where a feature is missing, there twice, no number, infinite, or for int8 no small whole number.
+        If a feature is missing or there twice, or a value isn't a number, is infinite, or for int8 isn't a small whole number.
     """
     missing = [name for name in names if name not in frame.columns]
     if missing:
@@ -140,7 +140,7 @@ def _filled(column: Any, dtype: str) -> NDArray:
 
 
 def block(content: Content, values: NDArray, names: Sequence[str]) -> NDArray:
-    """(rows, names) of features and derived ones, less their means where that is on (`panel.Panel.block`)."""
+    """Return (rows, names) features and derived features, less their means if `demean` (`panel.Panel.block`)."""
     position = {name: k for k, name in enumerate(content["features"])}
     picked = [position[name] for name in names if name in position]
     chosen = values if picked == list(range(values.shape[1])) else np.take(values, picked, axis=1)
@@ -156,7 +156,7 @@ def block(content: Content, values: NDArray, names: Sequence[str]) -> NDArray:
 
 
 def derive(values: NDArray, names: Sequence[str], dtype: str) -> NDArray[np.float32]:
-    """(rows, names) derived features of all features (`features.derived`)."""
+    """Return (rows, names) derived features from all features (`features.derived`)."""
     out = np.empty((len(values), len(names)), np.float32)
     for start in range(0, len(values), DERIVED_ROWS):
         rows = slice(start, start + DERIVED_ROWS)
@@ -181,7 +181,7 @@ DERIVED = {"row_mean": _row_mean, "row_std": _row_std, "extreme_share": _extreme
 
 
 def projected(content: Content, values: NDArray) -> NDArray:
-    """What the models see: the columns, or their projection (`panel.FeatureMap.apply`)."""
+    """Return the inputs of the models: the columns, or their projection (`panel.FeatureMap.apply`)."""
     if content["projection"] is None:
         return values
     found = decoded(content["projection"])
@@ -189,29 +189,29 @@ def projected(content: Content, values: NDArray) -> NDArray:
 
 
 def decoded(shipped: dict[str, Any]) -> Arrays:
-    """Arrays from the bytes of npy files."""
+    """Decode arrays from the bytes of npy files."""
     return {name: np.load(io.BytesIO(content), allow_pickle=False) for name, content in shipped.items()}
 
 
 def of_model(members: Sequence[tuple[str, dict[str, Any]]], values: NDArray) -> Floats:
-    """(rows,) one member's prediction, or the blend of several of equal weights (`training.blended`)."""
+    """Predict (rows,) by a model: its only variant, or the blend of several with equal weights (`training.blended`)."""
     parts = [MEMBERS[kind](shipped, values) for kind, shipped in members]
     return parts[0] if len(parts) == 1 else ranks(sum(ndtri(ranks(part)) for part in parts))
 
 
 def linear(shipped: dict[str, Any], values: NDArray) -> Floats:
-    """`models.common.Linear`."""
+    """Predict as `models.common.Linear`."""
     found = decoded(shipped)
     return _in_chunks(lambda rows: rows.astype(np.float64) @ found["weights"] + float(found["constant"]), values)
 
 
 def logistic(shipped: dict[str, Any], values: NDArray) -> Floats:
-    """`models.logistic.Logistic`."""
+    """Predict as `models.logistic.Logistic`."""
     return expit(linear(shipped, values))
 
 
 def trees(shipped: dict[str, Any], values: NDArray) -> Floats:
-    """`models.lightgbm.Trees`, by LightGBM itself."""
+    """Predict as `models.lightgbm.Trees`, by LightGBM itself."""
     import lightgbm
 
     booster = lightgbm.Booster(model_str=shipped["text"])
@@ -219,7 +219,7 @@ def trees(shipped: dict[str, Any], values: NDArray) -> Floats:
 
 
 def forest(shipped: dict[str, Any], values: NDArray) -> Floats:
-    """`models.random_forest.Forest`, all rows of a chunk one level down a tree at a time."""
+    """Predict as `models.random_forest.Forest`; all rows of a chunk go down a tree level by level."""
     found = decoded(shipped)
     return _in_chunks(lambda rows: _mean_of_trees(found, rows), values)
 
@@ -240,7 +240,7 @@ def _mean_of_trees(found: Arrays, values: NDArray) -> Floats:
 
 
 def network(shipped: dict[str, Any], values: NDArray) -> Floats:
-    """`models.neural_network.Network`."""
+    """Predict as `models.neural_network.Network`."""
     found = decoded(shipped)
     layers = [(found[f"weights_{k}"], found[f"bias_{k}"]) for k in range(len(found) // 2)]
     return _in_chunks(lambda rows: _forward(layers, rows), values, NETWORK_ROWS)
@@ -263,7 +263,7 @@ MEMBERS: dict[str, Callable[[dict[str, Any], NDArray], Floats]] = {
     "forest": forest,
     "network": network,
 }
-"""How each kind of model predicts (rows,) from what is shipped of it and (rows, features)."""
+"""The functions of the kinds of models: from the shipped data of a variant and features (rows, features) to predictions (rows,)."""
 
 
 def _in_chunks(predict: Callable[[NDArray], NDArray], values: NDArray, rows: int = CHUNK_ROWS) -> Floats:
@@ -271,33 +271,33 @@ def _in_chunks(predict: Callable[[NDArray], NDArray], values: NDArray, rows: int
 
 
 def ranks(values: Floats) -> Floats:
-    """(rows,) `(average rank - 0.5) / rows`, ties kept (`predictions.ranks`)."""
+    """Return (rows,) ranks as `(average rank - 0.5) / rows`, ties kept (`predictions.ranks`)."""
     _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     return (2 * ends - counts)[which] / (2 * len(values))
 
 
 def blend(models: dict[str, Floats], weights: dict[str, float]) -> Floats:
-    """(rows,) the ensemble (`ensemble.blend`)."""
+    """Blend predictions into the ensemble (rows,) (`ensemble.blend`)."""
     mean = sum(weights[name] * ndtri(ranks(values)) for name, values in models.items())
     return ranks(np.asarray(mean))
 
 
 def neutralized(content: Content, values: NDArray, blended: Floats, features: Sequence[str], capped: bool, proportion: float) -> Floats:
-    """(rows,) the ensemble without its linear part in some features, within [0, 1] (`neutralize.neutralize_eras`).
+    """Return the (rows,) ensemble without its linear part in some features, within [0, 1] (`neutralize.neutralize_eras`).
 
     Raises
     ------
     ValueError
-        Where the features with a constant span the rows, or nothing is left of the prediction.
+        If the features and a constant span the rows, or nothing is left of the prediction.
     """
     chosen = features[: len(values) // ROWS_A_FEATURE] if capped else features
     if blended.max() == blended.min():
         return np.full(len(blended), 0.5)
     if len(values) <= len(chosen) + 1:
         raise ValueError(
-            f"live_features: there are {len(values)} rows, which {len(chosen)} features and a constant span, "
-            "so that neutralization would leave nothing but noise; expected all rows of a round"
+            f"live_features: there are {len(values)} rows, and {len(chosen)} features and a constant span them, "
+            "so neutralization would leave only noise; expected all rows of a round"
         )
     gaussian = ndtri(ranks(blended))
     design = np.column_stack([block(content, values, chosen).astype(np.float64), np.ones(len(values))])

@@ -1,8 +1,7 @@
-"""Run a pickle as Numerai runs it: `python -I trial.py PICKLE FEATURES BENCHMARKS OUT BYTES`.
+"""A script that runs a pickle as Numerai does: `python -I trial.py PICKLE FEATURES BENCHMARKS OUT BYTES`.
 
-A script that the Python of another environment runs, and imports nothing of ours. On one core, within so many bytes of memory and
-without sockets, it reads the pickle, calls its function on the files of live data, and writes `predictions.parquet` and `trial.json`
-into the existing directory OUT.
+The Python of another environment runs it, so it imports nothing from erawise. It uses one core, BYTES of memory and no sockets. It reads
+the pickle, calls its function on the files of live data, and writes `predictions.parquet` and `trial.json` into the existing directory OUT.
 """
 
 import inspect
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 PARAMETERS = 2
-"""Of the function: live features, and live benchmark models."""
+"""Number of the function's parameters: live features, and live benchmark models."""
 
 PACKAGES = ("numpy", "pandas", "scipy", "lightgbm", "pyarrow")
 KIB = 1024
@@ -39,12 +38,12 @@ def main() -> None:
     seconds = time.perf_counter() - start
     predictions.to_parquet(out / "predictions.parquet")
     versions = {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES}
-    told = {"seconds": round(seconds, 2), "peak_bytes": peak_bytes(), "versions": versions}
-    (out / "trial.json").write_text(json.dumps(told), encoding="utf-8")
+    report = {"seconds": round(seconds, 2), "peak_bytes": peak_bytes(), "versions": versions}
+    (out / "trial.json").write_text(json.dumps(report), encoding="utf-8")
 
 
 def confine(memory: int) -> None:
-    """Leave this process one core, so many bytes of address space, and no socket."""
+    """Leave this process one core, `memory` bytes of address space, and no socket."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
@@ -52,14 +51,14 @@ def confine(memory: int) -> None:
 
 
 class Refused(socket.socket):
-    """What others make their sockets of."""
+    """A socket that raises an error when it is made."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
-        raise OSError("there is no network where a model runs")
+        raise OSError("a model runs without a network")
 
 
 def peak_bytes() -> int:
-    """The most memory that this program had at once; what the one that started it had doesn't count, where the system tells them apart."""
+    """Return the most bytes of memory that this program had at once, on Linux without the memory of the program that started it."""
     status = Path("/proc/self/status")
     if status.exists():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))

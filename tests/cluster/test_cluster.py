@@ -30,7 +30,7 @@ from ruamel.yaml import YAML
 from workspace import Workspace
 
 from erawise import params
-from erawise.cluster import connection, dispatch, kits, sites
+from erawise.cluster import connection, data_location, dispatch, environment
 from erawise.models.shared.protocol import GIB, LIBRARY_BYTES, Resources, ignore
 from erawise.running.errors import InputError, Unavailable
 from erawise.running.progress import UNCOUNTED
@@ -153,7 +153,7 @@ def deadly(died: Path) -> Callable[[bytes], object]:
     def work(payload: bytes) -> object:
         from erawise.cluster import tasks
 
-        site, job, terms = pickle.loads(payload)
+        location, job, terms = pickle.loads(payload)
 
         def call(data: TrainingData, resources: Resources) -> Any:
             numbers = count(1)
@@ -166,7 +166,7 @@ def deadly(died: Path) -> Callable[[bytes], object]:
 
             return job.call(data, replace(resources, step=step))
 
-        return tasks.work(cloudpickle.dumps((site, replace(job, call=call), terms)))
+        return tasks.work(cloudpickle.dumps((location, replace(job, call=call), terms)))
 
     return work
 
@@ -176,7 +176,7 @@ def _busy(dask_worker: Any) -> tuple[int, bool]:
     return os.getpid(), bool(dask_worker.active_threads)
 
 
-def test_a_job_on_which_workers_keep_dying_fails_by_name_and_with_their_last_words(here: Given) -> None:
+def test_a_job_on_which_workers_keep_dying_fails_by_name_and_with_their_last_log_line(here: Given) -> None:
     found, data, resources = here
     with pytest.raises(InputError, match=r"^fold 7: 2 workers died while .* \(Worker process \d+ was killed by signal 9\)"):
         found.run([job(_die, what="fold 7")], data, resources, 1, UNCOUNTED, ignore)
@@ -224,7 +224,7 @@ class engine:  # equals the object that it stands for
             p = params.load(Path("params.yaml"))
             source = inputs.source_of(p.models["ridge"], p.data.target, live=True)
             resources = Resources(1, self._memory, Path("data/scratch"), notify=self.said.append)
-            self._engine = connection.engine(sites.survey(source), self._scheduler, 2, resources)
+            self._engine = connection.engine(data_location.survey(source), self._scheduler, 2, resources)
             return self._engine.__enter__(), source.around(source.panel()), resources
 
     def __exit__(self, *error: Any) -> None:
@@ -241,7 +241,7 @@ def here(finished: Workspace) -> Iterator[Given]:
 def test_rounds_and_steps_come_back_and_errors_say_what_failed(workspace: Workspace, two: Farm) -> None:
     heard: list[tuple[int, int, float]] = []
     with engine(workspace, two.address) as (found, data, resources):
-        threads = found.run([job(_tell), job(_tell)], data, resources, 1, UNCOUNTED, lambda *told: heard.append(told))
+        threads = found.run([job(_tell), job(_tell)], data, resources, 1, UNCOUNTED, lambda *messages: heard.append(messages))
         assert threads == [1, 1]
         assert heard == [(k, number, number / 10) for k in (0, 1) for number in (1, 2, 3)]
         with pytest.raises(InputError, match=r"^fold 2: target 'x' has no value$"):
@@ -252,7 +252,7 @@ def test_rounds_and_steps_come_back_and_errors_say_what_failed(workspace: Worksp
 
 def test_workers_are_never_given_more_than_their_memory(here: Given) -> None:
     found, data, resources = here
-    with pytest.raises(InputError, match=r"^the fit takes 1\.\d\d GiB and the worker with most memory has 1\.00 GiB; start fewer"):
+    with pytest.raises(InputError, match=r"^the fit needs 1\.\d\d GiB and the worker with most memory has 1\.00 GiB; start fewer"):
         found.run([job(_pid, "the fit", GIB)], data, resources, 1, UNCOUNTED, ignore)
     most = GIB - LIBRARY_BYTES - 10 * 2**20
     spans = found.run([job(_span, needed=most) for _ in range(4)], data, resources, 1, UNCOUNTED, ignore)
@@ -384,7 +384,7 @@ def test_a_scheduler_that_is_not_there_is_one_clear_error(
 
 def test_an_address_that_is_none_is_refused_with_the_params(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     workspace.change(use_workers("10.0.0.5:8786"))
-    assert "execution.scheduler: '10.0.0.5:8786' is no address of a scheduler" in workspace.failure("train ridge", capsys)
+    assert "execution.scheduler: '10.0.0.5:8786' isn't an address of a scheduler" in workspace.failure("train ridge", capsys)
 
 
 def test_what_workers_lack_is_named(workspace: Workspace, own: Farm, tmp_path: Path) -> None:
@@ -398,7 +398,7 @@ def test_what_workers_lack_is_named(workspace: Workspace, own: Farm, tmp_path: P
         assert refused() == f"{own.address}: the scheduler has no worker; start some, see docs/scale.md"
     process = own.work("--no-nanny", memory="")
     own.wait_for(1)
-    assert "doesn't say how much memory it may take; start it with `--resources memory=8e9`" in refused()
+    assert "doesn't say how much memory it has; start it with `--resources memory=8e9`" in refused()
     own.stop(process)
     assert until(lambda: not workers(own.address))
     (tmp_path / "erawise").mkdir()
@@ -419,7 +419,7 @@ def workers(address: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"versions": kits.kit().versions | {"numpy": "1.0"}}, r"has numpy \d\S+, and this process 1\.0; start the scheduler"),
+        ({"versions": environment.describe().versions | {"numpy": "1.0"}}, r"has numpy \d\S+, and this process 1\.0; start the scheduler"),
         ({"versions": {"python": "3.99.0"}}, r"has \w+ \S+, and this process has none; start"),
         ({"code": "another"}, "runs another version of erawise than this process; start the scheduler"),
     ],
@@ -427,22 +427,22 @@ def workers(address: str) -> dict[str, Any]:
 def test_workers_of_other_versions_are_named(
     workspace: Workspace, two: Farm, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
 ) -> None:
-    other = replace(kits.kit(), **changes)
-    monkeypatch.setattr(kits, "own_kit", lambda: other)
+    other = replace(environment.describe(), **changes)
+    monkeypatch.setattr(environment, "describe_own", lambda: other)
     with pytest.raises(InputError, match=f"the worker tcp://127.0.0.1:[0-9]+ {message}"), engine(workspace, two.address):
         pass
 
 
 def test_a_worker_that_comes_later_is_checked_too(workspace: Workspace, two: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
     with engine(workspace, two.address) as (found, data, resources):
-        monkeypatch.setattr(kits, "own_kit", lambda: replace(kits.kit(), code="another"))
+        monkeypatch.setattr(environment, "describe_own", lambda: replace(environment.describe(), code="another"))
         with pytest.raises(InputError, match=r"the job: the worker tcp://.* runs another version of erawise"):
             found.run([job(_pid)], data, resources, 1, UNCOUNTED, ignore)
 
 
 def test_machines_of_another_cpu_are_told(workspace: Workspace, two: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = replace(kits.kit(), cpu="another")
-    monkeypatch.setattr(kits, "own_kit", lambda: other)
+    other = replace(environment.describe(), cpu="another")
+    monkeypatch.setattr(environment, "describe_own", lambda: other)
     given = engine(workspace, two.address)
     with given:
         assert sum("another kind of CPU" in line for line in given.said) == 2
@@ -450,9 +450,9 @@ def test_machines_of_another_cpu_are_told(workspace: Workspace, two: Farm, monke
 
 def test_no_matrix_is_sent(workspace: Workspace, two: Farm) -> None:
     with engine(workspace, two.address) as (found, data, resources):
-        sent = len(cloudpickle.dumps((found.site, job(_pid), resources.scratch)))
+        sent = len(cloudpickle.dumps((found.location, job(_pid), resources.scratch)))
         assert sent < 10_000 < data.panel.matrix.nbytes
-        assert pickle.loads(pickle.dumps(found.site)) == found.site
+        assert pickle.loads(pickle.dumps(found.location)) == found.location
 
 
 def test_a_job_that_waits_for_a_worker_that_is_gone_ends_with_both_numbers(
@@ -463,7 +463,7 @@ def test_a_job_that_waits_for_a_worker_that_is_gone_ends_with_both_numbers(
     large = own.work("--no-nanny", memory="memory=8e9")
     own.wait_for(2)
     with engine(workspace, own.address) as (found, data, resources):
-        lacking = r"^the fit takes 1\.\d\d GiB and the worker with most memory has 0\.47 GiB; start fewer"
+        lacking = r"^the fit needs 1\.\d\d GiB and the worker with most memory has 0\.47 GiB; start fewer"
         with pytest.raises(InputError, match=lacking), once(lambda: bool(found._busy), partial(own.stop, large)):
             found.run([job(_sleep, "the fit", GIB)], data, resources, 1, UNCOUNTED, ignore)
 
@@ -479,7 +479,7 @@ def test_without_a_nanny_it_is_said_what_goes_on(workspace: Workspace, own: Farm
     given = engine(workspace, own.address)
     with given as (found, data, resources), pytest.raises(CancelledError), once(lambda: bool(found._busy), found.stop):
         found.run([job(_sleep)], data, resources, 1, UNCOUNTED, ignore)
-    assert sum("goes on with what it does, to its end" in line for line in given.said) == 1
+    assert sum("goes on with its task to the end" in line for line in given.said) == 1
 
 
 def test_a_scheduler_that_is_gone_is_one_clear_error(workspace: Workspace, tmp_path: Path) -> None:

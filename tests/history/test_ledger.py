@@ -89,7 +89,7 @@ def test_evaluations_at_once_are_counted_one_after_the_other(tmp_path: Path) -> 
             ]
             for process in started:
                 assert process.stderr
-                assert process.stderr.readline() == "ledger.jsonl: another process is at it; waiting for its end\n"
+                assert process.stderr.readline() == "ledger.jsonl: another process works on it; waiting for its end\n"
         assert sorted(process.communicate()[0] for process in started) == ["1\n", "2\n"]
 
 

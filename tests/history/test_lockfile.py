@@ -141,7 +141,7 @@ def test_a_lock_that_dvc_is_writing_is_waited_for(checkout: Checkout) -> None:
             text=True,
         )
         assert process.stderr
-        assert process.stderr.readline() == "dvc.lock: another process is at it; waiting for its end\n"
+        assert process.stderr.readline() == "dvc.lock: another process works on it; waiting for its end\n"
         checkout.lock.write_text(NEW)
     assert process.communicate(timeout=60)[0] == "[]\n"
     assert checkout.lock.read_text() == NEW

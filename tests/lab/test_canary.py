@@ -23,7 +23,7 @@ from erawise.lab import canaries, leak_runs
 from erawise.sources import layout
 
 MODELS = ("ridge", "lightgbm")
-SHUFFLED, TELLTALE = leak_runs._listen_to_shuffled.__name__, leak_runs._listen_to_telltale.__name__
+SHUFFLED, TELLTALE = leak_runs._check_shuffled.__name__, leak_runs._check_telltale.__name__
 """The two parts of the command."""
 OPTIONS = ("--eras", "60", "--rows", "40", "--features", "600")
 
@@ -62,19 +62,19 @@ def workspace(directory: Path, change: Callable[[Any], None] = unchanged, *, fea
     return directory
 
 
-def listen(directory: Path, commands: Path, unheard: str = "", *, before: str = ONE_PROCESS) -> tuple[int, str]:
+def check(directory: Path, commands: Path, skipped: str = "", *, before: str = ONE_PROCESS) -> tuple[int, str]:
     """Run the command in a directory, with the code of this directory, or else the repository's.
 
     Parameters
     ----------
     directory : the workspace.
     commands : of `served`.
-    unheard : one of the command's two parts, which rests.
+    skipped : one of the command's two parts, which rests.
     before : code that runs before the command.
     """
     code = directory if (directory / "stages").exists() else ROOT
     environment = os.environ | {"PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
-    rests = f"from erawise.lab import leak_runs; leak_runs.{unheard} = lambda *_: []" if unheard else ""
+    rests = f"from erawise.lab import leak_runs; leak_runs.{skipped} = lambda *_: []" if skipped else ""
     program = f"{before}\n{rests}\nfrom erawise import __main__; __main__.main()"
     (directory / "program.py").write_text(program)
     command = [str(commands / "python"), "program.py", "canary", *OPTIONS]
@@ -93,12 +93,12 @@ def with_code(directory: Path, path: str, old: str, new: str) -> Path:
 
 
 def test_an_honest_pipeline_is_silent_and_the_canary_lives(tmp_path: Path, commands: Path) -> None:
-    code, output = listen(workspace(tmp_path, features=600), commands)
+    code, output = check(workspace(tmp_path, features=600), commands)
     assert code == 0, output
-    assert "no canary sings" in output.splitlines()
+    assert "no canary finds a signal" in output.splitlines()
     silent, alive = output.split("folds without a purge")
-    assert "sings" not in silent
-    assert ", sings" in alive
+    assert "finds a signal" not in silent
+    assert ", finds a signal" in alive
     assert not (tmp_path / "data" / "models").exists()
 
 
@@ -110,7 +110,7 @@ def several_on_workers_elsewhere(content: Any) -> None:
     content["execution"].update(engine="dask", scheduler="tcp://127.0.0.1:9")
 
 
-def test_models_of_several_targets_and_seeds_are_listened_to_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_of_several_targets_and_seeds_are_checked_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workspace(tmp_path, several_on_workers_elsewhere))
     leak_runs._workspace(tmp_path / "made", leak_runs.TELLTALE, "target")
     p = params.load(tmp_path / "made/params.yaml")
@@ -118,7 +118,7 @@ def test_models_of_several_targets_and_seeds_are_listened_to_on_this_machine(tmp
     assert [variant.target for model in p.models.values() for variant in model.variants.values()] == ["target"] * 3
 
 
-def test_selection_on_test_eras_sings_and_is_named(tmp_path: Path, commands: Path) -> None:
+def test_selection_on_test_eras_is_found_and_is_named(tmp_path: Path, commands: Path) -> None:
     place = workspace(tmp_path, features=600, models=("ridge",))
     old = "fitted_on = [plan.train, *(fold.train for fold in plan.folds)]"
     spoiled = with_code(place, "erawise/selection/selection.py", old, "fitted_on = [plan.train] * (1 + len(plan.folds))")
@@ -126,26 +126,26 @@ def test_selection_on_test_eras_sings_and_is_named(tmp_path: Path, commands: Pat
     content = yaml.load((spoiled / "params.yaml").read_text())
     content["select_features"].update(keep_share=0.1, trees=60)
     yaml.dump(content, spoiled / "params.yaml")
-    code, output = listen(spoiled, commands, TELLTALE)
+    code, output = check(spoiled, commands, TELLTALE)
     assert code == 1
     assert "error: select_features: on shuffled targets" in output
     assert "Traceback" not in output
 
 
-def test_training_on_test_eras_sings_and_is_named(tmp_path: Path, commands: Path) -> None:
+def test_training_on_test_eras_is_found_and_is_named(tmp_path: Path, commands: Path) -> None:
     place = workspace(tmp_path, models=("ridge",))
     old, fold = "train, features = data.plan.folds[number].train,", "data.plan.folds[number]"
     new = f"train, features = np.sort(np.concatenate([{fold}.train, {fold}.test])),"
     spoiled = with_code(place, "erawise/training/training.py", old, new)
-    code, output = listen(spoiled, commands, TELLTALE)
+    code, output = check(spoiled, commands, TELLTALE)
     assert code == 1
     assert "train@ridge: on shuffled targets ridge finds a cv CORR of" in output
 
 
-def test_a_purge_one_week_short_sings_and_is_named(tmp_path: Path, commands: Path) -> None:
+def test_a_purge_one_week_short_is_found_and_is_named(tmp_path: Path, commands: Path) -> None:
     place = workspace(tmp_path, models=("ridge",))
     old, new = "return spanned_weeks(days) + EMBARGO_WEEKS", "return spanned_weeks(days) + 3"
-    code, output = listen(with_code(place, "erawise/base/schema.py", old, new), commands, SHUFFLED, before="")
+    code, output = check(with_code(place, "erawise/base/schema.py", old, new), commands, SHUFFLED, before="")
     assert code == 1
     assert "split: " in output
 

@@ -189,7 +189,7 @@ def test_a_comparison_is_that_of_the_eras_that_both_have(finished: Workspace, ru
     metrics = finished.metrics("cv")
     assert row["difference"] == pytest.approx(metrics["ridge"]["corr"]["mean"] - metrics["ensemble"]["corr"]["mean"], abs=2e-6)
     assert found.loc["ensemble against ensemble", "reason"] == "the scores are the same in every era"
-    with pytest.raises(InputError, match="the run has no scores of 'mine'; it has those of lightgbm, ridge, ensemble, neutralized"):
+    with pytest.raises(InputError, match="the run has no scores of 'mine', only of lightgbm, ridge, ensemble, neutralized"):
         run.compare(run.scores(), "mine")
 
 
@@ -234,8 +234,8 @@ def change(column: str, value: object) -> Callable[[pd.DataFrame], pd.DataFrame]
             "mine: the table lacks the column 'split'; predictions have id, era, split, prediction",
         ),
         (lambda frame: pd.concat([frame, frame.head(1)]), "mine: id .* is there more than once in era 1; leave one row of each"),
-        (change("id", "stranger"), "mine: 1 rows are none of the data, such as id 'stranger' in era 1"),
-        (change("era", 65), "mine: 1 rows are none of the data, such as id .* in era 65"),
+        (change("id", "stranger"), "mine: 1 rows aren't in the data, such as id 'stranger' in era 1"),
+        (change("era", 65), "mine: 1 rows aren't in the data, such as id .* in era 65"),
         (change("split", "validation"), "mine: era 1 has the split 'validation' and is cv; correct it, or leave it out"),
         (lambda frame: frame[frame["split"] == "live"], "mine: no row has the split 'cv'; there are live"),
         (lambda frame: frame.head(0), "mine: no row has the split 'cv'; there are none"),
@@ -261,7 +261,7 @@ def test_what_the_run_does_not_have(run: Run) -> None:
         run.scores("train")
     with pytest.raises(InputError, match=r"settings\.target: the data has no target 'target_x'; its targets are target, target_other_20"):
         run.train(PlainRidge(), Goal("target_x"))
-    with pytest.raises(InputError, match="era 1: 39 of 40 rows have a prediction; to neutralize it takes all of an era"):
+    with pytest.raises(InputError, match="era 1: 39 of 40 rows have a prediction; neutralization needs all rows of an era"):
         run.neutralize(run.predictions("ridge").iloc[1:])
 
 

@@ -117,9 +117,7 @@ def test_a_round_that_was_paid_otherwise_is_named(
     said = capsys.readouterr()
     assert "1 of 2 rounds agree with the rules to 0.000001 NMR" in said.out
     assert f"{float(off):+.9f}" in said.out
-    assert said.err == (
-        "error: Numerai has paid something else than the rules say: alpha in round 1343; see docs/payout.md for rules that are open\n"
-    )
+    assert said.err == ("error: Numerai's payout differs from the rules: alpha in round 1343; see docs/payout.md for rules that are open\n")
 
 
 def test_a_round_has_its_own_factor_and_clip(server: NumeraiServer, capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,7 +163,7 @@ def test_only_scores_that_a_round_marks_as_paid_count() -> None:
         ("corr60", "3", 3.0, 60, "corr"),
         ("mmc60", "3", 15.0, 60, "mmc"),
     ]
-    with pytest.raises(InputError, match=r"round 1400: what it pays for isn't in a form that is known; set payout\.regime"):
+    with pytest.raises(InputError, match=r"round 1400: the server describes its scores in an unknown form; set payout\.regime"):
         terms.paid_scores(Round(1400, now, now, None, ({"isPayout": True, "defaultMultiplier": "many"},)))
 
 
@@ -191,7 +189,7 @@ def test_a_stake_in_two_transactions_is_their_sum_and_one_that_is_listed_twice_c
     [
         (
             lambda account: account.payouts.append({"actual": [paid("alpha", 1343, "1")], "pending": []}),
-            "Numerai's answer on payouts changed between two calls, as when a round resolves meanwhile; run it again",
+            "Numerai's answer on payouts changed between two calls, as when a round resolves; run it again",
         ),
         (
             lambda account: account.stakes.append(staked("alpha", 1343, "11")),

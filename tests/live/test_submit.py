@@ -313,7 +313,7 @@ def test_the_live_data_of_an_earlier_round_is_waited_out(
     own = late.read_bytes()
     late.write_bytes((server.rounds[OPEN] / "v5.3/live.parquet").read_bytes())
     assert operator.ended("submit") == 3
-    assert "round 8: its live data is still that of round 7" in capsys.readouterr().err
+    assert "round 8: its live data is still the data of round 7" in capsys.readouterr().err
     monkeypatch.setattr(time, "sleep", lambda seconds: late.write_bytes(own))
     operator.run("submit --wait 1")
     assert len(handed(server, "alpha")) == 2
@@ -402,7 +402,7 @@ def test_benchmark_models_of_another_round_are_waited_out(
     own = late.read_bytes()
     late.write_bytes((server.rounds[OPEN + 1] / "v5.3/live_benchmark_models.parquet").read_bytes())
     assert operator.ended("submit") == 3
-    assert "round 7: the benchmark models are still those of another round" in capsys.readouterr().err
+    assert "round 7: the benchmark models are still from another round" in capsys.readouterr().err
     monkeypatch.setattr(time, "sleep", lambda seconds: late.write_bytes(own))
     operator.run("submit --wait 1")
     assert len(handed(server, "alpha")) == 1
@@ -572,7 +572,7 @@ def test_a_stored_model_of_a_kind_that_is_gone_is_named(
 SPOILED: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
     "eras": (lambda table: table.assign(era=["0575", "0576"] * 20), "its rows are of 2 eras; expected only rows of the live era"),
     "validation rows": (lambda table: table.assign(data_type="validation"), "rows of the type 'validation' are among them"),
-    "few rows": (lambda table: table.head(7), "live data: it has 7 rows where the last dvc repro had 40; nothing is handed in"),
+    "few rows": (lambda table: table.head(7), "live data: it has 7 rows, and the last dvc repro had 40; nothing is handed in"),
     "missing": (
         lambda table: table.assign(**{f"feature_{k}": pd.array([None] * 40, "Int8") for k in range(6)}),
         "preprocess.max_missing_share: 75.0% of the live data is missing, more than 50.0%",
@@ -595,7 +595,7 @@ SPOILED: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
     ),
     "without variety": (
         lambda table: table.assign(**{f"feature_{k}": np.int8(2) for k in range(7)}),
-        "live features: 7 of 8 have one value throughout, which had several in training",
+        "live features: 7 of 8 have only one value, and had several in training",
     ),
     "infinite": (lambda table: table.assign(feature_1=np.inf), "holds 40 infinite values"),
     "text": (lambda table: table.assign(feature_1="a"), "feature 'feature_1' is of type"),
@@ -653,7 +653,7 @@ def test_a_benchmark_model_of_another_horizon_is_taken_only_if_it_is_named(
     found.rename(columns={"benchmark": "v53_lgbm_ender60"}).to_parquet(path)
     operator.run("submit --dry-run")
     said = capsys.readouterr().out
-    assert "benchmark: none of v53_lgbm_ender60 is of 20 trading days; evaluate.benchmark may name one" in said
+    assert "benchmark: no model of 20 trading days, only v53_lgbm_ender60; evaluate.benchmark may name one" in said
     assert "with the benchmark model" not in said
     found.assign(v53_lgbm_ender60=1 - found["benchmark"]).drop(columns="benchmark").assign(v53_lgbm_ender20=found["benchmark"]).to_parquet(
         path
@@ -679,7 +679,7 @@ def test_models_that_give_other_predictions_than_the_pipeline_did_hand_in_nothin
     assert made_of_another in capsys.readouterr().err
     operator.run("refit ridge")
     assert operator.ended("submit") == 1
-    assert "neutralized.parquet: the stored models give other live predictions than these" in capsys.readouterr().err
+    assert "neutralized.parquet: the stored models give other live predictions than this file has" in capsys.readouterr().err
     assert not server.account.objects
 
 

@@ -88,7 +88,7 @@ def test_a_short_token_and_a_port_in_use_are_errors(tmp_path: Path, address: str
     runner = script(tmp_path, "")
     with pytest.raises(InputError, match="ERAWISE_WEBHOOK_TOKEN: it has 5 characters; expected at least 16"):
         webhook_server.server("127.0.0.1", 0, "short", runner)
-    with pytest.raises(InputError, match=r"cannot be listened to \(Address already in use\); choose another --host or --port"):
+    with pytest.raises(InputError, match=r"can't be used \(Address already in use\); choose another --host or --port"):
         webhook_server.server("127.0.0.1", int(address.rsplit(":", 1)[1]), TOKEN, runner)
 
 

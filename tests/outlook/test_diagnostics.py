@@ -134,7 +134,7 @@ def test_scores_of_another_horizon_than_the_sites_are_not_sent(
 def test_nothing_in_common_is_said() -> None:
     figures = diagnosis.compared({"validationCorrMean": None}, {"corr": {"mean": 0.1}})
     assert figures.empty
-    assert diagnosis.sentence(figures) == "the site gives no figure that is to be held against ours"
+    assert diagnosis.sentence(figures) == "the site gives no figure to compare with ours"
     eras = diagnosis.compared_eras([{"era": 1, "validationCorr": 0.1}], pd.DataFrame({"era": [2], "corr": [0.2]}))
     assert eras.empty
 

@@ -124,7 +124,7 @@ def test_live_scores_are_shown_in_the_band_of_validation(
     assert found["days_20"]["beta"]["corr"] == {"rounds": 0, "weeks": 0}
     table = pd.read_csv(operator.directory / "plots/live_20.csv")
     assert table["final"].tolist() == 2 * [True, True, True, True, False, False]
-    assert "live scores are within what validation promised" in (operator.directory / "plots/live_20.svg").read_text()
+    assert "live scores are within the band of validation" in (operator.directory / "plots/live_20.svg").read_text()
     assert not (operator.directory / "plots/live_60.svg").exists()
 
 
@@ -133,9 +133,9 @@ def test_an_alarm_where_they_leave_it(server: NumeraiServer, operator: Workspace
     assert operator.ended("monitor") == 5
     error = capsys.readouterr().err
     assert error.startswith(
-        "error: alpha: the sum of CORR (early sign: 20 days) over 12 weeks is -6.000, below what the validation of ridge promises, (+"
+        "error: alpha: the sum of CORR (early sign: 20 days) over 12 weeks is -6.000, below the band of the validation of ridge, (+"
     )
-    assert "alpha left what validation promised" in (operator.directory / "plots/live_20.svg").read_text()
+    assert "alpha left the band of validation" in (operator.directory / "plots/live_20.svg").read_text()
     assert json.loads((operator.directory / "metrics/live.json").read_text())["days_20"]["alpha"]["corr"]["inside"] == 0
 
 
@@ -157,7 +157,7 @@ def test_what_pays_and_its_early_sign_stand_apart_each_in_the_band_of_its_own_va
     paid, early = said.split("**Paid: 60 days** (corr60, mmc60)")[1].split("**Early sign: 20 days** (v2_corr20, mmc)")
     assert re.search(r"\| alpha \| ridge \| CORR \| 3 \| 3 \| 0.2000 \| 50 \| 0.600 \| \(.* \| inside \|", paid)
     assert re.search(r"\| alpha \| ridge \| CORR \| 4 \| 4 \| 0.5000 \| 50 \| 2.000 \| \(.* \| inside \|", early)
-    assert "kept beside these: cort20" in early
+    assert "also kept: cort20" in early
     found = json.loads((operator.directory / "metrics/live.json").read_text())
     assert list(found) == ["days_60", "days_20", "rank"]
     bands = [
@@ -174,7 +174,7 @@ def test_scores_of_a_horizon_without_validation_of_that_horizon_have_no_band(
     server.account.scores["id-alpha"] += scored("corr60", [-9.0] * 3)
     operator.run("monitor")
     said = capsys.readouterr().out
-    assert "| alpha | ridge | CORR | 3 | 3 | -9.0000 | 50 | -27.000 | no validation scores of a target of 60 days are kept of it |" in said
+    assert "| alpha | ridge | CORR | 3 | 3 | -9.0000 | 50 | -27.000 | its validation scores for a target of 60 days aren't kept |" in said
 
 
 def test_rounds_that_pay_for_twenty_days_say_so(server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
@@ -196,7 +196,7 @@ def test_a_server_that_changes_its_answer_takes_no_score_into_a_band_of_another_
     operator.run("monitor", "monitor --offline")
     said = capsys.readouterr()
     line = (
-        "warning: v2_corr20 (version 6) isn't drawn, as it isn't known how far it looks ahead: "
+        "warning: v2_corr20 (version 6) isn't drawn, since its horizon isn't known: "
         "Numerai says 20 days in its answer on round 105 and 60 days in its answer on round 106\n"
     )
     assert said.err == 2 * line
@@ -212,8 +212,8 @@ def test_a_paid_score_that_no_one_knows_and_rounds_of_which_numerai_says_nothing
     operator.run("monitor")
     said = capsys.readouterr()
     assert said.err == (
-        "warning: corr20 (version 1) isn't drawn, as it isn't known how far it looks ahead: no round that has it says so\n"
-        "warning: round 105 pays for cort20 (version 1), a score that nobody here knows; it is kept, and not drawn\n"
+        "warning: corr20 (version 1) isn't drawn, since its horizon isn't known: no round that has it says so\n"
+        "warning: round 105 pays for cort20 (version 1), which erawise doesn't know; it is kept, and not drawn\n"
     )
     assert "| alpha | ridge | CORR | 4 | 4 | 0.5000 |" in said.out
 
@@ -239,14 +239,14 @@ def test_a_score_of_two_horizons_has_none() -> None:
 def test_what_scores_are_is_kept_for_when_the_server_says_nothing_usable(
     server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    now, told = datetime.now(UTC), "round 105: what it pays for isn't in a form that is known"
+    now, told = datetime.now(UTC), "round 105: the server describes its scores in an unknown form"
     spoilt = Round(105, now, now, None, ({"displayName": "mmc", "totalScoreDays": "x"},))
     with monkeypatch.context() as patch:
         patch.setattr(Account, "round", lambda *_: spoilt)
         assert operator.ended("monitor") == 1
         assert capsys.readouterr().err == f"error: {told}\n"
         assert operator.ended("monitor --offline") == 1
-        kept = "error: data/live_scores/names.json: nothing is kept of how far scores look ahead; run `erawise monitor` without --offline\n"
+        kept = "error: data/live_scores/names.json: the horizons of scores aren't kept yet; run `erawise monitor` without --offline\n"
         assert capsys.readouterr().err == kept
     operator.run("monitor")
     capsys.readouterr()
@@ -254,11 +254,11 @@ def test_what_scores_are_is_kept_for_when_the_server_says_nothing_usable(
         patch.setattr(Account, "round", lambda *_: spoilt)
         operator.run("monitor")
     said = capsys.readouterr()
-    assert said.err == f"warning: how far scores look ahead is as it was kept before: {told}\n"
+    assert said.err == f"warning: the horizons of scores are as kept before: {told}\n"
     assert "| alpha | ridge | CORR | 4 | 4 | 0.5000 |" in said.out
     (operator.directory / "data/live_scores/names.json").write_text("[1]")
     assert operator.ended("monitor") == 1
-    assert "names.json: it isn't a list of names of scores; remove it" in capsys.readouterr().err
+    assert "names.json: not a list of names of scores; remove it" in capsys.readouterr().err
 
 
 def test_a_rerun_only_adds_and_works_without_the_network(
@@ -299,7 +299,7 @@ def monitors(operator: Workspace, *arguments: list[str]) -> Iterator[list[subpro
         ]
         for process in started:
             assert process.stderr
-            assert process.stderr.readline() == "monitor: another process is at it; waiting for its end\n"
+            assert process.stderr.readline() == "monitor: another process works on it; waiting for its end\n"
         yield started
 
 
@@ -333,10 +333,10 @@ def test_with_a_key_all_models_of_the_account_are_looked_at(
     operator.run("monitor")
     said = capsys.readouterr().out
     assert "| alpha | ridge | CORR | 4 | 4 | 0.5000 |" in said
-    assert "| beta |  | CORR | 3 | 3 | 0.3000 | 50 | 0.900 | it hasn't been given a prediction from here |" in said
+    assert "| beta |  | CORR | 3 | 3 | 0.3000 | 50 | 0.900 | no prediction was sent from here |" in said
     monkeypatch.setenv(SECRET_KEY, "wrong")
     operator.run("monitor")
-    assert "warning: the models of submit.models alone: " in (error := capsys.readouterr().err)
+    assert "warning: only the models of submit.models are shown: " in (error := capsys.readouterr().err)
     assert "the key isn't accepted" in error
 
 
@@ -353,7 +353,7 @@ def test_rounds_of_an_earlier_model_stand_apart_in_the_band_of_its_own_validatio
     said = capsys.readouterr().out
     assert re.search(r"\| alpha \| ridge \| CORR \| 4 \| 4 \| 0.5000 \| 50 \| 2.000 \| \(\+.* \| inside \|", said)
     assert re.search(r"\| alpha \| ridge, earlier \(11111111\) \| CORR \| 12 \| 12 \| -0.5000 \| 50 \| -6.000 \| \(-.* \| inside \|", said)
-    assert "| alpha | not from here, earlier | CORR | 1 | 1 | 9.0000 | 50 | 9.000 | it hasn't been given a prediction from here |" in said
+    assert "| alpha | not from here, earlier | CORR | 1 | 1 | 9.0000 | 50 | 9.000 | no prediction was sent from here |" in said
     found = json.loads((operator.directory / "metrics/live.json").read_text())["days_20"]["alpha"]
     assert (found["corr"]["weeks"], found["corr"]["inside"]) == (4, 1)
     assert found["earlier"]["11111111"]["corr"]["inside"] == 1
@@ -385,7 +385,7 @@ def test_an_upload_predicts_the_rounds_that_close_on_later_days(
     uploaded(operator, 9, prediction="ridge", digest=LATER, outcome=outcome, upload="pickle-1")
     operator.run("monitor")
     said = capsys.readouterr().out
-    assert "| alpha |  | CORR | 8 | 8 | 0.3125 | 50 | 2.500 | it hasn't been given a prediction from here |" in said
+    assert "| alpha |  | CORR | 8 | 8 | 0.3125 | 50 | 2.500 | no prediction was sent from here |" in said
     uploaded(operator, 9, prediction="ridge", digest=LATER, outcome="success")
     operator.run("monitor")
     assert "| alpha | ridge | CORR | 4 | 4 | 0.3500 | 50 | 1.400 | (+" in capsys.readouterr().out
@@ -484,7 +484,7 @@ def test_what_is_wrong_is_said(server: NumeraiServer, operator: Workspace, capsy
     directory = operator.directory / "data/live_scores"
     directory.mkdir()
     tabular.write_parquet(pd.DataFrame({"x": [1]}), directory / "000001.parquet")
-    with pytest.raises(InputError, match=r"000001\.parquet: it isn't a file of live scores; move it away"):
+    with pytest.raises(InputError, match=r"000001\.parquet: not a file of live scores; move it away"):
         Scorebook(directory).read()
 
 
@@ -497,7 +497,7 @@ def test_scores_without_a_value_a_date_or_a_day_do_no_harm(server: NumeraiServer
     ]
     found = fetch(Account(server.url, patience=QUICK), {"alpha": "id-alpha"})
     assert found[["round", "day", "closed"]].to_numpy().tolist() == [[101, -1, ""]]
-    assert monitoring.last_words(found).empty
+    assert monitoring.latest_scores(found).empty
     server.account.scores["id-alpha"] = [{"value": 1}]
     with pytest.raises(InputError, match=r"^alpha: .*the query has no result"):
         fetch(Account(server.url, patience=QUICK), {"alpha": "id-alpha"})
@@ -530,10 +530,10 @@ def test_the_rounds_of_a_week_are_one_and_of_a_round_its_last_word_counts() -> N
         first.assign(version="10", value=1.0),
         first.assign(version="9", value=97.0),
     ]
-    weeks = monitoring.by_week(monitoring.last_words(pd.concat([*other, table.iloc[1:]])))
+    weeks = monitoring.by_week(monitoring.latest_scores(pd.concat([*other, table.iloc[1:]])))
     assert weeks[["round", "rounds", "value"]].to_numpy().tolist() == [[104, 5, 3.0], [106, 2, 6.5]]
     undated = first.assign(day=-1, value=5.0)
-    assert monitoring.last_words(pd.concat([undated, first.assign(day=3, resolved=False)]))["value"].tolist() == [5.0]
+    assert monitoring.latest_scores(pd.concat([undated, first.assign(day=3, resolved=False)]))["value"].tolist() == [5.0]
 
 
 def overlapping(eras: int, rng: np.random.Generator) -> NDArray[np.float64]:

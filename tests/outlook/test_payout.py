@@ -136,9 +136,9 @@ def test_what_a_bootstrap_cuts_between_its_blocks_is_made_up_for() -> None:
     alike = overlapping(4000, seed=0)
     order = significance.stationary_order(4000, 8.0, 400, np.random.default_rng(0))
     seen = 4000 * alike[order].mean(axis=1).var() / significance.long_run_variance(alike, 60)
-    assert seen == pytest.approx(staking.calm(8.0, 4), abs=0.1)
-    assert staking.calm(8.0, 4) < 0.9
-    assert staking.calm(8.0, 1) == 1
+    assert seen == pytest.approx(staking.variance_kept(8.0, 4), abs=0.1)
+    assert staking.variance_kept(8.0, 4) < 0.9
+    assert staking.variance_kept(8.0, 1) == 1
     row = outlook(history(4000, a=0.0005 * alike), replace(YEAR, replicates=4000))
     assert np.log(row["p95"] / row["p05"]) == pytest.approx(2 * 1.645 * 5 * 2 * 0.0005 * np.sqrt(52), rel=0.08)
 
@@ -210,7 +210,7 @@ def test_eras_without_a_score_that_is_paid_for_are_left_out_and_counted() -> Non
         (
             lambda table: table[table["era"] <= 31],
             ["a", "b"],
-            "31 eras have all scores of a, b (MMC only where there is a meta model); a year needs 32, 8 spans of a target of 4 eras; "
+            "31 eras have all scores of a, b (MMC needs a meta model); a year needs 32, 8 spans of a target of 4 eras; "
             "with an era every week there are enough about 2026-12-07; until then take --stand-in, or fewer models",
         ),
         (lambda table: table[(table["era"] > 30) == (table["prediction"] == "a")], ["a", "b"], "0 eras have all scores of a, b"),
@@ -336,7 +336,7 @@ def test_constant_and_compound_are_held_against_each_other_and_idle_tops_up() ->
     assert table.loc["win", "compound"] > table.loc["win", "constant"] > 1
     assert table["compound_better"].tolist()[:2] == [1, 0]
     np.testing.assert_allclose(table["idle"][:2], [0, 0.1 * (260 - 64) / 64])
-    short = -np.cumsum(np.repeat(staking.Law(found, YEAR).believed()[:, :, 2], 5, axis=0)[:196], axis=0).min(axis=0) / 64
+    short = -np.cumsum(np.repeat(staking.Law(found, YEAR).drawn_weeks()[:, :, 2], 5, axis=0)[:196], axis=0).min(axis=0) / 64
     assert table.loc["swing", "idle"] == pytest.approx(np.quantile(np.maximum(short, 0), 0.95))
 
 
@@ -415,7 +415,7 @@ def test_the_command_prints_and_writes_all_of_it(checkout: Path, monkeypatch: py
     assert out.startswith("60 eras of validation\n")
     assert "atomic_ender60: payout of a round = stake · clip(1 · (3 · CORR + 15 · MMC), ±1)\n" in out
     assert "5 rounds a week, each on 1/64 of the stake, compound, and paid 13 weeks after it opens\n" in out
-    assert "of regimes for another horizon, what these would bring is a stand-in: atomic_ender60 (60 days)\n" in out
+    assert "for regimes of another horizon the result is a stand-in: atomic_ender60 (60 days)\n" in out
     assert "nan" not in out
     written = {path.name: path.read_bytes() for path in sorted((checkout / "data/payout").iterdir())}
     assert list(written) == ["payout.csv", "payout.json", "payout.svg", "regimes.csv", "split.csv"]
@@ -536,8 +536,8 @@ def test_what_a_round_does_not_name_is_that_of_its_regime(
             {"corr60": 3.0, "mmc60": 15.0},
             "round 7: it pays for corr60, 60 days ahead, and the scores here look 20 days ahead; take data.target",
         ),
-        ({"cort20": 3.0}, "round 7: it pays for cort20 (version 1), which no score of an era here is; leave --round out"),
-        ({}, "round 7: Numerai names no score that it pays for, as for rounds from before it kept that; take a later round, or set"),
+        ({"cort20": 3.0}, "round 7: it pays for cort20 (version 1), which erawise doesn't compute; leave --round out"),
+        ({}, "round 7: Numerai names no score that it pays for, as for the oldest rounds; take a later round, or set"),
     ],
 )
 def test_a_round_that_pays_for_other_scores_is_refused(
@@ -587,16 +587,13 @@ def test_a_regime_of_one_s_own_is_reckoned_with(checkout: Path, capsys: pytest.C
     change_settings(checkout, payout={"regime": "gone"})
     with pytest.raises(SystemExit, match="1"):
         command("payout")
-    assert "regime 'gone': there is none of that id; there are weekly_corr, " in capsys.readouterr().err
+    assert "regime 'gone': no regime has this id; there are weekly_corr, " in capsys.readouterr().err
 
 
 def test_measured_live_scores_are_taken(checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="1"):
         command("payout", "--scores", "live")
-    assert (
-        "data/live_scores: no round has resolved of which there are live scores of 20 days; `erawise monitor` fetches"
-        in capsys.readouterr().err
-    )
+    assert "data/live_scores: no resolved round has live scores of 20 days; `erawise monitor` fetches" in capsys.readouterr().err
     weeks = [f"{pd.Timestamp('2025-01-06') + pd.Timedelta(weeks=week):%Y-%m-%d}" for week in range(60)]
     row = {"model": "alpha", "version": "6", "day": 20, "percentile": 0.5, "resolved": True}
     rows = [

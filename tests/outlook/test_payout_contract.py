@@ -351,7 +351,7 @@ def test_many_years_at_once_are_what_the_contract_does_one_by_one(won: list[Deci
         strategy.submit(number, ["a"])
     for number, one in enumerate(won):
         strategy.settle("a", number, one)
-        strategy.models["a"].on = number + concurrent < len(won)
+        strategy.models["a"].is_staking = number + concurrent < len(won)
         strategy.submit(number + concurrent, ["a"])
         assert found[number, 0] == pytest.approx(float((strategy.idle + strategy.locked) / concurrent), abs=1e-12)
 
@@ -377,7 +377,7 @@ def test_a_year_by_weeks_is_the_year_by_rounds(weekly: list[float], mode: Mode) 
         ("round,corr60,mmc60\n1,.1,.1,.1\n", ", line 2: expected 3 values (it has 4)"),
         ("round,corr60,mmc60\n1,.1,.1\n1.5,.1,.1\n", ", line 3: expected a round and its scores (it has '1.5,.1,.1')"),
         ("round,corr60,mmc60\n1,x,.1\n", ", line 2: expected a round and its scores (it has '1,x,.1')"),
-        ("round,corr60,mmc60\n1,nan,.1\n", ", line 2: round 1 has a score that is no number"),
+        ("round,corr60,mmc60\n1,nan,.1\n", ", line 2: round 1 has a score that isn't a number"),
         ("round,corr60,mmc60\n1,.1,.1\n\n1,.2,.2\n", ", line 4: round 1 is there twice"),
     ],
 )

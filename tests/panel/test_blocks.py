@@ -146,6 +146,6 @@ def test_without_a_place_for_what_is_compiled_there_is_one_warning_and_the_same_
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(blocks.digest(np.arange(2**20, dtype=np.uint8))), "erawise.panel.blocks_compiled"]
-    assert done.stderr.startswith("warning: numba finds no place to keep what it has compiled")
+    assert done.stderr.startswith("warning: numba finds no directory for its compiled code")
     assert "set NUMBA_CACHE_DIR" in done.stderr
     assert done.stderr.count("\n") == 1

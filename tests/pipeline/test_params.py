@@ -81,7 +81,7 @@ def test_a_model_to_tune_needs_a_space_of_its_kind(tmp_path: Path) -> None:
     settings = content()
     settings["tuning"]["models"] = ["ridge"]
     settings["spaces"]["ridge"] = {}
-    with pytest.raises(InputError, match=r"spaces\.ridge: ridge is to be tuned, and there is no setting of its kind"):
+    with pytest.raises(InputError, match=r"spaces\.ridge: ridge is to be tuned, and its kind has no setting"):
         load(tmp_path, settings)
 
 
@@ -110,7 +110,7 @@ def test_the_committed_params_are_valid() -> None:
         ("ensemble.weights", {"lightgbm": 0.0}, "ensemble.weights: at least one weight must be above 0"),
         ("plot.model_a", "nobody", "plot.model_a: no prediction is called 'nobody'"),
         ("submit.models", {"mine": "nobody"}, "submit.models.mine: no prediction is called 'nobody'"),
-        ("submit.models", {"../mine": "ensemble"}, "submit.models: '../mine' is no name of a model on Numerai"),
+        ("submit.models", {"../mine": "ensemble"}, "submit.models: '../mine' can't be a model's name on Numerai"),
         ("submit.min_earlier_corr", 2.0, "submit.min_earlier_corr: Input should be less than or equal to 1"),
         ("explain.rows", 0, "explain.rows: Input should be greater than or equal to 1 (it is 0)"),
         ("explain.points", 2000, "explain.points: Input should be less than or equal to 1000 (it is 2000)"),
@@ -123,16 +123,16 @@ def test_the_committed_params_are_valid() -> None:
         ("models.lightgbm.leaves", 200_000, "models.lightgbm.leaves: "),
         ("models.ridge.target", 5, "models.ridge.target: Input should be a valid string"),
         ("tuning.models", ["lightbgm"], "tuning.models: no model is called 'lightbgm'; there are lightgbm, logistic"),
-        ("spaces.xgboost", {}, "spaces.xgboost: no kind of model; kinds are logistic, ridge"),
-        ("spaces.ridge.seed", {"choices": [1]}, "spaces.ridge.seed: no setting to tune; there are l2"),
+        ("spaces.xgboost", {}, "spaces.xgboost: not a kind of model; kinds are logistic, ridge"),
+        ("spaces.ridge.seed", {"choices": [1]}, "spaces.ridge.seed: not a setting to tune; there are l2"),
         ("spaces.ridge.l2", {"low": 1.0, "high": 0.1, "log": False}, "spaces.ridge.l2: low is 1.0 and high 0.1"),
         ("spaces.ridge.l2", {"low": 0.0, "high": 0.1, "log": True}, "on a log scale it must be above 0"),
-        ("spaces.ridge.l2", {"low": -1.0, "high": 1.0, "log": False}, "spaces.ridge.l2: -1.0 is none of its values"),
-        ("spaces.lightgbm.leaves", {"choices": [7, "many"]}, "spaces.lightgbm.leaves: 'many' is none of its values"),
+        ("spaces.ridge.l2", {"low": -1.0, "high": 1.0, "log": False}, "spaces.ridge.l2: -1.0 isn't allowed"),
+        ("spaces.lightgbm.leaves", {"choices": [7, "many"]}, "spaces.lightgbm.leaves: 'many' isn't allowed"),
         (
             "spaces.lightgbm.leaves",
             {"low": 7.5, "high": 9, "log": False},
-            "spaces.lightgbm.leaves: 7.5 is none of its values",
+            "spaces.lightgbm.leaves: 7.5 isn't allowed",
         ),
         ("tuning.halving", 1, "tuning.halving: Input should be greater than or equal to 2"),
         ("evaluate.min_corr", float("nan"), "evaluate.min_corr: Input should be a finite number"),

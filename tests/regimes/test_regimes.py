@@ -64,7 +64,7 @@ def written(tmp_path: Path, *entries: Any) -> Path:
 )
 def test_a_round_pays_by_its_regime(number: int, name: str, multipliers: dict[str, float], clip: float, factor: float) -> None:
     found = regimes.load().of_round(number)
-    assert (found.id, found.multipliers(), found.clip, found.factor.at(600000.0)) == (name, multipliers, clip, factor)
+    assert (found.id, found.multipliers(), found.clip, found.factor.for_total(600000.0)) == (name, multipliers, clip, factor)
 
 
 def test_today_s_regime_is_the_one_without_an_end() -> None:
@@ -88,7 +88,7 @@ def test_every_round_has_exactly_one_regime(number: int) -> None:
 
 def test_below_its_threshold_a_round_pays_in_full() -> None:
     factor = regimes.load().named("corr_mmc_2026").factor
-    assert [factor.at(total) for total in (10.0, 72000.0, 144000.0)] == [1.0, 1.0, 0.5]
+    assert [factor.for_total(total) for total in (10.0, 72000.0, 144000.0)] == [1.0, 1.0, 0.5]
 
 
 @pytest.mark.parametrize("name", ["weekly_tc", "daily_tc", "daily_2x_tc"])
@@ -153,7 +153,7 @@ def test_a_file_of_another_form_is_said_in_a_line(tmp_path: Path, text: str, mes
 def test_what_is_not_there_is_said_in_a_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the file is missing; expected regimes in the form of"):
         regimes.load(tmp_path / "none.yaml")
-    with pytest.raises(InputError, match="regime 'atomic': there is none of that id; there are weekly_corr, "):
+    with pytest.raises(InputError, match="regime 'atomic': no regime has this id; there are weekly_corr, "):
         regimes.load().named("atomic")
     gap = regimes.Regimes.model_validate({"regimes": [MINE]})
     with pytest.raises(InputError, match=re.escape("round 7: no regime has it; there are mine 1501–")):

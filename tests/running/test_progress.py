@@ -27,7 +27,7 @@ from workspace import WHOLE, Workspace
 
 from erawise.blend import neutralization
 from erawise.running import progress, runner
-from erawise.running.progress import SILENT, Above, Count, Progress, Shown, duration
+from erawise.running.progress import SILENT, ConsoleProgress, Progress, StdoutAboveBar, StepCounter, duration
 
 UNITS: dict[str, set[str]] = {
     "download": {"bytes"},
@@ -68,7 +68,7 @@ class Clock:
 
 
 @dataclass
-class Told(Count):
+class Told(StepCounter):
     """A record of counted work."""
 
     total: int
@@ -92,7 +92,7 @@ class Hearing(Progress):
         self.counts: list[Told] = []
 
     @contextmanager
-    def counting(self, total: int | None, unit: str, what: str = "", done: int = 0, *, at_most: bool = False) -> Iterator[Count]:
+    def counting(self, total: int | None, unit: str, what: str = "", done: int = 0, *, at_most: bool = False) -> Iterator[StepCounter]:
         assert total is not None
         self.counts.append(Told(total, unit, done))
         yield self.counts[-1]
@@ -154,7 +154,7 @@ def terminal() -> Iterator[tuple[TextIO, Callable[[], str]]]:
 
 def test_short_work_has_no_line_and_long_work_a_line_now_and_then_and_a_last_one() -> None:
     clock, log = Clock(), io.StringIO()
-    shown = Shown("evaluate", log, clock)
+    shown = ConsoleProgress("evaluate", log, clock)
     with shown.counting(40, "eras", "cv") as count:
         for _ in range(40):
             clock.time += 0.12
@@ -174,7 +174,7 @@ def test_short_work_has_no_line_and_long_work_a_line_now_and_then_and_a_last_one
 
 def test_the_lines_of_a_long_night_get_rarer() -> None:
     clock, log = Clock(), io.StringIO()
-    with Shown("train ridge", log, clock).counting(36_000, "fits") as count:
+    with ConsoleProgress("train ridge", log, clock).counting(36_000, "fits") as count:
         for _ in range(36_000):
             clock.time += 1
             count.done()
@@ -185,7 +185,7 @@ def test_the_lines_of_a_long_night_get_rarer() -> None:
 
 def test_what_may_turn_out_to_be_less_has_no_time_left_and_ends_at_what_it_was() -> None:
     clock, log = Clock(), io.StringIO()
-    with Shown("train lightgbm", log, clock).counting(300, "trees", at_most=True) as count:
+    with ConsoleProgress("train lightgbm", log, clock).counting(300, "trees", at_most=True) as count:
         for needed in (100, 20, 40):
             with count.share(100) as step:
                 for _ in range(needed):
@@ -198,7 +198,7 @@ def test_what_may_turn_out_to_be_less_has_no_time_left_and_ends_at_what_it_was()
 
 def test_bytes_go_on_where_they_were_and_may_be_of_unknown_number() -> None:
     clock, log = Clock(), io.StringIO()
-    shown = Shown("download", log, clock)
+    shown = ConsoleProgress("download", log, clock)
     with shown.counting(300 * 2**20, "bytes", "v5.3/train.parquet", done=100 * 2**20) as count:
         clock.time += 10
         count.done(50 * 2**20)
@@ -216,7 +216,7 @@ def test_work_that_fails_has_no_last_line() -> None:
     clock, log = Clock(), io.StringIO()
 
     def work() -> None:
-        with Shown("evaluate", log, clock).counting(2, "eras") as count:
+        with ConsoleProgress("evaluate", log, clock).counting(2, "eras") as count:
             clock.time += 10
             count.done()
             raise KeyError
@@ -233,7 +233,7 @@ def test_no_step_of_several_threads_is_lost(on_terminal: bool) -> None:
     try:
         with terminal() as (stream, ended), ThreadPoolExecutor(4) as pool:
             clock, log = Clock(), io.StringIO()
-            with Shown("explore", stream if on_terminal else log, clock).counting(4_000, "eras") as count:
+            with ConsoleProgress("explore", stream if on_terminal else log, clock).counting(4_000, "eras") as count:
                 clock.time += 10
                 list(pool.map(lambda _: count.done(), range(4_000)))
             written = ended() if on_terminal else log.getvalue()
@@ -255,7 +255,7 @@ def test_durations_read_well(seconds: float, text: str) -> None:
 
 def test_a_bar_names_its_unit_reaches_the_end_and_goes() -> None:
     with terminal() as (stream, ended):
-        with Shown("evaluate", stream, Clock()).counting(7, "eras", "cv") as count:
+        with ConsoleProgress("evaluate", stream, Clock()).counting(7, "eras", "cv") as count:
             for _ in range(7):
                 count.done()
         written = ended()
@@ -265,8 +265,8 @@ def test_a_bar_names_its_unit_reaches_the_end_and_goes() -> None:
 
 def test_lines_that_are_printed_stand_above_the_bar() -> None:
     with terminal() as (stream, ended):
-        above = Above(stream, stream)
-        with Shown("tune ridge", stream, Clock()).counting(2, "folds") as count:
+        above = StdoutAboveBar(stream, stream)
+        with ConsoleProgress("tune ridge", stream, Clock()).counting(2, "folds") as count:
             print("as it is:", 0.5, file=above)
             count.done()
             print("trial 1\ntrial 2", file=above)

@@ -423,7 +423,7 @@ def test_downloads_at_once_take_turns(server: NumeraiServer, path: Path) -> None
             processes = [stack.enter_context(subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)) for _ in range(2)]
             for process in processes:
                 assert process.stderr
-                assert process.stderr.readline() == f"{NAME}: another process is at it; waiting for its end\n"
+                assert process.stderr.readline() == f"{NAME}: another process works on it; waiting for its end\n"
             assert server.fetched == [], "the lock is held"
         said = [process.communicate(timeout=60)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said

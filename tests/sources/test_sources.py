@@ -175,7 +175,7 @@ class TestLocal:
     def test_ids_in_the_metadata_of_pandas_alone(self, source: Path, out: Path, name: str) -> None:
         frame = pd.read_parquet(source / name)
         frame.set_axis(pd.RangeIndex(len(frame), name="id")).to_parquet(source / name)
-        with pytest.raises(InputError, match=rf"{name}: 'id' is no column; pandas keeps it in the file's metadata, .*reset_index"):
+        with pytest.raises(InputError, match=rf"{name}: 'id' isn't a column; pandas keeps it in the file's metadata, .*reset_index"):
             local.write(source, out)
 
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)

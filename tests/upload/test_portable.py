@@ -318,7 +318,7 @@ def repeated(live: pd.DataFrame) -> pd.DataFrame:
         (lambda live: live.assign(feature_1=np.inf), "feature 'feature_1' holds an infinite value"),
         (lambda live: live.assign(feature_1=0.25), "feature 'feature_1' isn't all small whole numbers"),
         (lambda live: live.assign(feature_1=500), "feature 'feature_1' isn't all small whole numbers"),
-        (lambda live: live.iloc[:4], "there are 4 rows, which 3 features and a constant span"),
+        (lambda live: live.iloc[:4], "there are 4 rows, and 3 features and a constant span them"),
     ],
 )
 def test_bad_live_data_is_named(change: Callable[[pd.DataFrame], pd.DataFrame], message: str, world: World, trained: Pipeline) -> None:

@@ -252,7 +252,7 @@ def test_what_keeps_it_from_being_sent(server: NumeraiServer, workspace: Workspa
     workspace.change(lambda content: content["data"].update(version="v9"))
     server.put_faults = []
     assert workspace.ended("upload --send alpha") == 1
-    assert "data.version: Numerai runs no models on 'v9'; it does on v5.2, v5.3" in capsys.readouterr().err
+    assert "data.version: Numerai runs no models on 'v9', only on v5.2, v5.3" in capsys.readouterr().err
     server.account.images = [image("3.9"), {"id": "x"}]
     assert workspace.ended("upload --send alpha") == 1
     lacking = "upload: Numerai has no image of Python 3.10, 3.11, 3.12, 3.13; it has Python 3.9 (registry.example/numerai_predict_py_3_9:"

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from erawise.base import files, tabular
 from erawise.running.errors import Unavailable
-from erawise.running.progress import BYTES, Count
+from erawise.running.progress import BYTES, StepCounter
 from erawise.sources.numerai import answers, fetching
 from erawise.sources.numerai.answers import Session
 from erawise.sources.numerai.attempts import Address, Again, Refused, Tries
@@ -195,7 +195,7 @@ class _Projecting:
             finally:
                 self.stopped.set()
 
-    def _work(self, waiting: "SimpleQueue[Span]", count: Count) -> None:
+    def _work(self, waiting: "SimpleQueue[Span]", count: StepCounter) -> None:
         try:
             with Session() as session:
                 while not self.stopped.is_set():
@@ -206,7 +206,7 @@ class _Projecting:
             self.stopped.set()
             raise
 
-    def _piece(self, session: Session, span: Span, count: Count) -> None:
+    def _piece(self, session: Session, span: Span, count: StepCounter) -> None:
         at, stop = span
         hashed = hashlib.sha256()
         tries = Tries(self.address, self.download.what, self.download.patience, self.stopped.wait)

@@ -72,7 +72,7 @@ def write(
             locate, check = partial(client.locate, what, round_number), partial(layout.check, name=name)
             with _advised():
                 path = store.get(name, what, locate, check, columns if name in layout.ROWS else None)
-            files.place(path, directory / name)
+            files.link_or_copy(path, directory / name)
             if name == layout.FEATURES:
                 columns = _columns(path, what, feature_set)
     return [name for name in (*layout.REQUIRED, *layout.OPTIONAL) if name not in offered]

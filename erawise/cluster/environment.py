@@ -1,4 +1,4 @@
-"""What the processes that fit together run: the same Python, packages and code, or an error that says which isn't."""
+"""The check that the processes that fit together run the same Python, packages and code."""
 
 import hashlib
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ PACKAGES = (
     "tensorflow-cpu",
     "threadpoolctl",
 )
-"""Packages on which results or the way to them hang."""
+"""Packages that results, or their transfer between processes, depend on."""
 
 CPU = Path("/proc/cpuinfo")
 
@@ -31,8 +31,8 @@ SAME_CODE = "start the scheduler and every worker anew, at the top of a checkout
 
 
 @dataclass(frozen=True)
-class Kit:
-    """What a process runs: versions of Python and packages, a digest of this library's code, and one of what its CPU can do."""
+class Environment:
+    """The environment of a process: versions of Python and packages, and digests of this library's code and the CPU's abilities."""
 
     versions: dict[str, str]
     code: str
@@ -40,23 +40,23 @@ class Kit:
 
 
 @cache
-def kit() -> Kit:
-    """Return what a worker runs."""
-    return Kit(runner.versions(PACKAGES), _code(), _cpu())
+def describe() -> Environment:
+    """Return the environment of a worker."""
+    return Environment(runner.versions(PACKAGES), _code(), _cpu())
 
 
-def own_kit() -> Kit:
-    """Return what this process runs, which hands out the work."""
-    return kit()
+def describe_own() -> Environment:
+    """Return the environment of this process, which sends the jobs."""
+    return describe()
 
 
-def require_same(address: str, found: Kit, expected: Kit) -> None:
-    """Check that a worker runs what this process runs; only its kind of CPU may differ.
+def require_same(address: str, found: Environment, expected: Environment) -> None:
+    """Check that a worker has the environment of this process; only its kind of CPU may differ.
 
     Raises
     ------
     InputError
-        With the first package whose version differs, or if the code does.
+        If the version of a package differs, with the first one, or if the code differs.
     """
     for name in sorted({*expected.versions, *found.versions}):
         require_equal(address, name, found.versions.get(name), expected.versions.get(name))
@@ -71,7 +71,7 @@ def require_equal(address: str, name: str, found: str | None, expected: str | No
 
 
 def cant_load(error: Exception) -> bool:
-    """Return whether a process lacks the code that it was sent the name of: Dask gives that as errors of several types."""
+    """Return whether an error means that a process lacks code; Dask raises errors of several types for it."""
     return isinstance(error, ImportError | AttributeError) or any(text in str(error) for text in ("ModuleNotFoundError", "deserializ"))
 
 

@@ -16,8 +16,8 @@ from farm import farm
 from panels import write_panel
 
 from erawise.base import files
-from erawise.cluster import connection, sites
-from erawise.cluster.sites import Site
+from erawise.cluster import connection, data_location
+from erawise.cluster.data_location import DataLocation
 from erawise.folds import splits
 from erawise.models.shared.protocol import GIB, Resources, ignore
 from erawise.panel import maps
@@ -75,99 +75,99 @@ def first(original: Path, tmp_path: Path) -> Clone:
 
 
 @pytest.fixture
-def site(first: Clone, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """Return the data as a machine sees it that doesn't have it at this path."""
-    monkeypatch.setattr(sites, "_last", [])
+def location(first: Clone, monkeypatch: pytest.MonkeyPatch) -> DataLocation:
+    """The data as seen by a machine on which it doesn't lie there."""
+    monkeypatch.setattr(data_location, "_last", [])
     monkeypatch.chdir(first.directory)
-    return replace(sites.survey(SOURCE), root="/nowhere/at/all")
+    return replace(data_location.survey(SOURCE), root="/nowhere/at/all")
 
 
 @pytest.fixture
-def second(first: Clone, site: Site, monkeypatch: pytest.MonkeyPatch) -> Clone:
-    """Make the checkout in which a worker runs."""
+def second(first: Clone, location: DataLocation, monkeypatch: pytest.MonkeyPatch) -> Clone:
+    """The checkout in which a worker runs."""
     directory = first.directory.with_name("second")
     first.run("git", "clone", "-q", str(first.directory), str(directory))
     monkeypatch.chdir(directory)
     return Clone(directory)
 
 
-def test_a_machine_that_sees_the_files_maps_them_there(first: Clone, site: Site, second: Clone) -> None:
-    seen = replace(site, root=str(first.directory))
-    assert sites.opened(seen).root == first.directory
+def test_a_machine_that_sees_the_files_maps_them_there(first: Clone, location: DataLocation, second: Clone) -> None:
+    seen = replace(location, root=str(first.directory))
+    assert data_location.opened(seen).root == first.directory
     assert not (second.directory / "data/prepared/panel/features.npy").exists()
     (first.directory / "data/folds.json").write_text("{}")
     assert not seen.is_seen()
 
 
-def test_a_source_of_another_horizon_is_another_site(first: Clone, site: Site) -> None:
-    seen = replace(site, root=str(first.directory))
-    assert sites.opened(seen) is sites.opened(replace(seen))
+def test_a_source_of_another_horizon_is_another_site(first: Clone, location: DataLocation) -> None:
+    seen = replace(location, root=str(first.directory))
+    assert data_location.opened(seen) is data_location.opened(replace(seen))
     with pytest.raises(InputError, match="60"):
-        sites.opened(replace(seen, source=replace(SOURCE, days=60)))
+        data_location.opened(replace(seen, source=replace(SOURCE, days=60)))
 
 
 def test_another_machine_pulls_the_data_once_into_its_checkout(
-    first: Clone, site: Site, second: Clone, monkeypatch: pytest.MonkeyPatch
+    first: Clone, location: DataLocation, second: Clone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert site.outs() == sorted(OUTS)
+    assert location.outs() == sorted(OUTS)
     pulled: list[list[str]] = []
-    pull = sites._pull
+    pull = data_location._pull
 
     def noted(outs: list[str]) -> str:
         pulled.append(outs)
         return pull(outs)
 
-    monkeypatch.setattr(sites, "_pull", noted)
+    monkeypatch.setattr(data_location, "_pull", noted)
     with ThreadPoolExecutor(3) as pool:
-        found = [one.result() for one in [pool.submit(sites._pulled, site, second.directory) for _ in range(3)]]
+        found = [one.result() for one in [pool.submit(data_location._pulled, location, second.directory) for _ in range(3)]]
     assert found == [second.directory] * 3
     assert pulled == [sorted(OUTS)]
-    here = sites.opened(site)
+    here = data_location.opened(location)
     assert here.root == second.directory
     np.testing.assert_array_equal(here.data.panel.matrix, SOURCE.below(first.directory).panel().matrix)
     assert here.data.live is not None
 
 
-def test_a_checkout_of_another_commit_is_said(first: Clone, site: Site, second: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkout_of_another_commit_is_said(first: Clone, location: DataLocation, second: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
     write(first.directory, seed=2)
     monkeypatch.chdir(first.directory)
-    later = replace(sites.survey(SOURCE), root=site.root)
+    later = replace(data_location.survey(SOURCE), root=location.root)
     monkeypatch.chdir(second.directory)
     with pytest.raises(InputError, match=r"`dvc pull` doesn't give it the same data/prepared/\S+: its checkout is at another commit, or"):
-        sites.opened(later)
+        data_location.opened(later)
 
 
 def test_data_that_was_not_pushed_is_said_with_the_state_of_the_remote(
-    first: Clone, site: Site, second: Clone, monkeypatch: pytest.MonkeyPatch
+    first: Clone, location: DataLocation, second: Clone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     shutil.rmtree(first.directory.with_name("far") / "files")
     with pytest.raises(
         InputError, match=r"the same data/prepared/panel/features.npy \(remote far .*: an object was written .*\): its checkout"
     ):
-        sites.opened(site)
+        data_location.opened(location)
 
 
 def test_a_pull_that_fails_tells_no_password(
-    site: Site, second: Clone, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    location: DataLocation, second: Clone, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     second.dvc("remote", "add", "--default", "closed", "ssh://me:hunter22@127.0.0.1:9/srv/dvc")
     with pytest.raises(InputError, match=r"\(remote closed \(ssh://me:\*\*\*@127.0.0.1:9/srv/dvc\): it can't be reached") as caught:
-        sites.opened(site)
+        data_location.opened(location)
     assert "hunter22" not in str(caught.value) + "".join(capfd.readouterr())
 
 
-def test_a_worker_outside_a_checkout_is_said(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_outside_a_checkout_is_said(location: DataLocation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"can't pull it, since it wasn't started at the top of a checkout of the repository; start it"):
-        sites.opened(site)
+    with pytest.raises(InputError, match=r"can't pull it, since it wasn't started at the top of a checkout of the repository\. Start it"):
+        data_location.opened(location)
 
 
-def test_a_file_that_is_missing_before_the_work_is_handed_out_is_said(first: Clone, site: Site) -> None:
+def test_a_file_that_is_missing_before_the_work_is_handed_out_is_said(first: Clone, location: DataLocation) -> None:
     (first.directory / "data/folds.json").unlink()
     with pytest.raises(InputError, match=r"^data/folds.json: the file is missing; run the stages before this one"):
-        sites.survey(SOURCE)
+        data_location.survey(SOURCE)
 
 
 def _where(data: TrainingData, resources: Resources) -> tuple[str, int]:
@@ -175,7 +175,7 @@ def _where(data: TrainingData, resources: Resources) -> tuple[str, int]:
 
 
 def test_a_worker_of_dask_does_its_jobs_on_what_it_has_pulled(
-    first: Clone, site: Site, second: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    first: Clone, location: DataLocation, second: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data: Any = SOURCE.below(first.directory)
     data = data.around(data.panel())
@@ -184,7 +184,7 @@ def test_a_worker_of_dask_does_its_jobs_on_what_it_has_pulled(
         found.work("--no-nanny", at=second.directory)
         found.wait_for(1)
         resources = Resources(1, GIB, Path("data/scratch"), notify=lambda line: None)
-        with connection.engine(site, found.address, 1, resources) as engine:
+        with connection.engine(location, found.address, 1, resources) as engine:
             assert not engine.scratch_is_seen
             job = Job("the job", _where, 0, 1)
             assert engine.run([job], data, resources, 1, UNCOUNTED, ignore) == [(str(second.directory), 200)]

@@ -1,6 +1,6 @@
-"""The prepared data on another machine: where it is, that it is the same, and how a machine that doesn't see it gets it.
+"""The location of the prepared data, and the same data on another machine.
 
-A machine that sees the same files maps them where they are. Another one pulls them by DVC, into the checkout in which its worker runs.
+A machine that sees the same files maps them. Any other machine pulls them by DVC into the checkout in which its worker runs.
 """
 
 import hashlib
@@ -15,19 +15,19 @@ from erawise.running.errors import InputError
 from erawise.training.jobs import Source, TrainingData
 
 LOCK = ".erawise_pull.lock"
-"""The file that one worker of a machine locks while it pulls, beside DVC's own temporary files."""
+"""The file, among DVC's temporary files, that one worker of a machine locks while it pulls."""
 
 
 @dataclass(frozen=True)
-class Site:
-    """The data of a model, as it is on the machine that hands out the work.
+class DataLocation:
+    """The location of a model's data, and its state on the machine that sends the jobs.
 
     Parameters
     ----------
-    root : of its workspace.
-    source : where the data lies, relative to that.
-    digests : md5 of each file but the arrays, by its path relative to the root.
-    sizes : bytes of each of the arrays, whose rows are checked against one of those files as they are read.
+    root : directory of that machine's workspace.
+    source : paths of the data, relative to `root`.
+    digests : md5 of each file except the arrays, by its path relative to `root`.
+    sizes : bytes of each array; its rows are checked against one of the other files when they are read.
     """
 
     root: str
@@ -40,7 +40,7 @@ class Site:
         return self.differing(Path(self.root)) is None
 
     def differing(self, root: Path) -> str | None:
-        """Return the first file that is missing or another one below a directory, None if there is none."""
+        """Return the first file below a directory that is missing or differs; None if all are the same."""
         try:
             for name, size in self.sizes.items():
                 if (root / name).stat().st_size != size:
@@ -53,31 +53,31 @@ class Site:
         return None
 
     def outs(self) -> list[str]:
-        """Return what DVC is to pull: the directories and files of dvc.lock that have the data."""
+        """Return the outs that DVC must pull: directories and files of dvc.lock."""
         source = self.source
         return sorted(path.as_posix() for path in (source.prepared, source.live, source.folds, source.features) if path is not None)
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A site on this machine.
+    """Data that is open on this machine.
 
     Attributes
     ----------
-    site : the one.
-    root : where it lies.
-    data : what is read there.
-    numbers : of the files of its arrays in their file system, by which others are told that have taken their place.
+    location : of the data.
+    root : its directory on this machine.
+    data : the data.
+    numbers : inode numbers of the arrays' files, which show whether other files have taken their place.
     """
 
-    site: Site
+    location: DataLocation
     root: Path
     data: TrainingData
     numbers: list[int]
 
 
-def survey(source: Source) -> Site:
-    """Describe the data below the current directory, where `source` lies.
+def survey(source: Source) -> DataLocation:
+    """Describe the files of a source below the current directory.
 
     Raises
     ------
@@ -90,22 +90,22 @@ def survey(source: Source) -> Site:
         sizes = {path.as_posix(): path.stat().st_size for path in arrays}
     except FileNotFoundError as error:
         raise InputError(f"{error.filename}: the file is missing; run the stages before this one: `dvc repro`") from None
-    return Site(str(Path.cwd()), source, digests, sizes)
+    return DataLocation(str(Path.cwd()), source, digests, sizes)
 
 
-def opened(site: Site) -> Opened:
-    """Return the data of a site on this machine.
+def opened(location: DataLocation) -> Opened:
+    """Open the data of a location on this machine.
 
     Raises
     ------
     InputError
         If this machine neither sees the files nor can pull them.
     """
-    if not (_last and _last[0].site == site and _numbers(site, _last[0].root) == _last[0].numbers):
+    if not (_last and _last[0].location == location and _numbers(location, _last[0].root) == _last[0].numbers):
         _last.clear()
-        root = Path(site.root) if site.is_seen() else _pulled(site, Path.cwd())
-        source = site.source.below(root)
-        _last.append(Opened(site, root, source.around(source.panel()), _numbers(site, root)))
+        root = Path(location.root) if location.is_seen() else _pulled(location, Path.cwd())
+        source = location.source.below(root)
+        _last.append(Opened(location, root, source.around(source.panel()), _numbers(location, root)))
     return _last[0]
 
 
@@ -116,39 +116,39 @@ def md5(path: Path) -> str:
 
 
 _last: list[Opened] = []
-"""What this process has opened last, if anything."""
+"""The data that this process has opened last, if any."""
 
 
-def _numbers(site: Site, root: Path) -> list[int]:
-    paths = [root / name for name in site.sizes]
+def _numbers(location: DataLocation, root: Path) -> list[int]:
+    paths = [root / name for name in location.sizes]
     return [path.stat().st_ino if path.exists() else 0 for path in paths]
 
 
-def _pulled(site: Site, here: Path) -> Path:
-    """Have DVC pull the data into the checkout of this worker, unless another worker has done so."""
-    machine = f"this worker, in {here} on {os.uname().nodename}, doesn't see the data in {site.root}"
+def _pulled(location: DataLocation, here: Path) -> Path:
+    """Pull the data by DVC into the checkout of this worker, unless another worker has done so."""
+    machine = f"this worker, in {here} on {os.uname().nodename}, doesn't see the data in {location.root}"
     dvc = next((above / ".dvc" for above in (here, *here.parents) if (above / ".dvc").is_dir()), None)
     if dvc is None or not (here / "dvc.lock").is_file():
         raise InputError(
-            f"{machine}, and can't pull it, since it wasn't started at the top of a checkout of the repository; start it there, "
+            f"{machine}, and can't pull it, since it wasn't started at the top of a checkout of the repository. Start it there, "
             "or share the directory under the same path, see docs/scale.md"
         )
     (dvc / "tmp").mkdir(exist_ok=True)
     with files.lock_file(dvc / "tmp" / LOCK):
-        said = "" if site.differing(here) is None else _pull(site.outs())
-    differing = site.differing(here)
+        said = "" if location.differing(here) is None else _pull(location.outs())
+    differing = location.differing(here)
     if differing is not None:
         raise InputError(
             f"{machine}, and `dvc pull` doesn't give it the same {differing}{said}: its checkout is at another commit, or the data was "
-            "not pushed; commit dvc.lock and run `dvc push` there, check out that commit here, and start the worker again"
+            "not pushed. Commit dvc.lock and run `dvc push` there, check out that commit here, and start the worker again"
         )
     return here
 
 
 def _pull(outs: list[str]) -> str:
-    """Run `dvc pull`; if it fails, return the line of `remote check` about the remote, in parentheses.
+    """Run `dvc pull`; if it fails, return the line of `remote check` in parentheses.
 
-    DVC's own words are dropped: they may have a password of the remote's address, and `remote check` has none.
+    DVC's message is dropped: it may hold a password of the remote's address. The line of `remote check` holds none.
     """
     if not _ran("dvc", "pull", *outs).returncode:
         return ""
@@ -157,5 +157,5 @@ def _pull(outs: list[str]) -> str:
 
 
 def _ran(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a module by this Python, and keep what it prints from everybody."""
+    """Run a module by this Python, and capture its output."""
     return subprocess.run([sys.executable, "-m", module, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
