@@ -52,7 +52,7 @@ class _Splitter:
 
 @dataclass(frozen=True)
 class PurgedKFold(_Splitter):
-    """A splitter with each of `folds` contiguous blocks of eras as test, without training eras within `weeks`: see `splits.purged_kfold`."""
+    """A splitter with each of `folds` contiguous blocks of eras as test, without training eras in `weeks` of it: `splits.purged_kfold`."""
 
     folds: int
     weeks: int
