@@ -84,7 +84,7 @@ def location(first: Clone, monkeypatch: pytest.MonkeyPatch) -> DataLocation:
 
 @pytest.fixture
 def second(first: Clone, location: DataLocation, monkeypatch: pytest.MonkeyPatch) -> Clone:
-    """The checkout in which a worker runs."""
+    """Make the checkout in which a worker runs."""
     directory = first.directory.with_name("second")
     first.run("git", "clone", "-q", str(first.directory), str(directory))
     monkeypatch.chdir(directory)

@@ -151,7 +151,7 @@ def test_a_revision_that_cannot_be_compared_is_named(clone: Clone) -> None:
 
 
 def test_runs_on_other_data_or_targets_are_compared_only_when_told_to(clone: Clone) -> None:
-    """Only the lock of the workspace says that the raw data are others; that is enough."""
+    """Change the lock of the workspace only: it says that the raw data are others, which is enough."""
     raw, path = clone.lock()["download"]["outs"][0], clone.directory / "dvc.lock"
     assert raw["path"] == "data/raw"
     path.write_text(path.read_text().replace(raw["md5"], f"{'0' * 32}.dir"))
