@@ -52,11 +52,7 @@ class _Splitter:
 
 @dataclass(frozen=True)
 class PurgedKFold(_Splitter):
-<<<<<<< HEAD
     """A splitter with each of `folds` contiguous blocks of eras as test, purged by `weeks`: see `splits.purged_kfold`."""
-=======
-    """A splitter with each of `folds` contiguous blocks of eras as test, without training eras in `weeks` of it: `splits.purged_kfold`."""
->>>>>>> words-b
 
     folds: int
     weeks: int

@@ -114,11 +114,7 @@ def difference(found: pd.DataFrame, expected: pd.DataFrame) -> float:
     outside = int((~found[PREDICTION].between(0, 1)).sum())
     if outside:
         raise InputError(
-<<<<<<< HEAD
             f"upload.prediction: {outside} predictions lie outside of 0 to 1, which Numerai accepts; choose ensemble or neutralized"
-=======
-            f"upload.prediction: {outside} predictions are outside of 0 to 1, the range of Numerai; choose ensemble or neutralized"
->>>>>>> words-b
         )
     moved = int((ranks(found[PREDICTION].to_numpy()) != ranks(own.to_numpy())).sum())
     if moved:
