@@ -1,4 +1,4 @@
-"""The data that the models learn from: what `explore` found, and how live differs."""
+"""Data that the models learn from: findings of `explore`, and how live differs."""
 
 import pandas as pd
 
@@ -8,18 +8,21 @@ from erawise.report.drawing import Figure
 from erawise.report.frame import Page
 from erawise.report.markup import number
 
-LISTED = 300
+LISTED = 100
 """Features in the table of them, at most."""
+
+FEW = 0.1
+"""Share of the eras with missing values up to which a sentence says it."""
 
 
 def data(page: Page) -> str:
-    """Rows and eras, features of stable and fickle sign, the targets' correlations, what is missing, and drift of live."""
+    """Write rows and eras, features of stable and fickle sign, the targets' correlations, missing values, and drift of live."""
     found = page.content
     parts = [f'<dl class="cards">{"".join(_cards(found))}</dl>']
     writers = {
         "feature_stability": ("the features' stability", _stability),
         "target_correlation": ("the targets' correlations", _targets),
-        "missing_by_era": ("what is missing by era", _missing),
+        "missing_by_era": ("missing values by era", _missing),
         "drift": ("drift of live against train", _drift),
     }
     for name, (what, write) in writers.items():
@@ -39,9 +42,9 @@ def _cards(found: Content) -> list[str]:
         below += [
             f"{part[key]:,} {what}" for key, what in (("unresolved_rows", "unresolved"), ("dropped_rows", "dropped")) if part.get(key)
         ]
-        cards.append(markup.card(f"{split} rows", f"{part.get('rows', 0):,}", ", ".join(below)))
+        cards.append(markup.card(f"{split} rows", [("", f"{part.get('rows', 0):,}", "", ", ".join(below))]))
     share = found.data.get("missing_features", {}).get("share")
-    cards.append(markup.card("missing feature values", number(share, ".2%").text, "filled before training"))
+    cards.append(markup.card("missing feature values", [("", number(share, ".2%").text, "", "filled before training")]))
     return cards
 
 
@@ -72,7 +75,7 @@ def _targets(page: Page, table: pd.DataFrame) -> str:
             title,
             "Square of the correlations between targets: " + "; ".join(f"{row.b} {row.correlation:.2f}" for row in others.itertuples()),
             drawing.same(views.heat(table, "a", "b", names)),
-            "Over train rows where both are known. A model of a target that is less alike adds more to a blend.",
+            "Over train rows with both targets. A model of a target that is less alike adds more to a blend.",
         ),
         width=views.side(len(names)),
     )
@@ -80,10 +83,12 @@ def _targets(page: Page, table: pd.DataFrame) -> str:
 
 def _missing(page: Page, table: pd.DataFrame) -> str:
     past = table[table["data_type"] != "live"]
-    title = "No feature value was missing in any era"
-    if past["missing_share"].any():
-        worst = past.loc[past["missing_share"].idxmax()]
-        title = f"Most is missing in era {worst['era']}: {worst['missing_share']:.1%}, {worst['empty_features']} features without any value"
+    if not past["missing_share"].any():
+        return "<p>No feature value was missing in any era.</p>"
+    worst, empty = past.loc[past["missing_share"].idxmax()], int((past["missing_share"] > 0).sum())
+    title = f"Most is missing in era {worst['era']}: {worst['missing_share']:.1%}, {worst['empty_features']} features without any value"
+    if empty <= FEW * len(past):
+        return f"<p>{title}; {empty} of {len(past)} eras lack any value.</p>"
     return page.figure(
         Figure(
             "missing",
@@ -102,10 +107,10 @@ def _drift(page: Page, table: pd.DataFrame) -> str:
         return "<p>No drift: the values of every feature have the same shares in live as in train.</p>"
     features = page.content.tables.get("explored/drift", table)
     luck = len(features) / (eras + 1)
+    if not beyond:
+        return f"<p>No drift: no feature lies further off in live than in any of the last {eras} train eras.</p>"
     title = (
-        f"No drift: no feature lies further off in live than in any of the last {eras} train eras"
-        if not beyond
-        else f"{beyond} of the {len(table)} features shown lie further off in live than in any of the last {eras} train eras; "
+        f"{beyond} of the {len(table)} features shown lie further off in live than in any of the last {eras} train eras; "
         f"of all {len(features)} luck alone makes about {luck:.0f} do so"
     )
     return page.figure(
@@ -121,20 +126,20 @@ def _drift(page: Page, table: pd.DataFrame) -> str:
 
 
 def _persistence(table: pd.DataFrame) -> str:
-    """How much the features' scores of an era say of those of a later one."""
+    """Say how much the features' scores of an era tell of their scores in a later one."""
     means = table.groupby("lag")["correlation"].mean().dropna()
     if means.empty:
         return ""
     lags = ", ".join(f"{correlation:.2f} at {lag} week{'s' if lag > 1 else ''}" for lag, correlation in means.items())
     return (
         "<h3>How long a feature goes on paying</h3><p>The features' correlations with the target in one era correlate with those of a "
-        f"later one by {markup.escape(lags)}, on average. Targets of eras less than a target's span apart overlap; beyond it, what is near "
+        f"later one by {markup.escape(lags)}, on average. Targets of eras less than a target's span apart overlap; beyond it, a value near "
         "0 says that no feature goes on paying for long.</p>"
     )
 
 
 def _features(table: pd.DataFrame) -> str:
-    """Every feature as explored, behind a fold of the page; of very many the leading ones."""
+    """Write every feature as explored, behind a fold of the page; of very many the leading ones."""
     ordered = table.sort_values("sign_stability", ascending=False, kind="stable")
     shown = ordered.head(LISTED)
     rows = [

@@ -18,7 +18,7 @@ class Cell:
     Attributes
     ----------
     text : as a person reads it; it is escaped.
-    order : what the column is sorted by; None: by the text. What is `DASH` comes last, whichever way.
+    order : what the column is sorted by; None: by the text. A `DASH` comes last, whichever way.
     markup : in place of the text, HTML that is trusted.
     """
 
@@ -28,12 +28,12 @@ class Cell:
 
 
 def escape(text: object) -> str:
-    """Text as HTML, in quotes of an attribute too."""
+    """Return text as HTML, in quotes of an attribute too."""
     return html.escape(str(text), quote=True)
 
 
 def number(value: float | None, form: str = ".4f") -> Cell:
-    """A figure, a dash where there is none."""
+    """Return a figure, a dash if there is none."""
     return Cell(DASH) if value is None or math.isnan(value) else Cell(format(value, form), float(value))
 
 
@@ -43,7 +43,7 @@ def bounds(low: float | None, high: float | None, form: str = ".4f") -> Cell:
 
 
 def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Cell | str]], *, texts: int = 1) -> str:
-    """A table whose first `texts` columns are text and whose others are figures; the first cell of a row names it."""
+    """Write a table whose first `texts` columns are text and whose others are figures; the first cell of a row names it."""
     figure = ' class="figure"'
     head = "".join(
         f'<th scope="col"{figure if k >= texts else ""}><button type="button">{escape(name)}</button></th>' for k, name in enumerate(heads)
@@ -56,14 +56,19 @@ def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Cell | str
     )
 
 
-def card(label: str, value: str, below: str = "", tone: str = "") -> str:
-    """A figure in large type with what it is and a line that puts it in its place."""
-    small = f"<small>{escape(below)}</small>" if below else ""
-    return f'<div class="card {escape(tone)}"><dt>{escape(label)}</dt><dd><strong>{escape(value)}</strong>{small}</dd></div>'
+def card(label: str, lines: Sequence[tuple[str, str, str, str]]) -> str:
+    """Write a card of a figure: for each split its name, the value in large type, the interval and a line below."""
+    parts = "".join(
+        f"<dd><span>{escape(split)}</span> <strong>{escape(value)}</strong> {escape(interval)}"
+        + (f"<small>{escape(below)}</small>" if below else "")
+        + "</dd>"
+        for split, value, interval, below in lines
+    )
+    return f'<div class="card"><dt>{escape(label)}</dt>{parts}</div>'
 
 
 def spark(series: Sequence[Sequence[float]], name: str) -> str:
-    """Running sums as small lines beside each other on one scale, in the colour of a prediction; hidden from who can't see them."""
+    """Draw running sums as small lines on one scale, in the colour of a prediction; screen readers pass them over."""
     values = [value for part in series for value in (0.0, *part)]
     low, high = min(values, default=0.0), max(values, default=0.0)
     count = max(sum(len(part) for part in series) - 1, 1)
@@ -80,7 +85,7 @@ def spark(series: Sequence[Sequence[float]], name: str) -> str:
 
 
 def script_json(content: Any) -> str:
-    """JSON that can stand within a script element: NaN is null, and nothing in it ends the element."""
+    """Return JSON that can stand within a script element: NaN is null, and nothing in it ends the element."""
     return json.dumps(_plain(content), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 

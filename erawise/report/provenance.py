@@ -1,4 +1,4 @@
-"""The folds, and how the run was made."""
+"""Folds, and how the run was made."""
 
 import json
 
@@ -11,7 +11,7 @@ GIB = 1024**3
 
 
 def run(page: Page) -> str:
-    """The folds, what each stage took, and settings, digests and versions."""
+    """Write the folds, the time of each stage, and settings, digests and versions."""
     found = page.content
     parts = [_folds(page), _stages(page)]
     rows = {
