@@ -22,7 +22,7 @@ COLUMNS = (
     "FNC: CORR of what is left once the linear part in all features is taken out; FNCv3: in those of the set fncv3. "
     "MMC, BMC: what the prediction adds to the meta model "
     "and to the benchmark model. payout: what the regime that its name says pays, as a share of the stake, before factor and clip; "
-    "stand-in: the same with BMC in place of MMC, which more eras have. CORR20, early: CORR against the target of 20 days beside a longer "
+    "stand-in: the same with BMC in place of MMC, which more eras have. CORR20: CORR, early, against the target of 20 days beside a longer "
     "one. exposure: largest absolute correlation with a "
     "feature, mean over eras. ceiling: mean CORR as a share of the best possible predictor's, which the embedded market knows."
 )
@@ -67,8 +67,7 @@ def following(page: Page) -> str:
     words = "1 setting differs" if count == 1 else f"{count} settings differ"
     settings = f"<details><summary>{words}</summary><ul>{changed}</ul></details>" if changed else ""
     return (
-        f"<ul class='advice'>{advice}</ul><p>{frame.commands(findings.verdict(found))}</p>{settings}"
-        f"<p>{escape(findings.looked(found))}</p>"
+        f"<ul class='advice'>{advice}</ul><p>{frame.commands(findings.verdict(found))}</p>{settings}<p>{escape(findings.looked(found))}</p>"
     )
 
 
@@ -99,15 +98,15 @@ def _forest(page: Page) -> str:
     titles = {}
     for score, name in SCORES.items():
         own = table[(table["score"] == score) & (table[SPLIT] == CV) & ~table[PREDICTION].isin(YARDSTICKS)]
-        told = [f"{(own['verdict'] == verdict).sum()} {verdict}" for verdict in ("better", "worse") if (own["verdict"] == verdict).any()]
-        titles[score] = f"{name} of each prediction less that of {chosen}: " + (" and ".join(told) or "no difference beyond luck") + ", cv"
+        told = [f"{count} {verdict}" for verdict in ("better", "worse") if (count := (own["verdict"] == verdict).sum())]
+        titles[score] = f"{name} against {chosen}, out of fold: {' and '.join(told) or 'no prediction better or worse'} beyond luck"
     return page.figure(
         Figure(
             "forest",
             titles[CORR],
-            f"Dots with 95 % intervals of each prediction's mean score less that of {chosen}, for cv and validation; yardsticks in grey.",
+            f"Dots of the difference of each prediction's mean score from {chosen}, with 95 % intervals, for cv and validation.",
             drawing.same(views.forest(table, page.defaults)),
-            "Bars: 95 % intervals, cv above, validation paler below. Colour: better or worse beyond luck. Grey: yardsticks.",
+            f"Difference from {chosen} with its 95 % interval: cv above, validation paler below. Grey: yardsticks.",
             ("score",),
             titles,
         )
@@ -124,7 +123,11 @@ def _feature(found: Content) -> float | None:
 def _cards(found: Content) -> list[str]:
     """Return four cards: CORR, the contribution, the payout and the drawdown, each for both splits with its interval."""
     cards = []
-    for label, scores in (("mean CORR", (CORR,)), ("contribution", ("mmc", "bmc")), (f"payout, {found.regime}", (PAYOUT,))):
+    for label, scores in (
+        ("mean CORR, 95 % interval", (CORR,)),
+        ("contribution, mean", ("mmc", "bmc")),
+        ("payout an era, before clip", (PAYOUT,)),
+    ):
         lines = []
         for split in SPLITS:
             names = [found.column(split, score) for score in scores]
@@ -140,8 +143,10 @@ def _cards(found: Content) -> list[str]:
         own = comparison.series(found.scores[split], found.chosen)
         fall = _drawdown(own, found.days)
         share = found.value(split, found.chosen, CORR, "sharpe")
-        lines.append((split, number(fall.value, ".3f").text, bounds(fall.low, fall.high, ".3f").text, f"Sharpe {number(share, '.2f').text}"))
-    cards.append(markup.card("deepest drawdown of the summed CORR", lines))
+        lines.append(
+            (split, number(fall.value, ".3f").text, bounds(fall.low, fall.high, ".3f").text, f"Sharpe {number(share, '.2f').text}")
+        )
+    cards.append(markup.card("deepest drawdown of CORR", lines))
     return cards
 
 
@@ -175,7 +180,7 @@ def _board(page: Page, split: str, meaning: str, shown: list[str]) -> str:
     columns = {
         "Sharpe": (("corr", "sharpe"), ".2f"),
         "drawdown": (("corr", "max_drawdown"), ".3f"),
-        "CORR20, early": (("early", "mean"), ".4f"),
+        "CORR20": (("early", "mean"), ".4f"),
         "FNC": (("fnc", "mean"), ".4f"),
         "FNCv3": (("fncv3", "mean"), ".4f"),
         "MMC": (("mmc", "mean"), ".4f"),
@@ -189,20 +194,18 @@ def _board(page: Page, split: str, meaning: str, shown: list[str]) -> str:
     rows = []
     means = {name: found.value(split, name, CORR, "mean") for name in shown}
     for name in sorted(shown, key=lambda name: -math.inf if (mean := means[name]) is None else mean, reverse=True):
-        series = comparison.series(found.scores[split], name).cumsum()
         rows.append(
             [
                 Cell(name, markup=f'<span class="swatch" style="background:var(--p-{escape(name)})"></span>&nbsp;{escape(name)}'),
-                Cell("", series.iloc[-1] if len(series) else None, markup.spark([series.to_list()], name)),
                 number(means[name]),
                 bounds(found.value(split, name, CORR, "low"), found.value(split, name, CORR, "high")),
                 *(number(found.value(split, name, *path), form) for path, form in kept.values()),
                 number(found.value(split, name, "eras"), ".0f"),
             ]
         )
-    heads = ["prediction", "summed CORR", "CORR", "95 % interval", *kept, "eras"]
+    heads = ["prediction", "CORR", "95 % interval", *kept, "eras"]
     rows += [_grey(row, heads) for row in _measured(page, split)]
-    return markup.table(f"{split}: {meaning}", heads, rows, texts=2)
+    return markup.table(f"{split}: {meaning}", heads, rows)
 
 
 def _measured(page: Page, split: str) -> list[dict[str, Cell]]:
@@ -225,12 +228,15 @@ def _measured(page: Page, split: str) -> list[dict[str, Cell]]:
     if split == CV and (best := _feature(found)) is not None:
         rows.append({"prediction": Cell(f"{FEATURE}, in hindsight"), "CORR": number(best)})
     low, high = views.REAL
-    real = {"CORR": Cell(f"{low:g} … {high:g}"), "Sharpe": Cell("0.8 … 1.4"), "drawdown": Cell("0.03 … 0.24")}
+    real = {"CORR": Cell(f"{low:g} … {high:g}", low), "Sharpe": Cell("0.8 … 1.4", 0.8), "drawdown": Cell("0.03 … 0.24", 0.03)}
     return [*rows, {"prediction": Cell("real data, known range"), **real}]
 
 
 def _grey(row: dict[str, Cell], heads: list[str]) -> list[Cell]:
-    return [Cell(cell.text, cell.order, f'<span class="muted">{escape(cell.text)}</span>') for cell in (row.get(head, Cell("")) for head in heads)]
+    return [
+        Cell(cell.text, cell.order, f'<span class="muted">{escape(cell.text)}</span>')
+        for cell in (row.get(head, Cell(markup.DASH)) for head in heads)
+    ]
 
 
 def _similarity(found: Content) -> Figure:
@@ -244,5 +250,5 @@ def _similarity(found: Content) -> Figure:
         title + (f": {pairs['correlation'].iloc[0]:.2f}" if len(pairs) else ""),
         "Square of the correlations of every two predictions' ranks: " + "; ".join(told),
         drawing.same(views.heat(long, "one", "other", names)),
-        f"Mean over {found.similar_eras} cv eras, evenly spaced, of the correlation of ranks. Predictions that agree add little to a blend.",
+        f"Mean over {found.similar_eras} cv eras, of the correlation of ranks. Predictions that agree add little to a blend.",
     )

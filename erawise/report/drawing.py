@@ -81,10 +81,15 @@ def same(chart: Any) -> Callable[[bool], Any]:
     return lambda live: chart
 
 
-def svg(figure: Figure, datasets: Mapping[str, pd.DataFrame]) -> str:
-    """Draw the figure as SVG that scales with the page, its ids its own; `datasets` are the tables that the charts name."""
-    spec = _spec(figure, False)
-    named = {name: _rows(datasets[name]) for name in _named(spec) & set(datasets)}
+def svg(figure: Figure, spec: dict[str, Any], datasets: Mapping[str, list[dict[str, Any]]]) -> str:
+    """Draw the figure as SVG that scales with the page, its ids its own.
+
+    Parameters
+    ----------
+    spec : of the chart that doesn't answer to the pointer, from `specified`.
+    datasets : rows of the tables that charts name.
+    """
+    named = {name: datasets[name] for name in _named(spec) & set(datasets)}
     text = vl_convert.vegalite_to_svg(spec | {"datasets": spec.get("datasets", {}) | named}, vl_version=VERSION)
     text = re.sub(r' (role|aria-[a-z]+)="[^"]*"', "", text)
     text = re.sub(r'\bid="([^"]+)"', rf'id="{figure.name}-\1"', text)
@@ -93,9 +98,9 @@ def svg(figure: Figure, datasets: Mapping[str, pd.DataFrame]) -> str:
     return figures.rounded(text, 1)
 
 
-def vega(figure: Figure) -> dict[str, Any]:
-    """Compile the figure to Vega, without the tables that it names."""
-    compiled: dict[str, Any] = vl_convert.vegalite_to_vega(_spec(figure, True), vl_version=VERSION)
+def vega(spec: dict[str, Any]) -> dict[str, Any]:
+    """Compile the chart that answers to the pointer to Vega, without the tables that it names."""
+    compiled: dict[str, Any] = vl_convert.vegalite_to_vega(spec, vl_version=VERSION)
     _silence(compiled)
     return compiled
 
@@ -115,9 +120,10 @@ def library() -> str:
     return bundle
 
 
-def _spec(figure: Figure, live: bool) -> dict[str, Any]:
+def specified(chart: Any) -> dict[str, Any]:
+    """Return a chart as Vega-Lite."""
     with alt.data_transformers.enable("default", max_rows=None), schemapi.debug_mode(VALIDATED):
-        spec: dict[str, Any] = figure.draw(live).to_dict(validate=VALIDATED)
+        spec: dict[str, Any] = chart.to_dict(validate=VALIDATED)
     return spec | {"config": CONFIG, "autosize": {"type": "fit-x", "contains": "padding", "resize": True}}
 
 
@@ -132,6 +138,7 @@ def _named(spec: Any) -> set[str]:
     return own.union(*map(_named, spec.values()))
 
 
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=6))
+def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table as a chart reads them."""
+    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=4))
     return rows

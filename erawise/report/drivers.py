@@ -152,7 +152,11 @@ def _exposure(page: Page) -> str:
     titles = {}
     for name in page.defaults.own:
         own = means[name] if name in means.index.get_level_values(0) else pd.Series(dtype=float)
-        told = f"Largest exposure of {name} to a feature: {own[groups.ALL]:.2f}, mean over eras" if groups.ALL in own else f"{name}: no exposure"
+        told = (
+            f"Largest exposure of {name} to a feature: {own[groups.ALL]:.2f}, mean over eras"
+            if groups.ALL in own
+            else f"{name}: no exposure"
+        )
         parts = own.drop(groups.ALL, errors="ignore")
         titles[name] = told + (f"; {parts.idxmax()} leads among the groups, {parts.max():.2f}" if len(parts) else "")
     return page.figure(
@@ -161,7 +165,7 @@ def _exposure(page: Page) -> str:
             titles[page.content.chosen],
             "Rows of cells, a row for each group of features, stronger for a larger exposure of one prediction.",
             drawing.same(views.exposure(exposed(table), page.defaults)),
-            f"Largest absolute correlation with a feature of the group, mean of {views.HALF_YEAR} eras. The strongest colour is 0.5 or more.",
+            f"Largest absolute correlation with a feature of the group, mean of {views.HALF_YEAR} eras.",
             ("focus",),
             titles,
         )

@@ -23,7 +23,7 @@ FLAT = 1e-3
 
 def eras(page: Page) -> str:
     """Write the scores over time in every way, drawdowns, and how well the predictions are calibrated."""
-    found, d = page.content, page.defaults
+    d = page.defaults
     anew = ", and anew from the first validation era" if VALIDATION in d.spans else ""
     drag = "Draw a range of eras up on a chart to zoom all of them; a double click takes it back."
     over_time = [
@@ -38,14 +38,14 @@ def eras(page: Page) -> str:
             "rolling",
             {score: f"{name}, mean of the last {views.WINDOW} eras: {_weakest(page, score)}" for score, name in SCORES.items()},
             f"Lines of the mean of the last {views.WINDOW} eras of every prediction.",
-            lambda live: views.rolling(d, live),
+            lambda live: views.rolling(d, live, views.WINDOW, "datum.mean"),
             "If all lines fall together, the market turned; if one falls on its own, the model is at fault.",
         ),
         _scored(
             "sharpe",
             {score: f"Sharpe of {name} over a year of eras" for score, name in SCORES.items()},
             f"Lines of the mean over the standard deviation of the last {views.YEAR} eras of every prediction.",
-            lambda live: views.sharpe(d, live),
+            lambda live: views.rolling(d, live, views.YEAR, "datum.mean / datum.spread"),
             f"Mean over standard deviation of the last {views.YEAR} eras.",
         ),
     ]
@@ -60,14 +60,14 @@ def eras(page: Page) -> str:
         _focused(
             page,
             "by-era",
-            lambda score, own: f"is above 0 in {(own > 0).mean():.0%} of its eras",
+            lambda score, own: f"above 0 in {(own > 0).mean():.0%} of eras",
             "Bars of the score of one prediction in each era.",
             lambda live: views.by_era(d, live),
         ),
         _focused(
             page,
             "drawdown",
-            lambda score, own: f"falls {float((own.cumsum().cummax() - own.cumsum()).max()):.3f} below its highest sum",
+            lambda score, own: f"deepest fall {float((own.cumsum().cummax() - own.cumsum()).max()):.3f}",
             "Area of how far the running sum of one prediction lies below its highest value so far.",
             lambda live: views.drawdown(d, live),
         ),
@@ -152,7 +152,7 @@ def _quarter_table(page: Page, score: str) -> str:
         own = {split: _series(page, score, split, name) for split in page.defaults.spans}
         if any(map(len, own.values())):
             means = [own[split][own[split].index.isin(part)].mean() for split, part in spans]
-            rows.append([name, *map(number, means)])
+            rows.append([Cell(name), *map(number, means)])
     heads = ["prediction", *(f"{split} {part[0]}–{part[-1]}" for split, part in spans)]
     return markup.table(f"Mean {SCORES[score]} by quarter of the eras", heads, rows)
 
@@ -164,7 +164,7 @@ def _falls(page: Page, score: str) -> str:
         for row in content.drawdowns(_series(page, score, split, chosen), FALLS).itertuples():
             back = Cell("not yet", np.inf) if np.isnan(row.recovery) else number(row.recovery, ".0f")
             spots = [number(row.begin, ".0f"), number(row.bottom, ".0f"), back]
-            rows.append([split, number(row.depth, ".3f"), *spots, number(row.eras, ".0f")])
+            rows.append([Cell(split), number(row.depth, ".3f"), *spots, number(row.eras, ".0f")])
     heads = ["split", "depth", "begin (era)", "bottom", "recovery", "eras"]
     return markup.table(f"Deepest drawdowns of {chosen}, {SCORES[score]}", heads, rows) if rows else ""
 
@@ -193,7 +193,7 @@ def _calibration(page: Page) -> str:
                     titles[d.model],
                     f"Dots of each era's mean prediction against its mean target, {split}, with the diagonal.",
                     drawing.same(views.levels(found.tables[f"era_means_{split}"], d)),
-                    "A dot an era, of the raw model; on the dashed diagonal the level is right. A classifier predicts a probability and lies off.",
+                    "A dot an era, of the raw model; on the dashed diagonal the level is right. A classifier lies off it.",
                     ("model",),
                     titles,
                 )

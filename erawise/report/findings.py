@@ -13,9 +13,6 @@ from erawise.report.content import CORR, PAYOUT, SPLITS, Content
 ENOUGH = 0.95
 """Probability that a Sharpe is no luck, above which the page calls it established."""
 
-HEAVY = 0.5
-"""Share of all importance in the leading features above which the page warns."""
-
 NEARLY = 0.99
 """Probability that is shown as a bound: nothing is certain."""
 
@@ -47,7 +44,7 @@ def effective(content: Content, split: str, name: str) -> str:
     overlap = spanned_eras(own[ERA].to_numpy(), spanned_weeks(content.days))
     found = significance.mean(own[CORR].to_numpy(float), overlap=overlap)
     worth = min(found.effective_eras, len(own))
-    return f"{len(own)} eras" if found.reason else f"{len(own)} eras, worth some {worth:.0f} independent ones"
+    return f"{len(own)} eras" if found.reason else f"{len(own)} eras, {worth:.0f} independent"
 
 
 def decision(content: Content, pairs: pd.DataFrame) -> str:
@@ -104,8 +101,7 @@ def paid(content: Content, pairs: pd.DataFrame) -> str:
     if not len(rows):
         return ""
     row, way = rows.iloc[0], "stand-in, BMC for MMC" if content.column(CV, PAYOUT) != PAYOUT else "MMC included"
-    told = "it can't be told from it" if row["verdict"] == OPEN else f"it is {row['verdict']}"
-    return f"By payout ({way}) {told}: {row['mean']:+.4f} of the stake an era against {row['b']}."
+    return f"By payout ({way}): {row['verdict']}, {row['mean']:+.1%} of the stake an era against {row['b']}."
 
 
 def verdict(content: Content) -> str:
@@ -137,7 +133,7 @@ def advice(content: Content, pairs: pd.DataFrame) -> list[str]:
 
     `pairs` are those of `content.pairs`.
     """
-    rules = (_signal, _worse, _gap, _luck, _exposure, _heavy)
+    rules = (_signal, _worse, _gap, _luck, _exposure)
     pressing = [text for text in (rule(content) for rule in rules) if text]
     return [*pressing, *_other(content, pairs), ALWAYS]
 
@@ -218,24 +214,10 @@ def _exposure(content: Content) -> str:
     )
 
 
-def _heavy(content: Content) -> str:
-    table = content.tables.get("importance")
-    if table is None or not len(table):
-        return ""
-    leading = table.groupby("model", sort=False)[["cumulative", "features"]].last()
-    held = leading[(leading["cumulative"] > HEAVY) & (leading["features"] > 4 * table["rank"].max())]
-    if not len(held):
-        return ""
-    name = held["cumulative"].idxmax()
-    return (
-        f"{held['cumulative'].max():.0%} of the importance of {name} is in {int(table['rank'].max())} of {int(held['features'][name])} "
-        "features: see what drives it, below."
-    )
-
-
 def _better(content: Content, pairs: pd.DataFrame) -> str:
-    """Return the prediction that is better than the chosen one out of fold beyond doubt, by its mean and by its Sharpe; empty if none is."""
+    """Return the prediction that beats the chosen one out of fold beyond doubt, by mean and by Sharpe; empty if none does."""
     rows = pairs[(pairs["score"] == CORR) & (pairs["split"] == CV) & (pairs["b"] == content.chosen) & (pairs["verdict"] == BETTER)]
+    rows = rows[rows["a"].isin(content.predictions)]
     own = content.value(CV, content.chosen, CORR, "sharpe") or 0.0
     steadier = rows[[(content.value(CV, name, CORR, "sharpe") or 0.0) > own for name in rows["a"]]]
     return str(steadier.loc[steadier["mean"].idxmax(), "a"]) if len(steadier) else ""

@@ -1,5 +1,6 @@
 """Parts that the sections of the page are written with."""
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from erawise.report import drawing, views
-from erawise.report.content import Content
+from erawise.report.content import SCORES, Content
 from erawise.report.drawing import Figure
 from erawise.report.markup import escape
 
@@ -36,9 +37,17 @@ class Page:
     live: dict[str, Any] = field(default_factory=dict)
     titles: dict[str, Any] = field(default_factory=dict)
 
+    @functools.cached_property
+    def rows(self) -> dict[str, list[dict[str, Any]]]:
+        """Rows of the tables that charts name, without the scores that are switched off at first."""
+        off = [score for score in SCORES if score != self.defaults.state()["score"]]
+        return {name: drawing.rows_of(table.drop(columns=off, errors="ignore")) for name, table in self.datasets.items()}
+
     def figure(self, figure: Figure, *, width: int | None = None, zoom: bool = False) -> str:
         """Write a chart with its caption, at most `width` pixels wide; with `zoom` a range of eras can be drawn up on it."""
-        self.live[figure.name] = drawing.vega(figure)
+        still, live = figure.draw(False), figure.draw(True)
+        spec = drawing.specified(still)
+        self.live[figure.name] = drawing.vega(spec if live is still else drawing.specified(live))
         if figure.keys:
             self.titles[figure.name] = {"keys": figure.keys, "titles": figure.titles, "alt": figure.alt}
         note = f"<p>{escape(figure.note)}</p>" if figure.note else ""
@@ -48,7 +57,7 @@ class Page:
         return (
             f"<figure><figcaption><h3>{escape(figure.title)}</h3>{note}</figcaption>"
             f'<div class="plot" role="img" aria-label="{words}" data-figure="{figure.name}"{size}{zoomed}>'
-            f"{drawing.svg(figure, self.datasets)}</div></figure>"
+            f"{drawing.svg(figure, spec, self.rows)}</div></figure>"
         )
 
     def beside(self, figures: Iterable[Figure]) -> str:

@@ -52,6 +52,7 @@ def content(p: params.Params) -> Content:
     panel = Panel(paths.PANEL, [p.data.target])
     scores = {split: tabular.read_parquet(paths.SCORES / f"{split}.parquet") for split in (CV, VALIDATION)}
     sent = dict.fromkeys([chosen, *p.submit.models.values()])
+    looked_at = spaced(np.unique(scores[CV][ERA].to_numpy(np.int64)), outgoing.LOOKED_AT)
     evaluated = evaluation.evaluated(paths.SCORES)
     metrics = {split: files.read_json(paths.METRICS / f"{split}.json") for split in (CV, VALIDATION)}
     return Content(
@@ -77,7 +78,7 @@ def content(p: params.Params) -> Content:
         yardsticks=outgoing.yardsticks(p, evaluated, scores, panel),
         exposure=tabular.read_parquet(paths.EXPOSURE, [SPLIT, ERA, PREDICTION, "group", "max_abs"]),
         stake=outgoing.stake(p, chosen, scores, evaluated.days),
-        live=outgoing.live(p, chosen, {name: _live_and(_place(name), scores[CV]) for name in sent}, panel),
+        live=outgoing.live(p, chosen, {name: _of_eras(_place(name), looked_at, live=True) for name in sent}, panel),
         toy=p.data.source == "market",
     )
 
@@ -99,11 +100,6 @@ def _of_eras(path: Path, eras: np.ndarray, *, live: bool = False) -> pd.DataFram
     with tabular.open_parquet(path) as file:
         parts = (batch.to_pandas() for batch in file.iter_batches(columns=[ID, ERA, SPLIT, PREDICTION]))
         return pd.concat([part[part[ERA].isin(eras) | (live & (part[SPLIT] == LIVE))] for part in parts], ignore_index=True)
-
-
-def _live_and(path: Path, scores: pd.DataFrame) -> pd.DataFrame:
-    """Read the live predictions, and those of some cv eras."""
-    return _of_eras(path, spaced(np.unique(scores[ERA].to_numpy(np.int64)), outgoing.LOOKED_AT), live=True)
 
 
 def _compared() -> Comparison:
@@ -149,6 +145,7 @@ def _tables(models: list[str]) -> dict[str, pd.DataFrame]:
     """Read the tables behind the pictures, and those of `explore` and `explain` by their directories."""
     found = {path.stem: path for path in sorted(paths.TABLES.glob("*.csv"))}
     found |= {f"explored/{path.stem}": path for path in sorted(paths.EXPLORED.glob("*.csv"))}
+    found |= {f"missing/{path.stem}": path for path in sorted(paths.MISSING.glob("eras.csv"))}
     found |= {f"explained/{model}/{path.stem}": path for model in models for path in sorted((paths.EXPLAINED / model).glob("*.csv"))}
     read = {name: _table(path) for name, path in found.items()}
     return {name: table for name, table in read.items() if table is not None}

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-SPARK_WIDTH, SPARK_HEIGHT = 120, 28
 DASH = "–"
 
 
@@ -59,29 +58,14 @@ def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Cell | str
 def card(label: str, lines: Sequence[tuple[str, str, str, str]]) -> str:
     """Write a card of a figure: for each split its name, the value in large type, the interval and a line below."""
     parts = "".join(
-        f"<dd><span>{escape(split)}</span> <strong>{escape(value)}</strong> {escape(interval)}"
-        + (f"<small>{escape(below)}</small>" if below else "")
+        "<dd>"
+        + (f"<span>{escape(split)}</span>" if split else "")
+        + f"<strong>{escape(value)}</strong>"
+        + "".join(f"<small>{escape(text)}</small>" for text in (interval, below) if text)
         + "</dd>"
         for split, value, interval, below in lines
     )
     return f'<div class="card"><dt>{escape(label)}</dt>{parts}</div>'
-
-
-def spark(series: Sequence[Sequence[float]], name: str) -> str:
-    """Draw running sums as small lines on one scale, in the colour of a prediction; screen readers pass them over."""
-    values = [value for part in series for value in (0.0, *part)]
-    low, high = min(values, default=0.0), max(values, default=0.0)
-    count = max(sum(len(part) for part in series) - 1, 1)
-    lines, start = [], 0
-    for part in series:
-        points = " ".join(f"{_place(start + k, count)},{_height(value, low, high)}" for k, value in enumerate(part))
-        lines.append(f'<polyline points="{points}"/>')
-        start += len(part)
-    zero = _height(0.0, low, high)
-    return (
-        f'<svg class="spark" viewBox="0 0 {SPARK_WIDTH} {SPARK_HEIGHT}" width="{SPARK_WIDTH}" height="{SPARK_HEIGHT}" aria-hidden="true">'
-        f'<line x1="0" x2="{SPARK_WIDTH}" y1="{zero}" y2="{zero}"/><g style="stroke:var(--p-{escape(name)})">{"".join(lines)}</g></svg>'
-    )
 
 
 def script_json(content: Any) -> str:
@@ -105,11 +89,3 @@ def _cell(cell: Cell | str, place: int, texts: int) -> str:
         return f'<th scope="row"{order}>{inside}</th>'
     kind = ' class="figure"' if place >= texts else ""
     return f"<td{kind}{order}>{inside}</td>"
-
-
-def _place(k: int, count: int) -> str:
-    return f"{2 + (SPARK_WIDTH - 4) * k / count:.1f}"
-
-
-def _height(value: float, low: float, high: float) -> str:
-    return f"{2 + (SPARK_HEIGHT - 4) * (1 - (value - low) / ((high - low) or 1)):.1f}"

@@ -21,7 +21,9 @@ def staked(page: Page) -> str:
     if found.bands.empty:
         return f'{toy}<p class="missing">There is no year to show: {escape(found.reason or "no scores that are paid for")}.</p>'
     values = found.figures
-    source = f"scores of {found.split}, {found.regime}" + (f", BMC against the {BENCHMARK} for MMC against the {META}" if found.stand_in else "")
+    source = f"scores of {found.split}, {found.regime}" + (
+        f", BMC against the {BENCHMARK} for MMC against the {META}" if found.stand_in else ""
+    )
     lines = [
         ("rounds that burn", f"{values['burn']:.0%}", f"{values['burn_low']:.0%} … {values['burn_high']:.0%}"),
         ("longest losing run", f"{_longest(found.rates)} eras", f"of {len(found.rates)}"),
@@ -38,7 +40,7 @@ def staked(page: Page) -> str:
         "Line: median. Dark: nine years of ten, with the mean and the spread that were seen; pale: with both as unknown as they are.",
     )
     return (
-        f'{toy}<p>If you staked on {escape(chosen)}, by its {escape(source)}. A model that was chosen on these eras, and a market that '
+        f"{toy}<p>If you staked on {escape(chosen)}, by its {escape(source)}. A model that was chosen on these eras, and a market that "
         f'changes, are in no interval. <code>erawise payout</code> has every prediction and regime.</p><dl class="cards">{cards}</dl>'
         f"{page.figure(figure)}"
     )

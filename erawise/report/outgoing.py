@@ -88,7 +88,9 @@ def live(p: params.Params, chosen: str, frames: dict[str, pd.DataFrame], panel: 
         drift = pd.read_csv(paths.EXPLORED / "drift.csv")
         usual = len(drift) / (drift["eras"].max() + 1)
         beyond = int(is_beyond(drift).sum())
-        rows.append(("live data", "features further off than in any train era", f"{beyond}", f"about {usual:.0f} by luck", beyond <= 3 * usual + 3))
+        rows.append(
+            ("live data", "features further off than in any train era", f"{beyond}", f"about {usual:.0f} by luck", beyond <= 3 * usual + 3)
+        )
     cv = frames[chosen][frames[chosen][SPLIT] == CV]
     eras = spaced(np.unique(cv[ERA].to_numpy(np.int64)), LOOKED_AT)
     held = [_exposed(cv[cv[ERA] == era], panel, int(era)) for era in eras]

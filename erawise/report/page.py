@@ -7,7 +7,20 @@ import pandas as pd
 
 from erawise.base.schema import ERA, PREDICTION, SPLIT
 from erawise.charts import style
-from erawise.report import answer, content, drawing, drivers, era_views, frame, market_views, markup, money_views, palette, provenance, views
+from erawise.report import (
+    answer,
+    content,
+    drawing,
+    drivers,
+    era_views,
+    frame,
+    market_views,
+    markup,
+    money_views,
+    palette,
+    provenance,
+    views,
+)
 from erawise.report.content import Content
 from erawise.report.frame import Page
 from erawise.report.markup import escape

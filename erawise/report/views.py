@@ -38,9 +38,6 @@ LINE = 16
 ROOM = "min(118, width * 0.3)"
 """Width of these labels."""
 
-NAMED = f"{{{', '.join(f'{key}: {text!r}' for key, text in SCORES.items())}}}[score]"
-"""What the score is called, as an expression."""
-
 LEVELS = ["#2c7fb8", "#8a8a8a", "#e6550d"]
 """From a feature's lowest value to its highest: apart for the colour-blind, and on a light and a dark ground."""
 
@@ -106,9 +103,10 @@ def forest(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
     pale = alt.Opacity("split:N").scale(domain=[CV, VALIDATION], range=[1, 0.45]).legend(None)
     figures = [alt.Tooltip(f"{name}:Q", format="+.4f") for name in ("mean", "low", "high")]
     tooltip = ["prediction:N", "split:N", *figures, "verdict:N"]
-    title = alt.ExprRef(f"'difference of mean ' + {NAMED}")
-    whiskers = base.mark_rule(strokeWidth=2.5).encode(y, alt.X("low:Q"), alt.X2("high:Q"), offset, shade, pale, tooltip=tooltip)
-    dots = base.mark_circle(size=55).encode(y, alt.X("mean:Q").title(title), offset, shade, pale, tooltip=tooltip)
+    whiskers = base.mark_rule(strokeWidth=2.5).encode(
+        y, alt.X("low:Q").title("difference of means"), alt.X2("high:Q"), offset, shade, pale, tooltip=tooltip
+    )
+    dots = base.mark_circle(size=55).encode(y, alt.X("mean:Q"), offset, shade, pale, tooltip=tooltip)
     zero = alt.Chart(pd.DataFrame({"zero": [0]})).mark_rule(color=colour(d.chosen), strokeWidth=2).encode(alt.X("zero:Q"))
     step = alt.Step(23, **{"for": "position"})
     return alt.layer(zero, whiskers, dots).add_params(_parameter(d, "score")).properties(width=WIDTH * 0.8, height=step)
@@ -118,29 +116,25 @@ def running(d: Defaults, live: bool) -> alt.LayerChart:
     """Draw the running sum of the chosen prediction, in CORR beside the known range of real data."""
     base = _eras(d, f"datum.prediction == '{d.chosen}'")
     total = base.transform_window(total="sum(value)", sort=[alt.SortField("era")], groupby=["split"])
-    line = total.mark_line(clip=True, color=colour(d.chosen), strokeWidth=2.5).encode(_x(), _y("total", _title("sum of ")), detail="split:N")
+    line = total.mark_line(clip=True, color=colour(d.chosen), strokeWidth=2.5).encode(_x(), _y("total", "running sum"), detail="split:N")
     return _layers(d, [_real(d), line], live, ["score"], _hover(total, [d.chosen], "total"), height=170)
 
 
 def cumulative(d: Defaults, live: bool) -> alt.LayerChart:
     """Draw running sums of all that is shown, from 0 at the first era in range and at the first of validation."""
     base = _eras(d, SHOWN).transform_window(total="sum(value)", sort=[alt.SortField("era")], groupby=["prediction", "split"])
-    lines = _lines(d, base, "total", _title("sum of "))
-    return _layers(d, [lines, _ends(d, base, "total", 300)], live, ["score", "shown"], _hover(base, d.names, "total"), height=300)
+    lines = _lines(d, base, "total", "running sum")
+    return _layers(
+        d, [lines, _ends(d, base, "total", 300)], live, ["score", "shown"], _hover(base, d.names, "total", room=True), height=300, room=True
+    )
 
 
-def rolling(d: Defaults, live: bool) -> alt.LayerChart:
-    """Draw the mean of the last `WINDOW` eras of all that is shown, whatever range of eras is."""
-    base = _recent(WINDOW).transform_calculate(recent="datum.mean")
-    lines = _lines(d, base, "recent", _title(f"mean of {WINDOW} eras, "))
-    return _layers(d, [lines, _ends(d, base, "recent", 200)], live, ["score", "shown"], _hover(base, d.names, "recent"), height=200)
-
-
-def sharpe(d: Defaults, live: bool) -> alt.LayerChart:
-    """Draw the Sharpe of the last `YEAR` eras of all that is shown, whatever range of eras is."""
-    base = _recent(YEAR).transform_filter("datum.spread > 0").transform_calculate(recent="datum.mean / datum.spread")
-    lines = _lines(d, base, "recent", _title(f"Sharpe of {YEAR} eras, "))
-    return _layers(d, [lines, _ends(d, base, "recent", 200)], live, ["score", "shown"], _hover(base, d.names, "recent"), height=200)
+def rolling(d: Defaults, live: bool, window: int, worth: str) -> alt.LayerChart:
+    """Draw a figure of the last `window` eras of all that is shown, whatever range of eras is: `worth` of their `mean` and `spread`."""
+    base = _recent(window).transform_calculate(recent=worth).transform_filter("isFinite(datum.recent)")
+    lines = _lines(d, base, "recent", f"of {window} eras")
+    hover = _hover(base, d.names, "recent", room=True)
+    return _layers(d, [lines, _ends(d, base, "recent", 200)], live, ["score", "shown"], hover, height=200, room=True)
 
 
 def quarters(d: Defaults) -> alt.Chart:
@@ -149,9 +143,14 @@ def quarters(d: Defaults) -> alt.Chart:
     base = _eras(d, SHOWN).transform_joinaggregate(begin="min(era)", groupby=["split"]).transform_calculate(start=begin)
     means = base.transform_aggregate(mean="mean(value)", stop="max(era)", eras="count()", groupby=["prediction", "split", "start"])
     cells = means.transform_calculate(end="datum.stop + 1", size="abs(datum.mean)", way="datum.mean < 0 ? 'below 0' : 'above 0'")
-    tooltip = ["prediction:N", alt.Tooltip("start:Q", title="from era"), alt.Tooltip("stop:Q", title="to era"), alt.Tooltip("mean:Q", format="+.4f")]
+    tooltip = [
+        "prediction:N",
+        alt.Tooltip("start:Q", title="from era"),
+        alt.Tooltip("stop:Q", title="to era"),
+        alt.Tooltip("mean:Q", format="+.4f"),
+    ]
     drawn = cells.mark_rect(clip=True, stroke="var(--ground)").encode(
-        _x("start", room=False),
+        _x("start"),
         alt.X2("end:Q"),
         alt.Y("prediction:N").sort(d.names).title(None),
         alt.Color("way:N").scale(domain=["above 0", "below 0"], range=[GOOD, BAD]).legend(title=None),
@@ -164,7 +163,7 @@ def quarters(d: Defaults) -> alt.Chart:
 def by_era(d: Defaults, live: bool) -> alt.LayerChart:
     """Draw the score of the prediction in focus, a bar for each era."""
     base = _eras(d, "datum.prediction == focus")
-    bars = _bars(base, "value", _title("")).encode(_own_colour(d, "prediction"))
+    bars = _bars(base, "value", "score of an era").encode(_own_colour(d, "prediction"))
     return _layers(d, [bars], live, ["score", "focus"], _hover(base, None, "value"), height=160)
 
 
@@ -241,33 +240,15 @@ def difference(d: Defaults, live: bool) -> alt.LayerChart:
         .transform_filter("isValid(datum.one) && isValid(datum.other)")
         .transform_calculate(gain="datum.one - datum.other", higher="datum.one > datum.other ? focus : against")
     )
-    bars = _bars(base, "gain", _title("difference in ")).encode(_own_colour(d, "higher"))
+    bars = _bars(base, "gain", "difference").encode(_own_colour(d, "higher"))
     mean = base.mark_line(strokeDash=[6, 4], color="var(--ink)", clip=True).transform_joinaggregate(mean="mean(gain)", groupby=["split"])
     tooltip = [alt.Tooltip("era:Q"), *(alt.Tooltip(f"{name}:Q", format="+.4f") for name in ("one", "other", "gain"))]
     drawn = [bars, mean.encode(_x(), alt.Y("mean:Q"), detail="split:N")]
     return _layers(d, drawn, live, ["score", "focus", "against"], _rule(base, tooltip), height=180)
 
 
-def folds(table: pd.DataFrame) -> alt.Chart:
-    """The eras that each fold and the final model are trained on, purged of and tested on, from `tables.folds`."""
-    return (
-        alt.Chart(table)
-        .mark_bar(height={"band": 0.7})
-        .encode(
-            alt.X("start:Q").scale(nice=False, zero=False).title("era (week)"),
-            alt.X2("end:Q"),
-            alt.Y("name:N").sort(None).title(None),
-            alt.Color("role:N")
-            .scale(domain=["train", "purged", "test"], range=["var(--train)", "var(--purged)", "var(--test)"])
-            .title(None),
-            tooltip=["name:N", "role:N", "first:Q", "last:Q"],
-        )
-        .properties(width=WIDTH, height=alt.Step(26))
-    )
-
-
 def importance(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
-    """Leading features of one model by one measure, from `drivers.measures`."""
+    """Draw the leading features of one model by one measure, from `drivers.measures`."""
     base = alt.Chart(table).transform_filter("datum.model == model && datum.measure == measure")
     y = alt.Y("feature:N").sort(field="rank", op="min").title(None)
     figures = [alt.Tooltip(f"{name}:Q", format=".4f") for name in ("value", "low", "high")]
@@ -283,7 +264,7 @@ def importance(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
 
 
 def beeswarm(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
-    """Contributions of the leading features of one model, a dot a row, from `drivers.swarm`."""
+    """Draw the contributions of the leading features of one model, a dot a row, from `drivers.swarm`."""
     rounded = table.round({"level": 2, "contribution": 3, "place": 2})
     base = alt.Chart(rounded[["model", "rank", "feature", "era", "value", "level", "contribution", "place"]]).transform_filter(
         "datum.model == model"
@@ -312,11 +293,16 @@ def exposure(table: pd.DataFrame, d: Defaults) -> alt.Chart:
     base = alt.Chart(table).transform_filter("datum.prediction == focus").transform_filter(IN_RANGE)
     cells = base.transform_calculate(end="datum.stop + 1").mark_rect(clip=True, color="var(--accent)", stroke="var(--ground)")
     drawn = cells.encode(
-        _x("era", room=False),
+        _x("era"),
         alt.X2("end:Q"),
         alt.Y("group:N").sort(None).title(None),
         alt.Opacity("largest:Q").scale(domain=[0, max(0.5, float(table["largest"].max()))], range=[0, 1]).title("|exposure|"),
-        tooltip=["group:N", alt.Tooltip("era:Q", title="from era"), alt.Tooltip("stop:Q", title="to era"), alt.Tooltip("largest:Q", format=".2f")],
+        tooltip=[
+            "group:N",
+            alt.Tooltip("era:Q", title="from era"),
+            alt.Tooltip("stop:Q", title="to era"),
+            alt.Tooltip("largest:Q", format=".2f"),
+        ],
     )
     return drawn.add_params(*_parameters(d, ["focus"])).properties(width=WIDTH, height=alt.Step(20))
 
@@ -328,40 +314,13 @@ def year(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
     tooltip = ["week:Q", *(alt.Tooltip(f"{name}:Q", format=".2f") for name in ("p05_all", "p05", "median", "p95", "p95_all"))]
     scale = alt.Scale(type="log", nice=False)
     shade = colour(d.chosen)
-    wide = base.mark_area(color=shade, opacity=0.18).encode(alt.Y("p05_all:Q").scale(scale).title("a stake of 1 becomes"), alt.Y2("p95_all:Q"))
+    wide = base.mark_area(color=shade, opacity=0.18).encode(
+        alt.Y("p05_all:Q").scale(scale).title("a stake of 1 becomes"), alt.Y2("p95_all:Q")
+    )
     narrow = base.mark_area(color=shade, opacity=0.3).encode(alt.Y("p05:Q"), alt.Y2("p95:Q"))
     line = base.mark_line(color=shade, strokeWidth=2.5).encode(alt.Y("median:Q"), tooltip=tooltip)
     one = alt.Chart(pd.DataFrame({"one": [1]})).mark_rule(color="var(--ink)", opacity=0.6).encode(alt.Y("one:Q"))
     return alt.layer(wide, narrow, one, line).properties(width=WIDTH, height=220)
-
-
-def stability(table: pd.DataFrame) -> alt.LayerChart:
-    """Mean correlation of features with the target and its spread over eras, from `tables_data.feature_stability`."""
-    shade = alt.Color("group:N").scale(domain=["stable", "fickle"], range=[GOOD, BAD]).title(None)
-    base = alt.Chart(table).encode(alt.Y("feature:N").sort(None).title(None))
-    figures = [alt.Tooltip(f"{name}:Q", format=form) for name, form in (("sign_stability", ".0%"), ("corr_mean", ".4f"))]
-    spreads = base.mark_rule(strokeWidth=2).encode(alt.X("low:Q").title("correlation with the target"), alt.X2("high:Q"), shade)
-    dots = base.mark_circle(size=60, opacity=1).encode(alt.X("corr_mean:Q"), shade, tooltip=["feature:N", *figures])
-    zero = alt.Chart(pd.DataFrame({"zero": [0]})).mark_rule(color="var(--ink)", opacity=0.6).encode(alt.X("zero:Q"))
-    return alt.layer(zero, spreads, dots).properties(width=WIDTH, height=alt.Step(20))
-
-
-def drift(table: pd.DataFrame) -> alt.LayerChart:
-    """Distance of live from train for the features that drifted most, beside what is usual, from `tables_data.drift`."""
-    base = alt.Chart(table).encode(alt.Y("feature:N").sort(None).title(None))
-    tooltip = ["feature:N", *(alt.Tooltip(f"{name}:Q", format=".4f") for name in ("distance", "expected", "usual_p95", "usual_max"))]
-    distances = base.mark_bar(color="var(--accent)", opacity=0.8).encode(
-        alt.X("distance:Q").title("distance of live from train (share of rows)"), tooltip=tooltip
-    )
-    usual = base.mark_rule(color="var(--ink)", strokeWidth=2).encode(alt.X("expected:Q"), alt.X2("usual_max:Q"), tooltip=tooltip)
-    return alt.layer(distances, usual).properties(width=WIDTH, height=alt.Step(20))
-
-
-def series(table: pd.DataFrame, d: Defaults, value: str, title: str, *, live: bool, form: str) -> alt.LayerChart:
-    """Draw a figure of each era over time; `form` is how its axis writes it."""
-    base = alt.Chart(table).transform_filter(IN_RANGE)
-    line = base.mark_line(clip=True, color="var(--accent)").encode(_x(), _y(value, title).axis(format=form))
-    return _layers(d, [line], live, [], _rule(base, [alt.Tooltip("era:Q"), alt.Tooltip(f"{value}:Q", format=".4f")]), height=140)
 
 
 def _eras(d: Defaults, chosen: str, *, ranged: bool = True) -> alt.Chart:
@@ -391,11 +350,11 @@ def _recent(window: int) -> alt.Chart:
     )
 
 
-def _lines(d: Defaults, base: alt.Chart, value: str, title: Any) -> alt.Chart:
+def _lines(d: Defaults, base: alt.Chart, value: str, title: str) -> alt.Chart:
     """Draw a line for each prediction; yardsticks are grey and dotted, a second round of colours is dashed."""
     dashes = [DOTS if name in YARDSTICKS else DASH if name in d.dashed else WHOLE for name in d.names]
     dash = alt.StrokeDash("prediction:N").scale(domain=d.names, range=dashes).legend(None)
-    return base.mark_line(clip=True).encode(_x(), _y(value, title), _own_colour(d, "prediction"), dash, detail="split:N")
+    return base.mark_line(clip=True).encode(_x(room=True), _y(value, title), _own_colour(d, "prediction"), dash, detail="split:N")
 
 
 def _ends(d: Defaults, base: alt.Chart, value: str, height: int, *, place: str = "era", zero: bool = True) -> alt.Chart:
@@ -414,7 +373,9 @@ def _ends(d: Defaults, base: alt.Chart, value: str, height: int, *, place: str =
         .transform_calculate(spot=f"max(datum.least - datum.gap * datum.k, {low} + datum.gap * (datum.n - datum.k))")
     )
     x = alt.value({"expr": f"width - {ROOM} + 6"})
-    return labels.mark_text(align="left", fontSize=11, limit=112).encode(alt.Y("spot:Q"), alt.Text("prediction:N"), _own_colour(d, "prediction"), x=x)
+    return labels.mark_text(align="left", fontSize=11, limit=112).encode(
+        alt.Y("spot:Q"), alt.Text("prediction:N"), _own_colour(d, "prediction"), x=x
+    )
 
 
 def _real(d: Defaults) -> alt.Chart:
@@ -434,16 +395,19 @@ def _real(d: Defaults) -> alt.Chart:
     return base.mark_area(color=MUTED, opacity=0.3, clip=True).encode(_x(), alt.Y("low:Q"), alt.Y2("high:Q"), detail="from:Q")
 
 
-def _layers(d: Defaults, drawn: Sequence[Any], live: bool, shared: Sequence[str], hover: alt.Chart | None, *, height: int) -> alt.LayerChart:
-    layers: list[Any] = [*_ground(d), *drawn]
+def _layers(
+    d: Defaults, drawn: Sequence[Any], live: bool, shared: Sequence[str], hover: alt.Chart | None, *, height: int, room: bool = False
+) -> alt.LayerChart:
+    layers: list[Any] = [*_ground(d, room), *drawn]
     if live and hover is not None:
         layers.append(hover)
     return alt.layer(*layers).add_params(*_parameters(d, shared)).properties(width=WIDTH, height=height)
 
 
-def _ground(d: Defaults) -> list[alt.Chart]:
+def _ground(d: Defaults, room: bool) -> list[alt.Chart]:
     """Draw the validation eras as a shade, and the line of 0."""
-    zero = alt.Chart(pd.DataFrame({"zero": [0]})).mark_rule(color="var(--ink)", opacity=0.6).encode(alt.Y("zero:Q"))
+    line = alt.Chart(pd.DataFrame({"zero": [0]})).mark_rule(color="var(--ink)", opacity=0.6)
+    zero = line.encode(alt.Y("zero:Q"), x=alt.value(0), x2=alt.value({"expr": f"width - {ROOM}" if room else "width"}))
     if VALIDATION not in d.spans:
         return [zero]
     start, end, _ = d.spans[VALIDATION]
@@ -453,28 +417,30 @@ def _ground(d: Defaults) -> list[alt.Chart]:
         end="clamp(datum.end, first - 0.5, last + 0.5)",
         label="datum.start < datum.end ? datum.label : ''",
     )
-    shade = area.mark_rect(color="var(--shade)", clip=True).encode(_x("start"), alt.X2("end:Q"))
+    shade = area.mark_rect(color="var(--shade)", clip=True).encode(_x("start", room=room), alt.X2("end:Q"))
     label = area.mark_text(align="left", baseline="top", dx=4, dy=4, color=MUTED, clip=True).encode(
-        _x("start"), alt.Text("label:N"), y=alt.value(0)
+        _x("start", room=room), alt.Text("label:N"), y=alt.value(0)
     )
     return [shade, label, zero]
 
 
-def _hover(base: alt.Chart, names: Sequence[str] | None, value: str) -> alt.Chart:
+def _hover(base: alt.Chart, names: Sequence[str] | None, value: str, *, room: bool = False) -> alt.Chart:
     """Draw a line at the era nearest to the pointer, with the values of all that is shown."""
     if names is None:
         return _rule(base, [alt.Tooltip("era:Q"), alt.Tooltip("split:N"), alt.Tooltip(f"{value}:Q", format=".4f")])
     numbered = {name: f"p{k}" for k, name in enumerate(names)}
     keys = "{" + ", ".join(f"'{name}': '{key}'" for name, key in numbered.items()) + "}"
     wide = base.transform_calculate(key=f"{keys}[datum.prediction]").transform_pivot("key", value=value, groupby=["era"])
-    return _rule(wide, [alt.Tooltip("era:Q"), *(alt.Tooltip(f"{key}:Q", title=name, format=".4f") for name, key in numbered.items())])
+    return _rule(
+        wide, [alt.Tooltip("era:Q"), *(alt.Tooltip(f"{key}:Q", title=name, format=".4f") for name, key in numbered.items())], room=room
+    )
 
 
-def _rule(base: alt.Chart, tooltip: list[alt.Tooltip]) -> alt.Chart:
+def _rule(base: alt.Chart, tooltip: list[alt.Tooltip], *, room: bool = False) -> alt.Chart:
     near = alt.selection_point(name="near", nearest=True, on="pointerover", clear="pointerout", fields=["era"], empty=False)
     return (
         base.mark_rule(color="var(--ink)", strokeWidth=1)
-        .encode(_x(), opacity=alt.condition(near, alt.value(0.7), alt.value(0)), tooltip=tooltip)
+        .encode(_x(room=room), opacity=alt.condition(near, alt.value(0.7), alt.value(0)), tooltip=tooltip)
         .add_params(near)
     )
 
@@ -484,26 +450,21 @@ def _own_colour(d: Defaults, field: str) -> alt.Color:
     return alt.Color(f"{field}:N").scale(domain=d.names, range=[colour(name) for name in d.names]).legend(None)
 
 
-def _bars(base: Any, value: str, title: Any) -> Any:
+def _bars(base: Any, value: str, title: str) -> Any:
     """Draw a bar for each era from 0, as wide as the era; an era that isn't there has none."""
     spanned = base.transform_calculate(start="datum.era - 0.5", end="datum.era + 0.5")
     return spanned.mark_rect(clip=True).encode(_x("start"), alt.X2("end:Q"), _y(value, title), alt.Y2(datum=0))
 
 
-def _x(field: str = "era", *, room: bool = True) -> alt.X:
-    """Return the axis of eras; with room for labels at its right end, so that the charts of a page have the same scale."""
+def _x(field: str = "era", *, room: bool = False) -> alt.X:
+    """Return the axis of eras; with room for labels at its right end if there are any."""
     ends = {"domainMin": alt.ExprRef("first - 0.5"), "domainMax": alt.ExprRef("last + 0.5")}
     scale = alt.Scale(**ends, nice=False, zero=False, **({"rangeMax": alt.ExprRef(f"width - {ROOM}")} if room else {}))
     ticks = alt.ExprRef("min(10, last - first)")
     return alt.X(f"{field}:Q").scale(scale).title("era (week)").axis(format="d", grid=False, tickCount=ticks)
 
 
-def _title(before: str) -> alt.ExprRef:
-    """Return the title of an axis that ends in the score that is switched on."""
-    return alt.ExprRef(f"'{before}' + {NAMED}")
-
-
-def _y(field: str, title: Any) -> alt.Y:
+def _y(field: str, title: str) -> alt.Y:
     return alt.Y(f"{field}:Q").title(title)
 
 
