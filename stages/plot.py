@@ -1,4 +1,4 @@
-"""Build the small tables behind the report and the plots, and draw those that people compare."""
+"""Build the small tables behind the report and the plots, and draw the pictures that people compare."""
 
 from collections.abc import Callable
 from functools import partial

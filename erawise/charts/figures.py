@@ -68,7 +68,7 @@ def by(frame: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:
 
 
 def caption(figure: Figure, text: str) -> None:
-    """Say below a picture how to read it."""
+    """Write below a picture how to read it."""
     figure.supxlabel(text, fontsize=8, color=MUTED, x=0.01, ha="left")
 
 

@@ -116,7 +116,7 @@ def within(places: Sequence[float], gap: float) -> list[float]:
 
 
 def legend(drawn: Axes | Figure, colours: Colours, title: str | None = None) -> None:
-    """Say what each colour stands for, above axes or below a figure."""
+    """Explain the colours, above axes or below a figure."""
     place = {"loc": "lower left", "bbox_to_anchor": (0, 1)} if isinstance(drawn, Axes) else {"loc": "outside lower center"}
     patches = [Patch(color=colour, label=label) for label, colour in colours.items()]
     drawn.legend(handles=patches, ncols=len(patches), title=title, **place)

@@ -137,7 +137,7 @@ def with_target(predictions: pd.DataFrame, split: str, targets: pd.DataFrame, ta
     Parameters
     ----------
     predictions : `id`, `era`, `split`, `prediction`; the era may be null in other splits.
-    targets : `id`, `era` and the column `target`, NaN where it isn't known.
+    targets : `id`, `era` and the column `target`, NaN if it isn't known.
 
     Returns
     -------

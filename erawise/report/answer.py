@@ -18,10 +18,10 @@ NAMED = 4
 """Stages to name if the page is older than the workspace."""
 
 COLUMNS = (
-    "CORR: Numerai's correlation, mean over eras. Sharpe: that over its standard deviation. drawdown: deepest fall of the summed CORR. "
-    "FNC: CORR of what is left once the linear part in all features is taken out; FNCv3: in those of the set fncv3. "
-    "MMC, BMC: what the prediction adds to the meta model "
-    "and to the benchmark model. payout: what the regime that its name says pays, as a share of the stake, before factor and clip; "
+    "CORR: Numerai's correlation, mean over eras. Sharpe: mean over standard deviation. drawdown: deepest fall of the summed CORR. "
+    "FNC: CORR of the rest once the linear part in all features is taken out; FNCv3: in the features of the set fncv3. "
+    "MMC, BMC: contribution of the prediction to the meta model "
+    "and to the benchmark model. payout: payout of the regime, as a share of the stake, before factor and clip; "
     "stand-in: the same with BMC in place of MMC, which more eras have. CORR20: CORR, early, against the target of 20 days beside a longer "
     "one. exposure: largest absolute correlation with a "
     "feature, mean over eras. ceiling: mean CORR as a share of the best possible predictor's, which the embedded market knows."
@@ -29,7 +29,7 @@ COLUMNS = (
 
 
 def stale(found: Content) -> str:
-    """Say at the top of the page that the files are no longer those of one run; nothing if they are."""
+    """Warn that the results are older than the settings, the code or the data; return nothing if they are not."""
     if not found.stale:
         return ""
     named = ", ".join(found.stale[:NAMED]) + (f" and {len(found.stale) - NAMED} more" if len(found.stale) > NAMED else "")

@@ -55,7 +55,7 @@ CONFIG = {
 
 @dataclass(frozen=True)
 class Figure:
-    """Chart with the words that a person reads beside it.
+    """Chart with its words.
 
     Attributes
     ----------

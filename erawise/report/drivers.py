@@ -40,7 +40,7 @@ def measures(found: Content) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame with `model`, `measure`, `rank` (from 1), `feature`, `group` (of features; empty where unknown), `value`, `low` and `high`:
+    DataFrame with `model`, `measure`, `rank` (from 1), `feature`, `group` (of features; empty if unknown), `value`, `low` and `high`:
     for permutation the 95 % interval of its mean over eras; the value itself if there is none.
     """
     own = found.tables.get("importance", NOTHING)

@@ -87,7 +87,7 @@ def pair(page: Page) -> str:
     lines = "".join(f'<p data-pair="{split}">{escape(texts.get(f"{CORR}/{split}/{d.chosen}/{d.against}", ""))}</p>' for split in SPLITS)
     figure = _scored(
         "difference",
-        {score: f"{name} of the prediction less that of the other, era by era" for score, name in SCORES.items()},
+        {score: f"{name} of the prediction less the other one's, era by era" for score, name in SCORES.items()},
         "Bars of the difference of two predictions' scores in each era, with the mean of each split.",
         lambda live: views.difference(d, live),
         "In the colour of the higher one: above 0 the prediction that is picked is better. Dashed: the mean of each split.",
@@ -96,7 +96,7 @@ def pair(page: Page) -> str:
 
 
 def pair_texts(pairs: pd.DataFrame) -> dict[str, str]:
-    """Return the sentence on each score, split and two predictions, by `score/split/a/b`; `pairs` are those of `content.pairs`."""
+    """Return the sentence on each score, split and two predictions, by `score/split/a/b`; `pairs` is the table of `content.pairs`."""
     own = pairs[~pairs["a"].isin(YARDSTICKS) & ~pairs["b"].isin(YARDSTICKS)]
     return {f"{row.score}/{row.split}/{row.a}/{row.b}": _pair_text(row) for row in own.itertuples()}
 

@@ -48,9 +48,9 @@ def effective(content: Content, split: str, name: str) -> str:
 
 
 def decision(content: Content, pairs: pd.DataFrame) -> str:
-    """Say in one sentence which prediction to send, and why.
+    """State in one sentence which prediction to send, and why.
 
-    `pairs` are those of `content.pairs`.
+    `pairs` is the table of `content.pairs`.
     """
     own, better = content.chosen, _better(content, pairs)
     if better or not _why_not(content, own):
@@ -83,7 +83,7 @@ def _next_best(content: Content) -> str:
 
 
 def _why_not(content: Content, name: str) -> str:
-    """Say why a prediction finds no signal out of fold; empty if it finds one."""
+    """Explain why a prediction finds no signal out of fold; return nothing if it finds one."""
     mean, low, high = (content.value(CV, name, CORR, key) for key in ("mean", "low", "high"))
     if mean is None:
         return f"{name} has no score out of fold"
@@ -96,7 +96,7 @@ def _why_not(content: Content, name: str) -> str:
 
 
 def paid(content: Content, pairs: pd.DataFrame) -> str:
-    """Say whether the chosen prediction is also better than the next best by the score that is paid; empty if that is unknown."""
+    """Compare the chosen prediction with the next best by the score that is paid; return nothing if it is unknown."""
     rows = pairs[(pairs["score"] == PAYOUT) & (pairs["split"] == CV) & (pairs["a"] == content.chosen) & (pairs["b"] == _next_best(content))]
     if not len(rows):
         return ""
@@ -105,7 +105,7 @@ def paid(content: Content, pairs: pd.DataFrame) -> str:
 
 
 def verdict(content: Content) -> str:
-    """Compare the chosen prediction with that of the committed run, in a sentence."""
+    """Compare the chosen prediction with the committed run's, in a sentence."""
     found = content.compared
     if found.reason:
         return f"There is no comparison with {found.before}: {found.reason}."
@@ -113,12 +113,12 @@ def verdict(content: Content) -> str:
     if not len(rows):
         return f"{found.before} has no prediction called {content.chosen}."
     if (rows["difference"] == 0).all() and not rows["left_out"].any() and set(rows["split"]) == set(SPLITS):
-        return f"The scores of {content.chosen} are those of {found.before}."
+        return f"The scores of {content.chosen} are the same as in {found.before}."
     return f"Against {found.before}: " + "; ".join(_told(content.chosen, row) for row in rows.to_dict("records")) + f". {luck(found.table)}"
 
 
 def looked(content: Content) -> str:
-    """Say how much the validation score is worth after so many looks."""
+    """Estimate how much the validation score is worth after so many looks."""
     count = content.looks.count
     if not count:
         return "No evaluation on this data is on record in this checkout, so nobody can say how often these validation eras were looked at."
@@ -131,7 +131,7 @@ def looked(content: Content) -> str:
 def advice(content: Content, pairs: pd.DataFrame) -> list[str]:
     """Return what to do next, the most pressing first: a sentence or two each, commands in backquotes.
 
-    `pairs` are those of `content.pairs`.
+    `pairs` is the table of `content.pairs`.
     """
     rules = (_signal, _worse, _gap, _luck, _exposure)
     pressing = [text for text in (rule(content) for rule in rules) if text]
@@ -139,7 +139,7 @@ def advice(content: Content, pairs: pd.DataFrame) -> list[str]:
 
 
 def check(content: Content) -> str:
-    """Say what the validation eras show."""
+    """Summarize the score of the validation eras."""
     mean = content.value(VALIDATION, content.chosen, CORR, "mean")
     if mean is None:
         return "No validation era has a score yet."

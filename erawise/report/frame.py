@@ -70,7 +70,7 @@ class Page:
 
 
 def by_score(tables: Mapping[str, str]) -> str:
-    """Write a piece of HTML for each score, and show that of the score that is switched on."""
+    """Write a piece of HTML for each score; the page shows the piece whose score is switched on."""
     return "".join(f'<div data-score="{score}"{"" if k == 0 else " hidden"}>{text}</div>' for k, (score, text) in enumerate(tables.items()))
 
 
@@ -86,7 +86,7 @@ def select(state: str, label: str, names: Iterable[str], chosen: str) -> str:
 
 
 def missing(what: str, command: str) -> str:
-    """Say what isn't there, and the command that makes it."""
+    """Name a missing part, and the command that makes it."""
     return f'<p class="missing">There is no table of {escape(what)}; <code>{escape(command)}</code> makes it.</p>'
 
 

@@ -84,7 +84,7 @@ def content(p: params.Params) -> Content:
 
 
 def _similarity(models: list[str]) -> tuple[pd.DataFrame, int]:
-    """Correlate all predictions, out of fold, in at most `SAMPLED` eras from the first to the last; return the number of eras too."""
+    """Compare all predictions, out of fold, in at most `SAMPLED` eras from the first to the last; return the number of eras too."""
     eras = np.unique(tabular.read_parquet(paths.SCORES / f"{CV}.parquet", [ERA])[ERA].to_numpy(np.int64))
     taken = spaced(eras, SAMPLED)
     return report.similarity({name: _of_eras(_place(name), taken) for name in (*models, "ensemble", "neutralized")}), len(taken)
@@ -142,7 +142,7 @@ def _records() -> pd.DataFrame:
 
 
 def _tables(models: list[str]) -> dict[str, pd.DataFrame]:
-    """Read the tables behind the pictures, and those of `explore` and `explain` by their directories."""
+    """Read the tables behind the pictures, and the tables of `explore` and `explain` by their directories."""
     found = {path.stem: path for path in sorted(paths.TABLES.glob("*.csv"))}
     found |= {f"explored/{path.stem}": path for path in sorted(paths.EXPLORED.glob("*.csv"))}
     found |= {f"missing/{path.stem}": path for path in sorted(paths.MISSING.glob("eras.csv"))}

@@ -84,13 +84,13 @@ def _missing(page: Page, table: pd.DataFrame) -> str:
 
 
 def _persistence(page: Page, table: pd.DataFrame) -> str:
-    """Say how much the features' scores of an era tell of their scores in a later one."""
+    """Explain how much the features' scores of an era tell of their scores in a later one."""
     means = table.groupby("lag")["correlation"].mean().dropna()
     if means.empty:
         return ""
     lags = ", ".join(f"{correlation:.2f} at {lag} week{'s' if lag > 1 else ''}" for lag, correlation in means.items())
     return (
-        "<h3>How long a feature goes on paying</h3><p>The features' correlations with the target in one era correlate with those of a "
+        "<h3>How long a feature goes on paying</h3><p>The features' correlations with the target in one era correlate with the ones in a "
         f"later one by {markup.escape(lags)}, on average. Targets of eras less than a target's span apart overlap; beyond it, a value near "
         "0 says that no feature goes on paying for long.</p>"
     )

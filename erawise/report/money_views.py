@@ -9,7 +9,7 @@ from erawise.report.frame import Page
 from erawise.report.markup import Cell, escape, number
 
 TOY = (
-    "The embedded market is a toy: its scores are several times those of real data, so these figures are no forecast. "
+    "The embedded market is a toy: its scores are several times as high as on real data, so these figures are no forecast. "
     "They show how to read the ones of your own run."
 )
 
@@ -67,5 +67,5 @@ def outgoing(page: Page) -> str:
     exposed = [[row.feature, row.group, number(row.cv, ".2f"), number(row.live, ".2f")] for row in found.exposures.itertuples()]
     title = f"Ten features that {page.content.chosen} leans on most, |correlation|, by {found.eras} cv eras"
     table = markup.table(title, ["feature", "group", "cv", "live"], exposed, texts=2)
-    note = "The scored models predict these rows; <code>erawise submit --dry-run</code> checks those of the open round."
+    note = "The scored models predict these rows; <code>erawise submit --dry-run</code> checks the rows of the open round."
     return f"<p>{told} {note}</p>{checks}{table}"

@@ -75,7 +75,7 @@ def stake(p: params.Params, chosen: str, scores: dict[str, pd.DataFrame], days: 
 
 
 def live(p: params.Params, chosen: str, frames: dict[str, pd.DataFrame], panel: Panel) -> content.Live:
-    """Check the live predictions of those that go out, and measure what the chosen one is exposed to.
+    """Check the live predictions that go out, and measure the exposures of the chosen one.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def live(p: params.Params, chosen: str, frames: dict[str, pd.DataFrame], panel: 
 
 
 def _checks(p: params.Params, name: str, rows: pd.DataFrame, expected: int) -> list[tuple[str, str, str, str, bool]]:
-    """Return the checks of one prediction, as those of a submission."""
+    """Return the checks of one prediction, as a submission makes them."""
     try:
         table = submission.table(rows[[ID, PREDICTION]].rename(columns={PREDICTION: name}), name)
     except InputError as error:
@@ -130,7 +130,7 @@ def _checks(p: params.Params, name: str, rows: pd.DataFrame, expected: int) -> l
 
 
 def _exposed(rows: pd.DataFrame, panel: Panel, era: int) -> np.ndarray:
-    """Return the correlation of a prediction with each feature in an era; NaN for those that are constant there."""
+    """Return the correlation of a prediction with each feature in an era; NaN for a feature that is constant there."""
     where = panel.rows(era)
     values = panel.index[[ID]].iloc[where].merge(rows[[ID, PREDICTION]], on=ID, how="left")[PREDICTION].to_numpy(np.float64)
     known = np.isfinite(values)

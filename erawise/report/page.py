@@ -66,7 +66,7 @@ def written(found: Content, progress: Progress = SILENT) -> str:
         raise InputError("no prediction has a score in any era; run `dvc repro evaluate` on data whose targets are known")
     if found.chosen not in found.predictions:
         raise InputError(
-            f"{found.chosen}: submit.models or upload.prediction names it, and it has no scores; there are those of "
+            f"{found.chosen}: submit.models or upload.prediction names it, and it has no scores; there are scores of "
             f"{', '.join(found.predictions)}; run `dvc repro evaluate`"
         )
     page = Page(found, content.pairs(found, scores), _defaults(found, scores), {views.ERAS: scores})

@@ -227,12 +227,12 @@ def heat(table: pd.DataFrame, rows: str, columns: str, order: Sequence[str]) -> 
 
 
 def side(count: int) -> int:
-    """Return the width in pixels of a `heat` of so many rows and columns, the names beside it included."""
+    """Return the width in pixels of a `heat` of so many rows and columns, with their names."""
     return LABELS + CELL * count
 
 
 def difference(d: Defaults, live: bool) -> alt.LayerChart:
-    """Draw the score of the prediction in focus less that of the other, a bar for each era in the colour of the higher one."""
+    """Draw the difference of the prediction in focus from the other, a bar for each era in the colour of the higher one."""
     base = (
         _eras(d, "datum.prediction == focus || datum.prediction == against")
         .transform_calculate(one="datum.prediction == focus ? datum.value : null", other="datum.prediction == against ? datum.value : null")
@@ -446,7 +446,7 @@ def _rule(base: alt.Chart, tooltip: list[alt.Tooltip], *, room: bool = False) ->
 
 
 def _own_colour(d: Defaults, field: str) -> alt.Color:
-    """Return the colour of a prediction or model, without a key: its name stands beside it."""
+    """Return the colour of a prediction or model, without a key: its name stands next to it."""
     return alt.Color(f"{field}:N").scale(domain=d.names, range=[colour(name) for name in d.names]).legend(None)
 
 

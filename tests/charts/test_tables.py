@@ -14,7 +14,7 @@ from erawise.running.errors import InputError
 
 
 def scores(**corr: list[float]) -> pd.DataFrame:
-    """Scores of predictions, eras counted from 1."""
+    """Make scores of predictions, eras counted from 1."""
     return pd.concat(
         [pd.DataFrame({"era": np.arange(1, len(values) + 1), "prediction": name, "corr": values}) for name, values in corr.items()],
         ignore_index=True,

@@ -39,7 +39,7 @@ LEAST_MARKS = 8
 
 @pytest.fixture(scope="session")
 def written(once: Once, finished: Workspace) -> Path:
-    """The page of the finished workspace, its charts checked against the schema of Vega-Lite; written once for a run of the tests."""
+    """Write the page of the finished workspace, its charts checked against the schema of Vega-Lite; written once for a run of the tests."""
 
     def fill(directory: Path) -> None:
         shutil.copytree(finished.directory, directory, dirs_exist_ok=True)
@@ -68,7 +68,7 @@ def page(chromium: Browser, written: Path) -> Iterator[Page]:
 
 @pytest.fixture
 def fresh(page: Page) -> Iterator[Page]:
-    """The page as it was at first, once a test has changed what it shows."""
+    """Give the page to a test, and reset it afterwards."""
     page.locator("#more").evaluate("one => one.open = true")
     yield page
     page.click("#reset")
@@ -222,7 +222,7 @@ def test_one_prediction_alone_has_a_page(workspace: Workspace) -> None:
 
 @pytest.fixture(scope="module")
 def run_content(written: Path) -> Content:
-    """What the page shows of the finished run."""
+    """Gather the content of the finished run's page."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(written.parent)
         return gathering.content(params.load(Path("params.yaml")))
@@ -230,7 +230,7 @@ def run_content(written: Path) -> Content:
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Charts are made and not drawn, which takes most of the time of a page."""
+    """Skip the drawing of charts, which takes most of the time of a page."""
     monkeypatch.setattr(drawing, "svg", lambda figure, spec, datasets: "")
     monkeypatch.setattr(drawing, "vega", lambda spec: {})
     monkeypatch.setattr(drawing, "specified", lambda chart: {})
@@ -300,7 +300,7 @@ WIDENED = "width => Math.max(...[...document.querySelectorAll('.plot[data-live] 
 
 
 def switch(page: Page, scheme: Literal["dark", "light"]) -> None:
-    """Have the browser ask for a theme, and wait until the page has it."""
+    """Set the theme that the browser asks for, and wait until the page has it."""
     page.emulate_media(color_scheme=scheme)
     page.wait_for_function("scheme => document.documentElement.dataset.theme === scheme", arg=scheme)
 
@@ -330,14 +330,14 @@ def test_every_chart_has_marks_with_and_without_scripts(chromium: Browser, writt
 
 
 def lines(page: Page, figure: str) -> set[str]:
-    """The colours of the lines in a chart of predictions."""
+    """Return the colours of the lines in a chart of predictions."""
     return set(
         page.locator(f".plot[data-figure='{figure}'] .mark-line path").evaluate_all("all => all.map(one => one.getAttribute('stroke'))")
     )
 
 
 def ticks(page: Page, figure: str) -> list[int]:
-    """The eras at the lower edge of a chart."""
+    """Return the eras at the lower edge of a chart."""
     labels = page.locator(f".plot[data-figure='{figure}'] .role-axis-label text")
     found = labels.evaluate_all("all => all.map(one => [one.getBoundingClientRect().top, one.textContent])")
     lowest = max(top for top, text in found if text)
@@ -539,7 +539,7 @@ def test_no_serious_finding_of_axe(page: Page) -> None:
 
 
 def with_tables(found: Content, **tables: pd.DataFrame) -> Content:
-    """The same run with other tables in the place of some."""
+    """Return the same run with other tables in the place of some."""
     return dataclasses.replace(found, tables={**found.tables, **tables})
 
 
@@ -561,7 +561,7 @@ def pairs(found: Content) -> pd.DataFrame:
 
 
 def made(cv: dict[str, np.ndarray], validation: dict[str, np.ndarray] | None = None) -> Content:
-    """A run of one model, `ridge`, with the scores given."""
+    """Make a run of one model, `ridge`, with the scores given."""
     tables = {CV: scores(cv), VALIDATION: scores(validation or cv, 200)}
     metrics: dict[str, dict[str, Any]] = {}
     for split, table in tables.items():
@@ -681,7 +681,7 @@ def test_a_prediction_that_is_better_than_the_chosen_one_is_named() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({}, "The scores of neutralized are those of the committed run."),
+        ({}, "The scores of neutralized are the same as in the committed run."),
         ({"left_out": 3}, "no difference can be told on cv (+0.0000, 3 eras left out that one of them lacks)"),
         (
             {"difference": 0.01, "low": 0.002, "high": 0.02, "verdict": "better"},
