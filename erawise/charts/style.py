@@ -13,7 +13,7 @@ WIDTH = 9.0
 
 LABEL_COLUMNS = 24
 POINTS_AN_INCH = 72
-INK, MUTED, FAINT, PAPER, BLACK = "#757575", "#757575", "#8080804d", "#ffffff", "#000000"
+INK, MUTED, PAPER, BLACK = "#757575", "#757575", "#ffffff", "#000000"
 DASH = (0, (4, 1.5))
 
 STYLE = dict(matplotlib.rc_params_from_file(Path(__file__).with_name("erawise.mplstyle"), use_default_template=False))

@@ -135,7 +135,6 @@ class Content:
     similar_eras : eras that it is over.
     stale : stages that would run again, since something that they depend on has changed since; empty if all is as it was.
     compared, looks, run : see there.
-    regime : the id of the regime that the payout is of.
     notes : lines on the target, the proportion of neutralization, and scores that are absent.
     tables : the tables behind the pictures and of `explore`, by the name of their file without its ending.
     yardsticks : DataFrame with `era`, `split`, `prediction` (of `YARDSTICKS`) and `corr`.
@@ -157,7 +156,6 @@ class Content:
     compared: Comparison
     looks: Looks
     run: Run
-    regime: str
     notes: list[str]
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     yardsticks: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=[ERA, SPLIT, PREDICTION, CORR]))

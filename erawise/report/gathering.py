@@ -69,7 +69,6 @@ def content(p: params.Params) -> Content:
         compared=_compared(),
         looks=Looks(*looks.at(p, chosen)),
         run=_run(p),
-        regime=evaluated.pays.regime,
         notes=[
             *evaluation.lines(evaluated, p.evaluate.benchmark),
             *proportions.lines(files.read_json(paths.NEUTRALIZED_TO).get("chosen")),

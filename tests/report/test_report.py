@@ -573,7 +573,7 @@ def made(cv: dict[str, np.ndarray], validation: dict[str, np.ndarray] | None = N
             metrics[split][str(name)] = {"corr": {"mean": values.mean(), "sharpe": values.mean() / values.std(ddof=0), **bounds}}
     compared = Comparison("the committed run", "the workspace", pd.DataFrame(), [], "it ran on other data")
     looks = Looks(0, np.nan)
-    return Content("neutralized", ["ridge"], "target", 20, metrics, tables, {}, pd.DataFrame(), 0, [], compared, looks, run(), "r", [])
+    return Content("neutralized", ["ridge"], "target", 20, metrics, tables, {}, pd.DataFrame(), 0, [], compared, looks, run(), [])
 
 
 def noise(seed: int, mean: float, eras: int = 120) -> np.ndarray:
