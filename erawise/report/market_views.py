@@ -56,8 +56,9 @@ def _targets(page: Page, table: pd.DataFrame) -> str:
     main, square = page.content.target, table.set_index("name")
     if main not in square:
         return ""
-    names = [main, *square[main].drop(main).sort_values(ascending=False, kind="stable").index][:MAX_TARGETS]
-    long = square.loc[names, names].rename_axis("a").reset_index().melt("a", var_name="b", value_name="correlation")
+    names = [main, *square[main].drop(main, errors="ignore").sort_values(ascending=False, kind="stable").index][:MAX_TARGETS]
+    square = square.reindex(index=names, columns=names)
+    long = square.rename_axis("a").reset_index().melt("a", var_name="b", value_name="correlation")
     others = square.loc[names[1:], main].dropna()
     title = f"{others.idxmin()} is the least like {main}: {others.min():.2f}" if len(others) else "There is one target only"
     return page.figure(

@@ -168,22 +168,17 @@ def test_what_is_absent_is_named(workspace: Workspace, undrawn: None) -> None:
         files.remove(workspace.directory / "data" / name)
     workspace.run("report")
     text = (workspace.directory / "report.html").read_text(encoding="utf-8")
-    for what in (
-        "the importance of features",
-        "the folds",
-        "drift of live against train",
-        "the contributions of each feature to the predictions",
-    ):
+    for what in ("the importance of features", "the folds", "the contributions of each feature to the predictions"):
         assert f"There is no table of {what}; <code>dvc repro plot</code> makes it." in text
 
 
 def test_numbers_in_static_charts_are_those_of_the_tables(written: Path, finished: Workspace) -> None:
     text = written.read_text(encoding="utf-8")
-    targets = pd.read_csv(finished.directory / "plots/tables/target_correlation.csv")
+    targets = pd.read_csv(finished.directory / "data/explored/targets.csv").set_index("name").to_numpy()
     drawn = re.search(r'data-figure="targets".*?</svg>', text, re.S)
     assert drawn is not None
     shown = re.findall(r">(-?[\d.]+)</text>", drawn.group())
-    assert sorted(shown) == sorted(f"{value:.2f}" for value in targets["correlation"])
+    assert sorted(shown) == sorted(f"{value:.2f}" for value in targets.ravel())
 
 
 def test_a_run_that_is_no_longer_that_of_the_workspace_says_so(written: Path) -> None:
