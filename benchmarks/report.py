@@ -11,7 +11,7 @@ import pandas as pd
 
 from erawise import params
 from erawise.base.schema import CV, VALIDATION
-from erawise.charts import explained_tables, tables
+from erawise.charts import explained_tables
 from erawise.report import gathering, page
 from erawise.report.content import Content
 from erawise.running import paths
@@ -33,14 +33,14 @@ def stretched(found: Content, count: int) -> Content:
     copies = {key: pd.concat([table[table["model"] == first].assign(model=name) for name in models]) for key, table in of_models.items()}
     shown = max(explained_tables.FEWEST_DOTS, explained_tables.DOTS // (explained_tables.SWARM_FEATURES * count))
     copies["shap_beeswarm"] = copies["shap_beeswarm"].groupby(["model", "rank"]).head(shown)
-    boxes = {f"corr_box_{split}": tables.corr_box(table, split).frame for split, table in scores.items()}
     return dataclasses.replace(
         found,
         models=models,
         scores=scores,
+        yardsticks=found.yardsticks.iloc[:0],
         metrics={split: dict.fromkeys(names, found.metrics[split]["ensemble"]) for split in ERAS},
         similarity=pd.DataFrame(rng.uniform(0, 1, (len(names), len(names))), names, names),
-        tables={**found.tables, **copies, **boxes},
+        tables={**found.tables, **copies},
     )
 
 

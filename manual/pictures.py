@@ -13,12 +13,13 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from erawise.charts import figures, style
-from erawise.charts.style import DASH, INK, MODEL_COLOURS, MUTED, ROLE_COLOURS, VALUE_COLOURS
+from erawise.charts.style import DASH, INK, MODEL_COLOURS, MUTED, ROLE_COLOURS
 from erawise.charts.tables import PURGED, TEST, TRAIN, Table
 
 BLUE, ORANGE = MODEL_COLOURS[0], style.FIXED_COLOURS["neutralized"]
 VALUES = (0.0, 0.25, 0.5, 0.75, 1.0)
 OVERLAPPING = "#8C8C8C"
+VALUE_COLOURS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
 ARROWS = (INK, *MODEL_COLOURS[5:7], MODEL_COLOURS[2])
 BINS = 40
 

@@ -1,4 +1,4 @@
-"""Build the small tables behind the report and the plots, and draw the plots that people compare."""
+"""Build the small tables behind the report and the plots, and draw the pictures that people compare."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,14 +9,12 @@ from erawise import params
 from erawise.base import files, tabular
 from erawise.base.schema import CV, VALIDATION
 from erawise.charts import (
-    explained_charts,
     explained_tables,
     figures,
     prediction_charts,
     score_charts,
     style,
     tables,
-    tables_data,
 )
 from erawise.charts.settings import Plot
 from erawise.charts.style import Colours
@@ -44,10 +42,9 @@ def main(progress: Progress) -> runner.Done:
             scores(save, split, p.plot, colours)
             scored = partial(tables.with_target, split=split, targets=targets, target=target)
             predictions(save, split, models, scored, colours)
-        drivers(save, models, p.plot.top_features, days, colours)
+        drivers(models, p.plot.top_features, days)
         plan = splits.from_json(files.read_json(paths.FOLDS), days)
         save("folds", tables.folds(plan), prediction_charts.folds)
-    data(target)
     return runner.Done([paths.TABLES, paths.PICTURES])
 
 
@@ -63,7 +60,7 @@ def write_table(name: str, frame: pd.DataFrame) -> None:
 
 
 def scores(save: Save, split: str, plot: Plot, colours: Colours) -> None:
-    """Save the spread of a split's scores, their course over time, and the comparison of two predictions."""
+    """Save the spread and the course of the scores of a split, and two predictions against each other."""
     found = tabular.read_parquet(paths.SCORES / f"{split}.parquet")
     save(f"corr_box_{split}", tables.corr_box(found, split), score_charts.corr_box, colours)
     save(f"corr_time_{split}", tables.corr_time(found, split), score_charts.corr_time, colours)
@@ -74,32 +71,21 @@ def scores(save: Save, split: str, plot: Plot, colours: Colours) -> None:
 def predictions(save: Save, split: str, models: list[str], scored: Callable[[pd.DataFrame], pd.DataFrame], colours: Colours) -> None:
     """Save the predictions of a split against the target; `scored` returns the rows of a prediction that have a target."""
     raw = ((model, scored(tabular.read_parquet(paths.MODEL_PREDICTIONS / f"{model}.parquet"))) for model in models)
-    save(f"era_means_{split}", tables.era_means(raw, split), prediction_charts.era_means, colours)
+    write_table(f"era_means_{split}", tables.era_means(raw))
     blends = {"ensemble": paths.ENSEMBLE, "neutralized": paths.NEUTRALIZED}
     rows = {name: scored(tabular.read_parquet(path)) for name, path in blends.items()}
-    table = tables.prediction_by_target(rows["ensemble"], "ensemble", split)
-    save(f"prediction_by_target_{split}", table, prediction_charts.prediction_by_target, colours, "ensemble")
     save(f"target_by_prediction_{split}", tables.target_by_prediction(rows, split), prediction_charts.target_by_prediction, colours)
 
 
-def drivers(save: Save, models: list[str], top_features: int, days: int, colours: Colours) -> None:
-    """Save the importance of features for the models, their exposures over time, and the models' weights."""
+def drivers(models: list[str], top_features: int, days: int) -> None:
+    """Write tables of the importance of features, of exposures, and of the weight of each model."""
     shares = {model: tables.read(paths.MODELS / model / "importance.csv", "train", ("importance",), ("feature",)) for model in models}
-    save("importance", tables.importance(shares, top_features), explained_charts.importance, colours)
+    write_table("importance", tables.importance(shares, top_features))
     found = {model: explained.read(paths.EXPLAINED / model) for model in models}
-    save("shap_beeswarm", explained_tables.shap_beeswarm(found), explained_charts.shap_beeswarm)
-    write_table("shap_share", explained_tables.shap_share(found))
+    write_table("shap_beeswarm", explained_tables.shap_beeswarm(found))
     write_table("permutation", explained_tables.permutation(found, days))
-    save("exposure_time", explained_tables.exposure_time(tabular.read_parquet(paths.EXPOSURE)), explained_charts.exposure_time)
-    save("weights", tables.weights(files.read_json(paths.WEIGHTS)), prediction_charts.weights, colours)
-
-
-def data(target: str) -> None:
-    """Write the tables of the data that the report draws."""
-    write_table("feature_stability", tables_data.feature_stability(paths.EXPLORED / "features.csv"))
-    write_table("target_correlation", tables_data.target_correlation(paths.EXPLORED / "targets.csv", target))
-    write_table("drift", tables_data.drift(paths.EXPLORED / "drift.csv"))
-    write_table("missing_by_era", tables_data.missing_by_era(paths.MISSING / "eras.csv"))
+    write_table("exposure_time", explained_tables.exposure_time(tabular.read_parquet(paths.EXPOSURE)))
+    write_table("weights", tables.weights(files.read_json(paths.WEIGHTS)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Tables behind the pictures of what drives the models, and of what the predictions are exposed to."""
+"""Tables of the drivers of the models, and of the predictions' exposures."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from erawise.base.schema import ERA, PREDICTION, SPLIT, spanned_eras, spanned_weeks
-from erawise.charts.tables import Table
 from erawise.evaluation import significance
 from erawise.explanation.explained import Explanation
 from erawise.panel import groups
@@ -16,47 +15,26 @@ DOTS, FEWEST_DOTS = 3000, 20
 """Dots of a whole picture, and of one feature at least."""
 
 LEADING = 20
-MAX_STEPS, MAX_PERIODS = 200, 60
+MAX_PERIODS = 60
 BEFORE, AFTER = "ensemble", "neutralized"
 
 
-def shap_beeswarm(found: Mapping[str, Explanation]) -> Table:
+def shap_beeswarm(found: Mapping[str, Explanation]) -> pd.DataFrame:
     """Return the contributions of the leading features of each model, row by row.
 
-    They are in standard deviations of the model's predictions, so that models can be compared; 0 throughout where these are constant.
+    They are in standard deviations of the model's predictions, so that models can be compared; 0 throughout if these are constant.
 
     Returns
     -------
-    Table with `model`, `rank`, `feature`, `era`, `value`, `level` (of the value between the least and the largest shown, 0..1; 0.5 where
+    DataFrame with `model`, `rank`, `feature`, `era`, `value`, `level` (of the value between the least and the largest shown, 0..1; 0.5 if
     they are the same) and `contribution`.
     """
     shown = max(FEWEST_DOTS, DOTS // (SWARM_FEATURES * len(found)))
-    frame = pd.concat([_swarm(one, model, shown) for model, one in found.items()], ignore_index=True)
-    typical = pd.DataFrame([_first(one, model) for model, one in found.items()])
-    most = typical.loc[typical["contribution"].idxmax()]
-    if not most["contribution"] > 0:
-        return Table(frame, "Nothing drives the predictions: they are constant")
-    headline = f"{most['feature']} moves {most['model']} by {most['contribution']:.2f} standard deviations of its predictions"
-    if len(found) > 1:
-        common = set.intersection(*(set(one.shap["feature"].head(SWARM_FEATURES)) for one in found.values()))
-        count = min(SWARM_FEATURES, *(len(one.shap) for one in found.values()))
-        headline += f"; {len(common) or 'none'} of the {count} leading features {'are' if len(common) > 1 else 'is'} common to all models"
-    return Table(frame, headline)
-
-
-def shap_share(found: Mapping[str, Explanation]) -> pd.DataFrame:
-    """Return the share of all contributions, by absolute size, that the leading features hold.
-
-    Returns
-    -------
-    DataFrame with `model`, `features` (how many of the leading ones; at most `MAX_STEPS` numbers of a model, all up to `LEADING` among
-    them), `share` (what these hold) and `leading` (what `LEADING` hold, or all where there are fewer; the same in every row).
-    """
-    return pd.concat([_cumulative(one, model) for model, one in found.items()], ignore_index=True)
+    return pd.concat([_swarm(one, model, shown) for model, one in found.items()], ignore_index=True)
 
 
 def permutation(found: Mapping[str, Explanation], days: int) -> pd.DataFrame:
-    """Return what each model's CORR loses when one of its leading features is shuffled within each era, in validation eras.
+    """Return the loss of each model's CORR when one of its leading features is shuffled within each era, in validation eras.
 
     Parameters
     ----------
@@ -64,14 +42,14 @@ def permutation(found: Mapping[str, Explanation], days: int) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame with `model`, `rank`, `feature`, `drop` (mean over eras), `low` and `high` (its 95 % interval, NaN where it can't be given)
-    and `eras`; empty where no validation era has a target and a CORR.
+    DataFrame with `model`, `rank`, `feature`, `drop` (mean over eras), `low` and `high` (its 95 % interval, NaN if it can't be given)
+    and `eras`; empty if no validation era has a target and a CORR.
     """
     frame = pd.concat([_drops(one, model, days) for model, one in found.items()], ignore_index=True)
     return frame.iloc[:0] if frame["drop"].isna().all() else frame
 
 
-def exposure_time(exposure: pd.DataFrame) -> Table:
+def exposure_time(exposure: pd.DataFrame) -> pd.DataFrame:
     """Return the largest exposure to a feature over time, before and after neutralization, to all features and to each group.
 
     More than `MAX_PERIODS` eras of a split are shown as means of adjacent ones.
@@ -82,8 +60,8 @@ def exposure_time(exposure: pd.DataFrame) -> Table:
 
     Returns
     -------
-    Table with `split`, `prediction`, `group` (`all` first), `era` (the last of the period), `max_abs` (its mean), `eras` (in it) and
-    `mean` (over all eras of both splits).
+    DataFrame with `split`, `prediction`, `group` (`all` first), `era` (the last of the period), `max_abs` (its mean), `eras` (in it) and
+    `mean` (over all eras of both splits); empty unless there are exposures before and after.
     """
     rows = exposure[exposure[PREDICTION].isin([BEFORE, AFTER])]
     rows = rows.assign(mean=rows.groupby([PREDICTION, "group"])["max_abs"].transform("mean"))
@@ -92,12 +70,7 @@ def exposure_time(exposure: pd.DataFrame) -> Table:
     pieces = [_periods(group, dict(zip(keys, names, strict=True))) for names, group in ordered.groupby(keys, sort=False)]
     columns = [*keys, ERA, "max_abs", "eras", "mean"]
     frame = pd.concat(pieces, ignore_index=True)[columns] if pieces else pd.DataFrame(columns=columns)
-    means = rows[rows["group"] == groups.ALL].groupby(PREDICTION)["mean"].first()
-    if len(means) < 2:
-        return Table(frame.iloc[:0], "Nothing to show: no era has an exposure of the ensemble and of the neutralized one")
-    word = "lowers" if means[AFTER] < means[BEFORE] else "does not lower"
-    change = f"{means[BEFORE]:.2f} before, {means[AFTER]:.2f} after, mean over eras"
-    return Table(frame, f"Neutralization {word} the largest exposure to a feature: {change}")
+    return frame if frame[PREDICTION].nunique() == 2 else frame.iloc[:0]
 
 
 def _swarm(one: Explanation, model: str, shown: int) -> pd.DataFrame:
@@ -113,19 +86,6 @@ def _swarm(one: Explanation, model: str, shown: int) -> pd.DataFrame:
     frame = frame.drop(columns="shap").assign(level=level, contribution=contribution)
     frame.insert(0, "model", model)
     return frame
-
-
-def _first(one: Explanation, model: str) -> dict[str, object]:
-    contribution = one.shap["mean_abs"].iloc[0] / one.sample.std if one.sample.std > 0 else 0.0
-    return {"model": model, "feature": one.shap["feature"].iloc[0], "contribution": contribution}
-
-
-def _cumulative(one: Explanation, model: str) -> pd.DataFrame:
-    held = np.minimum(one.shap["share"].cumsum().to_numpy(), 1.0)
-    later = np.linspace(min(LEADING, len(held)), len(held), MAX_STEPS - LEADING).round().astype(int)
-    numbers = np.unique([*range(1, min(LEADING, len(held)) + 1), *later])
-    leading = held[min(LEADING, len(held)) - 1]
-    return pd.DataFrame({"model": model, "features": numbers, "share": held[numbers - 1], "leading": leading})
 
 
 def _drops(one: Explanation, model: str, days: int) -> pd.DataFrame:

@@ -62,20 +62,13 @@ def panels(table: Table, count: int, columns: int, height: float) -> tuple[Figur
     return figure, grid[:count]
 
 
-def model_panels(table: Table, height: float) -> tuple[Figure, list[tuple[Axes, str, pd.DataFrame]]]:
-    """Return a figure with a panel for each model, and the axes, the model's name and its rows of the table for each."""
-    models = by(table.frame, "model")
-    figure, grid = panels(table, len(models), 3, height)
-    return figure, [(axes, name, rows) for axes, (name, rows) in zip(grid, models.items(), strict=True)]
-
-
 def by(frame: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:
     """Return the rows of each value of a column, in the order of the table."""
     return {str(name): rows for name, rows in frame.groupby(column, sort=False)}
 
 
 def caption(figure: Figure, text: str) -> None:
-    """Say below a picture how to read it."""
+    """Write below a picture how to read it."""
     figure.supxlabel(text, fontsize=8, color=MUTED, x=0.01, ha="left")
 
 

@@ -16,27 +16,19 @@ LABEL_POINTS = 11
 ROW = 0.42
 """Height of a row with a box, in inches."""
 
-NARROW = 0.01
-"""Share of the scale below which a box is too narrow to show its median."""
-
 BOX_LEGEND = "box: middle half, line: median, diamond: mean, whiskers: 5% to 95%, dots: lowest and highest"
 
 
-def name_rows(axes: Axes, names: Iterable[str], first: int = 0, count: int | None = None) -> None:
-    """Name rows from the top, at `first`, `first` + 1, ..., with room for `count` of them (None: as many as names)."""
+def name_rows(axes: Axes, names: Iterable[str]) -> None:
+    """Name rows from the top, at 0, 1, ..."""
     names = list(names)
-    axes.set_yticks(range(first, first + len(names)), names)
-    axes.set_ylim(first + (len(names) if count is None else count) - 0.4, first - 0.6)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
 
 
-def beside(axes: Axes, place: float, note: str, colour: str = INK) -> None:
-    """Write a note at the right of a row."""
-    axes.annotate(note, (1, place), (8, 0), axes.get_yaxis_transform(), "offset points", va="center", fontsize=8, color=colour)
-
-
-def boxes(table: Table, height: float, shades: Sequence[str], counted: str = "") -> tuple[Figure, Axes]:
-    """Return a figure with a box for each summary, its mean and number of `counted` beside it; the first column names the boxes."""
+def boxes(table: Table, height: float, shades: Sequence[str]) -> tuple[Figure, Axes]:
+    """Return a figure with a box for each summary, its mean and number of eras next to it; the first column names the boxes."""
     frame = table.frame
     figure, axes = single(table, height + ROW * len(frame))
     stats = frame.rename(columns={"p05": "whislo", "median": "med", "p95": "whishi"}).to_dict("records")
@@ -51,15 +43,14 @@ def boxes(table: Table, height: float, shades: Sequence[str], counted: str = "")
         meanprops={"marker": "D", "markerfacecolor": "white", "markeredgecolor": INK, "markersize": 4},
         flierprops={"marker": "o", "markersize": 3, "markeredgewidth": 0},
     )
-    span = frame["max"].max() - frame["min"].min()
     for k, (shade, row) in enumerate(zip(shades, frame.itertuples(), strict=True)):
         drawn["boxes"][k].set(facecolor=shade, edgecolor=shade)
-        drawn["medians"][k].set(color=shade if row.q3 - row.q1 <= NARROW * span else ink_on(shade))
+        drawn["medians"][k].set(color=ink_on(shade))
         drawn["fliers"][k].set(markerfacecolor=shade)
         for part in (*drawn["whiskers"][2 * k : 2 * k + 2], *drawn["caps"][2 * k : 2 * k + 2]):
             part.set(color=shade)
-        if counted:
-            beside(axes, k, f"mean {row.mean:.4f}\n{row.count:,} {counted}", MUTED)
+        note = f"mean {row.mean:.4f}\n{row.count:,} eras"
+        axes.annotate(note, (1, k), (8, 0), axes.get_yaxis_transform(), "offset points", va="center", fontsize=8, color=MUTED)
     name_rows(axes, map(short, frame.iloc[:, 0]))
     axes.set_title(BOX_LEGEND)
     return figure, axes
@@ -125,7 +116,7 @@ def within(places: Sequence[float], gap: float) -> list[float]:
 
 
 def legend(drawn: Axes | Figure, colours: Colours, title: str | None = None) -> None:
-    """Say what each colour stands for, above axes or below a figure."""
+    """Explain the colours, above axes or below a figure."""
     place = {"loc": "lower left", "bbox_to_anchor": (0, 1)} if isinstance(drawn, Axes) else {"loc": "outside lower center"}
     patches = [Patch(color=colour, label=label) for label, colour in colours.items()]
     drawn.legend(handles=patches, ncols=len(patches), title=title, **place)

@@ -70,8 +70,8 @@ def live(table: Table, colours: Colours) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     caption(
         figure,
-        "Line: running sum over weeks, dotted where rounds are still open; bars: the weeks. Pale: where by validation 19 of 20 running\n"
-        "sums stay all the way, dashed: their median.",
+        "Line: running sum over weeks, dotted if rounds are still open; bars: the weeks. Pale: 19 of 20 running sums stay in it\n"
+        "all the way, by validation; dashed: their median.",
     )
     return figure
 

@@ -17,7 +17,7 @@ from erawise.charts.tables import Table
 @picture
 def corr_box(table: Table, colours: Colours) -> Figure:
     """Draw a box of the per-era CORR of each prediction, from `tables.corr_box`."""
-    figure, axes = boxes(table, 1.4, [colours[name] for name in table.frame[PREDICTION]], "eras")
+    figure, axes = boxes(table, 1.4, [colours[name] for name in table.frame[PREDICTION]])
     axes.axvline(0, color=INK, linewidth=1)
     axes.set_xlabel("CORR per era (a correlation)")
     return figure
@@ -81,7 +81,7 @@ def differences(table: Table, colours: Colours) -> Figure:
             place, colour = names.index(str(row.prediction)), colours.get(str(row.prediction), MUTED)
             axes.plot([row.low, row.high], [place, place], color=colour, linewidth=2, solid_capstyle="butt")
             axes.plot(row.difference, place, "o", color=colour, markersize=6)
-            beside = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center", "bbox": {"color": "white", "pad": 0.5}}
+            beside = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
             axes.annotate(str(row.verdict), (row.difference, place), **beside, fontsize=8, color=MUTED)
         axes.axvline(0, color=INK, linewidth=1)
         axes.set_title(f"{split}, {group['eras'].max()} eras")

@@ -13,7 +13,7 @@ WIDTH = 9.0
 
 LABEL_COLUMNS = 24
 POINTS_AN_INCH = 72
-INK, MUTED, FAINT, PAPER, BLACK = "#222222", "#666666", "#dddddd", "#ffffff", "#000000"
+INK, MUTED, PAPER, BLACK = "#757575", "#757575", "#ffffff", "#000000"
 DASH = (0, (4, 1.5))
 
 STYLE = dict(matplotlib.rc_params_from_file(Path(__file__).with_name("erawise.mplstyle"), use_default_template=False))
@@ -21,9 +21,11 @@ STYLE = dict(matplotlib.rc_params_from_file(Path(__file__).with_name("erawise.mp
 MODEL_COLOURS = tuple(f"#{colour.lstrip('#')}" for colour in STYLE["axes.prop_cycle"].by_key()["color"])
 """The hues of the style; more models have them a second time, dashed."""
 
-FIXED_COLOURS = {"ensemble": "#000000", "neutralized": "#D55E00"}
+FIXED_COLOURS = {"ensemble": "#757575", "neutralized": "#D55E00"}
 ROLE_COLOURS = {TRAIN: "#56B4E9", PURGED: "#D9D9D9", TEST: "#D55E00"}
-VALUE_COLOURS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
+
+NIGHT = "#0d1117"
+"""A dark page, such as GitHub's: pictures have no ground of their own and must be seen on it too."""
 
 READABLE = 4.5
 """Contrast of text with its ground, at least: level AA of the Web Content Accessibility Guidelines 2.1."""
@@ -34,11 +36,6 @@ Colours = Mapping[str, str]
 def colours(models: Sequence[str]) -> dict[str, str]:
     """Return the colour of each prediction: of a model by its place in the list, of the ensembles fixed."""
     return {model: MODEL_COLOURS[k % len(MODEL_COLOURS)] for k, model in enumerate(models)} | FIXED_COLOURS
-
-
-def short_feature(name: str) -> str:
-    """Return the name of a feature for a label."""
-    return short(name.removeprefix("feature_"))
 
 
 def short(name: str) -> str:

@@ -15,8 +15,6 @@ from erawise.running.errors import InputError
 CORR = "corr"
 TARGET = "target"
 TENTHS = 10
-VALUE_BINS = 5
-MAX_VALUES = 10
 MAX_PERIODS = 200
 MAX_POINT_ERAS = 100
 SUMMARY = {"min": 0.0, "p05": 0.05, "q1": 0.25, "median": 0.5, "q3": 0.75, "p95": 0.95, "max": 1.0}
@@ -117,7 +115,7 @@ def comparison(scores: pd.DataFrame, model_a: str, model_b: str, split: str) -> 
     return Table(frame, headline)
 
 
-def importance(shares: Mapping[str, pd.DataFrame], top_features: int) -> Table:
+def importance(shares: Mapping[str, pd.DataFrame], top_features: int) -> pd.DataFrame:
     """Return the leading features of each model.
 
     Parameters
@@ -127,15 +125,10 @@ def importance(shares: Mapping[str, pd.DataFrame], top_features: int) -> Table:
 
     Returns
     -------
-    Table with `model`, `rank` (from 1), `feature`, `importance`, `cumulative` (share of this feature and those before it) and
+    DataFrame with `model`, `rank` (from 1), `feature`, `importance`, `cumulative` (share of this feature and those before it) and
     `features`, the number that the model was given. Equal shares are in the order of the features.
     """
-    frame = pd.concat([_leading(frame, model, top_features) for model, frame in shares.items()], ignore_index=True)
-    leading = frame.groupby("model", sort=False)["cumulative"].last()
-    held = f"{leading.max():.0%} of the importance in {leading.idxmax()}"
-    if len(leading) > 1:
-        held += f", {leading.min():.0%} in {leading.idxmin()}"
-    return Table(frame, f"The {int(frame['rank'].max())} leading features hold {held}")
+    return pd.concat([_leading(frame, model, top_features) for model, frame in shares.items()], ignore_index=True)
 
 
 def with_target(predictions: pd.DataFrame, split: str, targets: pd.DataFrame, target: str) -> pd.DataFrame:
@@ -144,7 +137,7 @@ def with_target(predictions: pd.DataFrame, split: str, targets: pd.DataFrame, ta
     Parameters
     ----------
     predictions : `id`, `era`, `split`, `prediction`; the era may be null in other splits.
-    targets : `id`, `era` and the column `target`, NaN where it isn't known.
+    targets : `id`, `era` and the column `target`, NaN if it isn't known.
 
     Returns
     -------
@@ -155,7 +148,7 @@ def with_target(predictions: pd.DataFrame, split: str, targets: pd.DataFrame, ta
     return predicted.merge(known, on=[ID, ERA], how="inner")[[ERA, PREDICTION, TARGET]]
 
 
-def era_means(rows: Iterable[tuple[str, pd.DataFrame]], split: str) -> Table:
+def era_means(rows: Iterable[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
     """Return each era's mean raw prediction and mean target, for each model.
 
     The models' own predictions are taken, since the ensembles are ranked within each era and have the same mean in all. At
@@ -167,36 +160,10 @@ def era_means(rows: Iterable[tuple[str, pd.DataFrame]], split: str) -> Table:
 
     Returns
     -------
-    Table with `model`, `era`, `rows`, `mean_target`, `mean_prediction`, `mean_gap` (prediction less target, mean
+    DataFrame with `model`, `era`, `rows`, `mean_target`, `mean_prediction`, `mean_gap` (prediction less target, mean
     over eras) and `eras` (that it is over).
     """
-    frame = pd.concat([_means(frame, model) for model, frame in rows], ignore_index=True)
-    if frame.empty:
-        return _nothing(frame, split)
-    gaps = frame.groupby("model", sort=False)["mean_gap"].first()
-    nearest = gaps.abs().idxmin()
-    headline = f"Mean raw prediction of each {split} era: {nearest} is nearest to the mean target, {gaps[nearest]:+z.4f} off on average"
-    return Table(frame, headline)
-
-
-def prediction_by_target(rows: pd.DataFrame, name: str, split: str) -> Table:
-    """Summarize a prediction within each value of the target.
-
-    Parameters
-    ----------
-    rows : the result of `with_target`.
-
-    Returns
-    -------
-    Table with `target` (its value, or a fifth of its scale where it has many), the summary and `count`, the rows.
-    """
-    ordered = rows.assign(target=_labels(rows[TARGET].to_numpy(np.float64))).sort_values(TARGET, kind="stable")
-    frame = _summaries(ordered.assign(target=ordered[TARGET].astype(str)), TARGET, PREDICTION)
-    if frame.empty:
-        return _nothing(frame, split)
-    low, high = frame.iloc[0], frame.iloc[-1]
-    headline = f"{name}, {split}: mean prediction {low['mean']:.4f} at target {low.target}, {high['mean']:.4f} at target {high.target}"
-    return Table(frame, headline)
+    return pd.concat([_means(frame, model) for model, frame in rows], ignore_index=True)
 
 
 def target_by_prediction(rows: Mapping[str, pd.DataFrame], split: str) -> Table:
@@ -213,21 +180,9 @@ def target_by_prediction(rows: Mapping[str, pd.DataFrame], split: str) -> Table:
     return Table(frame, f"Mean target of the top tenth less the bottom tenth, {split}: {ends.max():+.4f} for {ends.idxmax()}")
 
 
-def weights(blend: Mapping[str, float]) -> Table:
-    """Return the weights of the ensemble, as shares of their sum.
-
-    Returns
-    -------
-    Table with `model` and `weight`, in the order given.
-    """
-    total = sum(blend.values())
-    frame = pd.DataFrame({"model": list(blend), "weight": [weight / total for weight in blend.values()]})
-    largest = frame.loc[frame["weight"].idxmax()]
-    if len(frame) == 1:
-        return Table(frame, f"The ensemble is {largest['model']} alone")
-    if np.ptp(frame["weight"].to_numpy()) < 1e-9:
-        return Table(frame, f"The ensemble gives each of its {len(frame)} models the same weight, {largest['weight']:.1%}")
-    return Table(frame, f"The ensemble gives {largest['model']} the largest weight, {largest['weight']:.1%}")
+def weights(blend: Mapping[str, float]) -> pd.DataFrame:
+    """Return `model` and `weight` of the ensemble, as shares of their sum, in the order given."""
+    return pd.DataFrame({"model": list(blend), "weight": [weight / sum(blend.values()) for weight in blend.values()]})
 
 
 def folds(plan: Plan) -> Table:
@@ -302,16 +257,3 @@ def _tenths(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     found = frame.groupby(tenth)[TARGET].agg(rows="size", mean_target="mean").rename_axis("tenth").reset_index()
     found.insert(0, PREDICTION, name)
     return found.assign(mean_all=frame[TARGET].mean())
-
-
-def _labels(values: NDArray[np.float64]) -> pd.Categorical:
-    """Name each value, or where there are more than `MAX_VALUES` of them the fifth of 0..1 that it lies in; in ascending order."""
-    found, codes = np.unique(values, return_inverse=True)
-    names = [f"{value:g}" for value in found]
-    if len(found) > MAX_VALUES:
-        codes, names = np.clip(values * VALUE_BINS, 0, VALUE_BINS - 1).astype(np.int64), _fifths()
-    return pd.Categorical.from_codes(codes, categories=names, ordered=True)
-
-
-def _fifths() -> list[str]:
-    return [f"{k / VALUE_BINS:g}–{(k + 1) / VALUE_BINS:g}" for k in range(VALUE_BINS)]

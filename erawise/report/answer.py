@@ -1,120 +1,178 @@
-"""The answer, and all predictions beside each other."""
+"""First screen of the report, which is the decision, and the table of all predictions."""
 
 import math
 
+import numpy as np
 import pandas as pd
 
-from erawise.base.schema import CV, VALIDATION
+from erawise.base.schema import CV, ERA, PREDICTION, SPLIT, VALIDATION, spanned_eras, spanned_weeks
+from erawise.evaluation import significance
 from erawise.history import comparison
 from erawise.report import drawing, findings, frame, markup, views
-from erawise.report.content import CORR, SPLITS, Content
+from erawise.report.content import CORR, FEATURE, PAYOUT, SCORES, SPLITS, YARDSTICKS, Content
 from erawise.report.drawing import Figure
 from erawise.report.frame import Page
 from erawise.report.markup import Cell, bounds, escape, number
 
 NAMED = 4
-"""Stages to name where the page is older than what lies in the workspace."""
+"""Stages to name if the page is older than the workspace."""
 
 COLUMNS = (
-    "CORR: Numerai's correlation, mean over eras. Sharpe: that over its standard deviation. drawdown: deepest fall of the summed CORR. "
-    "FNC: CORR of what is left once the linear part in all features is taken out; FNCv3: in those of the set fncv3. "
-    "MMC, BMC: what the prediction adds to the meta model "
-    "and to the benchmark model. payout: what the regime that its name says pays, as a share of the stake, before factor and clip; "
-    "stand-in: the same with BMC in place of MMC, which more eras have. CORR20, early: CORR against the target of 20 days beside a longer "
+    "CORR: Numerai's correlation, mean over eras. Sharpe: mean over standard deviation. drawdown: deepest fall of the summed CORR. "
+    "FNC: CORR of the rest once the linear part in all features is taken out; FNCv3: in the features of the set fncv3. "
+    "MMC, BMC: contribution of the prediction to the meta model "
+    "and to the benchmark model. payout: payout of the regime, as a share of the stake, before factor and clip; "
+    "stand-in: the same with BMC in place of MMC, which more eras have. CORR20: CORR, early, against the target of 20 days beside a longer "
     "one. exposure: largest absolute correlation with a "
     "feature, mean over eras. ceiling: mean CORR as a share of the best possible predictor's, which the embedded market knows."
 )
 
 
-def answer(page: Page) -> str:
-    """What the chosen prediction is worth, what it is against the committed run, and what to do next."""
+def stale(found: Content) -> str:
+    """Warn that the results are older than the settings, the code or the data; return nothing if they are not."""
+    if not found.stale:
+        return ""
+    named = ", ".join(found.stale[:NAMED]) + (f" and {len(found.stale) - NAMED} more" if len(found.stale) > NAMED else "")
+    return (
+        f'<p class="stale">This page is older than the settings, the code or the data: {escape(named)} would run again. '
+        "<code>dvc repro</code>, then <code>erawise report</code>.</p>"
+    )
+
+
+def first(page: Page) -> str:
+    """Write the first screen: the decision, every prediction against the chosen one, four cards and the running sum."""
     found = page.content
-    cards = "".join(_cards(found))
+    anew = " It starts anew at the first validation era." if VALIDATION in page.defaults.spans else ""
+    low, high = views.REAL
+    curve = Figure(
+        "answer-curve",
+        f"Running sum of {found.chosen}: the steadier it climbs, the better",
+        f"Line of the running sum of {found.chosen} over eras, once for cross-validation and once for validation.",
+        lambda live: views.running(page.defaults, live),
+        f"Each fall is a drawdown.{anew} Grey: the known range of real data, a mean CORR of {low:g} to {high:g}.",
+    )
+    return (
+        f'<p class="answer">{escape(findings.decision(found, page.pairs))}</p>'
+        f"<p>{escape(findings.check(found))} {escape(findings.paid(found, page.pairs))}</p>"
+        f'<div class="first"><div>{_forest(page)}</div><dl class="cards">{"".join(_cards(found))}</dl></div>{page.figure(curve)}'
+    )
+
+
+def following(page: Page) -> str:
+    """Write what to do next, and how the run stands to the committed one."""
+    found = page.content
     advice = "".join(f"<li>{frame.commands(text)}</li>" for text in findings.advice(found, page.pairs))
     changed = "".join(f"<li><code>{escape(line)}</code></li>" for line in found.compared.changed)
     count = len(found.compared.changed)
     words = "1 setting differs" if count == 1 else f"{count} settings differ"
     settings = f"<details><summary>{words}</summary><ul>{changed}</ul></details>" if changed else ""
-    anew = " It starts anew at the first validation era." if page.defaults.boundary else ""
-    figure = Figure(
-        "answer-curve",
-        f"Running sum of CORR of {found.chosen}",
-        f"Line of the running sum of CORR of {found.chosen} over eras, once for cross-validation and once for validation.",
-        lambda live: views.running(page.defaults, live),
-        f"The steadier it climbs, the better; each fall is a drawdown.{anew}",
-    )
     return (
-        f'{_stale(found)}<p class="answer">{escape(findings.answer(found))}</p><dl class="cards">{cards}</dl>'
-        f"<p>{frame.commands(findings.verdict(found))}</p>{settings}<p>{escape(findings.looked(found))}</p>"
-        f"{page.figure(figure)}<h3>What to do next</h3><ul class='advice'>{advice}</ul>"
+        f"<ul class='advice'>{advice}</ul><p>{frame.commands(findings.verdict(found))}</p>{settings}<p>{escape(findings.looked(found))}</p>"
     )
 
 
-def _stale(found: Content) -> str:
-    """Says where the files are no longer those of one run."""
-    if not found.stale:
-        return ""
-    named = ", ".join(found.stale[:NAMED]) + (f" and {len(found.stale) - NAMED} more" if len(found.stale) > NAMED else "")
-    return (
-        f'<p class="stale">What this page shows is older than the settings, the code or the data: {escape(named)} would run again. '
-        "<code>dvc repro</code>, then <code>erawise report</code>.</p>"
+def against(page: Page) -> pd.DataFrame:
+    """Return the difference of each prediction and yardstick from the chosen prediction.
+
+    Returns
+    -------
+    DataFrame with `score`, `split`, `prediction`, `mean`, `low`, `high`, `verdict` (`yardstick` for those) and `order`, by cv, yardsticks
+    last.
+    """
+    rows = page.pairs[(page.pairs["b"] == page.content.chosen) & page.pairs["eras"].gt(0)]
+    table = rows.rename(columns={"a": PREDICTION})[["score", SPLIT, PREDICTION, "mean", "low", "high", "verdict"]]
+    best, own = _feature(page.content), page.content.value(CV, page.content.chosen, CORR, "mean")
+    if best is not None and own is not None:
+        extra = {"score": CORR, SPLIT: CV, PREDICTION: FEATURE, "mean": best - own, "low": np.nan, "high": np.nan, "verdict": ""}
+        table = pd.concat([table, pd.DataFrame([extra])], ignore_index=True)
+    grey = table[PREDICTION].isin(YARDSTICKS)
+    table = table.assign(verdict=table["verdict"].mask(grey, "yardstick"), order=-table["mean"] + 1e6 * (table[SPLIT] != CV) + 1e3 * grey)
+    return table.assign(order=table.groupby(["score", PREDICTION])["order"].transform("min"))
+
+
+def _forest(page: Page) -> str:
+    table = against(page)
+    if table.empty:
+        return '<p class="missing">There is one prediction alone.</p>'
+    chosen = page.content.chosen
+    titles = {}
+    for score, name in SCORES.items():
+        own = table[(table["score"] == score) & (table[SPLIT] == CV) & ~table[PREDICTION].isin(YARDSTICKS)]
+        told = [f"{count} {verdict}" for verdict in ("better", "worse") if (count := (own["verdict"] == verdict).sum())]
+        titles[score] = f"{name} against {chosen}, out of fold: {' and '.join(told) or 'no prediction better or worse'} beyond luck"
+    return page.figure(
+        Figure(
+            "forest",
+            titles[CORR],
+            f"Dots of the difference of each prediction's mean score from {chosen}, with 95 % intervals, for cv and validation.",
+            drawing.same(views.forest(table, page.defaults)),
+            f"Difference from {chosen} with its 95 % interval: cv above, validation paler below. Grey: yardsticks.",
+            ("score",),
+            titles,
+        )
     )
+
+
+def _feature(found: Content) -> float | None:
+    """Return the highest mean CORR of a single feature, its sign as it turned out, over the train eras."""
+    table = found.tables.get("explored/features")
+    best = float("nan") if table is None else table["corr_mean"].abs().max()
+    return None if math.isnan(best) else best
+
+
+def _cards(found: Content) -> list[str]:
+    """Return four cards: CORR, the contribution, the payout and the drawdown, each for both splits with its interval."""
+    cards = []
+    for label, scores in (
+        ("mean CORR, 95 % interval", (CORR,)),
+        ("contribution, mean", ("mmc", "bmc")),
+        ("payout an era, before clip", (PAYOUT,)),
+    ):
+        lines = []
+        for split in SPLITS:
+            names = [found.column(split, score) for score in scores]
+            name = next((one for one in names if found.value(split, found.chosen, one, "mean") is not None), names[0])
+            value, low, high = (found.value(split, found.chosen, name, key) for key in ("mean", "low", "high"))
+            which = {"mmc": "MMC", "bmc": "BMC", "payout_bmc": "stand-in"}.get(name, "")
+            form = ".1%" if scores == (PAYOUT,) else ".4f"
+            below = findings.effective(found, split, found.chosen) if scores == (CORR,) else which
+            lines.append((split, number(value, form).text, bounds(low, high, form).text, below))
+        cards.append(markup.card(label, lines))
+    lines = []
+    for split in SPLITS:
+        own = comparison.series(found.scores[split], found.chosen)
+        fall = _drawdown(own, found.days)
+        share = found.value(split, found.chosen, CORR, "sharpe")
+        lines.append(
+            (split, number(fall.value, ".3f").text, bounds(fall.low, fall.high, ".3f").text, f"Sharpe {number(share, '.2f').text}")
+        )
+    cards.append(markup.card("deepest drawdown of CORR", lines))
+    return cards
+
+
+def _drawdown(series: pd.Series, days: int) -> significance.Estimate:
+    """Return the deepest drawdown with its interval."""
+    if not len(series):
+        return significance.Estimate(np.nan, np.nan, np.nan)
+    overlap = spanned_eras(series.index.to_numpy(), spanned_weeks(days))
+    values = series.to_numpy(np.float64)
+    return significance.paired_difference(values, np.zeros(len(values)), overlap=overlap).drawdown
 
 
 def leaderboard(page: Page) -> str:
-    """All predictions beside each other: tables of scores, box plots, and how far they agree."""
-    found, d = page.content, page.defaults
+    """Write tables of the scores of all predictions beside each other, and how far they agree."""
+    found = page.content
     parts = []
     for split, meaning in ((CV, "out of fold on the train eras: choose here"), (VALIDATION, "the final check: for no choice")):
         shown = [name for name in found.predictions if found.metrics[split].get(name)]
         if shown:
             parts.append(_board(page, split, meaning, shown))
     notes = "".join(f"<li>{escape(note)}</li>" for note in found.notes)
-    parts.append(f"<ul class='notes'>{notes}</ul><details><summary>What the columns mean</summary><p>{escape(COLUMNS)}</p></details>")
-    parts.append(page.beside(_box(found.tables[f"corr_box_{split}"], split, d) for split in SPLITS if page.has(f"corr_box_{split}")))
+    meaning = f"<p>{escape(COLUMNS)}</p><ul class='notes'>{notes}</ul>"
+    parts.append(f"<details><summary>The scores, their target and regime, and the columns</summary>{meaning}</details>")
     if len(found.similarity):
         parts.append(page.figure(_similarity(found), width=views.side(len(found.similarity))))
     return "".join(parts)
-
-
-def _box(table: pd.DataFrame, split: str, d: views.Defaults) -> Figure:
-    best = table.loc[table["median"].idxmax()]
-    return Figure(
-        f"box-{split}",
-        f"CORR per era, {split}: {best['prediction']} has the highest median, {best['median']:.4f}, over {best['count']} eras",
-        f"Box plots of the CORR of each era for every prediction, {split}.",
-        drawing.same(views.boxes(table, d)),
-        "Box: middle half; gap in it: median; line: 5 % to 95 %; dots: lowest and highest.",
-    )
-
-
-def _cards(found: Content) -> list[str]:
-    cards = []
-    for split, label in ((CV, "out of fold"), (VALIDATION, "validation")):
-        mean, low = (found.value(split, found.chosen, CORR, key) for key in ("mean", "low"))
-        tone = "" if low is None else "good" if low > 0 else "bad"
-        below = "; ".join(
-            text for text in (findings.interval(found, split, found.chosen), findings.effective(found, split, found.chosen)) if text
-        )
-        cards.append(markup.card(f"mean CORR, {label}", number(mean).text, below, tone))
-    for key, label, form in (
-        ("sharpe", "Sharpe (mean over std of the eras)", ".2f"),
-        ("max_drawdown", "deepest drawdown of the summed CORR", ".3f"),
-    ):
-        cards.append(markup.card(label, number(found.value(CV, found.chosen, CORR, key), form).text, _beside(found, CORR, key, form=form)))
-    if found.value(VALIDATION, found.chosen, "mmc", "mean") is not None:
-        below = findings.interval(found, VALIDATION, found.chosen, "mmc")
-        cards.append(markup.card("mean MMC, validation", number(found.value(VALIDATION, found.chosen, "mmc", "mean")).text, below))
-    if found.value(CV, found.chosen, "ceiling_share") is not None:
-        share = number(found.value(CV, found.chosen, "ceiling_share"), ".0%").text
-        cards.append(markup.card("share of the market's ceiling", share, _beside(found, "ceiling_share", form=".0%")))
-    looks = f"{found.looks.count}" if found.looks.count else markup.DASH
-    cards.append(markup.card("looks at these validation eras", looks, "the more often, the more is luck"))
-    return cards
-
-
-def _beside(found: Content, *path: str, form: str) -> str:
-    return f"out of fold; validation {number(found.value(VALIDATION, found.chosen, *path), form).text}"
 
 
 def _board(page: Page, split: str, meaning: str, shown: list[str]) -> str:
@@ -122,13 +180,13 @@ def _board(page: Page, split: str, meaning: str, shown: list[str]) -> str:
     columns = {
         "Sharpe": (("corr", "sharpe"), ".2f"),
         "drawdown": (("corr", "max_drawdown"), ".3f"),
-        "CORR20, early": (("early", "mean"), ".4f"),
+        "CORR20": (("early", "mean"), ".4f"),
         "FNC": (("fnc", "mean"), ".4f"),
         "FNCv3": (("fncv3", "mean"), ".4f"),
         "MMC": (("mmc", "mean"), ".4f"),
         "BMC": (("bmc", "mean"), ".4f"),
-        f"payout ({found.regime})": (("payout", "mean"), ".4f"),
-        f"stand-in ({found.regime})": (("payout_bmc", "mean"), ".4f"),
+        "payout": (("payout", "mean"), ".1%"),
+        "stand-in": (("payout_bmc", "mean"), ".1%"),
         "exposure": (("exposure", "max"), ".2f"),
         "ceiling": (("ceiling_share",), ".0%"),
     }
@@ -136,19 +194,49 @@ def _board(page: Page, split: str, meaning: str, shown: list[str]) -> str:
     rows = []
     means = {name: found.value(split, name, CORR, "mean") for name in shown}
     for name in sorted(shown, key=lambda name: -math.inf if (mean := means[name]) is None else mean, reverse=True):
-        series = comparison.series(found.scores[split], name).cumsum()
         rows.append(
             [
                 Cell(name, markup=f'<span class="swatch" style="background:var(--p-{escape(name)})"></span>&nbsp;{escape(name)}'),
-                Cell("", series.iloc[-1] if len(series) else None, markup.spark([series.to_list()], name)),
                 number(means[name]),
                 bounds(found.value(split, name, CORR, "low"), found.value(split, name, CORR, "high")),
                 *(number(found.value(split, name, *path), form) for path, form in kept.values()),
                 number(found.value(split, name, "eras"), ".0f"),
             ]
         )
-    heads = ["prediction", "summed CORR", "CORR", "95 % interval", *kept, "eras"]
-    return markup.table(f"{split}: {meaning}", heads, rows, texts=2)
+    heads = ["prediction", "CORR", "95 % interval", *kept, "eras"]
+    rows += [_grey(row, heads) for row in _measured(page, split)]
+    return markup.table(f"{split}: {meaning}", heads, rows)
+
+
+def _measured(page: Page, split: str) -> list[dict[str, Cell]]:
+    """Return the rows of the yardsticks, and of the known range of real data."""
+    found, rows = page.content, []
+    for name, table in found.yardsticks[found.yardsticks[SPLIT] == split].groupby(PREDICTION, sort=False):
+        series = table.set_index(ERA)[CORR].sort_index()
+        mean = significance.mean(series.to_numpy(), overlap=spanned_eras(series.index.to_numpy(), spanned_weeks(found.days)))
+        spread = series.std(ddof=0)
+        rows.append(
+            {
+                "prediction": Cell(str(name)),
+                "CORR": number(mean.mean),
+                "95 % interval": bounds(mean.low, mean.high),
+                "Sharpe": number(mean.mean / spread if spread > 0 else None, ".2f"),
+                "drawdown": number(float(significance.max_drawdown(series.to_numpy())), ".3f"),
+                "eras": number(len(series), ".0f"),
+            }
+        )
+    if split == CV and (best := _feature(found)) is not None:
+        rows.append({"prediction": Cell(f"{FEATURE}, in hindsight"), "CORR": number(best)})
+    low, high = views.REAL
+    real = {"CORR": Cell(f"{low:g} … {high:g}", low), "Sharpe": Cell("0.8 … 1.4", 0.8), "drawdown": Cell("0.03 … 0.24", 0.03)}
+    return [*rows, {"prediction": Cell("real data, known range"), **real}]
+
+
+def _grey(row: dict[str, Cell], heads: list[str]) -> list[Cell]:
+    return [
+        Cell(cell.text, cell.order, f'<span class="muted">{escape(cell.text)}</span>')
+        for cell in (row.get(head, Cell(markup.DASH)) for head in heads)
+    ]
 
 
 def _similarity(found: Content) -> Figure:
@@ -162,5 +250,5 @@ def _similarity(found: Content) -> Figure:
         title + (f": {pairs['correlation'].iloc[0]:.2f}" if len(pairs) else ""),
         "Square of the correlations of every two predictions' ranks: " + "; ".join(told),
         drawing.same(views.heat(long, "one", "other", names)),
-        f"Mean over {found.similar_eras} cv eras, evenly spaced, of the correlation of ranks. What agrees adds little to a blend.",
+        f"Mean over {found.similar_eras} cv eras, of the correlation of ranks. Predictions that agree add little to a blend.",
     )

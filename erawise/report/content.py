@@ -1,29 +1,37 @@
-"""What the report is made of: the files of a run, read and put side by side, and nothing of the page."""
+"""Content of the report: the files of a run, read and put side by side, without the page."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from erawise.base.schema import CV, ERA, PREDICTION, SPLIT, VALIDATION, spanned_eras, spanned_weeks
 from erawise.evaluation import significance
 from erawise.evaluation.significance import BETTER, OPEN, WORSE
-from erawise.history.comparison import DECIMALS, series
+from erawise.history.comparison import DECIMALS
 
-CORR = "corr"
+CORR, PAYOUT, STAND_IN = "corr", "payout", "payout_bmc"
 SPLITS = (CV, VALIDATION)
+
+SCORES = {CORR: "CORR", "mmc": "MMC", "bmc": "BMC", "fnc": "FNC", PAYOUT: "payout"}
+"""The scores that the page can be switched to, by their columns. Without a payout in a split, its stand-in takes the place."""
+
+BENCHMARK, META, BEST, FEATURE = YARDSTICKS = ("benchmark model", "meta model", "best possible", "best single feature")
+"""Names that no prediction of ours can have: they hold a space."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The run against the committed one.
+    """Comparison of the run with the committed one.
 
     Attributes
     ----------
     before, after : names of the two.
-    table : of `comparison.compare`; empty where they can't be compared.
+    table : of `comparison.compare`; empty if they can't be compared.
     changed : lines that say which settings differ.
     reason : why there is no table, else empty.
     """
@@ -37,12 +45,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Looks:
-    """How often the validation eras were looked at.
+    """Looks at the validation eras.
 
     Attributes
     ----------
-    count : evaluations on this data in this checkout, 0 where none is on record.
-    deflated : probability that the chosen prediction's Sharpe is above what the best of so many shows by luck; NaN where it can't be told.
+    count : evaluations on this data in this checkout, 0 if there is no record.
+    deflated : probability that the chosen prediction's Sharpe is above the best of so many by luck; NaN if it is unknown.
     """
 
     count: int
@@ -51,15 +59,15 @@ class Looks:
 
 @dataclass(frozen=True)
 class Run:
-    """How the run was made.
+    """Circumstances of the run.
 
     Attributes
     ----------
-    commit : that is checked out, with `+` where tracked files differ; None if there is none, or Git refuses the repository.
+    commit : that is checked out, with `+` if tracked files differ; None if there is none, or Git refuses the repository.
     made : when the report was written, as a person reads it.
     settings : value of each parameter by its path.
     versions : of Python and packages.
-    digests : DataFrame with `path` and `md5` of what DVC keeps.
+    digests : DataFrame with `path` and `md5` of the files that DVC keeps.
     stages : DataFrame with `stage`, `seconds`, `peak_bytes`, `rows`, `started`; a row for each stage whose last run is on record.
     """
 
@@ -72,12 +80,52 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Content:
-    """All that the page shows.
+class Stake:
+    """A year of stakes on the chosen prediction.
 
     Attributes
     ----------
-    chosen : the prediction that the answer is about.
+    split : whose scores it is drawn from.
+    stand_in : whether BMC takes the place of MMC.
+    regime : the id of the regime that pays.
+    rates : payout of each era, as a share of the stake, in the order of time.
+    figures : row of the first table of `staking.outlook`.
+    bands : its second table.
+    reason : why there is no year, else empty; then the others are.
+    """
+
+    split: str = ""
+    stand_in: bool = False
+    regime: str = ""
+    rates: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    figures: Mapping[str, float] = field(default_factory=dict)
+    bands: pd.DataFrame = field(default_factory=pd.DataFrame)
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Live:
+    """Live predictions that go out.
+
+    Attributes
+    ----------
+    checks : DataFrame with `prediction`, `check`, `found`, `expected` and `passed`.
+    exposures : DataFrame with `feature`, `group`, `cv` (mean absolute exposure of the chosen prediction over some eras) and `live`.
+    eras : cv eras behind the exposures.
+    """
+
+    checks: pd.DataFrame = field(default_factory=pd.DataFrame)
+    exposures: pd.DataFrame = field(default_factory=pd.DataFrame)
+    eras: int = 0
+
+
+@dataclass(frozen=True)
+class Content:
+    """Content of the page.
+
+    Attributes
+    ----------
+    chosen : the prediction that the settings send out.
     models : names, in the order of the settings; with `ensemble` and `neutralized` they are the predictions.
     target, days : the main target, and how many trading days it looks ahead.
     metrics : content of `metrics/<split>.json` without the diagnostics, by split.
@@ -85,11 +133,14 @@ class Content:
     data : content of `metrics/data.json`.
     similarity : DataFrame (predictions, predictions), mean over eras of the correlation of two predictions' ranks.
     similar_eras : eras that it is over.
-    stale : stages that would run again, since something that they depend on has changed since; empty where all is as it was.
+    stale : stages that would run again, since something that they depend on has changed since; empty if all is as it was.
     compared, looks, run : see there.
-    regime : the id of the regime that the payout is of.
-    notes : lines that say what the scores are of, which proportion of neutralization was chosen, and which scores are absent and why.
-    tables : the tables behind the pictures and of `explore`, by the name of their file without its ending; one that isn't there is absent.
+    notes : lines on the target, the proportion of neutralization, and scores that are absent.
+    tables : the tables behind the pictures and of `explore`, by the name of their file without its ending.
+    yardsticks : DataFrame with `era`, `split`, `prediction` (of `YARDSTICKS`) and `corr`.
+    exposure : DataFrame with `split`, `era`, `prediction`, `group`, `max_abs`: the largest exposures to each group of features.
+    stake, live : see there.
+    toy : whether the data is the embedded market.
     """
 
     chosen: str
@@ -105,9 +156,13 @@ class Content:
     compared: Comparison
     looks: Looks
     run: Run
-    regime: str
     notes: list[str]
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    yardsticks: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=[ERA, SPLIT, PREDICTION, CORR]))
+    exposure: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=[SPLIT, ERA, PREDICTION, "group", "max_abs"]))
+    stake: Stake = field(default_factory=Stake)
+    live: Live = field(default_factory=Live)
+    toy: bool = False
 
     @property
     def predictions(self) -> list[str]:
@@ -116,68 +171,108 @@ class Content:
         return [name for name in (*self.models, "ensemble", "neutralized") if name in known]
 
     def value(self, split: str, name: str, *path: str) -> float | None:
-        """A figure of the metrics, None where there is none."""
+        """Return a figure of the metrics, None if there is none."""
         found: Any = self.metrics[split].get(name, {})
         for key in path:
             found = found.get(key) if isinstance(found, dict) else None
         return None if found is None else float(found)
 
+    def column(self, split: str, score: str) -> str:
+        """Return the column and the block of metrics that a score has in a split: its stand-in if no era has a payout."""
+        table = self.scores[split]
+        return STAND_IN if score == PAYOUT and (PAYOUT not in table or table[PAYOUT].isna().all()) and STAND_IN in table else score
+
 
 def era_scores(content: Content) -> pd.DataFrame:
-    """`era`, `split`, `prediction`, `corr` of every era with a score, sorted by split, prediction and era."""
-    pieces = [
-        table.loc[table[CORR].notna(), [ERA, PREDICTION, CORR]].assign(**{SPLIT: split}).sort_values([PREDICTION, ERA], kind="stable")
-        for split, table in content.scores.items()
-    ]
-    return pd.concat(pieces, ignore_index=True)[[ERA, SPLIT, PREDICTION, CORR]]
+    """Return `era`, `split`, `prediction` and each of `SCORES` that any era has, sorted by split, prediction and era.
+
+    Eras without any score are left out; the yardsticks follow the predictions of ours.
+    """
+    pieces = []
+    for split, table in content.scores.items():
+        own = {score: content.column(split, score) for score in SCORES}
+        known = pd.DataFrame({score: table[column] for score, column in own.items() if column in table})
+        long = pd.concat([table[[ERA, PREDICTION]].assign(**{SPLIT: split}), known], axis=1).dropna(subset=known.columns, how="all")
+        pieces.append(long.sort_values([PREDICTION, ERA], kind="stable"))
+    every = pd.concat([*pieces, content.yardsticks] if len(content.yardsticks) else pieces, ignore_index=True)
+    had = [score for score in SCORES if score in every and every[score].notna().any()]
+    return every[[ERA, SPLIT, PREDICTION, *had]].astype({ERA: np.int64})
 
 
-def pairs(content: Content) -> pd.DataFrame:
-    """Every two predictions against each other on the eras that have both.
+def pairs(content: Content, scores: pd.DataFrame) -> pd.DataFrame:
+    """Compare every two predictions on the eras that have both, by each score.
+
+    Parameters
+    ----------
+    scores : of `era_scores`.
 
     Returns
     -------
-    DataFrame with `split`, `a`, `b`, `eras`, `wins` (eras where A is higher), `mean` (of A less B), `low`, `high` (its 95 % interval, NaN
-    where it can't be given) and `verdict` on A.
+    DataFrame with `score`, `split`, `a`, `b`, `eras`, `wins` (eras in which A is higher), `mean` (of A less B), `low`, `high` (its 95 %
+    interval, NaN if it can't be given) and `verdict` on A. A yardstick is only compared with the chosen prediction.
     """
     rows = []
-    for split in SPLITS:
-        found = {name: series(content.scores[split], name) for name in content.predictions}
-        for a, one in found.items():
-            rows += [{"split": split, "a": a, "b": b, **_pair(one, other, content.days)} for b, other in found.items() if a != b]
-    return pd.DataFrame(rows, columns=["split", "a", "b", "eras", "wins", "mean", "low", "high", "verdict"])
+    for score in [name for name in SCORES if name in scores]:
+        for split, table in scores.groupby(SPLIT, sort=False):
+            wide = table.pivot(index=ERA, columns=PREDICTION, values=score).sort_index()
+            names = [name for name in (*content.predictions, *YARDSTICKS) if name in wide]
+            for a, b in itertools.combinations(names, 2):
+                if b in YARDSTICKS and (a != content.chosen or wide[b].isna().all()):
+                    continue
+                found = _pair(wide[a] - wide[b], content.days)
+                keys = {"score": score, "split": split}
+                rows += [{**keys, "a": a, "b": b, **found}, {**keys, "a": b, "b": a, **_turned(found)}]
+    return pd.DataFrame(rows, columns=["score", "split", "a", "b", "eras", "wins", "mean", "low", "high", "verdict"])
 
 
-def _pair(one: pd.Series, other: pd.Series, days: int) -> dict[str, Any]:
-    common = one.index.intersection(other.index)
-    difference = (one[common] - other[common]).round(DECIMALS).to_numpy(np.float64)
+def _pair(less: pd.Series, days: int) -> dict[str, Any]:
+    known = less.dropna()
+    difference = known.round(DECIMALS).to_numpy(np.float64)
     if not len(difference):
-        return {"eras": 0, "wins": 0, "mean": np.nan, "low": np.nan, "high": np.nan, "verdict": OPEN}
-    found = significance.mean(difference, overlap=spanned_eras(common.to_numpy(), spanned_weeks(days)))
+        return {"eras": 0, "wins": 0, "lost": 0, "mean": np.nan, "low": np.nan, "high": np.nan, "verdict": OPEN}
+    found = significance.mean(difference, overlap=spanned_eras(known.index.to_numpy(), spanned_weeks(days)))
     low, high = (np.nan, np.nan) if found.reason else (found.low, found.high)
     verdict = BETTER if low > 0 else WORSE if high < 0 else OPEN
-    return {"eras": len(common), "wins": int((difference > 0).sum()), "mean": found.mean, "low": low, "high": high, "verdict": verdict}
+    wins, lost = int((difference > 0).sum()), int((difference < 0).sum())
+    return {"eras": len(known), "wins": wins, "lost": lost, "mean": found.mean, "low": low, "high": high, "verdict": verdict}
 
 
-def extremes(content: Content, count: int) -> pd.DataFrame:
-    """The worst and the best eras of the chosen prediction.
+def _turned(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the comparison of the second prediction with the first."""
+    verdict = {BETTER: WORSE, WORSE: BETTER}.get(found["verdict"], OPEN)
+    return {**found, "wins": found["lost"], "mean": -found["mean"], "low": -found["high"], "high": -found["low"], "verdict": verdict}
+
+
+def drawdowns(series: pd.Series, count: int) -> pd.DataFrame:
+    """Return the deepest falls of a running sum below its highest value so far.
+
+    Parameters
+    ----------
+    series : scores by era, in the order of time.
 
     Returns
     -------
-    DataFrame with `split`, `era`, `corr`, `others` (mean CORR of the other predictions in that era, NaN where there are none) and `end`,
-    `worst` or `best`; at most `count` of each, the worst first.
+    DataFrame with `begin` (the era of the peak), `bottom`, `recovery` (the era that is at the peak again, NaN if there is none yet),
+    `depth` and `eras` (from the peak to the recovery or the end), at most `count` rows, the deepest first. A loss in the first era is none,
+    as in the maximum drawdown of the metrics.
     """
-    table = era_scores(content)
-    own = table[table[PREDICTION] == content.chosen].sort_values(CORR, kind="stable")
-    others = table[table[PREDICTION] != content.chosen].groupby(ERA)[CORR].mean()
-    take = min(count, len(own) // 2)
-    worst, best = own.head(take).assign(end="worst"), own.tail(take).iloc[::-1].assign(end="best")
-    found = pd.concat([worst, best], ignore_index=True)
-    return found.assign(others=found[ERA].map(others))[[SPLIT, ERA, CORR, "others", "end"]]
+    total = series.cumsum()
+    fall = (total.cummax() - total).to_numpy()
+    eras, rows, start = series.index.to_numpy(), [], None
+    for k, depth in enumerate([*fall, 0.0]):
+        if depth > 0 and start is None:
+            start = k
+        if depth <= 0 and start is not None:
+            bottom = start + int(fall[start:k].argmax())
+            back = eras[k] if k < len(eras) else np.nan
+            rows.append((eras[start - 1], eras[bottom], back, fall[bottom], k - start + 1))
+            start = None
+    found = pd.DataFrame(rows, columns=["begin", "bottom", "recovery", "depth", "eras"])
+    return found.sort_values("depth", ascending=False, kind="stable", ignore_index=True).head(count)
 
 
 def similarity(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """How far predictions agree: mean over eras of the correlation of their ranks.
+    """Return how far predictions agree: the mean over eras of the correlation of their ranks.
 
     Parameters
     ----------
@@ -185,7 +280,7 @@ def similarity(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame (predictions, predictions); a prediction that is constant in an era has no correlation there, NaN where in all.
+    DataFrame (predictions, predictions); a prediction that is constant in an era has no correlation there, NaN if it is so in all.
     """
     wide = pd.concat({name: frame.set_index([ERA, "id"])[PREDICTION] for name, frame in frames.items()}, axis=1, join="inner")
     ranks = wide.groupby(level=ERA).rank()

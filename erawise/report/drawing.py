@@ -1,4 +1,4 @@
-"""Charts into the page: each as SVG that needs no JavaScript, and as the Vega that takes its place where there is some."""
+"""Charts for the page: each as SVG that needs no JavaScript, and as Vega that takes its place in a browser with JavaScript."""
 
 import functools
 import json
@@ -19,7 +19,7 @@ VERSION = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 """Of Vega-Lite, as Altair writes it and vl-convert names it."""
 
 VALIDATED = False
-"""Whether each part of a chart is checked against the schema of Vega-Lite, which takes longer than the rest of the page; the tests do."""
+"""Check each part of a chart against the schema of Vega-Lite. It takes longer than the rest of the page, so only the tests do."""
 
 CONFIG = {
     "background": "transparent",
@@ -55,16 +55,16 @@ CONFIG = {
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart with what a person reads beside it.
+    """Chart with its words.
 
     Attributes
     ----------
     name : its place in the page.
-    title : what there is to see.
-    alt : the chart in words, for who doesn't see it.
-    draw : gives the chart; with True the one that answers to the pointer.
+    title : the finding.
+    alt : the chart in words, for people who don't see it.
+    draw : returns the chart; with True it answers to the pointer.
     note : how to read it; may be empty.
-    keys, titles : the switches that the title hangs on, and the title for their values joined by `/`; where it hangs on none, empty.
+    keys, titles : the switches that the title depends on, and the title for their values joined by `/`; empty if there is no such switch.
     """
 
     name: str
@@ -77,14 +77,19 @@ class Figure:
 
 
 def same(chart: Any) -> Callable[[bool], Any]:
-    """A chart that is the same with and without a pointer."""
+    """Return a chart that is the same with and without a pointer."""
     return lambda live: chart
 
 
-def svg(figure: Figure, datasets: Mapping[str, pd.DataFrame]) -> str:
-    """The figure as SVG that scales with the page, its ids its own; `datasets` are the tables that the charts name."""
-    spec = _spec(figure, False)
-    named = {name: _rows(datasets[name]) for name in _named(spec) & set(datasets)}
+def svg(figure: Figure, spec: dict[str, Any], datasets: Mapping[str, list[dict[str, Any]]]) -> str:
+    """Draw the figure as SVG that scales with the page, its ids its own.
+
+    Parameters
+    ----------
+    spec : of the chart that doesn't answer to the pointer, from `specified`.
+    datasets : rows of the tables that charts name.
+    """
+    named = {name: datasets[name] for name in _named(spec) & set(datasets)}
     text = vl_convert.vegalite_to_svg(spec | {"datasets": spec.get("datasets", {}) | named}, vl_version=VERSION)
     text = re.sub(r' (role|aria-[a-z]+)="[^"]*"', "", text)
     text = re.sub(r'\bid="([^"]+)"', rf'id="{figure.name}-\1"', text)
@@ -93,15 +98,15 @@ def svg(figure: Figure, datasets: Mapping[str, pd.DataFrame]) -> str:
     return figures.rounded(text, 1)
 
 
-def vega(figure: Figure) -> dict[str, Any]:
-    """The figure as Vega, without the tables that it names."""
-    compiled: dict[str, Any] = vl_convert.vegalite_to_vega(_spec(figure, True), vl_version=VERSION)
+def vega(spec: dict[str, Any]) -> dict[str, Any]:
+    """Compile the chart that answers to the pointer to Vega, without the tables that it names."""
+    compiled: dict[str, Any] = vl_convert.vegalite_to_vega(spec, vl_version=VERSION)
     _silence(compiled)
     return compiled
 
 
 def _silence(group: dict[str, Any]) -> None:
-    """No mark speaks for itself: the words beside the chart do."""
+    """Remove descriptions of single marks: the words beside the chart speak for it."""
     for kind in ("marks", "axes", "legends"):
         for part in group.get(kind, []):
             part["aria"] = False
@@ -110,19 +115,20 @@ def _silence(group: dict[str, Any]) -> None:
 
 @functools.cache
 def library() -> str:
-    """Vega and what embeds it, as one JavaScript module that fetches nothing."""
+    """Return Vega and its embedding as one JavaScript module that fetches nothing."""
     bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VERSION)
     return bundle
 
 
-def _spec(figure: Figure, live: bool) -> dict[str, Any]:
+def specified(chart: Any) -> dict[str, Any]:
+    """Return a chart as Vega-Lite."""
     with alt.data_transformers.enable("default", max_rows=None), schemapi.debug_mode(VALIDATED):
-        spec: dict[str, Any] = figure.draw(live).to_dict(validate=VALIDATED)
+        spec: dict[str, Any] = chart.to_dict(validate=VALIDATED)
     return spec | {"config": CONFIG, "autosize": {"type": "fit-x", "contains": "padding", "resize": True}}
 
 
 def _named(spec: Any) -> set[str]:
-    """The tables that a chart takes by name."""
+    """Return the names of the tables that a chart reads by name."""
     if isinstance(spec, list):
         return set().union(*map(_named, spec))
     if not isinstance(spec, dict):
@@ -132,6 +138,7 @@ def _named(spec: Any) -> set[str]:
     return own.union(*map(_named, spec.values()))
 
 
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=6))
+def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table as a chart reads them."""
+    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=4))
     return rows

@@ -1,4 +1,4 @@
-"""What drives the predictions: importance, contributions, and what they are exposed to."""
+"""Drivers of the predictions: importance, contributions, and exposure to features."""
 
 from collections.abc import Mapping
 
@@ -13,41 +13,35 @@ from erawise.report.drawing import Figure
 from erawise.report.frame import Page
 
 MEASURES = ("SHAP", "permutation", "gain", "splits", "own importance")
-"""The first of them that there is is what the chart shows at first."""
+"""The chart shows the first of them that the run has."""
 
 NOTHING = pd.DataFrame()
 COLUMNS = ["model", "measure", "rank", "feature", "group", "value", "low", "high"]
 SWARM_COLUMNS, SWARM_REACH = 40, 0.42
-"""In how many columns dots lie side by side, and how far from the line of their feature they may reach, in lines."""
+"""Columns in which dots lie side by side, and how far from the line of their feature they may reach, in lines."""
 
 
 def drivers(page: Page) -> str:
-    """Importance by each measure, SHAP row by row, the share of the leading features, and exposure over time and by group."""
+    """Write the importance of features by each measure, SHAP row by row, and the exposure to groups of features."""
     found, d = page.content, page.defaults
     table = measures(found)
     had = [measure for measure in MEASURES if measure in set(table["measure"])]
-    if had:
-        selects = (frame.select("model", "model", found.models, d.model), frame.select("measure", "measure", had, d.measure))
-        parts = [frame.controls(*selects), page.figure(_importance(table, d))]
+    missing = frame.missing("the importance of features", "dvc repro plot")
+    parts = [frame.controls(frame.select("measure", "measure", had, d.measure)), page.figure(_importance(table, d))] if had else [missing]
+    if page.has("shap_beeswarm"):
+        parts.append(_beeswarm(page, found.tables["shap_beeswarm"]))
     else:
-        parts = [frame.missing("the importance of features", "dvc repro plot")]
-    writers = {
-        "shap_beeswarm": ("what each feature adds to the predictions", _beeswarm),
-        "shap_share": ("the share of the leading features", _share),
-        "exposure_time": ("the exposure over time", _exposure),
-    }
-    for name, (what, write) in writers.items():
-        parts.append(write(page, found.tables[name]) if page.has(name) else frame.missing(what, "dvc repro plot"))
-    return "".join(parts)
+        parts.append(frame.missing("the contributions of each feature to the predictions", "dvc repro plot"))
+    return "".join([*parts, _exposure(page) if len(found.exposure) else frame.missing("exposures", "dvc repro evaluate")])
 
 
 def measures(found: Content) -> pd.DataFrame:
-    """The `LEADING` features of each model by each measure that it has.
+    """Return the `LEADING` features of each model by each measure that it has.
 
     Returns
     -------
-    DataFrame with `model`, `measure`, `rank` (from 1), `feature`, `group` (of features; empty where unknown), `value`, `low` and `high`:
-    for permutation the 95 % interval of its mean over eras, else and where there is none the value itself.
+    DataFrame with `model`, `measure`, `rank` (from 1), `feature`, `group` (of features; empty if unknown), `value`, `low` and `high`:
+    for permutation the 95 % interval of its mean over eras; the value itself if there is none.
     """
     own = found.tables.get("importance", NOTHING)
     lost = found.tables.get("permutation", NOTHING)
@@ -90,15 +84,15 @@ def _importance(table: pd.DataFrame, d: views.Defaults) -> Figure:
         titles.get(f"{d.model}/{d.measure}", f"Nothing is known of {d.model} by {d.measure}"),
         "Bars of the leading features of one model by one measure.",
         drawing.same(views.importance(table, d)),
-        "SHAP: share of all contributions. permutation: CORR lost where the feature is shuffled within each era, with its 95 % interval. "
-        "gain and splits: LightGBM's own, as shares; own importance: that of the other kinds.",
+        "SHAP: share of all contributions. permutation: CORR lost when the feature is shuffled within each era, with its 95 % interval. "
+        "gain and splits: LightGBM's own, as shares; own importance: the measure of the other kinds.",
         ("model", "measure"),
         titles,
     )
 
 
 def swarm(table: pd.DataFrame) -> pd.DataFrame:
-    """Where the dots of a beeswarm lie: those of about the same contribution beside each other.
+    """Return the places of the dots of a beeswarm, dots of about the same contribution beside each other.
 
     Parameters
     ----------
@@ -125,54 +119,54 @@ def _beeswarm(page: Page, table: pd.DataFrame) -> str:
         titles[page.defaults.model],
         "Dots of the contribution of each leading feature to single predictions of one model.",
         drawing.same(views.beeswarm(swarm(table), page.defaults)),
-        "What each feature adds to a prediction, in standard deviations of the model's predictions. Where blue dots lie on one side and "
-        "orange ones on the other, the feature works in one direction; where both lie on both sides, it depends on others.",
+        "What each feature adds to a prediction, in standard deviations of the model's predictions. If blue dots lie on one side and "
+        "orange ones on the other, the feature works in one direction; if both lie on both sides, it depends on others.",
         ("model",),
         titles,
     )
     return page.figure(figure)
 
 
-def _share(page: Page, table: pd.DataFrame) -> str:
-    held = table.groupby("model", sort=False)["leading"].first()
-    least = f", {held.idxmin()} {held.min():.0%}" if len(held) > 1 else ""
-    figure = Figure(
-        "share",
-        f"{held.idxmax()} has {held.max():.0%} of all contributions in its {LEADING} leading features{least}",
-        "Lines of the share of all contributions by the number of leading features: "
-        + "; ".join(f"{name} {share:.0%} in {LEADING}" for name, share in held.items()),
-        drawing.same(views.share(table, page.defaults, LEADING)),
-        "The steeper the line, the more hangs on a few features.",
-    )
-    return page.figure(figure)
+def exposed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean of the largest exposures of each `HALF_YEAR` eras.
+
+    Parameters
+    ----------
+    table : `split`, `era`, `prediction`, `group`, `max_abs`, see `evaluation.score_split`.
+
+    Returns
+    -------
+    DataFrame with `prediction`, `group` (`all` first), `era` and `stop` (the first and last of the period) and `largest`.
+    """
+    begin = table.groupby("split")["era"].transform("min")
+    period = begin + views.HALF_YEAR * ((table["era"] - begin) // views.HALF_YEAR)
+    groupby = table.assign(start=period).groupby(["prediction", "group", "start"], sort=False)
+    means = groupby.agg(stop=("era", "max"), largest=("max_abs", "mean")).reset_index().rename(columns={"start": "era"})
+    return means.sort_values("group", key=lambda name: name != groups.ALL, kind="stable", ignore_index=True).round(3)
 
 
-def _exposure(page: Page, table: pd.DataFrame) -> str:
-    whole = table[table["group"] == groups.ALL]
-    means = whole.groupby("prediction", sort=False)["mean"].first()
-    figure = Figure(
-        "exposure",
-        "Largest exposure to a feature: " + ", ".join(f"{name} {mean:.2f}" for name, mean in means.items()) + ", mean over eras",
-        "Lines over eras of the largest absolute correlation of the ensemble and of the neutralized one with any feature.",
-        drawing.same(views.exposure(whole, page.defaults)),
-        "Largest absolute correlation with any feature in an era.",
-    )
-    return page.figure(figure, zoom=True) + _groups(page, table)
-
-
-def _groups(page: Page, table: pd.DataFrame) -> str:
-    """Draw the exposure to each group of features; return nothing if the data has no groups."""
-    means = table.groupby(["group", "prediction"], sort=False)["mean"].first().reset_index()
-    grouped = means[means["group"] != groups.ALL]
-    if grouped.empty:
-        return ""
-    widest = grouped.loc[grouped["mean"].idxmax()]
+def _exposure(page: Page) -> str:
+    """Draw the exposure to each group of features over time."""
+    table = page.content.exposure
+    means = table.groupby(["prediction", "group"])["max_abs"].mean()
+    titles = {}
+    for name in page.defaults.own:
+        own = means[name] if name in means.index.get_level_values(0) else pd.Series(dtype=float)
+        told = (
+            f"Largest exposure of {name} to a feature: {own[groups.ALL]:.2f}, mean over eras"
+            if groups.ALL in own
+            else f"{name}: no exposure"
+        )
+        parts = own.drop(groups.ALL, errors="ignore")
+        titles[name] = told + (f"; {parts.idxmax()} leads among the groups, {parts.max():.2f}" if len(parts) else "")
     return page.figure(
         Figure(
-            "exposure-groups",
-            f"Of the groups of features {widest['prediction']} leans most on {widest['group']}: {widest['mean']:.2f}",
-            "Dots of the mean largest exposure to each group of features, before and after neutralization.",
-            drawing.same(views.by_group(means, page.defaults)),
-            "Mean over eras of the largest absolute correlation with a feature of the group, before and after neutralization.",
+            "exposure",
+            titles[page.content.chosen],
+            "Rows of cells, a row for each group of features, stronger for a larger exposure of one prediction.",
+            drawing.same(views.exposure(exposed(table), page.defaults)),
+            f"Largest absolute correlation with a feature of the group, mean of {views.HALF_YEAR} eras.",
+            ("focus",),
+            titles,
         )
     )

@@ -1,4 +1,4 @@
-"""What the run says, in sentences: the answer, what stands behind it, and what to do next."""
+"""Findings of the run in sentences: which prediction to send and why, how sure that is, and what to do next."""
 
 import math
 
@@ -8,13 +8,13 @@ from erawise.base.schema import CV, ERA, PREDICTION, VALIDATION, spanned_eras, s
 from erawise.evaluation import significance
 from erawise.evaluation.significance import BETTER, OPEN, WORSE
 from erawise.history.comparison import luck
-from erawise.report.content import CORR, SPLITS, Content
+from erawise.report.content import CORR, PAYOUT, SPLITS, Content
 
 ENOUGH = 0.95
 """Probability that a Sharpe is no luck, above which the page calls it established."""
 
-HEAVY = 0.5
-"""Share of all importance in the leading features above which the page warns."""
+NEARLY = 0.99
+"""Probability that is shown as a bound: nothing is certain."""
 
 EXPOSED = 0.35
 """Mean of an era's largest exposure above which the page advises neutralization."""
@@ -23,13 +23,20 @@ ALWAYS = "Try an idea with `dvc exp run -n idea -S …`, then `erawise compare H
 
 
 def interval(content: Content, split: str, name: str, score: str = CORR) -> str:
-    """The bounds of a mean's 95 % interval in words; empty where it can't be given."""
+    """Return the bounds of a mean's 95 % interval in words; empty if it can't be given."""
     low, high = content.value(split, name, score, "low"), content.value(split, name, score, "high")
     return "" if low is None or high is None else f"95 % interval {low:.4f} to {high:.4f}"
 
 
+def chance(probability: float) -> str:
+    """Return a probability in words, never as certain."""
+    if probability > NEARLY:
+        return f"> {NEARLY:.0%}"
+    return f"< {1 - NEARLY:.0%}" if probability < 1 - NEARLY else f"{probability:.0%}"
+
+
 def effective(content: Content, split: str, name: str) -> str:
-    """How many independent eras the scores are worth, in words; empty where it can't be told."""
+    """Return the number of eras with a score, and of independent ones, in words; empty if there is none."""
     table = content.scores[split]
     own = table[(table[PREDICTION] == name) & table[CORR].notna()].sort_values(ERA)
     if not len(own):
@@ -37,16 +44,68 @@ def effective(content: Content, split: str, name: str) -> str:
     overlap = spanned_eras(own[ERA].to_numpy(), spanned_weeks(content.days))
     found = significance.mean(own[CORR].to_numpy(float), overlap=overlap)
     worth = min(found.effective_eras, len(own))
-    return f"{len(own)} eras" if found.reason else f"{len(own)} eras, worth some {worth:.0f} independent ones"
+    return f"{len(own)} eras" if found.reason else f"{len(own)} eras, {worth:.0f} independent"
 
 
-def answer(content: Content) -> str:
-    """What the chosen prediction is worth, in one or two sentences."""
-    return f"{_promise(content)} {_check(content)}"
+def decision(content: Content, pairs: pd.DataFrame) -> str:
+    """State in one sentence which prediction to send, and why.
+
+    `pairs` is the table of `content.pairs`.
+    """
+    own, better = content.chosen, _better(content, pairs)
+    if better or not _why_not(content, own):
+        return _send(content, better or own, own if better else _next_best(content), pairs)
+    return f"Send nothing yet: {_why_not(content, own)}."
+
+
+def _send(content: Content, name: str, rival: str, pairs: pd.DataFrame) -> str:
+    against = pairs[(pairs["score"] == CORR) & (pairs["split"] == CV) & (pairs["a"] == name) & (pairs["b"] == rival)]
+    if not len(against):
+        return f"Send {name}: it finds a signal, a mean CORR of {content.value(CV, name, CORR, 'mean'):.4f} out of fold."
+    row = against.iloc[0]
+    bounds = "" if math.isnan(row["low"]) else f" (95 % interval {row['low']:+.4f} to {row['high']:+.4f})"
+    both = f"only {name} finds a signal" if _why_not(content, rival) else "both find a signal"
+    if name != content.chosen:
+        return f"Send {name}, not {rival}, which the settings name: better out of fold by {row['mean']:+.4f} CORR{bounds}; {both}."
+    if row["verdict"] == BETTER:
+        return f"Send {name}: better than {rival}, the next best, out of fold by {row['mean']:+.4f} CORR{bounds}; {both}."
+    if row["verdict"] == WORSE:
+        return f"Send {name}: steadier than {rival} out of fold, with a lower CORR, {row['mean']:+.4f}{bounds}; {both}."
+    standing = f"ahead of {rival}, the next best," if row["mean"] >= 0 else f"behind {rival}"
+    return f"Send {name}: {standing} out of fold by {row['mean']:+.4f} CORR, which may be luck{bounds}; {both}."
+
+
+def _next_best(content: Content) -> str:
+    """Return the prediction of the highest mean CORR out of fold beside the chosen one; empty if there is none."""
+    means = {name: content.value(CV, name, CORR, "mean") for name in content.predictions if name != content.chosen}
+    known = {name: mean for name, mean in means.items() if mean is not None}
+    return max(known, key=lambda name: known[name], default="")
+
+
+def _why_not(content: Content, name: str) -> str:
+    """Explain why a prediction finds no signal out of fold; return nothing if it finds one."""
+    mean, low, high = (content.value(CV, name, CORR, key) for key in ("mean", "low", "high"))
+    if mean is None:
+        return f"{name} has no score out of fold"
+    if low is None or high is None:
+        return f"{name} has a mean CORR of {mean:.4f} out of fold, on too few eras for an interval"
+    if low > 0:
+        return ""
+    way = "points the wrong way" if high < 0 else "may be luck"
+    return f"the CORR of {name} out of fold, {mean:.4f} ({interval(content, CV, name)}), {way}"
+
+
+def paid(content: Content, pairs: pd.DataFrame) -> str:
+    """Compare the chosen prediction with the next best by the score that is paid; return nothing if it is unknown."""
+    rows = pairs[(pairs["score"] == PAYOUT) & (pairs["split"] == CV) & (pairs["a"] == content.chosen) & (pairs["b"] == _next_best(content))]
+    if not len(rows):
+        return ""
+    row, way = rows.iloc[0], "stand-in, BMC for MMC" if content.column(CV, PAYOUT) != PAYOUT else "MMC included"
+    return f"By payout ({way}): {row['verdict']}, {row['mean']:+.1%} of the stake an era against {row['b']}."
 
 
 def verdict(content: Content) -> str:
-    """The chosen prediction against that of the committed run, in a sentence."""
+    """Compare the chosen prediction with the committed run's, in a sentence."""
     found = content.compared
     if found.reason:
         return f"There is no comparison with {found.before}: {found.reason}."
@@ -54,58 +113,43 @@ def verdict(content: Content) -> str:
     if not len(rows):
         return f"{found.before} has no prediction called {content.chosen}."
     if (rows["difference"] == 0).all() and not rows["left_out"].any() and set(rows["split"]) == set(SPLITS):
-        return f"The scores of {content.chosen} are those of {found.before}."
+        return f"The scores of {content.chosen} are the same as in {found.before}."
     return f"Against {found.before}: " + "; ".join(_told(content.chosen, row) for row in rows.to_dict("records")) + f". {luck(found.table)}"
 
 
 def looked(content: Content) -> str:
-    """How much the validation score is worth after so many looks."""
+    """Estimate how much the validation score is worth after so many looks."""
     count = content.looks.count
     if not count:
         return "No evaluation on this data is on record in this checkout, so nobody can say how often these validation eras were looked at."
     text = f"These validation eras were looked at {count} time{'s' if count > 1 else ''} in this checkout."
     if math.isnan(content.looks.deflated):
-        return text + " There are too few of them to tell what luck among the looks would have shown."
-    return text + f" The Sharpe is above what the best of so many shows by luck with probability {content.looks.deflated:.2f}."
+        return text + " They are too few to tell luck among the looks from a signal."
+    return text + f" The Sharpe is above the best of so many by luck with a probability of {chance(content.looks.deflated)}."
 
 
 def advice(content: Content, pairs: pd.DataFrame) -> list[str]:
-    """What to do next, the most pressing first; each a sentence or two, with the command where there is one, in backquotes.
+    """Return what to do next, the most pressing first: a sentence or two each, commands in backquotes.
 
-    `pairs` are those of `content.pairs`.
+    `pairs` is the table of `content.pairs`.
     """
-    rules = (_signal, _worse, _gap, _luck, _exposure, _heavy)
+    rules = (_signal, _worse, _gap, _luck, _exposure)
     pressing = [text for text in (rule(content) for rule in rules) if text]
     return [*pressing, *_other(content, pairs), ALWAYS]
 
 
-def _promise(content: Content) -> str:
-    name = content.chosen
-    mean, low, high = (content.value(CV, name, CORR, key) for key in ("mean", "low", "high"))
-    if mean is None:
-        return f"{name} has no score out of fold."
-    text = f"Out of fold, {name} has a mean CORR of {mean:.4f}"
-    if low is None or high is None:
-        return f"{text}; there are too few eras for an interval."
-    bounds = f"{text} ({interval(content, CV, name)})"
-    if low > 0:
-        return f"{bounds}: that it finds something is established."
-    if high < 0:
-        return f"{bounds}: that it points the wrong way is established."
-    return f"{bounds}: that it finds anything isn't established."
-
-
-def _check(content: Content) -> str:
+def check(content: Content) -> str:
+    """Summarize the score of the validation eras."""
     mean = content.value(VALIDATION, content.chosen, CORR, "mean")
     if mean is None:
         return "No validation era has a score yet."
-    text = f"The final check, on the validation eras, gives {mean:.4f}"
+    text = f"The final check, on validation eras, gives {content.chosen} a CORR of {mean:.4f}"
     bounds = interval(content, VALIDATION, content.chosen)
     return f"{text} ({bounds})." if bounds else f"{text}, on too few eras for an interval."
 
 
 def _told(name: str, row: dict[str, object]) -> str:
-    """The comparison of one split."""
+    """Describe the comparison of one split."""
     difference, low, high = (float(str(row[key])) for key in ("difference", "low", "high"))
     left = f", {row['left_out']} eras left out that one of them lacks" if row["left_out"] else ""
     if math.isnan(difference):
@@ -116,13 +160,8 @@ def _told(name: str, row: dict[str, object]) -> str:
 
 
 def _signal(content: Content) -> str:
-    low, high = (content.value(CV, content.chosen, CORR, key) for key in ("low", "high"))
-    if low is not None and low > 0:
-        return ""
-    why = "there are too few eras out of fold for an interval" if low is None else "its interval out of fold reaches 0"
-    if high is not None and high < 0:
-        why = "out of fold it points the wrong way"
-    return (
+    why = _why_not(content, content.chosen)
+    return why and (
         f"Don't stake on {content.chosen} yet: {why}. More eras, more data or a stronger model come before everything else; "
         "`erawise canary` tells whether the pipeline itself is sound."
     )
@@ -144,14 +183,14 @@ def _worse(content: Content) -> str:
 
 
 def _gap(content: Content) -> str:
-    """Validation that falls below what cv promises is the sign of a choice that has seen too much."""
+    """Warn of a validation score below cross-validation's interval: a choice has seen too much, or the market has changed."""
     high = content.value(VALIDATION, content.chosen, CORR, "high")
     low = content.value(CV, content.chosen, CORR, "low")
     if high is None or low is None or high >= low:
         return ""
     return (
-        "The validation score lies below all that cross-validation makes likely: something was fitted to the train eras, or the market "
-        "has changed. `erawise canary` runs the pipeline where there is nothing to find."
+        "The validation score lies below the interval of cross-validation: something was fitted to the train eras, or the market "
+        "has changed. `erawise canary` runs the pipeline on data without a signal."
     )
 
 
@@ -160,7 +199,7 @@ def _luck(content: Content) -> str:
     if math.isnan(deflated) or deflated >= ENOUGH:
         return ""
     return (
-        f"After {content.looks.count} looks the validation Sharpe may be luck (probability that it isn't: {deflated:.2f}): "
+        f"After {content.looks.count} looks the validation Sharpe may be luck (probability that it isn't: {chance(deflated)}): "
         "choose on cv, and let live rounds judge (`erawise monitor`)."
     )
 
@@ -175,31 +214,16 @@ def _exposure(content: Content) -> str:
     )
 
 
-def _heavy(content: Content) -> str:
-    table = content.tables.get("importance")
-    if table is None or not len(table):
-        return ""
-    leading = table.groupby("model", sort=False)[["cumulative", "features"]].last()
-    held = leading[(leading["cumulative"] > HEAVY) & (leading["features"] > 4 * table["rank"].max())]
-    if not len(held):
-        return ""
-    name = held["cumulative"].idxmax()
-    return (
-        f"{held['cumulative'].max():.0%} of the importance of {name} is in {int(table['rank'].max())} of {int(held['features'][name])} "
-        "features: see what drives it, below."
-    )
+def _better(content: Content, pairs: pd.DataFrame) -> str:
+    """Return the prediction that beats the chosen one out of fold beyond doubt, by mean and by Sharpe; empty if none does."""
+    rows = pairs[(pairs["score"] == CORR) & (pairs["split"] == CV) & (pairs["b"] == content.chosen) & (pairs["verdict"] == BETTER)]
+    rows = rows[rows["a"].isin(content.predictions)]
+    own = content.value(CV, content.chosen, CORR, "sharpe") or 0.0
+    steadier = rows[[(content.value(CV, name, CORR, "sharpe") or 0.0) > own for name in rows["a"]]]
+    return str(steadier.loc[steadier["mean"].idxmax(), "a"]) if len(steadier) else ""
 
 
 def _other(content: Content, pairs: pd.DataFrame) -> list[str]:
-    """A prediction that is better than the chosen one, by its mean and by its Sharpe."""
-    against = pairs[(pairs["split"] == CV) & (pairs["b"] == content.chosen)]
-    rows = against[against["verdict"] == BETTER]
-    own = content.value(CV, content.chosen, CORR, "sharpe") or 0.0
-    steadier = rows[[(content.value(CV, name, CORR, "sharpe") or 0.0) > own for name in rows["a"]]]
-    if not len(steadier):
-        return []
-    name = steadier.loc[steadier["mean"].idxmax(), "a"]
-    return [
-        f"Of {len(against)} predictions compared with {content.chosen} out of fold {name} is the best: its mean CORR is higher, with a "
-        "95 % interval above 0, and so is its Sharpe. `upload.prediction` and `submit.models` say which prediction goes out."
-    ]
+    name, count = _better(content, pairs), len(content.predictions) - 1
+    told = f"{name} is the best of {count} predictions that were compared with {content.chosen} out of fold, by mean CORR and by Sharpe."
+    return [f"{told} To send it, name it in `upload.prediction` and `submit.models`."] if name else []

@@ -1,13 +1,14 @@
-"""What the sections of the page are written with."""
+"""Parts that the sections of the page are written with."""
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
 from erawise.report import drawing, views
-from erawise.report.content import Content
+from erawise.report.content import SCORES, Content
 from erawise.report.drawing import Figure
 from erawise.report.markup import escape
 
@@ -17,16 +18,16 @@ HALF = drawing.WIDTH // 2 + 160
 
 @dataclass
 class Page:
-    """What the sections share, and the charts that JavaScript takes over, gathered while they are written.
+    """Page while it is written: what the sections share, and the charts that JavaScript takes over.
 
     Attributes
     ----------
     content : of the run.
     pairs : of `content.pairs`.
-    defaults : what the switches say at first.
+    defaults : the first state of the switches.
     datasets : tables that charts take by name.
     live : the charts as Vega, by the names of their figures.
-    titles : of the figures whose title hangs on a switch: which, and the title for each value.
+    titles : of the figures whose title depends on a switch: the switch, and the title for each value.
     """
 
     content: Content
@@ -36,9 +37,17 @@ class Page:
     live: dict[str, Any] = field(default_factory=dict)
     titles: dict[str, Any] = field(default_factory=dict)
 
+    @functools.cached_property
+    def rows(self) -> dict[str, list[dict[str, Any]]]:
+        """Rows of the tables that charts name, without the scores that are switched off at first."""
+        off = [score for score in SCORES if score != self.defaults.state()["score"]]
+        return {name: drawing.rows_of(table.drop(columns=off, errors="ignore")) for name, table in self.datasets.items()}
+
     def figure(self, figure: Figure, *, width: int | None = None, zoom: bool = False) -> str:
-        """A chart with its caption, at most `width` pixels wide; `zoom` where a range of eras can be drawn up on it."""
-        self.live[figure.name] = drawing.vega(figure)
+        """Write a chart with its caption, at most `width` pixels wide; with `zoom` a range of eras can be drawn up on it."""
+        still, live = figure.draw(False), figure.draw(True)
+        spec = drawing.specified(still)
+        self.live[figure.name] = drawing.vega(spec if live is still else drawing.specified(live))
         if figure.keys:
             self.titles[figure.name] = {"keys": figure.keys, "titles": figure.titles, "alt": figure.alt}
         note = f"<p>{escape(figure.note)}</p>" if figure.note else ""
@@ -48,34 +57,39 @@ class Page:
         return (
             f"<figure><figcaption><h3>{escape(figure.title)}</h3>{note}</figcaption>"
             f'<div class="plot" role="img" aria-label="{words}" data-figure="{figure.name}"{size}{zoomed}>'
-            f"{drawing.svg(figure, self.datasets)}</div></figure>"
+            f"{drawing.svg(figure, spec, self.rows)}</div></figure>"
         )
 
     def beside(self, figures: Iterable[Figure]) -> str:
-        """Charts beside each other where there is room."""
+        """Write charts beside each other, if there is room."""
         return f'<div class="figures">{"".join(self.figure(figure, width=HALF) for figure in figures)}</div>'
 
     def has(self, name: str) -> bool:
-        """Whether the run has a table of that name with rows."""
+        """Return whether the run has a table of that name with rows."""
         return name in self.content.tables and len(self.content.tables[name]) > 0
 
 
+def by_score(tables: Mapping[str, str]) -> str:
+    """Write a piece of HTML for each score; the page shows the piece whose score is switched on."""
+    return "".join(f'<div data-score="{score}"{"" if k == 0 else " hidden"}>{text}</div>' for k, (score, text) in enumerate(tables.items()))
+
+
 def controls(*selects: str) -> str:
-    """Choices that JavaScript answers to."""
+    """Write choices that JavaScript answers to."""
     return f'<p data-needs-script hidden class="controls">{"".join(selects)}</p>'
 
 
 def select(state: str, label: str, names: Iterable[str], chosen: str) -> str:
-    """One choice of a name; every choice of the same `state` on the page is the same."""
+    """Write one choice of a name."""
     options = "".join(f"<option{' selected' if name == chosen else ''}>{escape(name)}</option>" for name in names)
     return f'<label>{escape(label)} <select data-state="{state}" autocomplete="off">{options}</select></label>'
 
 
 def missing(what: str, command: str) -> str:
-    """Says what isn't there, and the command that makes it."""
+    """Name a missing part, and the command that makes it."""
     return f'<p class="missing">There is no table of {escape(what)}; <code>{escape(command)}</code> makes it.</p>'
 
 
 def commands(text: str) -> str:
-    """Text whose parts in backquotes are commands."""
+    """Return text whose parts in backquotes are commands."""
     return "".join(f"<code>{escape(part)}</code>" if k % 2 else escape(part) for k, part in enumerate(text.split("`")))

@@ -1,4 +1,4 @@
-"""The report of the run in the workspace: its scores, pictures, data and settings, and what it is against the committed one."""
+"""Content of the report of the run in the workspace, compared with the committed run."""
 
 import platform
 import sys
@@ -11,13 +11,14 @@ import pandas as pd
 
 from erawise import params
 from erawise.base import files, tabular
-from erawise.base.schema import CV, ERA, ID, PREDICTION, VALIDATION
+from erawise.base.schema import CV, ERA, ID, LIVE, PREDICTION, SPLIT, VALIDATION
 from erawise.blend import proportions
 from erawise.evaluation import evaluation
 from erawise.folds.splits import spaced
 from erawise.history import comparison, ledger, looks, revisions
+from erawise.panel.panel import Panel
 from erawise.report import content as report
-from erawise.report import page
+from erawise.report import outgoing, page
 from erawise.report.content import Comparison, Content, Looks, Run
 from erawise.running import errors, paths, runner
 
@@ -48,6 +49,10 @@ def content(p: params.Params) -> Content:
     models = files.read_json(paths.MEMBERS)["models"]
     chosen = next(iter(p.submit.models.values()), p.upload.prediction)
     similarity, sampled = _similarity(models)
+    panel = Panel(paths.PANEL, [p.data.target])
+    scores = {split: tabular.read_parquet(paths.SCORES / f"{split}.parquet") for split in (CV, VALIDATION)}
+    sent = dict.fromkeys([chosen, *p.submit.models.values()])
+    looked_at = spaced(np.unique(scores[CV][ERA].to_numpy(np.int64)), outgoing.LOOKED_AT)
     evaluated = evaluation.evaluated(paths.SCORES)
     metrics = {split: files.read_json(paths.METRICS / f"{split}.json") for split in (CV, VALIDATION)}
     return Content(
@@ -56,7 +61,7 @@ def content(p: params.Params) -> Content:
         target=p.data.target,
         days=evaluated.days,
         metrics={split: evaluation.blocks(found) for split, found in metrics.items()},
-        scores={split: tabular.read_parquet(paths.SCORES / f"{split}.parquet") for split in (CV, VALIDATION)},
+        scores=scores,
         data=files.read_json(paths.METRICS / "data.json"),
         similarity=similarity,
         similar_eras=sampled,
@@ -64,35 +69,40 @@ def content(p: params.Params) -> Content:
         compared=_compared(),
         looks=Looks(*looks.at(p, chosen)),
         run=_run(p),
-        regime=evaluated.pays.regime,
         notes=[
             *evaluation.lines(evaluated, p.evaluate.benchmark),
             *proportions.lines(files.read_json(paths.NEUTRALIZED_TO).get("chosen")),
         ],
         tables=_tables(models),
+        yardsticks=outgoing.yardsticks(p, evaluated, scores, panel),
+        exposure=tabular.read_parquet(paths.EXPOSURE, [SPLIT, ERA, PREDICTION, "group", "max_abs"]),
+        stake=outgoing.stake(p, chosen, scores, evaluated.days),
+        live=outgoing.live(p, chosen, {name: _of_eras(_place(name), looked_at, live=True) for name in sent}, panel),
+        toy=p.data.source == "market",
     )
 
 
 def _similarity(models: list[str]) -> tuple[pd.DataFrame, int]:
-    """Of all predictions, out of fold, in at most `SAMPLED` eras from the first to the last, and how many these are."""
-    places = {name: paths.MODEL_PREDICTIONS / f"{name}.parquet" for name in models} | {
-        "ensemble": paths.ENSEMBLE,
-        "neutralized": paths.NEUTRALIZED,
-    }
+    """Compare all predictions, out of fold, in at most `SAMPLED` eras from the first to the last; return the number of eras too."""
     eras = np.unique(tabular.read_parquet(paths.SCORES / f"{CV}.parquet", [ERA])[ERA].to_numpy(np.int64))
     taken = spaced(eras, SAMPLED)
-    return report.similarity({name: _of_eras(path, taken) for name, path in places.items()}), len(taken)
+    return report.similarity({name: _of_eras(_place(name), taken) for name in (*models, "ensemble", "neutralized")}), len(taken)
 
 
-def _of_eras(path: Path, eras: np.ndarray) -> pd.DataFrame:
-    """The predictions of these eras; the file is read in parts."""
+def _place(name: str) -> Path:
+    """Return the file of a prediction."""
+    return {"ensemble": paths.ENSEMBLE, "neutralized": paths.NEUTRALIZED}.get(name, paths.MODEL_PREDICTIONS / f"{name}.parquet")
+
+
+def _of_eras(path: Path, eras: np.ndarray, *, live: bool = False) -> pd.DataFrame:
+    """Read the predictions of these eras, and of the live one if asked to; the file is read in parts."""
     with tabular.open_parquet(path) as file:
-        parts = (batch.to_pandas() for batch in file.iter_batches(columns=[ID, ERA, PREDICTION]))
-        return pd.concat([part[part[ERA].isin(eras)] for part in parts], ignore_index=True)
+        parts = (batch.to_pandas() for batch in file.iter_batches(columns=[ID, ERA, SPLIT, PREDICTION]))
+        return pd.concat([part[part[ERA].isin(eras) | (live & (part[SPLIT] == LIVE))] for part in parts], ignore_index=True)
 
 
 def _compared() -> Comparison:
-    """The workspace against what is committed; why not, where that can't be."""
+    """Compare the workspace with the committed run, or say why that can't be done."""
     nothing = pd.DataFrame()
     try:
         before, after = (revisions.read(Path(), revision, raw=paths.RAW, scores=paths.SCORES) for revision in (COMMITTED, None))
@@ -116,7 +126,7 @@ def _run(p: params.Params) -> Run:
 
 
 def _records() -> pd.DataFrame:
-    """What the last run of each stage took; a record that can't be read is left out, with a warning."""
+    """Read the time and memory of each stage's last run; a record that can't be read is left out, with a warning."""
     numbers, texts = ["seconds", "peak_bytes", "rows"], ["stage", "started"]
     found = []
     for path in sorted(paths.RUNS.glob("*.json")):
@@ -131,16 +141,17 @@ def _records() -> pd.DataFrame:
 
 
 def _tables(models: list[str]) -> dict[str, pd.DataFrame]:
-    """The tables behind the pictures, and those of `explore` and `explain` by their directories."""
+    """Read the tables behind the pictures, and the tables of `explore` and `explain` by their directories."""
     found = {path.stem: path for path in sorted(paths.TABLES.glob("*.csv"))}
     found |= {f"explored/{path.stem}": path for path in sorted(paths.EXPLORED.glob("*.csv"))}
+    found |= {f"missing/{path.stem}": path for path in sorted(paths.MISSING.glob("eras.csv"))}
     found |= {f"explained/{model}/{path.stem}": path for model in models for path in sorted((paths.EXPLAINED / model).glob("*.csv"))}
     read = {name: _table(path) for name, path in found.items()}
     return {name: table for name, table in read.items() if table is not None}
 
 
 def _table(path: Path) -> pd.DataFrame | None:
-    """A table, None where it can't be read: the page says what it lacks."""
+    """Read a table; return None if it can't be read: the page says what it lacks."""
     try:
         return pd.read_csv(path)
     except (ValueError, OSError) as error:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-SPARK_WIDTH, SPARK_HEIGHT = 120, 28
 DASH = "–"
 
 
@@ -18,7 +17,7 @@ class Cell:
     Attributes
     ----------
     text : as a person reads it; it is escaped.
-    order : what the column is sorted by; None: by the text. What is `DASH` comes last, whichever way.
+    order : what the column is sorted by; None: by the text. A `DASH` comes last, whichever way.
     markup : in place of the text, HTML that is trusted.
     """
 
@@ -28,12 +27,12 @@ class Cell:
 
 
 def escape(text: object) -> str:
-    """Text as HTML, in quotes of an attribute too."""
+    """Return text as HTML, in quotes of an attribute too."""
     return html.escape(str(text), quote=True)
 
 
 def number(value: float | None, form: str = ".4f") -> Cell:
-    """A figure, a dash where there is none."""
+    """Return a figure, a dash if there is none."""
     return Cell(DASH) if value is None or math.isnan(value) else Cell(format(value, form), float(value))
 
 
@@ -43,7 +42,7 @@ def bounds(low: float | None, high: float | None, form: str = ".4f") -> Cell:
 
 
 def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Cell | str]], *, texts: int = 1) -> str:
-    """A table whose first `texts` columns are text and whose others are figures; the first cell of a row names it."""
+    """Write a table whose first `texts` columns are text and whose others are figures; the first cell of a row names it."""
     figure = ' class="figure"'
     head = "".join(
         f'<th scope="col"{figure if k >= texts else ""}><button type="button">{escape(name)}</button></th>' for k, name in enumerate(heads)
@@ -56,31 +55,21 @@ def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Cell | str
     )
 
 
-def card(label: str, value: str, below: str = "", tone: str = "") -> str:
-    """A figure in large type with what it is and a line that puts it in its place."""
-    small = f"<small>{escape(below)}</small>" if below else ""
-    return f'<div class="card {escape(tone)}"><dt>{escape(label)}</dt><dd><strong>{escape(value)}</strong>{small}</dd></div>'
-
-
-def spark(series: Sequence[Sequence[float]], name: str) -> str:
-    """Running sums as small lines beside each other on one scale, in the colour of a prediction; hidden from who can't see them."""
-    values = [value for part in series for value in (0.0, *part)]
-    low, high = min(values, default=0.0), max(values, default=0.0)
-    count = max(sum(len(part) for part in series) - 1, 1)
-    lines, start = [], 0
-    for part in series:
-        points = " ".join(f"{_place(start + k, count)},{_height(value, low, high)}" for k, value in enumerate(part))
-        lines.append(f'<polyline points="{points}"/>')
-        start += len(part)
-    zero = _height(0.0, low, high)
-    return (
-        f'<svg class="spark" viewBox="0 0 {SPARK_WIDTH} {SPARK_HEIGHT}" width="{SPARK_WIDTH}" height="{SPARK_HEIGHT}" aria-hidden="true">'
-        f'<line x1="0" x2="{SPARK_WIDTH}" y1="{zero}" y2="{zero}"/><g style="stroke:var(--p-{escape(name)})">{"".join(lines)}</g></svg>'
+def card(label: str, lines: Sequence[tuple[str, str, str, str]]) -> str:
+    """Write a card of a figure: for each split its name, the value in large type, the interval and a line below."""
+    parts = "".join(
+        "<dd>"
+        + (f"<span>{escape(split)}</span>" if split else "")
+        + f"<strong>{escape(value)}</strong>"
+        + "".join(f"<small>{escape(text)}</small>" for text in (interval, below) if text)
+        + "</dd>"
+        for split, value, interval, below in lines
     )
+    return f'<div class="card"><dt>{escape(label)}</dt>{parts}</div>'
 
 
 def script_json(content: Any) -> str:
-    """JSON that can stand within a script element: NaN is null, and nothing in it ends the element."""
+    """Return JSON that can stand within a script element: NaN is null, and nothing in it ends the element."""
     return json.dumps(_plain(content), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
@@ -100,11 +89,3 @@ def _cell(cell: Cell | str, place: int, texts: int) -> str:
         return f'<th scope="row"{order}>{inside}</th>'
     kind = ' class="figure"' if place >= texts else ""
     return f"<td{kind}{order}>{inside}</td>"
-
-
-def _place(k: int, count: int) -> str:
-    return f"{2 + (SPARK_WIDTH - 4) * k / count:.1f}"
-
-
-def _height(value: float, low: float, high: float) -> str:
-    return f"{2 + (SPARK_HEIGHT - 4) * (1 - (value - low) / ((high - low) or 1)):.1f}"

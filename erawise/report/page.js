@@ -7,16 +7,18 @@ const LEAST_ERAS = 3;
 const LEAST_DRAG = 8;
 
 const rows = [];
-for (const [name, splits] of Object.entries(page.scores))
-  for (const [split, part] of Object.entries(splits))
-    part.era.forEach((era, k) => rows.push({ era, split, prediction: name, corr: part.corr[k] }));
+for (const [prediction, splits] of Object.entries(page.scores))
+  for (const [split, { era, ...scores }] of Object.entries(splits))
+    era.forEach((one, k) => rows.push({ era: one, split, prediction, ...Object.fromEntries(Object.entries(scores).map(([name, values]) => [name, values[k]])) }));
 
 const all = (selector) => [...document.querySelectorAll(selector)];
 const [first, last, range, theme] = ["first", "last", "range", "theme"].map((name) => document.getElementById(name));
 
-// what is switched off has no value to tell
+// predictions come in the order of their values; what is switched off has none to tell
 function told(value, sanitize) {
   const cells = Object.entries(value).filter(([, text]) => text !== "NaN" && text !== "undefined" && text !== "null");
+  const worth = ([key, text]) => (key in page.scores ? Number(text.replace("−", "-")) : Infinity);
+  cells.sort((one, other) => (worth(one) === worth(other) ? 0 : worth(other) - worth(one)));
   const lines = cells.map(([key, text]) => `<tr><td class="key">${sanitize(key)}</td><td class="value">${sanitize(text)}</td></tr>`);
   return `<table>${lines.join("")}</table>`;
 }
@@ -47,6 +49,10 @@ function fit(place, view) {
 }
 
 function change(part) {
+  // one picker: the prediction in focus is also the model, if it is one, and is never compared with itself
+  if ("focus" in part && page.models.includes(part.focus)) part.model = part.focus;
+  if ("focus" in part && part.focus === (part.against || state.against)) part.against = state.focus;
+  if ("against" in part && part.against === (part.focus || state.focus)) part.focus = state.against;
   Object.assign(state, part);
   const measures = page.measures[state.model] || [];
   if (measures.length && !measures.includes(state.measure)) part.measure = state.measure = measures[0];
@@ -68,10 +74,12 @@ function show() {
   const whole = state.first === page.state.first && state.last === page.state.last;
   range.textContent = whole ? `all ${weeks} weeks` : `${weeks} weeks; headlines are of all`;
   for (const box of all("input[name=shown]")) box.checked = state.shown.includes(box.value);
+  for (const radio of all("input[name=score]")) radio.checked = radio.value === state.score;
+  for (const piece of all("[data-score]")) piece.hidden = piece.dataset.score !== state.score;
   for (const select of all("select[data-state]")) select.value = state[select.dataset.state];
   const measures = page.measures[state.model] || [];
   for (const option of all("select[data-state=measure] option")) option.disabled = !measures.includes(option.value);
-  for (const pair of all("[data-pair]")) pair.textContent = page.pairs[`${pair.dataset.pair}/${state.a}/${state.b}`] || "";
+  for (const pair of all("[data-pair]")) pair.textContent = page.pairs[`${state.score}/${pair.dataset.pair}/${state.focus}/${state.against}`] || "";
   for (const [name, { keys, titles, alt }] of Object.entries(page.titles)) {
     const title = titles[keys.map((key) => state[key]).join("/")];
     const place = document.querySelector(`.plot[data-figure="${name}"]`);
@@ -170,14 +178,8 @@ for (const box of all("input[name=shown]"))
     if (on.length) change({ shown: on });
     else show();
   });
-for (const select of all("select[data-state]"))
-  select.addEventListener("change", () => {
-    const name = select.dataset.state;
-    const part = { [name]: select.value };
-    const other = { a: "b", b: "a" }[name];
-    if (other && state[other] === select.value) part[other] = state[name];
-    change(part);
-  });
+for (const radio of all("input[name=score]")) radio.addEventListener("change", () => change({ score: radio.value }));
+for (const select of all("select[data-state]")) select.addEventListener("change", () => change({ [select.dataset.state]: select.value }));
 
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 function paint(name) {
@@ -188,9 +190,10 @@ function paint(name) {
 paint(dark.matches ? "dark" : "light");
 dark.addEventListener("change", (event) => paint(event.matches ? "dark" : "light"));
 theme.addEventListener("click", () => paint(root.dataset.theme === "dark" ? "light" : "dark"));
-window.addEventListener("beforeprint", () => {
-  for (const fold of all("details")) fold.open = true;
-});
+// a page that was left lying may be older than the last run
+const age = document.getElementById("age");
+const days = Math.floor((Date.now() - Date.parse(age.dataset.made.replace(" UTC", "Z").replace(" ", "T"))) / 864e5);
+if (days >= 1) age.textContent = ` This page is ${days} day${days > 1 ? "s" : ""} old: if there was a run since, write it anew.`;
 
 all("table.sortable").forEach(sortable);
 for (const hidden of all("[data-needs-script]")) hidden.hidden = false;

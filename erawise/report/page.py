@@ -1,14 +1,27 @@
-"""The page: one file of HTML that stands alone, from the content of a run."""
+"""Page of the report: one file of HTML that stands alone, from the content of a run."""
 
 from importlib import resources
 from typing import Any
 
 import pandas as pd
 
-from erawise.base.schema import ERA, PREDICTION, SPLIT, VALIDATION
+from erawise.base.schema import ERA, PREDICTION, SPLIT
 from erawise.charts import style
-from erawise.report import answer, content, drawing, drivers, era_views, market_views, markup, palette, provenance, views
-from erawise.report.content import CORR, Content
+from erawise.report import (
+    answer,
+    content,
+    drawing,
+    drivers,
+    era_views,
+    frame,
+    market_views,
+    markup,
+    money_views,
+    palette,
+    provenance,
+    views,
+)
+from erawise.report.content import Content
 from erawise.report.frame import Page
 from erawise.report.markup import escape
 from erawise.running.errors import InputError
@@ -18,23 +31,26 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inli
 """The browser itself keeps the page off the network. Vega compiles its expressions, hence `unsafe-eval`."""
 
 SECTIONS = {
-    "answer": "The answer",
-    "leaderboard": "All predictions",
-    "eras": "Era by era",
-    "pair": "A against B",
-    "drivers": "What drives it",
-    "data": "The data",
-    "run": "Folds and run",
+    "next": ("What to do next", answer.following),
+    "leaderboard": ("All predictions", answer.leaderboard),
+    "eras": ("Over time", era_views.eras),
+    "pair": ("Against another", era_views.pair),
+    "drivers": ("What drives it", drivers.drivers),
+    "stake": ("If you staked", money_views.staked),
+    "out": ("What goes out", money_views.outgoing),
+    "data": ("The data", market_views.data),
+    "run": ("Folds and run", provenance.run),
 }
+"""Title of each section below the first screen, and the function that writes it."""
 
 
 def written(found: Content, progress: Progress = SILENT) -> str:
-    """The page.
+    """Write the page.
 
     Parameters
     ----------
-    found : what the run has found; what it lacks is named on the page with the way to get it.
-    progress : told of the sections that are written.
+    found : content of the run; the page names the parts that it lacks, with the command that makes them.
+    progress : counts the sections.
 
     Returns
     -------
@@ -50,39 +66,30 @@ def written(found: Content, progress: Progress = SILENT) -> str:
         raise InputError("no prediction has a score in any era; run `dvc repro evaluate` on data whose targets are known")
     if found.chosen not in found.predictions:
         raise InputError(
-            f"{found.chosen}: submit.models or upload.prediction names it, and it has no scores; there are those of "
+            f"{found.chosen}: submit.models or upload.prediction names it, and it has no scores; there are scores of "
             f"{', '.join(found.predictions)}; run `dvc repro evaluate`"
         )
-    page = Page(found, content.pairs(found), _defaults(found, scores), {views.ERAS: scores})
-    writers = {
-        "answer": answer.answer,
-        "leaderboard": answer.leaderboard,
-        "eras": era_views.eras,
-        "pair": era_views.pair,
-        "drivers": drivers.drivers,
-        "data": market_views.data,
-        "run": provenance.run,
-    }
+    page = Page(found, content.pairs(found, scores), _defaults(found, scores), {views.ERAS: scores})
     bodies = {}
-    with progress.counting(len(writers), "sections") as count:
-        for name, write in writers.items():
+    with progress.counting(1 + len(SECTIONS), "sections") as count:
+        for name, (_, write) in {"answer": ("", answer.first), **SECTIONS}.items():
             bodies[name] = write(page)
             count.done()
     sections = "".join(
         f'<section id="{name}" aria-labelledby="{name}-head"><h2 id="{name}-head">{escape(title)}</h2>{bodies[name]}</section>'
-        for name, title in SECTIONS.items()
+        for name, (title, _) in SECTIONS.items()
     )
-    links = "".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title in SECTIONS.items())
     title = f"erawise: {found.chosen} on {found.target}"
-    shades = {name: style.colours(found.models)[name] for name in page.defaults.names}
+    shades = {name: style.colours(found.models)[name] for name in page.defaults.own}
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f"<style>{palette.style(shades)}{_asset('page.css')}</style></head><body>"
-        f'<header class="top"><h1>{escape(found.chosen)} on {escape(found.target)}</h1><p class="muted">{escape(_made(found))}</p>'
-        f'<nav aria-label="sections"><ul>{links}</ul></nav></header>'
-        f"{_toolbar(page)}<main>{sections}</main>"
+        f"<main>{answer.stale(found)}"
+        f'<section id="answer" aria-labelledby="title"><h1 id="title">{escape(title)}</h1><p class="muted">{escape(_made(found))}'
+        f'<span id="age" data-made="{escape(found.run.made)}"></span></p>{bodies["answer"]}</section>'
+        f"{_toolbar(page)}{sections}</main>"
         "<footer>Written by <code>erawise report</code>. The page is one file and asks for nothing from the network.</footer>"
         f'<script type="application/json" id="page-data">{markup.script_json(_for_script(page))}</script>'
         f'<script type="module">{_script(drawing.library())}</script><script type="module">{_script(_asset("page.js"))}</script>'
@@ -91,20 +98,18 @@ def written(found: Content, progress: Progress = SILENT) -> str:
 
 
 def _defaults(found: Content, scores: pd.DataFrame) -> views.Defaults:
-    names = found.predictions
-    validation = scores.loc[scores[SPLIT] == VALIDATION, ERA]
-    others = [name for name in reversed(names) if name != found.chosen]
+    names = [*found.predictions, *(name for name in content.YARDSTICKS if (scores[PREDICTION] == name).any())]
+    spans = {str(split): (int(eras.min()), int(eras.max()), eras.nunique()) for split, eras in scores.groupby(SPLIT, sort=False)[ERA]}
+    others = [name for name in reversed(found.predictions) if name != found.chosen]
     had = set(drivers.measures(found)["measure"])
-    own = found.models[0] if found.chosen not in found.models else found.chosen
     return views.Defaults(
         names=names,
         chosen=found.chosen,
         first=int(scores[ERA].min()),
         last=int(scores[ERA].max()),
-        boundary=(int(validation.min()), int(validation.max())) if len(validation) else None,
-        a=found.chosen,
-        b=others[0] if others else found.chosen,
-        model=own,
+        spans=spans,
+        against=others[0] if others else found.chosen,
+        model=found.models[0] if found.chosen not in found.models else found.chosen,
         dashed=frozenset(found.models[len(style.MODEL_COLOURS) :]),
         measure=next((measure for measure in drivers.MEASURES if measure in had), ""),
     )
@@ -120,29 +125,39 @@ def _made(found: Content) -> str:
 
 
 def _toolbar(page: Page) -> str:
-    d = page.defaults
+    """Write the controls: sections, score and prediction in one line, and the rest in a fold."""
+    d, scores = page.defaults, page.datasets[views.ERAS]
+    links = "".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, (title, _) in SECTIONS.items())
+    switch = "".join(
+        f'<label><input type="radio" autocomplete="off" name="score" value="{score}"{" checked" if k == 0 else ""}>{escape(name)}</label>'
+        for k, (score, name) in enumerate(content.SCORES.items())
+        if score in scores
+    )
     boxes = "".join(
         f'<label><input type="checkbox" autocomplete="off" name="shown" value="{escape(name)}" checked>'
-        f'<span class="swatch" style="background:var(--p-{escape(name)})"></span>{escape(name)}</label>'
+        f'<span class="swatch" style="background:{escape(views.colour(name))}"></span>{escape(name)}</label>'
         for name in d.names
     )
     limits = f'min="{d.first}" max="{d.last}"'
     return (
-        '<div class="toolbar" role="region" aria-label="what the charts show" data-needs-script hidden><div>'
-        f"<fieldset><legend>predictions</legend>{boxes}</fieldset>"
+        f'<div class="toolbar"><nav aria-label="sections"><ul>{links}</ul></nav>'
+        '<div role="region" aria-label="what the charts show" data-needs-script hidden class="controls">'
+        f'<fieldset class="switch"><legend>score</legend>{switch}</fieldset>{frame.select("focus", "prediction", d.own, d.chosen)}'
+        '<details id="more"><summary>lines and eras</summary>'
+        f"<fieldset><legend>lines</legend>{boxes}</fieldset>"
         f'<fieldset><legend>eras</legend><label>from <input id="first" type="number" autocomplete="off" {limits} value="{d.first}"></label>'
         f'<label>to <input id="last" type="number" autocomplete="off" {limits} value="{d.last}"></label>'
-        '<output id="range" class="muted"></output></fieldset>'
+        '<output id="range" class="muted"></output></fieldset></details>'
         '<button type="button" id="reset">reset</button><button type="button" id="theme">dark</button></div></div>'
     )
 
 
 def _for_script(page: Page) -> dict[str, Any]:
-    d = page.defaults
-    known = page.datasets[views.ERAS]
+    d, known = page.defaults, page.datasets[views.ERAS]
+    had = [score for score in content.SCORES if score in known]
     scores = {
         name: {
-            str(split): {"era": part[ERA].tolist(), "corr": part[CORR].round(6).tolist()}
+            str(split): {ERA: part[ERA].tolist(), **{score: part[score].round(5).tolist() for score in had if part[score].notna().any()}}
             for split, part in known[known[PREDICTION] == name].groupby(SPLIT, sort=False)
         }
         for name in d.names
@@ -152,6 +167,7 @@ def _for_script(page: Page) -> dict[str, Any]:
     return {
         "table": views.ERAS,
         "scores": scores,
+        "models": page.content.models,
         "state": d.state(),
         "measures": measures,
         "pairs": era_views.pair_texts(page.pairs),

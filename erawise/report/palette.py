@@ -1,4 +1,4 @@
-"""The colours of the page: one for each prediction, the hues of the pictures, made to stand out from a light and from a dark ground."""
+"""Colours of the page: one for each prediction, the hues of the pictures, made to stand out from a light and from a dark ground."""
 
 import colorsys
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ THEMES = {
         "test": "#f0813a",
     },
 }
-"""What the style sheet calls each colour by, on a light and on a dark ground."""
+"""Names of the colours in the style sheet, on a light and on a dark ground."""
 
 CONTRAST = 3.0
 """Least contrast of lines and areas with their ground, WCAG 2.1, 1.4.11."""
@@ -49,7 +49,7 @@ STEP = 0.01
 
 
 def style(colours: Mapping[str, str]) -> str:
-    """The colours as rules of a style sheet, those of predictions as `--p-<name>`: dark where the reader likes it so, light on paper."""
+    """Write the colours as rules of a style sheet, predictions as `--p-<name>`: dark if the reader likes it so, light on paper."""
     light, dark = (_rules(theme, colours) for theme in THEMES)
     return (
         f":root{{color-scheme:light;{light}}}@media screen{{:root[data-theme='dark']{{color-scheme:dark;{dark}}}}}"
@@ -63,7 +63,7 @@ def _rules(theme: str, colours: Mapping[str, str]) -> str:
 
 
 def readable(colour: str, theme: str) -> str:
-    """The colour nearest in lightness that has at least `CONTRAST` with the grounds of a theme, a grey one that of its ink.
+    """Return the colour nearest in lightness that has at least `CONTRAST` with the grounds of a theme; grey becomes the ink.
 
     Colours are `#rrggbb`.
     """
@@ -71,14 +71,14 @@ def readable(colour: str, theme: str) -> str:
     grounds = (shades["ground"], shades["shade"])
     hue, lightness, saturation = colorsys.rgb_to_hls(*to_rgb(colour))
     step = STEP if theme == "dark" else -STEP
+    if not saturation:
+        return shades["ink"]
     while min(contrast(colour, ground) for ground in grounds) < CONTRAST and 0 <= lightness <= 1:
-        if not saturation:
-            return shades["ink"]
         lightness += step
         colour = to_hex(colorsys.hls_to_rgb(hue, min(max(lightness, 0.0), 1.0), saturation))
     return colour
 
 
 def contrast(one: str, other: str) -> float:
-    """Contrast ratio of two colours, 1 to 21, by WCAG 2.1."""
+    """Return the contrast ratio of two colours, 1 to 21, by WCAG 2.1."""
     return rgb_contrast(to_rgb(one), to_rgb(other))

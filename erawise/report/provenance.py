@@ -1,9 +1,8 @@
-"""The folds, and how the run was made."""
+"""Folds, and how the run was made."""
 
 import json
 
-from erawise.report import drawing, frame, markup, views
-from erawise.report.drawing import Figure
+from erawise.report import frame, markup
 from erawise.report.frame import Page
 from erawise.report.markup import Cell, escape, number
 
@@ -11,7 +10,7 @@ GIB = 1024**3
 
 
 def run(page: Page) -> str:
-    """The folds, what each stage took, and settings, digests and versions."""
+    """Write the folds, the time of each stage, and settings, digests and versions."""
     found = page.content
     parts = [_folds(page), _stages(page)]
     rows = {
@@ -30,22 +29,12 @@ def _folds(page: Page) -> str:
     if not page.has("folds"):
         return frame.missing("the folds", "dvc repro plot")
     table = page.content.tables["folds"]
-    drawn = table.assign(
-        name=[f"fold {number}" if number else "final model" for number in table["fold"]],
-        start=table["first"] - 0.5,
-        end=table["last"] + 0.5,
-    )
-    drawn = drawn.sort_values("fold", key=lambda fold: fold.where(fold > 0, fold.max() + 1), kind="stable")
-    purged = int(table.loc[table["role"] == "purged", "eras"].sum())
-    return page.figure(
-        Figure(
-            "folds",
-            f"{table.loc[table['fold'] > 0, 'fold'].nunique()} folds, and {purged} eras purged in all, whose targets overlap a test",
-            "Bars of the eras that each fold and the final model are trained on, purged of and tested on.",
-            drawing.same(views.folds(drawn)),
-            "A bar reaches from its first era to its last. Purged eras share part of their outcome with a test era: a model that trained "
-            "on them would have seen it.",
-        )
+    eras = table[table["fold"] > 0].groupby(["fold", "role"])["eras"].sum().unstack(fill_value=0)
+    ranges = {role: f"{eras[role].min()} to {eras[role].max()}" for role in ("train", "purged", "test") if role in eras}
+    told = "; ".join(f"{role}: {text} eras" for role, text in ranges.items())
+    return (
+        f"<p>{len(eras)} folds ({told}). Purged eras share part of their outcome with a test era: a model that trained on them would have "
+        "seen it. <code>plots/pictures/folds.svg</code> draws them.</p>"
     )
 
 

@@ -1,7 +1,7 @@
-"""The charts of the report: tables in, Vega-Lite out.
+"""Charts of the report: tables in, Vega-Lite out.
 
-What a person switches on the page are parameters that charts share by their names: `shown` (predictions), `first` and `last` (eras),
-`focus` (the prediction of charts that show one), `model` and `measure` (of what drives it), `a` and `b`.
+A person switches parameters that charts share by their names: `score`, `shown` (predictions), `first` and `last` (eras), `focus` (the
+prediction of charts that show one), `against` (the other one of a pair), `model` and `measure` (of the features' importance).
 """
 
 from collections.abc import Sequence
@@ -11,41 +11,52 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from erawise.base.schema import CV, VALIDATION
+from erawise.evaluation.significance import BETTER, OPEN, WORSE
+from erawise.report.content import SCORES, YARDSTICKS
 from erawise.report.drawing import WIDTH
 
 ERAS = "eras"
-"""Name of the table of every era's score, which the page holds once for all charts."""
+"""Name of the table of every era's scores, which the page holds once for all charts."""
 
-WINDOW = 13
-"""Eras of the rolling mean: a quarter of a year."""
+WINDOW, YEAR = 13, 52
+"""Eras of a rolling mean, a quarter of a year, and of a rolling Sharpe."""
+
+HALF_YEAR = 26
+"""Eras of a column in the picture of exposures."""
+
+REAL = (0.013, 0.029)
+"""Mean CORR of Numerai's example models on real data, targets of 20 days: the known range. docs/metrics.md has the sources."""
 
 IN_RANGE = "datum.era >= first && datum.era <= last"
 SHOWN = "indexof(shown, datum.prediction) >= 0"
-GOOD, BAD = "var(--good)", "var(--bad)"
-LABELS = 165
-CELL = 58
-COLUMNS = alt.ExprRef("max(1, floor(width / 130))")
-"""Of a key: as many as fit the chart's width."""
+GOOD, BAD, MUTED = "var(--good)", "var(--bad)", "var(--muted)"
+LABELS, CELL = 165, 58
+LINE = 16
+"""Pixels between two labels at the ends of lines."""
+
+ROOM = "min(118, width * 0.3)"
+"""Width of these labels."""
 
 LEVELS = ["#2c7fb8", "#8a8a8a", "#e6550d"]
 """From a feature's lowest value to its highest: apart for the colour-blind, and on a light and a dark ground."""
 
-WHOLE, DASH = [1, 0], [5, 2]
+WHOLE, DASH, DOTS = [1, 0], [5, 2], [2, 3]
 DIVERGING = ["#2166ac", "#92c5de", "#f7f7f7", "#f4a582", "#b2182b"]
 
 
 @dataclass(frozen=True)
 class Defaults:
-    """What the switches say at first.
+    """First state of the switches.
 
     Attributes
     ----------
-    names : predictions.
+    names : predictions, and yardsticks after them.
     chosen : of them, the one in focus.
     first, last : eras.
-    boundary : first and last validation era, None where there is none.
-    a, b : the two that are compared.
-    model, measure : of what drives it; empty where there is nothing.
+    spans : first and last era of each split that has any, and its number of eras.
+    against : the prediction that the one in focus is compared with.
+    model, measure : of the features' importance; empty if there is none.
     dashed : models that take the colour of another.
     """
 
@@ -53,83 +64,114 @@ class Defaults:
     chosen: str
     first: int
     last: int
-    boundary: tuple[int, int] | None
-    a: str
-    b: str
+    spans: dict[str, tuple[int, int, int]]
+    against: str
     model: str = ""
     measure: str = ""
     dashed: frozenset[str] = frozenset()
 
+    @property
+    def own(self) -> list[str]:
+        """The predictions without the yardsticks."""
+        return [name for name in self.names if name not in YARDSTICKS]
+
     def state(self) -> dict[str, Any]:
-        """The values of the parameters that charts share, by their names."""
+        """Return the values of the parameters that charts share, by their names."""
         return {
+            "score": next(iter(SCORES)),
             "shown": self.names,
             "first": self.first,
             "last": self.last,
             "focus": self.chosen,
+            "against": self.against,
             "model": self.model,
             "measure": self.measure,
-            "a": self.a,
-            "b": self.b,
         }
 
 
 def colour(name: str) -> str:
-    """The colour of a prediction, as the style sheet names it."""
-    return f"var(--p-{name})"
+    """Return the colour of a prediction as the style sheet names it; yardsticks are grey."""
+    return MUTED if name in YARDSTICKS else f"var(--p-{name})"
 
 
-def cumulative(d: Defaults, live: bool) -> alt.LayerChart:
-    """Running sum of CORR of every prediction that is shown, from 0 at the first era in range and at the first of validation."""
-    base = _eras(d, ["shown"]).transform_window(total="sum(corr)", sort=[alt.SortField("era")], groupby=["prediction", "split"])
-    lines = base.mark_line(clip=True, interpolate="linear").encode(
-        _x(), _y("total", "sum of CORR"), _colour(d.names), _dash(d), detail="split:N"
+def forest(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
+    """Draw the difference of each prediction's mean score from the chosen one's, with its interval, from `answer.against`."""
+    base = alt.Chart(table).transform_filter("datum.score == score")
+    y = alt.Y("prediction:N").sort(field="order", op="min").title(None)
+    offset = alt.YOffset("split:N").scale(domain=[CV, VALIDATION])
+    shade = alt.Color("verdict:N").scale(domain=[BETTER, OPEN, WORSE, "yardstick"], range=[GOOD, "var(--ink)", BAD, MUTED]).legend(None)
+    pale = alt.Opacity("split:N").scale(domain=[CV, VALIDATION], range=[1, 0.45]).legend(None)
+    figures = [alt.Tooltip(f"{name}:Q", format="+.4f") for name in ("mean", "low", "high")]
+    tooltip = ["prediction:N", "split:N", *figures, "verdict:N"]
+    whiskers = base.mark_rule(strokeWidth=2.5).encode(
+        y, alt.X("low:Q").title("difference of means"), alt.X2("high:Q"), offset, shade, pale, tooltip=tooltip
     )
-    return _layers(d, lines, live, ["shown"], _hover(base, d.names, "total"), height=300)
+    dots = base.mark_circle(size=55).encode(y, alt.X("mean:Q"), offset, shade, pale, tooltip=tooltip)
+    zero = alt.Chart(pd.DataFrame({"zero": [0]})).mark_rule(color=colour(d.chosen), strokeWidth=2).encode(alt.X("zero:Q"))
+    step = alt.Step(23, **{"for": "position"})
+    return alt.layer(zero, whiskers, dots).add_params(_parameter(d, "score")).properties(width=WIDTH * 0.8, height=step)
 
 
 def running(d: Defaults, live: bool) -> alt.LayerChart:
-    """Running sum of CORR of the chosen prediction alone."""
-    base = alt.Chart(alt.NamedData(ERAS)).transform_filter(f"datum.prediction == '{d.chosen}'").transform_filter(IN_RANGE)
-    total = base.transform_window(total="sum(corr)", sort=[alt.SortField("era")], groupby=["split"])
-    line = total.mark_line(clip=True, color=colour(d.chosen), strokeWidth=2.5).encode(_x(), _y("total", "sum of CORR"), detail="split:N")
-    return _layers(d, line, live, [], _hover(total, [d.chosen], "total"), height=170)
+    """Draw the running sum of the chosen prediction, in CORR beside the known range of real data."""
+    base = _eras(d, f"datum.prediction == '{d.chosen}'")
+    total = base.transform_window(total="sum(value)", sort=[alt.SortField("era")], groupby=["split"])
+    line = total.mark_line(clip=True, color=colour(d.chosen), strokeWidth=2.5).encode(_x(), _y("total", "running sum"), detail="split:N")
+    return _layers(d, [_real(d), line], live, ["score"], _hover(total, [d.chosen], "total"), height=170)
 
 
-def rolling(d: Defaults, live: bool) -> alt.LayerChart:
-    """Mean CORR of the last `WINDOW` eras of every prediction that is shown, whatever range of eras is."""
-    base = (
-        alt.Chart(alt.NamedData(ERAS))
-        .transform_window(
-            recent="mean(corr)",
-            eras="count()",
-            sort=[alt.SortField("era")],
-            frame=[1 - WINDOW, 0],
-            groupby=["prediction", "split"],
-        )
-        .transform_filter(f"datum.eras == {WINDOW}")
-        .transform_filter(IN_RANGE)
-        .transform_filter(SHOWN)
+def cumulative(d: Defaults, live: bool) -> alt.LayerChart:
+    """Draw running sums of all that is shown, from 0 at the first era in range and at the first of validation."""
+    base = _eras(d, SHOWN).transform_window(total="sum(value)", sort=[alt.SortField("era")], groupby=["prediction", "split"])
+    lines = _lines(d, base, "total", "running sum")
+    return _layers(
+        d, [lines, _ends(d, base, "total", 300)], live, ["score", "shown"], _hover(base, d.names, "total", room=True), height=300, room=True
     )
-    lines = base.mark_line(clip=True).encode(
-        _x(), _y("recent", f"mean CORR of {WINDOW} eras"), _colour(d.names), _dash(d), detail="split:N"
+
+
+def rolling(d: Defaults, live: bool, window: int, worth: str) -> alt.LayerChart:
+    """Draw a figure of the last `window` eras of all that is shown, whatever range of eras is: `worth` of their `mean` and `spread`."""
+    base = _recent(window).transform_calculate(recent=worth).transform_filter("isFinite(datum.recent)")
+    lines = _lines(d, base, "recent", f"of {window} eras")
+    hover = _hover(base, d.names, "recent", room=True)
+    return _layers(d, [lines, _ends(d, base, "recent", 200)], live, ["score", "shown"], hover, height=200, room=True)
+
+
+def quarters(d: Defaults) -> alt.Chart:
+    """Draw the mean of each `WINDOW` eras of all that is shown, a row for each, as a colour for its sign and a strength for its size."""
+    begin = f"datum.begin + {WINDOW} * floor((datum.era - datum.begin) / {WINDOW})"
+    base = _eras(d, SHOWN).transform_joinaggregate(begin="min(era)", groupby=["split"]).transform_calculate(start=begin)
+    means = base.transform_aggregate(mean="mean(value)", stop="max(era)", eras="count()", groupby=["prediction", "split", "start"])
+    cells = means.transform_calculate(end="datum.stop + 1", size="abs(datum.mean)", way="datum.mean < 0 ? 'below 0' : 'above 0'")
+    tooltip = [
+        "prediction:N",
+        alt.Tooltip("start:Q", title="from era"),
+        alt.Tooltip("stop:Q", title="to era"),
+        alt.Tooltip("mean:Q", format="+.4f"),
+    ]
+    drawn = cells.mark_rect(clip=True, stroke="var(--ground)").encode(
+        _x("start"),
+        alt.X2("end:Q"),
+        alt.Y("prediction:N").sort(d.names).title(None),
+        alt.Color("way:N").scale(domain=["above 0", "below 0"], range=[GOOD, BAD]).legend(title=None),
+        alt.Opacity("size:Q").scale(range=[0.06, 1]).legend(None),
+        tooltip=tooltip,
     )
-    return _layers(d, lines, live, ["shown"], _hover(base, d.names, "recent"), height=220)
+    return drawn.add_params(*_parameters(d, ["score", "shown"])).properties(width=WIDTH, height=alt.Step(20))
 
 
 def by_era(d: Defaults, live: bool) -> alt.LayerChart:
-    """CORR of the prediction in focus, an era a bar."""
-    base = _eras(d, ["focus"])
-    bars = _bars(base, "corr", "CORR").encode(_own_colour(d, "prediction"))
-    return _layers(d, bars, live, ["focus"], _hover(base, None, "corr"), height=180)
+    """Draw the score of the prediction in focus, a bar for each era."""
+    base = _eras(d, "datum.prediction == focus")
+    bars = _bars(base, "value", "score of an era").encode(_own_colour(d, "prediction"))
+    return _layers(d, [bars], live, ["score", "focus"], _hover(base, None, "value"), height=160)
 
 
 def drawdown(d: Defaults, live: bool) -> alt.LayerChart:
-    """How far the running sum of the prediction in focus lies below its highest value so far, of all eras of the split."""
+    """Draw how far the running sum of the prediction in focus lies below its highest value so far, of all eras of the split."""
     base = (
-        alt.Chart(alt.NamedData(ERAS))
-        .transform_filter("datum.prediction == focus")
-        .transform_window(total="sum(corr)", sort=[alt.SortField("era")], groupby=["split"])
+        _eras(d, "datum.prediction == focus", ranged=False)
+        .transform_window(total="sum(value)", sort=[alt.SortField("era")], groupby=["split"])
         .transform_window(peak="max(total)", sort=[alt.SortField("era")], groupby=["split"])
         .transform_calculate(fall="datum.total - datum.peak")
         .transform_filter(IN_RANGE)
@@ -137,38 +179,24 @@ def drawdown(d: Defaults, live: bool) -> alt.LayerChart:
     area = base.mark_area(clip=True, color=BAD, opacity=0.45, line={"color": BAD}).encode(
         _x(), _y("fall", "below the peak"), detail="split:N"
     )
-    return _layers(d, area, live, ["focus"], _hover(base, None, "fall"), height=150)
-
-
-def boxes(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
-    """Spread of the per-era CORR of each prediction, from `tables.corr_box`."""
-    base = alt.Chart(table).transform_filter(SHOWN)
-    y = alt.Y("prediction:N").sort(d.names).title(None)
-    drawn = _box(base, y, "CORR of an era", _own_colour(d, "prediction"))
-    return drawn.add_params(_parameter(d, "shown")).properties(width=WIDTH // 2, height=alt.Step(26))
-
-
-def spread(table: pd.DataFrame, name: str) -> alt.LayerChart:
-    """Spread of a prediction within each value of the target, from `tables.prediction_by_target`."""
-    y = alt.Y("target:N").sort("descending").title("target")
-    return _box(alt.Chart(table), y, f"prediction of {name}", alt.value(colour(name))).properties(width=WIDTH // 2, height=alt.Step(26))
+    return _layers(d, [area], live, ["score", "focus"], _hover(base, None, "fall"), height=130)
 
 
 def tenths(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
-    """Mean target in each tenth of the predictions, from `tables.target_by_prediction`."""
+    """Draw the mean target in each tenth of the predictions, from `tables.target_by_prediction`."""
     base = alt.Chart(table).transform_filter(SHOWN)
-    lines = base.mark_line(point=True).encode(
-        alt.X("tenth:O").title("tenth of the predictions (1: lowest)").axis(labelAngle=0),
-        alt.Y("mean_target:Q").scale(zero=False).title("mean target"),
-        _colour([name for name in d.names if name in set(table["prediction"])]),
-        tooltip=["prediction:N", "tenth:O", alt.Tooltip("mean_target:Q", format=".4f"), alt.Tooltip("rows:Q", format=",")],
-    )
+    scale = alt.Scale(nice=False, zero=False, rangeMax=alt.ExprRef(f"width - {ROOM}"))
+    x = alt.X("tenth:Q").title("tenth of the predictions (1: lowest)").scale(scale).axis(tickCount=10, grid=False)
+    tooltip = ["prediction:N", "tenth:Q", alt.Tooltip("mean_target:Q", format=".4f"), alt.Tooltip("rows:Q", format=",")]
+    y = alt.Y("mean_target:Q").scale(zero=False).title("mean target")
+    lines = base.mark_line(point=True).encode(x, y, _own_colour(d, "prediction"), tooltip=tooltip)
     level = base.mark_rule(strokeDash=[4, 3]).encode(y="mean(mean_all):Q")
-    return alt.layer(level, lines).add_params(_parameter(d, "shown")).properties(width=WIDTH // 2, height=220)
+    ends = _ends(d, base, "mean_target", 220, place="tenth", zero=False)
+    return alt.layer(level, lines, ends).add_params(_parameter(d, "shown")).properties(width=WIDTH // 2, height=220)
 
 
 def levels(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
-    """Mean prediction against mean target of each era with the diagonal, from `tables.era_means`."""
+    """Draw the mean prediction against the mean target of each era with the diagonal, from `tables.era_means`."""
     kept = table[["model", "era", "mean_target", "mean_prediction"]]
     base = alt.Chart(kept).transform_filter("datum.model == model").transform_filter(IN_RANGE)
     points = base.mark_circle(size=45, opacity=0.75).encode(
@@ -178,12 +206,14 @@ def levels(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
         tooltip=["model:N", "era:Q", alt.Tooltip("mean_target:Q", format=".4f"), alt.Tooltip("mean_prediction:Q", format=".4f")],
     )
     parameters = (_parameter(d, name) for name in ("model", "first", "last"))
-    drawn = alt.layer(_diagonal(base, "mean_target", "mean_prediction"), points)
-    return drawn.add_params(*parameters).properties(width=WIDTH // 2, height=300)
+    ends = base.transform_aggregate(lx="min(mean_target)", ly="min(mean_prediction)", hx="max(mean_target)", hy="max(mean_prediction)")
+    reach = ends.transform_calculate(low="min(datum.lx, datum.ly)", high="max(datum.hx, datum.hy)")
+    diagonal = reach.mark_rule(strokeDash=[4, 3]).encode(x="low:Q", x2="high:Q", y="low:Q", y2="high:Q")
+    return alt.layer(diagonal, points).add_params(*parameters).properties(width=WIDTH // 2, height=300)
 
 
 def heat(table: pd.DataFrame, rows: str, columns: str, order: Sequence[str]) -> alt.LayerChart:
-    """Return a square of the column `correlation`, with the numbers in it."""
+    """Draw a square of the column `correlation`, with the numbers in it."""
     axis = {"sort": list(order), "title": None}
     base = alt.Chart(table).encode(alt.X(f"{columns}:N", axis=alt.Axis(labelAngle=-40), **axis), alt.Y(f"{rows}:N", **axis))
     cells = base.mark_rect(stroke="var(--ground)").encode(
@@ -197,54 +227,28 @@ def heat(table: pd.DataFrame, rows: str, columns: str, order: Sequence[str]) -> 
 
 
 def side(count: int) -> int:
-    """Width in pixels of a `heat` of so many rows and columns, the names beside it included."""
+    """Return the width in pixels of a `heat` of so many rows and columns, with their names."""
     return LABELS + CELL * count
 
 
-def against(d: Defaults) -> alt.LayerChart:
-    """CORR of A against B, an era a dot in the colour of the higher one, with the diagonal."""
-    base = _pair(d)
-    points = base.mark_circle(size=45, opacity=0.75).encode(
-        alt.X("b_corr:Q").title("CORR of B"),
-        alt.Y("a_corr:Q").title("CORR of A"),
-        _own_colour(d, "higher"),
-        tooltip=_pair_tooltip(),
-    )
-    drawn = alt.layer(_diagonal(base, "b_corr", "a_corr"), points)
-    return drawn.add_params(*_parameters(d, ["a", "b"])).properties(width=WIDTH // 2, height=300)
-
-
 def difference(d: Defaults, live: bool) -> alt.LayerChart:
-    """CORR of A less that of B, an era a bar in the colour of the higher one, and the mean of each split."""
-    base = _pair(d)
-    bars = _bars(base, "gain", "CORR of A less that of B").encode(_own_colour(d, "higher"))
-    mean = base.mark_line(strokeDash=[6, 4], color="var(--ink)", clip=True).transform_joinaggregate(mean="mean(gain)", groupby=["split"])
-    layers: list[Any] = [*_ground(d), bars, mean.encode(_x(), alt.Y("mean:Q"), detail="split:N")]
-    if live:
-        layers.append(_rule(base, _pair_tooltip()))
-    return alt.layer(*layers).add_params(*_parameters(d, ["a", "b"])).properties(width=WIDTH, height=200)
-
-
-def folds(table: pd.DataFrame) -> alt.Chart:
-    """The eras that each fold and the final model are trained on, purged of and tested on, from `tables.folds`."""
-    return (
-        alt.Chart(table)
-        .mark_bar(height={"band": 0.7})
-        .encode(
-            alt.X("start:Q").scale(nice=False, zero=False).title("era (week)"),
-            alt.X2("end:Q"),
-            alt.Y("name:N").sort(None).title(None),
-            alt.Color("role:N")
-            .scale(domain=["train", "purged", "test"], range=["var(--train)", "var(--purged)", "var(--test)"])
-            .title(None),
-            tooltip=["name:N", "role:N", "first:Q", "last:Q"],
-        )
-        .properties(width=WIDTH, height=alt.Step(26))
+    """Draw the difference of the prediction in focus from the other, a bar for each era in the colour of the higher one."""
+    base = (
+        _eras(d, "datum.prediction == focus || datum.prediction == against")
+        .transform_calculate(one="datum.prediction == focus ? datum.value : null", other="datum.prediction == against ? datum.value : null")
+        .transform_aggregate(one="max(one)", other="max(other)", groupby=["era", "split"])
+        .transform_filter("isValid(datum.one) && isValid(datum.other)")
+        .transform_calculate(gain="datum.one - datum.other", higher="datum.one > datum.other ? focus : against")
     )
+    bars = _bars(base, "gain", "difference").encode(_own_colour(d, "higher"))
+    mean = base.mark_line(strokeDash=[6, 4], color="var(--ink)", clip=True).transform_joinaggregate(mean="mean(gain)", groupby=["split"])
+    tooltip = [alt.Tooltip("era:Q"), *(alt.Tooltip(f"{name}:Q", format="+.4f") for name in ("one", "other", "gain"))]
+    drawn = [bars, mean.encode(_x(), alt.Y("mean:Q"), detail="split:N")]
+    return _layers(d, drawn, live, ["score", "focus", "against"], _rule(base, tooltip), height=180)
 
 
 def importance(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
-    """Leading features of one model by one measure, from `drivers.measures`."""
+    """Draw the leading features of one model by one measure, from `drivers.measures`."""
     base = alt.Chart(table).transform_filter("datum.model == model && datum.measure == measure")
     y = alt.Y("feature:N").sort(field="rank", op="min").title(None)
     figures = [alt.Tooltip(f"{name}:Q", format=".4f") for name in ("value", "low", "high")]
@@ -260,7 +264,7 @@ def importance(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
 
 
 def beeswarm(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
-    """Contributions of the leading features of one model, a dot a row, from `drivers.swarm`."""
+    """Draw the contributions of the leading features of one model, a dot a row, from `drivers.swarm`."""
     rounded = table.round({"level": 2, "contribution": 3, "place": 2})
     base = alt.Chart(rounded[["model", "rank", "feature", "era", "value", "level", "contribution", "place"]]).transform_filter(
         "datum.model == model"
@@ -284,190 +288,184 @@ def beeswarm(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
     return alt.layer(zero, dots, labels).add_params(_parameter(d, "model")).properties(width=WIDTH, height=34 * top)
 
 
-def share(table: pd.DataFrame, d: Defaults, leading: int) -> alt.LayerChart:
-    """Share of all contributions by the number of leading features, a line a model, from `explained_tables.shap_share`."""
-    base = alt.Chart(table).transform_filter("indexof(shown, datum.model) >= 0")
-    models = [name for name in d.names if name in set(table["model"])]
-    encoding = (
-        alt.X("features:Q").title("number of leading features").scale(nice=False),
-        alt.Y("share:Q").title("share of all contributions").axis(format="%"),
-        alt.Color("model:N").scale(domain=models, range=[colour(name) for name in models]).title(None).legend(columns=COLUMNS),
+def exposure(table: pd.DataFrame, d: Defaults) -> alt.Chart:
+    """Draw the largest exposure to each group of features over time, a row for each group, from `drivers.exposed`."""
+    base = alt.Chart(table).transform_filter("datum.prediction == focus").transform_filter(IN_RANGE)
+    cells = base.transform_calculate(end="datum.stop + 1").mark_rect(clip=True, color="var(--accent)", stroke="var(--ground)")
+    drawn = cells.encode(
+        _x("era"),
+        alt.X2("end:Q"),
+        alt.Y("group:N").sort(None).title(None),
+        alt.Opacity("largest:Q").scale(domain=[0, max(0.5, float(table["largest"].max()))], range=[0, 1]).title("|exposure|"),
+        tooltip=[
+            "group:N",
+            alt.Tooltip("era:Q", title="from era"),
+            alt.Tooltip("stop:Q", title="to era"),
+            alt.Tooltip("largest:Q", format=".2f"),
+        ],
     )
-    lines = base.mark_line().encode(*encoding)
-    tooltip = ["model:N", "features:Q", alt.Tooltip("share:Q", format=".1%")]
-    dots = base.transform_filter("datum.share == datum.leading").mark_circle(size=60, opacity=1).encode(*encoding, tooltip=tooltip)
-    rule = alt.Chart(pd.DataFrame({"at": [leading]})).mark_rule(strokeDash=[4, 3]).encode(alt.X("at:Q"))
-    return alt.layer(rule, lines, dots).add_params(_parameter(d, "shown")).properties(width=WIDTH, height=230)
+    return drawn.add_params(*_parameters(d, ["focus"])).properties(width=WIDTH, height=alt.Step(20))
 
 
-def exposure(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
-    """Largest exposure to a feature over time, from `explained_tables.exposure_time`."""
-    base = alt.Chart(table).transform_filter(IN_RANGE).transform_filter(SHOWN)
-    names = [name for name in d.names if name in set(table["prediction"])]
-    tooltip = ["prediction:N", "era:Q", alt.Tooltip("max_abs:Q", format=".3f")]
-    lines = base.mark_line(clip=True, point=True).encode(
-        _x(), _y("max_abs", "largest |exposure|"), _colour(names), detail="split:N", tooltip=tooltip
+def year(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
+    """Draw what a stake of 1 becomes within a year: nine years of ten, and the median, from `staking.outlook`."""
+    shown = table.assign(**{name: table[name].clip(lower=0.01) for name in ("p05_all", "p95_all", "p05", "p95", "median")})
+    base = alt.Chart(shown.round(3)).encode(alt.X("week:Q").title("week").scale(nice=False))
+    tooltip = ["week:Q", *(alt.Tooltip(f"{name}:Q", format=".2f") for name in ("p05_all", "p05", "median", "p95", "p95_all"))]
+    scale = alt.Scale(type="log", nice=False)
+    shade = colour(d.chosen)
+    wide = base.mark_area(color=shade, opacity=0.18).encode(
+        alt.Y("p05_all:Q").scale(scale).title("a stake of 1 becomes"), alt.Y2("p95_all:Q")
     )
-    return _layers(d, lines, False, ["shown"], None, height=200)
+    narrow = base.mark_area(color=shade, opacity=0.3).encode(alt.Y("p05:Q"), alt.Y2("p95:Q"))
+    line = base.mark_line(color=shade, strokeWidth=2.5).encode(alt.Y("median:Q"), tooltip=tooltip)
+    one = alt.Chart(pd.DataFrame({"one": [1]})).mark_rule(color="var(--ink)", opacity=0.6).encode(alt.Y("one:Q"))
+    return alt.layer(wide, narrow, one, line).properties(width=WIDTH, height=220)
 
 
-def by_group(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
-    """Mean largest exposure to each group of features, a dot a prediction: `group`, `prediction`, `mean`."""
-    names = [name for name in d.names if name in set(table["prediction"])]
-    base = alt.Chart(table).encode(alt.Y("group:N").sort(None).title(None))
-    joined = base.mark_line(color="var(--line)", strokeWidth=3).encode(alt.X("mean:Q"), detail="group:N")
-    dots = base.mark_circle(size=80, opacity=1).encode(
-        alt.X("mean:Q").title("mean largest |exposure|"),
-        _colour(names),
-        tooltip=["group:N", "prediction:N", alt.Tooltip("mean:Q", format=".3f")],
-    )
-    return alt.layer(joined, dots).properties(width=WIDTH, height=alt.Step(24))
+def _eras(d: Defaults, chosen: str, *, ranged: bool = True) -> alt.Chart:
+    """Take the eras of some predictions, with the score that is switched on as `value`."""
+    base = alt.Chart(alt.NamedData(ERAS)).transform_filter(chosen).transform_calculate(value="datum[score]")
+    known = base.transform_filter("isValid(datum.value)")
+    return known.transform_filter(IN_RANGE) if ranged else known
 
 
-def stability(table: pd.DataFrame) -> alt.LayerChart:
-    """Mean correlation of features with the target and its spread over eras, from `tables_data.feature_stability`."""
-    shade = alt.Color("group:N").scale(domain=["stable", "fickle"], range=[GOOD, BAD]).title(None)
-    base = alt.Chart(table).encode(alt.Y("feature:N").sort(None).title(None))
-    figures = [alt.Tooltip(f"{name}:Q", format=form) for name, form in (("sign_stability", ".0%"), ("corr_mean", ".4f"))]
-    spreads = base.mark_rule(strokeWidth=2).encode(alt.X("low:Q").title("correlation with the target"), alt.X2("high:Q"), shade)
-    dots = base.mark_circle(size=60, opacity=1).encode(alt.X("corr_mean:Q"), shade, tooltip=["feature:N", *figures])
-    zero = alt.Chart(pd.DataFrame({"zero": [0]})).mark_rule(color="var(--ink)", opacity=0.6).encode(alt.X("zero:Q"))
-    return alt.layer(zero, spreads, dots).properties(width=WIDTH, height=alt.Step(20))
-
-
-def drift(table: pd.DataFrame) -> alt.LayerChart:
-    """Distance of live from train for the features that drifted most, beside what is usual, from `tables_data.drift`."""
-    base = alt.Chart(table).encode(alt.Y("feature:N").sort(None).title(None))
-    tooltip = ["feature:N", *(alt.Tooltip(f"{name}:Q", format=".4f") for name in ("distance", "expected", "usual_p95", "usual_max"))]
-    distances = base.mark_bar(color="var(--accent)", opacity=0.8).encode(
-        alt.X("distance:Q").title("distance of live from train (share of rows)"), tooltip=tooltip
-    )
-    usual = base.mark_rule(color="var(--ink)", strokeWidth=2).encode(alt.X("expected:Q"), alt.X2("usual_max:Q"), tooltip=tooltip)
-    return alt.layer(distances, usual).properties(width=WIDTH, height=alt.Step(20))
-
-
-def series(table: pd.DataFrame, d: Defaults, value: str, title: str, *, live: bool, form: str) -> alt.LayerChart:
-    """A figure of each era over time; `form` is how its axis writes it."""
-    base = alt.Chart(table).transform_filter(IN_RANGE)
-    line = base.mark_line(clip=True, color="var(--accent)").encode(_x(), _y(value, title).axis(format=form))
-    return _layers(d, line, live, [], _rule(base, [alt.Tooltip("era:Q"), alt.Tooltip(f"{value}:Q", format=".4f")]), height=140)
-
-
-def _pair(d: Defaults) -> alt.Chart:
-    """Every era that A and B both have: `a_corr`, `b_corr`, `gain`, `higher` (the name of the higher one)."""
-    base = alt.Chart(alt.NamedData(ERAS)).transform_filter(IN_RANGE)
+def _recent(window: int) -> alt.Chart:
+    """Take `mean` and `spread` of the last eras, of as many as there must be."""
     return (
-        base.transform_filter("datum.prediction == a || datum.prediction == b")
-        .transform_calculate(a_part="datum.prediction == a ? datum.corr : null", b_part="datum.prediction == b ? datum.corr : null")
-        .transform_aggregate(a_corr="max(a_part)", b_corr="max(b_part)", groupby=["era", "split"])
-        .transform_filter("isValid(datum.a_corr) && isValid(datum.b_corr)")
-        .transform_calculate(gain="datum.a_corr - datum.b_corr", higher="datum.a_corr > datum.b_corr ? a : b")
+        alt.Chart(alt.NamedData(ERAS))
+        .transform_filter(SHOWN)
+        .transform_calculate(value="datum[score]")
+        .transform_filter("isValid(datum.value)")
+        .transform_window(
+            mean="mean(value)",
+            spread="stdevp(value)",
+            eras="count()",
+            sort=[alt.SortField("era")],
+            frame=[1 - window, 0],
+            groupby=["prediction", "split"],
+        )
+        .transform_filter(f"datum.eras == {window}")
+        .transform_filter(IN_RANGE)
     )
 
 
-def _pair_tooltip() -> list[alt.Tooltip]:
-    return [
-        alt.Tooltip("era:Q"),
-        alt.Tooltip("a_corr:Q", title="A", format=".4f"),
-        alt.Tooltip("b_corr:Q", title="B", format=".4f"),
-        alt.Tooltip("gain:Q", title="A less B", format="+.4f"),
+def _lines(d: Defaults, base: alt.Chart, value: str, title: str) -> alt.Chart:
+    """Draw a line for each prediction; yardsticks are grey and dotted, a second round of colours is dashed."""
+    dashes = [DOTS if name in YARDSTICKS else DASH if name in d.dashed else WHOLE for name in d.names]
+    dash = alt.StrokeDash("prediction:N").scale(domain=d.names, range=dashes).legend(None)
+    return base.mark_line(clip=True).encode(_x(room=True), _y(value, title), _own_colour(d, "prediction"), dash, detail="split:N")
+
+
+def _ends(d: Defaults, base: alt.Chart, value: str, height: int, *, place: str = "era", zero: bool = True) -> alt.Chart:
+    """Name each line at its right end; labels that would overlap are moved apart, and those below the chart up."""
+    order = [alt.SortField(value, "descending")]
+    low, high = ("min(0, datum.lo)", "max(0, datum.hi)") if zero else ("datum.lo", "datum.hi")
+    labels = (
+        base.transform_joinaggregate(lo=f"min({value})", hi=f"max({value})")
+        .transform_joinaggregate(end=f"max({place})", groupby=["prediction"])
+        .transform_filter(f"datum.{place} == datum.end")
+        .transform_window(k="row_number()", sort=order, frame=[None, 0])
+        .transform_joinaggregate(n="count()")
+        .transform_calculate(gap=f"({high} - {low}) * {LINE} / {height}")
+        .transform_calculate(pushed=f"datum.{value} + datum.gap * datum.k")
+        .transform_window(least="min(pushed)", sort=order, frame=[None, 0])
+        .transform_calculate(spot=f"max(datum.least - datum.gap * datum.k, {low} + datum.gap * (datum.n - datum.k))")
+    )
+    x = alt.value({"expr": f"width - {ROOM} + 6"})
+    return labels.mark_text(align="left", fontSize=11, limit=112).encode(
+        alt.Y("spot:Q"), alt.Text("prediction:N"), _own_colour(d, "prediction"), x=x
+    )
+
+
+def _real(d: Defaults) -> alt.Chart:
+    """Draw the sums that the known range of real data gives, as a wedge from the first era of each split."""
+    rows = [
+        {"from": start, "to": stop, "share": count / (stop - start + 1), "last": last}
+        for start, stop, count in d.spans.values()
+        for last in (0, 1)
     ]
+    begin = "max(datum.from - 1, first - 1)"
+    base = (
+        alt.Chart(pd.DataFrame(rows))
+        .transform_filter("score == 'corr' && datum.to > first && datum.from < last")
+        .transform_calculate(era=f"datum.last ? min(datum.to, last) : {begin}", weeks=f"datum.last ? min(datum.to, last) - {begin} : 0")
+        .transform_calculate(low=f"{REAL[0]} * datum.weeks * datum.share", high=f"{REAL[1]} * datum.weeks * datum.share")
+    )
+    return base.mark_area(color=MUTED, opacity=0.3, clip=True).encode(_x(), alt.Y("low:Q"), alt.Y2("high:Q"), detail="from:Q")
 
 
-def _eras(d: Defaults, by: Sequence[str]) -> alt.Chart:
-    chosen = SHOWN if "shown" in by else "datum.prediction == focus"
-    return alt.Chart(alt.NamedData(ERAS)).transform_filter(IN_RANGE).transform_filter(chosen)
-
-
-def _layers(d: Defaults, drawn: alt.Chart, live: bool, shared: Sequence[str], hover: alt.Chart | None, *, height: int) -> alt.LayerChart:
-    layers: list[alt.Chart] = [*_ground(d), drawn]
+def _layers(
+    d: Defaults, drawn: Sequence[Any], live: bool, shared: Sequence[str], hover: alt.Chart | None, *, height: int, room: bool = False
+) -> alt.LayerChart:
+    layers: list[Any] = [*_ground(d, room), *drawn]
     if live and hover is not None:
         layers.append(hover)
     return alt.layer(*layers).add_params(*_parameters(d, shared)).properties(width=WIDTH, height=height)
 
 
-def _ground(d: Defaults) -> list[alt.Chart]:
-    """The validation eras shaded, and the line of 0."""
-    zero = alt.Chart(pd.DataFrame({"zero": [0]})).mark_rule(color="var(--ink)", opacity=0.6).encode(alt.Y("zero:Q"))
-    if d.boundary is None:
+def _ground(d: Defaults, room: bool) -> list[alt.Chart]:
+    """Draw the validation eras as a shade, and the line of 0."""
+    line = alt.Chart(pd.DataFrame({"zero": [0]})).mark_rule(color="var(--ink)", opacity=0.6)
+    zero = line.encode(alt.Y("zero:Q"), x=alt.value(0), x2=alt.value({"expr": f"width - {ROOM}" if room else "width"}))
+    if VALIDATION not in d.spans:
         return [zero]
-    start, end = d.boundary
+    start, end, _ = d.spans[VALIDATION]
     span = pd.DataFrame({"start": [start - 0.5], "end": [end + 0.5], "label": ["validation"]})
     area = alt.Chart(span).transform_calculate(
         start="clamp(datum.start, first - 0.5, last + 0.5)",
         end="clamp(datum.end, first - 0.5, last + 0.5)",
         label="datum.start < datum.end ? datum.label : ''",
     )
-    shade = area.mark_rect(color="var(--shade)", clip=True).encode(_x("start"), alt.X2("end:Q"))
-    label = area.mark_text(align="left", baseline="top", dx=4, dy=4, color="var(--muted)", clip=True).encode(
-        _x("start"), alt.Text("label:N"), y=alt.value(0)
+    shade = area.mark_rect(color="var(--shade)", clip=True).encode(_x("start", room=room), alt.X2("end:Q"))
+    label = area.mark_text(align="left", baseline="top", dx=4, dy=4, color=MUTED, clip=True).encode(
+        _x("start", room=room), alt.Text("label:N"), y=alt.value(0)
     )
     return [shade, label, zero]
 
 
-def _hover(base: alt.Chart, names: Sequence[str] | None, value: str) -> alt.Chart:
-    """A line at the era nearest to the pointer, with the values of all that is shown."""
+def _hover(base: alt.Chart, names: Sequence[str] | None, value: str, *, room: bool = False) -> alt.Chart:
+    """Draw a line at the era nearest to the pointer, with the values of all that is shown."""
     if names is None:
         return _rule(base, [alt.Tooltip("era:Q"), alt.Tooltip("split:N"), alt.Tooltip(f"{value}:Q", format=".4f")])
-    wide = base.transform_calculate(key="'p_' + datum.prediction").transform_pivot("key", value=value, groupby=["era"])
-    return _rule(wide, [alt.Tooltip("era:Q"), *(alt.Tooltip(f"p_{name}:Q", title=name, format=".4f") for name in names)])
+    numbered = {name: f"p{k}" for k, name in enumerate(names)}
+    keys = "{" + ", ".join(f"'{name}': '{key}'" for name, key in numbered.items()) + "}"
+    wide = base.transform_calculate(key=f"{keys}[datum.prediction]").transform_pivot("key", value=value, groupby=["era"])
+    return _rule(
+        wide, [alt.Tooltip("era:Q"), *(alt.Tooltip(f"{key}:Q", title=name, format=".4f") for name, key in numbered.items())], room=room
+    )
 
 
-def _rule(base: alt.Chart, tooltip: list[alt.Tooltip]) -> alt.Chart:
+def _rule(base: alt.Chart, tooltip: list[alt.Tooltip], *, room: bool = False) -> alt.Chart:
     near = alt.selection_point(name="near", nearest=True, on="pointerover", clear="pointerout", fields=["era"], empty=False)
     return (
         base.mark_rule(color="var(--ink)", strokeWidth=1)
-        .encode(_x(), opacity=alt.condition(near, alt.value(0.7), alt.value(0)), tooltip=tooltip)
+        .encode(_x(room=room), opacity=alt.condition(near, alt.value(0.7), alt.value(0)), tooltip=tooltip)
         .add_params(near)
     )
 
 
-def _diagonal(base: alt.Chart, x: str, y: str) -> alt.Chart:
-    """The line on which both are equal, as far as the points reach."""
-    ends = base.transform_aggregate(lx=f"min({x})", ly=f"min({y})", hx=f"max({x})", hy=f"max({y})")
-    reach = ends.transform_calculate(low="min(datum.lx, datum.ly)", high="max(datum.hx, datum.hy)")
-    return reach.mark_rule(strokeDash=[4, 3]).encode(x="low:Q", x2="high:Q", y="low:Q", y2="high:Q")
-
-
-def _box(base: alt.Chart, y: alt.Y, title: str, shade: Any) -> alt.LayerChart:
-    figures = ("min", "p05", "q1", "median", "mean", "q3", "p95", "max")
-    tooltip = [y["shorthand"], *(alt.Tooltip(f"{name}:Q", format=".4f") for name in figures), "count:Q"]
-    whiskers = base.mark_rule(strokeWidth=1.5).encode(y, alt.X("p05:Q").title(title), alt.X2("p95:Q"), color=shade, tooltip=tooltip)
-    box = base.mark_bar(height={"band": 0.6}).encode(y, alt.X("q1:Q"), alt.X2("q3:Q"), color=shade, tooltip=tooltip)
-    median = base.mark_tick(color="var(--ground)", thickness=2.5, height={"band": 0.6}).encode(y, alt.X("median:Q"))
-    folded = base.transform_fold(["min", "max"], as_=["end", "extreme"])
-    ends = folded.mark_circle(size=18, opacity=1).encode(y, alt.X("extreme:Q"), color=shade, tooltip=tooltip)
-    return alt.layer(whiskers, box, median, ends)
-
-
 def _own_colour(d: Defaults, field: str) -> alt.Color:
-    """The colour of a prediction or model, without a key: its name stands beside it."""
+    """Return the colour of a prediction or model, without a key: its name stands next to it."""
     return alt.Color(f"{field}:N").scale(domain=d.names, range=[colour(name) for name in d.names]).legend(None)
 
 
 def _bars(base: Any, value: str, title: str) -> Any:
-    """A bar for each era from 0, as wide as the era; an era that isn't there has none."""
+    """Draw a bar for each era from 0, as wide as the era; an era that isn't there has none."""
     spanned = base.transform_calculate(start="datum.era - 0.5", end="datum.era + 0.5")
     return spanned.mark_rect(clip=True).encode(_x("start"), alt.X2("end:Q"), _y(value, title), alt.Y2(datum=0))
 
 
-def _x(field: str = "era") -> alt.X:
-    scale = alt.Scale(domainMin=alt.ExprRef("first - 0.5"), domainMax=alt.ExprRef("last + 0.5"), nice=False, zero=False)
+def _x(field: str = "era", *, room: bool = False) -> alt.X:
+    """Return the axis of eras; with room for labels at its right end if there are any."""
+    ends = {"domainMin": alt.ExprRef("first - 0.5"), "domainMax": alt.ExprRef("last + 0.5")}
+    scale = alt.Scale(**ends, nice=False, zero=False, **({"rangeMax": alt.ExprRef(f"width - {ROOM}")} if room else {}))
     ticks = alt.ExprRef("min(10, last - first)")
     return alt.X(f"{field}:Q").scale(scale).title("era (week)").axis(format="d", grid=False, tickCount=ticks)
 
 
 def _y(field: str, title: str) -> alt.Y:
     return alt.Y(f"{field}:Q").title(title)
-
-
-def _colour(names: Sequence[str]) -> alt.Color:
-    return alt.Color("prediction:N").scale(domain=list(names), range=[colour(name) for name in names]).title(None).legend(columns=COLUMNS)
-
-
-def _dash(d: Defaults) -> alt.StrokeDash:
-    """Whole lines, dashed for the models that take a colour a second time."""
-    return alt.StrokeDash("prediction:N").scale(domain=d.names, range=[DASH if name in d.dashed else WHOLE for name in d.names]).title(None)
 
 
 def _parameters(d: Defaults, shared: Sequence[str]) -> list[alt.Parameter]:

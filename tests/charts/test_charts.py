@@ -17,7 +17,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from erawise.charts import explained_charts, explained_tables, figures, marks, prediction_charts, score_charts, style, tables
+from erawise.charts import figures, marks, prediction_charts, score_charts, style, tables
 from erawise.explanation import explained
 from erawise.folds import splits
 
@@ -73,22 +73,14 @@ def corr_time(n_eras: int, models: list[str]) -> Figure:
 
 def pictures(n_eras: int, models: list[str]) -> dict[str, Figure]:
     names, colours = [*models, "ensemble", "neutralized"], style.colours(models)
-    shares = {model: pd.DataFrame({"feature": [f"feature_{k}" for k in range(30)], "importance": 1 / 30}) for model in models}
     found, eras = scores(n_eras, names), np.arange(1, max(n_eras, 60) + 31)
     plan = splits.plan(eras[:-30], eras[-30:], 20, method="purged_kfold", folds=4, chunk=1, window=None)
-    by_target = tables.prediction_by_target(rows(), "ensemble", "cv")
     return {
         "corr_box": score_charts.corr_box(tables.corr_box(found, "cv"), colours),
         "corr_time": corr_time(n_eras, models),
         "comparison": score_charts.comparison(tables.comparison(found, "ensemble", models[0], "cv"), colours),
-        "importance": explained_charts.importance(tables.importance(shares, 20), colours),
-        "era_means": prediction_charts.era_means(tables.era_means([(model, rows()) for model in models], "cv"), colours),
-        "prediction_by_target": prediction_charts.prediction_by_target(by_target, colours, "ensemble"),
         "target_by_prediction": prediction_charts.target_by_prediction(tables.target_by_prediction({"ensemble": rows()}, "cv"), colours),
         "folds": prediction_charts.folds(tables.folds(plan)),
-        "shap_beeswarm": explained_charts.shap_beeswarm(explained_tables.shap_beeswarm(explanations(models))),
-        "exposure_time": explained_charts.exposure_time(explained_tables.exposure_time(exposures(n_eras))),
-        "weights": prediction_charts.weights(tables.weights(dict.fromkeys(models, 1.0)), colours),
     }
 
 
@@ -134,11 +126,12 @@ def test_every_picture_is_labelled_and_small(drawn: Callable[[str], Drawn], size
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_pictures_bring_their_own_ground_and_text_of_a_readable_size(drawn: Callable[[str], Drawn], size: str) -> None:
+def test_pictures_have_no_ground_of_their_own_and_text_of_a_readable_size(drawn: Callable[[str], Drawn], size: str) -> None:
     for name in drawn(size).figures:
         content = drawn(size).path(name).read_text()
-        first = content.index("<path")
-        assert "fill: #ffffff" in content[first : content.index(">", first)], name
+        grounds = re.findall(r'<g id="patch_[12]">\s*<path [^>]*style="([^"]*)"', content)
+        assert grounds, name
+        assert all("fill: none" in style for style in grounds), name
         assert min(float(points) for points in re.findall(r"font-size: ([\d.]+)px", content)) >= 8, name
 
 
@@ -158,19 +151,20 @@ def test_every_picture_has_the_same_bytes_each_time(drawn: Callable[[str], Drawn
 
 
 def test_pictures_drawn_in_other_processes_have_the_same_bytes(tmp_path: Path) -> None:
-    weights, box = tables.weights(dict.fromkeys(MODELS[:2], 1.0)), tables.corr_box(scores(9, MODELS[:2]), "cv")
+    tenths, box = tables.target_by_prediction({"ensemble": rows()}, "cv"), tables.corr_box(scores(9, MODELS[:2]), "cv")
     colours = style.colours(MODELS[:2])
     with figures.drawing(2) as draw:
-        draw(tmp_path / "weights.svg", prediction_charts.weights, weights, colours)
+        draw(tmp_path / "tenths.svg", prediction_charts.target_by_prediction, tenths, colours)
         draw(tmp_path / "box.svg", score_charts.corr_box, box, colours)
-    for name, figure in (("weights", prediction_charts.weights(weights, colours)), ("box", score_charts.corr_box(box, colours))):
+    here = {"tenths": prediction_charts.target_by_prediction(tenths, colours), "box": score_charts.corr_box(box, colours)}
+    for name, figure in here.items():
         figures.write(figure, tmp_path / "here.svg")
         assert (tmp_path / f"{name}.svg").read_bytes() == (tmp_path / "here.svg").read_bytes()
 
 
 def test_an_error_of_another_process_is_raised(tmp_path: Path) -> None:
     with pytest.raises(KeyError, match="model_0"), figures.drawing(1) as draw:
-        draw(tmp_path / "weights.svg", prediction_charts.weights, tables.weights({"model_0": 1.0}), {})
+        draw(tmp_path / "box.svg", score_charts.corr_box, tables.corr_box(scores(9, MODELS[:1]), "cv"), {})
     assert not list(tmp_path.iterdir())
 
 
@@ -182,7 +176,7 @@ def test_a_picture_of_many_panels_is_laid_out_the_same_each_time(drawn: Callable
 
 
 def test_written_again_the_same_bytes(tmp_path: Path) -> None:
-    figure = prediction_charts.weights(tables.weights({"model_0": 1.0, "model_1": 2.0}), style.colours(MODELS))
+    figure = prediction_charts.target_by_prediction(tables.target_by_prediction({"ensemble": rows()}, "cv"), style.colours(MODELS))
     figures.write(figure, tmp_path / "a.svg")
     figures.write(figure, tmp_path / "b.svg")
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
@@ -239,25 +233,19 @@ def test_labels_that_leave_the_picture_are_pushed_back() -> None:
     assert marks.within([-0.1, 0.1, 0.6], 0.2) == pytest.approx([0.0, 0.2, 0.6])
 
 
-def test_text_can_be_read() -> None:
-    paper = to_rgb(style.PAPER)
+def test_text_can_be_read_on_a_light_and_on_a_dark_page() -> None:
+    paper, night = to_rgb(style.PAPER), to_rgb(style.NIGHT)
     for colour in (*style.MODEL_COLOURS, *style.FIXED_COLOURS.values(), style.INK, style.MUTED):
         assert style.contrast(to_rgb(style.readable(colour)), paper) >= 4.5
         assert style.contrast(to_rgb(style.ink_on(colour)), to_rgb(colour)) >= 4.5
+    for colour in (style.INK, style.MUTED, style.FIXED_COLOURS["ensemble"]):
+        assert style.contrast(to_rgb(colour), night) >= 4
     assert style.readable("#0072b2") == "#0072b2"
     assert style.contrast((1, 1, 1), (0, 0, 0)) == pytest.approx(21)
 
 
-def test_a_box_without_width_shows_its_median() -> None:
-    summary = dict.fromkeys(tables.SUMMARY, 0.2) | {"min": 0.0, "max": 1.0, "mean": 0.2, "count": 5, "eras": 3}
-    table = tables.Table(pd.DataFrame([{"target": "0"} | summary]), "Values")
-    axes = prediction_charts.prediction_by_target(table, {"m": style.MODEL_COLOURS[0]}, "m").axes[0]
-    assert style.MODEL_COLOURS[0] in {line.get_color() for line in axes.lines if np.ptp(np.asarray(line.get_xdata())) == 0}
-
-
 def test_long_names_keep_both_ends() -> None:
-    assert style.short_feature("feature_short") == "short"
-    short = style.short_feature("feature_apologized_unanticipated_roentgen_017")
+    short = style.short("apologized_unanticipated_roentgen_017")
     assert (len(short), short[:5], short[-3:]) == (24, "apolo", "017")
 
 

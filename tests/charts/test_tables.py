@@ -14,7 +14,7 @@ from erawise.running.errors import InputError
 
 
 def scores(**corr: list[float]) -> pd.DataFrame:
-    """Return scores of predictions, with eras counted from 1."""
+    """Make scores of predictions, eras counted from 1."""
     return pd.concat(
         [pd.DataFrame({"era": np.arange(1, len(values) + 1), "prediction": name, "corr": values}) for name, values in corr.items()],
         ignore_index=True,
@@ -76,16 +76,11 @@ def test_comparison_of_a_prediction_with_itself() -> None:
 
 def test_importance_keeps_the_leading_features() -> None:
     shares = {"m": pd.DataFrame({"feature": ["p", "q", "r", "s"], "importance": [0.1, 0.4, 0.1, 0.4]})}
-    frame = tables.importance(shares, 3).frame
+    frame = tables.importance(shares, 3)
     assert frame["feature"].tolist() == ["q", "s", "p"]
     assert frame["rank"].tolist() == [1, 2, 3]
     assert frame["cumulative"].tolist() == pytest.approx([0.4, 0.8, 0.9])
     assert frame["features"].tolist() == [4, 4, 4]
-
-
-def test_importance_names_the_extremes() -> None:
-    shares = {name: pd.DataFrame({"feature": ["p", "q"], "importance": [top, 1 - top]}) for name, top in (("m", 0.6), ("n", 0.9))}
-    assert tables.importance(shares, 1).headline == "The 1 leading features hold 90% of the importance in n, 60% in m"
 
 
 @pytest.mark.parametrize("content", [None, "feature\nf\n", "feature,importance\nf,x\n"])
@@ -112,33 +107,18 @@ def test_with_target_joins_by_id_and_era() -> None:
 
 
 def test_era_means_by_hand() -> None:
-    table = tables.era_means([("m", rows([1, 1, 2], [0.2, 0.4, 0.6], [0.0, 1.0, 0.5])), ("n", rows([1], [0.5], [0.5]))], "cv")
-    assert table.frame["mean_prediction"].tolist() == pytest.approx([0.3, 0.6, 0.5])
-    assert table.frame["mean_target"].tolist() == pytest.approx([0.5, 0.5, 0.5])
-    assert table.frame["mean_gap"].tolist() == pytest.approx([-0.05, -0.05, 0.0])
-    assert "n is nearest" in table.headline
+    frame = tables.era_means([("m", rows([1, 1, 2], [0.2, 0.4, 0.6], [0.0, 1.0, 0.5])), ("n", rows([1], [0.5], [0.5]))])
+    assert frame["mean_prediction"].tolist() == pytest.approx([0.3, 0.6, 0.5])
+    assert frame["mean_target"].tolist() == pytest.approx([0.5, 0.5, 0.5])
+    assert frame["mean_gap"].tolist() == pytest.approx([-0.05, -0.05, 0.0])
 
 
 def test_era_means_are_thinned_but_the_gap_is_not() -> None:
     n = 333
-    frame = tables.era_means([("m", rows(list(range(n)), np.arange(n, dtype=float).tolist(), [0.0] * n))], "cv").frame
+    frame = tables.era_means([("m", rows(list(range(n)), np.arange(n, dtype=float).tolist(), [0.0] * n))])
     assert len(frame) == tables.MAX_POINT_ERAS
     assert (frame["era"].min(), frame["era"].max()) == (0, n - 1)
     assert frame["mean_gap"].iloc[0] == pytest.approx((n - 1) / 2)
-
-
-def test_prediction_by_target_orders_the_values() -> None:
-    frame = tables.prediction_by_target(rows([1] * 5, [0.5, 0.1, 0.9, 0.3, 0.7], [1.0, 0.0, 1.0, 0.25, -0.5]), "ensemble", "cv").frame
-    assert frame["target"].tolist() == ["-0.5", "0", "0.25", "1"]
-    assert frame["mean"].tolist() == pytest.approx([0.7, 0.1, 0.3, 0.7])
-    assert frame["count"].tolist() == [1, 1, 1, 2]
-
-
-def test_many_target_values_are_taken_in_fifths() -> None:
-    target = np.linspace(0, 1, 101)
-    frame = tables.prediction_by_target(rows([1] * 101, target.tolist(), target.tolist()), "ensemble", "cv").frame
-    assert frame["target"].tolist() == ["0–0.2", "0.2–0.4", "0.4–0.6", "0.6–0.8", "0.8–1"]
-    assert frame["count"].tolist() == [20, 20, 20, 20, 21]
 
 
 @settings(max_examples=20)
@@ -163,26 +143,14 @@ def test_empty_split_says_so() -> None:
         tables.corr_box(empty, "validation"),
         tables.corr_time(empty, "validation"),
         tables.comparison(empty, "a", "b", "validation"),
-        tables.era_means([("m", nothing)], "validation"),
-        tables.prediction_by_target(nothing, "ensemble", "validation"),
         tables.target_by_prediction({"ensemble": nothing}, "validation"),
     ]
     assert all(table.frame.empty for table in found)
     assert {table.headline for table in found} == {"Nothing to show: no validation era has scores"}
 
 
-@pytest.mark.parametrize(
-    ("blend", "headline"),
-    [
-        ({"a": 1.0, "b": 3.0}, "The ensemble gives b the largest weight, 75.0%"),
-        ({"a": 0.5, "b": 0.5}, "The ensemble gives each of its 2 models the same weight, 50.0%"),
-        ({"a": 2.0}, "The ensemble is a alone"),
-    ],
-)
-def test_weights(blend: dict[str, float], headline: str) -> None:
-    table = tables.weights(blend)
-    assert table.headline == headline
-    assert table.frame["weight"].sum() == pytest.approx(1)
+def test_weights_are_shares_of_their_sum() -> None:
+    assert tables.weights({"a": 1.0, "b": 3.0}).to_dict("list") == {"model": ["a", "b"], "weight": [0.25, 0.75]}
 
 
 def test_folds_by_hand() -> None:

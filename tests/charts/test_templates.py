@@ -24,7 +24,7 @@ LINES = 60
 
 
 def plots() -> dict[str, dict[str, Any]]:
-    """Return the plots of dvc.yaml with our own templates, by name."""
+    """Return the plots of dvc.yaml that are drawn by templates of ours, by name."""
     listed = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["plots"]
     named = {name: settings for plot in listed for name, settings in plot.items()}
     return {name: settings for name, settings in named.items() if (TEMPLATES / f"{settings['template']}.json").exists()}
@@ -34,7 +34,7 @@ PLOTS = plots()
 
 
 def datapoints(settings: dict[str, Any], revisions: list[str]) -> list[dict[str, str]]:
-    """Return evenly spaced lines of the table behind a plot as DVC reads them, all values strings; each revision has other numbers."""
+    """Read lines of the table behind a plot, evenly spaced, as DVC reads them: all values are strings; other numbers in each revision."""
     (path, field), *_ = settings["y"].items()
     with (ROOT / path).open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -58,7 +58,7 @@ def renderer(name: str, revisions: list[str]) -> VegaRenderer:
 
 
 def in_an_editor(drawn: VegaRenderer) -> dict[str, Any]:
-    """Fill in the plot as DVC's extension of VS Code does: a pane's size if one view has it, no legend of revisions, no zoom."""
+    """Fill in the plot as DVC's extension of VS Code does: a pane's size, no legend of revisions, no zoom."""
     content, split = drawn.get_partial_filled_template()
     anchors = split["anchor_definitions"]
     size = 300 if "facet" in content else "container"
@@ -77,14 +77,14 @@ def _filled(value: Any, anchors: dict[str, Any]) -> Any:
 
 
 def on_the_page(spec: dict[str, Any]) -> dict[str, Any]:
-    """Fill in the plot as `.dvc/page.html` does, with the template's size for it."""
+    """Return the plot as `.dvc/page.html` shows it, with the size that the template wants there."""
     larger = copy.deepcopy(spec)
     larger.get("spec", larger).update(spec["usermeta"]["page"])
     return larger
 
 
 def svg(spec: dict[str, Any], capfd: pytest.CaptureFixture[str]) -> str:
-    """Draw the picture; a warning is an error."""
+    """Draw the picture, which has to come without a warning."""
     capfd.readouterr()
     drawn = vl_convert.vegalite_to_svg(spec, vl_version="5.8", show_warnings=True)
     told = capfd.readouterr()
@@ -146,7 +146,7 @@ def test_a_prediction_has_the_colour_of_the_other_pictures_in_each_revision(name
         for revision in REVISIONS[:2]:
             mine = [text.lower() for text in described if told.search(text) and revision in text]
             assert any(expected[prediction].lower() in text for text in mine), (prediction, revision)
-            others = {colour.lower() for other, colour in expected.items() if other in names} - {expected[prediction].lower(), "#000000"}
+            others = {colour.lower() for other, colour in expected.items() if other in names} - {expected[prediction].lower(), "#757575"}
             assert not any(f'"{other}"' in text for text in mine for other in others), (prediction, revision)
 
 

@@ -78,7 +78,7 @@ RERUNS: dict[str, set[str]] = {
     "erawise/sources/market/settings.py": {"download"},
     "erawise/sources/numerai/client.py": set(),
     "erawise/preparation/preparation.py": {"preprocess", "split"},
-    "erawise/exploration/settings.py": {"explore", "plot"},
+    "erawise/exploration/settings.py": {"explore"},
     "erawise/folds/settings.py": {"split", "select_features", "tune", "train", "refit", "explain", "ensemble", "neutralize", "plot"},
     "erawise/selection/settings.py": {"select_features"},
     "erawise/tuning/search.py": {"tune"},

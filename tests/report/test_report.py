@@ -1,4 +1,4 @@
-"""The report's page: its content, and its behaviour in a real browser."""
+"""The page that a person looks at: its words, and its behaviour in a real browser."""
 
 import dataclasses
 import json
@@ -39,7 +39,7 @@ LEAST_MARKS = 8
 
 @pytest.fixture(scope="session")
 def written(once: Once, finished: Workspace) -> Path:
-    """Write the page of the finished workspace once for a test run, with its charts checked against Vega-Lite's schema."""
+    """Write the page of the finished workspace, its charts checked against the schema of Vega-Lite; written once for a run of the tests."""
 
     def fill(directory: Path) -> None:
         shutil.copytree(finished.directory, directory, dirs_exist_ok=True)
@@ -68,7 +68,8 @@ def page(chromium: Browser, written: Path) -> Iterator[Page]:
 
 @pytest.fixture
 def fresh(page: Page) -> Iterator[Page]:
-    """Restore the page after a test has changed its state."""
+    """Give the page to a test, and reset it afterwards."""
+    page.locator("#more").evaluate("one => one.open = true")
     yield page
     page.click("#reset")
     page.evaluate("window.scrollTo(0, 0)")
@@ -121,7 +122,18 @@ def test_the_answer_is_that_of_the_metrics(written: Path, finished: Workspace) -
         block = finished.metrics(split)["neutralized"]["corr"]
         assert f"{block['mean']:.4f}" in text
         if "low" in block:
-            assert f"{block['low']:.4f} to {block['high']:.4f}" in text
+            assert f"{block['low']:.4f} … {block['high']:.4f}" in text
+
+
+def test_the_first_sentence_says_what_to_send_and_the_page_has_the_other_first_things(written: Path) -> None:
+    text = written.read_text(encoding="utf-8")
+    first = text[text.index("<main>") : text.index('class="toolbar"')]
+    said = re.search(r'<p class="answer">(.*?)</p>', first)
+    assert said is not None
+    assert re.match(r"Send (neutralized|nothing yet): ", said.group(1))
+    assert first.count('class="card"') == 4
+    assert [name in first for name in ('data-figure="forest"', 'data-figure="answer-curve"')] == [True, True]
+    assert text.index("This page is older than") < text.index('class="answer"')
 
 
 def test_the_page_says_what_is_main_early_and_paid_and_by_which_regime(written: Path) -> None:
@@ -156,21 +168,21 @@ def test_what_is_absent_is_named(workspace: Workspace, undrawn: None) -> None:
         files.remove(workspace.directory / "data" / name)
     workspace.run("report")
     text = (workspace.directory / "report.html").read_text(encoding="utf-8")
-    for what in ("the importance of features", "the folds", "drift of live against train", "the exposure over time"):
+    for what in ("the importance of features", "the folds", "the contributions of each feature to the predictions"):
         assert f"There is no table of {what}; <code>dvc repro plot</code> makes it." in text
 
 
 def test_numbers_in_static_charts_are_those_of_the_tables(written: Path, finished: Workspace) -> None:
     text = written.read_text(encoding="utf-8")
-    targets = pd.read_csv(finished.directory / "plots/tables/target_correlation.csv")
+    targets = pd.read_csv(finished.directory / "data/explored/targets.csv").set_index("name").to_numpy()
     drawn = re.search(r'data-figure="targets".*?</svg>', text, re.S)
     assert drawn is not None
     shown = re.findall(r">(-?[\d.]+)</text>", drawn.group())
-    assert sorted(shown) == sorted(f"{value:.2f}" for value in targets["correlation"])
+    assert sorted(shown) == sorted(f"{value:.2f}" for value in targets.ravel())
 
 
 def test_a_run_that_is_no_longer_that_of_the_workspace_says_so(written: Path) -> None:
-    assert "What this page shows is older than the settings, the code or the data" in written.read_text(encoding="utf-8")
+    assert "This page is older than the settings, the code or the data" in written.read_text(encoding="utf-8")
 
 
 def test_damaged_tables_and_records_are_left_out(workspace: Workspace, undrawn: None, capsys: pytest.CaptureFixture[str]) -> None:
@@ -205,7 +217,7 @@ def test_one_prediction_alone_has_a_page(workspace: Workspace) -> None:
 
 @pytest.fixture(scope="module")
 def run_content(written: Path) -> Content:
-    """Return the page's content for the finished run."""
+    """Gather the content of the finished run's page."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(written.parent)
         return gathering.content(params.load(Path("params.yaml")))
@@ -213,17 +225,17 @@ def run_content(written: Path) -> Content:
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make charts without drawing them, which takes most of a page's time."""
-    monkeypatch.setattr(drawing, "svg", lambda figure, datasets: "")
-    monkeypatch.setattr(drawing, "vega", lambda figure: figure.draw(True) and {})
+    """Skip the drawing of charts, which takes most of the time of a page."""
+    monkeypatch.setattr(drawing, "svg", lambda figure, spec, datasets: "")
+    monkeypatch.setattr(drawing, "vega", lambda spec: {})
+    monkeypatch.setattr(drawing, "specified", lambda chart: {})
 
 
-def test_data_without_groups_has_a_page_without_their_figure(written: Path, run_content: Content, undrawn: None) -> None:
-    table = run_content.tables["exposure_time"]
-    assert 'data-figure="exposure-groups"' in written.read_text(encoding="utf-8")
-    text = page_of.written(with_tables(run_content, exposure_time=table[table["group"] == groups.ALL]))
+def test_data_without_groups_has_a_page(run_content: Content, undrawn: None) -> None:
+    table = run_content.exposure
+    text = page_of.written(dataclasses.replace(run_content, exposure=table[table["group"] == groups.ALL]))
     assert 'data-figure="exposure"' in text
-    assert 'data-figure="exposure-groups"' not in text
+    assert "leads among the groups" not in text
 
 
 @pytest.mark.parametrize("kept", [slice(0), slice(1), slice(-1, None)], ids=["none", "the first", "the last"])
@@ -232,11 +244,24 @@ def test_tables_of_a_row_or_none_have_a_page(run_content: Content, undrawn: None
 
 
 def test_a_model_that_a_table_lacks_is_told(run_content: Content, undrawn: None) -> None:
-    names = ("era_means_cv", "era_means_validation", "importance", "permutation", "shap_beeswarm", "shap_share")
+    names = ("era_means_cv", "era_means_validation", "importance", "permutation", "shap_beeswarm")
     lacking = {name: run_content.tables[name].query("model == 'ridge'") for name in names}
-    text = page_of.written(with_tables(run_content, **lacking))
+    moving = lacking["era_means_cv"].assign(mean_target=lambda table: 0.4 + 0.001 * table["era"])
+    text = page_of.written(with_tables(run_content, **{**lacking, "era_means_cv": moving}))
     assert "Residuals of lightgbm, cv: no era has a target" in text
     assert "Nothing is known of lightgbm" in text
+
+
+def test_residuals_of_eras_with_the_same_mean_target_are_not_drawn(run_content: Content, undrawn: None) -> None:
+    level = run_content.tables["era_means_cv"].assign(mean_target=0.5)
+    assert 'data-figure="levels-cv"' not in page_of.written(with_tables(run_content, era_means_cv=level))
+
+
+def test_a_run_without_yardsticks_stakes_or_live_rows_has_a_page(run_content: Content, undrawn: None) -> None:
+    bare = {field: made({"ridge": noise(1, 0.1)}).__dict__[field] for field in ("yardsticks", "exposure", "stake", "live")}
+    text = page_of.written(dataclasses.replace(run_content, **bare))
+    assert "There is no year to show" in text
+    assert "No live predictions are there" in text
 
 
 @pytest.mark.parametrize("split", [CV, VALIDATION])
@@ -270,7 +295,7 @@ WIDENED = "width => Math.max(...[...document.querySelectorAll('.plot[data-live] 
 
 
 def switch(page: Page, scheme: Literal["dark", "light"]) -> None:
-    """Make the browser ask for a theme, and wait until the page has it."""
+    """Set the theme that the browser asks for, and wait until the page has it."""
     page.emulate_media(color_scheme=scheme)
     page.wait_for_function("scheme => document.documentElement.dataset.theme === scheme", arg=scheme)
 
@@ -290,7 +315,7 @@ def require_room(page: Page, width: int) -> None:
 
 def test_every_chart_has_marks_with_and_without_scripts(chromium: Browser, written: Path, page: Page) -> None:
     with real.opened(chromium, written, java_script_enabled=False) as (plain, said):
-        assert not plain.locator(".toolbar").is_visible()
+        assert not plain.locator(".controls").first.is_visible()
         assert plain.locator("[data-live]").count() == 0
         names = [place.get_attribute("data-figure") for place in plain.locator(".plot[data-figure]").all()]
         for name in names:
@@ -319,7 +344,7 @@ def test_predictions_are_switched_on_and_off_in_all_charts(fresh: Page) -> None:
     fresh.uncheck("input[name=shown][value=ridge]")
     fresh.wait_for_timeout(300)
     for figure in ("cumulative", "rolling"):
-        assert lines(fresh, figure) == {"var(--p-lightgbm)", "var(--p-ensemble)", "var(--p-neutralized)"}
+        assert lines(fresh, figure) - {"var(--muted)"} == {"var(--p-lightgbm)", "var(--p-ensemble)", "var(--p-neutralized)"}
     fresh.check("input[name=shown][value=ridge]")
     fresh.wait_for_timeout(300)
     assert "var(--p-ridge)" in lines(fresh, "cumulative")
@@ -363,7 +388,7 @@ def test_hover_gives_era_and_value(fresh: Page, finished: Workspace) -> None:
     tip.wait_for(state="visible")
     found = dict(zip(tip.locator("td.key").all_inner_texts(), tip.locator("td.value").all_inner_texts(), strict=True))
     table = pd.read_parquet(finished.directory / "data/scores/cv.parquet").set_index(["prediction", "era"])["corr"]
-    assert float(found["corr"].replace("−", "-")) == pytest.approx(table["neutralized", int(found["era"])], abs=5e-5)
+    assert float(found["value"].replace("−", "-")) == pytest.approx(table["neutralized", int(found["era"])], abs=5e-5)
 
 
 def test_tables_sort_by_figures(fresh: Page) -> None:
@@ -372,7 +397,8 @@ def test_tables_sort_by_figures(fresh: Page) -> None:
     place = heads.index("Sharpe") + 1
     for order in ("descending", "ascending"):
         table.get_by_role("button", name="Sharpe").click()
-        shown = [float(text) for text in table.locator(f"tbody tr > :nth-child({place})").all_inner_texts()]
+        texts = table.locator(f"tbody tr > :nth-child({place})").all_inner_texts()
+        shown = [float(text.split()[0]) for text in texts if text != "–"]
         assert shown == sorted(shown, reverse=order == "descending")
         assert table.locator("th[aria-sort]").get_attribute("aria-sort") == order
 
@@ -402,7 +428,7 @@ def test_a_rolling_mean_looks_back_beyond_the_range(fresh: Page) -> None:
     fresh.fill("#last", "34")
     fresh.locator("#last").press("Tab")
     fresh.wait_for_timeout(400)
-    assert len(lines(fresh, "rolling")) == 4
+    assert len(lines(fresh, "rolling") - {"var(--muted)"}) == 4
     assert ticks(fresh, "rolling") == [30, 31, 32, 33, 34]
 
 
@@ -423,45 +449,62 @@ def test_a_scroll_by_touch_that_is_taken_over_zooms_nothing(fresh: Page) -> None
 
 
 def test_the_last_prediction_stays_on_and_reset_takes_all_back(fresh: Page) -> None:
-    for box in fresh.locator("input[name=shown]").all():
+    boxes = fresh.locator("input[name=shown]")
+    for box in boxes.all():
         box.click()
     assert fresh.locator("input[name=shown]:checked").count() == 1
     fresh.select_option("select[data-state=focus]", "ridge")
     fresh.click("#reset")
-    assert fresh.locator("input[name=shown]:checked").count() == 4
+    assert fresh.locator("input[name=shown]:checked").count() == boxes.count()
     assert fresh.input_value("select[data-state=focus]") == "neutralized"
 
 
 def test_a_prediction_is_never_compared_with_itself(fresh: Page) -> None:
-    before = fresh.input_value("select[data-state=a]"), fresh.input_value("select[data-state=b]")
-    fresh.select_option("select[data-state=a]", before[1])
-    assert (fresh.input_value("select[data-state=a]"), fresh.input_value("select[data-state=b]")) == before[::-1]
-    assert f"{before[1]} is higher than {before[0]}" in fresh.inner_text("[data-pair=cv]")
+    names = ("select[data-state=focus]", "select[data-state=against]")
+    before = [fresh.input_value(name) for name in names]
+    fresh.select_option(names[0], before[1])
+    assert [fresh.input_value(name) for name in names] == before[::-1]
+    assert f"{before[1]} has a higher CORR than {before[0]}" in fresh.inner_text("[data-pair=cv]")
 
 
-def test_any_two_predictions_are_compared(fresh: Page, finished: Workspace) -> None:
-    fresh.select_option("select[data-state=a]", "ridge")
-    fresh.select_option("select[data-state=b]", "lightgbm")
-    text = fresh.inner_text("[data-pair=cv]")
-    table = pd.read_parquet(finished.directory / "data/scores/cv.parquet")
-    one, other = (table[table["prediction"] == name].set_index("era")["corr"] for name in ("ridge", "lightgbm"))
-    difference = (one - other).dropna()
-    assert text.startswith(f"cv: ridge is higher than lightgbm in {int((difference > 0).sum())} of {len(difference)} eras")
-    assert f"{difference.mean():+.4f}" in text
-
-
-def test_model_and_focus_are_chosen(fresh: Page) -> None:
+def test_any_two_predictions_are_compared_by_the_score_that_is_switched_on(fresh: Page, finished: Workspace) -> None:
     fresh.select_option("select[data-state=focus]", "ridge")
-    fresh.select_option("select[data-state=model] >> nth=0", "ridge")
+    fresh.select_option("select[data-state=against]", "lightgbm")
+    table = pd.read_parquet(finished.directory / "data/scores/cv.parquet")
+    for score, name in (("corr", "CORR"), ("fnc", "FNC")):
+        fresh.check(f"input[name=score][value={score}]")
+        text = fresh.inner_text("[data-pair=cv]")
+        one, other = (table[table["prediction"] == name].set_index("era")[score] for name in ("ridge", "lightgbm"))
+        difference = (one - other).dropna()
+        assert text.startswith(f"cv: ridge has a higher {name} than lightgbm in {int((difference > 0).sum())} of {len(difference)} eras")
+        assert f"{difference.mean():+.4f}" in text
+
+
+def test_the_switch_of_scores_moves_charts_titles_and_tables(fresh: Page) -> None:
+    before = fresh.locator(".plot[data-figure='by-era'] .layer_3_marks path").first.get_attribute("d")
+    fresh.check("input[name=score][value=fnc]")
+    fresh.wait_for_timeout(400)
+    assert fresh.locator(".plot[data-figure='by-era'] .layer_3_marks path").first.get_attribute("d") != before
+    assert "FNC" in fresh.locator("figure", has=fresh.locator(".plot[data-figure='forest']")).locator("h3").inner_text()
+    shown = fresh.locator("[data-score]:visible").evaluate_all("all => all.map(one => one.dataset.score)")
+    assert set(shown) == {"fnc"}
+
+
+def test_one_picker_chooses_the_prediction_and_its_model(fresh: Page) -> None:
+    fresh.select_option("select[data-state=focus]", "ridge")
     fresh.wait_for_timeout(400)
     figure = fresh.locator("figure", has=fresh.locator(".plot[data-figure='by-era']"))
-    assert figure.locator("h3").inner_text().startswith("ridge is above 0 in ")
-    assert str(figure.locator(".plot").get_attribute("aria-label")).startswith("ridge is above 0 in ")
+    assert figure.locator("h3").inner_text().startswith("ridge, CORR: above 0 in ")
+    assert str(figure.locator(".plot").get_attribute("aria-label")).startswith("ridge, CORR: above 0 in ")
     fills = fresh.locator(".plot[data-figure='by-era'] .layer_3_marks path").evaluate_all("all => all.map(one => one.getAttribute('fill'))")
     assert set(fills) == {"var(--p-ridge)"}
     offered = fresh.locator("select[data-state=measure] option:not([disabled])").all_inner_texts()
     assert offered == ["SHAP", "permutation", "own importance"]
-    assert all(value == "ridge" for value in fresh.locator("select[data-state=model]").evaluate_all("all => all.map(one => one.value)"))
+
+
+def test_the_page_prints_on_six_sheets_of_a4(page: Page) -> None:
+    sheets = re.findall(rb"/Type\s*/Page\b", page.pdf(prefer_css_page_size=True))
+    assert 0 < len(sheets) <= 6
 
 
 def test_the_theme_is_switched_by_hand_and_paper_is_light(fresh: Page) -> None:
@@ -491,7 +534,7 @@ def test_no_serious_finding_of_axe(page: Page) -> None:
 
 
 def with_tables(found: Content, **tables: pd.DataFrame) -> Content:
-    """Return the same run with some tables replaced."""
+    """Return the same run with other tables in the place of some."""
     return dataclasses.replace(found, tables={**found.tables, **tables})
 
 
@@ -508,8 +551,12 @@ def scores(series: dict[str, np.ndarray], first: int = 1) -> pd.DataFrame:
     )
 
 
+def pairs(found: Content) -> pd.DataFrame:
+    return content.pairs(found, content.era_scores(found))
+
+
 def made(cv: dict[str, np.ndarray], validation: dict[str, np.ndarray] | None = None) -> Content:
-    """Make a run of one model, `ridge`, with the given scores."""
+    """Make a run of one model, `ridge`, with the scores given."""
     tables = {CV: scores(cv), VALIDATION: scores(validation or cv, 200)}
     metrics: dict[str, dict[str, Any]] = {}
     for split, table in tables.items():
@@ -521,7 +568,7 @@ def made(cv: dict[str, np.ndarray], validation: dict[str, np.ndarray] | None = N
             metrics[split][str(name)] = {"corr": {"mean": values.mean(), "sharpe": values.mean() / values.std(ddof=0), **bounds}}
     compared = Comparison("the committed run", "the workspace", pd.DataFrame(), [], "it ran on other data")
     looks = Looks(0, np.nan)
-    return Content("neutralized", ["ridge"], "target", 20, metrics, tables, {}, pd.DataFrame(), 0, [], compared, looks, run(), "r", [])
+    return Content("neutralized", ["ridge"], "target", 20, metrics, tables, {}, pd.DataFrame(), 0, [], compared, looks, run(), [])
 
 
 def noise(seed: int, mean: float, eras: int = 120) -> np.ndarray:
@@ -531,7 +578,7 @@ def noise(seed: int, mean: float, eras: int = 120) -> np.ndarray:
 def test_pairs_are_paired_differences_with_their_interval() -> None:
     one, other = noise(1, 0.03), noise(2, 0.01)
     other[5] = np.nan
-    table = content.pairs(made({"ridge": one, "neutralized": other})).set_index(["split", "a", "b"])
+    table = pairs(made({"ridge": one, "neutralized": other})).set_index(["score", "split", "a", "b"]).loc["corr"]
     row = table.loc[(CV, "ridge", "neutralized")]
     difference = np.delete(one - other, 5)
     expected = significance.mean(difference, overlap=4)
@@ -543,20 +590,19 @@ def test_pairs_are_paired_differences_with_their_interval() -> None:
 
 
 def test_too_few_eras_have_no_interval_and_no_verdict() -> None:
-    table = content.pairs(made({"ridge": noise(1, 0.1, 10), "neutralized": noise(2, 0.0, 10)}))
+    table = pairs(made({"ridge": noise(1, 0.1, 10), "neutralized": noise(2, 0.0, 10)}))
     assert table["low"].isna().all()
     assert set(table["verdict"]) == {"can't tell"}
 
 
-def test_extremes_are_the_lowest_and_the_highest_eras() -> None:
-    own, ridge = noise(3, 0.02), noise(4, 0.02)
-    own[10], own[20] = -0.5, 0.5
-    table = content.extremes(
-        made({"ridge": ridge, "neutralized": own}, {"ridge": noise(5, 0.02, 40), "neutralized": noise(6, 0.02, 40)}), 2
-    )
-    assert table["end"].tolist() == ["worst", "worst", "best", "best"]
-    assert (table["era"].iloc[0], table["era"].iloc[2]) == (11, 21)
-    assert table["others"].iloc[0] == ridge[10]
+def test_drawdowns_have_a_begin_a_bottom_and_a_recovery() -> None:
+    series = pd.Series([1.0, -0.5, -0.5, 1.5, -0.2, 0.1], index=[10, 11, 12, 13, 14, 15])
+    found = content.drawdowns(series, 5)
+    assert found[["begin", "bottom"]].to_numpy().tolist() == [[10, 12], [13, 14]]
+    assert found["depth"].tolist() == pytest.approx([1.0, 0.2])
+    assert found["recovery"].fillna(-1).tolist() == [13, -1]
+    assert float(significance.max_drawdown(series.to_numpy())) == pytest.approx(found["depth"].max())
+    assert content.drawdowns(series.iloc[:1], 5).empty
 
 
 def test_similarity_is_the_mean_correlation_of_ranks_within_eras() -> None:
@@ -570,43 +616,67 @@ def test_similarity_is_the_mean_correlation_of_ranks_within_eras() -> None:
     assert found.loc["a", "a"] == pytest.approx(1)
 
 
-def test_the_answer_tells_what_is_established_from_what_is_not() -> None:
-    sure = made({"ridge": noise(1, 0.03), "neutralized": noise(2, 0.03)})
-    assert "is established" in findings.answer(sure)
-    assert not [text for text in findings.advice(sure, content.pairs(sure)) if text.startswith("Don't stake")]
-    vain = made({"ridge": noise(1, 0.0), "neutralized": noise(2, 0.0)})
-    assert "isn't established" in findings.answer(vain)
-    assert findings.advice(vain, content.pairs(vain))[0].startswith("Don't stake on neutralized yet")
+@pytest.mark.parametrize(
+    ("ridge", "neutralized", "expected"),
+    [
+        (
+            0.01,
+            0.05,
+            r"Send neutralized: better than ridge, the next best, out of fold by \+0\.0\d+ CORR \(95 % interval .*\); both find a signal\.",
+        ),
+        (
+            0.03,
+            0.03,
+            r"Send neutralized: (ahead of ridge, the next best,|behind ridge) out of fold by .* which may be luck .*; both find a signal\.",
+        ),
+        (
+            0.05,
+            0.01,
+            r"Send ridge, not neutralized, which the settings name: better out of fold by \+0\.0\d+ CORR .*; both find a signal\.",
+        ),
+        (0.0, 0.05, r"Send neutralized: better than ridge, .*; only neutralized finds a signal\."),
+        (0.0, 0.0, r"Send nothing yet: the CORR of neutralized out of fold, .*, may be luck\."),
+        (-0.1, -0.1, r"Send nothing yet: the CORR of neutralized out of fold, .*, points the wrong way\."),
+    ],
+)
+def test_the_decision(ridge: float, neutralized: float, expected: str) -> None:
+    found = made({"ridge": noise(1, ridge), "neutralized": noise(2, neutralized)})
+    assert re.fullmatch(expected, findings.decision(found, pairs(found)))
+    stake = [text for text in findings.advice(found, pairs(found)) if text.startswith("Don't stake")]
+    assert bool(stake) == (neutralized <= 0)
+
+
+def test_the_decision_of_one_prediction_and_of_few_eras() -> None:
+    alone = made({"neutralized": noise(1, 0.03)})
+    assert findings.decision(alone, pairs(alone)).startswith("Send neutralized: it finds a signal, a mean CORR of 0.0")
+    few = made({"ridge": noise(1, 0.1, 10), "neutralized": noise(2, 0.1, 10)})
+    assert "too few eras for an interval" in findings.decision(few, pairs(few))
+
+
+def test_independent_eras_are_never_more_than_the_eras_and_no_probability_is_1() -> None:
+    back_and_forth = 0.02 + 0.02 * (-1.0) ** np.arange(120) + noise(1, 0.0) / 20
+    told = findings.effective(made({"neutralized": back_and_forth}), CV, "neutralized")
+    assert told == "120 eras, 120 independent"
+    assert [findings.chance(value) for value in (1.0, 0.995, 0.5, 0.001)] == ["> 99%", "> 99%", "50%", "< 1%"]
 
 
 def test_validation_below_all_that_cv_promises_is_told() -> None:
     found = made({"ridge": noise(1, 0.1), "neutralized": noise(2, 0.1)}, {"ridge": noise(3, 0.0), "neutralized": noise(4, 0.0)})
-    assert any("lies below all that cross-validation makes likely" in text for text in findings.advice(found, content.pairs(found)))
+    assert any("lies below the interval of cross-validation" in text for text in findings.advice(found, pairs(found)))
 
 
 def test_a_prediction_that_is_better_than_the_chosen_one_is_named() -> None:
     found = made({"ridge": noise(1, 0.05), "neutralized": noise(2, 0.01)})
     assert any(
-        text.startswith("Of 1 predictions compared with neutralized out of fold ridge is the best")
-        for text in findings.advice(found, content.pairs(found))
+        text.startswith("ridge is the best of 1 predictions that were compared with neutralized out of fold")
+        for text in findings.advice(found, pairs(found))
     )
-
-
-def test_a_model_that_points_the_wrong_way_is_told() -> None:
-    found = made({"ridge": noise(1, -0.1), "neutralized": noise(2, -0.1)})
-    assert "that it points the wrong way is established" in findings.answer(found)
-    assert findings.advice(found, content.pairs(found))[0].startswith("Don't stake on neutralized yet: out of fold it points the wrong way")
-
-
-def test_too_few_eras_are_no_interval_that_reaches_0() -> None:
-    found = made({"ridge": noise(1, 0.1, 10), "neutralized": noise(2, 0.1, 10)})
-    assert "too few eras out of fold for an interval" in findings.advice(found, content.pairs(found))[0]
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({}, "The scores of neutralized are those of the committed run."),
+        ({}, "The scores of neutralized are the same as in the committed run."),
         ({"left_out": 3}, "no difference can be told on cv (+0.0000, 3 eras left out that one of them lacks)"),
         (
             {"difference": 0.01, "low": 0.002, "high": 0.02, "verdict": "better"},
