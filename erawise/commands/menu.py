@@ -15,7 +15,7 @@ PACKAGE = __name__.rpartition(".")[0]
 COMMANDS = {
     "The last run": {
         "check": "Check params.yaml and dvc.lock before a run.",
-        "show": "Print the scores of the last run.",
+        "show": "Print what to send and why, and the scores of the last run.",
         "report": "Write the page about the last run, report.html.",
     },
     "Experiments": {

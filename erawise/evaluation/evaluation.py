@@ -262,6 +262,39 @@ def corr_by_era(frame: pd.DataFrame, index: pd.DataFrame, target: str) -> tuple[
     return scored[ERA].to_numpy(np.int64), scored["corr"].to_numpy(np.float64)
 
 
+def headline(metrics: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the few figures that stand for a run: of the pipeline's last prediction, and under `best` of the one with the highest CORR.
+
+    Parameters
+    ----------
+    metrics : the summary of a split by prediction, see `summary.summarize`.
+
+    Returns
+    -------
+    `corr`, `sharpe`, `mmc`, `payout` and `drawdown` of `DIAGNOSED`; `best` has the same and `name`. `bmc` takes the place of `mmc`, and the
+    payout's stand-in that of the payout, if fewer eras have an MMC than a BMC. A figure that the data can't give is absent.
+    """
+    own = metrics.get(DIAGNOSED, {})
+    eras_of_bmc, eras_of_mmc = (own.get(name, {}).get("eras", 0) for name in ("bmc", "mmc"))
+    second, payout = ("bmc", "payout_bmc") if eras_of_bmc > eras_of_mmc else ("mmc", "payout")
+    places = {
+        "corr": ("corr", "mean"),
+        "sharpe": ("corr", "sharpe"),
+        second: (second, "mean"),
+        "payout": (payout, "mean"),
+        "drawdown": ("corr", "max_drawdown"),
+    }
+
+    def figures(block: dict[str, Any]) -> dict[str, float]:
+        return {name: block[column][key] for name, (column, key) in places.items() if key in block.get(column, {})}
+
+    scored = {name: block["corr"]["mean"] for name, block in metrics.items() if "mean" in block.get("corr", {})}
+    if not scored:
+        return figures(own)
+    best = max(scored, key=lambda name: scored[name])
+    return {**figures(own), "best": {"name": best, **figures(metrics[best])}}
+
+
 def diagnostics(metrics: dict[str, dict[str, Any]], min_corr: float) -> dict[str, int]:
     """Whether the mean CORR of the neutralized ensemble reaches a bound: `passes` is 1 or 0, absent where it has none."""
     mean = metrics.get(DIAGNOSED, {}).get("corr", {}).get("mean")

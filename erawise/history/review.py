@@ -80,7 +80,7 @@ def full(before: Revision, after: Revision) -> list[str]:
         return [f"Not compared: {reason}."]
     table = _named(comparison.compare(before.scores, after.scores, after.days))
     headline = comparison.picture(table, before.name, after.name).headline
-    moved = _moved(table)
+    moved = comparison.moved(table)
     lines = [f"**{headline}.** CORR moves in {len(moved)} of {len(table)} predictions. Choose by cv; validation is for a last look."]
     lines += [comparison.luck(table), f"{evaluation.standing(code(after.target), after.days)}.", ""]
     lines += [*(f"- {line}" for line in comparison.sentences(moved)), *_alone(before, after)]
@@ -92,7 +92,7 @@ def small(before: Revision, after: Revision) -> list[str]:
     if reason := revisions.incomparable(before, after, code):
         return [SMALL, "", f"Not compared: {reason}."]
     table = _named(comparison.compare(before.scores, after.scores, after.days))
-    moved = _moved(table)
+    moved = comparison.moved(table)
     lines = [SMALL, "", f"CORR moves in {len(moved)} of {len(table)} predictions."]
     if len(moved):
         lines += ["", "| split | prediction | before | after | difference |", "|---|---|---:|---:|---:|"]
@@ -178,10 +178,6 @@ def _changes(reason: Any) -> bool:
 
 def _named(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(prediction=table[PREDICTION].map(code)) if len(table) else table
-
-
-def _moved(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table["difference"] != 0] if len(table) else table
 
 
 def _alone(before: Revision, after: Revision) -> list[str]:

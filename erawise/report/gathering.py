@@ -15,7 +15,7 @@ from erawise.base.schema import CV, ERA, ID, PREDICTION, VALIDATION
 from erawise.blend import proportions
 from erawise.evaluation import evaluation
 from erawise.folds.splits import spaced
-from erawise.history import comparison, ledger, looks, revisions
+from erawise.history import comparison, ledger, revisions, validation_looks
 from erawise.report import content as report
 from erawise.report import page
 from erawise.report.content import Comparison, Content, Looks, Run
@@ -62,7 +62,7 @@ def content(p: params.Params) -> Content:
         similar_eras=sampled,
         stale=revisions.stale(Path()),
         compared=_compared(),
-        looks=Looks(*looks.at(p, chosen)),
+        looks=Looks(*validation_looks.count(p, chosen)),
         run=_run(p),
         regime=evaluated.pays.regime,
         notes=[
@@ -106,7 +106,7 @@ def _compared() -> Comparison:
 
 def _run(p: params.Params) -> Run:
     return Run(
-        commit=looks.commit(),
+        commit=validation_looks.commit(),
         made=datetime.fromtimestamp(time.time(), UTC).strftime("%Y-%m-%d %H:%M UTC"),
         settings=ledger.flat(p.model_dump(mode="json", exclude_unset=True)),
         versions=runner.versions() | {"system": platform.platform()},

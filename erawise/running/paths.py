@@ -59,6 +59,8 @@ UPLOAD = Path("data/upload")
 RUNS = Path("data/runs")
 """The record of the last run of each stage: what it wrote, how long it took and how much memory. No out of DVC: times differ by run."""
 METRICS = Path("metrics")
+SUMMARY = METRICS / "summary.json"
+"""The few figures that `dvc metrics` and `dvc exp show` print."""
 PLOTS = Path("plots")
 TABLES = PLOTS / "tables"
 PICTURES = PLOTS / "pictures"
