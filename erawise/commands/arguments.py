@@ -40,11 +40,14 @@ class Output:
         UsageError
             If more than one was.
         """
-        asked: list[Form] = [form for form, wanted in (("md", self.md), ("csv", self.csv), ("json", self.json)) if wanted]
+        choices: list[tuple[Form, bool]] = [("md", self.md), ("csv", self.csv), ("json", self.json)]
+        asked = [form for form, wanted in choices if wanted]
         if len(asked) > 1:
             raise UsageError("--md, --csv and --json exclude each other; expected one of them at most.")
         return asked[0] if asked else "terminal"
 
+
+TERMINAL = Output()
 
 Minutes = Annotated[float, Parameter(validator=_minutes)]
 """A number of minutes, 0 or more."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from erawise.commands.arguments import Output, Place, about
+from erawise.commands.arguments import TERMINAL, Output, Place, about
 from erawise.history import comparing
 
 
@@ -17,7 +17,7 @@ def compare(
     anyway: Annotated[bool, about("Compare scores against different targets, or on different data.")] = False,
     seed: Annotated[int, about("Seed of the bootstrap behind the intervals of Sharpe and drawdown.")] = 0,
     out: Annotated[Place, about("Directory for the table and the picture.")] = Path("data/comparison"),
-    output: Output = Output(),
+    output: Output = TERMINAL,
 ) -> None:
     """Compare two runs: is the difference more than luck?
 

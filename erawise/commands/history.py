@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from erawise.commands.arguments import Output, about
+from erawise.commands.arguments import TERMINAL, Output, about
 from erawise.history import recording, validation_looks
 
 
@@ -10,7 +10,7 @@ def history(
     *,
     record: Annotated[bool, about("Add the evaluation in the workspace to the ledger first; `evaluate` does that itself.")] = False,
     quiet: Annotated[bool, about("With --record: print only warnings and errors.")] = False,
-    output: Output = Output(),
+    output: Output = TERMINAL,
 ) -> None:
     """List the runs that were evaluated in this checkout.
 

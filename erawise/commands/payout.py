@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter, validators
 
-from erawise.commands.arguments import Place, RoundOrCurrent, about
+from erawise.commands.arguments import TERMINAL, Output, Place, RoundOrCurrent, about
 from erawise.live import payouts, stakes
 from erawise.running.errors import UsageError
 
@@ -26,11 +26,12 @@ def payout(
     deposit: Annotated[Amount | None, about("With --replay: NMR in all at the start.")] = None,
     concurrent: Annotated[Number | None, about("With --replay: rounds that are open at once.")] = None,
     stop_at: Annotated[Number | None, about("With --replay: stake nothing from this settlement on.")] = None,
-    json: Annotated[bool, about("With --replay: print JSON.")] = False,
     account: Annotated[bool, about("Compare what Numerai has paid on your stakes with the rules.")] = False,
+    output: Output = TERMINAL,
 ) -> None:
     """Estimate what the scores would pay, and divide a stake.
 
+    This is no forecast; scores of the embedded market, a toy, say nothing of Numerai's payouts.
     Payout and burn of a round, a year of rounds by a bootstrap over eras under each regime of payouts, and the division of a stake over the
     models with the highest log growth. `--replay` follows a stake through given rounds, `--account` checks what was paid. It reads scores,
     settings and, if asked to, your account, and writes tables; nothing in this project can move a stake.
@@ -46,15 +47,15 @@ def payout(
     - 5: Numerai has paid something else than the rules say
     - 75: the network or the server failed
     """
-    if replay is None and (json or {stake, deposit, concurrent, stop_at} != {None}):
-        raise UsageError("--stake, --deposit, --concurrent, --stop-at and --json go with --replay. See `erawise payout --help`.")
+    if replay is None and {stake, deposit, concurrent, stop_at} != {None}:
+        raise UsageError("--stake, --deposit, --concurrent and --stop-at go with --replay. See `erawise payout --help`.")
     if replay is not None and account:
         raise UsageError("--replay and --account are two things; expected one of them.")
     if account:
-        stakes.reconcile()
+        stakes.reconcile(output.form)
     elif replay is None:
-        payouts.estimate(scores, models or [], round, mode, out, stand_in=stand_in)
+        payouts.estimate(scores, models or [], round, mode, out, stand_in=stand_in, form=output.form)
     elif stake is None or deposit is None or concurrent is None:
         raise UsageError("--replay needs --stake, --deposit and --concurrent. See `erawise payout --help`.")
     else:
-        payouts.replay(replay, mode, stake, deposit, concurrent, stop_at, as_json=json)
+        payouts.replay(replay, mode, stake, deposit, concurrent, stop_at, as_json=output.form == "json")

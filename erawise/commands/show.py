@@ -1,13 +1,13 @@
 """`erawise show`."""
 
-from erawise.commands.arguments import Output
+from erawise.commands.arguments import TERMINAL, Output
 from erawise.history import last_run
 
 
-def show(*, output: Output = Output()) -> None:
+def show(*, output: Output = TERMINAL) -> None:
     """Print what to send and why, and the scores of the last run.
 
-    The first lines are the answer; the tables are those of metrics/cv.json and metrics/validation.json. The best figure of a column is bold.
+    The first lines are the answer; the tables are those of metrics/cv.json and metrics/validation.json. The best of a column is bold.
 
     Example: `erawise show`
 

@@ -281,7 +281,7 @@ def verdict(row: dict[str, Any]) -> str:
 
 
 def eras_needed(row: dict[str, Any]) -> float | str | None:
-    """Return the eras that would tell a difference of this size, in words if nobody can wait for so many; None if it is told, or unknown."""
+    """Return the eras that would tell a difference of this size, in words if they are too many; None if it is told, or unknown."""
     eras = row["eras_to_tell"]
     if row["verdict"] != OPEN or np.isnan(eras):
         return None

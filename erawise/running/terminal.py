@@ -7,10 +7,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from typing import Any, Literal
 
 Form = Literal["terminal", "md", "csv", "json"]
 Value = str | float | int | None
@@ -132,7 +129,7 @@ class _Terminal:
     def __init__(self) -> None:
         from rich.console import Console
 
-        self._console: Console = Console(highlight=False, markup=False, emoji=False)
+        self._console = Console(highlight=False, markup=False, emoji=False)
         if not self._console.is_terminal:
             self._console = Console(highlight=False, markup=False, emoji=False, width=WIDE)
 

@@ -88,7 +88,7 @@ def test_the_module_and_the_script_are_the_same_command() -> None:
     assert script == {"erawise": f"{__main__.__name__}:{__main__.main.__name__}"}
     module, installed = (ran(ROOT, program, "show", "--help") for program in ([sys.executable, "-m", "erawise"], INSTALLED))
     assert module.stdout == installed.stdout
-    assert module.stdout.startswith("Usage: erawise show\n")
+    assert module.stdout.startswith("Usage: erawise show [OPTIONS]\n")
 
 
 def test_a_shell_can_complete_commands_and_options() -> None:

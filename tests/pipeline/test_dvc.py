@@ -366,7 +366,7 @@ def test_a_round_is_handed_in_by_the_commands_and_the_key_is_in_nothing_that_the
             "dvc repro",
             "erawise submit",
             "erawise submit",
-            "erawise monitor",
+            "erawise monitor --md",
             "erawise diagnostics alpha",
             "erawise payout --round 7",
         ):
