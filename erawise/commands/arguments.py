@@ -25,7 +25,7 @@ def _from_here(type_: object, tokens: Sequence[Token]) -> Path:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Output:
-    """The form of what a command prints; by default that of a terminal."""
+    """The form of a command's output; by default for a terminal."""
 
     md: Annotated[bool, Parameter(help="Print Markdown.")] = False
     csv: Annotated[bool, Parameter(help="Print CSV.")] = False

@@ -11,7 +11,7 @@ def diagnostics(
     model: Annotated[str, about("The model of your account for which they are scored.")],
     /,
     *,
-    prediction: Annotated[str | None, about("The prediction to send; else that of submit.models, or upload.prediction.")] = None,
+    prediction: Annotated[str | None, about("The prediction to send; by default by submit.models, or upload.prediction.")] = None,
     wait: Annotated[Minutes, about("Minutes to wait for the scores.")] = 30,
     out: Annotated[Place, about("Directory for the tables.")] = Path("data/diagnostics"),
     md: Annotated[bool, about("Print tables as Markdown.")] = False,

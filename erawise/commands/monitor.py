@@ -13,7 +13,7 @@ def monitor(
 ) -> None:
     """Compare live scores with what validation promised.
 
-    Fetch the scores of the models of submit.models, with a key those of all models of your account, keep them, and draw them in the
+    Fetch the scores of the models of submit.models, with a key of all models of your account, keep them, and draw them in the
     band that validation promises: the scores that pay, and apart from them their early sign, each against validation of its own horizon.
     Scores of rounds that are still open are kept apart from final ones.
 

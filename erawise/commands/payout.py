@@ -18,7 +18,7 @@ def payout(
     scores: Annotated[Literal["validation", "cv", "live"], about("The scores to take.")] = "validation",
     models: Annotated[list[str] | None, about("Predictions to take; all if not given.", consume_multiple=True)] = None,
     round: Annotated[RoundOrCurrent | None, about("Take the terms of this round from Numerai; 0: the current one.")] = None,
-    stand_in: Annotated[bool, about("Take BMC in place of MMC, where the meta model is known on too few eras.")] = False,
+    stand_in: Annotated[bool, about("Take BMC in place of MMC, if the meta model is known on too few eras.")] = False,
     mode: Annotated[Literal["constant", "compound"], about("Stake the same on each round, or what the last one gave back.")] = "compound",
     out: Annotated[Place, about("Directory for the tables and the picture.")] = Path("data/payout"),
     replay: Annotated[Place | None, about("Replay the staking on the rounds of this CSV file.")] = None,
@@ -32,8 +32,8 @@ def payout(
     """Estimate what the scores would pay, and divide a stake.
 
     This is no forecast; scores of the embedded market, a toy, say nothing of Numerai's payouts.
-    Payout and burn of a round, a year of rounds by a bootstrap over eras under each regime of payouts, and the division of a stake over the
-    models with the highest log growth. `--replay` follows a stake through given rounds, `--account` checks what was paid. It reads scores,
+    It shows payout and burn of a round, a year of rounds under each regime by a bootstrap over eras, and the best division of a stake.
+    `--replay` follows a stake through given rounds, `--account` checks what was paid. It reads scores,
     settings and, if asked to, your account, and writes tables; nothing in this project can move a stake.
 
     Example: `erawise payout --models lightgbm ridge`

@@ -26,7 +26,7 @@ NAMED = 4
 
 
 def compare(before: dict[str, pd.DataFrame], after: dict[str, pd.DataFrame], days: int, *, seed: int = 0) -> pd.DataFrame:
-    """Compare every prediction that both runs have, on the eras where both have a CORR.
+    """Compare every prediction that both runs have, on the eras in which both have a CORR.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def compare(before: dict[str, pd.DataFrame], after: dict[str, pd.DataFrame], day
     DataFrame, a row for each split and prediction: `split`, `prediction`, `eras` (that both have), `left_out` (that only one of
     them has), `mean_before`, `mean_after`; `difference` (after less before), `low`, `high`, `probability_better`,
     `effective_eras`, `eras_to_tell`; `sharpe` and `drawdown`, each a difference with `_low` and `_high`; `verdict` on the
-    run after, and `reason`. NaN where a figure can't be given.
+    run after, and `reason`. NaN if a figure can't be given.
     """
     rows = [
         {"split": split, "prediction": name, **pair(before[split], name, after[split], name, days, seed=seed)}
@@ -52,7 +52,7 @@ def compare(before: dict[str, pd.DataFrame], after: dict[str, pd.DataFrame], day
 
 
 def pair(before: pd.DataFrame, name_before: str, after: pd.DataFrame, name_after: str, days: int, *, seed: int = 0) -> dict[str, Any]:
-    """Compare two predictions, of one run or of two, on the eras where both have a CORR.
+    """Compare two predictions, of one run or of two, on the eras in which both have a CORR.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def verdicts(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def luck(table: pd.DataFrame) -> str:
-    """Say how many verdicts `compare` gave, and how many luck alone would give."""
+    """State how many verdicts `compare` gave, and how many luck alone would give."""
     found = verdicts(table)
     if not found["possible"]:
         return "Verdicts: none, as no prediction has an interval."
@@ -170,7 +170,7 @@ def moved(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def answer(table: pd.DataFrame, models: Collection[str], new: Mapping[str, float], gone: Sequence[str]) -> str:
-    """Say in one line what became of the models that changed.
+    """State in one line what became of the models that changed.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ def answer(table: pd.DataFrame, models: Collection[str], new: Mapping[str, float
 
 
 def nearest(scores: pd.DataFrame, name: str, models: Collection[str]) -> str | None:
-    """Return the model whose CORR goes up and down most like that of another one, by the correlation over eras; None without a second."""
+    """Return the model whose CORR is most like the CORR of another one, by the correlation over eras; None without a second."""
     own = series(scores, name)
     alike = {other: own.corr(series(scores, other)) for other in models if other != name}
     known = {other: value for other, value in alike.items() if value == value}
@@ -336,7 +336,7 @@ def _short(commit: str | None) -> str:
 
 
 def standings(entries: list[dict[str, Any]]) -> list[str]:
-    """Say for each target of the ledger's entries what is main, early and paid; the horizon of an older entry is that of its name."""
+    """State for each target of the ledger's entries what is main, early and paid; an older entry has the horizon that its name says."""
     found: dict[str, None] = {}
     for entry in entries:
         target, days = str(entry["target"]), entry.get("days") or named_horizon(str(entry["target"]))

@@ -28,7 +28,7 @@ def show(form: Form) -> None:
 
 
 def _answer(chosen: str, metrics: dict[str, Any], days: int) -> list[str]:
-    """Say whether the prediction to send finds a signal, and whether another one is better."""
+    """State whether the prediction to send finds a signal, and whether another one is better."""
     out_of_fold, final = (metrics[split].get(chosen, {}).get("corr", {}) for split in (CV, VALIDATION))
     if not out_of_fold:
         return [f"{chosen} has no score out of fold: `dvc repro evaluate` says why."]
@@ -41,7 +41,7 @@ def _answer(chosen: str, metrics: dict[str, Any], days: int) -> list[str]:
         return [first, f"It has the highest CORR of {len(scored)} predictions out of fold."]
     table = tabular.read_parquet(paths.SCORES / f"{CV}.parquet")
     told = comparison.verdict(comparison.pair(table, chosen, table, best, days))
-    return [first, f"The highest CORR out of fold is that of {best}, {scored[best]:.4f}; against {chosen}: {told}."]
+    return [first, f"{best} has the highest CORR out of fold, {scored[best]:.4f}; against {chosen}: {told}."]
 
 
 def _figure(corr: dict[str, float]) -> str:
@@ -53,7 +53,7 @@ def _figure(corr: dict[str, float]) -> str:
 
 
 def _looked(p: params.Params, chosen: str) -> str:
-    """Say how often the validation eras were looked at, and how likely the Sharpe is more than luck by now."""
+    """State how often the validation eras were looked at, and how likely the Sharpe is more than luck by now."""
     count, deflated = validation_looks.count(p, chosen)
     if not count:
         return "No evaluation on this data is on record in this checkout."

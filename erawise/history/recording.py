@@ -45,8 +45,8 @@ def record(*, quiet: bool) -> None:
 def evaluated(p: params.Params, found: evaluation.Evaluated, metrics: dict[str, dict[str, Any]]) -> int:
     """Add the evaluation to the ledger of the main checkout, if it isn't there; return the number of looks at this validation data.
 
-    `found` says what was scored, and `metrics` has the summary of each split, by prediction. All settings are noted, also those that the
-    evaluation doesn't depend on.
+    `found` says what was scored, and `metrics` has the summary of each split, by prediction. All settings are noted, also settings that
+    the evaluation doesn't depend on.
     """
     settings = ledger.flat(p.model_dump(mode="json", exclude_unset=True))
     ran = _ran()
@@ -99,7 +99,7 @@ def _add(entry: ledger.Entry) -> int:
 
 
 def _changed(settings: dict[str, Any]) -> dict[str, list[Any]]:
-    """Return the settings that differ from those of HEAD or, if none does, from those of its parent."""
+    """Return the settings that differ from HEAD or, if none does, from its parent."""
     for revision in ("HEAD", "HEAD~1"):
         text = validation_looks.git("show", f"{revision}:./{paths.PARAMS}")
         before = YAML(typ="safe").load(text) if text else None

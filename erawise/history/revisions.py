@@ -51,7 +51,7 @@ class Revision:
     settings : the content of its params.yaml.
     target : the main one, which every score is against.
     days : trading days that it looks ahead.
-    data : the digest of its raw files, None where its dvc.lock has none.
+    data : the digest of its raw files, None if its dvc.lock has none.
     scores : the long table of `score_eras`, by split.
     predictions : the digest of each prediction that was scored, by name.
     validation : the digest of the validation targets, None if they weren't asked for.
@@ -74,9 +74,9 @@ def read(directory: Path, revision: str | None, *, raw: Path, scores: Path, targ
     ----------
     directory : of the project.
     revision : see above.
-    raw : directory of the raw files, from that of the project.
-    scores : directory of the tables of scores, from that of the project.
-    targets : the file of the validation targets, from that of the project, if their digest and those of the predictions are wanted.
+    raw : directory of the raw files, from the project's directory.
+    scores : directory of the tables of scores, from the project's directory.
+    targets : the file of the validation targets, if their digest and the digests of the predictions are wanted.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The looks at the validation eras: how many there were, and which evaluations they are of."""
+"""The looks at the validation eras: their number, and the evaluations on record."""
 
 import hashlib
 import subprocess

@@ -163,7 +163,7 @@ def splits(found: Split, cap: float) -> Sheet:
 
 
 def sentence(found: Split) -> str:
-    """Say how good the split is."""
+    """State how good the split is."""
     staked = found.shares.sum()
     rest = "" if staked > 1 - 1e-3 else f"; {1 - staked:.0%} of the stake stays out"
     told = found.difference

@@ -7,6 +7,8 @@ LOCK = Path("dvc.lock")
 DATA = Path("data")
 DOWNLOADS = Path("data/downloads")
 """What was downloaded from Numerai, in the main checkout; it stays, so that a file comes again only where Numerai's has changed."""
+SOURCE = Path("data/source.json")
+"""The source that was checked last; it is in no cache, so that each experiment in a directory of its own checks again."""
 RAW = Path("data/raw")
 PREPARED = Path("data/prepared")
 PANEL = PREPARED / "panel"

@@ -35,7 +35,7 @@ class Column:
     heading : its name.
     form : how a number is written, such as `.4f`; empty for text.
     best : whether the largest or the smallest number is shown in bold.
-    spare : columns of the highest number are left out first if the terminal is narrow; those of 0 always stay.
+    spare : columns of the highest number are left out first if the terminal is narrow; columns of 0 always stay.
     wraps : whether its text is long, and goes on in the next line.
     short : the name on a terminal, if that is another.
     """
