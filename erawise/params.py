@@ -28,7 +28,7 @@ from erawise.models.shared.settings import ONE_OR_SEVERAL
 from erawise.outlook.settings import Monitor
 from erawise.preparation.settings import Preprocess
 from erawise.regimes.settings import Payout
-from erawise.running.errors import InputError, listed, meant
+from erawise.running.errors import InputError, known_names, meant
 from erawise.selection.settings import SelectFeatures
 from erawise.sources.local.settings import LocalData
 from erawise.sources.market.settings import MarketData
@@ -55,7 +55,7 @@ def check_spaces(spaces: dict[str, Space]) -> None:
     """Raise `ValueError` where a space is of no kind of model or has settings that it lacks, or a kind has no space."""
     for kind, space in spaces.items():
         if kind not in KINDS:
-            raise ValueError(f"spaces.{kind}: no kind of model; kinds are {listed(KINDS, kind)}")
+            raise ValueError(f"spaces.{kind}: no kind of model; kinds are {known_names(KINDS, kind)}")
         for name, values in space.items():
             _check_values(f"spaces.{kind}.{name}", KINDS[kind], name, values)
     absent = sorted(set(KINDS) - set(spaces))
@@ -67,7 +67,7 @@ def _check_values(path: str, kind: type[Section], name: str, values: Range | Cho
     """Raise `ValueError` where a space names a setting that the kind lacks, or values that it doesn't take."""
     free = sorted(set(kind.model_fields) - UNTUNED)
     if name not in free:
-        raise ValueError(f"{path}: no setting to tune; there are {listed(free, name)}")
+        raise ValueError(f"{path}: no setting to tune; there are {known_names(free, name)}")
     field = kind.model_fields[name]
     annotation: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
     adapter: TypeAdapter[Any] = TypeAdapter(annotation)
@@ -114,16 +114,16 @@ class Params(Section):
         chosen |= {f"submit.models.{model}": name for model, name in self.submit.models.items()}
         for key, name in chosen.items():
             if name not in predictions:
-                raise ValueError(f"{key}: no prediction is called {name!r}; there are {listed(sorted(predictions), name)}")
+                raise ValueError(f"{key}: no prediction is called {name!r}; there are {known_names(sorted(predictions), name)}")
         for name in self.final.refit:
             if name not in self.models:
-                raise ValueError(f"final.refit: no model is called {name!r}; there are {listed(self.models, name)}")
+                raise ValueError(f"final.refit: no model is called {name!r}; there are {known_names(self.models, name)}")
         return self
 
     def _check_tuned(self) -> None:
         for name in self.tuning.models:
             if name not in self.models:
-                raise ValueError(f"tuning.models: no model is called {name!r}; there are {listed(self.models, name)}")
+                raise ValueError(f"tuning.models: no model is called {name!r}; there are {known_names(self.models, name)}")
             kind = self.models[name].kind
             if not self.spaces[kind]:
                 raise ValueError(f"spaces.{kind}: {name} is to be tuned, and there is no setting of its kind to look for")
@@ -147,7 +147,7 @@ def check_weights(weights: Literal["equal", "nnls", "forward"] | dict[str, float
     unknown = set(weights) - models
     if unknown:
         name = min(unknown)
-        raise ValueError(f"ensemble.weights.{name}: no model of that name; models are {listed(sorted(models), name)}")
+        raise ValueError(f"ensemble.weights.{name}: no model of that name; models are {known_names(sorted(models), name)}")
     if not any(weight > 0 for weight in weights.values()):
         raise ValueError("ensemble.weights: at least one weight must be above 0")
 

@@ -16,7 +16,7 @@ from erawise.base.schema import ERA, ID, META_MODEL, ORACLE, PREDICTION, SPLIT, 
 from erawise.evaluation import summary
 from erawise.panel import groups
 from erawise.panel.panel import Panel
-from erawise.running.errors import InputError, listed
+from erawise.running.errors import InputError, known_names
 from erawise.running.progress import SILENT, Progress
 from erawise.scores.eras import CONSTANT, EARLY_CORR, FNC_V3, MIN_COVERAGE, Groups, Known, Sums, exposure_columns, score_eras
 
@@ -155,7 +155,7 @@ def benchmark_column(columns: Sequence[str], name: str | None, target: str, days
         If the data has no benchmark of that name.
     """
     if name is not None and name not in columns:
-        raise InputError(f"evaluate.benchmark: the data has no benchmark model {name!r}; it has {listed(columns, name)}")
+        raise InputError(f"evaluate.benchmark: the data has no benchmark model {name!r}; it has {known_names(columns, name)}")
     own = target.removeprefix(f"{TARGET}_").replace("_", "")
     ends = {column: re.search(r"(?<!\d)(20|60)$", column) for column in columns}
     alike = [column for column, end in ends.items() if end and int(end[0]) == days]

@@ -15,7 +15,7 @@ from ruamel.yaml.error import YAMLError
 from erawise.base import files
 from erawise.base.schema import HORIZONS, named_horizon
 from erawise.base.settings import Count, Name, NonNegative, Positive, PositiveShare, Section
-from erawise.running.errors import InputError, listed
+from erawise.running.errors import InputError, known_names
 
 PACKAGED = Path(__file__).with_name("regimes.yaml")
 
@@ -184,7 +184,7 @@ class Regimes(Section):
         found = next((one for one in self.regimes if one.id == name), None)
         if found is None:
             known = [one.id for one in self.regimes]
-            raise InputError(f"regime {name!r}: there is none of that id; there are {listed(known, name)}")
+            raise InputError(f"regime {name!r}: there is none of that id; there are {known_names(known, name)}")
         return found
 
     def of_round(self, number: int) -> Regime:

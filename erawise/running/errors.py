@@ -74,7 +74,7 @@ def meant(word: object, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def listed(known: Iterable[str], word: object) -> str:
+def known_names(known: Iterable[str], word: object) -> str:
     """Return the known words, and the one nearest to another word as a question; "none" if there is none."""
     words = list(known)
     return (", ".join(words) or "none") + meant(word, words)
