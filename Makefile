@@ -10,7 +10,7 @@ repro: .venv/runtime
 	$(RUN) dvc repro
 	$(RUN) python -c "from erawise.base import files; from erawise.running import paths; files.remove_unused(paths.SCRATCH)"
 	$(RUN) erawise show
-	$(RUN) erawise report
+	$(RUN) erawise report --if-new
 
 test: .venv/development
 	.ci/browser

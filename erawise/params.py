@@ -1,5 +1,6 @@
 """The whole of `params.yaml`: the settings of every room, the checks across rooms, and the loader."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -27,7 +28,7 @@ from erawise.models.shared.settings import ONE_OR_SEVERAL
 from erawise.outlook.settings import Monitor
 from erawise.preparation.settings import Preprocess
 from erawise.regimes.settings import Payout
-from erawise.running.errors import InputError
+from erawise.running.errors import InputError, known_names, meant
 from erawise.selection.settings import SelectFeatures
 from erawise.sources.local.settings import LocalData
 from erawise.sources.market.settings import MarketData
@@ -54,7 +55,7 @@ def check_spaces(spaces: dict[str, Space]) -> None:
     """Raise `ValueError` if a space belongs to no kind of model, has an unknown setting or value, or a kind has no space."""
     for kind, space in spaces.items():
         if kind not in KINDS:
-            raise ValueError(f"spaces.{kind}: not a kind of model; kinds are {', '.join(KINDS)}")
+            raise ValueError(f"spaces.{kind}: no kind of model; kinds are {known_names(KINDS, kind)}")
         for name, values in space.items():
             _check_values(f"spaces.{kind}.{name}", KINDS[kind], name, values)
     absent = sorted(set(KINDS) - set(spaces))
@@ -66,7 +67,7 @@ def _check_values(path: str, kind: type[Section], name: str, values: Range | Cho
     """Raise `ValueError` if a space names a setting that the kind lacks, or values that it doesn't accept."""
     free = sorted(set(kind.model_fields) - UNTUNED)
     if name not in free:
-        raise ValueError(f"{path}: not a setting to tune; there are {', '.join(free)}")
+        raise ValueError(f"{path}: no setting to tune; there are {known_names(free, name)}")
     field = kind.model_fields[name]
     annotation: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
     adapter: TypeAdapter[Any] = TypeAdapter(annotation)
@@ -113,16 +114,16 @@ class Params(Section):
         chosen |= {f"submit.models.{model}": name for model, name in self.submit.models.items()}
         for key, name in chosen.items():
             if name not in predictions:
-                raise ValueError(f"{key}: no prediction is called {name!r}; there are {', '.join(sorted(predictions))}")
+                raise ValueError(f"{key}: no prediction is called {name!r}; there are {known_names(sorted(predictions), name)}")
         for name in self.final.refit:
             if name not in self.models:
-                raise ValueError(f"final.refit: no model is called {name!r}; there are {', '.join(self.models)}")
+                raise ValueError(f"final.refit: no model is called {name!r}; there are {known_names(self.models, name)}")
         return self
 
     def _check_tuned(self) -> None:
         for name in self.tuning.models:
             if name not in self.models:
-                raise ValueError(f"tuning.models: no model is called {name!r}; there are {', '.join(self.models)}")
+                raise ValueError(f"tuning.models: no model is called {name!r}; there are {known_names(self.models, name)}")
             kind = self.models[name].kind
             if not self.spaces[kind]:
                 raise ValueError(f"spaces.{kind}: {name} is to be tuned, and its kind has no setting to tune")
@@ -145,7 +146,8 @@ def check_weights(weights: Literal["equal", "nnls", "forward"] | dict[str, float
         return
     unknown = set(weights) - models
     if unknown:
-        raise ValueError(f"ensemble.weights.{min(unknown)}: no model of that name; models are {', '.join(sorted(models))}")
+        name = min(unknown)
+        raise ValueError(f"ensemble.weights.{name}: no model of that name; models are {known_names(sorted(models), name)}")
     if not any(weight > 0 for weight in weights.values()):
         raise ValueError("ensemble.weights: at least one weight must be above 0")
 
@@ -189,8 +191,29 @@ def _line(item: Any, content: Any) -> str:
     known = _MESSAGES.get(item["type"])
     message = known.format(**item.get("ctx", {})) if known else item["msg"].removeprefix("Value error, ")
     shown = not known and item["type"] != "value_error" and not isinstance(item["input"], dict)
-    given = f" (it is {item['input']!r})" if shown else ""
+    given = (f" (it is {item['input']!r})" if shown else "") + _meant(item)
     return f"{path}: {message}{given}" if path else message
+
+
+def _meant(item: Any) -> str:
+    """Return the nearest key for an unknown one, or the nearest value if only some are allowed."""
+    kind, context, location = item["type"], item.get("ctx", {}), item["loc"]
+    if kind == "extra_forbidden":
+        return meant(location[-1], _known(location[:-1]))
+    if kind == "union_tag_invalid":
+        return meant(context["tag"], KINDS)
+    return meant(item["input"], re.findall(r"'([^']*)'", context["expected"])) if kind == "literal_error" else ""
+
+
+def _known(location: tuple[int | str, ...]) -> list[str]:
+    """Return the keys that a section may have; none for a section whose keys are free."""
+    if location[:1] == ("models",):
+        return list(KINDS[str(location[2])].model_fields) if len(location) > 2 else []
+    section: Any = Params
+    for part in location:
+        field = getattr(section, "model_fields", {}).get(str(part))
+        section = None if field is None else field.annotation
+    return list(getattr(section, "model_fields", {}))
 
 
 def _path(location: tuple[int | str, ...], content: Any, *, missing: bool) -> list[str]:

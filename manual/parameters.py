@@ -30,8 +30,8 @@ INTRODUCTION = """# Every setting
 
 Each setting of `params.yaml`: its type and range, its value in the default run, its meaning, and its readers. A stage runs again if one
 of its settings changes. A command (`erawise x`) reads settings when it is called. To change a setting for one run, use
-`dvc exp run -S key=value`; to change it for good, edit `params.yaml`. An unknown key or a value that isn't allowed stops every stage, with
-the key's path.
+`dvc exp run --temp -S key=value`; to change it for good, edit `params.yaml`. An unknown key or a value that isn't allowed stops every
+stage, with the key's path.
 
 `make docs` writes this page from the `settings.py` of each room of `erawise/`, `params.yaml`, `dvc.yaml` and the code of the commands. A
 test checks that it is current.

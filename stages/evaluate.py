@@ -55,8 +55,10 @@ def main(progress: Progress) -> runner.Done:
         exposure = pd.concat([exposure for _, exposure in scored.values()], ignore_index=True)
         tabular.write_parquet(exposure, directory / paths.EXPOSURE.name)
         files.write_json(asdict(found), directory / evaluation.DESCRIPTION)
+    summaries = {split: summary.summarize(table, days) for split, table in tables.items()}
+    files.write_json(evaluation.headline(summaries[CV]), paths.SUMMARY)
     for split, table in tables.items():
-        metrics = summary.summarize(table, days)
+        metrics = summaries[split]
         whole = {evaluation.DIAGNOSTICS: evaluation.diagnostics(metrics, settings.min_corr), evaluation.REGIME: {regime.id: sums["payout"]}}
         files.write_json(metrics | whole, paths.METRICS / f"{split}.json")
         for line in (*evaluation.report(table, metrics), overlap_line(table[ERA].unique().tolist(), days)):
@@ -64,7 +66,7 @@ def main(progress: Progress) -> runner.Done:
     for line in evaluation.lines(found, settings.benchmark):
         print(line)
     rows = int(frames["ensemble"][SPLIT].isin(list(tables)).sum())
-    return runner.Done([paths.SCORES, *(paths.METRICS / f"{split}.json" for split in tables)], rows)
+    return runner.Done([paths.SCORES, paths.SUMMARY, *(paths.METRICS / f"{split}.json" for split in tables)], rows)
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def finished_clone(once: Once, commands: Path) -> Clone:
         clone = clone_tree(base / "made", commands)
         clone.dvc("repro")
         clone.commit("first run")
-        checked_out(clone, base / "clone")
+        checked_out(clone, base / "clone").dvc("repro", "-q", "check")
 
     return Clone(once("finished_clone", fill) / "clone", commands)
 

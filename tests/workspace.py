@@ -20,6 +20,7 @@ from erawise.running import errors
 
 MODELS = ("ridge", "lightgbm")
 WHOLE = (
+    "check",
     "download",
     "preprocess",
     "explore",

@@ -2,10 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter, Token, validators
+
+from erawise.running.errors import UsageError
+from erawise.running.terminal import Form
 
 
 def _minutes(type_: object, value: float) -> None:
@@ -14,9 +18,36 @@ def _minutes(type_: object, value: float) -> None:
 
 
 def _from_here(type_: object, tokens: Sequence[Token]) -> Path:
-    """Return a path as the user sees it, for a command that then runs at the top of the checkout."""
+    """Return the absolute path of an argument: the command then runs at the top of the checkout."""
     return Path(tokens[0].value).absolute()
 
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Output:
+    """The form of a command's output; by default for a terminal."""
+
+    md: Annotated[bool, Parameter(help="Print Markdown.")] = False
+    csv: Annotated[bool, Parameter(help="Print CSV.")] = False
+    json: Annotated[bool, Parameter(help="Print JSON.")] = False
+
+    @property
+    def form(self) -> Form:
+        """The form that was asked for.
+
+        Raises
+        ------
+        UsageError
+            If more than one was.
+        """
+        choices: list[tuple[Form, bool]] = [("md", self.md), ("csv", self.csv), ("json", self.json)]
+        asked = [form for form, wanted in choices if wanted]
+        if len(asked) > 1:
+            raise UsageError("--md, --csv and --json exclude each other; expected one of them at most.")
+        return asked[0] if asked else "terminal"
+
+
+TERMINAL = Output()
 
 Minutes = Annotated[float, Parameter(validator=_minutes)]
 """A number of minutes, 0 or more."""
@@ -32,5 +63,5 @@ Place = Annotated[Path, Parameter(converter=_from_here)]
 
 
 def about(text: str, **more: Any) -> Parameter:
-    """Return what `--help` says of an argument."""
+    """Return the parameter whose text `--help` prints."""
     return Parameter(help=text, **more)

@@ -13,18 +13,18 @@ def canary(
     features: Annotated[int, about("Features at most.")] = 60,
     seed: Annotated[int, about("Seed of all that is drawn.")] = 0,
 ) -> None:
-    """Look for leaks: run the pipeline where there is nothing to find.
+    """Find leaks: run the pipeline on data in which there is nothing to find.
 
-    First on the data's own features with targets shuffled within eras: a model that finds signal out of fold has seen the answers.
-    Then on a market of noise whose features tell the target to a model that was fitted on an era near by: the purge must keep it
-    from that. The models are those of params.yaml, kept small; the workspace stays as it is.
+    First, the data's own features with targets shuffled within eras: a model that finds signal out of fold has seen the answers.
+    Then, a market of noise whose features tell the target to a model that was fitted on an era near by: the purge must prevent that.
+    The models come from params.yaml, kept small; the workspace stays as it is.
 
     Example: `erawise canary --eras 60`
 
     Exit codes:
 
     - 0: nothing leaks
-    - 1: a model finds signal where there is none; the message names the stage that leaks
+    - 1: a model finds signal in noise; the message names the stage that leaks
     - 2: the command line is wrong
     """
     leak_runs.look_for_leaks(eras, rows, features, seed)

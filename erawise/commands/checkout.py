@@ -24,7 +24,7 @@ def top() -> Path:
     theirs, ours = found / "erawise", Path(erawise.__file__).resolve().parent
     if (theirs / "__init__.py").exists() and theirs.resolve() != ours:
         raise InputError(
-            f"this checkout has its own code, {theirs}, and the command that was called is that of {ours}; "
+            f"this checkout has its own code, {theirs}, and the command that was called is from {ours}; "
             f"run `python -m erawise` in {found}, or make its own environment there by `make .venv/runtime`"
         )
     return found

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from erawise.commands.arguments import Place, about
+from erawise.commands.arguments import TERMINAL, Output, Place, about
 from erawise.history import comparing
 
 
@@ -12,14 +12,17 @@ def compare(
     b: Annotated[str | None, about("The run after; the workspace if not given.")] = None,
     /,
     *,
+    validation: Annotated[bool, about("Compare the final check too; it is counted as a look.")] = False,
+    all: Annotated[bool, about("Show predictions that haven't changed too.")] = False,
     anyway: Annotated[bool, about("Compare scores against different targets, or on different data.")] = False,
     seed: Annotated[int, about("Seed of the bootstrap behind the intervals of Sharpe and drawdown.")] = 0,
     out: Annotated[Place, about("Directory for the table and the picture.")] = Path("data/comparison"),
+    output: Output = TERMINAL,
 ) -> None:
     """Compare two runs: is the difference more than luck?
 
-    A run is a Git revision or a DVC experiment; the verdicts are on B. Nothing is checked out: DVC reads from its cache what a
-    revision has measured.
+    A run is a Git revision or a DVC experiment; the verdicts are on B. The first line is the answer for the models that changed.
+    Nothing is checked out: DVC reads the scores of a revision from its cache.
 
     Example: `erawise compare HEAD my-experiment`
 
@@ -29,4 +32,4 @@ def compare(
     - 1: a run can't be read, or the two can't be compared
     - 2: the command line is wrong
     """
-    comparing.compare(a, b, out, seed=seed, anyway=anyway)
+    comparing.compare(a, b, out, seed=seed, anyway=anyway, shown=comparing.Shown(output.form, validation, all))

@@ -11,9 +11,10 @@ def diagnostics(
     model: Annotated[str, about("The model of your account for which they are scored.")],
     /,
     *,
-    prediction: Annotated[str | None, about("The prediction to send; else that of submit.models, or upload.prediction.")] = None,
+    prediction: Annotated[str | None, about("The prediction to send; by default by submit.models, or upload.prediction.")] = None,
     wait: Annotated[Minutes, about("Minutes to wait for the scores.")] = 30,
     out: Annotated[Place, about("Directory for the tables.")] = Path("data/diagnostics"),
+    md: Annotated[bool, about("Print tables as Markdown.")] = False,
 ) -> None:
     """Compare the site's diagnostics of validation with ours.
 
@@ -29,4 +30,4 @@ def diagnostics(
     - 4: the site refuses them, or hasn't scored them in time
     - 75: the network or the server failed
     """
-    site_diagnostics.diagnose(model, prediction, wait, out)
+    site_diagnostics.diagnose(model, prediction, wait, out, "md" if md else "terminal")

@@ -2,18 +2,20 @@
 
 from typing import Annotated
 
-from erawise.commands.arguments import about
-from erawise.history import looks, recording
+from erawise.commands.arguments import TERMINAL, Output, about
+from erawise.history import recording, validation_looks
 
 
 def history(
     *,
     record: Annotated[bool, about("Add the evaluation in the workspace to the ledger first; `evaluate` does that itself.")] = False,
     quiet: Annotated[bool, about("With --record: print only warnings and errors.")] = False,
+    output: Output = TERMINAL,
 ) -> None:
     """List the runs that were evaluated in this checkout.
 
-    Each line has what had changed since the line before, and the scores. With --record the evaluation in the workspace is added, also
+    Each line has the name of the experiment, the scores of the pipeline's last prediction, and the settings that differ from the commit,
+    or from its parent if none does. With --record the evaluation in the workspace is added, also
     to Weights & Biases if tracking.wandb is on; one of the same predictions with the same settings is in the ledger once.
 
     Example: `erawise history`
@@ -27,4 +29,4 @@ def history(
     if record:
         recording.record(quiet=quiet)
     else:
-        looks.show()
+        validation_looks.show(output.form)

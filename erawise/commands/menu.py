@@ -15,21 +15,21 @@ PACKAGE = __name__.rpartition(".")[0]
 COMMANDS = {
     "The last run": {
         "check": "Check params.yaml and dvc.lock before a run.",
-        "show": "Print the scores of the last run.",
+        "show": "Print what to send and why, and the scores of the last run.",
         "report": "Write the page about the last run, report.html.",
     },
     "Experiments": {
         "compare": "Compare two runs: is the difference more than luck?",
         "history": "List the runs that were evaluated in this checkout.",
-        "canary": "Look for leaks: run the pipeline where there is nothing to find.",
+        "canary": "Find leaks: run the pipeline on data in which there is nothing to find.",
     },
     "The tournament": {
-        "submit": "Hand in predictions to the open round.",
+        "submit": "Send predictions to the open round.",
         "upload": "Build the model that Numerai runs itself, prove it, and send it.",
         "monitor": "Compare live scores with what validation promised.",
         "diagnostics": "Compare the site's diagnostics of validation with ours.",
         "payout": "Estimate what the scores would pay, and divide a stake.",
-        "webhook": "Hand in predictions whenever Numerai calls.",
+        "webhook": "Send predictions whenever Numerai calls.",
     },
     "The project": {
         "remote": "Test DVC's remote.",
@@ -63,7 +63,7 @@ def run(words: Sequence[str]) -> None:
     UsageError
         If there is no such command or option, or a value isn't allowed.
     InputError
-        If this is no checkout, or that of other code; or by the command.
+        If this is no checkout, or a checkout of other code; or by the command.
     """
     try:
         command, given, _ = _app(words[0] if words else "").parse_args(words, exit_on_error=False, print_error=False)

@@ -9,7 +9,7 @@ from erawise.history import pull_request
 def review(
     base: Annotated[str, about("The commit before.")],
     head: Annotated[str, about("The commit of the pull request.")],
-    directory: Annotated[Place, about("Where .ci/pull-request keeps what it has found.")],
+    directory: Annotated[Place, about("The directory in which .ci/pull-request keeps its results.")],
     /,
 ) -> None:
     """Write the comment on a pull request.

@@ -1,12 +1,13 @@
 """`erawise show`."""
 
+from erawise.commands.arguments import TERMINAL, Output
 from erawise.history import last_run
 
 
-def show() -> None:
-    """Print the scores of the last run.
+def show(*, output: Output = TERMINAL) -> None:
+    """Print what to send and why, and the scores of the last run.
 
-    The tables are those of metrics/cv.json and metrics/validation.json, as Markdown.
+    The first lines are the answer; the tables show metrics/cv.json and metrics/validation.json. The best of a column is bold.
 
     Example: `erawise show`
 
@@ -16,4 +17,4 @@ def show() -> None:
     - 1: there is no run, or its metrics can't be read
     - 2: the command line is wrong
     """
-    last_run.show()
+    last_run.show(output.form)

@@ -12,7 +12,7 @@ def submit(
     wait: Annotated[Minutes, about("Minutes to wait for the round.")] = 0,
     dry_run: Annotated[bool, about("Do everything but send; needs no key.")] = False,
 ) -> None:
-    """Hand in predictions to the open round.
+    """Send predictions to the open round.
 
     Fetch its live data, predict with the trained pipeline, check, send, and read back from the server. Run it as often as you like:
     what the server already holds isn't sent again. docs/live.md has the key and the checks.

@@ -15,14 +15,14 @@ def upload(
     wait: Annotated[Minutes, about("Minutes that Numerai may take to try it.")] = 15,
     python: Annotated[
         Literal["3.10", "3.11", "3.12", "3.13", "all"] | None,
-        about("Python in which it is proven, and whose image is asked for, or all. By default that of Numerai's default image."),
+        about("Python in which it is proven, and whose image is asked for, or all. By default the Python of Numerai's default image."),
     ] = None,
     no_check: Annotated[bool, about("Only build the pickle.")] = False,
 ) -> None:
     """Build the model that Numerai runs itself, prove it, and send it.
 
     The pickle of upload.prediction is run with Numerai's versions of the packages, in its memory, on one core and without network; its
-    predictions must be those of the pipeline, in the same ranks. It writes data/upload/<prediction>.pkl and data/upload/check.json.
+    predictions must equal the pipeline's, in the same ranks. It writes data/upload/<prediction>.pkl and data/upload/check.json.
     One that is sent and works is assigned to the model; of one that doesn't, Numerai's logs are shown.
 
     Example: `erawise upload --python all --send my_model`

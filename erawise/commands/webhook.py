@@ -13,7 +13,7 @@ def webhook(
     port: Annotated[int, about("Port to listen on.")] = 8765,
     wait: Annotated[Minutes, about("Minutes that a run waits for the round.")] = schedule.WAIT,
 ) -> None:
-    """Hand in predictions whenever Numerai calls.
+    """Send predictions whenever Numerai calls.
 
     A POST to /<token> starts `erawise submit`; a GET of /health tells of the last run. The token is ERAWISE_WEBHOOK_TOKEN of the
     environment or .env. It speaks plain HTTP: put a server with TLS before it.

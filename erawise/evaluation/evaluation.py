@@ -16,7 +16,7 @@ from erawise.base.schema import ERA, HORIZONS, ID, META_MODEL, ORACLE, PREDICTIO
 from erawise.evaluation import summary
 from erawise.panel import groups
 from erawise.panel.panel import Panel
-from erawise.running.errors import InputError
+from erawise.running.errors import InputError, known_names
 from erawise.running.progress import SILENT, Progress
 from erawise.scores.eras import CONSTANT, EARLY_CORR, FNC_V3, MIN_COVERAGE, Groups, Known, Sums, exposure_columns, score_eras
 
@@ -165,7 +165,7 @@ def benchmark_column(columns: Sequence[str], name: str | None, target: str, days
         If the data has no benchmark of that name.
     """
     if name is not None and name not in columns:
-        raise InputError(f"evaluate.benchmark: the data has no benchmark model {name!r}; it has {', '.join(columns) or 'none'}")
+        raise InputError(f"evaluate.benchmark: the data has no benchmark model {name!r}; it has {known_names(columns, name)}")
     own = target.removeprefix(f"{TARGET}_").replace("_", "")
     ends = {column: re.search(r"(?<!\d)(20|60)$", column) for column in columns}
     alike = [column for column, end in ends.items() if end and int(end[0]) == days]
@@ -271,6 +271,39 @@ def corr_by_era(frame: pd.DataFrame, index: pd.DataFrame, target: str) -> tuple[
     values = pd.DataFrame({PREDICTION: predictions.along(rows, frame, [PREDICTION])[:, 0]})
     scored = score_eras(values, rows[target].to_numpy(), rows[ERA].to_numpy())
     return scored[ERA].to_numpy(np.int64), scored["corr"].to_numpy(np.float64)
+
+
+def headline(metrics: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the few figures that stand for a run: of the pipeline's last prediction, and under `best` of the one with the highest CORR.
+
+    Parameters
+    ----------
+    metrics : the summary of a split by prediction, see `summary.summarize`.
+
+    Returns
+    -------
+    `corr`, `sharpe`, `mmc`, `payout` and `drawdown` of `DIAGNOSED`; `best` has the same and `name`. `bmc` takes the place of `mmc`, and the
+    payout's stand-in that of the payout, if fewer eras have an MMC than a BMC. A figure that the data can't give is absent.
+    """
+    own = metrics.get(DIAGNOSED, {})
+    eras_of_bmc, eras_of_mmc = (own.get(name, {}).get("eras", 0) for name in ("bmc", "mmc"))
+    second, payout = ("bmc", "payout_bmc") if eras_of_bmc > eras_of_mmc else ("mmc", "payout")
+    places = {
+        "corr": ("corr", "mean"),
+        "sharpe": ("corr", "sharpe"),
+        second: (second, "mean"),
+        "payout": (payout, "mean"),
+        "drawdown": ("corr", "max_drawdown"),
+    }
+
+    def figures(block: dict[str, Any]) -> dict[str, float]:
+        return {name: block[column][key] for name, (column, key) in places.items() if key in block.get(column, {})}
+
+    scored = {name: block["corr"]["mean"] for name, block in metrics.items() if "mean" in block.get("corr", {})}
+    if not scored:
+        return figures(own)
+    best = max(scored, key=lambda name: scored[name])
+    return {**figures(own), "best": {"name": best, **figures(metrics[best])}}
 
 
 def diagnostics(metrics: dict[str, dict[str, Any]], min_corr: float) -> dict[str, int]:

@@ -1,16 +1,46 @@
-"""The comparison of two runs, each a Git revision or a DVC experiment, as a table, a picture and sentences."""
+"""The comparison of two runs, each a Git revision or a DVC experiment, as an answer, tables, a picture and files."""
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from erawise.base import files, tabular
+from erawise.base.schema import CV, PREDICTION, VALIDATION
 from erawise.charts import figures, score_charts, style
-from erawise.evaluation import evaluation
-from erawise.history import comparison, ledger, looks, revisions
-from erawise.running import paths
+from erawise.evaluation import evaluation, summary
+from erawise.history import comparison, ledger, overview, recording, revisions
+from erawise.history.revisions import Revision
+from erawise.running import paths, terminal
 from erawise.running.errors import InputError
+from erawise.running.terminal import Form, Sheet
+
+LISTED = 8
+"""Settings that are printed at most; comparison.json has all."""
+
+ENSEMBLE = "ensemble"
+TITLES = {CV: "Out of fold (cv)", VALIDATION: "Validation, the final check"}
 
 
-def compare(a: str, b: str | None, out: Path, *, seed: int, anyway: bool) -> None:
+@dataclass(frozen=True)
+class Shown:
+    """The choice of what is printed of a comparison.
+
+    Attributes
+    ----------
+    form : of the output.
+    validation : whether the final check is compared too, which is a look.
+    unchanged : whether predictions with the same scores have a row too.
+    """
+
+    form: Form = "terminal"
+    validation: bool = False
+    unchanged: bool = False
+
+
+def compare(a: str, b: str | None, out: Path, *, seed: int, anyway: bool, shown: Shown) -> None:
     """Compare two runs; nothing is checked out: DVC reads from its cache what a revision has measured.
 
     Parameters
@@ -19,31 +49,73 @@ def compare(a: str, b: str | None, out: Path, *, seed: int, anyway: bool) -> Non
     out : the directory for the table and the picture.
     seed : of the bootstrap behind the intervals.
     anyway : whether runs with other targets or other data are compared too.
+    shown : what is printed, and how.
 
     Raises
     ------
     InputError
         If a run can't be read, or the two can't be compared.
     """
-    before, after = (revisions.read(Path(), revision, raw=paths.RAW, scores=paths.SCORES) for revision in (a, b))
+    targets = paths.VALIDATION_TARGETS if shown.validation else None
+    before, after = (revisions.read(Path(), revision, raw=paths.RAW, scores=paths.SCORES, targets=targets) for revision in (a, b))
     if not anyway and (reason := revisions.incomparable(before, after)):
         raise InputError(f"{reason}; add --anyway to compare them all the same, on the eras that both have")
+    splits = (CV, VALIDATION) if shown.validation else (CV,)
+    own, other = ({split: run.scores[split] for split in splits if split in run.scores} for run in (before, after))
     changed = ledger.changes(ledger.flat(before.settings), ledger.flat(after.settings))
-    table = comparison.compare(before.scores, after.scores, after.days, seed=seed)
+    table = comparison.compare(own, other, after.days, seed=seed)
+    content = comparison.content(table, before.name, after.name, changed)
     out.mkdir(parents=True, exist_ok=True)
     tabular.write_csv(table, out / "comparison.csv")
-    files.write_json(comparison.content(table, before.name, after.name, changed), out / "comparison.json")
+    files.write_json(content, out / "comparison.json")
     picture = comparison.picture(table, before.name, after.name)
     figures.write(score_charts.differences(picture, style.colours(sorted(after.settings.get("models", {})))), out / "comparison.svg")
-    print(f"{before.name} → {after.name}\n")
-    print("\n".join(comparison.settings_changed(changed)) or "no setting differs")
-    print("\n" + comparison.markdown(table) + "\n")
-    print(evaluation.standing(after.target, after.days))
-    print("\n".join(comparison.sentences(table)))
-    print(comparison.luck(table))
-    for name, missing in zip((before.name, after.name), comparison.only_in_one(before.scores, after.scores), strict=True):
-        if missing:
-            print(f"only in {name}: {', '.join(missing)}")
-    count = len(ledger.looks(looks.read(), None, after.target))
-    print(f"validation was looked at {count} times in this checkout, on all data together: the more often, the more is luck")
-    print(f"\nwritten to {out}: comparison.csv, comparison.json, comparison.svg")
+    if shown.form == "json":
+        print(json.dumps(content, ensure_ascii=False, indent=1))
+    elif shown.form == "csv":
+        print(table.to_csv(index=False), end="")
+    else:
+        parts = _parts(before, after, table, changed, shown)
+        looks = [_looked(before, after)] if shown.validation else []
+        written = f"written to {out}: comparison.csv, comparison.json, comparison.svg"
+        terminal.write([*parts, *looks, written], shown.form)
+
+
+def _parts(before: Revision, after: Revision, table: pd.DataFrame, changed: dict[str, list[Any]], shown: Shown) -> list[str | Sheet]:
+    """Return the answer, the settings that differ, the tables, and what to keep in mind."""
+    models = [set(run.settings.get("models", {})) for run in (before, after)]
+    gone, new = comparison.only_in_one({CV: before.scores[CV]}, {CV: after.scores[CV]})
+    means = {name: float(comparison.series(after.scores[CV], name).mean()) for name in new}
+    on_cv = table[table["split"] == CV] if len(table) else table
+    parts: list[str | Sheet] = [comparison.answer(on_cv, models[0] & models[1], means, gone), ""]
+    parts.append(f"{before.name} → {after.name}: {'' if changed else 'no setting differs'}".removesuffix(" "))
+    settings = comparison.settings_changed(changed)
+    parts += [f"  {line}" for line in settings[:LISTED]]
+    parts += [f"  and {len(settings) - LISTED} more, in comparison.json"] * (len(settings) > LISTED)
+    rows = table if shown.unchanged else comparison.moved(table)
+    for split in table["split"].unique() if len(table) else ():
+        parts.append(comparison.sheet(rows[rows["split"] == split], TITLES[split]))
+    if new:
+        scored = after.scores[CV][after.scores[CV][PREDICTION].isin(new)]
+        parts.append(overview.sheet(summary.summarize(scored, after.days), "New, out of fold"))
+    parts += [_newcomer(after, name, models[1]) for name in new if name in models[1]]
+    parts.append("")
+    hidden = len(table) - len(rows)
+    parts += [f"{hidden} rows with the same scores aren't shown: --all shows them."] * (hidden > 0)
+    parts += [comparison.luck(rows)] * (len(rows) > 0)
+    parts += [] if shown.validation else ["Out of fold only: --validation compares the final check too, which is counted as a look."]
+    return [*parts, evaluation.standing(after.target, after.days)]
+
+
+def _newcomer(after: Revision, name: str, models: set[str]) -> Sheet:
+    """Return the table of a new model against its nearest relative, the ensemble and the benchmark."""
+    scores = after.scores[CV]
+    relative, known = comparison.nearest(scores, name, sorted(models)), set(scores[PREDICTION])
+    against = [other for other in (relative, ENSEMBLE) if other in known]
+    return comparison.newcomer(scores, name, [str(other) for other in against], after.days)
+
+
+def _looked(*runs: Revision) -> str:
+    """Count the looks at validation that the runs are, and say how many there were."""
+    count = max(recording.looked_at(run) for run in runs)
+    return f"This was a look at validation; there were {count} at these eras in this checkout: the more often, the more is luck."

@@ -1,5 +1,6 @@
 """Two runs against each other: what changed, by how much, and whether that is more than luck."""
 
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,22 @@ from erawise.charts.tables import Table
 from erawise.evaluation import evaluation, significance
 from erawise.evaluation.evaluation import DIAGNOSED
 from erawise.evaluation.significance import BETTER, OPEN, WORSE, Difference
+from erawise.running import terminal
+from erawise.running.terminal import Column, Sheet
 
 CORR = "corr"
 DECIMALS = 12
-"""Of a score that count: the last bits differ with what else is scored beside it."""
+"""Decimals of a score that count: the last bits differ with the other predictions that are scored."""
+
+REALISTIC = 2000
+"""Eras, some 40 years, beyond which no waiting tells a difference."""
+
+NAMED = 4
+"""Models that the answer names; of more it counts the verdicts."""
 
 
 def compare(before: dict[str, pd.DataFrame], after: dict[str, pd.DataFrame], days: int, *, seed: int = 0) -> pd.DataFrame:
-    """Compare every prediction that both runs have, on the eras where both have a CORR.
+    """Compare every prediction that both runs have, on the eras in which both have a CORR.
 
     Parameters
     ----------
@@ -27,10 +36,10 @@ def compare(before: dict[str, pd.DataFrame], after: dict[str, pd.DataFrame], day
 
     Returns
     -------
-    DataFrame, a row for each split and prediction: `split`, `prediction`, `eras` (that both have), `left_out` (that one of
-    them has alone), `mean_before`, `mean_after`; `difference` (after less before), `low`, `high`, `probability_better`,
+    DataFrame, a row for each split and prediction: `split`, `prediction`, `eras` (that both have), `left_out` (that only one of
+    them has), `mean_before`, `mean_after`; `difference` (after less before), `low`, `high`, `probability_better`,
     `effective_eras`, `eras_to_tell`; `sharpe` and `drawdown`, each a difference with `_low` and `_high`; `verdict` on the
-    run after, and `reason`. NaN where a figure can't be given.
+    run after, and `reason`. NaN if a figure can't be given.
     """
     rows = [
         {"split": split, "prediction": name, **pair(before[split], name, after[split], name, days, seed=seed)}
@@ -43,7 +52,7 @@ def compare(before: dict[str, pd.DataFrame], after: dict[str, pd.DataFrame], day
 
 
 def pair(before: pd.DataFrame, name_before: str, after: pd.DataFrame, name_after: str, days: int, *, seed: int = 0) -> dict[str, Any]:
-    """Compare two predictions, of one run or of two, on the eras where both have a CORR.
+    """Compare two predictions, of one run or of two, on the eras in which both have a CORR.
 
     Parameters
     ----------
@@ -70,27 +79,27 @@ def pair(before: pd.DataFrame, name_before: str, after: pd.DataFrame, name_after
 
 
 def only_in_one(before: dict[str, pd.DataFrame], after: dict[str, pd.DataFrame]) -> tuple[list[str], list[str]]:
-    """Predictions that only the run before has, and those that only the run after has."""
+    """Return the predictions that only the run before has, and the predictions that only the run after has."""
     a, b = (list(dict.fromkeys(name for table in run.values() for name in table[PREDICTION].unique())) for run in (before, after))
     return [name for name in a if name not in b], [name for name in b if name not in a]
 
 
 def content(table: pd.DataFrame, before: str, after: str, changed: dict[str, list[Any]]) -> dict[str, Any]:
-    """The comparison as JSON: which runs, the settings that differ, and the table; a figure that can't be given is null."""
+    """Return the comparison for JSON: which runs, the settings that differ, and the table; a figure that can't be given is null."""
     rows = [{key: None if value != value else value for key, value in row.items()} for row in table.to_dict("records")]
     settings = {path: {"before": a, "after": b} for path, (a, b) in changed.items()}
     return {"before": before, "after": after, "settings": settings, "predictions": rows, "verdicts": verdicts(table)}
 
 
 def verdicts(table: pd.DataFrame) -> dict[str, Any]:
-    """Count the verdicts of `compare`, beside those of luck.
+    """Count the verdicts of `compare`, and how many luck gives.
 
     Returns
     -------
     `possible` : rows that have an interval.
     `established` : rows of these whose interval leaves 0 out.
-    `by_luck` : how many of the possible ones do so on average where no prediction differs in truth. That they are of the same eras
-        changes no average; it makes several at once, and none at all, more frequent.
+    `by_luck` : how many of the possible ones do so on average if no prediction differs in truth. All are of the same eras: that
+        changes no average, and makes several at once, and none at all, more frequent.
     """
     possible = int(table["low"].notna().sum()) if len(table) else 0
     established = int(table["verdict"].isin([BETTER, WORSE]).sum()) if len(table) else 0
@@ -98,41 +107,123 @@ def verdicts(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def luck(table: pd.DataFrame) -> str:
-    """Say how many verdicts `compare` gave, and how many luck alone would give."""
+    """State how many verdicts `compare` gave, and how many luck alone would give."""
     found = verdicts(table)
     if not found["possible"]:
         return "Verdicts: none, as no prediction has an interval."
     return (
-        f"Verdicts: {found['established']} of {found['possible']}; where no prediction differs in truth, luck alone gives "
+        f"Verdicts: {found['established']} of {found['possible']}; if no prediction differs in truth, luck alone gives "
         f"{found['by_luck']:.1f} of {found['possible']} on average, often several at once, since all are of the same eras."
     )
 
 
 def sentences(table: pd.DataFrame) -> list[str]:
-    """The verdicts in words, a line for each row of `compare`."""
+    """Return the verdicts in words, a line for each row of `compare`."""
     return [_sentence(row) for row in table.to_dict("records")]
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """The table of `compare` as a person reads it."""
-    head = "| split | prediction | before | after | difference | 95 % interval | P(better) | Sharpe | drawdown | eras | verdict |"
-    lines = [head, "|---|---|---:|---:|---:|---|---:|---|---|---:|---|"]
+    """Return the table of `compare` as Markdown."""
+    return terminal.markdown(sheet(table))
+
+
+def sheet(table: pd.DataFrame, title: str | None = None) -> Sheet:
+    """Return the table of `compare` as a person reads it; with a title there is no column for the split."""
+    rows = []
     for row in table.to_dict("records"):
-        cells = [
-            row["split"],
-            row["prediction"],
-            number(row["mean_before"]),
-            number(row["mean_after"]),
-            number(row["difference"], "+.4f"),
-            interval(row["low"], row["high"], "+.4f"),
-            number(row["probability_better"], ".2f"),
-            number(row["sharpe"], "+.2f") + " " + interval(row["sharpe_low"], row["sharpe_high"], "+.2f"),
-            number(row["drawdown"], "+.3f") + " " + interval(row["drawdown_low"], row["drawdown_high"], "+.3f"),
-            str(row["eras"]),
-            row["verdict"],
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append(
+            [
+                *([row["split"]] if title is None else []),
+                row["prediction"],
+                row["mean_before"],
+                row["mean_after"],
+                row["difference"],
+                interval(row["low"], row["high"], "+.4f"),
+                probability(row["probability_better"]),
+                row["verdict"],
+                eras_needed(row),
+                number(row["sharpe"], "+.2f") + " " + interval(row["sharpe_low"], row["sharpe_high"], "+.2f"),
+                number(row["drawdown"], "+.3f") + " " + interval(row["drawdown_low"], row["drawdown_high"], "+.3f"),
+                row["eras"],
+            ]
+        )
+    columns = [
+        *([Column("split")] if title is None else []),
+        Column("prediction"),
+        Column("before", ".4f", spare=1),
+        Column("after", ".4f"),
+        Column("difference", "+.4f", "most"),
+        Column("95 % interval"),
+        Column("P(better)", ".0%", spare=3),
+        Column("verdict"),
+        Column("eras to tell", ",.0f", spare=2),
+        Column("Sharpe", spare=4),
+        Column("drawdown", spare=5),
+        Column("eras", "d", spare=6),
+    ]
+    return Sheet(columns, rows, title or "")
+
+
+def moved(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `compare` whose mean CORR differs."""
+    return table[table["difference"] != 0] if len(table) else table
+
+
+def answer(table: pd.DataFrame, models: Collection[str], new: Mapping[str, float], gone: Sequence[str]) -> str:
+    """State in one line what became of the models that changed.
+
+    Parameters
+    ----------
+    table : of `compare`, the rows of one split.
+    models : of both runs; the ensembles change with any of them, and are named if no model changed.
+    new : the mean CORR of each prediction that only the run after has.
+    gone : the predictions that only the run before has.
+    """
+    changed = moved(table)
+    own = changed[changed[PREDICTION].isin(models)] if len(changed) else changed
+    named = own if len(own) or new or gone else changed
+    said = [f"{row[PREDICTION]}: {verdict(row)}" for row in named.to_dict("records")]
+    if len(said) > NAMED:
+        counts = {told: list(named.loc[named["verdict"] == told, PREDICTION]) for told in (BETTER, WORSE, OPEN)}
+        said = [f"{len(found)} {told} ({', '.join(found)})" for told, found in counts.items() if found]
+    said += [f"{name}: new, CORR {number(mean)}" for name, mean in new.items()] + [f"{name}: gone" for name in gone]
+    same = int(table[PREDICTION].isin(models).sum()) - len(own) if len(table) else 0
+    unchanged = f"{same} {'model' if same == 1 else 'models'} unchanged"
+    return "; ".join([*said, unchanged]) if said else f"Nothing changed: {len(table)} predictions have the same scores in every era"
+
+
+def nearest(scores: pd.DataFrame, name: str, models: Collection[str]) -> str | None:
+    """Return the model whose CORR is most like the CORR of another one, by the correlation over eras; None without a second."""
+    own = series(scores, name)
+    alike = {other: own.corr(series(scores, other)) for other in models if other != name}
+    known = {other: value for other, value in alike.items() if value == value}
+    return max(known, key=lambda other: known[other]) if known else None
+
+
+def newcomer(scores: pd.DataFrame, name: str, against: Sequence[str], days: int, *, seed: int = 0) -> Sheet:
+    """Return how a new model compares with others of its run, and what it adds to the benchmark model.
+
+    Parameters
+    ----------
+    scores : the long table of `score_eras` of one split.
+    name : of the new model.
+    against : names of predictions.
+    days : trading days that the target looks ahead.
+    seed : of the bootstrap behind the intervals.
+    """
+    found = {other: pair(scores, other, scores, name, days, seed=seed) for other in against}
+    rows: list[list[terminal.Value]] = [
+        [other, row["mean_before"], row["difference"], interval(row["low"], row["high"], "+.4f"), row["verdict"]]
+        for other, row in found.items()
+    ]
+    bmc = scores.loc[scores[PREDICTION] == name, "bmc"] if "bmc" in scores else pd.Series(dtype=float)
+    if bmc.notna().any():
+        overlap = spanned_eras(scores[ERA].to_numpy(), spanned_weeks(days))
+        mean = significance.mean(bmc.to_numpy(np.float64), overlap=overlap)
+        told = BETTER if mean.low > 0 else WORSE if mean.high < 0 else OPEN
+        rows.append(["the benchmark model, by BMC", None, mean.mean, interval(mean.low, mean.high, "+.4f"), told])
+    columns = [Column("against"), Column("its CORR", ".4f"), Column("difference", "+.4f"), Column("95 % interval"), Column("verdict")]
+    return Sheet(columns, rows, f"{name} against others of its run")
 
 
 def picture(table: pd.DataFrame, before: str, after: str) -> Table:
@@ -144,7 +235,7 @@ def picture(table: pd.DataFrame, before: str, after: str) -> Table:
 
 
 def series(table: pd.DataFrame, name: str) -> pd.Series:
-    """The CORR of a prediction by era, of the eras that have one, in the order of time."""
+    """Return the CORR of a prediction by era, of the eras that have one, in the order of time."""
     rows = table[table[PREDICTION] == name]
     return pd.Series(rows[CORR].to_numpy(np.float64), rows[ERA].to_numpy(np.int64)).dropna().sort_index()
 
@@ -172,47 +263,80 @@ def _sentence(row: dict[str, Any]) -> str:
     name = f"{row['split']}, {row['prediction']}"
     if row["verdict"] == OPEN and np.isnan(row["low"]):
         return f"{name}: {OPEN}: {row['reason']}"
-    moved = f"CORR {number(row['mean_before'])} → {number(row['mean_after'])}, {number(row['difference'], '+.4f')}"
-    text = f"{name}: {moved} {interval(row['low'], row['high'], '+.4f')}: "
+    change = f"CORR {number(row['mean_before'])} → {number(row['mean_after'])}, {number(row['difference'], '+.4f')}"
+    text = f"{name}: {change} {interval(row['low'], row['high'], '+.4f')}: "
     if row["verdict"] in (BETTER, WORSE):
         return text + f"{row['verdict']} ({row['eras']} eras, worth {row['effective_eras']:.0f} independent ones)"
-    needed = (
-        f"; {row['eras_to_tell']:,.0f} eras would tell a true difference of this size" if row["eras_to_tell"] == row["eras_to_tell"] else ""
-    )
-    return text + f"{OPEN} (better with probability {row['probability_better']:.2f} on {row['eras']} eras{needed})"
+    needed = eras_needed(row)
+    told = f"; {needed:,.0f} eras" if isinstance(needed, float) else f"; {needed} of eras" if needed else ""
+    would = f"{told} would tell a true difference of this size" if told else ""
+    return text + f"{OPEN} (better with probability {probability(row['probability_better'])} on {row['eras']} eras{would})"
+
+
+def verdict(row: dict[str, Any]) -> str:
+    """Return the verdict of `pair` with the difference and its interval."""
+    if row["verdict"] == OPEN and np.isnan(row["low"]):
+        return f"{OPEN}, {number(row['difference'], '+.4f')}: {row['reason']}"
+    return f"{row['verdict']}, {number(row['difference'], '+.4f')} {interval(row['low'], row['high'], '+.4f')}"
+
+
+def eras_needed(row: dict[str, Any]) -> float | str | None:
+    """Return the eras that would tell a difference of this size, in words if they are too many; None if it is told, or unknown."""
+    eras = row["eras_to_tell"]
+    if row["verdict"] != OPEN or np.isnan(eras):
+        return None
+    return float(eras) if eras <= REALISTIC else "no realistic number"
+
+
+def probability(value: float) -> str:
+    """Return a probability in percent, never 0 or 100 %; a dash if there is none."""
+    if np.isnan(value):
+        return "–"
+    return "> 99 %" if value > 0.99 else "< 1 %" if value < 0.01 else f"{value:.0%}".replace("%", " %")
 
 
 def number(value: float, form: str = ".4f") -> str:
-    """A figure, a dash where there is none."""
+    """Return a figure as text, a dash if there is none."""
     return "–" if np.isnan(value) else format(value, form)
 
 
 def interval(low: float, high: float, form: str) -> str:
-    """An interval in brackets, nothing where there is none."""
+    """Return an interval in brackets, nothing if there is none."""
     return "" if np.isnan(low) else f"({format(low, form)} … {format(high, form)})"
 
 
 def settings_changed(changes: dict[str, list[Any]]) -> list[str]:
-    """Settings that differ, a line each."""
+    """Return the settings that differ, a line each."""
     return [f"{path}: {_shown(before)} → {_shown(after)}" for path, (before, after) in changes.items()]
 
 
-def history(entries: list[dict[str, Any]]) -> str:
-    """The ledger as a Markdown table, the oldest run first, with the scores of the pipeline's last prediction."""
-    lines = ["| time | commit | cv CORR | validation CORR | changed since the run before |", "|---|---|---:|---:|---|"]
+def history(entries: list[dict[str, Any]]) -> Sheet:
+    """Return the ledger as a table, the oldest run first, with the scores of the pipeline's last prediction."""
+    rows: list[list[terminal.Value]] = []
     for entry in entries:
-        means = [_corr(entry["scores"].get(split, {}).get(DIAGNOSED, {})) for split in (CV, VALIDATION)]
         commit = entry.get("commit")
-        short = "–" if commit is None else commit[:8] + ("+" if commit.endswith("+") else "")
-        lines.append(
-            f"| {entry['time']} | {short} | {' | '.join(map(number, means))} "
-            f"| {'; '.join(settings_changed(entry.get('changed', {}))) or 'no setting'} |"
-        )
-    return "\n".join(lines)
+        means = [_corr(entry["scores"].get(split, {}).get(DIAGNOSED, {})) for split in (CV, VALIDATION)]
+        changed = "; ".join(settings_changed(entry.get("changed", {}))) or "no setting"
+        name = entry.get("experiment") or "–"
+        rows.append([str(entry["time"])[:16].replace("T", " "), name, _short(commit), *means, changed])
+    columns = [
+        Column("time"),
+        Column("experiment"),
+        Column("commit", spare=1),
+        Column("cv CORR", ".4f", "most"),
+        Column("validation CORR", ".4f", short="validation"),
+        Column("changed, against the commit or its parent", wraps=True, short="changed"),
+    ]
+    return Sheet(columns, rows, f"Evaluations in this checkout; the scores are of {DIAGNOSED}")
+
+
+def _short(commit: str | None) -> str:
+    """Return the short name of a commit, with `+` if files differed from it."""
+    return "–" if commit is None else commit[:8] + "+" * (commit.endswith("+") and len(commit) > 9)
 
 
 def standings(entries: list[dict[str, Any]]) -> list[str]:
-    """Say for each target of the ledger's entries what is main, early and paid; the horizon of an older entry is that of its name."""
+    """State for each target of the ledger's entries what is main, early and paid; an older entry has the horizon that its name says."""
     found: dict[str, None] = {}
     for entry in entries:
         target, days = str(entry["target"]), entry.get("days") or named_horizon(str(entry["target"]))

@@ -1,34 +1,64 @@
-"""The metrics of the last run as tables, with the looks at validation so far."""
+"""The answer and the scores of the last run, with the looks at validation so far."""
 
-import numpy as np
+import math
+from typing import Any
 
 from erawise import params
-from erawise.base import files
+from erawise.base import files, tabular
 from erawise.base.schema import CV, VALIDATION
-from erawise.blend import proportions
 from erawise.evaluation import evaluation
-from erawise.evaluation.evaluation import DIAGNOSED
-from erawise.history import looks, overview
-from erawise.running import paths
+from erawise.history import comparison, overview, validation_looks
+from erawise.running import paths, terminal
+from erawise.running.terminal import Form
+
+TITLES = {CV: "Out of fold on the train eras (cv): choose here", VALIDATION: "Validation, the final check: for no choice"}
+TOY = "The market is the embedded one, a toy: no score and no payout here says anything of Numerai's."
 
 
-def show() -> None:
-    """Print the tables of `metrics/`."""
-    for split, meaning in ((CV, "out of fold on the train eras"), (VALIDATION, "the final check, used for no choice")):
-        print(f"**{split}** ({meaning})\n")
-        print(overview.markdown(files.read_json(paths.METRICS / f"{split}.json")) + "\n")
+def show(form: Form) -> None:
+    """Print what to send and why, then the scores of all predictions."""
+    p = params.load(paths.PARAMS)
+    metrics = {split: files.read_json(paths.METRICS / f"{split}.json") for split in (CV, VALIDATION)}
     found = evaluation.evaluated(paths.SCORES)
+    chosen = next(iter(p.submit.models.values()), p.upload.prediction)
+    toy = [TOY] if p.data.source == "market" else []
+    sheets = [overview.sheet(content, TITLES[split], split) for split, content in metrics.items()]
     lines = [evaluation.standing(found.target, found.days, found.equal, found.early), *evaluation.paid(found)]
-    print("\n".join([*lines, *proportions.lines(files.read_json(paths.NEUTRALIZED_TO).get("chosen"))]) + "\n")
-    print(_looks(params.load(paths.PARAMS)))
+    terminal.write([*_answer(chosen, metrics, found.days), *toy, *sheets, *lines, _looked(p, chosen)], form)
 
 
-def _looks(p: params.Params) -> str:
-    """How often the validation eras were looked at, and what luck would have shown by now."""
-    count, deflated = looks.at(p, DIAGNOSED)
+def _answer(chosen: str, metrics: dict[str, Any], days: int) -> list[str]:
+    """State whether the prediction to send finds a signal, and whether another one is better."""
+    out_of_fold, final = (metrics[split].get(chosen, {}).get("corr", {}) for split in (CV, VALIDATION))
+    if not out_of_fold:
+        return [f"{chosen} has no score out of fold: `dvc repro evaluate` says why."]
+    finds = out_of_fold.get("low", 0) > 0
+    advice = f"Send {chosen}: it finds a signal" if finds else f"Don't count on {chosen}: its signal may be luck"
+    first = f"{advice}, CORR {_figure(out_of_fold)} out of fold, {_figure(final)} in validation."
+    scored = {name: block["corr"]["mean"] for name, block in evaluation.blocks(metrics[CV]).items() if "corr" in block}
+    best = max(scored, key=lambda name: scored[name])
+    if best == chosen:
+        return [first, f"It has the highest CORR of {len(scored)} predictions out of fold."]
+    table = tabular.read_parquet(paths.SCORES / f"{CV}.parquet")
+    told = comparison.verdict(comparison.pair(table, chosen, table, best, days))
+    return [first, f"{best} has the highest CORR out of fold, {scored[best]:.4f}; against {chosen}: {told}."]
+
+
+def _figure(corr: dict[str, float]) -> str:
+    """Return a mean with its interval."""
+    if not corr:
+        return "–"
+    bounds = comparison.interval(corr.get("low", math.nan), corr.get("high", math.nan), ".4f")
+    return f"{corr['mean']:.4f} {bounds or '(too few eras for an interval)'}"
+
+
+def _looked(p: params.Params, chosen: str) -> str:
+    """State how often the validation eras were looked at, and how likely the Sharpe is more than luck by now."""
+    count, deflated = validation_looks.count(p, chosen)
     if not count:
         return "No evaluation on this data is on record in this checkout."
     counted = f"Looks at these validation eras so far: {count}."
-    if np.isnan(deflated):
-        return f"{counted} They are too few to tell whether the {DIAGNOSED} ensemble's Sharpe is luck."
-    return f"{counted} The {DIAGNOSED} ensemble's Sharpe is above what the best of so many shows by luck with probability {deflated:.2f}."
+    if math.isnan(deflated):
+        return f"{counted} They are too few to tell whether the Sharpe of {chosen} is luck."
+    likely = comparison.probability(deflated)
+    return f"{counted} The Sharpe of {chosen} is above the best that luck shows in so many with a probability of {likely}."

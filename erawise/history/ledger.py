@@ -1,7 +1,7 @@
 """The record of what was evaluated: a line of JSON for each evaluation, added and never changed.
 
-Who looks at a validation set often enough finds something there. The ledger counts the looks, by the digests of the predictions that
-were looked at, so that a figure can be read against what luck alone would have shown by now.
+Whoever looks at a validation set often enough finds something there. The ledger counts the looks, by the digests of the predictions.
+So a figure can be compared with the best that luck shows in so many looks.
 """
 
 from pathlib import Path
@@ -16,14 +16,14 @@ Entry = dict[str, Any]
 
 
 def read(path: Path) -> tuple[list[Entry], int]:
-    """The entries in the order of their time, and the number of lines that are none: cut short by a kill, or edited."""
+    """Return the entries in the order of their time, and the number of lines that are none: cut short by a kill, or edited."""
     found, broken = files.read_lines(path)
     entries = [entry for entry in found if {"time", "data", "target", "settings", "scores"} <= set(entry)]
     return sorted(entries, key=lambda entry: str(entry["time"])), broken + len(found) - len(entries)
 
 
 def flat(settings: dict[str, Any], path: str = "") -> dict[str, Any]:
-    """Settings by their path such as `models.ridge.l2`."""
+    """Return settings by their path such as `models.ridge.l2`."""
     out: dict[str, Any] = {}
     for key, value in settings.items():
         place = f"{path}.{key}" if path else str(key)
@@ -32,7 +32,7 @@ def flat(settings: dict[str, Any], path: str = "") -> dict[str, Any]:
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, list[Any]]:
-    """Of `flat` settings those that differ, with both values, None where there is none."""
+    """Return the `flat` settings that differ, with both values; None for a value that is absent."""
     return {path: [before.get(path), after.get(path)] for path in {**before, **after} if before.get(path) != after.get(path)}
 
 
@@ -44,7 +44,7 @@ def same(entry: Entry, other: Entry) -> bool:
 def looks(entries: list[Entry], data: str | None, target: str) -> list[Entry]:
     """Return the entries that were looks: each that scored a prediction on the validation eras of some data which none before it had.
 
-    Who evaluates the same predictions again, or some of them, sees nothing new. An entry without their digests is a look of its own.
+    To evaluate the same predictions again, or some of them, shows nothing new. An entry without their digests is a look of its own.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from erawise.running.errors import InputError
 
 NAME = "dvc.lock"
 DVC = ".dvc"
-"""DVC's own directory, in that of the project or above it; neither Git nor DVC looks at what else is in its `tmp`."""
+"""DVC's own directory, in the project's directory or above it; Git and DVC ignore other files in its `tmp`."""
 
 STAGE = re.compile(rb"^  ([^ ].*?):\r?$", re.MULTILINE)
 CONFLICT = re.compile(rb"^(<{7}|>{7}) ", re.MULTILINE)
@@ -46,7 +46,7 @@ def mended(root: Path) -> list[str]:
 
 
 def _mended_lock(root: Path, held: Path, kept: Path) -> list[str]:
-    """Mend the lock file of a project; `held` is the file that DVC locks while it writes, and `kept` the copy of the last whole one."""
+    """Restore the lock file of a project; `held` is the file that DVC locks while it writes, and `kept` the copy of the last whole one."""
     if not (root / NAME).exists() or not _keep_if_whole(root, kept):
         return []
     with files.lock_file(held, NAME):
@@ -134,7 +134,7 @@ def _shortened(content: bytes, committed: bytes) -> str:
 
 def _earlier(root: Path, kept: Path) -> Iterator[tuple[float, bytes, str]]:
     """Yield the locks that there were: the time of each, its content, and its name."""
-    committed = _git(root, "log", "-1", "--format=%ct", "--", NAME)
+    committed = git(root, "log", "-1", "--format=%ct", "--", NAME)
     if kept.exists():
         yield kept.stat().st_mtime, kept.read_bytes(), "the one of the last check"
     if committed.strip():
@@ -143,10 +143,10 @@ def _earlier(root: Path, kept: Path) -> Iterator[tuple[float, bytes, str]]:
 
 def _committed(root: Path) -> bytes:
     """Return the lock of HEAD; nothing if it has none."""
-    return _git(root, "show", f"HEAD:./{NAME}")
+    return git(root, "show", f"HEAD:./{NAME}")
 
 
-def _git(root: Path, *arguments: str) -> bytes:
+def git(root: Path, *arguments: str) -> bytes:
     """Return the output of Git, nothing if it fails."""
     try:
         return subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=True).stdout

@@ -2,43 +2,59 @@
 
 from typing import Any
 
+from erawise.base.schema import PREDICTION
 from erawise.evaluation import evaluation
+from erawise.running import terminal
+from erawise.running.terminal import Column, Sheet
 
-COLUMNS = {
-    "CORR": ("corr", "mean"),
-    "std": ("corr", "std"),
-    "Sharpe": ("corr", "sharpe"),
-    "max drawdown": ("corr", "max_drawdown"),
-    "CORR20, early": ("early", "mean"),
-    "FNC": ("fnc", "mean"),
-    "FNCv3": ("fncv3", "mean"),
-    "MMC": ("mmc", "mean"),
-    "BMC": ("bmc", "mean"),
-    "payout": ("payout", "mean"),
-    "stand-in": ("payout_bmc", "mean"),
-    "max exposure": ("exposure", "max"),
-    "AUC top": ("auc", "top"),
-    "of the ceiling": ("ceiling_share",),
-}
-"""Heading and place in a prediction's block; a column without any value is left out."""
+COLUMNS = (
+    (Column("CORR", ".4f", "most"), ("corr", "mean")),
+    (Column("std", ".4f", "least", spare=7), ("corr", "std")),
+    (Column("Sharpe", ".2f", "most"), ("corr", "sharpe")),
+    (Column("max drawdown", ".4f", "least", short="drawdown"), ("corr", "max_drawdown")),
+    (Column("CORR20, early", ".4f", "most", spare=6), ("early", "mean")),
+    (Column("FNC", ".4f", "most", spare=2), ("fnc", "mean")),
+    (Column("FNCv3", ".4f", "most", spare=4), ("fncv3", "mean")),
+    (Column("MMC", ".4f", "most"), ("mmc", "mean")),
+    (Column("BMC", ".4f", "most", spare=1), ("bmc", "mean")),
+    (Column("payout", ".4f", "most"), ("payout", "mean")),
+    (Column("stand-in", ".4f", "most", spare=1), ("payout_bmc", "mean")),
+    (Column("max exposure", ".2f", "least", spare=5), ("exposure", "max")),
+    (Column("AUC top", ".4f", "most", spare=8), ("auc", "top")),
+    (Column("of the ceiling", ".0%", "most", spare=3), ("ceiling_share",)),
+)
+"""Each column, and its place in a prediction's block; a column without any value is left out."""
+
+
+def sheet(metrics: dict[str, Any], title: str = "", name: str = "") -> Sheet:
+    """Return a table with a row for each prediction, from the content of `metrics/cv.json` or `metrics/validation.json`.
+
+    The headings of the payout and of its stand-in have the regime, except on a terminal.
+    """
+    blocks = evaluation.blocks(metrics)
+    regime = "".join(f" ({name})" for name in metrics.get(evaluation.REGIME, {}))
+    columns = [Column(PREDICTION)]
+    rows: list[list[terminal.Value]] = [[name] for name in blocks]
+    for column, path in COLUMNS:
+        values = [_value(block, path) for block in blocks.values()]
+        if any(value is not None for value in values):
+            paid = column.heading in ("payout", "stand-in")
+            columns.append(_renamed(column, column.heading + regime) if paid else column)
+            for row, value in zip(rows, values, strict=True):
+                row.append(value)
+    for row, block in zip(rows, blocks.values(), strict=True):
+        row.append(block["eras"])
+    return Sheet([*columns, Column("eras", "d")], rows, title, name)
 
 
 def markdown(metrics: dict[str, Any]) -> str:
-    """A Markdown table, one row per prediction, from the content of `metrics/cv.json` or `metrics/validation.json`.
+    """Return the table of a split as Markdown."""
+    found = sheet(metrics)
+    return terminal.markdown(found) if found.rows else "No era has a score."
 
-    The regime of the payout stands in its heading, and in that of its stand-in.
-    """
-    blocks = evaluation.blocks(metrics)
-    if not blocks:
-        return "No era has a score."
-    columns = {heading: path for heading, path in COLUMNS.items() if any(_value(block, path) is not None for block in blocks.values())}
-    regime = "".join(f" ({name})" for name in metrics.get(evaluation.REGIME, {}))
-    headings = [heading + regime * (heading in ("payout", "stand-in")) for heading in columns]
-    lines = ["| prediction | " + " | ".join(headings) + " | eras |", "|---" + "|---:" * (len(columns) + 1) + "|"]
-    for name, block in blocks.items():
-        cells = [_cell(heading, _value(block, path)) for heading, path in columns.items()]
-        lines.append(f"| {name} | " + " | ".join(cells) + f" | {block['eras']} |")
-    return "\n".join(lines)
+
+def _renamed(column: Column, heading: str) -> Column:
+    return Column(heading, column.form, column.best, column.spare, short=column.heading)
 
 
 def _value(block: dict[str, Any], path: tuple[str, ...]) -> float | None:
@@ -46,11 +62,3 @@ def _value(block: dict[str, Any], path: tuple[str, ...]) -> float | None:
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
     return value
-
-
-def _cell(heading: str, value: float | None) -> str:
-    if value is None:
-        return "–"
-    if heading == "of the ceiling":
-        return f"{value:.0%}"
-    return f"{value:.2f}" if heading in ("Sharpe", "max exposure") else f"{value:.4f}"

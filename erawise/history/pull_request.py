@@ -57,7 +57,7 @@ def comment(base: str, head: str, found: Path) -> None:
 
 
 def _guarded(make: Callable[[], list[str]]) -> list[str]:
-    """Lines of the report, or the one that says why they can't be made: the rest of it is wanted all the same."""
+    """Return lines of the report, or a line that says why they can't be made: the rest of it is wanted all the same."""
     try:
         return make()
     except Exception as error:  # the files are of code under review, which can leave anything there
@@ -89,7 +89,7 @@ def _compared(commits: tuple[str, str], found: Path, kind: str) -> list[str]:
     """Return the comparison of both sides' runs, or why there is none."""
     ended = {side: _line(found / f"small-{side}") for side in SIDES}
     if kind == "small" and (missing := [side for side in SIDES if not ended[side].startswith("passed")]):
-        return [f"Nor can small runs: that of the {' and the '.join(missing)} {ended[missing[0]] or 'was not made'}; its log says why."]
+        return [f"Nor can small runs: the run of the {' and the '.join(missing)} {ended[missing[0]] or 'was not made'}; its log says why."]
     try:
         before, after = (_run(found / kind / side, commit) for side, commit in zip(SIDES, commits, strict=True))
     except InputError as error:
@@ -113,5 +113,5 @@ def _params(found: Path, side: str) -> dict[str, Any]:
 
 
 def _line(path: Path) -> str:
-    """The one line that a step has left, nothing where it has not run."""
+    """Return the line that a step has left; nothing if it has not run."""
     return path.read_text(encoding="utf-8").strip() if path.is_file() else ""

@@ -5,16 +5,24 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ruamel.yaml import YAML
 
 from erawise import params
 from erawise.base import files, tabular
 from erawise.base.schema import CV, VALIDATION
 from erawise.evaluation import evaluation, summary
-from erawise.history import ledger, looks, tracking
+from erawise.history import ledger, tracking, validation_looks
 from erawise.running import paths, runner
 from erawise.running.errors import InputError
 from erawise.training import curves
+
+if TYPE_CHECKING:
+    from erawise.history.revisions import Revision
+
+NAME = "DVC_EXP_NAME"
+"""The variable of the environment in which DVC names the experiment that runs."""
 
 
 def record(*, quiet: bool) -> None:
@@ -37,37 +45,68 @@ def record(*, quiet: bool) -> None:
 def evaluated(p: params.Params, found: evaluation.Evaluated, metrics: dict[str, dict[str, Any]]) -> int:
     """Add the evaluation to the ledger of the main checkout, if it isn't there; return the number of looks at this validation data.
 
-    `found` says what was scored, and `metrics` has the summary of each split, by prediction. All settings are noted, also those that the
-    evaluation doesn't depend on.
+    `found` says what was scored, and `metrics` has the summary of each split, by prediction. All settings are noted, also settings that
+    the evaluation doesn't depend on.
     """
-    path = looks.ledger_path()
-    with files.exclusive_lock(path, ledger.NAME):
-        return _added(path, p, found, metrics)
-
-
-def _added(path: Path, p: params.Params, found: evaluation.Evaluated, metrics: dict[str, dict[str, Any]]) -> int:
-    entries, data = ledger.read(path)[0], looks.data_digest()
     settings = ledger.flat(p.model_dump(mode="json", exclude_unset=True))
     ran = _ran()
     entry = {
-        "time": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
-        "commit": looks.commit(),
-        "data": data,
+        "commit": validation_looks.commit(),
+        "experiment": os.environ.get(NAME),
+        "data": validation_looks.data_digest(),
         "target": found.target,
         "days": found.days,
         "equal": found.equal,
         "predictions": found.predictions,
         "settings": settings,
-        "changed": ledger.changes(entries[-1]["settings"], settings) if entries else {},
+        "changed": _changed(settings),
         "scores": metrics,
         "seconds": ran.get("seconds"),
         "peak_bytes": ran.get("peak_bytes"),
         "versions": runner.versions(),
     }
-    if not any(ledger.same(entry, other) for other in entries):
-        files.append_line(entry, path)
-        entries.append(entry)
-    return len(ledger.looks(entries, data, found.target))
+    return _add(entry)
+
+
+def looked_at(revision: "Revision") -> int:
+    """Add the scores of a revision to the ledger, if they aren't there; return the number of looks at its validation data."""
+    metrics = {split: summary.summarize(table, revision.days) for split, table in revision.scores.items()}
+    settings = ledger.flat(revision.settings)
+    entry = {
+        "commit": revision.name,
+        "experiment": None,
+        "data": revision.validation,
+        "target": revision.target,
+        "days": revision.days,
+        "predictions": revision.predictions,
+        "settings": settings,
+        "changed": _changed(settings),
+        "scores": metrics,
+    }
+    return _add(entry)
+
+
+def _add(entry: ledger.Entry) -> int:
+    """Add an entry, unless one of the same predictions, settings and scores is there; return the number of looks at its data."""
+    path = validation_looks.ledger_path()
+    with files.exclusive_lock(path, ledger.NAME):
+        entries = ledger.read(path)[0]
+        if not any(ledger.same(entry, other) for other in entries):
+            entry = {"time": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"), **entry}
+            files.append_line(entry, path)
+            entries.append(entry)
+        return len(ledger.looks(entries, entry["data"], entry["target"]))
+
+
+def _changed(settings: dict[str, Any]) -> dict[str, list[Any]]:
+    """Return the settings that differ from HEAD or, if none does, from its parent."""
+    for revision in ("HEAD", "HEAD~1"):
+        text = validation_looks.git("show", f"{revision}:./{paths.PARAMS}")
+        before = YAML(typ="safe").load(text) if text else None
+        changed = ledger.changes(ledger.flat(before), settings) if isinstance(before, dict) else {}
+        if changed:
+            return changed
+    return {}
 
 
 def _ran() -> dict[str, Any]:
@@ -83,7 +122,7 @@ def _track(p: params.Params, metrics: dict[str, dict[str, Any]]) -> None:
     """Add the evaluation to Weights & Biases, if that is on; if that fails, say why and go on, since all of it is on the disk."""
     if p.tracking.wandb == "disabled":
         return
-    name = os.environ.get("DVC_EXP_NAME") or looks.commit()
+    name = os.environ.get(NAME) or validation_looks.commit()
     settings = p.model_dump(mode="json", exclude_unset=True)
     try:
         tracking.log_run(p.tracking.wandb, paths.main_checkout(Path.cwd()), name, settings, metrics, curves.read(paths.CURVES))

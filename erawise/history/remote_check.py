@@ -20,7 +20,7 @@ T = TypeVar("T")
 SECONDS = 30.0
 """How long a remote may take to answer."""
 DIRECTORIES = ("ssh", "local")
-"""Where a directory must be there: DVC would make a share that isn't mounted, as a copy that nobody else sees."""
+"""Kinds of remotes whose directory must be there: DVC would make a share that isn't mounted, as a copy that nobody else sees."""
 SECRETS = ("password", "passphrase", "access_key_id", "secret_access_key", "session_token", "sse_customer_key")
 VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 SHORTEST_SECRET = 4
@@ -35,7 +35,7 @@ REASONS = {
     **dict.fromkeys(("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"), KEYS),
     **dict.fromkeys(("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "PermissionDenied"), KEYS),
     **dict.fromkeys(("AccessDenied", "PermissionError", "SFTPPermissionDenied"), RIGHTS),
-    **dict.fromkeys(("NotADirectoryError", "SFTPNotADirectory"), "its path is that of a file, or below one; set that of a directory"),
+    **dict.fromkeys(("NotADirectoryError", "SFTPNotADirectory"), "its path leads to a file, or below one; set the path of a directory"),
     **dict.fromkeys(("FileNotFoundError", "SFTPNoSuchFile"), "there is no such directory; make it, or mount the disk that has it"),
     **dict.fromkeys(("ConnectTimeoutError", "ReadTimeoutError", "EndpointConnectionError", "ConnectionClosedError"), AWAY),
     **dict.fromkeys(("ConnectionLost", "ConnectionError", "ConnectionRefusedError", "gaierror", "TimeoutError"), AWAY),

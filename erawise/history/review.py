@@ -1,4 +1,4 @@
-"""What a reviewer wants to know of a pull request, as the Markdown of one comment.
+"""The facts about a pull request for its reviewer, as the Markdown of one comment.
 
 Names and values come from the repository that is looked at: `code` keeps them from being read as Markdown, HTML, mentions or references.
 """
@@ -36,23 +36,23 @@ SMALL = "Both sides at the size of `tests/small.py`: it shows that the pipeline 
 
 
 def code(text: object) -> str:
-    """Text of the repository as it stands: in a code span, where no character but two means anything; cut after `WIDTH`."""
+    """Return text of the repository in a code span, in which only two characters mean anything; cut after `WIDTH`."""
     whole = " ".join(str(text).split()).translate(REPLACED) or '""'
     return f"`{whole if len(whole) <= WIDTH else whole[: WIDTH - 1] + '…'}`"
 
 
 def changed_stages(status: dict[str, Any]) -> list[str]:
-    """The stages with a change of their own, in DVC's order; those that follow from them aren't listed.
+    """Return the stages with a change of their own, in DVC's order; stages that only follow from them are left out.
 
     Parameters
     ----------
-    status : what `dvc status --json` prints; files that aren't here are no change.
+    status : the output of `dvc status --json`; files that aren't here are no change.
     """
     return [name for name, reasons in status.items() if any(_changes(reason) for reason in reasons)]
 
 
 def totals(path: Path) -> str:
-    """How the tests ended, in words.
+    """Return in words how the tests ended.
 
     Parameters
     ----------
@@ -75,12 +75,12 @@ def totals(path: Path) -> str:
 
 
 def full(before: Revision, after: Revision) -> list[str]:
-    """What `erawise compare` says of two whole runs: the verdicts where CORR moves, and their table to unfold."""
+    """Compare two whole runs as `erawise compare` does: the verdicts on predictions whose CORR moves, and their table to unfold."""
     if reason := revisions.incomparable(before, after, code):
         return [f"Not compared: {reason}."]
     table = _named(comparison.compare(before.scores, after.scores, after.days))
     headline = comparison.picture(table, before.name, after.name).headline
-    moved = _moved(table)
+    moved = comparison.moved(table)
     lines = [f"**{headline}.** CORR moves in {len(moved)} of {len(table)} predictions. Choose by cv; validation is for a last look."]
     lines += [comparison.luck(table), f"{evaluation.standing(code(after.target), after.days)}.", ""]
     lines += [*(f"- {line}" for line in comparison.sentences(moved)), *_alone(before, after)]
@@ -88,11 +88,11 @@ def full(before: Revision, after: Revision) -> list[str]:
 
 
 def small(before: Revision, after: Revision) -> list[str]:
-    """What differs between two small runs, without a verdict: they say nothing of a model's worth."""
+    """Compare two small runs, without a verdict: they say nothing of a model's worth."""
     if reason := revisions.incomparable(before, after, code):
         return [SMALL, "", f"Not compared: {reason}."]
     table = _named(comparison.compare(before.scores, after.scores, after.days))
-    moved = _moved(table)
+    moved = comparison.moved(table)
     lines = [SMALL, "", f"CORR moves in {len(moved)} of {len(table)} predictions."]
     if len(moved):
         lines += ["", "| split | prediction | before | after | difference |", "|---|---|---:|---:|---:|"]
@@ -105,7 +105,7 @@ def small(before: Revision, after: Revision) -> list[str]:
 
 
 def settings(changes: dict[str, list[Any]]) -> list[str]:
-    """Settings that differ, a line each."""
+    """Return the settings that differ, a line each."""
     if not changes:
         return ["No setting differs."]
     lines = [f"- {code(path)}: {_value(before)} → {_value(after)}" for path, (before, after) in changes.items()]
@@ -113,7 +113,7 @@ def settings(changes: dict[str, list[Any]]) -> list[str]:
 
 
 def scores_moved(difference: dict[str, Any]) -> list[str]:
-    """The means of scores in what `dvc metrics diff --json` has found, as a table to unfold; nothing where none differs."""
+    """Return the means of scores that `dvc metrics diff --json` has found, as a table to unfold; nothing if none differs."""
     rows = [
         f"| {code(path)} | {code(name)} | {_value(moved['old'])} | {_value(moved['new'])} |"
         for path, names in sorted(difference.items())
@@ -125,17 +125,17 @@ def scores_moved(difference: dict[str, Any]) -> list[str]:
 
 
 def unfolding(title: str, lines: list[str]) -> list[str]:
-    """Lines that are hidden until a reader opens them."""
+    """Return lines that are hidden until a reader opens them."""
     return ["", f"<details><summary>{title}</summary>", "", *lines, "", "</details>"]
 
 
 def tests(path: Path, ended: str) -> str:
-    """How the tests ended, in words: they have passed where both the report and the command say so.
+    """Return in words how the tests ended: they have passed if both the report and the command say so.
 
     Parameters
     ----------
     path : of the JUnit XML.
-    ended : how the command ended that ran them, in words; "passed" stands first where it succeeded.
+    ended : the end of the command that ran them, in words; "passed" stands first if it succeeded.
 
     Raises
     ------
@@ -149,13 +149,13 @@ def tests(path: Path, ended: str) -> str:
 
 
 def body(base: str, head: str, checks: dict[str, str], sections: dict[str, list[str]], *, limit: int | None = LIMIT) -> str:
-    """The comment.
+    """Return the comment.
 
     Parameters
     ----------
     base, head : commits.
-    checks : what was checked, and how it ended.
-    sections : lines of Markdown by heading; the last ones are left out where the whole would be longer than `limit`.
+    checks : the result of each check.
+    sections : lines of Markdown by heading; the last ones are left out if the whole would be longer than `limit`.
     limit : in characters; None for the whole.
     """
     lines = [MARKER, f"### erawise: {code(base[:SHORT])} → {code(head[:SHORT])}", "", "| check | result |", "|---|---|"]
@@ -170,7 +170,7 @@ def body(base: str, head: str, checks: dict[str, str], sections: dict[str, list[
 
 
 def _changes(reason: Any) -> bool:
-    """Whether a reason of DVC's to run a stage is more than a file that isn't here."""
+    """Return whether a reason of DVC's to run a stage is more than a file that isn't here."""
     if isinstance(reason, dict):
         return any(_changes(inner) for inner in reason.values())
     return reason not in ABSENT_DATA
@@ -178,10 +178,6 @@ def _changes(reason: Any) -> bool:
 
 def _named(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(prediction=table[PREDICTION].map(code)) if len(table) else table
-
-
-def _moved(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table["difference"] != 0] if len(table) else table
 
 
 def _alone(before: Revision, after: Revision) -> list[str]:

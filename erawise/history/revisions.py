@@ -1,16 +1,17 @@
-"""What a revision has measured: its settings, the data that it ran on and its scores, read through DVC and never checked out.
+"""The measurements of a revision: its settings, the data that it ran on and its scores, read through DVC and never checked out.
 
 A revision is a Git commit, branch or tag, the name of a DVC experiment, or None: the workspace as it is. The project may be a
 subdirectory of a larger Git repository; paths are from the project's directory.
 """
 
+import hashlib
 import io
 import json
 import re
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,8 +51,10 @@ class Revision:
     settings : the content of its params.yaml.
     target : the main one, which every score is against.
     days : trading days that it looks ahead.
-    data : the digest of its raw files, None where its dvc.lock has none.
+    data : the digest of its raw files, None if its dvc.lock has none.
     scores : the long table of `score_eras`, by split.
+    predictions : the digest of each prediction that was scored, by name.
+    validation : the digest of the validation targets, None if they weren't asked for.
     """
 
     name: str
@@ -60,17 +63,20 @@ class Revision:
     days: int
     data: str | None
     scores: dict[str, pd.DataFrame]
+    predictions: dict[str, str] = field(default_factory=dict)
+    validation: str | None = None
 
 
-def read(directory: Path, revision: str | None, *, raw: Path, scores: Path) -> Revision:
+def read(directory: Path, revision: str | None, *, raw: Path, scores: Path, targets: Path | None = None) -> Revision:
     """Read a revision of the project that lies in a directory.
 
     Parameters
     ----------
     directory : of the project.
     revision : see above.
-    raw : directory of the raw files, from that of the project.
-    scores : directory of the tables of scores, from that of the project.
+    raw : directory of the raw files, from the project's directory.
+    scores : directory of the tables of scores, from the project's directory.
+    targets : the file of the validation targets, if their digest and the digests of the predictions are wanted.
 
     Raises
     ------
@@ -84,15 +90,16 @@ def read(directory: Path, revision: str | None, *, raw: Path, scores: Path) -> R
             settings, lock = (_yaml(content, name, path) for path in ("params.yaml", "dvc.lock"))
             tables = {split: _scores(content, name, revision, f"{scores.as_posix()}/{split}.parquet") for split in (CV, VALIDATION)}
             target, days = _target(content, name, settings, scores)
+            counted = _counted(content, lock, scores, targets) if targets else ({}, None)
     except InputError:
         raise
     except Exception as error:  # Git is read by three libraries, each of which has errors of its own
         raise _unreadable(name, error) from None
-    return Revision(name, settings, target, days, _digest(lock, raw), tables)
+    return Revision(name, settings, target, days, _digest(lock, raw), tables, *counted)
 
 
 def incomparable(before: Revision, after: Revision, shown: Callable[[str], str] = str) -> str:
-    """Why the scores of two runs say nothing of each other; empty where they do.
+    """Return why two runs can't be compared; empty if they can.
 
     Parameters
     ----------
@@ -184,6 +191,18 @@ def _scores(read: Content, name: str, revision: str | None, path: str) -> pd.Dat
         raise InputError(f"{name}: {path} is neither there nor in the cache; {_remedy(revision)}") from None
     except (pa.ArrowInvalid, OSError):
         raise InputError(f"{name}: {path} is damaged, no Parquet file; remove it from DVC's cache, then {_remedy(revision)}") from None
+
+
+def _counted(read: Content, lock: dict[str, Any], scores: Path, targets: Path) -> tuple[dict[str, str], str | None]:
+    """Return the digests by which looks at the validation eras are counted: of the predictions, and of the targets."""
+    try:
+        predictions = json.loads(read(f"{scores.as_posix()}/{DESCRIPTION}")).get("predictions", {})
+    except (FileNotFoundError, DvcException, DataIndexDirError, ValueError):
+        predictions = {}
+    try:
+        return predictions, hashlib.sha256(read(targets.as_posix())).hexdigest()
+    except (FileNotFoundError, DvcException, DataIndexDirError):
+        return predictions, _digest(lock, targets)
 
 
 def _remedy(revision: str | None) -> str:

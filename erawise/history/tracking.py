@@ -1,4 +1,4 @@
-"""A run in Weights & Biases: its settings, its scores and the curves of its trainings. wandb is imported where it is asked for alone."""
+"""A run in Weights & Biases: its settings, its scores and the curves of its trainings. wandb is imported only if it is asked for."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -26,8 +26,8 @@ def log_run(
 
     Parameters
     ----------
-    mode : `online`, or `offline`: kept in `wandb/` below the directory, from where `wandb sync` sends it.
-    directory : where wandb keeps its files.
+    mode : `online`, or `offline`: kept in `wandb/` below the directory until `wandb sync` sends it.
+    directory : of wandb's files.
     name : of the run; None: wandb finds one.
     settings : by section, shown as the run's config.
     scores : nested, shown as its summary, by paths such as `cv/ensemble/corr/mean`.
@@ -59,7 +59,7 @@ def log_run(
 
 
 def _quiet(wandb: Any) -> Any:
-    """Nothing of the machine, of Git or of what is printed is sent, and the service has its time to answer."""
+    """Return settings by which nothing of the machine, of Git or of the output is sent, and the service has its time to answer."""
     return wandb.Settings(
         console="off",
         silent=True,

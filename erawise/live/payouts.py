@@ -25,9 +25,12 @@ from erawise.panel.panel import days_ahead
 from erawise.regimes import regimes
 from erawise.regimes.regimes import Regimes
 from erawise.regimes.settings import Payout
-from erawise.running import paths
+from erawise.running import paths, terminal
 from erawise.running.errors import InputError
+from erawise.running.terminal import Form
 
+TOY = "This is no forecast: the scores are of the embedded market, a toy whose law is known. Nothing here says what Numerai would pay."
+NO_FORECAST = "This is no forecast: it is what these scores would have brought, if rounds to come were like the measured ones."
 STAND_IN = "BMC in place of MMC, a stand-in: it is against the benchmark models, not against the meta model"
 
 
@@ -54,8 +57,8 @@ def replay(file: Path, mode: Mode, stake: float, deposit: float, concurrent: int
     print(json.dumps(found) if as_json else payout_tables.replayed(found))
 
 
-def estimate(split: str, models: Sequence[str], number: int | None, mode: Mode, out: Path, *, stand_in: bool) -> None:
-    """Write and print the payout of scores: of a round, of a year under each regime, and the best division of a stake over models.
+def estimate(split: str, models: Sequence[str], number: int | None, mode: Mode, out: Path, *, stand_in: bool, form: Form) -> None:
+    """Write and print what scores would pay: a round, a year of rounds under each regime, and the division of a stake over the models.
 
     Parameters
     ----------
@@ -64,7 +67,8 @@ def estimate(split: str, models: Sequence[str], number: int | None, mode: Mode, 
     number : the round whose terms hold, 0 for the current one; None for the regime of the settings.
     mode : of staking by round.
     out : the directory for the tables and the picture.
-    stand_in : whether to take BMC in place of MMC.
+    stand_in : whether BMC takes the place of MMC.
+    form : of the output.
 
     Raises
     ------
@@ -92,20 +96,35 @@ def estimate(split: str, models: Sequence[str], number: int | None, mode: Mode, 
     tabular.write_csv(table, out / "payout.csv")
     tabular.write_csv(each, out / "regimes.csv")
     tabular.write_csv(payout_tables.shares(shares), out / "split.csv")
-    files.write_json(payout_tables.content(name, terms, year, tables, shares), out / "payout.json")
+    content = payout_tables.content(name, terms, year, tables, shares)
+    files.write_json(content, out / "payout.json")
     picture = outlook_charts.payout(payout_tables.picture(bands, table), table, style.colours(sorted(p.models)))
     figures.write(picture, out / "payout.svg")
-    left_out = f", {found.left_out} left out that lack a score" if found.left_out else ""
-    print(f"{len(found.eras)} eras of {split}{left_out}\n{payout_tables.terms_line(name, terms, year)}")
-    print("\n".join([*messages, *([STAND_IN] if stand_in else []), *_of_other_horizons(every, others, days), ""]))
-    print(f"**A round**\n\n{payout_tables.rounds(table)}\n")
-    print(f"**A year**\n\n{payout_tables.years(table, year)}\n")
-    if "modes" in tables:
-        print(f"**Constant or compound**, all told\n\n{payout_tables.modes(tables['modes'])}\n")
-    print(f"**A year under each regime**, all told\n\n{payout_tables.each(each, year.drawdown)}\n")
-    print(f"**The split of highest log growth**, at most {settings.cap:.0%} on a model\n\n{payout_tables.splits(shares)}\n")
-    print(payout_tables.sentence(shares))
-    print(f"\nwritten to {out}: payout.csv, regimes.csv, split.csv, payout.json, payout.svg; no stake was moved")
+    if form == "json":
+        print(json.dumps(content))
+    elif form == "csv":
+        print(table.to_csv(index=False), end="")
+    else:
+        left_out = f", {found.left_out} left out that lack a score" if found.left_out else ""
+        terminal.write(
+            [
+                TOY if p.data.source == "market" and split != LIVE else NO_FORECAST,
+                f"{len(found.eras)} eras of {split}{left_out}",
+                *payout_tables.terms_line(name, terms, year).splitlines(),
+                *messages,
+                *([STAND_IN] if stand_in else []),
+                *_of_other_horizons(every, others, days),
+                payout_tables.rounds(table),
+                payout_tables.years(table, year),
+                *([payout_tables.modes(tables["modes"])] if "modes" in tables else []),
+                payout_tables.each(each, year.drawdown),
+                payout_tables.splits(shares, settings.cap),
+                *payout_tables.sentence(shares).splitlines(),
+                "",
+                f"written to {out}: payout.csv, regimes.csv, split.csv, payout.json, payout.svg; no stake was moved",
+            ],
+            form,
+        )
 
 
 def known(settings: Payout) -> Regimes:

@@ -12,12 +12,13 @@ from erawise.live.account import DIAGNOSTICS, Account
 from erawise.outlook import diagnosis
 from erawise.panel import groups
 from erawise.panel.panel import DESCRIPTION
-from erawise.running import errors, paths
+from erawise.running import errors, paths, terminal
 from erawise.running.errors import InputError
+from erawise.running.terminal import Form
 from erawise.scores.eras import FNC_V3
 
 
-def diagnose(model: str, prediction: str | None, minutes: float, out: Path) -> None:
+def diagnose(model: str, prediction: str | None, minutes: float, out: Path, form: Form) -> None:
     """Send the validation predictions for a model of the account, and write Numerai's figures and ours.
 
     Parameters
@@ -26,6 +27,7 @@ def diagnose(model: str, prediction: str | None, minutes: float, out: Path) -> N
     prediction : its name here; None: the model's entry in `submit.models`, else `upload.prediction`.
     minutes : how long Numerai may take.
     out : the directory for the tables.
+    form : of the tables that are printed.
 
     Raises
     ------
@@ -64,7 +66,7 @@ def diagnose(model: str, prediction: str | None, minutes: float, out: Path) -> N
     tabular.write_csv(figures, out / "figures.csv")
     tabular.write_csv(eras, out / "eras.csv")
     print(f"\n{evaluation.standing(found.target, found.days, found.equal)}")
-    print(f"\n{diagnosis.markdown(figures, eras)}\n\n{diagnosis.sentence(figures)}")
+    terminal.write([*diagnosis.sheets(figures, eras), diagnosis.sentence(figures)], form)
     print(f"\nwritten to {out}: figures.csv, eras.csv")
 
 

@@ -15,8 +15,9 @@ from erawise.live.terms import figures, paid_scores
 from erawise.outlook.payout_contract import Model, Strategy, rate
 from erawise.regimes.regimes import Regime
 from erawise.regimes.settings import Payout
-from erawise.running import paths
+from erawise.running import paths, terminal
 from erawise.running.errors import InputError, Unavailable
+from erawise.running.terminal import Column, Form, Sheet, Value
 
 PAGE = 500
 """Stakes in one request."""
@@ -76,8 +77,12 @@ class Row:
         return self.rules is not None and abs(self.rules - self.paid) > NEAR
 
 
-def reconcile() -> None:
+def reconcile(form: Form = "terminal") -> None:
     """Print the payout of each round of the account's models, and the payout by the rules.
+
+    Parameters
+    ----------
+    form : of the table.
 
     Raises
     ------
@@ -94,7 +99,7 @@ def reconcile() -> None:
     rows = _rows(account, settings, models, actual, stakes)
     if _payouts(account)[0] != actual:
         raise Unavailable("Numerai's answer on payouts changed between two calls, as when a round resolves; run it again")
-    print(_table(rows))
+    terminal.write([_table(rows), _agreement(rows)], form)
     for name, number in models.items():
         print(_returns(account, name, number))
     open_now = [stakes[position] for position in stakes if position not in actual]
@@ -192,16 +197,27 @@ def _final_scores(account: Account, models: Mapping[str, str]) -> dict[tuple[str
     return found
 
 
-def _table(rows: list[Row]) -> str:
-    lines = ["| model | round | stake | paid | by the rules | difference |", "|---|---:|---:|---:|---:|---:|"]
+def _table(rows: list[Row]) -> Sheet:
+    signed = "+.9f"
+    columns = [Column("model"), Column("round", "d"), Column("stake", ".9f"), Column("paid", signed), Column("by the rules", signed)]
+    cells: list[list[Value]] = []
     for row in rows:
-        rules, difference = ("–", row.reason) if row.rules is None else (f"{row.rules:+.9f}", f"{row.paid - row.rules:+.9f}")
-        stake = "–" if row.stake is None else f"{row.stake:.9f}"
-        lines.append(f"| {row.model} | {row.round} | {stake} | {row.paid:+.9f} | {rules} | {difference} |")
+        difference = row.reason if row.rules is None else format(row.paid - row.rules, signed)
+        cells.append([row.model, row.round, _exact(row.stake, ".9f"), _exact(row.paid, signed), _exact(row.rules, signed), difference])
+    return Sheet([*columns, Column("difference", signed)], cells)
+
+
+def _exact(value: Decimal | None, form: str) -> str | None:
+    """Return an amount with all its digits."""
+    return None if value is None else format(value, form)
+
+
+def _agreement(rows: list[Row]) -> str:
+    """Return a sentence on the rounds in which Numerai has paid by the rules."""
     checked = [row for row in rows if row.rules is not None]
     agreeing = sum(not row.differs for row in checked)
     rest = f"; {len(rows) - len(checked)} can't be checked" if len(checked) < len(rows) else ""
-    return "\n".join([*lines, "", f"{agreeing} of {len(checked)} rounds agree with the rules to {NEAR:f} NMR{rest}"])
+    return f"{agreeing} of {len(checked)} rounds agree with the rules to {NEAR:f} NMR{rest}"
 
 
 def _returns(account: Account, name: str, number: str) -> str:

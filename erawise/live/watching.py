@@ -19,8 +19,9 @@ from erawise.live.score_names import ScoreName
 from erawise.live.scorebook import Scorebook, fetch
 from erawise.outlook import monitoring, staking
 from erawise.outlook.monitoring import Horizon, Live, Promise, Source
-from erawise.running import paths
+from erawise.running import paths, terminal
 from erawise.running.errors import InputError, Unavailable
+from erawise.running.terminal import Form
 
 LAST = paths.METRICS / "live.json"
 NO_PROMISE = "no prediction was sent from here"
@@ -33,8 +34,8 @@ class Alarm(InputError):
 
 
 @files.exclusive_lock(paths.LIVE_SCORES, "monitor")
-def watch(*, offline: bool) -> None:
-    """Fetch scores, unless `offline`, and write and print the scores of the models.
+def watch(*, offline: bool, form: Form) -> None:
+    """Fetch scores, unless `offline`, and write and print the scores of the models; `form` is the form of the tables.
 
     Raises
     ------
@@ -69,7 +70,7 @@ def watch(*, offline: bool) -> None:
             for metric in monitoring.METRICS
         ]
         if any(len(one.weeks) for one in found):
-            _show(found, horizon, ranks, style.colours(sorted(p.models)))
+            _show(found, horizon, ranks, style.colours(sorted(p.models)), form)
             every += found
             content[f"days_{horizon.days}"] = monitoring.metrics(found)
     _note(scores, names, [one.days for one in horizons])
@@ -170,9 +171,9 @@ def _source(sent: Sent | None, days: int, *, earlier: bool) -> Source:
     return Source(sent.prediction, sent.digest, promise, "", earlier)
 
 
-def _show(found: list[Live], horizon: Horizon, ranks: dict[str, int], shades: dict[str, str]) -> None:
+def _show(found: list[Live], horizon: Horizon, ranks: dict[str, int], shades: dict[str, str], form: Form) -> None:
     names = f" ({', '.join(horizon.names)})" if horizon.names else ""
-    print(f"\n**{horizon.title}**{names}\n\n{monitoring.markdown(found, ranks)}\n")
+    terminal.write(["", monitoring.sheet(found, ranks, f"{horizon.title}{names}"), ""], form)
     table, name = monitoring.picture(found, horizon), f"live_{horizon.days}"
     tabular.write_csv(table.frame, paths.PLOTS / f"{name}.csv")
     figures.write(outlook_charts.live(table, shades), paths.PLOTS / f"{name}.svg")

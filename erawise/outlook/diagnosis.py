@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from erawise.base.schema import ERA, ID, PREDICTION
-from erawise.history.comparison import number
+from erawise.running.terminal import Column, Sheet, Value
 from erawise.scores import kernels
 
 STATISTICS = {"Mean": "mean", "Std": "std", "Sharpe": "sharpe", "MaxDrawdown": "max_drawdown"}
@@ -89,17 +89,17 @@ def _table(rows: Sequence[tuple[Any, ...]], names: list[str]) -> pd.DataFrame:
     return known.assign(difference=known["site"] - known["ours"])
 
 
-def markdown(figures: pd.DataFrame, eras: pd.DataFrame) -> str:
-    """Format both tables as Markdown, with a summary over eras."""
-    lines = ["| the site's figure | ours | site | ours | difference |", "|---|---|---:|---:|---:|"]
-    for row in figures.itertuples():
-        lines.append(f"| {row.figure} | {row.ours_name} | {number(row.site)} | {number(row.ours)} | {number(row.difference, '+.4f')} |")
-    if len(eras):
-        lines += ["", "| by era | eras | correlation | largest difference |", "|---|---:|---:|---:|"]
-        for figure, part in eras.groupby("figure", sort=False):
-            corr = np.corrcoef(part["site"], part["ours"])[0, 1] if len(part) > 1 and part[["site", "ours"]].std().min() > 0 else np.nan
-            lines.append(f"| {figure} | {len(part)} | {number(corr, '.4f')} | {number(part['difference'].abs().max())} |")
-    return "\n".join(lines)
+def sheets(figures: pd.DataFrame, eras: pd.DataFrame) -> list[Sheet]:
+    """Return both tables as a person reads them: eras in summary."""
+    names = ["the site's figure", "ours"]
+    numbers = [Column("site", ".4f"), Column("our value", ".4f"), Column("difference", "+.4f")]
+    rows: list[list[Value]] = [[row.figure, row.ours_name, row.site, row.ours, row.difference] for row in figures.itertuples()]
+    by_era: list[list[Value]] = []
+    for figure, part in eras.groupby("figure", sort=False):
+        corr = np.corrcoef(part["site"], part["ours"])[0, 1] if len(part) > 1 and part[["site", "ours"]].std().min() > 0 else np.nan
+        by_era.append([str(figure), len(part), corr, part["difference"].abs().max()])
+    columns = [Column("by era"), Column("eras", "d"), Column("correlation", ".4f"), Column("largest difference", ".4f")]
+    return [Sheet([*map(Column, names), *numbers], rows), Sheet(columns, by_era)]
 
 
 def sentence(figures: pd.DataFrame) -> str:

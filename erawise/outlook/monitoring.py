@@ -12,8 +12,9 @@ from erawise.base.schema import ERA, PREDICTION
 from erawise.charts.tables import Table
 from erawise.evaluation import significance
 from erawise.evaluation.significance import LEVEL
-from erawise.history.comparison import interval, number
+from erawise.history.comparison import interval
 from erawise.outlook import staking
+from erawise.running.terminal import Column, Sheet, Value
 from erawise.scores.kernels import Floats
 
 WEEK_DAYS = 7
@@ -249,31 +250,43 @@ def metrics(every: list[Live]) -> dict[str, Any]:
     return content
 
 
-def markdown(every: list[Live], ranks: Mapping[str, int]) -> str:
-    """Format the table as Markdown; sums are over the weeks of resolved rounds."""
-    lines = [
-        "| model | prediction | score | rounds | weeks | mean | percentile | sum | promised for the sum | | open rounds | rank |",
-        "|---|---|---|---:|---:|---:|---:|---:|---|---|---:|---:|",
+def sheet(every: list[Live], ranks: Mapping[str, int], title: str) -> Sheet:
+    """Return the table that a person reads: sums over the weeks that have resolved."""
+    columns = [
+        Column("model"),
+        Column("prediction", spare=2),
+        Column("score"),
+        Column("rounds", "d"),
+        Column("weeks", "d", spare=3),
+        Column("mean", ".4f"),
+        Column("percentile", ".0f", spare=4),
+        Column("sum", ".3f"),
+        Column("promised for the sum", short="promised"),
+        Column("verdict"),
+        Column("open rounds", "d", spare=5),
+        Column("rank", "d", spare=1),
     ]
+    rows: list[list[Value]] = []
     for one in every:
         final = one.final
         last = final.iloc[-1] if len(final) else None
-        cells = [
-            one.model,
-            one.source.label,
-            one.metric.upper(),
-            str(int(final["rounds"].sum())),
-            str(len(final)),
-            number(final["value"].mean()) if len(final) else "",
-            number(100 * final["percentile"].mean(), ".0f") if len(final) else "",
-            number(last["cumulative"], ".3f") if last is not None else "",
-            interval(last["low"], last["high"], "+.3f") if last is not None and not one.reason else one.reason,
-            "" if one.verdict == "none" else one.verdict,
-            str(one.open_rounds),
-            str(ranks.get(one.model, "")),
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append(
+            [
+                one.model,
+                one.source.label,
+                one.metric.upper(),
+                int(final["rounds"].sum()),
+                len(final),
+                final["value"].mean() if len(final) else None,
+                100 * final["percentile"].mean() if len(final) else None,
+                None if last is None else last["cumulative"],
+                interval(last["low"], last["high"], "+.3f") if last is not None and not one.reason else one.reason,
+                "" if one.verdict == "none" else one.verdict,
+                one.open_rounds,
+                ranks.get(one.model),
+            ]
+        )
+    return Sheet(columns, rows, title)
 
 
 def alarms(every: list[Live]) -> list[str]:

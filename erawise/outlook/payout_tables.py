@@ -8,18 +8,19 @@ import pandas as pd
 
 from erawise.base.schema import PREDICTION
 from erawise.charts.tables import Table
-from erawise.history.comparison import interval, number
+from erawise.history.comparison import interval
 from erawise.outlook.payout_replay import COLUMNS
 from erawise.outlook.payout_split import Split
 from erawise.outlook.staking import Terms, Year
 from erawise.regimes.regimes import formula
+from erawise.running.terminal import Column, Sheet
 
 SMALLEST = 0.01
 """The smallest stake in the picture, whose scale is logarithmic."""
 
 
 def terms_line(name: str, terms: Terms, year: Year) -> str:
-    """Return the formula of a round's payout and the stake on it, after the name of the regime."""
+    """Return the formula of a round and the stakes on it, under the name of the regime."""
     paid = formula(terms.multipliers)
     staked = "each on the whole stake" if terms.concurrent is None else f"each on 1/{terms.concurrent} of the stake, {year.mode}"
     return (
@@ -28,82 +29,114 @@ def terms_line(name: str, terms: Terms, year: Year) -> str:
     )
 
 
-def rounds(table: pd.DataFrame) -> str:
-    """Format the figures of a round, from `staking.outlook`, as Markdown."""
+def rounds(table: pd.DataFrame) -> Sheet:
+    """Return the figures of a round, of `staking.outlook`, as a person reads them."""
     scores = list(table.columns[2 : table.columns.get_loc("rate")])
-    lines = [
-        f"| prediction | {' | '.join(map(str.upper, scores))} | mean payout (%) | 95 % interval | burn (%) | 95 % interval | mean burn (%) "
-        "| clipped (%) |",
-        f"|---|{'---:|' * len(scores)}---:|---|---:|---|---:|---:|",
+    columns = [
+        Column(PREDICTION),
+        *(Column(score.upper(), ".4f", spare=3) for score in scores),
+        Column("mean payout (%)", "+.2f", "most", short="payout %"),
+        Column("95 % interval"),
+        Column("burn (%)", ".0f", "least", short="burns %"),
+        Column("95 % interval of burn", spare=2, short="interval"),
+        Column("mean burn (%)", "+.2f", spare=4, short="mean burn %"),
+        Column("clipped (%)", ".0f", spare=5, short="clipped %"),
     ]
-    for row in table.to_dict("records"):
-        cells = [
+    rows = [
+        [
             row[PREDICTION],
-            *(number(row[score]) for score in scores),
-            *_percent(row, "rate", "+.2f"),
-            *_percent(row, "burn", ".0f"),
-            number(100 * row["burn_size"], "+.2f"),
-            number(100 * row["clipped"], ".0f"),
+            *(row[score] for score in scores),
+            100 * row["rate"],
+            _bounds(row, "rate", "+.2f"),
+            100 * row["burn"],
+            _bounds(row, "burn", ".0f"),
+            100 * row["burn_size"],
+            100 * row["clipped"],
         ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def years(table: pd.DataFrame, year: Year) -> str:
-    """Format the figures of a year, from `staking.outlook`, as Markdown."""
-    lines = [
-        "| prediction | a stake of 1 becomes, mean | median | 95 % interval | 9 years of 10 | 9 of 10, all told "
-        f"| ends lower (%) | 95 % interval | all told | falls by {year.drawdown:.0%} (%) | 95 % interval | all told |",
-        "|---|---:|---:|---|---|---|---:|---|---:|---:|---|---:|",
+        for row in table.to_dict("records")
     ]
-    for row in table.to_dict("records"):
-        cells = [
+    return Sheet(columns, rows, "A round")
+
+
+def years(table: pd.DataFrame, year: Year) -> Sheet:
+    """Return the figures of a year, of `staking.outlook`, as a person reads them."""
+    falls = f"falls by {year.drawdown:.0%}"
+    columns = [
+        Column(PREDICTION),
+        Column("mean", ".2f", spare=4),
+        Column("median", ".2f", "most"),
+        Column("95 % interval", spare=3),
+        Column("9 years of 10", spare=6, short="9 of 10, measured"),
+        Column("9 of 10, all told", short="9 years of 10"),
+        Column("ends lower (%)", ".0f", spare=7, short="ends lower %, measured"),
+        Column("95 % interval of it", spare=8, short="interval"),
+        Column("ends lower, all told (%)", ".0f", "least", short="ends lower %"),
+        Column(f"{falls} (%)", ".0f", spare=9, short=f"{falls}, %, measured"),
+        Column("95 % interval of that", spare=10, short="interval"),
+        Column(f"{falls}, all told (%)", ".0f", "least", spare=1, short=f"{falls}, %"),
+    ]
+    rows = [
+        [
             row[PREDICTION],
-            number(row["growth"], ".2f"),
-            number(row["median"], ".2f"),
+            row["growth"],
+            row["median"],
             interval(row["median_low"], row["median_high"], ".2f"),
             interval(row["p05"], row["p95"], ".2f"),
             interval(row["p05_all"], row["p95_all"], ".2f"),
-            *_percent(row, "loss", ".0f"),
-            number(100 * row["loss_all"], ".0f"),
-            *_percent(row, "drawdown", ".0f"),
-            number(100 * row["drawdown_all"], ".0f"),
+            100 * row["loss"],
+            _bounds(row, "loss", ".0f"),
+            100 * row["loss_all"],
+            100 * row["drawdown"],
+            _bounds(row, "drawdown", ".0f"),
+            100 * row["drawdown_all"],
         ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def each(table: pd.DataFrame, drawdown: float) -> str:
-    """Format the figures of `staking.under_each` as Markdown."""
-    lines = [
-        f"| regime | prediction | mean payout (%) | burn (%) | median of a year | 9 of 10 | ends lower (%) | falls by {drawdown:.0%} (%) |",
-        "|---|---|---:|---:|---:|---|---:|---:|",
+        for row in table.to_dict("records")
     ]
-    for row in table.to_dict("records"):
-        cells = [
+    return Sheet(columns, rows, "A year: a stake of 1 becomes (measured: without the uncertainty of so few eras)")
+
+
+def each(table: pd.DataFrame, drawdown: float) -> Sheet:
+    """Return the figures of `staking.under_each` as a person reads them."""
+    columns = [
+        Column("regime"),
+        Column(PREDICTION),
+        Column("mean payout (%)", "+.2f", spare=3, short="payout %"),
+        Column("burn (%)", ".0f", spare=2, short="burns %"),
+        Column("median of a year", ".2f", short="median"),
+        Column("9 of 10"),
+        Column("ends lower (%)", ".0f", spare=1, short="lower %"),
+        Column(f"falls by {drawdown:.0%} (%)", ".0f", spare=4, short=f"falls by {drawdown:.0%}, %"),
+    ]
+    rows = [
+        [
             f"{row['regime']}{', ' * bool(row['mode'])}{row['mode']}",
             row[PREDICTION],
-            number(100 * row["rate"], "+.2f"),
-            number(100 * row["burn"], ".0f"),
-            number(row["median"], ".2f"),
+            100 * row["rate"],
+            100 * row["burn"],
+            row["median"],
             interval(row["p05"], row["p95"], ".2f"),
-            number(100 * row["loss"], ".0f"),
-            number(100 * row["drawdown"], ".0f"),
+            100 * row["loss"],
+            100 * row["drawdown"],
         ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def modes(table: pd.DataFrame) -> str:
-    """Format the figures of `staking.modes` as Markdown."""
-    lines = [
-        "| prediction | constant: median of the year | compound | compound ends higher (%) | idle to keep (%) |",
-        "|---|---:|---:|---:|---:|",
+        for row in table.to_dict("records")
     ]
-    for row in table.to_dict("records"):
-        cells = [number(row["constant"], ".2f"), number(row["compound"], ".2f"), number(100 * row["compound_better"], ".0f")]
-        lines.append("| " + " | ".join([row[PREDICTION], *cells, number(100 * row["idle"], ".1f")]) + " |")
-    return "\n".join(lines)
+    return Sheet(columns, rows, "A year under each regime, all told")
+
+
+def modes(table: pd.DataFrame) -> Sheet:
+    """Return the figures of `staking.modes` as a person reads them."""
+    columns = [
+        Column(PREDICTION),
+        Column("constant: median of the year", ".2f", short="constant: median"),
+        Column("compound", ".2f"),
+        Column("compound ends higher (%)", ".0f", short="compound higher %"),
+        Column("idle to keep (%)", ".1f", short="idle %"),
+    ]
+    rows = [
+        [row[PREDICTION], row["constant"], row["compound"], 100 * row["compound_better"], 100 * row["idle"]]
+        for row in table.to_dict("records")
+    ]
+    return Sheet(columns, rows, "Constant or compound, all told")
 
 
 def replayed(found: dict[str, Any]) -> str:
@@ -119,17 +152,18 @@ def shares(found: Split) -> pd.DataFrame:
     return pd.DataFrame({PREDICTION: list(found.names), "share": found.shares, "low": found.low, "high": found.high, "equal": found.equal})
 
 
-def splits(found: Split) -> str:
-    """Format the split as Markdown."""
-    lines = ["| model | share (%) | 95 % interval | equal split (%) |", "|---|---:|---|---:|"]
-    for row in shares(found).to_dict("records"):
-        bounds = interval(100 * row["low"], 100 * row["high"], ".0f")
-        lines.append(f"| {row[PREDICTION]} | {number(100 * row['share'], '.0f')} | {bounds} | {number(100 * row['equal'], '.0f')} |")
-    return "\n".join(lines)
+def splits(found: Split, cap: float) -> Sheet:
+    """Return the split as a person reads it; `cap` is the largest share of a model."""
+    columns = [Column("model"), Column("share (%)", ".0f", "most"), Column("95 % interval"), Column("equal split (%)", ".0f")]
+    rows = [
+        [row[PREDICTION], 100 * row["share"], interval(100 * row["low"], 100 * row["high"], ".0f"), 100 * row["equal"]]
+        for row in shares(found).to_dict("records")
+    ]
+    return Sheet(columns, rows, f"The split of highest log growth, at most {cap:.0%} on a model")
 
 
 def sentence(found: Split) -> str:
-    """Return sentences on the worth of the split."""
+    """State how good the split is."""
     staked = found.shares.sum()
     rest = "" if staked > 1 - 1e-3 else f"; {1 - staked:.0%} of the stake stays out"
     diff = found.difference
@@ -142,7 +176,7 @@ def sentence(found: Split) -> str:
 
 
 def content(name: str, terms: Terms, year: Year, tables: dict[str, pd.DataFrame], found: Split) -> dict[str, Any]:
-    """Return all results as JSON, with the name of the regime; a figure that can't be computed is null."""
+    """Return all of it for JSON, under the name of the regime; a figure that can't be given is null."""
     split = {
         "models": _plain(shares(found)),
         "growth": found.growth,
@@ -176,8 +210,8 @@ def _growth(value: float) -> str:
     return f"{value:.2f} (×{np.exp(value):.2f})"
 
 
-def _percent(row: dict[str, Any], name: str, form: str) -> tuple[str, str]:
-    return number(100 * row[name], form), interval(100 * row[f"{name}_low"], 100 * row[f"{name}_high"], form)
+def _bounds(row: dict[str, Any], name: str, form: str) -> str:
+    return interval(100 * row[f"{name}_low"], 100 * row[f"{name}_high"], form)
 
 
 def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:

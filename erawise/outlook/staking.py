@@ -32,7 +32,7 @@ from erawise.evaluation import significance
 from erawise.evaluation.significance import LEVEL
 from erawise.outlook.payout_contract import Mode
 from erawise.regimes.regimes import Regime
-from erawise.running.errors import InputError
+from erawise.running.errors import InputError, known_names
 
 Floats = NDArray[np.float64]
 
@@ -185,7 +185,7 @@ def history(
     names, known = list(dict.fromkeys(names)), list(dict.fromkeys(scores[PREDICTION]))
     for name in names:
         if name not in known:
-            raise InputError(f"models: no prediction with scores is called {name!r}; there are {', '.join(map(str, known))}")
+            raise InputError(f"models: no prediction with scores is called {name!r}; there are {known_names(known, name)}")
     if not names:
         raise InputError("scores: no prediction has a score in any era; take others, such as --scores cv, or run `dvc repro evaluate`")
     rows = scores[scores[PREDICTION].isin(names)]

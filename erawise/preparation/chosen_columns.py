@@ -9,7 +9,7 @@ import pyarrow as pa
 from erawise.base import tabular
 from erawise.base.schema import is_target
 from erawise.preparation import derived, matrix, rawfiles
-from erawise.running.errors import InputError
+from erawise.running.errors import InputError, known_names
 from erawise.sources import layout
 
 
@@ -42,7 +42,7 @@ def choose_columns(raw: Path, feature_set: str, target: str) -> Columns:
     described, path = raw / layout.FEATURES, raw / "train.parquet"
     sets, listed = layout.read_features(described)
     if feature_set not in sets:
-        raise InputError(f"data.feature_set: {feature_set!r} is no feature set of {described}; it has {', '.join(sets)}")
+        raise InputError(f"data.feature_set: {feature_set!r} is no feature set of {described}; it has {known_names(sets, feature_set)}")
     if not sets[feature_set]:
         raise InputError(f"data.feature_set: the set {feature_set!r} of {described} is empty")
     sets = {name: list(dict.fromkeys(members)) for name, members in sets.items()}
@@ -59,7 +59,7 @@ def choose_columns(raw: Path, feature_set: str, target: str) -> Columns:
         raise InputError(f"{path}: {len(missing)} features of the set {feature_set!r} are missing, {missing[0]!r} first")
     targets = _targets_of(schema, listed, path)
     if target not in targets:
-        raise InputError(f"data.target: {target!r} is no target of {path}; it has {', '.join(targets) or 'none'}")
+        raise InputError(f"data.target: {target!r} is no target of {path}; it has {known_names(targets, target)}")
     rawfiles.require_printable(list(sets), described)
     rawfiles.require_printable([*features, *targets], path)
     chosen = set(features)

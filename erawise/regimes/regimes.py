@@ -15,7 +15,7 @@ from ruamel.yaml.error import YAMLError
 from erawise.base import files
 from erawise.base.schema import HORIZONS, named_horizon
 from erawise.base.settings import Count, Name, NonNegative, Positive, PositiveShare, Section
-from erawise.running.errors import InputError
+from erawise.running.errors import InputError, known_names
 
 PACKAGED = Path(__file__).with_name("regimes.yaml")
 
@@ -183,7 +183,8 @@ class Regimes(Section):
             return max(self.regimes, key=lambda one: one.first or 0)
         found = next((one for one in self.regimes if one.id == name), None)
         if found is None:
-            raise InputError(f"regime {name!r}: no regime has this id; there are {', '.join(one.id for one in self.regimes)}")
+            known = [one.id for one in self.regimes]
+            raise InputError(f"regime {name!r}: no regime has this id; there are {known_names(known, name)}")
         return found
 
     def of_round(self, number: int) -> Regime:

@@ -15,7 +15,7 @@ from erawise.base.schema import CV, ERA, ID, LIVE, PREDICTION, SPLIT, VALIDATION
 from erawise.blend import proportions
 from erawise.evaluation import evaluation
 from erawise.folds.splits import spaced
-from erawise.history import comparison, ledger, looks, revisions
+from erawise.history import comparison, ledger, revisions, validation_looks
 from erawise.panel.panel import Panel
 from erawise.report import content as report
 from erawise.report import outgoing, page
@@ -67,7 +67,7 @@ def content(p: params.Params) -> Content:
         similar_eras=sampled,
         stale=revisions.stale(Path()),
         compared=_compared(),
-        looks=Looks(*looks.at(p, chosen)),
+        looks=Looks(*validation_looks.count(p, chosen)),
         run=_run(p),
         notes=[
             *evaluation.lines(evaluated, p.evaluate.benchmark),
@@ -116,7 +116,7 @@ def _compared() -> Comparison:
 
 def _run(p: params.Params) -> Run:
     return Run(
-        commit=looks.commit(),
+        commit=validation_looks.commit(),
         made=datetime.fromtimestamp(time.time(), UTC).strftime("%Y-%m-%d %H:%M UTC"),
         settings=ledger.flat(p.model_dump(mode="json", exclude_unset=True)),
         versions=runner.versions() | {"system": platform.platform()},

@@ -6,7 +6,7 @@ import io
 import os
 import select
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -64,6 +64,20 @@ class Unavailable(InputError):
     """A server without a usable answer; later it may have one."""
 
     code = 75
+
+
+def meant(word: object, known: Iterable[str]) -> str:
+    """Return a question that names the known word nearest to another one; nothing if none is near."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(str(word), list(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def known_names(known: Iterable[str], word: object) -> str:
+    """Return the known words, and the one nearest to another word as a question; "none" if there is none."""
+    words = list(known)
+    return (", ".join(words) or "none") + meant(word, words)
 
 
 @contextmanager

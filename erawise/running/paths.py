@@ -7,6 +7,8 @@ LOCK = Path("dvc.lock")
 DATA = Path("data")
 DOWNLOADS = Path("data/downloads")
 """Downloads from Numerai, in the main checkout. They stay: a file is fetched again only if Numerai has a new version."""
+SOURCE = Path("data/source.json")
+"""The source that was checked last; it is in no cache, so that each experiment in a directory of its own checks again."""
 RAW = Path("data/raw")
 PREPARED = Path("data/prepared")
 PANEL = PREPARED / "panel"
@@ -59,6 +61,8 @@ UPLOAD = Path("data/upload")
 RUNS = Path("data/runs")
 """The record of each stage's last run: files, time and memory. It is no out of DVC, since times differ between runs."""
 METRICS = Path("metrics")
+SUMMARY = METRICS / "summary.json"
+"""The few figures that `dvc metrics` and `dvc exp show` print."""
 PLOTS = Path("plots")
 TABLES = PLOTS / "tables"
 PICTURES = PLOTS / "pictures"

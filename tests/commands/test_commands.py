@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def test_the_module_and_the_script_are_the_same_command() -> None:
     assert script == {"erawise": f"{__main__.__name__}:{__main__.main.__name__}"}
     module, installed = (ran(ROOT, program, "show", "--help") for program in ([sys.executable, "-m", "erawise"], INSTALLED))
     assert module.stdout == installed.stdout
-    assert module.stdout.startswith("Usage: erawise show\n")
+    assert module.stdout.startswith("Usage: erawise show [OPTIONS]\n")
 
 
 def test_a_shell_can_complete_commands_and_options() -> None:
@@ -186,6 +187,25 @@ def test_a_command_finds_the_top_from_a_directory_inside(
     assert said(capsys, "report") == f"{checkout} report.html"
     monkeypatch.chdir(inside)
     assert said(capsys, "report", "--out", "mine.html") == f"{checkout} {inside / 'mine.html'}"
+
+
+def test_a_page_that_shows_the_run_is_not_written_again(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gathering, "write", lambda out, quiet: print("written"))
+    page = checkout / "report.html"
+    assert said(capsys, "report", "--if-new") == "written"
+    page.touch()
+    assert said(capsys, "report", "--if-new") == "report: report.html already shows this run"
+    assert said(capsys, "report") == "written"
+    (checkout / "metrics").mkdir()
+    for name in ("metrics/cv.json", "dvc.lock", "ledger.jsonl", "params.yaml"):
+        os.utime(page, ns=(time.time_ns(), time.time_ns()))
+        newer = checkout / name
+        newer.touch()
+        os.utime(newer, ns=(time.time_ns() + 10**9, time.time_ns() + 10**9))
+        assert said(capsys, "report", "--if-new") == "written", name
+        os.utime(newer, ns=(0, 0))
 
 
 def test_outside_of_a_checkout_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

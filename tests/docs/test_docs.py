@@ -358,3 +358,17 @@ def test_the_readme_names_every_page_in_its_list() -> None:
     listed = re.findall(r"\]\((docs/[\w/.-]+\.md)\)", text)
     assert listed[0] == "docs/concepts.md"
     assert sorted(listed) == sorted(name(path) for path in PAGES)
+
+
+# ---- experiments
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=name)
+def test_an_experiment_never_costs_a_reader_their_changes(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    runs = re.findall(r"dvc exp run(?= -)[^\n`]*", text)
+    assert not [run for run in runs if not re.search(r" --(temp|queue)\b", run)]
+    if page.name == "recover.md":
+        assert "throws every uncommitted change of tracked files away" in text.partition("git reset --hard")[2][:200]
+    else:
+        assert "reset --hard" not in text

@@ -246,6 +246,19 @@ def test_diagnostics_look_at_the_neutralized_ensemble() -> None:
     assert evaluation.diagnostics({"neutralized": {"eras": 0}}, 0.0) == {}
 
 
+def test_the_headline_is_of_the_last_prediction_and_of_the_best() -> None:
+    def block(corr: float, **eras: int) -> dict:
+        figures = {name: {"mean": corr / 2, "eras": count} for name, count in eras.items()}
+        return {"corr": {"mean": corr, "sharpe": 1.0, "max_drawdown": 0.5}, **figures}
+
+    metrics = {"ridge": block(0.05, bmc=9, payout_bmc=9), "neutralized": block(0.02, bmc=9, payout_bmc=9, mmc=2, payout=2)}
+    own = {"corr": 0.02, "sharpe": 1.0, "bmc": 0.01, "payout": 0.01, "drawdown": 0.5}
+    best = {"name": "ridge", "corr": 0.05, "sharpe": 1.0, "bmc": 0.025, "payout": 0.025, "drawdown": 0.5}
+    assert evaluation.headline(metrics) == own | {"best": best}
+    assert evaluation.headline({"neutralized": block(0.02, mmc=9, payout=9, bmc=9)})["mmc"] == 0.01
+    assert evaluation.headline({"neutralized": {"eras": 0}}) == {}
+
+
 def test_the_overview_of_no_era_says_so() -> None:
     assert overview.markdown({"diagnostics": {}}) == "No era has a score."
 

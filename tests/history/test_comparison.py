@@ -1,5 +1,7 @@
 """The comparison of two runs: shared eras, figures and words, and settings that differ."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -62,8 +64,7 @@ def test_the_words_say_what_the_figures_say(runs: tuple) -> None:
     rng = np.random.default_rng(1)
     close = scores(np.arange(200), a=0.03 * rng.normal(size=200)), scores(np.arange(200), a=0.03 * rng.normal(size=200) + 0.001)
     (line,) = comparison.sentences(comparison.compare({"cv": close[0]}, {"cv": close[1]}, 20))
-    assert "can't tell (better with probability 0." in line
-    assert "would tell a true difference of this size" in line
+    assert re.search(r"can't tell \(better with probability \d\d % on 200 eras; .* eras would tell a true difference of this size\)", line)
     text = comparison.markdown(table)
     assert text.count("\n") == len(table) + 1
     assert "nan" not in text
@@ -105,3 +106,38 @@ def test_bits_that_hang_on_company_are_no_difference() -> None:
     after = before.assign(corr=before["corr"] + 5e-17 * np.resize([1, -1], 60))
     found = comparison.pair(before, "ridge", after, "ridge", 20)
     assert (found["difference"], found["verdict"], found["reason"]) == (0, OPEN, "the scores are the same in every era")
+
+
+def test_the_answer_names_what_became_of_the_models_that_changed(runs: tuple) -> None:
+    before, after = ({"cv": run["cv"]} for run in runs)
+    table = comparison.compare(before, after, 20)
+    said = comparison.answer(table, ["ridge", "trees", "flat"], {"fresh": 0.0312}, ["gone"])
+    assert re.fullmatch(
+        r"ridge: better, \+0\.0\d+ \(\+.* … \+.*\); trees: worse, -0\.0.*; fresh: new, CORR 0\.0312; gone: gone; 1 model unchanged", said
+    )
+    only_ensembles = comparison.answer(table, ["flat"], {}, [])
+    assert only_ensembles.startswith("ridge: better, ")
+    assert only_ensembles.endswith("; 1 model unchanged")
+    assert comparison.answer(table.iloc[2:], ["flat"], {}, []) == "Nothing changed: 1 predictions have the same scores in every era"
+    many = pd.concat([table.iloc[:1].assign(prediction=f"m{number}") for number in range(6)])
+    assert comparison.answer(many, [f"m{number}" for number in range(6)], {}, []) == "6 better (m0, m1, m2, m3, m4, m5); 0 models unchanged"
+
+
+def test_a_new_model_is_held_against_its_nearest_relative_and_the_benchmark() -> None:
+    rng = np.random.default_rng(2)
+    eras, base = np.arange(120), 0.03 * rng.normal(size=120)
+    table = scores(eras, a=base, b=-base, new=base + 0.02 + 0.001 * rng.normal(size=120)).assign(bmc=0.01 + 0.001 * rng.normal(size=360))
+    assert comparison.nearest(table, "new", ["a", "b", "new"]) == "a"
+    assert comparison.nearest(table, "new", ["new"]) is None
+    found = comparison.newcomer(table, "new", ["a", "b"], 20)
+    assert found.title == "new against others of its run"
+    assert [row[0] for row in found.rows] == ["a", "b", "the benchmark model, by BMC"]
+    assert [row[-1] for row in found.rows] == [BETTER, BETTER, BETTER]
+
+
+def test_nobody_is_told_to_wait_for_centuries() -> None:
+    row = {"verdict": OPEN, "eras_to_tell": comparison.REALISTIC + 1.0}
+    assert comparison.eras_needed(row) == "no realistic number"
+    assert comparison.eras_needed(row | {"eras_to_tell": 1999.0}) == 1999
+    assert comparison.eras_needed(row | {"verdict": BETTER}) is comparison.eras_needed(row | {"eras_to_tell": np.nan}) is None
+    assert [comparison.probability(value) for value in (1.0, 0.0, 0.5, np.nan)] == ["> 99 %", "< 1 %", "50 %", "–"]

@@ -18,8 +18,8 @@ from closure import ROOT
 
 from erawise.base import files
 from erawise.evaluation import significance
-from erawise.history import comparison, ledger
-from erawise.running import paths
+from erawise.history import comparison, ledger, recording
+from erawise.running import paths, terminal
 
 
 def entry(number: int = 0, **changes: Any) -> ledger.Entry:
@@ -166,12 +166,28 @@ def test_more_looks_of_more_spread_deflate_more() -> None:
 
 def test_the_history_is_a_line_for_each_run() -> None:
     changed = {"models.ridge.l2": [1.0, 2.0]}
-    lines = comparison.history(
-        [entry(1, commit="0123456789abcdef+"), entry(2, changed=changed, commit=None, scores={"cv": {}})]
-    ).splitlines()
-    assert lines[2] == "| 2026-01-01T00:00:01+00:00 | 01234567+ | 0.0200 | 0.0100 | no setting |"
-    assert lines[3] == "| 2026-01-01T00:00:02+00:00 | – | – | – | models.ridge.l2: 1.0 → 2.0 |"
+    found = comparison.history(
+        [entry(1, commit="0123456789abcdef+", experiment="deeper"), entry(2, changed=changed, commit=None, scores={"cv": {}})]
+    )
+    assert found.title.endswith("the scores are of neutralized")
+    lines = terminal.markdown(found).splitlines()
+    assert lines[2] == "| 2026-01-01 00:00 | deeper | 01234567+ | 0.0200 | 0.0100 | no setting |"
+    assert lines[3] == "| 2026-01-01 00:00 | – | – | – | – | models.ridge.l2: 1.0 → 2.0 |"
     assert json.loads(json.dumps(ledger.flat({"a": {"b": [1]}, "c": {}}))) == {"a.b": [1], "c": {}}
+
+
+def test_what_has_changed_is_against_the_commit_or_if_nothing_did_against_its_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert recording._changed({"a.b": 1}) == {}, "without a repository there is nothing to hold it against"
+    subprocess.run(["git", "init", "-q"], check=True)
+    for number in (1, 2):
+        (tmp_path / "params.yaml").write_text(f"a: {{b: {number}}}\n")
+        subprocess.run(["git", "add", "params.yaml"], check=True)
+        subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x"], check=True)
+    assert recording._changed({"a.b": 3}) == {"a.b": [2, 3]}
+    assert recording._changed({"a.b": 2}) == {"a.b": [1, 2]}
 
 
 def test_the_history_says_what_is_main_early_and_paid_once_for_each_target() -> None:

@@ -81,7 +81,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NumeraiS
 
 
 def test_what_was_paid_is_what_the_rules_say(server: NumeraiServer, capsys: pytest.CaptureFixture[str]) -> None:
-    command("payout", "--account")
+    command("payout", "--account", "--md")
     said = capsys.readouterr().out.splitlines()
     assert said[2:] == [
         "| alpha | 1343 | 10.000000000 | +0.879000000 | +0.879000000 | +0.000000000 |",
@@ -95,7 +95,7 @@ def test_what_was_paid_is_what_the_rules_say(server: NumeraiServer, capsys: pyte
 
 
 def test_only_reading_calls_are_sent(server: NumeraiServer) -> None:
-    command("payout", "--account")
+    command("payout", "--account", "--md")
     text = "".join(query["query"] for query in server.queries)
     assert {"pendingModelPayouts", "stakeTransactions", "returnsValues"} <= set(re.findall(r"\w+", text))
     assert not STAKING.search(text)
@@ -110,10 +110,10 @@ def test_a_round_that_was_paid_otherwise_is_named(
 ) -> None:
     server.account.payouts[0]["actual"][0]["payoutNmr"] = f"{0.879 + float(off):.7f}"
     if code is None:
-        command("payout", "--account")
+        command("payout", "--account", "--md")
         return
     with pytest.raises(SystemExit, match="5"):
-        command("payout", "--account")
+        command("payout", "--account", "--md")
     said = capsys.readouterr()
     assert "1 of 2 rounds agree with the rules to 0.000001 NMR" in said.out
     assert f"{float(off):+.9f}" in said.out
@@ -123,13 +123,13 @@ def test_a_round_that_was_paid_otherwise_is_named(
 def test_a_round_has_its_own_factor_and_clip(server: NumeraiServer, capsys: pytest.CaptureFixture[str]) -> None:
     server.account.factor, server.account.clip = "0.5", 0.02
     server.account.payouts[0]["actual"] = [paid("alpha", 1343, "0.2"), paid("alpha", 1344, "-0.191")]
-    command("payout", "--account")
+    command("payout", "--account", "--md")
     assert "2 of 2 rounds agree" in capsys.readouterr().out
 
 
 def test_a_version_of_a_score_that_does_not_pay_is_not_taken(server: NumeraiServer, capsys: pytest.CaptureFixture[str]) -> None:
     server.account.scores["id-alpha"].append(score(1343, "corr60", 0.9, version="2"))
-    command("payout", "--account")
+    command("payout", "--account", "--md")
     assert "2 of 2 rounds agree" in capsys.readouterr().out
 
 
@@ -141,7 +141,7 @@ def test_what_cannot_be_checked_is_said_and_counted(server: NumeraiServer, capsy
         {**paid("alpha", 1344, "0.2"), "modelId": "id-gone"},
     ]
     server.account.scores["id-alpha"] += [score(1345, name, 0.01, day=59, resolved=False) for name in ("corr60", "mmc60")]
-    command("payout", "--account")
+    command("payout", "--account", "--md")
     said = capsys.readouterr().out
     assert "| alpha | 1342 | – | +0.000000000 | – | corr_mmc_2026 paid on the whole stake |" in said
     assert "| alpha | 1345 | 10.500000000 | +0.100000000 | – | no final corr60 and mmc60 |" in said
@@ -170,7 +170,7 @@ def test_only_scores_that_a_round_marks_as_paid_count() -> None:
 def test_all_pages_of_stakes_are_read(server: NumeraiServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(stakes, "PAGE", 2)
     server.account.stakes.insert(0, staked("alpha", 1343, "55", kind="deposit"))
-    command("payout", "--account")
+    command("payout", "--account", "--md")
     assert "2 of 2 rounds agree" in capsys.readouterr().out
     assert [query["variables"]["offset"] for query in server.queries if "stakeTransactions" in query["query"]] == [0, 2, 4]
 
@@ -180,7 +180,7 @@ def test_a_stake_in_two_transactions_is_their_sum_and_one_that_is_listed_twice_c
 ) -> None:
     server.account.stakes[0]["amount"] = "9.5"
     server.account.stakes += [staked("alpha", 1343, "0.5") | {"note": "0xother"}, staked("alpha", 1344, "9.55")]
-    command("payout", "--account")
+    command("payout", "--account", "--md")
     assert "2 of 2 rounds agree" in capsys.readouterr().out
 
 
@@ -204,7 +204,7 @@ def test_an_answer_that_cannot_do_is_said_in_a_line(
 ) -> None:
     change(server.account)
     with pytest.raises(SystemExit, match="75"):
-        command("payout", "--account")
+        command("payout", "--account", "--md")
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert message in error
@@ -215,7 +215,7 @@ def test_a_key_is_needed(server: NumeraiServer, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.delenv("NUMERAI_PUBLIC_ID")
     monkeypatch.delenv("NUMERAI_SECRET_KEY")
     with pytest.raises(SystemExit, match="1"):
-        command("payout", "--account")
+        command("payout", "--account", "--md")
     assert "NUMERAI_PUBLIC_ID" in capsys.readouterr().err
     assert not server.queries
 

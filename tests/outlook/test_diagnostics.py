@@ -56,7 +56,7 @@ def site(workspace: Workspace, name: str, shift: float = 0.0) -> dict[str, Any]:
 
 def test_what_the_site_finds_is_held_against_ours(server: NumeraiServer, workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     server.account.diagnostics = [{"status": "pending", "perEraDiagnostics": []}, site(workspace, "ridge", shift=0.01)]
-    workspace.run("diagnostics alpha --prediction ridge")
+    workspace.run("diagnostics alpha --prediction ridge --md")
     [sent] = server.account.created_for("createDiagnostics", "id-alpha")
     handed = submission.parsed(server.account.objects[sent["filename"]], "diagnostics")
     own = workspace.predictions("models/ridge").query("split == 'validation'").set_index("id")

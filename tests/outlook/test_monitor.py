@@ -111,7 +111,7 @@ def operator(workspace: Workspace) -> Workspace:
 def test_live_scores_are_shown_in_the_band_of_validation(
     server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    operator.run("monitor")
+    operator.run("monitor --md")
     said = capsys.readouterr().out
     assert "12 scores are new" in said
     assert "| alpha | ridge | CORR | 4 | 4 | 0.5000 | 50 | 2.000 | (+" in said
@@ -130,7 +130,7 @@ def test_live_scores_are_shown_in_the_band_of_validation(
 
 def test_an_alarm_where_they_leave_it(server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     server.account.scores["id-alpha"] = scored("v2_corr20", [-0.5] * 12)
-    assert operator.ended("monitor") == 5
+    assert operator.ended("monitor --md") == 5
     error = capsys.readouterr().err
     assert error.startswith(
         "error: alpha: the sum of CORR (early sign: 20 days) over 12 weeks is -6.000, below the band of the validation of ridge, (+"
@@ -141,7 +141,7 @@ def test_an_alarm_where_they_leave_it(server: NumeraiServer, operator: Workspace
 
 def test_open_rounds_raise_no_alarm(server: NumeraiServer, operator: Workspace) -> None:
     server.account.scores["id-alpha"] = scored("v2_corr20", [0.5] * 4 + [-9.0] * 4, still_open=4)
-    operator.run("monitor")
+    operator.run("monitor --md")
     found = json.loads((operator.directory / "metrics/live.json").read_text())["days_20"]["alpha"]["corr"]
     assert found["inside"] == 1
     assert found["open_mean"] == -9
@@ -152,9 +152,9 @@ def test_what_pays_and_its_early_sign_stand_apart_each_in_the_band_of_its_own_va
 ) -> None:
     promised(operator, RIDGE, 0.2, eras=160, days=60)
     server.account.scores["id-alpha"] += scored("corr60", [0.2] * 3) + scored("mmc60", [0.1] * 3) + scored("cort20", [9.0] * 3)
-    operator.run("monitor")
+    operator.run("monitor --md")
     said = capsys.readouterr().out
-    paid, early = said.split("**Paid: 60 days** (corr60, mmc60)")[1].split("**Early sign: 20 days** (v2_corr20, mmc)")
+    paid, early = said.split("**Paid: 60 days (corr60, mmc60)**")[1].split("**Early sign: 20 days (v2_corr20, mmc)**")
     assert re.search(r"\| alpha \| ridge \| CORR \| 3 \| 3 \| 0.2000 \| 50 \| 0.600 \| \(.* \| inside \|", paid)
     assert re.search(r"\| alpha \| ridge \| CORR \| 4 \| 4 \| 0.5000 \| 50 \| 2.000 \| \(.* \| inside \|", early)
     assert "also kept: cort20" in early
@@ -172,16 +172,16 @@ def test_scores_of_a_horizon_without_validation_of_that_horizon_have_no_band(
     server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.account.scores["id-alpha"] += scored("corr60", [-9.0] * 3)
-    operator.run("monitor")
+    operator.run("monitor --md")
     said = capsys.readouterr().out
     assert "| alpha | ridge | CORR | 3 | 3 | -9.0000 | 50 | -27.000 | its validation scores for a target of 60 days aren't kept |" in said
 
 
 def test_rounds_that_pay_for_twenty_days_say_so(server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     server.account.multipliers = {"v2_corr20": 0.75, "mmc": 2.25}
-    operator.run("monitor")
+    operator.run("monitor --md")
     said = capsys.readouterr().out
-    assert "**Paid: 20 days** (v2_corr20, mmc)" in said
+    assert "**Paid: 20 days (v2_corr20, mmc)**" in said
     assert "60 days: round 105 names no CORR or MMC that looks so far ahead; none is drawn\n" in said
 
 
@@ -189,11 +189,11 @@ def test_a_server_that_changes_its_answer_takes_no_score_into_a_band_of_another_
     server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     promised(operator, RIDGE, 0.2, eras=160, days=60)
-    operator.run("monitor")
+    operator.run("monitor --md")
     server.account.scores["id-alpha"] += scored("v2_corr20", [0.5] * 7)[6:]
     monkeypatch.setitem(IDENTITIES, "v2_corr20", ("correlation", "6", 60))
     capsys.readouterr()
-    operator.run("monitor", "monitor --offline")
+    operator.run("monitor --md", "monitor --offline")
     said = capsys.readouterr()
     line = (
         "warning: v2_corr20 (version 6) isn't drawn, since its horizon isn't known: "
@@ -209,7 +209,7 @@ def test_a_paid_score_that_no_one_knows_and_rounds_of_which_numerai_says_nothing
 ) -> None:
     server.account.multipliers |= {"cort20": 2.0}
     server.account.scores["id-alpha"] += scored("corr20", [9.0] * 2, first=3)
-    operator.run("monitor")
+    operator.run("monitor --md")
     said = capsys.readouterr()
     assert said.err == (
         "warning: corr20 (version 1) isn't drawn, since its horizon isn't known: no round that has it says so\n"
@@ -243,35 +243,35 @@ def test_what_scores_are_is_kept_for_when_the_server_says_nothing_usable(
     spoilt = Round(105, now, now, None, ({"displayName": "mmc", "totalScoreDays": "x"},))
     with monkeypatch.context() as patch:
         patch.setattr(Account, "round", lambda *_: spoilt)
-        assert operator.ended("monitor") == 1
+        assert operator.ended("monitor --md") == 1
         assert capsys.readouterr().err == f"error: {told}\n"
         assert operator.ended("monitor --offline") == 1
         kept = "error: data/live_scores/names.json: the horizons of scores aren't kept yet; run `erawise monitor` without --offline\n"
         assert capsys.readouterr().err == kept
-    operator.run("monitor")
+    operator.run("monitor --md")
     capsys.readouterr()
     with monkeypatch.context() as patch:
         patch.setattr(Account, "round", lambda *_: spoilt)
-        operator.run("monitor")
+        operator.run("monitor --md")
     said = capsys.readouterr()
     assert said.err == f"warning: the horizons of scores are as kept before: {told}\n"
     assert "| alpha | ridge | CORR | 4 | 4 | 0.5000 |" in said.out
     (operator.directory / "data/live_scores/names.json").write_text("[1]")
-    assert operator.ended("monitor") == 1
+    assert operator.ended("monitor --md") == 1
     assert "names.json: not a list of names of scores; remove it" in capsys.readouterr().err
 
 
 def test_a_rerun_only_adds_and_works_without_the_network(
     server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    operator.run("monitor")
+    operator.run("monitor --md")
     directory = operator.directory / "data/live_scores"
     before = {path.name: path.read_bytes() for path in directory.glob("*.parquet")}
-    operator.run("monitor")
+    operator.run("monitor --md")
     assert {path.name: path.read_bytes() for path in directory.glob("*.parquet")} == before
     server.account.scores["id-alpha"][0]["value"] = 0.6
     server.account.scores["id-alpha"] += scored("v2_corr20", [0.5] * 7)[6:]
-    operator.run("monitor")
+    operator.run("monitor --md")
     assert "2 scores are new" in capsys.readouterr().out
     after = {path.name: path.read_bytes() for path in directory.glob("*.parquet")}
     assert after.items() >= before.items()
@@ -281,8 +281,8 @@ def test_a_rerun_only_adds_and_works_without_the_network(
     assert book.query("score == 'v2_corr20' and round == 100")["value"].tolist() == [0.6]
     server.account.scores.clear()
     server.api_faults = [Fault("500")]
-    assert operator.ended("monitor") == 75
-    operator.run("monitor --offline")
+    assert operator.ended("monitor --md") == 75
+    operator.run("monitor --md --offline")
     assert len(Scorebook(directory).read()) == 13
 
 
@@ -313,7 +313,7 @@ def test_two_monitors_at_once_take_turns(server: NumeraiServer, operator: Worksp
 
 
 def test_ranks_that_another_monitor_brings_meanwhile_are_kept(server: NumeraiServer, operator: Workspace) -> None:
-    operator.run("monitor")
+    operator.run("monitor --md")
     path = operator.directory / "metrics/live.json"
     with monitors(operator, ["--offline"]) as [process]:
         files.write_json(files.read_json(path) | {"rank": {"alpha": 5}}, path)
@@ -330,12 +330,12 @@ def test_with_a_key_all_models_of_the_account_are_looked_at(
     (operator.directory / "journal.jsonl").unlink()
     sent(operator, "alpha", "ridge", RIDGE, range(100, 106))
     server.account.scores["id-beta"] = scored("v2_corr20", [0.3] * 3)
-    operator.run("monitor")
+    operator.run("monitor --md")
     said = capsys.readouterr().out
     assert "| alpha | ridge | CORR | 4 | 4 | 0.5000 |" in said
     assert "| beta |  | CORR | 3 | 3 | 0.3000 | 50 | 0.900 | no prediction was sent from here |" in said
     monkeypatch.setenv(SECRET_KEY, "wrong")
-    operator.run("monitor")
+    operator.run("monitor --md")
     assert "warning: only the models of submit.models are shown: " in (error := capsys.readouterr().err)
     assert "the key isn't accepted" in error
 
@@ -349,7 +349,7 @@ def test_rounds_of_an_earlier_model_stand_apart_in_the_band_of_its_own_validatio
     promised(operator, LATER, 0.5)
     sent(operator, "alpha", "ridge", RIDGE, range(100, 112))
     sent(operator, "alpha", "ridge", LATER, range(112, 116))
-    operator.run("monitor")
+    operator.run("monitor --md")
     said = capsys.readouterr().out
     assert re.search(r"\| alpha \| ridge \| CORR \| 4 \| 4 \| 0.5000 \| 50 \| 2.000 \| \(\+.* \| inside \|", said)
     assert re.search(r"\| alpha \| ridge, earlier \(11111111\) \| CORR \| 12 \| 12 \| -0.5000 \| 50 \| -6.000 \| \(-.* \| inside \|", said)
@@ -368,7 +368,7 @@ def test_an_earlier_model_that_left_its_band_is_no_alarm(
     server.account.scores["id-alpha"] = scored("v2_corr20", [-0.5] * 40 + [0.5] * 4)
     promised(operator, LATER, 0.5)
     sent(operator, "alpha", "ridge", LATER, range(140, 144))
-    operator.run("monitor")
+    operator.run("monitor --md")
     assert re.search(r"\| alpha \| ridge, earlier \(11111111\) \| CORR \| 40 .* \| below \|", capsys.readouterr().out)
 
 
@@ -383,11 +383,11 @@ def test_an_upload_predicts_the_rounds_that_close_on_later_days(
     sent(operator, "alpha", "ridge", LATER, [103])
     uploaded(operator, 6, prediction="ridge", digest=LATER, outcome="failed")
     uploaded(operator, 9, prediction="ridge", digest=LATER, outcome=outcome, upload="pickle-1")
-    operator.run("monitor")
+    operator.run("monitor --md")
     said = capsys.readouterr().out
     assert "| alpha |  | CORR | 8 | 8 | 0.3125 | 50 | 2.500 | no prediction was sent from here |" in said
     uploaded(operator, 9, prediction="ridge", digest=LATER, outcome="success")
-    operator.run("monitor")
+    operator.run("monitor --md")
     assert "| alpha | ridge | CORR | 4 | 4 | 0.3500 | 50 | 1.400 | (+" in capsys.readouterr().out
 
 
@@ -399,7 +399,7 @@ def test_what_was_sent_before_digests_were_kept_has_no_band(
     path.unlink()
     for entry in entries:
         files.append_line({key: value for key, value in entry.items() if key != "digest"}, path)
-    operator.run("monitor")
+    operator.run("monitor --md")
     assert "| alpha | ridge | CORR | 4 | 4 | 0.5000 | 50 | 2.000 | sent before its validation was kept |" in capsys.readouterr().out
 
 
@@ -407,7 +407,7 @@ def test_a_round_that_never_resolves_does_not_hide_the_others(server: NumeraiSer
     rows = scored("v2_corr20", [0.5, 0.5] + [-0.5] * 20)
     rows[1]["resolved"] = False
     server.account.scores["id-alpha"] = rows
-    assert operator.ended("monitor") == 5
+    assert operator.ended("monitor --md") == 5
     found = json.loads((operator.directory / "metrics/live.json").read_text())["days_20"]["alpha"]["corr"]
     assert (found["weeks"], found["open_rounds"]) == (21, 1)
     assert "open_mean" not in found
@@ -416,14 +416,14 @@ def test_a_round_that_never_resolves_does_not_hide_the_others(server: NumeraiSer
 def test_ranks_stay_where_they_cannot_be_had(
     server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    operator.run("monitor", "monitor --offline")
+    operator.run("monitor --md", "monitor --offline")
     assert json.loads((operator.directory / "metrics/live.json").read_text())["rank"] == {"alpha": 1101}
 
     def fails(*arguments: Any) -> None:
         raise InputError("no leaderboard")
 
     monkeypatch.setattr(Account, "ranks", fails)
-    operator.run("monitor")
+    operator.run("monitor --md")
     assert "warning: no ranks: no leaderboard" in capsys.readouterr().err
     assert json.loads((operator.directory / "metrics/live.json").read_text())["rank"] == {"alpha": 1101}
 
@@ -445,7 +445,7 @@ def test_an_answer_in_another_form_is_one_line_and_leaves_the_store_as_it_was(
     server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str], spoilt: dict[str, Any]
 ) -> None:
     server.account.scores["id-alpha"][0].update(spoilt)
-    assert operator.ended("monitor") == 75
+    assert operator.ended("monitor --md") == 75
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "the query has no result" in error
@@ -467,7 +467,7 @@ def test_a_model_that_is_gone_is_named_and_the_others_are_shown(
     server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.account.models.pop("beta")
-    operator.run("monitor")
+    operator.run("monitor --md")
     said = capsys.readouterr()
     assert said.err == "warning: submit.models: Numerai has no model 'beta'; see how it is written there\n"
     assert "12 scores are new" in said.out
@@ -476,10 +476,10 @@ def test_a_model_that_is_gone_is_named_and_the_others_are_shown(
 
 def test_what_is_wrong_is_said(server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     operator.change(lambda content: content["submit"].update(models={"gamma": "ridge"}))
-    assert operator.ended("monitor") == 1
+    assert operator.ended("monitor --md") == 1
     assert "submit.models: Numerai has no model 'gamma'" in capsys.readouterr().err
     operator.change(lambda content: content["submit"].update(models={}))
-    assert operator.ended("monitor") == 1
+    assert operator.ended("monitor --md") == 1
     assert "submit.models: there is no model to look at" in capsys.readouterr().err
     directory = operator.directory / "data/live_scores"
     directory.mkdir()

@@ -412,7 +412,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_command_prints_and_writes_all_of_it(checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     command("payout")
     out = capsys.readouterr().out
-    assert out.startswith("60 eras of validation\n")
+    assert out.startswith("This is no forecast: the scores are of the embedded market, a toy whose law is known.")
+    assert "\n60 eras of validation\n" in out
     assert "atomic_ender60: payout of a round = stake · clip(1 · (3 · CORR + 15 · MMC), ±1)\n" in out
     assert "5 rounds a week, each on 1/64 of the stake, compound, and paid 13 weeks after it opens\n" in out
     assert "for regimes of another horizon the result is a stand-in: atomic_ender60 (60 days)\n" in out
@@ -429,7 +430,8 @@ def test_the_command_prints_and_writes_all_of_it(checkout: Path, monkeypatch: py
     assert {row["mode"] for row in content["regimes"] if row["regime"] == "atomic_ender60"} == {"constant", "compound"}
     assert [row["prediction"] for row in content["modes"]] == ["ridge", "ensemble"]
     assert sum(row["share"] for row in content["split"]["models"]) <= 1 + 1e-5
-    command("payout")
+    command("payout", "--json")
+    assert json.loads(capsys.readouterr().out)["regime"] == "atomic_ender60"
     assert {path.name: path.read_bytes() for path in (checkout / "data/payout").iterdir()} == written
     command("payout", "--models", "ridge", "--out", "elsewhere")
     assert len(pd.read_csv(checkout / "elsewhere/split.csv")) == 1
@@ -441,8 +443,7 @@ def test_the_command_prints_and_writes_all_of_it(checkout: Path, monkeypatch: py
         (["--scores", "cv"], "ridge has no MMC in any era, and the round pays for it (multiplier 15); take scores that have it"),
         (["--replay", "x.csv", "--stake", "1", "--deposit", "2"], "--replay needs --stake, --deposit and --concurrent."),
         (["--replay", "x.csv", "--account"], "--replay and --account are two things; expected one of them."),
-        (["--json"], "--stake, --deposit, --concurrent, --stop-at and --json go with --replay."),
-        (["--stop-at", "3"], "--stake, --deposit, --concurrent, --stop-at and --json go with --replay."),
+        (["--stop-at", "3"], "--stake, --deposit, --concurrent and --stop-at go with --replay."),
         (["--replay", "x.csv", "--stake", "-1", "--deposit", "2", "--concurrent", "1"], "Must be > 0"),
         (["--replay", "x.csv", "--stake", "1", "--deposit", "2", "--concurrent", "1"], "x.csv: the file is missing"),
         (
@@ -557,7 +558,7 @@ def test_a_round_that_pays_for_other_scores_is_refused(
 def test_bmc_stands_in_where_there_is_no_meta_model(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = checkout / "data/scores/cv.parquet"
     pd.read_parquet(path).assign(bmc=0.005).to_parquet(path)
-    command("payout", "--scores", "cv", "--stand-in", "--models", "ridge")
+    command("payout", "--scores", "cv", "--stand-in", "--models", "ridge", "--md")
     said = capsys.readouterr().out
     assert "\nBMC in place of MMC, a stand-in: it is against the benchmark models, not against the meta model\n" in said
     assert "| ridge | 0.0" in said
@@ -578,9 +579,9 @@ def test_a_regime_of_one_s_own_is_reckoned_with(checkout: Path, capsys: pytest.C
     path = checkout / "data/scores/validation.parquet"
     table = pd.read_parquet(path)
     table.assign(mmc=table["mmc"].where(table["prediction"] == "ridge")).to_parquet(path)
-    command("payout")
-    assert "atomic" not in capsys.readouterr().out.partition("**A year under each regime**")[2]
-    command("payout", "--models", "ridge")
+    command("payout", "--md")
+    assert "atomic" not in capsys.readouterr().out.partition("**A year under each regime, all told**")[2]
+    command("payout", "--models", "ridge", "--md")
     said = capsys.readouterr().out
     assert "mine: payout of a round = stake · clip(0.5 · (4 · CORR), ±0.2)\n5 rounds a week, each on 1/32 of the stake, compound" in said
     assert "| atomic_ender60, constant | ridge |" in said
@@ -604,7 +605,8 @@ def test_measured_live_scores_are_taken(checkout: Path, monkeypatch: pytest.Monk
     Scorebook(Path("data/live_scores")).extend(pd.DataFrame(rows).astype(DTYPES))
     named = (ScoreName(name, "6", metric, False, 159, {20: 159}) for name, metric in (("v2_corr20", "corr"), ("mmc", "mmc")))
     score_names.keep({(one.shown, one.version): one for one in named})
-    command("payout", "--scores", "live", "--models", "alpha")
+    command("payout", "--scores", "live", "--models", "alpha", "--md")
     said = capsys.readouterr().out
-    assert said.startswith("60 eras of live\n")
+    assert said.startswith("This is no forecast: it is what these scores would have brought")
+    assert "\n60 eras of live\n" in said
     assert "| alpha | 0.0" in said

@@ -306,8 +306,8 @@ def test_whole_runs_are_compared_where_the_remote_has_their_scores(repository: C
     assert "#### Comparison\n" in text
     assert "CORR moves in 2 of 8 predictions." in text
     printed = checked.clone.run("python", "-m", "erawise", "compare", base, head)
-    verdict = next(line for line in printed.splitlines() if line.startswith("cv, neutralized: "))
-    assert verdict.replace("neutralized", "`neutralized`") in text
+    verdict, change = re.match(r"neutralized: (better|worse|can't tell), (\S+ \(.*?\))", printed).groups()  # type: ignore[union-attr]
+    assert re.search(rf"cv, `neutralized`: CORR .* → .*, {re.escape(change)}: {verdict}", text)
     metrics = {name: json.loads(checked.clone.run("git", "show", f"{name}:metrics/cv.json")) for name in (base, head)}
     before, after = (metrics[name]["neutralized"]["fnc"]["mean"] for name in (base, head))
     assert f"| `metrics/cv.json` | `neutralized.fnc.mean` | `{before}` | `{after}` |" in text

@@ -79,7 +79,7 @@ def test_a_model_added_and_removed_by_experiments(clone: Clone, tmp_path: Path) 
     clone.commit("removed")
 
     again = checked_out(clone, tmp_path / "again")
-    assert stages_run(again.dvc("repro")) == set()
+    assert stages_run(again.dvc("repro")) == {"check"}, "whose out is in no cache"
     assert {name: entry for name, entry in again.lock().items() if not name.endswith("@second")} == lock
     assert "up to date" in again.dvc("status")
 
@@ -89,27 +89,38 @@ def test_runs_are_on_record_and_compared_without_a_checkout_and_a_run_from_the_c
     clone.set("models.ridge.l2", 131.0)
     output = clone.dvc("repro", "evaluate")
     assert "validation: look 1 at these eras" in output
-    difference = clone.dvc("metrics", "diff", "--md")
-    assert re.search(r"\| metrics/cv.json +\| ridge\.corr\.mean +\| -?\d", difference)
-    assert "lightgbm.corr.mean" not in difference
+    difference = clone.dvc("metrics", "diff")
+    assert len(difference.splitlines()) <= 15
+    assert re.search(r"metrics/summary\.json +corr +-?\d", difference)
+    moved = json.loads(clone.dvc("metrics", "diff", "--json", "--targets", "metrics/cv.json"))["metrics/cv.json"]
+    assert "ridge.corr.mean" in moved
+    assert "lightgbm.corr.mean" not in moved
 
     clone.dvc("exp", "run", "-n", "weaker", "-S", "models.ridge.l2=200000", "--temp", "evaluate")
     first, second = map(json.loads, clone.read("ledger.jsonl").splitlines())
-    assert second["changed"] == {"models.ridge.l2": [131.0, 200000]}
+    assert (first["changed"], first["experiment"]) == ({"models.ridge.l2": [1000.0, 131.0]}, None)
+    assert (second["changed"], second["experiment"]) == ({"models.ridge.l2": [1000.0, 200000]}, "weaker")
     assert first["data"] == second["data"]
     assert first["commit"].endswith("+")
     assert first["scores"]["cv"] == evaluation.blocks(clone.metrics())
     shown = clone.dvc("exp", "show", "--csv", "--no-pager")
-    assert {"metrics/cv.json:neutralized.corr.mean", "models.ridge.l2"} <= set(shown.splitlines()[0].split(","))
+    heads = {"corr", "sharpe", "bmc", "payout", "drawdown", "best.name", "best.corr", "models.ridge.l2"}
+    assert heads <= set(shown.splitlines()[0].split(","))
     assert "weaker" in shown
+    fitted = clone.dvc("exp", "show", "--only-changed", "--drop", "best|.*/")
+    assert max(map(len, fitted.splitlines())) <= 160
+    assert all(word in fitted for word in ("weaker", "corr", "drawdown", "models.ridge.l2"))
 
     before = clone.run("git", "status", "--porcelain")
-    output = clone.erawise("compare", "HEAD", "weaker")
+    output = clone.erawise("compare", "HEAD", "weaker", "--validation")
+    assert re.match(r"ridge: (better|worse|can't tell), .*; 1 model unchanged\n", output)
     assert "HEAD → weaker" in output
+    assert "lightgbm" not in output
+    assert "lightgbm" in clone.erawise("compare", "HEAD", "weaker", "--all")
     assert re.search(r"\nmain: target, \d\d trading days.*; pays: 60 days since round 1343, ", output)
     assert "models.ridge.l2: 1000.0 → 200000" in output
-    assert "validation was looked at 2 times in this checkout" in output
-    assert "| cv | ridge |" in output
+    assert "This was a look at validation; there were 3 at these eras in this checkout" in output, "that of HEAD was the third"
+    assert re.search(r"\nValidation, the final check\n.*\n.*\nridge +-?0\.", output)
     assert clone.run("git", "status", "--porcelain") == before
     found = json.loads(clone.read("data/comparison/comparison.json"))
     assert (found["before"], found["after"]) == ("HEAD", "weaker")
@@ -121,19 +132,49 @@ def test_runs_are_on_record_and_compared_without_a_checkout_and_a_run_from_the_c
     same = clone.erawise("compare")
     assert "HEAD → the workspace" in same
     assert "no setting differs" in same
-    assert "the scores are the same in every era" in same
+    assert same.startswith("Nothing changed: 4 predictions have the same scores in every era\n")
     clone.set("models.ridge.l2", 131.0)
     assert not stages_run(clone.dvc("repro", "evaluate")) & {"train@ridge", "evaluate"}
-    assert len(clone.read("ledger.jsonl").splitlines()) == 2
-    assert "| 131.0 → 200000.0 |" in clone.erawise("history").replace("models.ridge.l2: ", "")
-    assert "Looks at these validation eras so far: 2." in clone.erawise("show")
+    assert len(clone.read("ledger.jsonl").splitlines()) == 3
+    assert re.search(r" weaker +\w{8} .* models\.ridge\.l2: 1000\.0 → 200000", clone.erawise("history"))
+    assert "Looks at these validation eras so far: 3." in clone.erawise("show")
     clone.set("tracking.wandb", "offline")
     code = clone.directory / "stages/evaluate.py"
     code.write_text(code.read_text().replace('"""Scores of', '"""The scores of', 1))
     scores = clone.lock()["evaluate"]["outs"]
     assert stages_run(clone.dvc("repro", "evaluate")) == {"evaluate"}
     assert clone.lock()["evaluate"]["outs"] == scores
-    assert "Looks at these validation eras so far: 2." in clone.erawise("show")
+    assert "Looks at these validation eras so far: 3." in clone.erawise("show")
+
+
+def of_experiment(clone: Clone, name: str, path: str) -> str:
+    """Read a file that Git keeps of an experiment."""
+    names = clone.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
+    return clone.run("git", "show", f"{next(ref for ref in names if ref.endswith(f'/{name}'))}:{path}")
+
+
+def test_an_experiment_elsewhere_reads_the_files_of_ones_own_and_a_failed_one_leaves_nothing(clone: Clone) -> None:
+    before = clone.run("git", "status", "--porcelain")
+    settings = ("exp", "run", "--temp", "-S", "data.source=local")
+    for number, rows in (("one", 20), ("two", 21)):
+        raw.write(clone.directory / "data/local", rows=rows)
+        clone.dvc(*settings, "-n", number, "preprocess")
+        assert json.loads(of_experiment(clone, number, "metrics/data.json"))["train"]["rows"] == 60 * rows
+    (clone.directory / "data/local").rename(clone.directory / "mine")
+    clone.run("git", "checkout", "-q", "data/local")
+    assert "check: wrote data/source.json" in clone.dvc(*settings, "-n", "mine", "-S", "data.local.path=mine", "download")
+    shutil.rmtree(clone.directory / "mine")
+    for wrong, said in (
+        (
+            "data.source=lokal",
+            "'market', 'local' or 'numerai' (it is 'lokal'); did you mean local?",
+        ),
+        ("data.local.path=nowhere", "error: data.local.path: there is no directory nowhere in "),
+    ):
+        output = clone.dvc("exp", "run", "--temp", "-S", wrong, "download", check=False)
+        assert said in output
+        assert "failed to reproduce 'check'" in output
+    assert clone.run("git", "status", "--porcelain") == before
 
 
 def test_a_revision_that_cannot_be_compared_is_named(clone: Clone) -> None:
@@ -157,7 +198,7 @@ def test_runs_on_other_data_or_targets_are_compared_only_when_told_to(clone: Clo
     path.write_text(path.read_text().replace(raw["md5"], f"{'0' * 32}.dir"))
     output = clone.erawise("compare", check=False)
     assert "HEAD and the workspace ran on different raw data" in output
-    assert "| cv | ridge |" in clone.erawise("compare", "--anyway")
+    assert "Out of fold (cv)" in clone.erawise("compare", "--anyway")
 
 
 def test_the_gate_needs_no_data_and_sees_a_change(clone: Clone, tmp_path: Path) -> None:
@@ -182,7 +223,7 @@ def test_a_stage_that_fails_leaves_nothing_half_written(clone: Clone) -> None:
 def test_data_that_changes_reruns_what_comes_from_it_and_bad_data_stops_before_anything_is_split(clone: Clone) -> None:
     frames = raw.write(clone.directory / "data/local", rows=20)
     clone.set("data.source", "local")
-    assert stages_run(clone.dvc("repro", "split")) == {"download", "preprocess", "explore", "split"}
+    assert stages_run(clone.dvc("repro", "split")) == {"check", "download", "preprocess", "explore", "split"}
     assert stages_run(clone.dvc("repro", "split")) == set()
     assert json.loads(clone.read("metrics/data.json"))["train"]["rows"] == 60 * 20
     live = frames["live"].iloc[3:].assign(feature_0=4, feature_1=pd.array([None] * 17, "Int8"))
@@ -367,7 +408,7 @@ def test_a_round_is_handed_in_by_the_commands_and_the_key_is_in_nothing_that_the
             "dvc repro",
             "erawise submit",
             "erawise submit",
-            "erawise monitor",
+            "erawise monitor --md",
             "erawise diagnostics alpha",
             "erawise payout --round 7",
         ):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from erawise.base import files
 from erawise.base.settings import Data
-from erawise.running.errors import InputError
+from erawise.running.errors import InputError, known_names
 from erawise.running.progress import SILENT, Progress
 from erawise.sources import layout
 from erawise.sources.numerai.attempts import Patience
@@ -82,7 +82,7 @@ def _columns(path: Path, what: str, feature_set: str) -> Columns | None:
     """Return the columns that a feature set needs; None if it has all features."""
     sets = layout.feature_sets(path)
     if feature_set not in sets:
-        raise InputError(f"data.feature_set: {feature_set!r} is no feature set of {what}; it has {', '.join(sets)}")
+        raise InputError(f"data.feature_set: {feature_set!r} is no feature set of {what}; it has {known_names(sets, feature_set)}")
     features = frozenset().union(*sets.values())
     wanted = frozenset(sets[feature_set])
     return None if wanted == features else Columns(feature_set, wanted, features)
@@ -95,7 +95,7 @@ def _offered(client: Client, version: str, round_number: int | None) -> set[str]
     which_round = "in the current round" if round_number is None else f"in round {round_number} (data.round)"
     if not offered:
         versions = sorted({name.split("/")[0] for name in names if "/" in name})
-        raise InputError(f"data.version: Numerai has no {version!r} {which_round}; it has {', '.join(versions) or 'no version'}")
+        raise InputError(f"data.version: Numerai has no {version!r} {which_round}; it has {known_names(versions, version)}")
     missing = [name for name in layout.REQUIRED if name not in offered]
     if missing:
         raise InputError(f"data.version: {version} lacks {', '.join(missing)} {which_round}; choose another, or another data.round")

@@ -1,4 +1,4 @@
-"""How often the validation eras were looked at, for the commands that say so."""
+"""The looks at the validation eras: their number, and the evaluations on record."""
 
 import hashlib
 import subprocess
@@ -11,13 +11,17 @@ from erawise.base import tabular
 from erawise.base.schema import ERA, PREDICTION, VALIDATION, spanned_eras, spanned_weeks
 from erawise.evaluation import evaluation, significance
 from erawise.history import comparison, ledger
-from erawise.running import paths
+from erawise.running import paths, terminal
+from erawise.running.terminal import Form
 
 
-def at(p: params.Params, prediction: str) -> tuple[int, float]:
-    """The looks on record in this checkout, and the probability that a prediction's Sharpe is above what luck shows in so many.
+def count(p: params.Params, prediction: str) -> tuple[int, float]:
+    """Count the looks on record in this checkout.
 
-    It is 0 where there is no record or no score, and NaN where the eras are too few to tell.
+    Returns
+    -------
+    The number of looks, 0 if there is no record or no score; and the probability that the Sharpe of a prediction is above the best that
+    luck shows in so many looks, NaN if the eras are too few to tell.
     """
     scores = paths.SCORES / f"{VALIDATION}.parquet"
     if not (paths.VALIDATION_TARGETS.exists() and scores.exists() and (entries := ledger.looks(read(), data_digest(), p.data.target))):
@@ -29,23 +33,23 @@ def at(p: params.Params, prediction: str) -> tuple[int, float]:
 
 
 def data_digest() -> str:
-    """Return the digest of the validation targets: whoever scores against the same ones looks at the same data."""
+    """Return the digest of the validation targets: scores against the same ones are looks at the same data."""
     with paths.VALIDATION_TARGETS.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def commit() -> str | None:
     """Return the commit that is checked out, with `+` if tracked files differ from it; None without a Git repository."""
-    found = _git("rev-parse", "HEAD")
-    return None if found is None else found + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
+    found = git("rev-parse", "HEAD")
+    return None if found is None else found.strip() + ("+" if (git("status", "--porcelain", "--untracked-files=no") or "").strip() else "")
 
 
-def _git(*arguments: str) -> str | None:
+def git(*arguments: str) -> str | None:
+    """Return the output of a command of Git; None if it fails."""
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip()
 
 
 def ledger_path() -> Path:
@@ -58,7 +62,8 @@ def read() -> list[ledger.Entry]:
     return ledger.read(ledger_path())[0]
 
 
-def show() -> None:
-    """Print what was evaluated in this checkout, and which target was the main one."""
+def show(form: Form) -> None:
+    """Print the evaluations that are on record, and which target was the main one."""
     entries = read()
-    print("\n".join([comparison.history(entries), *([""] if entries else []), *comparison.standings(entries)]))
+    known = [] if entries else ["Nothing was evaluated in this checkout yet: `dvc repro evaluate` does that."]
+    terminal.write([*known, comparison.history(entries), *comparison.standings(entries)], form)
