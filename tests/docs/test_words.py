@@ -75,7 +75,7 @@ def _sentences(text: str) -> list[str]:
 
 def _prose(page: str) -> str:
     """Return a page without code, tables, headings, generated blocks and the addresses of links."""
-    page = re.sub(r"<!-- ([\w ]+) -->.*?<!-- end of \1 -->|```.*?```|<[^>]+>|^#.*$|^\s*\|.*$|^---$.*?^---$", "", page, flags=re.S | re.M)
+    page = re.sub(r"<!-- ([\w ]+) -->.*?<!-- end of \1 -->|```.*?```|<[^>]+>|^#[^\n]*$|^\s*\|[^\n]*$|^---$.*?^---$", "", page, flags=re.S | re.M)
     return re.sub(r"\]\([^)]*\)", "]", page)
 
 
