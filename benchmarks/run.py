@@ -1,6 +1,6 @@
 """All comparisons, one part after the other, each in a process of its own: `make bench`.
 
-`python -m benchmarks.run` prints the table, puts it into docs/scale.md, and writes benchmarks/results.json and the picture of how
+`python -m benchmarks.run` prints the table, puts it into docs/speed.md, and writes benchmarks/results.json and the picture of how
 cost grows with size.
 `--only PART ...` runs some parts and keeps the lines of the others that are there from before.
 """
@@ -23,7 +23,7 @@ from erawise.base import files, tabular
 
 PARTS = ("scores", "reading", "prediction", "training", "network", "whole_job")
 RESULTS = measure.ROOT / "benchmarks" / "results.json"
-PAGE = measure.ROOT / "docs" / "scale.md"
+PAGE = measure.ROOT / "docs" / "speed.md"
 SCALING = measure.ROOT / "docs" / "scaling.svg"
 
 

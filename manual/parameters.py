@@ -26,9 +26,9 @@ PAGE = "docs/parameters.md"
 COLUMNS = ("parameter", "type and range", "default", "meaning", "read by")
 INTRODUCTION = """# Every setting
 
-Each setting of `params.yaml`: its type and range, its value in the default run, what it means, and who reads it. A stage runs again where
-one of its settings changes; a command (`erawise x`) reads them, in its own code or in code that it shares, when it is called. To change
-a setting for one run: `dvc exp run -S key=value`; for good: in `params.yaml`. A key that is unknown or a value that isn't allowed stops
+Each setting of `params.yaml`: its type and range, its value in the default run, what it means, and who reads it. A stage runs again if
+one of its settings changes; a command (`erawise x`) reads them when it is called, in its own code or in code that it shares. To change
+a setting for one run: `dvc exp run --temp -S key=value`; for good: in `params.yaml`. An unknown key or a value that isn't allowed stops
 every stage with the key's path.
 
 `make docs` writes this page from the `settings.py` of each room of `erawise/`, `params.yaml`, `dvc.yaml` and the code of the commands;
@@ -170,7 +170,7 @@ def page(root: Path) -> str:
 
 def _models(models: Mapping[str, Any], said: Mapping[str, str], known: Mapping[str, set[str]]) -> str:
     by = ", ".join(f"`{name}`" for name in sorted(known["models"] | known["models.*"]) if " " not in name)
-    parts = [f"## models\n\n{_sentence(said['models'])}Read by {by}. The defaults are those of the entry that has the name of its kind.\n"]
+    parts = [f"## models\n\n{_sentence(said['models'])}Read by {by}. The defaults are from the entry that has the name of its kind.\n"]
     shared: dict[str, str] = {}
     for name, values in models.items():
         kind = values["kind"]
@@ -201,7 +201,7 @@ def _spaces(spaces: Mapping[str, Any], said: Mapping[str, str], known: Mapping[s
     kinds = " or ".join(f"{{{', '.join(kind.model_fields)}}}" for kind in (Range, Choices))
     meaning = f"`{{low, high, log}}`: {Range.__doc__} `{{choices}}`: {Choices.__doc__}"
     rows = [
-        (f"spaces.{kind}.{key}", kinds, value, f"where `models.<name>.{key}` is looked for", read_by(f"spaces.{kind}.{key}", known))
+        (f"spaces.{kind}.{key}", kinds, value, f"the range of a search for `models.<name>.{key}`", read_by(f"spaces.{kind}.{key}", known))
         for kind, space in spaces.items()
         for key, value in space.items()
     ]
@@ -233,7 +233,7 @@ def _table(rows: list[tuple[str, str, Any, str, str]], columns: int = len(COLUMN
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write docs/parameters.md.")
-    parser.add_argument("--check", action="store_true", help="write nothing; end with 1 where the page isn't current")
+    parser.add_argument("--check", action="store_true", help="write nothing; end with 1 if the page isn't current")
     given = parser.parse_args()
     path, expected = ROOT / PAGE, page(ROOT)
     if not given.check:

@@ -8,7 +8,7 @@ from erawise.base.settings import Count, NonNegative, Section, Seed
 
 
 class Range(Section):
-    """Numbers from `low` to `high`, whole ones where both are; `log`: as many of each order of magnitude."""
+    """Numbers from `low` to `high`, whole ones if both bounds are whole; `log`: as many of each order of magnitude."""
 
     low: StrictInt | float
     high: StrictInt | float
