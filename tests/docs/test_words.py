@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CODE = [path for folder in ("erawise", "stages", "benchmarks", "manual", "tests") for path in sorted((ROOT / folder).rglob("*.py"))]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 LONGEST = 30
 """Words of a sentence at most; some 20 are the aim."""
@@ -75,7 +75,9 @@ def _sentences(text: str) -> list[str]:
 
 def _prose(page: str) -> str:
     """Return a page without code, tables, headings, generated blocks and the addresses of links."""
-    page = re.sub(r"<!-- ([\w ]+) -->.*?<!-- end of \1 -->|```.*?```|<[^>]+>|^#[^\n]*$|^\s*\|[^\n]*$|^---$.*?^---$", "", page, flags=re.S | re.M)
+    page = re.sub(
+        r"<!-- ([\w ]+) -->.*?<!-- end of \1 -->|```.*?```|<[^>]+>|^#[^\n]*$|^\s*\|[^\n]*$|^---$.*?^---$", "", page, flags=re.S | re.M
+    )
     return re.sub(r"\]\([^)]*\)", "]", page)
 
 
