@@ -18,7 +18,7 @@ from io import StringIO
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import ViewportSize, sync_playwright
 from rich.console import Console
 from rich.text import Text
 
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs/pictures"
 REPORT, RUN = PICTURES / "report.png", PICTURES / "run.svg"
 
-SCREEN = {"width": 1280, "height": 860}
+SCREEN: ViewportSize = {"width": 1280, "height": 860}
 COLOURS = 128
 """Colours of the picture of the report: enough for its few, and a third of the bytes."""
 

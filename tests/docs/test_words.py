@@ -75,9 +75,16 @@ def _sentences(text: str) -> list[str]:
 
 def _prose(page: str) -> str:
     """Return a page without code, tables, headings, generated blocks and the addresses of links."""
-    page = re.sub(
-        r"<!-- ([\w ]+) -->.*?<!-- end of \1 -->|```.*?```|<[^>]+>|^#[^\n]*$|^\s*\|[^\n]*$|^---$.*?^---$", "", page, flags=re.S | re.M
-    )
+    left_out = [
+        r"<!-- ([\w ]+) -->.*?<!-- end of \1 -->",
+        r"```.*?```",
+        r"<[^>]+>",
+        r"^#[^\n]*$",
+        r"^\s*\|[^\n]*$",
+        r"^---$.*?^---$",
+        r"^::: [^\n]*$(?:\n    [^\n]*)*",
+    ]
+    page = re.sub("|".join(left_out), "", page, flags=re.S | re.M)
     return re.sub(r"\]\([^)]*\)", "]", page)
 
 
