@@ -1,4 +1,8 @@
-"""Hooks of the site's build: formulas become MathML, which browsers draw without a script, and pictures of the last run come along."""
+"""Hooks of the site's build.
+
+Formulas become MathML, which browsers draw without a script. Pictures of the last run come along. A link that shows the name of a file
+shows the title of its page.
+"""
 
 import html
 import re
@@ -13,6 +17,9 @@ ROOT = Path(__file__).parents[1]
 OUTSIDE = re.compile(r"\]\((?:\.\./)+(plots/pictures/[\w.-]+\.svg)\)")
 """A link of a page to a picture of the last run, which lies outside of docs/."""
 
+NAMED = re.compile(r"\[[\w./-]+\.md\]\(([\w./-]+\.md)(#[\w-]+)?\)")
+"""A link whose text is the name of a page's file."""
+
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 
 
@@ -25,8 +32,15 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Lead the links to these pictures to the site's own copies."""
+    """Lead links to these pictures to the site's own copies, and name linked pages by their titles."""
+    folder = (ROOT / "docs" / page.file.src_uri).parent
+    markdown = NAMED.sub(lambda found: f"[{_title(folder / found[1])}]({found[1]}{found[2] or ''})", markdown)
     return OUTSIDE.sub(rf"]({'../' * page.file.src_uri.count('/')}\1)", markdown)
+
+
+def _title(path: Path) -> str:
+    """Return the first heading of a page."""
+    return path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
 
 
 def on_page_content(content: str, page: Any, config: Any, files: Files) -> str:
