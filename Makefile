@@ -44,10 +44,10 @@ site: .venv/development ## build the documentation as a site, without the networ
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "site/index.html is there; with search: $(BIN)/python -m http.server -d site"
 
-# runs the pipeline in a clone; needs report.html, and the browser of the tests
+# runs the pipeline in a clone; commit first, and let the machine do nothing else
 pictures: .venv/development ## take the pictures of README.md again
 	.ci/browser
-	$(RUN) python -m manual.screens report run
+	$(RUN) python -m manual.screens
 
 lock: .venv/bin/python ## compile the pins again from requirements.in and requirements-dev.in
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-setup.txt

@@ -1,7 +1,7 @@
 """The two pictures of README.md: the first screen of the report, and a run in a terminal.
 
-`python -m manual.screens report` takes a picture of report.html as it lies in the checkout. `python -m manual.screens run` runs the
-pipeline in a clone of HEAD, without data and with an empty cache, and draws lines that it has printed.
+`python -m manual.screens` runs the pipeline in a clone of HEAD, without data and with an empty cache. It draws lines that the run has
+printed, and takes a picture of the report. `--report` only takes a picture of report.html as it lies in the checkout.
 """
 
 import argparse
@@ -61,22 +61,21 @@ FORMAT = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="htt
 """As rich's own, without the fonts that it loads from another host."""
 
 
-def photograph_report() -> None:
-    """Write the first screen of report.html as a picture.
+def photograph_report(report: Path) -> None:
+    """Write the first screen of a report as a picture.
 
     Raises
     ------
     SystemExit
         If there is no report.
     """
-    page_file = ROOT / "report.html"
-    if not page_file.exists():
-        raise SystemExit("error: there is no report.html; run `make repro` or `erawise report`")
+    if not report.exists():
+        raise SystemExit(f"error: {report}: there is no such page; run `make repro` or `erawise report`")
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as directory:
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         page = browser.new_context(offline=True, viewport=SCREEN, color_scheme="light").new_page()
-        page.goto(page_file.as_uri())
+        page.goto(report.as_uri())
         page.wait_for_function("document.documentElement.dataset.ready === 'yes'")
         taken = Path(directory) / "report.png"
         page.screenshot(path=taken, animations="disabled")
@@ -127,13 +126,14 @@ def shorten(line: str) -> str:
 
 
 def draw_run() -> None:
-    """Run the pipeline in a clone of HEAD, and draw the lines by which stages end, and the first ones of `erawise show`."""
+    """Run the pipeline in a clone of HEAD; draw the lines by which stages end, the first ones of `erawise show`, and the report."""
     with tempfile.TemporaryDirectory() as base:
         clone = Path(base) / "erawise"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
         run = record([sys.executable, "-m", "dvc", "repro"], clone)
         show = record([sys.executable, "-m", "erawise", "show"], clone)
         report = record([sys.executable, "-m", "erawise", "report"], clone)
+        photograph_report(clone / "report.html")
     ends = [line for line in [*run, *report] if re.match(r"[\w@ ]+: wrote ", Text.from_ansi(line).plain)]
     lines = ["$ make repro", *map(shorten, ends), "", "$ erawise show", *show[:SHOWN_LINES]]
     console = Console(record=True, width=COLUMNS, file=StringIO(), force_terminal=True, color_system="truecolor")
@@ -143,13 +143,15 @@ def draw_run() -> None:
 
 
 def main() -> None:
-    """Draw the pictures that are named."""
+    """Draw both pictures, or only the picture of the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pictures", nargs="+", choices=["report", "run"])
+    parser.add_argument("--report", action="store_true", help="only the picture of report.html as it lies in the checkout")
     given = parser.parse_args()
     PICTURES.mkdir(exist_ok=True)
-    for name in dict.fromkeys(given.pictures):
-        {"report": photograph_report, "run": draw_run}[name]()
+    if given.report:
+        photograph_report(ROOT / "report.html")
+    else:
+        draw_run()
 
 
 if __name__ == "__main__":
