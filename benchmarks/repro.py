@@ -2,7 +2,7 @@
 
 In one clone of the working tree the stages run one after the other without DVC, each a separate process. In another clone, without
 data and with an empty cache, `dvc repro` runs all of them, and then has nothing to do. Two tables are printed: the stages, and the
-ratios with their limits. `--write` puts both into docs/scale.md. `--small` uses the sizes of tests/small.py.
+ratios with their limits. `--write` puts both into docs/speed.md. `--small` uses the sizes of tests/small.py.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from dvc.stage import PipelineStage
 from benchmarks import measure
 from erawise.running import paths
 
-PAGE = measure.ROOT / "docs" / "scale.md"
+PAGE = measure.ROOT / "docs" / "speed.md"
 IMPORT_REPEATS, NOTHING_REPEATS, HELP_REPEATS = 3, 5, 15
 RATIOS = {"everything": 1.4, "nothing": 10.0, "help": 12.0}
 LINES = {"dvc.yaml": 400, "dvc.lock": 2300}
@@ -180,7 +180,7 @@ def demands(found: list[Checked]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="take the sizes of tests/small.py, to try this script")
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/scale.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/speed.md")
     given = parser.parse_args()
     if given.small and given.write:
         parser.error("--write puts the pipeline as it is in params.yaml into the page; leave out --small")

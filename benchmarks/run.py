@@ -1,6 +1,6 @@
 """All comparisons, one part after the other, each in a separate process: `make bench`.
 
-`python -m benchmarks.run` prints the table, puts it into docs/scale.md, and writes benchmarks/results.json and the picture of the cost
+`python -m benchmarks.run` prints the table, puts it into docs/speed.md, and writes benchmarks/results.json and the picture of the cost
 by size.
 `--only PART ...` runs some parts and keeps the earlier lines of the others.
 """
@@ -23,7 +23,7 @@ from erawise.base import files, tabular
 
 PARTS = ("scores", "reading", "prediction", "training", "network", "whole_job")
 RESULTS = measure.ROOT / "benchmarks" / "results.json"
-PAGE = measure.ROOT / "docs" / "scale.md"
+PAGE = measure.ROOT / "docs" / "speed.md"
 SCALING = measure.ROOT / "docs" / "scaling.svg"
 
 

@@ -1,4 +1,4 @@
-"""A scheduler and workers of Dask as separate processes, started by the commands of docs/scale.md."""
+"""A scheduler and workers of Dask as separate processes, started by the commands of docs/machines.md."""
 
 import os
 import signal

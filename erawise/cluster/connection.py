@@ -93,7 +93,7 @@ def _check(client: Client, scheduler: str | None, notify: Callable[[str], None])
     try:
         client.wait_for_workers(1, timeout=dispatch.WORKERS_SECONDS if scheduler is None else CONNECT_SECONDS)
     except TimeoutError:
-        raise Unavailable(f"{scheduler or 'this machine'}: the scheduler has no worker; start some, see docs/scale.md") from None
+        raise Unavailable(f"{scheduler or 'this machine'}: the scheduler has no worker; start some, see docs/machines.md") from None
     workers = dispatch.memories(client)
     silent = sorted(address for address, memory in workers.items() if not memory)
     if silent:

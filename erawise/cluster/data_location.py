@@ -131,7 +131,7 @@ def _pulled(location: DataLocation, here: Path) -> Path:
     if dvc is None or not (here / "dvc.lock").is_file():
         raise InputError(
             f"{machine}, and can't pull it, since it wasn't started at the top of a checkout of the repository. Start it there, "
-            "or share the directory under the same path, see docs/scale.md"
+            "or share the directory under the same path, see docs/machines.md"
         )
     (dvc / "tmp").mkdir(exist_ok=True)
     with files.lock_file(dvc / "tmp" / LOCK):

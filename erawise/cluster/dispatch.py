@@ -221,7 +221,7 @@ class Cluster:
             return since
         if most:
             raise _too_large(largest.job.what, largest.memory, most)
-        raise Unavailable(f"for {WORKERS_SECONDS} s the scheduler has had no worker; start some, see docs/scale.md")
+        raise Unavailable(f"for {WORKERS_SECONDS} s the scheduler has had no worker; start some, see docs/machines.md")
 
     def _forget(self, futures: Sequence[Future]) -> None:
         unfinished = [future for future in futures if not future.done()]

@@ -274,7 +274,7 @@ def corr_by_era(frame: pd.DataFrame, index: pd.DataFrame, target: str) -> tuple[
 
 
 def headline(metrics: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return the few figures that stand for a run: of the pipeline's last prediction, and under `best` of the one with the highest CORR.
+    """Return the few figures that stand for a run: the pipeline's last prediction, and `best`, the prediction with the highest CORR.
 
     Parameters
     ----------
@@ -282,8 +282,8 @@ def headline(metrics: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
     Returns
     -------
-    `corr`, `sharpe`, `mmc`, `payout` and `drawdown` of `DIAGNOSED`; `best` has the same and `name`. `bmc` takes the place of `mmc`, and the
-    payout's stand-in that of the payout, if fewer eras have an MMC than a BMC. A figure that the data can't give is absent.
+    `corr`, `sharpe`, `mmc`, `payout` and `drawdown` of `DIAGNOSED`; `best` has the same and `name`. If fewer eras have an MMC than a BMC,
+    `bmc` takes the place of `mmc`, and `payout` is the payout's stand-in. A figure that the data can't give is absent.
     """
     own = metrics.get(DIAGNOSED, {})
     eras_of_bmc, eras_of_mmc = (own.get(name, {}).get("eras", 0) for name in ("bmc", "mmc"))

@@ -395,7 +395,7 @@ def test_what_workers_lack_is_named(workspace: Workspace, own: Farm, tmp_path: P
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(connection, "CONNECT_SECONDS", 1)
-        assert refused() == f"{own.address}: the scheduler has no worker; start some, see docs/scale.md"
+        assert refused() == f"{own.address}: the scheduler has no worker; start some, see docs/machines.md"
     process = own.work("--no-nanny", memory="")
     own.wait_for(1)
     assert "doesn't say how much memory it has; start it with `--resources memory=8e9`" in refused()

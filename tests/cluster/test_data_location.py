@@ -76,7 +76,7 @@ def first(original: Path, tmp_path: Path) -> Clone:
 
 @pytest.fixture
 def location(first: Clone, monkeypatch: pytest.MonkeyPatch) -> DataLocation:
-    """The data as seen by a machine on which it doesn't lie there."""
+    """Return the location of the data as a machine sees it on which the data isn't there."""
     monkeypatch.setattr(data_location, "_last", [])
     monkeypatch.chdir(first.directory)
     return replace(data_location.survey(SOURCE), root="/nowhere/at/all")

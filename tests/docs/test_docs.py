@@ -311,7 +311,7 @@ def test_absence_is_as_it_is_said(example: dict[str, Any]) -> None:
 # ---- commands
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "params.yaml", *PAGES], ids=name)
+@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "params.yaml", *PAGES], ids=name)
 def test_every_command_that_is_shown_is_one(path: Path) -> None:
     for line in re.findall(r"(?:^|`|/bin/)erawise ([a-z].*?)(?: +#| &&| >>|`|$)", path.read_text(encoding="utf-8"), re.MULTILINE):
         words = line.split()
@@ -353,11 +353,11 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
     assert set(PAGES) <= reached
 
 
-def test_the_readme_names_every_page_in_its_list() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Documentation\n")[2].partition("\n## ")[0]
-    listed = re.findall(r"\]\((docs/[\w/.-]+\.md)\)", text)
-    assert listed[0] == "docs/concepts.md"
-    assert sorted(listed) == sorted(name(path) for path in PAGES)
+def test_the_index_names_every_page_in_its_lists() -> None:
+    text = (ROOT / "docs/index.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["Start", "How-to", "Reference", "Explanation"]
+    listed = re.findall(r"^\| \[[^\]]+\]\(([\w/.-]+\.md)\)", text, re.MULTILINE)
+    assert sorted([*listed, "index.md"]) == sorted(path.relative_to(ROOT / "docs").as_posix() for path in PAGES)
 
 
 # ---- experiments
@@ -369,6 +369,6 @@ def test_an_experiment_never_costs_a_reader_their_changes(page: Path) -> None:
     runs = re.findall(r"dvc exp run(?= -)[^\n`]*", text)
     assert not [run for run in runs if not re.search(r" --(temp|queue)\b", run)]
     if page.name == "recover.md":
-        assert "throws every uncommitted change of tracked files away" in text.partition("git reset --hard")[2][:200]
+        assert "deletes every uncommitted change of tracked files" in text.partition("git reset --hard")[2][:200]
     else:
         assert "reset --hard" not in text

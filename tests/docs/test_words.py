@@ -10,17 +10,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CODE = [path for folder in ("erawise", "stages", "benchmarks", "manual", "tests") for path in sorted((ROOT / folder).rglob("*.py"))]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 LONGEST = 30
 """Most words of a sentence; some 20 are the aim."""
 
 VERB_LIST = """
 add answer apply ask assign average begin bin blend bootstrap build cache calculate call cancel change check choose clear clip close
-collect compare compile complete compute connect convert copy count create cut decode delete describe divide draw drop encode end estimate
+collect compare compile complete compute connect convert copy correct count create cut decode delete describe divide draw drop encode end estimate
 evaluate exchange explain extend fail fetch fill find fit follow format gather get give group guess hash hold ignore import install
 iterate join keep lay leave let link list load lock make map mark match mean measure merge mock move name neutralize normalize note notify
-number open order pack parse pass pay pick place plan plot predict prepare print project pull push put raise rank read rebuild recognize
+number open order pack parse pass pay pick place plan plot point predict prepare print project pull push put raise rank read rebuild recognize
 reconcile record refit refuse register release reload remove rename render replace replay report require resample reset resolve restore
 retry return round run sample save scale scatter score search select send serve set settle show shuffle simulate skip sort split stack
 standardize start state stop store stream strip submit subtract sum summarize take test time total track train transform translate trim
@@ -75,7 +75,16 @@ def _sentences(text: str) -> list[str]:
 
 def _prose(page: str) -> str:
     """Return a page without code, tables, headings, generated blocks and the addresses of links."""
-    page = re.sub(r"<!-- ([\w ]+) -->.*?<!-- end of \1 -->|```.*?```|<[^>]+>|^#.*$|^\s*\|.*$|^---$.*?^---$", "", page, flags=re.S | re.M)
+    left_out = [
+        r"<!-- ([\w ]+) -->.*?<!-- end of \1 -->",
+        r"```.*?```",
+        r"<[^>]+>",
+        r"^#[^\n]*$",
+        r"^\s*\|[^\n]*$",
+        r"^---$.*?^---$",
+        r"^::: [^\n]*$(?:\n    [^\n]*)*",
+    ]
+    page = re.sub("|".join(left_out), "", page, flags=re.S | re.M)
     return re.sub(r"\]\([^)]*\)", "]", page)
 
 
