@@ -31,13 +31,13 @@ def summarize(table: pd.DataFrame, days: int) -> dict[str, dict[str, Any]]:
     dict, prediction → block, predictions in the order of their first appearance. Floats have 6 decimals. A block holds, if available:
 
     - `corr`, `spearman`, `mmc`, `bmc`, `fnc`, `fncv3`, `payout`, `payout_bmc`: each mean; low and high, the bounds of its 95 %
-      interval, see `significance.mean`; std, sharpe, max_drawdown, median, iqr, positive_share. Mmc, bmc and the payouts also have
-      `eras`, the number of eras that they are over.
+        interval, see `significance.mean`; std, sharpe, max_drawdown, median, iqr, positive_share. Mmc, bmc and the payouts also have
+        `eras`, the number of eras that they are over.
     - `early`: mean CORR against the 20-day sibling of a longer target, and its `eras`.
     - `meta_corr`: mean.
     - `exposure`: max and rms, means over eras.
     - `auc`: top, top_share and above_half, means over eras, of above_half over the eras in which it is a class of its own;
-      top_implied, the AUC that the mean CORR implies for the mean top_share, see `implied_auc`.
+        top_implied, the AUC that the mean CORR implies for the mean top_share, see `implied_auc`.
     - `mse`.
     - `ceiling_share`: mean CORR / mean CORR of the oracle over the eras that have both, if the oracle's mean is above 0.
     - `eras`: the number of eras with a CORR.

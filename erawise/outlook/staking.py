@@ -304,9 +304,9 @@ def outlook(found: History, year: Year) -> tuple[pd.DataFrame, pd.DataFrame]:
     A row for each prediction: `prediction`, `eras`, the mean of each score, and
 
     - for a round: `rate` (mean payout for each unit of stake) and `burn` (share of rounds that burn), each with `_low` and `_high` at the
-      ends of the mean's 95 % interval; `burn_size` (mean rate of burns, NaN without any); `clipped` (share of rounds that are clipped);
+        ends of the mean's 95 % interval; `burn_size` (mean rate of burns, NaN without any); `clipped` (share of rounds that are clipped);
     - for a year: `growth` (mean value of a stake of 1 at its end), `median`, `p05` and `p95` of that value, `loss` (probability to end
-      below 1) and `drawdown` (probability of a fall of more than `year.drawdown`), each with `_low`, `_high` and `_all`.
+        below 1) and `drawdown` (probability of a fall of more than `year.drawdown`), each with `_low`, `_high` and `_all`.
 
     And a row for each prediction and week: `prediction`, `week`, `p05`, `median`, `p95`, `p05_all`, `p95_all`.
     """

@@ -122,7 +122,7 @@ def score_eras(
     DataFrame, one row for each era and prediction, eras in their order and predictions in the order of their columns:
 
     - `era`; `prediction`; `rows` (int, with both prediction and target); `constant` (bool: two rows or more, all of one value, so no
-      scores); then `SCORES`:
+        scores); then `SCORES`:
     - corr, spearman, mse, mmc, bmc;
     - fnc: against all features; NaN if they span the era;
     - meta_corr: Pearson of the gaussianized ranks of prediction and meta model;

@@ -210,7 +210,7 @@ def test_every_key_is_documented_and_every_documented_key_is_there(example: dict
     assert found == documented() - {"diagnostics.passes", "regime"}
     assert set(section("metrics/data.json")) == set(keys(files.read_json(ROOT / "metrics/data.json")))
     assert section("Columns of data/scores/") == ["era", "prediction", ROWS, CONSTANT, *SCORES, FNC_V3, EARLY_CORR]
-    assert {path.name for path in (ROOT / "metrics").glob("*.json")} == {"cv.json", "validation.json", "data.json"}
+    assert {path.name for path in (ROOT / "metrics").glob("*.json")} == {"cv.json", "validation.json", "summary.json", "data.json"}
 
 
 def ranks(x: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ ROWS = 64 * WORDS
 class Questions(NamedTuple):
     """The distinct questions of a model, by feature.
 
-    Parameters
+    Attributes
     ----------
     features : (used,) features that are split on.
     first : (used + 1,) the position at which the questions of each begin.
@@ -47,7 +47,7 @@ class Questions(NamedTuple):
 class Program(NamedTuple):
     """The operations on the planes, tree by tree.
 
-    Parameters
+    Attributes
     ----------
     first_node : (trees + 1,) the position at which each tree's nodes begin.
     question : (nodes,) the question of a node.

@@ -39,7 +39,7 @@ def _levels(threshold: Doubles, zero_right: NDArray[np.bool_]) -> tuple[NDArray[
 class Codes(NamedTuple):
     """The codes of the leaves, by the children of each node.
 
-    Parameters
+    Attributes
     ----------
     left, right : (nodes,) the code of the first leaf below each child.
     left_bits, right_bits : (nodes,) the bits that all leaves below a child have, but not all leaves below its parent.

@@ -33,7 +33,7 @@ CHUNK_ROWS, LANES = 256, 8
 class Branches(NamedTuple):
     """The branches of all trees, each named after the node that it leads to, numbered over all trees; a root has no branch.
 
-    Parameters
+    Attributes
     ----------
     starts : (trees + 1,) the position at which each tree's nodes begin.
     parent, feature, threshold, left : (nodes,) the node at which a branch begins, its question, and whether it is the left branch.
