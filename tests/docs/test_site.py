@@ -33,7 +33,7 @@ def navigation(entries: list[Any]) -> list[str]:
 
 
 def test_the_navigation_has_four_parts_and_every_page_once(site: Path) -> None:
-    parts = YAML(typ="safe").load((ROOT / "mkdocs.yml").read_text(encoding="utf-8").replace("!!python", "#"))["nav"]
+    parts = YAML(typ="safe").load((ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2])
     assert [name for part in parts for name in part] == ["Start", "How-to", "Reference", "Explanation"]
     pages = navigation(parts)
     assert sorted(pages) == sorted(path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md"))
