@@ -28,8 +28,8 @@ INTRODUCTION = """# Every setting
 
 Each setting of `params.yaml`: its type and range, its value in the default run, what it means, and who reads it. A stage runs again where
 one of its settings changes; a command (`erawise x`) reads them, in its own code or in code that it shares, when it is called. To change
-a setting for one run: `dvc exp run --temp -S key=value`; for good: in `params.yaml`. A key that is unknown or a value that isn't allowed stops
-every stage with the key's path.
+a setting for one run: `dvc exp run --temp -S key=value`; for good: in `params.yaml`. A key that is unknown or a value that isn't allowed
+stops every stage with the key's path.
 
 `make docs` writes this page from the `settings.py` of each room of `erawise/`, `params.yaml`, `dvc.yaml` and the code of the commands;
 a test holds it to them.
