@@ -101,7 +101,7 @@ def _parts(before: Revision, after: Revision, table: pd.DataFrame, changed: dict
     parts += [_newcomer(after, name, models[1]) for name in new if name in models[1]]
     parts.append("")
     hidden = len(table) - len(rows)
-    parts += [f"{hidden} rows with the same scores aren't shown: --all shows them."] * (hidden > 0)
+    parts += [f"Rows with the same scores, which --all shows: {hidden}."] * (hidden > 0)
     parts += [comparison.luck(rows)] * (len(rows) > 0)
     parts += [] if shown.validation else ["Out of fold only: --validation compares the final check too, which is counted as a look."]
     return [*parts, evaluation.standing(after.target, after.days)]

@@ -221,8 +221,14 @@ def newcomer(scores: pd.DataFrame, name: str, against: Sequence[str], days: int,
         overlap = spanned_eras(scores[ERA].to_numpy(), spanned_weeks(days))
         mean = significance.mean(bmc.to_numpy(np.float64), overlap=overlap)
         told = BETTER if mean.low > 0 else WORSE if mean.high < 0 else OPEN
-        rows.append(["the benchmark model, by BMC", None, mean.mean, interval(mean.low, mean.high, "+.4f"), told])
-    columns = [Column("against"), Column("its CORR", ".4f"), Column("difference", "+.4f"), Column("95 % interval"), Column("verdict")]
+        rows.append(["benchmark, by BMC", None, mean.mean, interval(mean.low, mean.high, "+.4f"), told])
+    columns = [
+        Column("against"),
+        Column("its CORR", ".4f", spare=1),
+        Column("difference", "+.4f"),
+        Column("95 % interval"),
+        Column("verdict"),
+    ]
     return Sheet(columns, rows, f"{name} against others of its run")
 
 

@@ -95,7 +95,8 @@ def _written(parts: Sequence[str | Sheet], table: Callable[[Sheet], str], text: 
     found: list[str] = []
     for part in parts:
         if isinstance(part, str):
-            found.append(text(part, False))
+            if part or (found and found[-1]):
+                found.append(text(part, False))
             continue
         found += [""] * bool(found and found[-1]) + ([text(part.title, True)] if part.title else []) + [table(part), ""]
     return found[:-1] if found and not found[-1] else found

@@ -158,3 +158,14 @@ def test_the_page_gives_each_plot_its_size() -> None:
         assert set(json.loads(path.read_text())["usermeta"]["page"]) == {"width", "height"}, path.name
     config = (ROOT / ".dvc/config").read_text()
     assert f"html_template = {PAGE.relative_to(Path(ROOT, '.dvc'))}" in config
+
+
+def test_without_the_network_the_page_says_why_it_has_no_charts() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert '<p id="offline">The charts can\'t be drawn: ' in page
+    assert ".drawn #offline { display: none; }" in page
+    assert 'if (embed) document.documentElement.classList.add("drawn");' in page
+    titles = [
+        settings.get("title", "") for plot in YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["plots"] for settings in plot.values()
+    ]
+    assert all(re.fullmatch(r"[A-Z][\w ,]+", title) for title in titles)

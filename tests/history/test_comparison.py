@@ -131,7 +131,7 @@ def test_a_new_model_is_held_against_its_nearest_relative_and_the_benchmark() ->
     assert comparison.nearest(table, "new", ["new"]) is None
     found = comparison.newcomer(table, "new", ["a", "b"], 20)
     assert found.title == "new against others of its run"
-    assert [row[0] for row in found.rows] == ["a", "b", "the benchmark model, by BMC"]
+    assert [row[0] for row in found.rows] == ["a", "b", "benchmark, by BMC"]
     assert [row[-1] for row in found.rows] == [BETTER, BETTER, BETTER]
 
 

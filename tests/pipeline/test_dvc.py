@@ -119,7 +119,7 @@ def test_runs_are_on_record_and_compared_without_a_checkout_and_a_run_from_the_c
     assert "lightgbm" in clone.erawise("compare", "HEAD", "weaker", "--all")
     assert re.search(r"\nmain: target, \d\d trading days.*; pays: 60 days since round 1343, ", output)
     assert "models.ridge.l2: 1000.0 → 200000" in output
-    assert "This was a look at validation; there were 3 at these eras in this checkout" in output, "that of HEAD was the third"
+    assert "This was a look at validation; there were 3 at these eras in this checkout" in output, "HEAD was the third"
     assert re.search(r"\nValidation, the final check\n.*\n.*\nridge +-?0\.", output)
     assert clone.run("git", "status", "--porcelain") == before
     found = json.loads(clone.read("data/comparison/comparison.json"))

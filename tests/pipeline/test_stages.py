@@ -435,7 +435,7 @@ def test_a_bare_target_of_60_days_goes_through_every_stage_as_one(tmp_path: Path
         == [*range(137, 151)]
     )
     capsys.readouterr()
-    workspace.run("evaluate", "show")
+    workspace.run("evaluate", "show --md")
     said = capsys.readouterr().out
     found = files.read_json(tmp_path / "data/scores/evaluated.json")
     assert (found["days"], found["equal"], found["early"], found["benchmark"]) == (60, "target_other_60", "target_other_20", "x_other60")
