@@ -21,7 +21,7 @@ from erawise.report import (
     provenance,
     views,
 )
-from erawise.report.content import Content
+from erawise.report.content import CORR, Content
 from erawise.report.frame import Page
 from erawise.report.markup import escape
 from erawise.running.errors import InputError
@@ -62,7 +62,7 @@ def written(found: Content, progress: Progress = SILENT) -> str:
         If no prediction has a score in any era, or the chosen one wasn't scored.
     """
     scores = content.era_scores(found)
-    if not len(scores) or not found.predictions:
+    if CORR not in scores or scores.loc[scores[PREDICTION].isin(found.predictions), CORR].isna().all():
         raise InputError("no prediction has a score in any era; run `dvc repro evaluate` on data whose targets are known")
     if found.chosen not in found.predictions:
         raise InputError(
