@@ -79,7 +79,7 @@ class Workspace:
     def run(self, *lines: str) -> None:
         """Run stages and commands."""
         for line in lines:
-            if line.split()[0] in COMMANDS:
+            if line.split()[0] in COMMANDS and line not in WHOLE:
                 self.command(line.split())
             else:
                 self._run_stage(line)

@@ -179,7 +179,7 @@ def test_what_is_no_directory_is_said_and_not_made(repository: Path) -> None:
     assert "there is no such directory; make it, or mount" in wrong(repository, {"url": str(repository / "share")})
     assert not (repository / "share").exists()
     (repository / "some.txt").write_text("a")
-    assert "its path is that of a file, or below one" in wrong(repository, {"url": str(repository / "some.txt")})
+    assert "its path leads to a file, or below one" in wrong(repository, {"url": str(repository / "some.txt")})
 
 
 @pytest.mark.parametrize(

@@ -249,7 +249,7 @@ def test_a_late_submission_has_no_position() -> None:
     assert [list(model.positions) for model in found.models.values()] == [[1], []]
 
 
-@pytest.mark.parametrize("change", [{"on": False}, {"stake": Decimal(0)}])
+@pytest.mark.parametrize("change", [{"is_staking": False}, {"stake": Decimal(0)}])
 @pytest.mark.parametrize("mode", ["constant", "compound"])
 def test_a_model_that_is_off_stakes_no_more_as_its_rounds_settle(change: dict[str, Any], mode: Mode) -> None:
     found = strategy(20, a=own(10, mode))

@@ -299,8 +299,9 @@ def test_a_stage_on_a_terminal_shows_a_bar_and_leaves_its_lines(workspace: Works
     assert code == 0
     assert re.search(r"\rneutralize, riskiest: 100%\|█+\| 60/60 eras \[", written)
     assert re.search(r"\rneutralize: 100%\|█+\| 83/83 eras \[", written)
-    first, last = on_screen(written)
+    first, second, last = on_screen(written)
     assert first == "neutralized to 5 features (riskiest), proportion 1.0"
+    assert re.fullmatch(r"each fold has its own riskiest features, without its test eras: \d( to \d)? of them are the same", second)
     assert last.startswith("neutralize: wrote data/predictions/neutralized.parquet, data/neutralized_to.json; 3,320 rows, ")
 
 
