@@ -17,7 +17,7 @@ class Descriptions(Extension):
     """Take the text after `name : ` for the description that it is, in place of a type."""
 
     def on_object(self, *, obj: Object, **_: Any) -> None:
-        """Mend the parameters and attributes of a docstring that the site shows."""
+        """Move the descriptions of parameters and attributes to their place in a docstring that the site shows."""
         if obj.docstring is None or not obj.path.startswith(SHOWN):
             return
         for section in obj.docstring.parsed:

@@ -32,7 +32,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Lead links to these pictures to the site's own copies, and name linked pages by their titles."""
+    """Replace links to these pictures by the site's own copies, and names of linked pages by their titles."""
     folder = (ROOT / "docs" / page.file.src_uri).parent
     markdown = NAMED.sub(lambda found: f"[{_title(folder / found[1])}]({found[1]}{found[2] or ''})", markdown)
     return OUTSIDE.sub(rf"]({'../' * page.file.src_uri.count('/')}\1)", markdown)

@@ -1,4 +1,4 @@
-"""What the README and the page of the default run say is what the committed run and the code give."""
+"""The README and the page of the default run agree with the committed run and with the code."""
 
 import re
 import subprocess

@@ -22,7 +22,7 @@ LOADED = re.compile(
 
 @pytest.fixture(scope="session")
 def site(once: Once) -> Path:
-    """The built site; a warning ends its build."""
+    """Build the site once; a warning ends the build."""
     return once("site", lambda directory: build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(directory))))
 
 
