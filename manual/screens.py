@@ -36,7 +36,7 @@ SHOWN_LINES = 26
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-ln-z]")
-"""Sequences that move the cursor; those of colours end with m and stay."""
+"""Sequences that move the cursor; sequences of colours end with m and stay."""
 
 FORMAT = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>

@@ -363,7 +363,7 @@ def test_data_of_another_version_than_the_models_have_seen_is_refused(
     [
         ("members.json", "{}", "data/members.json: it has no list of models"),
         ("weights.json", "[]", "data/weights.json: it has no weight for each model"),
-        ("neutralized_to.json", "{}", "data/neutralized_to.json: it doesn't say what"),
+        ("neutralized_to.json", "{}", "data/neutralized_to.json: features, method or proportion is missing"),
         ("final/ridge/model.json", "{}", "data/final/ridge/model.json: it doesn't say what the model is"),
     ],
 )

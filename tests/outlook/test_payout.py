@@ -535,7 +535,7 @@ def test_what_a_round_does_not_name_is_that_of_its_regime(
     [
         (
             {"corr60": 3.0, "mmc60": 15.0},
-            "round 7: it pays for corr60, 60 days ahead, and the scores here look 20 days ahead; set data.target to a target of that horizon",
+            "round 7: it pays for corr60, 60 days ahead, and the scores here look 20 days ahead; set data.target to a target of",
         ),
         ({"cort20": 3.0}, "round 7: it pays for cort20 (version 1), which erawise doesn't compute; leave --round out"),
         ({}, "round 7: Numerai names no score that it pays for, as for the oldest rounds; take a later round, or set"),

@@ -503,7 +503,7 @@ def test_a_run_is_confined(here: Path, world: World, tmp_path: Path, monkeypatch
     assert found.predictions["prediction"].unique().tolist() == [1.0]
     assert 50e6 < found.peak_bytes < 2e9
     assert found.seconds < 60
-    with pytest.raises(InputError, match=r"x\.pkl: it fails in 4 GiB of memory with Numerai's packages: .*there is no network"):
+    with pytest.raises(InputError, match=r"x\.pkl: it fails in 4 GiB of memory with Numerai's packages: .*a model runs without a network"):
         proof.run(here, ship(tmp_path / "x.pkl", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:1')"), live, None)
     with pytest.raises(InputError, match=r"it fails in 4 GiB .*MemoryError"):
         proof.run(here, ship(tmp_path / "x.pkl", "import numpy; return numpy.ones(5 * 2**29)"), live, None)
