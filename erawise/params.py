@@ -55,7 +55,7 @@ def check_spaces(spaces: dict[str, Space]) -> None:
     """Raise `ValueError` if a space belongs to no kind of model, has an unknown setting or value, or a kind has no space."""
     for kind, space in spaces.items():
         if kind not in KINDS:
-            raise ValueError(f"spaces.{kind}: no kind of model; kinds are {known_names(KINDS, kind)}")
+            raise ValueError(f"spaces.{kind}: not a kind of model; kinds are {known_names(KINDS, kind)}")
         for name, values in space.items():
             _check_values(f"spaces.{kind}.{name}", KINDS[kind], name, values)
     absent = sorted(set(KINDS) - set(spaces))
@@ -67,7 +67,7 @@ def _check_values(path: str, kind: type[Section], name: str, values: Range | Cho
     """Raise `ValueError` if a space names a setting that the kind lacks, or values that it doesn't accept."""
     free = sorted(set(kind.model_fields) - UNTUNED)
     if name not in free:
-        raise ValueError(f"{path}: no setting to tune; there are {known_names(free, name)}")
+        raise ValueError(f"{path}: not a setting to tune; there are {known_names(free, name)}")
     field = kind.model_fields[name]
     annotation: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
     adapter: TypeAdapter[Any] = TypeAdapter(annotation)

@@ -16,6 +16,7 @@ from erawise.evaluation import evaluation
 from erawise.folds import splits
 from erawise.panel.panel import Panel, days_ahead
 from erawise.regimes import regimes
+from erawise.regimes.regimes import Regime
 from erawise.running import paths, runner
 from erawise.running.progress import Progress
 
@@ -46,7 +47,8 @@ def main(progress: Progress) -> runner.Done:
         if isinstance(settings.proportion, float):
             proportion, neutral, chosen = settings.proportion, as_tested.without(settings.proportion), None
         else:
-            outcomes, formula = _outcomes(p, rows, panel)
+            regime = regimes.load(p.payout.regimes).named(p.payout.regime)
+            outcomes, formula = _outcomes(regime, p.evaluate.benchmark, target, rows, panel)
             differ = any(names != sets[0] for names in sets)
             overall, of_folds, neutral = proportions.choose(as_tested, cv, outcomes, plan, learned if differ else None)
             proportion, chosen = overall.proportion, proportions.content(overall, of_folds, formula)
@@ -60,17 +62,19 @@ def main(progress: Progress) -> runner.Done:
     return runner.Done([paths.NEUTRALIZED, paths.NEUTRALIZED_TO], len(rows))
 
 
-def _outcomes(p: params.Params, rows: pd.DataFrame, panel: Panel) -> tuple[proportions.Outcomes, str]:
-    """Return the values by which a proportion is chosen, on the rows, and the formula in words."""
-    target, regime = p.data.target, regimes.load(p.payout.regimes).named(p.payout.regime)
+def _outcomes(regime: Regime, benchmark: str | None, target: str, rows: pd.DataFrame, panel: Panel) -> tuple[proportions.Outcomes, str]:
+    """Return the values by which a proportion is chosen, on the rows, and the formula in words.
+
+    `benchmark` is the name in the settings; None to choose one.
+    """
     references = tabular.read_parquet(paths.REFERENCES)
-    known = evaluation.benchmarks(references)
-    against = evaluation.benchmark_column(known, p.evaluate.benchmark, panel.equal.get(target, target), days_ahead(paths.PANEL, target))
+    known, days = evaluation.benchmarks(references), days_ahead(paths.PANEL, target)
+    against = evaluation.benchmark_column(known, benchmark, panel.equal.get(target, target), days)
     sums = regime.sums()
     formula = f"{regimes.formula(sums[proportions.STAND_IN])} ({regime.id}; BMC against {against or 'no benchmark model'})"
     outcome = predictions.along(rows, panel.index, [target])[:, 0]
-    benchmark = None if against is None else predictions.along(rows, references, [against])[:, 0]
-    return proportions.Outcomes(outcome, benchmark, sums), formula
+    model = None if against is None else predictions.along(rows, references, [against])[:, 0]
+    return proportions.Outcomes(outcome, model, sums), formula
 
 
 if __name__ == "__main__":

@@ -164,7 +164,7 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
 def test_a_model_may_not_take_a_name_of_the_pipeline(tmp_path: Path) -> None:
     settings = content()
     settings["models"]["ensemble"] = settings["models"]["ridge"]
-    with pytest.raises(InputError, match=r"models\.ensemble: the name is taken"):
+    with pytest.raises(InputError, match=r"models\.ensemble: the pipeline uses this name"):
         load(tmp_path, settings)
 
 
