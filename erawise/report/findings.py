@@ -19,7 +19,7 @@ NEARLY = 0.99
 EXPOSED = 0.35
 """Mean of an era's largest exposure above which the page advises neutralization."""
 
-ALWAYS = "Try an idea with `dvc exp run --temp -n idea -S …`, then `erawise compare HEAD idea`: it says whether the difference is more than luck."
+ALWAYS = "Try an idea by `dvc exp run --temp -n idea -S …`, then `erawise compare HEAD idea`: is the difference more than luck?"
 
 
 def interval(content: Content, split: str, name: str, score: str = CORR) -> str:
