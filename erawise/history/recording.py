@@ -73,11 +73,12 @@ def looked_at(revision: "Revision") -> int:
     metrics = {split: summary.summarize(table, revision.days) for split, table in revision.scores.items()}
     settings = ledger.flat(revision.settings)
     entry = {
-        "commit": revision.name,
+        "commit": (validation_looks.git("rev-parse", "--verify", "--quiet", revision.name) or revision.name).strip(),
         "experiment": None,
         "data": revision.validation,
         "target": revision.target,
         "days": revision.days,
+        "equal": revision.equal,
         "predictions": revision.predictions,
         "settings": settings,
         "changed": _changed(settings),

@@ -346,7 +346,7 @@ def test_small_runs_are_compared_where_there_are_no_results(repository: Clone, t
     (checked.found / "small-base").write_text("failed after 3 s\n")
     text = checked.body()
     assert "The whole runs can't be compared: DVC's remote gave no scores of the base (the log of the step fetch says why)." in text
-    assert "Nor can small runs: that of the base failed after 3 s" in text
+    assert "Nor can small runs: the run of the base failed after 3 s" in text
 
 
 def test_a_damaged_score_file_is_no_result_and_costs_no_report(repository: Clone, tmp_path: Path) -> None:

@@ -127,16 +127,18 @@ def test_runs_are_on_record_and_compared_without_a_checkout_and_a_run_from_the_c
     assert {row["prediction"] for row in found["predictions"]} >= {"ridge", "ensemble", "neutralized"}
     assert clone.read("data/comparison/comparison.svg").startswith("<?xml")
 
-    clone.run("git", "checkout", "-q", "params.yaml", "dvc.lock", "metrics")
+    clone.run("git", "checkout", "-q", "HEAD", "--", "params.yaml", "dvc.lock", "metrics")
     clone.dvc("checkout", "-q")
     same = clone.erawise("compare")
     assert "HEAD → the workspace" in same
     assert "no setting differs" in same
     assert same.startswith("Nothing changed: 4 predictions have the same scores in every era\n")
     clone.set("models.ridge.l2", 131.0)
-    assert not stages_run(clone.dvc("repro", "evaluate")) & {"train@ridge", "evaluate"}
+    assert not stages_run(clone.dvc("repro", "evaluate")) & {"train@ridge", "ensemble", "neutralize"}
     assert len(clone.read("ledger.jsonl").splitlines()) == 3
-    assert re.search(r" weaker +\w{8} .* models\.ridge\.l2: 1000\.0 → 200000", clone.erawise("history"))
+    listed = clone.erawise("history")
+    assert re.search(r" weaker +\w{8}\+? .* models\.ridge\.l2: 1000\.0 → 200000\.0\n.* –  +\w{8} .* no setting\n", listed)
+    assert listed.count("main: target") == 1
     assert "Looks at these validation eras so far: 3." in clone.erawise("show")
     clone.set("tracking.wandb", "offline")
     code = clone.directory / "stages/evaluate.py"
@@ -156,7 +158,7 @@ def of_experiment(clone: Clone, name: str, path: str) -> str:
 def test_an_experiment_elsewhere_reads_the_files_of_ones_own_and_a_failed_one_leaves_nothing(clone: Clone) -> None:
     before = clone.run("git", "status", "--porcelain")
     settings = ("exp", "run", "--temp", "-S", "data.source=local")
-    for number, rows in (("one", 20), ("two", 21)):
+    for number, rows in (("one", 22), ("two", 23)):
         raw.write(clone.directory / "data/local", rows=rows)
         clone.dvc(*settings, "-n", number, "preprocess")
         assert json.loads(of_experiment(clone, number, "metrics/data.json"))["train"]["rows"] == 60 * rows
@@ -198,7 +200,7 @@ def test_runs_on_other_data_or_targets_are_compared_only_when_told_to(clone: Clo
     path.write_text(path.read_text().replace(raw["md5"], f"{'0' * 32}.dir"))
     output = clone.erawise("compare", check=False)
     assert "HEAD and the workspace ran on different raw data" in output
-    assert "Out of fold (cv)" in clone.erawise("compare", "--anyway")
+    assert "Nothing changed: 4 predictions have" in clone.erawise("compare", "--anyway")
 
 
 def test_the_gate_needs_no_data_and_sees_a_change(clone: Clone, tmp_path: Path) -> None:
