@@ -84,7 +84,7 @@ def test_a_model_added_and_removed_by_experiments(clone: Clone, tmp_path: Path) 
     assert "up to date" in again.dvc("status")
 
 
-def test_runs_are_on_record_and_compared_without_a_checkout_and_a_run_from_the_cache_is_no_look(clone: Clone) -> None:
+def test_runs_are_on_record_and_compared_without_a_checkout_and_the_same_predictions_again_are_no_look(clone: Clone) -> None:
     clone.drop(*DRAWN)
     clone.set("models.ridge.l2", 131.0)
     output = clone.dvc("repro", "evaluate")
