@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
+# images of containers often set this; then each of many processes compiles all packages that it loads
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help repro test lint bench experiments docs site pictures lock clean
 
 help: ## list the targets
