@@ -65,11 +65,7 @@ class Clone:
         return self.run("python", "-m", "erawise", *arguments, check=check)
 
     def set(self, name: str, value: Any) -> None:
-        yaml, path = YAML(), self.directory / "params.yaml"
-        content = yaml.load(path.read_text())
-        small.change(content, name, value)
-        with path.open("w") as file:
-            yaml.dump(content, file)
+        small.edit(self.directory / "params.yaml", lambda content: small.change(content, name, value))
 
     def drop(self, *stages: str) -> None:
         """Remove stages from the pipeline, and commit that."""
@@ -145,7 +141,7 @@ def clone_tree(directory: Path, commands: Path | None = None, models: Sequence[s
     clone = Clone(directory, commands)
     clone.run("git", "init", "-q", "-b", "main")
     (directory / "dvc.lock").unlink(missing_ok=True)
-    small.shrink(directory / "params.yaml")
+    small.edit(directory / "params.yaml", small.change_all)
     if models is not None:
         clone.set("models", {name: clone.settings()["models"][name] for name in models})
     clone.commit("start")

@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 import small
 from closure import ROOT
-from ruamel.yaml import YAML
 
 from erawise.base import tabular
 from erawise.commands import menu
@@ -65,11 +64,7 @@ class Workspace:
         content["final"].update(refit=list(MODELS))
 
     def change(self, how: Callable[[Any], object]) -> None:
-        yaml, path = YAML(), self.directory / "params.yaml"
-        content = yaml.load(path.read_text())
-        how(content)
-        with path.open("w") as file:
-            yaml.dump(content, file)
+        small.edit(self.directory / "params.yaml", how)
 
     def command(self, words: Sequence[str]) -> None:
         with pytest.MonkeyPatch.context() as patch:

@@ -4,6 +4,7 @@ import functools
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,12 @@ VERSION = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 
 VALIDATED = False
 """Check each part of a chart against the schema of Vega-Lite. It takes longer than the rest of the page, so only the tests do."""
+
+
+def validating() -> AbstractContextManager[None]:
+    """Have Altair check the parts of charts while they are made, or not, as `VALIDATED` says."""
+    return schemapi.debug_mode(VALIDATED)
+
 
 CONFIG = {
     "background": "transparent",
@@ -122,7 +129,7 @@ def library() -> str:
 
 def specified(chart: Any) -> dict[str, Any]:
     """Return a chart as Vega-Lite."""
-    with alt.data_transformers.enable("default", max_rows=None), schemapi.debug_mode(VALIDATED):
+    with alt.data_transformers.enable("default", max_rows=None):
         spec: dict[str, Any] = chart.to_dict(validate=VALIDATED)
     return spec | {"config": CONFIG, "autosize": {"type": "fit-x", "contains": "padding", "resize": True}}
 

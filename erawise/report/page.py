@@ -71,7 +71,7 @@ def written(found: Content, progress: Progress = SILENT) -> str:
         )
     page = Page(found, content.pairs(found, scores), _defaults(found, scores), {views.ERAS: scores})
     bodies = {}
-    with progress.counting(1 + len(SECTIONS), "sections") as count:
+    with drawing.validating(), progress.counting(1 + len(SECTIONS), "sections") as count:
         for name, (_, write) in {"answer": ("", answer.first), **SECTIONS}.items():
             bodies[name] = write(page)
             count.done()

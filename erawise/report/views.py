@@ -116,7 +116,9 @@ def running(d: Defaults, live: bool) -> alt.LayerChart:
     """Draw the running sum of the chosen prediction, in CORR beside the known range of real data."""
     base = _eras(d, f"datum.prediction == '{d.chosen}'")
     total = base.transform_window(total="sum(value)", sort=[alt.SortField("era")], groupby=["split"])
-    line = total.mark_line(clip=True, color=colour(d.chosen), strokeWidth=2.5).encode(_x(), _y("total", "running sum"), detail="split:N")
+    line = total.mark_line(clip=True, color=colour(d.chosen), strokeWidth=2.5).encode(
+        _x(), _y("total", "running sum"), alt.Detail("split:N")
+    )
     return _layers(d, [_real(d), line], live, ["score"], _hover(total, [d.chosen], "total"), height=170)
 
 
@@ -177,7 +179,7 @@ def drawdown(d: Defaults, live: bool) -> alt.LayerChart:
         .transform_filter(IN_RANGE)
     )
     area = base.mark_area(clip=True, color=BAD, opacity=0.45, line={"color": BAD}).encode(
-        _x(), _y("fall", "below the peak"), detail="split:N"
+        _x(), _y("fall", "below the peak"), alt.Detail("split:N")
     )
     return _layers(d, [area], live, ["score", "focus"], _hover(base, None, "fall"), height=130)
 
@@ -243,7 +245,7 @@ def difference(d: Defaults, live: bool) -> alt.LayerChart:
     bars = _bars(base, "gain", "difference").encode(_own_colour(d, "higher"))
     mean = base.mark_line(strokeDash=[6, 4], color="var(--ink)", clip=True).transform_joinaggregate(mean="mean(gain)", groupby=["split"])
     tooltip = [alt.Tooltip("era:Q"), *(alt.Tooltip(f"{name}:Q", format="+.4f") for name in ("one", "other", "gain"))]
-    drawn = [bars, mean.encode(_x(), alt.Y("mean:Q"), detail="split:N")]
+    drawn = [bars, mean.encode(_x(), alt.Y("mean:Q"), alt.Detail("split:N"))]
     return _layers(d, drawn, live, ["score", "focus", "against"], _rule(base, tooltip), height=180)
 
 
@@ -283,7 +285,7 @@ def beeswarm(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
     zero = alt.Chart(pd.DataFrame({"zero": [0]})).mark_rule(color="var(--ink)", opacity=0.6).encode(alt.X("zero:Q"))
     names = base.transform_aggregate(groupby=["rank", "feature"])
     labels = names.mark_text(align="right", dx=-6, color="var(--muted)", limit=LABELS).encode(
-        alt.Y("rank:Q").scale(scale), alt.Text("feature:N"), x=alt.value(0)
+        alt.Y("rank:Q").scale(scale), alt.Text("feature:N"), alt.XValue(0)
     )
     return alt.layer(zero, dots, labels).add_params(_parameter(d, "model")).properties(width=WIDTH, height=34 * top)
 
@@ -354,7 +356,7 @@ def _lines(d: Defaults, base: alt.Chart, value: str, title: str) -> alt.Chart:
     """Draw a line for each prediction; yardsticks are grey and dotted, a second round of colours is dashed."""
     dashes = [DOTS if name in YARDSTICKS else DASH if name in d.dashed else WHOLE for name in d.names]
     dash = alt.StrokeDash("prediction:N").scale(domain=d.names, range=dashes).legend(None)
-    return base.mark_line(clip=True).encode(_x(room=True), _y(value, title), _own_colour(d, "prediction"), dash, detail="split:N")
+    return base.mark_line(clip=True).encode(_x(room=True), _y(value, title), _own_colour(d, "prediction"), dash, alt.Detail("split:N"))
 
 
 def _ends(d: Defaults, base: alt.Chart, value: str, height: int, *, place: str = "era", zero: bool = True) -> alt.Chart:
@@ -372,9 +374,9 @@ def _ends(d: Defaults, base: alt.Chart, value: str, height: int, *, place: str =
         .transform_window(least="min(pushed)", sort=order, frame=[None, 0])
         .transform_calculate(spot=f"max(datum.least - datum.gap * datum.k, {low} + datum.gap * (datum.n - datum.k))")
     )
-    x = alt.value({"expr": f"width - {ROOM} + 6"})
+    x = alt.XValue({"expr": f"width - {ROOM} + 6"})
     return labels.mark_text(align="left", fontSize=11, limit=112).encode(
-        alt.Y("spot:Q"), alt.Text("prediction:N"), _own_colour(d, "prediction"), x=x
+        alt.Y("spot:Q"), alt.Text("prediction:N"), _own_colour(d, "prediction"), x
     )
 
 
@@ -392,7 +394,7 @@ def _real(d: Defaults) -> alt.Chart:
         .transform_calculate(era=f"datum.last ? min(datum.to, last) : {begin}", weeks=f"datum.last ? min(datum.to, last) - {begin} : 0")
         .transform_calculate(low=f"{REAL[0]} * datum.weeks * datum.share", high=f"{REAL[1]} * datum.weeks * datum.share")
     )
-    return base.mark_area(color=MUTED, opacity=0.3, clip=True).encode(_x(), alt.Y("low:Q"), alt.Y2("high:Q"), detail="from:Q")
+    return base.mark_area(color=MUTED, opacity=0.3, clip=True).encode(_x(), alt.Y("low:Q"), alt.Y2("high:Q"), alt.Detail("from:Q"))
 
 
 def _layers(
@@ -407,7 +409,7 @@ def _layers(
 def _ground(d: Defaults, room: bool) -> list[alt.Chart]:
     """Draw the validation eras as a shade, and the line of 0."""
     line = alt.Chart(pd.DataFrame({"zero": [0]})).mark_rule(color="var(--ink)", opacity=0.6)
-    zero = line.encode(alt.Y("zero:Q"), x=alt.value(0), x2=alt.value({"expr": f"width - {ROOM}" if room else "width"}))
+    zero = line.encode(alt.Y("zero:Q"), alt.XValue(0), alt.X2Value({"expr": f"width - {ROOM}" if room else "width"}))
     if VALIDATION not in d.spans:
         return [zero]
     start, end, _ = d.spans[VALIDATION]
@@ -419,7 +421,7 @@ def _ground(d: Defaults, room: bool) -> list[alt.Chart]:
     )
     shade = area.mark_rect(color="var(--shade)", clip=True).encode(_x("start", room=room), alt.X2("end:Q"))
     label = area.mark_text(align="left", baseline="top", dx=4, dy=4, color=MUTED, clip=True).encode(
-        _x("start", room=room), alt.Text("label:N"), y=alt.value(0)
+        _x("start", room=room), alt.Text("label:N"), alt.YValue(0)
     )
     return [shade, label, zero]
 

@@ -13,7 +13,6 @@ import pytest
 import raw
 import small
 from closure import ROOT
-from ruamel.yaml import YAML
 
 from erawise import params
 from erawise.base import files
@@ -50,15 +49,16 @@ def workspace(directory: Path, change: Callable[[Any], None] = unchanged, *, fea
     """Write raw files and settings for the command; `change` gets the settings."""
     raw.write(directory / "data" / "raw", features=features)
     shutil.copyfile(ROOT / "params.yaml", directory / "params.yaml")
-    small.shrink(directory / "params.yaml")
-    yaml = YAML()
-    content = yaml.load((directory / "params.yaml").read_text())
-    content["models"] = {name: content["models"][name] for name in models}
-    if "lightgbm" in models:
-        content["models"]["lightgbm"].update(trees=8)
-    content["resources"].update(threads=1)  # several threads wait for each other longer than they compute
-    change(content)
-    yaml.dump(content, directory / "params.yaml")
+
+    def smaller(content: Any) -> None:
+        small.change_all(content)
+        content["models"] = {name: content["models"][name] for name in models}
+        if "lightgbm" in models:
+            content["models"]["lightgbm"].update(trees=8)
+        content["resources"].update(threads=1)  # several threads wait for each other longer than they compute
+        change(content)
+
+    small.edit(directory / "params.yaml", smaller)
     return directory
 
 
@@ -122,10 +122,7 @@ def test_selection_on_test_eras_is_found_and_is_named(tmp_path: Path, commands: 
     place = workspace(tmp_path, features=600, models=("ridge",))
     old = "fitted_on = [plan.train, *(fold.train for fold in plan.folds)]"
     spoiled = with_code(place, "erawise/selection/selection.py", old, "fitted_on = [plan.train] * (1 + len(plan.folds))")
-    yaml = YAML()
-    content = yaml.load((spoiled / "params.yaml").read_text())
-    content["select_features"].update(keep_share=0.1, trees=60)
-    yaml.dump(content, spoiled / "params.yaml")
+    small.edit(spoiled / "params.yaml", lambda content: content["select_features"].update(keep_share=0.1, trees=60))
     code, output = check(spoiled, commands, TELLTALE)
     assert code == 1
     assert "error: select_features: on shuffled targets" in output
