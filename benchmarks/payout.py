@@ -67,7 +67,7 @@ def coverage(histories: int) -> str:
 def example() -> str:
     """Return the command's output on the scores of the checkout."""
     with tempfile.TemporaryDirectory() as directory:
-        command = [sys.executable, "-m", "erawise", "payout", "--out", directory]
+        command = [sys.executable, "-m", "erawise", "payout", "--md", "--out", directory]
         done = subprocess.run(command, cwd=measure.ROOT, capture_output=True, text=True, check=True)
     return done.stdout.rpartition("\n\nwritten to ")[0]
 

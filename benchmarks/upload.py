@@ -80,7 +80,15 @@ def _full_size(directory: Path) -> list[str]:
 def _trees(rng: np.random.Generator) -> str:
     features = rng.integers(0, 5, (FIT_ROWS, FEATURES), dtype=np.int8)
     data = lightgbm.Dataset(features.astype(np.float32), rng.normal(size=FIT_ROWS), params={"max_bin": 5, "verbosity": -1})
-    options = {"num_leaves": 31, "max_depth": 5, "feature_fraction": 0.1, "learning_rate": 0.01, "seed": 1, "verbosity": -1}
+    options = {
+        "num_leaves": 31,
+        "max_depth": 5,
+        "feature_fraction": 0.1,
+        "learning_rate": 0.01,
+        "seed": 1,
+        "num_threads": 1,
+        "verbosity": -1,
+    }
     return str(lightgbm.train(options, data, TREES).model_to_string())
 
 

@@ -17,6 +17,14 @@ def _minutes(type_: object, value: float) -> None:
         raise ValueError("Expected a number of minutes, 0 or more.")
 
 
+def _whole(type_: object, tokens: Sequence[Token]) -> int:
+    """Return a whole number; cyclopts would round 1.5."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f"expected a whole number (it is {tokens[0].value!r}).") from None
+
+
 def _from_here(type_: object, tokens: Sequence[Token]) -> Path:
     """Return the absolute path of an argument: the command then runs at the top of the checkout."""
     return Path(tokens[0].value).absolute()
@@ -52,10 +60,13 @@ TERMINAL = Output()
 Minutes = Annotated[float, Parameter(validator=_minutes)]
 """A number of minutes, 0 or more."""
 
-Round = Annotated[int, Parameter(validator=validators.Number(gte=1))]
+Whole = Annotated[int, Parameter(converter=_whole, validator=validators.Number(gte=1))]
+"""A whole number, at least 1."""
+
+Round = Whole
 """The number of a round."""
 
-RoundOrCurrent = Annotated[int, Parameter(validator=validators.Number(gte=0))]
+RoundOrCurrent = Annotated[int, Parameter(converter=_whole, validator=validators.Number(gte=0))]
 """The number of a round, or 0 for the current one."""
 
 Place = Annotated[Path, Parameter(converter=_from_here)]

@@ -5,12 +5,11 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter, validators
 
-from erawise.commands.arguments import TERMINAL, Output, Place, RoundOrCurrent, about
+from erawise.commands.arguments import TERMINAL, Output, Place, RoundOrCurrent, Whole, about
 from erawise.live import payouts, stakes
 from erawise.running.errors import UsageError
 
 Amount = Annotated[float, Parameter(validator=validators.Number(gt=0, lt=1e9))]
-Number = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 
 
 def payout(
@@ -24,8 +23,8 @@ def payout(
     replay: Annotated[Place | None, about("Replay the staking on the rounds of this CSV file.")] = None,
     stake: Annotated[Amount | None, about("With --replay: NMR on a round.")] = None,
     deposit: Annotated[Amount | None, about("With --replay: NMR in all at the start.")] = None,
-    concurrent: Annotated[Number | None, about("With --replay: rounds that are open at once.")] = None,
-    stop_at: Annotated[Number | None, about("With --replay: stake nothing from this settlement on.")] = None,
+    concurrent: Annotated[Whole | None, about("With --replay: rounds that are open at once.")] = None,
+    stop_at: Annotated[Whole | None, about("With --replay: stake nothing from this settlement on.")] = None,
     account: Annotated[bool, about("Compare what Numerai has paid on your stakes with the rules.")] = False,
     output: Output = TERMINAL,
 ) -> None:
@@ -51,6 +50,12 @@ def payout(
         raise UsageError("--stake, --deposit, --concurrent and --stop-at go with --replay. See `erawise payout --help`.")
     if replay is not None and account:
         raise UsageError("--replay and --account are two things; expected one of them.")
+    if replay is not None or account:
+        options = {"--models": models, "--round": round is not None, "--stand-in": stand_in}
+        options |= {"--md": output.md, "--csv": output.csv} if replay is not None else {}
+        unused = [name for name, is_given in options.items() if is_given]
+        if unused:
+            raise UsageError(f"{'--account' if account else '--replay'} has no use for {' and '.join(unused)}; leave it out.")
     if account:
         stakes.reconcile(output.form)
     elif replay is None:

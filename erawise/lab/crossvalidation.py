@@ -1,7 +1,9 @@
 """The project's folds and scores for scikit-learn: splitters for `cv=`, and a scorer for `scoring=`.
 
-    search = RandomizedSearchCV(model, space, cv=PurgedKFold(4, weeks=8), scoring=EraCorr(era))
+    search = RandomizedSearchCV(model, space, cv=PurgedKFold(4, weeks=16), scoring=EraCorr(era))
     search.fit(X, y, groups=era)
+
+`weeks` is the purge: 16 for a target of 60 days, 8 for one of 20.
 
 This module doesn't import scikit-learn.
 """

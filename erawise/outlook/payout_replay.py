@@ -50,14 +50,18 @@ def read(path: Path, regime: Regime) -> list[Scored]:
     Raises
     ------
     InputError
-        If the file is missing, has other columns, or a value isn't a number; the message names the line.
+        If the file is missing or has other columns, a value isn't a number, or a score isn't within -1..1; the message names the line.
     """
     if not path.is_file():
         raise InputError(f"{path}: the file is missing")
-    rows = list(csv.reader(files.read_text(path).splitlines()))
+    try:
+        rows = list(csv.reader(files.read_text(path).splitlines()))
+    except csv.Error as error:
+        raise InputError(f"{path}: not readable as CSV: {error}") from None
     expected = ["round", *regime.scores]
     if not rows or sorted(map(str.strip, rows[0])) != sorted(expected):
-        raise InputError(f"{path}: expected the columns {', '.join(expected)} (it has {', '.join(rows[0]) if rows else 'none'})")
+        found_columns = ", ".join(rows[0]).strip() if rows else ""
+        raise InputError(f"{path}: expected the columns {', '.join(expected)} (it has {found_columns or 'none'})")
     names = [name.strip() for name in rows[0]]
     found: dict[int, Scored] = {}
     for line, row in enumerate(rows[1:], 2):
@@ -71,8 +75,11 @@ def read(path: Path, regime: Regime) -> list[Scored]:
             raise InputError(f"{path}, line {line}: expected a round and its scores (it has {','.join(row)!r})") from None
         if len(row) != len(names):
             raise InputError(f"{path}, line {line}: expected {len(names)} values (it has {len(row)})")
-        if not all(score.is_finite() for score in scores.values()):
-            raise InputError(f"{path}, line {line}: round {number} has a score that isn't a number")
+        for name, score in scores.items():
+            if not score.is_finite():
+                raise InputError(f"{path}, line {line}: round {number} has a score that isn't a number")
+            if not -1 <= score <= 1:
+                raise InputError(f"{path}, line {line}: round {number}: {name} is {score}; expected -1 to 1, and not percent")
         if number in found:
             raise InputError(f"{path}, line {line}: round {number} is there twice")
         found[number] = Scored(number, scores)
@@ -123,4 +130,4 @@ def _line(number: int, weighted: Decimal, step: Step) -> dict[str, Any]:
 
 
 def _number(value: Decimal | None) -> float | None:
-    return None if value is None else float(value)
+    return None if value is None else float(value) or 0.0  # 0.0 in place of -0.0

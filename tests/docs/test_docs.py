@@ -360,6 +360,23 @@ def test_the_index_names_every_page_in_its_lists() -> None:
     assert sorted([*listed, "index.md"]) == sorted(path.relative_to(ROOT / "docs").as_posix() for path in PAGES)
 
 
+# ---- counts
+
+
+def test_the_page_of_the_market_says_in_words_what_its_table_counts() -> None:
+    prose, _, table = (ROOT / "docs/market.md").read_text(encoding="utf-8").partition("<!-- order -->")
+    [named] = re.findall(r"name another prediction in (\d+ of \d+) seeds", table)
+    listed = re.findall(r"^- (\w+), by (.*): .* best of all in (\d+ of \d+) ", table, re.MULTILINE)
+    counts = {(split, score): count for split, score, count in listed}
+    paid = "3 · CORR + 15 · BMC"
+    said = " ".join(prose.split())
+    assert f"names another prediction in {named} markets" in said
+    assert f"(the ensemble or the neutralized ensemble) is the best in {counts['cv', 'CORR']} markets" in said
+    assert f"{paid}, one of the two blends is the best in {counts['cv', paid]}." in said
+    assert counts["validation", "CORR"] == counts["validation", paid]
+    assert f"a blend is the best in {counts['validation', 'CORR']} markets by either mean" in said
+
+
 # ---- experiments
 
 

@@ -378,6 +378,10 @@ def test_a_year_by_weeks_is_the_year_by_rounds(weekly: list[float], mode: Mode) 
         ("round,corr60,mmc60\n1,.1,.1\n1.5,.1,.1\n", ", line 3: expected a round and its scores (it has '1.5,.1,.1')"),
         ("round,corr60,mmc60\n1,x,.1\n", ", line 2: expected a round and its scores (it has '1,x,.1')"),
         ("round,corr60,mmc60\n1,nan,.1\n", ", line 2: round 1 has a score that isn't a number"),
+        ("round,corr60,mmc60\n1,1.23,.1\n", ", line 2: round 1: corr60 is 1.23; expected -1 to 1, and not percent"),
+        ("round,corr60,mmc60\n1,.1,-1e999999999\n", ", line 2: round 1: mmc60 is -1E+999999999; expected -1 to 1, and not percent"),
+        ("\n \n", "expected the columns round, corr60, mmc60 (it has none)"),
+        (f"round,corr60,mmc60\n1,.1,.{'1' * 200_000}\n", "not readable as CSV: field larger than field limit (131072)"),
         ("round,corr60,mmc60\n1,.1,.1\n\n1,.2,.2\n", ", line 4: round 1 is there twice"),
     ],
 )
@@ -387,6 +391,28 @@ def test_a_file_that_cannot_do_is_said_in_a_line(text: str, message: str, tmp_pa
     with pytest.raises(InputError, match=f"{re.escape(str(path))}.*{re.escape(message)}$") as caught:
         payout_replay.read(path, ATOMIC)
     assert "\n" not in str(caught.value)
+
+
+def test_a_position_without_a_stake_loses_nothing(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text("round,corr60,mmc60\n1,-.01,0\n2,-.01,0\n")
+    command("payout", "--replay", file.name, *options(stake=10, deposit=10, concurrent=2), "--json")
+    assert '"settlement": 0.0, "claimable": 0.0' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (options(concurrent=1.5), "--concurrent: expected a whole number (it is '1.5')."),
+        (options(concurrent=2, stop_at="2e0"), "--stop-at: expected a whole number (it is '2e0')."),
+        (options(concurrent=2, round=0), "--replay has no use for --round; leave it out."),
+        ([*options(concurrent=2, models="ridge"), "--csv"], "--replay has no use for --models and --csv; leave it out."),
+    ],
+)
+def test_what_a_replay_cannot_use_is_refused(words: list[str], message: str, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(f"round,corr60,mmc60\n{A}")
+    with pytest.raises(SystemExit, match="2"):
+        command("payout", "--replay", file.name, *options(stake=10, deposit=20), *words)
+    assert message in capsys.readouterr().err
 
 
 def test_columns_may_stand_in_any_order(tmp_path: Path) -> None:
