@@ -36,6 +36,7 @@ bench: .venv/development ## compare with the usual ways, side by side (docs/spee
 
 # takes half an hour to an hour on two cores
 experiments: .venv/runtime ## try the usual ideas as DVC experiments (docs/experiments.md)
+	$(RUN) dvc repro  # DVC must have the results of the commit that the experiments start from
 	$(RUN) python -m benchmarks.experiments --write
 
 docs: .venv/runtime ## write the parts of docs/ that are made from code, settings and measurements
