@@ -24,7 +24,7 @@ VALIDATED = False
 
 
 def validating() -> AbstractContextManager[None]:
-    """Have Altair check the parts of charts while they are made, or not, as `VALIDATED` says."""
+    """Check the parts of charts while they are made, or not, as `VALIDATED` says."""
     return schemapi.debug_mode(VALIDATED)
 
 
