@@ -18,7 +18,7 @@ TOY = "The market is the embedded one, a toy: no score and no payout here says a
 def show(form: Form) -> None:
     """Print what to send and why, then the scores of all predictions."""
     p = params.load(paths.PARAMS)
-    metrics = {split: files.read_json(paths.METRICS / f"{split}.json") for split in (CV, VALIDATION)}
+    metrics = {split: files.read_json(paths.SCORES / f"{split}.json") for split in (CV, VALIDATION)}
     found = evaluation.evaluated(paths.SCORES)
     chosen = next(iter(p.submit.models.values()), p.upload.prediction)
     toy = [TOY] if p.data.source == "market" else []

@@ -47,7 +47,7 @@ def compared(site: Mapping[str, Any], ours: Mapping[str, Any]) -> pd.DataFrame:
     Parameters
     ----------
     site : the API's answer on a diagnostics run.
-    ours : the block of a prediction in `metrics/validation.json`.
+    ours : the block of a prediction in `data/scores/validation.json`.
     """
     rows = []
     for theirs, name in SCORES.items():

@@ -156,8 +156,8 @@ def test_every_metric_of_the_leaderboard(written: Path, finished: Workspace) -> 
 def test_a_page_that_cannot_be_written_leaves_the_old_one(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     page = workspace.directory / "report.html"
     page.write_text("the old one")
-    (workspace.directory / "metrics/cv.json").write_text("{")
-    assert "metrics/cv.json" in workspace.failure("report", capsys)
+    (workspace.directory / "data/scores/cv.json").write_text("{")
+    assert "data/scores/cv.json" in workspace.failure("report", capsys)
     assert page.read_text() == "the old one"
 
 
@@ -209,7 +209,7 @@ def test_one_prediction_alone_has_a_page(workspace: Workspace) -> None:
         path = workspace.directory / f"data/scores/{split}.parquet"
         table = pd.read_parquet(path)
         table[table["prediction"] == "neutralized"].to_parquet(path)
-        metrics = workspace.directory / f"metrics/{split}.json"
+        metrics = workspace.directory / f"data/scores/{split}.json"
         metrics.write_text(json.dumps({"neutralized": workspace.metrics(split)["neutralized"]}))
     workspace.run("report")
     assert "There is one prediction alone." in (workspace.directory / "report.html").read_text(encoding="utf-8")
