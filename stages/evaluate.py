@@ -63,7 +63,8 @@ def main(progress: Progress) -> runner.Done:
     for split, table in tables.items():
         for line in (*evaluation.report(table, summaries[split]), overlap_line(table[ERA].unique().tolist(), days)):
             print(f"{split}: {line}")
-    for line in evaluation.lines(found, settings.benchmark):
+    toy = [evaluation.TOY] if p.data.source == "market" else []
+    for line in (*evaluation.lines(found, settings.benchmark), *toy):
         print(line)
     rows = int(frames["ensemble"][SPLIT].isin(list(tables)).sum())
     return runner.Done([paths.SCORES, paths.SUMMARY], rows)

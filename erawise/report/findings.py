@@ -99,6 +99,7 @@ def paid(content: Content, pairs: pd.DataFrame) -> str:
     if not len(rows):
         return ""
     row, way = rows.iloc[0], "stand-in, BMC for MMC" if content.column(CV, PAYOUT) != PAYOUT else "MMC included"
+    way += ", on a toy market" if content.toy else ""
     return f"By payout ({way}): {row['verdict']}, {row['mean']:+.1%} of the stake an era against {row['b']}."
 
 

@@ -89,6 +89,7 @@ def test_runs_are_on_record_and_compared_without_a_checkout_and_a_run_from_the_c
     clone.set("models.ridge.l2", 131.0)
     output = clone.dvc("repro", "copy_scores")
     assert "validation: look 1 at these eras" in output
+    assert f"\n{evaluation.TOY}\n" in output
     difference = clone.dvc("metrics", "diff")
     assert len(difference.splitlines()) <= 15
     assert re.search(r"metrics/summary\.json +corr +-?\d", difference)

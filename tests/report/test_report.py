@@ -231,6 +231,13 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drawing, "specified", lambda chart: {})
 
 
+def test_the_embedded_market_is_called_a_toy_beside_money(run_content: Content, undrawn: None) -> None:
+    text = page_of.written(dataclasses.replace(run_content, toy=True))
+    assert "payout an era on a toy market, before clip" in text
+    assert "The embedded market is a toy" in text
+    assert "a toy" not in page_of.written(run_content)
+
+
 def test_data_without_groups_has_a_page(run_content: Content, undrawn: None) -> None:
     table = run_content.exposure
     text = page_of.written(dataclasses.replace(run_content, exposure=table[table["group"] == groups.ALL]))
