@@ -328,9 +328,9 @@ def history(entries: list[dict[str, Any]]) -> Sheet:
     columns = [
         Column("time"),
         Column("experiment"),
-        Column("commit", spare=1),
+        Column("commit", spare=2),
         Column("cv CORR", ".4f", "most"),
-        Column("validation CORR", ".4f", short="validation"),
+        Column("validation CORR", ".4f", spare=1, short="validation"),
         Column("changed, against the commit or its parent", wraps=True, short="changed"),
     ]
     return Sheet(columns, rows, f"Evaluations in this checkout; the scores are of {DIAGNOSED}")
