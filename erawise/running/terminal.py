@@ -169,9 +169,10 @@ class _Terminal:
                 cells.append(Text(shown, style="bold" if is_best else STYLES.get(shown, "")))
             table.add_row(*cells)
         absent = len(sheet.columns) - len(kept)
-        return self._printed(table) + (
-            f"\n{self._printed(Text(LEFT_OUT.format(absent, 'column' if absent == 1 else 'columns'), style='dim'))}" if absent else ""
-        )
+        if not absent:
+            return self._printed(table)
+        told = LEFT_OUT.format(absent, "column" if absent == 1 else "columns")
+        return f"{self._printed(table)}\n{self._printed(Text(told, style='dim'))}"
 
     def _printed(self, what: Any) -> str:
         with self._console.capture() as captured:
