@@ -1,7 +1,7 @@
 """The two pictures of README.md: the first screen of the report, and a run in a terminal.
 
-`python -m manual.screens` runs the pipeline in a clone of HEAD, without data and with an empty cache. It draws lines that the run has
-printed, and takes a picture of the report. `--report` only takes a picture of report.html as it lies in the checkout.
+`python -m manual.screens` runs the pipeline in a clone of HEAD, without data or results and with an empty cache. It draws lines that
+the run has printed, and takes a picture of the report. `--report` only takes a picture of report.html as it lies in the checkout.
 """
 
 import argparse
@@ -21,6 +21,8 @@ from PIL import Image
 from playwright.sync_api import ViewportSize, sync_playwright
 from rich.console import Console
 from rich.text import Text
+
+from erawise.running import paths
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs/pictures"
@@ -130,6 +132,8 @@ def draw_run() -> None:
     with tempfile.TemporaryDirectory() as base:
         clone = Path(base) / "erawise"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+        for results in (paths.METRICS, paths.PLOTS):  # with the results that Git keeps, DVC would skip the stages that write them
+            shutil.rmtree(clone / results)
         run = record([sys.executable, "-m", "dvc", "repro"], clone)
         show = record([sys.executable, "-m", "erawise", "show"], clone)
         report = record([sys.executable, "-m", "erawise", "report"], clone)

@@ -48,25 +48,26 @@ def main(progress: Progress) -> runner.Done:
         {split: evaluation.partial(table) for split, table in tables.items()},
         {name: predictions.digest(frame) for name, frame in frames.items()},
     )
+    summaries = {split: summary.summarize(table, days) for split, table in tables.items()}
     with files.replacing(paths.SCORES) as directory:
         directory.mkdir()
         for split, table in tables.items():
             tabular.write_parquet(table, directory / f"{split}.parquet")
+            passes = evaluation.diagnostics(summaries[split], settings.min_corr)
+            whole = {evaluation.DIAGNOSTICS: passes, evaluation.REGIME: {regime.id: sums["payout"]}}
+            files.write_json(summaries[split] | whole, directory / f"{split}.json")
         exposure = pd.concat([exposure for _, exposure in scored.values()], ignore_index=True)
         tabular.write_parquet(exposure, directory / paths.EXPOSURE.name)
         files.write_json(asdict(found), directory / evaluation.DESCRIPTION)
-    summaries = {split: summary.summarize(table, days) for split, table in tables.items()}
     files.write_json(evaluation.headline(summaries[CV]), paths.SUMMARY)
     for split, table in tables.items():
-        metrics = summaries[split]
-        whole = {evaluation.DIAGNOSTICS: evaluation.diagnostics(metrics, settings.min_corr), evaluation.REGIME: {regime.id: sums["payout"]}}
-        files.write_json(metrics | whole, paths.METRICS / f"{split}.json")
-        for line in (*evaluation.report(table, metrics), overlap_line(table[ERA].unique().tolist(), days)):
+        for line in (*evaluation.report(table, summaries[split]), overlap_line(table[ERA].unique().tolist(), days)):
             print(f"{split}: {line}")
-    for line in evaluation.lines(found, settings.benchmark):
+    toy = [evaluation.TOY] if p.data.source == "market" else []
+    for line in (*evaluation.lines(found, settings.benchmark), *toy):
         print(line)
     rows = int(frames["ensemble"][SPLIT].isin(list(tables)).sum())
-    return runner.Done([paths.SCORES, paths.SUMMARY, *(paths.METRICS / f"{split}.json" for split in tables)], rows)
+    return runner.Done([paths.SCORES, paths.SUMMARY], rows)
 
 
 if __name__ == "__main__":

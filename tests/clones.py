@@ -92,7 +92,7 @@ class Clone:
         return (self.directory / name).read_text()
 
     def metrics(self, split: str = "cv") -> dict[str, Any]:
-        return json.loads(self.read(f"metrics/{split}.json"))
+        return json.loads(self.read(f"data/scores/{split}.json"))
 
     def remove(self) -> None:
         for _ in range(50):  # workers of DVC's queue still write for a while after the work is done
@@ -121,6 +121,9 @@ LISTED = {"members", "tune"}
 
 FAN_IN = {"ensemble", "neutralize", "evaluate"}
 """The stages that read all models and lead to the scores."""
+
+COPIED = {"copy_scores"}
+"""The stage that copies the scores to where Git keeps them."""
 
 DRAWN = {"plot"}
 """The stages after them. They are the slowest, so that a clone has them only if a test needs them."""

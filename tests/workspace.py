@@ -31,6 +31,7 @@ WHOLE = (
     "ensemble",
     "neutralize",
     "evaluate",
+    "copy_scores",
     "plot",
 )
 
@@ -102,4 +103,4 @@ class Workspace:
         return tabular.read_parquet(self.directory / "data/predictions" / f"{name}.parquet")
 
     def metrics(self, split: str) -> dict[str, Any]:
-        return json.loads((self.directory / f"metrics/{split}.json").read_text())
+        return json.loads((self.directory / f"data/scores/{split}.json").read_text())

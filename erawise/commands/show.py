@@ -7,7 +7,7 @@ from erawise.history import last_run
 def show(*, output: Output = TERMINAL) -> None:
     """Print what to send and why, and the scores of the last run.
 
-    The first lines are the answer; the tables show metrics/cv.json and metrics/validation.json. The best of a column is bold.
+    The first lines are the answer; the tables show data/scores/cv.json and data/scores/validation.json. The best of a column is bold.
 
     Example: `erawise show`
 

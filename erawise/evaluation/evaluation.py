@@ -35,6 +35,8 @@ DIAGNOSTICS, REGIME = WHOLE_FILE = ("diagnostics", "regime")
 DESCRIPTION = "evaluated.json"
 """The file with the description of the scores, in the same directory, see `Evaluated`."""
 
+TOY = "The market is the embedded one, a toy: no score and no payout here says anything of Numerai's."
+
 
 PAID_DAYS, EARLY_DAYS = 60, 20
 """Horizons in trading days of the scores that Numerai pays for, and of the scores that are known earlier."""

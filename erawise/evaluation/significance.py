@@ -54,7 +54,7 @@ class Mean:
     low, high : two-sided 95 % interval; NaN if there are too few eras, or the scores are all equal.
     t_hac : mean over its standard error; Student's t with `degrees` degrees of freedom if the true mean is 0.
     degrees : the number of cosines that estimate the long-run variance.
-    effective_eras : the number of independent eras that would give the mean equally well.
+    effective_eras : see the function of this name; NaN if there is no interval.
     probability_positive : by the same t distribution, used as the belief about the true mean.
     reason : why there is no interval; empty if there is one.
     """
@@ -123,8 +123,19 @@ def mean(series: Floats, *, overlap: int) -> Mean:
     error = float(np.sqrt(long_run_variance(known, degrees) / eras))
     centre, half_width = float(known.mean()), float(stdtrit(degrees, (1 + LEVEL) / 2)) * error
     t_hac = centre / error
-    effective = float(known.var() / error**2)
-    return Mean(eras, centre, centre - half_width, centre + half_width, t_hac, degrees, effective, float(stdtr(degrees, t_hac)))
+    low, high, worth = centre - half_width, centre + half_width, effective_eras(eras, overlap)
+    return Mean(eras, centre, low, high, t_hac, degrees, worth, float(stdtr(degrees, t_hac)))
+
+
+def effective_eras(eras: int, overlap: int) -> float:
+    """Return how many independent eras a number of eras is worth: one for each span of a target, at least 1 and never more than there are.
+
+    Parameters
+    ----------
+    eras : their number, at least 1.
+    overlap : eras that a target spans, at least 1.
+    """
+    return max(1.0, eras / overlap)
 
 
 def cosines(eras: int) -> int:

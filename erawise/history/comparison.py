@@ -323,22 +323,21 @@ def history(entries: list[dict[str, Any]]) -> Sheet:
         commit = entry.get("commit")
         means = [_corr(entry["scores"].get(split, {}).get(DIAGNOSED, {})) for split in (CV, VALIDATION)]
         changed = "; ".join(settings_changed(entry.get("changed", {}))) or "no setting"
-        name = entry.get("experiment") or "–"
-        rows.append([str(entry["time"])[:16].replace("T", " "), name, _short(commit), *means, changed])
+        rows.append([str(entry["time"])[:16].replace("T", " "), entry.get("experiment"), _short(commit), *means, changed])
     columns = [
         Column("time"),
         Column("experiment"),
-        Column("commit", spare=1),
+        Column("commit", spare=2),
         Column("cv CORR", ".4f", "most"),
-        Column("validation CORR", ".4f", short="validation"),
+        Column("validation CORR", ".4f", spare=1, short="validation"),
         Column("changed, against the commit or its parent", wraps=True, short="changed"),
     ]
     return Sheet(columns, rows, f"Evaluations in this checkout; the scores are of {DIAGNOSED}")
 
 
-def _short(commit: str | None) -> str:
+def _short(commit: str | None) -> str | None:
     """Return the short name of a commit, with `+` if files differed from it."""
-    return "–" if commit is None else commit[:8] + "+" * (commit.endswith("+") and len(commit) > 9)
+    return None if commit is None else commit[:8] + "+" * (commit.endswith("+") and len(commit) > 9)
 
 
 def standings(entries: list[dict[str, Any]]) -> list[str]:

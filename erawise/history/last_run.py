@@ -12,16 +12,15 @@ from erawise.running import paths, terminal
 from erawise.running.terminal import Form
 
 TITLES = {CV: "Out of fold on the train eras (cv): choose here", VALIDATION: "Validation, the final check: for no choice"}
-TOY = "The market is the embedded one, a toy: no score and no payout here says anything of Numerai's."
 
 
 def show(form: Form) -> None:
     """Print what to send and why, then the scores of all predictions."""
     p = params.load(paths.PARAMS)
-    metrics = {split: files.read_json(paths.METRICS / f"{split}.json") for split in (CV, VALIDATION)}
+    metrics = {split: files.read_json(paths.SCORES / f"{split}.json") for split in (CV, VALIDATION)}
     found = evaluation.evaluated(paths.SCORES)
     chosen = next(iter(p.submit.models.values()), p.upload.prediction)
-    toy = [TOY] if p.data.source == "market" else []
+    toy = [evaluation.TOY] if p.data.source == "market" else []
     sheets = [overview.sheet(content, TITLES[split], split) for split, content in metrics.items()]
     lines = [evaluation.standing(found.target, found.days, found.equal, found.early), *evaluation.paid(found)]
     terminal.write([*_answer(chosen, metrics, found.days), *toy, *sheets, *lines, _looked(p, chosen)], form)

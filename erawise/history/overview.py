@@ -27,7 +27,7 @@ COLUMNS = (
 
 
 def sheet(metrics: dict[str, Any], title: str = "", name: str = "") -> Sheet:
-    """Return a table with a row for each prediction, from the content of `metrics/cv.json` or `metrics/validation.json`.
+    """Return a table with a row for each prediction, from the content of `data/scores/cv.json` or `data/scores/validation.json`.
 
     The headings of the payout and of its stand-in have the regime, except on a terminal.
     """

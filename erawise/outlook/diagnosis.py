@@ -47,7 +47,7 @@ def compared(site: Mapping[str, Any], ours: Mapping[str, Any]) -> pd.DataFrame:
     Parameters
     ----------
     site : the API's answer on a diagnostics run.
-    ours : the block of a prediction in `metrics/validation.json`.
+    ours : the block of a prediction in `data/scores/validation.json`.
     """
     rows = []
     for theirs, name in SCORES.items():
@@ -91,7 +91,7 @@ def _table(rows: Sequence[tuple[Any, ...]], names: list[str]) -> pd.DataFrame:
 
 def sheets(figures: pd.DataFrame, eras: pd.DataFrame) -> list[Sheet]:
     """Return both tables as a person reads them: eras in summary."""
-    names = ["the site's figure", "ours"]
+    names = [Column("the site's figure"), Column("ours", spare=1)]
     numbers = [Column("site", ".4f"), Column("our value", ".4f"), Column("difference", "+.4f")]
     rows: list[list[Value]] = [[row.figure, row.ours_name, row.site, row.ours, row.difference] for row in figures.itertuples()]
     by_era: list[list[Value]] = []
@@ -99,7 +99,7 @@ def sheets(figures: pd.DataFrame, eras: pd.DataFrame) -> list[Sheet]:
         corr = np.corrcoef(part["site"], part["ours"])[0, 1] if len(part) > 1 and part[["site", "ours"]].std().min() > 0 else np.nan
         by_era.append([str(figure), len(part), corr, part["difference"].abs().max()])
     columns = [Column("by era"), Column("eras", "d"), Column("correlation", ".4f"), Column("largest difference", ".4f")]
-    return [Sheet([*map(Column, names), *numbers], rows), Sheet(columns, by_era)]
+    return [Sheet([*names, *numbers], rows), Sheet(columns, by_era)]
 
 
 def sentence(figures: pd.DataFrame) -> str:

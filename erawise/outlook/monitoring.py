@@ -261,7 +261,7 @@ def sheet(every: list[Live], ranks: Mapping[str, int], title: str) -> Sheet:
         Column("mean", ".4f"),
         Column("percentile", ".0f", spare=4),
         Column("sum", ".3f"),
-        Column("promised for the sum", short="promised"),
+        Column("promised for the sum", wraps=True, short="promised"),
         Column("verdict"),
         Column("open rounds", "d", spare=5),
         Column("rank", "d", spare=1),

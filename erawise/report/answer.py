@@ -123,10 +123,11 @@ def _feature(found: Content) -> float | None:
 def _cards(found: Content) -> list[str]:
     """Return four cards: CORR, the contribution, the payout and the drawdown, each for both splits with its interval."""
     cards = []
+    market = " on a toy market" if found.toy else ""
     for label, scores in (
         ("mean CORR, 95 % interval", (CORR,)),
         ("contribution, mean", ("mmc", "bmc")),
-        ("payout an era, before clip", (PAYOUT,)),
+        (f"payout an era{market}, before clip", (PAYOUT,)),
     ):
         lines = []
         for split in SPLITS:

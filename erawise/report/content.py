@@ -128,7 +128,7 @@ class Content:
     chosen : the prediction that the settings send out.
     models : names, in the order of the settings; with `ensemble` and `neutralized` they are the predictions.
     target, days : the main target, and how many trading days it looks ahead.
-    metrics : content of `metrics/<split>.json` without the diagnostics, by split.
+    metrics : content of `data/scores/<split>.json` without the diagnostics, by split.
     scores : the long tables of `score_eras`, by split.
     data : content of `metrics/data.json`.
     similarity : DataFrame (predictions, predictions), mean over eras of the correlation of two predictions' ranks.

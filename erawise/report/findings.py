@@ -38,13 +38,11 @@ def chance(probability: float) -> str:
 def effective(content: Content, split: str, name: str) -> str:
     """Return the number of eras with a score, and of independent ones, in words; empty if there is none."""
     table = content.scores[split]
-    own = table[(table[PREDICTION] == name) & table[CORR].notna()].sort_values(ERA)
+    own = table[(table[PREDICTION] == name) & table[CORR].notna()]
     if not len(own):
         return ""
-    overlap = spanned_eras(own[ERA].to_numpy(), spanned_weeks(content.days))
-    found = significance.mean(own[CORR].to_numpy(float), overlap=overlap)
-    worth = min(found.effective_eras, len(own))
-    return f"{len(own)} eras" if found.reason else f"{len(own)} eras, {worth:.0f} independent"
+    worth = significance.effective_eras(len(own), spanned_eras(own[ERA].to_numpy(), spanned_weeks(content.days)))
+    return f"{len(own)} eras, {worth:.0f} independent"
 
 
 def decision(content: Content, pairs: pd.DataFrame) -> str:
@@ -101,6 +99,7 @@ def paid(content: Content, pairs: pd.DataFrame) -> str:
     if not len(rows):
         return ""
     row, way = rows.iloc[0], "stand-in, BMC for MMC" if content.column(CV, PAYOUT) != PAYOUT else "MMC included"
+    way += ", on a toy market" if content.toy else ""
     return f"By payout ({way}): {row['verdict']}, {row['mean']:+.1%} of the stake an era against {row['b']}."
 
 

@@ -54,7 +54,7 @@ def content(p: params.Params) -> Content:
     sent = dict.fromkeys([chosen, *p.submit.models.values()])
     looked_at = spaced(np.unique(scores[CV][ERA].to_numpy(np.int64)), outgoing.LOOKED_AT)
     evaluated = evaluation.evaluated(paths.SCORES)
-    metrics = {split: files.read_json(paths.METRICS / f"{split}.json") for split in (CV, VALIDATION)}
+    metrics = {split: files.read_json(paths.SCORES / f"{split}.json") for split in (CV, VALIDATION)}
     return Content(
         chosen=chosen,
         models=models,

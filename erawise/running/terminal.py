@@ -15,7 +15,7 @@ Value = str | float | int | None
 WIDE = 1000
 """Columns of an output that is no terminal: nothing is wrapped or left out there."""
 
-NARROWEST = 24
+NARROWEST = 28
 """Columns that a text which may be wrapped gets at least."""
 
 NONE = "–"
@@ -23,7 +23,7 @@ NONE = "–"
 STYLES = {"better": "bold green", "worse": "bold red", "can't tell": "yellow"}
 """Colours of verdicts."""
 
-LEFT_OUT = "The terminal is narrow: {} more columns by --md."
+LEFT_OUT = "The terminal is narrow: {} more {} by --md."
 
 
 @dataclass(frozen=True)
@@ -144,20 +144,21 @@ class _Terminal:
         return self._printed(styled)
 
     def table(self, sheet: Sheet) -> str:
-        """Return a table that is as wide as the terminal at most."""
+        """Return a table that is as wide as the terminal at most. If it still doesn't fit, texts are broken, and numbers stay whole."""
         from rich import box
         from rich.table import Table
         from rich.text import Text
 
         kept = _fitting(sheet, self._console.width)
+        is_tight = _needed(sheet, kept) > self._console.width
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
         for place in kept:
             column = sheet.columns[place]
             table.add_column(
                 Text(column.short or column.heading),
                 justify="right" if column.form else "left",
-                no_wrap=not column.wraps,
-                overflow="fold" if column.wraps else "ellipsis",
+                no_wrap=not (column.wraps or (is_tight and not column.form)),
+                overflow="fold",
             )
         best = {place: _best(sheet, place) for place in kept}
         for row in sheet.rows:
@@ -168,7 +169,10 @@ class _Terminal:
                 cells.append(Text(shown, style="bold" if is_best else STYLES.get(shown, "")))
             table.add_row(*cells)
         absent = len(sheet.columns) - len(kept)
-        return self._printed(table) + (f"\n{self._printed(Text(LEFT_OUT.format(absent), style='dim'))}" if absent else "")
+        if not absent:
+            return self._printed(table)
+        told = LEFT_OUT.format(absent, "column" if absent == 1 else "columns")
+        return f"{self._printed(table)}\n{self._printed(Text(told, style='dim'))}"
 
     def _printed(self, what: Any) -> str:
         with self._console.capture() as captured:
@@ -179,12 +183,17 @@ class _Terminal:
 def _fitting(sheet: Sheet, width: int) -> list[int]:
     """Return the places of the columns that fit a width."""
     kept = list(range(len(sheet.columns)))
-    while sum(_width(sheet, place) for place in kept) + 3 * (len(kept) - 1) > width:
+    while _needed(sheet, kept) > width:
         spare = max(kept, key=lambda place: (sheet.columns[place].spare, place))
         if not sheet.columns[spare].spare:
             break
         kept.remove(spare)
     return kept
+
+
+def _needed(sheet: Sheet, kept: Sequence[int]) -> int:
+    """Return the width of a table with some of its columns; a text that wraps has the least."""
+    return sum(_width(sheet, place) for place in kept) + 3 * (len(kept) - 1)
 
 
 def _width(sheet: Sheet, place: int) -> int:

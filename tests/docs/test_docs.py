@@ -17,7 +17,7 @@ from erawise.base import files
 from erawise.commands import menu
 from erawise.evaluation.summary import summarize
 from erawise.scores.eras import CONSTANT, EARLY_CORR, FNC_V3, ROWS, SCORES, Known, score_eras
-from manual import concepts, parameters
+from manual import concepts, parameters, screens
 
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 METRICS = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
@@ -28,6 +28,22 @@ def name(path: Path) -> str:
 
 
 # ---- pictures
+
+
+def test_the_pictured_run_begins_without_results_so_that_every_stage_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    class StoppedError(Exception):
+        """The end of the run, before it begins."""
+
+    def record(_: list[str], directory: Path) -> list[str]:
+        kept = {
+            out.def_path for stage in Repo(str(directory)).index.stages for out in stage.outs if (directory / str(out.def_path)).exists()
+        }
+        assert not kept
+        raise StoppedError
+
+    monkeypatch.setattr(screens, "record", record)
+    with pytest.raises(StoppedError):
+        screens.draw_run()
 
 
 @pytest.fixture(scope="module")

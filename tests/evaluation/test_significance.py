@@ -39,7 +39,7 @@ def test_the_mean_by_hand() -> None:
     np.testing.assert_allclose([found.mean, found.low, found.high], [3.5, 3.5 - reach, 3.5 + reach])
     np.testing.assert_allclose(found.t_hac, 3.5 / error)
     np.testing.assert_allclose(found.probability_positive, stats.t.cdf(3.5 / error, 1))
-    np.testing.assert_allclose(found.effective_eras, series.var() / error**2)
+    assert found.effective_eras == 8
 
 
 @settings(max_examples=50)
@@ -84,12 +84,11 @@ def test_a_real_difference_is_found_and_eras_to_tell_keeps_its_promise() -> None
     assert 0.7 < power < 0.9
 
 
-def test_effective_eras_shrink_with_overlap_alone() -> None:
-    rng = np.random.default_rng(0)
-    independent = np.median([significance.mean(rng.normal(size=300), overlap=1).effective_eras for _ in range(200)])
-    overlapping = np.median([significance.mean(one, overlap=4).effective_eras for one in like_real(200, 300, 1)])
-    assert 240 < independent < 360
-    assert overlapping == pytest.approx(300 / (1 + 2 * sum(AUTOCORRELATIONS)), rel=0.2)
+def test_effective_eras_are_what_overlapping_scores_are_worth_and_never_more_than_the_eras() -> None:
+    assert significance.effective_eras(300, 4) == pytest.approx(300 / (1 + 2 * sum(AUTOCORRELATIONS)), rel=0.05)
+    assert [significance.effective_eras(*each) for each in ((288, 12), (300, 1), (1, 1), (5, 12))] == [24, 300, 1, 1]
+    back_and_forth = 0.02 * (-1.0) ** np.arange(120) + np.random.default_rng(0).normal(size=120) / 1000
+    assert significance.mean(back_and_forth, overlap=1).effective_eras == 120
 
 
 def test_too_few_eras_equal_scores_and_missing_ones_give_no_number() -> None:
@@ -209,4 +208,4 @@ def test_dart_is_not_established_against_gbdt_on_the_real_series() -> None:
     found = paired_difference(real["lgbm_dart"].to_numpy(), real["lgbm_gbdt"].to_numpy(), overlap=4)
     assert found.verdict == OPEN
     assert 1.5 < found.t_hac < 2.1
-    assert 60 < found.effective_eras < 200
+    assert found.effective_eras == len(real) / 4

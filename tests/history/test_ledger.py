@@ -173,6 +173,7 @@ def test_the_history_is_a_line_for_each_run() -> None:
     lines = terminal.markdown(found).splitlines()
     assert lines[2] == "| 2026-01-01 00:00 | deeper | 01234567+ | 0.0200 | 0.0100 | no setting |"
     assert lines[3] == "| 2026-01-01 00:00 | – | – | – | – | models.ridge.l2: 1.0 → 2.0 |"
+    assert list(found.rows[1][1:3]) == [None, None], "a program gets no dash"
     assert json.loads(json.dumps(ledger.flat({"a": {"b": [1]}, "c": {}}))) == {"a.b": [1], "c": {}}
 
 

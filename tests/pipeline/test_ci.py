@@ -98,7 +98,7 @@ def repository(once: Callable[[str, Callable[[Path], object]], Path], finished_c
         clone.dvc("push", "-q", "data/scores")
         clone.run("git", "checkout", "-qb", "topic")
         clone.set("neutralize.proportion", 0.9)
-        assert stages_run(clone.dvc("repro")) == {"neutralize", "evaluate"}
+        assert stages_run(clone.dvc("repro")) == {"neutralize", "evaluate", "copy_scores"}
         clone.commit("weaker")
         clone.dvc("push", "-q", "data/scores")
         clone.run("git", "checkout", "-qb", "stale")
@@ -336,7 +336,7 @@ def test_small_runs_are_compared_where_there_are_no_results(repository: Clone, t
     assert "can't tell" not in text
     assert "CORR moves in 2 of 8 predictions." in text
     scores = [
-        json.loads((checked.found / "small" / side / "metrics/cv.json").read_text())["neutralized"]["corr"]["mean"]
+        json.loads((checked.found / "small" / side / "data/scores/cv.json").read_text())["neutralized"]["corr"]["mean"]
         for side in ("base", "head")
     ]
     before, after = (f"{value:.4f}" for value in scores)

@@ -327,7 +327,7 @@ def params_read(path: Path, whole_name: str = "p") -> set[str]:
 @pytest.mark.parametrize("name", sorted(set(DECLARED) - {"download"}))
 def test_params_declared_are_the_params_read(name: str) -> None:
     kind = name.partition("@")[2]
-    listed = DECLARED[name]["params"]
+    listed = DECLARED[name].get("params", [])
     given = {re.sub(rf"^models\.{kind or 'ridge'}$", "models.*", each) for each in listed}
     _compare(name, params_read(script(name)), given)
 

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import raw
-from clones import DRAWN, FAN_IN, LISTED, MODELS, Clone, checked_out, clone_tree, of_model, stages_run
+from clones import COPIED, DRAWN, FAN_IN, LISTED, MODELS, Clone, checked_out, clone_tree, of_model, stages_run
 from numerai_server import NumeraiServer
 
 from benchmarks import experiments
@@ -64,7 +64,7 @@ def test_a_model_added_and_removed_by_experiments(clone: Clone, tmp_path: Path) 
     targets = json.loads(clone.read("data/prepared/panel/features.json"))["targets"]
     target = next(name for name in targets if name != "target" and name.endswith("_20"))
     output = clone.dvc("exp", "run", "-S", f"+models.second={{kind: ridge, target: {target}, l2: 10.0}}")
-    assert stages_run(output) == LISTED | of_model("second") | FAN_IN
+    assert stages_run(output) == LISTED | of_model("second") | FAN_IN | COPIED
     assert "second" in clone.metrics()
     assert set(json.loads(clone.read("data/weights.json"))) == {*MODELS, "second"}
     clone.commit("added")
@@ -84,11 +84,12 @@ def test_a_model_added_and_removed_by_experiments(clone: Clone, tmp_path: Path) 
     assert "up to date" in again.dvc("status")
 
 
-def test_runs_are_on_record_and_compared_without_a_checkout_and_the_same_predictions_again_are_no_look(clone: Clone) -> None:
+def test_runs_are_on_record_and_compared_without_a_checkout_and_a_run_from_the_cache_is_no_look(clone: Clone) -> None:
     clone.drop(*DRAWN)
     clone.set("models.ridge.l2", 131.0)
-    output = clone.dvc("repro", "evaluate")
+    output = clone.dvc("repro", "copy_scores")
     assert "validation: look 1 at these eras" in output
+    assert f"\n{evaluation.TOY}\n" in output
     difference = clone.dvc("metrics", "diff")
     assert len(difference.splitlines()) <= 15
     assert re.search(r"metrics/summary\.json +corr +-?\d", difference)
@@ -134,7 +135,7 @@ def test_runs_are_on_record_and_compared_without_a_checkout_and_the_same_predict
     assert "no setting differs" in same
     assert same.startswith("Nothing changed: 4 predictions have the same scores in every era\n")
     clone.set("models.ridge.l2", 131.0)
-    assert not stages_run(clone.dvc("repro", "evaluate")) & {"train@ridge", "ensemble", "neutralize"}
+    assert not stages_run(clone.dvc("repro", "evaluate")) & {"train@ridge", *FAN_IN}
     assert len(clone.read("ledger.jsonl").splitlines()) == 3
     listed = clone.erawise("history")
     assert re.search(r" weaker +\w{8}\+? .* models\.ridge\.l2: 1000\.0 → 200000\.0\n.* –  +\w{8} .* no setting\n", listed)
@@ -311,7 +312,7 @@ def test_a_model_is_tuned_by_an_experiment_and_trained_with_what_was_found(clone
     output = clone.dvc("exp", "run", *tune)
     found = json.loads(clone.read("data/tuning/ridge.json"))
     assert found["trials"] == 4
-    changed = of_model("ridge") | FAN_IN if found["settings"] else set()
+    changed = of_model("ridge") | FAN_IN | COPIED if found["settings"] else set()
     assert stages_run(output) == {"tune"} | changed
     assert "ridge: as it is: " in output
     assert "ridge: trial 4 of 4: " in output

@@ -156,8 +156,8 @@ def test_every_metric_of_the_leaderboard(written: Path, finished: Workspace) -> 
 def test_a_page_that_cannot_be_written_leaves_the_old_one(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     page = workspace.directory / "report.html"
     page.write_text("the old one")
-    (workspace.directory / "metrics/cv.json").write_text("{")
-    assert "metrics/cv.json" in workspace.failure("report", capsys)
+    (workspace.directory / "data/scores/cv.json").write_text("{")
+    assert "data/scores/cv.json" in workspace.failure("report", capsys)
     assert page.read_text() == "the old one"
 
 
@@ -209,7 +209,7 @@ def test_one_prediction_alone_has_a_page(workspace: Workspace) -> None:
         path = workspace.directory / f"data/scores/{split}.parquet"
         table = pd.read_parquet(path)
         table[table["prediction"] == "neutralized"].to_parquet(path)
-        metrics = workspace.directory / f"metrics/{split}.json"
+        metrics = workspace.directory / f"data/scores/{split}.json"
         metrics.write_text(json.dumps({"neutralized": workspace.metrics(split)["neutralized"]}))
     workspace.run("report")
     assert "There is one prediction alone." in (workspace.directory / "report.html").read_text(encoding="utf-8")
@@ -229,6 +229,13 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drawing, "svg", lambda figure, spec, datasets: "")
     monkeypatch.setattr(drawing, "vega", lambda spec: {})
     monkeypatch.setattr(drawing, "specified", lambda chart: {})
+
+
+def test_the_embedded_market_is_called_a_toy_beside_money(run_content: Content, undrawn: None) -> None:
+    text = page_of.written(dataclasses.replace(run_content, toy=True))
+    assert "payout an era on a toy market, before clip" in text
+    assert "The embedded market is a toy" in text
+    assert "a toy" not in page_of.written(run_content)
 
 
 def test_data_without_groups_has_a_page(run_content: Content, undrawn: None) -> None:
@@ -653,10 +660,10 @@ def test_the_decision_of_one_prediction_and_of_few_eras() -> None:
     assert "too few eras for an interval" in findings.decision(few, pairs(few))
 
 
-def test_independent_eras_are_never_more_than_the_eras_and_no_probability_is_1() -> None:
+def test_independent_eras_are_the_spans_of_a_target_and_no_probability_is_1() -> None:
     back_and_forth = 0.02 + 0.02 * (-1.0) ** np.arange(120) + noise(1, 0.0) / 20
     told = findings.effective(made({"neutralized": back_and_forth}), CV, "neutralized")
-    assert told == "120 eras, 120 independent"
+    assert told == "120 eras, 30 independent"
     assert [findings.chance(value) for value in (1.0, 0.995, 0.5, 0.001)] == ["> 99%", "> 99%", "50%", "< 1%"]
 
 

@@ -48,7 +48,7 @@ UNITS: dict[str, set[str]] = {
 }
 """The units that each long stage counts."""
 
-QUICK = ("check", "split", "members")
+QUICK = ("check", "split", "members", "copy_scores")
 
 
 def record_of(stage: str) -> str:

@@ -62,11 +62,21 @@ def test_a_terminal_gets_the_best_in_bold_verdicts_in_colour_and_no_line_that_is
     said = printed(capsys, SHEET)
     assert "\x1b[3" not in said
     assert "verdict" not in said
-    assert "1 more columns by --md" in said
+    assert "1 more column by --md" in said
     wide(60, NO_COLOR="1")
     rows = [["name", "a long text " * 9]]
     said = printed(capsys, Sheet([Column("name"), Column("text", wraps=True)], rows))
     assert max(len(line) for line in Text.from_ansi(said).plain.splitlines()) <= 60
+
+
+def test_a_table_that_is_too_wide_breaks_texts_and_no_number(capsys: pytest.CaptureFixture[str], wide: Any) -> None:
+    wide(40, NO_COLOR="1")
+    columns = [Column("a name"), Column("ours"), Column("site", ".4f"), Column("value", ".4f"), Column("its verdict")]
+    said = printed(capsys, Sheet(columns, [["a_name_without_any_space", "max_drawdown", 0.0123, -0.0456, "can't tell"]]))
+    lines = Text.from_ansi(said).plain.splitlines()
+    assert max(map(len, lines)) <= 40
+    assert any("0.0123   -0.0456" in line for line in lines)
+    assert "…" not in said
 
 
 def test_programs_get_whole_numbers_and_no_sentence(capsys: pytest.CaptureFixture[str]) -> None:
