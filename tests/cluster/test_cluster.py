@@ -84,7 +84,7 @@ def own(tmp_path: Path) -> Iterator[Farm]:
 @pytest.fixture
 def kinds(workspace: Workspace) -> Workspace:
     """Make a workspace with a small model of every kind, one of them a blend."""
-    original = YAML().load((ROOT / "params.yaml").read_text())["models"]
+    original = YAML(typ="safe").load((ROOT / "params.yaml").read_text())["models"]
 
     def change(found: Any) -> None:
         found["models"] = original

@@ -94,7 +94,7 @@ import pytest
 from ruamel.yaml import YAML
 from workspace import Workspace
 
-here, described = Workspace(Path.cwd()), YAML().load(Path("params.yaml"))
+here, described = Workspace(Path.cwd()), YAML(typ="safe").load(Path("params.yaml"))
 shutil.copyfile(finished, "params.yaml")
 
 def add_momentum(content):
