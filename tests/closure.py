@@ -1,6 +1,7 @@
 """The rooms of a stage, read from the source: its import closure, and the rooms whose settings it reads."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 from erawise import params
@@ -13,6 +14,7 @@ ROOMS_OF_ROOMS = ("models", "sources")
 """Directories whose subdirectories are the rooms."""
 
 
+@cache
 def module_path(module: str) -> Path | None:
     """Return the file of a module, or None if it isn't ours; an empty `__init__.py` doesn't count."""
     if module.split(".")[0] not in PACKAGES:
@@ -22,15 +24,16 @@ def module_path(module: str) -> Path | None:
     return next((file for file in candidates if file.exists() and file.stat().st_size), None)
 
 
-def imports(path: Path) -> set[str]:
+@cache
+def imports(path: Path) -> frozenset[str]:
     """Return the dotted names that a file imports, anywhere in it."""
-    names = set()
+    names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return names
+    return frozenset(names)
 
 
 def relative(path: Path) -> str:
