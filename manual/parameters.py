@@ -77,6 +77,8 @@ def readers(root: Path) -> dict[str, set[str]]:
     for name, stage in declared.items():
         for path in stage.get("do", stage).get("params", []):
             found.setdefault(re.sub(r"\$\{[\w.]+\}", "*", path), set()).add(name)
+        for path in _read(ast.parse((root / f"stages/{name}.py").read_text(encoding="utf-8")), root)[0]:
+            found.setdefault(path, set()).add(name)  # `execution`, which changes no result, is read and not declared
     known: dict[Path, tuple[set[str], set[Path]]] = {}
     for name in sorted(name for commands in COMMANDS.values() for name in commands):
         for path in _closure(root / f"erawise/commands/{name}.py", root, known):

@@ -69,6 +69,12 @@ Round = Whole
 RoundOrCurrent = Annotated[int, Parameter(converter=_whole, validator=validators.Number(gte=0))]
 """The number of a round, or 0 for the current one."""
 
+Seed = RoundOrCurrent
+"""A seed: a whole number, at least 0."""
+
+Port = Annotated[int, Parameter(converter=_whole, validator=validators.Number(gte=0, lte=65535))]
+"""The number of a port; the system chooses one for 0."""
+
 Place = Annotated[Path, Parameter(converter=_from_here)]
 """A file or directory, relative to the directory in which the command is called."""
 

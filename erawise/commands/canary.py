@@ -2,16 +2,16 @@
 
 from typing import Annotated
 
-from erawise.commands.arguments import about
+from erawise.commands.arguments import Seed, Whole, about
 from erawise.lab import leak_runs
 
 
 def canary(
     *,
-    eras: Annotated[int, about("Train eras to use at most, the last ones.")] = 80,
-    rows: Annotated[int, about("Rows of an era at most.")] = 300,
-    features: Annotated[int, about("Features at most.")] = 60,
-    seed: Annotated[int, about("Seed of all that is drawn.")] = 0,
+    eras: Annotated[Whole, about("Train eras to use at most, the last ones.")] = 80,
+    rows: Annotated[Whole, about("Rows of an era at most.")] = 300,
+    features: Annotated[Whole, about("Features at most.")] = 60,
+    seed: Annotated[Seed, about("Seed of all that is drawn.")] = 0,
 ) -> None:
     """Find leaks: run the pipeline on data in which there is nothing to find.
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from erawise.commands.arguments import TERMINAL, Output, Place, about
+from erawise.commands.arguments import TERMINAL, Output, Place, Seed, about
 from erawise.history import comparing
 
 
@@ -15,7 +15,7 @@ def compare(
     validation: Annotated[bool, about("Compare the final check too; it is counted as a look.")] = False,
     all: Annotated[bool, about("Show predictions that haven't changed too.")] = False,
     anyway: Annotated[bool, about("Compare scores against different targets, or on different data.")] = False,
-    seed: Annotated[int, about("Seed of the bootstrap behind the intervals of Sharpe and drawdown.")] = 0,
+    seed: Annotated[Seed, about("Seed of the bootstrap behind the intervals of Sharpe and drawdown.")] = 0,
     out: Annotated[Place, about("Directory for the table and the picture.")] = Path("data/comparison"),
     output: Output = TERMINAL,
 ) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from erawise.commands.arguments import Minutes, about
+from erawise.commands.arguments import Minutes, Port, about
 from erawise.live import schedule
 from erawise.live import webhook_server as server
 
@@ -10,7 +10,7 @@ from erawise.live import webhook_server as server
 def webhook(
     *,
     host: Annotated[str, about("Address to listen on; by default this machine only.")] = "127.0.0.1",
-    port: Annotated[int, about("Port to listen on.")] = 8765,
+    port: Annotated[Port, about("Port to listen on.")] = 8765,
     wait: Annotated[Minutes, about("Minutes that a run waits for the round.")] = schedule.WAIT,
 ) -> None:
     """Send predictions whenever Numerai calls.

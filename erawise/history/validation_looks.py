@@ -65,5 +65,6 @@ def read() -> list[ledger.Entry]:
 def show(form: Form) -> None:
     """Print the evaluations that are on record, and which target was the main one."""
     entries = read()
-    known = [] if entries else ["Nothing was evaluated in this checkout yet: `dvc repro evaluate` does that."]
+    hint = "Nothing was evaluated in this checkout yet: `dvc repro evaluate` does that; `erawise history --record` adds a restored result."
+    known = [] if entries else [hint]
     terminal.write([*known, comparison.history(entries), *comparison.standings(entries)], form)

@@ -117,7 +117,7 @@ def test_every_setting_is_in_it() -> None:
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
     """Copy the sources of the reference, so that a test can change them."""
-    for path in (ROOT / "params.yaml", ROOT / "dvc.yaml", *(ROOT / "erawise").rglob("*.py")):
+    for path in (ROOT / "params.yaml", ROOT / "dvc.yaml", *(ROOT / "erawise").rglob("*.py"), *(ROOT / "stages").glob("*.py")):
         (tmp_path / name(path)).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name(path)).write_bytes(path.read_bytes())
     return tmp_path
@@ -163,6 +163,7 @@ def test_the_stages_that_read_a_setting_are_those_that_dvc_knows() -> None:
         for path in own:
             assert f"`{str(stage.name).split('@')[0]}`" in parameters.read_by(path, known)
     assert parameters.read_by("explore.max_constant_share", known) == "`explore`, `erawise submit`"
+    assert parameters.read_by("execution.engine", known) == "`refit`, `train`, `tune`"
 
 
 # ---- scores
