@@ -104,7 +104,7 @@ def _parts(before: Revision, after: Revision, table: pd.DataFrame, changed: dict
     parts += [f"Rows with the same scores, which --all shows: {hidden}."] * (hidden > 0)
     parts += [comparison.luck(rows)] * (len(rows) > 0)
     parts += [] if shown.validation else ["Out of fold only: --validation compares the final check too, which is counted as a look."]
-    return [*parts, evaluation.standing(after.target, after.days, after.equal)]
+    return [*parts, evaluation.standing(after.target, after.days, after.equal, after.early)]
 
 
 def _newcomer(after: Revision, name: str, models: set[str]) -> Sheet:

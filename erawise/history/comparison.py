@@ -345,7 +345,11 @@ def standings(entries: list[dict[str, Any]]) -> list[str]:
     found: dict[str, None] = {}
     for entry in entries:
         target, days = str(entry["target"]), entry.get("days") or named_horizon(str(entry["target"]))
-        known = evaluation.standing(target, days, entry.get("equal")) if days else f"main: {target}, of a horizon that isn't on record"
+        known = (
+            evaluation.standing(target, days, entry.get("equal"), entry.get("early"))
+            if days
+            else f"main: {target}, of a horizon that isn't on record"
+        )
         found[known] = None
     return list(found)
 

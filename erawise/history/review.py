@@ -82,7 +82,7 @@ def full(before: Revision, after: Revision) -> list[str]:
     headline = comparison.picture(table, before.name, after.name).headline
     moved = comparison.moved(table)
     lines = [f"**{headline}.** CORR moves in {len(moved)} of {len(table)} predictions. Choose by cv; validation is for a last look."]
-    lines += [comparison.luck(table), f"{evaluation.standing(code(after.target), after.days, after.equal)}.", ""]
+    lines += [comparison.luck(table), f"{evaluation.standing(code(after.target), after.days, after.equal, after.early)}.", ""]
     lines += [*(f"- {line}" for line in comparison.sentences(moved)), *_alone(before, after)]
     return [*lines, *unfolding("The table", comparison.markdown(moved).splitlines())] if len(moved) else lines
 

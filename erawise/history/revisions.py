@@ -56,6 +56,7 @@ class Revision:
     predictions : the digest of each prediction that was scored, by name.
     validation : the digest of the validation targets, None if they weren't asked for.
     equal : the named target that the bare one equals, None if that isn't on record.
+    early : the target of 20 days that one more figure of the scores is against, None if that isn't on record.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Revision:
     predictions: dict[str, str] = field(default_factory=dict)
     validation: str | None = None
     equal: str | None = None
+    early: str | None = None
 
 
 def read(directory: Path, revision: str | None, *, raw: Path, scores: Path, targets: Path | None = None) -> Revision:
@@ -91,13 +93,13 @@ def read(directory: Path, revision: str | None, *, raw: Path, scores: Path, targ
         with _opened(directory, revision) as content:
             settings, lock = (_yaml(content, name, path) for path in ("params.yaml", "dvc.lock"))
             tables = {split: _scores(content, name, revision, f"{scores.as_posix()}/{split}.parquet") for split in (CV, VALIDATION)}
-            target, days, equal = _target(content, name, settings, scores)
+            target, days, *named = _target(content, name, settings, scores)
             counted = _counted(content, lock, scores, targets) if targets else ({}, None)
     except InputError:
         raise
     except Exception as error:  # Git is read by three libraries, each of which has errors of its own
         raise _unreadable(name, error) from None
-    return Revision(name, settings, target, days, _digest(lock, raw), tables, *counted, equal)
+    return Revision(name, settings, target, days, _digest(lock, raw), tables, *counted, *named)
 
 
 def incomparable(before: Revision, after: Revision, shown: Callable[[str], str] = str) -> str:
@@ -173,15 +175,18 @@ def _yaml(read: Content, name: str, path: str) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _target(read: Content, name: str, settings: dict[str, Any], scores: Path) -> tuple[str, int, str | None]:
-    """Return the main target, its horizon (by its name, its settings, or the note of `evaluate`), and the named target that it equals."""
+def _target(read: Content, name: str, settings: dict[str, Any], scores: Path) -> tuple[str, int, str | None, str | None]:
+    """Return the main target, its horizon (by its name, its settings, or the note of `evaluate`), its equal and the early target."""
     try:
-        target, days, equal = str(settings["data"]["target"]), settings["data"]["target_horizon"], None
-        if days is None and not named_horizon(target):
+        target, days = str(settings["data"]["target"]), settings["data"]["target_horizon"] or named_horizon(settings["data"]["target"])
+        try:
             noted = json.loads(read(f"{scores.as_posix()}/{DESCRIPTION}"))
-            days, equal = noted["days"], noted.get("equal")
-        return target, named_horizon(target) or int(days), equal
-    except (KeyError, TypeError, ValueError):
+        except (FileNotFoundError, DvcException, DataIndexDirError):
+            if not days:
+                raise
+            noted = {}
+        return target, int(named_horizon(target) or days or noted["days"]), noted.get("equal"), noted.get("early")
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise InputError(f"{name}: its params.yaml has no data.target with a data.target_horizon in trading days") from None
     except (FileNotFoundError, DvcException, DataIndexDirError):
         raise InputError(f"{name}: {scores / DESCRIPTION} is neither there nor in the cache; run `dvc repro evaluate` there") from None

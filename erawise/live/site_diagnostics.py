@@ -65,7 +65,7 @@ def diagnose(model: str, prediction: str | None, minutes: float, out: Path, form
     out.mkdir(parents=True, exist_ok=True)
     tabular.write_csv(figures, out / "figures.csv")
     tabular.write_csv(eras, out / "eras.csv")
-    print(f"\n{evaluation.standing(found.target, found.days, found.equal)}")
+    print(f"\n{evaluation.standing(found.target, found.days, found.equal, found.early)}")
     terminal.write([*diagnosis.sheets(figures, eras), diagnosis.sentence(figures)], form)
     print(f"\nwritten to {out}: figures.csv, eras.csv")
 

@@ -193,8 +193,11 @@ def test_what_has_changed_is_against_the_commit_or_if_nothing_did_against_its_pa
 
 def test_the_history_says_what_is_main_early_and_paid_once_for_each_target() -> None:
     recorded = {"target": "target", "days": 60, "equal": "target_ender_60"}
-    found = comparison.standings([recorded, recorded, {"target": "target_ender_20"}, {"target": "mine"}])
+    scored = recorded | {"early": "target_ender_20"}
+    found = comparison.standings([scored, recorded, recorded, {"target": "target_ender_20"}, {"target": "mine"}])
     assert found == [
+        "main: target, which equals target_ender_60, 60 trading days; early: target_ender_20, 20 days, one more figure; "
+        "pays: 60 days since round 1343, the same",
         "main: target, which equals target_ender_60, 60 trading days; early: 20 days, not in these scores; "
         "pays: 60 days since round 1343, the same",
         "main: target_ender_20, 20 trading days (early); pays: 60 days since round 1343, not these scores",
