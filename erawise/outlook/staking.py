@@ -198,7 +198,7 @@ def history(
         if without:
             raise InputError(
                 f"scores: {without[0]} has no {score.upper()} in any era, and the round pays for it (multiplier {weight:g}); "
-                "take scores that have it, such as --scores validation, or --stand-in"
+                "take scores that have it, by another --scores or by --stand-in, or name the other predictions by --models"
             )
     tables = {score: rows.pivot(index=ERA, columns=PREDICTION, values=score)[names].sort_index() for score in paid}
     eras = next(iter(tables.values())).index.to_numpy(np.int64)

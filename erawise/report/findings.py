@@ -208,8 +208,8 @@ def _exposure(content: Content) -> str:
     if largest is None or largest < EXPOSED:
         return ""
     return (
-        f"{content.chosen} leans on single features (largest exposure {largest:.2f} on average): `dvc exp run -S neutralize.features=all` "
-        "or a larger `neutralize.count` trades some CORR for a steadier one."
+        f"{content.chosen} leans on single features (largest exposure {largest:.2f} on average): "
+        "`dvc exp run --temp -n flatter -S neutralize.features=all` or a larger `neutralize.count` trades some CORR for a steadier one."
     )
 
 

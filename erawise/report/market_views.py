@@ -78,9 +78,10 @@ def _missing(page: Page, table: pd.DataFrame) -> str:
     if not past["missing_share"].gt(0).any():
         return "<p>No feature value was missing in any era.</p>"
     worst, lacking = past.loc[past["missing_share"].idxmax()], past[past["missing_share"] > 0]
+    empty = f"{worst['empty_features']:.0f} feature{'' if worst['empty_features'] == 1 else 's'}"
     return (
         f"<p>{len(lacking)} of {len(past)} eras lack feature values, the last is era {lacking['era'].max():.0f}. Most is missing in era "
-        f"{worst['era']:.0f}: {worst['missing_share']:.1%}, with {worst['empty_features']:.0f} features that have no value.</p>"
+        f"{worst['era']:.0f}: {worst['missing_share']:.1%}, with {empty} without any value.</p>"
     )
 
 

@@ -30,8 +30,8 @@ def _folds(page: Page) -> str:
         return frame.missing("the folds", "dvc repro plot")
     table = page.content.tables["folds"]
     eras = table[table["fold"] > 0].groupby(["fold", "role"])["eras"].sum().unstack(fill_value=0)
-    ranges = {role: f"{eras[role].min()} to {eras[role].max()}" for role in ("train", "purged", "test") if role in eras}
-    told = "; ".join(f"{role}: {text} eras" for role, text in ranges.items())
+    ends = {role: sorted({eras[role].min(), eras[role].max()}) for role in ("train", "purged", "test") if role in eras}
+    told = "; ".join(f"{role}: {' to '.join(map(str, both))} eras" for role, both in ends.items())
     return (
         f"<p>{len(eras)} folds ({told}). Purged eras share part of their outcome with a test era: a model that trained on them would have "
         "seen it. <code>plots/pictures/folds.svg</code> draws them.</p>"
