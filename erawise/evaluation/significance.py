@@ -1,7 +1,7 @@
 """Intervals and tests of a series of per-era scores, and of the difference of two, when eras overlap.
 
-A target that looks weeks ahead makes the scores of neighbouring eras alike. 300 such eras tell no more than some 100 independent
-ones. No figure here treats eras as independent.
+A target that looks weeks ahead makes the scores of neighbouring eras alike. 300 such eras tell about as much as 25 independent ones
+if the target looks 60 days ahead, and as 75 at 20 days. No figure here treats eras as independent.
 
 References
 ----------
