@@ -28,6 +28,7 @@ from scmrepo.exceptions import SCMError
 
 from erawise.base.schema import CV, VALIDATION, named_horizon
 from erawise.evaluation.evaluation import DESCRIPTION
+from erawise.running import paths
 from erawise.running.errors import InputError
 
 WORKSPACE = "the workspace"
@@ -130,8 +131,21 @@ def kept(directory: Path) -> list[tuple[str, str]]:
 
 
 def stale(directory: Path) -> list[str]:
-    """Return the stages of the workspace that would run again, in the order of their names; none if DVC can't tell."""
-    return _told(directory, lambda found: sorted(map(str, found.status(targets=[str(directory / STAGES)]))), [])
+    """Return the stages of the workspace that would run again for a change, in the order of their names; none if DVC can't tell.
+
+    The file of `check` is in no cache. If only that is absent, as after `dvc checkout` in a clone, nothing has changed.
+    """
+
+    def look(found: Repo) -> list[str]:
+        status: dict[str, list[str | dict[str, dict[str, Any]]]] = found.status(targets=[str(directory / STAGES)])
+        absent = {paths.SOURCE.as_posix(): "deleted"}
+        return sorted(
+            name
+            for name, changes in status.items()
+            if any(isinstance(change, str) or any(named != absent for named in change.values()) for change in changes)
+        )
+
+    return _told(directory, look, [])
 
 
 def _told(directory: Path, look: Callable[[Repo], Found], otherwise: Found) -> Found:

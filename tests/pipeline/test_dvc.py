@@ -25,6 +25,7 @@ from numerai_server import NumeraiServer
 from benchmarks import experiments
 from benchmarks.experiments import Experiment, Line, Study
 from erawise.evaluation import evaluation
+from erawise.history import revisions
 from erawise.running.errors import InputError
 
 
@@ -79,6 +80,7 @@ def test_a_model_added_and_removed_by_experiments(clone: Clone, tmp_path: Path) 
     clone.commit("removed")
 
     again = checked_out(clone, tmp_path / "again")
+    assert revisions.stale(again.directory) == []
     assert stages_run(again.dvc("repro")) == {"check"}, "whose out is in no cache"
     assert {name: entry for name, entry in again.lock().items() if not name.endswith("@second")} == lock
     assert "up to date" in again.dvc("status")
