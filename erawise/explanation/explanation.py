@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from erawise.base.schema import ERA, VALIDATION
+from erawise.base.threads import one_of_blas
 from erawise.explanation.explained import Explanation, Sample
 from erawise.explanation.settings import Explain
 from erawise.folds.splits import Plan, spaced
@@ -75,7 +75,7 @@ def explain(models: Sequence[Fitted], data: Evidence, settings: Explain, threads
     panel, features, plan = data.panel, data.features, data.plan
     split, eras = (VALIDATION, plan.validation) if len(plan.validation) else (TRAIN, plan.train)
     sampled = spaced(eras, settings.eras)
-    with threadpool_limits(1, user_api="blas"):
+    with one_of_blas():
         x, era = draw(models, View(panel, sampled, features), settings.rows, settings.seed)
         rng = np.random.default_rng(settings.seed)
         drawn = np.sort(rng.choice(len(x), min(settings.background, len(x)), replace=False))

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from erawise.base.schema import ERA, PREDICTION
+from erawise.base.threads import one_of_blas
 from erawise.panel import blocks
 from erawise.panel.panel import era_slices
 from erawise.running.errors import InputError
@@ -175,7 +175,7 @@ def _added(known: "Known | _Era") -> list[str]:
 
 def _each(work: Callable[[slice], Any], slices: list[slice], threads: int) -> list[Any]:
     """Call `work` for each slice, `threads` at a time, with one thread of BLAS, because their number would change the last bits."""
-    with threadpool_limits(1, user_api="blas"):
+    with one_of_blas():
         if threads == 1:
             return [work(rows) for rows in slices]
         with ThreadPoolExecutor(threads) as pool:

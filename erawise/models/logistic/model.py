@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
-from threadpoolctl import threadpool_limits
 
+from erawise.base.threads import one_of_blas
 from erawise.models.logistic.settings import Logistic as Settings
 from erawise.models.shared import common
 from erawise.models.shared.protocol import Portable, Resources
@@ -102,7 +102,7 @@ def fit(settings: Settings, train: View, inner: View | None, rounds: int | None,
     mean, std = common.standardisation(common.chunks(x, CHUNK_ROWS), x.shape[1])
     strength = 1 / settings.l2 if settings.l2 else np.inf
     solver = LogisticRegression(C=strength, max_iter=settings.max_iterations, tol=GRADIENT_TOLERANCE)
-    with threadpool_limits(1, user_api="blas"):
+    with one_of_blas():
         solver.fit(_standardised(x, mean, std), above)
     resources.step()
     return Logistic(mean, std, solver.coef_[0].astype(np.float64), float(solver.intercept_[0]))

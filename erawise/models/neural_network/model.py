@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from erawise.base import files
+from erawise.base.threads import one_of_blas
 from erawise.models.neural_network import batches, gradients
 from erawise.models.neural_network.engine import keras, settle, tf
 from erawise.models.neural_network.settings import NeuralNetwork as Settings
@@ -72,7 +72,7 @@ class Network:
         InputError
             If `x` has another number of features.
         """
-        with threadpool_limits(1, user_api="blas"):
+        with one_of_blas():
             return common.predict_in_chunks(self._predict_chunk, x, self.model.input_shape[1])
 
     def __reduce__(self) -> tuple[Callable[[bytes, int | None], "Network"], tuple[bytes, int | None]]:

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from erawise.base.threads import one_of_blas
 from erawise.models.shared import arrays
 from erawise.models.shared.protocol import PREDICTION_UNIT, Attribution, Portable, Resources
 from erawise.panel.panel import View, era_slices
@@ -170,7 +170,7 @@ class Linear:
 
     def _sum(self, x: NDArray) -> NDArray[np.float64]:
         weights, constant = self._weights()
-        with threadpool_limits(1, user_api="blas"):
+        with one_of_blas():
             return predict_in_chunks(lambda chunk: chunk.astype(np.float64) @ weights + constant, x, len(self.mean))
 
     def importance(self) -> NDArray[np.float64]:
