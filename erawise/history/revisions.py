@@ -192,14 +192,15 @@ def _yaml(read: Content, name: str, path: str) -> dict[str, Any]:
 def _target(read: Content, name: str, settings: dict[str, Any], scores: Path) -> tuple[str, int, str | None, str | None]:
     """Return the main target, its horizon (by its name, its settings, or the note of `evaluate`), its equal and the early target."""
     try:
-        target, days = str(settings["data"]["target"]), settings["data"]["target_horizon"] or named_horizon(settings["data"]["target"])
+        target = str(settings["data"]["target"])
+        days = named_horizon(target) or settings["data"]["target_horizon"]
         try:
             noted = json.loads(read(f"{scores.as_posix()}/{DESCRIPTION}"))
         except (FileNotFoundError, DvcException, DataIndexDirError):
             if not days:
                 raise
             noted = {}
-        return target, int(named_horizon(target) or days or noted["days"]), noted.get("equal"), noted.get("early")
+        return target, int(days or noted["days"]), noted.get("equal"), noted.get("early")
     except (KeyError, TypeError, ValueError, AttributeError):
         raise InputError(f"{name}: its params.yaml has no data.target with a data.target_horizon in trading days") from None
     except (FileNotFoundError, DvcException, DataIndexDirError):

@@ -120,7 +120,10 @@ def test_runs_are_on_record_and_compared_without_a_checkout_and_a_run_from_the_c
     assert "HEAD → weaker" in output
     assert "lightgbm" not in output
     assert "lightgbm" in clone.erawise("compare", "HEAD", "weaker", "--all")
-    assert re.search(r"\nmain: target, which equals target_ender_60, \d\d trading days.*; pays: 60 days since round", output)
+    standing = (
+        "main: target, which equals target_ender_60, 60 trading days; early: target_ender_20, 20 days, one more figure; pays: 60 days"
+    )
+    assert f"\n{standing} since round" in output
     assert "models.ridge.l2: 1000.0 → 200000" in output
     assert "This was a look at validation; there were 3 at these eras in this checkout" in output, "HEAD was the third"
     assert re.search(r"\nValidation, the final check\n.*\n.*\nridge +-?0\.", output)
@@ -142,6 +145,7 @@ def test_runs_are_on_record_and_compared_without_a_checkout_and_a_run_from_the_c
     listed = clone.erawise("history")
     assert re.search(r" weaker +\w{8}\+? .* models\.ridge\.l2: 1000\.0 → 200000\.0\n.* –  +\w{8} .* no setting\n", listed)
     assert listed.count("main: target") == 1
+    assert standing in listed
     assert "Looks at these validation eras so far: 3." in clone.erawise("show")
 
 
@@ -362,7 +366,7 @@ def test_recipes_are_queued_run_by_two_workers_and_not_run_again(
     found = experiments.read([half, quarter])
     assert [found[name].settings["evaluate"]["min_corr"] for name in ("half", "quarter")] == [0.5, 0.25]
     lines = [Line(one.name, one, "neutralized") for one in (half, quarter)]
-    assert "| quarter | " in experiments.table(Study("shares", (lines[0],), (lines[1],)), found)
+    assert "| quarter | " in experiments.table(Study("bounds", (lines[0],), (lines[1],)), found)
     clone.set("plot.top_features", 5)
     experiments.run([half, quarter])
     assert capfd.readouterr().err == ""
