@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, field_validator, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveShare = Annotated[float, Field(gt=0, le=1)]
@@ -37,10 +37,12 @@ class Data(Section):
     feature_set: str
     target: str
     target_horizon: Count | None
+    holdout: Literal["official"] | Count
 
 
 class Final(Section):
     refit: list[str]
+    retrain_every: Count | None
 
     @field_validator("refit")
     @classmethod
@@ -48,3 +50,9 @@ class Final(Section):
         if len(set(names)) < len(names):
             raise ValueError("a model is there more than once")
         return names
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Final":
+        if self.refit and self.retrain_every is not None:
+            raise ValueError("refit: with retrain_every every model is fitted again on all resolved eras; leave refit empty")
+        return self

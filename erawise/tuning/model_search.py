@@ -22,6 +22,7 @@ from erawise.panel.panel import days_ahead
 from erawise.running import paths
 from erawise.running.progress import Progress
 from erawise.training import inputs, training
+from erawise.training.fits import How
 from erawise.training.inputs import ModelInputs
 from erawise.training.jobs import Engine
 from erawise.tuning import search
@@ -94,7 +95,7 @@ def run(question: Question, work: ModelInputs, execution: Execution, storage: Pa
 
     def attempt(engine: Engine, changes: dict[str, Any], numbers: Sequence[int]) -> list[search.Fold]:
         variants = training.tuned(question.settings, {"settings": changes}, paths.PARAMS).variants.values()
-        how = training.How(resources, engine)
+        how = How(resources, engine)
         fits = [partial(training.out_of_fold, kind, own, work.data, numbers, question.inner_share, how) for own in variants]
         pieces = list(engine.side_by_side(fits))
         index = work.data.panel.index

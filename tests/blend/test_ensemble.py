@@ -13,6 +13,7 @@ from scipy import optimize
 
 from erawise.blend.blending import blend, blend_fitted, fit_weights, resolve_weights
 from erawise.folds import splits
+from erawise.folds.settings import Split
 from erawise.running.errors import InputError
 from erawise.scores import kernels
 
@@ -179,7 +180,7 @@ def test_models_of_no_use_have_equal_weights(method: str) -> None:
 @pytest.mark.parametrize("method", ["nnls", "forward"])
 def test_a_fold_is_blended_without_its_own_eras(method: str) -> None:
     frame, era, target = market(4, eras=60, rows=30)
-    plan = splits.plan(np.arange(1, 41), np.arange(41, 61), 20, method="purged_kfold", folds=2, chunk=1, window=None)
+    plan = splits.plan(np.arange(1, 41), np.arange(41, 61), 20, Split(method="purged_kfold", folds=2, chunk=1, window=None))
     rows = frame.assign(era=era, split=np.where(era <= 40, "cv", "validation"))
     hidden = np.where(era <= 40, target, np.nan)
     weights, blended, of_folds = blend_fitted(method, rows, ["a", "b", "noise"], hidden, plan)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from erawise.charts import tables
 from erawise.folds import splits
+from erawise.folds.settings import Split
 from erawise.running.errors import InputError
 
 
@@ -154,7 +155,7 @@ def test_weights_are_shares_of_their_sum() -> None:
 
 
 def test_folds_by_hand() -> None:
-    plan = splits.plan(np.arange(1, 31), np.arange(31, 51), 20, method="purged_kfold", folds=3, chunk=1, window=None)
+    plan = splits.plan(np.arange(1, 31), np.arange(31, 51), 20, Split(method="purged_kfold", folds=3, chunk=1, window=None))
     table = tables.folds(plan)
     second = table.frame[table.frame["fold"] == 2]
     assert second[["role", "first", "last"]].to_numpy().tolist() == [
@@ -170,6 +171,6 @@ def test_folds_by_hand() -> None:
 
 
 def test_every_fourth_era_is_one_run() -> None:
-    plan = splits.plan(np.arange(1, 121, 4), np.arange(121, 161, 4), 20, method="purged_kfold", folds=2, chunk=1, window=None)
+    plan = splits.plan(np.arange(1, 121, 4), np.arange(121, 161, 4), 20, Split(method="purged_kfold", folds=2, chunk=1, window=None))
     first = tables.folds(plan).frame.query("fold == 1")
     assert first[["role", "first", "last"]].to_numpy().tolist() == [["train", 69, 117], ["purged", 61, 65], ["test", 1, 57]]
