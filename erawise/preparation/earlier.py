@@ -26,7 +26,7 @@ def require_kept(eras: dict[str, str], drawn_from: list[dict[str, Any]], path: P
         If an era is missing, or has other rows, features or targets. The record then stays as it was.
     """
     basis = json.dumps(drawn_from, sort_keys=True)
-    before = files.read_json(path) if path.exists() else {"eras": {}, "drawn_from": basis}
+    before: dict[str, Any] = files.read_json(path) if path.exists() else {"eras": {}, "drawn_from": basis}
     if before["drawn_from"] == basis:
         gone = [era for era in before["eras"] if era not in eras]
         changed = [era for era, digest in before["eras"].items() if eras.get(era, digest) != digest]

@@ -5,8 +5,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from erawise.models.shared.protocol import Kind, Resources, ignore
-from erawise.panel.panel import View
+import numpy as np
+from numpy.typing import NDArray
+
+from erawise.models.shared.protocol import Fitted, Kind, Resources, ignore
+from erawise.panel.panel import FeatureMap, Panel, View
 from erawise.running.progress import UNCOUNTED, StepCounter
 from erawise.training.jobs import HERE, Engine, Job, Log, TrainingData
 from erawise.training.kept import Fit, Question, Store
@@ -61,10 +64,17 @@ class Fits:
         return self.kind.steps(self.settings)[0]
 
     def known(self, tasks: Sequence[Task]) -> dict[int, Fit]:
-        """Return the fits that are kept, by their numbers among the tasks."""
-        store, found = self.how.kept, {}
+        """Return the fits that are kept, by their numbers among the tasks. A kept model predicts the eras that are new to it."""
+        store, panel, found = self.how.kept, self.data.panel, {}
         for number, task in enumerate(tasks if store is not None else ()):
-            if store is not None and (fit := store.read(store.path(self.settings, self.data.panel, task.question))) is not None:
+            assert store is not None
+            question = task.question
+            path, tested = store.path(self.settings, panel, question), panel.era_digests(question.test)
+            fit = store.read(path)
+            if fit is not None and fit.tested != tested and fit.model is not None:
+                fit = replace(fit, values=predicted(fit.model, panel, question.test, question.features), tested=tested)
+                store.keep(path, fit)
+            if fit is not None and fit.tested == tested:
                 found[number] = fit
                 with self.how.count.share(self.steps):
                     pass
@@ -112,5 +122,12 @@ class Fits:
             made += [replace(fit, curve=curve) for fit, curve in zip(found, curves, strict=True)]
             if self.how.kept is not None:
                 for (task, _), fit in zip(batch, made[start:], strict=True):
-                    self.how.kept.keep(self.how.kept.path(self.settings, self.data.panel, task.question), fit)
+                    tested = self.data.panel.era_digests(task.question.test)
+                    self.how.kept.keep(self.how.kept.path(self.settings, self.data.panel, task.question), replace(fit, tested=tested))
         return made
+
+
+def predicted(model: Fitted, panel: Panel, eras: NDArray[np.int64], features: FeatureMap) -> NDArray[np.float64]:
+    """Return a model's predictions (rows,) of some eras."""
+    found = [model.predict(block) for block in View(panel, eras, features).blocks()]
+    return np.concatenate(found) if found else np.empty(0)

@@ -15,6 +15,7 @@ from erawise.base import files, tabular
 from erawise.models.shared.protocol import Fitted, Kind, Resources, StoredKind
 from erawise.panel.panel import FeatureMap, Panel
 from erawise.running import runner
+from erawise.running.errors import InputError
 
 ROOMS = ("base", "panel", "folds", "models/shared", "training")
 """The rooms that make a fit, in addition to its kind's own room."""
@@ -36,6 +37,7 @@ class Fit:
     model : the model, if it is needed later.
     dropped : training rows without a target.
     curve : rounds and their scores on the inner slice.
+    tested : digests of the eras that it predicts.
     """
 
     values: NDArray[np.float64]
@@ -43,6 +45,7 @@ class Fit:
     model: Fitted | None = None
     dropped: int = 0
     curve: Sequence[tuple[int, float]] = ()
+    tested: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -83,25 +86,26 @@ class Store:
         self._used: set[Path] = set()
 
     def path(self, settings: Any, panel: Panel, question: Question) -> Path:
-        """Return the directory of a fit, which is there if the fit is kept."""
+        """Return the directory of a fit, which is there if the fit is kept; the eras that it predicts make no difference."""
         digest = self._basis.copy()
         asked = [settings.model_dump(mode="json"), question.features.digest, question.rounds, question.stops_by]
-        rows = [panel.era_digests(question.train, settings.target), panel.era_digests(question.test)]
-        digest.update(json.dumps([asked, rows], sort_keys=True).encode())
+        digest.update(json.dumps([asked, panel.era_digests(question.train, settings.target)], sort_keys=True).encode())
         return self._directory / digest.hexdigest()
 
     def read(self, path: Path) -> Fit | None:
-        """Read a fit; None if it isn't kept."""
+        """Read a fit; None if it isn't kept, or is damaged."""
         self._used.add(path)
         if not (path / DESCRIPTION).is_file():
             return None
+        try:
+            content = files.read_json(path / DESCRIPTION)
+            model = self._kind.load(path / MODEL) if (path / MODEL).is_dir() else None
+            values = np.load(path / VALUES, allow_pickle=False)[:, 0]
+        except (InputError, OSError, ValueError):
+            return None
         path.touch()
-        content = files.read_json(path / DESCRIPTION)
-        model = self._kind.load(path / MODEL) if (path / MODEL).is_dir() else None
-        values = np.load(path / VALUES, allow_pickle=False)[:, 0]
-        return Fit(
-            values, content["rounds"], model, content["dropped"], [(int(number), float(score)) for number, score in content["curve"]]
-        )
+        curve = [(number, score) for number, score in content["curve"]]
+        return Fit(values, content["rounds"], model, content["dropped"], curve, content["tested"])
 
     def keep(self, path: Path, fit: Fit) -> None:
         """Write a fit."""
@@ -112,7 +116,8 @@ class Store:
                 (directory / MODEL).mkdir()
                 fit.model.save(directory / MODEL)
             tabular.write_npy(fit.values[:, None], directory / VALUES)
-            files.write_json({"rounds": fit.rounds, "dropped": fit.dropped, "curve": list(fit.curve)}, directory / DESCRIPTION)
+            content = {"rounds": fit.rounds, "dropped": fit.dropped, "curve": list(fit.curve), "tested": list(fit.tested)}
+            files.write_json(content, directory / DESCRIPTION)
 
     def prune(self) -> None:
         """Remove the fits that were used longest ago: those of the last `RUNS` runs of this size stay."""

@@ -18,7 +18,7 @@ from erawise.panel.panel import FeatureMap, Panel, View
 from erawise.predictions import Blend, numbers
 from erawise.running.errors import InputError
 from erawise.running.progress import UNCOUNTED
-from erawise.training.fits import Fits, How, Task
+from erawise.training.fits import Fits, How, Task, predicted
 from erawise.training.jobs import Log, TrainingData
 from erawise.training.kept import Fit, Question
 
@@ -105,7 +105,7 @@ def train(kind: Kind, settings: Any, data: TrainingData, inner_share: float, how
     assert final.model is not None
     later, served = _retrained(fits, final_rounds) if plan.blocks else ([], None)
     newest = served or final.model
-    live = [] if data.live is None else [_values(newest, data.live, data.live.eras, data.final_features)]
+    live = [] if data.live is None else [predicted(newest, data.live, data.live.eras, data.final_features)]
     values = np.concatenate([*(found[k].values for k in range(len(folds))), final.values, *later, *live])
     return Trained(final.model, values, data, rounds if stops_early else [], final_rounds, final.dropped, served)
 
@@ -160,7 +160,7 @@ def out_of_fold(kind: Kind, settings: Any, data: TrainingData, numbers: Sequence
 
 def predict(model: Fitted, panel: Panel, eras: NDArray[np.int64], features: FeatureMap, split: str) -> pd.DataFrame:
     """Predict the rows of some eras: the columns of `Trained.predictions`."""
-    return _table(panel, eras, split, _values(model, panel, eras, features))
+    return _table(panel, eras, split, predicted(model, panel, eras, features))
 
 
 def blended(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -220,10 +220,14 @@ def _fold_task(data: TrainingData, number: int, inner_share: float) -> Task:
 def _retrained(fits: Fits, rounds: int | None) -> tuple[list[NDArray[np.float64]], Fitted]:
     """Return the predictions of each block after the first, and the model that is fitted on all eras.
 
-    Few fits are prepared at a time, since the prepared rows of all of them together may fill the disk.
+    Few fits are prepared at a time, since the prepared rows of all of them together may fill the disk. The last block's model is kept, for
+    the eras that the block may get.
     """
     data, plan, how = fits.data, fits.data.plan, fits.how
-    tasks = [_task_again(f"block {k + 2}", block.train, block.test, data, rounds) for k, block in enumerate(plan.blocks[1:])]
+    last = len(plan.blocks)
+    tasks = [
+        _task_again(f"block {k}", block.train, block.test, data, rounds, with_model=k == last) for k, block in enumerate(plan.blocks[1:], 2)
+    ]
     tasks.append(_task_again("the fit on all eras", data.panel.eras, plan.validation[:0], data, rounds, with_model=True))
     found = fits.known(tasks)
     missing = [k for k in range(len(tasks)) if k not in found]
@@ -233,7 +237,7 @@ def _retrained(fits: Fits, rounds: int | None) -> tuple[list[NDArray[np.float64]
         if not batch:
             continue
         with files.scratch(how.resources.scratch) as scratch:
-            own = replace(fits, how=replace(how, resources=replace(how.resources, scratch=scratch)))
+            own = replace(fits, how=replace(how, resources=replace(how.resources, scratch=scratch, notify=ignore)))
             at_once, needed = own.prepare([(_view(fits.settings, data, tasks[k].question.train), None) for k in batch])
             found |= dict(zip(batch, own.run([tasks[k] for k in batch], at_once, needed), strict=True))
     model = found[len(tasks) - 1].model
@@ -252,20 +256,14 @@ def _fit_fold(
     number: int, inner_share: float, kind: Kind, settings: Any, question: Question, data: TrainingData, resources: Resources
 ) -> Fit:
     model = kind.fit(settings, *_views(kind, settings, data, number, inner_share), None, resources)
-    return Fit(_values(model, data.panel, question.test, question.features), model.rounds)
+    return Fit(predicted(model, data.panel, question.test, question.features), model.rounds)
 
 
 def _fit_again(with_model: bool, kind: Kind, settings: Any, question: Question, data: TrainingData, resources: Resources) -> Fit:
     view = View(data.panel, question.train, question.features, settings.target)
     model = kind.fit(settings, view, None, question.rounds, resources)
-    values = _values(model, data.panel, question.test, question.features)
+    values = predicted(model, data.panel, question.test, question.features)
     return Fit(values, model=model if with_model else None, dropped=view.dropped)
-
-
-def _values(model: Fitted, panel: Panel, eras: NDArray[np.int64], features: FeatureMap) -> NDArray[np.float64]:
-    """Return the predictions (rows,) of some eras."""
-    found = [model.predict(block) for block in View(panel, eras, features).blocks()]
-    return np.concatenate(found) if found else np.empty(0)
 
 
 def _table(panel: Panel, eras: NDArray[np.int64], split: str, values: NDArray[np.float64]) -> pd.DataFrame:

@@ -265,17 +265,18 @@ def test_new_eras_need_new_fits_alone_and_give_the_bytes_of_a_run_from_scratch(t
         store.prune()
         return kind.fits, found
 
-    first, grown = retrained(tmp_path, 120), retrained(tmp_path, 123)
+    first, longer, grown = (retrained(tmp_path, eras) for eras in (118, 120, 123))
     fits, _ = run(first, tmp_path / "kept", stopped_at=5)
     assert len(fits) == 5, "two folds, the final fit, a block, and the block in which it is stopped"
     again, before = run(first, tmp_path / "kept")
     assert len(again) == 1 + len(first.plan.blocks) - 2
     assert run(first, tmp_path / "kept")[0] == []
+    assert run(longer, tmp_path / "kept")[0] == [120], "the model that is served; the last block's predicts its new eras"
     later, after = run(grown, tmp_path / "kept")
-    assert later == [112, 123], "the block that has new eras to predict, and the model that is served"
+    assert later == [112, 123], "the new block, and the model that is served"
     scratch, whole = run(grown, tmp_path / "other")
     assert len(scratch) == 3 + len(grown.plan.blocks)
     pd.testing.assert_frame_equal(after, whole)
-    pd.testing.assert_frame_equal(after[after["era"] <= 120], before, check_like=True)
+    pd.testing.assert_frame_equal(after[after["era"] <= 118], before, check_like=True)
     assert len(run(grown, tmp_path / "kept", Ridge(kind="ridge", target="target", l2=2.0))[0]) == len(scratch)
     assert run(grown, tmp_path / "kept")[0] == []
