@@ -34,12 +34,11 @@ def folds(table: Table) -> Figure:
     axes.set_xlabel("era (week)")
     axes.margins(x=0.01)
     legend(axes, ROLE_COLOURS)
-    left = f"; {len(blocks)} of {(found < 0).sum()} later blocks are drawn" if len(blocks) < (found < 0).sum() else ""
-    tested = (
-        f"Blocks are of validation, each with a model of its own{left}"
-        if len(blocks)
-        else "The final model is tested on the validation eras"
-    )
+    later = int((found < 0).sum())
+    tested = "The final model is tested on the validation eras"
+    if later:
+        left = f"; {len(blocks)} of {later} later blocks are drawn" if len(blocks) < later else ""
+        tested = f"Blocks are of validation, each with a model of its own{left}"
     caption(figure, f"In the bars: how many eras. {tested}.")
     return figure
 
