@@ -96,7 +96,7 @@ def train(kind: Kind, settings: Any, data: TrainingData, inner_share: float, how
     best = [number for number in rounds if number is not None]
     final_rounds = max(1, round(float(np.median(best or [1])))) if stops_early else None
     tested = plan.blocks[0].test if plan.blocks else plan.validation
-    final_task = _task_again("the final fit", plan.train, tested, data, final_rounds, with_model=True)
+    final_task = task_again("the final fit", Question(plan.train, tested, data.final_features, final_rounds), with_model=True)
     final = fits.known([final_task]).get(0)
     if final is None:
         if not missing:
@@ -145,7 +145,7 @@ def refit(kind: Kind, settings: Any, data: TrainingData, eras: NDArray[np.int64]
     """
     fits = Fits(kind, settings, data, how)
     _, needed = fits.prepare([(_view(settings, data, eras), None)])
-    [found] = fits.run([_task_again("the fit", eras, eras[:0], data, rounds, with_model=True)], 1, needed)
+    [found] = fits.run([task_again("the fit", Question(eras, eras[:0], data.final_features, rounds), with_model=True)], 1, needed)
     assert found.model is not None
     return found.model
 
@@ -220,36 +220,40 @@ def _fold_task(data: TrainingData, number: int, inner_share: float) -> Task:
 def _retrained(fits: Fits, rounds: int | None) -> tuple[list[NDArray[np.float64]], Fitted]:
     """Return the predictions of each block after the first, and the model that is fitted on all eras.
 
-    Few fits are prepared at a time, since the prepared rows of all of them together may fill the disk. The last block's model is kept, for
-    the eras that the block may get.
+    The last block's model is kept, for the eras that the block may get.
     """
-    data, plan, how = fits.data, fits.data.plan, fits.how
-    last = len(plan.blocks)
+    data, plan = fits.data, fits.data.plan
+    last, features = len(plan.blocks), data.final_features
     tasks = [
-        _task_again(f"block {k}", block.train, block.test, data, rounds, with_model=k == last) for k, block in enumerate(plan.blocks[1:], 2)
+        task_again(f"block {k}", Question(block.train, block.test, features, rounds), with_model=k == last)
+        for k, block in enumerate(plan.blocks[1:], 2)
     ]
-    tasks.append(_task_again("the fit on all eras", data.panel.eras, plan.validation[:0], data, rounds, with_model=True))
-    found = fits.known(tasks)
-    missing = [k for k in range(len(tasks)) if k not in found]
-    of_blocks, size = [k for k in missing if k < len(plan.blocks) - 1], max(how.resources.threads, how.engine.at_once)
-    batches = [of_blocks[start : start + size] for start in range(0, len(of_blocks), size)]
-    for batch in [*batches, [k for k in missing if k >= len(plan.blocks) - 1]]:
-        if not batch:
-            continue
+    everything = Question(data.panel.eras, plan.validation[:0], features, rounds)
+    found = again(fits, tasks)
+    [served] = again(fits, [task_again("the fit on all eras", everything, with_model=True)])
+    assert served.model is not None
+    return [fit.values for fit in found], served.model
+
+
+def again(fits: Fits, tasks: Sequence[Task]) -> list[Fit]:
+    """Do fits of `task_again` that aren't kept. Few are prepared at a time: the prepared rows of all of them together may fill the disk."""
+    how, found = fits.how, fits.known(tasks)
+    missing, size = [k for k in range(len(tasks)) if k not in found], max(how.resources.threads, how.engine.at_once)
+    for start in range(0, len(missing), size):
+        batch = missing[start : start + size]
         with files.scratch(how.resources.scratch) as scratch:
             own = replace(fits, how=replace(how, resources=replace(how.resources, scratch=scratch, notify=ignore)))
-            at_once, needed = own.prepare([(_view(fits.settings, data, tasks[k].question.train), None) for k in batch])
+            questions = [tasks[k].question for k in batch]
+            views = [(View(fits.data.panel, asked.train, asked.features, fits.settings.target), None) for asked in questions]
+            at_once, needed = own.prepare(views)
+            del views  # frees their rows
             found |= dict(zip(batch, own.run([tasks[k] for k in batch], at_once, needed), strict=True))
-    model = found[len(tasks) - 1].model
-    assert model is not None
-    return [found[k].values for k in range(len(tasks) - 1)], model
+    return [found[k] for k in range(len(tasks))]
 
 
-def _task_again(
-    what: str, train: NDArray[np.int64], test: NDArray[np.int64], data: TrainingData, rounds: int | None, *, with_model: bool = False
-) -> Task:
-    """Return a fit with the settings and rounds that were found on cv."""
-    return Task(what, Question(train, test, data.final_features, rounds), partial(_fit_again, with_model))
+def task_again(what: str, question: Question, *, with_model: bool = False) -> Task:
+    """Return a fit with the settings and rounds that were found on cv; `with_model` says whether the model itself is wanted."""
+    return Task(what, question, partial(_fit_again, with_model))
 
 
 def _fit_fold(
