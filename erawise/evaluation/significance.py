@@ -244,7 +244,7 @@ def paired_difference(a: Floats, b: Floats, *, overlap: int, seed: int = 0, stat
         raise ValueError(f"scores of {len(a)} and of {len(b)} eras; both must be of the same eras")
     both = np.isfinite(a) & np.isfinite(b)
     pair = np.array([np.asarray(a, np.float64)[both], np.asarray(b, np.float64)[both]])
-    found = mean(differences(*pair, statistic), overlap=overlap)
+    found = mean(differences(pair[0], pair[1], statistic), overlap=overlap)
     ratio, fall = (_resampled(pair, statistic, overlap, seed) for statistic in (_sharpe, max_drawdown))
     if found.reason:
         same = found.eras >= LEAST_SPANS * overlap and bool((pair[0] == pair[1]).all())
