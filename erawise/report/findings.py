@@ -6,7 +6,7 @@ import pandas as pd
 
 from erawise.base.schema import CV, ERA, PREDICTION, VALIDATION, spanned_eras, spanned_weeks
 from erawise.evaluation import significance
-from erawise.evaluation.objectives import LABELS, SHARPE
+from erawise.evaluation.objectives import BY_CORR, LABELS, SHARPE
 from erawise.evaluation.significance import BETTER, OPEN, WORSE
 from erawise.history.comparison import luck
 from erawise.report.content import CORR, PAYOUT, SPLITS, Content
@@ -64,7 +64,7 @@ def _send(content: Content, name: str, rival: str, pairs: pd.DataFrame) -> str:
         return f"Send {name}: it finds a signal, a mean {label} of {_said(content, mean)} out of fold."
     row = against.iloc[0]
     bounds = "" if math.isnan(row["low"]) else f" (95 % interval {_said(content, row['low'], '+')} to {_said(content, row['high'], '+')})"
-    by = f"{_said(content, row['mean'], '+')} {content.by.label}"
+    by = f"{_said(content, row['mean'], '+')} {'in ' * (content.by.name == PAYOUT)}{content.by.label}"
     both = f"only {name} finds a signal" if _why_not(content, rival) else "both find a signal"
     if name != content.chosen:
         return f"Send {name}, not {rival}, which the settings name: better out of fold by {by}{bounds}; {both}."
@@ -127,7 +127,12 @@ def verdict(content: Content) -> str:
         return f"{found.before} has no prediction called {content.chosen}."
     if (rows["difference"] == 0).all() and not rows["left_out"].any() and set(rows["split"]) == set(SPLITS):
         return f"The scores of {content.chosen} are the same as in {found.before}."
-    return f"Against {found.before}: " + "; ".join(_told(content.chosen, row) for row in rows.to_dict("records")) + f". {luck(found.table)}"
+    by = "" if content.by == BY_CORR else f", by {content.by.measure}"
+    return (
+        f"Against {found.before}{by}: "
+        + "; ".join(_told(content.chosen, row) for row in rows.to_dict("records"))
+        + f". {luck(found.table)}"
+    )
 
 
 def looked(content: Content) -> str:
