@@ -128,11 +128,8 @@ def verdict(content: Content) -> str:
     if (rows["difference"] == 0).all() and not rows["left_out"].any() and set(rows["split"]) == set(SPLITS):
         return f"The scores of {content.chosen} are the same as in {found.before}."
     by = "" if content.by == BY_CORR else f", by {content.by.measure}"
-    return (
-        f"Against {found.before}{by}: "
-        + "; ".join(_told(content.chosen, row) for row in rows.to_dict("records"))
-        + f". {luck(found.table)}"
-    )
+    told = "; ".join(_told(content.chosen, row) for row in rows.to_dict("records"))
+    return f"Against {found.before}{by}: {told}. {luck(found.table)}"
 
 
 def looked(content: Content) -> str:

@@ -201,7 +201,7 @@ def test_equal_predictions_have_a_winner_at_the_nominal_rate_at_most() -> None:
     found = {name: np.zeros(2) for name in NAMES}
     for _ in range(draws):
         drawn = rng.normal(size=(3, 2 * models, eras + overlap - 1))
-        smooth = sum(drawn[..., k : k + eras] for k in range(overlap))
+        smooth = np.sum([drawn[..., k : k + eras] for k in range(overlap)], axis=0)
         corr, mmc, bmc = 0.02 + 0.015 * smooth[0], 0.005 + 0.005 * smooth[1], 0.005 + 0.005 * smooth[2]
         values = {CORR: corr, SHARPE: corr, MMC: mmc, BMC: bmc, PAYOUT: 3 * corr + 15 * mmc}
         for name, scores in values.items():
@@ -229,13 +229,13 @@ def runs(seed: int) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
 
 def test_a_gain_of_mmc_alone_is_found_by_mmc_and_payout_and_not_by_corr() -> None:
     found: dict[str, list[str]] = {name: [] for name in NAMES}
-    for seed in range(8):
+    for seed in range(4):
         before, after = runs(seed)
         for name in NAMES:
             by = objectives.of_tables(name, "--score", [(before["cv"], after["cv"])])
             found[name].append(comparison.compare(before, after, 20, by=by)["verdict_holm"].iloc[0])
     for name in (MMC, PAYOUT):
-        assert found[name].count(BETTER) >= 7, name
+        assert found[name].count(BETTER) == 4, name
     for name in (CORR, SHARPE, BMC):
         assert found[name].count(BETTER) <= 1, name
 
