@@ -50,7 +50,7 @@ def main(progress: Progress) -> runner.Done:
 def _goal(name: Objective, rows: pd.DataFrame, target: str, benchmark: str | None, regime: Regime) -> Goal:
     """Return the goal of the weights on the rows; only rows of cv have a target."""
     outcome = predictions.along(rows, tabular.read_parquet(paths.PANEL / "index.parquet", [ID, ERA, target]), [target])[:, 0]
-    outcome[(rows[SPLIT] != CV).to_numpy()] = np.nan
+    outcome = np.where(rows[SPLIT] == CV, outcome, np.nan)
     others = {}
     if objectives.needs_others(name):
         references = tabular.read_parquet(paths.REFERENCES)
