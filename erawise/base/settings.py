@@ -13,6 +13,9 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[StrictInt, Field(ge=1)]
 Seed = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
 Correlation = Annotated[float, Field(ge=-1, le=1)]
+Objective = Literal["corr", "sharpe", "bmc", "mmc", "payout"]
+"""The name of a score by which something is chosen; `erawise.evaluation.objectives` defines each."""
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 

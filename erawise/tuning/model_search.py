@@ -9,16 +9,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 import erawise
-from erawise.base.schema import spanned_eras, spanned_weeks
+from erawise.base import tabular
+from erawise.base.schema import ERA, spanned_eras, spanned_weeks
 from erawise.cluster import engines
 from erawise.cluster.settings import Execution
-from erawise.evaluation import evaluation
+from erawise.evaluation import evaluation, objectives
+from erawise.evaluation.objectives import Goal
 from erawise.models.shared import kinds
 from erawise.models.shared.settings import Entry
 from erawise.panel.panel import days_ahead
+from erawise.regimes.regimes import Regime
 from erawise.running import paths
 from erawise.running.progress import Progress
 from erawise.training import inputs, training
@@ -28,8 +32,10 @@ from erawise.training.jobs import Engine
 from erawise.tuning import search
 from erawise.tuning.settings import Space, Tuning
 
-ROOMS = ("base", "panel", "folds", "models/shared", "training", "tuning", "scores", "evaluation")
+ROOMS = ("base", "panel", "folds", "models/shared", "training", "tuning", "scores", "evaluation", "regimes")
 """The rooms that make a trial: they read the data, fit, predict, score and draw. Each search also depends on its kind's own room."""
+
+OBJECTIVE = "tuning.objective"
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class Question:
     tuning, space : how to search, and among which values.
     inner_share : share of a fold's training eras for early stopping.
     target : the target that trials are scored against.
+    benchmark : the setting `evaluate.benchmark`.
+    regime : the regime of the payout.
     """
 
     name: str
@@ -50,6 +58,8 @@ class Question:
     space: Space
     inner_share: float
     target: str
+    benchmark: str | None
+    regime: Regime
 
     @property
     def kind(self) -> str:
@@ -66,6 +76,9 @@ class Question:
         ]
         digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode("utf-8"))
         read = (paths.FOLDS, paths.PANEL / "features.json", paths.PANEL / "index.parquet", *sorted(paths.FEATURES.iterdir()))
+        if objectives.needs_others(self.tuning.objective):
+            digest.update(json.dumps([self.benchmark, self.regime.model_dump(mode="json")]).encode())
+            read = (*read, paths.REFERENCES)
         for path in (*read, *code(self.kind)):
             digest.update(path.read_bytes())
         return digest.hexdigest()
@@ -91,6 +104,9 @@ def run(question: Question, work: ModelInputs, execution: Execution, storage: Pa
     storage : the file that keeps the trials.
     """
     kind = kinds.load(question.kind)
+    goal = _goal(question, work)
+    for line in objectives.lines(goal, OBJECTIVE):
+        work.resources.notify(line)
     resources = replace(work.resources, notify=functools.cache(work.resources.notify))  # each line once, not once a trial
 
     def attempt(engine: Engine, changes: dict[str, Any], numbers: Sequence[int]) -> list[search.Fold]:
@@ -98,8 +114,7 @@ def run(question: Question, work: ModelInputs, execution: Execution, storage: Pa
         how = How(resources, engine)
         fits = [partial(training.out_of_fold, kind, own, work.data, numbers, question.inner_share, how) for own in variants]
         pieces = list(engine.side_by_side(fits))
-        index = work.data.panel.index
-        return [evaluation.corr_by_era(training.blended(parts), index, question.target) for parts in zip(*pieces, strict=True)]
+        return [objectives.by_era(training.blended(parts), work.data.panel.index, goal) for parts in zip(*pieces, strict=True)]
 
     with (
         inputs.naming(question.name),
@@ -120,3 +135,16 @@ def run(question: Question, work: ModelInputs, execution: Execution, storage: Pa
         found = search.search(asked, storage, question.identity())
     overlap = spanned_eras(work.data.plan.train, spanned_weeks(days_ahead(paths.PANEL, question.target)))
     return search.result(found, question.tuning, overlap)
+
+
+def _goal(question: Question, work: ModelInputs) -> Goal:
+    """Return the goal of the trials on the rows of the panel; only rows of the folds' test eras have a target."""
+    index, name = work.data.panel.index, question.tuning.objective
+    tested = index[ERA].isin(np.concatenate([fold.test for fold in work.data.plan.folds])).to_numpy()
+    target = np.where(tested, index[question.target].to_numpy(np.float64), np.nan)
+    others = {}
+    if objectives.needs_others(name):
+        references = tabular.read_parquet(paths.REFERENCES)
+        benchmark = evaluation.benchmark_of(paths.PANEL, references, question.benchmark, question.target)
+        others = objectives.others(index, references, benchmark)
+    return objectives.goal(name, OBJECTIVE, index[ERA].to_numpy(np.int64), target, others, question.regime.sums)

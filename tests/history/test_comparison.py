@@ -78,7 +78,7 @@ def test_the_content_is_json_and_the_picture_says_what_is_established(runs: tupl
     assert content["predictions"][2]["low"] is None
     possible = sum(row["low"] is not None for row in content["predictions"])
     assert 0 < possible < len(table)
-    assert content["verdicts"] == {"possible": possible, "established": 2, "by_luck": round(0.05 * possible, 2)}
+    assert content["verdicts"] == {"possible": possible, "established": 2, "holm": 2, "by_luck": round(0.05 * possible, 2)}
     assert comparison.luck(table).startswith(f"Verdicts: 2 of {possible}; ")
     assert f"luck alone gives {0.05 * possible:.1f} of {possible} on average" in comparison.luck(table)
     assert comparison.luck(table.iloc[2:3]) == comparison.luck(table.iloc[:0]) == "Verdicts: none, as no prediction has an interval."
