@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from erawise.commands.arguments import TERMINAL, Output, Place, Whole, about
 from erawise.lab import cadence_run
-from erawise.running import runner
+from erawise.running import runner, terminal
 
 
 def cadence(
@@ -17,9 +17,9 @@ def cadence(
     out: Annotated[Place, about("Directory for the tables and the fits that are kept.")] = Path("data/cadence"),
     output: Output = TERMINAL,
 ) -> None:
-    """Say what retraining is worth: the same recipe, fitted once, and again every 52, 26, 13 and 4 weeks.
+    """Say what retraining is worth, by how often.
 
-    Each fit learns from what was resolved by then, and predicts the eras until the next one. Features are selected on the eras of the first
+    The same recipe is fitted once, and again every 52, 26, 13 and 4 weeks, and predicts the same eras. Each fit learns from what was resolved by then, and predicts the eras until the next one. Features are selected on the eras of the first
     fit. The eras of the final check take no part, so that an interval may be chosen by the result. Fits are kept: a second call is quick.
 
     Example: `erawise cadence lightgbm --weeks 52 13`
@@ -31,5 +31,5 @@ def cadence(
     - 2: the command line is wrong
     """
     with runner.progress_for("cadence", output.form != "terminal") as progress:
-        asked = cadence_run.Asked(models, weeks, first)
-        cadence_run.measure(asked, out, output.form, progress)
+        found = cadence_run.measure(cadence_run.Asked(models, weeks, first), out, progress)
+    terminal.write(found, output.form)

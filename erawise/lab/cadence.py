@@ -1,4 +1,4 @@
-"""What retraining is worth: the same recipe, fitted anew at several intervals, predicts the same eras, each fit on what was resolved by then.
+"""What retraining is worth: one recipe, fitted anew at several intervals, predicts the same eras, each time from what was resolved by then.
 
 Only eras that may be learned from take part, so that an interval can be chosen by the result: the final check isn't looked at.
 """
@@ -18,10 +18,8 @@ from erawise.folds.splits import Fold
 from erawise.history import comparison
 from erawise.models.shared.protocol import Resources
 from erawise.panel.panel import FeatureMap, Panel
-from erawise.running import terminal
 from erawise.running.errors import InputError
 from erawise.running.terminal import Column, Sheet
-from erawise.scores.eras import Known, Sums, score_eras
 from erawise.selection import selection
 from erawise.selection.settings import SelectFeatures
 from erawise.training import training
@@ -61,8 +59,8 @@ class Timeline:
         near = splits.near_any(earlier, tested[:1], weeks)
         if not len(tested) or near.all():
             raise InputError(
-                f"--first: era {start} and a purge of {weeks} weeks leave {len(tested)} eras to predict and {(~near).sum()} to learn from, of "
-                f"the eras {eras[0]} to {eras[-1]}; expected some of both"
+                f"--first: of the eras {eras[0]} to {eras[-1]}, era {start} and a purge of {weeks} weeks leave {len(tested)} to predict "
+                f"and {(~near).sum()} to learn from; expected some of both"
             )
         return cls(weeks, earlier[~near], earlier[near], tested)
 
@@ -92,7 +90,7 @@ def select(panel: Panel, time: Timeline, target: str, settings: SelectFeatures, 
 
 def fits(time: Timeline, intervals: Sequence[int | None]) -> list[Fold]:
     """Return what each fit learns from and predicts, such that every interval has its predictions; each is made once."""
-    last = {}
+    last: dict[int, Fold] = {}
     for block in (block for every in intervals for block in time.blocks(every)):
         key = int(block.train[-1])
         tested = np.union1d(last[key].test, block.test) if key in last else block.test
@@ -135,26 +133,19 @@ def predict(own: Fits, time: Timeline, intervals: Sequence[int | None], features
     return pd.DataFrame(out)
 
 
-def score(
-    values: pd.DataFrame, target: NDArray[np.float64], era: NDArray[np.int64], known: Known, sums: Sums, threads: int = 1
-) -> pd.DataFrame:
-    """Return the long table of `score_eras` for the predictions of each interval."""
-    return score_eras(values, target, era, known, sums=sums, threads=threads)
-
-
 def compare(scores: pd.DataFrame, days: int, wanted: Sequence[Name] = SCORES) -> pd.DataFrame:
     """Compare each interval with a single fit, era by era.
 
     Parameters
     ----------
-    scores : of `score`.
+    scores : the long table of `score_eras` for the predictions of each interval.
     days : trading days that the target looks ahead.
     wanted : the scores; one that the data can't give is left out.
 
     Returns
     -------
-    DataFrame, a row for each score and interval: `score`, `prediction`, and the figures of `comparison.pair`, in which "before" is the single
-    fit. Holm's verdict is adjusted for the intervals of a score.
+    DataFrame, a row for each score and interval: `score`, `prediction`, and the figures of `comparison.pair`, in which "before" is the
+    single fit. Holm's verdict is adjusted for the intervals of a score.
     """
     names = [name for name in scores[PREDICTION].unique() if name != NEVER]
     rows = []
@@ -184,11 +175,11 @@ def sheets(table: pd.DataFrame, counts: Mapping[str, int]) -> list[Sheet]:
     found = []
     for label, rows in table.groupby("score", sort=False):
         first = rows.iloc[0]
-        lines = [[NEVER, counts[NEVER], first["mean_before"], None, None, None, None, None, first["eras"]]]
+        lines = [[NEVER, counts[NEVER], first["mean_before"], None, None, None, None, None, int(first["eras"])]]
         for row in rows.to_dict("records"):
             ends = comparison.interval(row["low"], row["high"], "+.4f")
             told = [row["mean_after"], row["difference"], ends, row["verdict"], row["verdict_holm"], comparison.eras_needed(row)]
-            lines.append([row["prediction"], counts[row["prediction"]], *told, row["eras"]])
+            lines.append([row["prediction"], counts[row["prediction"]], *told, int(row["eras"])])
         found.append(Sheet(columns, lines, f"By {label}", str(label)))
     return found
 
@@ -201,13 +192,3 @@ def answer(table: pd.DataFrame, measure: str) -> str:
     if parts:
         return f"By {measure}: {'; '.join(parts)}."
     return f"By {measure}: can't tell whether retraining is worth it. With so few independent eras only a larger difference could be told."
-
-
-def shown(table: pd.DataFrame, counts: Mapping[str, int]) -> list[str | Sheet]:
-    """Return the answer and the tables."""
-    return [answer(table, str(table["score"].iloc[-1])), *sheets(table, counts)]
-
-
-def write(table: pd.DataFrame, counts: Mapping[str, int], form: terminal.Form) -> None:
-    """Print the answer and the tables."""
-    terminal.write(shown(table, counts), form)

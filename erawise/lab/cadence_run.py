@@ -1,7 +1,6 @@
 """The comparison of intervals of retraining on the workspace's data, for its models and their ensemble."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,8 +23,8 @@ from erawise.regimes import regimes
 from erawise.running import paths
 from erawise.running.errors import InputError
 from erawise.running.progress import Progress
-from erawise.running.terminal import Form
-from erawise.scores.eras import Known
+from erawise.running.terminal import Sheet
+from erawise.scores.eras import Known, score_eras
 from erawise.training import inputs, training
 from erawise.training.fits import Fits, How
 from erawise.training.inputs import ModelInputs
@@ -51,8 +50,8 @@ class Asked:
     first: int | None = None
 
 
-def measure(asked: Asked, out: Path, form: Form, progress: Progress) -> None:
-    """Compare intervals of retraining, and print and store the result.
+def measure(asked: Asked, out: Path, progress: Progress) -> list[str | Sheet]:
+    """Compare intervals of retraining, store the tables, and return the answer and the tables as a person reads them.
 
     Raises
     ------
@@ -72,7 +71,8 @@ def measure(asked: Asked, out: Path, form: Form, progress: Progress) -> None:
     with files.in_use(paths.SCRATCH), threadpool_limits(p.resources.threads, user_api="blas"):
         features = cadence.select(panel, time, p.data.target, p.select_features, scratch)
         parts = {
-            name: _predicted(p, name, replace(one, resources=scratch), (time, intervals, features), out, progress) for name, one in work.items()
+            name: _predicted(p, name, replace(one, resources=scratch), (time, intervals, features), out, progress)
+            for name, one in work.items()
         }
     rows = panel.row_numbers(time.tested)
     era = panel.row_eras[rows]
@@ -86,11 +86,11 @@ def measure(asked: Asked, out: Path, form: Form, progress: Progress) -> None:
     )
     target = panel.index[p.data.target].to_numpy(np.float64)[rows]
     known, sums = _others(p, panel.index.iloc[rows]), regimes.load(p.payout.regimes).named(p.payout.regime).sums()
-    scores = cadence.score(values, target, era, known, sums, p.resources.threads)
+    scores = score_eras(values, target, era, known, sums=sums, threads=p.resources.threads)
     table = cadence.compare(scores, days_ahead(paths.PANEL, p.data.target))
     tabular.write_csv(scores, out / "eras.csv")
     tabular.write_csv(table, out / "cadence.csv")
-    cadence.write(table, counts, form)
+    return [cadence.answer(table, str(table["score"].iloc[-1])), *cadence.sheets(table, counts)]
 
 
 def _weights(p: params.Params, models: Sequence[str]) -> dict[str, float]:
@@ -124,13 +124,13 @@ def _predicted(
         raise InputError(f"{paths.MODELS / name}: the model is missing, whose rounds are needed; run dvc repro train@{name}")
     rounds = [variant.rounds for variant in stored.describe(paths.MODELS / name).variants]
     steps, unit = kind.steps(work.settings)
+    total = steps * len(variants) * len(cadence.fits(time, intervals))
     store = Store(out / FITS / name, kind, work.resources)
     parts = []
     with (
         inputs.naming(name),
         engines.engine(p.execution, work.source, work.resources) as engine,
-        progress.counting(steps * len(variants) * len(cadence.fits(time, intervals)), unit, name) as count,
-        ExitStack(),
+        progress.counting(total, unit, name, at_most=kind.stops_early(work.settings)) as count,
     ):
         for own, number in zip(variants.values(), rounds, strict=True):
             fits = Fits(kind, own, work.data, How(work.resources, engine, count, store))
@@ -151,6 +151,8 @@ def _others(p: params.Params, rows: pd.DataFrame) -> Known:
     references = tabular.read_parquet(paths.REFERENCES)
     benchmark = evaluation.benchmark_of(paths.PANEL, references, p.evaluate.benchmark, p.data.target)
     found = {
-        name: predictions.along(rows[[ID, ERA]], references, [name])[:, 0] for name in (META_MODEL, benchmark) if name and name in references
+        name: predictions.along(rows[[ID, ERA]], references, [name])[:, 0]
+        for name in (META_MODEL, benchmark)
+        if name and name in references
     }
     return Known(found.get(META_MODEL), found.get(str(benchmark)))
