@@ -19,8 +19,9 @@ def cadence(
 ) -> None:
     """Say what retraining is worth, by how often.
 
-    The same recipe is fitted once, and again every 52, 26, 13 and 4 weeks, and predicts the same eras. Each fit learns from what was resolved by then, and predicts the eras until the next one. Features are selected on the eras of the first
-    fit. The eras of the final check take no part, so that an interval may be chosen by the result. Fits are kept: a second call is quick.
+    The same recipe is fitted once, and again every 52, 26, 13 and 4 weeks, and predicts the same eras. Each fit learns from what was
+    resolved by then, and predicts the eras until the next one. Features are selected on the eras of the first fit. The eras of the final
+    check take no part, so that an interval may be chosen by the result. Fits are kept: a second call is quick.
 
     Example: `erawise cadence lightgbm --weeks 52 13`
 
