@@ -554,11 +554,11 @@ def test_weights_are_given_or_fitted_on_cv(workspace: Workspace, pictures_are_un
 
 
 def test_trials_and_weights_are_chosen_by_the_objective_of_the_settings(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
-    """Give the benchmark model the predictions of ridge in the eras of cv, so that only lightgbm adds to it."""
+    """Give the benchmark model the predictions of lightgbm in the eras of cv, so that only ridge adds to it."""
     path = workspace.directory / "data/prepared/references.parquet"
     references = pd.read_parquet(path)[["id", "era"]]
-    ridge = workspace.predictions("models/ridge").query("split == 'cv'").set_index("id")["prediction"]
-    references.assign(x_lgbm=references["id"].map(ridge), numerai_meta_model=np.nan).to_parquet(path)
+    known = workspace.predictions("models/lightgbm").query("split == 'cv'").set_index("id")["prediction"]
+    references.assign(x_lgbm=references["id"].map(known), numerai_meta_model=np.nan).to_parquet(path)
     workspace.change(lambda content: content["evaluate"].update(benchmark="x_lgbm"))
     workspace.change(lambda content: content["tuning"].update(models=["ridge"], objective="payout", trials=1))
     workspace.change(lambda content: content["ensemble"].update(weights="forward", objective="bmc"))
@@ -569,13 +569,11 @@ def test_trials_and_weights_are_chosen_by_the_objective_of_the_settings(workspac
     assert f"ridge: tuning.objective: {told}" in said
     assert "ensemble.objective: BMC in 60 of the 60 eras of cv\n" in said
     assert files.read_json(workspace.directory / "data/tuning/ridge.json")["by"] == "payout"
-    assert files.read_json(workspace.directory / "data/weights.json")["lightgbm"] > 0.6
-    for section, stage in (("tuning", "tune"), ("ensemble", "ensemble")):
-        workspace.change(lambda content, section=section: content[section].update(objective="mmc"))
+    assert files.read_json(workspace.directory / "data/weights.json")["ridge"] > 0.9
+    workspace.change(lambda content: [content[section].update(objective="mmc") for section in ("tuning", "ensemble")])
+    for setting, stage in (("tuning.objective", "tune"), ("ensemble.objective", "ensemble")):
         error = workspace.failure(stage, capsys)
-        assert (
-            f"{section}.objective: mmc needs the meta model in every era that is compared, and it covers 0 of the 60 eras; set it" in error
-        )
+        assert f"{setting}: mmc needs the meta model in every era that is compared, and it covers 0 of the 60 eras; set it to" in error
         assert error.count("\n") == 1
 
 
