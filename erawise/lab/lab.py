@@ -269,7 +269,7 @@ class Run:
             {"split": split, PREDICTION: f"{name} against {against}", **comparison.pair(own, against, scores, name, self.days)}
             for name in scores[PREDICTION].unique()
         ]
-        return pd.DataFrame(rows)
+        return pd.DataFrame(comparison.adjusted(rows))
 
     def train(self, kind: Kind, settings: Any) -> training.Trained:
         """Train a model as the pipeline does: in each purged fold, and on all train eras.

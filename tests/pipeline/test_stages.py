@@ -596,6 +596,30 @@ def test_weights_are_given_or_fitted_on_cv(workspace: Workspace, pictures_are_un
     assert workspace.metrics("cv")["ensemble"]["corr"]["mean"] > 0.3
 
 
+def test_trials_and_weights_are_chosen_by_the_objective_of_the_settings(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """Give the benchmark model the predictions of lightgbm in the eras of cv, so that only ridge adds to it."""
+    path = workspace.directory / "data/prepared/references.parquet"
+    references = pd.read_parquet(path)[["id", "era"]]
+    known = workspace.predictions("models/lightgbm").query("split == 'cv'").set_index("id")["prediction"]
+    references.assign(x_lgbm=references["id"].map(known), numerai_meta_model=np.nan).to_parquet(path)
+    workspace.change(lambda content: content["evaluate"].update(benchmark="x_lgbm"))
+    workspace.change(lambda content: content["tuning"].update(models=["ridge"], objective="payout", trials=1))
+    workspace.change(lambda content: content["ensemble"].update(weights="forward", objective="bmc"))
+    capsys.readouterr()
+    workspace.run("tune", "ensemble")
+    said = capsys.readouterr().out
+    told = "payout (BMC for MMC), 3 · CORR + 15 · BMC, in 60 of the 60 eras of cv; the meta model covers 0 of the 60 eras\n"
+    assert f"ridge: tuning.objective: {told}" in said
+    assert "ensemble.objective: BMC in 60 of the 60 eras of cv\n" in said
+    assert files.read_json(workspace.directory / "data/tuning/ridge.json")["by"] == "payout"
+    assert files.read_json(workspace.directory / "data/weights.json")["ridge"] > 0.9
+    workspace.change(lambda content: [content[section].update(objective="mmc") for section in ("tuning", "ensemble")])
+    for setting, stage in (("tuning.objective", "tune"), ("ensemble.objective", "ensemble")):
+        error = workspace.failure(stage, capsys)
+        assert f"{setting}: mmc needs the meta model in every era that is compared, and it covers 0 of the 60 eras; set it to" in error
+        assert error.count("\n") == 1
+
+
 def test_what_a_search_has_found_is_what_is_trained(workspace: Workspace) -> None:
     tuning = workspace.directory / "data/tuning/ridge.json"
     assert files.read_json(tuning)["trials"] == 2
