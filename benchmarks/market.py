@@ -398,7 +398,7 @@ def main() -> None:
     blocks = {"constants": constants_table()}
     if options.part != "order":
         eras = {"train_eras": options.train_eras, "validation_eras": options.validation_eras}
-        sizes = [Market(seed=seed, stocks=options.stocks, features=options.features, **eras) for seed in seeds]
+        sizes = [Market(seed=seed, stocks=options.stocks, features=options.features, drift=0.0, **eras) for seed in seeds]
         results = []
         for size in sizes:
             results.append(strong_market(size, options.threads))

@@ -29,7 +29,7 @@ from manual import pictures
 
 PICTURES = Path(__file__).parents[1] / "docs" / "concepts"
 DAYS = 20
-SETTINGS = Market(seed=7, train_eras=168, validation_eras=20, stocks=500, features=60)
+SETTINGS = Market(seed=7, train_eras=168, validation_eras=20, stocks=500, features=60, drift=0.0)
 LEARNED = 80
 """Eras from which the linear model learns; it predicts the eras after the purge."""
 

@@ -14,6 +14,7 @@ def cadence(
     *models: Annotated[str, about("Models whose ensemble is compared; by default the ensemble's models.")],
     weeks: Annotated[tuple[Whole, ...], Parameter(help="Intervals of retraining.", consume_multiple=True)] = (52, 26, 13, 4),
     first: Annotated[Whole | None, about("First era to predict; the middle of the eras that may be learned from if not given.")] = None,
+    window: Annotated[Whole | None, about("Weeks that each fit learns from; the whole past if not given.")] = None,
     out: Annotated[Place, about("Directory for the tables and the fits that are kept.")] = Path("data/cadence"),
     output: Output = TERMINAL,
 ) -> None:
@@ -32,5 +33,5 @@ def cadence(
     - 2: the command line is wrong
     """
     with runner.progress_for("cadence", output.form != "terminal") as progress:
-        found = cadence_run.measure(cadence_run.Asked(models, weeks, first), out, progress)
+        found = cadence_run.measure(cadence_run.Asked(models, weeks, first, window), out, progress)
     terminal.write(found, output.form)

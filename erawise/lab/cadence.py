@@ -38,15 +38,17 @@ class Timeline:
     ----------
     weeks : the purge.
     train, purged, tested : the eras that the first model is fitted on, those between, and the eras that are predicted.
+    window : weeks that each fit learns from, the last ones before its purge; None for the whole past.
     """
 
     weeks: int
     train: NDArray[np.int64]
     purged: NDArray[np.int64]
     tested: NDArray[np.int64]
+    window: int | None = None
 
     @classmethod
-    def of(cls, eras: NDArray[np.int64], weeks: int, first: int | None = None) -> "Timeline":
+    def of(cls, eras: NDArray[np.int64], weeks: int, first: int | None = None, window: int | None = None) -> "Timeline":
         """Divide eras at the first one to be predicted, by default in the middle.
 
         Raises
@@ -62,7 +64,7 @@ class Timeline:
                 f"--first: of the eras {eras[0]} to {eras[-1]}, era {start} and a purge of {weeks} weeks leave {len(tested)} to predict "
                 f"and {(~near).sum()} to learn from; expected some of both"
             )
-        return cls(weeks, earlier[~near], earlier[near], tested)
+        return cls(weeks, earlier[~near], earlier[near], tested, window)
 
     def blocks(self, every: int | None) -> list[Fold]:
         """Return the eras that each fit learns from and predicts if there is one every so many weeks; None: only one.
@@ -73,8 +75,13 @@ class Timeline:
             If neighbouring eras are further apart.
         """
         if every is None:
-            return [Fold(self.train, self.tested, self.purged)]
-        return splits.retrained(self.train, self.tested, self.purged, self.weeks, every)
+            made = [Fold(self.train, self.tested, self.purged)]
+        else:
+            made = splits.retrained(self.train, self.tested, self.purged, self.weeks, every)
+        return [Fold(self._within(block.train), block.test, block.purged) for block in made]
+
+    def _within(self, train: NDArray[np.int64]) -> NDArray[np.int64]:
+        return train if self.window is None else train[train > train[-1] - self.window]
 
 
 def named(every: int | None) -> str:
@@ -84,7 +91,8 @@ def named(every: int | None) -> str:
 
 def select(panel: Panel, time: Timeline, target: str, settings: SelectFeatures, resources: Resources) -> FeatureMap:
     """Select features on the eras of the first fit, which all intervals share."""
-    plan = splits.Plan(time.weeks, [], time.train, time.tested, time.purged)
+    [first] = time.blocks(None)
+    plan = splits.Plan(time.weeks, [], first.train, time.tested, time.purged)
     return selection.select(panel, plan, target, settings, resources)[1]
 
 

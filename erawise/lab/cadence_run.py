@@ -43,11 +43,13 @@ class Asked:
     models : names of models, whose ensemble is compared; empty for all models with a weight in the ensemble.
     weeks : the intervals.
     first : the first era that is predicted; None for the middle of the eras that may be learned from.
+    window : weeks that each fit learns from; None for the whole past.
     """
 
     models: Sequence[str]
     weeks: Sequence[int]
     first: int | None = None
+    window: int | None = None
 
 
 def measure(asked: Asked, out: Path, progress: Progress) -> list[str | Sheet]:
@@ -64,7 +66,7 @@ def measure(asked: Asked, out: Path, progress: Progress) -> list[str | Sheet]:
     work = {name: inputs.read(name, p.models[name], p.data.target, p.resources, live=False) for name in weights}
     panel = next(iter(work.values())).data.panel
     longest = max(one.source.days for one in work.values())
-    time = Timeline.of(_learned(panel.index), purge_weeks(longest), asked.first)
+    time = Timeline.of(_learned(panel.index), purge_weeks(longest), asked.first, asked.window)
     counts = {cadence.named(every): len(time.blocks(every)) for every in intervals}
     out.mkdir(parents=True, exist_ok=True)
     scratch = replace(next(iter(work.values())).resources, scratch=paths.SCRATCH / "cadence")

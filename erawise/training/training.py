@@ -236,7 +236,10 @@ def _retrained(fits: Fits, rounds: int | None) -> tuple[list[NDArray[np.float64]
 
 
 def again(fits: Fits, tasks: Sequence[Task]) -> list[Fit]:
-    """Run the fits of `task_again` that aren't kept. Few are prepared at a time: the prepared rows of all of them together may fill the disk."""
+    """Run the fits of `task_again` that aren't kept.
+
+    Few are prepared at a time: the prepared rows of all of them together may fill the disk.
+    """
     how, found = fits.how, fits.known(tasks)
     missing, size = [k for k in range(len(tasks)) if k not in found], max(how.resources.threads, how.engine.at_once)
     for start in range(0, len(missing), size):

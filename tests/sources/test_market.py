@@ -1,5 +1,6 @@
 """The embedded market: its files, and the effects of its law."""
 
+import hashlib
 import json
 import re
 from itertools import islice, pairwise
@@ -13,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from erawise import params
 from erawise.models.ridge.model import solve_symmetric
 from erawise.panel import groups
+from erawise.running.errors import InputError
 from erawise.scores import kernels
 from erawise.sources.market import source
 from erawise.sources.market.law import (
@@ -38,9 +41,12 @@ from erawise.sources.market.law import (
     STRENGTH_EXPONENT,
     TARGET_SHARES,
     TURNOVER,
+    YEAR,
+    Law,
     bins,
     draw_law,
     factor_risks,
+    kept_weekly,
     reverting,
     strength,
     thresholds,
@@ -48,9 +54,9 @@ from erawise.sources.market.law import (
 from erawise.sources.market.names import RISKY_GROUP, feature_names, row_ids
 from erawise.sources.market.settings import Market
 from erawise.sources.market.targets import UNKNOWN_SHARE, targets
-from erawise.sources.market.weeks import AWAY, Week, expected_target, simulate, volatility
+from erawise.sources.market.weeks import AWAY, Week, expected_target, generators, simulate, volatility
 
-SIZE = Market(seed=3, train_eras=40, validation_eras=32, stocks=300, features=40)
+SIZE = Market(seed=3, train_eras=40, validation_eras=32, stocks=300, features=40, drift=0.0)
 LAST = SIZE.train_eras + SIZE.validation_eras
 TARGETS = [f"target_{name}_{days}" for days in (20, 60) for name in NAMES]
 PARTS = ("train", "validation", "live")
@@ -82,7 +88,7 @@ def history(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat([frames["train"], frames["validation"]], ignore_index=True)
 
 
-def resized(**changes: int) -> Market:
+def resized(**changes: float) -> Market:
     return SIZE.model_copy(update=changes)
 
 
@@ -376,7 +382,71 @@ def test_row_groups_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_smallest_market_that_the_settings_allow(tmp_path: Path) -> None:
-    smallest = written(Market(seed=0, train_eras=20, validation_eras=20, stocks=20, features=10), tmp_path / "raw")
+    smallest = written(Market(seed=0, train_eras=20, validation_eras=20, stocks=20, features=10, drift=0.0), tmp_path / "raw")
     frame = pq.read_table(smallest / "train.parquet").to_pandas()
     assert len(frame) == 400
     assert frame["target"].notna().all()
+
+
+def test_without_drift_a_market_has_the_bytes_of_the_release_before_it(tmp_path: Path) -> None:
+    raw = written(Market(seed=0, train_eras=20, validation_eras=20, stocks=20, features=10, drift=0.0), tmp_path / "raw")
+    values = [pq.read_table(raw / f"{part}.parquet").to_pandas().drop(columns=["id", "era", "data_type"]) for part in PARTS]
+    digest = hashlib.sha256()
+    for frame in values:
+        digest.update((4 * frame.to_numpy(np.float64)).tobytes())
+    assert digest.hexdigest() == "6edba4a97b7c97df6cd1723d3d1e2db069fbae4960929d65c18b74b7fe2fbf1d"
+
+
+def _law() -> Law:
+    return draw_law(SIZE.features, strength(SIZE.stocks), np.random.default_rng(SIZE.seed))
+
+
+def _expected_returns(law: Law) -> np.ndarray:
+    """Return the expected weekly returns of the law's own sample, with loadings that go with no bin."""
+    loadings = np.random.default_rng(1).standard_normal((FACTORS, law.sample.shape[1]))
+    return law.premia @ loadings + law.interactions(law.sample)
+
+
+def test_laws_a_year_apart_correlate_as_the_drift_says() -> None:
+    first, drift = _law(), 0.4
+    rng, found = np.random.default_rng(2), []
+    for _ in range(30):
+        law = first
+        for _ in range(YEAR):
+            law = law.turned(kept_weekly(drift), rng)
+        found.append(np.corrcoef(_expected_returns(first), _expected_returns(law))[0, 1])
+        assert np.linalg.norm(law.premia) == pytest.approx(np.linalg.norm(first.premia))
+        assert _expected_returns(law).std() == pytest.approx(_expected_returns(first).std(), rel=0.05)
+        assert np.array_equal(law.bends != 0, first.bends != 0)
+        assert (law.premia[-RISKY_FACTORS:] == 0).all()
+    assert np.mean(found) == pytest.approx(1 - drift, abs=3 * np.std(found) / np.sqrt(30))
+
+
+def test_the_oracle_is_that_of_the_eras_own_law() -> None:
+    """Apply the first law in later eras, and a later law in the first eras: the features and the order of rows are the same."""
+    span = 52
+    drifting, weeks = resized(drift=0.8), 2 * YEAR + span
+    own, first = (list(islice(simulate(size, _law()), weeks)) for size in (drifting, resized(drift=0.0)))
+    last, rng = _law(), generators(SIZE.seed).drift
+    for _ in range(weeks):
+        last = last.turned(kept_weekly(drifting.drift), rng)
+    late = list(islice(simulate(SIZE, last), span))
+    assert all(np.array_equal(a.features, b.features) and np.array_equal(a.rows, b.rows) for a, b in zip(own, first, strict=True))
+
+    def scores(predictors: list[Week], start: int) -> float:
+        eras = range(start, start + span - LONG)
+        known = [targets(own[era : era + LONG], np.random.default_rng(0))["target"] for era in eras]
+        named = np.repeat(list(eras), SIZE.stocks)
+        return mean_corr(np.concatenate([predictors[era - start].oracle for era in eras]), np.concatenate(known), named)
+
+    later = weeks - span
+    assert scores(own[later:], later) > scores(first[later:], later) + 0.02
+    assert scores(own, 0) > scores(late, 0) + 0.02
+
+
+@pytest.mark.parametrize(("drift", "rule"), [("-0.1", "greater than or equal to 0"), ("1.0", "less than 1"), (".nan", "finite number")])
+def test_a_drift_out_of_its_range_is_one_line_with_path_and_value(drift: str, rule: str, tmp_path: Path) -> None:
+    content = Path("params.yaml").read_text().replace("drift: 0.0 ", f"drift: {drift} ")
+    (tmp_path / "params.yaml").write_text(content)
+    with pytest.raises(InputError, match=rf"params.yaml: data.market.drift: Input should be a? ?{rule} \(it is"):
+        params.load(tmp_path / "params.yaml")

@@ -78,11 +78,13 @@ GROUPS = ("intelligence", "charisma", "strength", "dexterity", "constitution", "
 
 REFERENCE_STOCKS, STRENGTH_EXPONENT = 5_000, 0.3
 CALIBRATION_STOCKS = 4_000
+YEAR = 52
+"""Weeks of a year, over which `data.market.drift` is stated."""
 
 
 @dataclass(frozen=True)
 class Law:
-    """The draw that is made once for a market and holds in every week.
+    """The draw that is made once for a market; it holds in every week, unless the market drifts.
 
     Attributes
     ----------
@@ -91,14 +93,15 @@ class Law:
     mixing : (features, factors), rows of length `FACTOR_SHARE`: the part of the loadings in a feature of variance 1.
     own : (features,), weight of a feature's own part.
     premia : (factors,), mean weekly factor returns.
-    bends : (features,), weight of each feature's distance from the middle bin.
+    bends : (features,), weight of each feature's distance from the middle bin, 1 or -1 at first, 0 for most.
     pairs : (2, pairs) int, the features that are multiplied.
-    signs : (pairs,), the sign of each product's return.
+    signs : (pairs,), weight of each product's return, 1 or -1 at first.
     tilts : (opinions, factors), the factors that the models of others lean to.
     first_era : (features,) int, the first era with data.
     gap : int, the feature that is null in `GAP_ERAS`.
     noise : float, weekly standard deviation of a stock's own return, at the median of volatility.
-    centre, scale : (2,), mean and std of the sums of bends and of products, over a sample of stocks.
+    sample : (features, `CALIBRATION_STOCKS`) int8, the bins of a sample of stocks.
+    centre, scale : (2,), mean and std of the sums of bends and of products, over this sample.
     """
 
     groups: NDArray[np.int64]
@@ -113,6 +116,7 @@ class Law:
     first_era: NDArray[np.int64]
     gap: int
     noise: float
+    sample: NDArray[np.int8]
     centre: NDArray[np.float64]
     scale: NDArray[np.float64]
 
@@ -126,7 +130,26 @@ class Law:
         loadings = rng.standard_normal((FACTORS, CALIBRATION_STOCKS))
         own = rng.standard_normal((len(self.own), CALIBRATION_STOCKS))
         values = self.features(loadings, own)
-        sums = self._sums(bins(values, thresholds(values, FEATURE_SHARES)))
+        return replace(self, sample=bins(values, thresholds(values, FEATURE_SHARES)))._scaled()
+
+    def turned(self, kept: float, rng: np.random.Generator) -> "Law":
+        """Return the law of the next week in a market that drifts.
+
+        The premia, the weights of the bends and the weights of the products each turn by the same angle towards a random direction. So
+        the sizes of all returns stay as they are.
+
+        Parameters
+        ----------
+        kept : cosine of the angle, see `kept_weekly`.
+        rng : draws the directions.
+        """
+        premia, bends = self.premia.copy(), self.bends.copy()
+        premia[:-RISKY_FACTORS] = _turned(premia[:-RISKY_FACTORS], kept, rng)
+        bends[bends != 0] = _turned(bends[bends != 0], kept, rng)
+        return replace(self, premia=premia, bends=bends, signs=_turned(self.signs, kept, rng))._scaled()
+
+    def _scaled(self) -> "Law":
+        sums = self._sums(self.sample)
         return replace(self, centre=sums.mean(axis=1), scale=sums.std(axis=1))
 
     def features(self, loadings: NDArray[np.float64], own: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -166,6 +189,7 @@ def draw_law(features: int, strength: float, rng: np.random.Generator) -> Law:
         first_era=first_era,
         gap=int(rng.choice(np.flatnonzero(first_era == 1))),
         noise=NOISE / strength,
+        sample=np.zeros((features, 0), np.int8),
         centre=np.zeros(2),
         scale=np.ones(2),
     )
@@ -175,6 +199,14 @@ def draw_law(features: int, strength: float, rng: np.random.Generator) -> Law:
 def strength(stocks: int) -> float:
     """Return the divisor of the stocks' own noise: 1 from `REFERENCE_STOCKS` on, more for fewer stocks, since fewer rows teach less."""
     return max(1.0, (REFERENCE_STOCKS / stocks) ** STRENGTH_EXPONENT)
+
+
+def kept_weekly(drift: float) -> float:
+    """Return the correlation of the laws of two weeks in a row, for a setting `data.market.drift`: 1 without drift.
+
+    A year of `YEAR` such steps leaves a correlation of 1 - `drift` on average: the directions of the steps are independent.
+    """
+    return (1 - drift) ** (1 / YEAR)
 
 
 def factor_risks() -> NDArray[np.float64]:
@@ -222,6 +254,15 @@ def _mixing(groups: NDArray[np.int64], risky: NDArray[np.bool_], rng: np.random.
     mixing[risky] = 0
     mixing[risky, -RISKY_FACTORS:] = rng.standard_normal((risky.sum(), RISKY_FACTORS))
     return _unit(mixing)
+
+
+def _turned(weights: NDArray[np.float64], kept: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return weights (n,) of the same length, at an angle with the cosine `kept`. A single weight can't turn, and stays."""
+    if len(weights) == 1:
+        return weights
+    drawn = rng.standard_normal(len(weights))
+    across = _unit(drawn - (drawn @ weights) / (weights @ weights) * weights)
+    return kept * weights + np.sqrt(1 - kept**2) * np.linalg.norm(weights) * across
 
 
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:

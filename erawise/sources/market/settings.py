@@ -13,6 +13,7 @@ class Market(Section):
     validation_eras: Annotated[StrictInt, Field(ge=20)]
     stocks: Annotated[StrictInt, Field(ge=20)]
     features: Annotated[StrictInt, Field(ge=10)]
+    drift: Annotated[float, Field(ge=0, lt=1)]
 
 
 class MarketData(Data):

@@ -38,7 +38,7 @@ def write(settings: Market, directory: Path, progress: Progress = SILENT) -> Non
 
     Parameters
     ----------
-    settings : the market's size and seed.
+    settings : the market's size, seed and drift.
     directory : receives `features.json`, `train`, `validation` and `live.parquet`, the benchmark models of each,
         `meta_model.parquet` for the validation eras without the first ones, and `oracle.parquet` for all rows.
     progress : counts the eras.

@@ -29,6 +29,7 @@ from erawise.sources.market.law import (
     Law,
     bins,
     factor_risks,
+    kept_weekly,
     level_risks,
     reverting,
     thresholds,
@@ -106,6 +107,7 @@ class Generators(NamedTuple):
     returns: np.random.Generator
     order: np.random.Generator
     unknown: np.random.Generator
+    drift: np.random.Generator
 
 
 def generators(seed: int) -> Generators:
@@ -113,21 +115,26 @@ def generators(seed: int) -> Generators:
 
 
 def simulate(settings: Market, law: Law) -> Iterator[Week]:
-    """Yield the weeks of a market without end. Each depends only on the seed and on the weeks before it."""
+    """Yield the weeks of a market without end. Each depends only on the seed and on the weeks before it.
+
+    `law` is the law of the first week. Features don't depend on it, or on the drift.
+    """
     rngs = generators(settings.seed)
+    kept = kept_weekly(settings.drift)
     universe = Universe(settings.stocks, settings.features, rngs.state)
     for number in count(1):
-        yield _week(number, law, universe, rngs)
+        yield _week(number, law, universe, rngs, kept)
         universe.step(rngs.state)
+        law = law.turned(kept, rngs.drift) if settings.drift else law
 
 
-def _week(number: int, law: Law, universe: Universe, rngs: Generators) -> Week:
+def _week(number: int, law: Law, universe: Universe, rngs: Generators, kept: float) -> Week:
     rows = rngs.order.permutation(universe.inside)
     values = law.features(universe.loadings, universe.own)
     binned = bins(values, thresholds(values[:, rows], FEATURE_SHARES))
     interactions = law.interactions(binned)
     loadings = universe.loadings[:, rows]
-    oracle = expected_target(law.premia @ loadings, interactions[rows], loadings, volatility(loadings, law.noise))
+    oracle = expected_target(law.premia @ loadings, interactions[rows], loadings, volatility(loadings, law.noise), kept)
     features = binned[:, rows]
     features[law.first_era > number] = INT8_MIDDLE
     null = np.zeros(len(features), np.bool_)
@@ -162,7 +169,11 @@ def _returns(law: Law, interactions: NDArray[np.float64], universe: Universe, rn
 
 
 def expected_target(
-    premium: NDArray[np.float64], interactions: NDArray[np.float64], loadings: NDArray[np.float64], own: NDArray[np.float64]
+    premium: NDArray[np.float64],
+    interactions: NDArray[np.float64],
+    loadings: NDArray[np.float64],
+    own: NDArray[np.float64],
+    kept: float = 1.0,
 ) -> NDArray[np.float64]:
     """Return the expected value (rows,) of the main target, given the whole state of the week.
 
@@ -171,13 +182,14 @@ def expected_target(
     premium, interactions : (rows,), this week's expected returns from the factors and from the interactions.
     loadings : (factors, rows).
     own : (rows,), `volatility`.
+    kept : the part of the week's law that is expected in the law of the next week, see `law.kept_weekly`.
 
     Notes
     -----
     The sum of the weeks' returns is taken as normal. The bounds of its bins are taken from a normal with the universe's variance:
     E[target] = 1/4 * sum over the bounds c of Phi((mean - c) / risk).
     """
-    mean = premium * _summed_memory(LOADING_MEMORY) + interactions * _summed_memory(INTERACTION_MEMORY)
+    mean = premium * _summed_memory(LOADING_MEMORY * kept) + interactions * _summed_memory(INTERACTION_MEMORY * kept)
     factor_variance = np.square(factor_risks()) @ np.square(loadings)
     risk = np.sqrt(LONG * ((1 + LONG_NOISE) * own**2 + factor_variance))
     bounds = ndtri(TARGET_SHARES) * np.sqrt(np.mean(risk**2))
