@@ -55,7 +55,9 @@ def main(progress: Progress) -> runner.Done:
             tabular.write_parquet(table, directory / f"{split}.parquet")
             passes = evaluation.diagnostics(summaries[split], settings.min_corr)
             whole = {evaluation.DIAGNOSTICS: passes, evaluation.REGIME: {regime.id: sums["payout"]}}
-            files.write_json(summaries[split] | whole, directory / f"{split}.json")
+            parts = summary.parts(table) if split == VALIDATION else {}
+            blocks = {name: block | parts.get(name, {}) for name, block in summaries[split].items()}
+            files.write_json(blocks | whole, directory / f"{split}.json")
         exposure = pd.concat([exposure for _, exposure in scored.values()], ignore_index=True)
         tabular.write_parquet(exposure, directory / paths.EXPOSURE.name)
         files.write_json(asdict(found), directory / evaluation.DESCRIPTION)

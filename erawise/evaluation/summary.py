@@ -19,6 +19,10 @@ NODES = 64
 TAIL = 9.0
 """Standard deviations beyond which the normal density counts as 0."""
 
+PARTS = "parts"
+"""Key of the figures of parts of the eras in a prediction's block."""
+WHOLE, FIRST_HALF, SECOND_HALF, WITH_META_MODEL = "whole", "first_half", "second_half", "with_meta_model"
+
 
 def summarize(table: pd.DataFrame, days: int) -> dict[str, dict[str, Any]]:
     """Summarize the table of `score_eras`; the target looks `days` trading days ahead.
@@ -44,6 +48,39 @@ def summarize(table: pd.DataFrame, days: int) -> dict[str, dict[str, Any]]:
     """
     overlap = spanned_eras(table[ERA].to_numpy(), spanned_weeks(days))
     return {str(name): _block(rows, overlap) for name, rows in table.groupby(PREDICTION, sort=False)}
+
+
+def parts(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Summarize parts of the eras, each over the same eras for all predictions.
+
+    Only eras count in which every prediction has a CORR; a prediction that has none at all is left out. A score that an era of a part
+    lacks is absent there: a mean over fewer eras would be another part's.
+
+    Returns
+    -------
+    dict, prediction → `PARTS` → `whole`, `first_half`, `second_half` (in time, the longer one if the number is odd) and
+    `with_meta_model`, the eras in which every prediction has an MMC. Each holds `eras`, their number, and the `sharpe` of CORR, and the
+    means `corr`, `mmc` and `bmc`. Empty with fewer than two such eras; a part without eras is absent.
+    """
+    by_score = {name: table.pivot(index=ERA, columns=PREDICTION, values=name).sort_index() for name in ("corr", "mmc", "bmc")}
+    names = [name for name in table[PREDICTION].unique() if by_score["corr"][name].notna().any()]
+    scores = {name: wide[names].loc[by_score["corr"][names].notna().all(axis=1)] for name, wide in by_score.items()}
+    rows, met = scores["corr"].index, scores["mmc"].dropna().index
+    half = len(rows) // 2
+    eras = {WHOLE: rows, FIRST_HALF: rows[:half], SECOND_HALF: rows[half:], WITH_META_MODEL: met} if half else {}
+    return {
+        str(name): {
+            PARTS: {part: _part({score: wide.loc[own, name] for score, wide in scores.items()}) for part, own in eras.items() if len(own)}
+        }
+        for name in names
+        if eras
+    }
+
+
+def _part(scores: dict[str, pd.Series]) -> dict[str, Any]:
+    means = {name: None if values.isna().any() else values.mean() for name, values in scores.items()}
+    corr = scores["corr"]
+    return _tidy({**means, "sharpe": corr.mean() / corr.std(ddof=0) if corr.max() > corr.min() else None, "eras": len(corr)})
 
 
 def constant_predictions(table: pd.DataFrame) -> dict[str, int]:

@@ -9,7 +9,7 @@ from erawise.base.schema import CV, VALIDATION
 from erawise.evaluation import evaluation
 from erawise.history import comparison, overview, validation_looks
 from erawise.running import paths, terminal
-from erawise.running.terminal import Form
+from erawise.running.terminal import Form, Sheet
 
 TITLES = {CV: "Out of fold on the train eras (cv): choose here", VALIDATION: "Validation, the final check: for no choice"}
 
@@ -22,8 +22,10 @@ def show(form: Form) -> None:
     chosen = next(iter(p.submit.models.values()), p.upload.prediction)
     toy = [evaluation.TOY] if p.data.source == "market" else []
     sheets = [overview.sheet(content, TITLES[split], split) for split, content in metrics.items()]
+    final = metrics[VALIDATION]
+    parts: list[str | Sheet] = [overview.parts(final, "Parts of the validation eras", "parts"), overview.halves(final)]
     lines = [evaluation.standing(found.target, found.days, found.equal, found.early), *evaluation.paid(found)]
-    terminal.write([*_answer(chosen, metrics, found.days), *toy, *sheets, *lines, _looked(p, chosen)], form)
+    terminal.write([*_answer(chosen, metrics, found.days), *toy, *sheets, *parts, *lines, _looked(p, chosen)], form)
 
 
 def _answer(chosen: str, metrics: dict[str, Any], days: int) -> list[str]:

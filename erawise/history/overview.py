@@ -3,7 +3,7 @@
 from typing import Any
 
 from erawise.base.schema import PREDICTION
-from erawise.evaluation import evaluation
+from erawise.evaluation import evaluation, summary
 from erawise.running import terminal
 from erawise.running.terminal import Column, Sheet
 
@@ -45,6 +45,49 @@ def sheet(metrics: dict[str, Any], title: str = "", name: str = "") -> Sheet:
     for row, block in zip(rows, blocks.values(), strict=True):
         row.append(block["eras"])
     return Sheet([*columns, Column("eras", "d")], rows, title, name)
+
+
+PARTS = {
+    summary.WHOLE: "whole",
+    summary.FIRST_HALF: "first half",
+    summary.SECOND_HALF: "second half",
+    summary.WITH_META_MODEL: "with a meta model",
+}
+"""Parts of the validation eras, as a person reads them."""
+
+FIGURES = {"corr": ("CORR", ".4f"), "sharpe": ("Sharpe", ".2f"), "mmc": ("MMC", ".4f"), "bmc": ("BMC", ".4f")}
+"""Figures of a part: heading and form."""
+
+
+def parts(metrics: dict[str, Any], title: str = "", name: str = "") -> Sheet:
+    """Return a table of the figures of parts of the eras, from the content of `data/scores/validation.json`.
+
+    It has a row for each prediction and, in each part, a column for each figure that any prediction has.
+    """
+    blocks = {name: block[summary.PARTS] for name, block in evaluation.blocks(metrics).items() if summary.PARTS in block}
+    columns = [Column(PREDICTION)]
+    values: list[list[terminal.Value]] = [[one] for one in blocks]
+    for figure, (heading, form) in FIGURES.items():
+        for part, words in PARTS.items():
+            found = [block.get(part, {}).get(figure) for block in blocks.values()]
+            if any(value is not None for value in found):
+                columns.append(Column(f"{heading}, {words}", form, "most", spare=0 if figure == "corr" else 2 if figure == "sharpe" else 1))
+                values = [[*row, value] for row, value in zip(values, found, strict=True)]
+    return Sheet(columns, values, title, name)
+
+
+def halves(metrics: dict[str, Any]) -> str:
+    """State which half of the eras was easier, by the mean CORR of all predictions; nothing without halves."""
+    blocks = [block[summary.PARTS] for block in evaluation.blocks(metrics).values() if summary.PARTS in block]
+    if not blocks:
+        return ""
+    first, second = (sum(block[part]["corr"] for block in blocks) / len(blocks) for part in (summary.FIRST_HALF, summary.SECOND_HALF))
+    eras = [f"{blocks[0][part]['eras']} eras {words}" for part, words in PARTS.items() if part in blocks[0]]
+    easier = "first" if first > second else "second"
+    return (
+        f"The {easier} half was easier: the mean CORR of all predictions is {first:.4f} in the first half and {second:.4f} in the second. "
+        f"So compare predictions within a column, never across. Each has the same eras: {', '.join(eras)}."
+    )
 
 
 def markdown(metrics: dict[str, Any]) -> str:

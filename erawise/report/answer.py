@@ -7,7 +7,7 @@ import pandas as pd
 
 from erawise.base.schema import CV, ERA, PREDICTION, SPLIT, VALIDATION, spanned_eras, spanned_weeks
 from erawise.evaluation import significance
-from erawise.history import comparison
+from erawise.history import comparison, overview
 from erawise.report import drawing, findings, frame, markup, views
 from erawise.report.content import CORR, FEATURE, PAYOUT, SCORES, SPLITS, YARDSTICKS, Content
 from erawise.report.drawing import Figure
@@ -168,6 +168,7 @@ def leaderboard(page: Page) -> str:
         shown = [name for name in found.predictions if found.metrics[split].get(name)]
         if shown:
             parts.append(_board(page, split, meaning, shown))
+    parts.append(_parts(found))
     notes = "".join(f"<li>{escape(note)}</li>" for note in found.notes)
     meaning = f"<p>{escape(COLUMNS)}</p><ul class='notes'>{notes}</ul>"
     parts.append(f"<details><summary>The scores, their target and regime, and the columns</summary>{meaning}</details>")
@@ -207,6 +208,19 @@ def _board(page: Page, split: str, meaning: str, shown: list[str]) -> str:
     heads = ["prediction", "CORR", "95 % interval", *kept, "eras"]
     rows += [_grey(row, heads) for row in _measured(page, split)]
     return markup.table(f"{split}: {meaning}", heads, rows)
+
+
+def _parts(found: Content) -> str:
+    """Write the table of the halves of the validation eras, and of the eras with a meta model; nothing without them."""
+    metrics = found.metrics[VALIDATION]
+    told, sheet = overview.halves(metrics), overview.parts(metrics)
+    if not told:
+        return ""
+    rows = [
+        [Cell(column.text(value), value if isinstance(value, float) else None) for value, column in zip(row, sheet.columns, strict=True)]
+        for row in sheet.rows
+    ]
+    return f"<p>{escape(told)}</p>" + markup.table("parts of the validation eras", [column.heading for column in sheet.columns], rows)
 
 
 def _measured(page: Page, split: str) -> list[dict[str, Cell]]:

@@ -15,7 +15,8 @@ from scipy import stats
 
 from erawise.base import files
 from erawise.commands import menu
-from erawise.evaluation.summary import summarize
+from erawise.evaluation.summary import PARTS, parts, summarize
+from erawise.history import overview
 from erawise.scores.eras import CONSTANT, EARLY_CORR, FNC_V3, ROWS, SCORES, Known, score_eras
 from manual import concepts, parameters, screens
 
@@ -190,7 +191,9 @@ def documented() -> set[str]:
     statistics = section("Statistics of a score")
     series = {f"{score}.{statistic}" for score in section("Scores of an era") for statistic in statistics}
     counted = {f"{score}.eras" for score in ("mmc", "bmc", "payout", "payout_bmc")}
-    return {key for key in series if not key.endswith(".eras")} | counted | set(section("Other keys of a prediction"))
+    halves = {f"{PARTS}.{part}.{key}" for part in overview.PARTS for key in section("Parts of the validation eras")}
+    others = {*section("Other keys of a prediction"), *section("The whole file")}
+    return {key for key in series if not key.endswith(".eras")} | counted | halves | others
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +217,11 @@ def example() -> dict[str, Any]:
     )
     whole = given | {"target": target, "early": early, "prediction": prediction["model"].to_numpy()}
     first = {key: values[:rows] for key, values in whole.items()}
-    return {"table": table, "metrics": summarize(table, 20)["model"], "first": first | {"features": features[1].astype(float)}}
+    return {
+        "table": table,
+        "metrics": summarize(table, 20)["model"] | parts(table)["model"],
+        "first": first | {"features": features[1].astype(float)},
+    }
 
 
 def test_every_key_is_documented_and_every_documented_key_is_there(example: dict[str, Any]) -> None:
@@ -321,7 +328,7 @@ def test_absence_is_as_it_is_said(example: dict[str, Any]) -> None:
     assert {"low", "high"} == set(example["metrics"]["corr"]) - set(few["corr"])
     missing = dict.fromkeys(("mmc", "payout", "payout_bmc", "early_corr", "meta_corr", "oracle_corr"), np.nan)
     bare = summarize(table.assign(**missing), 20)["model"]
-    assert set(example["metrics"]) - set(bare) == {"mmc", "payout", "payout_bmc", "early", "meta_corr", "ceiling_share"}
+    assert set(example["metrics"]) - {PARTS} - set(bare) == {"mmc", "payout", "payout_bmc", "early", "meta_corr", "ceiling_share"}
     assert "sharpe" not in summarize(table.assign(corr=0.01), 20)["model"]["corr"]
 
 

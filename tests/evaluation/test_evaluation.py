@@ -305,3 +305,51 @@ def test_the_overview_leaves_out_what_no_prediction_has() -> None:
         "| ridge | 0.0213 | 1.23 | 46% | 10 |",
         "| flat | – | – | – | 0 |",
     ]
+
+
+def by_era(corr: dict[str, list[float]], mmc_from: int = 1) -> pd.DataFrame:
+    """Return scores of eras from 1 on; MMC is half of CORR from one era on, BMC a third of it everywhere."""
+    rows = [(era, name, value) for name, values in corr.items() for era, value in enumerate(values, 1)]
+    table = pd.DataFrame(rows, columns=["era", "prediction", "corr"])
+    return table.assign(mmc=(table["corr"] / 2).where(table["era"] >= mmc_from), bmc=table["corr"] / 3)
+
+
+def test_parts_are_halves_in_time_and_the_eras_of_the_meta_model() -> None:
+    found = summary.parts(by_era({"a": [0.01, 0.03, 0.02, 0.04, 0.06], "b": [0.1, 0.1, 0.0, 0.0, 0.0]}, mmc_from=3))
+    assert found["a"]["parts"] == {
+        "whole": {"corr": 0.032, "bmc": 0.010667, "sharpe": 1.859962, "eras": 5},
+        "first_half": {"corr": 0.02, "bmc": 0.006667, "sharpe": 2.0, "eras": 2},
+        "second_half": {"corr": 0.04, "mmc": 0.02, "bmc": 0.013333, "sharpe": 2.44949, "eras": 3},
+        "with_meta_model": {"corr": 0.04, "mmc": 0.02, "bmc": 0.013333, "sharpe": 2.44949, "eras": 3},
+    }
+    assert found["b"]["parts"]["first_half"] == {"corr": 0.1, "bmc": 0.033333, "eras": 2}
+
+
+def test_parts_hold_only_eras_that_all_predictions_have() -> None:
+    nan = np.nan
+    table = by_era({"a": [0.1, 0.2, 0.3, 0.4], "late": [nan, nan, 0.3, 0.5], "constant": [nan] * 4}, mmc_from=9)
+    found = summary.parts(table.sample(frac=1, random_state=1))
+    assert found.keys() == {"a", "late"}
+    assert {part: block["eras"] for part, block in found["a"]["parts"].items()} == {"whole": 2, "first_half": 1, "second_half": 1}
+    assert found["a"]["parts"]["whole"]["corr"] == 0.35
+    assert summary.parts(by_era({"a": [0.1, nan], "b": [0.2, 0.3]})) == {}
+
+
+def test_the_easier_half_is_named_and_figures_stand_beside_each_other() -> None:
+    found = summary.parts(by_era({"a": [0.01, 0.02, 0.03, 0.04], "b": [0.1, 0.1, 0.0, 0.0]}, mmc_from=2))
+    metrics = {name: {"corr": {}, "eras": 4, **block} for name, block in found.items()} | {"diagnostics": {}}
+    assert overview.halves(metrics) == (
+        "The first half was easier: the mean CORR of all predictions is 0.0575 in the first half and 0.0175 in the second. So compare "
+        "predictions within a column, never across. Each has the same eras: 4 eras whole, 2 eras first half, 2 eras second half, "
+        "3 eras with a meta model."
+    )
+    table = overview.parts(metrics)
+    assert [column.heading for column in table.columns][:5] == [
+        "prediction",
+        "CORR, whole",
+        "CORR, first half",
+        "CORR, second half",
+        "CORR, with a meta model",
+    ]
+    assert table.rows[0][:5] == ["a", 0.025, 0.015, 0.035, 0.03]
+    assert overview.halves({"a": {"eras": 0}}) == ""
