@@ -63,7 +63,7 @@ def compare(a: str, b: str | None, out: Path, *, seed: int, anyway: bool, shown:
     splits = (CV, VALIDATION) if shown.validation else (CV,)
     own, other = ({split: run.scores[split] for split in splits if split in run.scores} for run in (before, after))
     changed = ledger.changes(ledger.flat(before.settings), ledger.flat(after.settings))
-    table = comparison.compare(own, other, after.days, seed=seed)
+    table = comparison.with_seeds(comparison.compare(own, other, after.days, seed=seed), before.metrics, after.metrics)
     content = comparison.content(table, before.name, after.name, changed)
     out.mkdir(parents=True, exist_ok=True)
     tabular.write_csv(table, out / "comparison.csv")
@@ -95,6 +95,8 @@ def _parts(before: Revision, after: Revision, table: pd.DataFrame, changed: dict
     rows = table if shown.unchanged else comparison.moved(table)
     for split in table["split"].unique() if len(table) else ():
         parts.append(comparison.sheet(rows[rows["split"] == split], TITLES[split]))
+    spreads = [f"{row[PREDICTION]} on {row['split']}{told}" for row in rows.to_dict("records") if (told := comparison.within_seeds(row))]
+    parts += [f"No more than another seed makes: {'; '.join(spreads)}."] * bool(spreads)
     if new:
         scored = after.scores[CV][after.scores[CV][PREDICTION].isin(new)]
         parts.append(overview.sheet(summary.summarize(scored, after.days), "New, out of fold"))

@@ -13,6 +13,8 @@ from erawise.running.terminal import Form, Sheet
 
 TITLES = {CV: "Out of fold on the train eras (cv): choose here", VALIDATION: "Validation, the final check: for no choice"}
 
+SEEDS = "Standard deviation of a mean score between a model's seeds"
+
 
 def show(form: Form) -> None:
     """Print what to send and why, then the scores of all predictions."""
@@ -22,6 +24,7 @@ def show(form: Form) -> None:
     chosen = next(iter(p.submit.models.values()), p.upload.prediction)
     toy = [evaluation.TOY] if p.data.source == "market" else []
     sheets = [overview.sheet(content, TITLES[split], split) for split, content in metrics.items()]
+    sheets += [overview.seeds(content, f"{SEEDS} ({split})", f"seeds, {split}") for split, content in metrics.items()]
     final = metrics[VALIDATION]
     parts: list[str | Sheet] = [overview.parts(final, "Parts of the validation eras", "parts"), overview.halves(final)]
     lines = [evaluation.standing(found.target, found.days, found.equal, found.early), *evaluation.paid(found)]

@@ -76,6 +76,30 @@ def parts(metrics: dict[str, Any], title: str = "", name: str = "") -> Sheet:
     return Sheet(columns, values, title, name)
 
 
+SEEDS = {
+    "corr": ("CORR", ".4f"),
+    "mmc": ("MMC", ".4f"),
+    "bmc": ("BMC", ".4f"),
+    "fnc": ("FNC", ".4f"),
+    "payout": ("payout", ".4f"),
+    "payout_bmc": ("stand-in", ".4f"),
+}
+"""Scores whose standard deviation between seeds is shown: heading and form."""
+
+
+def seeds(metrics: dict[str, Any], title: str = "", name: str = "") -> Sheet:
+    """Return a table of the standard deviation between the seeds of each model that has several; it has no row without such a model."""
+    blocks = {name: block for name, block in evaluation.blocks(metrics).items() if summary.SEEDS in block}
+    columns = [Column("model"), Column("seeds", "d")]
+    values: list[list[terminal.Value]] = [[one, block[summary.SEEDS]] for one, block in blocks.items()]
+    for score, (heading, form) in SEEDS.items():
+        found = [block.get(score, {}).get(summary.SEED_STD) for block in blocks.values()]
+        if any(value is not None for value in found):
+            columns.append(Column(heading, form))
+            values = [[*row, value] for row, value in zip(values, found, strict=True)]
+    return Sheet(columns, values, title, name)
+
+
 def halves(metrics: dict[str, Any]) -> str:
     """State which half of the eras was easier, by the mean CORR of all predictions; nothing without halves."""
     blocks = [block[summary.PARTS] for block in evaluation.blocks(metrics).values() if summary.PARTS in block]

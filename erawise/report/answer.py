@@ -13,6 +13,7 @@ from erawise.report.content import CORR, FEATURE, PAYOUT, SCORES, SPLITS, YARDST
 from erawise.report.drawing import Figure
 from erawise.report.frame import Page
 from erawise.report.markup import Cell, bounds, escape, number
+from erawise.running.terminal import Sheet
 
 NAMED = 4
 """Stages to name if the page is older than the workspace."""
@@ -168,7 +169,7 @@ def leaderboard(page: Page) -> str:
         shown = [name for name in found.predictions if found.metrics[split].get(name)]
         if shown:
             parts.append(_board(page, split, meaning, shown))
-    parts.append(_parts(found))
+    parts += [_seeds(found), _parts(found)]
     notes = "".join(f"<li>{escape(note)}</li>" for note in found.notes)
     meaning = f"<p>{escape(COLUMNS)}</p><ul class='notes'>{notes}</ul>"
     parts.append(f"<details><summary>The scores, their target and regime, and the columns</summary>{meaning}</details>")
@@ -212,15 +213,28 @@ def _board(page: Page, split: str, meaning: str, shown: list[str]) -> str:
 
 def _parts(found: Content) -> str:
     """Write the table of the halves of the validation eras, and of the eras with a meta model; nothing without them."""
-    metrics = found.metrics[VALIDATION]
-    told, sheet = overview.halves(metrics), overview.parts(metrics)
-    if not told:
-        return ""
+    told = overview.halves(found.metrics[VALIDATION])
+    return f"<p>{escape(told)}</p>" + _table(overview.parts(found.metrics[VALIDATION], "parts of the validation eras")) if told else ""
+
+
+def _seeds(found: Content) -> str:
+    """Write tables of the standard deviation between seeds; nothing without a model that has several."""
+    sheets = [
+        overview.seeds(found.metrics[split], f"{split}: standard deviation of a mean score between a model's seeds") for split in SPLITS
+    ]
+    return "".join(_table(sheet) for sheet in sheets if sheet.rows)
+
+
+def _table(sheet: Sheet) -> str:
+    """Write a table as commands print it."""
     rows = [
-        [Cell(column.text(value), value if isinstance(value, float) else None) for value, column in zip(row, sheet.columns, strict=True)]
+        [
+            Cell(column.text(value), None if value is None or isinstance(value, str) else value)
+            for value, column in zip(row, sheet.columns, strict=True)
+        ]
         for row in sheet.rows
     ]
-    return f"<p>{escape(told)}</p>" + markup.table("parts of the validation eras", [column.heading for column in sheet.columns], rows)
+    return markup.table(sheet.title, [column.heading for column in sheet.columns], rows)
 
 
 def _measured(page: Page, split: str) -> list[dict[str, Cell]]:

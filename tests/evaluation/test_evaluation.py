@@ -15,8 +15,10 @@ from erawise.evaluation import evaluation, summary
 from erawise.history import overview
 from erawise.panel.panel import Panel
 from erawise.running.errors import InputError
+from erawise.scores.eras import SCORES
 
 RNG = np.random.default_rng(5)
+UNUSED = [name for name in SCORES if name not in ("corr", "mmc", "bmc")]
 
 
 def table(rows: list[tuple[str, int | None, str, float]]) -> pd.DataFrame:
@@ -353,3 +355,41 @@ def test_the_easier_half_is_named_and_figures_stand_beside_each_other() -> None:
     ]
     assert table.rows[0][:5] == ["a", 0.025, 0.015, 0.035, 0.03]
     assert overview.halves({"a": {"eras": 0}}) == ""
+
+
+def test_the_spread_of_seeds_stands_beside_the_mean_of_each_score() -> None:
+    table = by_era({"own": [0.02, 0.04], "own/seed_1": [0.01, 0.03], "own/seed_5": [0.03, 0.07], "alone": [0.01, 0.02]})
+    blocks = summary.summarize(table[table["prediction"].isin(["own", "alone"])].assign(**dict.fromkeys(UNUSED, np.nan)), 20)
+    found = summary.with_seeds(blocks, table, {"own": ["own/seed_1", "own/seed_5"]})
+    assert found["own"]["seeds"] == 2
+    spread = {score: found["own"][score]["seed_std"] for score in ("corr", "mmc", "bmc")}
+    assert spread == {"corr": 0.021213, "mmc": 0.010607, "bmc": 0.007071}
+    assert found["own"]["corr"]["mean"] == blocks["own"]["corr"]["mean"]
+    assert found["alone"] == blocks["alone"]
+    assert "seeds" not in blocks["own"]
+    assert summary.with_seeds(blocks, table, {}) == blocks
+
+
+def test_each_seed_is_the_blend_of_its_targets_and_no_other_table_sees_it() -> None:
+    era = np.repeat([1, 2], 20)
+    values = {(target, seed): RNG.random(40) for target in "ab" for seed in (3, 8)}
+    found = predictions.BySeed(era, [3, 8])
+    for (_, seed), own in values.items():
+        found.add(seed, own)
+    blend = predictions.Blend(era)
+    for target in "ab":
+        blend.add(values[target, 8])
+    columns = found.columns()
+    assert list(columns) == ["seed_3", "seed_8"]
+    assert np.array_equal(columns["seed_8"], blend.values().astype(np.float32))
+    alone = predictions.BySeed(era, [3])
+    alone.add(3, values["a", 3])
+    assert alone.columns() == {}
+
+    frame = table([(f"n{k:02d}", int(e), "cv", v) for k, (e, v) in enumerate(zip(era, values["a", 3], strict=True))]).assign(**columns)
+    joined = predictions.join({"one": frame, "two": frame})
+    assert list(joined.columns) == ["id", "era", "split", "one", "two"]
+    names, tables = predictions.by_seed({"one": frame, "two": frame[["id", "era", "split", "prediction"]]})
+    assert names == {"one": ["one/seed_3", "one/seed_8"]}
+    assert tables["one/seed_8"]["prediction"].tolist() == columns["seed_8"].astype(np.float64).tolist()
+    assert predictions.digest(frame) == predictions.digest(frame[["id", "era", "split", "prediction"]])
