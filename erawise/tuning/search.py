@@ -199,6 +199,8 @@ def result(found: Found, settings: Tuning, overlap: int) -> dict[str, Any]:
     - `against_default`: the paired difference in per-era CORR of the best trial and the model's own settings, see
       `significance.paired_difference`.
     - `overfitting`: see `overfitting`.
+
+    A model with several seeds also has `seed_std`, see `seed_spread`.
     """
     best = max([found.default, *found.whole], key=lambda trial: objective(trial.folds, settings))
     content: dict[str, Any] = {
@@ -245,6 +247,15 @@ def overfitting(trials: Sequence[Trial], overlap: int) -> float:
     return significance.overfitting_probability(scores, inside, outside)
 
 
+def seed_spread(seeds: Sequence[Sequence[Fold]]) -> dict[str, float]:
+    """Return `seed_std`, the standard deviation (ddof 1) of the mean over eras between seeds; nothing for fewer than two seeds.
+
+    `seeds` has the folds of each seed with the model's own settings. A search that gains less finds no more than another seed does.
+    """
+    means = [float(np.nan_to_num(np.concatenate([fold[1] for fold in folds])).mean()) for folds in seeds]
+    return {"seed_std": float(np.std(means, ddof=1))} if len(means) > 1 else {}
+
+
 def sentence(content: dict[str, Any]) -> str:
     """Return a sentence that tells the result of a search."""
     if not content["settings"]:
@@ -255,6 +266,8 @@ def sentence(content: dict[str, Any]) -> str:
     text = f"{chosen}: CORR {against['mean']:+.4f}{interval} against its own settings on {against['eras']} cv eras: {against['verdict']}"
     if "overfitting" in content:
         text += f"; the best trial on half of the eras is below the median on the other half in {content['overfitting']:.0%} of the splits"
+    if abs(against["mean"]) <= content.get("seed_std", 0.0):
+        text += f"; the difference is within the seeds' standard deviation ({content['seed_std']:.4f})"
     return text
 
 

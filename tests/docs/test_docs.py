@@ -15,7 +15,7 @@ from scipy import stats
 
 from erawise.base import files
 from erawise.commands import menu
-from erawise.evaluation.summary import PARTS, parts, summarize
+from erawise.evaluation.summary import PARTS, SERIES, parts, summarize, with_seeds
 from erawise.history import overview
 from erawise.scores.eras import CONSTANT, EARLY_CORR, FNC_V3, ROWS, SCORES, Known, score_eras
 from manual import concepts, parameters, screens
@@ -192,8 +192,10 @@ def documented() -> set[str]:
     series = {f"{score}.{statistic}" for score in section("Scores of an era") for statistic in statistics}
     counted = {f"{score}.eras" for score in ("mmc", "bmc", "payout", "payout_bmc")}
     halves = {f"{PARTS}.{part}.{key}" for part in overview.PARTS for key in section("Parts of the validation eras")}
+    [number, spread] = section("Seeds")
+    seeds = {number, *(f"{score}.{spread}" for score in SERIES)}
     others = {*section("Other keys of a prediction"), *section("The whole file")}
-    return {key for key in series if not key.endswith(".eras")} | counted | halves | others
+    return {key for key in series if not key.endswith(".eras")} | counted | halves | seeds | others
 
 
 @pytest.fixture(scope="module")
@@ -224,8 +226,14 @@ def example() -> dict[str, Any]:
     }
 
 
+def seeded(example: dict[str, Any]) -> dict[str, Any]:
+    """Return the block of the example's model as if it had two seeds."""
+    own, names = example["table"], ["model/seed_1", "model/seed_2"]
+    return with_seeds({"model": example["metrics"]}, pd.concat([own.assign(prediction=name) for name in names]), {"model": names})["model"]
+
+
 def test_every_key_is_documented_and_every_documented_key_is_there(example: dict[str, Any]) -> None:
-    found = set(keys(example["metrics"]))
+    found = set(keys(example["metrics"] | seeded(example)))
     for split in ("cv", "validation"):
         content = files.read_json(ROOT / f"metrics/{split}.json")
         assert {f"diagnostics.{key}" for key in content.pop("diagnostics")} == {"diagnostics.passes"}

@@ -527,6 +527,22 @@ def _check_seeds(workspace: Workspace, blended: pd.DataFrame) -> None:
         assert not scores["prediction"].str.contains("/").any()
 
 
+def test_a_search_for_a_model_of_several_seeds_knows_how_far_they_differ(workspace: Workspace) -> None:
+    def several(content: Any) -> None:
+        kept = {key: value for key, value in content["models"]["lightgbm"].items() if key != "seed"}
+        content["models"]["lightgbm"] = {**kept, "seeds": [1, 2]}
+        content["tuning"].update(models=["lightgbm"], trials=1)
+
+    workspace.change(several)
+    workspace.run("tune")
+    path = workspace.directory / "data/tuning/lightgbm.json"
+    first = path.read_bytes()
+    assert files.read_json(path)["seed_std"] > 0
+    path.unlink()
+    workspace.run("tune")
+    assert path.read_bytes() == first
+
+
 def test_a_model_is_explained_in_eras_that_it_was_not_trained_on(finished: Workspace) -> None:
     for name in MODELS:
         found = explained.read(finished.directory / "data/explained" / name)
