@@ -2,24 +2,64 @@
 
 Whoever looks at a validation set often enough finds something there. The ledger counts the looks, by the digests of the predictions.
 So a figure can be compared with the best that luck shows in so many looks.
+
+Lines of several machines may stand in one ledger, in any order: Git merges them line by line, see `.gitattributes`.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
-from erawise.base import files
 from erawise.base.schema import VALIDATION
+from erawise.running.errors import InputError
 
 NAME = "ledger.jsonl"
 
 Entry = dict[str, Any]
 
 
-def read(path: Path) -> tuple[list[Entry], int]:
-    """Return the entries in the order of their time, and the number of lines that are none: cut short by a kill, or edited."""
-    found, broken = files.read_lines(path)
-    entries = [entry for entry in found if {"time", "data", "target", "settings", "scores"} <= set(entry)]
-    return sorted(entries, key=lambda entry: str(entry["time"])), broken + len(found) - len(entries)
+NEEDED = ("time", "data", "target", "settings", "scores")
+"""Keys of every entry."""
+
+IDENTITY = ("data", "target", "predictions", "settings", "scores")
+"""Keys that two records of the same evaluation have in common, whenever and wherever they were made."""
+
+
+def read(path: Path) -> list[Entry]:
+    """Return the entries in the order of their time, each evaluation once: the earliest of those that are the same.
+
+    Raises
+    ------
+    InputError
+        If a line is no entry: the number of looks would be too low.
+    """
+    if not path.exists():
+        return []
+    entries = []
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), 1):
+        if line.strip():
+            entries.append(_entry(line, f"{path.name}, line {number}"))
+    first: dict[str, Entry] = {}
+    for entry in sorted(entries, key=lambda entry: str(entry["time"])):
+        first.setdefault(_identity(entry), entry)
+    return list(first.values())
+
+
+def _entry(line: str, place: str) -> Entry:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not set(NEEDED) <= set(found):
+        raise InputError(
+            f"{place}: it is no evaluation: cut short by a kill, edited, or left by a merge; expected one JSON object; remove this line, "
+            "and the looks are counted without it"
+        )
+    return found
+
+
+def _identity(entry: Entry) -> str:
+    return json.dumps([entry.get(key) for key in IDENTITY], sort_keys=True)
 
 
 def flat(settings: dict[str, Any], path: str = "") -> dict[str, Any]:
@@ -38,7 +78,7 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, list[Any
 
 def same(entry: Entry, other: Entry) -> bool:
     """Return whether two evaluations are of the same predictions of the same data, with the same settings and scores."""
-    return all(entry.get(key) == other.get(key) for key in ("data", "target", "predictions", "settings", "scores"))
+    return all(entry.get(key) == other.get(key) for key in IDENTITY)
 
 
 def looks(entries: list[Entry], data: str | None, target: str) -> list[Entry]:

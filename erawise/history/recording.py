@@ -93,7 +93,7 @@ def _add(entry: ledger.Entry) -> int:
     """Add an entry, unless one of the same predictions, settings and scores is there; return the number of looks at its data."""
     path = validation_looks.ledger_path()
     with files.exclusive_lock(path, ledger.NAME):
-        entries = ledger.read(path)[0]
+        entries = ledger.read(path)
         if not any(ledger.same(entry, other) for other in entries):
             entry = {"time": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"), **entry}
             files.append_line(entry, path)

@@ -39,9 +39,13 @@ def data_digest() -> str:
 
 
 def commit() -> str | None:
-    """Return the commit that is checked out, with `+` if tracked files differ from it; None without a Git repository."""
+    """Return the commit that is checked out, with `+` if tracked files differ from it; None without a Git repository.
+
+    A ledger that Git keeps doesn't count: every evaluation changes it.
+    """
     found = git("rev-parse", "HEAD")
-    return None if found is None else found.strip() + ("+" if (git("status", "--porcelain", "--untracked-files=no") or "").strip() else "")
+    differs = git("status", "--porcelain", "--untracked-files=no", "--", ":/", f":(exclude){ledger.NAME}")
+    return None if found is None else found.strip() + ("+" if (differs or "").strip() else "")
 
 
 def git(*arguments: str) -> str | None:
@@ -59,7 +63,7 @@ def ledger_path() -> Path:
 
 def read() -> list[ledger.Entry]:
     """Return the entries of the main checkout's ledger."""
-    return ledger.read(ledger_path())[0]
+    return ledger.read(ledger_path())
 
 
 def show(form: Form) -> None:
