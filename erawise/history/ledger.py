@@ -3,7 +3,8 @@
 Whoever looks at a validation set often enough finds something there. The ledger counts the looks, by the digests of the predictions.
 So a figure can be compared with the best that luck shows in so many looks.
 
-Lines of several machines may stand in one ledger, in any order: Git merges them line by line, see `.gitattributes`.
+Each machine has a ledger of its own, which Git ignores: DVC puts files that Git keeps back when it applies an experiment, and lines would
+be lost. A copy of the lines, which Git keeps and merges line by line (`.gitattributes`), carries them to other machines.
 """
 
 import json
@@ -13,7 +14,8 @@ from typing import Any
 from erawise.base.schema import VALIDATION
 from erawise.running.errors import InputError
 
-NAME = "ledger.jsonl"
+NAME, SHARED = "ledger.jsonl", "ledger.shared.jsonl"
+"""This machine's ledger, and the file through which machines share their lines."""
 
 Entry = dict[str, Any]
 
@@ -25,24 +27,32 @@ IDENTITY = ("data", "target", "predictions", "settings", "scores")
 """Keys that two records of the same evaluation have in common, whenever and wherever they were made."""
 
 
-def read(path: Path) -> list[Entry]:
-    """Return the entries in the order of their time, each evaluation once: the earliest of those that are the same.
+def read(*files: Path) -> list[Entry]:
+    """Return the entries of some files in the order of their time, and only the earliest of equal evaluations.
+
+    A file that doesn't exist has none.
 
     Raises
     ------
     InputError
         If a line is no entry: the number of looks would be too low.
     """
-    if not path.exists():
-        return []
-    entries = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), 1):
-        if line.strip():
-            entries.append(_entry(line, f"{path.name}, line {number}"))
+    entries = [
+        _entry(line, f"{path.name}, line {number}")
+        for path in files
+        if path.exists()
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), 1)
+        if line.strip()
+    ]
     first: dict[str, Entry] = {}
     for entry in sorted(entries, key=lambda entry: str(entry["time"])):
         first.setdefault(_identity(entry), entry)
     return list(first.values())
+
+
+def lines(entries: list[Entry]) -> str:
+    """Return entries as a file has them, each as `files.append_line` writes it: so Git sees that lines of two machines are the same."""
+    return "".join(json.dumps(entry, sort_keys=True, allow_nan=False) + "\n" for entry in entries)
 
 
 def _entry(line: str, place: str) -> Entry:

@@ -41,10 +41,10 @@ def data_digest() -> str:
 def commit() -> str | None:
     """Return the commit that is checked out, with `+` if tracked files differ from it; None without a Git repository.
 
-    A ledger that Git keeps doesn't count: every evaluation changes it.
+    The shared ledger doesn't count.
     """
     found = git("rev-parse", "HEAD")
-    differs = git("status", "--porcelain", "--untracked-files=no", "--", ":/", f":(exclude){ledger.NAME}")
+    differs = git("status", "--porcelain", "--untracked-files=no", "--", ":/", f":(exclude){ledger.SHARED}")
     return None if found is None else found.strip() + ("+" if (differs or "").strip() else "")
 
 
@@ -56,14 +56,14 @@ def git(*arguments: str) -> str | None:
         return None
 
 
-def ledger_path() -> Path:
-    """Return the place of the main checkout's ledger."""
-    return paths.main_checkout(Path.cwd()) / ledger.NAME
+def ledger_path(name: str = ledger.NAME) -> Path:
+    """Return the place of the main checkout's ledger, or of the shared one."""
+    return paths.main_checkout(Path.cwd()) / name
 
 
 def read() -> list[ledger.Entry]:
-    """Return the entries of the main checkout's ledger."""
-    return ledger.read(ledger_path())
+    """Return the entries of the main checkout's ledger and of the shared one."""
+    return ledger.read(ledger_path(), ledger_path(ledger.SHARED))
 
 
 def show(form: Form) -> None:

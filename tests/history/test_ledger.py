@@ -134,7 +134,9 @@ def test_the_same_evaluation_counts_once_in_any_order_of_the_lines(tmp_path: Pat
     assert ledger.read(path)[0] == twice
 
 
-def test_two_clones_count_the_union_of_their_looks(tmp_path: Path) -> None:
+def test_two_clones_count_the_union_of_their_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def git(clone: Path, *words: str) -> str:
         identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main"]
         return subprocess.run(["git", *identity, *words], cwd=clone, check=True, capture_output=True, text=True).stdout
@@ -144,34 +146,45 @@ def test_two_clones_count_the_union_of_their_looks(tmp_path: Path) -> None:
     git(first, "init", "-q")
     for name in (".gitignore", ".gitattributes"):
         shutil.copyfile(ROOT / name, first / name)
+
+    def share(clone: Path) -> str:
+        monkeypatch.chdir(clone)
+        recording.share()
+        git(clone, "add", "-A")
+        git(clone, "commit", "-qm", "looked")
+        return capsys.readouterr().out
+
     files.append_line(entry(1, **digests()), first / "ledger.jsonl")
-    git(first, "add", ".gitignore", ".gitattributes")
-    assert "ledger.jsonl" not in git(first, "ls-files"), "it is no part of the repository unless its owner says so"
-    git(first, "add", "--force", "ledger.jsonl")
-    git(first, "commit", "-qm", "shared")
+    assert share(first).startswith("ledger.shared.jsonl: 1 evaluations, 1 of them new; ")
+    assert git(first, "ls-files").split() == [".gitattributes", ".gitignore", "ledger.shared.jsonl"]
     git(tmp_path, "clone", "-q", str(first), str(second))
     both, once, later = entry(2, **digests(ridge="both")), entry(3, **digests(ridge="a")), entry(4, **digests(ridge="b"))
-    for clone, lines in ((first, (once, both)), (second, (both | {"time": "2026-01-01T00:00:09+00:00", "commit": None}, later))):
+    again = both | {"time": "2026-01-01T00:00:09+00:00", "commit": None}
+    for clone, lines in ((first, (once, both)), (second, (again, later))):
         for line in lines:
             files.append_line(line, clone / "ledger.jsonl")
-        git(clone, "commit", "-qam", "looked")
+        assert share(clone).startswith("ledger.shared.jsonl: 3 evaluations, 2 of them new; ")
+    monkeypatch.chdir(second)
+    before = validation_looks.read()
+    assert len(ledger.looks(before, "d", "target")) == 3, "the second machine doesn't begin at one"
     git(second, "pull", "-q", "--no-rebase", "--no-edit", "origin", "main")
-    assert len((second / "ledger.jsonl").read_text().splitlines()) == 5
-    entries = ledger.read(second / "ledger.jsonl")
-    assert entries == [entry(1, **digests()), both, once, later]
-    assert ledger.looks(entries, "d", "target") == entries
+    assert len((second / "ledger.shared.jsonl").read_text().splitlines()) == 5
+    union = [entry(1, **digests()), both, once, later]
+    assert ledger.looks(validation_looks.read(), "d", "target") == union
+    assert share(second).startswith("ledger.shared.jsonl: 4 evaluations, 0 of them new; ")
     git(first, "pull", "-q", "--no-rebase", "--no-edit", str(second), "main")
-    assert ledger.read(first / "ledger.jsonl") == entries
+    monkeypatch.chdir(first)
+    assert ledger.looks(validation_looks.read(), "d", "target") == union
 
 
-def test_a_ledger_that_git_keeps_is_no_change_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shared_ledger_is_no_change_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("params.yaml", "ledger.jsonl"):
+    for name in ("params.yaml", ledger.SHARED):
         (tmp_path / name).write_text("")
     subprocess.run(["git", "init", "-q"], check=True)
     subprocess.run(["git", "add", "."], check=True)
     subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x"], check=True)
-    files.append_line(entry(1), tmp_path / "ledger.jsonl")
+    files.append_line(entry(1), tmp_path / ledger.SHARED)
     assert not str(validation_looks.commit()).endswith("+")
     (tmp_path / "params.yaml").write_text("a: 1\n")
     assert str(validation_looks.commit()).endswith("+")
