@@ -1,5 +1,6 @@
 """The metrics of a run as a table that a person reads."""
 
+from dataclasses import replace
 from typing import Any
 
 from erawise.base.schema import PREDICTION
@@ -48,30 +49,35 @@ def sheet(metrics: dict[str, Any], title: str = "", name: str = "") -> Sheet:
 
 
 PARTS = {
-    summary.WHOLE: "whole",
+    summary.WHOLE: "all eras",
     summary.FIRST_HALF: "first half",
     summary.SECOND_HALF: "second half",
     summary.WITH_META_MODEL: "with a meta model",
 }
 """Parts of the validation eras, as a person reads them."""
 
-FIGURES = {"corr": ("CORR", ".4f"), "sharpe": ("Sharpe", ".2f"), "mmc": ("MMC", ".4f"), "bmc": ("BMC", ".4f")}
-"""Figures of a part: heading and form."""
+FIGURES = (
+    (Column("CORR", ".4f", "most"), "corr", tuple(PARTS)),
+    (Column("Sharpe", ".2f", "most", spare=1), "sharpe", (summary.FIRST_HALF, summary.SECOND_HALF)),
+    (Column("BMC", ".4f", "most", spare=2), "bmc", (summary.FIRST_HALF, summary.SECOND_HALF)),
+    (Column("MMC", ".4f", "most", spare=3), "mmc", (summary.WITH_META_MODEL,)),
+)
+"""Figures of a part, and the parts of which each is shown: the other ones stand in the table of all predictions."""
 
 
 def parts(metrics: dict[str, Any], title: str = "", name: str = "") -> Sheet:
     """Return a table of the figures of parts of the eras, from the content of `data/scores/validation.json`.
 
-    It has a row for each prediction and, in each part, a column for each figure that any prediction has.
+    It has a row for each prediction, and a column for each figure of a part that any prediction has.
     """
     blocks = {name: block[summary.PARTS] for name, block in evaluation.blocks(metrics).items() if summary.PARTS in block}
     columns = [Column(PREDICTION)]
     values: list[list[terminal.Value]] = [[one] for one in blocks]
-    for figure, (heading, form) in FIGURES.items():
-        for part, words in PARTS.items():
+    for column, figure, shown in FIGURES:
+        for part in shown:
             found = [block.get(part, {}).get(figure) for block in blocks.values()]
             if any(value is not None for value in found):
-                columns.append(Column(f"{heading}, {words}", form, "most", spare=0 if figure == "corr" else 2 if figure == "sharpe" else 1))
+                columns.append(replace(column, heading=f"{column.heading}, {PARTS[part]}"))
                 values = [[*row, value] for row, value in zip(values, found, strict=True)]
     return Sheet(columns, values, title, name)
 
@@ -106,11 +112,13 @@ def halves(metrics: dict[str, Any]) -> str:
     if not blocks:
         return ""
     first, second = (sum(block[part]["corr"] for block in blocks) / len(blocks) for part in (summary.FIRST_HALF, summary.SECOND_HALF))
-    eras = [f"{blocks[0][part]['eras']} eras {words}" for part, words in PARTS.items() if part in blocks[0]]
+    eras = {part: figures["eras"] for part, figures in blocks[0].items()}
+    met = f", and {eras[summary.WITH_META_MODEL]} have a meta model" if summary.WITH_META_MODEL in eras else ""
     easier = "first" if first > second else "second"
     return (
         f"The {easier} half was easier: the mean CORR of all predictions is {first:.4f} in the first half and {second:.4f} in the second. "
-        f"So compare predictions within a column, never across. Each has the same eras: {', '.join(eras)}."
+        f"So compare predictions within a column, never across. All have the same {eras[summary.WHOLE]} eras: "
+        f"{eras[summary.FIRST_HALF]} and {eras[summary.SECOND_HALF]} are the halves{met}."
     )
 
 

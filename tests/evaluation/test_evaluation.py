@@ -342,13 +342,12 @@ def test_the_easier_half_is_named_and_figures_stand_beside_each_other() -> None:
     metrics = {name: {"corr": {}, "eras": 4, **block} for name, block in found.items()} | {"diagnostics": {}}
     assert overview.halves(metrics) == (
         "The first half was easier: the mean CORR of all predictions is 0.0575 in the first half and 0.0175 in the second. So compare "
-        "predictions within a column, never across. Each has the same eras: 4 eras whole, 2 eras first half, 2 eras second half, "
-        "3 eras with a meta model."
+        "predictions within a column, never across. All have the same 4 eras: 2 and 2 are the halves, and 3 have a meta model."
     )
     table = overview.parts(metrics)
     assert [column.heading for column in table.columns][:5] == [
         "prediction",
-        "CORR, whole",
+        "CORR, all eras",
         "CORR, first half",
         "CORR, second half",
         "CORR, with a meta model",
