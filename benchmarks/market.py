@@ -26,6 +26,7 @@ from erawise.base.schema import CV, DATA_TYPE, META_MODEL, ORACLE, TRAIN, VALIDA
 from erawise.blend import neutralization
 from erawise.evaluation import evaluation, significance
 from erawise.folds import splits
+from erawise.folds.settings import Split
 from erawise.history import comparison
 from erawise.models.lightgbm import model as lightgbm
 from erawise.models.lightgbm.settings import LightGBM
@@ -189,7 +190,7 @@ def strong_market(size: Market, threads: int) -> tuple[dict[str, Table], dict[st
 
 def _strong_target(drawing: Drawn, name: str, days: int, threads: int) -> Table:
     """Fit the models to a target, and score every row of the table on it."""
-    plan = splits.plan(drawing.train_eras, drawing.validation_eras, days, method="purged_kfold", folds=4, chunk=1, window=None)
+    plan = splits.plan(drawing.train_eras, drawing.validation_eras, days, Split(method="purged_kfold", folds=4, chunk=1, window=None))
     features = FeatureMap(drawing.panel.names)
     train, test = View(drawing.panel, plan.train, features, name), View(drawing.panel, plan.validation, features)
     resources = Resources(threads, 8 * GIB, drawing.scratch)

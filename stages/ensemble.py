@@ -1,13 +1,23 @@
 """The weighted blend of the models' predictions."""
 
+import numpy as np
+import pandas as pd
+
 from erawise import params, predictions
 from erawise.base import files, tabular
-from erawise.base.schema import ERA, ID, SPLIT
+from erawise.base.schema import CV, ERA, ID, SPLIT
+from erawise.base.settings import Objective
 from erawise.blend import blending
+from erawise.evaluation import evaluation, objectives
+from erawise.evaluation.objectives import Goal
 from erawise.folds import splits
 from erawise.panel.panel import days_ahead
+from erawise.regimes import regimes
+from erawise.regimes.regimes import Regime
 from erawise.running import paths, runner
 from erawise.running.progress import Progress
+
+OBJECTIVE = "ensemble.objective"
 
 
 @runner.stage("ensemble")
@@ -19,8 +29,11 @@ def main(progress: Progress) -> runner.Done:
     rows = predictions.join({name: tabular.read_parquet(paths.MODEL_PREDICTIONS / f"{name}.parquet") for name in used})
     if isinstance(given, str) and given in blending.FITS:
         plan = splits.from_json(files.read_json(paths.FOLDS), days_ahead(paths.PANEL, target))
-        outcomes = predictions.along(rows, tabular.read_parquet(paths.PANEL / "index.parquet", [ID, ERA, target]), [target])[:, 0]
-        weights, blended, of_folds = blending.blend_fitted(given, rows, used, outcomes, plan, progress)
+        regime = regimes.load(p.payout.regimes).named(p.payout.regime)
+        goal = _goal(p.ensemble.objective, rows, target, p.evaluate.benchmark, regime)
+        weights, blended, of_folds = blending.blend_fitted(given, rows, used, goal, plan, progress)
+        for line in objectives.lines(goal, OBJECTIVE):
+            print(line)
         for number, own in enumerate([*of_folds, weights], 1):
             name = f"fold {number}" if number <= len(of_folds) else "weights"
             print(f"{name}: " + ", ".join(f"{model} {weight:.2f}" for model, weight in own.items()))
@@ -32,6 +45,17 @@ def main(progress: Progress) -> runner.Done:
     counts = rows.groupby(SPLIT).size()
     print(f"blended {', '.join(used)}: " + ", ".join(f"{count:,} {split} rows" for split, count in counts.items()))
     return runner.Done([paths.ENSEMBLE, paths.WEIGHTS], len(rows))
+
+
+def _goal(name: Objective, rows: pd.DataFrame, target: str, benchmark: str | None, regime: Regime) -> Goal:
+    """Return the goal of the weights on the rows; only rows of cv have a target."""
+    outcome = predictions.along(rows, tabular.read_parquet(paths.PANEL / "index.parquet", [ID, ERA, target]), [target])[:, 0]
+    outcome = np.where(rows[SPLIT] == CV, outcome, np.nan)
+    others = {}
+    if objectives.needs_others(name):
+        references = tabular.read_parquet(paths.REFERENCES)
+        others = objectives.others(rows, references, evaluation.benchmark_of(paths.PANEL, references, benchmark, target))
+    return objectives.goal(name, OBJECTIVE, rows[ERA].to_numpy(np.int64), outcome, others, regime.sums)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from erawise.running.progress import Progress
 @runner.stage("evaluate", then="history --record")
 def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
-    settings, target_name = p.evaluate, p.data.target
+    named, target_name = p.evaluate.benchmark, p.data.target
     regime = regimes.load(p.payout.regimes).named(p.payout.regime)
     sums = regime.sums()
     days, content = days_ahead(paths.PANEL, target_name), files.read_json(paths.PANEL / DESCRIPTION)
@@ -27,7 +27,7 @@ def main(progress: Progress) -> runner.Done:
     panel, aside = Panel(paths.PANEL, targets), tabular.read_parquet(paths.VALIDATION_TARGETS, [ID, ERA, *targets])
     target, *beside = (predictions.known_targets(panel, aside, name) for name in targets)
     references = tabular.read_parquet(paths.REFERENCES)
-    benchmark = evaluation.benchmark_column(evaluation.benchmarks(references), settings.benchmark, equal or target_name, days)
+    benchmark = evaluation.benchmark_column(evaluation.benchmarks(references), named, equal or target_name, days)
     files_by_name = {name: paths.MODEL_PREDICTIONS / f"{name}.parquet" for name in files.read_json(paths.MEMBERS)["models"]}
     files_by_name |= {"ensemble": paths.ENSEMBLE, "neutralized": paths.NEUTRALIZED}
     frames = {name: tabular.read_parquet(path) for name, path in files_by_name.items()}
@@ -55,7 +55,7 @@ def main(progress: Progress) -> runner.Done:
         directory.mkdir()
         for split, table in tables.items():
             tabular.write_parquet(table, directory / f"{split}.parquet")
-            passes = evaluation.diagnostics(summaries[split], settings.min_corr)
+            passes = evaluation.diagnostics(summaries[split], p.evaluate.min_corr)
             whole = {evaluation.DIAGNOSTICS: passes, evaluation.REGIME: {regime.id: sums["payout"]}}
             parts = summary.parts(table) if split == VALIDATION else {}
             blocks = {name: block | parts.get(name, {}) for name, block in summaries[split].items()}
@@ -68,7 +68,7 @@ def main(progress: Progress) -> runner.Done:
         for line in (*evaluation.report(table, summaries[split]), overlap_line(table[ERA].unique().tolist(), days)):
             print(f"{split}: {line}")
     toy = [evaluation.TOY] if p.data.source == "market" else []
-    for line in (*evaluation.lines(found, settings.benchmark), *toy):
+    for line in (*evaluation.lines(found, named), *toy):
         print(line)
     rows = int(frames["ensemble"][SPLIT].isin(list(tables)).sum())
     return runner.Done([paths.SCORES, paths.SUMMARY], rows)

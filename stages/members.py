@@ -5,7 +5,7 @@ from erawise.base import files
 from erawise.running import paths, runner
 from erawise.running.progress import Progress
 
-OF_MODELS = {paths.MODELS: "", paths.EXPLAINED: "", paths.FINAL: "", paths.CURVES: "", paths.MODEL_PREDICTIONS: ".parquet"}
+OF_MODELS = {paths.MODELS: "", paths.EXPLAINED: "", paths.FINAL: "", paths.CURVES: "", paths.FITS: "", paths.MODEL_PREDICTIONS: ".parquet"}
 """The directories in which each model has an entry, and the end of its name; `tune` cleans its own directory."""
 
 
@@ -17,7 +17,7 @@ def main(progress: Progress) -> runner.Done:
     for directory, suffix in OF_MODELS.items():
         wanted = {f"{name}{suffix}" for name in (p.final.refit if directory == paths.FINAL else names)}
         for path in directory.glob("*"):
-            if path.name not in wanted and path.suffix != ".partial":
+            if path.name not in wanted and path.suffix not in (".partial", ".json"):
                 files.remove(path)
                 print(f"{path}: removed, since params.yaml names no such model any more")
     for path in paths.RUNS.glob("*@*.json"):

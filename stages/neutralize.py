@@ -68,8 +68,7 @@ def _outcomes(regime: Regime, benchmark: str | None, target: str, rows: pd.DataF
     `benchmark` is the name in the settings; None to choose one.
     """
     references = tabular.read_parquet(paths.REFERENCES)
-    known, days = evaluation.benchmarks(references), days_ahead(paths.PANEL, target)
-    against = evaluation.benchmark_column(known, benchmark, panel.equal.get(target, target), days)
+    against = evaluation.benchmark_of(paths.PANEL, references, benchmark, target)
     sums = regime.sums()
     formula = f"{regimes.formula(sums[proportions.STAND_IN])} ({regime.id}; BMC against {against or 'no benchmark model'})"
     outcome = predictions.along(rows, panel.index, [target])[:, 0]

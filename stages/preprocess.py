@@ -14,7 +14,13 @@ def main(progress: Progress) -> runner.Done:
     with files.replacing(paths.PREPARED) as directory:
         directory.mkdir()
         wanted = preparation.Wanted(
-            p.data.feature_set, p.data.target, settings.every, settings.demean, settings.derived, p.data.target_horizon
+            p.data.feature_set,
+            p.data.target,
+            settings.every,
+            settings.demean,
+            settings.derived,
+            p.data.target_horizon,
+            None if p.data.holdout == "official" else p.data.holdout,
         )
         metrics, counts = preparation.prepare(paths.RAW, directory, wanted, p.resources.threads, progress)
         rows = int(metrics["train"]["rows"] + metrics["validation"]["rows"])

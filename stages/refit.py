@@ -16,7 +16,7 @@ from erawise.models.shared import kinds, stored
 from erawise.running import paths, runner
 from erawise.running.progress import Progress
 from erawise.training import basis, inputs, training
-from erawise.training.all_eras import AllErasSource
+from erawise.training.fits import How
 
 
 @runner.stage_of_model("refit")
@@ -24,11 +24,10 @@ def main(name: str, progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     settings = params.model(p, name)
     kind = kinds.load(settings.kind)
-    work = inputs.read(name, settings, p.data.target, p.resources, live=False)
+    work = inputs.read(name, settings, p.data.target, p.resources, live=False, aside=paths.VALIDATION_TARGETS)
     found = paths.TUNING / f"{name}.json"
     variants = training.tuned(settings, files.read_json(found), found).variants
-    source = AllErasSource(**vars(work.source), validation=paths.VALIDATION_TARGETS)
-    data, resources = source.around(source.panel()), replace(work.resources, scratch=paths.SCRATCH / f"refit_{name}")
+    data, resources = work.data, replace(work.resources, scratch=paths.SCRATCH / f"refit_{name}")
     eras = data.panel.eras
     rounds = [variant.rounds for variant in stored.describe(paths.MODELS / name).variants]
     steps, unit = kind.steps(settings)
@@ -36,11 +35,11 @@ def main(name: str, progress: Progress) -> runner.Done:
         inputs.naming(name),
         inputs.sharing_scratch(),
         threadpool_limits(p.resources.threads, user_api="blas"),
-        engines.engine(p.execution, source, resources) as engine,
+        engines.engine(p.execution, work.source, resources) as engine,
         progress.counting(steps * len(variants), unit) as count,
         ExitStack() as stack,
     ):
-        how = training.How(resources, engine, count)
+        how = How(resources, engine, count)
         calls = [partial(training.refit, kind, own, data, eras, number, how) for own, number in zip(variants.values(), rounds, strict=True)]
         models = stack.enter_context(closing(engine.side_by_side(calls)))
         directory = stack.enter_context(inputs.written(paths.FINAL / name))

@@ -1,12 +1,18 @@
 """Choose the eras that each fold trains on and is tested on, for every horizon that a target of the data has."""
 
-import numpy as np
+import shutil
+from pathlib import Path
 
-from erawise import params
+import numpy as np
+import pyarrow.parquet as pq
+
+from erawise import params, predictions
 from erawise.base import files, tabular
-from erawise.base.schema import DATA_TYPE, ERA, VALIDATION, distance_warning, horizon_line, named_horizon
+from erawise.base.schema import DATA_TYPE, ERA, ID, VALIDATION, distance_warning, horizon_line, named_horizon
 from erawise.folds import splits
-from erawise.panel.panel import days_ahead
+from erawise.panel.panel import Panel, days_ahead
+from erawise.preparation import earlier
+from erawise.preparation.settings import Preprocess
 from erawise.running import errors, paths, runner
 from erawise.running.progress import Progress
 
@@ -30,17 +36,38 @@ def main(progress: Progress) -> runner.Done:
     plans: dict[int, splits.Plan | str] = {}
     for days in sorted({days for days in known.values() if isinstance(days, int)}):
         try:
-            plans[days] = splits.plan(
-                train, validation, days, method=p.split.method, folds=p.split.folds, chunk=p.split.chunk, window=p.split.window
-            )
+            plans[days] = splits.plan(train, validation, days, p.split, p.final.retrain_every)
         except errors.InputError as error:
             if days == main_days:
                 raise
             plans[days] = str(error)
+    retrained = p.final.retrain_every is not None
+    if retrained:
+        _require_earlier(p.data, p.preprocess)
     files.write_json(splits.to_json(plans), paths.FOLDS)
+    with tabular.open_parquet(paths.VALIDATION_TARGETS) as aside, files.replacing(paths.RELEASED) as temporary:
+        if retrained:
+            shutil.copyfile(paths.VALIDATION_TARGETS, temporary)
+        else:
+            pq.write_table(aside.read_row_groups([], [ID]), temporary)
     for days, plan in plans.items():
         print("\n".join(f"{days} days: {line}" for line in splits.describe(plan, days)))
-    return runner.Done([paths.FOLDS], len(index))
+    return runner.Done([paths.FOLDS, paths.RELEASED], len(index))
+
+
+def _require_earlier(data: params.Data, made: Preprocess) -> None:
+    """Raise `InputError` if an era of the last run is missing or has changed."""
+    target = data.target
+    panel = Panel(paths.PANEL, [target])
+    aside = tabular.read_parquet(paths.VALIDATION_TARGETS, [ID, ERA, target])
+    panel.index[target] = predictions.known_targets(panel, aside, target)
+    eras = dict(zip(map(str, panel.eras.tolist()), panel.era_digests(panel.eras, target), strict=True))
+    drawn_from = [
+        data.model_dump(mode="json", exclude={"round", "holdout", "market"}),
+        data.market.model_dump(mode="json", exclude={"validation_eras"}),
+        made.model_dump(mode="json", include={"every", "demean", "derived"}),
+    ]
+    earlier.require_kept(eras, drawn_from, paths.main_checkout(Path.cwd()) / paths.SEEN)
 
 
 def _require_checked() -> None:

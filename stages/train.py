@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack, closing
 from functools import partial
+from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
@@ -9,11 +10,14 @@ from erawise import params, predictions
 from erawise.base import files, tabular
 from erawise.base.schema import ERA, PREDICTION
 from erawise.cluster import engines
+from erawise.folds import splits
 from erawise.models.shared import kinds, stored
 from erawise.running import paths, runner
 from erawise.running.progress import Progress
 from erawise.training import basis, inputs, training
 from erawise.training.curves import Curves
+from erawise.training.fits import How
+from erawise.training.kept import Store
 
 
 @runner.stage_of_model("train")
@@ -21,7 +25,9 @@ def main(name: str, progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     settings = params.model(p, name)
     kind = kinds.load(settings.kind)
-    work = inputs.read(name, settings, p.data.target, p.resources, live=True)
+    retrained = bool(tabular.open_parquet(paths.RELEASED).metadata.num_rows)
+    work = inputs.read(name, settings, p.data.target, p.resources, live=True, aside=paths.RELEASED if retrained else None)
+    kept = Store(paths.main_checkout(Path.cwd()) / paths.FITS / name, kind, work.resources) if retrained else None
     found = paths.TUNING / f"{name}.json"
     curves = Curves(paths.CURVES / name)
     variants = training.tuned(settings, files.read_json(found), found).variants
@@ -36,7 +42,7 @@ def main(name: str, progress: Progress) -> runner.Done:
         progress.counting(steps, unit, at_most=early) as count,
         ExitStack() as stack,
     ):
-        how = training.How(work.resources, engine, count)
+        how = How(work.resources, engine, count, kept)
         calls = [
             partial(training.train, kind, own, work.data, p.training.inner_share, how, curves.log_of(variant if several else ""))
             for variant, own in variants.items()
@@ -46,19 +52,25 @@ def main(name: str, progress: Progress) -> runner.Done:
         labels = training.labels(work.data)
         era = predictions.numbers(labels[ERA]).to_numpy()
         lines, blend, by_seed, shares = [], predictions.Blend(era), predictions.BySeed(era, getattr(settings, "seeds", [])), []
-        writer = stored.Writer(settings.kind, directory, several=several)
+        writer, served = (stored.Writer(settings.kind, place, several=several) for place in (directory, directory / stored.SERVED))
         for (variant, own), one in zip(variants.items(), trained, strict=True):
             writer.add(variant, one.model, one.final_rounds)
+            if one.served is not None:
+                served.add(variant, one.served, one.final_rounds)
             blend.add(one.values)
             by_seed.add(getattr(own, "seed", None), one.values)
             shares.append(one.model.importance())
             lines += training.messages(f"{name}, {variant}" if several else name, one, own.target)
         writer.close(work.data.plan.train, basis.of_fit(variants.values(), work.data.final_features))
         tabular.write_csv(training.importance_table(work.data.final_features.names, shares), directory / "importance.csv")
+        if kept is not None:
+            fitted_on = basis.of_fit(variants.values(), work.data.final_features, paths.RELEASED)
+            served.close(work.data.panel.eras, fitted_on, stored.digest(directory))
+            kept.prune()
     path = paths.MODEL_PREDICTIONS / f"{name}.parquet"
     values = blend.values() if several else one.values
     tabular.write_parquet(labels.assign(**{PREDICTION: values}, **by_seed.columns()), path)
-    for line in lines:
+    for line in [*lines, *(f"{name}: {line}" for line in splits.staleness_lines(work.data.plan) if retrained)]:
         print(line)
     return runner.Done([paths.MODELS / name, curves.directory, path], len(labels))
 

@@ -37,12 +37,15 @@ def main(progress: Progress) -> runner.Done:
 
 def _search(name: str, path: Path, kept: str | None, progress: Progress) -> str:
     """Search for the settings of one model, or keep the result of the same search, and return the search's digest."""
-    from erawise.training import inputs  # here, since a stage without a search doesn't need them
+    from erawise.regimes import regimes  # here, since a stage without a search doesn't need them
+    from erawise.training import inputs
     from erawise.tuning import model_search, search
 
     p = params.load(paths.PARAMS)
     settings, target = p.models[name], p.data.target
-    question = model_search.Question(name, settings, p.tuning, p.spaces[settings.kind], p.training.inner_share, target)
+    regime = regimes.load(p.payout.regimes).named(p.payout.regime)
+    space, share = p.spaces[settings.kind], p.training.inner_share
+    question = model_search.Question(name, settings, p.tuning, space, share, target, p.evaluate.benchmark, regime)
     digest = question.digest()
     if kept == digest and path.is_file():
         print(f"{name}: the result of the last search is kept, since nothing has changed on which it depends")

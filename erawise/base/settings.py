@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, field_validator, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveShare = Annotated[float, Field(gt=0, le=1)]
@@ -13,6 +13,9 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[StrictInt, Field(ge=1)]
 Seed = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
 Correlation = Annotated[float, Field(ge=-1, le=1)]
+Objective = Literal["corr", "sharpe", "bmc", "mmc", "payout"]
+"""The name of a score by which something is chosen; `erawise.evaluation.objectives` defines each."""
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 
@@ -37,10 +40,12 @@ class Data(Section):
     feature_set: str
     target: str
     target_horizon: Count | None
+    holdout: Literal["official"] | Count
 
 
 class Final(Section):
     refit: list[str]
+    retrain_every: Count | None
 
     @field_validator("refit")
     @classmethod
@@ -48,3 +53,9 @@ class Final(Section):
         if len(set(names)) < len(names):
             raise ValueError("a model is there more than once")
         return names
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Final":
+        if self.refit and self.retrain_every is not None:
+            raise ValueError("refit: with retrain_every every model is fitted again on all resolved eras; leave refit empty")
+        return self

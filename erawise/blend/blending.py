@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from erawise.base.schema import CV, ERA, SPLIT, era_name
+from erawise.evaluation import objectives
+from erawise.evaluation.objectives import Era, Goal, Objective
 from erawise.folds.splits import Plan
-from erawise.panel.panel import era_slices
 from erawise.predictions import Blend
 from erawise.running.errors import InputError
 from erawise.running.progress import SILENT, Progress
-from erawise.scores import kernels
 from erawise.scores.kernels import Floats
 
 RCOND = 1e-10
@@ -79,7 +79,7 @@ def blend(predictions: pd.DataFrame, era: NDArray[np.int64], weights: dict[str, 
 
 
 def blend_fitted(
-    method: str, rows: pd.DataFrame, models: Sequence[str], target: Floats, plan: Plan, progress: Progress = SILENT
+    method: str, rows: pd.DataFrame, models: Sequence[str], goal: Goal, plan: Plan, progress: Progress = SILENT
 ) -> tuple[dict[str, float], Floats, list[dict[str, float]]]:
     """Blend models by weights that are fitted on `cv`.
 
@@ -90,7 +90,7 @@ def blend_fitted(
     method : see `fit_weights`.
     rows : as `predictions.join` gives them.
     models : columns of `rows`.
-    target : (rows,), NaN if it is unknown or not to be seen.
+    goal : the objective, with the target of the rows, NaN if it is unknown or not to be seen.
     plan : the weights for a fold's test eras are fitted on its training eras; equal if these have no prediction.
     progress : told of each fit of weights and the blend by them.
 
@@ -104,7 +104,7 @@ def blend_fitted(
     values = rows[list(models)]
 
     def fitted(chosen: NDArray[np.bool_]) -> dict[str, float]:
-        return fit_weights(method, values[chosen], era[chosen], target[chosen])
+        return fit_weights(method, values[chosen], era[chosen], goal.of(chosen))
 
     out = np.full(len(rows), np.nan)
     of_folds = []
@@ -120,7 +120,7 @@ def blend_fitted(
     return weights, out, of_folds
 
 
-def fit_weights(method: str, predictions: pd.DataFrame, era: NDArray[np.int64], target: Floats) -> dict[str, float]:
+def fit_weights(method: str, predictions: pd.DataFrame, era: NDArray[np.int64], goal: Goal) -> dict[str, float]:
     """Return the weights, of sum 1, that blend models best on some eras; equal weights if no model is of use there.
 
     Parameters
@@ -128,7 +128,7 @@ def fit_weights(method: str, predictions: pd.DataFrame, era: NDArray[np.int64], 
     method : `nnls`, see `nonnegative_weights`; `forward`, see `forward_weights`.
     predictions : (rows, models) frame, a column a model.
     era : (rows,), rows of an era adjacent.
-    target : (rows,); rows with NaN are left out.
+    goal : the objective, with the data of the rows; rows without a target are left out.
 
     Raises
     ------
@@ -137,60 +137,62 @@ def fit_weights(method: str, predictions: pd.DataFrame, era: NDArray[np.int64], 
     """
     for name in predictions:
         _check_complete(str(name), predictions[name].to_numpy(np.float64), era)
-    known = np.isfinite(target)
-    values, outcomes, numbers = predictions.to_numpy(np.float64)[known], target[known], era[known]
-    eras = [(kernels.gaussianize(values[rows]), outcomes[rows]) for rows in era_slices(numbers)]
-    usable = [(gaussian, outcome - outcome.mean()) for gaussian, outcome in eras if np.ptp(outcome) > 0]
-    found = FITS[method](usable) if usable else np.zeros(values.shape[1])
+    usable = objectives.usable_eras(predictions.to_numpy(np.float64), era, goal)
+    found = FITS[method](usable, goal.objective) if usable else np.zeros(predictions.shape[1])
     weights = found if found.sum() > 0 else np.ones(len(found))
     return dict(zip(map(str, predictions), (weights / weights.sum()).tolist(), strict=True))
 
 
-Era = tuple[Floats, Floats]
-"""The gaussianized predictions (rows, models) of an era, and its centred target (rows,)."""
+def nonnegative_weights(eras: Sequence[Era], objective: Objective = objectives.BY_CORR) -> Floats:
+    """Return the (models,) weights, not negative, of the least-squares fit of every era's outcome.
 
+    With the gaussianized predictions `G` of an era of `n` rows, its centred target `t`, and the gaussianized meta model or benchmark model
+    `m`, the outcome is:
 
-def nonnegative_weights(eras: Sequence[Era]) -> Floats:
-    """Return the (models,) weights, not negative, of the least-squares fit of every era's target, scaled to length 1."""
-    models = eras[0][0].shape[1]
+    - `corr`: `y = t / std(t)`.
+    - `mmc`, `bmc`: `y = t4 - m (m't4) / (m'm)`, the target that is orthogonal to `m`, with `t4 = 4 t`. `G'y / n` are the official MMC.
+    - `payout`: the sum of these by the multipliers of the regime.
+
+    The weights `w >= 0` minimize the sum over eras of `|y - G w|^2 / n`. Up to their scale they are the weights with the highest mean of
+    `w'G'y / n` for a mean square of the blend of 1. A Sharpe ratio is no least-squares problem.
+
+    Source: Lawson & Hanson (1974), Solving least squares problems, chapter 23; the outcomes are of numerai-tools'
+    `correlation_contribution`.
+    """
+    models = eras[0].gaussian.shape[1]
     gram, products = np.zeros((models, models)), np.zeros(models)
-    for gaussian, target in eras:
-        gram += gaussian.T @ gaussian / len(target)
-        products += gaussian.T @ target / (len(target) * target.std())
+    for era in eras:
+        gram += era.gaussian.T @ era.gaussian / len(era.gaussian)
+        products += era.products(objective.weights)
     values, vectors = np.linalg.eigh(gram)
     kept = values > RCOND * values.max(initial=0.0)
     roots = np.sqrt(values[kept])
     return nnls(roots[:, None] * vectors[:, kept].T, (vectors[:, kept].T @ products) / roots)[0] if kept.any() else np.zeros(models)
 
 
-def forward_weights(eras: Sequence[Era], steps: int = FORWARD_STEPS) -> Floats:
+def forward_weights(eras: Sequence[Era], objective: Objective = objectives.BY_CORR, steps: int = FORWARD_STEPS) -> Floats:
     """Return how often each model was added, (models,).
 
-    Each step adds the model that raises the blend's mean CORR most, whether or not it was added before. The step with the highest
-    mean CORR gives the result.
+    Each step adds the model that raises the blend's objective most, whether or not it was added before. The step with the highest
+    objective gives the result.
 
     Source: Caruana, Niculescu-Mizil, Crew & Ksikes (2004), Ensemble selection from libraries of models.
     """
-    models = eras[0][0].shape[1]
-    totals = [np.zeros(len(target)) for _, target in eras]
-    counts, best, best_corr = np.zeros(models), np.zeros(models), 0.0
+    models = eras[0].gaussian.shape[1]
+    totals = [np.zeros(len(era.gaussian)) for era in eras]
+    counts, best, highest = np.zeros(models), np.zeros(models), 0.0
     for _ in range(steps):
-        corr = np.mean(
-            [
-                np.nan_to_num(kernels.numerai_corr(kernels.gaussianize(total[:, None] + gaussian), target))
-                for total, (gaussian, target) in zip(totals, eras, strict=True)
-            ],
-            axis=0,
-        )
-        chosen = int(corr.argmax())
+        values = np.array([era.values(total[:, None] + era.gaussian, objective.weights) for total, era in zip(totals, eras, strict=True)])
+        figures = [objective.figure(series) for series in values.T]
+        chosen = int(np.argmax(figures))
         counts[chosen] += 1
-        totals = [total + gaussian[:, chosen] for total, (gaussian, _) in zip(totals, eras, strict=True)]
-        if corr[chosen] > best_corr:
-            best, best_corr = counts.copy(), float(corr[chosen])
+        totals = [total + era.gaussian[:, chosen] for total, era in zip(totals, eras, strict=True)]
+        if figures[chosen] > highest:
+            best, highest = counts.copy(), figures[chosen]
     return best
 
 
-FITS: dict[str, Callable[[Sequence[Era]], Floats]] = {"nnls": nonnegative_weights, "forward": forward_weights}
+FITS: dict[str, Callable[[Sequence[Era], Objective], Floats]] = {"nnls": nonnegative_weights, "forward": forward_weights}
 """The ways to fit weights."""
 
 

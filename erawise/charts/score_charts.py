@@ -85,7 +85,7 @@ def differences(table: Table, colours: Colours) -> Figure:
             axes.annotate(str(row.verdict), (row.difference, place), **beside, fontsize=8, color=MUTED)
         axes.axvline(0, color=INK, linewidth=1)
         axes.set_title(f"{split}, {group['eras'].max()} eras")
-        axes.set_xlabel("difference of mean CORR, with its 95 % interval")
+        axes.set_xlabel(f"difference of {group['measure'].iloc[0]}, with its 95 % interval")
         axes.set_ylim(len(names) - 0.4, -0.7)
         axes.grid(axis="y", visible=False)
         axes.margins(x=0.1)

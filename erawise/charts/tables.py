@@ -186,15 +186,17 @@ def weights(blend: Mapping[str, float]) -> pd.DataFrame:
 
 
 def folds(plan: Plan) -> Table:
-    """Return what each fold does with each era.
+    """Return what each fold, and each block of a model that is retrained, does with each era.
 
     Returns
     -------
-    Table with `fold` (1, 2, ...; 0 the final model, whose test is the validation eras), `role` (train, purged or test), `first`
-    and `last` era of a run of eras in that role, and `eras`, how many it has.
+    Table with `fold` (1, 2, ...; 0 the final model, whose test is the validation eras, or the first block of them; -2, -3, ... the models
+    of the blocks after it), `role` (train, purged or test), `first` and `last` era of a run of eras in that role, and `eras`, how many it
+    has.
     """
     parts = [(k + 1, fold.train, fold.purged, fold.test) for k, fold in enumerate(plan.folds)]
-    parts.append((0, plan.train, plan.validation_purged, plan.validation))
+    parts.append((0, plan.train, plan.validation_purged, plan.blocks[0].test if plan.blocks else plan.validation))
+    parts += [(-k, block.train, block.purged, block.test) for k, block in enumerate(plan.blocks[1:], 2)]
     eras = np.unique(np.concatenate([plan.train, plan.validation_purged, plan.validation]))
     rows = [
         {"fold": number, "role": role, "first": run[0], "last": run[-1], "eras": len(run)}
@@ -203,7 +205,9 @@ def folds(plan: Plan) -> Table:
         for run in _runs(eras, members)
     ]
     shares = [len(fold.train) / len(plan.train) for fold in plan.folds]
-    headline = f"{len(plan.folds)} folds, trained on {min(shares):.0%} to {max(shares):.0%} of the train eras, {plan.weeks} weeks purged"
+    blocks = f"; {len(plan.blocks)} blocks of validation" if plan.blocks else ""
+    told = f"trained on {min(shares):.0%} to {max(shares):.0%} of the train eras, {plan.weeks} weeks purged"
+    headline = f"{len(plan.folds)} folds, {told}{blocks}"
     return Table(pd.DataFrame(rows), headline)
 
 

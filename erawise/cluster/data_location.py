@@ -54,8 +54,7 @@ class DataLocation:
 
     def outs(self) -> list[str]:
         """Return the outs that DVC must pull: directories and files of dvc.lock."""
-        source = self.source
-        return sorted(path.as_posix() for path in (source.prepared, source.live, source.folds, source.features) if path is not None)
+        return sorted(path.as_posix() for path in self.source.outs())
 
 
 @dataclass(frozen=True)

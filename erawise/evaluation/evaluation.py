@@ -15,7 +15,8 @@ from erawise.base import files
 from erawise.base.schema import ERA, HORIZONS, ID, META_MODEL, ORACLE, PREDICTION, SPLIT, TARGET
 from erawise.evaluation import summary
 from erawise.panel import groups
-from erawise.panel.panel import Panel
+from erawise.panel.panel import DESCRIPTION as PREPARED
+from erawise.panel.panel import Panel, days_ahead
 from erawise.running.errors import InputError, known_names
 from erawise.running.progress import SILENT, Progress
 from erawise.scores.eras import CONSTANT, EARLY_CORR, FNC_V3, MIN_COVERAGE, Groups, Known, Sums, exposure_columns, score_eras
@@ -175,6 +176,12 @@ def benchmark_column(columns: Sequence[str], name: str | None, target: str, days
     return name or next(iter([*named_so, *alike, *(column for column, end in ends.items() if not end)]), None)
 
 
+def benchmark_of(panel: Path, references: pd.DataFrame, name: str | None, target: str) -> str | None:
+    """Return the benchmark model of BMC for a main target of the prepared rows in a directory, see `benchmark_column`."""
+    equal = files.read_json(panel / PREPARED).get("equal", {}).get(target, target)
+    return benchmark_column(benchmarks(references), name, equal, days_ahead(panel, target))
+
+
 @dataclass(frozen=True)
 class Outcomes:
     """Targets and predictions of others to score against, in the row order of a panel.
@@ -255,24 +262,6 @@ def _exposure(table: pd.DataFrame, split: str, by_group: Groups) -> pd.DataFrame
         found = {"split": split, ERA: table[ERA], PREDICTION: table[PREDICTION], "group": group}
         pieces.append(pd.DataFrame(found | {"max_abs": table[largest], "rms": table[typical]}))
     return pd.concat(pieces, ignore_index=True).dropna(subset=["max_abs"], ignore_index=True)
-
-
-def corr_by_era(frame: pd.DataFrame, index: pd.DataFrame, target: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Calculate the CORR of a prediction on the train eras that it has.
-
-    Parameters
-    ----------
-    frame : `id`, `era`, `prediction`.
-    index : `id`, `era` and the target of the train eras, in the order of a panel.
-
-    Returns
-    -------
-    The eras, sorted, and the CORR of each; NaN if the prediction is constant.
-    """
-    rows = index[index[target].notna() & index[ERA].isin(frame[ERA].astype(np.int64))]
-    values = pd.DataFrame({PREDICTION: predictions.along(rows, frame, [PREDICTION])[:, 0]})
-    scored = score_eras(values, rows[target].to_numpy(), rows[ERA].to_numpy())
-    return scored[ERA].to_numpy(np.int64), scored["corr"].to_numpy(np.float64)
 
 
 def headline(metrics: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ References
 Lazarus, Lewis, Stock & Watson (2018), HAR inference: recommendations for practice, J. Business & Economic Statistics 36(4).
 Politis & Romano (1994), The stationary bootstrap, J. American Statistical Association 89(428).
 Bailey & López de Prado (2014), The deflated Sharpe ratio, J. Portfolio Management 40(5).
+Ledoit & Wolf (2008), Robust performance hypothesis testing with the Sharpe ratio, J. Empirical Finance 15(5).
+Holm (1979), A simple sequentially rejective multiple test procedure, Scandinavian J. Statistics 6(2).
 Bailey, Borwein, López de Prado & Zhu (2017), The probability of backtest overfitting, J. Computational Finance 20(4).
 """
 
@@ -31,6 +33,9 @@ POWER = 0.8
 BETTER, WORSE, OPEN = "better", "worse", "can't tell"
 
 REPLICATES = 2000
+DECIMALS = 12
+"""Decimals of a difference of Sharpe ratios that count; the rest is rounding noise."""
+
 EULER = 0.5772156649015329
 
 
@@ -69,6 +74,16 @@ class Mean:
     probability_positive: float
     reason: str = ""
 
+    @property
+    def verdict(self) -> str:
+        """`better` if low > 0, `worse` if high < 0, else `can't tell`."""
+        return BETTER if self.low > 0 else WORSE if self.high < 0 else OPEN
+
+    @property
+    def p_value(self) -> float:
+        """The two-sided p-value of a true mean of 0; NaN without an interval."""
+        return 2 * min(self.probability_positive, 1 - self.probability_positive)
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -78,7 +93,7 @@ class Difference:
     ----------
     mean, low, high, t_hac, effective_eras : see `Mean`.
     probability_better : that the true mean of the difference is above 0.
-    verdict : `better` if low > 0, `worse` if high < 0, else `can't tell`.
+    p_value, verdict : see `Mean`.
     eras : the number of eras that have both scores.
     eras_to_tell : eras that would establish a true difference of this mean in 80 % of cases; NaN without an interval.
     sharpe, drawdown : differences of the two series' Sharpe ratios and of their maximum drawdowns, resampled together.
@@ -91,6 +106,7 @@ class Difference:
     t_hac: float
     probability_better: float
     effective_eras: float
+    p_value: float
     verdict: str
     eras: int
     eras_to_tell: float
@@ -153,7 +169,63 @@ def long_run_variance(series: Floats, degrees: int) -> float:
     return float(np.square(np.sqrt(2 / n) * (waves @ (series - series.mean()))).mean())
 
 
-def paired_difference(a: Floats, b: Floats, *, overlap: int, seed: int = 0) -> Difference:
+def differences(a: Floats, b: Floats, statistic: str = "mean") -> Floats:
+    """Return the (eras,) values whose mean is the difference of the means of two series of scores, or of their Sharpe ratios.
+
+    A Sharpe ratio is the mean of `S + z - S (z^2 - 1) / 2`, with the scores `z` in standard deviations from their mean: its value at the
+    first order of the delta method. The interval of their mean is the interval of the difference.
+
+    Source: Ledoit & Wolf (2008), section 3.1.
+
+    Parameters
+    ----------
+    a, b : (eras,) scores of the same eras; eras with NaN in either are NaN.
+    statistic : `mean` or `sharpe`.
+
+    Returns
+    -------
+    All NaN if a Sharpe ratio is asked for and the scores of a series are all equal.
+    """
+    if statistic == "mean":
+        return np.asarray(a, np.float64) - np.asarray(b, np.float64)
+    both = np.isfinite(a) & np.isfinite(b)
+    out = np.full(len(both), np.nan)
+    if both.any():
+        out[both] = np.round(_sharpe_values(np.asarray(a)[both]) - _sharpe_values(np.asarray(b)[both]), DECIMALS)
+    return out
+
+
+def _sharpe_values(series: Floats) -> Floats:
+    """Return the (eras,) values whose mean is the Sharpe ratio of (eras,) scores."""
+    ratio, spread = float(_sharpe(series)), float(series.std())
+    z = (series - series.mean()) / (spread or np.nan)
+    return ratio + z - ratio * (np.square(z) - 1) / 2
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values for their number, so that with a bound of 5 % any false finding among them has a probability of 5 % at most.
+
+    Source: Holm (1979). The k-th smallest of n is multiplied by n + 1 - k, and is at least as large as the one before. The p-values may
+    depend on each other.
+
+    Parameters
+    ----------
+    p_values : 0..1; NaN for a test that can't be made, which doesn't count and stays NaN.
+    """
+    values = np.asarray(p_values, np.float64)
+    out, order = np.full(len(values), np.nan), [k for k in np.argsort(values, kind="stable") if not np.isnan(values[k])]
+    least = 0.0
+    for place, k in enumerate(order):
+        least = out[k] = max(least, min(1.0, (len(order) - place) * values[k]))
+    return [float(value) for value in out]
+
+
+def verdict_after(verdict: str, adjusted: float) -> str:
+    """Return a verdict after an adjustment of its p-value: it stays, or becomes `can't tell`."""
+    return verdict if adjusted <= 1 - LEVEL else OPEN
+
+
+def paired_difference(a: Floats, b: Floats, *, overlap: int, seed: int = 0, statistic: str = "mean") -> Difference:
     """Test whether a is better than b, and estimate the intervals of their paired difference, in mean, Sharpe and drawdown.
 
     Parameters
@@ -161,6 +233,7 @@ def paired_difference(a: Floats, b: Floats, *, overlap: int, seed: int = 0) -> D
     a, b : (eras,) scores of the same eras in the order of time; eras with NaN, no score, in either are left out.
     overlap : eras that a target spans, at least 1.
     seed : seed of the bootstrap, for the intervals of Sharpe and drawdown.
+    statistic : `mean`, or `sharpe` to test the difference of the Sharpe ratios in place of the means, see `differences`.
 
     Raises
     ------
@@ -171,13 +244,12 @@ def paired_difference(a: Floats, b: Floats, *, overlap: int, seed: int = 0) -> D
         raise ValueError(f"scores of {len(a)} and of {len(b)} eras; both must be of the same eras")
     both = np.isfinite(a) & np.isfinite(b)
     pair = np.array([np.asarray(a, np.float64)[both], np.asarray(b, np.float64)[both]])
-    found = mean(pair[0] - pair[1], overlap=overlap)
+    found = mean(differences(pair[0], pair[1], statistic), overlap=overlap)
     ratio, fall = (_resampled(pair, statistic, overlap, seed) for statistic in (_sharpe, max_drawdown))
     if found.reason:
         same = found.eras >= LEAST_SPANS * overlap and bool((pair[0] == pair[1]).all())
         reason = "the scores are the same in every era" if same else found.reason
-        return Difference(found.mean, np.nan, np.nan, np.nan, np.nan, np.nan, OPEN, found.eras, np.nan, ratio, fall, reason)
-    verdict = BETTER if found.low > 0 else WORSE if found.high < 0 else OPEN
+        return Difference(found.mean, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, OPEN, found.eras, np.nan, ratio, fall, reason)
     return Difference(
         found.mean,
         found.low,
@@ -185,12 +257,13 @@ def paired_difference(a: Floats, b: Floats, *, overlap: int, seed: int = 0) -> D
         found.t_hac,
         found.probability_positive,
         found.effective_eras,
-        verdict,
+        found.p_value,
+        found.verdict,
         found.eras,
         eras_to_tell(found),
         ratio,
         fall,
-        "" if verdict != OPEN else "the interval holds 0",
+        "" if found.verdict != OPEN else "the interval holds 0",
     )
 
 

@@ -8,13 +8,13 @@ import pandas as pd
 
 from erawise.base.schema import CV, ERA, PREDICTION, VALIDATION, named_horizon, spanned_eras, spanned_weeks
 from erawise.charts.tables import Table
-from erawise.evaluation import evaluation, significance, summary
+from erawise.evaluation import evaluation, objectives, significance, summary
 from erawise.evaluation.evaluation import DIAGNOSED
+from erawise.evaluation.objectives import BY_CORR, Objective
 from erawise.evaluation.significance import BETTER, OPEN, WORSE, Difference
 from erawise.running import terminal
 from erawise.running.terminal import Column, Sheet
 
-CORR = "corr"
 DECIMALS = 12
 """Decimals of a score that count: the last bits differ with the other predictions that are scored."""
 
@@ -25,34 +25,46 @@ NAMED = 4
 """Models that the answer names; of more it counts the verdicts."""
 
 
-def compare(before: dict[str, pd.DataFrame], after: dict[str, pd.DataFrame], days: int, *, seed: int = 0) -> pd.DataFrame:
-    """Compare every prediction that both runs have, on the eras in which both have a CORR.
+def compare(
+    before: dict[str, pd.DataFrame], after: dict[str, pd.DataFrame], days: int, *, seed: int = 0, by: Objective = BY_CORR
+) -> pd.DataFrame:
+    """Compare every prediction that both runs have, on the eras in which both have the score of an objective.
 
     Parameters
     ----------
     before, after : the long tables of `score_eras`, by split.
     days : trading days that the target looks ahead.
     seed : of the bootstrap behind the intervals of Sharpe and drawdown.
+    by : the objective, see `objectives.of_tables`.
 
     Returns
     -------
     DataFrame, a row for each split and prediction: `split`, `prediction`, `eras` (that both have), `left_out` (that only one of
-    them has), `mean_before`, `mean_after`; `difference` (after less before), `low`, `high`, `probability_better`,
-    `effective_eras`, `eras_to_tell`; `sharpe` and `drawdown`, each a difference with `_low` and `_high`; `verdict` on the
-    run after, and `reason`. NaN if a figure can't be given.
+    them has), `mean_before`, `mean_after` (the objective); `difference` (after less before), `low`, `high`, `probability_better`,
+    `effective_eras`, `p_value`, `eras_to_tell`; `sharpe` and `drawdown` of the same score, each a difference with `_low` and `_high`;
+    `verdict` on the run after, and `reason`; `p_holm` and `verdict_holm`, both adjusted for the number of rows. NaN if a figure can't be
+    given.
     """
     rows = [
-        {"split": split, "prediction": name, **pair(before[split], name, after[split], name, days, seed=seed)}
+        {"split": split, "prediction": name, **pair(before[split], name, after[split], name, days, seed=seed, by=by)}
         for split in before
         if split in after
         for name in after[split][PREDICTION].unique()
         if name in set(before[split][PREDICTION])
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(adjusted(rows))
 
 
-def pair(before: pd.DataFrame, name_before: str, after: pd.DataFrame, name_after: str, days: int, *, seed: int = 0) -> dict[str, Any]:
-    """Compare two predictions, of one run or of two, on the eras in which both have a CORR.
+def adjusted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows of `pair` with `p_holm` and `verdict_holm`: the p-value and the verdict once Holm has adjusted them for all rows."""
+    found = significance.holm([row["p_value"] for row in rows])
+    return [{**row, "p_holm": p, "verdict_holm": significance.verdict_after(row["verdict"], p)} for row, p in zip(rows, found, strict=True)]
+
+
+def pair(
+    before: pd.DataFrame, name_before: str, after: pd.DataFrame, name_after: str, days: int, *, seed: int = 0, by: Objective = BY_CORR
+) -> dict[str, Any]:
+    """Compare two predictions, of one run or of two, on the eras in which both have the score of an objective.
 
     Parameters
     ----------
@@ -60,32 +72,34 @@ def pair(before: pd.DataFrame, name_before: str, after: pd.DataFrame, name_after
     name_before, name_after : of the predictions, which the tables have.
     days : trading days that the target looks ahead.
     seed : of the bootstrap behind the intervals of Sharpe and drawdown.
+    by : the objective.
 
     Returns
     -------
-    The row of `compare`, without its `split` and `prediction`.
+    The row of `compare`, without its `split`, `prediction` and what is adjusted for the number of rows.
     """
-    one, other = series(before, name_before), series(after, name_after)
+    one, other = series(before, name_before, by.column), series(after, name_after, by.column)
     common = one.index.intersection(other.index)
     overlap = spanned_eras(common.to_numpy(), spanned_weeks(days))
     a, b = (found[common].round(DECIMALS).to_numpy() for found in (one, other))
     return {
         "eras": len(common),
         "left_out": len(one) + len(other) - 2 * len(common),
-        "mean_before": a.mean() if len(a) else np.nan,
-        "mean_after": b.mean() if len(b) else np.nan,
-        **_figures(significance.paired_difference(b, a, overlap=overlap, seed=seed)),
+        "mean_before": by.figure(a) if len(a) else np.nan,
+        "mean_after": by.figure(b) if len(b) else np.nan,
+        **_figures(significance.paired_difference(b, a, overlap=overlap, seed=seed, statistic=by.statistic)),
     }
 
 
-def with_seeds(table: pd.DataFrame, *runs: Mapping[str, Mapping[str, Any]], score: str = CORR) -> pd.DataFrame:
+def with_seeds(table: pd.DataFrame, by: Objective, *runs: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Return the table of `compare` with `seed_std`, the standard deviation of the mean score between a model's seeds.
 
     Parameters
     ----------
+    by : the objective of the comparison; there is no standard deviation of a Sharpe.
     runs : the metrics of both runs, by split. The larger standard deviation counts; NaN if the model has one seed in both.
-    score : that is compared.
     """
+    score = "" if by.name == objectives.SHARPE else by.column
     found = [
         [run.get(row["split"], {}).get(row[PREDICTION], {}).get(score, {}).get(summary.SEED_STD, np.nan) for run in runs]
         for row in table.to_dict("records")
@@ -119,12 +133,14 @@ def verdicts(table: pd.DataFrame) -> dict[str, Any]:
     -------
     `possible` : rows that have an interval.
     `established` : rows of these whose interval leaves 0 out.
+    `holm` : rows that stay established once Holm has adjusted for the possible ones.
     `by_luck` : how many of the possible ones do so on average if no prediction differs in truth. All are of the same eras: that
         changes no average, and makes several at once, and none at all, more frequent.
     """
     possible = int(table["low"].notna().sum()) if len(table) else 0
     established = int(table["verdict"].isin([BETTER, WORSE]).sum()) if len(table) else 0
-    return {"possible": possible, "established": established, "by_luck": round((1 - significance.LEVEL) * possible, 2)}
+    left = int(table["verdict_holm"].isin([BETTER, WORSE]).sum()) if len(table) else 0
+    return {"possible": possible, "established": established, "holm": left, "by_luck": round((1 - significance.LEVEL) * possible, 2)}
 
 
 def luck(table: pd.DataFrame) -> str:
@@ -134,7 +150,8 @@ def luck(table: pd.DataFrame) -> str:
         return "Verdicts: none, as no prediction has an interval."
     return (
         f"Verdicts: {found['established']} of {found['possible']}; if no prediction differs in truth, luck alone gives "
-        f"{found['by_luck']:.1f} of {found['possible']} on average, often several at once, since all are of the same eras."
+        f"{found['by_luck']:.1f} of {found['possible']} on average, often several at once, since all are of the same eras. "
+        f"Holm's adjustment for all {found['possible']} leaves {found['holm']}."
     )
 
 
@@ -162,6 +179,7 @@ def sheet(table: pd.DataFrame, title: str | None = None) -> Sheet:
                 interval(row["low"], row["high"], "+.4f"),
                 probability(row["probability_better"]),
                 row["verdict"],
+                row["verdict_holm"] if row["p_value"] == row["p_value"] else None,
                 eras_needed(row),
                 number(row["sharpe"], "+.2f") + " " + interval(row["sharpe_low"], row["sharpe_high"], "+.2f"),
                 number(row["drawdown"], "+.3f") + " " + interval(row["drawdown_low"], row["drawdown_high"], "+.3f"),
@@ -177,6 +195,7 @@ def sheet(table: pd.DataFrame, title: str | None = None) -> Sheet:
         Column("95 % interval"),
         Column("P(better)", ".0%", spare=3),
         Column("verdict"),
+        Column("by Holm", spare=1),
         Column("eras to tell", ",.0f", spare=2),
         Column("Sharpe", spare=4),
         Column("drawdown", spare=5),
@@ -186,19 +205,20 @@ def sheet(table: pd.DataFrame, title: str | None = None) -> Sheet:
 
 
 def moved(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of `compare` whose mean CORR differs."""
+    """Return the rows of `compare` whose score differs."""
     return table[table["difference"] != 0] if len(table) else table
 
 
-def answer(table: pd.DataFrame, models: Collection[str], new: Mapping[str, float], gone: Sequence[str]) -> str:
+def answer(table: pd.DataFrame, models: Collection[str], new: Mapping[str, float], gone: Sequence[str], *, by: Objective = BY_CORR) -> str:
     """State in one line what became of the models that changed.
 
     Parameters
     ----------
     table : of `compare`, the rows of one split.
     models : of both runs; the ensembles change with any of them, and are named if no model changed.
-    new : the mean CORR of each prediction that only the run after has.
+    new : the objective of each prediction that only the run after has.
     gone : the predictions that only the run before has.
+    by : the objective.
     """
     changed = moved(table)
     own = changed[changed[PREDICTION].isin(models)] if len(changed) else changed
@@ -207,7 +227,7 @@ def answer(table: pd.DataFrame, models: Collection[str], new: Mapping[str, float
     if len(said) > NAMED:
         counts = {told: list(named.loc[named["verdict"] == told, PREDICTION]) for told in (BETTER, WORSE, OPEN)}
         said = [f"{len(found)} {told} ({', '.join(found)})" for told, found in counts.items() if found]
-    said += [f"{name}: new, CORR {number(mean)}" for name, mean in new.items()] + [f"{name}: gone" for name in gone]
+    said += [f"{name}: new, {by.label} {number(mean)}" for name, mean in new.items()] + [f"{name}: gone" for name in gone]
     same = int(table[PREDICTION].isin(models).sum()) - len(own) if len(table) else 0
     unchanged = f"{same} {'model' if same == 1 else 'models'} unchanged"
     return "; ".join([*said, unchanged]) if said else f"Nothing changed: {len(table)} predictions have the same scores in every era"
@@ -221,7 +241,7 @@ def nearest(scores: pd.DataFrame, name: str, models: Collection[str]) -> str | N
     return max(known, key=lambda other: known[other]) if known else None
 
 
-def newcomer(scores: pd.DataFrame, name: str, against: Sequence[str], days: int, *, seed: int = 0) -> Sheet:
+def newcomer(scores: pd.DataFrame, name: str, against: Sequence[str], days: int, *, seed: int = 0, by: Objective = BY_CORR) -> Sheet:
     """Return how a new model compares with others of its run, and what it adds to the benchmark model.
 
     Parameters
@@ -231,40 +251,42 @@ def newcomer(scores: pd.DataFrame, name: str, against: Sequence[str], days: int,
     against : names of predictions.
     days : trading days that the target looks ahead.
     seed : of the bootstrap behind the intervals.
+    by : the objective.
     """
-    found = {other: pair(scores, other, scores, name, days, seed=seed) for other in against}
-    rows: list[list[terminal.Value]] = [
-        [other, row["mean_before"], row["difference"], interval(row["low"], row["high"], "+.4f"), row["verdict"]]
-        for other, row in found.items()
-    ]
+    found = {other: pair(scores, other, scores, name, days, seed=seed, by=by) for other in against}
     bmc = scores.loc[scores[PREDICTION] == name, "bmc"] if "bmc" in scores else pd.Series(dtype=float)
     if bmc.notna().any():
         overlap = spanned_eras(scores[ERA].to_numpy(), spanned_weeks(days))
         mean = significance.mean(bmc.to_numpy(np.float64), overlap=overlap)
-        told = BETTER if mean.low > 0 else WORSE if mean.high < 0 else OPEN
-        rows.append(["benchmark, by BMC", None, mean.mean, interval(mean.low, mean.high, "+.4f"), told])
+        figures = {"low": mean.low, "high": mean.high, "verdict": mean.verdict, "p_value": mean.p_value}
+        found["benchmark, by BMC"] = {"mean_before": None, "difference": mean.mean, **figures}
+    rows: list[list[terminal.Value]] = [
+        [other, row["mean_before"], row["difference"], interval(row["low"], row["high"], "+.4f"), row["verdict"], row["verdict_holm"]]
+        for other, row in zip(found, adjusted(list(found.values())), strict=True)
+    ]
     columns = [
         Column("against"),
-        Column("its CORR", ".4f", spare=1),
+        Column(f"its {by.label}", ".4f", spare=1),
         Column("difference", "+.4f"),
         Column("95 % interval"),
         Column("verdict"),
+        Column("by Holm", spare=1),
     ]
     return Sheet(columns, rows, f"{name} against others of its run")
 
 
-def picture(table: pd.DataFrame, before: str, after: str) -> Table:
+def picture(table: pd.DataFrame, before: str, after: str, *, by: Objective = BY_CORR) -> Table:
     """Return what `score_charts.differences` draws."""
     told = {verdict: int((table["verdict"] == verdict).sum()) for verdict in (BETTER, WORSE)} if len(table) else {}
     counts = [f"{count} {verdict}" for verdict, count in told.items() if count]
     headline = f"From {before} to {after}: " + (f"{' and '.join(counts)} of {len(table)}" if counts else "no difference is established")
-    return Table(table, headline)
+    return Table(table.assign(measure=by.measure), headline)
 
 
-def series(table: pd.DataFrame, name: str) -> pd.Series:
-    """Return the CORR of a prediction by era, of the eras that have one, in the order of time."""
+def series(table: pd.DataFrame, name: str, column: str = objectives.CORR) -> pd.Series:
+    """Return a score of a prediction by era, of the eras that have one, in the order of time."""
     rows = table[table[PREDICTION] == name]
-    return pd.Series(rows[CORR].to_numpy(np.float64), rows[ERA].to_numpy(np.int64)).dropna().sort_index()
+    return pd.Series(rows[column].to_numpy(np.float64), rows[ERA].to_numpy(np.int64)).dropna().sort_index()
 
 
 def _figures(found: Difference) -> dict[str, Any]:
@@ -274,6 +296,7 @@ def _figures(found: Difference) -> dict[str, Any]:
         "high": found.high,
         "probability_better": found.probability_better,
         "effective_eras": found.effective_eras,
+        "p_value": found.p_value,
         "eras_to_tell": found.eras_to_tell,
         "sharpe": found.sharpe.value,
         "sharpe_low": found.sharpe.low,
@@ -293,7 +316,7 @@ def _sentence(row: dict[str, Any]) -> str:
     change = f"CORR {number(row['mean_before'])} → {number(row['mean_after'])}, {number(row['difference'], '+.4f')}"
     text = f"{name}: {change} {interval(row['low'], row['high'], '+.4f')}: "
     if row["verdict"] in (BETTER, WORSE):
-        return text + f"{row['verdict']} ({row['eras']} eras, worth {row['effective_eras']:.0f} independent ones)"
+        return text + f"{row['verdict']} ({row['eras']} eras, worth {row['effective_eras']:.0f} independent ones{_left(row)})"
     needed = eras_needed(row)
     told = f"; {needed:,.0f} eras" if isinstance(needed, float) else f"; {needed} of eras" if needed else ""
     would = f"{told} would tell a true difference of this size" if told else ""
@@ -304,7 +327,13 @@ def verdict(row: dict[str, Any]) -> str:
     """Return the verdict of `pair` with the difference and its interval."""
     if row["verdict"] == OPEN and np.isnan(row["low"]):
         return f"{OPEN}, {number(row['difference'], '+.4f')}{within_seeds(row)}: {row['reason']}"
-    return f"{row['verdict']}, {number(row['difference'], '+.4f')} {interval(row['low'], row['high'], '+.4f')}{within_seeds(row)}"
+    bounds = interval(row["low"], row["high"], "+.4f")
+    return f"{row['verdict']}, {number(row['difference'], '+.4f')} {bounds}{within_seeds(row)}{_left(row)}"
+
+
+def _left(row: dict[str, Any]) -> str:
+    """Return a clause that tells a verdict that Holm's adjustment takes back; nothing if it stays, or nothing was adjusted."""
+    return f"; {row['verdict_holm']} by Holm" if row.get("verdict_holm", row["verdict"]) != row["verdict"] else ""
 
 
 def eras_needed(row: dict[str, Any]) -> float | str | None:

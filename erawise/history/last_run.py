@@ -3,10 +3,13 @@
 import math
 from typing import Any
 
+import pandas as pd
+
 from erawise import params
 from erawise.base import files, tabular
 from erawise.base.schema import CV, VALIDATION
-from erawise.evaluation import evaluation
+from erawise.evaluation import evaluation, objectives
+from erawise.evaluation.objectives import LABELS, SHARPE, Objective
 from erawise.history import comparison, overview, validation_looks
 from erawise.running import paths, terminal
 from erawise.running.terminal import Form, Sheet
@@ -28,24 +31,29 @@ def show(form: Form) -> None:
     final = metrics[VALIDATION]
     parts: list[str | Sheet] = [overview.parts(final, "Parts of the validation eras", "parts"), overview.halves(final)]
     lines = [evaluation.standing(found.target, found.days, found.equal, found.early), *evaluation.paid(found)]
-    terminal.write([*_answer(chosen, metrics, found.days), *toy, *sheets, *parts, *lines, _looked(p, chosen)], form)
+    table = tabular.read_parquet(paths.SCORES / f"{CV}.parquet")
+    by = objectives.of_tables(p.evaluate.objective, "evaluate.objective", [(table, table)])
+    terminal.write([*_answer(chosen, metrics, table, found.days, by), *toy, *sheets, *parts, *lines, _looked(p, chosen)], form)
 
 
-def _answer(chosen: str, metrics: dict[str, Any], days: int) -> list[str]:
-    """State whether the prediction to send finds a signal, and whether another one is better."""
-    out_of_fold, final = (metrics[split].get(chosen, {}).get("corr", {}) for split in (CV, VALIDATION))
+def _answer(chosen: str, metrics: dict[str, Any], table: pd.DataFrame, days: int, by: Objective) -> list[str]:
+    """State whether the prediction to send finds a signal, and whether another one is better by the objective."""
+    out_of_fold, final = (metrics[split].get(chosen, {}).get(by.column, {}) for split in (CV, VALIDATION))
     if not out_of_fold:
         return [f"{chosen} has no score out of fold: `dvc repro evaluate` says why."]
     finds = out_of_fold.get("low", 0) > 0
     advice = f"Send {chosen}: it finds a signal" if finds else f"Don't count on {chosen}: its signal may be luck"
-    first = f"{advice}, CORR {_figure(out_of_fold)} out of fold, {_figure(final)} in validation."
-    scored = {name: block["corr"]["mean"] for name, block in evaluation.blocks(metrics[CV]).items() if "corr" in block}
+    first = f"{advice}, {LABELS[by.column]} {_figure(out_of_fold)} out of fold, {_figure(final)} in validation."
+    key = "sharpe" if by.name == SHARPE else "mean"
+    blocks = {name: block.get(by.column, {}) for name, block in evaluation.blocks(metrics[CV]).items()}
+    scored = {name: block[key] for name, block in blocks.items() if key in block}
     best = max(scored, key=lambda name: scored[name])
     if best == chosen:
-        return [first, f"It has the highest CORR of {len(scored)} predictions out of fold."]
-    table = tabular.read_parquet(paths.SCORES / f"{CV}.parquet")
-    told = comparison.verdict(comparison.pair(table, chosen, table, best, days))
-    return [first, f"{best} has the highest CORR out of fold, {scored[best]:.4f}; against {chosen}: {told}."]
+        return [first, f"It has the highest {by.label} of {len(scored)} predictions out of fold."]
+    others = [name for name in scored if name != chosen]
+    rows = comparison.adjusted([comparison.pair(table, chosen, table, name, days, by=by) for name in others])
+    told = comparison.verdict(rows[others.index(best)])
+    return [first, f"{best} has the highest {by.label} out of fold, {scored[best]:.4f}; against {chosen}: {told}."]
 
 
 def _figure(corr: dict[str, float]) -> str:

@@ -16,7 +16,7 @@ from scipy.special import stdtrit
 
 from erawise.base import files, tabular
 from erawise.base.schema import CV, DATA_TYPE, ERA, ID, SPLIT, TARGET, VALIDATION, is_target, spanned_eras, spanned_weeks
-from erawise.evaluation import evaluation, significance
+from erawise.evaluation import objectives, significance
 from erawise.sources import layout
 
 FALSE_ALARM = 0.001
@@ -143,7 +143,7 @@ def check(predictions: dict[str, pd.DataFrame], index: pd.DataFrame, target: str
     """
     results = []
     for model, frame in predictions.items():
-        eras, corr = evaluation.corr_by_era(frame[frame[SPLIT] == CV], index, target)
+        eras, corr = objectives.by_era(frame[frame[SPLIT] == CV], index, objectives.by_corr(index[target]))
         results.append(_result(model, corr, eras, days))
     return results
 

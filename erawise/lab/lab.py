@@ -46,6 +46,7 @@ from erawise.panel.panel import FeatureMap, Panel, View, days_ahead
 from erawise.regimes import regimes
 from erawise.running.errors import InputError
 from erawise.training import jobs, training
+from erawise.training.fits import How
 
 PARAMS, DATA = "params.yaml", "data"
 NEEDED = (
@@ -268,7 +269,7 @@ class Run:
             {"split": split, PREDICTION: f"{name} against {against}", **comparison.pair(own, against, scores, name, self.days)}
             for name in scores[PREDICTION].unique()
         ]
-        return pd.DataFrame(rows)
+        return pd.DataFrame(comparison.adjusted(rows))
 
     def train(self, kind: Kind, settings: Any) -> training.Trained:
         """Train a model as the pipeline does: in each purged fold, and on all train eras.
@@ -295,7 +296,7 @@ class Run:
             threadpool_limits(given.threads, user_api="blas"),
         ):
             resources = Resources(given.threads, int(given.memory * GIB), scratch, given.device, held_by(self.panel))
-            return training.train(kind, settings, data, self.settings.training.inner_share, training.How(resources))
+            return training.train(kind, settings, data, self.settings.training.inner_share, How(resources))
 
     def blend(self, made: Mapping[str, pd.DataFrame], weights: Mapping[str, float] | None = None) -> pd.DataFrame:
         """Blend predictions in each era: ranks, gaussianized, their weighted mean, ranked again.

@@ -51,7 +51,8 @@ def read(p: params.Params, wanted: Sequence[str]) -> Served:
 
     - On the live rows of the last `dvc repro`, the trained models must give the predictions that `dvc repro` has written.
     - The digests of these predictions must be in the scores.
-    - The final models must be the trained ones, or the same fits repeated on every resolved era that is prepared.
+    - The final models must be the trained ones, or the same fits repeated on every resolved era that is prepared. If models are retrained,
+      these predict the live rows of the last `dvc repro` too.
 
     Raises
     ------
@@ -64,17 +65,20 @@ def read(p: params.Params, wanted: Sequence[str]) -> Served:
     blended = [name for name in members if weights.get(name, 0) > 0]
     used = {name: blended if name in (serving.ENSEMBLE, serving.NEUTRALIZED) else [name] for name in wanted}
     needed = [name for name in members if any(name in own for own in used.values())]
-    features, data = maps.read(paths.FEATURES)[1].digest, basis.of_prepared(paths.VALIDATION_TARGETS)
-    refitted = [name for name in needed if name in p.final.refit]
+    features, retrained = maps.read(paths.FEATURES)[1].digest, p.final.retrain_every is not None
+    refitted = [name for name in needed if retrained or name in p.final.refit]
+    places = {name: paths.MODELS / name for name in needed}
     for name in needed:
         _require_trained(name, features)
-    for name in refitted:
-        _require_refitted(name, data)
-    places = {name: (paths.FINAL if name in refitted else paths.MODELS) / name for name in needed}
+    if refitted:
+        data = basis.of_prepared(paths.RELEASED if retrained else paths.VALIDATION_TARGETS)
+        places |= {name: paths.MODELS / name / stored.SERVED if retrained else paths.FINAL / name for name in refitted}
+        for name in refitted:
+            _require_refitted(name, places[name], data)
     fitted_on = [stored.describe(place).eras for place in places.values()]
     print(f"models: {', '.join(needed)}, fitted on the eras {min(first for first, _ in fitted_on)} to {max(last for _, last in fitted_on)}")
     final, live = _stored(places), Panel(paths.LIVE, [])
-    trained = _stored({name: paths.MODELS / name for name in needed}) if refitted else final
+    trained = _stored({name: paths.MODELS / name for name in needed}) if refitted and not retrained else final
     found, scores = trained.predict(live, wanted, threads), {}
     for name in wanted:
         table = tabular.read_parquet(path(name))
@@ -115,15 +119,16 @@ def _require_trained(name: str, features: str) -> None:
         raise InputError(f"{path}: it was fitted with other features than {paths.FEATURES} holds; run dvc repro, then again")
 
 
-def _require_refitted(name: str, data: str) -> None:
+def _require_refitted(name: str, path: Path, data: str) -> None:
     """Raise `InputError` if a final model isn't the trained model's fit, repeated on the resolved eras that are prepared now.
 
     `data` is the digest of the prepared data.
     """
-    path, beside = paths.FINAL / name, paths.MODELS / name
-    again = f"run dvc repro refit@{name}, then again"
+    beside = paths.MODELS / name
+    stage, why = ("train", "final.retrain_every asks for") if path.name == stored.SERVED else ("refit", "final.refit names")
+    again = f"run dvc repro {stage}@{name}, then again"
     if not path.exists():
-        raise InputError(f"{path}: there is no final model, and final.refit names it; {again}")
+        raise InputError(f"{path}: there is no final model, and {why} it; {again}")
     final, trained = stored.describe(path), stored.describe(beside)
     if final.basis is None or trained.basis is None:
         raise InputError(f"{path}: it doesn't say what it was fitted on; {again}")

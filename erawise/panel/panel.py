@@ -141,6 +141,10 @@ class _Stored:
             self._checked[k] = True
         return block
 
+    def digest(self, k: int) -> str:
+        """Return the digest of the era at position k; empty if the array has no row of it."""
+        return self._digests[k] if k < len(self._digests) else ""
+
     def _found(self) -> tuple[int, int]:
         status = os.fstat(self._file.fileno())
         return status.st_size, status.st_mtime_ns
@@ -184,6 +188,20 @@ class Panel:
         self._means = _Stored(directory / ERA_MEANS, means, demeaned, np.arange(len(demeaned) + 1))
         self.era_means = self._means.array
         self.fingerprint = json.dumps([content["stored"], content["features"], content["derived"]])
+
+    def era_digests(self, eras: NDArray[np.int64], target: str | None = None) -> list[str]:
+        """Return the SHA-256 of each era's content: number, ids, features, and the values of a target if one is given."""
+        numbers = [self._era_position[int(era)] for era in eras]
+        values = None if target is None else _target(self, target)
+        return [self._era_digest(k, values) for k in numbers]
+
+    def _era_digest(self, k: int, values: NDArray[np.float32] | None) -> str:
+        rows = slice(int(self.starts[k]), int(self.starts[k + 1]))
+        stored = [part.digest(k) for part in (self._features, self._derived, self._means)]
+        found = hashlib.sha256(json.dumps([int(self.eras[k]), *stored]).encode())
+        found.update("\n".join(self.index[ID].iloc[rows]).encode())
+        found.update(b"" if values is None else values[rows].tobytes())
+        return found.hexdigest()
 
     @property
     def feature_names(self) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ class Wanted:
     demean : whether to subtract each feature's mean of the era.
     derived : features to add.
     days : trading days that a target without a horizon in its name looks ahead; None to find them in the data.
+    holdout : weeks of the final check, the last resolved ones; None for the rows of the validation file.
     """
 
     feature_set: str
@@ -51,6 +52,7 @@ class Wanted:
     demean: bool
     derived: Sequence[str]
     days: int | None = None
+    holdout: int | None = None
 
 
 def prepare(
@@ -92,14 +94,15 @@ def prepare(
             counts.warnings += distance_warning(str(part.path), np.unique(part.era).tolist(), 1)
         orders = [part.order[kept[part.path.stem][part.order]] for part in (train, validation)]
         chosen, of_live = Selection.select_rows([train, validation], orders), Selection.select_rows([live], [live.order])
-        index, train_rows = chosen.index, len(orders[0])
+        index = chosen.index
+        train_rows = len(orders[0]) if wanted.holdout is None else _rows_before(index, wanted.holdout)
         _check_space(directory, [index, of_live.index], form, columns)
         panel, missing = directory / "panel", directory / "missing"
         for own in (panel, missing, directory / LIVE):
             own.mkdir()
         others = (
             pool.submit(_write_references, raw, directory, index, counts),
-            pool.submit(_write_indices, directory, chosen, columns),
+            pool.submit(_write_indices, directory, chosen, train_rows, columns),
         )
         _write_matrix(panel, chosen, form, columns, counts, progress, horizons)
         for written in others:
@@ -272,30 +275,56 @@ def _write_pieces(path: Path, pieces: Iterator[Piece] | Sequence[Piece]) -> None
             writer.close()
 
 
-def _write_indices(directory: Path, chosen: Selection, columns: Columns) -> None:
-    """Write train targets into the index, and validation targets into another file, so that no choice can see them."""
-    index, parts, orders = chosen.index, chosen.parts, chosen.orders
-    split = len(orders[0])
+def _rows_before(index: Index, weeks: int) -> int:
+    """Return the number of rows before the last so many weeks.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    first, last = int(index.era[0]), int(index.era[-1])
+    rows = int(np.searchsorted(index.era, last - weeks + 1))
+    if not rows:
+        raise InputError(
+            f"data.holdout: the last {weeks} weeks are all resolved eras, {first} to {last}, and none is left to learn from; "
+            f"expected fewer than {last - first + 1}"
+        )
+    return rows
+
+
+def _write_indices(directory: Path, chosen: Selection, split: int, columns: Columns) -> None:
+    """Write the targets of the first `split` rows into the index, and validation targets into another file, so that no choice sees them."""
+    index = chosen.index
+    hidden = len(index.era) - split
     train, validation = (_identity(index, rows) for rows in (slice(0, split), slice(split, None)))
-    hidden = {name: pa.nulls(len(orders[1]), pa.float32()) for name in columns.targets}
 
     def pieces() -> Iterator[Piece]:
-        yield train | {DATA_TYPE: _repeated(TRAIN, split)} | _targets(parts[0], orders[0], columns)
-        yield validation | {DATA_TYPE: _repeated(VALIDATION, len(orders[1]))} | hidden
+        yield train | {DATA_TYPE: _repeated(TRAIN, split)} | _targets(chosen, slice(0, split), columns)
+        nothing = {name: pa.nulls(hidden, pa.float32()) for name in columns.targets}
+        yield validation | {DATA_TYPE: _repeated(VALIDATION, hidden)} | nothing
 
     _write_pieces(directory / "panel" / INDEX, pieces())
-    _write_pieces(directory / "validation_targets.parquet", [validation | _targets(parts[1], orders[1], columns)])
+    _write_pieces(directory / "validation_targets.parquet", [validation | _targets(chosen, slice(split, len(index.era)), columns)])
 
 
-def _targets(rows: RawRows, order: NDArray[np.int64], columns: Columns) -> Piece:
-    """Return a file's targets in some order of its rows, null if missing. They are read one after the other."""
-    names = rows.file.schema_arrow.names
-    return {
-        name: pa.array(rawfiles.read_floats(rows.file, name, rows.path)[order], from_pandas=True)
-        if name in names
-        else pa.nulls(len(order), pa.float32())
-        for name in columns.targets
-    }
+def _targets(chosen: Selection, span: slice, columns: Columns) -> Piece:
+    """Return the targets of a span of the kept rows, null if missing. They are read one after the other."""
+    pieces, start = [], 0
+    for rows, order in zip(chosen.parts, chosen.orders, strict=True):
+        if len(own := order[max(span.start - start, 0) : max(span.stop - start, 0)]):
+            pieces.append((rows, own))
+        start += len(order)
+    return {name: pa.concat_arrays([_target(rows, order, name) for rows, order in pieces] or [_NONE]) for name in columns.targets}
+
+
+_NONE = pa.nulls(0, pa.float32())
+
+
+def _target(rows: RawRows, order: NDArray[np.int64], name: str) -> pa.Array:
+    if name not in rows.file.schema_arrow.names:
+        return pa.nulls(len(order), pa.float32())
+    return pa.array(rawfiles.read_floats(rows.file, name, rows.path)[order], from_pandas=True)
 
 
 def _write_references(raw: Path, directory: Path, index: Index, counts: Counts) -> None:

@@ -53,7 +53,7 @@ def first(page: Page) -> str:
         f"Each fall is a drawdown.{anew} Grey: the known range of real data, a mean CORR of {low:g} to {high:g}.",
     )
     return (
-        f'<p class="answer">{escape(findings.decision(found, page.pairs))}</p>'
+        f'<p class="answer">{escape(findings.decision(found, page.decisive))}</p>'
         f"<p>{escape(findings.check(found))} {escape(findings.paid(found, page.pairs))}</p>"
         f'<div class="first"><div>{_forest(page)}</div><dl class="cards">{"".join(_cards(found))}</dl></div>{page.figure(curve)}'
     )
@@ -62,7 +62,7 @@ def first(page: Page) -> str:
 def following(page: Page) -> str:
     """Write what to do next, and how the run stands to the committed one."""
     found = page.content
-    advice = "".join(f"<li>{frame.commands(text)}</li>" for text in findings.advice(found, page.pairs))
+    advice = "".join(f"<li>{frame.commands(text)}</li>" for text in findings.advice(found, page.decisive))
     changed = "".join(f"<li><code>{escape(line)}</code></li>" for line in found.compared.changed)
     count = len(found.compared.changed)
     words = "1 setting differs" if count == 1 else f"{count} settings differ"

@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from erawise.base.schema import CV, ERA, PREDICTION, SPLIT, VALIDATION, spanned_eras, spanned_weeks
-from erawise.evaluation import significance
+from erawise.evaluation import objectives, significance
+from erawise.evaluation.objectives import SHARPE, Objective
 from erawise.evaluation.significance import BETTER, OPEN, WORSE
 from erawise.history.comparison import DECIMALS
 
@@ -19,6 +20,9 @@ SPLITS = (CV, VALIDATION)
 
 SCORES = {CORR: "CORR", "mmc": "MMC", "bmc": "BMC", "fnc": "FNC", PAYOUT: "payout"}
 """The scores that the page can be switched to, by their columns. Without a payout in a split, its stand-in takes the place."""
+
+COMPARED = ["a", "b", "eras", "wins", "mean", "low", "high", "p_value", "verdict"]
+"""The columns of a comparison of two predictions."""
 
 BENCHMARK, META, BEST, FEATURE = YARDSTICKS = ("benchmark model", "meta model", "best possible", "best single feature")
 """Names that no prediction of ours can have: they hold a space."""
@@ -126,6 +130,7 @@ class Content:
     Attributes
     ----------
     chosen : the prediction that the settings send out.
+    by : the objective that decides, `evaluate.objective`.
     models : names, in the order of the settings; with `ensemble` and `neutralized` they are the predictions.
     target, days : the main target, and how many trading days it looks ahead.
     metrics : content of `data/scores/<split>.json` without the diagnostics, by split.
@@ -163,6 +168,7 @@ class Content:
     stake: Stake = field(default_factory=Stake)
     live: Live = field(default_factory=Live)
     toy: bool = False
+    by: Objective = objectives.BY_CORR
 
     @property
     def predictions(self) -> list[str]:
@@ -178,9 +184,16 @@ class Content:
         return None if found is None else float(found)
 
     def column(self, split: str, score: str) -> str:
-        """Return the column and the block of metrics that a score has in a split: its stand-in if no era has a payout."""
+        """Return the column and the block of metrics of a score in a split: the payout's stand-in unless every era has a payout."""
         table = self.scores[split]
-        return STAND_IN if score == PAYOUT and (PAYOUT not in table or table[PAYOUT].isna().all()) and STAND_IN in table else score
+        if score != PAYOUT or STAND_IN not in table:
+            return score
+        eras = table.reindex(columns=[ERA, CORR, PAYOUT]).groupby(ERA).count().gt(0)
+        return PAYOUT if len(eras) and eras.loc[eras[CORR], PAYOUT].all() else STAND_IN
+
+    def figure(self, name: str) -> float | None:
+        """Return the objective that decides for a prediction, out of fold; None if it is unknown."""
+        return self.value(CV, name, self.by.column, "sharpe" if self.by.name == SHARPE else "mean")
 
 
 def era_scores(content: Content) -> pd.DataFrame:
@@ -209,7 +222,7 @@ def pairs(content: Content, scores: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame with `score`, `split`, `a`, `b`, `eras`, `wins` (eras in which A is higher), `mean` (of A less B), `low`, `high` (its 95 %
-    interval, NaN if it can't be given) and `verdict` on A. A yardstick is only compared with the chosen prediction.
+    interval, NaN if it can't be given), `p_value` and `verdict` on A. A yardstick is only compared with the chosen prediction.
     """
     rows = []
     for score in [name for name in SCORES if name in scores]:
@@ -222,19 +235,39 @@ def pairs(content: Content, scores: pd.DataFrame) -> pd.DataFrame:
                 found = _pair(wide[a] - wide[b], content.days)
                 keys = {"score": score, "split": split}
                 rows += [{**keys, "a": a, "b": b, **found}, {**keys, "a": b, "b": a, **_turned(found)}]
-    return pd.DataFrame(rows, columns=["score", "split", "a", "b", "eras", "wins", "mean", "low", "high", "verdict"])
+    return pd.DataFrame(rows, columns=["score", "split", *COMPARED])
+
+
+def decisive(content: Content) -> pd.DataFrame:
+    """Compare every two predictions out of fold by the objective that decides.
+
+    Returns
+    -------
+    DataFrame as of `pairs`, without `score` and `split`; and `verdict_holm`, the verdict once Holm has adjusted it for all predictions
+    that are compared with the same one, B.
+    """
+    by, table = content.by, content.scores[CV]
+    wide = table.pivot(index=ERA, columns=PREDICTION, values=by.column).sort_index()
+    rows = []
+    for a, b in itertools.permutations([name for name in content.predictions if name in wide], 2):
+        one, other = (wide[name].round(DECIMALS).to_numpy(np.float64) for name in (a, b))
+        less = pd.Series(significance.differences(one, other, by.statistic), wide.index)
+        rows.append({"a": a, "b": b, **_pair(less, content.days)})
+    found = pd.DataFrame(rows, columns=COMPARED)
+    adjusted = found.groupby("b", sort=False)["p_value"].transform(lambda values: significance.holm(values.to_list()))
+    told = [significance.verdict_after(verdict, p) for verdict, p in zip(found["verdict"], adjusted, strict=True)]
+    return found.assign(verdict_holm=told)
 
 
 def _pair(less: pd.Series, days: int) -> dict[str, Any]:
     known = less.dropna()
     difference = known.round(DECIMALS).to_numpy(np.float64)
     if not len(difference):
-        return {"eras": 0, "wins": 0, "lost": 0, "mean": np.nan, "low": np.nan, "high": np.nan, "verdict": OPEN}
+        return {"eras": 0, "wins": 0, "lost": 0, "mean": np.nan, "low": np.nan, "high": np.nan, "p_value": np.nan, "verdict": OPEN}
     found = significance.mean(difference, overlap=spanned_eras(known.index.to_numpy(), spanned_weeks(days)))
-    low, high = (np.nan, np.nan) if found.reason else (found.low, found.high)
-    verdict = BETTER if low > 0 else WORSE if high < 0 else OPEN
     wins, lost = int((difference > 0).sum()), int((difference < 0).sum())
-    return {"eras": len(known), "wins": wins, "lost": lost, "mean": found.mean, "low": low, "high": high, "verdict": verdict}
+    tested = {"low": found.low, "high": found.high, "p_value": found.p_value, "verdict": found.verdict}
+    return {"eras": len(known), "wins": wins, "lost": lost, "mean": found.mean, **tested}
 
 
 def _turned(found: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from erawise.base.schema import CV, ERA, PREDICTION, VALIDATION, spanned_eras, spanned_weeks
 from erawise.evaluation import significance
+from erawise.evaluation.objectives import BY_CORR, LABELS, SHARPE
 from erawise.evaluation.significance import BETTER, OPEN, WORSE
 from erawise.history.comparison import luck
 from erawise.report.content import CORR, PAYOUT, SPLITS, Content
@@ -48,7 +49,7 @@ def effective(content: Content, split: str, name: str) -> str:
 def decision(content: Content, pairs: pd.DataFrame) -> str:
     """State in one sentence which prediction to send, and why.
 
-    `pairs` is the table of `content.pairs`.
+    `pairs` is the table of `content.decisive`.
     """
     own, better = content.chosen, _better(content, pairs)
     if better or not _why_not(content, own):
@@ -57,44 +58,57 @@ def decision(content: Content, pairs: pd.DataFrame) -> str:
 
 
 def _send(content: Content, name: str, rival: str, pairs: pd.DataFrame) -> str:
-    against = pairs[(pairs["score"] == CORR) & (pairs["split"] == CV) & (pairs["a"] == name) & (pairs["b"] == rival)]
+    against = pairs[(pairs["a"] == name) & (pairs["b"] == rival)]
     if not len(against):
-        return f"Send {name}: it finds a signal, a mean CORR of {content.value(CV, name, CORR, 'mean'):.4f} out of fold."
+        label, mean = LABELS[content.by.column], content.value(CV, name, content.by.column, "mean") or math.nan
+        return f"Send {name}: it finds a signal, a mean {label} of {_said(content, mean)} out of fold."
     row = against.iloc[0]
-    bounds = "" if math.isnan(row["low"]) else f" (95 % interval {row['low']:+.4f} to {row['high']:+.4f})"
+    bounds = "" if math.isnan(row["low"]) else f" (95 % interval {_said(content, row['low'], '+')} to {_said(content, row['high'], '+')})"
+    by = f"{_said(content, row['mean'], '+')} {'in ' * (content.by.name == PAYOUT)}{content.by.label}"
     both = f"only {name} finds a signal" if _why_not(content, rival) else "both find a signal"
     if name != content.chosen:
-        return f"Send {name}, not {rival}, which the settings name: better out of fold by {row['mean']:+.4f} CORR{bounds}; {both}."
+        return f"Send {name}, not {rival}, which the settings name: better out of fold by {by}{bounds}; {both}."
     if row["verdict"] == BETTER:
-        return f"Send {name}: better than {rival}, the next best, out of fold by {row['mean']:+.4f} CORR{bounds}; {both}."
+        return f"Send {name}: better than {rival}, the next best, out of fold by {by}{bounds}; {both}."
     if row["verdict"] == WORSE:
-        return f"Send {name}: steadier than {rival} out of fold, with a lower CORR, {row['mean']:+.4f}{bounds}; {both}."
+        return f"Send {name}: steadier than {rival} out of fold, with a lower {content.by.label}, {by}{bounds}; {both}."
     standing = f"ahead of {rival}, the next best," if row["mean"] >= 0 else f"behind {rival}"
-    return f"Send {name}: {standing} out of fold by {row['mean']:+.4f} CORR, which may be luck{bounds}; {both}."
+    return f"Send {name}: {standing} out of fold by {by}, which may be luck{bounds}; {both}."
+
+
+def _said(content: Content, value: float, sign: str = "") -> str:
+    """Return a figure of the score that decides as text: a payout as a share of the stake."""
+    return f"{value:{sign}.1%} of the stake" if content.by.name == PAYOUT else f"{value:{sign}.4f}"
 
 
 def _next_best(content: Content) -> str:
-    """Return the prediction of the highest mean CORR out of fold beside the chosen one; empty if there is none."""
-    means = {name: content.value(CV, name, CORR, "mean") for name in content.predictions if name != content.chosen}
+    """Return the other prediction that is highest out of fold by the objective; empty if there is none."""
+    means = {name: content.figure(name) for name in content.predictions if name != content.chosen}
     known = {name: mean for name, mean in means.items() if mean is not None}
     return max(known, key=lambda name: known[name], default="")
 
 
 def _why_not(content: Content, name: str) -> str:
     """Explain why a prediction finds no signal out of fold; return nothing if it finds one."""
-    mean, low, high = (content.value(CV, name, CORR, key) for key in ("mean", "low", "high"))
+    column = content.by.column
+    label, (mean, low, high) = LABELS[column], (content.value(CV, name, column, key) for key in ("mean", "low", "high"))
     if mean is None:
         return f"{name} has no score out of fold"
     if low is None or high is None:
-        return f"{name} has a mean CORR of {mean:.4f} out of fold, on too few eras for an interval"
+        return f"{name} has a mean {label} of {mean:.4f} out of fold, on too few eras for an interval"
     if low > 0:
         return ""
     way = "points the wrong way" if high < 0 else "may be luck"
-    return f"the CORR of {name} out of fold, {mean:.4f} ({interval(content, CV, name)}), {way}"
+    return f"the {label} of {name} out of fold, {mean:.4f} ({interval(content, CV, name, column)}), {way}"
 
 
 def paid(content: Content, pairs: pd.DataFrame) -> str:
-    """Compare the chosen prediction with the next best by the score that is paid; return nothing if it is unknown."""
+    """Compare the chosen prediction with the next best by the score that is paid; return nothing if it is unknown, or decides anyway.
+
+    `pairs` is the table of `content.pairs`.
+    """
+    if content.by.name == PAYOUT:
+        return ""
     rows = pairs[(pairs["score"] == PAYOUT) & (pairs["split"] == CV) & (pairs["a"] == content.chosen) & (pairs["b"] == _next_best(content))]
     if not len(rows):
         return ""
@@ -113,7 +127,9 @@ def verdict(content: Content) -> str:
         return f"{found.before} has no prediction called {content.chosen}."
     if (rows["difference"] == 0).all() and not rows["left_out"].any() and set(rows["split"]) == set(SPLITS):
         return f"The scores of {content.chosen} are the same as in {found.before}."
-    return f"Against {found.before}: " + "; ".join(_told(content.chosen, row) for row in rows.to_dict("records")) + f". {luck(found.table)}"
+    by = "" if content.by == BY_CORR else f", by {content.by.measure}"
+    told = "; ".join(_told(content.chosen, row) for row in rows.to_dict("records"))
+    return f"Against {found.before}{by}: {told}. {luck(found.table)}"
 
 
 def looked(content: Content) -> str:
@@ -130,7 +146,7 @@ def looked(content: Content) -> str:
 def advice(content: Content, pairs: pd.DataFrame) -> list[str]:
     """Return what to do next, the most pressing first: a sentence or two each, commands in backquotes.
 
-    `pairs` is the table of `content.pairs`.
+    `pairs` is the table of `content.decisive`.
     """
     rules = (_signal, _worse, _gap, _luck, _exposure)
     pressing = [text for text in (rule(content) for rule in rules) if text]
@@ -139,11 +155,12 @@ def advice(content: Content, pairs: pd.DataFrame) -> list[str]:
 
 def check(content: Content) -> str:
     """Summarize the score of the validation eras."""
-    mean = content.value(VALIDATION, content.chosen, CORR, "mean")
+    column = content.by.column
+    mean = content.value(VALIDATION, content.chosen, column, "mean")
     if mean is None:
         return "No validation era has a score yet."
-    text = f"The final check, on validation eras, gives {content.chosen} a CORR of {mean:.4f}"
-    bounds = interval(content, VALIDATION, content.chosen)
+    text = f"The final check, on validation eras, gives {content.chosen} a {LABELS[column]} of {mean:.4f}"
+    bounds = interval(content, VALIDATION, content.chosen, column)
     return f"{text} ({bounds})." if bounds else f"{text}, on too few eras for an interval."
 
 
@@ -183,8 +200,8 @@ def _worse(content: Content) -> str:
 
 def _gap(content: Content) -> str:
     """Warn of a validation score below cross-validation's interval: a choice has seen too much, or the market has changed."""
-    high = content.value(VALIDATION, content.chosen, CORR, "high")
-    low = content.value(CV, content.chosen, CORR, "low")
+    high = content.value(VALIDATION, content.chosen, content.by.column, "high")
+    low = content.value(CV, content.chosen, content.by.column, "low")
     if high is None or low is None or high >= low:
         return ""
     return (
@@ -214,15 +231,18 @@ def _exposure(content: Content) -> str:
 
 
 def _better(content: Content, pairs: pd.DataFrame) -> str:
-    """Return the prediction that beats the chosen one out of fold beyond doubt, by mean and by Sharpe; empty if none does."""
-    rows = pairs[(pairs["score"] == CORR) & (pairs["split"] == CV) & (pairs["b"] == content.chosen) & (pairs["verdict"] == BETTER)]
-    rows = rows[rows["a"].isin(content.predictions)]
-    own = content.value(CV, content.chosen, CORR, "sharpe") or 0.0
-    steadier = rows[[(content.value(CV, name, CORR, "sharpe") or 0.0) > own for name in rows["a"]]]
+    """Return the prediction that beats the chosen one out of fold beyond doubt, by the objective and by its Sharpe; empty if none does.
+
+    Holm adjusts the verdicts for all predictions that are compared with the chosen one: the best of many equal ones is no winner.
+    """
+    rows, column = pairs[(pairs["b"] == content.chosen) & (pairs["verdict_holm"] == BETTER)], content.by.column
+    own = content.value(CV, content.chosen, column, "sharpe") or 0.0
+    steadier = rows[[(content.value(CV, name, column, "sharpe") or 0.0) > own for name in rows["a"]]]
     return str(steadier.loc[steadier["mean"].idxmax(), "a"]) if len(steadier) else ""
 
 
 def _other(content: Content, pairs: pd.DataFrame) -> list[str]:
     name, count = _better(content, pairs), len(content.predictions) - 1
-    told = f"{name} is the best of {count} predictions that were compared with {content.chosen} out of fold, by mean CORR and by Sharpe."
+    by = content.by.label if content.by.name == SHARPE else f"{content.by.measure} and by its Sharpe"
+    told = f"{name} is the best of {count} predictions that were compared with {content.chosen} out of fold, by {by}, and by Holm."
     return [f"{told} To send it, name it in `upload.prediction` and `submit.models`."] if name else []

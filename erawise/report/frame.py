@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from erawise.report import drawing, views
+from erawise.report import content, drawing, views
 from erawise.report.content import SCORES, Content
 from erawise.report.drawing import Figure
 from erawise.report.markup import escape
@@ -36,6 +36,11 @@ class Page:
     datasets: dict[str, pd.DataFrame]
     live: dict[str, Any] = field(default_factory=dict)
     titles: dict[str, Any] = field(default_factory=dict)
+
+    @functools.cached_property
+    def decisive(self) -> pd.DataFrame:
+        """The comparisons by the objective that decides, see `content.decisive`."""
+        return content.decisive(self.content)
 
     @functools.cached_property
     def rows(self) -> dict[str, list[dict[str, Any]]]:

@@ -13,7 +13,8 @@ from erawise import params
 from erawise.base import files, tabular
 from erawise.base.schema import CV, ERA, ID, LIVE, PREDICTION, SPLIT, VALIDATION
 from erawise.blend import proportions
-from erawise.evaluation import evaluation
+from erawise.evaluation import evaluation, objectives
+from erawise.evaluation.objectives import Objective
 from erawise.folds.splits import spaced
 from erawise.history import comparison, ledger, revisions, validation_looks
 from erawise.panel.panel import Panel
@@ -54,6 +55,7 @@ def content(p: params.Params) -> Content:
     sent = dict.fromkeys([chosen, *p.submit.models.values()])
     looked_at = spaced(np.unique(scores[CV][ERA].to_numpy(np.int64)), outgoing.LOOKED_AT)
     evaluated = evaluation.evaluated(paths.SCORES)
+    by = objectives.of_tables(p.evaluate.objective, "evaluate.objective", [(scores[CV], scores[CV])])
     metrics = {split: files.read_json(paths.SCORES / f"{split}.json") for split in (CV, VALIDATION)}
     return Content(
         chosen=chosen,
@@ -66,7 +68,7 @@ def content(p: params.Params) -> Content:
         similarity=similarity,
         similar_eras=sampled,
         stale=revisions.stale(Path()),
-        compared=_compared(),
+        compared=_compared(by),
         looks=Looks(*validation_looks.count(p, chosen)),
         run=_run(p),
         notes=[
@@ -79,6 +81,7 @@ def content(p: params.Params) -> Content:
         stake=outgoing.stake(p, chosen, scores, evaluated.days),
         live=outgoing.live(p, chosen, {name: _of_eras(_place(name), looked_at, live=True) for name in sent}, panel),
         toy=p.data.source == "market",
+        by=by,
     )
 
 
@@ -101,8 +104,8 @@ def _of_eras(path: Path, eras: np.ndarray, *, live: bool = False) -> pd.DataFram
         return pd.concat([part[part[ERA].isin(eras) | (live & (part[SPLIT] == LIVE))] for part in parts], ignore_index=True)
 
 
-def _compared() -> Comparison:
-    """Compare the workspace with the committed run, or say why that can't be done."""
+def _compared(by: Objective) -> Comparison:
+    """Compare the workspace with the committed run by an objective, or say why that can't be done."""
     nothing = pd.DataFrame()
     try:
         before, after = (revisions.read(Path(), revision, raw=paths.RAW, scores=paths.SCORES) for revision in (COMMITTED, None))
@@ -111,7 +114,9 @@ def _compared() -> Comparison:
     changed = comparison.settings_changed(ledger.changes(ledger.flat(before.settings), ledger.flat(after.settings)))
     if reason := revisions.incomparable(before, after):
         return Comparison("the committed run", after.name, nothing, changed, reason)
-    return Comparison("the committed run", after.name, comparison.compare(before.scores, after.scores, after.days), changed)
+    if by.column not in before.scores[CV]:
+        return Comparison("the committed run", after.name, nothing, changed, f"it has no {by.label}")
+    return Comparison("the committed run", after.name, comparison.compare(before.scores, after.scores, after.days, by=by), changed)
 
 
 def _run(p: params.Params) -> Run:

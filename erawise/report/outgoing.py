@@ -6,7 +6,7 @@ import pandas as pd
 from erawise import params
 from erawise.base import tabular
 from erawise.base.schema import CV, ERA, ID, LIVE, META_MODEL, PREDICTION, SPLIT, VALIDATION
-from erawise.evaluation import evaluation
+from erawise.evaluation import evaluation, objectives
 from erawise.evaluation.evaluation import Evaluated
 from erawise.exploration.drift import is_beyond
 from erawise.folds.splits import spaced
@@ -50,7 +50,7 @@ def yardsticks(p: params.Params, found: Evaluated, scores: dict[str, pd.DataFram
             if column not in theirs:
                 continue
             rows = theirs.loc[theirs[ERA].isin(eras), [ID, ERA, column]].rename(columns={column: PREDICTION}).dropna()
-            own, corr = evaluation.corr_by_era(rows, index, p.data.target)
+            own, corr = objectives.by_era(rows, index, objectives.by_corr(index[p.data.target]))
             pieces.append(pd.DataFrame({ERA: own, SPLIT: split, PREDICTION: name, CORR: corr}))
         if "oracle_corr" in scores[split]:
             best = scores[split].drop_duplicates(ERA)[[ERA, "oracle_corr"]].rename(columns={"oracle_corr": CORR})

@@ -2,6 +2,8 @@
 
 import json
 
+import pandas as pd
+
 from erawise.report import frame, markup
 from erawise.report.frame import Page
 from erawise.report.markup import Cell, escape, number
@@ -35,7 +37,21 @@ def _folds(page: Page) -> str:
     return (
         f"<p>{len(eras)} folds ({told}). Purged eras share part of their outcome with a test era: a model that trained on them would have "
         "seen it. <code>plots/pictures/folds.svg</code> draws them.</p>"
+        f"<p>{escape(staleness(table))}</p>"
     )
+
+
+def staleness(table: pd.DataFrame) -> str:
+    """Return the sentence that says how stale the model of each validation era is, from the table of the folds."""
+    of_models = table[table["fold"] <= 0]
+    last = of_models[of_models["role"] == "train"].groupby("fold")["last"].max()
+    tested = of_models[of_models["role"] == "test"].set_index("fold")
+    if tested.empty:
+        return "There is no era to predict in validation."
+    least, most = ((tested[end] - last.reindex(tested.index)) for end in ("first", "last"))
+    models = f"{len(last)} models, fitted one after the other," if len(last) > 1 else "one model"
+    ages = f"whose last training era lies {least.min()} to {most.max()} weeks before the era that it predicts"
+    return f"Validation is predicted by {models} {ages}."
 
 
 def _stages(page: Page) -> str:

@@ -24,6 +24,8 @@ CHECKED = EXPLORED / "checked.json"
 EXPLAINED = Path("data/explained")
 """Feature contributions to each model's predictions."""
 FOLDS = Path("data/folds.json")
+RELEASED = Path("data/released.parquet")
+"""The targets of the validation eras if models are retrained on them, else a table without rows."""
 FEATURES = Path("data/features")
 MEMBERS = Path("data/members.json")
 TUNING = Path("data/tuning")
@@ -34,6 +36,10 @@ STUDIES = Path("data/studies")
 MODELS = Path("data/models")
 FINAL = Path("data/final")
 """The models of `final.refit`, fitted again on every resolved era. The other models are used as they were trained."""
+FITS = Path("data/fits")
+"""The fits of models that are retrained, by the digest of what they depend on: none is done twice."""
+SEEN = FITS / "eras.json"
+"""The digests of the eras that they were fitted on."""
 CURVES = Path("data/curves")
 PREDICTIONS = Path("data/predictions")
 MODEL_PREDICTIONS = PREDICTIONS / "models"

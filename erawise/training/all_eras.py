@@ -1,4 +1,4 @@
-"""The data of a refit: the prepared rows, also with the targets of the validation eras."""
+"""The data of a model that is fitted again: the prepared rows, also with the targets of the validation eras."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +30,10 @@ class AllErasSource(Source):
         """Return the files that are read whole, and the arrays of which only some rows are read."""
         whole, arrays = super().listed()
         return [*whole, self.validation], arrays
+
+    def outs(self) -> list[Path]:
+        """Return the outs of DVC that hold all of it."""
+        return [*super().outs(), self.validation]
 
     def panel(self) -> Panel:
         """Open the rows, and add the targets of the validation eras.

@@ -13,6 +13,7 @@ from erawise.models.shared.settings import Entry
 from erawise.panel.panel import days_ahead
 from erawise.running import errors, paths
 from erawise.training import training
+from erawise.training.all_eras import AllErasSource
 from erawise.training.jobs import Source, TrainingData
 
 
@@ -36,7 +37,7 @@ def source_of(settings: Entry, main_target: str, *, live: bool) -> Source:
     return Source(paths.PANEL, paths.LIVE if live else None, paths.FOLDS, paths.FEATURES, columns, longest)
 
 
-def read(name: str, settings: Any, main_target: str, limits: Limits, *, live: bool) -> ModelInputs:
+def read(name: str, settings: Any, main_target: str, limits: Limits, *, live: bool, aside: Path | None = None) -> ModelInputs:
     """Read the data that a model is fitted on, and the live era if it is to be predicted.
 
     Parameters
@@ -44,6 +45,7 @@ def read(name: str, settings: Any, main_target: str, limits: Limits, *, live: bo
     name, settings : name and settings of the model, an `Entry`.
     main_target : the target that every prediction is scored against.
     limits : the section `resources`.
+    aside : the file with the targets of the validation eras, to learn from these too; None not to.
 
     Raises
     ------
@@ -52,6 +54,8 @@ def read(name: str, settings: Any, main_target: str, limits: Limits, *, live: bo
     """
     with errors.about(f"models.{name}.target"):
         source = source_of(settings, main_target, live=live)
+        if aside is not None:
+            source = AllErasSource(**vars(source), validation=aside)
     panel = source.panel()
     for target in sorted({variant.target for variant in settings.variants.values()}):
         training.check_target(panel, target, f"models.{name}.target")

@@ -69,6 +69,10 @@ class Source:
         whole = [self.prepared / name for name in (DESCRIPTION, INDEX, ERA_MEANS)]
         return [*whole, self.folds, *sorted(self.features.iterdir()), *live], [self.prepared / name for name in ARRAYS]
 
+    def outs(self) -> list[Path]:
+        """Return the outs of DVC that hold all of it."""
+        return [path for path in (self.prepared, self.live, self.folds, self.features) if path is not None]
+
     def panel(self) -> Panel:
         """Open the prepared rows.
 

@@ -10,14 +10,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from erawise.base import files
 from erawise.base.schema import CV, ERA, ID, LIVE, LIVE_ERA, PREDICTION, SPLIT, VALIDATION
 from erawise.folds import splits
 from erawise.models.shared.protocol import Fitted, Kind, Resources, ignore
 from erawise.panel.panel import FeatureMap, Panel, View
 from erawise.predictions import Blend, numbers
 from erawise.running.errors import InputError
-from erawise.running.progress import UNCOUNTED, StepCounter
-from erawise.training.jobs import HERE, Engine, Job, Log, TrainingData
+from erawise.running.progress import UNCOUNTED
+from erawise.training.fits import Fits, How, Task, predicted
+from erawise.training.jobs import Log, TrainingData
+from erawise.training.kept import Fit, Question
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Trained:
     rounds : per fold, the trees or epochs that early stopping found, None if it found none; empty without early stopping.
     final_rounds : the rounds of the final model that follow from them; None without early stopping.
     dropped : training rows left out, since the model's target is missing there.
+    served : fitted on every resolved era, and predicts live; None if models are not retrained.
     """
 
     model: Fitted
@@ -40,45 +44,12 @@ class Trained:
     rounds: list[int | None]
     final_rounds: int | None
     dropped: int
+    served: Fitted | None = None
 
     @property
     def predictions(self) -> pd.DataFrame:
         """`id`, `era` (null for live), `split`, `prediction`: out-of-fold, validation and live."""
         return labels(self.data).assign(**{PREDICTION: self.values})
-
-
-@dataclass(frozen=True)
-class _Fold:
-    """The predictions of a fold's test eras, and the rounds that early stopping found."""
-
-    values: NDArray[np.float64]
-    rounds: int | None
-
-
-@dataclass(frozen=True)
-class _Final:
-    """The final model, its predictions of the validation eras and of the live era, and the number of training rows without a target."""
-
-    model: Fitted
-    validation: NDArray[np.float64]
-    live: NDArray[np.float64] | None
-    dropped: int
-
-
-@dataclass(frozen=True)
-class How:
-    """The way to do fits; of it only the number of threads can change a result.
-
-    Parameters
-    ----------
-    resources : resources of the fits.
-    engine : does the fits.
-    count : told of the steps of all fits.
-    """
-
-    resources: Resources
-    engine: Engine = HERE
-    count: StepCounter = UNCOUNTED
 
 
 def train(kind: Kind, settings: Any, data: TrainingData, inner_share: float, how: How, log: Log = ignore) -> Trained:
@@ -87,6 +58,9 @@ def train(kind: Kind, settings: Any, data: TrainingData, inner_share: float, how
     A fold's model never sees its test eras. If it stops early, it looks at its inner slice: the last `inner_share` of the fold's
     training eras, purged from the eras that it is fitted on. The final model has no inner slice, and runs for the median of the folds'
     best rounds. A fold without a positive correlation on its inner slice isn't counted.
+
+    If the plan has blocks, the model is retrained: each block after the first is predicted by a model that is fitted, for the same rounds,
+    on the eras that the block may learn from, and live by one that is fitted on all eras. `data` then holds the targets of all of them.
 
     Parameters
     ----------
@@ -103,22 +77,37 @@ def train(kind: Kind, settings: Any, data: TrainingData, inner_share: float, how
         raise InputError(
             f"features were selected for {len(data.fold_features)} folds and there are {len(data.plan.folds)}; select them again"
         )
-    numbers = range(len(data.plan.folds))
-    with how.engine.one_at_a_time():
-        fits = [*(_views(kind, settings, data, k, inner_share) for k in numbers), (_whole(settings, data), None)]
-        at_once, needed = _prepared(kind, settings, fits, how)
-        del fits  # frees the rows of all fits
-    jobs = _fold_jobs(kind, settings, data, numbers, inner_share, needed)
-    found = how.engine.run(jobs, data, how.resources, at_once, how.count, log)
+    plan = data.plan
+    folds = [_fold_task(data, k, inner_share) for k in range(len(plan.folds))]
+    fits = Fits(kind, settings, data, how)
+    found = fits.known(folds)
+    missing = [k for k in range(len(folds)) if k not in found]
+    if missing:
+        views = [*(_views(kind, settings, data, k, inner_share) for k in missing), (_view(settings, data, plan.train), None)]
+        at_once, needed = fits.prepare(views)
+        del views  # frees the rows of all fits
+        made = fits.run([folds[k] for k in missing], at_once, needed, lambda number, *score: log(missing[number], *score))
+        found |= dict(zip(missing, made, strict=True))
+    for k in sorted(set(found) - set(missing)):
+        for number, score in found[k].curve:
+            log(k, number, score)
     stops_early = kind.stops_early(settings)
-    rounds = [fold.rounds for fold in found]
+    rounds = [found[k].rounds for k in range(len(folds))]
     best = [number for number in rounds if number is not None]
     final_rounds = max(1, round(float(np.median(best or [1])))) if stops_early else None
-    job = Job("the final fit", partial(_fit_final, kind, settings, final_rounds), needed[-1], kind.steps(settings)[0])
-    [final] = how.engine.run([job], data, how.resources, 1, how.count, ignore)
-    live = [] if final.live is None else [final.live]
-    values = np.concatenate([*(fold.values for fold in found), final.validation, *live])
-    return Trained(final.model, values, data, rounds if stops_early else [], final_rounds, final.dropped)
+    tested = plan.blocks[0].test if plan.blocks else plan.validation
+    final_task = task_again("the final fit", Question(plan.train, tested, data.final_features, final_rounds), with_model=True)
+    final = fits.known([final_task]).get(0)
+    if final is None:
+        if not missing:
+            _, needed = fits.prepare([(_view(settings, data, plan.train), None)])
+        [final] = fits.run([final_task], 1, needed[-1:])
+    assert final.model is not None
+    later, served = _retrained(fits, final_rounds) if plan.blocks else ([], None)
+    newest = served or final.model
+    live = [] if data.live is None else [predicted(newest, data.live, data.live.eras, data.final_features)]
+    values = np.concatenate([*(found[k].values for k in range(len(folds))), final.values, *later, *live])
+    return Trained(final.model, values, data, rounds if stops_early else [], final_rounds, final.dropped, served)
 
 
 def labels(data: TrainingData) -> pd.DataFrame:
@@ -143,7 +132,7 @@ def messages(name: str, trained: Trained, target: str) -> list[str]:
 
 def train_steps(kind: Kind, settings: Any, data: TrainingData) -> int:
     """Return the number of steps that `train` has at most."""
-    return kind.steps(settings)[0] * (len(data.plan.folds) + 1)
+    return kind.steps(settings)[0] * (len(data.plan.folds) + 1 + len(data.plan.blocks))
 
 
 def refit(kind: Kind, settings: Any, data: TrainingData, eras: NDArray[np.int64], rounds: int | None, how: How) -> Fitted:
@@ -154,25 +143,24 @@ def refit(kind: Kind, settings: Any, data: TrainingData, eras: NDArray[np.int64]
     InputError
         If there is no row, or the fit needs more memory than it may have.
     """
-    with how.engine.one_at_a_time():
-        _, needed = _prepared(kind, settings, [(View(data.panel, eras, data.final_features, settings.target), None)], how)
-    job = Job("the fit", partial(_fit_again, kind, settings, eras, rounds), needed[0], kind.steps(settings)[0])
-    fitted: Fitted = how.engine.run([job], data, how.resources, 1, how.count, ignore)[0]
-    return fitted
+    fits = Fits(kind, settings, data, how)
+    _, needed = fits.prepare([(_view(settings, data, eras), None)])
+    [found] = fits.run([task_again("the fit", Question(eras, eras[:0], data.final_features, rounds), with_model=True)], 1, needed)
+    assert found.model is not None
+    return found.model
 
 
 def out_of_fold(kind: Kind, settings: Any, data: TrainingData, numbers: Sequence[int], inner_share: float, how: How) -> list[pd.DataFrame]:
     """Fit a model in some folds, and predict their test eras: a table for each, with the columns of `Trained.predictions`."""
-    with how.engine.one_at_a_time():
-        at_once, needed = _prepared(kind, settings, [_views(kind, settings, data, k, inner_share) for k in numbers], how)
-    jobs = _fold_jobs(kind, settings, data, numbers, inner_share, needed)
-    found = how.engine.run(jobs, data, how.resources, at_once, UNCOUNTED, ignore)
+    fits = Fits(kind, settings, data, replace(how, count=UNCOUNTED))
+    at_once, needed = fits.prepare([_views(kind, settings, data, k, inner_share) for k in numbers])
+    found = fits.run([_fold_task(data, k, inner_share) for k in numbers], at_once, needed)
     return [_table(data.panel, data.plan.folds[k].test, CV, fold.values) for k, fold in zip(numbers, found, strict=True)]
 
 
 def predict(model: Fitted, panel: Panel, eras: NDArray[np.int64], features: FeatureMap, split: str) -> pd.DataFrame:
     """Predict the rows of some eras: the columns of `Trained.predictions`."""
-    return _table(panel, eras, split, _values(model, panel, eras, features))
+    return _table(panel, eras, split, predicted(model, panel, eras, features))
 
 
 def blended(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -223,45 +211,63 @@ def importance_table(features: Sequence[str], shares: Sequence[NDArray[np.float6
     return table.sort_values("importance", ascending=False, kind="stable", ignore_index=True)
 
 
-def _prepared(kind: Kind, settings: Any, fits: Sequence[tuple[View, View | None]], how: How) -> tuple[int, list[int]]:
-    """Return how many fits may run at once here, and the bytes that each needs if they run elsewhere."""
-    resources, elsewhere = how.resources, how.engine.elsewhere
-    needed = kind.needs(settings, fits, resources) if elsewhere else [0] * len(fits)
-    quiet = replace(resources, notify=ignore) if elsewhere else resources
-    return kind.prepare(settings, fits, quiet) if how.engine.scratch_is_seen else 1, needed
+def _fold_task(data: TrainingData, number: int, inner_share: float) -> Task:
+    fold, stops_by = data.plan.folds[number], (inner_share, data.plan.weeks)
+    question = Question(fold.train, fold.test, data.fold_features[number], None, stops_by)
+    return Task(f"fold {number + 1}", question, partial(_fit_fold, number, inner_share))
 
 
-def _fold_jobs(
-    kind: Kind, settings: Any, data: TrainingData, numbers: Sequence[int], inner_share: float, needed: Sequence[int]
-) -> list[Job]:
-    steps = kind.steps(settings)[0]
-    return [
-        Job(f"fold {k + 1}", partial(_fit_fold, kind, settings, k, inner_share), bytes_needed, steps)
-        for k, bytes_needed in zip(numbers, needed, strict=False)
+def _retrained(fits: Fits, rounds: int | None) -> tuple[list[NDArray[np.float64]], Fitted]:
+    """Return the predictions of each block after the first, and the model that is fitted on all eras.
+
+    The last block's model is kept, for the eras that the block may get.
+    """
+    data, plan = fits.data, fits.data.plan
+    last, features = len(plan.blocks), data.final_features
+    tasks = [
+        task_again(f"block {k}", Question(block.train, block.test, features, rounds), with_model=k == last)
+        for k, block in enumerate(plan.blocks[1:], 2)
     ]
+    everything = Question(data.panel.eras, plan.validation[:0], features, rounds)
+    found = again(fits, tasks)
+    [served] = again(fits, [task_again("the fit on all eras", everything, with_model=True)])
+    assert served.model is not None
+    return [fit.values for fit in found], served.model
 
 
-def _fit_fold(kind: Kind, settings: Any, number: int, inner_share: float, data: TrainingData, resources: Resources) -> _Fold:
+def again(fits: Fits, tasks: Sequence[Task]) -> list[Fit]:
+    """Do fits of `task_again` that aren't kept. Few are prepared at a time: the prepared rows of all of them together may fill the disk."""
+    how, found = fits.how, fits.known(tasks)
+    missing, size = [k for k in range(len(tasks)) if k not in found], max(how.resources.threads, how.engine.at_once)
+    for start in range(0, len(missing), size):
+        batch = missing[start : start + size]
+        with files.scratch(how.resources.scratch) as scratch:
+            own = replace(fits, how=replace(how, resources=replace(how.resources, scratch=scratch, notify=ignore)))
+            questions = [tasks[k].question for k in batch]
+            views = [(View(fits.data.panel, asked.train, asked.features, fits.settings.target), None) for asked in questions]
+            at_once, needed = own.prepare(views)
+            del views  # frees their rows
+            found |= dict(zip(batch, own.run([tasks[k] for k in batch], at_once, needed), strict=True))
+    return [found[k] for k in range(len(tasks))]
+
+
+def task_again(what: str, question: Question, *, with_model: bool = False) -> Task:
+    """Return a fit with the settings and rounds that were found on cv; `with_model` says whether the model itself is wanted."""
+    return Task(what, question, partial(_fit_again, with_model))
+
+
+def _fit_fold(
+    number: int, inner_share: float, kind: Kind, settings: Any, question: Question, data: TrainingData, resources: Resources
+) -> Fit:
     model = kind.fit(settings, *_views(kind, settings, data, number, inner_share), None, resources)
-    return _Fold(_values(model, data.panel, data.plan.folds[number].test, data.fold_features[number]), model.rounds)
+    return Fit(predicted(model, data.panel, question.test, question.features), model.rounds)
 
 
-def _fit_final(kind: Kind, settings: Any, rounds: int | None, data: TrainingData, resources: Resources) -> _Final:
-    whole = _whole(settings, data)
-    model = kind.fit(settings, whole, None, rounds, resources)
-    validation = _values(model, data.panel, data.plan.validation, data.final_features)
-    live = None if data.live is None else _values(model, data.live, data.live.eras, data.final_features)
-    return _Final(model, validation, live, whole.dropped)
-
-
-def _fit_again(kind: Kind, settings: Any, eras: NDArray[np.int64], rounds: int | None, data: TrainingData, resources: Resources) -> Fitted:
-    return kind.fit(settings, View(data.panel, eras, data.final_features, settings.target), None, rounds, resources)
-
-
-def _values(model: Fitted, panel: Panel, eras: NDArray[np.int64], features: FeatureMap) -> NDArray[np.float64]:
-    """Return the predictions (rows,) of some eras."""
-    found = [model.predict(block) for block in View(panel, eras, features).blocks()]
-    return np.concatenate(found) if found else np.empty(0)
+def _fit_again(with_model: bool, kind: Kind, settings: Any, question: Question, data: TrainingData, resources: Resources) -> Fit:
+    view = View(data.panel, question.train, question.features, settings.target)
+    model = kind.fit(settings, view, None, question.rounds, resources)
+    values = predicted(model, data.panel, question.test, question.features)
+    return Fit(values, model=model if with_model else None, dropped=view.dropped)
 
 
 def _table(panel: Panel, eras: NDArray[np.int64], split: str, values: NDArray[np.float64]) -> pd.DataFrame:
@@ -287,5 +293,5 @@ def _views(kind: Kind, settings: Any, data: TrainingData, number: int, inner_sha
     return View(data.panel, fitted, features, settings.target), View(data.panel, inner, features, settings.target)
 
 
-def _whole(settings: Any, data: TrainingData) -> View:
-    return View(data.panel, data.plan.train, data.final_features, settings.target)
+def _view(settings: Any, data: TrainingData, eras: NDArray[np.int64]) -> View:
+    return View(data.panel, eras, data.final_features, settings.target)

@@ -9,27 +9,34 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
 import erawise
-from erawise.base.schema import spanned_eras, spanned_weeks
+from erawise.base import tabular
+from erawise.base.schema import ERA, spanned_eras, spanned_weeks
 from erawise.cluster import engines
 from erawise.cluster.settings import Execution
-from erawise.evaluation import evaluation
+from erawise.evaluation import evaluation, objectives
+from erawise.evaluation.objectives import Goal
 from erawise.models.shared import kinds
 from erawise.models.shared.settings import Entry
 from erawise.panel.panel import days_ahead
+from erawise.regimes.regimes import Regime
 from erawise.running import paths
 from erawise.running.progress import Progress
 from erawise.training import inputs, training
+from erawise.training.fits import How
 from erawise.training.inputs import ModelInputs
 from erawise.training.jobs import Engine
 from erawise.tuning import search
 from erawise.tuning.settings import Space, Tuning
 
-ROOMS = ("base", "panel", "folds", "models/shared", "training", "tuning", "scores", "evaluation")
+ROOMS = ("base", "panel", "folds", "models/shared", "training", "tuning", "scores", "evaluation", "regimes")
 """The rooms that make a trial: they read the data, fit, predict, score and draw. Each search also depends on its kind's own room."""
+
+OBJECTIVE = "tuning.objective"
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,8 @@ class Question:
     tuning, space : how to search, and among which values.
     inner_share : share of a fold's training eras for early stopping.
     target : the target that trials are scored against.
+    benchmark : the setting `evaluate.benchmark`.
+    regime : the regime of the payout.
     """
 
     name: str
@@ -50,6 +59,8 @@ class Question:
     space: Space
     inner_share: float
     target: str
+    benchmark: str | None
+    regime: Regime
 
     @property
     def kind(self) -> str:
@@ -71,6 +82,9 @@ class Question:
         ]
         digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode("utf-8"))
         read = (paths.FOLDS, paths.PANEL / "features.json", paths.PANEL / "index.parquet", *sorted(paths.FEATURES.iterdir()))
+        if objectives.needs_others(self.tuning.objective):
+            digest.update(json.dumps([self.benchmark, self.regime.model_dump(mode="json")]).encode())
+            read = (*read, paths.REFERENCES)
         for path in (*read, *code(self.kind)):
             digest.update(path.read_bytes())
         return digest.hexdigest()
@@ -96,13 +110,16 @@ def run(question: Question, work: ModelInputs, execution: Execution, storage: Pa
     storage : the file that keeps the trials.
     """
     kind = kinds.load(question.kind)
+    goal = _goal(question, work)
+    for line in objectives.lines(goal, OBJECTIVE):
+        work.resources.notify(line)
     resources = replace(work.resources, notify=functools.cache(work.resources.notify))  # each line once, not once a trial
 
     own_seeds: dict[int, list[search.Fold]] = {}
 
     def attempt(engine: Engine, changes: dict[str, Any], numbers: Sequence[int]) -> list[search.Fold]:
         variants = training.tuned(question.settings, {"settings": changes}, paths.PARAMS).variants.values()
-        how = training.How(resources, engine)
+        how = How(resources, engine)
         fits = [partial(training.out_of_fold, kind, own, work.data, numbers, question.inner_share, how) for own in variants]
         pieces = list(engine.side_by_side(fits))
         if not changes and len(question.seeds) > 1:
@@ -112,8 +129,7 @@ def run(question: Question, work: ModelInputs, execution: Execution, storage: Pa
         return scored(pieces)
 
     def scored(pieces: Sequence[Sequence[pd.DataFrame]]) -> list[search.Fold]:
-        index = work.data.panel.index
-        return [evaluation.corr_by_era(training.blended(parts), index, question.target) for parts in zip(*pieces, strict=True)]
+        return [objectives.by_era(training.blended(parts), work.data.panel.index, goal) for parts in zip(*pieces, strict=True)]
 
     with (
         inputs.naming(question.name),
@@ -135,4 +151,18 @@ def run(question: Question, work: ModelInputs, execution: Execution, storage: Pa
         if len(question.seeds) > 1 and not own_seeds:  # the trials that are kept hold no seed of the model's own settings
             attempt(engine, {}, range(len(work.data.plan.folds)))
     overlap = spanned_eras(work.data.plan.train, spanned_weeks(days_ahead(paths.PANEL, question.target)))
-    return search.result(found, question.tuning, overlap) | search.seed_spread(list(own_seeds.values()))
+    statistic = objectives.statistic(question.tuning.objective)
+    return search.result(found, question.tuning, overlap) | search.seed_spread(list(own_seeds.values()), statistic)
+
+
+def _goal(question: Question, work: ModelInputs) -> Goal:
+    """Return the goal of the trials on the rows of the panel; only rows of the folds' test eras have a target."""
+    index, name = work.data.panel.index, question.tuning.objective
+    tested = index[ERA].isin(np.concatenate([fold.test for fold in work.data.plan.folds])).to_numpy()
+    target = np.where(tested, index[question.target].to_numpy(np.float64), np.nan)
+    others = {}
+    if objectives.needs_others(name):
+        references = tabular.read_parquet(paths.REFERENCES)
+        benchmark = evaluation.benchmark_of(paths.PANEL, references, question.benchmark, question.target)
+        others = objectives.others(index, references, benchmark)
+    return objectives.goal(name, OBJECTIVE, index[ERA].to_numpy(np.int64), target, others, question.regime.sums)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from erawise.evaluation import significance
+from erawise.evaluation import objectives, significance
 from erawise.evaluation.summary import mean_or_sharpe
 from erawise.folds import splits
 from erawise.running.errors import InputError
@@ -29,7 +29,7 @@ from erawise.tuning.settings import Choices, Range, Space, Tuning
 Floats = NDArray[np.float64]
 
 Fold = tuple[NDArray[np.int64], Floats]
-"""The test eras of a fold, and the CORR of each; NaN if the prediction is constant."""
+"""The test eras of a fold, and the value of the objective in each; NaN if the prediction is constant."""
 
 Attempt = Callable[[dict[str, Any], Sequence[int]], list[Fold]]
 """Trains with some settings in place of the model's own in the folds of these numbers, and scores each."""
@@ -186,18 +186,25 @@ def _searched(study: optuna.Study, asked: Search) -> Found:
 
 
 def objective(folds: Sequence[Fold], settings: Tuning) -> float:
-    """Return the mean or Sharpe of the CORR over all eras, less the penalty times the std of this figure between folds (ddof 0)."""
-    corr = [values for _, values in folds]
-    figures = [mean_or_sharpe(values, settings.objective) for values in corr]
-    return mean_or_sharpe(np.concatenate(corr), settings.objective) - settings.penalty * float(np.std(figures))
+    """Return the objective over all eras, less the penalty times the std of this figure between folds (ddof 0).
+
+    A fold without an era that can be scored doesn't count; 0 if no fold has one.
+    """
+    known = [values for _, values in folds if len(values)]
+    if not known:
+        return 0.0
+    statistic = objectives.statistic(settings.objective)
+    figures = [mean_or_sharpe(values, statistic) for values in known]
+    return mean_or_sharpe(np.concatenate(known), statistic) - settings.penalty * float(np.std(figures))
 
 
 def result(found: Found, settings: Tuning, overlap: int) -> dict[str, Any]:
     """Return the result of a search as the content of a model's JSON; figures that can't be given are absent.
 
     - `settings`: the best trial's settings; empty if no trial is better than the model's own settings.
-    - `against_default`: the paired difference in per-era CORR of the best trial and the model's own settings, see
-      `significance.paired_difference`.
+    - `by`: the name of the objective.
+    - `against_default`: the paired difference of the best trial and the model's own settings in the objective, see
+      `significance.differences`. `verdict_holm` is the verdict once Holm has adjusted it for all trials.
     - `overfitting`: see `overfitting`.
 
     A model with several seeds also has `seed_std`, see `seed_spread`.
@@ -205,6 +212,7 @@ def result(found: Found, settings: Tuning, overlap: int) -> dict[str, Any]:
     best = max([found.default, *found.whole], key=lambda trial: objective(trial.folds, settings))
     content: dict[str, Any] = {
         "settings": best.settings,
+        "by": settings.objective,
         "objective": objective(best.folds, settings),
         "default_objective": objective(found.default.folds, settings),
         "trials": len(found.whole) + found.stopped,
@@ -214,11 +222,16 @@ def result(found: Found, settings: Tuning, overlap: int) -> dict[str, Any]:
     if np.isfinite(share):
         content["overfitting"] = share
     if best is not found.default:
-        series, own = (_series(trial)[1] for trial in (best, found.default))
-        difference = significance.paired_difference(series, own, overlap=overlap)
+        statistic = objectives.statistic(settings.objective)
+        own = _series(found.default)[1]
+        number = next(k for k, trial in enumerate(found.whole) if trial is best)
+        tests = [significance.mean(significance.differences(_series(one)[1], own, statistic), overlap=overlap) for one in found.whole]
+        adjusted = significance.holm([*(one.p_value for one in tests), *[1.0] * found.stopped])
+        difference = tests[number]
         interval = {"low": difference.low, "high": difference.high} if np.isfinite(difference.low) else {"reason": difference.reason}
         content["against_default"] = {
             "verdict": difference.verdict,
+            "verdict_holm": significance.verdict_after(difference.verdict, adjusted[number]),
             "eras": difference.eras,
             "mean": difference.mean,
             **interval,
@@ -247,13 +260,13 @@ def overfitting(trials: Sequence[Trial], overlap: int) -> float:
     return significance.overfitting_probability(scores, inside, outside)
 
 
-def seed_spread(seeds: Sequence[Sequence[Fold]]) -> dict[str, float]:
-    """Return `seed_std`, the standard deviation (ddof 1) of the mean over eras between seeds; nothing for fewer than two seeds.
+def seed_spread(seeds: Sequence[Sequence[Fold]], statistic: str) -> dict[str, float]:
+    """Return `seed_std`, the standard deviation (ddof 1) of a statistic over all eras between seeds; nothing for fewer than two seeds.
 
     `seeds` has the folds of each seed with the model's own settings. A search that gains less finds no more than another seed does.
     """
-    means = [float(np.nan_to_num(np.concatenate([fold[1] for fold in folds])).mean()) for folds in seeds]
-    return {"seed_std": float(np.std(means, ddof=1))} if len(means) > 1 else {}
+    figures = [mean_or_sharpe(np.concatenate([values for _, values in folds]), statistic) for folds in seeds]
+    return {"seed_std": float(np.std(figures, ddof=1))} if len(figures) > 1 else {}
 
 
 def sentence(content: dict[str, Any]) -> str:
@@ -263,7 +276,10 @@ def sentence(content: dict[str, Any]) -> str:
     against = content["against_default"]
     interval = f" ({against['low']:+.4f} … {against['high']:+.4f})" if "low" in against else f" ({against['reason']})"
     chosen = ", ".join(f"{key} {f'{value:.4g}' if isinstance(value, float) else value}" for key, value in content["settings"].items())
-    text = f"{chosen}: CORR {against['mean']:+.4f}{interval} against its own settings on {against['eras']} cv eras: {against['verdict']}"
+    label = objectives.LABELS[content["by"]]
+    text = f"{chosen}: {label} {against['mean']:+.4f}{interval} against its own settings on {against['eras']} cv eras: {against['verdict']}"
+    if against["verdict_holm"] != against["verdict"]:
+        text += f", and {against['verdict_holm']} once Holm adjusts for {content['trials']} trials"
     if "overfitting" in content:
         text += f"; the best trial on half of the eras is below the median on the other half in {content['overfitting']:.0%} of the splits"
     if abs(against["mean"]) <= content.get("seed_std", 0.0):
@@ -359,7 +375,7 @@ def _done(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def _series(trial: Trial) -> Fold:
-    """Return the eras in their order, and the CORR of each."""
+    """Return the eras in their order, and the value of each."""
     eras, corr = (np.concatenate(parts) for parts in zip(*trial.folds, strict=True))
     order = np.argsort(eras)
     return eras[order], corr[order]

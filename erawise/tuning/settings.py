@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictInt, model_validator
 
-from erawise.base.settings import Count, NonNegative, Section, Seed
+from erawise.base.settings import Count, NonNegative, Objective, Section, Seed
 
 
 class Range(Section):
@@ -45,7 +45,7 @@ class Tuning(Section):
     models: list[str]
     method: Literal["random", "tpe"]
     trials: Count
-    objective: Literal["mean", "sharpe"]
+    objective: Objective
     penalty: NonNegative
     halving: Annotated[StrictInt, Field(ge=2)] | None
     batch: Count

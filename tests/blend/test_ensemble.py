@@ -12,7 +12,9 @@ from numerai_tools import scoring
 from scipy import optimize
 
 from erawise.blend.blending import blend, blend_fitted, fit_weights, resolve_weights
+from erawise.evaluation.objectives import by_corr
 from erawise.folds import splits
+from erawise.folds.settings import Split
 from erawise.running.errors import InputError
 from erawise.scores import kernels
 
@@ -132,7 +134,7 @@ def test_nonnegative_weights_are_those_of_least_squares_on_all_rows() -> None:
         design.append(kernels.gaussianize(frame[rows].to_numpy()) / np.sqrt(rows.sum()))
         outcome.append(centred / np.linalg.norm(centred))
     expected = optimize.nnls(np.vstack(design), np.concatenate(outcome))[0]
-    found = fit_weights("nnls", frame, era, target)
+    found = fit_weights("nnls", frame, era, by_corr(target))
     np.testing.assert_allclose(list(found.values()), expected / expected.sum(), atol=1e-9)
     assert found["a"] > found["b"] > found["noise"]
     assert found["against"] == 0
@@ -140,8 +142,8 @@ def test_nonnegative_weights_are_those_of_least_squares_on_all_rows() -> None:
 
 def test_models_that_are_the_same_share_no_more_than_one() -> None:
     frame, era, target = market(1)
-    single = fit_weights("nnls", frame, era, target)
-    doubled = fit_weights("nnls", frame.assign(again=frame["a"]), era, target)
+    single = fit_weights("nnls", frame, era, by_corr(target))
+    doubled = fit_weights("nnls", frame.assign(again=frame["a"]), era, by_corr(target))
     assert doubled["a"] + doubled["again"] == pytest.approx(single["a"], abs=1e-6)
 
 
@@ -163,7 +165,7 @@ def test_forward_selection_is_the_plain_one() -> None:
     for _ in range(50):
         taken = [*taken, max(frame, key=lambda name: corr(*taken, name))]
         best = max(best, (corr(*taken), taken), key=lambda found: found[0])
-    found = fit_weights("forward", frame, era, target)
+    found = fit_weights("forward", frame, era, by_corr(target))
     assert found == {name: pytest.approx(best[1].count(name) / len(best[1])) for name in frame}
 
 
@@ -171,23 +173,23 @@ def test_forward_selection_is_the_plain_one() -> None:
 def test_models_of_no_use_have_equal_weights(method: str) -> None:
     frame, era, target = market(3)
     against = -frame[["a", "b"]]
-    assert fit_weights(method, against, era, target) == {"a": 0.5, "b": 0.5}
-    assert fit_weights(method, against, era, np.full(len(era), 0.5)) == {"a": 0.5, "b": 0.5}
-    assert fit_weights(method, against, era, np.full(len(era), np.nan)) == {"a": 0.5, "b": 0.5}
+    assert fit_weights(method, against, era, by_corr(target)) == {"a": 0.5, "b": 0.5}
+    assert fit_weights(method, against, era, by_corr(np.full(len(era), 0.5))) == {"a": 0.5, "b": 0.5}
+    assert fit_weights(method, against, era, by_corr(np.full(len(era), np.nan))) == {"a": 0.5, "b": 0.5}
 
 
 @pytest.mark.parametrize("method", ["nnls", "forward"])
 def test_a_fold_is_blended_without_its_own_eras(method: str) -> None:
     frame, era, target = market(4, eras=60, rows=30)
-    plan = splits.plan(np.arange(1, 41), np.arange(41, 61), 20, method="purged_kfold", folds=2, chunk=1, window=None)
+    plan = splits.plan(np.arange(1, 41), np.arange(41, 61), 20, Split(method="purged_kfold", folds=2, chunk=1, window=None))
     rows = frame.assign(era=era, split=np.where(era <= 40, "cv", "validation"))
     hidden = np.where(era <= 40, target, np.nan)
-    weights, blended, of_folds = blend_fitted(method, rows, ["a", "b", "noise"], hidden, plan)
+    weights, blended, of_folds = blend_fitted(method, rows, ["a", "b", "noise"], by_corr(hidden), plan)
     cv = era <= 40
-    assert weights == fit_weights(method, frame[cv], era[cv], target[cv])
+    assert weights == fit_weights(method, frame[cv], era[cv], by_corr(target[cv]))
     np.testing.assert_array_equal(blended[~cv], blend(frame[~cv], era[~cv], weights))
     spoiled = np.where(np.isin(era, plan.folds[0].test) | np.isin(era, plan.folds[0].purged), 1 - hidden, hidden)
-    _, again, other = blend_fitted(method, rows, ["a", "b", "noise"], spoiled, plan)
+    _, again, other = blend_fitted(method, rows, ["a", "b", "noise"], by_corr(spoiled), plan)
     tested = np.isin(era, plan.folds[0].test)
     assert other[0] == of_folds[0]
     assert other[1] != of_folds[1]

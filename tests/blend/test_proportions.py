@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from erawise.blend import neutralization, proportions
 from erawise.blend.neutralization import Parts
 from erawise.blend.proportions import GRID, STAND_IN, Outcomes
+from erawise.folds.settings import Split
 from erawise.folds.splits import Plan, plan
 
 ROWS, ERAS = 50, 24
 SUMS = {STAND_IN: {"corr": 3.0, "bmc": 15.0}}
-FOLDS = plan(np.arange(1, ERAS + 1), np.array([ERAS + 20]), 20, method="purged_kfold", folds=2, chunk=4, window=None)
+FOLDS = plan(np.arange(1, ERAS + 1), np.array([ERAS + 20]), 20, Split(method="purged_kfold", folds=2, chunk=4, window=None))
 CV = np.repeat(np.arange(ERAS + 1), ROWS) < ERAS
 
 
@@ -127,7 +128,7 @@ def test_a_fold_decides_by_corr_if_only_its_own_eras_have_a_benchmark() -> None:
 
 def test_a_fold_without_any_prediction_to_learn_from_keeps_the_ensemble_as_it_is() -> None:
     parts, _, _, outcomes = market()
-    forward = plan(FOLDS.train, FOLDS.validation, 20, method="walk_forward", folds=2, chunk=12, window=None)
+    forward = plan(FOLDS.train, FOLDS.validation, 20, Split(method="walk_forward", folds=2, chunk=12, window=None))
     target = np.where(parts.era > 12, outcomes.target, np.nan)
     overall, of_folds, _ = proportions.choose(parts, CV, Outcomes(target, outcomes.benchmark, SUMS), forward)
     lines = proportions.lines(proportions.content(overall, of_folds, "x"))

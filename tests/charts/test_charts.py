@@ -20,6 +20,7 @@ from matplotlib.text import Text
 from erawise.charts import figures, marks, prediction_charts, score_charts, style, tables
 from erawise.explanation import explained
 from erawise.folds import splits
+from erawise.folds.settings import Split
 
 MODELS = [f"model_{k}" for k in range(12)]
 LONG = [f"a_rather_long_name_of_a_model_{k}" for k in range(12)]
@@ -74,7 +75,7 @@ def corr_time(n_eras: int, models: list[str]) -> Figure:
 def pictures(n_eras: int, models: list[str]) -> dict[str, Figure]:
     names, colours = [*models, "ensemble", "neutralized"], style.colours(models)
     found, eras = scores(n_eras, names), np.arange(1, max(n_eras, 60) + 31)
-    plan = splits.plan(eras[:-30], eras[-30:], 20, method="purged_kfold", folds=4, chunk=1, window=None)
+    plan = splits.plan(eras[:-30], eras[-30:], 20, Split(method="purged_kfold", folds=4, chunk=1, window=None))
     return {
         "corr_box": score_charts.corr_box(tables.corr_box(found, "cv"), colours),
         "corr_time": corr_time(n_eras, models),

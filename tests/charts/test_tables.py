@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from erawise.charts import tables
 from erawise.folds import splits
+from erawise.folds.settings import Split
+from erawise.report import provenance
 from erawise.running.errors import InputError
 
 
@@ -154,7 +156,7 @@ def test_weights_are_shares_of_their_sum() -> None:
 
 
 def test_folds_by_hand() -> None:
-    plan = splits.plan(np.arange(1, 31), np.arange(31, 51), 20, method="purged_kfold", folds=3, chunk=1, window=None)
+    plan = splits.plan(np.arange(1, 31), np.arange(31, 51), 20, Split(method="purged_kfold", folds=3, chunk=1, window=None))
     table = tables.folds(plan)
     second = table.frame[table.frame["fold"] == 2]
     assert second[["role", "first", "last"]].to_numpy().tolist() == [
@@ -167,9 +169,25 @@ def test_folds_by_hand() -> None:
     final = table.frame[table.frame["fold"] == 0]
     assert final[["role", "first", "last"]].to_numpy().tolist() == [["train", 1, 30], ["purged", 31, 38], ["test", 39, 50]]
     assert table.headline == "3 folds, trained on 13% to 40% of the train eras, 8 weeks purged"
+    assert provenance.staleness(table.frame).startswith("Validation is predicted by one model whose last training era lies 9 to 20 weeks")
+
+
+def test_the_blocks_of_a_retrained_model_by_hand() -> None:
+    plan = splits.plan(np.arange(1, 31), np.arange(31, 51), 20, Split(method="purged_kfold", folds=3, chunk=1, window=None), 5)
+    table = tables.folds(plan)
+    blocks = table.frame[table.frame["fold"] <= 0]
+    assert blocks[["fold", "role", "first", "last"]].to_numpy().tolist() == [
+        *([0, "train", 1, 30], [0, "purged", 31, 38], [0, "test", 39, 40]),
+        *([-2, "train", 1, 32], [-2, "purged", 33, 40], [-2, "test", 41, 45]),
+        *([-3, "train", 1, 37], [-3, "purged", 38, 45], [-3, "test", 46, 50]),
+    ]
+    assert table.headline.endswith("8 weeks purged; 3 blocks of validation")
+    told = "Validation is predicted by 3 models, fitted one after the other, whose last training era lies 9 to 13 weeks before the era"
+    assert provenance.staleness(table.frame).startswith(told)
+    assert splits.staleness_lines(plan)[0].lower() in provenance.staleness(table.frame).lower()
 
 
 def test_every_fourth_era_is_one_run() -> None:
-    plan = splits.plan(np.arange(1, 121, 4), np.arange(121, 161, 4), 20, method="purged_kfold", folds=2, chunk=1, window=None)
+    plan = splits.plan(np.arange(1, 121, 4), np.arange(121, 161, 4), 20, Split(method="purged_kfold", folds=2, chunk=1, window=None))
     first = tables.folds(plan).frame.query("fold == 1")
     assert first[["role", "first", "last"]].to_numpy().tolist() == [["train", 69, 117], ["purged", 61, 65], ["test", 1, 57]]

@@ -19,6 +19,7 @@ from erawise.base import files
 from erawise.cluster import connection, data_location
 from erawise.cluster.data_location import DataLocation
 from erawise.folds import splits
+from erawise.folds.settings import Split
 from erawise.models.shared.protocol import GIB, Resources, ignore
 from erawise.panel import maps
 from erawise.panel.panel import FeatureMap
@@ -41,7 +42,7 @@ def write(directory: Path, seed: int) -> None:
     x = rng.integers(0, 5, (len(era), 6)).astype(np.int8)
     panel = write_panel(directory / SOURCE.prepared, x, {"target": rng.random(len(era))}, era)
     write_panel(directory / "data/prepared/live", x[:5], {}, np.full(5, -1), data_type="live")
-    plan = splits.plan(panel.eras, panel.eras[:0], 20, method="purged_kfold", folds=2, chunk=10, window=None)
+    plan = splits.plan(panel.eras, panel.eras[:0], 20, Split(method="purged_kfold", folds=2, chunk=10, window=None))
     files.write_json(splits.to_json({20: plan}), directory / SOURCE.folds)
     (directory / SOURCE.features).mkdir()
     maps.write([FeatureMap(panel.names)] * 3, directory / SOURCE.features)

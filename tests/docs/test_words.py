@@ -16,7 +16,7 @@ LONGEST = 30
 """Most words of a sentence; some 20 are the aim."""
 
 VERB_LIST = """
-add answer apply ask assign average begin bin blend bootstrap build cache calculate call cancel change check choose clear clip close
+add adjust answer apply ask assign average begin bin blend bootstrap build cache calculate call cancel change check choose clear clip close
 collect compare compile complete compute connect convert copy correct count create cut decode delete describe divide draw drop encode end
 estimate evaluate exchange explain extend fail fetch fill find fit follow format gather get give group guess hash hold ignore import
 install iterate join keep lay leave let limit link list load lock make map mark match mean measure merge mock move name neutralize normalize

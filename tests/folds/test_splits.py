@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from erawise.base.schema import distance_warning, named_horizon, overlap_line, purge_weeks, usual_distance
 from erawise.folds import splits
+from erawise.folds.settings import Split
 from erawise.running.errors import InputError
 
 eras = st.sets(st.integers(1, 400), min_size=60, max_size=200).map(lambda found: np.array(sorted(found), np.int64))
@@ -121,13 +122,13 @@ def test_inner_slice_is_purged_across_the_gap_of_a_test_block() -> None:
 
 
 def test_the_first_validation_weeks_are_purged() -> None:
-    made = splits.plan(np.arange(1, 61), np.arange(61, 101), 20, method="purged_kfold", folds=3, chunk=10, window=None)
+    made = splits.plan(np.arange(1, 61), np.arange(61, 101), 20, Split(method="purged_kfold", folds=3, chunk=10, window=None))
     assert made.validation_purged.tolist() == list(range(61, 69))
     assert made.validation[0] == 69
 
 
 def test_json_round_trip() -> None:
-    made = splits.plan(np.arange(1, 61), np.arange(61, 101), 60, method="purged_kfold", folds=2, chunk=10, window=None)
+    made = splits.plan(np.arange(1, 61), np.arange(61, 101), 60, Split(method="purged_kfold", folds=2, chunk=10, window=None))
     back = splits.from_json(splits.to_json({60: made}), 60)
     assert back.weeks == 16
     assert np.array_equal(back.folds[1].train, made.folds[1].train)
@@ -144,17 +145,17 @@ def test_json_round_trip() -> None:
 )
 def test_too_few_eras(settings: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        splits.plan(np.arange(1, 9), np.arange(20, 40), 20, **settings)
+        splits.plan(np.arange(1, 9), np.arange(20, 40), 20, Split(**settings))
 
 
 def test_validation_may_be_purged_to_nothing() -> None:
-    made = splits.plan(np.arange(1, 61), np.arange(61, 66), 20, method="purged_kfold", folds=2, chunk=10, window=None)
+    made = splits.plan(np.arange(1, 61), np.arange(61, 66), 20, Split(method="purged_kfold", folds=2, chunk=10, window=None))
     assert not len(made.validation)
     assert splits.describe(made, 20)[0] == "8 weeks purged on each side of a test block: [8, 8] eras; no validation eras left"
 
 
 def test_a_horizon_without_folds_is_an_error_for_who_asks_for_it() -> None:
-    made = splits.plan(np.arange(1, 61), np.arange(61, 101), 20, method="purged_kfold", folds=2, chunk=10, window=None)
+    made = splits.plan(np.arange(1, 61), np.arange(61, 101), 20, Split(method="purged_kfold", folds=2, chunk=10, window=None))
     content = splits.to_json({20: made, 60: "too few eras"})
     assert splits.from_json(content, 20).weeks == 8
     with pytest.raises(InputError, match="no folds for a target of 60 days: too few eras"):
@@ -199,3 +200,59 @@ def test_combinatorial_folds_test_every_choice_of_blocks(eras: np.ndarray, block
 def test_combinatorial_folds_need_blocks_to_train_on() -> None:
     with pytest.raises(InputError, match="3 of 3 blocks of 30 eras can't be tested"):
         splits.combinatorial(np.arange(30), 3, 3, 0)
+
+
+def expected_blocks(known: np.ndarray, scored: np.ndarray, first: int, weeks: int, every: int) -> list[tuple[list[int], list[int]]]:
+    """Return the eras that each block after the first learns from and predicts, by loops over weeks."""
+    by_block: dict[int, list[int]] = {}
+    for era in scored.tolist():
+        by_block.setdefault((era - first) // every, []).append(era)
+    return [([era for era in known.tolist() if era < test[0] - weeks], test) for test in list(by_block.values())[1:]]
+
+
+@given(eras=eras, every=st.integers(1, 60), held=st.integers(1, 100), later=st.integers(0, 5))
+def test_a_block_learns_from_all_that_was_resolved_before_it_and_new_eras_move_none(
+    eras: np.ndarray, every: int, held: int, later: int
+) -> None:
+    train, validation = eras[: -min(held, len(eras) - 2)], eras[-min(held, len(eras) - 2) :]
+    settings = Split(method="purged_kfold", folds=2, chunk=10, window=None)
+    try:
+        made = splits.plan(train, validation, 20, settings, every)
+        grown = splits.plan(train, np.append(validation, validation[-1] + 1 + np.arange(later)), 20, settings, every)
+    except InputError:
+        return
+    assert np.array_equal(np.concatenate([block.test for block in made.blocks] or [eras[:0]]), made.validation)
+    for block in made.blocks[:1]:
+        assert block.train is train
+    found = [(block.train.tolist(), block.test.tolist()) for block in made.blocks[1:]]
+    assert found == expected_blocks(eras, made.validation, int(train[0]), 8, every)
+    for block, same in zip(made.blocks[:-1], grown.blocks, strict=False):
+        assert np.array_equal(block.train, same.train)
+        assert np.array_equal(block.test, same.test)
+    back = splits.from_json(splits.to_json({20: made}), 20)
+    assert [block.train.tolist() for block in back.blocks] == [block.train.tolist() for block in made.blocks]
+    if made.staleness is not None:
+        ages = [int(era - block.train[-1]) for block in made.blocks for era in block.test]
+        assert made.staleness == (min(ages), max(ages))
+
+
+def test_the_lines_of_a_plan_say_how_stale_the_models_are() -> None:
+    settings = Split(method="purged_kfold", folds=2, chunk=10, window=None)
+    train, validation = np.arange(1, 61), np.arange(61, 101)
+    [frozen] = splits.staleness_lines(splits.plan(train, validation, 20, settings))
+    assert frozen == "validation is predicted by one model whose last training era lies 9 to 40 weeks before the era that it predicts"
+    [fresh] = splits.staleness_lines(splits.plan(train, validation, 20, settings, 10))
+    assert "by 4 models, fitted one after the other, whose last training era lies 9 to 18 weeks before" in fresh
+
+
+def test_a_cadence_shorter_than_the_distance_of_eras() -> None:
+    settings = Split(method="purged_kfold", folds=2, chunk=10, window=None)
+    message = r"final\.retrain_every: a fit every 3 weeks, and neighbouring eras are 4 weeks apart.*expected at least 4"
+    with pytest.raises(InputError, match=message):
+        splits.plan(np.arange(1, 101, 4), np.arange(101, 181, 4), 20, settings, 3)
+
+
+def test_a_chunk_within_the_purge() -> None:
+    settings = Split(method="walk_forward", folds=2, chunk=8, window=None)
+    with pytest.raises(InputError, match=r"split\.chunk: the test eras 9 to 16 and a purge of 8 weeks leave no era to train on"):
+        splits.plan(np.arange(1, 101), np.arange(101, 121), 20, settings)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from erawise.charts import score_charts, style
 from erawise.evaluation import significance
+from erawise.evaluation.objectives import BY_CORR
 from erawise.evaluation.significance import BETTER, OPEN, WORSE
 from erawise.history import comparison, ledger
 
@@ -78,7 +79,7 @@ def test_the_content_is_json_and_the_picture_says_what_is_established(runs: tupl
     assert content["predictions"][2]["low"] is None
     possible = sum(row["low"] is not None for row in content["predictions"])
     assert 0 < possible < len(table)
-    assert content["verdicts"] == {"possible": possible, "established": 2, "by_luck": round(0.05 * possible, 2)}
+    assert content["verdicts"] == {"possible": possible, "established": 2, "holm": 2, "by_luck": round(0.05 * possible, 2)}
     assert comparison.luck(table).startswith(f"Verdicts: 2 of {possible}; ")
     assert f"luck alone gives {0.05 * possible:.1f} of {possible} on average" in comparison.luck(table)
     assert comparison.luck(table.iloc[2:3]) == comparison.luck(table.iloc[:0]) == "Verdicts: none, as no prediction has an interval."
@@ -151,12 +152,12 @@ def test_a_difference_within_the_seeds_standard_deviation_is_said_to_be(runs: tu
     def spread(ridge: float) -> dict:
         return {"cv": {"ridge": {"corr": {"mean": 0.02, "seed_std": ridge}, "seeds": 3}, "trees": {"corr": {"mean": 0.02}}}}
 
-    found = comparison.with_seeds(table, spread(change / 2), spread(2 * change)).to_dict("records")
+    found = comparison.with_seeds(table, BY_CORR, spread(change / 2), spread(2 * change)).to_dict("records")
     assert [row["seed_std"] for row in found[:1]] == [2 * change]
     assert np.isnan([row["seed_std"] for row in found[1:]]).all()
     assert comparison.verdict(found[0]).endswith(f"), within the seeds' standard deviation ({2 * change:.4f})")
     assert comparison.answer(pd.DataFrame(found[:2]), ["ridge", "trees"], {}, []).count("within the seeds") == 1
-    larger = comparison.with_seeds(table, {}, spread(change / 2)).to_dict("records")[0]
+    larger = comparison.with_seeds(table, BY_CORR, {}, spread(change / 2)).to_dict("records")[0]
     assert comparison.within_seeds(larger) == ""
     assert comparison.within_seeds(table.to_dict("records")[0]) == ""
-    assert comparison.with_seeds(comparison.compare({}, {}, 20), {}, {}).empty
+    assert comparison.with_seeds(comparison.compare({}, {}, 20), BY_CORR, {}, {}).empty

@@ -18,6 +18,7 @@ from erawise import params
 from erawise.base import files
 from erawise.base.schema import purge_weeks
 from erawise.folds import splits
+from erawise.folds.settings import Split
 from erawise.lab import canaries, leak_runs
 from erawise.sources import layout
 
@@ -155,13 +156,13 @@ def test_a_window_reaches_exactly_as_far_as_the_purge(tmp_path: Path) -> None:
     shared = varies.astype(int) @ varies.T.astype(int)
     distance = np.abs(np.subtract.outer(np.arange(40), np.arange(40)))
     np.testing.assert_array_equal(shared > 0, distance <= purge_weeks(20))
-    plan = splits.plan(np.arange(1, 41), np.arange(41, 60), 20, method="purged_kfold", folds=4, chunk=1, window=None)
+    plan = splits.plan(np.arange(1, 41), np.arange(41, 60), 20, Split(method="purged_kfold", folds=4, chunk=1, window=None))
     for fold in plan.folds:
         assert not (shared[np.ix_(fold.train - 1, fold.test - 1)] > 0).any()
 
 
 def test_without_a_purge_every_other_era_is_trained_on() -> None:
-    plan = splits.plan(np.arange(1, 41), np.arange(41, 60), 20, method="purged_kfold", folds=4, chunk=1, window=None)
+    plan = splits.plan(np.arange(1, 41), np.arange(41, 60), 20, Split(method="purged_kfold", folds=4, chunk=1, window=None))
     content = splits.to_json({20: plan, 60: "too few eras"})
     opened = splits.from_json(canaries.without_purge(content), 20)
     for fold in opened.folds:

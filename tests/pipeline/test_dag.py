@@ -91,9 +91,9 @@ RERUNS: dict[str, set[str]] = {
     "erawise/models/shared/stored.py": {"select_features", "tune", "train", "refit", "explain"},
     "erawise/explanation/settings.py": {"explain", "plot"},
     "erawise/blend/settings.py": {"ensemble", "neutralize"},
-    "erawise/evaluation/settings.py": {"tune", "neutralize", "evaluate", "plot"},
-    "erawise/regimes/settings.py": {"neutralize", "evaluate"},
-    "erawise/regimes/regimes.yaml": {"neutralize", "evaluate"},
+    "erawise/evaluation/settings.py": {"tune", "ensemble", "neutralize", "evaluate", "plot"},
+    "erawise/regimes/settings.py": {"tune", "ensemble", "neutralize", "evaluate"},
+    "erawise/regimes/regimes.yaml": {"tune", "ensemble", "neutralize", "evaluate"},
     "erawise/charts/settings.py": {"plot"},
     "erawise/charts/erawise.mplstyle": {"plot"},
     "stages/train.py": {"train"},
@@ -281,7 +281,10 @@ def test_no_out_lies_inside_a_dep_of_its_own_stage() -> None:
 def test_validation_targets_are_seen_by_the_stages_alone_after_which_nothing_is_chosen() -> None:
     data = {name: set(stage["deps"]) for name, stage in DECLARED.items()}
     readers = {name.split("@")[0] for name, deps in data.items() if "data/prepared/validation_targets.parquet" in deps}
-    assert readers == {"evaluate", "plot", "refit", "explain"}
+    assert readers == {"evaluate", "plot", "refit", "explain", "split"}
+    assert {name for name, deps in data.items() if "data/released.parquet" in deps} == {
+        name for name in data if name.startswith("train@")
+    }, "split hands the targets on to models that are retrained, and to nothing that chooses"
     explained = {name for name, deps in data.items() if any(dep.startswith("data/explained") for dep in deps)}
     assert explained == {"plot"}, "what is known of validation from explaining a model must not choose anything"
     assert not {dep for deps in data.values() for dep in deps if dep.startswith("plots")}

@@ -17,12 +17,15 @@ from numerai_tools import scoring
 from ruamel.yaml import YAML
 from workspace import MODELS, WHOLE, Workspace
 
+from erawise import params
 from erawise.base import files, tabular
 from erawise.base.schema import CV, VALIDATION, named_horizon
 from erawise.charts import figures
 from erawise.explanation import explained
 from erawise.folds import splits
+from erawise.live import served
 from erawise.running import paths, runner
+from erawise.running.errors import InputError
 from erawise.scores.eras import score_eras
 
 STANDING = "main: target, which equals target_other_20, 20 trading days (early); pays: 60 days since round 1343, not these scores"
@@ -260,6 +263,46 @@ def test_a_model_on_a_longer_horizon_is_purged_for_it(workspace: Workspace) -> N
         "lightgbm": 22,
         "ensemble": 14,
     }
+
+
+def test_retrained_models_predict_the_final_check_and_what_is_handed_in(
+    finished: Workspace, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace.change(lambda content: content["final"].update(refit=[], retrain_every=8))
+    workspace.run("split", *(f"train {name}" for name in MODELS), "ensemble", "neutralize", "evaluate")
+    assert "ridge: validation is predicted by 4 models, fitted one after the other, whose last training era lies 9 to 16 weeks before" in (
+        capsys.readouterr().out
+    )
+    before, after = (place.predictions("models/ridge").query("split != 'live'") for place in (finished, workspace))
+    same = before["era"] <= 72
+    pd.testing.assert_frame_equal(before[same], after[same])
+    assert not (before.loc[~same, "prediction"] == after.loc[~same, "prediction"]).any()
+    settings = params.load(workspace.directory / "params.yaml")
+    monkeypatch.chdir(workspace.directory)
+    found = served.read(settings, ["neutralized"])
+    assert "fitted on the eras 1 to 90" in capsys.readouterr().out
+    live = found.pipeline.predict(found.live, ["neutralized"])["neutralized"]
+    given = workspace.predictions("neutralized").query("split == 'live'")["prediction"]
+    np.testing.assert_allclose(live, given, rtol=0, atol=1e-9)
+    shutil.rmtree("data/models/ridge/served")
+    with pytest.raises(InputError, match=r"data/models/ridge/served: there is no final model, and final\.retrain_every asks for it"):
+        served.read(settings, ["neutralized"])
+
+
+def test_data_that_went_backwards_stops_a_run_that_retrains(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace.change(lambda content: content["final"].update(refit=[], retrain_every=8))
+    workspace.run("split")
+    aside = workspace.directory / "data/prepared/validation_targets.parquet"
+    table, folds = pd.read_parquet(aside), workspace.directory / "data/folds.json"
+    before = folds.read_bytes()
+    changed = table.assign(target=table["target"].where(~table["era"].isin([70, 88]), 1 - table["target"]))
+    tabular.write_parquet(changed, aside)
+    error = workspace.failure("split", capsys)
+    assert "data: eras that were there in the last run are with other values: 70, 88; " in error
+    assert "if the change is meant, remove " in error
+    assert folds.read_bytes() == before
+    (workspace.directory / "data/fits/eras.json").unlink()
+    workspace.run("split")
 
 
 def test_a_constant_prediction_has_no_scores_and_is_named(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
@@ -588,6 +631,30 @@ def test_weights_are_given_or_fitted_on_cv(workspace: Workspace, pictures_are_un
     known = {"equal": {"lightgbm": 0.5, "ridge": 0.5}}.get(weights) if isinstance(weights, str) else {"lightgbm": 0.25, "ridge": 0.75}
     assert known is None or found == known
     assert workspace.metrics("cv")["ensemble"]["corr"]["mean"] > 0.3
+
+
+def test_trials_and_weights_are_chosen_by_the_objective_of_the_settings(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """Give the benchmark model the predictions of lightgbm in the eras of cv, so that only ridge adds to it."""
+    path = workspace.directory / "data/prepared/references.parquet"
+    references = pd.read_parquet(path)[["id", "era"]]
+    known = workspace.predictions("models/lightgbm").query("split == 'cv'").set_index("id")["prediction"]
+    references.assign(x_lgbm=references["id"].map(known), numerai_meta_model=np.nan).to_parquet(path)
+    workspace.change(lambda content: content["evaluate"].update(benchmark="x_lgbm"))
+    workspace.change(lambda content: content["tuning"].update(models=["ridge"], objective="payout", trials=1))
+    workspace.change(lambda content: content["ensemble"].update(weights="forward", objective="bmc"))
+    capsys.readouterr()
+    workspace.run("tune", "ensemble")
+    said = capsys.readouterr().out
+    told = "payout (BMC for MMC), 3 · CORR + 15 · BMC, in 60 of the 60 eras of cv; the meta model covers 0 of the 60 eras\n"
+    assert f"ridge: tuning.objective: {told}" in said
+    assert "ensemble.objective: BMC in 60 of the 60 eras of cv\n" in said
+    assert files.read_json(workspace.directory / "data/tuning/ridge.json")["by"] == "payout"
+    assert files.read_json(workspace.directory / "data/weights.json")["ridge"] > 0.9
+    workspace.change(lambda content: [content[section].update(objective="mmc") for section in ("tuning", "ensemble")])
+    for setting, stage in (("tuning.objective", "tune"), ("ensemble.objective", "ensemble")):
+        error = workspace.failure(stage, capsys)
+        assert f"{setting}: mmc needs the meta model in every era that is compared, and it covers 0 of the 60 eras; set it to" in error
+        assert error.count("\n") == 1
 
 
 def test_what_a_search_has_found_is_what_is_trained(workspace: Workspace) -> None:

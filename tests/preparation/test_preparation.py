@@ -54,6 +54,31 @@ def test_every_value_is_where_its_id_is(tmp_path: Path, dtype: str) -> None:
     assert np.array_equal(panel.index.loc[train, "target"], raw_rows.loc[train, "target"])
 
 
+@pytest.mark.parametrize("weeks", [5, 30, 41])
+def test_the_final_check_may_be_the_last_weeks_whatever_file_they_are_in(tmp_path: Path, weeks: int) -> None:
+    frames = raw.write(tmp_path / "raw")
+    directory, metrics, _ = prepare(tmp_path / "raw", holdout=weeks)
+    index = tabular.read_parquet(directory / "panel/index.parquet")
+    aside = tabular.read_parquet(directory / "validation_targets.parquet")
+    missing = pd.read_csv(directory / "missing/eras.csv").set_index("era")["data_type"]
+    known = pd.concat([frames["train"], frames["validation"]]).set_index("id")
+    learned = index["data_type"] == "train"
+    assert sorted(index.loc[~learned, "era"].unique()) == list(range(90 - weeks + 1, 91))
+    assert missing[missing == "validation"].index.tolist() == list(range(90 - weeks + 1, 91))
+    assert (metrics["train"]["eras"], metrics["validation"]["eras"]) == (90 - weeks, weeks)
+    for name in ("target", "target_other_60"):
+        assert np.array_equal(index.loc[learned, name], known.loc[index.loc[learned, "id"], name])
+        assert index.loc[~learned, name].isna().all()
+        assert np.array_equal(aside[name], known.loc[aside["id"], name])
+    assert aside["id"].tolist() == index.loc[~learned, "id"].tolist()
+
+
+def test_a_final_check_longer_than_the_history(tmp_path: Path) -> None:
+    raw.write(tmp_path / "raw")
+    with pytest.raises(InputError, match=r"data\.holdout: the last 90 weeks are all resolved eras, 1 to 90, .* expected fewer than 90"):
+        prepare(tmp_path / "raw", holdout=90)
+
+
 def test_validation_targets_are_put_aside(tmp_path: Path) -> None:
     frames = raw.write(tmp_path / "raw")
     directory, _, _ = prepare(tmp_path / "raw")

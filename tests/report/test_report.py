@@ -659,16 +659,16 @@ def test_similarity_is_the_mean_correlation_of_ranks_within_eras() -> None:
 )
 def test_the_decision(ridge: float, neutralized: float, expected: str) -> None:
     found = made({"ridge": noise(1, ridge), "neutralized": noise(2, neutralized)})
-    assert re.fullmatch(expected, findings.decision(found, pairs(found)))
-    stake = [text for text in findings.advice(found, pairs(found)) if text.startswith("Don't stake")]
+    assert re.fullmatch(expected, findings.decision(found, content.decisive(found)))
+    stake = [text for text in findings.advice(found, content.decisive(found)) if text.startswith("Don't stake")]
     assert bool(stake) == (neutralized <= 0)
 
 
 def test_the_decision_of_one_prediction_and_of_few_eras() -> None:
     alone = made({"neutralized": noise(1, 0.03)})
-    assert findings.decision(alone, pairs(alone)).startswith("Send neutralized: it finds a signal, a mean CORR of 0.0")
+    assert findings.decision(alone, content.decisive(alone)).startswith("Send neutralized: it finds a signal, a mean CORR of 0.0")
     few = made({"ridge": noise(1, 0.1, 10), "neutralized": noise(2, 0.1, 10)})
-    assert "too few eras for an interval" in findings.decision(few, pairs(few))
+    assert "too few eras for an interval" in findings.decision(few, content.decisive(few))
 
 
 def test_independent_eras_are_the_spans_of_a_target_and_no_probability_is_1() -> None:
@@ -680,14 +680,14 @@ def test_independent_eras_are_the_spans_of_a_target_and_no_probability_is_1() ->
 
 def test_validation_below_all_that_cv_promises_is_told() -> None:
     found = made({"ridge": noise(1, 0.1), "neutralized": noise(2, 0.1)}, {"ridge": noise(3, 0.0), "neutralized": noise(4, 0.0)})
-    assert any("lies below the interval of cross-validation" in text for text in findings.advice(found, pairs(found)))
+    assert any("lies below the interval of cross-validation" in text for text in findings.advice(found, content.decisive(found)))
 
 
 def test_a_prediction_that_is_better_than_the_chosen_one_is_named() -> None:
     found = made({"ridge": noise(1, 0.05), "neutralized": noise(2, 0.01)})
     assert any(
         text.startswith("ridge is the best of 1 predictions that were compared with neutralized out of fold")
-        for text in findings.advice(found, pairs(found))
+        for text in findings.advice(found, content.decisive(found))
     )
 
 
@@ -704,7 +704,8 @@ def test_a_prediction_that_is_better_than_the_chosen_one_is_named() -> None:
     ],
 )
 def test_the_verdict_says_what_the_comparison_found(change: dict[str, Any], expected: str) -> None:
-    row = {"prediction": "neutralized", "difference": 0.0, "left_out": 0, "low": np.nan, "high": np.nan, "verdict": "can't tell"}
+    row = {"prediction": "neutralized", "difference": 0.0, "left_out": 0, "low": np.nan, "high": np.nan}
+    row |= {"verdict": "can't tell", "verdict_holm": "can't tell"}
     table = pd.DataFrame([{**row, "split": CV, **change}, {**row, "split": VALIDATION}])
     found = made({"ridge": noise(1, 0.1), "neutralized": noise(2, 0.1)})
     compared = Comparison("the committed run", "the workspace", table, [])

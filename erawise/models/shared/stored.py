@@ -15,6 +15,8 @@ from erawise.models.shared.protocol import Fitted
 from erawise.running.errors import InputError
 
 DESCRIPTION = "model.json"
+SERVED = "served"
+"""The directory, in that of a trained model that is retrained, of the same model fitted on every resolved era."""
 VARIANTS = "members"
 """The key of the variants in the file."""
 
@@ -79,7 +81,7 @@ class Writer:
     def add(self, name: str, model: Fitted, rounds: int | None) -> None:
         """Write a variant, with the rounds of its final fit."""
         own = name if self._several else "."
-        (self._directory / own).mkdir(exist_ok=True)
+        (self._directory / own).mkdir(parents=True, exist_ok=True)
         model.save(self._directory / own)
         self._variants.append(Variant(own, rounds))
 
@@ -113,7 +115,7 @@ def describe(directory: Path) -> Description:
 def digest(directory: Path) -> str:
     """Return the SHA-256 of a model: of its files, its kind, and the settings, features and eras that it was fitted on.
 
-    Data that the model was not fitted on, such as new validation eras, doesn't change it.
+    Data that the model was not fitted on, such as new validation eras, doesn't change it, nor does the model that is served in its place.
 
     Raises
     ------
@@ -122,7 +124,7 @@ def digest(directory: Path) -> str:
     """
     found = describe(directory)
     basis = None if found.basis is None else [found.basis.settings, found.basis.features]
-    parts = [files.digest(path) for path in sorted(directory.iterdir()) if path.name != DESCRIPTION]
+    parts = [files.digest(path) for path in sorted(directory.iterdir()) if path.name not in (DESCRIPTION, SERVED)]
     content = [found.kind, [asdict(variant) for variant in found.variants], found.eras, basis, parts]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
