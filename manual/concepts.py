@@ -18,6 +18,7 @@ from erawise.charts import figures
 from erawise.charts.tables import PURGED, TEST, TRAIN, Table
 from erawise.evaluation import significance
 from erawise.folds import splits
+from erawise.folds.settings import Split
 from erawise.scores import kernels
 from erawise.scores.kernels import Floats
 from erawise.sources.market.law import draw_law, strength
@@ -41,6 +42,11 @@ BARS = 12
 OUTER = 0.1
 COPY = 0.95
 """Correlation of the near copy with the meta model."""
+
+TRAINED, CHECKED, DAYS_60 = 200, 200, 60
+"""Eras of train and of the final check, and the horizon, of the timeline of models that are retrained."""
+
+INTERVALS = {"never": None, "every 52 weeks": 52, "every 13 weeks": 13}
 
 NORMAL = 1.959964
 """Standard errors in half a 95 % interval if eras are independent."""
@@ -225,6 +231,30 @@ def independence(found: Study) -> tuple[Table, Table]:
     return Table(frame, headline), Table(intervals, headline)
 
 
+def staleness() -> tuple[Table, Table]:
+    """Return the eras that each of the models of a final check learns from and predicts, and how old the model of each era is."""
+    train, validation = np.arange(1, TRAINED + 1), np.arange(TRAINED + 1, TRAINED + CHECKED + 1)
+    settings = Split(method="purged_kfold", folds=2, chunk=52, window=None)
+    plans = {name: splits.plan(train, validation, DAYS_60, settings, every) for name, every in INTERVALS.items()}
+    blocks = {name: plan.blocks or [splits.Fold(plan.train, plan.validation, plan.validation_purged)] for name, plan in plans.items()}
+    never, yearly = list(INTERVALS)[:2]
+    lines = [(never, blocks[never][0]), *((f"model {k}", block) for k, block in enumerate(blocks[yearly], 1))]
+    roles = [
+        {"model": name, "role": role, "first": eras[0], "last": eras[-1]}
+        for name, block in lines
+        for role, eras in ((TRAIN, block.train), (PURGED, block.purged), (TEST, block.test))
+    ]
+    ages = [
+        {"retrained": name, "era": era, "weeks": era - block.train[-1]}
+        for name, own in blocks.items()
+        for block in own
+        for era in block.test
+    ]
+    oldest = pd.DataFrame(ages).groupby("retrained")["weeks"].max()
+    headline = f"A model that is never retrained is up to {oldest[never]} weeks old; retrained every 52 weeks, at most {oldest[yearly]}"
+    return Table(pd.DataFrame(roles), headline), Table(pd.DataFrame(ages), headline)
+
+
 def draw(directory: Path) -> None:
     """Draw every picture into an existing directory."""
     found = study()
@@ -235,6 +265,7 @@ def draw(directory: Path) -> None:
         "neutralization": pictures.neutralization(*neutralized(found)),
         "purge": pictures.purge(purge(found)),
         "independence": pictures.independence(*independence(found)),
+        "staleness": pictures.staleness(*staleness()),
     }
     for name, figure in drawn.items():
         figures.write(figure, directory / f"{name}.svg")

@@ -99,6 +99,33 @@ def purge(table: Table) -> Figure:
 
 
 @_styled
+def staleness(lines: Table, ages: Table) -> Figure:
+    """Draw what each model learns from and predicts, and below it how old the model of each era is."""
+    figure = _figure(
+        lines,
+        5.2,
+        "Above: the model that is never retrained, and below it those that are retrained every 52 weeks. A model is as old as the weeks\n"
+        "from the last era that it learned from to the era that it predicts, which is more than the purge of 16 weeks.",
+    )
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1.1, 1])
+    models = list(dict.fromkeys(lines.frame["model"]))
+    for row in lines.frame.itertuples():
+        above.barh(models.index(row.model), row.last - row.first + 1, left=row.first - 0.5, height=0.72, color=ROLE_COLOURS[str(row.role)])
+    above.set_yticks(range(len(models)), models)
+    above.invert_yaxis()
+    above.grid(visible=False, axis="y")
+    names = {"learns from": TRAIN, "purged": PURGED, "predicts": TEST}
+    patches = [Patch(color=ROLE_COLOURS[role], label=name) for name, role in names.items()]
+    above.legend(handles=patches, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(patches))
+    for colour, (name, rows) in zip(MODEL_COLOURS, ages.frame.groupby("retrained", sort=False), strict=False):
+        below.step(rows["era"], rows["weeks"], where="mid", color=colour, linewidth=1.5)
+        below.text(rows["era"].iloc[-1] + 2, rows["weeks"].iloc[-1], str(name), color=colour, fontsize=8, va="center")
+    below.set(xlabel="era (week)", ylabel="age of the model (weeks)", ylim=(0, None))
+    below.margins(x=0.01)
+    return figure
+
+
+@_styled
 def corr(table: Table) -> Figure:
     """Draw four panels: rank, gaussian, power, and the correlation with the target."""
     frame = table.frame

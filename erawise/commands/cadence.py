@@ -11,13 +11,13 @@ from erawise.running import runner, terminal
 
 
 def cadence(
-    *models: Annotated[str, about("Models whose ensemble is compared; if none is named, those of the ensemble.")],
+    *models: Annotated[str, about("Models whose ensemble is compared; by default the ensemble's models.")],
     weeks: Annotated[tuple[Whole, ...], Parameter(help="Intervals of retraining.", consume_multiple=True)] = (52, 26, 13, 4),
     first: Annotated[Whole | None, about("First era to predict; the middle of the eras that may be learned from if not given.")] = None,
     out: Annotated[Place, about("Directory for the tables and the fits that are kept.")] = Path("data/cadence"),
     output: Output = TERMINAL,
 ) -> None:
-    """Say what retraining is worth, by how often.
+    """Measure what retraining is worth, by how often.
 
     The same recipe is fitted once, and again every 52, 26, 13 and 4 weeks, and predicts the same eras. Each fit learns from what was
     resolved by then, and predicts the eras until the next one. Features are selected on the eras of the first fit. The eras of the final

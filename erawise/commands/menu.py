@@ -20,7 +20,7 @@ COMMANDS = {
     },
     "Experiments": {
         "compare": "Compare two runs: is the difference more than luck?",
-        "cadence": "Say what retraining is worth, by how often.",
+        "cadence": "Measure what retraining is worth, by how often.",
         "history": "List the runs that were evaluated in this checkout.",
         "canary": "Find leaks: run the pipeline on data in which there is nothing to find.",
     },

@@ -37,7 +37,7 @@ class Plan:
     weeks : purged on each side of a test era.
     folds : of cv.
     train : eras that the final model is fitted on.
-    validation, validation_purged : eras of the final check, and those of them that are too near to `train`.
+    validation, validation_purged : eras of the final check, and eras of it that are too near to `train`.
     blocks : of the final check if models are retrained. The first block is predicted by the final model, each of the others by a model that
         is fitted on everything that was resolved before it; empty if models are not retrained.
     """
@@ -90,7 +90,7 @@ def retrained(train: Eras, validation: Eras, purged: Eras, weeks: int, every: in
 
     Parameters
     ----------
-    train, validation, purged : eras that may be learned from, eras of the final check, and those of it between the two; each sorted.
+    train, validation, purged : eras that may be learned from, eras of the final check, and those between the two; each sorted.
     weeks : the purge.
     every : weeks between two fits.
 

@@ -1,4 +1,4 @@
-"""What retraining is worth: one recipe, fitted anew at several intervals, predicts the same eras, each time from what was resolved by then.
+"""The worth of retraining: one recipe, fitted anew at several intervals, predicts the same eras, each time from what was resolved by then.
 
 Only eras that may be learned from take part, so that an interval can be chosen by the result: the final check isn't looked at.
 """
@@ -107,7 +107,7 @@ def predict(own: Fits, time: Timeline, intervals: Sequence[int | None], features
     time : the eras.
     intervals : weeks between two fits; None for a single fit.
     features : that the model sees.
-    rounds : of each fit; None for those of the settings.
+    rounds : of each fit; None for the settings' own.
 
     Returns
     -------

@@ -31,16 +31,16 @@ from erawise.training.inputs import ModelInputs
 from erawise.training.kept import Store
 
 FITS = Path("fits")
-"""Directory of the kept fits, below that of the result."""
+"""Directory of the kept fits, below the directory of the result."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is compared.
+    """The models and intervals to compare.
 
     Attributes
     ----------
-    models : names of models, whose ensemble is compared; empty for those that have a weight in the ensemble.
+    models : names of models, whose ensemble is compared; empty for all models with a weight in the ensemble.
     weeks : the intervals.
     first : the first era that is predicted; None for the middle of the eras that may be learned from.
     """

@@ -99,7 +99,7 @@ class Fits:
             return self.kind.prepare(self.settings, views, quiet) if engine.scratch_is_seen else 1, needed
 
     def run(self, tasks: Sequence[Task], at_once: int, needed: Sequence[int], log: Log = ignore) -> list[Fit]:
-        """Do some fits. If they are kept, few are done at a time, so that a run that is stopped loses little.
+        """Run some fits. If they are kept, few are done at a time, so that a run that is stopped loses little.
 
         Parameters
         ----------

@@ -50,13 +50,13 @@ class Fit:
 
 @dataclass(frozen=True)
 class Question:
-    """What a fit depends on, in addition to the kind's code and settings.
+    """The data and rounds that a fit depends on, in addition to the kind's code and settings.
 
     Attributes
     ----------
     train, test : eras that it is fitted on, and that it predicts.
     features : that the model sees.
-    rounds : that it runs for; None for those of the settings.
+    rounds : that it runs for; None for the settings' own.
     stops_by : what it stops early by; empty if it doesn't.
     """
 
@@ -120,7 +120,7 @@ class Store:
             files.write_json(content, directory / DESCRIPTION)
 
     def prune(self) -> None:
-        """Remove the fits that were used longest ago: those of the last `RUNS` runs of this size stay."""
+        """Remove the fits that were used longest ago; as many as the last `RUNS` runs of this size need stay."""
         found = sorted(self._directory.iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
         for path in [path for path in found if path not in self._used][(RUNS - 1) * len(self._used) :]:
             files.remove(path)

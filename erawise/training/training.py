@@ -59,8 +59,8 @@ def train(kind: Kind, settings: Any, data: TrainingData, inner_share: float, how
     training eras, purged from the eras that it is fitted on. The final model has no inner slice, and runs for the median of the folds'
     best rounds. A fold without a positive correlation on its inner slice isn't counted.
 
-    If the plan has blocks, the model is retrained: each block after the first is predicted by a model that is fitted, for the same rounds,
-    on the eras that the block may learn from, and live by one that is fitted on all eras. `data` then holds the targets of all of them.
+    If the plan has blocks, the model is retrained. Each block after the first is predicted by a model that is fitted, for the same rounds,
+    on the eras that the block may learn from. A model that is fitted on all eras predicts live. `data` then holds the targets of all eras.
 
     Parameters
     ----------
@@ -236,7 +236,7 @@ def _retrained(fits: Fits, rounds: int | None) -> tuple[list[NDArray[np.float64]
 
 
 def again(fits: Fits, tasks: Sequence[Task]) -> list[Fit]:
-    """Do fits of `task_again` that aren't kept. Few are prepared at a time: the prepared rows of all of them together may fill the disk."""
+    """Run the fits of `task_again` that aren't kept. Few are prepared at a time: the prepared rows of all of them together may fill the disk."""
     how, found = fits.how, fits.known(tasks)
     missing, size = [k for k in range(len(tasks)) if k not in found], max(how.resources.threads, how.engine.at_once)
     for start in range(0, len(missing), size):

@@ -164,7 +164,7 @@ def test_the_stages_that_read_a_setting_are_those_that_dvc_knows() -> None:
         for path in own:
             assert f"`{str(stage.name).split('@')[0]}`" in parameters.read_by(path, known)
     assert parameters.read_by("explore.max_constant_share", known) == "`explore`, `erawise submit`"
-    assert parameters.read_by("execution.engine", known) == "`refit`, `train`, `tune`"
+    assert parameters.read_by("execution.engine", known) == "`refit`, `train`, `tune`, `erawise cadence`"
 
 
 # ---- scores

@@ -1,4 +1,4 @@
-"""What retraining is worth: each interval's predictions by hand, and the command on a finished run."""
+"""The worth of retraining: each interval's predictions by hand, and the command on a finished run."""
 
 import json
 from pathlib import Path

@@ -16,7 +16,7 @@ from erawise.running.errors import InputError
 
 DESCRIPTION = "model.json"
 SERVED = "served"
-"""The directory, in that of a trained model that is retrained, of the same model fitted on every resolved era."""
+"""The subdirectory of a model that is retrained: the same model, fitted on every resolved era."""
 VARIANTS = "members"
 """The key of the variants in the file."""
 
