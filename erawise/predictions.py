@@ -12,6 +12,9 @@ from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE_ERA, PREDICTION, SPLIT,
 from erawise.panel.panel import Panel, era_slices
 from erawise.running.errors import InputError
 
+SEED = "seed_"
+"""Beginning of the columns that the table of a model with several seeds also has: the prediction of each seed."""
+
 
 def join(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Join predictions on the rows that all of them have.
@@ -32,7 +35,7 @@ def join(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """
     joined: pd.DataFrame | None = None
     for name, frame in frames.items():
-        numbered = frame.assign(**{ERA: numbers(frame[ERA])}).rename(columns={PREDICTION: name})
+        numbered = frame[[ID, ERA, SPLIT, PREDICTION]].assign(**{ERA: numbers(frame[ERA])}).rename(columns={PREDICTION: name})
         joined = numbered if joined is None else joined.merge(numbered, on=[SPLIT, ERA, ID], how="inner", validate="one_to_one")
     if joined is None or joined.empty:
         raise InputError(f"the predictions of {', '.join(frames)} have no row in common; train the models again on the same data")
@@ -78,6 +81,44 @@ class Blend:
     def values(self) -> NDArray[np.float64]:
         """Return the blend (rows,)."""
         return np.concatenate([np.empty(0), *(ranks(self._total[rows]) for rows in self._slices)])
+
+
+class BySeed:
+    """The predictions of each seed of a model that has several; of several targets the blend, as the model's own prediction is.
+
+    Parameters
+    ----------
+    era : (rows,), rows of an era adjacent.
+    seeds : of the model; nothing is kept if there are fewer than two.
+    """
+
+    def __init__(self, era: NDArray[np.int64], seeds: Sequence[int]) -> None:
+        self._blends = {seed: Blend(era) for seed in seeds} if len(seeds) > 1 else {}
+
+    def add(self, seed: int | None, values: NDArray[np.float64]) -> None:
+        """Add the predictions (rows,) of a variant of one seed, None if its kind draws nothing."""
+        if seed in self._blends:
+            self._blends[seed].add(values)
+
+    def columns(self) -> dict[str, NDArray[np.float32]]:
+        """Return the columns of the model's table, one for each seed: ranks of an era as float32, since only scores are made of them."""
+        return {f"{SEED}{seed}": blend.values().astype(np.float32) for seed, blend in self._blends.items()}
+
+
+def by_seed(frames: dict[str, pd.DataFrame]) -> tuple[dict[str, list[str]], dict[str, pd.DataFrame]]:
+    """Return the predictions of each seed of the models that have several.
+
+    Returns
+    -------
+    For each of these models the names of its seeds' predictions, and the table of each, as a model's own. No model has such a name.
+    """
+    seeds = {name: [column for column in frame.columns if column.startswith(SEED)] for name, frame in frames.items()}
+    tables = {
+        f"{name}/{column}": frames[name][[ID, ERA, SPLIT]].assign(**{PREDICTION: frames[name][column].astype(np.float64)})
+        for name, columns in seeds.items()
+        for column in columns
+    }
+    return {name: [f"{name}/{column}" for column in columns] for name, columns in seeds.items() if columns}, tables
 
 
 def digest(frame: pd.DataFrame) -> str:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from erawise import params, predictions
 from erawise.base import files, tabular
-from erawise.base.schema import CV, ERA, ID, SPLIT, VALIDATION, overlap_line
+from erawise.base.schema import CV, ERA, ID, PREDICTION, SPLIT, VALIDATION, overlap_line
 from erawise.evaluation import evaluation, summary
 from erawise.panel.panel import DESCRIPTION, Panel, days_ahead
 from erawise.regimes import regimes
@@ -32,10 +32,12 @@ def main(progress: Progress) -> runner.Done:
     files_by_name |= {"ensemble": paths.ENSEMBLE, "neutralized": paths.NEUTRALIZED}
     frames = {name: tabular.read_parquet(path) for name, path in files_by_name.items()}
     outcomes = evaluation.Outcomes(target, references, benchmark, *beside)
+    seeds, by_seed = predictions.by_seed(frames)
     scored = {
-        split: evaluation.score_split(split, frames, panel, outcomes, sums, p.resources.threads, progress) for split in (CV, VALIDATION)
+        split: evaluation.score_split(split, frames | by_seed, panel, outcomes, sums, p.resources.threads, progress)
+        for split in (CV, VALIDATION)
     }
-    tables = {split: table for split, (table, _) in scored.items()}
+    tables = {split: _of(frames, table) for split, (table, _) in scored.items()}
     found = evaluation.Evaluated(
         target_name,
         days,
@@ -48,15 +50,17 @@ def main(progress: Progress) -> runner.Done:
         {split: evaluation.partial(table) for split, table in tables.items()},
         {name: predictions.digest(frame) for name, frame in frames.items()},
     )
-    summaries = {split: summary.summarize(table, days) for split, table in tables.items()}
+    summaries = {split: summary.with_seeds(summary.summarize(table, days), scored[split][0], seeds) for split, table in tables.items()}
     with files.replacing(paths.SCORES) as directory:
         directory.mkdir()
         for split, table in tables.items():
             tabular.write_parquet(table, directory / f"{split}.parquet")
             passes = evaluation.diagnostics(summaries[split], p.evaluate.min_corr)
             whole = {evaluation.DIAGNOSTICS: passes, evaluation.REGIME: {regime.id: sums["payout"]}}
-            files.write_json(summaries[split] | whole, directory / f"{split}.json")
-        exposure = pd.concat([exposure for _, exposure in scored.values()], ignore_index=True)
+            parts = summary.parts(table) if split == VALIDATION else {}
+            blocks = {name: block | parts.get(name, {}) for name, block in summaries[split].items()}
+            files.write_json(blocks | whole, directory / f"{split}.json")
+        exposure = pd.concat([_of(frames, exposure) for _, exposure in scored.values()], ignore_index=True)
         tabular.write_parquet(exposure, directory / paths.EXPOSURE.name)
         files.write_json(asdict(found), directory / evaluation.DESCRIPTION)
     files.write_json(evaluation.headline(summaries[CV]), paths.SUMMARY)
@@ -68,6 +72,11 @@ def main(progress: Progress) -> runner.Done:
         print(line)
     rows = int(frames["ensemble"][SPLIT].isin(list(tables)).sum())
     return runner.Done([paths.SCORES, paths.SUMMARY], rows)
+
+
+def _of(frames: dict[str, pd.DataFrame], table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the predictions themselves, without the rows of their seeds."""
+    return table[table[PREDICTION].isin(frames)].reset_index(drop=True)
 
 
 if __name__ == "__main__":

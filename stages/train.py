@@ -50,13 +50,15 @@ def main(name: str, progress: Progress) -> runner.Done:
         trained = stack.enter_context(closing(engine.side_by_side(calls)))
         directory = stack.enter_context(inputs.written(paths.MODELS / name))
         labels = training.labels(work.data)
-        lines, blend, shares = [], predictions.Blend(predictions.numbers(labels[ERA]).to_numpy()), []
+        era = predictions.numbers(labels[ERA]).to_numpy()
+        lines, blend, by_seed, shares = [], predictions.Blend(era), predictions.BySeed(era, getattr(settings, "seeds", [])), []
         writer, served = (stored.Writer(settings.kind, place, several=several) for place in (directory, directory / stored.SERVED))
         for (variant, own), one in zip(variants.items(), trained, strict=True):
             writer.add(variant, one.model, one.final_rounds)
             if one.served is not None:
                 served.add(variant, one.served, one.final_rounds)
             blend.add(one.values)
+            by_seed.add(getattr(own, "seed", None), one.values)
             shares.append(one.model.importance())
             lines += training.messages(f"{name}, {variant}" if several else name, one, own.target)
         writer.close(work.data.plan.train, basis.of_fit(variants.values(), work.data.final_features))
@@ -67,7 +69,7 @@ def main(name: str, progress: Progress) -> runner.Done:
             kept.prune()
     path = paths.MODEL_PREDICTIONS / f"{name}.parquet"
     values = blend.values() if several else one.values
-    tabular.write_parquet(labels.assign(**{PREDICTION: values}), path)
+    tabular.write_parquet(labels.assign(**{PREDICTION: values}, **by_seed.columns()), path)
     for line in [*lines, *(f"{name}: {line}" for line in splits.staleness_lines(work.data.plan) if retrained)]:
         print(line)
     return runner.Done([paths.MODELS / name, curves.directory, path], len(labels))

@@ -408,7 +408,8 @@ def report(table: pd.DataFrame, metrics: dict[str, dict[str, Any]]) -> list[str]
     for name, block in metrics.items():
         corr = block.get("corr", {})
         figures = [f"{key} {corr[key]:.4f}" for key in ("mean", "std", "sharpe", "max_drawdown") if key in corr]
-        lines.append(f"{name}: " + (f"CORR {', '.join(figures)} over {block['eras']} eras" if figures else "no scores"))
+        seeds = f"; {corr[summary.SEED_STD]:.4f} between {block[summary.SEEDS]} seeds (std)" if summary.SEED_STD in corr else ""
+        lines.append(f"{name}: " + (f"CORR {', '.join(figures)} over {block['eras']} eras{seeds}" if figures else "no scores"))
     thin = table[table["corr"].isna() & ~table[CONSTANT]].groupby(PREDICTION, sort=False).size()
     lines += [
         f"{name}: {count} eras have no CORR: over a fifth of the rows lack a target or a prediction; the purge may have removed it"

@@ -19,6 +19,16 @@ NODES = 64
 TAIL = 9.0
 """Standard deviations beyond which the normal density counts as 0."""
 
+PARTS = "parts"
+"""Key of the figures of parts of the eras in a prediction's block."""
+WHOLE, FIRST_HALF, SECOND_HALF, WITH_META_MODEL = "whole", "first_half", "second_half", "with_meta_model"
+
+SEEDS, SEED_STD = "seeds", "seed_std"
+"""Keys of a model with several seeds: their number, and the standard deviation between their means of a score."""
+
+SERIES = ("corr", "spearman", "mmc", "bmc", "fnc", FNC_V3, "payout", "payout_bmc")
+"""Scores whose mean has a standard deviation between seeds."""
+
 
 def summarize(table: pd.DataFrame, days: int) -> dict[str, dict[str, Any]]:
     """Summarize the table of `score_eras`; the target looks `days` trading days ahead.
@@ -44,6 +54,65 @@ def summarize(table: pd.DataFrame, days: int) -> dict[str, dict[str, Any]]:
     """
     overlap = spanned_eras(table[ERA].to_numpy(), spanned_weeks(days))
     return {str(name): _block(rows, overlap) for name, rows in table.groupby(PREDICTION, sort=False)}
+
+
+def with_seeds(metrics: dict[str, dict[str, Any]], table: pd.DataFrame, seeds: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
+    """Return the blocks of `summarize` with the standard deviation between a model's seeds beside the mean of every score.
+
+    Parameters
+    ----------
+    metrics : of `summarize`.
+    table : the scores of each seed, as `score_eras` gives them.
+    seeds : for each model the names of its seeds' predictions in the table.
+
+    Returns
+    -------
+    In the block of a model, `seeds`, their number; in each score of `SERIES`, `seed_std`, the standard deviation (ddof 1) between the
+    seeds' means over eras. The model's own prediction blends the seeds, so it moves less with them than one seed does.
+    """
+    found = {name: dict(block) for name, block in metrics.items()}
+    scores = [name for name in SERIES if name in table]
+    means = table.groupby(PREDICTION)[scores].mean() if len(table) else None
+    for name, own in seeds.items():
+        if means is None or not set(own) <= set(means.index):
+            continue
+        spread = means.loc[own].std(ddof=1).dropna()
+        found[name] |= {str(score): found[name][score] | _tidy({SEED_STD: std}) for score, std in spread.items() if score in found[name]}
+        found[name][SEEDS] = len(own)
+    return found
+
+
+def parts(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Summarize parts of the eras, each over the same eras for all predictions.
+
+    Only eras count in which every prediction has a CORR; a prediction that has none at all is left out. A score that an era of a part
+    lacks is absent there: a mean over fewer eras would be another part's.
+
+    Returns
+    -------
+    dict, prediction → `PARTS` → `whole`, `first_half`, `second_half` (in time, the longer one if the number is odd) and
+    `with_meta_model`, the eras in which every prediction has an MMC. Each holds `eras`, their number, and the `sharpe` of CORR, and the
+    means `corr`, `mmc` and `bmc`. Empty with fewer than two such eras; a part without eras is absent.
+    """
+    by_score = {name: table.pivot(index=ERA, columns=PREDICTION, values=name).sort_index() for name in ("corr", "mmc", "bmc")}
+    names = [name for name in table[PREDICTION].unique() if by_score["corr"][name].notna().any()]
+    scores = {name: wide[names].loc[by_score["corr"][names].notna().all(axis=1)] for name, wide in by_score.items()}
+    rows, met = scores["corr"].index, scores["mmc"].dropna().index
+    half = len(rows) // 2
+    eras = {WHOLE: rows, FIRST_HALF: rows[:half], SECOND_HALF: rows[half:], WITH_META_MODEL: met} if half else {}
+    return {
+        str(name): {
+            PARTS: {part: _part({score: wide.loc[own, name] for score, wide in scores.items()}) for part, own in eras.items() if len(own)}
+        }
+        for name in names
+        if eras
+    }
+
+
+def _part(scores: dict[str, pd.Series]) -> dict[str, Any]:
+    means = {name: None if values.isna().any() else values.mean() for name, values in scores.items()}
+    corr = scores["corr"]
+    return _tidy({**means, "sharpe": corr.mean() / corr.std(ddof=0) if corr.max() > corr.min() else None, "eras": len(corr)})
 
 
 def constant_predictions(table: pd.DataFrame) -> dict[str, int]:

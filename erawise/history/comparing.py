@@ -68,7 +68,7 @@ def compare(a: str, b: str | None, out: Path, *, seed: int, anyway: bool, shown:
     own, other = ({split: run.scores[split] for split in splits if split in run.scores} for run in (before, after))
     changed = ledger.changes(ledger.flat(before.settings), ledger.flat(after.settings))
     by = _objective(after, shown.score, [(own[split], other[split]) for split in own if split in other])
-    table = comparison.compare(own, other, after.days, seed=seed, by=by)
+    table = comparison.with_seeds(comparison.compare(own, other, after.days, seed=seed, by=by), by, before.metrics, after.metrics)
     content = comparison.content(table, before.name, after.name, changed) | {"by": by.label}
     out.mkdir(parents=True, exist_ok=True)
     tabular.write_csv(table, out / "comparison.csv")
@@ -112,6 +112,8 @@ def _parts(
     for split in table["split"].unique() if len(table) else ():
         title = TITLES[split] if by == objectives.BY_CORR else f"{TITLES[split]}, by {by.measure}"
         parts.append(comparison.sheet(rows[rows["split"] == split], title))
+    spreads = [f"{row[PREDICTION]} on {row['split']}{told}" for row in rows.to_dict("records") if (told := comparison.within_seeds(row))]
+    parts += [f"No more than another seed makes: {'; '.join(spreads)}."] * bool(spreads)
     if new:
         scored = after.scores[CV][after.scores[CV][PREDICTION].isin(new)]
         parts.append(overview.sheet(summary.summarize(scored, after.days), "New, out of fold"))

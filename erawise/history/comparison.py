@@ -8,7 +8,7 @@ import pandas as pd
 
 from erawise.base.schema import CV, ERA, PREDICTION, VALIDATION, named_horizon, spanned_eras, spanned_weeks
 from erawise.charts.tables import Table
-from erawise.evaluation import evaluation, objectives, significance
+from erawise.evaluation import evaluation, objectives, significance, summary
 from erawise.evaluation.evaluation import DIAGNOSED
 from erawise.evaluation.objectives import BY_CORR, Objective
 from erawise.evaluation.significance import BETTER, OPEN, WORSE, Difference
@@ -89,6 +89,28 @@ def pair(
         "mean_after": by.figure(b) if len(b) else np.nan,
         **_figures(significance.paired_difference(b, a, overlap=overlap, seed=seed, statistic=by.statistic)),
     }
+
+
+def with_seeds(table: pd.DataFrame, by: Objective, *runs: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Return the table of `compare` with `seed_std`, the standard deviation of the mean score between a model's seeds.
+
+    Parameters
+    ----------
+    by : the objective of the comparison; there is no standard deviation of a Sharpe.
+    runs : the metrics of both runs, by split. The larger standard deviation counts; NaN if the model has one seed in both.
+    """
+    score = "" if by.name == objectives.SHARPE else by.column
+    found = [
+        [run.get(row["split"], {}).get(row[PREDICTION], {}).get(score, {}).get(summary.SEED_STD, np.nan) for run in runs]
+        for row in table.to_dict("records")
+    ]
+    return table.assign(seed_std=[np.fmax.reduce(spreads) for spreads in found])
+
+
+def within_seeds(row: Mapping[str, Any]) -> str:
+    """Return words if a difference is within the standard deviation between seeds, see `with_seeds`; else nothing."""
+    spread = row.get("seed_std", np.nan)
+    return f", within the seeds' standard deviation ({number(spread)})" if 0 < abs(row["difference"]) <= spread else ""
 
 
 def only_in_one(before: dict[str, pd.DataFrame], after: dict[str, pd.DataFrame]) -> tuple[list[str], list[str]]:
@@ -304,8 +326,9 @@ def _sentence(row: dict[str, Any]) -> str:
 def verdict(row: dict[str, Any]) -> str:
     """Return the verdict of `pair` with the difference and its interval."""
     if row["verdict"] == OPEN and np.isnan(row["low"]):
-        return f"{OPEN}, {number(row['difference'], '+.4f')}: {row['reason']}"
-    return f"{row['verdict']}, {number(row['difference'], '+.4f')} {interval(row['low'], row['high'], '+.4f')}{_left(row)}"
+        return f"{OPEN}, {number(row['difference'], '+.4f')}{within_seeds(row)}: {row['reason']}"
+    bounds = interval(row["low"], row["high"], "+.4f")
+    return f"{row['verdict']}, {number(row['difference'], '+.4f')} {bounds}{within_seeds(row)}{_left(row)}"
 
 
 def _left(row: dict[str, Any]) -> str:

@@ -12,9 +12,11 @@ from erawise.evaluation import evaluation, objectives
 from erawise.evaluation.objectives import LABELS, SHARPE, Objective
 from erawise.history import comparison, overview, validation_looks
 from erawise.running import paths, terminal
-from erawise.running.terminal import Form
+from erawise.running.terminal import Form, Sheet
 
 TITLES = {CV: "Out of fold on the train eras (cv): choose here", VALIDATION: "Validation, the final check: for no choice"}
+
+SEEDS = "Standard deviation of a mean score between a model's seeds"
 
 
 def show(form: Form) -> None:
@@ -25,10 +27,13 @@ def show(form: Form) -> None:
     chosen = next(iter(p.submit.models.values()), p.upload.prediction)
     toy = [evaluation.TOY] if p.data.source == "market" else []
     sheets = [overview.sheet(content, TITLES[split], split) for split, content in metrics.items()]
+    sheets += [overview.seeds(content, f"{SEEDS} ({split})", f"seeds, {split}") for split, content in metrics.items()]
+    final = metrics[VALIDATION]
+    parts: list[str | Sheet] = [overview.parts(final, "Parts of the validation eras", "parts"), overview.halves(final)]
     lines = [evaluation.standing(found.target, found.days, found.equal, found.early), *evaluation.paid(found)]
     table = tabular.read_parquet(paths.SCORES / f"{CV}.parquet")
     by = objectives.of_tables(p.evaluate.objective, "evaluate.objective", [(table, table)])
-    terminal.write([*_answer(chosen, metrics, table, found.days, by), *toy, *sheets, *lines, _looked(p, chosen)], form)
+    terminal.write([*_answer(chosen, metrics, table, found.days, by), *toy, *sheets, *parts, *lines, _looked(p, chosen)], form)
 
 
 def _answer(chosen: str, metrics: dict[str, Any], table: pd.DataFrame, days: int, by: Objective) -> list[str]:

@@ -1,9 +1,10 @@
 """The metrics of a run as a table that a person reads."""
 
+from dataclasses import replace
 from typing import Any
 
 from erawise.base.schema import PREDICTION
-from erawise.evaluation import evaluation
+from erawise.evaluation import evaluation, summary
 from erawise.running import terminal
 from erawise.running.terminal import Column, Sheet
 
@@ -45,6 +46,80 @@ def sheet(metrics: dict[str, Any], title: str = "", name: str = "") -> Sheet:
     for row, block in zip(rows, blocks.values(), strict=True):
         row.append(block["eras"])
     return Sheet([*columns, Column("eras", "d")], rows, title, name)
+
+
+PARTS = {
+    summary.WHOLE: "all eras",
+    summary.FIRST_HALF: "first half",
+    summary.SECOND_HALF: "second half",
+    summary.WITH_META_MODEL: "with a meta model",
+}
+"""Parts of the validation eras, as a person reads them."""
+
+FIGURES = (
+    (Column("CORR", ".4f", "most"), "corr", tuple(PARTS)),
+    (Column("Sharpe", ".2f", "most", spare=1), "sharpe", (summary.FIRST_HALF, summary.SECOND_HALF)),
+    (Column("BMC", ".4f", "most", spare=2), "bmc", (summary.FIRST_HALF, summary.SECOND_HALF)),
+    (Column("MMC", ".4f", "most", spare=3), "mmc", (summary.WITH_META_MODEL,)),
+)
+"""Figures of a part, and the parts of which each is shown: the other ones stand in the table of all predictions."""
+
+
+def parts(metrics: dict[str, Any], title: str = "", name: str = "") -> Sheet:
+    """Return a table of the figures of parts of the eras, from the content of `data/scores/validation.json`.
+
+    It has a row for each prediction, and a column for each figure of a part that any prediction has.
+    """
+    blocks = {name: block[summary.PARTS] for name, block in evaluation.blocks(metrics).items() if summary.PARTS in block}
+    columns = [Column(PREDICTION)]
+    values: list[list[terminal.Value]] = [[one] for one in blocks]
+    for column, figure, shown in FIGURES:
+        for part in shown:
+            found = [block.get(part, {}).get(figure) for block in blocks.values()]
+            if any(value is not None for value in found):
+                columns.append(replace(column, heading=f"{column.heading}, {PARTS[part]}"))
+                values = [[*row, value] for row, value in zip(values, found, strict=True)]
+    return Sheet(columns, values, title, name)
+
+
+SEEDS = {
+    "corr": ("CORR", ".4f"),
+    "mmc": ("MMC", ".4f"),
+    "bmc": ("BMC", ".4f"),
+    "fnc": ("FNC", ".4f"),
+    "payout": ("payout", ".4f"),
+    "payout_bmc": ("stand-in", ".4f"),
+}
+"""Scores whose standard deviation between seeds is shown: heading and form."""
+
+
+def seeds(metrics: dict[str, Any], title: str = "", name: str = "") -> Sheet:
+    """Return a table of the standard deviation between the seeds of each model that has several; it has no row without such a model."""
+    blocks = {name: block for name, block in evaluation.blocks(metrics).items() if summary.SEEDS in block}
+    columns = [Column("model"), Column("seeds", "d")]
+    values: list[list[terminal.Value]] = [[one, block[summary.SEEDS]] for one, block in blocks.items()]
+    for score, (heading, form) in SEEDS.items():
+        found = [block.get(score, {}).get(summary.SEED_STD) for block in blocks.values()]
+        if any(value is not None for value in found):
+            columns.append(Column(heading, form))
+            values = [[*row, value] for row, value in zip(values, found, strict=True)]
+    return Sheet(columns, values, title, name)
+
+
+def halves(metrics: dict[str, Any]) -> str:
+    """State which half of the eras was easier, by the mean CORR of all predictions; nothing without halves."""
+    blocks = [block[summary.PARTS] for block in evaluation.blocks(metrics).values() if summary.PARTS in block]
+    if not blocks:
+        return ""
+    first, second = (sum(block[part]["corr"] for block in blocks) / len(blocks) for part in (summary.FIRST_HALF, summary.SECOND_HALF))
+    eras = {part: figures["eras"] for part, figures in blocks[0].items()}
+    met = f", and {eras[summary.WITH_META_MODEL]} have a meta model" if summary.WITH_META_MODEL in eras else ""
+    easier = "first" if first > second else "second"
+    return (
+        f"The {easier} half was easier: the mean CORR of all predictions is {first:.4f} in the first half and {second:.4f} in the second. "
+        f"So compare predictions within a column, never across. All have the same {eras[summary.WHOLE]} eras: "
+        f"{eras[summary.FIRST_HALF]} and {eras[summary.SECOND_HALF]} are the halves{met}."
+    )
 
 
 def markdown(metrics: dict[str, Any]) -> str:

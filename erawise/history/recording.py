@@ -93,12 +93,21 @@ def _add(entry: ledger.Entry) -> int:
     """Add an entry, unless one of the same predictions, settings and scores is there; return the number of looks at its data."""
     path = validation_looks.ledger_path()
     with files.exclusive_lock(path, ledger.NAME):
-        entries = ledger.read(path)[0]
-        if not any(ledger.same(entry, other) for other in entries):
+        if not any(ledger.same(entry, other) for other in ledger.read(path)):
             entry = {"time": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"), **entry}
             files.append_line(entry, path)
-            entries.append(entry)
-        return len(ledger.looks(entries, entry["data"], entry["target"]))
+        return len(ledger.looks(validation_looks.read(), entry["data"], entry["target"]))
+
+
+def share() -> None:
+    """Write the lines of this machine and of the others to the shared ledger, and say how many are new there."""
+    shared = validation_looks.ledger_path(ledger.SHARED)
+    with files.exclusive_lock(shared, ledger.SHARED):
+        entries, known = validation_looks.read(), ledger.read(shared)
+        with files.replacing(shared) as temporary:
+            temporary.write_text(ledger.lines(entries), encoding="utf-8")
+    new = len(entries) - len(known)
+    print(f"{ledger.SHARED}: {len(entries)} evaluations, {new} of them new; commit and push it, and pull theirs")
 
 
 def _changed(settings: dict[str, Any]) -> dict[str, list[Any]]:

@@ -58,6 +58,7 @@ class Revision:
     validation : the digest of the validation targets, None if they weren't asked for.
     equal : the named target that the bare one equals, None if that isn't on record.
     early : the target of 20 days that one more figure of the scores is against, None if that isn't on record.
+    metrics : the content of `data/scores/<split>.json`, by split; empty if it isn't on record.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Revision:
     validation: str | None = None
     equal: str | None = None
     early: str | None = None
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def read(directory: Path, revision: str | None, *, raw: Path, scores: Path, targets: Path | None = None) -> Revision:
@@ -94,13 +96,14 @@ def read(directory: Path, revision: str | None, *, raw: Path, scores: Path, targ
         with _opened(directory, revision) as content:
             settings, lock = (_yaml(content, name, path) for path in ("params.yaml", "dvc.lock"))
             tables = {split: _scores(content, name, revision, f"{scores.as_posix()}/{split}.parquet") for split in (CV, VALIDATION)}
-            target, days, *named = _target(content, name, settings, scores)
+            target, days, equal, early = _target(content, name, settings, scores)
             counted = _counted(content, lock, scores, targets) if targets else ({}, None)
+            metrics = {split: _metrics(content, f"{scores.as_posix()}/{split}.json") for split in tables}
     except InputError:
         raise
     except Exception as error:  # Git is read by three libraries, each of which has errors of its own
         raise _unreadable(name, error) from None
-    return Revision(name, settings, target, days, _digest(lock, raw), tables, *counted, *named)
+    return Revision(name, settings, target, days, _digest(lock, raw), tables, *counted, equal, early, metrics)
 
 
 def incomparable(before: Revision, after: Revision, shown: Callable[[str], str] = str) -> str:
@@ -214,6 +217,14 @@ def _scores(read: Content, name: str, revision: str | None, path: str) -> pd.Dat
         raise InputError(f"{name}: {path} is neither there nor in the cache; {_remedy(revision)}") from None
     except (pa.ArrowInvalid, OSError):
         raise InputError(f"{name}: {path} is damaged, no Parquet file; remove it from DVC's cache, then {_remedy(revision)}") from None
+
+
+def _metrics(read: Content, path: str) -> dict[str, Any]:
+    try:
+        content = json.loads(read(path))
+    except (FileNotFoundError, DvcException, DataIndexDirError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _counted(read: Content, lock: dict[str, Any], scores: Path, targets: Path) -> tuple[dict[str, str], str | None]:

@@ -39,9 +39,13 @@ def data_digest() -> str:
 
 
 def commit() -> str | None:
-    """Return the commit that is checked out, with `+` if tracked files differ from it; None without a Git repository."""
+    """Return the commit that is checked out, with `+` if tracked files differ from it; None without a Git repository.
+
+    The shared ledger doesn't count.
+    """
     found = git("rev-parse", "HEAD")
-    return None if found is None else found.strip() + ("+" if (git("status", "--porcelain", "--untracked-files=no") or "").strip() else "")
+    differs = git("status", "--porcelain", "--untracked-files=no", "--", ":/", f":(exclude){ledger.SHARED}")
+    return None if found is None else found.strip() + ("+" if (differs or "").strip() else "")
 
 
 def git(*arguments: str) -> str | None:
@@ -52,14 +56,14 @@ def git(*arguments: str) -> str | None:
         return None
 
 
-def ledger_path() -> Path:
-    """Return the place of the main checkout's ledger."""
-    return paths.main_checkout(Path.cwd()) / ledger.NAME
+def ledger_path(name: str = ledger.NAME) -> Path:
+    """Return the place of the main checkout's ledger, or of the shared one."""
+    return paths.main_checkout(Path.cwd()) / name
 
 
 def read() -> list[ledger.Entry]:
-    """Return the entries of the main checkout's ledger."""
-    return ledger.read(ledger_path())[0]
+    """Return the entries of the main checkout's ledger and of the shared one."""
+    return ledger.read(ledger_path(), ledger_path(ledger.SHARED))
 
 
 def show(form: Form) -> None:

@@ -7,12 +7,13 @@ import pandas as pd
 
 from erawise.base.schema import CV, ERA, PREDICTION, SPLIT, VALIDATION, spanned_eras, spanned_weeks
 from erawise.evaluation import significance
-from erawise.history import comparison
+from erawise.history import comparison, overview
 from erawise.report import drawing, findings, frame, markup, views
 from erawise.report.content import CORR, FEATURE, PAYOUT, SCORES, SPLITS, YARDSTICKS, Content
 from erawise.report.drawing import Figure
 from erawise.report.frame import Page
 from erawise.report.markup import Cell, bounds, escape, number
+from erawise.running.terminal import Sheet
 
 NAMED = 4
 """Stages to name if the page is older than the workspace."""
@@ -168,6 +169,7 @@ def leaderboard(page: Page) -> str:
         shown = [name for name in found.predictions if found.metrics[split].get(name)]
         if shown:
             parts.append(_board(page, split, meaning, shown))
+    parts += [_seeds(found), _parts(found)]
     notes = "".join(f"<li>{escape(note)}</li>" for note in found.notes)
     meaning = f"<p>{escape(COLUMNS)}</p><ul class='notes'>{notes}</ul>"
     parts.append(f"<details><summary>The scores, their target and regime, and the columns</summary>{meaning}</details>")
@@ -207,6 +209,32 @@ def _board(page: Page, split: str, meaning: str, shown: list[str]) -> str:
     heads = ["prediction", "CORR", "95 % interval", *kept, "eras"]
     rows += [_grey(row, heads) for row in _measured(page, split)]
     return markup.table(f"{split}: {meaning}", heads, rows)
+
+
+def _parts(found: Content) -> str:
+    """Write the table of the halves of the validation eras, and of the eras with a meta model; nothing without them."""
+    told = overview.halves(found.metrics[VALIDATION])
+    return f"<p>{escape(told)}</p>" + _table(overview.parts(found.metrics[VALIDATION], "parts of the validation eras")) if told else ""
+
+
+def _seeds(found: Content) -> str:
+    """Write tables of the standard deviation between seeds; nothing without a model that has several."""
+    sheets = [
+        overview.seeds(found.metrics[split], f"{split}: standard deviation of a mean score between a model's seeds") for split in SPLITS
+    ]
+    return "".join(_table(sheet) for sheet in sheets if sheet.rows)
+
+
+def _table(sheet: Sheet) -> str:
+    """Write a table as commands print it."""
+    rows = [
+        [
+            Cell(column.text(value), None if value is None or isinstance(value, str) else value)
+            for value, column in zip(row, sheet.columns, strict=True)
+        ]
+        for row in sheet.rows
+    ]
+    return markup.table(sheet.title, [column.heading for column in sheet.columns], rows)
 
 
 def _measured(page: Page, split: str) -> list[dict[str, Cell]]:

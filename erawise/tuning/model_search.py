@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from threadpoolctl import threadpool_limits
 
 import erawise
@@ -66,6 +67,11 @@ class Question:
         """The kind of the model."""
         return str(self.settings.model_dump()["kind"])
 
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of a model that lists them; empty if it has one, or draws nothing."""
+        return list(getattr(self.settings, "seeds", []))
+
     def identity(self) -> str:
         """Return the SHA-256 of what a trial depends on: its data, folds, settings, and the code of the rooms that make it."""
         asked = [
@@ -109,11 +115,20 @@ def run(question: Question, work: ModelInputs, execution: Execution, storage: Pa
         work.resources.notify(line)
     resources = replace(work.resources, notify=functools.cache(work.resources.notify))  # each line once, not once a trial
 
+    own_seeds: dict[int, list[search.Fold]] = {}
+
     def attempt(engine: Engine, changes: dict[str, Any], numbers: Sequence[int]) -> list[search.Fold]:
         variants = training.tuned(question.settings, {"settings": changes}, paths.PARAMS).variants.values()
         how = How(resources, engine)
         fits = [partial(training.out_of_fold, kind, own, work.data, numbers, question.inner_share, how) for own in variants]
         pieces = list(engine.side_by_side(fits))
+        if not changes and len(question.seeds) > 1:
+            own_seeds.update(
+                {seed: scored([part for own, part in zip(variants, pieces, strict=True) if own.seed == seed]) for seed in question.seeds}
+            )
+        return scored(pieces)
+
+    def scored(pieces: Sequence[Sequence[pd.DataFrame]]) -> list[search.Fold]:
         return [objectives.by_era(training.blended(parts), work.data.panel.index, goal) for parts in zip(*pieces, strict=True)]
 
     with (
@@ -133,8 +148,11 @@ def run(question: Question, work: ModelInputs, execution: Execution, storage: Pa
             engine.at_once,
         )
         found = search.search(asked, storage, question.identity())
+        if len(question.seeds) > 1 and not own_seeds:  # the trials that are kept hold no seed of the model's own settings
+            attempt(engine, {}, range(len(work.data.plan.folds)))
     overlap = spanned_eras(work.data.plan.train, spanned_weeks(days_ahead(paths.PANEL, question.target)))
-    return search.result(found, question.tuning, overlap)
+    statistic = objectives.statistic(question.tuning.objective)
+    return search.result(found, question.tuning, overlap) | search.seed_spread(list(own_seeds.values()), statistic)
 
 
 def _goal(question: Question, work: ModelInputs) -> Goal:

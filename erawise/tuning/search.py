@@ -206,6 +206,8 @@ def result(found: Found, settings: Tuning, overlap: int) -> dict[str, Any]:
     - `against_default`: the paired difference of the best trial and the model's own settings in the objective, see
       `significance.differences`. `verdict_holm` is the verdict once Holm has adjusted it for all trials.
     - `overfitting`: see `overfitting`.
+
+    A model with several seeds also has `seed_std`, see `seed_spread`.
     """
     best = max([found.default, *found.whole], key=lambda trial: objective(trial.folds, settings))
     content: dict[str, Any] = {
@@ -258,6 +260,15 @@ def overfitting(trials: Sequence[Trial], overlap: int) -> float:
     return significance.overfitting_probability(scores, inside, outside)
 
 
+def seed_spread(seeds: Sequence[Sequence[Fold]], statistic: str) -> dict[str, float]:
+    """Return `seed_std`, the standard deviation (ddof 1) of a statistic over all eras between seeds; nothing for fewer than two seeds.
+
+    `seeds` has the folds of each seed with the model's own settings. A search that gains less finds no more than another seed does.
+    """
+    figures = [mean_or_sharpe(np.concatenate([values for _, values in folds]), statistic) for folds in seeds]
+    return {"seed_std": float(np.std(figures, ddof=1))} if len(figures) > 1 else {}
+
+
 def sentence(content: dict[str, Any]) -> str:
     """Return a sentence that tells the result of a search."""
     if not content["settings"]:
@@ -271,6 +282,8 @@ def sentence(content: dict[str, Any]) -> str:
         text += f", and {against['verdict_holm']} once Holm adjusts for {content['trials']} trials"
     if "overfitting" in content:
         text += f"; the best trial on half of the eras is below the median on the other half in {content['overfitting']:.0%} of the splits"
+    if abs(against["mean"]) <= content.get("seed_std", 0.0):
+        text += f"; the difference is within the seeds' standard deviation ({content['seed_std']:.4f})"
     return text
 
 

@@ -15,7 +15,8 @@ from scipy import stats
 
 from erawise.base import files
 from erawise.commands import menu
-from erawise.evaluation.summary import summarize
+from erawise.evaluation.summary import PARTS, SERIES, parts, summarize, with_seeds
+from erawise.history import overview
 from erawise.scores.eras import CONSTANT, EARLY_CORR, FNC_V3, ROWS, SCORES, Known, score_eras
 from manual import concepts, parameters, screens
 
@@ -190,7 +191,11 @@ def documented() -> set[str]:
     statistics = section("Statistics of a score")
     series = {f"{score}.{statistic}" for score in section("Scores of an era") for statistic in statistics}
     counted = {f"{score}.eras" for score in ("mmc", "bmc", "payout", "payout_bmc")}
-    return {key for key in series if not key.endswith(".eras")} | counted | set(section("Other keys of a prediction"))
+    halves = {f"{PARTS}.{part}.{key}" for part in overview.PARTS for key in section("Parts of the validation eras")}
+    [number, spread] = section("Seeds")
+    seeds = {number, *(f"{score}.{spread}" for score in SERIES)}
+    others = {*section("Other keys of a prediction"), *section("The whole file")}
+    return {key for key in series if not key.endswith(".eras")} | counted | halves | seeds | others
 
 
 @pytest.fixture(scope="module")
@@ -214,11 +219,21 @@ def example() -> dict[str, Any]:
     )
     whole = given | {"target": target, "early": early, "prediction": prediction["model"].to_numpy()}
     first = {key: values[:rows] for key, values in whole.items()}
-    return {"table": table, "metrics": summarize(table, 20)["model"], "first": first | {"features": features[1].astype(float)}}
+    return {
+        "table": table,
+        "metrics": summarize(table, 20)["model"] | parts(table)["model"],
+        "first": first | {"features": features[1].astype(float)},
+    }
+
+
+def seeded(example: dict[str, Any]) -> dict[str, Any]:
+    """Return the block of the example's model as if it had two seeds."""
+    own, names = example["table"], ["model/seed_1", "model/seed_2"]
+    return with_seeds({"model": example["metrics"]}, pd.concat([own.assign(prediction=name) for name in names]), {"model": names})["model"]
 
 
 def test_every_key_is_documented_and_every_documented_key_is_there(example: dict[str, Any]) -> None:
-    found = set(keys(example["metrics"]))
+    found = set(keys(example["metrics"] | seeded(example)))
     for split in ("cv", "validation"):
         content = files.read_json(ROOT / f"metrics/{split}.json")
         assert {f"diagnostics.{key}" for key in content.pop("diagnostics")} == {"diagnostics.passes"}
@@ -321,7 +336,7 @@ def test_absence_is_as_it_is_said(example: dict[str, Any]) -> None:
     assert {"low", "high"} == set(example["metrics"]["corr"]) - set(few["corr"])
     missing = dict.fromkeys(("mmc", "payout", "payout_bmc", "early_corr", "meta_corr", "oracle_corr"), np.nan)
     bare = summarize(table.assign(**missing), 20)["model"]
-    assert set(example["metrics"]) - set(bare) == {"mmc", "payout", "payout_bmc", "early", "meta_corr", "ceiling_share"}
+    assert set(example["metrics"]) - {PARTS} - set(bare) == {"mmc", "payout", "payout_bmc", "early", "meta_corr", "ceiling_share"}
     assert "sharpe" not in summarize(table.assign(corr=0.01), 20)["model"]["corr"]
 
 

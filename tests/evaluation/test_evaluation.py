@@ -15,8 +15,10 @@ from erawise.evaluation import evaluation, summary
 from erawise.history import overview
 from erawise.panel.panel import Panel
 from erawise.running.errors import InputError
+from erawise.scores.eras import SCORES
 
 RNG = np.random.default_rng(5)
+UNUSED = [name for name in SCORES if name not in ("corr", "mmc", "bmc")]
 
 
 def table(rows: list[tuple[str, int | None, str, float]]) -> pd.DataFrame:
@@ -305,3 +307,88 @@ def test_the_overview_leaves_out_what_no_prediction_has() -> None:
         "| ridge | 0.0213 | 1.23 | 46% | 10 |",
         "| flat | – | – | – | 0 |",
     ]
+
+
+def by_era(corr: dict[str, list[float]], mmc_from: int = 1) -> pd.DataFrame:
+    """Return scores of eras from 1 on; MMC is half of CORR from one era on, BMC a third of it everywhere."""
+    rows = [(era, name, value) for name, values in corr.items() for era, value in enumerate(values, 1)]
+    table = pd.DataFrame(rows, columns=["era", "prediction", "corr"])
+    return table.assign(mmc=(table["corr"] / 2).where(table["era"] >= mmc_from), bmc=table["corr"] / 3)
+
+
+def test_parts_are_halves_in_time_and_the_eras_of_the_meta_model() -> None:
+    found = summary.parts(by_era({"a": [0.01, 0.03, 0.02, 0.04, 0.06], "b": [0.1, 0.1, 0.0, 0.0, 0.0]}, mmc_from=3))
+    assert found["a"]["parts"] == {
+        "whole": {"corr": 0.032, "bmc": 0.010667, "sharpe": 1.859962, "eras": 5},
+        "first_half": {"corr": 0.02, "bmc": 0.006667, "sharpe": 2.0, "eras": 2},
+        "second_half": {"corr": 0.04, "mmc": 0.02, "bmc": 0.013333, "sharpe": 2.44949, "eras": 3},
+        "with_meta_model": {"corr": 0.04, "mmc": 0.02, "bmc": 0.013333, "sharpe": 2.44949, "eras": 3},
+    }
+    assert found["b"]["parts"]["first_half"] == {"corr": 0.1, "bmc": 0.033333, "eras": 2}
+
+
+def test_parts_hold_only_eras_that_all_predictions_have() -> None:
+    nan = np.nan
+    table = by_era({"a": [0.1, 0.2, 0.3, 0.4], "late": [nan, nan, 0.3, 0.5], "constant": [nan] * 4}, mmc_from=9)
+    found = summary.parts(table.sample(frac=1, random_state=1))
+    assert found.keys() == {"a", "late"}
+    assert {part: block["eras"] for part, block in found["a"]["parts"].items()} == {"whole": 2, "first_half": 1, "second_half": 1}
+    assert found["a"]["parts"]["whole"]["corr"] == 0.35
+    assert summary.parts(by_era({"a": [0.1, nan], "b": [0.2, 0.3]})) == {}
+
+
+def test_the_easier_half_is_named_and_figures_stand_beside_each_other() -> None:
+    found = summary.parts(by_era({"a": [0.01, 0.02, 0.03, 0.04], "b": [0.1, 0.1, 0.0, 0.0]}, mmc_from=2))
+    metrics = {name: {"corr": {}, "eras": 4, **block} for name, block in found.items()} | {"diagnostics": {}}
+    assert overview.halves(metrics) == (
+        "The first half was easier: the mean CORR of all predictions is 0.0575 in the first half and 0.0175 in the second. So compare "
+        "predictions within a column, never across. All have the same 4 eras: 2 and 2 are the halves, and 3 have a meta model."
+    )
+    table = overview.parts(metrics)
+    assert [column.heading for column in table.columns][:5] == [
+        "prediction",
+        "CORR, all eras",
+        "CORR, first half",
+        "CORR, second half",
+        "CORR, with a meta model",
+    ]
+    assert table.rows[0][:5] == ["a", 0.025, 0.015, 0.035, 0.03]
+    assert overview.halves({"a": {"eras": 0}}) == ""
+
+
+def test_the_spread_of_seeds_stands_beside_the_mean_of_each_score() -> None:
+    table = by_era({"own": [0.02, 0.04], "own/seed_1": [0.01, 0.03], "own/seed_5": [0.03, 0.07], "alone": [0.01, 0.02]})
+    blocks = summary.summarize(table[table["prediction"].isin(["own", "alone"])].assign(**dict.fromkeys(UNUSED, np.nan)), 20)
+    found = summary.with_seeds(blocks, table, {"own": ["own/seed_1", "own/seed_5"]})
+    assert found["own"]["seeds"] == 2
+    spread = {score: found["own"][score]["seed_std"] for score in ("corr", "mmc", "bmc")}
+    assert spread == {"corr": 0.021213, "mmc": 0.010607, "bmc": 0.007071}
+    assert found["own"]["corr"]["mean"] == blocks["own"]["corr"]["mean"]
+    assert found["alone"] == blocks["alone"]
+    assert "seeds" not in blocks["own"]
+    assert summary.with_seeds(blocks, table, {}) == blocks
+
+
+def test_each_seed_is_the_blend_of_its_targets_and_no_other_table_sees_it() -> None:
+    era = np.repeat([1, 2], 20)
+    values = {(target, seed): RNG.random(40) for target in "ab" for seed in (3, 8)}
+    found = predictions.BySeed(era, [3, 8])
+    for (_, seed), own in values.items():
+        found.add(seed, own)
+    blend = predictions.Blend(era)
+    for target in "ab":
+        blend.add(values[target, 8])
+    columns = found.columns()
+    assert list(columns) == ["seed_3", "seed_8"]
+    assert np.array_equal(columns["seed_8"], blend.values().astype(np.float32))
+    alone = predictions.BySeed(era, [3])
+    alone.add(3, values["a", 3])
+    assert alone.columns() == {}
+
+    frame = table([(f"n{k:02d}", int(e), "cv", v) for k, (e, v) in enumerate(zip(era, values["a", 3], strict=True))]).assign(**columns)
+    joined = predictions.join({"one": frame, "two": frame})
+    assert list(joined.columns) == ["id", "era", "split", "one", "two"]
+    names, tables = predictions.by_seed({"one": frame, "two": frame[["id", "era", "split", "prediction"]]})
+    assert names == {"one": ["one/seed_3", "one/seed_8"]}
+    assert tables["one/seed_8"]["prediction"].tolist() == columns["seed_8"].astype(np.float64).tolist()
+    assert predictions.digest(frame) == predictions.digest(frame[["id", "era", "split", "prediction"]])

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from erawise.charts import score_charts, style
 from erawise.evaluation import significance
+from erawise.evaluation.objectives import BY_CORR
 from erawise.evaluation.significance import BETTER, OPEN, WORSE
 from erawise.history import comparison, ledger
 
@@ -141,3 +142,22 @@ def test_nobody_is_told_to_wait_for_centuries() -> None:
     assert comparison.eras_needed(row | {"eras_to_tell": 1999.0}) == 1999
     assert comparison.eras_needed(row | {"verdict": BETTER}) is comparison.eras_needed(row | {"eras_to_tell": np.nan}) is None
     assert [comparison.probability(value) for value in (1.0, 0.0, 0.5, np.nan)] == ["> 99 %", "< 1 %", "50 %", "–"]
+
+
+def test_a_difference_within_the_seeds_standard_deviation_is_said_to_be(runs: tuple) -> None:
+    before, after = runs
+    table = comparison.compare(before, after, 20)
+    change = abs(table.loc[0, "difference"])
+
+    def spread(ridge: float) -> dict:
+        return {"cv": {"ridge": {"corr": {"mean": 0.02, "seed_std": ridge}, "seeds": 3}, "trees": {"corr": {"mean": 0.02}}}}
+
+    found = comparison.with_seeds(table, BY_CORR, spread(change / 2), spread(2 * change)).to_dict("records")
+    assert [row["seed_std"] for row in found[:1]] == [2 * change]
+    assert np.isnan([row["seed_std"] for row in found[1:]]).all()
+    assert comparison.verdict(found[0]).endswith(f"), within the seeds' standard deviation ({2 * change:.4f})")
+    assert comparison.answer(pd.DataFrame(found[:2]), ["ridge", "trees"], {}, []).count("within the seeds") == 1
+    larger = comparison.with_seeds(table, BY_CORR, {}, spread(change / 2)).to_dict("records")[0]
+    assert comparison.within_seeds(larger) == ""
+    assert comparison.within_seeds(table.to_dict("records")[0]) == ""
+    assert comparison.with_seeds(comparison.compare({}, {}, 20), BY_CORR, {}, {}).empty

@@ -18,8 +18,9 @@ from closure import ROOT
 
 from erawise.base import files
 from erawise.evaluation import significance
-from erawise.history import comparison, ledger, recording
+from erawise.history import comparison, ledger, recording, validation_looks
 from erawise.running import paths, terminal
+from erawise.running.errors import InputError
 
 
 def entry(number: int = 0, **changes: Any) -> ledger.Entry:
@@ -50,8 +51,7 @@ def test_processes_that_write_at_once_lose_no_line(tmp_path: Path) -> None:
         worker.start()
     for worker in workers:
         worker.join()
-    entries, broken = ledger.read(path)
-    assert broken == 0
+    entries = ledger.read(path)
     assert sorted(int(found["settings"]["models.ridge.l2"]) for found in entries) == [100 * k + i for k in range(4) for i in range(25)]
     assert [found["time"] for found in entries] == sorted(found["time"] for found in entries)
 
@@ -101,25 +101,93 @@ def test_a_writer_that_is_killed_spoils_no_other_line(tmp_path: Path) -> None:
         time.sleep(0.001)
     os.kill(worker.pid or 0, signal.SIGKILL)
     worker.join()
-    entries, broken = ledger.read(path)
+    entries, broken = files.read_lines(path)
     assert broken <= 1
     files.append_line(entry(1), path)
-    again, still = ledger.read(path)
+    again, still = files.read_lines(path)
     assert (len(again), still) == (len(entries) + 1, broken)
 
 
-@pytest.mark.parametrize("torn", ['{"time": "2026', "nonsense", "[1]", '{"time": 1}'])
-def test_a_line_that_is_no_entry_is_counted_and_left_out(tmp_path: Path, torn: str) -> None:
+@pytest.mark.parametrize("torn", ['{"time": "2026', "nonsense", "[1]", '{"time": 1}', "<<<<<<< HEAD", "\xff"])
+def test_a_damaged_line_is_named_and_hides_no_other(tmp_path: Path, torn: str) -> None:
     path = tmp_path / "ledger.jsonl"
     files.append_line(entry(1), path)
     before = path.read_bytes()
-    with path.open("a") as file:
-        file.write(torn)
+    with path.open("ab") as file:
+        file.write(torn.encode("latin-1"))
     files.append_line(entry(2), path)
     assert path.read_bytes().startswith(before)
-    entries, broken = ledger.read(path)
-    assert ([found["settings"]["models.ridge.l2"] for found in entries], broken) == ([1.0, 2.0], 1)
-    assert ledger.read(tmp_path / "none.jsonl") == ([], 0)
+    with pytest.raises(InputError, match=r"^ledger\.jsonl, line 2: it is no evaluation: .*; remove this line, and the looks .*$"):
+        ledger.read(path)
+    first, _, last = path.read_bytes().split(b"\n", 2)
+    path.write_bytes(first + b"\n\n" + last)
+    assert [found["settings"]["models.ridge.l2"] for found in ledger.read(path)] == [1.0, 2.0]
+    assert ledger.read(tmp_path / "none.jsonl") == []
+
+
+def test_the_same_evaluation_counts_once_in_any_order_of_the_lines(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    twice = entry(3, time="2026-01-01T00:00:00+00:00", commit="on another machine", seconds=9.0)
+    for one in (entry(3), entry(2), twice, entry(1)):
+        files.append_line(one, path)
+    assert [found["time"][17:19] for found in ledger.read(path)] == ["00", "01", "02"]
+    assert ledger.read(path)[0] == twice
+
+
+def test_two_clones_count_the_union_of_their_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def git(clone: Path, *words: str) -> str:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main"]
+        return subprocess.run(["git", *identity, *words], cwd=clone, check=True, capture_output=True, text=True).stdout
+
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    git(first, "init", "-q")
+    for name in (".gitignore", ".gitattributes"):
+        shutil.copyfile(ROOT / name, first / name)
+
+    def share(clone: Path) -> str:
+        monkeypatch.chdir(clone)
+        recording.share()
+        git(clone, "add", "-A")
+        git(clone, "commit", "-qm", "looked")
+        return capsys.readouterr().out
+
+    files.append_line(entry(1, **digests()), first / "ledger.jsonl")
+    assert share(first).startswith("ledger.shared.jsonl: 1 evaluations, 1 of them new; ")
+    assert git(first, "ls-files").split() == [".gitattributes", ".gitignore", "ledger.shared.jsonl"]
+    git(tmp_path, "clone", "-q", str(first), str(second))
+    both, once, later = entry(2, **digests(ridge="both")), entry(3, **digests(ridge="a")), entry(4, **digests(ridge="b"))
+    again = both | {"time": "2026-01-01T00:00:09+00:00", "commit": None}
+    for clone, lines in ((first, (once, both)), (second, (again, later))):
+        for line in lines:
+            files.append_line(line, clone / "ledger.jsonl")
+        assert share(clone).startswith("ledger.shared.jsonl: 3 evaluations, 2 of them new; ")
+    monkeypatch.chdir(second)
+    before = validation_looks.read()
+    assert len(ledger.looks(before, "d", "target")) == 3, "the second machine doesn't begin at one"
+    git(second, "pull", "-q", "--no-rebase", "--no-edit", "origin", "main")
+    assert len((second / "ledger.shared.jsonl").read_text().splitlines()) == 5
+    union = [entry(1, **digests()), both, once, later]
+    assert ledger.looks(validation_looks.read(), "d", "target") == union
+    assert share(second).startswith("ledger.shared.jsonl: 4 evaluations, 0 of them new; ")
+    git(first, "pull", "-q", "--no-rebase", "--no-edit", str(second), "main")
+    monkeypatch.chdir(first)
+    assert ledger.looks(validation_looks.read(), "d", "target") == union
+
+
+def test_a_shared_ledger_is_no_change_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("params.yaml", ledger.SHARED):
+        (tmp_path / name).write_text("")
+    subprocess.run(["git", "init", "-q"], check=True)
+    subprocess.run(["git", "add", "."], check=True)
+    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x"], check=True)
+    files.append_line(entry(1), tmp_path / ledger.SHARED)
+    assert not str(validation_looks.commit()).endswith("+")
+    (tmp_path / "params.yaml").write_text("a: 1\n")
+    assert str(validation_looks.commit()).endswith("+")
 
 
 def test_a_number_that_is_none_is_refused_and_writes_nothing(tmp_path: Path) -> None:

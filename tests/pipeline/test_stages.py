@@ -19,13 +19,14 @@ from workspace import MODELS, WHOLE, Workspace
 
 from erawise import params
 from erawise.base import files, tabular
-from erawise.base.schema import named_horizon
+from erawise.base.schema import CV, VALIDATION, named_horizon
 from erawise.charts import figures
 from erawise.explanation import explained
 from erawise.folds import splits
 from erawise.live import served
-from erawise.running import runner
+from erawise.running import paths, runner
 from erawise.running.errors import InputError
+from erawise.scores.eras import score_eras
 
 STANDING = "main: target, which equals target_other_20, 20 trading days (early); pays: 60 days since round 1343, not these scores"
 
@@ -542,11 +543,47 @@ def test_a_model_of_several_targets_and_seeds_is_their_blend(workspace: Workspac
     assert sorted(path.name for path in directory.iterdir()) == ["importance.csv", "model.json", "target_1", "target_2"]
     second = [(directory / name / "model.txt").read_text() for name in ("target_1", "target_2")]
     assert second[0] != second[1]
+    assert list(blended.columns[-2:]) == ["seed_1", "seed_2"]
+    assert list(single.columns) == ["id", "era", "split", "prediction"]
+    _check_seeds(workspace, blended)
     workspace.run("explain lightgbm", "plot")
     found = explained.read(workspace.directory / "data/explained/lightgbm")
     assert found.sample.members == 2
     assert found.sample.unit == "standard deviations of each variant"
     assert found.shap["feature"].iloc[0] == "feature_0"
+
+
+def _check_seeds(workspace: Workspace, blended: pd.DataFrame) -> None:
+    """Check the standard deviation between two seeds against scores of each, for both splits, and that only the model has it."""
+    targets = [pd.read_parquet(workspace.directory / path) for path in (paths.PANEL / "index.parquet", paths.VALIDATION_TARGETS)]
+    target = pd.concat(targets).dropna(subset=["target"])[["id", "era", "target"]]
+    for split in (CV, VALIDATION):
+        rows = blended[blended["split"] == split].astype({"era": "int64"}).merge(target, on=["id", "era"]).sort_values("era", kind="stable")
+        scored = score_eras(rows[["seed_1", "seed_2"]].astype(np.float64), rows["target"].to_numpy(), rows["era"].to_numpy())
+        means = scored.groupby("prediction")["corr"].mean()
+        metrics = workspace.metrics(split)
+        assert metrics["lightgbm"]["seeds"] == 2
+        assert metrics["lightgbm"]["corr"]["seed_std"] == pytest.approx(abs(means["seed_1"] - means["seed_2"]) / np.sqrt(2), abs=2e-6)
+        assert metrics["lightgbm"]["corr"]["seed_std"] > 0
+        assert "seed_std" not in metrics["ridge"]["corr"]
+        scores = pd.read_parquet(workspace.directory / f"data/scores/{split}.parquet")
+        assert not scores["prediction"].str.contains("/").any()
+
+
+def test_a_search_for_a_model_of_several_seeds_knows_how_far_they_differ(workspace: Workspace) -> None:
+    def several(content: Any) -> None:
+        kept = {key: value for key, value in content["models"]["lightgbm"].items() if key != "seed"}
+        content["models"]["lightgbm"] = {**kept, "seeds": [1, 2]}
+        content["tuning"].update(models=["lightgbm"], trials=1)
+
+    workspace.change(several)
+    workspace.run("tune")
+    path = workspace.directory / "data/tuning/lightgbm.json"
+    first = path.read_bytes()
+    assert files.read_json(path)["seed_std"] > 0
+    path.unlink()
+    workspace.run("tune")
+    assert path.read_bytes() == first
 
 
 def test_a_model_is_explained_in_eras_that_it_was_not_trained_on(finished: Workspace) -> None:

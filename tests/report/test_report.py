@@ -153,6 +153,17 @@ def test_every_metric_of_the_leaderboard(written: Path, finished: Workspace) -> 
                 assert f">{value}</td>" in row
 
 
+def test_halves_of_the_final_check_stand_beside_each_other(written: Path, finished: Workspace) -> None:
+    text = written.read_text(encoding="utf-8")
+    table = re.search(r"<caption>parts of the validation eras</caption>.*?</table>", text, re.S)
+    assert table is not None
+    assert re.search(r"The (first|second) half was easier: ", text)
+    for name, block in evaluation.blocks(finished.metrics(VALIDATION)).items():
+        row = next(row for row in re.findall(r"<tr>.*?</tr>", table.group()) if f">{name}</th>" in row)
+        for part in (summary.FIRST_HALF, summary.SECOND_HALF):
+            assert f">{block[summary.PARTS][part]['corr']:.4f}</td>" in row
+
+
 def test_a_page_that_cannot_be_written_leaves_the_old_one(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     page = workspace.directory / "report.html"
     page.write_text("the old one")

@@ -235,6 +235,19 @@ def test_with_few_eras_it_cannot_be_told(tmp_path: Path) -> None:
     assert "an interval needs 240" in search.sentence(content)
 
 
+def test_a_gain_within_the_seeds_standard_deviation_is_said_to_be() -> None:
+    eras = np.arange(4)
+    seeds = [[(eras[:2], np.full(2, mean)), (eras[2:], np.array([mean, np.nan]))] for mean in (0.02, 0.04)]
+    spread = search.seed_spread(seeds, "mean")
+    assert spread == {"seed_std": pytest.approx(0.02 * 3 / 4 / np.sqrt(2))}
+    assert search.seed_spread(seeds[:1], "mean") == {}
+    against = {"verdict": OPEN, "verdict_holm": OPEN, "eras": 4, "mean": 0.005, "reason": "too few"}
+    content = {"settings": {"x": 1.0}, "by": "corr", "against_default": against, "trials": 3}
+    assert search.sentence(content | spread).endswith("; the difference is within the seeds' standard deviation (0.0106)")
+    assert "seeds" not in search.sentence(content)
+    assert "seeds" not in search.sentence(content | spread | {"against_default": against | {"mean": 0.02}})
+
+
 def test_overfitting_is_certain_for_noise_that_turns_and_absent_for_a_true_best() -> None:
     eras = np.arange(160)
     turning = np.sin(np.arange(160) / 160 * 2 * np.pi)
