@@ -258,11 +258,10 @@ def default_run(seed: int) -> Order:
     best = max(corr[CV], key=lambda name: corr[CV][name])
     corr[CV][ORACLE_ROW] = corr[CV][best] / blocks[CV][best]["ceiling_share"]
     sharpe = {name: block["corr"]["sharpe"] for name, block in blocks[CV].items()}
-    better = [
-        name
-        for name in blocks[CV]
-        if sharpe[name] > sharpe[NEUTRALIZED] and comparison.pair(scores, NEUTRALIZED, scores, name, days)["verdict"] == significance.BETTER
-    ]
+    others = [name for name in blocks[CV] if name != NEUTRALIZED]
+    rows = comparison.adjusted([comparison.pair(scores, NEUTRALIZED, scores, name, days) for name in others])
+    told = {name: row["verdict_holm"] for name, row in zip(others, rows, strict=True)}
+    better = [name for name in others if sharpe[name] > sharpe[NEUTRALIZED] and told[name] == significance.BETTER]
     return Order(paid, corr, float(proportion), better)
 
 

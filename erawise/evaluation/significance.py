@@ -115,7 +115,7 @@ class Difference:
     reason: str = ""
 
 
-def mean(series: Floats, *, overlap: int) -> Mean:
+def mean(series: Floats, *, overlap: int, statistic: str = "mean") -> Mean:
     """Estimate the mean of (eras,) scores and its interval.
 
     The long-run variance of the series is the mean square of its projections on the first cosines, see `long_run_variance`. The mean
@@ -127,6 +127,8 @@ def mean(series: Floats, *, overlap: int) -> Mean:
     ----------
     series : (eras,) in the order of time; eras with NaN, no score, are left out.
     overlap : eras that a target spans, at least 1.
+    statistic : `sharpe` for the values of `differences` of two Sharpe ratios. Their variance is estimated too, so that the test keeps its
+        level only with fewer cosines: at most a third as many as there are spans.
     """
     known = _known(series)
     eras = len(known)
@@ -135,7 +137,7 @@ def mean(series: Floats, *, overlap: int) -> Mean:
         return replace(nothing, reason=f"{eras} eras; an interval needs {LEAST_SPANS * overlap}, {LEAST_SPANS} spans of a target")
     if known.max() == known.min():
         return replace(nothing, reason="the scores are all equal")
-    degrees = cosines(eras)
+    degrees = cosines(eras) if statistic == "mean" else max(1, min(cosines(eras), eras // (3 * overlap)))
     error = float(np.sqrt(long_run_variance(known, degrees) / eras))
     centre, half_width = float(known.mean()), float(stdtrit(degrees, (1 + LEVEL) / 2)) * error
     t_hac = centre / error
@@ -244,7 +246,7 @@ def paired_difference(a: Floats, b: Floats, *, overlap: int, seed: int = 0, stat
         raise ValueError(f"scores of {len(a)} and of {len(b)} eras; both must be of the same eras")
     both = np.isfinite(a) & np.isfinite(b)
     pair = np.array([np.asarray(a, np.float64)[both], np.asarray(b, np.float64)[both]])
-    found = mean(differences(pair[0], pair[1], statistic), overlap=overlap)
+    found = mean(differences(pair[0], pair[1], statistic), overlap=overlap, statistic=statistic)
     ratio, fall = (_resampled(pair, statistic, overlap, seed) for statistic in (_sharpe, max_drawdown))
     if found.reason:
         same = found.eras >= LEAST_SPANS * overlap and bool((pair[0] == pair[1]).all())

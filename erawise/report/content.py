@@ -19,7 +19,7 @@ CORR, PAYOUT, STAND_IN = "corr", "payout", "payout_bmc"
 SPLITS = (CV, VALIDATION)
 
 SCORES = {CORR: "CORR", "mmc": "MMC", "bmc": "BMC", "fnc": "FNC", PAYOUT: "payout"}
-"""The scores that the page can be switched to, by their columns. Without a payout in a split, its stand-in takes the place."""
+"""The scores that the page can be switched to, by their columns. Unless every era of a split has a payout, its stand-in takes the place."""
 
 COMPARED = ["a", "b", "eras", "wins", "mean", "low", "high", "p_value", "verdict"]
 """The columns of a comparison of two predictions."""
@@ -252,19 +252,19 @@ def decisive(content: Content) -> pd.DataFrame:
     for a, b in itertools.permutations([name for name in content.predictions if name in wide], 2):
         one, other = (wide[name].round(DECIMALS).to_numpy(np.float64) for name in (a, b))
         less = pd.Series(significance.differences(one, other, by.statistic), wide.index)
-        rows.append({"a": a, "b": b, **_pair(less, content.days)})
+        rows.append({"a": a, "b": b, **_pair(less, content.days, by.statistic)})
     found = pd.DataFrame(rows, columns=COMPARED)
     adjusted = found.groupby("b", sort=False)["p_value"].transform(lambda values: significance.holm(values.to_list()))
     told = [significance.verdict_after(verdict, p) for verdict, p in zip(found["verdict"], adjusted, strict=True)]
     return found.assign(verdict_holm=told)
 
 
-def _pair(less: pd.Series, days: int) -> dict[str, Any]:
+def _pair(less: pd.Series, days: int, statistic: str = "mean") -> dict[str, Any]:
     known = less.dropna()
     difference = known.round(DECIMALS).to_numpy(np.float64)
     if not len(difference):
         return {"eras": 0, "wins": 0, "lost": 0, "mean": np.nan, "low": np.nan, "high": np.nan, "p_value": np.nan, "verdict": OPEN}
-    found = significance.mean(difference, overlap=spanned_eras(known.index.to_numpy(), spanned_weeks(days)))
+    found = significance.mean(difference, overlap=spanned_eras(known.index.to_numpy(), spanned_weeks(days)), statistic=statistic)
     wins, lost = int((difference > 0).sum()), int((difference < 0).sum())
     tested = {"low": found.low, "high": found.high, "p_value": found.p_value, "verdict": found.verdict}
     return {"eras": len(known), "wins": wins, "lost": lost, "mean": found.mean, **tested}

@@ -225,7 +225,8 @@ def result(found: Found, settings: Tuning, overlap: int) -> dict[str, Any]:
         statistic = objectives.statistic(settings.objective)
         own = _series(found.default)[1]
         number = next(k for k, trial in enumerate(found.whole) if trial is best)
-        tests = [significance.mean(significance.differences(_series(one)[1], own, statistic), overlap=overlap) for one in found.whole]
+        against = [significance.differences(_series(trial)[1], own, statistic) for trial in found.whole]
+        tests = [significance.mean(values, overlap=overlap, statistic=statistic) for values in against]
         adjusted = significance.holm([*(one.p_value for one in tests), *[1.0] * found.stopped])
         difference = tests[number]
         interval = {"low": difference.low, "high": difference.high} if np.isfinite(difference.low) else {"reason": difference.reason}
