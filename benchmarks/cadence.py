@@ -1,4 +1,4 @@
-"""What `erawise cadence` says on markets whose law is known: on many that stay as they are, and on many that drift.
+"""The verdicts of `erawise cadence` on markets whose law is known: on many that stay as they are, and on many that drift.
 
 `python -m benchmarks.cadence` prints how often each interval of retraining is found better or worse than never, once Holm has adjusted the
 verdicts; `--write docs/howto/retrain.md` puts the table into the page.

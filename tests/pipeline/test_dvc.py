@@ -377,6 +377,34 @@ def test_recipes_are_queued_run_by_two_workers_and_not_run_again(
         experiments.run([half])
 
 
+def test_new_eras_need_new_fits_alone_with_the_bytes_of_a_run_from_scratch(clone: Clone) -> None:
+    def kept() -> set[str]:
+        return {path.name for path in (clone.directory / "data/fits/ridge").iterdir()}
+
+    def predicted() -> pd.DataFrame:
+        return pd.read_parquet(clone.directory / "data/predictions/models/ridge.parquet").set_index("id")
+
+    clone.set("final.retrain_every", 6)
+    assert "ridge: validation is predicted by" in clone.dvc("repro", "train@ridge")
+    fits, before = kept(), predicted().query("split == 'validation'")
+    assert len(fits) == 2 + 1 + len(json.loads(clone.read("data/folds.json"))["horizons"]["60"]["blocks"])
+
+    clone.set("data.market.validation_eras", clone.settings()["data"]["market"]["validation_eras"] + 2)
+    clone.dvc("repro", "train@ridge")
+    new, after = kept() - fits, predicted()
+    assert len(new) in (1, 2), "the model that is served, and that of a block if one has begun"
+    pd.testing.assert_frame_equal(after.loc[before.index], before)
+    assert len(after.query("split == 'validation'")) > len(before)
+    outs = {name: entry["outs"] for name, entry in clone.lock().items() if name == "train@ridge"}
+    shutil.rmtree(clone.directory / "data/fits/ridge")
+    clone.dvc("repro", "--force", "--single-item", "--no-run-cache", "train@ridge")
+    assert {name: entry["outs"] for name, entry in clone.lock().items() if name == "train@ridge"} == outs
+
+    clone.set("data.market.validation_eras", 30)
+    said = clone.dvc("repro", "split", check=False)
+    assert re.search(r"data: eras that were there in the last run are missing: \d+, .*the data may only grow", said)
+
+
 def test_no_model_is_a_pickle(finished_clone: Clone) -> None:
     found = [path for path in (finished_clone.directory / "data/models").rglob("*") if path.is_file()]
     assert {path.suffix for path in found} == {".txt", ".npz", ".csv", ".json"}
