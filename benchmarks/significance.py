@@ -21,38 +21,39 @@ from erawise.evaluation import significance
 Floats = NDArray[np.float64]
 
 PAGE = measure.ROOT / "docs" / "significance.md"
-AUTOCORRELATIONS = (0.73, 0.49, 0.28, 0.06)
-"""Autocorrelations of per-era CORR at lags 1 to 4, for a target of four weeks."""
+AUTOCORRELATIONS = {4: (0.73, 0.49, 0.28, 0.06), 12: tuple(1 - lag / 12 for lag in range(1, 12))}
+"""Autocorrelations of per-era CORR at lags 1, 2, ..., by the weeks of the target: at four of real scores, at twelve the weeks shared."""
 
-PAIRS, ERAS, OVERLAP = 1000, (60, 150, 300, 600), 4
+PAIRS, OVERLAP = 1000, 4
+ERAS = {4: (60, 150, 300, 600), 12: (100, 150, 300, 600)}
 SPREAD, TRUE_DIFFERENCE = 0.0092, 0.003
 """Standard deviation of the difference of two real models by era, and a true mean that matters."""
 
 LEVEL = 0.05
 
 
-def correlated(count: int, eras: int, seed: int) -> Floats:
-    """Draw (count, eras) normal series of mean 0 and variance 1 with these autocorrelations."""
+def correlated(count: int, eras: int, seed: int, overlap: int = OVERLAP) -> Floats:
+    """Draw (count, eras) normal series of mean 0 and variance 1 with the autocorrelations of a target of so many weeks."""
     lags = np.zeros(eras)
-    lags[: len(AUTOCORRELATIONS) + 1] = [1, *AUTOCORRELATIONS]
+    lags[: len(AUTOCORRELATIONS[overlap]) + 1] = [1, *AUTOCORRELATIONS[overlap]]
     distance = np.abs(np.subtract.outer(np.arange(eras), np.arange(eras)))
     drawn: Floats = np.random.default_rng(seed).standard_normal((count, eras)) @ np.linalg.cholesky(lags[distance]).T
     return drawn
 
 
-def ours(series: Floats) -> NDArray[np.bool_]:
+def ours(series: Floats, overlap: int) -> NDArray[np.bool_]:
     """Return (count,) whether the interval of a series of differences leaves 0 out, so that the verdict isn't "can't tell"."""
-    found = [significance.mean(one, overlap=OVERLAP) for one in series]
+    found = [significance.mean(one, overlap=overlap) for one in series]
     return np.array([mean.low > 0 or mean.high < 0 for mean in found])
 
 
-def independent(series: Floats) -> NDArray[np.bool_]:
+def independent(series: Floats, _: int) -> NDArray[np.bool_]:
     """Apply the paired t test, which assumes independent eras."""
     found: NDArray[np.bool_] = stats.ttest_1samp(series, 0, axis=1).pvalue < LEVEL
     return found
 
 
-def newey_west(series: Floats) -> NDArray[np.bool_]:
+def newey_west(series: Floats, _: int) -> NDArray[np.bool_]:
     """Apply the usual Newey-West t test: Bartlett weights up to `4 (n / 100)^(2/9)` lags, normal critical values."""
     eras = series.shape[1]
     deviation = series - series.mean(axis=1, keepdims=True)
@@ -64,7 +65,7 @@ def newey_west(series: Floats) -> NDArray[np.bool_]:
     return found
 
 
-TESTS: dict[str, Callable[[Floats], NDArray[np.bool_]]] = {
+TESTS: dict[str, Callable[[Floats, int], NDArray[np.bool_]]] = {
     "equal-weighted cosine (ours)": ours,
     "Newey–West, normal critical values": newey_west,
     "paired t, eras independent": independent,
@@ -73,21 +74,25 @@ TESTS: dict[str, Callable[[Floats], NDArray[np.bool_]]] = {
 
 def false_alarms(pairs: int) -> str:
     """Return the share of pairs without a true difference in which each test finds one, by the number of eras."""
-    drawn = {eras: correlated(pairs, eras, eras) for eras in ERAS}
-    lines = ["| test at 5 % | " + " | ".join(f"{eras} eras" for eras in ERAS) + " |", "|---|" + "---:|" * len(ERAS)]
-    for name, test in TESTS.items():
-        lines.append(f"| {name} | " + " | ".join(f"{test(series).mean():.1%}" for series in drawn.values()) + " |")
-    return "\n".join(lines)
+    tables = []
+    for overlap, numbers in ERAS.items():
+        drawn = [correlated(pairs, eras, eras, overlap) for eras in numbers]
+        head = f"| test at 5 %, a target of {5 * overlap} days | " + " | ".join(f"{eras} eras" for eras in numbers) + " |"
+        lines = [head, "|---|" + "---:|" * len(numbers)]
+        for name, test in TESTS.items():
+            lines.append(f"| {name} | " + " | ".join(f"{test(series, overlap).mean():.1%}" for series in drawn) + " |")
+        tables.append("\n".join(lines))
+    return "\n\n".join(tables)
 
 
 def power(pairs: int) -> str:
     """Return the share of pairs with a true difference in which it is found, with the right sign."""
     cells = []
-    for eras in ERAS:
+    for eras in ERAS[OVERLAP]:
         series = TRUE_DIFFERENCE + SPREAD * correlated(pairs, eras, eras + 1)
         cells.append(f"{np.mean([significance.mean(one, overlap=OVERLAP).low > 0 for one in series]):.0%}")
-    head = "| true difference | " + " | ".join(f"{eras} eras" for eras in ERAS) + " |"
-    return "\n".join([head, "|---|" + "---:|" * len(ERAS), f"| {TRUE_DIFFERENCE} | " + " | ".join(cells) + " |"])
+    head = "| true difference | " + " | ".join(f"{eras} eras" for eras in ERAS[OVERLAP]) + " |"
+    return "\n".join([head, "|---|" + "---:|" * len(ERAS[OVERLAP]), f"| {TRUE_DIFFERENCE} | " + " | ".join(cells) + " |"])
 
 
 def real(path: Path) -> str:

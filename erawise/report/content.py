@@ -252,19 +252,19 @@ def decisive(content: Content) -> pd.DataFrame:
     for a, b in itertools.permutations([name for name in content.predictions if name in wide], 2):
         one, other = (wide[name].round(DECIMALS).to_numpy(np.float64) for name in (a, b))
         less = pd.Series(significance.differences(one, other, by.statistic), wide.index)
-        rows.append({"a": a, "b": b, **_pair(less, content.days, by.statistic)})
+        rows.append({"a": a, "b": b, **_pair(less, content.days)})
     found = pd.DataFrame(rows, columns=COMPARED)
     adjusted = found.groupby("b", sort=False)["p_value"].transform(lambda values: significance.holm(values.to_list()))
     told = [significance.verdict_after(verdict, p) for verdict, p in zip(found["verdict"], adjusted, strict=True)]
     return found.assign(verdict_holm=told)
 
 
-def _pair(less: pd.Series, days: int, statistic: str = "mean") -> dict[str, Any]:
+def _pair(less: pd.Series, days: int) -> dict[str, Any]:
     known = less.dropna()
     difference = known.round(DECIMALS).to_numpy(np.float64)
     if not len(difference):
         return {"eras": 0, "wins": 0, "lost": 0, "mean": np.nan, "low": np.nan, "high": np.nan, "p_value": np.nan, "verdict": OPEN}
-    found = significance.mean(difference, overlap=spanned_eras(known.index.to_numpy(), spanned_weeks(days)), statistic=statistic)
+    found = significance.mean(difference, overlap=spanned_eras(known.index.to_numpy(), spanned_weeks(days)))
     wins, lost = int((difference > 0).sum()), int((difference < 0).sum())
     tested = {"low": found.low, "high": found.high, "p_value": found.p_value, "verdict": found.verdict}
     return {"eras": len(known), "wins": wins, "lost": lost, "mean": found.mean, **tested}

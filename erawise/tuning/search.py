@@ -226,7 +226,7 @@ def result(found: Found, settings: Tuning, overlap: int) -> dict[str, Any]:
         own = _series(found.default)[1]
         number = next(k for k, trial in enumerate(found.whole) if trial is best)
         against = [significance.differences(_series(trial)[1], own, statistic) for trial in found.whole]
-        tests = [significance.mean(values, overlap=overlap, statistic=statistic) for values in against]
+        tests = [significance.mean(values, overlap=overlap) for values in against]
         adjusted = significance.holm([*(one.p_value for one in tests), *[1.0] * found.stopped])
         difference = tests[number]
         interval = {"low": difference.low, "high": difference.high} if np.isfinite(difference.low) else {"reason": difference.reason}

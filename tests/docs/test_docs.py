@@ -297,7 +297,7 @@ def test_the_formulas_of_an_era_are_what_is_computed(example: dict[str, Any]) ->
 def test_the_formulas_of_the_statistics_are_what_is_computed(example: dict[str, Any]) -> None:
     x = example["table"]["corr"].to_numpy()
     n, mean, total = len(x), x.mean(), np.cumsum(x)
-    cosines = int(0.41 * n ** (2 / 3))
+    cosines = min(int(0.41 * n ** (2 / 3)), n // (3 * 4))  # a target of 20 days spans 4 eras
     waves = [
         np.sqrt(2 / n) * sum((x[i - 1] - mean) * np.cos(np.pi * j * (i - 0.5) / n) for i in range(1, n + 1)) for j in range(1, cosines + 1)
     ]

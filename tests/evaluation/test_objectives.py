@@ -206,10 +206,7 @@ def test_equal_predictions_have_a_winner_at_the_nominal_rate_at_most() -> None:
         values = {CORR: corr, SHARPE: corr, MMC: mmc, BMC: bmc, PAYOUT: 3 * corr + 15 * mmc}
         for name, scores in values.items():
             by = objectives.statistic(name)
-            tests = [
-                significance.mean(significance.differences(scores[k], scores[models + k], by), overlap=overlap, statistic=by)
-                for k in range(models)
-            ]
+            tests = [significance.mean(significance.differences(scores[k], scores[models + k], by), overlap=overlap) for k in range(models)]
             verdicts = [test.verdict for test in tests]
             adjusted = map(significance.verdict_after, verdicts, significance.holm([test.p_value for test in tests]))
             found[name] += [sum(verdict != OPEN for verdict in verdicts) / models, any(verdict != OPEN for verdict in adjusted)]
