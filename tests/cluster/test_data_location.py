@@ -13,7 +13,7 @@ import pytest
 from clones import Clone
 from closure import ROOT
 from farm import farm
-from panels import write_panel
+from panels import matrix_of, write_panel
 
 from erawise.base import files
 from erawise.cluster import connection, data_location
@@ -95,7 +95,7 @@ def second(first: Clone, location: DataLocation, monkeypatch: pytest.MonkeyPatch
 def test_a_machine_that_sees_the_files_maps_them_there(first: Clone, location: DataLocation, second: Clone) -> None:
     seen = replace(location, root=str(first.directory))
     assert data_location.opened(seen).root == first.directory
-    assert not (second.directory / "data/prepared/panel/features.npy").exists()
+    assert not (second.directory / "data/prepared/panel/features/0000.npy").exists()
     (first.directory / "data/folds.json").write_text("{}")
     assert not seen.is_seen()
 
@@ -125,7 +125,7 @@ def test_another_machine_pulls_the_data_once_into_its_checkout(
     assert pulled == [sorted(OUTS)]
     here = data_location.opened(location)
     assert here.root == second.directory
-    np.testing.assert_array_equal(here.data.panel.matrix, SOURCE.below(first.directory).panel().matrix)
+    np.testing.assert_array_equal(matrix_of(here.data.panel), matrix_of(SOURCE.below(first.directory).panel()))
     assert here.data.live is not None
 
 
@@ -144,7 +144,7 @@ def test_data_that_was_not_pushed_is_said_with_the_state_of_the_remote(
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     shutil.rmtree(first.directory.with_name("far") / "files")
     with pytest.raises(
-        InputError, match=r"the same data/prepared/panel/features.npy \(remote far .*: an object was written .*\): its checkout"
+        InputError, match=r"the same data/prepared/panel/features/0000.npy \(remote far .*: an object was written .*\): its checkout"
     ):
         data_location.opened(location)
 
