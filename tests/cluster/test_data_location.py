@@ -38,7 +38,7 @@ def write(directory: Path, seed: int) -> None:
     """Write prepared rows, folds and selected features."""
     shutil.rmtree(directory / "data", ignore_errors=True)
     rng = np.random.default_rng(seed)
-    era = np.repeat(np.arange(1, 41), 5)
+    era = np.repeat(np.arange(31, 71), 5)
     x = rng.integers(0, 5, (len(era), 6)).astype(np.int8)
     panel = write_panel(directory / SOURCE.prepared, x, {"target": rng.random(len(era))}, era)
     write_panel(directory / "data/prepared/live", x[:5], {}, np.full(5, -1), data_type="live")
@@ -90,6 +90,12 @@ def second(first: Clone, location: DataLocation, monkeypatch: pytest.MonkeyPatch
     first.run("git", "clone", "-q", str(first.directory), str(directory))
     monkeypatch.chdir(directory)
     return Clone(directory)
+
+
+def test_every_chunk_is_known_by_its_size_and_every_other_file_by_its_digest(location: DataLocation) -> None:
+    assert list(location.sizes) == ["data/prepared/panel/features/0000.npy", "data/prepared/panel/features/0052.npy"]
+    assert {"data/prepared/panel/index.parquet", "data/prepared/live/features/live.npy", "data/folds.json"} < set(location.digests)
+    assert not location.sizes.keys() & location.digests.keys()
 
 
 def test_a_machine_that_sees_the_files_maps_them_there(first: Clone, location: DataLocation, second: Clone) -> None:

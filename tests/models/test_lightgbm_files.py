@@ -185,6 +185,19 @@ def test_files_of_other_prepared_data_are_not_used(panel: Panel, tmp_path: Path)
     assert len(datasets(directory)) == 2
 
 
+def test_files_depend_on_their_own_eras_and_on_no_others(panel: Panel, tmp_path: Path) -> None:
+    directory, known = tmp_path / "scratch", matrix_of(panel)
+    lightgbm.prepare(SETTINGS, [(view(panel, range(2, 9), "other"), None)], resources(directory))
+    later = np.vstack([known[::-1][:35], known[40:], known[:40]])
+    more = write_panel(tmp_path / "more", later, {"target": np.ones(len(later))}, np.repeat(np.arange(1, 12), [35, *[40] * 10]))
+    lightgbm.prepare(SETTINGS, [(view(more, range(2, 9)), None)], resources(directory))
+    assert len(datasets(directory)) == 1
+    later[35 + 6 * 40 + 3, 0] ^= 1
+    other = write_panel(tmp_path / "other", later, {"target": np.ones(len(later))}, more.row_eras)
+    lightgbm.prepare(SETTINGS, [(view(other, range(2, 9)), None)], resources(directory))
+    assert len(datasets(directory)) == 2
+
+
 def test_a_fit_is_the_same_with_files_there_or_not_and_with_other_threads(panel: Panel, tmp_path: Path) -> None:
     train, inner = view(panel, range(1, 8)), view(panel, range(9, 11))
     first = lightgbm.fit(SETTINGS, train, inner, None, resources(tmp_path / "a"))
