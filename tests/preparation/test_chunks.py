@@ -27,7 +27,7 @@ WANTED: dict[str, Any] = {"every": 1, "feature_set": "all", "target": "target", 
 
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
-    """Return raw rows up to era `LAST`, those of train in any order."""
+    """Return raw rows up to era `LAST`. The train rows are in a random order."""
     found = raw.write(tmp_path_factory.mktemp("frames"), validation=range(61, LAST + 1), rows=ROWS)
     return found | {"train": found["train"].sample(frac=1, random_state=1)}
 
