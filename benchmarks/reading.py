@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from benchmarks import measure
 from erawise.base import tabular
 from erawise.panel import blocks
+from erawise.panel import panel as prepared
 from erawise.panel.panel import Panel
 
 ERAS, ROWS, FEATURES = 40, 5_000, 2_376
@@ -32,14 +33,15 @@ def write(directory: Path) -> None:
     names = [f"feature_{k}" for k in range(FEATURES)]
     era = np.repeat(np.arange(ERAS), ROWS)
     matrix = rng.integers(0, 5, (len(era), FEATURES), np.int8)
-    tabular.write_npy(matrix, directory / "features.npy")
-    tabular.write_npy(np.empty((len(era), 0), np.float32), directory / "derived.npy")
+    ((chunk, _),) = prepared.chunks(np.arange(ERAS))
+    features = f"{prepared.FEATURES}/{chunk}"
+    tabular.write_npy(matrix, directory / features)
     tabular.write_npy(np.empty((0, FEATURES), np.float32), directory / "era_means.npy")
     index = {"id": [f"n{row}" for row in range(len(era))], "era": era, "data_type": ["train"] * len(era)}
     pq.write_table(pa.table(index), directory / "index.parquet")
     digests = [f"{blocks.digest(matrix[k * ROWS : (k + 1) * ROWS]):016x}" for k in range(ERAS)]
-    stored = {name: {"bytes": (directory / name).stat().st_size, "eras": []} for name in ("features.npy", "derived.npy", "era_means.npy")}
-    stored["features.npy"]["eras"] = digests
+    stored = {name: {"bytes": (directory / name).stat().st_size, "eras": []} for name in (features, "era_means.npy")}
+    stored[features]["eras"] = digests
     content = {"features": names, "derived": [], "feature_sets": {"all": names}, "targets": [], "stored": stored}
     (directory / "features.json").write_text(json.dumps(content), encoding="utf-8")
     columns = {"era": pa.array(era)} | {name: pa.array(column) for name, column in zip(names, np.ascontiguousarray(matrix.T), strict=True)}

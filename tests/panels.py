@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from erawise.base import files, tabular
 from erawise.panel import blocks
-from erawise.panel.panel import FeatureMap, Panel, View
+from erawise.panel.panel import DERIVED, FEATURES, FeatureMap, Panel, View, chunks
 
 
 def write_panel(
@@ -44,11 +44,12 @@ def write_panel(
     names = [f"feature_{k}" for k in range(features.shape[1])] if names is None else list(names)
     ids = [f"n{row:06d}" for row in range(len(features))] if ids is None else list(ids)
     columns = {} if derived is None else dict(derived)
-    extra = np.column_stack(list(columns.values())) if columns else np.empty((len(features), 0))
-    tabular.write_npy(np.ascontiguousarray(features), directory / "features.npy")
-    tabular.write_npy(extra.astype(np.float32), directory / "derived.npy")
+    era = np.asarray(era, np.int64)
+    write_chunks(directory / FEATURES, features, era)
+    if columns:
+        write_chunks(directory / DERIVED, np.column_stack(list(columns.values())).astype(np.float32), era)
     tabular.write_npy(np.empty((0, len(names)), np.float32) if era_means is None else era_means, directory / "era_means.npy")
-    index = pd.DataFrame({"id": ids, "era": np.asarray(era, np.int64), "data_type": data_type})
+    index = pd.DataFrame({"id": ids, "era": era, "data_type": data_type})
     for name, values in targets.items():
         index[name] = np.asarray(values, np.float32)
     tabular.write_parquet(index, directory / "index.parquet")
@@ -64,16 +65,36 @@ def record(directory: Path) -> None:
     """Record in `features.json` the arrays of a prepared directory as they are now."""
     content = files.read_json(directory / "features.json")
     era = tabular.read_parquet(directory / "index.parquet", ["era"])["era"].fillna(-1).to_numpy()
-    edges = [*np.unique(era, return_index=True)[1].tolist(), len(era)]
+    eras, starts = np.unique(era, return_index=True)
     content["stored"] = {}
-    for name in ("features.npy", "derived.npy"):
-        array = np.ascontiguousarray(np.load(directory / name))
-        digests = [f"{blocks.digest(array[a:b]):016x}" for a, b in itertools.pairwise(edges)] if array.size else []
-        content["stored"][name] = {"bytes": (directory / name).stat().st_size, "eras": digests}
+    for name in (FEATURES, DERIVED) if content["derived"] else (FEATURES,):
+        for chunk, span in chunks(eras):
+            path = directory / name / chunk
+            edges = [*(starts[span] - starts[span.start]).tolist(), len(array := np.ascontiguousarray(np.load(path)))]
+            digests = [f"{blocks.digest(array[a:b]):016x}" for a, b in itertools.pairwise(edges)]
+            content["stored"][f"{name}/{chunk}"] = {"bytes": path.stat().st_size, "eras": digests}
     means = np.load(directory / "era_means.npy")
     stored = {"bytes": (directory / "era_means.npy").stat().st_size, "eras": [f"{blocks.digest(row):016x}" for row in means]}
     content["stored"]["era_means.npy"] = stored
     files.write_json(content, directory / "features.json")
+
+
+def write_chunks(directory: Path, array: NDArray, era: NDArray[np.int64]) -> None:
+    """Write an array with a row for each of `era` (rows,), ascending, into a directory of chunks."""
+    eras, starts = np.unique(era, return_index=True)
+    edges = [*starts.tolist(), len(era)]
+    for name, span in chunks(eras):
+        tabular.write_npy(np.ascontiguousarray(array[edges[span.start] : edges[span.stop]]), directory / name)
+
+
+def read_chunks(directory: Path) -> NDArray:
+    """Read the whole array of a directory of chunks."""
+    return np.concatenate([np.load(path) for path in sorted(directory.iterdir())])
+
+
+def matrix_of(panel: Panel) -> NDArray:
+    """Return a panel's whole matrix (rows, features)."""
+    return np.concatenate([panel.stored(era) for era in panel.eras])
 
 
 def view(panel: Panel, eras: Sequence[int] | None = None, target: str | None = "target") -> View:

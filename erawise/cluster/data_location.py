@@ -26,8 +26,8 @@ class DataLocation:
     ----------
     root : directory of that machine's workspace.
     source : paths of the data, relative to `root`.
-    digests : md5 of each file except the arrays, by its path relative to `root`.
-    sizes : bytes of each array; its rows are checked against one of the other files when they are read.
+    digests : md5 of each file, except the files of arrays, by its path relative to `root`.
+    sizes : bytes of each file of an array; its rows are checked against one of the other files when they are read.
     """
 
     root: str

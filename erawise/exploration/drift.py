@@ -48,7 +48,7 @@ def drift(panel: Panel, live: Panel, missing_live: NDArray[np.float64], threads:
     InputError
         If live has other features or another type, or there are fewer than two train eras.
     """
-    if live.feature_names != panel.feature_names or live.matrix.dtype != panel.matrix.dtype:
+    if live.feature_names != panel.feature_names or live.dtype != panel.dtype:
         raise InputError("data/prepared/live: it has other features than data/prepared/panel; run preprocess again")
     kinds = panel.index[DATA_TYPE].iloc[panel.starts[:-1]].to_numpy()
     eras = panel.eras[kinds != VALIDATION][-USUAL_ERAS:]

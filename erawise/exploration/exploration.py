@@ -189,7 +189,7 @@ def verdicts(panel: Panel, target: str, found: Exploration) -> dict[str, Any]:
         },
         "features": {
             "count": len(constant),
-            "scale": [0, top(str(panel.matrix.dtype))],
+            "scale": [0, top(str(panel.dtype))],
             "constant_in_every_era": int((constant == 1).sum()),
             "constant_share": round(float(constant.mean()), 6),
         },
@@ -281,7 +281,7 @@ def _describe_int8(block: NDArray[np.int8], target: NDArray[np.float64]) -> Desc
 
 
 def _check_scale(panel: Panel, block: NDArray, era: int, lowest: NDArray, highest: NDArray) -> None:
-    limit = top(str(panel.matrix.dtype))
+    limit = top(str(panel.dtype))
     fine = (lowest >= 0) & (highest <= limit)
     if not fine.all():
         feature = int(fine.argmin())

@@ -1,8 +1,9 @@
 """The era-sorted table of features, targets and ids on disk, read in blocks of eras.
 
-The matrix stays on disk and is mapped; no float copy of all of it is made. It is checked before it is read:
+The matrix stays on disk and is mapped; no float copy of all of it is made. It is stored in chunks of eras, a file each, so that new eras
+change the last file only. It is checked before it is read:
 
-- the file's size when it is opened,
+- each file's size when it is opened,
 - its size and time before each block,
 - an era's digest when the era is first read.
 """
@@ -26,8 +27,11 @@ from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE_ERA, era_name, named_ho
 from erawise.panel import blocks
 from erawise.running.errors import InputError
 
-FEATURES, DERIVED = ARRAYS = ("features.npy", "derived.npy")
-"""The arrays that have a row for each row of the index."""
+FEATURES, DERIVED = "features", "derived"
+"""The directories of the arrays that have a row for each row of the index; each holds a file for each chunk of eras."""
+
+CHUNK_ERAS = 52
+"""Consecutive numbers of eras that share a chunk. They are counted from 0, so that an era's chunk never depends on other eras."""
 
 ERA_MEANS = "era_means.npy"
 """The array that has a row for each era, or no row."""
@@ -89,6 +93,24 @@ def days_ahead(directory: Path, target: str) -> int:
     raise InputError(found or f"{directory / DESCRIPTION}: it doesn't say how far {target!r} looks ahead; run preprocess again")
 
 
+def chunks(eras: NDArray[np.int64]) -> list[tuple[str, slice]]:
+    """Return the chunks of some eras (eras,), sorted and unique: the name of each file, and the positions of its eras.
+
+    A file has the name of the first number of its chunk, such as `0104.npy` for the eras 104 to 155, or `live.npy`.
+    """
+    return [(_chunk_name(int(eras[span.start])), span) for span in era_slices(eras // CHUNK_ERAS)]
+
+
+def _chunk_name(era: int) -> str:
+    return "live.npy" if era == LIVE_ERA else f"{era // CHUNK_ERAS * CHUNK_ERAS:04d}.npy"
+
+
+def stored_files(directory: Path) -> list[Path]:
+    """Return the files of the arrays that have a row for each row of the index, by the record of preprocess."""
+    stored = files.read_json(directory / DESCRIPTION).get("stored", {})
+    return [directory / name for name in stored if name != ERA_MEANS]
+
+
 def _no_target(target: str, targets: Sequence[str]) -> InputError:
     return InputError(f"the data has no target {target!r}; its targets are {', '.join(targets)}")
 
@@ -112,9 +134,7 @@ class _Stored:
         self._path, self._digests, self._eras, self._starts = path, record["eras"], eras, starts
         self.array, self._file = _map(path, record["bytes"])
         if len(self.array) != starts[-1] or (self._digests and len(self._digests) != len(eras)):
-            raise InputError(
-                f"{path.parent}: {path.name} has {len(self.array)} rows and {INDEX} {starts[-1]} in {len(eras)} eras; run preprocess again"
-            )
+            raise InputError(f"{path}: it has {len(self.array)} rows and {INDEX} {starts[-1]} in {len(eras)} eras; run preprocess again")
         self._checked = np.full(len(eras), not self._digests)
         self._state = self._found()
 
@@ -150,6 +170,49 @@ class _Stored:
         return status.st_size, status.st_mtime_ns
 
 
+class _Chunks:
+    """An array of a prepared directory: a mapped file for each chunk of its eras.
+
+    Parameters
+    ----------
+    directory, content : the prepared directory, and its description.
+    name : name of the array.
+    eras, starts : (eras,), and (eras + 1,) the row numbers at which each era begins.
+
+    Raises
+    ------
+    InputError
+        If a file has no record, or isn't as its record says; or if there is a record of a chunk without eras.
+    """
+
+    def __init__(self, directory: Path, content: dict[str, Any], name: str, eras: NDArray[np.int64], starts: NDArray[np.int64]) -> None:
+        spans = {f"{name}/{chunk}": span for chunk, span in chunks(eras)}
+        surplus = [path for path in content.get("stored", {}) if path.startswith(f"{name}/") and path not in spans]
+        if surplus:
+            raise InputError(f"{directory / surplus[0]}: {INDEX} has no rows of its eras; run preprocess again")
+        self._era = [(chunk, k - span.start) for chunk, span in enumerate(spans.values()) for k in range(span.start, span.stop)]
+        self._files = []
+        for path, span in spans.items():
+            own = starts[span.start : span.stop + 1]
+            self._files.append(_Stored(directory / path, _record(content, directory, path), eras[span], own - own[0]))
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._files[0].array.dtype
+
+    def rows(self, k: int) -> NDArray:
+        """Return the rows of the era at position k, mapped and checked."""
+        chunk, position = self._era[k]
+        return self._files[chunk].rows(position)
+
+    def digest(self, k: int) -> str:
+        """Return the digest of the era at position k; empty if the array has no row of it."""
+        if k >= len(self._era):
+            return ""
+        chunk, position = self._era[k]
+        return self._files[chunk].digest(position)
+
+
 class Panel:
     """The prepared rows of one directory, sorted by era, then id.
 
@@ -157,8 +220,6 @@ class Panel:
     ----------
     names : tuple of str, the columns in order: the features of the matrix, then the derived ones.
     n_matrix : int, how many of them are features of the matrix.
-    fingerprint : str, which differs if features, derived features or means of eras differ.
-    matrix, derived : (rows, n_matrix) and (rows, derived), mapped; `stored` reads the matrix era by era, checked.
     index : DataFrame (rows), `id`, `era` (int64, `LIVE_ERA` for live), `data_type` and the targets that the directory holds.
     eras : (eras,) int64, sorted and unique.
     starts : (eras + 1,) int64, the row numbers at which each era begins.
@@ -179,15 +240,12 @@ class Panel:
         self.starts = np.append(starts, len(self.index)).astype(np.int64)
         self._position = {name: k for k, name in enumerate(self.names)}
         self._era_position = {int(era): k for k, era in enumerate(self.eras)}
-        self._features, self._derived = (
-            _Stored(directory / name, _record(content, directory, name), self.eras, self.starts) for name in ARRAYS
-        )
-        self.matrix, self.derived = self._features.array, self._derived.array
+        self._features = _Chunks(directory, content, FEATURES, self.eras, self.starts)
+        self._derived = _Chunks(directory, content, DERIVED, self.eras if content["derived"] else self.eras[:0], self.starts)
         means = _record(content, directory, ERA_MEANS)
         demeaned = self.eras[: len(means["eras"])]
         self._means = _Stored(directory / ERA_MEANS, means, demeaned, np.arange(len(demeaned) + 1))
         self.era_means = self._means.array
-        self.fingerprint = json.dumps([content["stored"], content["features"], content["derived"]])
 
     def era_digests(self, eras: NDArray[np.int64], target: str | None = None) -> list[str]:
         """Return the SHA-256 of each era's content: number, ids, features, and the values of a target if one is given."""
@@ -197,11 +255,22 @@ class Panel:
 
     def _era_digest(self, k: int, values: NDArray[np.float32] | None) -> str:
         rows = slice(int(self.starts[k]), int(self.starts[k + 1]))
-        stored = [part.digest(k) for part in (self._features, self._derived, self._means)]
-        found = hashlib.sha256(json.dumps([int(self.eras[k]), *stored]).encode())
+        found = hashlib.sha256(json.dumps([int(self.eras[k]), *self._stored_digests(k)]).encode())
         found.update("\n".join(self.index[ID].iloc[rows]).encode())
         found.update(b"" if values is None else values[rows].tobytes())
         return found.hexdigest()
+
+    def feature_digests(self, era: int) -> list[str]:
+        """Return the digests of one era's rows of the matrix, of its derived features and of its means; empty if there are none."""
+        return self._stored_digests(self._era_position[int(era)])
+
+    def _stored_digests(self, k: int) -> list[str]:
+        return [part.digest(k) for part in (self._features, self._derived, self._means)]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of the matrix as it is stored: int8 or float32."""
+        return self._features.dtype
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -320,7 +389,7 @@ class View:
     def dtype(self) -> np.dtype:
         """The type of the blocks: int8 or float32."""
         as_stored = self.features.components is None and not self.panel.era_means.size and (self._columns < self.panel.n_matrix).all()
-        return self.panel.matrix.dtype if as_stored else np.dtype(np.float32)
+        return self.panel.dtype if as_stored else np.dtype(np.float32)
 
     def blocks(self) -> Iterator[NDArray]:
         """Yield one (rows, features) array per era, in order."""

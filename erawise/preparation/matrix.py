@@ -1,7 +1,7 @@
 """The features of raw files, streamed in bounded pieces to their rows of the matrix on disk.
 
-A batch of rows is decoded in the background while the previous batch is scattered to the mapped file. Once all rows of an era are
-there, its digest, derived features and means are computed, while it is still in memory.
+A batch of rows is decoded in the background while the previous batch is scattered to the mapped files, one for each chunk of eras.
+Once all rows of an era are there, its digest, derived features and means are computed, while it is still in memory.
 """
 
 import itertools
@@ -9,9 +9,10 @@ import mmap
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ from erawise.base import files, tabular
 from erawise.base.schema import FLOAT_MIDDLE, INT8_MIDDLE
 from erawise.panel import blocks
 from erawise.panel.blocks_plain import WORD
-from erawise.panel.panel import DERIVED, DESCRIPTION, ERA_MEANS, FEATURES
+from erawise.panel.panel import DERIVED, DESCRIPTION, ERA_MEANS, FEATURES, chunks
 from erawise.preparation import derived, rawfiles, scales
 from erawise.running.errors import InputError
 from erawise.running.progress import SILENT, Progress
@@ -74,6 +75,11 @@ class Index:
     era: NDArray[np.int64]
     starts: NDArray[np.int64]
 
+    @property
+    def eras(self) -> NDArray[np.int64]:
+        """The numbers of the eras (eras,)."""
+        return self.era[self.starts[:-1]]
+
 
 @dataclass(frozen=True)
 class Part:
@@ -99,34 +105,36 @@ class Layout:
 
 
 def write(
-    directory: Path, parts: Sequence[Part], starts: NDArray[np.int64], layout: Layout, counts: Counts, progress: Progress = SILENT
+    directory: Path, parts: Sequence[Part], index: Index, layout: Layout, counts: Counts, progress: Progress = SILENT
 ) -> dict[str, object]:
-    """Write `features.npy`, `derived.npy` and `era_means.npy` into an existing directory.
+    """Write the chunks of the features and the derived features, and `era_means.npy`, into an existing directory.
 
     Parameters
     ----------
     parts : the raw files, whose rows fill each position of the matrix once.
-    starts : (eras + 1,) the row numbers at which each era begins; the last is the number of rows.
+    index : the rows of the matrix.
     counts : gets the missing values.
     progress : counts the rows that are written.
 
     Returns
     -------
     dict
-        For each file its `bytes`, and `eras`: the digest of each era's rows (`blocks.digest`) as 16 hexadecimal digits.
+        For each file, by its path in the directory, its `bytes`, and `eras`: the digest of each era's rows (`blocks.digest`) as 16
+        hexadecimal digits.
 
     Raises
     ------
     InputError
         If a raw file can't be read to its end, or features have a wrong type or infinite values.
     """
+    starts = index.starts
     rows, eras = int(starts[-1]), len(starts) - 1
     extra = np.empty((rows, len(layout.derived)), np.float32)
     means = np.empty((eras if layout.demean else 0, len(layout.features)), np.float32)
     digests = [""] * eras
     missing = np.zeros((eras, len(layout.features)), np.int32)
     with (
-        _created(directory / FEATURES, np.dtype(layout.dtype), (rows, len(layout.features))) as stored,
+        _created(directory / FEATURES, np.dtype(layout.dtype), len(layout.features), index) as stored,
         progress.counting(rows, "rows") as count,
     ):
         left = np.diff(starts)
@@ -137,7 +145,7 @@ def write(
                 left[touched] -= arrived
                 for k in touched[left[touched] == 0]:
                     span = slice(int(starts[k]), int(starts[k + 1]))
-                    block = stored.array[span]
+                    block = stored.block(span)
                     digests[k] = _hexadecimal(block)
                     extra[span] = derived.derive(block, layout.derived)
                     if layout.demean:
@@ -146,14 +154,22 @@ def write(
                 count.done(len(written))
     counts.by_era.append(missing)
     counts.missing += missing.sum(axis=0, dtype=np.int64)
-    tabular.write_npy(extra, directory / DERIVED)
+    arrays = {FEATURES: digests}
+    if layout.derived:
+        arrays[DERIVED] = [_hexadecimal(extra[a:b]) for a, b in itertools.pairwise(starts)]
+        for name, span in chunks(index.eras):
+            tabular.write_npy(extra[starts[span.start] : starts[span.stop]], directory / DERIVED / name)
     tabular.write_npy(means, directory / ERA_MEANS)
-    of_derived = [_hexadecimal(extra[a:b]) for a, b in itertools.pairwise(starts)] if layout.derived else []
-    return {
-        FEATURES: {"bytes": (directory / FEATURES).stat().st_size, "eras": digests},
-        DERIVED: {"bytes": (directory / DERIVED).stat().st_size, "eras": of_derived},
-        ERA_MEANS: {"bytes": (directory / ERA_MEANS).stat().st_size, "eras": [_hexadecimal(row) for row in means]},
-    }
+    found = {f"{array}/{name}": of_eras[span] for array, of_eras in arrays.items() for name, span in chunks(index.eras)}
+    found[ERA_MEANS] = [_hexadecimal(row) for row in means]
+    return {path: {"bytes": (directory / path).stat().st_size, "eras": of_eras} for path, of_eras in found.items()}
+
+
+def map_era(directory: Path, index: Index, k: int) -> NDArray:
+    """Return the features of the era at position k, (rows, features), mapped from the files that `write` has written."""
+    name, span = next(chunk for chunk in chunks(index.eras) if chunk[1].start <= k < chunk[1].stop)
+    first, start, stop = index.starts[[span.start, k, k + 1]]
+    return np.load(directory / FEATURES / name, mmap_mode="r")[start - first : stop - first]
 
 
 def describe(layout: Layout, feature_sets: dict[str, list[str]], targets: list[str], found: dict[str, object], directory: Path) -> None:
@@ -166,54 +182,114 @@ def _hexadecimal(block: NDArray) -> str:
     return f"{blocks.digest(block):016x}"
 
 
-@dataclass
-class _Stored:
-    """An array on disk, mapped for writing."""
+@dataclass(frozen=True)
+class _Chunk:
+    """A chunk's array on disk, mapped for writing."""
 
     array: NDArray
     file: int
     map: mmap.mmap
     offset: int
-    pool: ThreadPoolExecutor
-    unsynced: int = 0
-    syncing: Future[None] | None = None
 
-    def finished(self, rows: slice) -> None:
-        """Give the rows' pages back to the kernel. After each `SYNC_BYTES`, wait for the last sync and start the next."""
+    def free(self, rows: slice) -> None:
+        """Give the rows' pages back to the kernel."""
         row_bytes = self.array.shape[1] * self.array.itemsize
         page = mmap.PAGESIZE
         first = -(-(self.offset + rows.start * row_bytes) // page) * page
         stop = (self.offset + rows.stop * row_bytes) // page * page
         if hasattr(self.map, "madvise") and stop > first:
             self.map.madvise(mmap.MADV_DONTNEED, first, stop - first)
-        self.unsynced += (rows.stop - rows.start) * row_bytes
+
+
+@dataclass
+class _Stored:
+    """The matrix on disk, mapped for writing.
+
+    Attributes
+    ----------
+    chunks : its files.
+    starts : (chunks,) the row numbers at which each chunk begins.
+    touched : numbers of the chunks with rows that are finished and not synced yet.
+    """
+
+    chunks: list[_Chunk]
+    starts: NDArray[np.int64]
+    pool: ThreadPoolExecutor
+    unsynced: int = 0
+    touched: set[int] = field(default_factory=set)
+    syncing: Future[None] | None = None
+
+    def scatter(self, columns: NDArray, rows: NDArray[np.int64]) -> None:
+        """Write a batch, (features, padded rows), to the rows of the matrix. Only a batch of several chunks is copied."""
+        chunk_of = np.searchsorted(self.starts, rows, "right") - 1
+        for k in np.unique(chunk_of):
+            own = np.flatnonzero(chunk_of == k)
+            padded = np.append(own, np.repeat(own[-1], _padded(len(own)) - len(own)))
+            taken = columns if len(own) == len(rows) else np.take(columns, padded, axis=1)
+            blocks.scatter(taken, rows[own] - self.starts[k], self.chunks[k].array)
+
+    def block(self, rows: slice) -> NDArray:
+        """Return the rows of an era."""
+        k, own = self._within(rows)
+        return self.chunks[k].array[own]
+
+    def finished(self, rows: slice) -> None:
+        """Give the pages of an era's rows back to the kernel. After each `SYNC_BYTES`, wait for the last sync and start the next."""
+        k, own = self._within(rows)
+        self.chunks[k].free(own)
+        self.touched.add(k)
+        self.unsynced += self.chunks[k].array[own].nbytes
         if self.unsynced >= SYNC_BYTES:
             self.wait()
-            self.syncing, self.unsynced = self.pool.submit(os.fsync, self.file), 0
+            self.syncing = self.pool.submit(_sync, [self.chunks[k].file for k in sorted(self.touched)])
+            self.unsynced, self.touched = 0, set()
 
     def wait(self) -> None:
         if self.syncing is not None:
             self.syncing.result()
 
+    def _within(self, rows: slice) -> tuple[int, slice]:
+        """Return the number of the chunk that holds an era's rows, and their row numbers in it."""
+        k = int(np.searchsorted(self.starts, rows.start, "right")) - 1
+        first = int(self.starts[k])
+        return k, slice(rows.start - first, rows.stop - first)
+
+
+def _sync(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        os.fsync(descriptor)
+
 
 @contextmanager
-def _created(path: Path, dtype: np.dtype, shape: tuple[int, int]) -> Iterator[_Stored]:
-    """Create a `.npy` file with all of its space allocated, so that a full disk is an error now and not a crash later."""
-    description = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    with path.open("w+b") as file, ThreadPoolExecutor(1) as pool:
-        np.lib.format.write_array_header_1_0(file, description)
-        file.flush()
-        offset = file.tell()
-        size = offset + shape[0] * shape[1] * dtype.itemsize
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, size)
-        file.truncate(size)
-        mapped = mmap.mmap(file.fileno(), size)
-        array = np.frombuffer(mapped, dtype, shape[0] * shape[1], offset).reshape(shape)
-        stored = _Stored(array, file.fileno(), mapped, offset, pool)
+def _created(directory: Path, dtype: np.dtype, width: int, index: Index) -> Iterator[_Stored]:
+    """Create the chunks' files with all of their space allocated, so that a full disk is an error now and not a crash later."""
+    directory.mkdir()
+    with ExitStack() as stack:
+        made, starts = [], []
+        for name, span in chunks(index.eras):
+            start, stop = index.starts[[span.start, span.stop]].tolist()
+            made.append(_allocated(stack.enter_context((directory / name).open("w+b")), dtype, (stop - start, width)))
+            starts.append(start)
+        stored = _Stored(made, np.array(starts), stack.enter_context(ThreadPoolExecutor(1)))
         yield stored
         stored.wait()
-        mapped.flush()
+        for chunk in made:
+            chunk.map.flush()
+
+
+def _allocated(file: BinaryIO, dtype: np.dtype, shape: tuple[int, int]) -> _Chunk:
+    """Write the header of a `.npy` file, allocate the space of its array, and map it."""
+    description = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, description)
+    file.flush()
+    offset = file.tell()
+    size = offset + shape[0] * shape[1] * dtype.itemsize
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+    file.truncate(size)
+    mapped = mmap.mmap(file.fileno(), size)
+    array = np.frombuffer(mapped, dtype, shape[0] * shape[1], offset).reshape(shape)
+    return _Chunk(array, file.fileno(), mapped, offset)
 
 
 def _scatter(
@@ -237,7 +313,7 @@ def _scatter(
             columns, gaps = _columns(batch, layout, part.path, buffer)
             for k, gap in gaps.items():
                 missing[eras, k] += np.bincount(codes[gap], minlength=len(eras)).astype(np.int32)
-            blocks.scatter(columns, rows, stored.array)
+            stored.scatter(columns, rows)
             yield rows
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from erawise.base import files, tabular
 from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE, LIVE_ERA, TRAIN, VALIDATION, distance_warning
 from erawise.panel import blocks
-from erawise.panel.panel import FEATURES, INDEX, Panel
+from erawise.panel.panel import INDEX, Panel
 from erawise.preparation import aliases, matrix, rawfiles, rawrows, references, scales
 from erawise.preparation.chosen_columns import Columns, choose_columns
 from erawise.preparation.matrix import Counts, Index
@@ -108,8 +108,8 @@ def prepare(
         for written in others:
             written.result()
         split = int(np.searchsorted(index.starts, train_rows))
-        usual = _some_eras(panel, index.starts[: split + 1])
-        scales.require_same(_some_eras(panel, index.starts[split:]), usual, columns.features, validation.path)
+        usual = _some_eras(panel, index, slice(0, split))
+        scales.require_same(_some_eras(panel, index, slice(split, None)), usual, columns.features, validation.path)
         _write_live(directory / LIVE, of_live, form, columns, counts, usual)
     _write_missing(missing, [index, of_live.index], train_rows, columns, counts)
     return _metrics(index, train_rows, len(live.era), counts), counts
@@ -135,7 +135,7 @@ def prepare_live(path: Path, directory: Path, like: Panel, threads: int = 1) -> 
         If the file has no rows or repeated ids, lacks features of the panel, or features have another type or infinite values.
     """
     names = list(like.feature_names)
-    columns = Columns(names, like.targets, "", like.feature_sets, str(like.matrix.dtype), {})
+    columns = Columns(names, like.targets, "", like.feature_sets, str(like.dtype), {})
     form = matrix.Layout(names, columns.dtype, list(like.names[like.n_matrix :]), bool(like.era_means.size))
     counts = Counts(np.zeros(len(names), np.int64))
     with _decoding(threads):
@@ -148,18 +148,15 @@ def _write_live(directory: Path, live: Selection, form: matrix.Layout, columns: 
     """Write live rows. Their features must be on the scale of the usual eras."""
     index = live.index
     _write_matrix(directory, live, form, columns, counts)
-    scales.require_same(_some_eras(directory, index.starts), usual, columns.features, live.parts[0].path)
+    scales.require_same(_some_eras(directory, index), usual, columns.features, live.parts[0].path)
     _write_pieces(directory / INDEX, [_identity(index) | {DATA_TYPE: _repeated(LIVE, len(index.era))}])
 
 
-def _some_eras(directory: Path, starts: NDArray[np.int64]) -> list[NDArray]:
-    """Return the features of some evenly spaced eras, (rows, features) each, mapped.
-
-    `starts` has the row numbers at which each era begins, and the number of rows.
-    """
-    stored = np.load(directory / FEATURES, mmap_mode="r")
-    chosen = np.unique(np.linspace(0, len(starts) - 2, min(scales.ERAS, len(starts) - 1)).round().astype(int))
-    return [stored[starts[k] : starts[k + 1]] for k in chosen]
+def _some_eras(directory: Path, index: Index, span: slice = slice(None)) -> list[NDArray]:
+    """Return the features of some evenly spaced eras of a span of positions, (rows, features) each, mapped."""
+    positions = np.arange(len(index.eras))[span]
+    chosen = np.unique(np.linspace(0, len(positions) - 1, min(scales.ERAS, len(positions))).round().astype(int))
+    return [matrix.map_era(directory, index, int(k)) for k in positions[chosen]]
 
 
 def _write_missing(directory: Path, indices: Sequence[Index], train_rows: int, columns: Columns, counts: Counts) -> None:
@@ -245,7 +242,7 @@ def _write_matrix(
     progress: Progress = SILENT,
     horizons: aliases.Horizons | None = None,
 ) -> None:
-    stored = matrix.write(directory, chosen.with_positions(), chosen.index.starts, form, counts, progress)
+    stored = matrix.write(directory, chosen.with_positions(), chosen.index, form, counts, progress)
     found = {} if horizons is None else {"horizons": horizons.days, "equal": horizons.equal, "set_sizes": columns.set_sizes}
     matrix.describe(form, columns.feature_sets, columns.targets, found | {"stored": stored}, directory)
 

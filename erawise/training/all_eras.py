@@ -27,7 +27,7 @@ class AllErasSource(Source):
         return replace(super().below(directory), validation=directory / self.validation)
 
     def listed(self) -> tuple[list[Path], list[Path]]:
-        """Return the files that are read whole, and the arrays of which only some rows are read."""
+        """Return the files that are read whole, and the files of arrays of which only some rows are read."""
         whole, arrays = super().listed()
         return [*whole, self.validation], arrays
 

@@ -12,7 +12,7 @@ from erawise.base import files
 from erawise.folds import splits
 from erawise.models.shared.protocol import Resources
 from erawise.panel import maps
-from erawise.panel.panel import ARRAYS, DESCRIPTION, ERA_MEANS, INDEX, FeatureMap, Panel
+from erawise.panel.panel import DESCRIPTION, ERA_MEANS, INDEX, FeatureMap, Panel, stored_files
 from erawise.running.progress import StepCounter
 
 Log = Callable[[int, int, float], None]
@@ -64,10 +64,10 @@ class Source:
         )
 
     def listed(self) -> tuple[list[Path], list[Path]]:
-        """Return the files that are read whole, and the arrays of which only some rows are read."""
-        live = [] if self.live is None else sorted(self.live.iterdir())
+        """Return the files that are read whole, and the files of arrays of which only some rows are read."""
+        live = [] if self.live is None else sorted(path for path in self.live.rglob("*") if path.is_file())
         whole = [self.prepared / name for name in (DESCRIPTION, INDEX, ERA_MEANS)]
-        return [*whole, self.folds, *sorted(self.features.iterdir()), *live], [self.prepared / name for name in ARRAYS]
+        return [*whole, self.folds, *sorted(self.features.iterdir()), *live], stored_files(self.prepared)
 
     def outs(self) -> list[Path]:
         """Return the outs of DVC that hold all of it."""

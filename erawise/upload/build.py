@@ -67,7 +67,7 @@ def content(pipeline: Pipeline, name: str, like: Panel) -> runtime.Content:
     derived = bool((positions >= like.n_matrix).any())
     return {
         "features": [feature for feature in like.feature_names if derived or feature in needed],
-        "dtype": str(like.matrix.dtype),
+        "dtype": str(like.dtype),
         "demean": bool(like.era_means.size),
         "columns": list(pipeline.features.columns),
         "projection": _projection(pipeline.features),

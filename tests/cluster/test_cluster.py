@@ -26,6 +26,7 @@ import small
 from closure import ROOT
 from distributed import CancelledError, Client, LocalCluster
 from farm import Farm, farm
+from panels import matrix_of
 from ruamel.yaml import YAML
 from workspace import Workspace
 
@@ -451,7 +452,7 @@ def test_machines_of_another_cpu_are_told(workspace: Workspace, two: Farm, monke
 def test_no_matrix_is_sent(workspace: Workspace, two: Farm) -> None:
     with engine(workspace, two.address) as (found, data, resources):
         sent = len(cloudpickle.dumps((found.location, job(_pid), resources.scratch)))
-        assert sent < 10_000 < data.panel.matrix.nbytes
+        assert sent < 10_000 < matrix_of(data.panel).nbytes
         assert pickle.loads(pickle.dumps(found.location)) == found.location
 
 

@@ -13,7 +13,7 @@ import pytest
 from clones import Clone
 from closure import ROOT
 from farm import farm
-from panels import write_panel
+from panels import matrix_of, write_panel
 
 from erawise.base import files
 from erawise.cluster import connection, data_location
@@ -38,7 +38,7 @@ def write(directory: Path, seed: int) -> None:
     """Write prepared rows, folds and selected features."""
     shutil.rmtree(directory / "data", ignore_errors=True)
     rng = np.random.default_rng(seed)
-    era = np.repeat(np.arange(1, 41), 5)
+    era = np.repeat(np.arange(31, 71), 5)
     x = rng.integers(0, 5, (len(era), 6)).astype(np.int8)
     panel = write_panel(directory / SOURCE.prepared, x, {"target": rng.random(len(era))}, era)
     write_panel(directory / "data/prepared/live", x[:5], {}, np.full(5, -1), data_type="live")
@@ -92,10 +92,16 @@ def second(first: Clone, location: DataLocation, monkeypatch: pytest.MonkeyPatch
     return Clone(directory)
 
 
+def test_every_chunk_is_known_by_its_size_and_every_other_file_by_its_digest(location: DataLocation) -> None:
+    assert list(location.sizes) == ["data/prepared/panel/features/0000.npy", "data/prepared/panel/features/0052.npy"]
+    assert {"data/prepared/panel/index.parquet", "data/prepared/live/features/live.npy", "data/folds.json"} < set(location.digests)
+    assert not location.sizes.keys() & location.digests.keys()
+
+
 def test_a_machine_that_sees_the_files_maps_them_there(first: Clone, location: DataLocation, second: Clone) -> None:
     seen = replace(location, root=str(first.directory))
     assert data_location.opened(seen).root == first.directory
-    assert not (second.directory / "data/prepared/panel/features.npy").exists()
+    assert not (second.directory / "data/prepared/panel/features/0000.npy").exists()
     (first.directory / "data/folds.json").write_text("{}")
     assert not seen.is_seen()
 
@@ -125,7 +131,7 @@ def test_another_machine_pulls_the_data_once_into_its_checkout(
     assert pulled == [sorted(OUTS)]
     here = data_location.opened(location)
     assert here.root == second.directory
-    np.testing.assert_array_equal(here.data.panel.matrix, SOURCE.below(first.directory).panel().matrix)
+    np.testing.assert_array_equal(matrix_of(here.data.panel), matrix_of(SOURCE.below(first.directory).panel()))
     assert here.data.live is not None
 
 
@@ -144,7 +150,7 @@ def test_data_that_was_not_pushed_is_said_with_the_state_of_the_remote(
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     shutil.rmtree(first.directory.with_name("far") / "files")
     with pytest.raises(
-        InputError, match=r"the same data/prepared/panel/features.npy \(remote far .*: an object was written .*\): its checkout"
+        InputError, match=r"the same data/prepared/panel/features/0000.npy \(remote far .*: an object was written .*\): its checkout"
     ):
         data_location.opened(location)
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from panels import record, write_panel
+from panels import matrix_of, record, write_panel
 
 from erawise.base import jit, tabular
 from erawise.base.schema import LIVE_ERA
@@ -167,7 +167,7 @@ def random_panel(directory: Path, eras: Any, constant: tuple[int, int] | None = 
 def slow_scores(panel: Panel, era: int) -> NDArray[np.float64]:
     rows = panel.rows(era)
     target = panel.index["target"].to_numpy(np.float64)[rows]
-    block = np.asarray(panel.matrix[rows], np.float64)
+    block = np.asarray(panel.stored(era), np.float64)
     return np.array([np.corrcoef(column, target)[0, 1] if np.ptp(column) else NAN for column in block.T])
 
 
@@ -176,7 +176,7 @@ def test_features_equal_a_slow_reference(tmp_path: Path, dtype: str) -> None:
     panel = random_panel(tmp_path, eras=range(1, 8), dtype=dtype)
     found = run(panel).features
     scores = np.array([slow_scores(panel, era) for era in panel.eras])
-    matrix = np.asarray(panel.matrix, np.float64)
+    matrix = matrix_of(panel).astype(np.float64)
     np.testing.assert_allclose(found["mean"], matrix.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(found["std"], matrix.std(axis=0), rtol=1e-12)
     np.testing.assert_allclose(found["corr_mean"], scores.mean(axis=0), atol=1e-12)
@@ -190,7 +190,7 @@ def test_features_equal_a_slow_reference(tmp_path: Path, dtype: str) -> None:
 def test_mirrored_features_have_mirrored_scores(tmp_path_factory: pytest.TempPathFactory, seed: int, lift: float) -> None:
     panel = random_panel(tmp_path_factory.mktemp("plain"), eras=[1, 2, 3], seed=seed)
     target = panel.index["target"].to_numpy() * 0.5 + lift
-    mirrored = make_panel(tmp_path_factory.mktemp("mirrored"), 4 - np.asarray(panel.matrix), target, panel.row_eras, ())
+    mirrored = make_panel(tmp_path_factory.mktemp("mirrored"), 4 - matrix_of(panel), target, panel.row_eras, ())
     one, two = run(panel), run(mirrored)
     np.testing.assert_allclose(two.features["corr_mean"], -one.features["corr_mean"], atol=1e-6)
     np.testing.assert_allclose(two.features["corr_std"], one.features["corr_std"], atol=1e-6)
@@ -322,15 +322,15 @@ class TestStage:
         assert (paths.EXPLORED / "drift.csv").read_bytes() != drifted
 
     def test_stops_without_live_rows(self, capsys: pytest.CaptureFixture[str]) -> None:
-        (paths.LIVE / "features.npy").unlink()
+        (paths.LIVE / "features/live.npy").unlink()
         with pytest.raises(SystemExit, match="1"):
             stage.main()
-        assert capsys.readouterr().err == "error: data/prepared/live/features.npy: the file is missing; run preprocess\n"
+        assert capsys.readouterr().err == "error: data/prepared/live/features/live.npy: the file is missing; run preprocess\n"
 
     def test_leaves_what_was_there_when_it_fails(self, capsys: pytest.CaptureFixture[str]) -> None:
         stage.main()
         before = {path: path.read_bytes() for path in paths.EXPLORED.iterdir()}
-        np.save(paths.PANEL / "features.npy", FEATURES + np.int8(1))
+        np.save(paths.PANEL / "features/0000.npy", FEATURES + np.int8(1))
         record(paths.PANEL)
         with pytest.raises(SystemExit, match="1"):
             stage.main()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from panels import view, write_panel
+from panels import matrix_of, view, write_panel
 
 from erawise.base import jit
 from erawise.models.lightgbm import binary, binned
@@ -179,9 +179,22 @@ def test_targets_and_seeds_share_files_and_other_rows_or_features_have_their_own
 def test_files_of_other_prepared_data_are_not_used(panel: Panel, tmp_path: Path) -> None:
     directory = tmp_path / "scratch"
     lightgbm.prepare(SETTINGS, [(view(panel, range(1, 9)), None)], resources(directory))
-    features = np.asarray(panel.matrix)[:, ::-1].copy()
+    features = matrix_of(panel)[:, ::-1].copy()
     other = write_panel(tmp_path / "other", features, {"target": panel.index["target"].to_numpy()}, np.repeat(np.arange(1, 11), 40))
     lightgbm.prepare(SETTINGS, [(view(other, range(1, 9)), None)], resources(directory))
+    assert len(datasets(directory)) == 2
+
+
+def test_files_depend_on_their_own_eras_and_on_no_others(panel: Panel, tmp_path: Path) -> None:
+    directory, known = tmp_path / "scratch", matrix_of(panel)
+    lightgbm.prepare(SETTINGS, [(view(panel, range(2, 9), "other"), None)], resources(directory))
+    later = np.vstack([known[::-1][:35], known[40:], known[:40]])
+    more = write_panel(tmp_path / "more", later, {"target": np.ones(len(later))}, np.repeat(np.arange(1, 12), [35, *[40] * 10]))
+    lightgbm.prepare(SETTINGS, [(view(more, range(2, 9)), None)], resources(directory))
+    assert len(datasets(directory)) == 1
+    later[35 + 6 * 40 + 3, 0] ^= 1
+    other = write_panel(tmp_path / "other", later, {"target": np.ones(len(later))}, more.row_eras)
+    lightgbm.prepare(SETTINGS, [(view(other, range(2, 9)), None)], resources(directory))
     assert len(datasets(directory)) == 2
 
 
@@ -190,7 +203,7 @@ def test_a_fit_is_the_same_with_files_there_or_not_and_with_other_threads(panel:
     first = lightgbm.fit(SETTINGS, train, inner, None, resources(tmp_path / "a"))
     lightgbm.prepare(SETTINGS, [(train, inner), (view(panel, range(1, 11)), None)], resources(tmp_path / "b", threads=2))
     second = lightgbm.fit(SETTINGS, train, inner, None, resources(tmp_path / "b", threads=2))
-    x = np.asarray(panel.matrix)
+    x = matrix_of(panel)
     np.testing.assert_array_equal(first.predict(x), second.predict(x))
     assert first.rounds == second.rounds
 

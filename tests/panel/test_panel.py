@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from panels import write_panel
+from panels import read_chunks, write_panel
 
 from erawise.base import files, tabular
 from erawise.panel.panel import FeatureMap, Panel, View
@@ -17,6 +17,7 @@ from erawise.running.errors import InputError
 
 ROWS, WIDTH, ERAS = 40, 9, (3, 4, 7)
 HEADER = 128
+FIRST = "features/0000.npy"
 
 
 def values(dtype: str = "int8") -> NDArray:
@@ -48,7 +49,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @given(era=st.sampled_from(ERAS), columns=st.lists(st.integers(0, WIDTH + 1)))
 def test_blocks_are_the_values_on_disk(directory: Path, era: int, columns: list[int]) -> None:
     panel = Panel(directory)
-    whole = np.hstack([np.load(directory / "features.npy"), np.load(directory / "derived.npy")])
+    whole = np.hstack([read_chunks(directory / "features"), read_chunks(directory / "derived")])
     block = panel.block(era, np.array(columns, np.int64))
     assert np.array_equal(block, whole[panel.rows(era)][:, columns])
     assert block.dtype == (np.float32 if any(column >= WIDTH for column in columns) else np.int8)
@@ -61,7 +62,7 @@ def test_stored_rows_are_mapped_and_not_writable(tmp_path: Path, dtype: str) -> 
     panel = Panel(tmp_path)
     block = panel.stored(4)
     assert np.array_equal(block, matrix[ROWS : 2 * ROWS])
-    assert np.shares_memory(block, panel.matrix)
+    assert np.shares_memory(block, panel.stored(4))
     assert not block.flags.writeable
     assert np.array_equal(panel.block(4), block)
 
@@ -70,11 +71,11 @@ class TestDamage:
     @pytest.mark.parametrize("era", ERAS)
     def test_one_bit_is_found_in_its_era_alone(self, tmp_path: Path, era: int) -> None:
         write(tmp_path)
-        path = tmp_path / "features.npy"
+        path = tmp_path / FIRST
         position = HEADER + (ERAS.index(era) * ROWS + 11) * WIDTH + 5
         overwrite(path, position, bytes([path.read_bytes()[position] ^ 1]))
         panel = Panel(tmp_path)
-        message = rf"features\.npy: preprocess wrote other rows of era {era}: .* run preprocess again$"
+        message = rf"features/0000\.npy: preprocess wrote other rows of era {era}: .* run preprocess again$"
         for read in (panel.stored, panel.block, lambda era: panel.block(era, np.array([0]))):
             with pytest.raises(InputError, match=message):
                 read(era)
@@ -83,13 +84,13 @@ class TestDamage:
 
     def test_derived_features_are_checked_where_they_are_read(self, tmp_path: Path) -> None:
         write(tmp_path)
-        overwrite(tmp_path / "derived.npy", HEADER + 3, b"\x01")
+        overwrite(tmp_path / "derived/0000.npy", HEADER + 3, b"\x01")
         panel = Panel(tmp_path)
         panel.block(3)
-        with pytest.raises(InputError, match=r"derived\.npy: preprocess wrote other rows of era 3"):
+        with pytest.raises(InputError, match=r"derived/0000\.npy: preprocess wrote other rows of era 3"):
             panel.block(3, panel.columns(["row_std"]))
 
-    @pytest.mark.parametrize("name", ["features.npy", "derived.npy"])
+    @pytest.mark.parametrize("name", [FIRST, "derived/0000.npy"])
     @pytest.mark.parametrize("cut", [1, ROWS * WIDTH, 10**6])
     def test_a_file_cut_short(self, tmp_path: Path, name: str, cut: int) -> None:
         write(tmp_path)
@@ -101,39 +102,39 @@ class TestDamage:
 
     def test_a_file_that_has_grown(self, tmp_path: Path) -> None:
         write(tmp_path)
-        with (tmp_path / "features.npy").open("ab") as file:
+        with (tmp_path / FIRST).open("ab") as file:
             file.write(bytes(WIDTH))
-        with pytest.raises(InputError, match=r"features\.npy: not a readable array \(it has 1,217 bytes instead of 1,208\)"):
+        with pytest.raises(InputError, match=r"features/0000\.npy: not a readable array \(it has 1,217 bytes instead of 1,208\)"):
             Panel(tmp_path)
 
     def test_a_whole_file_of_other_rows(self, tmp_path: Path) -> None:
         matrix = write(tmp_path)
-        np.save(tmp_path / "features.npy", matrix[:-1])
-        with pytest.raises(InputError, match=r"features\.npy: not a readable array \(it has 1,199 bytes instead of 1,208\)"):
+        np.save(tmp_path / FIRST, matrix[:-1])
+        with pytest.raises(InputError, match=r"features/0000\.npy: not a readable array \(it has 1,199 bytes instead of 1,208\)"):
             Panel(tmp_path)
 
     def test_a_file_cut_short_under_the_mapping(self, tmp_path: Path) -> None:
         write(tmp_path)
         panel = Panel(tmp_path)
         panel.block(3)
-        os.truncate(tmp_path / "features.npy", 0)
+        os.truncate(tmp_path / FIRST, 0)
         for era in ERAS:
-            with pytest.raises(InputError, match=r"features\.npy: the file was changed while it was read, from 1,208 to 0 bytes; run"):
+            with pytest.raises(InputError, match=r"features/0000\.npy: the file was changed while it was read, from 1,208 to 0 bytes; run"):
                 panel.block(era)
 
     def test_a_file_written_over_under_the_mapping(self, tmp_path: Path) -> None:
         write(tmp_path)
         panel = Panel(tmp_path)
         panel.block(3)
-        overwrite(tmp_path / "features.npy", HEADER, b"\x07")
-        os.utime(tmp_path / "features.npy", ns=(0, 0))
+        overwrite(tmp_path / FIRST, HEADER, b"\x07")
+        os.utime(tmp_path / FIRST, ns=(0, 0))
         with pytest.raises(InputError, match="the file was changed while it was read"):
             panel.block(3)
 
     def test_a_file_that_takes_its_place_changes_nothing(self, tmp_path: Path) -> None:
         matrix = write(tmp_path)
         panel = Panel(tmp_path)
-        tabular.write_npy(matrix[::-1].copy(), tmp_path / "features.npy")
+        tabular.write_npy(matrix[::-1].copy(), tmp_path / FIRST)
         for k, era in enumerate(ERAS):
             assert np.array_equal(panel.block(era), matrix[k * ROWS : (k + 1) * ROWS])
 
@@ -141,27 +142,27 @@ class TestDamage:
         write(tmp_path)
         content = json.loads((tmp_path / "features.json").read_text())
         files.write_json({name: value for name, value in content.items() if name != "stored"}, tmp_path / "features.json")
-        with pytest.raises(InputError, match=r"features\.json: it has no record of features\.npy; run preprocess again"):
+        with pytest.raises(InputError, match=r"features\.json: it has no record of features/0000\.npy; run preprocess again"):
             Panel(tmp_path)
 
     def test_an_index_of_other_eras(self, tmp_path: Path) -> None:
         write(tmp_path)
         index = tabular.read_parquet(tmp_path / "index.parquet")
         tabular.write_parquet(index.assign(era=[*index["era"][:-1], 8]), tmp_path / "index.parquet")
-        with pytest.raises(InputError, match=r"features\.npy has 120 rows and index\.parquet 120 in 4 eras; run preprocess again"):
+        with pytest.raises(InputError, match=r"features/0000\.npy: it has 120 rows and index\.parquet 120 in 4 eras; run preprocess again"):
             Panel(tmp_path)
 
     def test_a_column_order_that_is_not_ours(self, tmp_path: Path) -> None:
         matrix = write(tmp_path)
-        np.save(tmp_path / "features.npy", np.asfortranarray(matrix))
-        with pytest.raises(InputError, match=r"features\.npy: not a readable array"):
+        np.save(tmp_path / FIRST, np.asfortranarray(matrix))
+        with pytest.raises(InputError, match=r"features/0000\.npy: not a readable array"):
             Panel(tmp_path)
 
 
 def test_without_derived_features_there_is_nothing_to_check(tmp_path: Path) -> None:
     matrix = write(tmp_path, derived=False)
     panel = Panel(tmp_path)
-    assert panel.derived.shape == (len(matrix), 0)
+    assert not (tmp_path / "derived").exists()
     assert np.array_equal(panel.block(7, np.array([8, 0])), matrix[2 * ROWS :, [8, 0]])
 
 

@@ -213,7 +213,7 @@ def test_a_stage_that_fails_leaves_nothing_half_written(clone: Clone) -> None:
     assert "error: data.feature_set: 'nonsense' is no feature set of data/raw/features.json; it has" in output
     assert "failed to reproduce 'preprocess'" in output
     assert not list((clone.directory / "data").glob(".*partial"))
-    assert not (clone.directory / "data/prepared/panel/features.npy").exists()
+    assert not (clone.directory / "data/prepared/panel/features").exists()
 
 
 def test_data_that_changes_reruns_what_comes_from_it_and_bad_data_stops_before_anything_is_split(clone: Clone) -> None:

@@ -13,6 +13,7 @@ import pytest
 import raw
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from panels import matrix_of, read_chunks
 
 from erawise.base import files, tabular
 from erawise.panel import blocks
@@ -43,12 +44,12 @@ def test_every_value_is_where_its_id_is(tmp_path: Path, dtype: str) -> None:
     store(shuffled, tmp_path / "raw", "train")
     directory, metrics, counts = prepare(tmp_path / "raw")
     panel = Panel(directory / "panel")
-    assert panel.matrix.dtype == dtype
+    assert panel.dtype == dtype
     assert counts.unsorted == ["train.parquet"]
     assert metrics["train"] == {"rows": 2400, "eras": 60, "rows_without_target": 0}
     assert (panel.index[["era", "id"]].apply(tuple, axis=1)).is_monotonic_increasing
     raw_rows = pd.concat([frames["train"], frames["validation"]]).set_index("id").loc[panel.index["id"]]
-    assert np.array_equal(panel.matrix, raw_rows[list(panel.feature_names)].to_numpy())
+    assert np.array_equal(matrix_of(panel), raw_rows[list(panel.feature_names)].to_numpy())
     assert np.array_equal(panel.row_eras, raw_rows["era"].astype(int))
     train = (panel.index["data_type"] == "train").to_numpy()
     assert np.array_equal(panel.index.loc[train, "target"], raw_rows.loc[train, "target"])
@@ -136,7 +137,7 @@ def test_missing_floats_take_the_middle(tmp_path: Path) -> None:
     frames["live"].loc[0, "feature_0"] = np.nan
     store(frames["live"], tmp_path / "raw", "live")
     directory, _, _ = prepare(tmp_path / "raw")
-    assert Panel(directory / "live").matrix[0, 0] == 0.5
+    assert matrix_of(Panel(directory / "live"))[0, 0] == 0.5
 
 
 def test_every_nth_era_of_train_and_of_validation(tmp_path: Path) -> None:
@@ -164,7 +165,7 @@ def test_demeaned_blocks(tmp_path: Path) -> None:
     block = panel.block(5)
     assert block.dtype == np.float32
     assert np.abs(block.mean(axis=0)).max() < 1e-6
-    assert panel.matrix.dtype == np.int8
+    assert panel.dtype == np.int8
     columns = panel.columns(["feature_6", "feature_1"])
     assert np.array_equal(panel.block(5, columns), block[:, [6, 1]])
 
@@ -286,9 +287,9 @@ def test_a_truncated_reference_is_named(tmp_path: Path) -> None:
 def test_a_truncated_matrix_is_named(tmp_path: Path, size: int) -> None:
     raw.write(tmp_path / "raw")
     directory, _, _ = prepare(tmp_path / "raw")
-    path = directory / "panel/features.npy"
+    path = directory / "panel/features/0052.npy"
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(InputError, match=r"features\.npy: not a readable array"):
+    with pytest.raises(InputError, match=r"panel/features/0052\.npy: not a readable array"):
         Panel(directory / "panel")
 
 
@@ -328,22 +329,27 @@ def test_a_feature_set_limits_matrix_and_groups(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def panel(tmp_path_factory: pytest.TempPathFactory) -> Panel:
+def viewed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("views")
     frames = raw.write(base / "raw", rows=10)
     frames["train"]["target_other_20"] = frames["train"]["target_other_20"].mask(frames["train"].index % 3 == 0)
     store(frames["train"], base / "raw", "train")
-    return Panel(prepare(base / "raw", derived=["row_mean"])[0] / "panel")
+    return prepare(base / "raw", derived=["row_mean"])[0] / "panel"
+
+
+@pytest.fixture(scope="module")
+def panel(viewed: Path) -> Panel:
+    return Panel(viewed)
 
 
 @settings(max_examples=40)
 @given(data=st.data())
-def test_views_give_the_rows_that_they_name(panel: Panel, data: st.DataObject) -> None:
+def test_views_give_the_rows_that_they_name(viewed: Path, panel: Panel, data: st.DataObject) -> None:
     eras = data.draw(st.lists(st.integers(1, 60), unique=True, min_size=1))
     names = data.draw(st.lists(st.sampled_from(panel.names), unique=True, min_size=1))
     target = data.draw(st.sampled_from([None, "target", "target_other_20"]))
     view = View(panel, eras, FeatureMap(tuple(names)), target)
-    whole = np.column_stack([panel.matrix, panel.derived])[:, panel.columns(names)]
+    whole = np.column_stack([read_chunks(viewed / "features"), read_chunks(viewed / "derived")])[:, panel.columns(names)]
     assert list(dict.fromkeys(view.era.tolist())) == eras
     assert np.array_equal(view.matrix(), whole[view.rows])
     assert np.array_equal(np.vstack(list(view.blocks())), whole[view.rows])
@@ -394,9 +400,12 @@ def test_digests_are_those_of_the_eras(tmp_path: Path) -> None:
     for name in (directory / "panel", directory / "live"):
         panel = Panel(name)
         stored = files.read_json(name / "features.json")["stored"]
-        for file, array in (("features.npy", panel.matrix), ("derived.npy", panel.derived)):
-            expected = [f"{blocks.digest(np.ascontiguousarray(array[panel.rows(era)])):016x}" for era in panel.eras]
-            assert stored[file] == {"bytes": (name / file).stat().st_size, "eras": expected}
+        for array in ("features", "derived"):
+            whole = read_chunks(name / array)
+            expected = [f"{blocks.digest(np.ascontiguousarray(whole[panel.rows(era)])):016x}" for era in panel.eras]
+            paths = [f"{array}/{chunk}" for chunk in (["0000.npy", "0052.npy"] if len(expected) > 1 else ["live.npy"])]
+            assert [digest for path in paths for digest in stored[path]["eras"]] == expected
+            assert [stored[path]["bytes"] for path in paths] == [(name / path).stat().st_size for path in paths]
 
 
 def test_a_disk_without_space_is_found_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -635,7 +644,7 @@ class TestNames:
         self.described(tmp_path, {"all": ["feature_0", *names.values()]})
         panel = Panel(prepare(tmp_path / "raw")[0] / "panel")
         train = frames["train"].set_index("id").loc[panel.index["id"][:2400]]
-        assert np.array_equal(panel.matrix[:2400], train[["feature_0", *names]])
+        assert np.array_equal(matrix_of(panel)[:2400], train[["feature_0", *names]])
 
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
@@ -730,7 +739,7 @@ class TestScale:
         frames = scaled(tmp_path / "raw", "int8")
         early = np.repeat((frames["train"]["era"] < "0010").to_numpy()[:, None], 12, axis=1)
         store(frames["train"].assign(**frames["train"][NAMES].astype(float).mask(early)), tmp_path / "raw", "train")
-        assert Panel(prepare(tmp_path / "raw")[0] / "panel").matrix.dtype == np.int8
+        assert Panel(prepare(tmp_path / "raw")[0] / "panel").dtype == np.int8
 
     def test_one_feature_of_train_on_another_scale_is_named(self, tmp_path: Path) -> None:
         frames = scaled(tmp_path / "raw", "float32")

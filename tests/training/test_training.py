@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
-from panels import write_panel
+from panels import matrix_of, write_panel
 
 from erawise.base.schema import LIVE_ERA
 from erawise.blend import blending
@@ -144,7 +144,7 @@ def test_predictions_by_id_through_each_folds_features(data: jobs.TrainingData) 
     assert found.groupby("split").size().to_dict() == {"cv": 90 * ROWS, "validation": 22 * ROWS, "live": ROWS}
     assert found.loc[found["split"] == "live", "era"].isna().all()
     assert not found.duplicated(["split", "id"]).any()
-    values = dict(zip(data.panel.index["id"], np.asarray(data.panel.matrix), strict=True))
+    values = dict(zip(data.panel.index["id"], matrix_of(data.panel), strict=True))
     for k, fold in enumerate(data.plan.folds):
         rows = found[(found["split"] == "cv") & found["era"].isin(fold.test)]
         assert rows["prediction"].tolist() == [values[name][k] for name in rows["id"]]

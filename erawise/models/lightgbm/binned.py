@@ -135,15 +135,19 @@ class Store:
 
 
 def _digest(made_by: str, *views: View) -> str:
-    """Return the digest of everything that a file depends on: features, rows, prepared data and code."""
+    """Return the digest of everything that a file depends on: features, rows, their eras' prepared data, and code."""
     digest = hashlib.sha256(repr((made_by, BIN_SAMPLE_ROWS, FEW_VALUES_ROWS, BIN_SAMPLE_ERAS, binary.PART)).encode())
     for path in _CODE:
         digest.update(path.read_bytes())
     for view in views:
-        digest.update(view.panel.fingerprint.encode())
-        digest.update(repr(view.features.columns).encode())
-        for part in (view.features.mean, view.features.components, view.rows):
+        panel, columns = view.panel, view.features.columns
+        digest.update(repr((columns, panel.columns(columns).tolist(), panel.n_matrix, str(panel.dtype))).encode())
+        for part in (view.features.mean, view.features.components):
             digest.update(b"" if part is None else np.ascontiguousarray(part).tobytes())
+        for rows in era_slices(view.era):
+            era = int(view.era[rows.start])
+            digest.update(repr(panel.feature_digests(era)).encode())
+            digest.update((view.rows[rows] - panel.rows(era).start).tobytes())
     return digest.hexdigest()[:32]
 
 
