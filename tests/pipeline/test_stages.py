@@ -213,6 +213,8 @@ def test_a_chosen_proportion_is_said_and_stored(workspace: Workspace, capsys: py
 
 CHECKED = "data/source.json"
 """What `download` declares so that `check` comes before it; it isn't read."""
+BY_OBJECTIVE = {("tune", "data/prepared/references.parquet"), ("ensemble", "data/prepared/references.parquet")}
+"""Data that a stage reads only if its objective needs the predictions of others."""
 
 
 def declared_data(stage: str) -> list[str]:
@@ -220,7 +222,8 @@ def declared_data(stage: str) -> list[str]:
     stages = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
     name, _, model = stage.partition(" ")
     entry = stages[name].get("do", stages[name])
-    return [dep.replace("${key}", model).replace("${item}", model) for dep in entry["deps"] if dep.startswith("data/") and dep != CHECKED]
+    found = [dep.replace("${key}", model).replace("${item}", model) for dep in entry["deps"] if dep.startswith("data/")]
+    return [dep for dep in found if dep != CHECKED and (name, dep) not in BY_OBJECTIVE]
 
 
 @contextmanager
