@@ -127,7 +127,7 @@ class Scores:
 
     Attributes
     ----------
-    table : DataFrame, a row for each era and prediction: `era`, `prediction`, `rows`, `constant` and `SCORES`, NaN if the data can't give one.
+    table : DataFrame, a row for each era and prediction, see `score_eras`; a score that the data can't give is NaN.
     days : trading days that the target looks ahead, on which intervals depend.
     """
 
@@ -244,7 +244,7 @@ def score(
                   CORR     low    high Sharpe drawdown eras
     prediction  0.1665  0.0547  0.2782   1.15   0.1610   40
     """
-    given, horizon = frames.table(frame), _horizon(target) if days is None else _checked_days(days)
+    given = frames.table(frame)
     names = frames.pick(given, [predictions] if isinstance(predictions, str) else predictions, "predictions")
     if not names:
         raise InputError("predictions: no column is named; expected at least one")
@@ -254,6 +254,7 @@ def score(
         for role, name in roles.items()
         if name is not None
     }
+    horizon = _horizon(target) if days is None else _checked_days(days)
     values = np.column_stack([frames.numbers(given[name].to_native(), f"predictions, column {name!r}").values for name in names])
     chosen = frames.features(frame, frames.pick(given, features, "features")) if len(features) else None
     found = _scored(names, values, _eras_of(frame, given), columns, chosen)
@@ -384,7 +385,7 @@ def fnc(predictions: Any, features: Any, target: Any, era: Any) -> Any:
     Examples
     --------
     >>> import erawise
-    >>> features = [[0], [1], [1], [0]]
+    >>> features = [[0], [1], [0], [1]]
     >>> erawise.fnc([0.1, 0.2, 0.3, 0.4], features, [0.0, 0.5, 0.25, 1.0], [1, 1, 1, 1]).round(4)
     era
     1    0.9433
