@@ -41,7 +41,7 @@ class Columns:
 
     @property
     def is_single(self) -> bool:
-        """Whether the object was a column and no table."""
+        """True if the object was a column and no table."""
         return len(self.given.shape) == 1
 
     def like(self, values: Floats) -> Any:
@@ -259,7 +259,7 @@ def features(values: Any, names: Sequence[str] | None = None) -> Features:
 
 
 def index_of(values: Any) -> pd.Index | None:
-    """Return the index of an object of pandas; None of others."""
+    """Return the index of an object of pandas; None if it is of another kind."""
     return values.index if isinstance(values, pd.Series | pd.DataFrame) else None
 
 

@@ -47,7 +47,7 @@ SHEET = {
 
 @dataclass(frozen=True, repr=False)
 class Interval(significance.Mean):
-    """The mean of per-era scores with its 95 % interval; the attributes are those of `significance.Mean`."""
+    """The mean of per-era scores with its 95 % interval; it has the attributes of `significance.Mean`."""
 
     def __repr__(self) -> str:
         """Return the mean and its interval in a line."""
@@ -388,14 +388,14 @@ def fnc(predictions: Any, features: Any, target: Any, era: Any) -> Any:
     >>> features = [[0], [1], [0], [1]]
     >>> erawise.fnc([0.1, 0.2, 0.3, 0.4], features, [0.0, 0.5, 0.25, 1.0], [1, 1, 1, 1]).round(4)
     era
-    1    0.9433
+    1    0.5941
     Name: predictions, dtype: float64
     """
     return _one_score("fnc", predictions, era, frames.features(features), target=target)
 
 
 def gaussianize(values: Any, era: Any = None) -> Any:
-    """Gaussianize values in each era: the normal quantiles of `(average rank - 0.5) / rows`, ties kept.
+    """Turn values into the normal quantiles of their ranks in each era: of `(average rank - 0.5) / rows`, ties kept.
 
     Source: `numerai_tools.scoring.tie_kept_rank__gaussianize__pow_1_5`, without the power.
 

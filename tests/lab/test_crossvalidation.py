@@ -87,12 +87,13 @@ def test_what_is_missing_is_said(data: tuple) -> None:
         EraCorr(era)(Ridge().fit(X, y), X.to_numpy(), y.to_numpy())
 
 
-def expected(model: Any, X: Any, y: Any, era: np.ndarray, weeks: int) -> list[float]:
-    """Return the mean CORR of each fold of `PurgedKFold`, in plain loops."""
+def expected(*data: Any) -> list[float]:
+    """Return the mean CORR of each of 5 purged folds, in plain loops."""
+    X, y, era = (part.to_numpy() for part in (data[0], data[1], data[2].loc[data[0].index]))
     found = []
-    for fold in splits.purged_kfold(np.unique(era), 5, weeks):
+    for fold in splits.purged_kfold(np.unique(era), 5, 4):
         train = np.isin(era, fold.train)
-        fitted = model.fit(X[train], y[train])
+        fitted = Ridge().fit(X[train], y[train])
         rows = [era == number for number in fold.test]
         targets = [y[own] - y[own].mean() for own in rows]
         gaussian = [kernels.gaussianize(fitted.predict(X[own])[:, None]) for own in rows]
@@ -114,8 +115,7 @@ def test_the_call_of_a_notebook_scores_by_era(form: str, data: tuple) -> None:
     X, y, era = FORMS[form](*data)
     model, cv = Ridge(), erawise.PurgedKFold(weeks=4)
     found = cross_val_score(model, X, y, groups=era, cv=cv, scoring=erawise.era_corr_scorer)
-    plain = [part.to_numpy() for part in (data[0], data[1], data[2].loc[data[0].index])]
-    assert found == pytest.approx(expected(Ridge(), *plain, weeks=4), abs=1e-12)
+    assert found == pytest.approx(expected(*data), abs=1e-12)
     search = RandomizedSearchCV(
         model, {"alpha": [1.0]}, n_iter=1, cv=cv, scoring=erawise.era_corr_scorer, error_score="raise", return_train_score=True
     )
