@@ -174,7 +174,7 @@ def pick(frame: nw.DataFrame[Any], names: Sequence[str], role: str) -> list[str]
             f"{role}: the frame has no column {absent[0]!r}; it has {', '.join(map(str, frame.columns[:SHOWN]))}{others}"
             f"{meant(absent[0], map(str, frame.columns))}"
         )
-    return list(names)
+    return list(dict.fromkeys(names))
 
 
 def numbers(values: Any, role: str) -> Columns:
@@ -296,6 +296,8 @@ def _wrapped(values: ArrayLike | Any) -> Any:
     """Return an object of a library of tables as narwhals sees it; anything else as it is."""
     if isinstance(values, pa.Array):
         values = pa.chunked_array([values])
+    if isinstance(values, pd.DataFrame) and not values.columns.is_unique:
+        raise InputError(f"the table has column {values.columns[values.columns.duplicated()][0]!r} twice; remove or rename one of them")
     found = nw.from_native(values, eager_only=True, allow_series=True, pass_through=True)
     if not isinstance(found, nw.DataFrame | nw.Series) and hasattr(found, "__arrow_c_stream__"):
         return nw.from_native(pa.table(found), eager_only=True)
@@ -313,5 +315,7 @@ def _era_number(label: object, role: str) -> int:
     whole = isinstance(label, float | np.floating) and float(label).is_integer()
     text = str(int(label) if whole else label).removeprefix("era")  # type: ignore[call-overload]
     if not text.isdecimal() or int(text) > LAST_ERA:
-        raise InputError(f"{role}: {label!r} is no era; expected the number of a week up to {LAST_ERA}, such as 12, '0012' or 'era12'")
+        raise InputError(
+            f"{role}: {label!r} is no era; expected the number of a week up to {LAST_ERA}, such as 12 or '0012'; leave live rows out"
+        )
     return int(text)

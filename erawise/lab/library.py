@@ -225,7 +225,8 @@ def score(
 
     Returns
     -------
-    Scores, with a row for each era and prediction in `table`, and figures with 95 % intervals in `summary`.
+    Scores
+        `table` has a row for each era and prediction, `summary` the figures with 95 % intervals.
 
     Raises
     ------
@@ -277,8 +278,9 @@ def numerai_corr(predictions: Any, target: Any, era: Any) -> Any:
 
     Returns
     -------
-    Series (eras,) by era, or DataFrame (eras, p). NaN if less than 80 % of an era's rows have both prediction and target, or one of them is
-    constant there.
+    Series (eras,) by era, or DataFrame (eras, p)
+        NaN if less than 80 % of an era's rows have both prediction and target, or one of them is
+        constant there.
 
     Raises
     ------
@@ -311,7 +313,8 @@ def mmc(predictions: Any, meta_model: Any, target: Any, era: Any) -> Any:
 
     Returns
     -------
-    Series (eras,) by era, or DataFrame (eras, p). NaN if less than 80 % of an era's rows have all three, or one of them is constant there.
+    Series (eras,) by era, or DataFrame (eras, p)
+        NaN if less than 80 % of an era's rows have all three, or one of them is constant there.
 
     Raises
     ------
@@ -342,7 +345,8 @@ def bmc(predictions: Any, benchmark: Any, target: Any, era: Any) -> Any:
 
     Returns
     -------
-    Series (eras,) by era, or DataFrame (eras, p). NaN if less than 80 % of an era's rows have all three, or one of them is constant there.
+    Series (eras,) by era, or DataFrame (eras, p)
+        NaN if less than 80 % of an era's rows have all three, or one of them is constant there.
 
     Raises
     ------
@@ -374,8 +378,9 @@ def fnc(predictions: Any, features: Any, target: Any, era: Any) -> Any:
 
     Returns
     -------
-    Series (eras,) by era, or DataFrame (eras, p). NaN if less than 80 % of an era's rows have both prediction and target, the prediction is
-    constant or linear in the features, or the features with a constant span the era (rows <= k + 1).
+    Series (eras,) by era, or DataFrame (eras, p)
+        NaN if less than 80 % of an era's rows have both prediction and target, the prediction is
+        constant or linear in the features, or the features with a constant span the era (rows <= k + 1).
 
     Raises
     ------
@@ -406,7 +411,8 @@ def gaussianize(values: Any, era: Any = None) -> Any:
 
     Returns
     -------
-    The same shape and kind of object, float64. NaN stays NaN, and is not ranked; a constant column is 0 throughout an era.
+    The same shape and kind of object, float64
+        NaN stays NaN, and is not ranked; a constant column is 0 throughout an era.
 
     Raises
     ------
@@ -451,7 +457,8 @@ def neutralize(predictions: Any, features: Any, era: Any, proportion: float = 1.
 
     Returns
     -------
-    The same shape and kind of object as `predictions`, float64. NaN stays NaN; a prediction that is constant in an era is NaN there.
+    The same shape and kind of object as `predictions`, float64
+        NaN stays NaN; a prediction that is constant in an era is NaN there.
 
     Raises
     ------
@@ -499,8 +506,8 @@ def interval(scores: Any, *, days: int) -> Any:
 
     Returns
     -------
-    Interval of one column; for several a DataFrame, a row each. The bounds are NaN, and `reason` says why, with fewer than 8 spans of the
-    target, or if the scores are all equal.
+    Interval of one column; for several a DataFrame, a row each
+        The bounds are NaN, and `reason` says why, with fewer than 8 spans of the target, or if the scores are all equal.
 
     Raises
     ------
@@ -539,7 +546,8 @@ def compare(before: Any, after: Any, *, days: int, statistic: Literal["mean", "s
 
     Returns
     -------
-    Comparison. Its bounds are NaN, and its verdict is `can't tell`, with fewer than 8 spans of the target, or if the scores are the same.
+    Comparison
+        Its bounds are NaN, and its verdict is `can't tell`, with fewer than 8 spans of the target, or if the scores are the same.
 
     Raises
     ------

@@ -2,11 +2,13 @@
 
 import doctest
 import importlib
+import json
 import re
 import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -247,6 +249,8 @@ FAULTS: dict[str, tuple[Callable[[pd.DataFrame], Any], str]] = {
     "statistic": (lambda f: erawise.compare([0.1], [0.1], days=20, statistic="median"), "statistic: 'median'"),  # type: ignore[arg-type]
     "score": (lambda f: erawise.score(f, "a", target="target_20").by_era("mmc"), "there is no 'mmc'; the data gives corr, spearman"),
     "name": (lambda f: erawise.score(f, "a", target="target_20").compare("a", "b"), "there is no prediction 'b'"),
+    "a name twice": (lambda f: erawise.score(pd.concat([f, f[["a"]]], axis=1), "a", target="target_20"), "the table has column 'a' twice"),
+    "lazy": (lambda f: erawise.score(polars().LazyFrame({"era": [1]}), "a"), "frame: LazyFrame is no table"),
     "empty": (lambda f: erawise.gaussianize([]), "values: there is no row"),
 }
 
@@ -295,3 +299,26 @@ def test_every_name_is_on_the_page_of_the_top_level_and_has_an_example_that_runs
     for each in tests:
         runner.run(each)
     assert runner.summarize(verbose=False).failed == 0
+
+
+def test_the_code_of_the_page_on_notebooks_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    eras, rows = 100, 10
+    values = {name: rng.integers(0, 5, eras * rows).astype(np.int8) for name in NAMES}
+    data = pd.DataFrame(values, pd.Index([f"n{k}" for k in range(eras * rows)], name="id"))
+    data = data.assign(era=np.repeat([f"{era:04d}" for era in range(1, eras + 1)], rows), target_ender_60=data["feature_0"] / 4)
+    (tmp_path / "v5.3").mkdir()
+    for name in ("train", "validation"):
+        data.to_parquet(tmp_path / f"v5.3/{name}.parquet")
+    drawn = {name: rng.normal(size=len(data)) for name in ("mine", "yours", "numerai_meta_model")}
+    pd.DataFrame(drawn, data.index)[["mine", "yours"]].to_parquet(tmp_path / "predictions.parquet")
+    pd.DataFrame(drawn, data.index)[["numerai_meta_model"]].to_parquet(tmp_path / "v5.3/meta_model.parquet")
+    (tmp_path / "v5.3/features.json").write_text(json.dumps({"feature_sets": {"small": NAMES}}))
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/howto/notebook.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    for block in re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE):
+        exec(block, names)
+    assert names["scores"].names == ["mine", "yours"]
+    assert names["search"].best_score_ > 0.9
+    assert names["neutral"].notna().all()
