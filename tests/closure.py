@@ -16,8 +16,11 @@ ROOMS_OF_ROOMS = ("models", "sources")
 
 @cache
 def module_path(module: str) -> Path | None:
-    """Return the file of a module, or None if it isn't ours; an empty `__init__.py` doesn't count."""
-    if module.split(".")[0] not in PACKAGES:
+    """Return the file of a module, or None if it isn't ours.
+
+    An empty `__init__.py` doesn't count, and the package itself doesn't, because it loads nothing unless it is asked for a name.
+    """
+    if module.split(".")[0] not in PACKAGES or module in PACKAGES:
         return None
     path = ROOT / Path(*module.split("."))
     candidates = (path.with_suffix(".py"), path / "__init__.py")

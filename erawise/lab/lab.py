@@ -36,10 +36,11 @@ from erawise.base.schema import (
     spanned_weeks,
 )
 from erawise.blend import blending, neutralization, risk
-from erawise.evaluation import evaluation, significance, summary
+from erawise.evaluation import evaluation, significance
 from erawise.exploration.exploration import Exploration
 from erawise.folds import splits
 from erawise.history import comparison
+from erawise.lab import library
 from erawise.models.shared.protocol import GIB, Kind, Resources, held_by
 from erawise.panel import maps
 from erawise.panel.panel import FeatureMap, Panel, View, days_ahead
@@ -228,8 +229,7 @@ class Run:
         -------
         DataFrame; NaN if a prediction lacks a figure that another prediction has.
         """
-        blocks = summary.summarize(scores, self.days)
-        return pd.json_normalize(list(blocks.values())).set_axis(pd.Index(list(blocks), name=PREDICTION))
+        return library.summarized(scores, self.days)
 
     def means(self, scores: pd.DataFrame, metric: str = "corr") -> pd.DataFrame:
         """Return the mean over eras of a score with its 95 % interval, a row for each prediction.

@@ -1,13 +1,18 @@
 """Splitters and the scorer in scikit-learn's own searches."""
 
+import pickle
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from closure import ROOT
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, KFold, RandomizedSearchCV, cross_val_score
 
+import erawise
 from erawise.folds import splits
 from erawise.lab.crossvalidation import CombinatorialPurged, EraCorr, PurgedKFold, WalkForward
 from erawise.running.errors import InputError
@@ -80,3 +85,70 @@ def test_what_is_missing_is_said(data: tuple) -> None:
         PurgedKFold(3, weeks=4).get_n_splits(X, y)
     with pytest.raises(InputError, match="neither X nor y has an index"):
         EraCorr(era)(Ridge().fit(X, y), X.to_numpy(), y.to_numpy())
+
+
+def expected(*data: Any) -> list[float]:
+    """Return the mean CORR of each of 5 purged folds, in plain loops."""
+    X, y, era = (part.to_numpy() for part in (data[0], data[1], data[2].loc[data[0].index]))
+    found = []
+    for fold in splits.purged_kfold(np.unique(era), 5, 4):
+        train = np.isin(era, fold.train)
+        fitted = Ridge().fit(X[train], y[train])
+        rows = [era == number for number in fold.test]
+        targets = [y[own] - y[own].mean() for own in rows]
+        gaussian = [kernels.gaussianize(fitted.predict(X[own])[:, None]) for own in rows]
+        found.append(np.mean([kernels.numerai_corr(*each)[0] for each in zip(gaussian, targets, strict=True)]))
+    return found
+
+
+FORMS: dict[str, Any] = {
+    "pandas, with ids": lambda X, y, era: (X, y, era.loc[X.index]),
+    "pandas, numbered": lambda X, y, era: (X.reset_index(drop=True), y.reset_index(drop=True), era.loc[X.index].reset_index(drop=True)),
+    "numpy": lambda X, y, era: (X.to_numpy(), y.to_numpy(), era.loc[X.index].to_numpy()),
+    "names of eras": lambda X, y, era: (X.to_numpy(), y.to_numpy(), [f"era{number}" for number in era.loc[X.index]]),
+    "index level": lambda X, y, era: (X.set_index(era.loc[X.index].rename("era"), append=True), y, era.loc[X.index]),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_call_of_a_notebook_scores_by_era(form: str, data: tuple) -> None:
+    X, y, era = FORMS[form](*data)
+    model, cv = Ridge(), erawise.PurgedKFold(weeks=4)
+    found = cross_val_score(model, X, y, groups=era, cv=cv, scoring=erawise.era_corr_scorer)
+    assert found == pytest.approx(expected(*data), abs=1e-12)
+    search = RandomizedSearchCV(
+        model, {"alpha": [1.0]}, n_iter=1, cv=cv, scoring=erawise.era_corr_scorer, error_score="raise", return_train_score=True
+    )
+    search.fit(X, y, groups=era)
+    assert search.best_score_ == pytest.approx(found.mean(), abs=1e-12)
+    assert search.cv_results_["mean_train_score"][0] > 0.1
+
+
+def test_worker_processes_and_a_search_inside_a_search_find_the_eras(data: tuple) -> None:
+    X, y, era = (part.to_numpy() for part in (data[0], data[1], data[2].loc[data[0].index]))
+    cv = erawise.WalkForward(12, weeks=4)
+    expected = cross_val_score(Ridge(), X, y, groups=era, cv=cv, scoring=erawise.era_corr_scorer, error_score="raise")
+    scorer = pickle.dumps(erawise.era_corr_scorer)
+    code = "import pickle, sys; from erawise.lab import crossvalidation as c; pickle.load(sys.stdin.buffer); print(len(c._MEMORY.splits))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, input=scorer, capture_output=True, check=True)
+    assert int(done.stdout) >= 1
+    search = GridSearchCV(
+        Ridge(), {"alpha": [1.0]}, cv=erawise.PurgedKFold(2, weeks=1), scoring=erawise.era_corr_scorer, error_score="raise"
+    )
+    scores = []
+    for train, test in cv.split(X, y, era):
+        search.fit(X[train], y[train], groups=era[train])
+        scores.append(erawise.era_corr_scorer(search, X[test], y[test]))
+    assert scores == pytest.approx(expected)
+
+
+def test_a_split_from_elsewhere_needs_eras_in_the_index(data: tuple) -> None:
+    X, y, era = data
+    call = {"cv": KFold(3), "scoring": erawise.era_corr_scorer, "error_score": "raise"}
+    with pytest.raises(InputError, match="the eras of the test rows are unknown; split by a splitter of erawise"):
+        cross_val_score(Ridge(), X, y, **call)
+    assert (cross_val_score(Ridge(), X.set_index(era.loc[X.index].rename("era"), append=True), y, **call) > 0.1).all()
+    with pytest.raises(InputError, match="EraCorr: era has no row 'n"):
+        cross_val_score(Ridge(), X, y, **call | {"scoring": EraCorr(era.iloc[:-1])})
+    with pytest.raises(InputError, match="groups: missing in 1 rows"):
+        next(erawise.PurgedKFold(weeks=4).split(X, y, era.astype(float).replace(1, np.nan).drop_duplicates()))
