@@ -109,12 +109,13 @@ class EraCorr:
             raise InputError("EraCorr: neither X nor y has an index, so the eras of the rows are unknown; give one of them as pandas")
         era = self.era.loc[rows.index].to_numpy(np.int64)
         order = np.argsort(era, kind="stable")
-        predicted = pd.DataFrame({"prediction": _predict(estimator, X)[order]})
+        predicted = pd.DataFrame({"prediction": predict(estimator, X)[order]})
         table = score_eras(predicted, np.asarray(y, np.float64)[order], era[order])
         return mean_or_sharpe(table["corr"].to_numpy(np.float64), self.statistic)
 
 
-def _predict(estimator: Any, X: Any) -> NDArray[np.float64]:
+def predict(estimator: Any, X: Any) -> NDArray[np.float64]:
+    """Predict the (rows,) values of an estimator; for a classifier the mean of its classes, weighted by their probabilities."""
     if hasattr(estimator, "predict_proba"):
         return np.asarray(estimator.predict_proba(X) @ estimator.classes_, np.float64)
     return np.asarray(estimator.predict(X), np.float64)
