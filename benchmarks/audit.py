@@ -122,7 +122,9 @@ def stopped(on_test: bool) -> Function:
             checked = test if on_test else train & late.to_numpy()
             data = lightgbm.Dataset(x[learned], y[learned])
             stop = lightgbm.early_stopping(5, verbose=False)
-            model = lightgbm.train(settings, data, 40, valid_sets=[lightgbm.Dataset(x[checked], y[checked], reference=data)], callbacks=[stop])
+            model = lightgbm.train(
+                settings, data, 40, valid_sets=[lightgbm.Dataset(x[checked], y[checked], reference=data)], callbacks=[stop]
+            )
             out[test] = model.predict(x[test])
         return pd.Series(out, index=features.index)
 

@@ -88,7 +88,9 @@ def audit(
 def _require_size(data: MadeData, weeks: int, days: int) -> None:
     numbers, least = data.numbers, LEAST_SPANS * weeks // 2
     if numbers[-1] - numbers[0] < least:
-        raise InputError(f"audit: {len(numbers)} eras; a target of {days} days spans {weeks} weeks, and an audit needs eras over {least} weeks")
+        raise InputError(
+            f"audit: {len(numbers)} eras; a target of {days} days spans {weeks} weeks, and an audit needs eras over {least} weeks"
+        )
     rows, features = len(data.eras) // len(numbers), data.features.shape[1]
     if rows < LEAST_ROWS or features < LEAST_FEATURES:
         raise InputError(f"audit: {rows} rows of an era and {features} features; expected at least {LEAST_ROWS} and {LEAST_FEATURES}")

@@ -108,10 +108,12 @@ class Recipe:
             raise InputError(f"{self.name}: it returned a Series of {found.dtype}; {expected}")
         if not found.index.is_unique:
             raise InputError(f"{self.name}: {int(found.index.duplicated().sum())} ids of its Series are there twice; {expected}")
-        if len(found) != len(index) or not index.isin(found.index).all():
-            missing = int((~index.isin(found.index)).sum())
-            raise InputError(f"{self.name}: its Series has {len(found)} rows and lacks {missing} of the {len(index)} ids; {expected}")
-        out = found.reindex(index).astype(np.float64).replace([np.inf, -np.inf], np.nan)
+        if not found.index.equals(index):
+            missing = int((found.index.get_indexer(index) < 0).sum())
+            if missing or len(found) != len(index):
+                raise InputError(f"{self.name}: its Series has {len(found)} rows and lacks {missing} of the {len(index)} ids; {expected}")
+            found = found.reindex(index)
+        out = found.astype(np.float64).replace([np.inf, -np.inf], np.nan)
         if out.isna().all():
             raise InputError(f"{self.name}: it predicted nothing, all is NaN; {expected}")
         if out.nunique() < 2:
@@ -122,7 +124,9 @@ class Recipe:
 def _last_line(error: BaseException) -> str:
     """Return the last line of a traceback, and its place: the innermost line outside of installed libraries."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if frame.filename != __file__ and "importlib" not in frame.filename and not frame.filename.startswith("<")]
+    own = [
+        frame for frame in frames if frame.filename != __file__ and "importlib" not in frame.filename and not frame.filename.startswith("<")
+    ]
     mine = [frame for frame in own if "site-packages" not in frame.filename] or own
     line = " ".join("".join(traceback.format_exception_only(error)).split())
     if isinstance(error, SyntaxError) and error.filename:

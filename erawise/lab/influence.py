@@ -139,7 +139,9 @@ def _targets(prober: Prober, probes: list[Probe]) -> AuditTest:
             centre = int(probe.run[len(probe.run) // 2])
             found += _beyond(prober, prober.after_targets(np.intersect1d(probe.run, prober.around(centre))), centre)
     if not found:
-        return verdicts.by_change(TARGETS, 0.0, prober.tolerance, "predictions don't depend on the targets of the eras that are tested with them")
+        return verdicts.by_change(
+            TARGETS, 0.0, prober.tolerance, "predictions don't depend on the targets of the eras that are tested with them"
+        )
     most, era = max(found)
     return verdicts.by_change(
         TARGETS, most, prober.tolerance, f"predictions of era {era} move by {most:.2g} std when its own target and its neighbours' change"
@@ -178,7 +180,10 @@ def _purge(prober: Prober, probes: list[Probe]) -> AuditTest:
     if worst is not None:
         return _short(prober, *worst)
     return verdicts.by_change(
-        PURGE, 0.0, prober.tolerance, f"no prediction depends on targets less than {prober.weeks} weeks away, at the edges of its test block"
+        PURGE,
+        0.0,
+        prober.tolerance,
+        f"no prediction depends on targets less than {prober.weeks} weeks away, at the edges of its test block",
     )
 
 
@@ -224,14 +229,16 @@ def _future(prober: Prober, walks_forward: bool | None) -> AuditTest:
     """Test whether predictions up to an era move when everything after it changes."""
     claims = prober.predicted[0] > prober.data.numbers[0] if walks_forward is None else walks_forward
     if not claims:
-        return verdicts.not_tested(FUTURE, "predictions of all eras use later ones, as k-fold does; nothing is to be tested unless the past alone counts")
+        return verdicts.not_tested(FUTURE, "the first eras are predicted too, as k-fold does, so that later eras may be used")
     last = int(prober.predicted[len(prober.predicted) // 2])
     moves = prober.after_both(prober.data.numbers[prober.data.numbers > last])
     found = [(most, era) for era, most in moves.items() if era <= last and most > prober.tolerance]
     if not found:
         return verdicts.by_change(FUTURE, 0.0, prober.tolerance, f"predictions up to era {last} stay when all later eras change")
     most, era = max(found)
-    return verdicts.by_change(FUTURE, most, prober.tolerance, f"predictions of era {era} move by {most:.2g} std when eras after {last} change")
+    return verdicts.by_change(
+        FUTURE, most, prober.tolerance, f"predictions of era {era} move by {most:.2g} std when eras after {last} change"
+    )
 
 
 def _beyond(prober: Prober, moves: dict[int, float], era: int) -> list[tuple[float, int]]:

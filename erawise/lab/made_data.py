@@ -144,7 +144,7 @@ def change_targets(data: MadeData, target: pd.Series, eras: Iterable[int], rng: 
 
 
 def change_features(data: MadeData, target: pd.Series, eras: Iterable[int], rng: np.random.Generator) -> pd.DataFrame:
-    """Return the features with other values in the eras: a third of the columns is a telltale, the target; the rest is mostly the top value.
+    """Return the features with other values in the eras: a third of the columns is the target, a telltale; the rest is mostly the top.
 
     All new values are between the smallest and the largest value of the column.
     """
