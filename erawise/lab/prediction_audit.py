@@ -126,7 +126,8 @@ def _level(scored: Scored) -> AuditTest:
 def _too_good(level: AuditTest, scored: Scored) -> AuditTest:
     """Return the test of the level, as a leak if the mean is above everything honest."""
     found = significance.mean(scored.scores.to_numpy(), overlap=scored.overlap)
-    leaks = not found.reason and _above(found, TOO_GOOD) < verdicts.LEAKS_BELOW
+    same = len(scored.scores) > 1 and scored.scores.nunique() == 1
+    leaks = found.mean > TOO_GOOD if same else not found.reason and _above(found, TOO_GOOD) < verdicts.LEAKS_BELOW
     return replace(level, verdict="leaks") if leaks else level
 
 
