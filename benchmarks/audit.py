@@ -1,4 +1,4 @@
-"""How often `erawise audit` flags classic mistakes, and how often it flags the same recipes made right.
+"""Rates at which `erawise audit` flags classic mistakes, and the same recipes made right.
 
 `python -m benchmarks.audit --seeds 100 --write` makes the table in docs/audit.md. Each audit draws data of its own.
 """

@@ -25,8 +25,8 @@ def audit(
 ) -> None:
     """Find leaks in a way to make predictions, or in a file of predictions.
 
-    A function gets features (DataFrame, index: ids), target and eras (Series), and returns a Series of predictions, NaN where it
-    predicts nothing. It is called some 30 times on data made for the purpose; with `--data` the features are yours.
+    A function gets features (DataFrame, index: ids), target and eras (Series), and returns a Series of predictions, NaN in rows that it
+    doesn't predict. It is called some 30 times on data made for the purpose; with `--data` the features are yours.
     `--walk auto` takes a function that predicts no first eras to use only the past. A file needs `--data` and `--trained-to`.
 
     Example: `erawise audit recipes:predict --days 60`

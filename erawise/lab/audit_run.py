@@ -18,7 +18,7 @@ class Size:
 
 
 def of_function(name: str, data: Path | None, days: int, size: Size, walks_forward: bool | None, seed: int) -> Audit:
-    """Audit the function `module:function`.
+    """Test the function `module:function`.
 
     Parameters
     ----------
@@ -38,5 +38,5 @@ def of_function(name: str, data: Path | None, days: int, size: Size, walks_forwa
 
 
 def of_file(path: Path, data: Path, trained_to: int, days: int, column: str | None) -> Audit:
-    """Audit a file of predictions against a directory of data, see `prediction_audit.audit_predictions`."""
+    """Test a file of predictions against a directory of data, see `prediction_audit.audit_predictions`."""
     return prediction_audit.audit_predictions(path, data, trained_to, days=days, column=column)

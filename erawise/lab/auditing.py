@@ -50,12 +50,12 @@ def audit(
     seed: int = 0,
     name: str = "",
 ) -> Audit:
-    """Audit a way to make out-of-fold predictions.
+    """Test a way to make out-of-fold predictions.
 
     Parameters
     ----------
     function : called with features (DataFrame, index: ids), target and eras (Series of the same index; eras are numbers of weeks); it
-        returns a Series of predictions, NaN where it predicts nothing. Or a scikit-learn estimator, with a splitter.
+        returns a Series of predictions, NaN in rows that it doesn't predict. Or a scikit-learn estimator, with a splitter.
     splitter : has `split(X, y, groups)`, such as `PurgedKFold(4, weeks=16)`; with an estimator only.
     days : trading days that the target looks ahead.
     shape : the size of the made data.

@@ -101,7 +101,7 @@ class Recipe:
         return self._checked(found, features.index)
 
     def _checked(self, found: Any, index: pd.Index) -> pd.Series:
-        expected = "expected a pandas Series of numbers with the index of the features, NaN where nothing is predicted"
+        expected = "expected a pandas Series of numbers with the index of the features, NaN in rows without a prediction"
         if not isinstance(found, pd.Series):
             raise InputError(f"{self.name}: it returned {type(found).__module__}.{type(found).__qualname__}; {expected}")
         if not pd.api.types.is_numeric_dtype(found):

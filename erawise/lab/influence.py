@@ -59,7 +59,7 @@ class Prober:
 
     @property
     def is_steady(self) -> bool:
-        """Whether two calls with the same data give the same predictions, but for rounding."""
+        """True if two calls with the same data give the same predictions, but for rounding."""
         return self.tolerance <= 10 * UNSTEADY
 
     def after_targets(self, eras: Iterable[int]) -> dict[int, float]:

@@ -15,7 +15,7 @@ MEMORY = 0.985
 """Weekly autocorrelation of the made features, as of the loadings in the embedded market."""
 FACTORS = 8
 FACTOR_SHARE = 0.1
-"""Share of a target's variance that is linear in the features: by week in noise, for ever where there is a signal."""
+"""Share of a target's variance that is linear in the features: by week in noise, for ever with a signal."""
 BIN_SHARES = (0.05, 0.25, 0.75, 0.95)
 TOP_HEAVY = 0.8
 """Share of the rows of a changed era whose features become the largest value."""

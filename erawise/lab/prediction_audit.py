@@ -67,7 +67,7 @@ class Scored:
 
 
 def audit_predictions(path: Path, directory: Path, trained_to: int, *, days: int = 60, column: str | None = None) -> Audit:
-    """Audit a file of predictions.
+    """Test a file of predictions for leaks.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def _alias(scored: Scored) -> AuditTest:
 
 
 def judge_alias(main: str, equal: list[str], days: int) -> AuditTest:
-    """Judge the horizon of the main target by the named targets that it equals."""
+    """Compare the horizon of the main target by the named targets that it equals."""
     if named_horizon(main):
         equal = [*equal, main]
     if not equal:
