@@ -140,10 +140,10 @@ def test_the_command_runs_outside_of_a_checkout_on_the_shape_of_data(elsewhere: 
 # ---- a file of predictions
 
 
-def judged(directory: Path, prediction: Callable[[pd.DataFrame], pd.Series], trained_to: int, **options: int) -> Audit:
+def judged(directory: Path, prediction: Callable[[pd.DataFrame], pd.Series], trained_to: int, days: int = 60) -> Audit:
     frame = pd.read_parquet(directory / "validation.parquet").reset_index()
     pd.DataFrame({"id": frame["id"], "prediction": prediction(frame)}).to_parquet(directory / "mine.parquet")
-    return prediction_audit.audit_predictions(directory / "mine.parquet", directory, trained_to, **options)
+    return prediction_audit.audit_predictions(directory / "mine.parquet", directory, trained_to, days=days)
 
 
 def test_a_file_is_judged_by_its_boundary_level_and_likeness_to_targets(tmp_path: Path) -> None:
