@@ -23,6 +23,7 @@ COMMANDS = {
         "cadence": "Measure what retraining is worth, by how often.",
         "history": "List the runs that were evaluated in this checkout.",
         "canary": "Find leaks: run the pipeline on data in which there is nothing to find.",
+        "audit": "Find leaks in a way to make predictions, or in a file of predictions.",
     },
     "The tournament": {
         "submit": "Send predictions to the open round.",
@@ -39,9 +40,12 @@ COMMANDS = {
 }
 """The line of each command, by its group."""
 
+ANYWHERE = ("audit",)
+"""Commands that need no checkout."""
+
 ABOUT = """A reproducible Numerai pipeline on DVC: `dvc repro` runs it, and these commands do the rest.
 
-They work in every directory of a checkout. `erawise COMMAND --help` has an example and the exit codes of one."""
+They work in every directory of a checkout, and `audit` everywhere. `erawise COMMAND --help` has an example and the exit codes of one."""
 
 
 class Printer(Console):
@@ -53,7 +57,7 @@ class Printer(Console):
 
 
 def run(words: Sequence[str]) -> None:
-    """Run a command at the top of the checkout.
+    """Run a command, at the top of the checkout if it needs one.
 
     Parameters
     ----------
@@ -70,7 +74,7 @@ def run(words: Sequence[str]) -> None:
         command, given, _ = _app(words[0] if words else "").parse_args(words, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         raise UsageError(f"{' '.join(str(error).split())} See `erawise --help`.") from None
-    if command.__module__.startswith(PACKAGE):
+    if command.__module__.startswith(PACKAGE) and command.__name__ not in ANYWHERE:
         os.chdir(checkout.top())
     command(*given.args, **given.kwargs)
 

@@ -214,7 +214,7 @@ class EraCorr:
         """
         era = _found_eras(X, y) if self.era is None else _given_eras(self.era, X, y)
         order = np.argsort(era, kind="stable")
-        predicted = pd.DataFrame({"prediction": _predict(estimator, X)[order]})
+        predicted = pd.DataFrame({"prediction": predict(estimator, X)[order]})
         table = score_eras(predicted, np.asarray(y, np.float64)[order], era[order])
         return mean_or_sharpe(table["corr"].to_numpy(np.float64), self.statistic)
 
@@ -276,7 +276,8 @@ def _digest(target: NDArray[np.float64]) -> bytes:
     return hashlib.sha256(target.tobytes()).digest()
 
 
-def _predict(estimator: Any, X: Any) -> NDArray[np.float64]:
+def predict(estimator: Any, X: Any) -> NDArray[np.float64]:
+    """Predict the (rows,) values of an estimator; for a classifier the mean of its classes, weighted by their probabilities."""
     if hasattr(estimator, "predict_proba"):
         return np.asarray(estimator.predict_proba(X) @ estimator.classes_, np.float64)
     return np.asarray(estimator.predict(X), np.float64)
