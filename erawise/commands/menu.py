@@ -19,6 +19,7 @@ COMMANDS = {
         "report": "Write the page about the last run, report.html.",
     },
     "Experiments": {
+        "score": "Score files of predictions, whatever made them.",
         "compare": "Compare two runs: is the difference more than luck?",
         "cadence": "Measure what retraining is worth, by how often.",
         "history": "List the runs that were evaluated in this checkout.",
@@ -39,9 +40,12 @@ COMMANDS = {
 }
 """The line of each command, by its group."""
 
+ANYWHERE = ("score",)
+"""Commands that need no checkout; they look for one themselves if they want it."""
+
 ABOUT = """A reproducible Numerai pipeline on DVC: `dvc repro` runs it, and these commands do the rest.
 
-They work in every directory of a checkout. `erawise COMMAND --help` has an example and the exit codes of one."""
+They work in every directory of a checkout, and `score --data` everywhere. `erawise COMMAND --help` has an example and the exit codes of one."""
 
 
 class Printer(Console):
@@ -53,7 +57,7 @@ class Printer(Console):
 
 
 def run(words: Sequence[str]) -> None:
-    """Run a command at the top of the checkout.
+    """Run a command, at the top of the checkout if it needs one.
 
     Parameters
     ----------
@@ -70,7 +74,7 @@ def run(words: Sequence[str]) -> None:
         command, given, _ = _app(words[0] if words else "").parse_args(words, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         raise UsageError(f"{' '.join(str(error).split())} See `erawise --help`.") from None
-    if command.__module__.startswith(PACKAGE):
+    if command.__module__.startswith(PACKAGE) and command.__name__ not in ANYWHERE:
         os.chdir(checkout.top())
     command(*given.args, **given.kwargs)
 
