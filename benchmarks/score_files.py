@@ -1,6 +1,6 @@
-"""`erawise score` on four million rows and ten predictions: seconds and peak memory of the command in a process of its own.
+"""`erawise score` on four million rows and ten predictions: seconds, processor seconds and peak memory of the command.
 
-`python -m benchmarks.score_files` draws the data in a temporary directory, scores it with two cores, and prints both figures.
+`python -m benchmarks.score_files` draws the data in a temporary directory, scores it with two cores, and prints the figures.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -37,12 +38,12 @@ def draw(directory: Path, eras: int, rows: int, predictions: int) -> tuple[Path,
     writers: dict[Path, pq.ParquetWriter] = {}
     rng = np.random.default_rng(0)
     for era in range(FIRST_ERA, FIRST_ERA + eras):
-        keys = {"id": [f"n{value:015x}" for value in rng.integers(0, 2**60, rows)], "era": [f"{era:04d}"] * rows}
+        keys: dict[str, Any] = {"id": [f"n{value:015x}" for value in rng.integers(0, 2**60, rows)], "era": [f"{era:04d}"] * rows}
         target = rng.choice(np.linspace(0, 1, 5, dtype=np.float32), rows, p=SHARES)
         names = ("target", "target_ender_60", "target_ender_20")
         targets = {name: target if name != names[2] else rng.permutation(target) for name in names}
-        others = {"v53_lgbm_ender60": _like(target, rng)}
-        tables = {data / "validation.parquet": {"data_type": ["validation"] * rows, **targets}}
+        others: dict[str, Any] = {"v53_lgbm_ender60": _like(target, rng)}
+        tables: dict[Path, dict[str, Any]] = {data / "validation.parquet": {"data_type": ["validation"] * rows, **targets}}
         tables[data / "validation_benchmark_models.parquet"] = others
         tables[given] = {f"model_{k}": _like(target, rng) for k in range(predictions)}
         if era >= FIRST_ERA + eras - META_ERAS:
@@ -63,8 +64,8 @@ def _like(target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return (np.argsort(np.argsort(values)) + 0.5) / len(values)
 
 
-def measure(words: Sequence[str], expected: int = 0) -> tuple[float, float]:
-    """Run `erawise score` on two cores; return its seconds, and its peak of resident memory in GiB.
+def measure(words: Sequence[str], expected: int = 0) -> tuple[float, float, float]:
+    """Run `erawise score` on two cores; return its seconds, its processor seconds, and its peak of resident memory in GiB.
 
     `expected` is its exit code.
     """
@@ -75,7 +76,7 @@ def measure(words: Sequence[str], expected: int = 0) -> tuple[float, float]:
     _, status, usage = os.wait4(process.pid, 0)
     if os.waitstatus_to_exitcode(status) != expected:
         raise SystemExit("erawise score ended otherwise than expected")
-    return time.perf_counter() - start, usage.ru_maxrss * 1024 / GIB
+    return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / GIB
 
 
 def _use_cores(count: int) -> None:
@@ -91,8 +92,8 @@ def main() -> None:
         data, predicted = draw(Path(directory), given.eras, given.rows, given.predictions)
         size = f"{given.eras * given.rows:,} rows x {given.predictions} predictions"
         for what, more in (("all scores but FNC", []), ("a wrong column", ["--columns", "model_0", "modle_1"])):
-            seconds, peak = measure([str(predicted), "--data", str(data), *more], expected=int(bool(more)))
-            print(f"{size}, {what}: {seconds:.1f} s, {peak:.2f} GiB")
+            seconds, busy, peak = measure([str(predicted), "--data", str(data), *more], expected=int(bool(more)))
+            print(f"{size}, {what}: {seconds:.1f} s, of processors {busy:.1f} s, {peak:.2f} GiB")
 
 
 if __name__ == "__main__":

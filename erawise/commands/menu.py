@@ -45,7 +45,8 @@ ANYWHERE = ("score",)
 
 ABOUT = """A reproducible Numerai pipeline on DVC: `dvc repro` runs it, and these commands do the rest.
 
-They work in every directory of a checkout, and `score --data` everywhere. `erawise COMMAND --help` has an example and the exit codes of one."""
+They work in every directory of a checkout, and `score --data` everywhere.
+`erawise COMMAND --help` has an example and the exit codes of one."""
 
 
 class Printer(Console):

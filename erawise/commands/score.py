@@ -9,7 +9,7 @@ from cyclopts import Parameter, validators
 
 from erawise.base.settings import Objective
 from erawise.commands import checkout
-from erawise.commands.arguments import TERMINAL, Output, Place, Seed, about
+from erawise.commands.arguments import TERMINAL, Output, Place, about
 from erawise.running import errors
 
 Share = Annotated[float, Parameter(validator=validators.Number(gte=0, lte=1))]
@@ -29,7 +29,6 @@ def score(
     ] = None,
     score: Annotated[Objective, about("Compare by this score.")] = "corr",
     max_missing_share: Annotated[Share, about("Share of unknown ids, or of rows without a prediction, that is accepted.")] = 0.05,
-    seed: Annotated[Seed, about("Seed of the bootstrap behind the intervals of Sharpe and drawdown.")] = 0,
     report: Annotated[Place | None, about("Write a page, one file of HTML, in addition.")] = None,
     output: Output = TERMINAL,
 ) -> None:
@@ -56,7 +55,7 @@ def score(
     from erawise.scoring.outcomes import Wishes
 
     wishes = Wishes(target, horizon, benchmark, regime, features, tuple(against or ()))
-    how = scored_files.How(tuple(columns or ()), tuple(against or ()), score, max_missing_share, seed)
+    how = scored_files.How(tuple(columns or ()), tuple(against or ()), score, max_missing_share)
     found = scored_files.score_files(files, data, wishes, how, ConsoleProgress("score", sys.stderr, time.monotonic))
     if report is not None:
         scored_tables.write_page(found, report)

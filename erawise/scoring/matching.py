@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from erawise.base.schema import LIVE_ERA
 from erawise.panel.panel import era_slices
 from erawise.running.errors import InputError
-from erawise.scores.eras import Floats
+from erawise.scores.kernels import Floats
 
 if TYPE_CHECKING:
     from erawise.preparation.matrix import Index

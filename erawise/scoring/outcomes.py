@@ -27,7 +27,8 @@ from erawise.regimes.regimes import Regime
 from erawise.running import paths
 from erawise.running.errors import InputError, known_names
 from erawise.running.progress import Progress
-from erawise.scores.eras import Floats, Groups
+from erawise.scores.eras import Groups
+from erawise.scores.kernels import Floats
 from erawise.scoring import matching
 from erawise.sources import layout
 
@@ -293,7 +294,7 @@ class Raw:
             position = matching.positions(ids.take(pa.array(rows)), None if era is None else era[rows], index)
             matched = position != matching.NOWHERE
             rows, position = rows[matched], position[matched]
-            if len(np.unique(position)) < len(position):
+            if len(position) and np.bincount(position).max() > 1:
                 raise InputError(f"{path}: an id is there more than once in an era; remove the duplicates")
             if not len(rows):
                 notes.append(
@@ -377,7 +378,7 @@ class Prepared:
         target, *early = (predictions.known_targets(panel, aside, name) for name in targets)
         benchmark = evaluation.benchmark_column(self.benchmarks, self._named, equal or self._target, days)
         table = tabular.read_parquet(paths.REFERENCES)
-        wanted = [name for name in (META_MODEL, ORACLE, benchmark, *self._wishes.against) if name in table]
+        wanted = [name for name in (META_MODEL, ORACLE, benchmark, *self._wishes.against) if name is not None and name in table]
         others = {name: table[name].to_numpy(np.float64) for name in wanted}
         found = Features(panel.feature_names, panel.feature_sets, panel.set_sizes, panel.block)
         return Outcomes(

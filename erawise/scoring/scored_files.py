@@ -9,16 +9,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from erawise.base.schema import ERA, META_MODEL, ORACLE, PREDICTION
+from erawise.base.schema import ERA, META_MODEL, ORACLE, PREDICTION, spanned_eras, spanned_weeks
 from erawise.base.settings import Objective
-from erawise.evaluation import evaluation, objectives, summary
+from erawise.evaluation import evaluation, objectives, significance, summary
 from erawise.history import comparison
+from erawise.panel.panel import era_slices
 from erawise.regimes import regimes
 from erawise.regimes.regimes import Multipliers
 from erawise.running.errors import InputError, known_names
 from erawise.running.progress import SILENT, Progress
-from erawise.scores.eras import Floats, Known, Sums, exposure_columns, score_eras
+from erawise.scores.eras import Known, Sums, exposure_columns, score_eras
+from erawise.scores.kernels import Floats
 from erawise.scoring import matching, prediction_files
 from erawise.scoring.matching import Coverage
 from erawise.scoring.outcomes import Features, Outcomes, Prepared, Raw, Wishes
@@ -45,7 +48,7 @@ class Scored:
     eras : the long table of `score_eras`, a row for each era and prediction, with the payouts of every regime and the exposures of groups.
     summary : of `summary.summarize`, by prediction.
     coverage : counts by prediction.
-    pairs : rows of `comparison.pair`, each with `prediction` and `against`.
+    pairs : comparisons, each with `prediction` and `against`.
     yardsticks : the scores of the predictions of others that are compared, as `eras`.
     objective : the score of the comparison.
     regimes : multipliers of the regimes whose payout is among the scores, by id.
@@ -80,14 +83,12 @@ class How:
     against : predictions to compare with: names, or the words `EACH_OTHER`, `BENCHMARK` and `META`; empty for all three.
     score : the objective of the comparison.
     max_missing_share : the budget.
-    seed : of the bootstrap behind intervals of Sharpe and drawdown.
     """
 
     columns: tuple[str, ...] = ()
     against: tuple[str, ...] = ()
     score: Objective = "corr"
     max_missing_share: float = MAX_MISSING_SHARE
-    seed: int = 0
 
 
 def score_files(given: Sequence[Path], data: Path | None, wishes: Wishes, how: How, progress: Progress = SILENT) -> Scored:
@@ -111,9 +112,7 @@ def score_files(given: Sequence[Path], data: Path | None, wishes: Wishes, how: H
     names = _names(opened)
     others = _others_to_read(how.against, [name for own in names for name in own.values()], source)
     files = [columns.read() for columns in opened]
-    eras = (
-        None if any(file.era is None for file in files) else np.unique(np.concatenate([file.era for file in files if file.era is not None]))
-    )
+    eras = _eras(files)
     outcomes = source.read(eras)
     placed: dict[str, Floats] = {}
     coverage: dict[str, Coverage] = {}
@@ -125,6 +124,12 @@ def score_files(given: Sequence[Path], data: Path | None, wishes: Wishes, how: H
     _require_within(coverage, how.max_missing_share, outcomes)
     lines = _lines(opened, coverage, outcomes)
     return _scored(placed, coverage, outcomes, others, how, lines, progress)
+
+
+def _eras(files: Sequence[Predicted]) -> NDArray[np.int64] | None:
+    """Return the eras of files; None if one of them doesn't say."""
+    found = [np.array([file.era[rows.start] for rows in era_slices(file.era)]) for file in files if file.era is not None]
+    return np.unique(np.concatenate(found)) if len(found) == len(files) else None
 
 
 def _names(opened: Sequence[Columns]) -> list[dict[str, str]]:
@@ -230,14 +235,17 @@ def _scored(
     """Score all predictions in the eras that any has, and compare them."""
     starts = outcomes.index.starts
     covered = np.zeros(len(starts) - 1, bool)
-    for values in placed.values():
-        covered |= np.add.reduceat(~np.isnan(values), starts[:-1]) > 0
+    for column in placed.values():
+        covered |= np.add.reduceat(~np.isnan(column), starts[:-1]) > 0
     rows = np.repeat(covered, np.diff(starts))
     era, target = outcomes.index.era[rows], outcomes.target[rows]
-    frame = pd.DataFrame(np.array([values[rows] for values in placed.values()]).T, columns=list(placed))
+    values = np.empty((len(placed), len(era)))
+    for k, name in enumerate(placed):
+        values[k] = placed[name] if rows.all() else placed[name][rows]
+    frame = pd.DataFrame(values.T, columns=list(placed), copy=False)
     placed.clear()
     meta, benchmark, oracle = (outcomes.others.get(name or "") for name in (META_MODEL, outcomes.benchmark, ORACLE))
-    answers = [None if values is None else values[rows] for values in (meta, benchmark, oracle, outcomes.early)]
+    answers = [None if other is None else other[rows] for other in (meta, benchmark, oracle, outcomes.early)]
     threads, paying = _threads(), _paying(outcomes)
     with outcomes.open_features(rows, progress) if outcomes.open_features else nullcontext() as features:
         known = _known(answers, features)
@@ -323,10 +331,33 @@ def _pairs(
         rivals = [*others, *(rival for rival in own if rival in how.against and rival != name)]
         rivals += own[:k] if each_other else []
         for rival in dict.fromkeys(rivals):
-            pair = comparison.pair(both, rival, both, name, days, seed=how.seed, by=by)
+            pair = _pair(both, name, rival, days, by)
             if pair["eras"]:
                 found.append({PREDICTION: name, "against": rival, **pair})
     return comparison.adjusted(found)
+
+
+def _pair(both: pd.DataFrame, name: str, rival: str, days: int, by: objectives.Objective) -> dict[str, Any]:
+    """Compare two predictions as `comparison.pair` does, without the slow intervals of Sharpe and drawdown."""
+    one, other = (comparison.series(both, each, by.column) for each in (name, rival))
+    common = one.index.intersection(other.index)
+    a, b = (series[common].round(comparison.DECIMALS).to_numpy() for series in (one, other))
+    overlap = spanned_eras(common.to_numpy(), spanned_weeks(days))
+    mean = significance.mean(significance.differences(a, b, by.statistic), overlap=overlap)
+    return {
+        "eras": mean.eras,
+        "mean": by.figure(a),
+        "mean_against": by.figure(b),
+        "difference": mean.mean,
+        "low": mean.low,
+        "high": mean.high,
+        "probability_better": mean.probability_positive,
+        "effective_eras": mean.effective_eras,
+        "eras_to_tell": significance.eras_to_tell(mean),
+        "p_value": mean.p_value,
+        "verdict": mean.verdict,
+        "reason": mean.reason,
+    }
 
 
 def _absent(table: pd.DataFrame, outcomes: Outcomes) -> list[str]:

@@ -12,10 +12,9 @@ from erawise.base.schema import ERA, PREDICTION, spanned_eras, spanned_weeks
 from erawise.evaluation import significance
 from erawise.evaluation.significance import LEVEL
 from erawise.history import comparison
-from erawise.report import scored_page
 from erawise.running import terminal
 from erawise.running.terminal import Column, Form, Sheet, Value
-from erawise.scores.eras import FNC_V3
+from erawise.scores.eras import EARLY_CORR, FNC_V3
 from erawise.scoring.scored_files import Scored, exposures, regime_columns
 
 STATISTICS = ("mean", "std", "sharpe", "max_drawdown", "low", "high")
@@ -23,6 +22,10 @@ STATISTICS = ("mean", "std", "sharpe", "max_drawdown", "low", "high")
 
 EXTRA = {"exposure": {"max": "exposure_max", "rms": "exposure_rms"}, "auc": {"top": "auc_top", "above_half": "auc_above_half"}}
 """Names in JSON of figures that the summary keeps in blocks, by block and key."""
+
+
+CSV_NAMES = {"early": EARLY_CORR}
+"""Columns of scores that have another name than their block in the summary."""
 
 
 def sheets(found: Scored) -> list[Sheet]:
@@ -42,15 +45,14 @@ def eras_sheet(found: Scored) -> Sheet:
 
 
 def show(found: Scored, form: Form) -> None:
-    """Print the scores: tables and lines for a person, and every era too in CSV."""
+    """Print the scores: tables and lines for a person; in CSV each statistic and every era, a column for each score."""
     if form == "json":
         print(json.dumps(content(found), ensure_ascii=False, indent=1, allow_nan=False))
         return
-    tables = sheets(found)
     if form == "csv":
-        terminal.write([*tables, eras_sheet(found)], form)
+        terminal.write([*_summary_sheets(found), eras_sheet(found)], form)
         return
-    terminal.write([*tables, *found.lines, _luck(found)], form)
+    terminal.write([*sheets(found), *found.lines, _luck(found)], form)
 
 
 def content(found: Scored) -> dict[str, Any]:
@@ -68,8 +70,21 @@ def content(found: Scored) -> dict[str, Any]:
     }
 
 
+def _summary_sheets(found: Scored) -> list[Sheet]:
+    """Return a table for each statistic, with the same columns as the table of eras."""
+    figures = {name: _figures(block) for name, block in found.summary.items()}
+    scores = list(dict.fromkeys(score for own in figures.values() for score in own))
+    columns = [Column(PREDICTION), *(Column(CSV_NAMES.get(score, score), ".4f") for score in scores)]
+    return [
+        Sheet(columns, [[name, *(own.get(score, {}).get(key) for score in scores)] for name, own in figures.items()], key, key)
+        for key in STATISTICS
+    ]
+
+
 def write_page(found: Scored, path: Path) -> None:
     """Write the page with tables, notes, and the picture of CORR over time."""
+    from erawise.report import scored_page
+
     shown = found.eras[[PREDICTION, ERA, "corr"]]
     if len(found.yardsticks):
         shown = pd.concat([shown, found.yardsticks[[PREDICTION, ERA, "corr"]]], ignore_index=True)
@@ -129,8 +144,8 @@ def _differences(found: Scored) -> Sheet:
         [
             row[PREDICTION],
             row["against"],
-            row["mean_after"],
-            row["mean_before"],
+            row["mean"],
+            row["mean_against"],
             row["difference"],
             comparison.interval(row["low"], row["high"], "+.4f"),
             comparison.probability(row["probability_better"]),
