@@ -133,11 +133,18 @@ def _of_csv(path: Path, start: bytes, wanted: Sequence[str]) -> Columns:
     numeric = set()
     for place, name in enumerate(header):
         given = [row[place] for row in rows if len(row) > place and row[place].strip().lower() not in MISSING]
-        if all(map(_is_written_number, given)):
+        wrong = [text for text in given if not _is_written_number(text)]
+        if not wrong:
             numeric.add(name)
-        elif name not in KEYS and all(map(DECIMAL_COMMA.fullmatch, given)):
+        elif name in KEYS or name in KEPT_INDEX:
+            continue
+        elif all(map(DECIMAL_COMMA.fullmatch, wrong)):
             raise InputError(
-                f"{path}: column {name!r} has decimal commas, such as {given[0]!r}; expected points: write it with decimal='.'"
+                f"{path}: column {name!r} has decimal commas, such as {wrong[0]!r}; expected points: write it with decimal='.'"
+            )
+        elif 2 * len(wrong) < len(given):
+            raise InputError(
+                f"{path}: column {name!r} holds numbers and {wrong[0]!r}; expected numbers only, or an empty field without one"
             )
     return _chosen(path, header, numeric, wanted, {"header": tuple(header)})
 
