@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from erawise import params, predictions
 from erawise.base import tabular
-from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE_ERA, META_MODEL, ORACLE, TARGET, is_feature, is_target, named_horizon
+from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE_ERA, META_MODEL, ORACLE, TARGET, VALIDATION, is_feature, is_target, named_horizon
 from erawise.evaluation import evaluation
 from erawise.panel import groups
 from erawise.panel.panel import DESCRIPTION, Panel, days_ahead
@@ -289,7 +289,6 @@ class Raw:
             ids = rawfiles.read_ids(file, path)
             rows = np.arange(len(ids)) if era is None else np.flatnonzero(np.isin(era, index.eras))
             if not len(rows):
-                notes.append(f"{path.name}: it has none of the eras that are scored")
                 continue
             position = matching.positions(ids.take(pa.array(rows)), None if era is None else era[rows], index)
             matched = position != matching.NOWHERE
@@ -380,6 +379,8 @@ class Prepared:
         table = tabular.read_parquet(paths.REFERENCES)
         wanted = [name for name in (META_MODEL, ORACLE, benchmark, *self._wishes.against) if name is not None and name in table]
         others = {name: table[name].to_numpy(np.float64) for name in wanted}
+        checked = panel.index.loc[panel.index[DATA_TYPE] == VALIDATION, ERA].unique()
+        looked = checked if eras is None else np.intersect1d(checked, eras)
         found = Features(panel.feature_names, panel.feature_sets, panel.set_sizes, panel.block)
         return Outcomes(
             source=str(paths.PANEL),
@@ -396,6 +397,9 @@ class Prepared:
             regime=self._regime,
             all_regimes=self._regimes,
             open_features=None if self._wishes.features == NO_FEATURES else (lambda rows, progress: nullcontext(found)),
+            notes=[f"{len(looked)} eras of the final check are among them: choosing by these scores uses the check up"]
+            if len(looked)
+            else [],
         )
 
 

@@ -232,11 +232,15 @@ def _scored(
     lines: list[str],
     progress: Progress,
 ) -> Scored:
-    """Score all predictions in the eras that any has, and compare them."""
+    """Score all predictions in the resolved eras that any has, and compare them."""
     starts = outcomes.index.starts
     covered = np.zeros(len(starts) - 1, bool)
     for column in placed.values():
         covered |= np.add.reduceat(~np.isnan(column), starts[:-1]) > 0
+    resolved = np.add.reduceat(~np.isnan(outcomes.target), starts[:-1]) > 0
+    if open_eras := int((covered & ~resolved).sum()):
+        lines = [*lines, f"{open_eras} eras aren't scored: {outcomes.name} isn't known there yet"]
+    covered &= resolved
     rows = np.repeat(covered, np.diff(starts))
     era, target = outcomes.index.era[rows], outcomes.target[rows]
     values = np.empty((len(placed), len(era)))

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import shutil
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -15,10 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import raw
+from closure import ROOT
 from workspace import command
 
 from erawise.evaluation import summary
-from erawise.preparation import rawfiles
+from erawise.preparation import preparation, rawfiles
 from erawise.running.errors import InputError
 from erawise.scores.eras import Known, score_eras
 from erawise.scoring import prediction_files, scored_files
@@ -242,6 +244,27 @@ def test_wrong_names_are_found_before_any_row_is_read(
     for message, (wishes, how) in names.items():
         with pytest.raises(InputError, match=message):
             scored(tmp_path / "mine.parquet", data, Wishes(**wishes), **how)
+
+
+def test_the_prepared_data_of_a_checkout_gives_the_scores_of_its_raw_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = raw.write(tmp_path / "data/raw", train=range(1, 5), validation=range(5, 61), rows=20, features=4)
+    both = pd.concat([frames["train"], frames["validation"]])
+    other = both[["id", "era"]].assign(v53_lgbm_other20=np.random.default_rng(0).uniform(size=len(both)))
+    other.to_parquet(tmp_path / "data/raw/validation_benchmark_models.parquet", index=False)
+    both[["id"]].assign(p=np.random.default_rng(1).uniform(size=len(both))).to_csv(tmp_path / "p.csv", index=False)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    (tmp_path / "data/prepared").mkdir()
+    preparation.prepare(tmp_path / "data/raw", tmp_path / "data/prepared", preparation.Wanted("all", "target", 1, False, []))
+    monkeypatch.chdir(tmp_path)
+    found = []
+    for more in ([], ["--data", "data/raw"]):
+        command("score", "p.csv", "--json", *more)
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0]["predictions"] == found[1]["predictions"]
+    assert {"corr", "bmc", "fnc", "exposure_max"} <= set(found[0]["predictions"]["p"])
+    assert "56 eras of the final check are among them: choosing by these scores uses the check up" in found[0]["notes"]
 
 
 # ---- spoiled files
