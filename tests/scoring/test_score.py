@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable
 from decimal import Decimal
@@ -23,7 +24,7 @@ from erawise.evaluation import summary
 from erawise.preparation import preparation, rawfiles
 from erawise.running.errors import InputError
 from erawise.scores.eras import Known, score_eras
-from erawise.scoring import prediction_files, scored_files
+from erawise.scoring import prediction_files, scored_files, scored_tables
 from erawise.scoring.outcomes import Wishes
 from erawise.scoring.scored_files import How
 
@@ -177,6 +178,20 @@ def test_rows_that_do_not_fit_are_counted_and_told(data: Path, rows: pd.DataFram
 
 
 # ---- the command
+
+
+def test_the_example_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    raw.write(tmp_path / "data/raw", train=range(1, 3), validation=range(3, 43), rows=20, features=4)
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/howto/score.md").read_text(encoding="utf-8")
+    [program] = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    exec(program, {})
+    [line] = re.findall(r"^```\nerawise (.*)\n```$", page, re.MULTILINE)
+    command(*line.split())
+    assert "Scores against target" in capsys.readouterr().out
+    assert Path("mine.html").is_file()
+    [example] = re.findall(r"^```json\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    assert set(json.loads(example)["predictions"]["plain"]["corr"]) == set(scored_tables.STATISTICS)
 
 
 def test_the_command_needs_no_checkout_and_prints_every_form(
