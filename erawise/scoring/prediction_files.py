@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from erawise.base import files, tabular
-from erawise.base.schema import DATA_TYPE, ERA, ID, PREDICTION, SPLIT, TARGET, is_feature
+from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE_ERA, PREDICTION, SPLIT, TARGET, is_feature
 from erawise.preparation import rawfiles, references
 from erawise.running.errors import InputError, known_names
 
@@ -75,7 +75,7 @@ class Columns:
         ids = content.column(self.id)
         if not len(ids):
             raise InputError(f"{self.path}: there are no rows; expected ids and predictions")
-        era = content.eras() if self.era else None
+        era = _eras(content.column(ERA), self.path) if self.era else None
         return Predicted(self.path, _texts(ids, self), era, {name: _numbers(content.column(name), name, self.path) for name in self.names})
 
 
@@ -87,7 +87,7 @@ class Predicted:
     ----------
     path : the file.
     ids : (rows,) large_string.
-    era : (rows,) `LIVE_ERA` for live rows; None if the file has no eras.
+    era : (rows,) `LIVE_ERA` for live rows and for rows without an era; None if the file has no eras.
     values : (rows,) by column, NaN if missing.
     """
 
@@ -232,16 +232,11 @@ class _Parquet:
             return pa.array([])
         return rawfiles.column(self._source, name, self._path)
 
-    def eras(self) -> NDArray[np.int64]:
-        """Read the column of eras."""
-        return rawfiles.read_eras(self._source, self._path)
-
 
 class _Csv:
     """The rows of a CSV file, read at once."""
 
     def __init__(self, columns: Columns) -> None:
-        self._path = columns.path
         texts = dict.fromkeys([columns.id, ERA] if columns.era else [columns.id], pa.large_string())
         numbers = dict.fromkeys(columns.names, pa.float64())
         convert = pacsv.ConvertOptions(
@@ -264,15 +259,20 @@ class _Csv:
         found = self._table.column(name).combine_chunks()
         return found if isinstance(found, pa.Array) else pa.concat_arrays(found.chunks)
 
-    def eras(self) -> NDArray[np.int64]:
-        """Return the eras, read as a raw file's are."""
-        buffer = pa.BufferOutputStream()
-        pq.write_table(self._table.select([ERA]), buffer)
-        return rawfiles.read_eras(pq.ParquetFile(pa.BufferReader(buffer.getvalue())), self._path)
-
 
 def _missing_words() -> set[str]:
     return {form for word in MISSING for form in (word, word.upper(), word.capitalize())} | {"NaN", "<NA>"}
+
+
+def _eras(values: pa.Array, path: Path) -> NDArray[np.int64]:
+    """Return eras, read as a raw file's are; a row without an era is live, as in the pipeline's own tables."""
+    known = values.is_valid().to_numpy(zero_copy_only=False)
+    found = np.full(len(values), LIVE_ERA)
+    buffer = pa.BufferOutputStream()
+    pq.write_table(pa.table({ERA: values.drop_null()}), buffer)
+    if known.any():
+        found[known] = rawfiles.read_eras(pq.ParquetFile(pa.BufferReader(buffer.getvalue())), path)
+    return found
 
 
 def _texts(ids: pa.Array, columns: Columns) -> pa.Array:
@@ -299,6 +299,6 @@ def _numbers(values: pa.Array, name: str, path: Path) -> Floats:
     if infinite.any():
         raise InputError(
             f"{path}: column {name!r} is infinite in {infinite.sum():,} rows, the first of them row {int(infinite.argmax())}; "
-            "expected finite numbers, or none where there is no prediction"
+            "expected finite numbers, or an empty field without a prediction"
         )
     return found
