@@ -246,12 +246,16 @@ class Panel:
         demeaned = self.eras[: len(means["eras"])]
         self._means = _Stored(directory / ERA_MEANS, means, demeaned, np.arange(len(demeaned) + 1))
         self.era_means = self._means.array
+        self._digests: dict[tuple[int, str | None], str] = {}
 
     def era_digests(self, eras: NDArray[np.int64], target: str | None = None) -> list[str]:
         """Return the SHA-256 of each era's content: number, ids, features, and the values of a target if one is given."""
         numbers = [self._era_position[int(era)] for era in eras]
         values = None if target is None else _target(self, target)
-        return [self._era_digest(k, values) for k in numbers]
+        for k in numbers:
+            if (k, target) not in self._digests:
+                self._digests[k, target] = self._era_digest(k, values)
+        return [self._digests[k, target] for k in numbers]
 
     def _era_digest(self, k: int, values: NDArray[np.float32] | None) -> str:
         rows = slice(int(self.starts[k]), int(self.starts[k + 1]))

@@ -373,7 +373,7 @@ def test_by_default_stages_in_a_pipe_end_before_they_have_anything_to_tell(
     workspace.run("split", "neutralize --quiet")
     said = capsys.readouterr()
     assert said.err == ""
-    assert said.out.splitlines()[-1].startswith("split: wrote data/folds.json; ")
+    assert said.out.splitlines()[-1].startswith("split: wrote data/folds.json, data/released.parquet; ")
 
 
 def test_zero_in_the_environment_is_not_quiet(
