@@ -190,7 +190,6 @@ def test_the_example_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     [line] = re.findall(r"^```\nerawise (.*)\n```$", page, re.MULTILINE)
     command(*line.split())
     assert "Scores against target" in capsys.readouterr().out
-    assert Path("mine.html").is_file()
     [example] = re.findall(r"^```json\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     assert set(json.loads(example)["predictions"]["plain"]["corr"]) == set(scored_tables.STATISTICS)
 
