@@ -19,6 +19,7 @@ COMMANDS = {
         "report": "Write the page about the last run, report.html.",
     },
     "Experiments": {
+        "score": "Score files of predictions, whatever made them.",
         "compare": "Compare two runs: is the difference more than luck?",
         "cadence": "Measure what retraining is worth, by how often.",
         "history": "List the runs that were evaluated in this checkout.",
@@ -40,12 +41,13 @@ COMMANDS = {
 }
 """The line of each command, by its group."""
 
-ANYWHERE = ("audit",)
-"""Commands that need no checkout."""
+ANYWHERE = ("audit", "score")
+"""Commands that need no checkout; they look for one themselves if they want it."""
 
 ABOUT = """A reproducible Numerai pipeline on DVC: `dvc repro` runs it, and these commands do the rest.
 
-They work in every directory of a checkout, and `audit` everywhere. `erawise COMMAND --help` has an example and the exit codes of one."""
+They work in every directory of a checkout, and `audit` and `score --data` everywhere.
+`erawise COMMAND --help` has an example and the exit codes of one."""
 
 
 class Printer(Console):

@@ -56,7 +56,7 @@ FLOORS = (
     ("selection", "training", "blend", "tuning", "explanation"),
     ("charts",),
     ("params.py", "cluster", "history", "outlook"),
-    ("live", "report", "upload", "lab"),
+    ("live", "report", "upload", "lab", "scoring"),
     ("commands", "__main__.py"),
 )
 """The rooms from the lowest floor up: each imports only rooms of its own floor or of lower floors."""

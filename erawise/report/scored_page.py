@@ -1,0 +1,87 @@
+"""Page about files of predictions: tables, notes, and CORR over time; one file of HTML without scripts."""
+
+from collections.abc import Sequence
+from importlib import resources
+
+import altair as alt
+import pandas as pd
+
+from erawise.base.schema import ERA, PREDICTION
+from erawise.charts import style
+from erawise.report import drawing, palette
+from erawise.report.drawing import Figure
+from erawise.report.markup import escape
+from erawise.running.terminal import Sheet
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+"""The browser itself keeps the page off the network, and runs no script."""
+
+HEIGHT = 300
+SOLID, DASHED = [1, 0], [5, 2]
+
+
+def written(title: str, sheets: Sequence[Sheet], notes: Sequence[str], scores: pd.DataFrame) -> str:
+    """Return the page.
+
+    Parameters
+    ----------
+    title : of the page.
+    sheets : the tables in their order.
+    notes : sentences below the tables.
+    scores : `era`, `prediction` and `corr`, a row for each era and prediction.
+    """
+    names = [str(name) for name in scores[PREDICTION].unique()]
+    shades = {str(k): style.MODEL_COLOURS[k % len(style.MODEL_COLOURS)] for k in range(len(names))}
+    told = "".join(f"<li>{escape(note)}</li>" for note in notes if note)
+    css = resources.files("erawise.report").joinpath("page.css").read_text(encoding="utf-8")
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><style>{palette.style(shades)}{css}</style></head><body><main>'
+        f"<h1>{escape(title)}</h1>{''.join(_table(sheet) for sheet in sheets[:1])}{_picture(scores, names)}"
+        f"{''.join(_table(sheet) for sheet in sheets[1:])}<h2>Notes</h2><ul>{told}</ul></main>"
+        "<footer>Written by <code>erawise score</code>. The page is one file and asks for nothing from the network.</footer>"
+        "</body></html>\n"
+    )
+
+
+def _picture(scores: pd.DataFrame, names: Sequence[str]) -> str:
+    """Draw the running sum of CORR of every prediction."""
+    known = scores.dropna(subset=["corr"]).sort_values(ERA, kind="stable")
+    if known.empty:
+        return ""
+    table = known.assign(total=known.groupby(PREDICTION)["corr"].cumsum())[[PREDICTION, ERA, "total"]].astype({PREDICTION: str})
+    last = table.groupby(PREDICTION)["total"].last()
+    rounds = [SOLID if k < len(style.MODEL_COLOURS) else DASHED for k in range(len(names))]
+    with drawing.validating():
+        colour = alt.Color("prediction:N").scale(domain=list(names), range=[f"var(--p-{k})" for k in range(len(names))]).title(None)
+        dash = alt.StrokeDash("prediction:N").scale(domain=list(names), range=rounds).legend(None)
+        x = alt.X("era:Q").title("era").scale(zero=False, nice=False)
+        lines = (
+            alt.Chart(alt.Data(values=drawing.rows_of(table))).mark_line().encode(x, alt.Y("total:Q").title("running sum"), colour, dash)
+        )
+        chart = lines.properties(width=drawing.WIDTH, height=HEIGHT)
+    title = f"CORR over time: {last.idxmax()} ends highest"
+    figure = Figure("corr", title, "Lines of the running sum of CORR of every prediction over eras.", drawing.same(chart))
+    drawn = drawing.svg(figure, drawing.specified(chart), {})
+    words = escape(f"{figure.title}. {figure.alt}")
+    return (
+        f'<figure><figcaption><h3>{escape(title)}</h3></figcaption><div class="plot" role="img" aria-label="{words}">{drawn}</div></figure>'
+    )
+
+
+def _table(sheet: Sheet) -> str:
+    """Write a table under its title."""
+    kinds = [' class="figure"' if column.form else "" for column in sheet.columns]
+    head = "".join(f'<th scope="col"{kind}>{escape(column.heading)}</th>' for column, kind in zip(sheet.columns, kinds, strict=True))
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td{kind}>{escape(column.text(value))}</td>" for column, kind, value in zip(sheet.columns, kinds, row, strict=True))
+        + "</tr>"
+        for row in sheet.rows
+    )
+    label = escape(sheet.title)
+    return (
+        f'<h2>{label}</h2><div class="scroll" tabindex="0" role="region" aria-label="{label}">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
