@@ -55,7 +55,7 @@ def _picture(scores: pd.DataFrame, names: Sequence[str]) -> str:
     rounds = [SOLID if k < len(style.MODEL_COLOURS) else DASHED for k in range(len(names))]
     with drawing.validating():
         colour = alt.Color("prediction:N").scale(domain=list(names), range=[f"var(--p-{k})" for k in range(len(names))]).title(None)
-        dash = alt.StrokeDash("prediction:N").scale(domain=list(names), range=rounds).legend(None)
+        dash = alt.StrokeDash("prediction:N").scale(domain=list(names), range=rounds).title(None)
         x = alt.X("era:Q").title("era").scale(zero=False, nice=False)
         lines = (
             alt.Chart(alt.Data(values=drawing.rows_of(table))).mark_line().encode(x, alt.Y("total:Q").title("running sum"), colour, dash)

@@ -215,7 +215,8 @@ def test_the_command_needs_no_checkout_and_prints_every_form(
     assert [row["corr"] for row in table if row["table"] == "mean" and row["prediction"] == "mine"] == [str(corr["mean"])]
     assert sum(row["table"] == "eras" for row in table) == 3 * len(ERAS)
     page = Path("page.html").read_text(encoding="utf-8")
-    assert "<svg" in page
+    drawn = page.partition("<svg")[2].partition("</svg>")[0]
+    assert all(f">{name}</text>" in drawn for name in ("mine", "other", "second")), "the picture names its lines"
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "<script" not in page
     command(*words, "--against", "meta-model", "--score", "sharpe")
