@@ -239,7 +239,7 @@ def eras(values: Any, role: str = ERA) -> Eras:
     missing = np.flatnonzero(codes < 0)
     if len(missing):
         raise InputError(f"{role}: missing in {len(missing)} rows, the first at position {missing[0]}; every row needs an era")
-    return Eras(np.array([_era_number(label, role) for label in labels], np.int64)[codes], index_of(values))
+    return Eras(np.array([era_number(label, role) for label in labels], np.int64)[codes], index_of(values))
 
 
 def features(values: Any, names: Sequence[str] | None = None) -> Features:
@@ -311,7 +311,8 @@ def _floats(values: NDArray, role: str) -> Floats:
         raise InputError(f"{role}: expected numbers, and found values of type {values.dtype}") from None
 
 
-def _era_number(label: object, role: str) -> int:
+def era_number(label: object, role: str) -> int:
+    """Return the number of a week from a label such as 12, "0012" or "era12"; errors name its `role`."""
     whole = isinstance(label, float | np.floating) and float(label).is_integer()
     text = str(int(label) if whole else label).removeprefix("era")  # type: ignore[call-overload]
     if not text.isdecimal() or int(text) > LAST_ERA:

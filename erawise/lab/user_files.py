@@ -1,6 +1,7 @@
 """The user's files as an audit reads them: data in Numerai's layout, and a file of predictions."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from erawise.base.schema import DATA_TYPE, ERA, ID, PREDICTION, is_target
+from erawise.lab import frames
 from erawise.lab.auditing import LEAST_FEATURES
-from erawise.running.errors import InputError, known_names
+from erawise.running.errors import InputError
+from erawise.scoring import prediction_files
 
 PARTS = "train.parquet", "validation.parquet"
 
@@ -39,10 +42,10 @@ def read_shape(directory: Path, *, rows: int, eras: int, features: int, seed: in
         raise InputError(f"{path}: it has {len(known)} columns of features; an audit needs at least {LEAST_FEATURES}")
     chosen = sorted(rng.choice(known, min(features, len(known)), replace=False).tolist())
     labels = pq.read_table(path, columns=[ERA]).column(0).unique().to_pylist()
-    last = sorted(labels, key=lambda label: _number(label, path))[-eras:]
+    last = sorted(labels, key=lambda label: frames.era_number(label, str(path)))[-eras:]
     frame = _by_id(pq.read_table(path, columns=[ID, ERA, *chosen], filters=[(ERA, "in", last)]), path)
     frame = frame.iloc[rng.permutation(len(frame))].groupby(ERA, sort=False).head(rows)
-    numbers = frame[ERA].map(lambda label: _number(label, path)).astype(np.int64)
+    numbers = frame[ERA].map(lambda label: frames.era_number(label, str(path))).astype(np.int64)
     order = np.argsort(numbers.to_numpy(), kind="stable")
     return frame[chosen].iloc[order], numbers.iloc[order]
 
@@ -56,18 +59,18 @@ def read_targets(directory: Path, ids: pd.Index) -> tuple[pd.Series, pd.DataFram
         If no file of the data has targets, or not any of the ids.
     """
     paths = [directory / name for name in PARTS if (directory / name).is_file()]
-    frames = []
+    parts = []
     for path in paths:
         targets = [name for name in _columns(path) if is_target(name)]
         table = pq.read_table(path, columns=[ID, ERA, *targets])
         frame = _by_id(table, path)
-        frames.append(frame[frame.index.isin(ids)])
-    if not frames:
+        parts.append(frame[frame.index.isin(ids)])
+    if not parts:
         raise InputError(f"{directory}: there is no {' or '.join(PARTS)}; expected a directory in Numerai's layout")
-    whole = pd.concat(frames)
+    whole = pd.concat(parts)
     if whole.empty:
         raise InputError(f"{directory}: not any of the {len(ids)} ids of the predictions is in {' and '.join(path.name for path in paths)}")
-    eras = whole[ERA].map(lambda label: _number(label, directory)).astype(np.int64)
+    eras = whole[ERA].map(lambda label: frames.era_number(label, str(directory))).astype(np.int64)
     return eras, whole.drop(columns=ERA)
 
 
@@ -90,26 +93,15 @@ def read_predictions(path: Path, column: str | None) -> pd.Series:
     InputError
         If the file can't be read, has no ids or ids twice, or not one column of predictions.
     """
-    try:
-        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except (pa.ArrowInvalid, ValueError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path}: it can't be read ({str(error).splitlines()[0]}); expected Parquet or CSV with id and prediction"
-        ) from None
-    frame = frame.set_index(ID) if ID in frame else frame
-    if frame.index.name != ID:
-        raise InputError(f"{path}: there is no column {ID}; it has {', '.join(map(str, frame.columns))}")
-    if frame.index.has_duplicates:
-        raise InputError(f"{path}: {int(frame.index.duplicated().sum())} ids are there twice; expected each id once")
-    numbers = [name for name in frame.columns if pd.api.types.is_numeric_dtype(frame[name]) and name != ERA]
-    if column is None and PREDICTION in numbers:
-        column = PREDICTION
-    if column is None and len(numbers) != 1:
-        raise InputError(f"{path}: it has {len(numbers)} columns of numbers ({', '.join(numbers)}); name one by --column")
-    chosen = column or numbers[0]
-    if chosen not in numbers:
-        raise InputError(f"{path}: there is no column of numbers {chosen}; there are {known_names(numbers, chosen)}")
-    values = frame[chosen].astype(np.float64).replace([np.inf, -np.inf], np.nan).dropna()
+    found = prediction_files.open_predictions(path, [column] if column else [])
+    names = [PREDICTION] if column is None and PREDICTION in found.names else found.names
+    if len(names) > 1:
+        raise InputError(f"{path}: it has {len(names)} columns of numbers ({', '.join(names)}); name one by --column")
+    [chosen] = names
+    rows = replace(found, names=names).read()
+    values = pd.Series(rows.values[chosen], pd.Index(rows.ids.to_pandas(), name=ID)).dropna()
+    if values.index.has_duplicates:
+        raise InputError(f"{path}: {int(values.index.duplicated().sum())} ids are there twice; expected each id once")
     if values.nunique() < 2:
         raise InputError(f"{path}: {chosen} has {values.nunique()} different values; expected predictions")
     return values
@@ -133,10 +125,3 @@ def _by_id(table: pa.Table, path: Path) -> pd.DataFrame:
     if frame.index.name != ID:
         raise InputError(f"{path}: there is no column {ID}")
     return frame
-
-
-def _number(label: object, source: Path) -> int:
-    digits = str(label).removeprefix("era")
-    if not digits.isdigit():
-        raise InputError(f"{source}: the era {label!r} is no number of a week; expected labels such as 0123")
-    return int(digits)

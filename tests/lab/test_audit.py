@@ -193,7 +193,7 @@ def test_the_alias_of_a_target_with_another_horizon_is_named(tmp_path: Path) -> 
     ("content", "message"),
     [
         ("id,prediction\na,0.1\na,0.2\n", "1 ids are there twice"),
-        ("name,prediction\na,0.1\n", "there is no column id; it has name, prediction"),
+        ("name,prediction\na,0.1\n", "there are no ids; expected a column or an index 'id', and it has name, prediction"),
         ("id,a,b\nx,0.1,1\n", r"it has 2 columns of numbers \(a, b\); name one by --column"),
         ("id,prediction\na,0.1\nb,0.1\n", "prediction has 1 different values"),
         ("id,prediction\na,0.1\nb,0.2\n", "not any of the 2 ids of the predictions is in"),
