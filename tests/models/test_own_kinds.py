@@ -78,9 +78,11 @@ def test_a_path_that_leads_nowhere_is_an_error_of_the_settings(path: str, messag
 
 
 def test_seed_and_threads_are_set_where_the_estimator_accepts_them() -> None:
-    forest = estimators.made(entry("sklearn.ensemble.RandomForestRegressor", {"n_estimators": 3}, seed=5), 2).get_params()
+    forest = estimators.made("sklearn.ensemble.RandomForestRegressor", {"n_estimators": 3}, 5, 2).get_params()
     assert (forest["random_state"], forest["n_jobs"], forest["n_estimators"]) == (5, 2, 3)
-    estimators.made(entry("sklearn.linear_model.Ridge", seeds=[1, 2]).variants["target_1"], 2)
+    assert estimators.made("sklearn.linear_model.Ridge", {}, 5, 2).get_params()["random_state"] == 5
+    assert [variant.seed for variant in entry("sklearn.linear_model.Ridge", seeds=[1, 2]).variants.values()] == [1, 2]
+    assert entry("sklearn.linear_model.Ridge").seed == 0
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ class PluginModel:
             objects.save(self.model, directory / FILE)
 
     def __reduce__(self) -> tuple[Callable[..., "PluginModel"], tuple[Any, ...]]:
-        """Pickle it for another process as its files: the classes of a plug-in are known to no package."""
+        """Give it to another process as its files: no package knows the classes of a plug-in."""
         return _restored, (self.source, self.digest, self.n_features, self._files())
 
     def _files(self) -> dict[str, bytes]:
