@@ -67,8 +67,10 @@ class PluginModel:
         common.require_features(x, self.n_features)
         if not len(x):
             return np.empty(0)
+        rows = x.view()
+        rows.flags.writeable = False  # others read the same rows
         with one_of_blas():
-            return common.checked(f"{self.source.path}: {PREDICT}", self.source.call(PREDICT, self.model, x), len(x))
+            return common.checked(f"{self.source.path}: {PREDICT}", self.source.call(PREDICT, self.model, rows), len(x))
 
     def importance(self) -> NDArray[np.float64]:
         """Return (features,) NaN: what a plug-in's model thinks of its features isn't known."""
@@ -147,7 +149,7 @@ def fit(settings: Settings, train: View, inner: View | None, rounds: int | None,
     source.require_usable()
     x, target, era = common.draw_with_era(train, settings.max_rows or train.n_rows, settings.seed)
     with threadpool_limits(resources.threads):
-        made = source.call(FIT, x, target, era, copy.deepcopy(settings.settings), settings.seed)
+        made = source.call(FIT, x, target.copy(), era.copy(), copy.deepcopy(settings.settings), settings.seed)
     model = PluginModel(source, settings.digest, len(train.names), made)
     predicted = model.predict(x[:TRIED])
     again = _stored_and_read(model).predict(x[:TRIED])
