@@ -32,11 +32,12 @@ UPLOADED = ("builtins", "collections", "copyreg", "_codecs", "numpy", "scipy", "
 PROTOCOL = 4
 
 prepare = common.nothing_to_prepare
+stops_early, steps = common.never_stops_early, common.whole_fit
 needs = common.needs_of_matrix
 
 
 @dataclass(frozen=True)
-class PluginModel:
+class PluginModel(common.Opaque):
     """A fitted model of a plug-in.
 
     Parameters
@@ -51,10 +52,6 @@ class PluginModel:
     digest: str
     n_features: int
     model: Any
-
-    @property
-    def rounds(self) -> int | None:
-        return None
 
     def predict(self, x: NDArray) -> NDArray[np.float64]:
         """Predict (rows,) from (rows, features), all rows by one call.
@@ -71,16 +68,6 @@ class PluginModel:
         rows.flags.writeable = False  # others read the same rows
         with one_of_blas():
             return common.checked(f"{self.source.path}: {PREDICT}", self.source.call(PREDICT, self.model, rows), len(x))
-
-    def importance(self) -> NDArray[np.float64]:
-        """Return (features,) NaN: what a plug-in's model thinks of its features isn't known."""
-        return np.full(self.n_features, np.nan)
-
-    def tree_importance(self) -> None:
-        """Return None: no trees are known."""
-
-    def attribution(self, sample: NDArray, background: NDArray, threads: int) -> None:
-        """Return None: no way to explain every model is known."""
 
     def portable(self) -> Portable:
         """Return the source, and the files that `save` writes, or the model as a pickle of plain objects.
@@ -123,14 +110,6 @@ class PluginModel:
             self.save(Path(scratch))
             kept = [path for path in Path(scratch).rglob("*") if path.is_file() and path.name != DESCRIPTION]
             return {path.relative_to(scratch).as_posix(): path.read_bytes() for path in sorted(kept)}
-
-
-def stops_early(settings: Settings) -> bool:
-    return False
-
-
-def steps(settings: Settings) -> tuple[int, str]:
-    return common.WHOLE_FIT
 
 
 def fit(settings: Settings, train: View, inner: View | None, rounds: int | None, resources: Resources) -> PluginModel:
