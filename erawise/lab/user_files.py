@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from erawise.base.schema import DATA_TYPE, ERA, ID, PREDICTION, is_target
 from erawise.lab import frames
 from erawise.lab.auditing import LEAST_FEATURES
+from erawise.models.predictions import prediction_files
 from erawise.running.errors import InputError
-from erawise.scoring import prediction_files
 
 PARTS = "train.parquet", "validation.parquet"
 

@@ -430,6 +430,27 @@ class View:
         return out
 
 
+@dataclass(frozen=True)
+class Index:
+    """The ids and eras of rows that are sorted by era, then id.
+
+    Attributes
+    ----------
+    ids : (rows,) large_string.
+    era : (rows,) int64.
+    starts : (eras + 1,) the row numbers at which each era begins.
+    """
+
+    ids: pa.Array
+    era: NDArray[np.int64]
+    starts: NDArray[np.int64]
+
+    @property
+    def eras(self) -> NDArray[np.int64]:
+        """The numbers of the eras (eras,)."""
+        return self.era[self.starts[:-1]]
+
+
 def era_slices(era: NDArray[np.int64]) -> list[slice]:
     """Return slices of adjacent rows of the same era."""
     if not len(era):

@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from erawise.base import tabular
 from erawise.base.schema import is_target
-from erawise.preparation import derived, matrix, rawfiles
+from erawise.panel import rawfiles
+from erawise.preparation import derived, matrix
 from erawise.running.errors import InputError, known_names
 from erawise.sources import layout
 

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from erawise.base import files, tabular
 from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE, LIVE_ERA, TRAIN, VALIDATION, distance_warning
-from erawise.panel import blocks
-from erawise.panel.panel import INDEX, Panel
-from erawise.preparation import aliases, matrix, rawfiles, rawrows, references, scales
+from erawise.panel import blocks, rawfiles
+from erawise.panel.panel import INDEX, Index, Panel
+from erawise.preparation import aliases, matrix, rawrows, references, scales
 from erawise.preparation.chosen_columns import Columns, choose_columns
-from erawise.preparation.matrix import Counts, Index
+from erawise.preparation.matrix import Counts
 from erawise.preparation.rawrows import RawRows, Selection
 from erawise.running.errors import InputError
 from erawise.running.progress import SILENT, Progress

@@ -16,11 +16,11 @@ from erawise import params, predictions
 from erawise.base import tabular
 from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE_ERA, META_MODEL, ORACLE, TARGET, VALIDATION, is_feature, is_target, named_horizon
 from erawise.evaluation import evaluation
-from erawise.panel import groups
-from erawise.panel.panel import DESCRIPTION, Panel, days_ahead
-from erawise.preparation import aliases, matrix, rawfiles, rawrows, references
+from erawise.models.predictions import matching
+from erawise.panel import groups, rawfiles
+from erawise.panel.panel import DESCRIPTION, Index, Panel, days_ahead
+from erawise.preparation import aliases, matrix, rawrows, references
 from erawise.preparation.chosen_columns import Columns
-from erawise.preparation.matrix import Index
 from erawise.preparation.rawrows import RawRows, Selection
 from erawise.regimes import regimes
 from erawise.regimes.regimes import Regime
@@ -29,7 +29,6 @@ from erawise.running.errors import InputError, known_names
 from erawise.running.progress import Progress
 from erawise.scores.eras import Groups
 from erawise.scores.kernels import Floats
-from erawise.scoring import matching
 from erawise.sources import layout
 
 ROWS = ("train.parquet", "validation.parquet")

@@ -15,6 +15,9 @@ from erawise.base.schema import ERA, META_MODEL, ORACLE, PREDICTION, spanned_era
 from erawise.base.settings import Objective
 from erawise.evaluation import evaluation, objectives, significance, summary
 from erawise.history import comparison
+from erawise.models.predictions import matching, prediction_files
+from erawise.models.predictions.matching import Coverage
+from erawise.models.predictions.prediction_files import Columns, Predicted
 from erawise.panel.panel import era_slices
 from erawise.regimes import regimes
 from erawise.regimes.regimes import Multipliers
@@ -22,10 +25,7 @@ from erawise.running.errors import InputError, known_names
 from erawise.running.progress import SILENT, Progress
 from erawise.scores.eras import Known, Sums, exposure_columns, score_eras
 from erawise.scores.kernels import Floats
-from erawise.scoring import matching, prediction_files
-from erawise.scoring.matching import Coverage
 from erawise.scoring.outcomes import Features, Outcomes, Prepared, Raw, Wishes
-from erawise.scoring.prediction_files import Columns, Predicted
 
 MAX_MISSING_SHARE = 0.05
 """Default budget for ids that the data lacks, and for rows without a prediction."""

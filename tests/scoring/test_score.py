@@ -21,10 +21,12 @@ from closure import ROOT
 from workspace import command
 
 from erawise.evaluation import summary
-from erawise.preparation import preparation, rawfiles
+from erawise.models.predictions import prediction_files
+from erawise.panel import rawfiles
+from erawise.preparation import preparation
 from erawise.running.errors import InputError
 from erawise.scores.eras import Known, score_eras
-from erawise.scoring import prediction_files, scored_files, scored_tables
+from erawise.scoring import scored_files, scored_tables
 from erawise.scoring.outcomes import Wishes
 from erawise.scoring.scored_files import How
 

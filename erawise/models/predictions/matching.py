@@ -1,7 +1,6 @@
 """The rows of the data that the ids of other files belong to, and the count of rows that belong to none."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -9,13 +8,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from erawise.base.schema import LIVE_ERA
-from erawise.panel.panel import era_slices
+from erawise.models.predictions.prediction_files import Floats, Predicted
+from erawise.panel.panel import Index, era_slices
 from erawise.running.errors import InputError
-from erawise.scores.kernels import Floats
-
-if TYPE_CHECKING:
-    from erawise.preparation.matrix import Index
-    from erawise.scoring.prediction_files import Predicted
 
 NOWHERE = -1
 """Position of a row that the data lacks."""
@@ -60,7 +55,7 @@ class Coverage:
         return self.missing / max(self.expected, 1)
 
 
-def positions(ids: pa.Array, era: NDArray[np.int64] | None, index: "Index") -> NDArray[np.int64]:
+def positions(ids: pa.Array, era: NDArray[np.int64] | None, index: Index) -> NDArray[np.int64]:
     """Return the positions (rows,) in the index of some ids; `NOWHERE` for a row that it lacks.
 
     Parameters
@@ -101,7 +96,7 @@ def _found(ids: pa.Array, among: pa.Array) -> NDArray[np.int64]:
     return found
 
 
-def place(file: "Predicted", index: "Index", target: Floats) -> tuple[dict[str, Floats], dict[str, Coverage]]:
+def place(file: Predicted, index: Index, target: Floats) -> tuple[dict[str, Floats], dict[str, Coverage]]:
     """Place the predictions of a file along the rows of the data, and count what doesn't fit.
 
     Parameters
@@ -177,7 +172,7 @@ def _constant_eras(placed: Floats, starts: NDArray[np.int64]) -> NDArray[np.bool
     return (low == high) & (np.add.reduceat(~missing, starts[:-1]) > 1)
 
 
-def _nothing_matches(file: "Predicted", index: "Index", unknown: NDArray[np.bool_]) -> InputError:
+def _nothing_matches(file: Predicted, index: Index, unknown: NDArray[np.bool_]) -> InputError:
     """Return the error of a file without any id of the data."""
     if file.era is not None and not unknown.any():
         eras = np.unique(file.era[file.era != LIVE_ERA])

@@ -18,6 +18,9 @@ from erawise.running.errors import InputError
 KEYS = (ID, ERA, DATA_TYPE)
 """Columns that identify a row."""
 
+INDEX, UNNAMED = ("index", "level_0", "era_number", "era_int"), ("unnamed:", "__index_level_")
+"""Names, and beginnings of names, of columns that hold an index or the number of an era."""
+
 SHOWN = 10
 """Columns of a file that a message lists at most."""
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from erawise.base import files, tabular
 from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE_ERA, PREDICTION, SPLIT, TARGET, is_feature
-from erawise.preparation import rawfiles, references
+from erawise.panel import rawfiles
 from erawise.running.errors import InputError, known_names
 
 Floats = NDArray[np.float64]
@@ -203,7 +203,7 @@ def _chosen(path: Path, present: Sequence[str], numeric: set[str], wanted: Seque
 
 def _may_be_prediction(name: str) -> bool:
     plain = name.strip().lower()
-    is_index = plain in references.INDEX or plain.startswith(references.UNNAMED) or not plain
+    is_index = plain in rawfiles.INDEX or plain.startswith(rawfiles.UNNAMED) or not plain
     return plain not in KEYS and not is_index and not plain.startswith(TARGET) and not is_feature(plain)
 
 
