@@ -184,18 +184,7 @@ def _require_within(coverage: Mapping[str, Coverage], budget: float, outcomes: O
     for name, own in coverage.items():
         if not own.expected:
             raise InputError(f"{name}: no row of its eras has {outcomes.name} in {outcomes.source}; give predictions of resolved eras")
-        if own.unknown_share > budget:
-            raise InputError(
-                f"{name}: {own.unknown:,} of its {own.rows:,} ids ({own.unknown_share:.1%}) aren't in {outcomes.source}, more than "
-                f"{budget:.1%}; take the data version of the predictions, add a column 'era' if the data has only some eras, "
-                "or raise --max-missing-share"
-            )
-        if own.missing_share > budget:
-            raise InputError(
-                f"{name}: {own.missing:,} of {own.expected:,} rows of its {own.eras} eras ({own.missing_share:.1%}) have no prediction, "
-                f"more than {budget:.1%} ({own.partial} eras in part, {own.constant} with one value, {own.conflicts:,} ids with several); "
-                "predict the missing rows, or raise --max-missing-share"
-            )
+        own.require_within(budget, name, outcomes.source, "--max-missing-share")
 
 
 def _lines(opened: Sequence[Columns], coverage: Mapping[str, Coverage], outcomes: Outcomes) -> list[str]:
@@ -205,22 +194,7 @@ def _lines(opened: Sequence[Columns], coverage: Mapping[str, Coverage], outcomes
         lines.append(f"BMC is against {outcomes.benchmark}, of {', '.join(outcomes.benchmarks)}")
     lines += outcomes.notes
     lines += [f"{columns.path.name}: left out {', '.join(map(repr, columns.left_out))}" for columns in opened if columns.left_out]
-    for name, own in coverage.items():
-        parts = {
-            "ids that the data lacks": own.unknown,
-            "rows of eras that the data lacks": own.other_eras,
-            "live rows": own.live,
-            "rows of an id that was there before": own.duplicates,
-            "ids with several different predictions, left out": own.conflicts,
-            "rows without a prediction": own.missing,
-            "eras covered in part": own.partial,
-            "eras with one value, without scores": own.constant,
-            "values outside 0 to 1 (scores use ranks; Numerai refuses them)": own.outside,
-        }
-        told = [f"{count:,} {what}" for what, count in parts.items() if count]
-        if told:
-            lines.append(f"{name}: {'; '.join(told)}")
-    return lines
+    return lines + [f"{name}: {'; '.join(own.told)}" for name, own in coverage.items() if own.told]
 
 
 def _scored(

@@ -45,6 +45,40 @@ class Coverage:
     outside: int
 
     @property
+    def told(self) -> list[str]:
+        """The counts above 0, in words."""
+        parts = {
+            "ids that the data lacks": self.unknown,
+            "rows of eras that the data lacks": self.other_eras,
+            "live rows": self.live,
+            "rows of an id that was there before": self.duplicates,
+            "ids with several different predictions, left out": self.conflicts,
+            "rows without a prediction": self.missing,
+            "eras covered in part": self.partial,
+            "eras with one value, without scores": self.constant,
+            "values outside 0 to 1 (scores use ranks; Numerai refuses them)": self.outside,
+        }
+        return [f"{count:,} {what}" for what, count in parts.items() if count]
+
+    def require_within(self, budget: float, name: str, source: object, option: str) -> None:
+        """Raise `InputError` if ids that the data lacks, or rows without a prediction, have a larger share than the budget.
+
+        `name`, `source` and `option` name the prediction, the data and the setting of the budget in messages.
+        """
+        if self.unknown_share > budget:
+            raise InputError(
+                f"{name}: {self.unknown:,} of its {self.rows:,} ids ({self.unknown_share:.1%}) aren't in {source}, more than "
+                f"{budget:.1%}; take the data version of the predictions, add a column 'era' if the data has only some eras, "
+                f"or raise {option}"
+            )
+        if self.missing_share > budget:
+            raise InputError(
+                f"{name}: {self.missing:,} of {self.expected:,} rows of its {self.eras} eras ({self.missing_share:.1%}) have no "
+                f"prediction, more than {budget:.1%} ({self.partial} eras in part, {self.constant} with one value, {self.conflicts:,} ids with "
+                f"several); predict the missing rows, or raise {option}"
+            )
+
+    @property
     def unknown_share(self) -> float:
         """The share of unknown ids among the rows that could match."""
         return self.unknown / max(self.rows - self.live - self.other_eras, 1)
