@@ -12,6 +12,7 @@ from erawise.running.progress import Progress
 def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     workplace.bring(Path(p.data.local.path))
+    workplace.bring(paths.LOCAL, required=False)
     files.write_json({"source": p.data.source, "path": p.data.local.path}, paths.SOURCE)
     return runner.Done([paths.SOURCE])
 
