@@ -7,7 +7,7 @@ import pandas as pd
 from erawise import params, predictions
 from erawise.base import files, tabular
 from erawise.base.schema import CV, ERA, ID, PREDICTION, SPLIT, VALIDATION, overlap_line
-from erawise.evaluation import evaluation, summary
+from erawise.evaluation import doubt, evaluation, summary
 from erawise.panel.panel import DESCRIPTION, Panel, days_ahead
 from erawise.regimes import regimes
 from erawise.running import paths, runner
@@ -28,7 +28,8 @@ def main(progress: Progress) -> runner.Done:
     target, *beside = (predictions.known_targets(panel, aside, name) for name in targets)
     references = tabular.read_parquet(paths.REFERENCES)
     benchmark = evaluation.benchmark_column(evaluation.benchmarks(references), named, equal or target_name, days)
-    files_by_name = {name: paths.MODEL_PREDICTIONS / f"{name}.parquet" for name in files.read_json(paths.MEMBERS)["models"]}
+    members = files.read_json(paths.MEMBERS)
+    files_by_name = {name: paths.MODEL_PREDICTIONS / f"{name}.parquet" for name in members["models"]}
     files_by_name |= {"ensemble": paths.ENSEMBLE, "neutralized": paths.NEUTRALIZED}
     frames = {name: tabular.read_parquet(path) for name, path in files_by_name.items()}
     outcomes = evaluation.Outcomes(target, references, benchmark, *beside)
@@ -51,6 +52,7 @@ def main(progress: Progress) -> runner.Done:
         {name: predictions.digest(frame) for name, frame in frames.items()},
     )
     summaries = {split: summary.with_seeds(summary.summarize(table, days), scored[split][0], seeds) for split, table in tables.items()}
+    doubt.mark(summaries[CV], members.get("given", {}), files.read_json(paths.WEIGHTS))
     with files.replacing(paths.SCORES) as directory:
         directory.mkdir()
         for split, table in tables.items():

@@ -13,7 +13,8 @@ OF_MODELS = {paths.MODELS: "", paths.EXPLAINED: "", paths.FINAL: "", paths.CURVE
 def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
     names = sorted(p.models)
-    files.write_json({"models": names}, paths.MEMBERS)
+    given = {name: own.out_of_fold for name, own in sorted(p.models.items()) if own.kind == "predictions"}
+    files.write_json({"models": names} | ({"given": given} if given else {}), paths.MEMBERS)
     for directory, suffix in OF_MODELS.items():
         wanted = {f"{name}{suffix}" for name in (p.final.refit if directory == paths.FINAL else names)}
         for path in directory.glob("*"):

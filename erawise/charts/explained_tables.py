@@ -29,6 +29,9 @@ def shap_beeswarm(found: Mapping[str, Explanation]) -> pd.DataFrame:
     DataFrame with `model`, `rank`, `feature`, `era`, `value`, `level` (of the value between the least and the largest shown, 0..1; 0.5 if
     they are the same) and `contribution`.
     """
+    found = {model: one for model, one in found.items() if len(one.points)}
+    if not found:
+        return pd.DataFrame(columns=["model", "rank", "feature", ERA, "value", "level", "contribution"])
     shown = max(FEWEST_DOTS, DOTS // (SWARM_FEATURES * len(found)))
     return pd.concat([_swarm(one, model, shown) for model, one in found.items()], ignore_index=True)
 
@@ -45,7 +48,8 @@ def permutation(found: Mapping[str, Explanation], days: int) -> pd.DataFrame:
     DataFrame with `model`, `rank`, `feature`, `drop` (mean over eras), `low` and `high` (its 95 % interval, NaN if it can't be given)
     and `eras`; empty if no validation era has a target and a CORR.
     """
-    frame = pd.concat([_drops(one, model, days) for model, one in found.items()], ignore_index=True)
+    known = {model: one for model, one in found.items() if len(one.permutation)} or found
+    frame = pd.concat([_drops(one, model, days) for model, one in known.items()], ignore_index=True)
     return frame.iloc[:0] if frame["drop"].isna().all() else frame
 
 

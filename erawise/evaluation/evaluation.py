@@ -14,6 +14,7 @@ from erawise import predictions
 from erawise.base import files
 from erawise.base.schema import ERA, HORIZONS, ID, META_MODEL, ORACLE, PREDICTION, SPLIT, TARGET
 from erawise.evaluation import summary
+from erawise.evaluation.doubt import OUT_OF_FOLD, doubtful, is_doubtful
 from erawise.panel import groups
 from erawise.panel.panel import DESCRIPTION as PREPARED
 from erawise.panel.panel import Panel, days_ahead
@@ -274,7 +275,8 @@ def headline(metrics: dict[str, dict[str, Any]]) -> dict[str, Any]:
     Returns
     -------
     `corr`, `sharpe`, `mmc`, `payout` and `drawdown` of `DIAGNOSED`; `best` has the same and `name`. If fewer eras have an MMC than a BMC,
-    `bmc` takes the place of `mmc`, and `payout` is the payout's stand-in. A figure that the data can't give is absent.
+    `bmc` takes the place of `mmc`, and `payout` is the payout's stand-in. A figure that the data can't give is absent. A prediction that
+    isn't known to be out of fold can't be the best; if the pipeline's last is one, `out_of_fold` is 0.
     """
     own = metrics.get(DIAGNOSED, {})
     eras_of_bmc, eras_of_mmc = (own.get(name, {}).get("eras", 0) for name in ("bmc", "mmc"))
@@ -288,9 +290,11 @@ def headline(metrics: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
     def figures(block: dict[str, Any]) -> dict[str, float]:
-        return {name: block[column][key] for name, (column, key) in places.items() if key in block.get(column, {})}
+        found = {name: block[column][key] for name, (column, key) in places.items() if key in block.get(column, {})}
+        return found | ({OUT_OF_FOLD: 0} if is_doubtful(block) else {})
 
-    scored = {name: block["corr"]["mean"] for name, block in metrics.items() if "mean" in block.get("corr", {})}
+    in_doubt = doubtful(metrics)
+    scored = {name: block["corr"]["mean"] for name, block in metrics.items() if "mean" in block.get("corr", {}) and name not in in_doubt}
     if not scored:
         return figures(own)
     best = max(scored, key=lambda name: scored[name])
@@ -408,8 +412,9 @@ def report(table: pd.DataFrame, metrics: dict[str, dict[str, Any]]) -> list[str]
     for name, block in metrics.items():
         corr = block.get("corr", {})
         figures = [f"{key} {corr[key]:.4f}" for key in ("mean", "std", "sharpe", "max_drawdown") if key in corr]
+        doubt = "; not known to be out of fold" if is_doubtful(block) else ""
         seeds = f"; {corr[summary.SEED_STD]:.4f} between {block[summary.SEEDS]} seeds (std)" if summary.SEED_STD in corr else ""
-        lines.append(f"{name}: " + (f"CORR {', '.join(figures)} over {block['eras']} eras{seeds}" if figures else "no scores"))
+        lines.append(f"{name}: " + (f"CORR {', '.join(figures)} over {block['eras']} eras{seeds}{doubt}" if figures else "no scores"))
     thin = table[table["corr"].isna() & ~table[CONSTANT]].groupby(PREDICTION, sort=False).size()
     lines += [
         f"{name}: {count} eras have no CORR: over a fifth of the rows lack a target or a prediction; the purge may have removed it"

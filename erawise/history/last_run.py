@@ -8,7 +8,7 @@ import pandas as pd
 from erawise import params
 from erawise.base import files, tabular
 from erawise.base.schema import CV, VALIDATION
-from erawise.evaluation import evaluation, objectives
+from erawise.evaluation import doubt, evaluation, objectives
 from erawise.evaluation.objectives import LABELS, SHARPE, Objective
 from erawise.history import comparison, overview, validation_looks
 from erawise.running import paths, terminal
@@ -39,13 +39,15 @@ def show(form: Form) -> None:
 def _answer(chosen: str, metrics: dict[str, Any], table: pd.DataFrame, days: int, by: Objective) -> list[str]:
     """State whether the prediction to send finds a signal, and whether another one is better by the objective."""
     out_of_fold, final = (metrics[split].get(chosen, {}).get(by.column, {}) for split in (CV, VALIDATION))
-    if not out_of_fold:
-        return [f"{chosen} has no score out of fold: `dvc repro evaluate` says why."]
+    in_doubt = doubt.doubtful(metrics[CV])
+    if not out_of_fold or chosen in in_doubt:
+        told = "it isn't known to be, see models.*.out_of_fold" if out_of_fold else "`dvc repro evaluate` says why"
+        return [f"{chosen} has no score out of fold: {told}."]
     finds = out_of_fold.get("low", 0) > 0
     advice = f"Send {chosen}: it finds a signal" if finds else f"Don't count on {chosen}: its signal may be luck"
     first = f"{advice}, {LABELS[by.column]} {_figure(out_of_fold)} out of fold, {_figure(final)} in validation."
     key = "sharpe" if by.name == SHARPE else "mean"
-    blocks = {name: block.get(by.column, {}) for name, block in evaluation.blocks(metrics[CV]).items()}
+    blocks = {name: block.get(by.column, {}) for name, block in evaluation.blocks(metrics[CV]).items() if name not in in_doubt}
     scored = {name: block[key] for name, block in blocks.items() if key in block}
     best = max(scored, key=lambda name: scored[name])
     if best == chosen:

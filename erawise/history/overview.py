@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from erawise.base.schema import PREDICTION
-from erawise.evaluation import evaluation, summary
+from erawise.evaluation import doubt, evaluation, summary
 from erawise.running import terminal
 from erawise.running.terminal import Column, Sheet
 
@@ -45,7 +45,11 @@ def sheet(metrics: dict[str, Any], title: str = "", name: str = "") -> Sheet:
                 row.append(value)
     for row, block in zip(rows, blocks.values(), strict=True):
         row.append(block["eras"])
-    return Sheet([*columns, Column("eras", "d")], rows, title, name)
+    columns.append(Column("eras", "d"))
+    if in_doubt := doubt.doubtful(metrics):
+        columns.append(Column("out of fold"))
+        rows = [[*row, "not known" if row[0] in in_doubt else "yes"] for row in rows]
+    return Sheet(columns, rows, title, name)
 
 
 PARTS = {

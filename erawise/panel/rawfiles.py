@@ -26,7 +26,7 @@ SHOWN = 10
 
 
 def read_eras(file: pq.ParquetFile, path: Path) -> NDArray[np.int64]:
-    """Read era numbers, such as "0001", "era1", 1 and 1.0. "X" and "eraX" become `LIVE_ERA`.
+    """Read era numbers, such as "0001", "era1", 1, 1.0 and "1.0". "X" and "eraX" become `LIVE_ERA`.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def read_eras(file: pq.ParquetFile, path: Path) -> NDArray[np.int64]:
 
 
 def _parse_era(label: object, path: Path) -> int:
-    text = str(int(label) if isinstance(label, float) and label.is_integer() else label).removeprefix("era")
+    text = str(label).removeprefix("era").removesuffix(".0")
     if text == "X":
         return LIVE_ERA
     if not text.isdecimal() or int(text) > LAST_ERA:

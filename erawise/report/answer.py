@@ -197,9 +197,10 @@ def _board(page: Page, split: str, meaning: str, shown: list[str]) -> str:
     rows = []
     means = {name: found.value(split, name, CORR, "mean") for name in shown}
     for name in sorted(shown, key=lambda name: -math.inf if (mean := means[name]) is None else mean, reverse=True):
+        doubt = " (not known to be out of fold)" if split == CV and name in found.doubtful else ""
         rows.append(
             [
-                Cell(name, markup=f'<span class="swatch" style="background:var(--p-{escape(name)})"></span>&nbsp;{escape(name)}'),
+                Cell(name, markup=f'<span class="swatch" style="background:var(--p-{escape(name)})"></span>&nbsp;{escape(name)}{doubt}'),
                 number(means[name]),
                 bounds(found.value(split, name, CORR, "low"), found.value(split, name, CORR, "high")),
                 *(number(found.value(split, name, *path), form) for path, form in kept.values()),

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from erawise.base.schema import CV, ERA, PREDICTION, SPLIT, VALIDATION, spanned_eras, spanned_weeks
-from erawise.evaluation import objectives, significance
+from erawise.evaluation import doubt, objectives, significance
 from erawise.evaluation.objectives import SHARPE, Objective
 from erawise.evaluation.significance import BETTER, OPEN, WORSE
 from erawise.history.comparison import DECIMALS
@@ -175,6 +175,11 @@ class Content:
         """All of them that have a score, in the order of the settings."""
         known = {name for split in SPLITS for name in self.metrics[split]}
         return [name for name in (*self.models, "ensemble", "neutralized") if name in known]
+
+    @property
+    def doubtful(self) -> list[str]:
+        """The predictions whose scores of cv aren't known to be out of fold."""
+        return doubt.doubtful(self.metrics[CV])
 
     def value(self, split: str, name: str, *path: str) -> float | None:
         """Return a figure of the metrics, None if there is none."""

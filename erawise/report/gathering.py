@@ -89,7 +89,8 @@ def _similarity(models: list[str]) -> tuple[pd.DataFrame, int]:
     """Compare all predictions, out of fold, in at most `SAMPLED` eras from the first to the last; return the number of eras too."""
     eras = np.unique(tabular.read_parquet(paths.SCORES / f"{CV}.parquet", [ERA])[ERA].to_numpy(np.int64))
     taken = spaced(eras, SAMPLED)
-    return report.similarity({name: _of_eras(_place(name), taken) for name in (*models, "ensemble", "neutralized")}), len(taken)
+    found = {name: _of_eras(_place(name), taken) for name in (*models, "ensemble", "neutralized")}
+    return report.similarity({name: frame for name, frame in found.items() if len(frame)}), len(taken)
 
 
 def _place(name: str) -> Path:

@@ -74,8 +74,8 @@ class Coverage:
         if self.missing_share > budget:
             raise InputError(
                 f"{name}: {self.missing:,} of {self.expected:,} rows of its {self.eras} eras ({self.missing_share:.1%}) have no "
-                f"prediction, more than {budget:.1%} ({self.partial} eras in part, {self.constant} with one value, {self.conflicts:,} ids with "
-                f"several); predict the missing rows, or raise {option}"
+                f"prediction, more than {budget:.1%} ({self.partial} eras in part, {self.constant} with one value, {self.conflicts:,} ids "
+                f"with several); predict the missing rows, or raise {option}"
             )
 
     @property

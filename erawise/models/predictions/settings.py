@@ -6,13 +6,13 @@ from typing import Literal, Self
 from pydantic import field_validator
 
 from erawise.base.settings import Share
-from erawise.models.shared.settings import Model
+from erawise.models.shared.settings import AnyModel
 
 OWN = PurePosixPath("data/local")
 """The directory of the user's own files, which DVC watches."""
 
 
-class Predictions(Model):
+class Predictions(AnyModel):
     kind: Literal["predictions"]
     path: str
     column: str | None = None

@@ -12,11 +12,9 @@ ONE_OR_SEVERAL = {"target": "targets", "seed": "seeds"}
 """Keys of a model, and the keys that list several values instead."""
 
 
-class Entry(Section):
-    """A model that learns `target`, or a variant for each of `targets`, which are blended."""
+class AnyModel(Section):
+    """A model, which may be made of a file of the user's own."""
 
-    target: str = ""
-    targets: list[str] = Field(default_factory=list)
     _digest: str = PrivateAttr("")
 
     @property
@@ -53,6 +51,13 @@ class Entry(Section):
         made = type(self).model_validate(values)
         made.__pydantic_private__ = self.__pydantic_private__
         return made
+
+
+class Entry(AnyModel):
+    """A model that learns `target`, or a variant for each of `targets`, which are blended."""
+
+    target: str = ""
+    targets: list[str] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _one_or_several(self) -> Self:
