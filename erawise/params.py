@@ -22,10 +22,12 @@ from erawise.live.settings import Submit
 from erawise.models.lightgbm.settings import LightGBM
 from erawise.models.logistic.settings import Logistic
 from erawise.models.neural_network.settings import NeuralNetwork
+from erawise.models.plugin.settings import Plugin
 from erawise.models.predictions.settings import Predictions
 from erawise.models.random_forest.settings import RandomForest
 from erawise.models.ridge.settings import Ridge
 from erawise.models.shared.settings import ONE_OR_SEVERAL, Entry
+from erawise.models.sklearn.settings import Sklearn
 from erawise.outlook.settings import Monitor
 from erawise.preparation.settings import Preprocess
 from erawise.regimes.settings import Payout
@@ -45,7 +47,7 @@ class Data(MarketData, LocalData):
     """The section `data`, with the settings of each source."""
 
 
-Model = Annotated[Logistic | Ridge | LightGBM | RandomForest | NeuralNetwork | Predictions, Field(discriminator="kind")]
+Model = Annotated[Logistic | Ridge | LightGBM | RandomForest | NeuralNetwork | Sklearn | Plugin | Predictions, Field(discriminator="kind")]
 
 
 KINDS: dict[str, type[Section]] = {get_args(kind.model_fields["kind"].annotation)[0]: kind for kind in get_args(get_args(Model)[0])}

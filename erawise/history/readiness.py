@@ -6,7 +6,7 @@ import erawise
 from erawise import params
 from erawise.base import files
 from erawise.history import ledger, lockfile
-from erawise.running import paths, workplace
+from erawise.running import errors, paths, workplace
 
 
 def check() -> None:
@@ -15,10 +15,14 @@ def check() -> None:
     Raises
     ------
     InputError
-        If a setting is unknown or out of its range, or `data.local.path` is no directory.
+        If a setting is unknown or out of its range, an estimator or a plug-in can't be used, or `data.local.path` is no directory.
     """
     p = params.load(paths.PARAMS)
     workplace.bring(Path(p.data.local.path))
+    workplace.bring(paths.LOCAL, required=False)
+    for name, settings in p.models.items():
+        with errors.about(f"models.{name}"):
+            settings.require_usable()
     for line in lockfile.mended(Path()):
         print(line)
     files.sweep(Path())

@@ -1,11 +1,16 @@
 """The code that Numerai runs: a prediction from plain arrays and text, without the rest of this library.
 
-The pickle holds the text of this module, see `build`; any Python from 3.10 on runs it. So it imports only numpy, pandas and scipy, and
-lightgbm if there are trees. Each function repeats the step of the pipeline that its docstring names, with the same order of operations and
+The pickle holds the text of this module, see `build`; any Python from 3.10 on runs it. So it imports only numpy, pandas and scipy,
+lightgbm if there are trees, and the packages that a plug-in imports. Each function repeats the step of the pipeline that its docstring names, with the same order of operations and
 of rows.
 """
 
 import io
+import pathlib
+import pickle
+import sys
+import tempfile
+import types
 from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
@@ -256,12 +261,31 @@ def _forward(layers: Sequence[tuple[Floats, Floats]], values: NDArray) -> Floats
     return hidden[:, 0]
 
 
+def plugin(shipped: dict[str, Any], values: NDArray) -> Floats:
+    """Predict as `models.plugin.PluginModel`, by the plug-in's own source."""
+    module = types.ModuleType(shipped["module"])
+    sys.modules[module.__name__] = module  # for its classes, which a pickle finds by their name
+    exec(compile(shipped["text"], module.__name__, "exec"), module.__dict__)
+    found = decoded({name: content for name, content in shipped.items() if isinstance(content, bytes)})
+    if "pickle" in found:
+        model = pickle.loads(found["pickle"].tobytes())
+    else:
+        with tempfile.TemporaryDirectory() as scratch:
+            for name, content in found.items():
+                path = pathlib.Path(scratch, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content.tobytes())
+            model = module.load(pathlib.Path(scratch, "own"))
+    return np.asarray(module.predict(model, values), np.float64)
+
+
 MEMBERS: dict[str, Callable[[dict[str, Any], NDArray], Floats]] = {
     "linear": linear,
     "logistic": logistic,
     "trees": trees,
     "forest": forest,
     "network": network,
+    "plugin": plugin,
 }
 """The functions of the kinds of models: from the shipped data of a variant and features (rows, features) to predictions (rows,)."""
 

@@ -32,6 +32,7 @@ THIRD_PARTY = {
     "matplotlib": ("erawise/charts", "erawise/report"),
     "lightgbm": ("erawise/models/lightgbm", "erawise/upload"),
     "sklearn": ("erawise/models/logistic", "erawise/models/random_forest", "erawise/lab"),
+    "skops": ("erawise/models/shared",),
     "tensorflow": ("erawise/models/neural_network",),
     "keras": ("erawise/models/neural_network",),
     "numba": ("erawise/base",),

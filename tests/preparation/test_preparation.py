@@ -360,7 +360,8 @@ def test_views_give_the_rows_that_they_name(viewed: Path, panel: Panel, data: st
 
 def test_a_sample_takes_the_same_share_of_every_era(panel: Panel) -> None:
     view = View(panel, [3, 1, 2], FeatureMap(panel.names), "target")
-    x, y = view.sample(15, np.random.default_rng(5))
+    x, rows = view.sample(15, np.random.default_rng(5))
+    y = view.target[rows]
     assert len(x) == len(y) == 15
     whole = {tuple(row): value for row, value in zip(view.matrix(), view.target, strict=True)}
     assert all(whole[tuple(row)] == value for row, value in zip(x, y, strict=True))

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import fitted
 import numpy as np
 import pandas as pd
 import pytest
@@ -36,11 +37,14 @@ from erawise.models.logistic import model as logistic
 from erawise.models.logistic.settings import Logistic
 from erawise.models.neural_network import model as neural_network
 from erawise.models.neural_network.settings import NeuralNetwork
+from erawise.models.plugin import model as plugin
 from erawise.models.random_forest import model as random_forest
 from erawise.models.random_forest.settings import RandomForest
 from erawise.models.ridge import model as ridge
 from erawise.models.ridge.settings import Ridge
 from erawise.models.shared.protocol import GIB, Fitted, Resources
+from erawise.models.sklearn import model as sklearn
+from erawise.models.sklearn.settings import Sklearn
 from erawise.panel.panel import FeatureMap, Panel
 from erawise.preparation import derived as derived_features
 from erawise.preparation import preparation
@@ -100,6 +104,16 @@ KINDS: dict[str, Any] = {
             seed=1,
         ),
     ),
+    "sklearn": (
+        sklearn,
+        Sklearn(
+            kind="sklearn",
+            target="target",
+            estimator="sklearn.ensemble.HistGradientBoostingRegressor",
+            settings={"max_iter": 10, "max_leaf_nodes": 5, "min_samples_leaf": 10},
+        ),
+    ),
+    "plugin": (plugin, fitted.plugin()),
 }
 
 
@@ -418,7 +432,7 @@ def test_the_shipped_text_is_python_3_10_and_imports_nothing_of_ours() -> None:
     tree = ast.parse(build.source(), feature_version=(3, 10))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert {name.split(".")[0] for name in imported} == {"io", "collections", "typing", "numpy", "pandas", "scipy", "lightgbm"}
+    assert {name.split(".")[0] for name in imported} - sys.stdlib_module_names == {"numpy", "pandas", "scipy", "lightgbm"}
 
 
 def test_constants_are_those_of_the_library() -> None:

@@ -2,7 +2,7 @@
 
 import itertools
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
@@ -39,6 +39,9 @@ class AnyModel(Section):
         bound._digest = digest
         return bound
 
+    def require_usable(self) -> None:
+        """Check the settings that need a library or the own file; raise `InputError` if the model can't be fitted with them."""
+
     def identity(self) -> dict[str, Any]:
         """Return the settings as JSON, with the digest of the own file if they are bound to one: everything that tells models apart."""
         return self.model_dump(mode="json") | ({"file": self._digest} if self._digest else {})
@@ -56,6 +59,9 @@ class AnyModel(Section):
 class Entry(AnyModel):
     """A model that learns `target`, or a variant for each of `targets`, which are blended."""
 
+    optional: ClassVar[tuple[str, ...]] = ()
+    """Keys of `ONE_OR_SEVERAL` that may be absent."""
+
     target: str = ""
     targets: list[str] = Field(default_factory=list)
 
@@ -68,6 +74,8 @@ class Entry(AnyModel):
 
     def _check_either(self, one: str, several: str) -> None:
         given = {one, several} & self.model_fields_set
+        if not given and one in self.optional:
+            return
         if len(given) != 1:
             raise ValueError(f"give either {one} or {several}, not both")
         values = getattr(self, several)
@@ -88,3 +96,9 @@ class Seeded(Entry):
 
     seed: Seed = 0
     seeds: list[Seed] = Field(default_factory=list)
+
+
+class Drawing(Seeded):
+    """A model whose fit may draw random numbers; `seed` is 0 if it isn't given."""
+
+    optional = ("seed",)
