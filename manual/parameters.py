@@ -196,9 +196,20 @@ def _models(models: Mapping[str, Any], said: Mapping[str, str], known: Mapping[s
                 rows.append((path, described(schema["properties"][several], {}), None, meaning, ""))
         parts.append(f"### {kind}\n\n{_table(rows, 4)}")
     absent = sorted(set(KINDS) - {values["kind"] for values in models.values()})
-    if absent:
-        raise ValueError(f"models: params.yaml has no entry of the kind {absent[0]}, whose settings would have no meaning")
-    return "\n".join(parts)
+    return "\n".join([*parts, *(_of_absent(kind) for kind in absent)])
+
+
+def _of_absent(kind: str) -> str:
+    """Return the section of a kind of which params.yaml has no entry: its settings say themselves what they mean."""
+    settings, rows = KINDS[kind], []
+    schema = settings.model_json_schema()
+    for key, field in settings.model_fields.items():
+        meaning = "which kind of model it is" if key == "kind" else field.description
+        if not meaning:
+            raise ValueError(f"models: {key} of the kind {kind} has no meaning: neither an entry in params.yaml nor its settings say one")
+        default = kind if key == "kind" else None if field.is_required() else field.default
+        rows.append((f"models.<name>.{key}", described(schema["properties"][key], {}), default, meaning, ""))
+    return f"### {kind}\n\n{_table(rows, 4)}"
 
 
 def _spaces(spaces: Mapping[str, Any], said: Mapping[str, str], known: Mapping[str, set[str]]) -> str:

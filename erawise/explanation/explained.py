@@ -65,8 +65,13 @@ class Explanation:
 
 def nothing() -> Explanation:
     """Return the explanation of a model without a predictor: nothing can be said of its features."""
-    tables = (SHAP_COLUMNS, ["rank", "feature", "era", "value", "shap"], PERMUTATION_COLUMNS, IMPORTANCE_COLUMNS)
-    return Explanation(*(pd.DataFrame(columns=columns) for columns in tables), Sample("", 0.0, 0.0, 0, 0, "", [], []))
+    return Explanation(
+        pd.DataFrame(columns=SHAP_COLUMNS),
+        pd.DataFrame(columns=["rank", "feature", "era", "value", "shap"]),
+        pd.DataFrame(columns=PERMUTATION_COLUMNS),
+        pd.DataFrame(columns=IMPORTANCE_COLUMNS),
+        Sample("", 0.0, 0.0, 0, 0, "", [], []),
+    )
 
 
 def write(found: Explanation, directory: Path) -> None:

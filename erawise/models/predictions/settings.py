@@ -3,7 +3,7 @@
 from pathlib import PurePosixPath
 from typing import Literal, Self
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from erawise.base.settings import Share
 from erawise.models.shared.settings import AnyModel
@@ -13,11 +13,17 @@ OWN = PurePosixPath("data/local")
 
 
 class Predictions(AnyModel):
+    """A file of predictions in place of a fit."""
+
     kind: Literal["predictions"]
-    path: str
-    column: str | None = None
-    out_of_fold: bool = False
-    max_missing_share: Share = 0.05
+    path: str = Field(description="Parquet or CSV file with ids and predictions, or a directory of such files, in data/local")
+    column: str | None = Field(None, description="the column to take, if there are several of numbers and none is called prediction")
+    out_of_fold: bool = Field(
+        False, description="whether each era of cv is predicted by a model that hasn't seen it: only then it counts as other models do"
+    )
+    max_missing_share: Share = Field(
+        0.05, description="fail if the data lacks more than this share of the ids, or the file more of the rows of its eras, 0..1"
+    )
 
     @field_validator("path")
     @classmethod
