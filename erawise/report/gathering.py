@@ -13,14 +13,14 @@ from erawise import params
 from erawise.base import files, tabular
 from erawise.base.schema import CV, ERA, ID, LIVE, PREDICTION, SPLIT, VALIDATION
 from erawise.blend import proportions
-from erawise.evaluation import evaluation, objectives
+from erawise.evaluation import doubt, evaluation, objectives
 from erawise.evaluation.objectives import Objective
 from erawise.folds.splits import spaced
 from erawise.history import comparison, ledger, revisions, validation_looks
 from erawise.panel.panel import Panel
 from erawise.report import content as report
 from erawise.report import outgoing, page
-from erawise.report.content import Comparison, Content, Looks, Run
+from erawise.report.content import Comparison, Content, Looks, Run, Stake
 from erawise.running import errors, paths, runner
 
 COMMITTED = "HEAD"
@@ -78,7 +78,9 @@ def content(p: params.Params) -> Content:
         tables=_tables(models),
         yardsticks=outgoing.yardsticks(p, evaluated, scores, panel),
         exposure=tabular.read_parquet(paths.EXPOSURE, [SPLIT, ERA, PREDICTION, "group", "max_abs"]),
-        stake=outgoing.stake(p, chosen, scores, evaluated.days),
+        stake=Stake(reason=f"{chosen} isn't known to be out of fold")
+        if chosen in doubt.doubtful(metrics[CV])
+        else outgoing.stake(p, chosen, scores, evaluated.days),
         live=outgoing.live(p, chosen, {name: _of_eras(_place(name), looked_at, live=True) for name in sent}, panel),
         toy=p.data.source == "market",
         by=by,
