@@ -1,7 +1,7 @@
 """Settings of a model that is a file of predictions."""
 
 from pathlib import PurePosixPath
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -17,12 +17,15 @@ class Predictions(AnyModel):
 
     kind: Literal["predictions"]
     path: str = Field(description="Parquet or CSV file with ids and predictions, or a directory of such files, in data/local")
-    column: str | None = Field(None, description="the column to take, if there are several of numbers and none is called prediction")
+    column: str | None = Field(
+        default=None, description="the column to take, if there are several of numbers and none is called prediction"
+    )
     out_of_fold: bool = Field(
-        False, description="whether each era of cv is predicted by a model that hasn't seen it: only then it counts as other models do"
+        default=False,
+        description="whether each era of cv is predicted by a model that hasn't seen it: only then it counts as other models do",
     )
     max_missing_share: Share = Field(
-        0.05, description="fail if the data lacks more than this share of the ids, or the file more of the rows of its eras, 0..1"
+        default=0.05, description="fail if the data lacks more than this share of the ids, or the file more of the rows of its eras, 0..1"
     )
 
     @field_validator("path")
@@ -37,8 +40,3 @@ class Predictions(AnyModel):
     def own_file(self) -> str:
         """The file, or the directory of files."""
         return self.path
-
-    @property
-    def variants(self) -> dict[str, Self]:
-        """Nothing to train."""
-        return {}

@@ -39,6 +39,11 @@ class AnyModel(Section):
         bound._digest = digest
         return bound
 
+    @property
+    def variants(self) -> dict[str, Any]:
+        """The variants to train; none if nothing is fitted."""
+        return {}
+
     def require_usable(self) -> None:
         """Check the settings that need a library or the own file; raise `InputError` if the model can't be fitted with them."""
 
