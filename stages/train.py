@@ -80,7 +80,7 @@ def main(name: str, progress: Progress) -> runner.Done:
 
 
 def give(name: str, settings: Any, target: str, limits: Resources) -> runner.Done:
-    """Take the predictions of a file of the user's own in place of those of a fit."""
+    """Take the predictions of a file of the user's own in place of the predictions of a fit."""
     data, room = inputs.read(name, settings, target, limits, live=True).data, kinds.given()
     found, path = paths.TUNING / f"{name}.json", paths.MODEL_PREDICTIONS / f"{name}.parquet"
     with inputs.naming(name), inputs.sharing_scratch():

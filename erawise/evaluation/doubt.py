@@ -1,4 +1,4 @@
-"""The mark of scores of cv that aren't known to be out of fold: those of a file of predictions, and of the blends of it."""
+"""The mark of scores of cv that aren't known to be out of fold: of a file of predictions, and of the blends with it."""
 
 from collections.abc import Mapping
 from typing import Any

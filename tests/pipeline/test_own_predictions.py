@@ -31,7 +31,7 @@ def _undrawn(*_: object) -> Iterator[Any]:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch, workspace: Workspace) -> None:
-    """Neither write the ledger nor search and draw, and let commands run in the workspace."""
+    """Leave out the ledger, searches and the layout of pictures, and let commands run in the workspace."""
     monkeypatch.setattr(runner, "_start", lambda *_: None)
     monkeypatch.setattr(figures, "drawing", _undrawn)
     monkeypatch.chdir(workspace.directory)

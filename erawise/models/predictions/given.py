@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,7 @@ class Given:
     Attributes
     ----------
     table : `id`, `era` (null for live), `split`, `prediction`, of the eras that the file covers.
-    live : its live rows, also those of other rounds.
+    live : its live rows, also of other rounds.
     lines : counts of the rows that don't fit, and of the eras that it lacks.
     """
 
@@ -110,10 +110,12 @@ def give(file: Predicted, most: float, panel: Panel, live: Panel, labels: pd.Dat
         values[era] = by_id.filled(values[era], most if is_live else 1.0)
     kept = ~np.isnan(values)
     table = labels[kept].assign(**{PREDICTION: values[kept]}).reset_index(drop=True)
-    put = int((lacking & kept).sum())
-    lines = [*coverage.told, *([f"{put:,} rows without a prediction are put in the middle of their era"] if put else [])]
-    absent = predictions.absent_eras(labels, table)
-    return Given(table, ById(_live(file, panel), Origin(str(file.path), most)), [*lines, *([f"it lacks {absent}"] if absent else [])])
+    lines = replace(coverage, outside=0).told
+    if put := int((lacking & kept).sum()):
+        lines.append(f"{put:,} rows without a prediction are put in the middle of their era")
+    if absent := predictions.absent_eras(labels, table):
+        lines.append(f"it lacks {absent}")
+    return Given(table, ById(_live(file, panel), Origin(str(file.path), most)), lines)
 
 
 def _live(file: Predicted, panel: Panel) -> pd.Series:

@@ -81,7 +81,7 @@ class Columns:
     def single(self, option: str) -> "Columns":
         """Return the columns with only one prediction: `prediction`, or the only column of numbers.
 
-        `option` is where the user names a column. Raise `InputError` if there are several.
+        `option` is the option or key by which the user names a column. Raise `InputError` if there are several.
         """
         names = [PREDICTION] if PREDICTION in self.names else self.names
         if len(names) > 1:
@@ -114,7 +114,7 @@ def open_predictions(path: Path, wanted: Sequence[str] = (), option: str = "--co
     ----------
     path : Parquet, or CSV with commas and points, in UTF-8, which may be compressed by gzip.
     wanted : columns to take; if empty, every column of numbers that has no other name of Numerai's layout.
-    option : where the user names these columns, for messages.
+    option : the option or key by which the user names these columns, for messages.
 
     Raises
     ------

@@ -33,7 +33,7 @@ class Predictions(AnyModel):
     def _watched(cls, path: str) -> str:
         given = PurePosixPath(path)
         if OWN not in given.parents or ".." in given.parts:
-            raise ValueError(f"{path!r} isn't in {OWN}, where DVC sees a change of it; move it there, such as to {OWN / 'mine.parquet'}")
+            raise ValueError(f"{path!r} isn't in {OWN}, which DVC watches; move it there, such as to {OWN / 'mine.parquet'}")
         return path
 
     @property

@@ -49,7 +49,7 @@ class ById:
     Attributes
     ----------
     rows : prediction by id, each id once.
-    origin : where they are from.
+    origin : the file that they come from.
     """
 
     rows: pd.Series
