@@ -21,7 +21,7 @@ from erawise.running.errors import InputError
 from erawise.upload import build
 
 FILE = "data/local/mine.parquet"
-FAN_IN = ("members", "tune", "train mine", "explain mine", "ensemble", "neutralize", "evaluate")
+FAN_IN = ("check", "tune", "train mine", "explain mine", "ensemble", "neutralize", "evaluate")
 
 
 @contextmanager
@@ -122,7 +122,7 @@ def test_a_file_with_other_live_rows_is_the_same_model(workspace: Workspace, row
     digests = []
     for more in (rows, pd.concat([rows, pd.DataFrame({"id": ["next"], "era": [pd.NA], "mine": [0.5]})])):
         add(workspace, more, out_of_fold=True)
-        workspace.run("members", "tune", "train mine")
+        workspace.run("check", "tune", "train mine")
         digests.append(stored.digest(paths.MODELS / "mine"))
     assert digests[0] == digests[1]
     assert "next" in set(pd.read_parquet(paths.MODELS / "mine/served/live.parquet")["id"])
@@ -133,7 +133,7 @@ def test_a_directory_of_files_is_one_model(workspace: Workspace, rows: pd.DataFr
     Path("data/local/mine").mkdir()
     rows[:1000].drop(columns="split").to_csv("data/local/mine/first.csv", index=False)
     rows[1000:].drop(columns="split").to_parquet("data/local/mine/second.parquet", index=False)
-    workspace.run("members", "tune", "train mine")
+    workspace.run("check", "tune", "train mine")
     assert len(workspace.predictions("models/mine")) == len(rows)
 
 
@@ -171,7 +171,7 @@ def test_a_file_that_does_not_fit_stops_training_by_one_line(
     workspace: Workspace, rows: pd.DataFrame, capsys: pytest.CaptureFixture[str]
 ) -> None:
     add(workspace, rows[::2])
-    workspace.run("members", "tune")
+    workspace.run("check", "tune")
     error = workspace.failure("train mine", capsys)
     assert "models.mine: data/local/mine.parquet: 1,660 of 3,320 rows of its 83 eras (50.0%) have no prediction" in error
     assert "predict the missing rows, or raise max_missing_share" in error

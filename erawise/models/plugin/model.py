@@ -110,13 +110,10 @@ class PluginModel:
             (directory / OWN).mkdir()
             self.source.call(SAVE, self.model, directory / OWN)
         else:
-            try:
-                objects.save(self.model, directory / FILE)
-            except InputError as error:
-                raise InputError(f"{self.source.path}: {error}; give the plug-in save(model, directory) and load(directory)") from None
+            objects.save(self.model, directory / FILE)
 
     def __reduce__(self) -> tuple[Callable[..., "PluginModel"], tuple[Any, ...]]:
-        """Pickle it for another process as its files: the classes of a plug-in are known to no package."""
+        """Give it to another process as its files: no package knows the classes of a plug-in."""
         return _restored, (self.source, self.digest, self.n_features, self._files())
 
     def _files(self) -> dict[str, bytes]:
@@ -153,7 +150,7 @@ def fit(settings: Settings, train: View, inner: View | None, rounds: int | None,
         made = source.call(FIT, x, target, era, copy.deepcopy(settings.settings), settings.seed)
     model = PluginModel(source, settings.digest, len(train.names), made)
     predicted = model.predict(x[:TRIED])
-    again = _restored(source, settings.digest, len(train.names), model._files()).predict(x[:TRIED])
+    again = _stored_and_read(model).predict(x[:TRIED])
     if not np.array_equal(predicted, again):
         raise InputError(f"{source.path}: its model predicts otherwise after it was stored and read; check save, load and predict")
     resources.step()
@@ -179,6 +176,19 @@ def load(directory: Path) -> PluginModel:
     if files.digest(own) != digest:
         raise InputError(f"{own}: it has changed since {directory} was fitted; run `dvc repro`, or restore the file")
     return _read(Source(name, text), digest, n_features, directory)
+
+
+def _stored_and_read(model: PluginModel) -> PluginModel:
+    try:
+        return _restored(model.source, model.digest, model.n_features, model._files())
+    except InputError as error:
+        if model.source.stores_itself:
+            raise
+        why = str(error).rpartition(f"{FILE}: ")[2].partition("; train")[0]
+        raise InputError(
+            f"{model.source.path}: the model of {FIT} can't be stored without a pickle: {why}; "
+            "write save(model, directory) and load(directory)"
+        ) from None
 
 
 def _read(source: Source, digest: str, n_features: int, directory: Path) -> PluginModel:

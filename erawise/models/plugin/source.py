@@ -48,7 +48,7 @@ class Source:
 
     @property
     def stores_itself(self) -> bool:
-        """Whether it has `save` and `load`."""
+        """True if it has `save` and `load`."""
         return callable(getattr(_run(self), SAVE, None))
 
     def require_usable(self) -> None:

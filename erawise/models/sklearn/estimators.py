@@ -4,39 +4,44 @@ import importlib
 import inspect
 from typing import Any
 
-from erawise.models.sklearn.settings import Sklearn as Settings
 from erawise.running.errors import InputError, known_names
 
 SEED, JOBS = "random_state", "n_jobs"
 REGRESSOR = "regressor"
 
 
-def made(settings: Settings, threads: int) -> Any:
-    """Return the estimator of some settings, not fitted, with their seed and a number of threads if it accepts them.
+def made(path: str, settings: dict[str, Any], seed: int, threads: int) -> Any:
+    """Return an estimator that is not fitted.
+
+    Parameters
+    ----------
+    path : of its class.
+    settings : its arguments.
+    seed, threads : used if it accepts them.
 
     Raises
     ------
     InputError
         If there is no such class, it is no regressor, or it doesn't accept a setting.
     """
-    found = _class(settings.estimator)
+    found = _class(path)
     known = inspect.signature(found).parameters
     free = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
-    for name in settings.settings:
+    for name in settings:
         if name == SEED:
             raise InputError(f"settings.{SEED}: the model's seed is used for it; remove it, and set seed")
         if name not in known and not free:
-            raise InputError(f"settings.{name}: {settings.estimator} has no such setting; it has {known_names(known, name)}")
-    own = {SEED: settings.seed, JOBS: threads}
-    given = {name: value for name, value in own.items() if name in known} | settings.settings
+            raise InputError(f"settings.{name}: {path} has no such setting; it has {known_names(known, name)}")
+    own = {SEED: seed, JOBS: threads}
+    given = {name: value for name, value in own.items() if name in known} | settings
     try:
         estimator = found(**given)
         getattr(estimator, "_validate_params", lambda: None)()  # scikit-learn's own check of the values, which `fit` makes too
     except Exception as error:  # of any type: the class may be anyone's
-        raise InputError(f"settings: {settings.estimator} refuses them: {line(error)}") from None
+        raise InputError(f"settings: {path} refuses them: {line(error)}") from None
     kind = _kind(estimator)
     if kind not in (None, REGRESSOR):
-        raise InputError(f"estimator: {settings.estimator} is a {kind}; expected a regressor, whose predictions are numbers")
+        raise InputError(f"estimator: {path} is a {kind}; expected a regressor, whose predictions are numbers")
     return estimator
 
 

@@ -105,7 +105,7 @@ def fit(settings: Settings, train: View, inner: View | None, rounds: int | None,
     """
     common.require_rows(train, settings.target)
     common.require_matrix(settings.max_rows, train, resources)
-    estimator = estimators.made(settings, resources.threads)
+    estimator = estimators.made(settings.estimator, settings.settings, settings.seed, resources.threads)
     x, target = common.draw(train, settings.max_rows or train.n_rows, settings.seed)
     with threadpool_limits(resources.threads):
         try:

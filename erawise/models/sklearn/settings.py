@@ -11,9 +11,12 @@ from erawise.models.shared.settings import Drawing
 
 class Sklearn(Drawing):
     kind: Literal["sklearn"]
-    estimator: str
-    settings: dict[str, Any] = Field(default_factory=dict)
-    max_rows: Count | None = None
+    estimator: str = Field(description="path of a class with fit and predict, such as `sklearn.ensemble.HistGradientBoostingRegressor`")
+    settings: dict[str, Any] = Field({}, description="its arguments by name; absent ones have the defaults of the class")
+    max_rows: Count | None = Field(
+        None,
+        description="rows it is fitted on at most, the same share of every era; null: all. Held at 13 bytes a value for int8, else 16",
+    )
 
     @field_validator("estimator")
     @classmethod
@@ -29,4 +32,4 @@ class Sklearn(Drawing):
     def require_usable(self) -> None:
         from erawise.models.sklearn import estimators
 
-        estimators.made(self, threads=1)
+        estimators.made(self.estimator, self.settings, self.seed, threads=1)
