@@ -52,7 +52,8 @@ def main(progress: Progress) -> runner.Done:
         {name: predictions.digest(frame) for name, frame in frames.items()},
     )
     summaries = {split: summary.with_seeds(summary.summarize(table, days), scored[split][0], seeds) for split, table in tables.items()}
-    doubt.mark(summaries[CV], members.get("given", {}), files.read_json(paths.WEIGHTS))
+    given = {name: known for name, known in members.get("given", {}).items() if (frames[name][SPLIT] == CV).any()}
+    doubt.mark(summaries[CV], given, files.read_json(paths.WEIGHTS))
     with files.replacing(paths.SCORES) as directory:
         directory.mkdir()
         for split, table in tables.items():

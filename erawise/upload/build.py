@@ -67,8 +67,9 @@ def content(pipeline: Pipeline, name: str, like: Panel) -> runtime.Content:
     weights = {model: float(pipeline.weights[model]) for model in pipeline.models if pipeline.weights.get(model, 0) > 0}
     of_files = [model for model in pipeline.given if model == name or (blended and pipeline.weights.get(model, 0) > 0)]
     if of_files:
+        made = f", of which {name} is made," if blended else ""
         raise InputError(
-            f"upload.prediction: {of_files[0]}, of which {name} is made, is a file of predictions, which can't predict new rows; "
+            f"upload.prediction: {of_files[0]}{made} is a file of predictions, which can't predict new rows; "
             "choose a prediction without it, or hand in by `erawise submit`"
         )
     removed = pipeline.neutralization if name == NEUTRALIZED else None

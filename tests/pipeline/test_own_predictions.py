@@ -14,7 +14,7 @@ from workspace import Workspace
 
 from erawise import params
 from erawise.charts import figures
-from erawise.live import served
+from erawise.live import safeguards, served
 from erawise.models.shared import stored
 from erawise.running import paths, runner
 from erawise.running.errors import InputError
@@ -101,6 +101,9 @@ def test_what_is_known_to_be_out_of_fold_is_weighed_as_other_models_are(
     live = workspace.predictions("models/mine").query("split == 'live'")
     handed = found.pipeline.predict(found.live, ["mine"]).set_index("id")["mine"]
     pd.testing.assert_series_equal(handed[live["id"]], live.set_index("id")["prediction"], check_names=False)
+    workspace.change(lambda content: content["submit"].update(models={"theirs": "mine"}))
+    own = safeguards.Own(params.load(paths.PARAMS), found, pd.DataFrame())
+    assert own.predict(found.live)["mine"].notna().all()
     with pytest.raises(InputError, match=rf"^models.mine: {FILE} has no prediction of 2 of the 2 live rows; add these rows to it"):
         found.pipeline.require(["other", "round"], ["neutralized"])
     with pytest.raises(InputError, match=r"upload.prediction: mine, of which neutralized is made, is a file of predictions"):
@@ -115,6 +118,9 @@ def test_equal_weights_blend_it_where_it_is_and_mark_what_is_made_of_it(workspac
     ranked = [table.groupby(table["era"].fillna(-1))["prediction"].rank()[ensemble.index] for table in (ensemble, ridge)]
     same = (ranked[0] == ranked[1]).groupby(ensemble["split"]).all().to_dict()
     assert same == {"cv": True, "live": True, "validation": False}
+    assert not any("out_of_fold" in block for block in workspace.metrics("cv").values()), "nothing of it is in cv"
+    add(workspace, rows[rows["era"].gt(30)])
+    workspace.run("tune", "train mine", "ensemble", "neutralize", "evaluate")
     assert {name for name, block in workspace.metrics("cv").items() if block.get("out_of_fold") == 0} == {"mine", "ensemble", "neutralized"}
 
 
