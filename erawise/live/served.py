@@ -77,12 +77,10 @@ def read(p: params.Params, wanted: Sequence[str]) -> Served:
         for name in refitted:
             _require_refitted(name, places[name], data)
     fitted_on = [stored.describe(place).eras for name, place in places.items() if name not in of_files]
-    eras = (
-        f"fitted on the eras {min(first for first, _ in fitted_on)} to {max(last for _, last in fitted_on)}"
-        if fitted_on
-        else "from files of predictions"
-    )
-    print(f"models: {', '.join(needed)}, {eras}")
+    told = "from files of predictions"
+    if fitted_on:
+        told = f"fitted on the eras {min(first for first, _ in fitted_on)} to {max(last for _, last in fitted_on)}"
+    print(f"models: {', '.join(needed)}, {told}")
     final, live = _stored(places), Panel(paths.LIVE, [])
     trained = _stored({name: paths.MODELS / name for name in needed}) if refitted and not retrained else final
     found, scores = trained.predict(live, wanted, threads), {}

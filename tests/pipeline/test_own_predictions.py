@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from closure import ROOT
+from ruamel.yaml import YAML
 from workspace import Workspace
 
 from erawise import params
@@ -132,6 +134,17 @@ def test_a_file_with_other_live_rows_is_the_same_model(workspace: Workspace, row
         digests.append(stored.digest(paths.MODELS / "mine"))
     assert digests[0] == digests[1]
     assert "next" in set(pd.read_parquet(paths.MODELS / "mine/served/live.parquet")["id"])
+
+
+def test_the_example_of_the_page_is_a_model(workspace: Workspace) -> None:
+    page = (ROOT / "docs/howto/own-predictions.md").read_text(encoding="utf-8")
+    [program] = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    Path("data/local").mkdir()
+    exec(program, {})
+    [entry] = re.findall(r"-S '\+models\.mine=(.*)'", page)
+    workspace.change(lambda content: content["models"].update(mine=YAML(typ="safe").load(entry)))
+    workspace.run("check", "tune", "train mine")
+    assert len(workspace.predictions("models/mine")) == len(workspace.predictions("models/ridge"))
 
 
 def test_a_directory_of_files_is_one_model(workspace: Workspace, rows: pd.DataFrame) -> None:
