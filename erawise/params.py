@@ -1,6 +1,7 @@
 """The whole of `params.yaml`: the settings of every room, the checks across rooms, and the loader."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -31,7 +32,7 @@ from erawise.models.sklearn.settings import Sklearn
 from erawise.outlook.settings import Monitor
 from erawise.preparation.settings import Preprocess
 from erawise.regimes.settings import Payout
-from erawise.running.errors import InputError, known_names, meant
+from erawise.running.errors import InputError, about, known_names, meant
 from erawise.selection.settings import SelectFeatures
 from erawise.sources.local.settings import LocalData
 from erawise.sources.market.settings import MarketData
@@ -143,6 +144,13 @@ class Params(Section):
                 raise ValueError(f"tuning.models: {name} is a file of predictions, which has no setting to tune; leave it out")
             if not self.spaces[kind]:
                 raise ValueError(f"spaces.{kind}: {name} is to be tuned, and its kind has no setting to tune")
+
+
+def require_usable(models: Mapping[str, Model]) -> None:
+    """Raise `InputError` if an estimator or a plug-in can't be used; loads their packages, as `load` doesn't."""
+    for name, settings in models.items():
+        with about(f"models.{name}"):
+            settings.require_usable()
 
 
 def model(p: Params, name: str) -> Model:

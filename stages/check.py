@@ -15,6 +15,7 @@ OF_MODELS = {paths.MODELS: "", paths.EXPLAINED: "", paths.FINAL: "", paths.CURVE
 @runner.stage("check")
 def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
+    params.require_usable(p.models)
     workplace.bring(Path(p.data.local.path))
     workplace.bring(paths.LOCAL, required=False)
     files.write_json({"source": p.data.source, "path": p.data.local.path}, paths.SOURCE)

@@ -9,7 +9,7 @@ from typing import Any
 
 from erawise import params
 from erawise.base import files
-from erawise.running import errors, paths, runner
+from erawise.running import paths, runner
 from erawise.running.progress import Progress
 from erawise.training import own_files
 
@@ -23,9 +23,7 @@ def main(progress: Progress) -> runner.Done:
     for path in paths.TUNING.glob("*"):
         if path not in (*found.values(), paths.SEARCHED):
             files.remove(path)
-    for name, settings in p.models.items():
-        with errors.about(f"models.{name}"):
-            settings.require_usable()
+    params.require_usable(p.models)
     for name in set(found) - set(tuned):
         files.write_json(own_files.recorded(own_files.bound(p.models[name])), found[name])
     searched: dict[str, str] = {}

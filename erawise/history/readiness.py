@@ -6,7 +6,7 @@ import erawise
 from erawise import params
 from erawise.base import files
 from erawise.history import ledger, lockfile
-from erawise.running import errors, paths, workplace
+from erawise.running import paths, workplace
 
 
 def check() -> None:
@@ -20,9 +20,7 @@ def check() -> None:
     p = params.load(paths.PARAMS)
     workplace.bring(Path(p.data.local.path))
     workplace.bring(paths.LOCAL, required=False)
-    for name, settings in p.models.items():
-        with errors.about(f"models.{name}"):
-            settings.require_usable()
+    params.require_usable(p.models)
     for line in lockfile.mended(Path()):
         print(line)
     files.sweep(Path())

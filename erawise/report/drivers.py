@@ -30,6 +30,8 @@ def drivers(page: Page) -> str:
     parts = [frame.controls(frame.select("measure", "measure", had, d.measure)), page.figure(_importance(table, d))] if had else [missing]
     if page.has("shap_beeswarm"):
         parts.append(_beeswarm(page, found.tables["shap_beeswarm"]))
+    elif "shap_beeswarm" in found.tables and had:
+        parts.append('<p class="missing">No model of this run has SHAP values: permutation explains their kinds.</p>')
     else:
         parts.append(frame.missing("the contributions of each feature to the predictions", "dvc repro plot"))
     return "".join([*parts, _exposure(page) if len(found.exposure) else frame.missing("exposures", "dvc repro evaluate")])

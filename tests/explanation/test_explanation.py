@@ -199,6 +199,16 @@ def test_a_network_is_explained_as_shap_does(int8_panel: Panel, fitted: Callable
     assert np.corrcoef(contributions.ravel(), drawn.ravel())[0, 1] > 0.998
 
 
+def test_without_contributions_features_are_ordered_by_what_shuffling_them_changes(int8_panel: Panel) -> None:
+    x = rows(int8_panel)
+    model = fit("sklearn", view(int8_panel, TRAIN), None)
+    assert explanation.attribute([model], x, x[:5], 1) is None
+    found = explanation.changed([model, model], x, seed=1)
+    assert set(np.argsort(found.mean_abs)[-4:]) == {0, 1, 2, 3}, "the planted features"
+    assert found.mean_abs[CONSTANT] == 0
+    assert np.isnan(found.direction).all()
+
+
 # ---- several variants
 
 

@@ -201,6 +201,8 @@ def test_a_plug_in_is_fitted_stored_and_read(text: str, panel: Panel, tmp_path: 
     np.testing.assert_array_equal(predicted_elsewhere(model, x), model.predict(x))
     assert np.isnan(model.importance()).all()
     assert model.predict(x[:0]).shape == (0,)
+    plugin(text + "\n").require_usable()  # another version, whose classes have the same names
+    np.testing.assert_array_equal(predicted_elsewhere(model, x), model.predict(x))
     own.write_text(text + "\n")
     with pytest.raises(
         InputError, match=r"^plugins/mine\.py: it has changed since .*one was fitted; run `dvc repro`, or restore the file$"

@@ -725,7 +725,7 @@ def test_an_estimator_and_a_plug_in_go_through_all_stages(
     workspace.change(own_models)
     workspace.run("tune", *(f"{stage} {name}" for stage in ("train", "explain") for name in ("hist", "mine")), "refit mine")
     said = capsys.readouterr().out
-    workspace.run("members", "ensemble", "neutralize", "evaluate", "copy_scores", "plot", "upload --no-check")
+    workspace.run("check", "ensemble", "neutralize", "evaluate", "copy_scores", "plot", "upload --no-check")
     found = files.read_json(data / "tuning/mine.json")
     assert found["file"]["path"] == "plugins/mine.py"
     assert found["trials"] == 2

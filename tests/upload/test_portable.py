@@ -56,6 +56,16 @@ from erawise.upload import build, delivery, environments, proof, runtime, trial
 ERAS, ROWS, LIVE_ROWS, N_FEATURES = 10, 60, 90, 12
 NAMES = [f"feature_{k}" for k in range(N_FEATURES)]
 DERIVED = ("row_mean", "row_std", "extreme_share")
+KEPT = """
+class Kept:
+    def __init__(self, parts):
+        self.parts = parts
+
+    def __getitem__(self, name):
+        return self.parts[name]
+"""
+"""A class of a plug-in's own, of which its model is."""
+
 KINDS: dict[str, Any] = {
     "logistic": (logistic, Logistic(kind="logistic", target="target", l2=1.0, max_iterations=50, max_rows=10**6, seed=1)),
     "ridge": (ridge, Ridge(kind="ridge", target="target", l2=1.0)),
@@ -114,7 +124,7 @@ KINDS: dict[str, Any] = {
             max_rows=None,
         ),
     ),
-    "plugin": (plugin, fitted.plugin()),
+    "plugin": (plugin, fitted.plugin(re.sub(r"return (\{.*\})", r"return Kept(\1)", fitted.EXAMPLE) + KEPT)),
 }
 
 

@@ -35,8 +35,8 @@ class Source:
 
     @property
     def module(self) -> str:
-        """The name of the module, under which its classes are stored."""
-        return f"plugins.{self.name}"
+        """The name of the module, under which its classes are stored; without a dot, since a package would have to be there."""
+        return f"plugins_{self.name}"
 
     @property
     def imported(self) -> list[str]:
@@ -49,7 +49,12 @@ class Source:
     @property
     def stores_itself(self) -> bool:
         """True if it has `save` and `load`."""
-        return callable(getattr(_run(self), SAVE, None))
+        return callable(getattr(self.loaded(), SAVE, None))
+
+    def loaded(self) -> ModuleType:
+        """Return the module, and make it the one that its name stands for: its classes are stored by that name."""
+        module = sys.modules[self.module] = _run(self)
+        return module
 
     def require_usable(self) -> None:
         """Run the file, and check that it has the functions of a plug-in.
@@ -59,7 +64,7 @@ class Source:
         InputError
             If it can't be run, or lacks a function or a parameter.
         """
-        found = _run(self)
+        found = self.loaded()
         wanted = [FIT, PREDICT, *(name for name in (SAVE, LOAD) if hasattr(found, SAVE) or hasattr(found, LOAD))]
         for name in wanted:
             function = getattr(found, name, None)
@@ -79,7 +84,7 @@ class Source:
         InputError
             If it raises an error; the message has the line.
         """
-        function = getattr(_run(self), name)
+        function = getattr(self.loaded(), name)
         try:
             return function(*arguments)
         except Exception as error:  # of any type: it is the user's code
@@ -98,12 +103,13 @@ def _run(source: Source) -> ModuleType:
     module = ModuleType(source.module)
     module.__file__ = source.path
     before = sys.modules.get(source.module)
-    sys.modules[source.module] = module  # for its classes, which are stored by their name
+    sys.modules[source.module] = module
     try:
         exec(compile(source.text, source.path, "exec"), module.__dict__)
     except Exception as error:  # of any type: it is the user's code
-        sys.modules.pop(source.module)
-        if before is not None:
+        if before is None:
+            del sys.modules[source.module]
+        else:
             sys.modules[source.module] = before
         raise source._error(error) from error
     return module
