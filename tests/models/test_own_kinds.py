@@ -230,6 +230,7 @@ def test_the_page_s_plug_in_learns_and_weighs_eras_alike(panel: Panel) -> None:
             r"^plugins/mine\.py: predict gave predictions of shape \(100, 1\); expected \(100,\)",
         ),
         ('@ model["weights"]', '@ model["weights"] * np.nan', r"^plugins/mine\.py: predict gave 100 predictions of 100 that are NaN"),
+        ("return (x - ", "x += 1; return (x - ", r"^plugins/mine\.py, line 16, in predict: ValueError: output array is read-only$"),
         (
             'return {"mean"',
             'return {"f": lambda: 1, "mean"',

@@ -32,11 +32,12 @@ UPLOADED = ("builtins", "collections", "copyreg", "_codecs", "numpy", "scipy", "
 PROTOCOL = 4
 
 prepare = common.nothing_to_prepare
+stops_early, steps = common.never_stops_early, common.whole_fit
 needs = common.needs_of_matrix
 
 
 @dataclass(frozen=True)
-class PluginModel:
+class PluginModel(common.Opaque):
     """A fitted model of a plug-in.
 
     Parameters
@@ -52,10 +53,6 @@ class PluginModel:
     n_features: int
     model: Any
 
-    @property
-    def rounds(self) -> int | None:
-        return None
-
     def predict(self, x: NDArray) -> NDArray[np.float64]:
         """Predict (rows,) from (rows, features), all rows by one call.
 
@@ -67,18 +64,10 @@ class PluginModel:
         common.require_features(x, self.n_features)
         if not len(x):
             return np.empty(0)
+        rows = x.view()
+        rows.flags.writeable = False  # others read the same rows
         with one_of_blas():
-            return common.checked(f"{self.source.path}: {PREDICT}", self.source.call(PREDICT, self.model, x), len(x))
-
-    def importance(self) -> NDArray[np.float64]:
-        """Return (features,) NaN: what a plug-in's model thinks of its features isn't known."""
-        return np.full(self.n_features, np.nan)
-
-    def tree_importance(self) -> None:
-        """Return None: no trees are known."""
-
-    def attribution(self, sample: NDArray, background: NDArray, threads: int) -> None:
-        """Return None: no way to explain every model is known."""
+            return common.checked(f"{self.source.path}: {PREDICT}", self.source.call(PREDICT, self.model, rows), len(x))
 
     def portable(self) -> Portable:
         """Return the source, and the files that `save` writes, or the model as a pickle of plain objects.
@@ -123,14 +112,6 @@ class PluginModel:
             return {path.relative_to(scratch).as_posix(): path.read_bytes() for path in sorted(kept)}
 
 
-def stops_early(settings: Settings) -> bool:
-    return False
-
-
-def steps(settings: Settings) -> tuple[int, str]:
-    return common.WHOLE_FIT
-
-
 def fit(settings: Settings, train: View, inner: View | None, rounds: int | None, resources: Resources) -> PluginModel:
     """Let the plug-in fit at most `max_rows` rows, the same share of every era; `inner` and `rounds` are ignored.
 
@@ -147,7 +128,7 @@ def fit(settings: Settings, train: View, inner: View | None, rounds: int | None,
     source.require_usable()
     x, target, era = common.draw_with_era(train, settings.max_rows or train.n_rows, settings.seed)
     with threadpool_limits(resources.threads):
-        made = source.call(FIT, x, target, era, copy.deepcopy(settings.settings), settings.seed)
+        made = source.call(FIT, x, target.copy(), era.copy(), copy.deepcopy(settings.settings), settings.seed)
     model = PluginModel(source, settings.digest, len(train.names), made)
     predicted = model.predict(x[:TRIED])
     again = _stored_and_read(model).predict(x[:TRIED])

@@ -52,7 +52,7 @@ class Source:
         return callable(getattr(self.loaded(), SAVE, None))
 
     def loaded(self) -> ModuleType:
-        """Return the module, and make it the one that its name stands for: its classes are stored by that name."""
+        """Return the module, and let its name stand for it: its classes are stored by that name."""
         module = sys.modules[self.module] = _run(self)
         return module
 

@@ -24,9 +24,6 @@ CHUNK_ROWS = 8192
 LEAST_STD = 1e-6
 """A feature whose std is below this counts as constant: features are on a scale of 1 or 4."""
 
-WHOLE_FIT = 1, "fits"
-"""The steps of kinds that can't report progress within a fit."""
-
 OWN_COPIES, OWN_ROW_BYTES = (4, 8), 64
 """Bytes a value of the copies that other code makes of the rows, and bytes a row for the views, the target and the eras."""
 
@@ -37,6 +34,16 @@ _LINEAR: dict[str, tuple[type[np.generic], int]] = {
     "coefficients": (np.float64, 1),
     "intercept": (np.float64, 0),
 }
+
+
+def never_stops_early(settings: Any) -> bool:
+    """Return False: for kinds without rounds."""
+    return False
+
+
+def whole_fit(settings: Any) -> tuple[int, str]:
+    """Return the steps of kinds that can't report progress within a fit."""
+    return 1, "fits"
 
 
 def nothing_to_prepare(settings: Any, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
@@ -271,6 +278,26 @@ class Linear:
         if (std < 0).any():
             raise arrays.broken(path, "a std is below 0")
         return cls(mean, std, coefficients, float(content["intercept"]))
+
+
+class Opaque:
+    """A model of which only the predictions are known."""
+
+    n_features: int
+
+    @property
+    def rounds(self) -> int | None:
+        return None
+
+    def importance(self) -> NDArray[np.float64]:
+        """Return (features,) NaN."""
+        return np.full(self.n_features, np.nan)
+
+    def tree_importance(self) -> None:
+        """Return None: no trees are known."""
+
+    def attribution(self, sample: NDArray, background: NDArray, threads: int) -> None:
+        """Return None: no way to explain every model is known."""
 
 
 class EraCorrelation:

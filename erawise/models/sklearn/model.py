@@ -19,11 +19,12 @@ from erawise.running.errors import InputError
 FILE = "model.skops"
 
 prepare = common.nothing_to_prepare
+stops_early, steps = common.never_stops_early, common.whole_fit
 needs = common.needs_of_matrix
 
 
 @dataclass(frozen=True)
-class Estimator:
+class Estimator(common.Opaque):
     """A fitted estimator.
 
     Parameters
@@ -36,10 +37,6 @@ class Estimator:
     path: str
     fitted: Any
     n_features: int
-
-    @property
-    def rounds(self) -> int | None:
-        return None
 
     def predict(self, x: NDArray) -> NDArray[np.float64]:
         """Predict (rows,) from (rows, features), which the estimator is given as float64.
@@ -58,13 +55,7 @@ class Estimator:
     def importance(self) -> NDArray[np.float64]:
         """Return the (features,) shares by the estimator's own measure; NaN if it has none."""
         found = portable.own_importance(self.fitted)
-        return np.full(self.n_features, np.nan) if found is None or found.shape != (self.n_features,) else common.shares(np.abs(found))
-
-    def tree_importance(self) -> None:
-        """Return None: `importance` has it."""
-
-    def attribution(self, sample: NDArray, background: NDArray, threads: int) -> None:
-        """Return None: no way to explain every estimator is known."""
+        return super().importance() if found is None or found.shape != (self.n_features,) else common.shares(np.abs(found))
 
     def portable(self) -> Portable:
         """Return the model as arrays.
@@ -85,14 +76,6 @@ class Estimator:
     def save(self, directory: Path) -> None:
         """Write `model.skops` into the directory."""
         objects.save(self.fitted, directory / FILE, {"estimator": self.path, "features": self.n_features})
-
-
-def stops_early(settings: Settings) -> bool:
-    return False
-
-
-def steps(settings: Settings) -> tuple[int, str]:
-    return common.WHOLE_FIT
 
 
 def fit(settings: Settings, train: View, inner: View | None, rounds: int | None, resources: Resources) -> Estimator:
