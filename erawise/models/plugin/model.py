@@ -152,7 +152,9 @@ def load(directory: Path) -> PluginModel:
         name, digest, n_features = str(content["plugin"]), str(content["sha256"]), int(content["features"])
     except (KeyError, TypeError, ValueError):
         raise arrays.broken(path, "it doesn't name the plug-in, its digest and its number of features") from None
-    own = Path("plugins") / f"{name}.py"
+    if not name.isidentifier():
+        raise arrays.broken(path, f"{name!r} is no name of a plug-in")
+    own = Path(Source(name, "").path)
     text = files.read_text(own)
     if files.digest(own) != digest:
         raise InputError(f"{own}: it has changed since {directory} was fitted; run `dvc repro`, or restore the file")
