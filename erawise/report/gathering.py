@@ -22,6 +22,7 @@ from erawise.report import content as report
 from erawise.report import outgoing, page
 from erawise.report.content import Comparison, Content, Looks, Run
 from erawise.running import errors, paths, runner
+from erawise.sources import layout
 
 COMMITTED = "HEAD"
 SAMPLED = 60
@@ -73,15 +74,17 @@ def content(p: params.Params) -> Content:
         run=_run(p),
         notes=[
             *evaluation.lines(evaluated, p.evaluate.benchmark),
+            *layout.named_eras(paths.RAW, [era for table in scores.values() for era in table[ERA]]),
             *proportions.lines(files.read_json(paths.NEUTRALIZED_TO).get("chosen")),
         ],
         tables=_tables(models),
         yardsticks=outgoing.yardsticks(p, evaluated, scores, panel),
         exposure=tabular.read_parquet(paths.EXPOSURE, [SPLIT, ERA, PREDICTION, "group", "max_abs"]),
-        stake=outgoing.stake(p, chosen, scores, evaluated.days),
+        stake=outgoing.stake(p, chosen, scores, evaluated.days) if evaluated.pays else report.Stake(reason=evaluation.paid(evaluated)[0]),
         live=outgoing.live(p, chosen, {name: _of_eras(_place(name), looked_at, live=True) for name in sent}, panel),
         toy=p.data.source == "market",
         by=by,
+        own_score=evaluated.own_score,
     )
 
 
