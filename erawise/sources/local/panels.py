@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,7 @@ from erawise.base.schema import (
     is_feature,
     named_horizon,
 )
+from erawise.base.settings import Score
 from erawise.running.errors import InputError, known_names
 from erawise.sources import layout
 from erawise.sources.local.settings import Files, Schema
@@ -94,15 +95,16 @@ def write(schema: Schema, source: Path, directory: Path) -> list[str]:
     """
     named = {"": schema.files} if isinstance(schema.files, str) else schema.files.model_dump(exclude_none=True)
     parts = {part: _Part(source / name, part, schema) for part, name in named.items()}
-    features = list(dict.fromkeys(name for part in parts.values() for name in part.features))
-    rows = pd.concat([part.rows(features) for part in parts.values()], ignore_index=True)
+    features = list(dict.fromkeys(name for part in parts.values() for name in part.named("features")))
+    targets = [schema.target, *dict.fromkeys(name for part in parts.values() for name in part.named("targets"))]
+    rows = pd.concat([part.rows(targets, features) for part in parts.values()], ignore_index=True)
     told = _number_eras(rows, schema, source)
     rows = rows.sort_values([ERA, ID], kind="stable", ignore_index=True)
     _refuse_duplicates(rows, source)
-    told += _scale_targets(rows, schema)
+    told += _scale_targets(rows, targets, schema.score)
     told += _scale_features(rows, features, schema, source)
     told += _divide(rows, schema, source)
-    _write(rows, features, schema, directory)
+    _write(rows, targets, features, schema, directory)
     return told
 
 
@@ -114,32 +116,31 @@ class _Part:
     name: str
     schema: Schema
 
-    @property
-    def features(self) -> list[str]:
-        """The columns that the schema's list or pattern of features names."""
-        wanted, others = self.schema.features, {*self.schema.columns, DATA_TYPE}
-        present = self._present()
+    def named(self, setting: Literal["features", "targets"]) -> list[str]:
+        """Return the columns that the schema's list or pattern of features, or of targets, names."""
+        wanted, others = getattr(self.schema, setting), {*self.schema.columns, DATA_TYPE}
         if not isinstance(wanted, str):
-            return wanted
+            return list(wanted)
+        present = self._present()
         found = [name for name in fnmatch.filter(present, wanted) if name not in others]
-        if not found:
-            raise InputError(f"{self.path}: no column is named like features, {wanted!r}; it has {_some(present)}")
+        if not found and not (setting == "targets" and self.name == LIVE):
+            raise InputError(f"{self.path}: no column is named like {setting}, {wanted!r}; it has {_some(present)}")
         return found
 
-    def rows(self, features: Sequence[str]) -> pd.DataFrame:
+    def rows(self, targets: Sequence[str], features: Sequence[str]) -> pd.DataFrame:
         """Read the rows: `id`, `era` as it is in the file, `part`, the columns of targets and of others' predictions, and the features."""
         schema, present = self.schema, self._present()
         given = {schema.id: "id", schema.era: "era", schema.target: "target"}
-        others = [*schema.targets, *([schema.meta_model] if schema.meta_model else []), *schema.benchmarks]
-        optional = {schema.target, *others} if self.name == LIVE else set[str]()
-        missing = [name for name in (*given, *others, *features) if name not in present and name not in optional]
+        others = [*targets, *schema.others]
+        optional = set(others) if self.name == LIVE else set[str]()
+        missing = [name for name in dict.fromkeys((*given, *others, *features)) if name not in present and name not in optional]
         if missing:
             what = given.get(missing[0]) or ("features" if missing[0] in features else "an optional column")
             count = f" ({len(missing)} columns are missing)" if len(missing) > 1 else ""
             raise InputError(
                 f"{self.path}: column {missing[0]!r}, which the schema names as {what}, is missing{count}; it has {_some(present)}"
             )
-        numeric = [name for name in (schema.target, *others) if name in present]
+        numeric = [name for name in others if name in present]
         table = self._table([schema.id, schema.era, *numeric, *features])
         if not len(table):
             raise InputError(f"{self.path}: there are no rows")
@@ -173,7 +174,7 @@ class _Part:
         if missing.any():
             raise InputError(f"{self.path}: row {int(missing.argmax())} has no {self.schema.id!r}; expected an id in each row")
         if pd.api.types.is_float_dtype(values):
-            raise InputError(f"{self.path}: column {self.schema.id!r} holds {values.iloc[0]!r}; expected ids as text or whole numbers")
+            raise InputError(f"{self.path}: column {self.schema.id!r} holds {values.iloc[0]}; expected ids as text or whole numbers")
         return values.astype(str)
 
     def _feature(self, values: pd.Series) -> NDArray:
@@ -265,14 +266,14 @@ def _refuse_duplicates(rows: pd.DataFrame, source: Path) -> None:
         )
 
 
-def _scale_targets(rows: pd.DataFrame, schema: Schema) -> list[str]:
+def _scale_targets(rows: pd.DataFrame, targets: Sequence[str], score: Score) -> list[str]:
     """Bring targets to 0..1 by a map that changes no score: of ranks if scores are of ranks, else by a factor about 0."""
     told = []
-    for name in (schema.target, *schema.targets):
+    for name in targets:
         values = rows[name]
         if not ((values < 0) | (values > 1)).any():
             continue
-        if schema.score == "spearman":
+        if score == "spearman":
             rows[name], how = _ranks(rows, [name])[name], "are its ranks within the era"
         else:
             width = 2 ** math.ceil(math.log2(values.abs().max()))
@@ -338,10 +339,10 @@ def _divide(rows: pd.DataFrame, schema: Schema, source: Path) -> list[str]:
     return told
 
 
-def _write(rows: pd.DataFrame, features: Sequence[str], schema: Schema, directory: Path) -> None:
+def _write(rows: pd.DataFrame, targets: Sequence[str], features: Sequence[str], schema: Schema, directory: Path) -> None:
     names = {name: name if is_feature(name) else f"feature_{name}" for name in features}
-    targets = {schema.target: TARGET} | {name: _target_name(name, schema.horizon) for name in schema.targets}
-    renamed = [*names.values(), *targets.values()]
+    answers = {name: TARGET if name == schema.target else _target_name(name, schema.horizon) for name in targets}
+    renamed = [*names.values(), *answers.values()]
     twice = next((name for name in renamed if renamed.count(name) > 1), None)
     if twice is not None:
         raise InputError(f"{directory}: two columns would be {twice!r} in Numerai's layout; rename one of them")
@@ -349,7 +350,7 @@ def _write(rows: pd.DataFrame, features: Sequence[str], schema: Schema, director
     for part in (TRAIN, VALIDATION, LIVE):
         own = pd.concat([rows[rows[PART] == part], again]) if part == LIVE else rows[rows[PART] == part]
         keys = {ID: own[ID], ERA: "X" if part == LIVE else own[ERA].map("{:04d}".format), DATA_TYPE: part}
-        columns = {to: own[name].astype(np.float32) for name, to in targets.items()} if part != LIVE else {}
+        columns = {to: own[name].astype(np.float32) for name, to in answers.items()} if part != LIVE else {}
         frame = pd.DataFrame(keys | {to: own[name] for name, to in names.items()} | columns)
         tabular.write_parquet(frame, directory / f"{part}.parquet")
         if schema.benchmarks:
@@ -360,7 +361,7 @@ def _write(rows: pd.DataFrame, features: Sequence[str], schema: Schema, director
         found = {ID: known[ID], ERA: known[ERA].map("{:04d}".format), META_MODEL: known[schema.meta_model].astype(np.float32)}
         tabular.write_parquet(pd.DataFrame(found), directory / "meta_model.parquet")
     tabular.write_csv(rows[[ERA, LABEL]].drop_duplicates(), directory / layout.ERAS)
-    content: dict[str, Any] = {"feature_sets": {"all": list(names.values())}, "targets": list(targets.values())}
+    content: dict[str, Any] = {"feature_sets": {"all": list(names.values())}, "targets": list(answers.values())}
     if schema.horizon is not None:
         content[layout.PANEL] = asdict(layout.OwnPanel(schema.horizon * TRADING_DAYS_A_WEEK, schema.score))
     files.write_json(content, directory / layout.FEATURES)

@@ -47,7 +47,7 @@ class Schema(Section):
     era: Column
     spacing: Count | None
     target: Column
-    targets: list[Column] = Field(default_factory=list)
+    targets: Column | list[Column] = Field(default_factory=list)
     horizon: Count | None
     features: Column | Annotated[list[Column], Field(min_length=1)]
     kind: Literal["bins", "floats"]
@@ -72,4 +72,10 @@ class Schema(Section):
     @property
     def columns(self) -> list[str]:
         """The columns that the schema names by their names, apart from features."""
-        return [self.id, self.era, self.target, *self.targets, *([self.meta_model] if self.meta_model else []), *self.benchmarks]
+        targets = [] if isinstance(self.targets, str) else self.targets
+        return [self.id, self.era, self.target, *targets, *self.others]
+
+    @property
+    def others(self) -> list[str]:
+        """The columns of others' predictions."""
+        return [*([self.meta_model] if self.meta_model else []), *self.benchmarks]
