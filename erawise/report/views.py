@@ -58,7 +58,7 @@ class Defaults:
     against : the prediction that the one in focus is compared with.
     model, measure : of the features' importance; empty if there is none.
     dashed : models that take the colour of another.
-    real : whether the scores can be compared with `REAL`, as those of Numerai's targets can.
+    real : whether the scores can be compared with `REAL`, since they are against Numerai's targets.
     """
 
     names: list[str]

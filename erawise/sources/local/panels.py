@@ -267,7 +267,7 @@ def _refuse_duplicates(rows: pd.DataFrame, source: Path) -> None:
 
 
 def _scale_targets(rows: pd.DataFrame, targets: Sequence[str], score: Score) -> list[str]:
-    """Bring targets to 0..1 by a map that changes no score: of ranks if scores are of ranks, else by a factor about 0."""
+    """Scale targets to 0..1 without a change of any score: to ranks if scores are of ranks, else by a factor about 0."""
     told = []
     for name in targets:
         values = rows[name]

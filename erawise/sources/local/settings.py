@@ -1,4 +1,4 @@
-"""Settings of a directory of files, in Numerai's layout or in the one that a schema describes."""
+"""Settings of a directory of files, in Numerai's layout or in a layout that a schema describes."""
 
 from typing import Annotated, Any, Literal
 
@@ -31,7 +31,7 @@ class LocalData(Data):
 
 
 class Files(Section):
-    """The files of a panel that is in parts already. Live rows are those of the last era without a target if `live` is None."""
+    """The files of a panel that is in parts already. Without `live` the rows of the last era without a target are live."""
 
     train: Column
     validation: Column
