@@ -4,10 +4,11 @@
 """
 
 import argparse
+import multiprocessing
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import lightgbm
 import numpy as np
@@ -23,7 +24,6 @@ from erawise.lab.verdicts import NOT_TESTED, Audit
 from erawise.scores.kernels import Floats
 
 PAGE = measure.ROOT / "docs" / "audit.md"
-BEGIN, END = "<!-- table of recipes -->", "<!-- end of table of recipes -->"
 
 SHAPE = Shape(rows=60, eras=100, features=20)
 CHOSEN, FOLDS, TESTED = 8, 5, 20
@@ -149,46 +149,42 @@ RECIPES = [
 ]
 
 
-def audits(recipe: Recipe, seeds: int) -> tuple[list[Audit], float]:
-    """Return the audits of a recipe, and the seconds of the longest."""
-    found, longest = [], 0.0
-    for seed in range(seeds):
-        start = time.perf_counter()
-        found.append(auditing.audit(recipe.function, shape=SHAPE, seed=seed, name=recipe.about))
-        longest = max(longest, time.perf_counter() - start)
-    return found, longest
+def one(task: tuple[int, int, Shape]) -> tuple[Audit, float]:
+    """Return the audit of a recipe, by its number, with a seed, and its CPU seconds."""
+    number, seed, shape = task
+    recipe, start = RECIPES[number], time.process_time()
+    return auditing.audit(recipe.function, shape=shape, seed=seed, name=recipe.about), time.process_time() - start
 
 
-def line(recipe: Recipe, found: list[Audit], longest: float) -> str:
+def line(recipe: Recipe, found: Sequence[Audit], seconds: Sequence[float]) -> str:
     """Return a line of the table."""
     flagged = [audit for audit in found if audit.verdict != "clean"]
-    counts: dict[str, int] = {}
-    for audit in flagged:
-        for test in audit.tests:
-            if test.verdict not in ("clean", NOT_TESTED):
-                counts[test.name] = counts.get(test.name, 0) + 1
-    by = ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))
+    counts = Counter(test.name for audit in flagged for test in audit.tests if test.verdict not in ("clean", NOT_TESTED))
+    by = ", ".join(f"{name} {count}" for name, count in counts.most_common())
     missed = len(found) - len(flagged) if recipe.leaks else len(flagged)
     kind = "leaks" if recipe.leaks else "right"
-    return f"| {recipe.about} | {kind} | {len(flagged)} of {len(found)} | {missed} | {by or '-'} | {longest:.1f} s |"
+    return f"| {recipe.about} | {kind} | {len(flagged)} of {len(found)} | {missed} | {by or '-'} | {max(seconds):.1f} |"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--rows", type=int, default=SHAPE.rows, help="rows of an era")
+    parser.add_argument("--only", default="", help="recipes whose line has these words")
     parser.add_argument("--write", action="store_true")
-    options = parser.parse_args()
-    lines = ["| recipe | it | flagged | wrong verdicts | flagged by | longest audit |", "|---|---|---|---|---|---|"]
+    given = parser.parse_args()
+    lines = ["| recipe | it | flagged | wrong verdicts | flagged by | most CPU seconds |", "|---|---|---:|---:|---|---:|"]
     print("\n".join(lines))
-    for recipe in RECIPES:
-        if options.only in recipe.about:
-            lines.append(line(recipe, *audits(recipe, options.seeds)))
-            print(lines[-1], flush=True)
-    if options.write:
-        before, _, rest = Path(PAGE).read_text(encoding="utf-8").partition(BEGIN)
-        after = rest.partition(END)[2]
-        PAGE.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}", encoding="utf-8")
+    with multiprocessing.get_context("spawn").Pool(given.processes) as pool:
+        for number, recipe in enumerate(RECIPES):
+            if given.only in recipe.about:
+                tasks = [(number, seed, replace(SHAPE, rows=given.rows)) for seed in range(given.seeds)]
+                found, seconds = zip(*pool.imap(one, tasks), strict=True)
+                lines.append(line(recipe, found, seconds))
+                print(lines[-1], flush=True)
+    if given.write:
+        measure.put(PAGE, "table of recipes", "\n".join(lines))
 
 
 if __name__ == "__main__":

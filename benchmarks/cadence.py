@@ -1,8 +1,8 @@
 """The verdicts of `erawise cadence` on markets whose law is known: on many that stay as they are, and on many that drift.
 
 `python -m benchmarks.cadence` prints how often each interval of retraining is found better or worse than never, once Holm has adjusted the
-verdicts; `--write docs/howto/retrain.md` puts the table into the page. The model doesn't see the features of the risky factors. These
-revert, and with them a fresh model is truly worse: it has learned their last run.
+verdicts; `--write docs/howto/retrain.md` puts the table into the page. The markets have no risky factors. These revert, and with them a
+fresh model is truly worse, since it has learned their last run: the answer without drift would not be "can't tell".
 """
 
 import argparse
@@ -29,8 +29,7 @@ from erawise.predictions import along
 from erawise.preparation import preparation
 from erawise.regimes import regimes
 from erawise.scores.eras import Known, score_eras
-from erawise.sources.market import source
-from erawise.sources.market.names import RISKY_GROUP
+from erawise.sources.market import law, source
 from erawise.sources.market.settings import Market
 from erawise.training.fits import Fits, How
 from erawise.training.jobs import TrainingData
@@ -43,6 +42,13 @@ DRIFTS = (0.0, 0.2)
 SEEDS = 100
 INTERVALS = (None, 52, 13)
 MODEL = Ridge(kind="ridge", target=TARGET, l2=3000.0)
+OTHER_RISK = law.FACTOR_RISK * np.sqrt(1 - law.RISKY_VARIANCE)
+"""Weekly standard deviation of the return that the factors which aren't risky give a stock."""
+
+
+def remove_risky_factors() -> None:
+    """Take the returns of the risky factors from the markets that this process draws; the other returns stay as large as they are."""
+    law.FACTOR_RISK, law.RISKY_VARIANCE = OTHER_RISK, 0.0
 
 
 def bend(raw: Path) -> None:
@@ -69,8 +75,7 @@ def verdicts(size: Market, directory: Path) -> pd.DataFrame:
     eras = panel.eras[: size.train_eras]
     time = Timeline.of(eras, purge_weeks(DAYS), window=WINDOW)
     plan = splits.Plan(time.weeks, [], time.train, time.tested, time.purged)
-    risky = panel.feature_sets[RISKY_GROUP]
-    features = FeatureMap(tuple(name for name in panel.names if name.removesuffix("_bent") not in risky))
+    features = FeatureMap(tuple(panel.names))
     data = TrainingData(panel, None, plan, [], features)
     values = cadence.predict(Fits(ridge, MODEL, data, How(Resources(1, GIB, directory))), time, INTERVALS, features, None)
     rows = panel.row_numbers(time.tested)
@@ -86,6 +91,7 @@ def verdicts(size: Market, directory: Path) -> pd.DataFrame:
 def one(task: tuple[float, int]) -> pd.DataFrame:
     """Return the comparison for a drift and a seed."""
     drift, seed = task
+    remove_risky_factors()
     size = Market(seed=seed, train_eras=ERAS, validation_eras=20, stocks=STOCKS, features=FEATURES, drift=drift)
     with tempfile.TemporaryDirectory() as directory:
         return verdicts(size, Path(directory)).assign(drift=drift, seed=seed)
@@ -120,7 +126,7 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="page whose block is replaced")
     given = parser.parse_args()
     text = table(compared(given.seeds, DRIFTS, given.processes))
-    size = f"{ERAS} eras of {STOCKS} stocks and {FEATURES} features, each also bent at its middle, without the risky ones"
+    size = f"{ERAS} eras of {STOCKS} stocks and {FEATURES} features, each also bent at its middle, no risky factors"
     intro = f"{size}; a target of {DAYS} days; a ridge on the last {WINDOW} weeks; the second half predicted:"
     measure.publish({"cadence": f"{intro}\n\n{text}"}, given.write or Path(), write=given.write is not None)
 

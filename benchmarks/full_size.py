@@ -35,7 +35,7 @@ DRAW = "draw"
 SELECT_NONE = "select_features none"
 """The settings to select all features: few trees would select few, and the models need all."""
 
-BEFORE_TRAINING = ("preprocess", "explore", "split", "select_features", SELECT_NONE, "members", "tune")
+BEFORE_TRAINING = ("preprocess", "explore", "split", "select_features", SELECT_NONE, "tune")
 AFTER_TRAINING = ("ensemble", "neutralize", "evaluate", "plot")
 NOTHING = "dvc repro with nothing to do"
 GROUP_ROWS = 50_000

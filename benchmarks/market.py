@@ -41,7 +41,7 @@ from erawise.sources.market import law, source
 from erawise.sources.market.settings import Market
 
 PARAMS = Path("params.yaml")
-BEFORE_TRAINING = ("download", "preprocess", "explore", "split", "select_features", "members", "tune")
+BEFORE_TRAINING = ("download", "preprocess", "explore", "split", "select_features", "tune")
 AFTER_TRAINING = ("ensemble", "neutralize", "evaluate")
 TARGET = "target"
 TARGETS = {f"target_{law.MAIN}_60": 60, f"target_{law.MAIN}_20": 20}

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from erawise.lab.auditing import audit
     from erawise.lab.crossvalidation import CombinatorialPurged, EraCorr, PurgedKFold, WalkForward, era_corr_scorer
     from erawise.lab.library import bmc, compare, fnc, gaussianize, interval, mmc, neutralize, numerai_corr, score
     from erawise.panel.panel import Panel
@@ -17,6 +18,7 @@ __all__ = [
     "Panel",
     "PurgedKFold",
     "WalkForward",
+    "audit",
     "bmc",
     "compare",
     "era_corr_scorer",
@@ -29,7 +31,7 @@ __all__ = [
     "score",
 ]
 
-_MODULES = {"Panel": "panel.panel"} | dict.fromkeys(
+_MODULES = {"Panel": "panel.panel", "audit": "lab.auditing"} | dict.fromkeys(
     ("CombinatorialPurged", "EraCorr", "PurgedKFold", "WalkForward", "era_corr_scorer"), "lab.crossvalidation"
 )
 """The module of each name; the others are in `lab.library`."""

@@ -116,7 +116,7 @@ def stages_run(output: str) -> set[str]:
 MODELS = ("ridge", "lightgbm")
 """The models of a clone. Two show how DVC treats one model and the fan-in; each more would run all stages of a model."""
 
-LISTED = {"members", "tune"}
+LISTED = {"check", "tune"}
 """The stages that read the settings of all models."""
 
 FAN_IN = {"ensemble", "neutralize", "evaluate"}

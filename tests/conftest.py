@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import fcntl
+import gc
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
@@ -106,3 +107,8 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the slowest file first, so that the other processes run all the others meanwhile."""
     items.sort(key=lambda item: item.path.name != LONGEST)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what is loaded by now out of the garbage collector, which would go through all of it again and again."""
+    gc.freeze()

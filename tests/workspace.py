@@ -27,7 +27,6 @@ WHOLE = (
     "select_features",
     "tune",
     *(f"{stage} {name}" for stage in ("train", "refit", "explain") for name in MODELS),
-    "members",
     "ensemble",
     "neutralize",
     "evaluate",

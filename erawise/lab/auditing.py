@@ -67,6 +67,15 @@ def audit(
     ------
     InputError
         If the function fails or returns something else, or there are too few eras for the horizon.
+
+    Examples
+    --------
+    A purge of 4 weeks for a target of 60 days, which spans 12:
+
+    >>> import erawise
+    >>> from sklearn.linear_model import Ridge
+    >>> erawise.audit(Ridge(), erawise.PurgedKFold(4, weeks=4), days=60, shape=Shape(rows=20, eras=60, features=4)).verdict
+    'leaks'
     """
     shape, weeks = shape or Shape(), spanned_weeks(days)
     if (splitter is None) == hasattr(function, "fit"):

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 
 from erawise.lab import crossvalidation
 from erawise.running.errors import InputError, known_names
@@ -61,6 +60,8 @@ def of_estimator(estimator: Any, splitter: Any) -> Function:
     estimator : has `fit` and `predict`; for a classifier, `predict_proba` gives the mean class.
     splitter : has `split(X, y, groups)`; groups are the eras.
     """
+
+    from sklearn.base import clone  # here, since importing erawise doesn't need it
 
     def out_of_fold(features: pd.DataFrame, target: pd.Series, eras: pd.Series) -> pd.Series:
         out = pd.Series(np.nan, index=features.index)

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from erawise.evaluation import significance
 
@@ -72,12 +74,22 @@ class Audit:
         return json.dumps({"verdict": self.verdict, "tests": tests}, indent=2)
 
     def __repr__(self) -> str:
+        """Return a line for each test, and the verdict."""
         width = max((len(test.name) for test in self.tests), default=0)
         lines = [f"  {test.name:<{width}}  {test.verdict:<10}  {test.detail}" for test in self.tests]
-        made = [test for test in self.tests if test.verdict != NOT_TESTED]
+        return "\n".join([self.name, *lines, self._answer])
+
+    def _repr_html_(self) -> str:
+        """Return the tests as a table under the verdict, for notebooks."""
+        tests = pd.DataFrame([[test.name, test.verdict, test.detail] for test in self.tests], columns=["test", "verdict", "detail"])
+        with pd.option_context("display.max_colwidth", None):
+            return f"<p>{escape(self.name)}: {self._answer}</p>{tests.to_html(index=False)}"
+
+    @property
+    def _answer(self) -> str:
         left = [test.name for test in self.tests if test.verdict == NOT_TESTED]
-        scope = f"{len(made)} tests" + (f", not tested: {', '.join(left)}" if left else "")
-        return "\n".join([f"{self.name}", *lines, f"{self.verdict} ({scope})"])
+        scope = f"{len(self.tests) - len(left)} tests" + (f", not tested: {', '.join(left)}" if left else "")
+        return f"{self.verdict} ({scope})"
 
 
 def by_chance(name: str, statistic: float, p: float, detail: str) -> AuditTest:

@@ -72,7 +72,7 @@ def _picture(scores: pd.DataFrame, names: Sequence[str]) -> str:
 
 def _table(sheet: Sheet) -> str:
     """Write a table under its title."""
-    kinds = [' class="figure"' if column.form else "" for column in sheet.columns]
+    kinds = [' class="figure"' if column.form or "interval" in column.heading else "" for column in sheet.columns]
     head = "".join(f'<th scope="col"{kind}>{escape(column.heading)}</th>' for column, kind in zip(sheet.columns, kinds, strict=True))
     body = "".join(
         "<tr>"

@@ -505,7 +505,7 @@ def test_a_reader_that_has_enough_stops_a_command_of_the_pipeline(finished: Work
 def test_a_stage_that_is_started_without_an_output_runs(finished: Workspace, tmp_path: Path) -> None:
     shutil.copytree(finished.directory / "data", tmp_path / "data")
     shutil.copyfile(finished.directory / "params.yaml", tmp_path / "params.yaml")
-    line, environment = '"$0" -m stages.members >&-', {**os.environ, "PYTHONPATH": str(ROOT)}
+    line, environment = '"$0" -m stages.check >&-', {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(["bash", "-c", line, sys.executable], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 

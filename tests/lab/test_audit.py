@@ -50,6 +50,7 @@ def test_an_estimator_needs_a_splitter_and_is_audited_with_it() -> None:
     assert found.verdict == "leaks"
     assert repr(found).splitlines()[0] == "Ridge"
     assert repr(found).splitlines()[-1].startswith("leaks (")
+    assert found._repr_html_().count("<tr") == len(found.tests) + 1
     with pytest.raises(InputError, match="needs a splitter"):
         auditing.audit(Ridge(), shape=SHAPE)
 

@@ -785,7 +785,7 @@ def test_with_no_resolved_era_to_add_the_final_models_are_handed_in(server: Nume
     tabular.read_parquet(path).assign(target=np.float32(np.nan)).to_parquet(path)
     operator = Workspace(tmp_path, tmp_path / "files")
     operator.change(lambda content: content["submit"].update(models={"alpha": "ridge"}))
-    operator.run(*WHOLE[: WHOLE.index("explain ridge")], "members", "ensemble", "neutralize", "evaluate", "submit")
+    operator.run(*WHOLE[: WHOLE.index("explain ridge")], "ensemble", "neutralize", "evaluate", "submit")
     assert len(handed(server, "alpha")) == 1
 
 

@@ -341,11 +341,11 @@ def test_the_other_choices_of_what_to_neutralize(workspace: Workspace, features:
     assert "corr" in workspace.metrics("cv")["neutralized"]
 
 
-def test_members_remove_what_models_that_are_gone_have_left(workspace: Workspace) -> None:
+def test_what_models_that_are_gone_have_left_is_removed(workspace: Workspace) -> None:
     workspace.change(lambda content: content["tuning"].update(models=[]))
     workspace.change(lambda content: content["models"].pop("lightgbm"))
     workspace.change(lambda content: content["final"].update(refit=["ridge"]))
-    workspace.run("members", "ensemble", "evaluate")
+    workspace.run("check", "ensemble", "evaluate")
     for name in ("models", "explained", "final"):
         assert [path.name for path in (workspace.directory / "data" / name).iterdir()] == ["ridge"]
     assert set(workspace.metrics("cv")) == {"ridge", "ensemble", "neutralized", "diagnostics", "regime"}
@@ -476,9 +476,7 @@ def test_a_bare_target_of_60_days_goes_through_every_stage_as_one(tmp_path: Path
         content["select_features"]["method"] = "none"
 
     workspace.change(one_model)
-    workspace.run(
-        "download", "preprocess", "explore", "split", "select_features", "members", "tune", "train ridge", "ensemble", "neutralize"
-    )
+    workspace.run("check", "download", "preprocess", "explore", "split", "select_features", "tune", "train ridge", "ensemble", "neutralize")
     plan = files.read_json(tmp_path / "data/folds.json")["horizons"]["60"]
     assert (
         sorted(workspace.predictions("models/ridge").query("split == 'validation'")["era"].unique())

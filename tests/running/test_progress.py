@@ -48,7 +48,7 @@ UNITS: dict[str, set[str]] = {
 }
 """The units that each long stage counts."""
 
-QUICK = ("check", "split", "members", "copy_scores")
+QUICK = ("check", "split", "copy_scores")
 
 
 def record_of(stage: str) -> str:
@@ -329,7 +329,7 @@ def test_every_stage_counts_its_work_to_the_end_says_nothing_when_quiet_and_is_r
 
 def test_the_last_line_and_the_record_say_what_was_done(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     begun = datetime.now(UTC).replace(microsecond=0)
-    rows = {"ensemble": len(workspace.predictions("ensemble")), "evaluate": (60 + 22) * 40, "split": (60 + 30) * 40, "members": None}
+    rows = {"ensemble": len(workspace.predictions("ensemble")), "evaluate": (60 + 22) * 40, "split": (60 + 30) * 40, "check": None}
     for stage, wanted in rows.items():
         workspace.run(stage)
         line = capsys.readouterr().out.splitlines()[-1]
@@ -380,8 +380,8 @@ def test_zero_in_the_environment_is_not_quiet(
     workspace: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(runner.QUIET, "0")
-    workspace.run("members")
-    assert capsys.readouterr().out.startswith("members: wrote data/members.json; ")
+    workspace.run("check")
+    assert capsys.readouterr().out.startswith("check: wrote data/source.json, data/members.json; ")
 
 
 @pytest.mark.parametrize("quiet", ["", " --quiet"])
@@ -437,11 +437,11 @@ def test_work_is_no_failure_for_want_of_a_record(workspace: Workspace, capsys: p
     assert said.out.splitlines()[-1].startswith("split: wrote ")
 
 
-def test_members_remove_the_records_of_models_that_are_gone(workspace: Workspace) -> None:
+def test_the_records_of_models_that_are_gone_are_removed(workspace: Workspace) -> None:
     workspace.change(lambda content: content["tuning"].update(models=[]))
     workspace.change(lambda content: content["models"].pop("lightgbm"))
     workspace.change(lambda content: content["final"].update(refit=["ridge"]))
-    workspace.run("members")
+    workspace.run("check")
     left = {path.name for path in (workspace.directory / "data/runs").iterdir()}
     assert left == {record_of(stage) for stage in WHOLE if "lightgbm" not in stage}
 
