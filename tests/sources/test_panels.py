@@ -325,7 +325,7 @@ def test_the_pages_panel_runs_to_the_report(tmp_path: Path, monkeypatch: pytest.
         content["select_features"].update(method="none")
 
     workspace.change(settings)
-    workspace.run("check", "download", "preprocess", "explore", "split", "select_features", "tune", "members", "train ridge")
+    workspace.run("check", "download", "preprocess", "explore", "split", "select_features", "tune", "train ridge")
     workspace.run("explain ridge", "ensemble", "neutralize", "evaluate", "copy_scores")
     capsys.readouterr()
     workspace.run("show", "report")
