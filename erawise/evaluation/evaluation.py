@@ -47,6 +47,8 @@ EXPLAINED: dict[Score, str] = {
 }
 """The same in words."""
 
+UNPAID = "no payout: data.schema describes a panel that isn't Numerai's, and no regime pays for it"
+
 TOY = "The market is the embedded one, a toy: no score and no payout here says anything of Numerai's."
 
 
@@ -404,7 +406,7 @@ def named(text: str, score: Score | None) -> str:
 def paid(found: Evaluated) -> list[str]:
     """Return lines that tell the payout's formula, and warn if the regime pays for scores of another horizon."""
     if found.pays is None:
-        return ["no payout: data.schema describes a panel that isn't Numerai's, and no regime pays for it"]
+        return [UNPAID]
     told = [
         f"payout: of {found.pays.regime}, {found.pays.formula} before its factor and clip; "
         f"stand-in (payout_bmc), also for eras without a meta model: {found.pays.stand_in}"

@@ -80,7 +80,7 @@ def content(p: params.Params) -> Content:
         tables=_tables(models),
         yardsticks=outgoing.yardsticks(p, evaluated, scores, panel),
         exposure=tabular.read_parquet(paths.EXPOSURE, [SPLIT, ERA, PREDICTION, "group", "max_abs"]),
-        stake=outgoing.stake(p, chosen, scores, evaluated.days) if evaluated.pays else report.Stake(reason=evaluation.paid(evaluated)[0]),
+        stake=outgoing.stake(p, chosen, scores, evaluated.days) if evaluated.pays else report.Stake(reason=evaluation.UNPAID),
         live=outgoing.live(p, chosen, {name: _of_eras(_place(name), looked_at, live=True) for name in sent}, panel),
         toy=p.data.source == "market",
         by=by,

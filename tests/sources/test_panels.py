@@ -101,10 +101,10 @@ def test_bringing_a_target_to_its_scale_changes_no_score(tmp_path: Path, score: 
     before = rows.dropna(subset=["gain"]).sort_values(["date", "ticker"])
     assert found["target"].between(0, 1).all()
     for era in range(0, len(found), IDS):
-        x, own = np.arange(IDS)[:, None] % 4 + 0.0, slice(era, era + IDS)
+        x, own = (np.arange(IDS)[:, None] % 4).astype(np.float64), slice(era, era + IDS)
         first, second = (values.to_numpy(np.float64)[own] for values in (before["gain"], found["target"]))
-        scores = [kernels.correlation(score, x, target, float(target.mean())) for target in (first, second)]
-        np.testing.assert_allclose(*scores, rtol=1e-5)
+        expected = kernels.correlation(score, x, first, float(first.mean()))
+        assert kernels.correlation(score, x, second, float(second.mean())) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -279,6 +279,17 @@ def test_a_search_and_the_weights_look_at_the_same_score(score: Score) -> None:
     assert [era.values(blend, {"corr": 1.0})[0] for era, blend in zip(eras, blends, strict=True)] == pytest.approx(values)
 
 
+def test_settings_that_say_otherwise_are_one_clear_line(tmp_path: Path) -> None:
+    _, out = translate(tmp_path, draw())
+    wanted = preparation.Wanted("all", "target", every=1, demean=False, derived=[], days=20)
+    with pytest.raises(
+        InputError, match=r"data.target_horizon: 20 trading days, and data.schema has a horizon of 3 eras, .* 15 days; set it"
+    ):
+        preparation.prepare(out, tmp_path, wanted)
+    with pytest.raises(InputError, match=r"^tuning.objective: payout is Numerai's, and data.schema describes another panel; set it to corr"):
+        objectives.goal("payout", "tuning.objective", np.array([1]), np.array([0.5]), {}, dict, "spearman")
+
+
 def blocks(language: str) -> list[str]:
     """Return the blocks of a language on the page."""
     return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
@@ -328,19 +339,25 @@ def test_the_pages_panel_runs_to_the_report(tmp_path: Path, monkeypatch: pytest.
     workspace.run("check", "download", "preprocess", "explore", "split", "select_features", "tune", "train ridge")
     workspace.run("explain ridge", "ensemble", "neutralize", "evaluate", "copy_scores")
     capsys.readouterr()
-    workspace.run("show", "report")
+    workspace.run("show", "report", "score data/predictions/models/ridge.parquet --features none")
     said, page = capsys.readouterr().out, (tmp_path / "report.html").read_text(encoding="utf-8")
 
     plan = json.loads((tmp_path / "data/folds.json").read_text())["horizons"]["15"]
     assert min(plan["validation"]) - max(plan["train"]) == HORIZON + 4 + 1
-    scored = pd.read_parquet(tmp_path / "data/scores/cv.parquet").query("prediction == 'ridge'").set_index("era")["corr"]
+    corr = pd.read_parquet(tmp_path / "data/scores/cv.parquet").query("prediction == 'ridge'").set_index("era")["corr"]
     rows = pd.read_parquet(tmp_path / "mine/returns.parquet").set_index(["symbol", "friday"])["return_3w"]
     own = workspace.predictions("models/ridge").query("split == 'cv' and era == 20").set_index("id")["prediction"]
     friday = pd.read_csv(tmp_path / "data/raw/eras.csv", index_col="era")["label"][20]
     expected = stats.spearmanr(own, rows.xs(pd.Timestamp(friday), level="friday")[own.index]).statistic
-    assert scored[20] == pytest.approx(expected, abs=1e-6)
+    assert corr[20] == pytest.approx(expected, abs=1e-6)
     assert workspace.metrics("cv")["ridge"]["corr"]["low"] > 0
     assert not {"mmc", "bmc", "payout", "payout_bmc"} & set(workspace.metrics("cv")["ridge"])
+    said, scored = said.split("Scores against target")
+    mean = np.mean(
+        [block["corr"]["mean"] * block["eras"] for block in (workspace.metrics(split)["ridge"] for split in ("cv", "validation"))]
+    )
+    assert f"{2 * mean / 130:.4f}" in scored
+    assert "CORR is the correlation of the ranks of prediction and target here" in scored
     for text in (said, page):
         assert "Spearman" in text
         assert not re.search(r"\bCORR\b", text)
