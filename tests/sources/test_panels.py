@@ -286,7 +286,7 @@ def test_settings_that_say_otherwise_are_one_clear_line(tmp_path: Path) -> None:
         InputError, match=r"data.target_horizon: 20 trading days, and data.schema has a horizon of 3 eras, .* 15 days; set it"
     ):
         preparation.prepare(out, tmp_path, wanted)
-    with pytest.raises(InputError, match=r"^tuning.objective: payout is Numerai's, and data.schema describes another panel; set it to corr"):
+    with pytest.raises(InputError, match=r"^tuning.objective: payout is Numerai's, and data.schema describes another panel; set"):
         objectives.goal("payout", "tuning.objective", np.array([1]), np.array([0.5]), {}, dict, "spearman")
 
 
