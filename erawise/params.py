@@ -237,7 +237,7 @@ def _known(location: tuple[int | str, ...]) -> list[str]:
     for part in location:
         field = getattr(section, "model_fields", {}).get(str(part))
         section = None if field is None else field.annotation
-    return list(getattr(section, "model_fields", {}))
+    return [field.alias or name for name, field in getattr(section, "model_fields", {}).items()]
 
 
 def _path(location: tuple[int | str, ...], content: Any, *, missing: bool) -> list[str]:

@@ -11,11 +11,12 @@ from erawise.blend import blending
 from erawise.evaluation import evaluation, objectives
 from erawise.evaluation.objectives import Goal
 from erawise.folds import splits
-from erawise.panel.panel import days_ahead
+from erawise.panel.panel import days_ahead, own_score
 from erawise.regimes import regimes
 from erawise.regimes.regimes import Regime
 from erawise.running import paths, runner
 from erawise.running.progress import Progress
+from erawise.scores.kernels import NUMERAI
 
 OBJECTIVE = "ensemble.objective"
 
@@ -68,7 +69,8 @@ def _goal(name: Objective, rows: pd.DataFrame, target: str, benchmark: str | Non
     if objectives.needs_others(name):
         references = tabular.read_parquet(paths.REFERENCES)
         others = objectives.others(rows, references, evaluation.benchmark_of(paths.PANEL, references, benchmark, target))
-    return objectives.goal(name, OBJECTIVE, rows[ERA].to_numpy(np.int64), outcome, others, regime.sums)
+    own = own_score(paths.PANEL)
+    return objectives.goal(name, OBJECTIVE, rows[ERA].to_numpy(np.int64), outcome, others, dict if own else regime.sums, own or NUMERAI)
 
 
 if __name__ == "__main__":

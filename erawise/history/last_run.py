@@ -7,12 +7,13 @@ import pandas as pd
 
 from erawise import params
 from erawise.base import files, tabular
-from erawise.base.schema import CV, VALIDATION
+from erawise.base.schema import CV, ERA, VALIDATION
 from erawise.evaluation import doubt, evaluation, objectives
 from erawise.evaluation.objectives import LABELS, SHARPE, Objective
 from erawise.history import comparison, overview, validation_looks
 from erawise.running import paths, terminal
 from erawise.running.terminal import Form, Sheet
+from erawise.sources import layout
 
 TITLES = {CV: "Out of fold on the train eras (cv): choose here", VALIDATION: "Validation, the final check: for no choice"}
 
@@ -30,10 +31,11 @@ def show(form: Form) -> None:
     sheets += [overview.seeds(content, f"{SEEDS} ({split})", f"seeds, {split}") for split, content in metrics.items()]
     final = metrics[VALIDATION]
     parts: list[str | Sheet] = [overview.parts(final, "Parts of the validation eras", "parts"), overview.halves(final)]
-    lines = [evaluation.standing(found.target, found.days, found.equal, found.early), *evaluation.paid(found)]
-    table = tabular.read_parquet(paths.SCORES / f"{CV}.parquet")
+    table, checked = (tabular.read_parquet(paths.SCORES / f"{split}.parquet") for split in (CV, VALIDATION))
     by = objectives.of_tables(p.evaluate.objective, "evaluate.objective", [(table, table)])
-    terminal.write([*_answer(chosen, metrics, table, found.days, by), *toy, *sheets, *parts, *lines, _looked(p, chosen)], form)
+    whole = [*_answer(chosen, metrics, table, found.days, by), *toy, *sheets, *parts, *evaluation.headed(found)]
+    whole += [*layout.named_eras(paths.RAW, [*table[ERA], *checked[ERA]]), _looked(p, chosen)]
+    terminal.write([overview.named(part, found.own_score) for part in whole], form)
 
 
 def _answer(chosen: str, metrics: dict[str, Any], table: pd.DataFrame, days: int, by: Objective) -> list[str]:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from erawise.base.schema import PREDICTION
+from erawise.base.settings import Score
 from erawise.evaluation import doubt, evaluation, summary
 from erawise.running import terminal
 from erawise.running.terminal import Column, Sheet
@@ -124,6 +125,13 @@ def halves(metrics: dict[str, Any]) -> str:
         f"So compare predictions within a column, never across. All have the same {eras[summary.WHOLE]} eras: "
         f"{eras[summary.FIRST_HALF]} and {eras[summary.SECOND_HALF]} are the halves{met}."
     )
+
+
+def named(part: str | Sheet, score: Score | None) -> str | Sheet:
+    """Return a sentence or a table in which the score that stands for CORR has its own name."""
+    if isinstance(part, str):
+        return evaluation.named(part, score)
+    return replace(part, columns=[replace(column, heading=evaluation.named(column.heading, score)) for column in part.columns])
 
 
 def markdown(metrics: dict[str, Any]) -> str:

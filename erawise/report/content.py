@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from erawise.base.schema import CV, ERA, PREDICTION, SPLIT, VALIDATION, spanned_eras, spanned_weeks
+from erawise.base.settings import Score
 from erawise.evaluation import doubt, objectives, significance
 from erawise.evaluation.objectives import SHARPE, Objective
 from erawise.evaluation.significance import BETTER, OPEN, WORSE
@@ -146,6 +147,7 @@ class Content:
     exposure : DataFrame with `split`, `era`, `prediction`, `group`, `max_abs`: the largest exposures to each group of features.
     stake, live : see there.
     toy : whether the data is the embedded market.
+    own_score : the correlation that stands for CORR if a schema describes the panel, else None.
     """
 
     chosen: str
@@ -169,6 +171,7 @@ class Content:
     live: Live = field(default_factory=Live)
     toy: bool = False
     by: Objective = objectives.BY_CORR
+    own_score: Score | None = None
 
     @property
     def predictions(self) -> list[str]:

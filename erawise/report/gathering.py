@@ -5,6 +5,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from erawise.report import content as report
 from erawise.report import outgoing, page
 from erawise.report.content import Comparison, Content, Looks, Run, Stake
 from erawise.running import errors, paths, runner
+from erawise.sources import layout
 
 COMMITTED = "HEAD"
 SAMPLED = 60
@@ -73,18 +75,27 @@ def content(p: params.Params) -> Content:
         run=_run(p),
         notes=[
             *evaluation.lines(evaluated, p.evaluate.benchmark),
+            *layout.named_eras(paths.RAW, [era for table in scores.values() for era in table[ERA]]),
             *proportions.lines(files.read_json(paths.NEUTRALIZED_TO).get("chosen")),
         ],
         tables=_tables(models),
         yardsticks=outgoing.yardsticks(p, evaluated, scores, panel),
         exposure=tabular.read_parquet(paths.EXPOSURE, [SPLIT, ERA, PREDICTION, "group", "max_abs"]),
-        stake=Stake(reason=f"{chosen} isn't known to be out of fold")
-        if chosen in doubt.doubtful(metrics[CV])
-        else outgoing.stake(p, chosen, scores, evaluated.days),
+        stake=_stake(p, chosen, scores, metrics[CV], evaluated),
         live=outgoing.live(p, chosen, {name: _of_eras(_place(name), looked_at, live=True) for name in sent}, panel),
         toy=p.data.source == "market",
         by=by,
+        own_score=evaluated.own_score,
     )
+
+
+def _stake(p: params.Params, chosen: str, scores: dict[str, pd.DataFrame], cv: dict[str, Any], evaluated: evaluation.Evaluated) -> Stake:
+    """Return a year of stakes on the chosen prediction, or say why there is none."""
+    if not evaluated.pays:
+        return Stake(reason=evaluation.UNPAID)
+    if chosen in doubt.doubtful(cv):
+        return Stake(reason=f"{chosen} isn't known to be out of fold")
+    return outgoing.stake(p, chosen, scores, evaluated.days)
 
 
 def _similarity(models: list[str]) -> tuple[pd.DataFrame, int]:

@@ -348,7 +348,9 @@ def test_params_declared_are_the_params_read(name: str) -> None:
 
 def test_download_declares_what_its_sources_read() -> None:
     assert params_read(ROOT / "stages/download.py") == {"data.source", "data"}
-    read = {f"data.{chain}" for source in SOURCES for chain in params_read(ROOT / f"erawise/sources/{source}/source.py", "data")}
+    keys = {name: field.alias or name for name, field in params.Data.model_fields.items()}
+    chains = {chain for source in SOURCES for chain in params_read(ROOT / f"erawise/sources/{source}/source.py", "data")}
+    read = {f"data.{keys.get(chain, chain)}" for chain in chains}
     assert set(DECLARED["download"]["params"]) == read | {"data.source"}
 
 
