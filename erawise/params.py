@@ -24,9 +24,10 @@ from erawise.models.lightgbm.settings import LightGBM
 from erawise.models.logistic.settings import Logistic
 from erawise.models.neural_network.settings import NeuralNetwork
 from erawise.models.plugin.settings import Plugin
+from erawise.models.predictions.settings import Predictions
 from erawise.models.random_forest.settings import RandomForest
 from erawise.models.ridge.settings import Ridge
-from erawise.models.shared.settings import ONE_OR_SEVERAL
+from erawise.models.shared.settings import ONE_OR_SEVERAL, Entry
 from erawise.models.sklearn.settings import Sklearn
 from erawise.outlook.settings import Monitor
 from erawise.preparation.settings import Preprocess
@@ -47,21 +48,23 @@ class Data(MarketData, LocalData):
     """The section `data`, with the settings of each source."""
 
 
-Model = Annotated[Logistic | Ridge | LightGBM | RandomForest | NeuralNetwork | Sklearn | Plugin, Field(discriminator="kind")]
+Model = Annotated[Logistic | Ridge | LightGBM | RandomForest | NeuralNetwork | Sklearn | Plugin | Predictions, Field(discriminator="kind")]
 
 
 KINDS: dict[str, type[Section]] = {get_args(kind.model_fields["kind"].annotation)[0]: kind for kind in get_args(get_args(Model)[0])}
 """The settings of each kind of model."""
+TUNABLE = {name: settings for name, settings in KINDS.items() if issubclass(settings, Entry)}
+"""The kinds that are fitted, each of which has a space."""
 
 
 def check_spaces(spaces: dict[str, Space]) -> None:
     """Raise `ValueError` if a space belongs to no kind of model, has an unknown setting or value, or a kind has no space."""
     for kind, space in spaces.items():
-        if kind not in KINDS:
-            raise ValueError(f"spaces.{kind}: not a kind of model; kinds are {known_names(KINDS, kind)}")
+        if kind not in TUNABLE:
+            raise ValueError(f"spaces.{kind}: not a kind of model; kinds are {known_names(TUNABLE, kind)}")
         for name, values in space.items():
             _check_values(f"spaces.{kind}.{name}", KINDS[kind], name, values)
-    absent = sorted(set(KINDS) - set(spaces))
+    absent = sorted(set(TUNABLE) - set(spaces))
     if absent:
         raise ValueError(f"spaces.{absent[0]}: the key is missing; a kind without settings to tune has {{}}")
 
@@ -121,6 +124,15 @@ class Params(Section):
         for name in self.final.refit:
             if name not in self.models:
                 raise ValueError(f"final.refit: no model is called {name!r}; there are {known_names(self.models, name)}")
+            if self.models[name].kind not in TUNABLE:
+                raise ValueError(f"final.refit: {name} is a file of predictions, which is served as it is; leave it out")
+        if isinstance(self.ensemble.weights, str) and self.ensemble.weights != "equal":
+            of_files = [name for name, own in self.models.items() if isinstance(own, Predictions) and not own.out_of_fold]
+            if len(of_files) == len(self.models):
+                raise ValueError(
+                    f"ensemble.weights: {self.ensemble.weights} is fitted out of fold, and no model is known to be; set equal, or "
+                    f"models.{of_files[0]}.out_of_fold"
+                )
         return self
 
     def _check_tuned(self) -> None:
@@ -128,6 +140,8 @@ class Params(Section):
             if name not in self.models:
                 raise ValueError(f"tuning.models: no model is called {name!r}; there are {known_names(self.models, name)}")
             kind = self.models[name].kind
+            if kind not in TUNABLE:
+                raise ValueError(f"tuning.models: {name} is a file of predictions, which has no setting to tune; leave it out")
             if not self.spaces[kind]:
                 raise ValueError(f"spaces.{kind}: {name} is to be tuned, and its kind has no setting to tune")
 
@@ -223,7 +237,7 @@ def _known(location: tuple[int | str, ...]) -> list[str]:
     for part in location:
         field = getattr(section, "model_fields", {}).get(str(part))
         section = None if field is None else field.annotation
-    return list(getattr(section, "model_fields", {}))
+    return [field.alias or name for name, field in getattr(section, "model_fields", {}).items()]
 
 
 def _path(location: tuple[int | str, ...], content: Any, *, missing: bool) -> list[str]:

@@ -1,14 +1,14 @@
 """Tables of predictions: joined by id, era and split, laid along the rows of a panel, and blended by ranks."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE_ERA, PREDICTION, SPLIT, VALIDATION
+from erawise.base.schema import CV, DATA_TYPE, ERA, ID, LIVE, LIVE_ERA, PREDICTION, SPLIT, VALIDATION
 from erawise.panel.panel import Panel, era_slices
 from erawise.running.errors import InputError
 
@@ -16,12 +16,13 @@ SEED = "seed_"
 """Beginning of the columns that the table of a model with several seeds also has: the prediction of each seed."""
 
 
-def join(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
+def join(frames: dict[str, pd.DataFrame], gapped: Collection[str] = ()) -> pd.DataFrame:
     """Join predictions on the rows that all of them have.
 
     Parameters
     ----------
     frames : by name, `id`, `era` (null for live), `split`, `prediction`.
+    gapped : the names of predictions that may lack eras, and are NaN there; if all may, each row is kept that one of them has.
 
     Returns
     -------
@@ -34,9 +35,10 @@ def join(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
         If no row is common to all.
     """
     joined: pd.DataFrame | None = None
-    for name, frame in frames.items():
+    for name in sorted(frames, key=lambda name: name in gapped):
+        frame, how = frames[name], "inner" if name not in gapped else "left" if set(frames) - set(gapped) else "outer"
         numbered = frame[[ID, ERA, SPLIT, PREDICTION]].assign(**{ERA: numbers(frame[ERA])}).rename(columns={PREDICTION: name})
-        joined = numbered if joined is None else joined.merge(numbered, on=[SPLIT, ERA, ID], how="inner", validate="one_to_one")
+        joined = numbered if joined is None else joined.merge(numbered, on=[SPLIT, ERA, ID], how=how, validate="one_to_one")
     if joined is None or joined.empty:
         raise InputError(f"the predictions of {', '.join(frames)} have no row in common; train the models again on the same data")
     return joined.sort_values([SPLIT, ERA, ID], ignore_index=True)[[ID, ERA, SPLIT, *frames]]
@@ -46,6 +48,16 @@ def table(rows: pd.DataFrame, prediction: NDArray[np.float64]) -> pd.DataFrame:
     """Return the table to store, `id`, `era` (null for live), `split`, `prediction`, from rows as `join` gives them."""
     era = rows[ERA].astype("Int64").mask(rows[ERA] == LIVE_ERA)
     return rows[[ID, SPLIT]].assign(**{ERA: era, PREDICTION: prediction})[[ID, ERA, SPLIT, PREDICTION]]
+
+
+def absent_eras(wanted: pd.DataFrame, had: pd.DataFrame) -> str:
+    """Return in words how many eras of each split a table of predictions lacks; nothing if it has all."""
+    lacking = {
+        split: len(np.setdiff1d(*(numbers(frame.loc[frame[SPLIT] == split, ERA]).to_numpy() for frame in (wanted, had))))
+        for split in (CV, VALIDATION, LIVE)
+    }
+    named = [f"{count:,} eras of {split}" if split != LIVE else "the live era" for split, count in lacking.items() if count]
+    return ", ".join(named)
 
 
 def numbers(era: pd.Series) -> pd.Series:

@@ -19,7 +19,8 @@ def main(progress: Progress) -> runner.Done:
     workplace.bring(Path(p.data.local.path))
     workplace.bring(paths.LOCAL, required=False)
     files.write_json({"source": p.data.source, "path": p.data.local.path}, paths.SOURCE)
-    files.write_json({"models": sorted(p.models)}, paths.MEMBERS)
+    given = {name: own.out_of_fold for name, own in sorted(p.models.items()) if own.kind == "predictions"}
+    files.write_json({"models": sorted(p.models)} | ({"given": given} if given else {}), paths.MEMBERS)
     _remove_others(p.models, p.final.refit)
     return runner.Done([paths.SOURCE, paths.MEMBERS])
 

@@ -58,22 +58,22 @@ def main(progress: Progress) -> runner.Done:
     for line in risk.report(sets, settings.features, settings.count, rows.groupby(ERA).size().to_numpy()):
         print(line)
     for line in proportions.lines(chosen):
-        print(line)
+        print(evaluation.named(line, panel.own_score))
     return runner.Done([paths.NEUTRALIZED, paths.NEUTRALIZED_TO], len(rows))
 
 
 def _outcomes(regime: Regime, benchmark: str | None, target: str, rows: pd.DataFrame, panel: Panel) -> tuple[proportions.Outcomes, str]:
-    """Return the values by which a proportion is chosen, on the rows, and the formula in words.
+    """Return the values by which a proportion is chosen, on the rows, and the formula of the payout in words; empty if nothing is paid.
 
     `benchmark` is the name in the settings; None to choose one.
     """
     references = tabular.read_parquet(paths.REFERENCES)
     against = evaluation.benchmark_of(paths.PANEL, references, benchmark, target)
-    sums = regime.sums()
-    formula = f"{regimes.formula(sums[proportions.STAND_IN])} ({regime.id}; BMC against {against or 'no benchmark model'})"
+    sums = {} if panel.own_score else regime.sums()
+    paid = f"{regimes.formula(sums[proportions.STAND_IN])} ({regime.id}; BMC against {against or 'no benchmark model'})" if sums else ""
     outcome = predictions.along(rows, panel.index, [target])[:, 0]
     model = None if against is None else predictions.along(rows, references, [against])[:, 0]
-    return proportions.Outcomes(outcome, model, sums), formula
+    return proportions.Outcomes(outcome, model, sums, panel.score), paid
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Build the small tables behind the report and the plots, and draw the pictures that people compare."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import pandas as pd
@@ -18,6 +19,7 @@ from erawise.charts import (
 )
 from erawise.charts.settings import Plot
 from erawise.charts.style import Colours
+from erawise.evaluation import doubt
 from erawise.explanation import explained
 from erawise.folds import splits
 from erawise.panel.panel import Panel, days_ahead
@@ -62,10 +64,14 @@ def write_table(name: str, frame: pd.DataFrame) -> None:
 def scores(save: Save, split: str, plot: Plot, colours: Colours) -> None:
     """Save the spread and the course of the scores of a split, and two predictions against each other."""
     found = tabular.read_parquet(paths.SCORES / f"{split}.parquet")
-    save(f"corr_box_{split}", tables.corr_box(found, split), score_charts.corr_box, colours)
-    save(f"corr_time_{split}", tables.corr_time(found, split), score_charts.corr_time, colours)
-    table = tables.comparison(found, plot.model_a, plot.model_b, split)
-    save(f"comparison_{split}", table, score_charts.comparison, colours)
+    in_doubt = doubt.doubtful(files.read_json(paths.SCORES / f"{split}.json"))
+    told = f"; not known to be out of fold: {', '.join(in_doubt)}" if in_doubt else ""
+    for name, table, chart in (
+        ("corr_box", tables.corr_box(found, split), score_charts.corr_box),
+        ("corr_time", tables.corr_time(found, split), score_charts.corr_time),
+        ("comparison", tables.comparison(found, plot.model_a, plot.model_b, split), score_charts.comparison),
+    ):
+        save(f"{name}_{split}", replace(table, headline=table.headline + told), chart, colours)
 
 
 def predictions(save: Save, split: str, models: list[str], scored: Callable[[pd.DataFrame], pd.DataFrame], colours: Colours) -> None:

@@ -3,12 +3,14 @@
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 from erawise import params, predictions
 from erawise.base import files, tabular
 from erawise.base.schema import ERA, PREDICTION
+from erawise.base.settings import Resources
 from erawise.cluster import engines
 from erawise.folds import splits
 from erawise.models.shared import kinds, stored
@@ -23,7 +25,9 @@ from erawise.training.kept import Store
 @runner.stage_of_model("train")
 def main(name: str, progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
-    settings = params.model(p, name)
+    settings: Any = params.model(p, name)
+    if settings.kind == kinds.GIVEN:
+        return give(name, settings, p.data.target, p.resources)
     kind = kinds.load(settings.kind)
     retrained = bool(tabular.open_parquet(paths.RELEASED).metadata.num_rows)
     work = inputs.read(name, settings, p.data.target, p.resources, live=True, aside=paths.RELEASED if retrained else None)
@@ -74,6 +78,22 @@ def main(name: str, progress: Progress) -> runner.Done:
     for line in [*lines, *(f"{name}: {line}" for line in splits.staleness_lines(work.data.plan) if retrained)]:
         print(line)
     return runner.Done([paths.MODELS / name, curves.directory, path], len(labels))
+
+
+def give(name: str, settings: Any, target: str, limits: Resources) -> runner.Done:
+    """Take the predictions of a file of the user's own in place of the predictions of a fit."""
+    data, room = inputs.read(name, settings, target, limits, live=True).data, kinds.given()
+    found, path = paths.TUNING / f"{name}.json", paths.MODEL_PREDICTIONS / f"{name}.parquet"
+    with inputs.naming(name), inputs.sharing_scratch():
+        own = training.tuned(settings, files.read_json(found), found)
+        labels, rows = training.labels(data), training.label_rows(data)
+        given = room.give(room.read(own), own.max_missing_share, data.panel, data.live, labels, rows)
+        with inputs.written(paths.MODELS / name) as directory:
+            room.write(given, own, directory)
+    tabular.write_parquet(given.table, path)
+    for line in given.lines:
+        print(f"{name}: {line}")
+    return runner.Done([paths.MODELS / name, Curves(paths.CURVES / name).directory, path], len(given.table))
 
 
 if __name__ == "__main__":

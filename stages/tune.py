@@ -5,6 +5,7 @@ The result of a search is kept until something changes on which it depends.
 
 import os
 from pathlib import Path
+from typing import Any
 
 from erawise import params
 from erawise.base import files
@@ -44,7 +45,8 @@ def _search(name: str, path: Path, kept: str | None, progress: Progress) -> str:
     from erawise.tuning import model_search, search
 
     p = params.load(paths.PARAMS)
-    settings, target = own_files.bound(p.models[name]), p.data.target
+    settings: Any = own_files.bound(p.models[name])
+    target = p.data.target
     regime = regimes.load(p.payout.regimes).named(p.payout.regime)
     space, share = p.spaces[settings.kind], p.training.inner_share
     question = model_search.Question(name, settings, p.tuning, space, share, target, p.evaluate.benchmark, regime)

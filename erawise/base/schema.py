@@ -61,7 +61,7 @@ def horizon_line(target: str, days: int, equal: str | None) -> str:
 
     `equal` is the target, named with its horizon, that has the same values; None if there is none.
     """
-    reason = f"it equals {equal}, value by value" if equal else "data.target_horizon says so"
+    reason = f"it equals {equal}, value by value" if equal else "the settings say so"
     return f"{target}: looks {days} trading days ahead: {'its name ends so' if named_horizon(target) else reason}"
 
 

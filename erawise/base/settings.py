@@ -16,6 +16,9 @@ Correlation = Annotated[float, Field(ge=-1, le=1)]
 Objective = Literal["corr", "sharpe", "bmc", "mmc", "payout"]
 """The name of a score by which something is chosen; `erawise.evaluation.objectives` defines each."""
 
+Score = Literal["numerai", "spearman", "pearson"]
+"""A correlation that stands for CORR in a panel; `erawise.scores.kernels.correlation` defines each."""
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 

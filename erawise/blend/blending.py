@@ -12,6 +12,7 @@ from erawise.base.schema import CV, ERA, SPLIT, era_name
 from erawise.evaluation import objectives
 from erawise.evaluation.objectives import Era, Goal, Objective
 from erawise.folds.splits import Plan
+from erawise.panel.panel import era_slices
 from erawise.predictions import Blend
 from erawise.running.errors import InputError
 from erawise.running.progress import SILENT, Progress
@@ -78,6 +79,32 @@ def blend(predictions: pd.DataFrame, era: NDArray[np.int64], weights: dict[str, 
     return found.values()
 
 
+def blend_covered(predictions: pd.DataFrame, era: NDArray[np.int64], weights: dict[str, float], progress: Progress = SILENT) -> Floats:
+    """Blend models as `blend` does, of which some may lack whole eras: there the others are blended.
+
+    Raises
+    ------
+    InputError
+        If no model with a weight has an era, or a model has it in part.
+    """
+    used = [name for name, weight in weights.items() if weight > 0]
+    lacking = predictions[used].isna().to_numpy()
+    if not lacking.any():
+        return blend(predictions, era, weights, progress)
+    slices = era_slices(era)
+    patterns, own = np.unique([lacking[rows.start] for rows in slices], axis=0, return_inverse=True)
+    pattern_of_row = np.repeat(own.ravel(), [rows.stop - rows.start for rows in slices])
+    out = np.full(len(era), np.nan)
+    for number, pattern in enumerate(patterns):
+        rows = pattern_of_row == number
+        present = {name: weights[name] for name, gone in zip(used, pattern, strict=True) if not gone}
+        if not present:
+            first = era_name(int(era[rows.argmax()]))
+            raise InputError(f"no model with a weight has a prediction of {first}; add one that has, or give it a weight")
+        out[rows] = blend(predictions[rows], era[rows], present, progress)
+    return out
+
+
 def blend_fitted(
     method: str, rows: pd.DataFrame, models: Sequence[str], goal: Goal, plan: Plan, progress: Progress = SILENT
 ) -> tuple[dict[str, float], Floats, list[dict[str, float]]]:
@@ -89,7 +116,7 @@ def blend_fitted(
     ----------
     method : see `fit_weights`.
     rows : as `predictions.join` gives them.
-    models : columns of `rows`.
+    models : columns of `rows`, NaN in eras that a model lacks: weights are fitted on the eras that all have, see also `blend_covered`.
     goal : the objective, with the target of the rows, NaN if it is unknown or not to be seen.
     plan : the weights for a fold's test eras are fitted on its training eras; equal if these have no prediction.
     progress : told of each fit of weights and the blend by them.
@@ -102,19 +129,21 @@ def blend_fitted(
     """
     era, cv = rows[ERA].to_numpy(np.int64), (rows[SPLIT] == CV).to_numpy()
     values = rows[list(models)]
+    complete = values.notna().to_numpy().all(axis=1)
 
     def fitted(chosen: NDArray[np.bool_]) -> dict[str, float]:
+        chosen = chosen & complete
         return fit_weights(method, values[chosen], era[chosen], goal.of(chosen))
 
     out = np.full(len(rows), np.nan)
     of_folds = []
     with progress.counting(len(plan.folds) + 1, "fits") as count:
         weights = fitted(cv)
-        out[~cv] = blend(values[~cv], era[~cv], weights)
+        out[~cv] = blend_covered(values[~cv], era[~cv], weights)
         count.done()
         for fold in plan.folds:
             own, tested = fitted(cv & np.isin(era, fold.train)), cv & np.isin(era, fold.test)
-            out[tested] = blend(values[tested], era[tested], own)
+            out[tested] = blend_covered(values[tested], era[tested], own)
             of_folds.append(own)
             count.done()
     return weights, out, of_folds

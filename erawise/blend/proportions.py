@@ -9,10 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from erawise.base.schema import ERA, PREDICTION
+from erawise.base.settings import Score
 from erawise.blend.neutralization import Parts
 from erawise.folds.splits import Plan
 from erawise.scores.eras import Known, Sums, score_eras
-from erawise.scores.kernels import Floats
+from erawise.scores.kernels import NUMERAI, Floats
 
 AUTO = "auto"
 """The value of `neutralize.proportion` that asks for a choice."""
@@ -34,12 +35,14 @@ class Outcomes:
     ----------
     target : (rows,), NaN if it is unknown or not to be seen.
     benchmark : (rows,), the benchmark model of BMC, NaN in rows without one; None if no row has one.
-    sums : the weights of the payout's stand-in, see `score_eras`.
+    sums : the weights of the payout's stand-in, see `score_eras`; empty if nothing is paid.
+    score : the correlation that stands for CORR.
     """
 
     target: Floats
     benchmark: Floats | None
     sums: Sums
+    score: Score = NUMERAI
 
 
 @dataclass(frozen=True)
@@ -130,12 +133,13 @@ def best(table: pd.DataFrame, eras: NDArray[np.int64], allowed: Iterable[str] = 
 
 def _scores(candidates: dict[str, Floats], era: NDArray[np.int64], rows: NDArray[np.bool_], outcomes: Outcomes) -> pd.DataFrame:
     """Score the candidates, each of the rows that are marked, in the eras of these rows."""
-    known = Known(benchmark=None if outcomes.benchmark is None else outcomes.benchmark[rows])
-    return score_eras(pd.DataFrame(candidates), outcomes.target[rows], era[rows], known, sums={STAND_IN: outcomes.sums[STAND_IN]})
+    known = Known(benchmark=None if outcomes.benchmark is None else outcomes.benchmark[rows], score=outcomes.score)
+    sums = {name: weights for name, weights in outcomes.sums.items() if name == STAND_IN}
+    return score_eras(pd.DataFrame(candidates), outcomes.target[rows], era[rows], known, sums=sums)
 
 
 def content(overall: Choice, of_folds: Sequence[Choice], formula: str) -> dict[str, Any]:
-    """Return the choices as they are stored; `formula` names the stand-in and its regime."""
+    """Return the choices as they are stored; `formula` names the stand-in and its regime, if any."""
     return {"formula": formula, "overall": asdict(overall), "folds": [asdict(one) for one in of_folds]}
 
 
@@ -151,7 +155,8 @@ def lines(chosen: dict[str, Any] | None) -> list[str]:
     if overall["by"] == STAND_IN:
         found = [f"{told}; by the mean over {overall['eras']} eras of {stand_in}: {means}"]
     else:
-        found = [f"{told}; by mean CORR only, over {overall['eras']} eras: {means}", f"no era of cv has {stand_in}"]
+        found = [f"{told}; by mean CORR only, over {overall['eras']} eras: {means}"]
+        found += [f"no era of cv has {stand_in}"] if chosen["formula"] else []
     others = [str(number) for number, one in enumerate(folds, 1) if one["by"] != overall["by"] and one["eras"]]
     empty = [str(number) for number, one in enumerate(folds, 1) if not one["eras"]]
     found += [f"neutralize.proportion: by mean CORR only for fold {', '.join(others)}"] if others else []

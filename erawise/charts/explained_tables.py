@@ -49,7 +49,8 @@ def permutation(found: Mapping[str, Explanation], days: int) -> pd.DataFrame:
     DataFrame with `model`, `rank`, `feature`, `drop` (mean over eras), `low` and `high` (its 95 % interval, NaN if it can't be given)
     and `eras`; empty if no validation era has a target and a CORR.
     """
-    frame = pd.concat([_drops(one, model, days) for model, one in found.items()], ignore_index=True)
+    known = {model: one for model, one in found.items() if len(one.permutation)} or found
+    frame = pd.concat([_drops(one, model, days) for model, one in known.items()], ignore_index=True)
     return frame.iloc[:0] if frame["drop"].isna().all() else frame
 
 

@@ -120,7 +120,7 @@ def importance(shares: Mapping[str, pd.DataFrame], top_features: int) -> pd.Data
 
     Parameters
     ----------
-    shares : for each model a DataFrame with `feature` and `importance`, of sum 1; a model whose importance is NaN has no rows.
+    shares : for each model a DataFrame with `feature` and `importance`, of sum 1; without rows, or with NaN, if it is unknown.
     top_features : features to show of each.
 
     Returns
@@ -128,7 +128,8 @@ def importance(shares: Mapping[str, pd.DataFrame], top_features: int) -> pd.Data
     DataFrame with `model`, `rank` (from 1), `feature`, `importance`, `cumulative` (share of this feature and those before it) and
     `features`, the number that the model was given. Equal shares are in the order of the features.
     """
-    return pd.concat([_leading(frame, model, top_features) for model, frame in shares.items()], ignore_index=True)
+    known = {model: frame for model, frame in shares.items() if len(frame)} or shares
+    return pd.concat([_leading(frame, model, top_features) for model, frame in known.items()], ignore_index=True)
 
 
 def with_target(predictions: pd.DataFrame, split: str, targets: pd.DataFrame, target: str) -> pd.DataFrame:

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from erawise import predictions
 from erawise.base import files
-from erawise.base.schema import ERA, HORIZONS, ID, META_MODEL, ORACLE, PREDICTION, SPLIT, TARGET
+from erawise.base.schema import ERA, HORIZONS, ID, META_MODEL, ORACLE, PREDICTION, SPLIT, TARGET, spanned_weeks
+from erawise.base.settings import Score
 from erawise.evaluation import summary
+from erawise.evaluation.doubt import OUT_OF_FOLD, doubtful, is_doubtful
 from erawise.panel import groups
 from erawise.panel.panel import DESCRIPTION as PREPARED
 from erawise.panel.panel import Panel, days_ahead
@@ -35,6 +37,18 @@ DIAGNOSTICS, REGIME = WHOLE_FILE = ("diagnostics", "regime")
 
 DESCRIPTION = "evaluated.json"
 """The file with the description of the scores, in the same directory, see `Evaluated`."""
+
+LABELS: dict[Score, str] = {"numerai": "CORR", "spearman": "Spearman", "pearson": "Pearson"}
+"""The names of the correlations that stand for CORR, as a person reads them."""
+
+EXPLAINED: dict[Score, str] = {
+    "numerai": "Numerai's correlation",
+    "spearman": "correlation of the ranks of prediction and target",
+    "pearson": "correlation of prediction and target",
+}
+"""The same in words."""
+
+UNPAID = "no payout: data.schema describes a panel that isn't Numerai's, and no regime pays for it"
 
 TOY = "The market is the embedded one, a toy: no score and no payout here says anything of Numerai's."
 
@@ -74,24 +88,26 @@ class Evaluated:
     days : trading days that it looks ahead.
     equal : the named target that it equals; None if there is none, or the target itself is a named one.
     early : the sibling of the target that looks `EARLY_DAYS` ahead, None if there is none.
-    pays : the regime of the payout.
+    pays : the regime of the payout, None if a schema describes the panel, which no regime pays for.
     benchmark : the benchmark model of BMC, None without any.
     benchmarks : all benchmark models of the data, in their order.
     absent : for each split the scores that no era has, and why.
     partial : for each split the scores that fewer eras have than CORR, and in how many of how many.
     predictions : by name, `predictions.digest` of each prediction that was scored.
+    own_score : the correlation that stands for CORR if a schema describes the panel, else None.
     """
 
     target: str
     days: int
     equal: str | None
     early: str | None
-    pays: Pays
+    pays: Pays | None
     benchmark: str | None
     benchmarks: list[str]
     absent: dict[str, dict[str, str]]
     partial: dict[str, dict[str, str]]
     predictions: dict[str, str]
+    own_score: Score | None = None
 
 
 def evaluated(directory: Path) -> Evaluated:
@@ -105,7 +121,7 @@ def evaluated(directory: Path) -> Evaluated:
     path = directory / DESCRIPTION
     try:
         content = files.read_json(path)
-        return Evaluated(**content | {"pays": Pays(**content["pays"])})
+        return Evaluated(**content | {"pays": content["pays"] and Pays(**content["pays"])})
     except (KeyError, TypeError, InputError):
         raise InputError(f"{path}: it doesn't say what was scored; run dvc repro evaluate") from None
 
@@ -239,7 +255,7 @@ def score_split(
     by_group = groups.columns(panel.feature_names, panel.feature_sets)
     meta_model, benchmark, oracle = (outcomes.reference(name, rows) for name in (META_MODEL, outcomes.benchmark, ORACLE))
     early = None if outcomes.early is None else outcomes.early[rows]
-    known = Known(meta_model, benchmark, oracle, panel.block, by_group, _fnc_v3(panel), early)
+    known = Known(meta_model, benchmark, oracle, panel.block, by_group, _fnc_v3(panel), early, panel.score)
     era, target = panel.row_eras[rows], outcomes.target[rows]
     with progress.counting(len(np.unique(era)), "eras", split) as count:
         table = score_eras(pd.DataFrame(values), target, era, known, sums=sums, threads=threads, count=count)
@@ -274,7 +290,8 @@ def headline(metrics: dict[str, dict[str, Any]]) -> dict[str, Any]:
     Returns
     -------
     `corr`, `sharpe`, `mmc`, `payout` and `drawdown` of `DIAGNOSED`; `best` has the same and `name`. If fewer eras have an MMC than a BMC,
-    `bmc` takes the place of `mmc`, and `payout` is the payout's stand-in. A figure that the data can't give is absent.
+    `bmc` takes the place of `mmc`, and `payout` is the payout's stand-in. A figure that the data can't give is absent. A prediction that
+    isn't known to be out of fold can't be the best; if the pipeline's last is one, `out_of_fold` is 0.
     """
     own = metrics.get(DIAGNOSED, {})
     eras_of_bmc, eras_of_mmc = (own.get(name, {}).get("eras", 0) for name in ("bmc", "mmc"))
@@ -288,9 +305,11 @@ def headline(metrics: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
     def figures(block: dict[str, Any]) -> dict[str, float]:
-        return {name: block[column][key] for name, (column, key) in places.items() if key in block.get(column, {})}
+        found = {name: block[column][key] for name, (column, key) in places.items() if key in block.get(column, {})}
+        return found | ({OUT_OF_FOLD: 0} if is_doubtful(block) else {})
 
-    scored = {name: block["corr"]["mean"] for name, block in metrics.items() if "mean" in block.get("corr", {})}
+    in_doubt = doubtful(metrics)
+    scored = {name: block["corr"]["mean"] for name, block in metrics.items() if "mean" in block.get("corr", {}) and name not in in_doubt}
     if not scored:
         return figures(own)
     best = max(scored, key=lambda name: scored[name])
@@ -303,7 +322,7 @@ def diagnostics(metrics: dict[str, dict[str, Any]], min_corr: float) -> dict[str
     return {} if mean is None else {"passes": int(mean >= min_corr)}
 
 
-def absent(table: pd.DataFrame, references: pd.DataFrame, benchmark: str | None) -> dict[str, str]:
+def absent(table: pd.DataFrame, references: pd.DataFrame, benchmark: str | None, pays: bool = True) -> dict[str, str]:
     """Return the metrics that no era of a split has, each with the reason.
 
     Parameters
@@ -311,6 +330,7 @@ def absent(table: pd.DataFrame, references: pd.DataFrame, benchmark: str | None)
     table : the scores of the split, as `score_split` gives them.
     references : the predictions of others, in all eras.
     benchmark : the benchmark model of BMC, None without any.
+    pays : whether a regime pays for the panel; else nobody misses a payout.
     """
     if not len(table):
         return {"scores": "it has no eras"}
@@ -332,6 +352,8 @@ def absent(table: pd.DataFrame, references: pd.DataFrame, benchmark: str | None)
         EARLY_CORR: "no era has that target",
         "oracle_corr": "the best possible predictor is known for the embedded market only",
     }
+    if not pays:
+        del reasons["payout"], reasons["payout_bmc"]
     return {METRICS.get(name, name): reason for name, reason in reasons.items() if name in table and table[name].isna().all()}
 
 
@@ -369,11 +391,26 @@ def lines(found: Evaluated, named: str | None) -> list[str]:
         taken = [f"no BMC: no benchmark model is of {horizon}; the data has {', '.join(found.benchmarks)}: evaluate.benchmark may name one"]
     few = [f"{split}: {name} in only {count}: the other eras lack the predictions of others" for split, name, count in _flat(found.partial)]
     absent = [f"{split}: no {name}: {reason}" for split, name, reason in _flat(found.absent)]
-    return [standing(found.target, found.days, found.equal, found.early), *paid(found), *taken, *few, *absent]
+    return [*headed(found), *taken, *few, *absent]
+
+
+def headed(found: Evaluated) -> list[str]:
+    """Return the lines that tell the main target, and the payout."""
+    if found.own_score is None:
+        return [standing(found.target, found.days, found.equal, found.early), *paid(found)]
+    said = f"{LABELS[found.own_score]}, {EXPLAINED[found.own_score]} within an era; it is corr in files"
+    return [f"main: {found.target}, {spanned_weeks(found.days)} eras ahead; scores: {said}", *paid(found)]
+
+
+def named(text: str, score: Score | None) -> str:
+    """Return a text in which the score that stands for CORR has its own name."""
+    return text if score in (None, "numerai") else re.sub(r"\bCORR\b", LABELS[score], text)
 
 
 def paid(found: Evaluated) -> list[str]:
     """Return lines that tell the payout's formula, and warn if the regime pays for scores of another horizon."""
+    if found.pays is None:
+        return [UNPAID]
     told = [
         f"payout: of {found.pays.regime}, {found.pays.formula} before its factor and clip; "
         f"stand-in (payout_bmc), also for eras without a meta model: {found.pays.stand_in}"
@@ -408,8 +445,9 @@ def report(table: pd.DataFrame, metrics: dict[str, dict[str, Any]]) -> list[str]
     for name, block in metrics.items():
         corr = block.get("corr", {})
         figures = [f"{key} {corr[key]:.4f}" for key in ("mean", "std", "sharpe", "max_drawdown") if key in corr]
+        doubt = "; not known to be out of fold" if is_doubtful(block) else ""
         seeds = f"; {corr[summary.SEED_STD]:.4f} between {block[summary.SEEDS]} seeds (std)" if summary.SEED_STD in corr else ""
-        lines.append(f"{name}: " + (f"CORR {', '.join(figures)} over {block['eras']} eras{seeds}" if figures else "no scores"))
+        lines.append(f"{name}: " + (f"CORR {', '.join(figures)} over {block['eras']} eras{seeds}{doubt}" if figures else "no scores"))
     thin = table[table["corr"].isna() & ~table[CONSTANT]].groupby(PREDICTION, sort=False).size()
     lines += [
         f"{name}: {count} eras have no CORR: over a fifth of the rows lack a target or a prediction; the purge may have removed it"

@@ -13,7 +13,7 @@ Predictions are never compared by different scores: the eras that are compared d
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import get_args
 
 import numpy as np
@@ -192,16 +192,18 @@ class Goal:
     others : the predictions of others by the score that needs them, `mmc` the meta model and `bmc` the benchmark model: (rows,), NaN if
         missing.
     coverage : of the eras that are compared.
+    score : the correlation that stands for CORR.
     """
 
     objective: Objective
     target: Floats
     others: Mapping[str, Floats] = field(default_factory=dict)
     coverage: Coverage = field(default_factory=lambda: Coverage(0, {}))
+    score: settings.Score = kernels.NUMERAI
 
     def of(self, rows: NDArray[np.bool_]) -> "Goal":
         """Return the goal of some rows."""
-        return Goal(self.objective, self.target[rows], {score: values[rows] for score, values in self.others.items()}, self.coverage)
+        return replace(self, target=self.target[rows], others={score: values[rows] for score, values in self.others.items()})
 
 
 def lines(aim: Goal, setting: str) -> list[str]:
@@ -215,9 +217,9 @@ def lines(aim: Goal, setting: str) -> list[str]:
     return [f"{setting}: {chosen.label}{formula} in {coverage.of(chosen.column)} of cv{why}"]
 
 
-def by_corr(target: NDArray) -> Goal:
-    """Return the goal of the mean CORR against a (rows,) target."""
-    return Goal(BY_CORR, np.asarray(target, np.float64))
+def by_corr(target: NDArray, score: settings.Score = kernels.NUMERAI) -> Goal:
+    """Return the goal of the mean CORR, or of the score that stands for it, against a (rows,) target."""
+    return Goal(BY_CORR, np.asarray(target, np.float64), score=score)
 
 
 def needs_others(name: settings.Objective) -> bool:
@@ -245,6 +247,7 @@ def goal(
     target: Floats,
     others: Mapping[str, Floats],
     sums: Callable[[], Sums],
+    score: settings.Score = kernels.NUMERAI,
 ) -> Goal:
     """Return the goal of an objective on rows of predictions.
 
@@ -254,7 +257,8 @@ def goal(
     era : (rows,), rows of an era adjacent.
     target : (rows,), NaN in rows that don't choose.
     others : see `Goal`.
-    sums : gives the weights of the payout and of its stand-in; it is called for `payout` alone.
+    sums : gives the weights of the payout and of its stand-in, none if nothing is paid; it is called for `payout` only.
+    score : the correlation that stands for CORR.
 
     Raises
     ------
@@ -262,15 +266,17 @@ def goal(
         See `objective`; and whatever `sums` raises.
     """
     if not needs_others(name):
-        return Goal(objective(name, setting, Coverage(0, {})), target)
+        return Goal(objective(name, setting, Coverage(0, {})), target, score=score)
     weights = sums() if name == PAYOUT else {}
+    if name == PAYOUT and not weights:
+        raise InputError(f"{setting}: payout is Numerai's, and data.schema describes another panel; set it to corr, sharpe, bmc or mmc")
     slices = [rows for rows in era_slices(era) if np.isfinite(target[rows]).any()]
-    counts = {score: sum(_covers(target[rows], values[rows]) for rows in slices) for score, values in others.items()}
+    counts = {other: sum(_covers(target[rows], values[rows]) for rows in slices) for other, values in others.items()}
     for column, parts in weights.items():
-        counts[column] = min((counts.get(score, 0) for score in parts if score in (MMC, BMC)), default=len(slices))
+        counts[column] = min((counts.get(other, 0) for other in parts if other in (MMC, BMC)), default=len(slices))
     coverage = Coverage(len(slices), {MMC: 0, BMC: 0} | counts)
     chosen = objective(name, setting, coverage, weights if name == PAYOUT else None)
-    return Goal(chosen, target, {score: others[score] for score in chosen.weights if score in others}, coverage)
+    return Goal(chosen, target, {other: others[other] for other in chosen.weights if other in others}, coverage, score)
 
 
 def _covers(target: Floats, other: Floats) -> bool:
@@ -296,7 +302,7 @@ def by_era(frame: pd.DataFrame, index: pd.DataFrame, aim: Goal) -> tuple[NDArray
     rows = np.isfinite(aim.target) & index[ERA].isin(frame[ERA].astype(np.int64)).to_numpy()
     own, own_index = aim.of(rows), index[rows]
     values = pd.DataFrame({PREDICTION: predictions.along(own_index[[ID, ERA]], frame, [PREDICTION])[:, 0]})
-    known = Known(own.others.get(MMC), own.others.get(BMC))
+    known = Known(own.others.get(MMC), own.others.get(BMC), score=aim.score)
     column, weights = aim.objective.column, aim.objective.weights
     sums = {column: weights} if aim.objective.name == PAYOUT else {}
     scored = score_eras(values, own.target, own_index[ERA].to_numpy(), known, sums=sums)
@@ -313,18 +319,20 @@ class Era:
     gaussian : (rows, models), gaussianized predictions.
     target : (rows,), not constant.
     others : by score (`mmc`, `bmc`), (rows,) the rows that have the other prediction, and it, gaussianized, in these rows.
+    score : the correlation that stands for CORR.
     """
 
     gaussian: Floats
     target: Floats
     others: Mapping[str, tuple[NDArray[np.bool_], Floats]]
+    score: settings.Score = kernels.NUMERAI
 
     def values(self, blends: Floats, weights: Mapping[str, float]) -> Floats:
         """Return the (p,) values of some blends (rows, p) by the weights of an objective; a constant blend has 0."""
         gaussian, total = kernels.gaussianize(blends), np.zeros(blends.shape[1])
         for score, weight in weights.items():
             if score == CORR:
-                found = kernels.numerai_corr(gaussian, self.target - self.target.mean())
+                found = kernels.correlation(self.score, blends, self.target, self.target.mean(), gaussian)
             else:
                 found = self._contribution(score, blends, gaussian)
             total += weight * np.nan_to_num(found)
@@ -369,5 +377,5 @@ def usable_eras(values: Floats, era: NDArray[np.int64], aim: Goal) -> list[Era]:
         if np.ptp(target) > 0 and all(_covers(target, other) for other in others.values()):
             given = {score: np.isfinite(other) for score, other in others.items()}
             ranked = {score: (given[score], kernels.gaussianize(other[given[score]])) for score, other in others.items()}
-            found.append(Era(kernels.gaussianize(values[rows]), target, ranked))
+            found.append(Era(kernels.gaussianize(values[rows]), target, ranked, aim.score))
     return found

@@ -9,6 +9,8 @@ from erawise.base import files, tabular
 from erawise.running.errors import InputError
 
 SHAP, POINTS, PERMUTATION, IMPORTANCE, SAMPLE = "shap.csv", "points.parquet", "permutation.csv", "importance.csv", "sample.json"
+SHAP_COLUMNS, PERMUTATION_COLUMNS = ["feature", "group", "mean_abs", "share", "direction"], ["feature", "era", "drop"]
+IMPORTANCE_COLUMNS = ["feature", "gain", "split"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,17 @@ class Explanation:
     sample: Sample
 
 
+def nothing() -> Explanation:
+    """Return the explanation of a model without a predictor: nothing can be said of its features."""
+    return Explanation(
+        pd.DataFrame(columns=SHAP_COLUMNS),
+        pd.DataFrame(columns=["rank", "feature", "era", "value", "shap"]),
+        pd.DataFrame(columns=PERMUTATION_COLUMNS),
+        pd.DataFrame(columns=IMPORTANCE_COLUMNS),
+        Sample("", 0.0, 0.0, 0, 0, "", [], []),
+    )
+
+
 def write(found: Explanation, directory: Path) -> None:
     """Write the tables into an existing directory; contributions, which can be small, with six digits."""
     with files.replacing(directory / SHAP) as temporary:
@@ -85,10 +98,10 @@ def read(directory: Path) -> Explanation:
     except TypeError as error:
         raise _broken(path, str(error)) from None
     return Explanation(
-        _csv(directory / SHAP, ["feature", "group", "mean_abs", "share", "direction"]),
+        _csv(directory / SHAP, SHAP_COLUMNS),
         tabular.read_parquet(directory / POINTS),
-        _csv(directory / PERMUTATION, ["feature", "era", "drop"]),
-        _csv(directory / IMPORTANCE, ["feature", "gain", "split"]),
+        _csv(directory / PERMUTATION, PERMUTATION_COLUMNS),
+        _csv(directory / IMPORTANCE, IMPORTANCE_COLUMNS),
         sample,
     )
 

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from erawise.base.schema import ERA, VALIDATION
+from erawise.base.settings import Score
 from erawise.base.threads import one_of_blas
 from erawise.explanation.explained import Explanation, Sample
 from erawise.explanation.settings import Explain
@@ -254,16 +255,16 @@ def permutation(
         if len(block) > rows:
             chosen = np.sort(rng.choice(len(block), rows, replace=False))
             block, target = block[chosen], target[chosen]
-        whole, shuffled = _corr(predicted(models, block), target), block.copy()
+        whole, shuffled = _corr(predicted(models, block), target, score), block.copy()
         drops = []
         for column in columns:
             shuffled[:, column] = rng.permutation(block[:, column])
-            drops.append(whole - _corr(predicted(models, shuffled), target))
+            drops.append(whole - _corr(predicted(models, shuffled), target, score))
             shuffled[:, column] = block[:, column]
         count.done()
         return drops
 
-    slices = era_slices(view.era)
+    slices, score = era_slices(view.era), view.panel.score
     eras = np.array([view.era[own.start] for own in slices], np.int64)
     targets = [view.target[own].astype(np.float64) for own in slices]
     items = zip(eras.tolist(), view.blocks(), targets, strict=True)
@@ -276,10 +277,10 @@ def permutation(
     return pd.DataFrame({"feature": np.repeat(names, len(eras)), ERA: np.tile(eras, len(names)), "drop": drops.T.ravel()})
 
 
-def _corr(prediction: Floats, target: Floats) -> float:
+def _corr(prediction: Floats, target: Floats, score: Score) -> float:
     if kernels.is_constant(prediction):
         return np.nan
-    return float(kernels.numerai_corr(kernels.gaussianize(prediction)[:, None], target - target.mean())[0])
+    return float(kernels.correlation(score, prediction[:, None], target, target.mean())[0])
 
 
 def _known(panel: Panel, eras: NDArray[np.int64], target: str) -> NDArray[np.int64]:

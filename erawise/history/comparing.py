@@ -1,6 +1,7 @@
 """The comparison of two runs, each a Git revision or a DVC experiment, as an answer, tables, a picture and files."""
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from erawise.base import files, tabular
 from erawise.base.schema import CV, PREDICTION, VALIDATION
 from erawise.base.settings import Objective as Name
 from erawise.charts import figures, score_charts, style
-from erawise.evaluation import evaluation, objectives, summary
+from erawise.evaluation import doubt, evaluation, objectives, summary
 from erawise.evaluation.objectives import Objective
 from erawise.history import comparison, ledger, overview, recording, revisions
 from erawise.history.revisions import Revision
@@ -101,7 +102,9 @@ def _parts(
     """Return the answer, the settings that differ, the tables, and what to keep in mind."""
     models = [set(run.settings.get("models", {})) for run in (before, after)]
     gone, new = comparison.only_in_one({CV: before.scores[CV]}, {CV: after.scores[CV]})
-    means = {name: by.figure(comparison.series(after.scores[CV], name, by.column).to_numpy()) for name in new}
+    in_doubt = doubt.doubtful(after.metrics.get(CV, {}))
+    scored = {name: comparison.series(after.scores[CV], name, by.column).to_numpy() for name in new}
+    means = {name: math.nan if name in in_doubt or not len(values) else by.figure(values) for name, values in scored.items()}
     on_cv = table[table["split"] == CV] if len(table) else table
     parts: list[str | Sheet] = [comparison.answer(on_cv, models[0] & models[1], means, gone, by=by), ""]
     parts.append(f"{before.name} → {after.name}: {'' if changed else 'no setting differs'}".removesuffix(" "))
@@ -115,9 +118,10 @@ def _parts(
     spreads = [f"{row[PREDICTION]} on {row['split']}{told}" for row in rows.to_dict("records") if (told := comparison.within_seeds(row))]
     parts += [f"No more than another seed makes: {'; '.join(spreads)}."] * bool(spreads)
     if new:
-        scored = after.scores[CV][after.scores[CV][PREDICTION].isin(new)]
-        parts.append(overview.sheet(summary.summarize(scored, after.days), "New, out of fold"))
-    parts += [_newcomer(after, name, models[1], by) for name in new if name in models[1]]
+        rows_of_new = after.scores[CV][after.scores[CV][PREDICTION].isin(new)]
+        parts.append(overview.sheet(summary.summarize(rows_of_new, after.days), "New, out of fold"))
+    parts += [f"Not known to be out of fold in {after.name}, so that the scores may be in sample: {', '.join(in_doubt)}."] * bool(in_doubt)
+    parts += [_newcomer(after, name, models[1], by) for name, values in scored.items() if name in models[1] and len(values)]
     parts.append("")
     hidden = len(table) - len(rows)
     parts += [f"Rows with the same scores, which --all shows: {hidden}."] * (hidden > 0)

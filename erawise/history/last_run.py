@@ -7,12 +7,13 @@ import pandas as pd
 
 from erawise import params
 from erawise.base import files, tabular
-from erawise.base.schema import CV, VALIDATION
-from erawise.evaluation import evaluation, objectives
+from erawise.base.schema import CV, ERA, VALIDATION
+from erawise.evaluation import doubt, evaluation, objectives
 from erawise.evaluation.objectives import LABELS, SHARPE, Objective
 from erawise.history import comparison, overview, validation_looks
 from erawise.running import paths, terminal
 from erawise.running.terminal import Form, Sheet
+from erawise.sources import layout
 
 TITLES = {CV: "Out of fold on the train eras (cv): choose here", VALIDATION: "Validation, the final check: for no choice"}
 
@@ -30,22 +31,25 @@ def show(form: Form) -> None:
     sheets += [overview.seeds(content, f"{SEEDS} ({split})", f"seeds, {split}") for split, content in metrics.items()]
     final = metrics[VALIDATION]
     parts: list[str | Sheet] = [overview.parts(final, "Parts of the validation eras", "parts"), overview.halves(final)]
-    lines = [evaluation.standing(found.target, found.days, found.equal, found.early), *evaluation.paid(found)]
-    table = tabular.read_parquet(paths.SCORES / f"{CV}.parquet")
+    table, checked = (tabular.read_parquet(paths.SCORES / f"{split}.parquet") for split in (CV, VALIDATION))
     by = objectives.of_tables(p.evaluate.objective, "evaluate.objective", [(table, table)])
-    terminal.write([*_answer(chosen, metrics, table, found.days, by), *toy, *sheets, *parts, *lines, _looked(p, chosen)], form)
+    whole = [*_answer(chosen, metrics, table, found.days, by), *toy, *sheets, *parts, *evaluation.headed(found)]
+    whole += [*layout.named_eras(paths.RAW, [*table[ERA], *checked[ERA]]), _looked(p, chosen)]
+    terminal.write([overview.named(part, found.own_score) for part in whole], form)
 
 
 def _answer(chosen: str, metrics: dict[str, Any], table: pd.DataFrame, days: int, by: Objective) -> list[str]:
     """State whether the prediction to send finds a signal, and whether another one is better by the objective."""
     out_of_fold, final = (metrics[split].get(chosen, {}).get(by.column, {}) for split in (CV, VALIDATION))
-    if not out_of_fold:
-        return [f"{chosen} has no score out of fold: `dvc repro evaluate` says why."]
+    in_doubt = doubt.doubtful(metrics[CV])
+    if not out_of_fold or chosen in in_doubt:
+        told = "it isn't known to be, see models.*.out_of_fold" if out_of_fold else "`dvc repro evaluate` says why"
+        return [f"{chosen} has no score out of fold: {told}."]
     finds = out_of_fold.get("low", 0) > 0
     advice = f"Send {chosen}: it finds a signal" if finds else f"Don't count on {chosen}: its signal may be luck"
     first = f"{advice}, {LABELS[by.column]} {_figure(out_of_fold)} out of fold, {_figure(final)} in validation."
     key = "sharpe" if by.name == SHARPE else "mean"
-    blocks = {name: block.get(by.column, {}) for name, block in evaluation.blocks(metrics[CV]).items()}
+    blocks = {name: block.get(by.column, {}) for name, block in evaluation.blocks(metrics[CV]).items() if name not in in_doubt}
     scored = {name: block[key] for name, block in blocks.items() if key in block}
     best = max(scored, key=lambda name: scored[name])
     if best == chosen:

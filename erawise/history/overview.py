@@ -4,7 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from erawise.base.schema import PREDICTION
-from erawise.evaluation import evaluation, summary
+from erawise.base.settings import Score
+from erawise.evaluation import doubt, evaluation, summary
 from erawise.running import terminal
 from erawise.running.terminal import Column, Sheet
 
@@ -45,7 +46,11 @@ def sheet(metrics: dict[str, Any], title: str = "", name: str = "") -> Sheet:
                 row.append(value)
     for row, block in zip(rows, blocks.values(), strict=True):
         row.append(block["eras"])
-    return Sheet([*columns, Column("eras", "d")], rows, title, name)
+    columns.append(Column("eras", "d"))
+    if in_doubt := doubt.doubtful(metrics):
+        columns.append(Column("out of fold"))
+        rows = [[*row, "not known" if row[0] in in_doubt else "yes"] for row in rows]
+    return Sheet(columns, rows, title, name)
 
 
 PARTS = {
@@ -120,6 +125,13 @@ def halves(metrics: dict[str, Any]) -> str:
         f"So compare predictions within a column, never across. All have the same {eras[summary.WHOLE]} eras: "
         f"{eras[summary.FIRST_HALF]} and {eras[summary.SECOND_HALF]} are the halves{met}."
     )
+
+
+def named(part: str | Sheet, score: Score | None) -> str | Sheet:
+    """Return a sentence or a table in which the score that stands for CORR has its own name."""
+    if isinstance(part, str):
+        return evaluation.named(part, score)
+    return replace(part, columns=[replace(column, heading=evaluation.named(column.heading, score)) for column in part.columns])
 
 
 def markdown(metrics: dict[str, Any]) -> str:

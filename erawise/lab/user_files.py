@@ -1,7 +1,6 @@
 """The user's files as an audit reads them: data in Numerai's layout, and a file of predictions."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +8,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from erawise.base.schema import DATA_TYPE, ERA, ID, PREDICTION, is_target
+from erawise.base.schema import DATA_TYPE, ERA, ID, is_target
 from erawise.lab import frames
 from erawise.lab.auditing import LEAST_FEATURES
+from erawise.models.predictions import prediction_files
 from erawise.running.errors import InputError
-from erawise.scoring import prediction_files
 
 PARTS = "train.parquet", "validation.parquet"
 
@@ -93,12 +92,9 @@ def read_predictions(path: Path, column: str | None) -> pd.Series:
     InputError
         If the file can't be read, has no ids or ids twice, or not one column of predictions.
     """
-    found = prediction_files.open_predictions(path, [column] if column else [])
-    names = [PREDICTION] if column is None and PREDICTION in found.names else found.names
-    if len(names) > 1:
-        raise InputError(f"{path}: it has {len(names)} columns of numbers ({', '.join(names)}); name one by --column")
-    [chosen] = names
-    rows = replace(found, names=names).read()
+    found = prediction_files.open_predictions(path, [column] if column else [], "--column").single("--column")
+    [chosen] = found.names
+    rows = found.read()
     values = pd.Series(rows.values[chosen], pd.Index(rows.ids.to_pandas(), name=ID)).dropna()
     if values.index.has_duplicates:
         raise InputError(f"{path}: {int(values.index.duplicated().sum())} ids are there twice; expected each id once")

@@ -11,8 +11,9 @@ import pandas as pd
 
 from erawise import params
 from erawise.base import files, tabular
-from erawise.base.schema import ERA, LIVE, PREDICTION
+from erawise.base.schema import CV, ERA, LIVE, PREDICTION
 from erawise.charts import figures, outlook_charts, style
+from erawise.evaluation import doubt
 from erawise.live import score_names
 from erawise.live.account import Account
 from erawise.live.scorebook import Scorebook
@@ -86,6 +87,8 @@ def estimate(split: str, models: Sequence[str], number: int | None, mode: Mode, 
     every = known(settings)
     name, terms, messages = _terms(settings, every, number, days)
     names = list(models) or list(scores[PREDICTION].unique())
+    if split == CV and (in_doubt := [name for name in doubt.doubtful(files.read_json(paths.SCORES / f"{CV}.json")) if name in names]):
+        messages = [*messages, f"not known to be out of fold, so that the scores may be in sample: {', '.join(in_doubt)}"]
     others = _computable(settings, every, scores[scores[PREDICTION].isin(names)]) | {name: terms}
     year = Year(mode, settings.drawdown, settings.replicates, settings.draws, settings.seed)
     found = staking.history(scores, names, terms, days, list(others.values()))

@@ -52,7 +52,9 @@ class Own:
 
     def predict(self, panel: Panel) -> pd.DataFrame:
         """Predict live rows: `id`, and a column for each prediction that is handed in."""
-        return self.served.pipeline.predict(panel, sorted(set(self.p.submit.models.values())), self.p.resources.threads)
+        names = sorted(set(self.p.submit.models.values()))
+        self.served.pipeline.require(panel.index[ID].tolist(), names)
+        return self.served.pipeline.predict(panel, names, self.p.resources.threads)
 
 
 @dataclass(frozen=True)

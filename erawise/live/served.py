@@ -17,7 +17,7 @@ from erawise.base import files, tabular
 from erawise.base.schema import ID, LIVE, PREDICTION, SPLIT
 from erawise.evaluation import evaluation
 from erawise.live import promises, serving, submission
-from erawise.models.shared import stored
+from erawise.models.shared import kinds, stored
 from erawise.panel import maps
 from erawise.panel.panel import Panel
 from erawise.running import paths
@@ -66,7 +66,8 @@ def read(p: params.Params, wanted: Sequence[str]) -> Served:
     used = {name: blended if name in (serving.ENSEMBLE, serving.NEUTRALIZED) else [name] for name in wanted}
     needed = [name for name in members if any(name in own for own in used.values())]
     features, retrained = maps.read(paths.FEATURES)[1].digest, p.final.retrain_every is not None
-    refitted = [name for name in needed if retrained or name in p.final.refit]
+    of_files = [name for name in needed if stored.describe(paths.MODELS / name).kind == kinds.GIVEN]
+    refitted = [name for name in needed if name not in of_files and (retrained or name in p.final.refit)]
     places = {name: paths.MODELS / name for name in needed}
     for name in needed:
         _require_trained(name, features)
@@ -75,20 +76,23 @@ def read(p: params.Params, wanted: Sequence[str]) -> Served:
         places |= {name: paths.MODELS / name / stored.SERVED if retrained else paths.FINAL / name for name in refitted}
         for name in refitted:
             _require_refitted(name, places[name], data)
-    fitted_on = [stored.describe(place).eras for place in places.values()]
-    print(f"models: {', '.join(needed)}, fitted on the eras {min(first for first, _ in fitted_on)} to {max(last for _, last in fitted_on)}")
+    fitted_on = [stored.describe(place).eras for name, place in places.items() if name not in of_files]
+    told = "from files of predictions"
+    if fitted_on:
+        told = f"fitted on the eras {min(first for first, _ in fitted_on)} to {max(last for _, last in fitted_on)}"
+    print(f"models: {', '.join(needed)}, {told}")
     final, live = _stored(places), Panel(paths.LIVE, [])
     trained = _stored({name: paths.MODELS / name for name in needed}) if refitted and not retrained else final
     found, scores = trained.predict(live, wanted, threads), {}
     for name in wanted:
         table = tabular.read_parquet(path(name))
         [given] = predictions.along(live.index, table[table[SPLIT] == LIVE], [PREDICTION]).T
-        if not np.allclose(found[name], given, rtol=0, atol=SAME):
+        if not np.allclose(found[name], given, rtol=0, atol=SAME, equal_nan=name in of_files):
             raise InputError(f"{path(name)}: the stored models give other live predictions than this file has; run dvc repro, then again")
         require_scored(name, table)
         scores[name] = promises.scored(name, table, threads)
     if trained is not final:
-        _compare(found, final.predict(live, wanted, threads), wanted, p.submit.min_earlier_corr)
+        _compare(found, final.predict(live, wanted, threads), [name for name in wanted if name not in of_files], p.submit.min_earlier_corr)
     digests = {name: _digest(name, used[name], weights) for name in wanted}
     return Served(final, live, digests, scores)
 
@@ -113,6 +117,8 @@ def _require_trained(name: str, features: str) -> None:
     """Raise `InputError` if a model isn't trained on the features that are selected now; `features` is their digest."""
     path = paths.MODELS / name
     trained = stored.describe(path)
+    if trained.kind == kinds.GIVEN:
+        return
     if trained.basis is None:
         raise InputError(f"{path}: it doesn't say what it was fitted on; run dvc repro train@{name}, then again")
     if trained.basis.features != features:

@@ -1,7 +1,7 @@
 """The stored pipeline, which predicts new rows: models, blend and neutralization."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,8 @@ from threadpoolctl import threadpool_limits
 from erawise.base import files
 from erawise.base.schema import ID, LIVE, PREDICTION
 from erawise.blend import blending, neutralization, risk
-from erawise.models.shared import stored
+from erawise.models.shared import kinds, stored
+from erawise.models.shared.by_id import ById
 from erawise.models.shared.protocol import Fitted
 from erawise.panel import maps
 from erawise.panel.panel import FeatureMap, Panel
@@ -41,17 +42,19 @@ class Pipeline:
     features : that every model is given.
     weights : of the models in the ensemble.
     neutralization : of the ensemble.
+    given : the models that are files of predictions, by name.
     """
 
     models: Mapping[str, Sequence[Fitted]]
     features: FeatureMap
     weights: Mapping[str, float]
     neutralization: Neutralization
+    given: Mapping[str, ById] = field(default_factory=dict)
 
     @property
     def predictions(self) -> tuple[str, ...]:
         """Return the names of all predictions."""
-        return (*self.models, ENSEMBLE, NEUTRALIZED)
+        return (*self.models, *self.given, ENSEMBLE, NEUTRALIZED)
 
     def predict(self, panel: Panel, names: Sequence[str], threads: int = 1) -> pd.DataFrame:
         """Predict every row of a panel.
@@ -64,7 +67,8 @@ class Pipeline:
 
         Returns
         -------
-        DataFrame (rows, 1 + names), `id` and a column for each name, in the panel's order.
+        DataFrame (rows, 1 + names), `id` and a column for each name, in the panel's order. A model that is a file without these rows has
+        NaN, and the others are blended, see `require`.
 
         Raises
         ------
@@ -74,17 +78,33 @@ class Pipeline:
         unknown = [name for name in names if name not in self.predictions]
         if unknown:
             raise InputError(f"there is no prediction {unknown[0]!r}; there are {', '.join(self.predictions)}")
-        blends = bool({ENSEMBLE, NEUTRALIZED} & set(names))
-        used = [name for name in self.models if name in names or (blends and self.weights.get(name, 0) > 0)]
+        blends, used = bool({ENSEMBLE, NEUTRALIZED} & set(names)), self._used(names)
         with threadpool_limits(threads, user_api="blas"):
-            parts = {name: [training.predict(one, panel, panel.eras, self.features, LIVE) for one in self.models[name]] for name in used}
-            out = pd.DataFrame({name: training.blended(found)[PREDICTION].to_numpy() for name, found in parts.items()})
+            out = pd.DataFrame({name: self._of_model(name, panel) for name in used})
             if blends:
                 weights = {name: self.weights[name] for name in used if self.weights.get(name, 0) > 0}
-                out[ENSEMBLE] = blending.blend(out, panel.row_eras, weights)
+                out[ENSEMBLE] = blending.blend_covered(out, panel.row_eras, weights)
             if NEUTRALIZED in names:
                 out[NEUTRALIZED] = self._neutralized(out[ENSEMBLE].to_numpy(), panel, threads)
         return pd.concat([panel.index[[ID]].reset_index(drop=True), out[list(names)]], axis=1)
+
+    def require(self, ids: Sequence[str], names: Sequence[str]) -> None:
+        """Raise `InputError` if a file of predictions that one of the names needs lacks some ids of live rows."""
+        for name in self._used(names):
+            if name in self.given:
+                self.given[name].require(ids, name)
+
+    def _used(self, names: Sequence[str]) -> list[str]:
+        """Return the models that some predictions need, in the order in which the stages blend them."""
+        blends = bool({ENSEMBLE, NEUTRALIZED} & set(names))
+        known = sorted((*self.models, *self.given)) if self.given else self.models
+        return [name for name in known if name in names or (blends and self.weights.get(name, 0) > 0)]
+
+    def _of_model(self, name: str, panel: Panel) -> NDArray[np.float64]:
+        if name in self.given:
+            return self.given[name].of(panel.index[ID].tolist())
+        parts = [training.predict(one, panel, panel.eras, self.features, LIVE) for one in self.models[name]]
+        return training.blended(parts)[PREDICTION].to_numpy(np.float64)
 
     def _neutralized(self, values: NDArray[np.float64], panel: Panel, threads: int) -> NDArray[np.float64]:
         columns = panel.columns(self.neutralization.features)
@@ -115,4 +135,6 @@ def read(models: Mapping[str, Path], features: Path, weights: Path, neutralized_
     except (KeyError, TypeError):
         raise InputError(f"{neutralized_to}: features, method or proportion is missing; run neutralize again") from None
     _, final = maps.read(features)
-    return Pipeline({name: stored.load(path) for name, path in models.items()}, final, files.read_json(weights), neutralization)
+    given = {name: ById.load(path / stored.SERVED) for name, path in models.items() if stored.describe(path).kind == kinds.GIVEN}
+    fitted = {name: stored.load(path) for name, path in models.items() if name not in given}
+    return Pipeline(fitted, final, files.read_json(weights), neutralization, given)

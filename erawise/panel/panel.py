@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from erawise.base import files, tabular
 from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE_ERA, era_name, named_horizon
+from erawise.base.settings import Score
 from erawise.panel import blocks
 from erawise.running.errors import InputError
 
@@ -37,6 +38,8 @@ ERA_MEANS = "era_means.npy"
 """The array that has a row for each era, or no row."""
 
 DESCRIPTION, INDEX = "features.json", "index.parquet"
+OWN_SCORE = "own_score"
+"""The key of the description that says how a score is made; a panel in Numerai's layout has none."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,12 @@ def days_ahead(directory: Path, target: str) -> int:
     if target not in content["targets"]:
         raise _no_target(target, content["targets"])
     raise InputError(found or f"{directory / DESCRIPTION}: it doesn't say how far {target!r} looks ahead; run preprocess again")
+
+
+def own_score(directory: Path) -> Score | None:
+    """Return the correlation that stands for CORR if the user's schema says so, and the panel isn't Numerai's; else None."""
+    found: Score | None = files.read_json(directory / DESCRIPTION).get(OWN_SCORE)
+    return found
 
 
 def chunks(eras: NDArray[np.int64]) -> list[tuple[str, slice]]:
@@ -220,6 +229,7 @@ class Panel:
     ----------
     names : tuple of str, the columns in order: the features of the matrix, then the derived ones.
     n_matrix : int, how many of them are features of the matrix.
+    own_score : see `own_score`.
     index : DataFrame (rows), `id`, `era` (int64, `LIVE_ERA` for live), `data_type` and the targets that the directory holds.
     eras : (eras,) int64, sorted and unique.
     starts : (eras + 1,) int64, the row numbers at which each era begins.
@@ -232,6 +242,7 @@ class Panel:
         self.targets: list[str] = content["targets"]
         self.set_sizes: dict[str, int] = content.get("set_sizes", {})
         self.equal: dict[str, str] = content.get("equal", {})
+        self.own_score: Score | None = content.get(OWN_SCORE)
         self.names: tuple[str, ...] = (*content["features"], *content["derived"])
         self.n_matrix = len(content["features"])
         self.index = _read_index(directory / INDEX, columns)
@@ -270,6 +281,11 @@ class Panel:
 
     def _stored_digests(self, k: int) -> list[str]:
         return [part.digest(k) for part in (self._features, self._derived, self._means)]
+
+    @property
+    def score(self) -> Score:
+        """The correlation that is called CORR."""
+        return self.own_score or "numerai"
 
     @property
     def dtype(self) -> np.dtype:
@@ -428,6 +444,27 @@ class View:
             out[filled : filled + len(chosen)] = chosen
             filled += len(chosen)
         return out
+
+
+@dataclass(frozen=True)
+class Index:
+    """The ids and eras of rows that are sorted by era, then id.
+
+    Attributes
+    ----------
+    ids : (rows,) large_string.
+    era : (rows,) int64.
+    starts : (eras + 1,) the row numbers at which each era begins.
+    """
+
+    ids: pa.Array
+    era: NDArray[np.int64]
+    starts: NDArray[np.int64]
+
+    @property
+    def eras(self) -> NDArray[np.int64]:
+        """The numbers of the eras (eras,)."""
+        return self.era[self.starts[:-1]]
 
 
 def era_slices(era: NDArray[np.int64]) -> list[slice]:

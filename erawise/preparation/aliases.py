@@ -7,7 +7,7 @@ import numpy as np
 
 from erawise.base import tabular
 from erawise.base.schema import horizon_line, named_horizon
-from erawise.preparation import rawfiles
+from erawise.panel import rawfiles
 from erawise.preparation.chosen_columns import Columns
 from erawise.preparation.rawrows import RawRows
 from erawise.running.errors import InputError

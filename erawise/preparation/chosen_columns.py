@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from erawise.base import tabular
 from erawise.base.schema import is_target
-from erawise.preparation import derived, matrix, rawfiles
+from erawise.panel import rawfiles
+from erawise.preparation import derived, matrix
 from erawise.running.errors import InputError, known_names
 from erawise.sources import layout
 
@@ -21,6 +22,7 @@ class Columns:
     ----------
     feature_sets : the used features of each set of `features.json`.
     set_sizes : the number of all features of each set, used or not.
+    own : of a panel that a schema describes, see `layout.own_panel`.
     """
 
     features: list[str]
@@ -29,6 +31,7 @@ class Columns:
     feature_sets: dict[str, list[str]]
     dtype: str
     set_sizes: dict[str, int]
+    own: layout.OwnPanel | None = None
 
 
 def choose_columns(raw: Path, feature_set: str, target: str) -> Columns:
@@ -65,7 +68,7 @@ def choose_columns(raw: Path, feature_set: str, target: str) -> Columns:
     chosen = set(features)
     within = {name: [feature for feature in members if feature in chosen] for name, members in sets.items()}
     sizes = {name: len(members) for name, members in sets.items()}
-    return Columns(features, targets, target, within, matrix.choose_dtype(path, schema, features), sizes)
+    return Columns(features, targets, target, within, matrix.choose_dtype(path, schema, features), sizes, layout.own_panel(described))
 
 
 def _targets_of(schema: pa.Schema, listed: Sequence[str], path: Path) -> list[str]:

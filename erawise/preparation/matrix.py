@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from erawise.base import files, tabular
 from erawise.base.schema import FLOAT_MIDDLE, INT8_MIDDLE, top
-from erawise.panel import blocks
+from erawise.panel import blocks, rawfiles
 from erawise.panel.blocks_plain import WORD
-from erawise.panel.panel import DERIVED, DESCRIPTION, ERA_MEANS, FEATURES, chunks
-from erawise.preparation import derived, rawfiles, scales
+from erawise.panel.panel import DERIVED, DESCRIPTION, ERA_MEANS, FEATURES, Index, chunks
+from erawise.preparation import derived, scales
 from erawise.running.errors import InputError
 from erawise.running.progress import SILENT, Progress
 
@@ -58,27 +58,6 @@ class Counts:
     unsorted: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Index:
-    """The rows that are kept, in the order of the matrix.
-
-    Attributes
-    ----------
-    ids : (rows,) large_string.
-    era : (rows,) int64.
-    starts : (eras + 1,) the row numbers at which each era begins.
-    """
-
-    ids: pa.Array
-    era: NDArray[np.int64]
-    starts: NDArray[np.int64]
-
-    @property
-    def eras(self) -> NDArray[np.int64]:
-        """The numbers of the eras (eras,)."""
-        return self.era[self.starts[:-1]]
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from erawise.base import files, tabular
-from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE, LIVE_ERA, TRAIN, VALIDATION, distance_warning
-from erawise.panel import blocks
-from erawise.panel.panel import INDEX, Panel
-from erawise.preparation import aliases, matrix, rawfiles, rawrows, references, scales
+from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE, LIVE_ERA, TRAIN, VALIDATION, distance_warning, spanned_weeks
+from erawise.panel import blocks, rawfiles
+from erawise.panel.panel import INDEX, OWN_SCORE, Index, Panel
+from erawise.preparation import aliases, matrix, rawrows, references, scales
 from erawise.preparation.chosen_columns import Columns, choose_columns
-from erawise.preparation.matrix import Counts, Index
+from erawise.preparation.matrix import Counts
 from erawise.preparation.rawrows import RawRows, Selection
 from erawise.running.errors import InputError
 from erawise.running.progress import SILENT, Progress
@@ -82,7 +82,7 @@ def prepare(
         train, validation, live = (
             rawrows.read(raw / f"{name}.parquet", columns, counts, live=name == LIVE) for name in (TRAIN, VALIDATION, LIVE)
         )
-        horizons = aliases.find([train, validation], columns, wanted.days)
+        horizons = aliases.find([train, validation], columns, _days(columns, wanted.days))
         counts.notes += horizons.lines()
         resolved = rawrows.resolved(validation, counts)
         every = {TRAIN: rawrows.of_every(train.era, wanted.every), VALIDATION: rawrows.of_every(validation.era, wanted.every, resolved)}
@@ -113,6 +113,16 @@ def prepare(
         _write_live(directory / LIVE, of_live, form, columns, counts, usual)
     _write_missing(missing, [index, of_live.index], train_rows, columns, counts)
     return _metrics(index, train_rows, len(live.era), counts), counts
+
+
+def _days(columns: Columns, setting: int | None) -> int | None:
+    """Return the trading days that targets without a horizon in their names look ahead, by the schema or the settings."""
+    if columns.own is None or setting in (None, columns.own.days):
+        return columns.own.days if columns.own else setting
+    raise InputError(
+        f"{aliases.SETTING}: {setting} trading days, and data.schema has a horizon of {spanned_weeks(columns.own.days)} eras, "
+        f"which counts as {columns.own.days} days; set it to null"
+    )
 
 
 def prepare_live(path: Path, directory: Path, like: Panel, threads: int = 1) -> Counts:
@@ -244,6 +254,7 @@ def _write_matrix(
 ) -> None:
     stored = matrix.write(directory, chosen.with_positions(), chosen.index, form, counts, progress)
     found = {} if horizons is None else {"horizons": horizons.days, "equal": horizons.equal, "set_sizes": columns.set_sizes}
+    found |= {} if columns.own is None else {OWN_SCORE: columns.own.score}
     matrix.describe(form, columns.feature_sets, columns.targets, found | {"stored": stored}, directory)
 
 

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE, LIVE_ERA
-from erawise.panel.panel import era_slices
-from erawise.preparation import rawfiles
+from erawise.panel import rawfiles
+from erawise.panel.panel import Index, era_slices
 from erawise.preparation.chosen_columns import Columns
-from erawise.preparation.matrix import Counts, Index, Part
+from erawise.preparation.matrix import Counts, Part
 from erawise.running.errors import InputError
 
 UNRESOLVED = "test"

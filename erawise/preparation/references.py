@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from erawise.base.schema import ERA, ID, META_MODEL, ORACLE, TARGET, era_name, is_feature
-from erawise.panel.panel import era_slices
-from erawise.preparation import rawfiles
-from erawise.preparation.matrix import Counts, Index
-from erawise.preparation.rawfiles import KEYS
+from erawise.panel import rawfiles
+from erawise.panel.panel import Index, era_slices
+from erawise.panel.rawfiles import INDEX, KEYS, UNNAMED
+from erawise.preparation.matrix import Counts
 from erawise.running.errors import InputError
 from erawise.sources import layout
 
@@ -30,9 +30,6 @@ FEW = 0.8
 
 MANY = 10
 """Possible rows from which on a file without any match certainly belongs to other data."""
-
-INDEX, UNNAMED = ("index", "level_0", "era_number", "era_int"), ("unnamed:", "__index_level_")
-"""Names, and beginnings of names, of columns that hold an index or the number of an era."""
 
 Found = dict[str, NDArray[np.float32]]
 """(rows of the matrix,) by the name of a prediction."""

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from erawise.base.schema import CV, ERA, PREDICTION, SPLIT, VALIDATION, spanned_eras, spanned_weeks
-from erawise.evaluation import significance
+from erawise.evaluation import evaluation, significance
 from erawise.history import comparison, overview
 from erawise.report import drawing, findings, frame, markup, views
 from erawise.report.content import CORR, FEATURE, PAYOUT, SCORES, SPLITS, YARDSTICKS, Content
@@ -18,8 +18,10 @@ from erawise.running.terminal import Sheet
 NAMED = 4
 """Stages to name if the page is older than the workspace."""
 
+NUMERAI_CORR = "Numerai's correlation"
+
 COLUMNS = (
-    "CORR: Numerai's correlation, mean over eras. Sharpe: mean over standard deviation. drawdown: deepest fall of the summed CORR. "
+    f"CORR: {NUMERAI_CORR}, mean over eras. Sharpe: mean over standard deviation. drawdown: deepest fall of the summed CORR. "
     "FNC: CORR of the rest once the linear part in all features is taken out; FNCv3: in the features of the set fncv3. "
     "MMC, BMC: contribution of the prediction to the meta model "
     "and to the benchmark model. payout: payout of the regime, as a share of the stake, before factor and clip; "
@@ -45,12 +47,13 @@ def first(page: Page) -> str:
     found = page.content
     anew = " It starts anew at the first validation era." if VALIDATION in page.defaults.spans else ""
     low, high = views.REAL
+    grey = f" Grey: the known range of real data, a mean CORR of {low:g} to {high:g}." if page.defaults.real else ""
     curve = Figure(
         "answer-curve",
         f"Running sum of {found.chosen}: the steadier it climbs, the better",
         f"Line of the running sum of {found.chosen} over eras, once for cross-validation and once for validation.",
         lambda live: views.running(page.defaults, live),
-        f"Each fall is a drawdown.{anew} Grey: the known range of real data, a mean CORR of {low:g} to {high:g}.",
+        f"Each fall is a drawdown.{anew}{grey}",
     )
     return (
         f'<p class="answer">{escape(findings.decision(found, page.decisive))}</p>'
@@ -122,13 +125,13 @@ def _feature(found: Content) -> float | None:
 
 
 def _cards(found: Content) -> list[str]:
-    """Return four cards: CORR, the contribution, the payout and the drawdown, each for both splits with its interval."""
+    """Return cards: CORR, the contribution, the payout if one is paid, and the drawdown, each for both splits with its interval."""
     cards = []
     market = " on a toy market" if found.toy else ""
     for label, scores in (
         ("mean CORR, 95 % interval", (CORR,)),
         ("contribution, mean", ("mmc", "bmc")),
-        (f"payout an era{market}, before clip", (PAYOUT,)),
+        *([(f"payout an era{market}, before clip", (PAYOUT,))] if found.own_score is None else []),
     ):
         lines = []
         for split in SPLITS:
@@ -170,8 +173,9 @@ def leaderboard(page: Page) -> str:
         if shown:
             parts.append(_board(page, split, meaning, shown))
     parts += [_seeds(found), _parts(found)]
+    explained = COLUMNS if found.own_score is None else COLUMNS.replace(NUMERAI_CORR, evaluation.EXPLAINED[found.own_score])
     notes = "".join(f"<li>{escape(note)}</li>" for note in found.notes)
-    meaning = f"<p>{escape(COLUMNS)}</p><ul class='notes'>{notes}</ul>"
+    meaning = f"<p>{escape(explained)}</p><ul class='notes'>{notes}</ul>"
     parts.append(f"<details><summary>The scores, their target and regime, and the columns</summary>{meaning}</details>")
     if len(found.similarity):
         parts.append(page.figure(_similarity(found), width=views.side(len(found.similarity))))
@@ -197,9 +201,10 @@ def _board(page: Page, split: str, meaning: str, shown: list[str]) -> str:
     rows = []
     means = {name: found.value(split, name, CORR, "mean") for name in shown}
     for name in sorted(shown, key=lambda name: -math.inf if (mean := means[name]) is None else mean, reverse=True):
+        doubt = " (not known to be out of fold)" if split == CV and name in found.doubtful else ""
         rows.append(
             [
-                Cell(name, markup=f'<span class="swatch" style="background:var(--p-{escape(name)})"></span>&nbsp;{escape(name)}'),
+                Cell(name, markup=f'<span class="swatch" style="background:var(--p-{escape(name)})"></span>&nbsp;{escape(name)}{doubt}'),
                 number(means[name]),
                 bounds(found.value(split, name, CORR, "low"), found.value(split, name, CORR, "high")),
                 *(number(found.value(split, name, *path), form) for path, form in kept.values()),
@@ -256,6 +261,8 @@ def _measured(page: Page, split: str) -> list[dict[str, Cell]]:
         )
     if split == CV and (best := _feature(found)) is not None:
         rows.append({"prediction": Cell(f"{FEATURE}, in hindsight"), "CORR": number(best)})
+    if not page.defaults.real:
+        return rows
     low, high = views.REAL
     real = {"CORR": Cell(f"{low:g} … {high:g}", low), "Sharpe": Cell("0.8 … 1.4", 0.8), "drawdown": Cell("0.03 … 0.24", 0.03)}
     return [*rows, {"prediction": Cell("real data, known range"), **real}]

@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from erawise.base.schema import CV, ERA, PREDICTION, SPLIT, VALIDATION, spanned_eras, spanned_weeks
-from erawise.evaluation import objectives, significance
+from erawise.base.settings import Score
+from erawise.evaluation import doubt, objectives, significance
 from erawise.evaluation.objectives import SHARPE, Objective
 from erawise.evaluation.significance import BETTER, OPEN, WORSE
 from erawise.history.comparison import DECIMALS
@@ -146,6 +147,7 @@ class Content:
     exposure : DataFrame with `split`, `era`, `prediction`, `group`, `max_abs`: the largest exposures to each group of features.
     stake, live : see there.
     toy : whether the data is the embedded market.
+    own_score : the correlation that stands for CORR if a schema describes the panel, else None.
     """
 
     chosen: str
@@ -169,12 +171,18 @@ class Content:
     live: Live = field(default_factory=Live)
     toy: bool = False
     by: Objective = objectives.BY_CORR
+    own_score: Score | None = None
 
     @property
     def predictions(self) -> list[str]:
         """All of them that have a score, in the order of the settings."""
         known = {name for split in SPLITS for name in self.metrics[split]}
         return [name for name in (*self.models, "ensemble", "neutralized") if name in known]
+
+    @property
+    def doubtful(self) -> list[str]:
+        """The predictions whose scores of cv aren't known to be out of fold."""
+        return doubt.doubtful(self.metrics[CV])
 
     def value(self, split: str, name: str, *path: str) -> float | None:
         """Return a figure of the metrics, None if there is none."""

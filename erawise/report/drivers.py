@@ -115,7 +115,7 @@ def swarm(table: pd.DataFrame) -> pd.DataFrame:
 def _beeswarm(page: Page, table: pd.DataFrame) -> str:
     leading = table[table["rank"] == 1].groupby("model")["feature"].first()
     told = {name: f"{feature} moves {name} most; a dot a row" for name, feature in leading.items()}
-    titles = {name: told.get(name, f"No contributions are known of {name}: see its permutation above") for name in page.content.models}
+    titles = {name: told.get(name, f"No contributions are known of {name}: its kind gives none") for name in page.content.models}
     figure = Figure(
         "beeswarm",
         titles[page.defaults.model],

@@ -83,7 +83,7 @@ def _said(content: Content, value: float, sign: str = "") -> str:
 
 def _next_best(content: Content) -> str:
     """Return the other prediction that is highest out of fold by the objective; empty if there is none."""
-    means = {name: content.figure(name) for name in content.predictions if name != content.chosen}
+    means = {name: content.figure(name) for name in content.predictions if name not in (content.chosen, *content.doubtful)}
     known = {name: mean for name, mean in means.items() if mean is not None}
     return max(known, key=lambda name: known[name], default="")
 
@@ -94,6 +94,8 @@ def _why_not(content: Content, name: str) -> str:
     label, (mean, low, high) = LABELS[column], (content.value(CV, name, column, key) for key in ("mean", "low", "high"))
     if mean is None:
         return f"{name} has no score out of fold"
+    if name in content.doubtful:
+        return f"{name} isn't known to be out of fold"
     if low is None or high is None:
         return f"{name} has a mean {label} of {mean:.4f} out of fold, on too few eras for an interval"
     if low > 0:
@@ -235,7 +237,8 @@ def _better(content: Content, pairs: pd.DataFrame) -> str:
 
     Holm adjusts the verdicts for all predictions that are compared with the chosen one: the best of many equal ones is no winner.
     """
-    rows, column = pairs[(pairs["b"] == content.chosen) & (pairs["verdict_holm"] == BETTER)], content.by.column
+    column, known = content.by.column, ~pairs["a"].isin(content.doubtful)
+    rows = pairs[(pairs["b"] == content.chosen) & (pairs["verdict_holm"] == BETTER) & known]
     own = content.value(CV, content.chosen, column, "sharpe") or 0.0
     steadier = rows[[(content.value(CV, name, column, "sharpe") or 0.0) > own for name in rows["a"]]]
     return str(steadier.loc[steadier["mean"].idxmax(), "a"]) if len(steadier) else ""

@@ -5,6 +5,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,15 +14,16 @@ from erawise import params
 from erawise.base import files, tabular
 from erawise.base.schema import CV, ERA, ID, LIVE, PREDICTION, SPLIT, VALIDATION
 from erawise.blend import proportions
-from erawise.evaluation import evaluation, objectives
+from erawise.evaluation import doubt, evaluation, objectives
 from erawise.evaluation.objectives import Objective
 from erawise.folds.splits import spaced
 from erawise.history import comparison, ledger, revisions, validation_looks
 from erawise.panel.panel import Panel
 from erawise.report import content as report
 from erawise.report import outgoing, page
-from erawise.report.content import Comparison, Content, Looks, Run
+from erawise.report.content import Comparison, Content, Looks, Run, Stake
 from erawise.running import errors, paths, runner
+from erawise.sources import layout
 
 COMMITTED = "HEAD"
 SAMPLED = 60
@@ -73,23 +75,35 @@ def content(p: params.Params) -> Content:
         run=_run(p),
         notes=[
             *evaluation.lines(evaluated, p.evaluate.benchmark),
+            *layout.named_eras(paths.RAW, [era for table in scores.values() for era in table[ERA]]),
             *proportions.lines(files.read_json(paths.NEUTRALIZED_TO).get("chosen")),
         ],
         tables=_tables(models),
         yardsticks=outgoing.yardsticks(p, evaluated, scores, panel),
         exposure=tabular.read_parquet(paths.EXPOSURE, [SPLIT, ERA, PREDICTION, "group", "max_abs"]),
-        stake=outgoing.stake(p, chosen, scores, evaluated.days),
+        stake=_stake(p, chosen, scores, metrics[CV], evaluated),
         live=outgoing.live(p, chosen, {name: _of_eras(_place(name), looked_at, live=True) for name in sent}, panel),
         toy=p.data.source == "market",
         by=by,
+        own_score=evaluated.own_score,
     )
+
+
+def _stake(p: params.Params, chosen: str, scores: dict[str, pd.DataFrame], cv: dict[str, Any], evaluated: evaluation.Evaluated) -> Stake:
+    """Return a year of stakes on the chosen prediction, or say why there is none."""
+    if not evaluated.pays:
+        return Stake(reason=evaluation.UNPAID)
+    if chosen in doubt.doubtful(cv):
+        return Stake(reason=f"{chosen} isn't known to be out of fold")
+    return outgoing.stake(p, chosen, scores, evaluated.days)
 
 
 def _similarity(models: list[str]) -> tuple[pd.DataFrame, int]:
     """Compare all predictions, out of fold, in at most `SAMPLED` eras from the first to the last; return the number of eras too."""
     eras = np.unique(tabular.read_parquet(paths.SCORES / f"{CV}.parquet", [ERA])[ERA].to_numpy(np.int64))
     taken = spaced(eras, SAMPLED)
-    return report.similarity({name: _of_eras(_place(name), taken) for name in (*models, "ensemble", "neutralized")}), len(taken)
+    found = {name: _of_eras(_place(name), taken) for name in (*models, "ensemble", "neutralized")}
+    return report.similarity({name: frame for name, frame in found.items() if len(frame)}), len(taken)
 
 
 def _place(name: str) -> Path:

@@ -50,7 +50,7 @@ def yardsticks(p: params.Params, found: Evaluated, scores: dict[str, pd.DataFram
             if column not in theirs:
                 continue
             rows = theirs.loc[theirs[ERA].isin(eras), [ID, ERA, column]].rename(columns={column: PREDICTION}).dropna()
-            own, corr = objectives.by_era(rows, index, objectives.by_corr(index[p.data.target]))
+            own, corr = objectives.by_era(rows, index, objectives.by_corr(index[p.data.target], panel.score))
             pieces.append(pd.DataFrame({ERA: own, SPLIT: split, PREDICTION: name, CORR: corr}))
         if "oracle_corr" in scores[split]:
             best = scores[split].drop_duplicates(ERA)[[ERA, "oracle_corr"]].rename(columns={"oracle_corr": CORR})

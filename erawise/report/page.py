@@ -7,6 +7,7 @@ import pandas as pd
 
 from erawise.base.schema import ERA, PREDICTION, SPLIT
 from erawise.charts import style
+from erawise.evaluation import evaluation
 from erawise.report import (
     answer,
     content,
@@ -81,7 +82,7 @@ def written(found: Content, progress: Progress = SILENT) -> str:
     )
     title = f"erawise: {found.chosen} on {found.target}"
     shades = {name: style.colours(found.models)[name] for name in page.defaults.own}
-    return (
+    whole = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
@@ -95,6 +96,7 @@ def written(found: Content, progress: Progress = SILENT) -> str:
         f'<script type="module">{_script(drawing.library())}</script><script type="module">{_script(_asset("page.js"))}</script>'
         "</body></html>\n"
     )
+    return evaluation.named(whole, found.own_score)
 
 
 def _defaults(found: Content, scores: pd.DataFrame) -> views.Defaults:
@@ -112,6 +114,7 @@ def _defaults(found: Content, scores: pd.DataFrame) -> views.Defaults:
         model=found.models[0] if found.chosen not in found.models else found.chosen,
         dashed=frozenset(found.models[len(style.MODEL_COLOURS) :]),
         measure=next((measure for measure in drivers.MEASURES if measure in had), ""),
+        real=found.own_score is None,
     )
 
 

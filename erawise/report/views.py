@@ -58,6 +58,7 @@ class Defaults:
     against : the prediction that the one in focus is compared with.
     model, measure : of the features' importance; empty if there is none.
     dashed : models that take the colour of another.
+    real : whether the scores can be compared with `REAL`, since they are against Numerai's targets.
     """
 
     names: list[str]
@@ -69,6 +70,7 @@ class Defaults:
     model: str = ""
     measure: str = ""
     dashed: frozenset[str] = frozenset()
+    real: bool = True
 
     @property
     def own(self) -> list[str]:
@@ -113,13 +115,13 @@ def forest(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
 
 
 def running(d: Defaults, live: bool) -> alt.LayerChart:
-    """Draw the running sum of the chosen prediction, in CORR beside the known range of real data."""
+    """Draw the running sum of the chosen prediction, in CORR beside the known range of real data if it can be compared."""
     base = _eras(d, f"datum.prediction == '{d.chosen}'")
     total = base.transform_window(total="sum(value)", sort=[alt.SortField("era")], groupby=["split"])
     line = total.mark_line(clip=True, color=colour(d.chosen), strokeWidth=2.5).encode(
         _x(), _y("total", "running sum"), alt.Detail("split:N")
     )
-    return _layers(d, [_real(d), line], live, ["score"], _hover(total, [d.chosen], "total"), height=170)
+    return _layers(d, [_real(d), line] if d.real else [line], live, ["score"], _hover(total, [d.chosen], "total"), height=170)
 
 
 def cumulative(d: Defaults, live: bool) -> alt.LayerChart:

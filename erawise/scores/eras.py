@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from erawise.base.schema import ERA, PREDICTION
+from erawise.base.settings import Score
 from erawise.base.threads import one_of_blas
 from erawise.panel import blocks
 from erawise.panel.panel import era_slices
@@ -73,6 +74,7 @@ class Known:
     groups : groups of the features, each of which also has its exposures.
     fnc_v3 : positions of the features of Numerai's FNC, or None.
     early : (rows,), a target of a shorter horizon for `early_corr`, NaN if unknown, or None.
+    score : the correlation that stands for CORR wherever a score is called `corr` or made of it, see `kernels.correlation`.
     """
 
     meta_model: NDArray | None = None
@@ -82,6 +84,7 @@ class Known:
     groups: Groups = field(default_factory=dict)
     fnc_v3: NDArray[np.int64] | None = None
     early: NDArray | None = None
+    score: Score = kernels.NUMERAI
 
 
 TARGET_ONLY = Known()
@@ -152,7 +155,7 @@ def score_eras(
         block = None if known.features is None else _features_of(int(era[rows.start]), rows, known.features)
         era_values = np.ascontiguousarray(values[:, rows]).T
         targets = (truth[rows], None if known.early is None else early[rows])
-        scores = _score_era(_Era(era_values, *targets, meta[rows], bench[rows], best[rows], block, known.groups, known.fnc_v3))
+        scores = _score_era(_Era(era_values, *targets, meta[rows], bench[rows], best[rows], block, known))
         count.done()
         return scores
 
@@ -166,7 +169,7 @@ def score_eras(
     return pd.DataFrame({ERA: eras, PREDICTION: names * len(slices), **table})
 
 
-def _added(known: "Known | _Era") -> list[str]:
+def _added(known: Known) -> list[str]:
     """Return the columns of groups of features, of FNC against the features of `fnc_v3`, and of CORR against the target `early`."""
     of_groups = [column for group in known.groups for column in exposure_columns(group)]
     given = {FNC_V3: known.fnc_v3, EARLY_CORR: known.early}
@@ -191,7 +194,7 @@ def _features_of(era: int, rows: slice, features: Callable[[int], NDArray]) -> N
 
 @dataclass(frozen=True)
 class _Era:
-    """One era: predictions (rows, p), the other data (rows,), NaN if missing, the features (rows, k) or None, and `Known`'s positions."""
+    """One era: predictions (rows, p), the other data (rows,), NaN if missing, the features (rows, k) or None, and `Known` of all eras."""
 
     predictions: Floats
     target: Floats
@@ -200,16 +203,15 @@ class _Era:
     benchmark: Floats
     oracle: Floats
     features: NDArray | None
-    groups: Groups
-    fnc_v3: NDArray[np.int64] | None
+    known: Known
 
     def covered(self, rows: NDArray[np.bool_]) -> bool:
         """Return whether rows are enough of the era for a score."""
         return bool(rows.sum() / len(rows) >= MIN_COVERAGE)
 
-    def centred_target(self, rows: NDArray[np.bool_]) -> Floats:
-        """Return the target of some rows, less its mean over all rows of the era that have one."""
-        return self.target[rows] - np.nanmean(self.target)
+    def correlation(self, x: Floats, rows: NDArray[np.bool_]) -> Floats:
+        """Return the score of predictions (rows, p) of some rows of the era."""
+        return kernels.correlation(self.known.score, x, self.target[rows], float(np.nanmean(self.target)))
 
 
 @dataclass(frozen=True)
@@ -248,7 +250,7 @@ def _column(array: NDArray | None, n_rows: int) -> Floats:
 def _score_era(era: _Era) -> dict[str, NDArray]:
     n_predictions = era.predictions.shape[1]
     table: dict[str, NDArray] = {ROWS: np.zeros(n_predictions, np.int64), CONSTANT: np.zeros(n_predictions, bool)}
-    table |= {name: np.full(n_predictions, np.nan) for name in (*SCORES, *_added(era))}
+    table |= {name: np.full(n_predictions, np.nan) for name in (*SCORES, *_added(era.known))}
     for columns in _same_rows(era.predictions):
         for name, score in _score_columns(era, columns).items():
             table[name][columns] = score
@@ -286,7 +288,7 @@ def _target_scores(era: _Era, predictions: _Ranked, scored: NDArray[np.bool_]) -
     ranks = predictions.rank(scored)
     target = era.target[scored]
     return {
-        "corr": kernels.powered_corr(ranks.powered, era.centred_target(scored)),
+        "corr": _corr(era, predictions, scored, era.target),
         "spearman": kernels.spearman(ranks.uniform, target),
         "mse": kernels.mse(_picked(predictions.values, scored), target),
     } | _auc_scores(ranks.uniform, target)
@@ -296,7 +298,17 @@ def _early_corr(early: Floats, era: _Era, predictions: _Ranked, present: NDArray
     rows = present & ~np.isnan(early)
     if not era.covered(rows):
         return {}
-    return {EARLY_CORR: kernels.powered_corr(predictions.rank(rows).powered, early[rows] - np.nanmean(early))}
+    return {EARLY_CORR: _corr(era, predictions, rows, early)}
+
+
+def _corr(era: _Era, predictions: _Ranked, rows: NDArray[np.bool_], target: Floats) -> Floats:
+    """Return `kernels.correlation` of some rows, by ranks that other scores need too."""
+    score, own = era.known.score, target[rows]
+    if score == kernels.NUMERAI:
+        return kernels.powered_corr(predictions.rank(rows).powered, own - np.nanmean(target))
+    if score == "spearman":
+        return kernels.spearman(predictions.rank(rows).uniform, own)
+    return kernels.correlation(score, _picked(predictions.values, rows), own, 0.0)
 
 
 def _auc_scores(ranks: Floats, target: Floats) -> Scores:
@@ -327,15 +339,15 @@ def _feature_scores(era: _Era, features: NDArray, predictions: _Ranked, present:
     if usable.any():
         scores["exposure_max"] = np.abs(exposures[:, usable]).max(axis=1)
         scores["exposure_rms"] = np.sqrt(np.square(exposures[:, usable]).mean(axis=1))
-    for group, positions in era.groups.items():
+    for group, positions in era.known.groups.items():
         own = exposures[:, positions[usable[positions]]]
         if own.shape[1]:
             largest, typical = exposure_columns(group)
             scores |= {largest: np.abs(own).max(axis=1), typical: np.sqrt(np.square(own).mean(axis=1))}
     if era.covered(scored):
         scores["fnc"] = _neutral_corr(era, block, predictions, present, scored)
-        if era.fnc_v3 is not None:
-            some = projection.block_of(blocks.take_columns(features, era.fnc_v3))
+        if era.known.fnc_v3 is not None:
+            some = projection.block_of(blocks.take_columns(features, era.known.fnc_v3))
             scores[FNC_V3] = _neutral_corr(era, some, predictions, present, scored)
     return scores
 
@@ -347,8 +359,7 @@ def _neutral_corr(
     left = ~np.isnan(neutral[0])
     scores = np.full(len(left), np.nan)
     if left.any():
-        gaussian = kernels.gaussianize(_picked(neutral[:, left], scored[present]))
-        scores[left] = kernels.numerai_corr(gaussian, era.centred_target(scored))
+        scores[left] = era.correlation(_picked(neutral[:, left], scored[present]), scored)
     return scores
 
 
@@ -361,5 +372,4 @@ def _oracle_corr(era: _Era) -> float:
     rows = ~np.isnan(era.oracle) & ~np.isnan(era.target)
     if not era.covered(rows):
         return np.nan
-    gaussian = kernels.gaussianize(era.oracle[rows])
-    return float(kernels.numerai_corr(gaussian[:, None], era.centred_target(rows))[0])
+    return float(era.correlation(era.oracle[rows][:, None], rows)[0])

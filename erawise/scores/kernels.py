@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from erawise.base.settings import Score
 from erawise.scores import loops, projection
 
 Floats = NDArray[np.float64]
+
+NUMERAI: Score = "numerai"
 
 TOP_PARTS = 5
 """The top class holds at least one part of this many equal parts of an era's rows."""
@@ -128,6 +131,28 @@ def powered_corr(powered: Floats, centred_target: Floats) -> Floats:
 def spearman(ranks: Floats, target: Floats) -> Floats:
     """Return the (p,) rank correlations of predictions, given as `uniform_ranks` (rows, p), with the target (rows,)."""
     return pearson_with(ranks, uniform_ranks(target))
+
+
+def correlation(score: Score, x: Floats, target: Floats, mean: float, gaussian: Floats | None = None) -> Floats:
+    """Calculate the score that stands for CORR in a panel.
+
+    Parameters
+    ----------
+    score : `numerai`, CORR; `spearman`, of the ranks of both, ties averaged; `pearson`, of the values of both.
+    x : (rows, p), predictions; CORR and Spearman are made of their ranks.
+    target : (rows,).
+    mean : the mean of the target over all rows of the era that have one; only CORR needs it.
+    gaussian : (rows, p), `gaussianize(x)` if it is known already.
+
+    Returns
+    -------
+    (p,); NaN if the prediction or the target is constant.
+    """
+    if score == "spearman":
+        return spearman(uniform_ranks(x), target)
+    if score == "pearson":
+        return pearson(x, target[:, None])[:, 0]
+    return numerai_corr(gaussianize(x) if gaussian is None else gaussian, target - mean)
 
 
 def pearson_with(x: Floats, y: Floats) -> Floats:

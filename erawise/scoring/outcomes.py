@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from erawise import params, predictions
 from erawise.base import tabular
 from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE_ERA, META_MODEL, ORACLE, TARGET, VALIDATION, is_feature, is_target, named_horizon
+from erawise.base.settings import Score
 from erawise.evaluation import evaluation
-from erawise.panel import groups
-from erawise.panel.panel import DESCRIPTION, Panel, days_ahead
-from erawise.preparation import aliases, matrix, rawfiles, rawrows, references
+from erawise.models.predictions import matching
+from erawise.panel import groups, rawfiles
+from erawise.panel.panel import DESCRIPTION, Index, Panel, days_ahead
+from erawise.preparation import aliases, matrix, rawrows, references
 from erawise.preparation.chosen_columns import Columns
-from erawise.preparation.matrix import Index
 from erawise.preparation.rawrows import RawRows, Selection
 from erawise.regimes import regimes
 from erawise.regimes.regimes import Regime
@@ -29,7 +30,6 @@ from erawise.running.errors import InputError, known_names
 from erawise.running.progress import Progress
 from erawise.scores.eras import Groups
 from erawise.scores.kernels import Floats
-from erawise.scoring import matching
 from erawise.sources import layout
 
 ROWS = ("train.parquet", "validation.parquet")
@@ -104,6 +104,7 @@ class Outcomes:
     benchmark, benchmarks : the benchmark model of BMC, and all that the data has.
     regime : the regime that pays.
     open_features : gives the features, and frees their space on disk at the end; None if there are none.
+    own_score : the correlation that stands for CORR if a schema describes the panel, which no regime pays for; else None.
     """
 
     source: str
@@ -121,6 +122,7 @@ class Outcomes:
     all_regimes: list[Regime]
     open_features: Callable[[NDArray[np.bool_], Progress], AbstractContextManager[Features]] | None
     notes: list[str] = field(default_factory=list)
+    own_score: Score | None = None
 
 
 class Raw:
@@ -154,6 +156,8 @@ class Raw:
             kind = file.schema_arrow.field(self._target).type
             if not tabular.is_number(kind):
                 raise InputError(f"{path}: target {self._target!r} is of type {kind}; expected float32")
+        described = directory / layout.FEATURES
+        self._own = layout.own_panel(described) if described.exists() else None
         self._sets, self._features = self._chosen_features()
         self._others = self._found_others()
         models = [name for names in self._others.values() for name in names if name not in (META_MODEL, ORACLE)]
@@ -196,6 +200,7 @@ class Raw:
             all_regimes=self._regimes,
             open_features=(lambda rows, progress: self._matrix(chosen, rows, progress)) if self._features else None,
             notes=notes,
+            own_score=None if self._own is None else self._own.score,
         )
 
     def _chosen_target(self) -> str:
@@ -271,7 +276,7 @@ class Raw:
         named = [name for name in self._targets if named_horizon(name)]
         columns = Columns([], [*named, self._target], self._target, {}, "int8", {})
         try:
-            found = aliases.find(parts, columns, self._wishes.horizon)
+            found = aliases.find(parts, columns, self._own.days if self._own else self._wishes.horizon)
         except InputError as error:
             raise InputError(str(error).replace(f"{aliases.SETTING}:", f"{self._directory}, --horizon:")) from None
         known = found.days[self._target]
@@ -400,6 +405,7 @@ class Prepared:
             notes=[f"{len(looked)} eras of the final check are among them: choosing by these scores uses the check up"]
             if len(looked)
             else [],
+            own_score=panel.own_score,
         )
 
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,17 @@ from erawise.base.schema import ERA, META_MODEL, ORACLE, PREDICTION, spanned_era
 from erawise.base.settings import Objective
 from erawise.evaluation import evaluation, objectives, significance, summary
 from erawise.history import comparison
+from erawise.models.predictions import matching, prediction_files
+from erawise.models.predictions.matching import Coverage
+from erawise.models.predictions.prediction_files import Columns, Predicted
 from erawise.panel.panel import era_slices
 from erawise.regimes import regimes
 from erawise.regimes.regimes import Multipliers
 from erawise.running.errors import InputError, known_names
 from erawise.running.progress import SILENT, Progress
 from erawise.scores.eras import Known, Sums, exposure_columns, score_eras
-from erawise.scores.kernels import Floats
-from erawise.scoring import matching, prediction_files
-from erawise.scoring.matching import Coverage
+from erawise.scores.kernels import NUMERAI, Floats
 from erawise.scoring.outcomes import Features, Outcomes, Prepared, Raw, Wishes
-from erawise.scoring.prediction_files import Columns, Predicted
 
 MAX_MISSING_SHARE = 0.05
 """Default budget for ids that the data lacks, and for rows without a prediction."""
@@ -184,43 +184,20 @@ def _require_within(coverage: Mapping[str, Coverage], budget: float, outcomes: O
     for name, own in coverage.items():
         if not own.expected:
             raise InputError(f"{name}: no row of its eras has {outcomes.name} in {outcomes.source}; give predictions of resolved eras")
-        if own.unknown_share > budget:
-            raise InputError(
-                f"{name}: {own.unknown:,} of its {own.rows:,} ids ({own.unknown_share:.1%}) aren't in {outcomes.source}, more than "
-                f"{budget:.1%}; take the data version of the predictions, add a column 'era' if the data has only some eras, "
-                "or raise --max-missing-share"
-            )
-        if own.missing_share > budget:
-            raise InputError(
-                f"{name}: {own.missing:,} of {own.expected:,} rows of its {own.eras} eras ({own.missing_share:.1%}) have no prediction, "
-                f"more than {budget:.1%} ({own.partial} eras in part, {own.constant} with one value, {own.conflicts:,} ids with several); "
-                "predict the missing rows, or raise --max-missing-share"
-            )
+        own.require_within(budget, name, outcomes.source, "--max-missing-share")
 
 
 def _lines(opened: Sequence[Columns], coverage: Mapping[str, Coverage], outcomes: Outcomes) -> list[str]:
     """Return lines on the target, and on all that doesn't fit."""
     lines = [evaluation.standing(outcomes.name, outcomes.days, outcomes.equal, outcomes.early_name)]
+    if outcomes.own_score is not None:
+        ahead = f"{outcomes.name}: {spanned_weeks(outcomes.days)} eras ahead"
+        lines = [f"{ahead}; CORR is the {evaluation.EXPLAINED[outcomes.own_score]} here"]
     if outcomes.benchmark:
         lines.append(f"BMC is against {outcomes.benchmark}, of {', '.join(outcomes.benchmarks)}")
     lines += outcomes.notes
     lines += [f"{columns.path.name}: left out {', '.join(map(repr, columns.left_out))}" for columns in opened if columns.left_out]
-    for name, own in coverage.items():
-        parts = {
-            "ids that the data lacks": own.unknown,
-            "rows of eras that the data lacks": own.other_eras,
-            "live rows": own.live,
-            "rows of an id that was there before": own.duplicates,
-            "ids with several different predictions, left out": own.conflicts,
-            "rows without a prediction": own.missing,
-            "eras covered in part": own.partial,
-            "eras with one value, without scores": own.constant,
-            "values outside 0 to 1 (scores use ranks; Numerai refuses them)": own.outside,
-        }
-        told = [f"{count:,} {what}" for what, count in parts.items() if count]
-        if told:
-            lines.append(f"{name}: {'; '.join(told)}")
-    return lines
+    return lines + [f"{name}: {'; '.join(own.told)}" for name, own in coverage.items() if own.told]
 
 
 def _scored(
@@ -252,14 +229,15 @@ def _scored(
     answers = [None if other is None else other[rows] for other in (meta, benchmark, oracle, outcomes.early)]
     threads, paying = _threads(), _paying(outcomes)
     with outcomes.open_features(rows, progress) if outcomes.open_features else nullcontext() as features:
-        known = _known(answers, features)
+        known = replace(_known(answers, features), score=outcomes.own_score or NUMERAI)
         with progress.counting(int(covered.sum()), "eras", "scored") as count:
             table = score_eras(frame, target, era, known, sums=_sums(outcomes, paying), threads=threads, count=count)
     own_yardsticks = _yardsticks(how.against, others, outcomes)
     yardsticks = pd.DataFrame({name: outcomes.others[name][rows] for name in own_yardsticks}, index=frame.index)
     scored_others = table.iloc[:0]
     if own_yardsticks:
-        scored_others = score_eras(yardsticks, target, era, Known(answers[0], answers[1]), sums=_sums(outcomes, {}), threads=threads)
+        own = Known(answers[0], answers[1], score=known.score)
+        scored_others = score_eras(yardsticks, target, era, own, sums=_sums(outcomes, {}), threads=threads)
     both = pd.concat([table, scored_others], ignore_index=True)
     by = objectives.of_tables(how.score, "--score", [(both, both)])
     return Scored(
@@ -291,7 +269,7 @@ def _threads() -> int:
 def _paying(outcomes: Outcomes) -> dict[str, Multipliers]:
     """Return the multipliers of the regimes that can be computed and pay for the target's horizon, the newest last."""
     found = {}
-    for regime in outcomes.all_regimes:
+    for regime in outcomes.all_regimes if outcomes.own_score is None else ():
         if regime.horizon == outcomes.days:
             try:
                 found[regime.id] = regime.multipliers()
@@ -306,7 +284,7 @@ def regime_columns(regime: str) -> tuple[str, str]:
 
 
 def _sums(outcomes: Outcomes, paying: Mapping[str, Multipliers]) -> Sums:
-    sums: dict[str, Mapping[str, float]] = dict(outcomes.regime.sums())
+    sums: dict[str, Mapping[str, float]] = dict(outcomes.regime.sums() if outcomes.own_score is None else {})
     for name, multipliers in paying.items():
         paid, standing_in = regime_columns(name)
         sums[paid] = multipliers
@@ -376,10 +354,13 @@ def _absent(table: pd.DataFrame, outcomes: Outcomes) -> list[str]:
     }
     lines = [f"no {name}: {reason}" for name, reason in reasons.items() if reason and table[name].isna().all()]
     pays, days = outcomes.regime, outcomes.days
-    formula, standing_in = map(regimes.formula, pays.sums().values())
-    lines.append(f"payout: of {pays.id}, {formula} before its factor and clip; stand-in (payout_bmc): {standing_in}")
-    if pays.horizon != days:
-        lines.append(f"{pays.id} pays for scores of {pays.horizon} trading days, and these are of {days}: no round pays so")
+    if outcomes.own_score is not None:
+        lines.append(evaluation.UNPAID)
+    else:
+        formula, standing_in = map(regimes.formula, pays.sums().values())
+        lines.append(f"payout: of {pays.id}, {formula} before its factor and clip; stand-in (payout_bmc): {standing_in}")
+        if pays.horizon != days:
+            lines.append(f"{pays.id} pays for scores of {pays.horizon} trading days, and these are of {days}: no round pays so")
     few = evaluation.partial(table)
     return lines + [f"{name} in only {count}: the other eras lack the predictions of others" for name, count in few.items()]
 

@@ -1,10 +1,15 @@
 """The files of a Numerai data version: their names, and the check of their content."""
 
 import os
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
+
+import pandas as pd
 
 from erawise.base import files, tabular
 from erawise.base.schema import DATA_TYPE, ERA, ID
+from erawise.base.settings import Score
 from erawise.running.errors import InputError
 
 FEATURES = "features.json"
@@ -18,6 +23,24 @@ OPTIONAL = (
 )
 MARKET = ("oracle.parquet",)
 """Files of the embedded market that Numerai doesn't have."""
+ERAS = "eras.csv"
+"""The file with the number of each era, and its label in the user's files, of a panel that a schema describes."""
+PANEL = "panel"
+"""The key of `features.json` that a panel of another layout than Numerai's has, see `own_panel`."""
+
+
+@dataclass(frozen=True)
+class OwnPanel:
+    """A panel that isn't Numerai's.
+
+    Attributes
+    ----------
+    days : trading days that every target looks ahead, 5 an era.
+    score : the correlation that stands for CORR.
+    """
+
+    days: int
+    score: Score
 
 
 def check_all(directory: Path) -> None:
@@ -90,6 +113,22 @@ def read_features(path: Path) -> tuple[dict[str, list[str]], list[str]]:
     if len(lists) < 2 or not all(isinstance(names, list) for names in lists):
         raise InputError(f'{path}: expected {{"feature_sets": {{name: [feature, ...]}}, "targets": [name, ...]}}; fetch it again')
     return {name: [str(feature) for feature in members] for name, members in sets.items()}, [str(name) for name in targets]
+
+
+def own_panel(path: Path) -> OwnPanel | None:
+    """Return what a schema says of a panel that isn't Numerai's, from a `features.json`; None for Numerai's."""
+    found = files.read_json(path).get(PANEL)
+    return None if found is None else OwnPanel(**found)
+
+
+def named_eras(directory: Path, eras: Collection[int]) -> list[str]:
+    """Return a line with the user's labels of the first and the last of some eras; none if the directory has no labels of them."""
+    path = directory / ERAS
+    if not path.is_file() or not len(eras):
+        return []
+    labels, first, last = pd.read_csv(path, index_col=ERA, dtype={"label": str})["label"], min(eras), max(eras)
+    known = {first, last} <= set(labels.index)
+    return [f"eras {first} to {last} are {labels[first]} to {labels[last]}; {path} names the others"] if known else []
 
 
 def _check_table(path: Path, name: str) -> None:

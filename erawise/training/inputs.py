@@ -9,7 +9,7 @@ from typing import Any
 from erawise.base import files
 from erawise.base.settings import Resources as Limits
 from erawise.models.shared.protocol import GIB, Resources, held_by
-from erawise.models.shared.settings import Entry
+from erawise.models.shared.settings import AnyModel
 from erawise.panel.panel import days_ahead
 from erawise.running import errors, paths
 from erawise.training import training
@@ -27,7 +27,7 @@ class ModelInputs:
     resources: Resources
 
 
-def source_of(settings: Entry, main_target: str, *, live: bool) -> Source:
+def source_of(settings: AnyModel, main_target: str, *, live: bool) -> Source:
     """Return the location of a model's data; `live` says whether the live era is to be predicted.
 
     The folds are purged by the longest horizon of the model's own targets and of the main target.
@@ -42,7 +42,7 @@ def read(name: str, settings: Any, main_target: str, limits: Limits, *, live: bo
 
     Parameters
     ----------
-    name, settings : name and settings of the model, an `Entry`.
+    name, settings : name and settings of the model, an `AnyModel`.
     main_target : the target that every prediction is scored against.
     limits : the section `resources`.
     aside : the file with the targets of the validation eras, to learn from these too; None not to.

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from erawise.base import files
-from erawise.models.shared.settings import Entry
+from erawise.models.shared.settings import AnyModel
 from erawise.running.errors import InputError
 
-Settings = TypeVar("Settings", bound=Entry)
+Settings = TypeVar("Settings", bound=AnyModel)
 
 KEY = "file"
 """The key of the own file in the file that `tune` writes for a model. A change of the file so runs `train` again for this model only."""
@@ -31,12 +31,12 @@ def bound(settings: Settings) -> Settings:
     return settings.made_of(path, files.digest(path))
 
 
-def recorded(settings: Entry) -> dict[str, dict[str, str]]:
+def recorded(settings: AnyModel) -> dict[str, dict[str, str]]:
     """Return the path and SHA-256 of the own file of bound settings, for the file that `tune` writes; empty without one."""
     return {} if settings.own_file is None else {KEY: {"path": settings.own_file, "sha256": settings.digest}}
 
 
-def require_recorded(settings: Entry, found: dict[str, Any], path: Path) -> None:
+def require_recorded(settings: AnyModel, found: dict[str, Any], path: Path) -> None:
     """Check that a model's own file is as `tune` has found it.
 
     Parameters

@@ -120,6 +120,13 @@ def labels(data: TrainingData) -> pd.DataFrame:
     return pd.concat(pieces, ignore_index=True)
 
 
+def label_rows(data: TrainingData) -> NDArray[np.int64]:
+    """Return the (n,) row numbers of `labels` in the panel; live rows follow its last row."""
+    eras = [*(fold.test for fold in data.plan.folds), data.plan.validation]
+    live = [] if data.live is None else [data.panel.n_rows + data.live.row_numbers(data.live.eras)]
+    return np.concatenate([*(data.panel.row_numbers(own) for own in eras), *live])
+
+
 def messages(name: str, trained: Trained, target: str) -> list[str]:
     """Return lines that tell the rounds of the folds, and the number of rows without a target."""
     lines = []

@@ -165,4 +165,5 @@ def _goal(question: Question, work: ModelInputs) -> Goal:
         references = tabular.read_parquet(paths.REFERENCES)
         benchmark = evaluation.benchmark_of(paths.PANEL, references, question.benchmark, question.target)
         others = objectives.others(index, references, benchmark)
-    return objectives.goal(name, OBJECTIVE, index[ERA].to_numpy(np.int64), target, others, question.regime.sums)
+    sums = dict if work.data.panel.own_score else question.regime.sums
+    return objectives.goal(name, OBJECTIVE, index[ERA].to_numpy(np.int64), target, others, sums, work.data.panel.score)

@@ -59,12 +59,19 @@ def content(pipeline: Pipeline, name: str, like: Panel) -> runtime.Content:
     Raises
     ------
     InputError
-        If there is no prediction of that name, or the panel lacks a feature that it needs.
+        If there is no prediction of that name, it is made of a file of predictions, or the panel lacks a feature that it needs.
     """
     if name not in pipeline.predictions:
         raise InputError(f"upload.prediction: there is no prediction {name!r}; there are {', '.join(pipeline.predictions)}")
     blended = name in (ENSEMBLE, NEUTRALIZED)
     weights = {model: float(pipeline.weights[model]) for model in pipeline.models if pipeline.weights.get(model, 0) > 0}
+    of_files = [model for model in pipeline.given if model == name or (blended and pipeline.weights.get(model, 0) > 0)]
+    if of_files:
+        made = f", of which {name} is made," if blended else ""
+        raise InputError(
+            f"upload.prediction: {of_files[0]}{made} is a file of predictions, which can't predict new rows; "
+            "choose a prediction without it, or hand in by `erawise submit`"
+        )
     removed = pipeline.neutralization if name == NEUTRALIZED else None
     needed = {*pipeline.features.columns, *(removed.features if removed else ())}
     positions = like.columns(sorted(needed))

@@ -31,7 +31,7 @@ from erawise.base.files import HELD
 from erawise.live import handing_in, keys, schedule, submission
 from erawise.live.account import PREDICTIONS, Account
 from erawise.models.shared import arrays, stored
-from erawise.running import errors
+from erawise.running import errors, runner
 from erawise.running.errors import InputError, NotOpen, Unconfirmed
 from erawise.sources.numerai.attempts import ADDRESS, Patience
 from erawise.sources.numerai.client import PUBLIC_ID, SECRET_KEY
@@ -567,6 +567,35 @@ def test_a_stored_model_of_a_kind_that_is_gone_is_named(
     error = capsys.readouterr().err
     assert "ridge/model.json: the model is of the kind 'momentum', and " in error
     assert error.count("\n") == 1
+
+
+def test_a_file_of_predictions_is_handed_in_if_it_has_the_rows_of_the_round(
+    server: NumeraiServer, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runner, "_start", lambda *_: None)
+    path = workspace.directory / "data/local/mine.csv"
+    path.parent.mkdir()
+    history = workspace.predictions("models/ridge")[["id", "era", "prediction"]]
+    history.to_csv(path, index=False)
+    workspace.change(
+        lambda content: (
+            content["models"].update(mine={"kind": "predictions", "path": "data/local/mine.csv"}),
+            content["tuning"].update(models=[]),
+            content["submit"].update(models={"alpha": "mine"}),
+        )
+    )
+    workspace.run("check", "tune", "train mine", "ensemble", "neutralize", "evaluate")
+    assert workspace.ended("submit") == 1
+    error = capsys.readouterr().err
+    assert "models.mine: data/local/mine.csv has no prediction of 40 of the 40 live rows; add these rows to it, and run dvc repro" in error
+    assert error.count("\n") == 1
+    rows = live(seed=OPEN).assign(era="X", prediction=lambda frame: frame["feature_0"] + frame["feature_1"] / 10)
+    pd.concat([history, rows[["id", "era", "prediction"]]]).to_csv(path, index=False)
+    workspace.run("tune", "train mine", "submit")
+    assert "alpha: mine is sent" in capsys.readouterr().out
+    [table] = handed(server, "alpha")
+    expected = rows.set_index("id").loc[table["id"], "prediction"].rank().to_numpy()
+    np.testing.assert_array_equal(table["prediction"].rank().to_numpy(), expected)
 
 
 SPOILED: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {

@@ -92,6 +92,7 @@ RERUNS: dict[str, set[str]] = {
     "erawise/models/ridge/settings.py": {"tune", "refit", "train@ridge", "explain@ridge"},
     "erawise/models/lightgbm/model.py": {"select_features", "tune", "refit", "train@lightgbm", "explain@lightgbm"},
     "erawise/models/lightgbm/settings.py": {"select_features", "tune", "refit", "train@lightgbm", "explain@lightgbm"},
+    "erawise/models/predictions/given.py": {"tune", "refit", "train@predictions", "explain@predictions"},
     "erawise/models/shared/stored.py": {"select_features", "tune", "train", "refit", "explain"},
     "erawise/explanation/settings.py": {"explain", "plot"},
     "erawise/blend/settings.py": {"ensemble", "neutralize"},
@@ -113,7 +114,7 @@ def declared() -> dict[str, dict]:
         if "foreach" not in stage:
             found[name] = stage
         elif name in OF_EACH_MODEL:
-            found |= {f"{name}@{kind}": _filled(stage["do"], kind) for kind in kinds.names()}
+            found |= {f"{name}@{kind}": _filled(stage["do"], kind) for kind in params.KINDS}
         else:
             found[name] = _filled(stage["do"], "ridge")
     return found
@@ -154,7 +155,7 @@ def made_of(name: str, source: str = "market") -> set[str]:
     if kind:
         start += of_kind(kind)
     if stage in OF_ALL_KINDS:
-        start += [path for each in kinds.names() for path in of_kind(each)]
+        start += [path for each in params.KINDS for path in of_kind(each)]
     read = {chain.split(".")[0] for chain in params_read(start[0])} - {"models"}
     rooms = {room(file) for file in closure(*start)} | {settings_room(section) for section in read}
     if stage in OF_ALL_KINDS:
@@ -196,7 +197,7 @@ def test_running_needs_no_library_of_numbers() -> None:
 def test_nothing_that_writes_an_out_reaches_the_history_or_a_room_that_no_stage_needs() -> None:
     upstairs = {f"erawise/{each}" for floor in FLOORS[4:] for each in floor} - {"erawise/cluster", "erawise/params.py"}
     for name in DECLARED:
-        start = [script(name), *(path for kind in kinds.names() for path in of_kind(kind))]
+        start = [script(name), *(path for kind in params.KINDS for path in of_kind(kind))]
         reached = {file for file in closure(*start, through=True) if Path(file).name != "settings.py"}
         assert not {file for file in reached if room(file) in upstairs}, name
 
@@ -347,7 +348,9 @@ def test_params_declared_are_the_params_read(name: str) -> None:
 
 def test_download_declares_what_its_sources_read() -> None:
     assert params_read(ROOT / "stages/download.py") == {"data.source", "data"}
-    read = {f"data.{chain}" for source in SOURCES for chain in params_read(ROOT / f"erawise/sources/{source}/source.py", "data")}
+    keys = {name: field.alias or name for name, field in params.Data.model_fields.items()}
+    chains = {chain for source in SOURCES for chain in params_read(ROOT / f"erawise/sources/{source}/source.py", "data")}
+    read = {f"data.{keys.get(chain, chain)}" for chain in chains}
     assert set(DECLARED["download"]["params"]) == read | {"data.source"}
 
 

@@ -430,7 +430,7 @@ def test_eras_that_are_not_weeks_apart_are_told_even_quietly(tmp_path: Path, cap
     [
         ("target", None, 20, "it equals target_other_20, value by value"),
         ("target_2", None, 20, "it equals target_other_20, value by value"),
-        ("target_3", 60, 60, "data.target_horizon says so"),
+        ("target_3", 60, 60, "the settings say so"),
         ("target_other_20", 60, 20, "its name ends so"),
         ("target_other_60", None, 60, "its name ends so"),
     ],

@@ -99,7 +99,7 @@ def test_a_target_that_equals_none_stops_unless_its_horizon_is_set(tmp_path: Pat
     panel, counts = prepare(tmp_path, content, content, days=40)
     assert days_ahead(panel, "target") == 40
     assert Panel(panel).equal == {}
-    assert "target: looks 40 trading days ahead: data.target_horizon says so" in counts.notes
+    assert "target: looks 40 trading days ahead: the settings say so" in counts.notes
 
 
 def test_a_target_that_equals_two_stops_unless_its_horizon_is_set_to_one_of_theirs(tmp_path: Path) -> None:

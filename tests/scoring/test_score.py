@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,13 @@ from closure import ROOT
 from workspace import command
 
 from erawise.evaluation import summary
-from erawise.preparation import preparation, rawfiles
+from erawise.models.predictions import given, prediction_files
+from erawise.models.predictions.settings import Predictions
+from erawise.panel import rawfiles
+from erawise.preparation import preparation
 from erawise.running.errors import InputError
 from erawise.scores.eras import Known, score_eras
-from erawise.scoring import prediction_files, scored_files, scored_tables
+from erawise.scoring import scored_files, scored_tables
 from erawise.scoring.outcomes import Wishes
 from erawise.scoring.scored_files import How
 
@@ -404,6 +408,20 @@ def test_a_spoiled_file_gives_one_clear_line(how: str, data: Path, rows: pd.Data
         scored(path, data)
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith(("mine: ", f"{path}: ", f"{data}: "))
+
+
+@pytest.mark.parametrize("how", sorted(set(SPOILED) - {"a directory"}))
+def test_a_spoiled_file_stops_the_pipeline_by_the_same_line(how: str, rows: pd.DataFrame, tmp_path: Path) -> None:
+    spoil, message = SPOILED[how]
+    spoil(rows.drop(columns="other"), tmp_path / "mine")
+    era = rows["era"].astype(int).to_numpy()
+    panel = SimpleNamespace(index=rows, row_eras=era, starts=np.arange(0, len(era) + 1, ROWS), n_rows=len(era))
+    live = SimpleNamespace(index=rows[:2].assign(id=["a", "b"]), row_eras=np.array([-1, -1]), starts=np.array([0, 2]), n_rows=2)
+    labels = rows[["id"]].assign(era=pd.array(era, "Int64"), split="validation")
+    settings = Predictions(kind="predictions", path="data/local/mine").model_copy(update={"path": str(tmp_path / "mine")})
+    with pytest.raises(InputError, match=message) as caught:
+        given.give(given.read(settings), 0.05, panel, live, labels, np.arange(len(era)))  # type: ignore[arg-type]
+    assert str(caught.value).startswith(f"{tmp_path / 'mine'}: ")
 
 
 def test_two_files_of_the_same_ids_are_two_predictions_and_one_file_twice_is_none(data: Path, rows: pd.DataFrame, tmp_path: Path) -> None:

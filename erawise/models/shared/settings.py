@@ -12,14 +12,9 @@ ONE_OR_SEVERAL = {"target": "targets", "seed": "seeds"}
 """Keys of a model, and the keys that list several values instead."""
 
 
-class Entry(Section):
-    """A model that learns `target`, or a variant for each of `targets`, which are blended."""
+class AnyModel(Section):
+    """A model, which may be made of a file of the user's own."""
 
-    optional: ClassVar[tuple[str, ...]] = ()
-    """Keys of `ONE_OR_SEVERAL` that may be absent."""
-
-    target: str = ""
-    targets: list[str] = Field(default_factory=list)
     _digest: str = PrivateAttr("")
 
     @property
@@ -44,6 +39,11 @@ class Entry(Section):
         bound._digest = digest
         return bound
 
+    @property
+    def variants(self) -> dict[str, Any]:
+        """The variants to train; none if nothing is fitted."""
+        return {}
+
     def require_usable(self) -> None:
         """Check the settings that need a library or the own file; raise `InputError` if the model can't be fitted with them."""
 
@@ -59,6 +59,16 @@ class Entry(Section):
         made = type(self).model_validate(values)
         made.__pydantic_private__ = self.__pydantic_private__
         return made
+
+
+class Entry(AnyModel):
+    """A model that learns `target`, or a variant for each of `targets`, which are blended."""
+
+    optional: ClassVar[tuple[str, ...]] = ()
+    """Keys of `ONE_OR_SEVERAL` that may be absent."""
+
+    target: str = ""
+    targets: list[str] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _one_or_several(self) -> Self:

@@ -1,4 +1,4 @@
-"""A directory of files in Numerai's layout as a source: checked, then copied."""
+"""A directory of files as a source: checked, then copied, or written in Numerai's layout if a schema describes another one."""
 
 import shutil
 from pathlib import Path
@@ -6,13 +6,23 @@ from pathlib import Path
 from erawise.running.errors import InputError
 from erawise.running.progress import SILENT, Progress
 from erawise.sources import layout
+from erawise.sources.local import panels
 from erawise.sources.local.settings import LocalData
 
 README = "README.md"
 
 
 def download(data: LocalData, directory: Path, kept: Path, progress: Progress = SILENT) -> str:
-    """Copy the files of `data.local.path` into an existing empty directory, and return a remark on files that were ignored."""
+    """Copy the files of `data.local.path` into an existing empty directory, or write them in Numerai's layout if there is a schema.
+
+    Returns
+    -------
+    str
+        Remarks on files that were ignored, or on values that were changed.
+    """
+    if data.panel is not None:
+        source = Path(data.local.path)
+        return "\n".join(panels.write(panels.read_schema(source / data.panel), source, directory))
     ignored = write(Path(data.local.path), directory, progress)
     return f"{data.local.path}: ignored {', '.join(ignored)}: not among the files of Numerai's layout" if ignored else ""
 

@@ -1,7 +1,6 @@
 """The rows of the data that the ids of other files belong to, and the count of rows that belong to none."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -9,13 +8,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from erawise.base.schema import LIVE_ERA
-from erawise.panel.panel import era_slices
+from erawise.models.predictions.prediction_files import Floats, Predicted
+from erawise.panel.panel import Index, era_slices
 from erawise.running.errors import InputError
-from erawise.scores.kernels import Floats
-
-if TYPE_CHECKING:
-    from erawise.preparation.matrix import Index
-    from erawise.scoring.prediction_files import Predicted
 
 NOWHERE = -1
 """Position of a row that the data lacks."""
@@ -50,6 +45,40 @@ class Coverage:
     outside: int
 
     @property
+    def told(self) -> list[str]:
+        """The counts above 0, in words."""
+        parts = {
+            "ids that the data lacks": self.unknown,
+            "rows of eras that the data lacks": self.other_eras,
+            "live rows": self.live,
+            "rows of an id that was there before": self.duplicates,
+            "ids with several different predictions, left out": self.conflicts,
+            "rows without a prediction": self.missing,
+            "eras covered in part": self.partial,
+            "eras with one value, without scores": self.constant,
+            "values outside 0 to 1 (scores use ranks; Numerai refuses them)": self.outside,
+        }
+        return [f"{count:,} {what}" for what, count in parts.items() if count]
+
+    def require_within(self, budget: float, name: str, source: object, option: str) -> None:
+        """Raise `InputError` if ids that the data lacks, or rows without a prediction, have a larger share than the budget.
+
+        `name`, `source` and `option` name the prediction, the data and the setting of the budget in messages.
+        """
+        if self.unknown_share > budget:
+            raise InputError(
+                f"{name}: {self.unknown:,} of its {self.rows:,} ids ({self.unknown_share:.1%}) aren't in {source}, more than "
+                f"{budget:.1%}; take the data version of the predictions, add a column 'era' if the data has only some eras, "
+                f"or raise {option}"
+            )
+        if self.missing_share > budget:
+            raise InputError(
+                f"{name}: {self.missing:,} of {self.expected:,} rows of its {self.eras} eras ({self.missing_share:.1%}) have no "
+                f"prediction, more than {budget:.1%} ({self.partial} eras in part, {self.constant} with one value, {self.conflicts:,} ids "
+                f"with several); predict the missing rows, or raise {option}"
+            )
+
+    @property
     def unknown_share(self) -> float:
         """The share of unknown ids among the rows that could match."""
         return self.unknown / max(self.rows - self.live - self.other_eras, 1)
@@ -60,7 +89,7 @@ class Coverage:
         return self.missing / max(self.expected, 1)
 
 
-def positions(ids: pa.Array, era: NDArray[np.int64] | None, index: "Index") -> NDArray[np.int64]:
+def positions(ids: pa.Array, era: NDArray[np.int64] | None, index: Index) -> NDArray[np.int64]:
     """Return the positions (rows,) in the index of some ids; `NOWHERE` for a row that it lacks.
 
     Parameters
@@ -101,7 +130,7 @@ def _found(ids: pa.Array, among: pa.Array) -> NDArray[np.int64]:
     return found
 
 
-def place(file: "Predicted", index: "Index", target: Floats) -> tuple[dict[str, Floats], dict[str, Coverage]]:
+def place(file: Predicted, index: Index, target: Floats) -> tuple[dict[str, Floats], dict[str, Coverage]]:
     """Place the predictions of a file along the rows of the data, and count what doesn't fit.
 
     Parameters
@@ -177,7 +206,7 @@ def _constant_eras(placed: Floats, starts: NDArray[np.int64]) -> NDArray[np.bool
     return (low == high) & (np.add.reduceat(~missing, starts[:-1]) > 1)
 
 
-def _nothing_matches(file: "Predicted", index: "Index", unknown: NDArray[np.bool_]) -> InputError:
+def _nothing_matches(file: Predicted, index: Index, unknown: NDArray[np.bool_]) -> InputError:
     """Return the error of a file without any id of the data."""
     if file.era is not None and not unknown.any():
         eras = np.unique(file.era[file.era != LIVE_ERA])

@@ -18,12 +18,15 @@ from erawise.running.errors import InputError
 KEYS = (ID, ERA, DATA_TYPE)
 """Columns that identify a row."""
 
+INDEX, UNNAMED = ("index", "level_0", "era_number", "era_int"), ("unnamed:", "__index_level_")
+"""Names, and beginnings of names, of columns that hold an index or the number of an era."""
+
 SHOWN = 10
 """Columns of a file that a message lists at most."""
 
 
 def read_eras(file: pq.ParquetFile, path: Path) -> NDArray[np.int64]:
-    """Read era numbers, such as "0001", "era1", 1 and 1.0. "X" and "eraX" become `LIVE_ERA`.
+    """Read era numbers, such as "0001", "era1", 1, 1.0 and "1.0". "X" and "eraX" become `LIVE_ERA`.
 
     Raises
     ------
@@ -40,7 +43,7 @@ def read_eras(file: pq.ParquetFile, path: Path) -> NDArray[np.int64]:
 
 
 def _parse_era(label: object, path: Path) -> int:
-    text = str(int(label) if isinstance(label, float) and label.is_integer() else label).removeprefix("era")
+    text = str(label).removeprefix("era").removesuffix(".0")
     if text == "X":
         return LIVE_ERA
     if not text.isdecimal() or int(text) > LAST_ERA:

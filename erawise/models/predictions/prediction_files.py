@@ -6,7 +6,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from erawise.base import files, tabular
 from erawise.base.schema import DATA_TYPE, ERA, ID, LIVE_ERA, PREDICTION, SPLIT, TARGET, is_feature
-from erawise.preparation import rawfiles, references
+from erawise.panel import rawfiles
 from erawise.running.errors import InputError, known_names
 
 Floats = NDArray[np.float64]
@@ -78,6 +78,16 @@ class Columns:
         era = _eras(content.column(ERA), self.path) if self.era else None
         return Predicted(self.path, _texts(ids, self), era, {name: _numbers(content.column(name), name, self.path) for name in self.names})
 
+    def single(self, option: str) -> "Columns":
+        """Return the columns with only one prediction: `prediction`, or the only column of numbers.
+
+        `option` is the option or key by which the user names a column. Raise `InputError` if there are several.
+        """
+        names = [PREDICTION] if PREDICTION in self.names else self.names
+        if len(names) > 1:
+            raise InputError(f"{self.path}: it has {len(names)} columns of numbers ({', '.join(names)}); name one by {option}")
+        return replace(self, names=names)
+
 
 @dataclass(frozen=True)
 class Predicted:
@@ -97,13 +107,14 @@ class Predicted:
     values: dict[str, Floats]
 
 
-def open_predictions(path: Path, wanted: Sequence[str] = ()) -> Columns:
+def open_predictions(path: Path, wanted: Sequence[str] = (), option: str = "--columns") -> Columns:
     """Find the columns of a file from its footer or header.
 
     Parameters
     ----------
     path : Parquet, or CSV with commas and points, in UTF-8, which may be compressed by gzip.
     wanted : columns to take; if empty, every column of numbers that has no other name of Numerai's layout.
+    option : the option or key by which the user names these columns, for messages.
 
     Raises
     ------
@@ -115,20 +126,19 @@ def open_predictions(path: Path, wanted: Sequence[str] = ()) -> Columns:
         start = file.read(4)
     if not start:
         raise InputError(f"{path}: the file is empty; expected a table of ids and predictions, write it again")
-    if start == tabular.MAGIC or path.suffix in SUFFIXES:
-        return _of_parquet(path, wanted)
-    return _of_csv(path, start, wanted)
+    asked = (wanted, option)
+    return _of_parquet(path, asked) if start == tabular.MAGIC or path.suffix in SUFFIXES else _of_csv(path, start, asked)
 
 
-def _of_parquet(path: Path, wanted: Sequence[str]) -> Columns:
+def _of_parquet(path: Path, asked: tuple[Sequence[str], str]) -> Columns:
     source = tabular.open_parquet(path)
     schema = source.schema_arrow
     tabular.refuse_kept_in_metadata(source, [ID], path)
     numeric = {name for name in schema.names if _is_number(schema.field(schema.names.index(name)).type)}
-    return _chosen(path, schema.names, numeric, wanted, {"source": source})
+    return _chosen(path, schema.names, numeric, asked, {"source": source})
 
 
-def _of_csv(path: Path, start: bytes, wanted: Sequence[str]) -> Columns:
+def _of_csv(path: Path, start: bytes, asked: tuple[Sequence[str], str]) -> Columns:
     header, rows = _head(path, start)
     numeric = set()
     for place, name in enumerate(header):
@@ -146,7 +156,7 @@ def _of_csv(path: Path, start: bytes, wanted: Sequence[str]) -> Columns:
             raise InputError(
                 f"{path}: column {name!r} holds numbers and {wrong[0]!r}; expected numbers only, or an empty field without one"
             )
-    return _chosen(path, header, numeric, wanted, {"header": tuple(header)})
+    return _chosen(path, header, numeric, asked, {"header": tuple(header)})
 
 
 def _head(path: Path, start: bytes) -> tuple[list[str], list[list[str]]]:
@@ -178,8 +188,9 @@ def _head(path: Path, start: bytes) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def _chosen(path: Path, present: Sequence[str], numeric: set[str], wanted: Sequence[str], where_from: dict[str, Any]) -> Columns:
+def _chosen(path: Path, present: Sequence[str], numeric: set[str], asked: tuple[Sequence[str], str], where_from: dict[str, Any]) -> Columns:
     """Choose the columns of ids, eras and predictions among all columns that a file has."""
+    wanted, option = asked
     twice = [name for name, count in Counter(present).items() if count > 1]
     if twice:
         raise InputError(f"{path}: column {twice[0]!r} is there more than once; remove the duplicates")
@@ -189,10 +200,10 @@ def _chosen(path: Path, present: Sequence[str], numeric: set[str], wanted: Seque
         raise InputError(f"{path}: there are no ids; expected a column or an index {ID!r}, and it has {shown}")
     unknown = [name for name in wanted if name not in present]
     if unknown:
-        raise InputError(f"{path}: --columns names {unknown[0]!r}, which it lacks; it has {known_names(present, unknown[0])}")
+        raise InputError(f"{path}: {option} names {unknown[0]!r}, which it lacks; it has {known_names(present, unknown[0])}")
     text = [name for name in wanted if name not in numeric]
     if text:
-        raise InputError(f"{path}: --columns names {text[0]!r}, which holds no numbers; expected predictions")
+        raise InputError(f"{path}: {option} names {text[0]!r}, which holds no numbers; expected predictions")
     names = list(wanted) or [name for name in present if name in numeric and name != own and _may_be_prediction(name)]
     if not names:
         raise InputError(f"{path}: it has no column of predictions; expected one of numbers, such as {PREDICTION!r}, and it has {shown}")
@@ -203,7 +214,7 @@ def _chosen(path: Path, present: Sequence[str], numeric: set[str], wanted: Seque
 
 def _may_be_prediction(name: str) -> bool:
     plain = name.strip().lower()
-    is_index = plain in references.INDEX or plain.startswith(references.UNNAMED) or not plain
+    is_index = plain in rawfiles.INDEX or plain.startswith(rawfiles.UNNAMED) or not plain
     return plain not in KEYS and not is_index and not plain.startswith(TARGET) and not is_feature(plain)
 
 
