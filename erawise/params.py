@@ -1,6 +1,7 @@
 """The whole of `params.yaml`: the settings of every room, the checks across rooms, and the loader."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -22,13 +23,15 @@ from erawise.live.settings import Submit
 from erawise.models.lightgbm.settings import LightGBM
 from erawise.models.logistic.settings import Logistic
 from erawise.models.neural_network.settings import NeuralNetwork
+from erawise.models.plugin.settings import Plugin
 from erawise.models.random_forest.settings import RandomForest
 from erawise.models.ridge.settings import Ridge
 from erawise.models.shared.settings import ONE_OR_SEVERAL
+from erawise.models.sklearn.settings import Sklearn
 from erawise.outlook.settings import Monitor
 from erawise.preparation.settings import Preprocess
 from erawise.regimes.settings import Payout
-from erawise.running.errors import InputError, known_names, meant
+from erawise.running.errors import InputError, about, known_names, meant
 from erawise.selection.settings import SelectFeatures
 from erawise.sources.local.settings import LocalData
 from erawise.sources.market.settings import MarketData
@@ -44,7 +47,7 @@ class Data(MarketData, LocalData):
     """The section `data`, with the settings of each source."""
 
 
-Model = Annotated[Logistic | Ridge | LightGBM | RandomForest | NeuralNetwork, Field(discriminator="kind")]
+Model = Annotated[Logistic | Ridge | LightGBM | RandomForest | NeuralNetwork | Sklearn | Plugin, Field(discriminator="kind")]
 
 
 KINDS: dict[str, type[Section]] = {get_args(kind.model_fields["kind"].annotation)[0]: kind for kind in get_args(get_args(Model)[0])}
@@ -127,6 +130,13 @@ class Params(Section):
             kind = self.models[name].kind
             if not self.spaces[kind]:
                 raise ValueError(f"spaces.{kind}: {name} is to be tuned, and its kind has no setting to tune")
+
+
+def require_usable(models: Mapping[str, Model]) -> None:
+    """Raise `InputError` if an estimator or a plug-in can't be used; loads their packages, as `load` doesn't."""
+    for name, settings in models.items():
+        with about(f"models.{name}"):
+            settings.require_usable()
 
 
 def model(p: Params, name: str) -> Model:

@@ -122,6 +122,11 @@ def read_by(path: str, known: Mapping[str, set[str]]) -> str:
     return ", ".join(f"`{name}`" for name in sorted(names, key=lambda name: (" " in name, name)))
 
 
+KIND = "which kind of model it is"
+REQUIRED = "to be given"
+"""In place of the default of a setting that has none."""
+
+
 def described(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     """Describe a type of pydantic's JSON schema in words, with its range."""
     if "$ref" in schema:
@@ -135,7 +140,8 @@ def described(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     if schema.get("type") == "array":
         return f"list of {described(schema['items'], definitions)}"
     if schema.get("type") == "object":
-        return f"a mapping, each value {described(schema['additionalProperties'], definitions)}"
+        values = schema["additionalProperties"]
+        return "a mapping" if values is True else f"a mapping, each value {described(values, definitions)}"
     words = {"integer": "integer", "number": "number", "string": "text", "boolean": "true or false", "null": "null"}
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     bounds = [f"{sign} {schema[key]:,}" for key, sign in signs.items() if key in schema]
@@ -185,20 +191,34 @@ def _models(models: Mapping[str, Any], said: Mapping[str, str], known: Mapping[s
         for key, value in values.items():
             path = f"models.{name}.{key}"
             shared.setdefault(key, said.get(path, ""))
-            meaning = said.get(path) or ("which kind of model it is" if key == "kind" else shared[key])
+            meaning = said.get(path) or (KIND if key == "kind" else shared[key])
             if not meaning:
                 raise ValueError(f"{path}: params.yaml has no comment that says what it means")
             rows.append((path, described(schema["properties"][key], {}), value, meaning, ""))
-            several = ONE_OR_SEVERAL.get(key)
-            if several:
-                path = f"models.{name}.{several}"
-                meaning = f"in place of {key}: one model for each, blended with equal weights"
-                rows.append((path, described(schema["properties"][several], {}), None, meaning, ""))
+            rows += _several(f"models.{name}", key, schema)
         parts.append(f"### {kind}\n\n{_table(rows, 4)}")
     absent = sorted(set(KINDS) - {values["kind"] for values in models.values()})
-    if absent:
-        raise ValueError(f"models: params.yaml has no entry of the kind {absent[0]}, whose settings would have no meaning")
-    return "\n".join(parts)
+    return "\n".join([*parts, *(_absent(kind, shared) for kind in absent)])
+
+
+def _several(entry: str, key: str, schema: Mapping[str, Any]) -> list[tuple[str, str, Any, str, str]]:
+    """Return the row of the key that lists several values in place of `key`, if there is one."""
+    if key not in ONE_OR_SEVERAL:
+        return []
+    several = ONE_OR_SEVERAL[key]
+    meaning = f"in place of {key}: one model for each, blended with equal weights"
+    return [(f"{entry}.{several}", described(schema["properties"][several], {}), None, meaning, "")]
+
+
+def _absent(kind: str, shared: Mapping[str, str]) -> str:
+    """Describe a kind of which `params.yaml` has no entry, by the descriptions of its fields."""
+    schema, fields, rows = KINDS[kind].model_json_schema(), KINDS[kind].model_fields, []
+    for key in ("kind", *(name for name in fields if name != "kind" and name not in ONE_OR_SEVERAL.values())):
+        meaning = KIND if key == "kind" else fields[key].description or shared[key]
+        value = kind if key == "kind" else schema["properties"][key].get("default", REQUIRED)
+        rows.append((f"models.<name>.{key}", described(schema["properties"][key], {}), REQUIRED if key == "target" else value, meaning, ""))
+        rows += _several("models.<name>", key, schema)
+    return f"### {kind}\n\n`params.yaml` has no model of this kind.\n\n{_table(rows, 4)}"
 
 
 def _spaces(spaces: Mapping[str, Any], said: Mapping[str, str], known: Mapping[str, set[str]]) -> str:

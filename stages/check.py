@@ -15,7 +15,9 @@ OF_MODELS = {paths.MODELS: "", paths.EXPLAINED: "", paths.FINAL: "", paths.CURVE
 @runner.stage("check")
 def main(progress: Progress) -> runner.Done:
     p = params.load(paths.PARAMS)
+    params.require_usable(p.models)
     workplace.bring(Path(p.data.local.path))
+    workplace.bring(paths.LOCAL, required=False)
     files.write_json({"source": p.data.source, "path": p.data.local.path}, paths.SOURCE)
     files.write_json({"models": sorted(p.models)}, paths.MEMBERS)
     _remove_others(p.models, p.final.refit)

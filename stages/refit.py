@@ -26,7 +26,8 @@ def main(name: str, progress: Progress) -> runner.Done:
     kind = kinds.load(settings.kind)
     work = inputs.read(name, settings, p.data.target, p.resources, live=False, aside=paths.VALIDATION_TARGETS)
     found = paths.TUNING / f"{name}.json"
-    variants = training.tuned(settings, files.read_json(found), found).variants
+    with inputs.naming(name):
+        variants = training.tuned(settings, files.read_json(found), found).variants
     data, resources = work.data, replace(work.resources, scratch=paths.SCRATCH / f"refit_{name}")
     eras = data.panel.eras
     rounds = [variant.rounds for variant in stored.describe(paths.MODELS / name).variants]

@@ -30,7 +30,8 @@ def main(name: str, progress: Progress) -> runner.Done:
     kept = Store(paths.main_checkout(Path.cwd()) / paths.FITS / name, kind, work.resources) if retrained else None
     found = paths.TUNING / f"{name}.json"
     curves = Curves(paths.CURVES / name)
-    variants = training.tuned(settings, files.read_json(found), found).variants
+    with inputs.naming(name):
+        variants = training.tuned(settings, files.read_json(found), found).variants
     several = len(variants) > 1
     steps = sum(training.train_steps(kind, own, work.data) for own in variants.values())
     unit, early = kind.steps(settings)[1], kind.stops_early(settings)

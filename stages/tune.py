@@ -10,6 +10,7 @@ from erawise import params
 from erawise.base import files
 from erawise.running import paths, runner
 from erawise.running.progress import Progress
+from erawise.training import own_files
 
 
 @runner.stage("tune")
@@ -21,8 +22,9 @@ def main(progress: Progress) -> runner.Done:
     for path in paths.TUNING.glob("*"):
         if path not in (*found.values(), paths.SEARCHED):
             files.remove(path)
+    params.require_usable(p.models)
     for name in set(found) - set(tuned):
-        files.write_json({}, found[name])
+        files.write_json(own_files.recorded(own_files.bound(p.models[name])), found[name])
     searched: dict[str, str] = {}
     for name in tuned:
         searched[name] = _search(name, found[name], kept.get(name), progress)
@@ -42,7 +44,7 @@ def _search(name: str, path: Path, kept: str | None, progress: Progress) -> str:
     from erawise.tuning import model_search, search
 
     p = params.load(paths.PARAMS)
-    settings, target = p.models[name], p.data.target
+    settings, target = own_files.bound(p.models[name]), p.data.target
     regime = regimes.load(p.payout.regimes).named(p.payout.regime)
     space, share = p.spaces[settings.kind], p.training.inner_share
     question = model_search.Question(name, settings, p.tuning, space, share, target, p.evaluate.benchmark, regime)
@@ -53,7 +55,7 @@ def _search(name: str, path: Path, kept: str | None, progress: Progress) -> str:
     work = inputs.read(name, settings, target, p.resources, live=False)
     storage = Path(os.path.relpath(paths.main_checkout(Path.cwd()) / paths.STUDIES / f"{name}.db"))
     content = model_search.run(question, work, p.execution, storage, progress)
-    files.write_json(content, path)
+    files.write_json(content | own_files.recorded(settings), path)
     work.resources.notify(search.sentence(content))
     return digest
 

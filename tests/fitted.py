@@ -1,23 +1,30 @@
 """Small models of every kind, fitted on rows with a planted signal."""
 
+import hashlib
 import importlib
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from closure import ROOT
 from numpy.typing import NDArray
 from panels import write_panel
 
 from erawise.models.lightgbm.settings import LightGBM
 from erawise.models.logistic.settings import Logistic
 from erawise.models.neural_network.settings import NeuralNetwork
+from erawise.models.plugin.settings import Plugin
 from erawise.models.random_forest.settings import RandomForest
 from erawise.models.ridge.settings import Ridge
 from erawise.models.shared.protocol import GIB, Resources
+from erawise.models.sklearn.settings import Sklearn
 from erawise.panel.panel import Panel, View
 
-KINDS = ("logistic", "ridge", "lightgbm", "random_forest", "neural_network")
+KINDS = ("logistic", "ridge", "lightgbm", "random_forest", "neural_network", "sklearn")
+EXPLAINED = tuple(kind for kind in KINDS if kind != "sklearn")
+"""The kinds with SHAP values."""
 N_FEATURES, CONSTANT = 10, 5
 TRAIN, INNER, TEST = range(1, 13), range(13, 17), range(17, 25)
 
@@ -60,7 +67,26 @@ SETTINGS: dict[str, Any] = {
         early_stopping=3,
         seed=1,
     ),
+    "sklearn": Sklearn(
+        kind="sklearn",
+        target="target",
+        estimator="sklearn.ensemble.HistGradientBoostingRegressor",
+        settings={"max_iter": 60, "max_leaf_nodes": 12, "min_samples_leaf": 10},
+        max_rows=1500,
+        seed=1,
+    ),
 }
+
+
+EXAMPLE = re.findall(r"^```python\n(.*?)^```$", (ROOT / "plugins/README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)[0]
+"""The plug-in of the page on plug-ins."""
+
+
+def plugin(text: str = EXAMPLE, **values: Any) -> Plugin:
+    """Return the settings of a plug-in, bound to a source."""
+    made = Plugin.model_validate({"kind": "plugin", "plugin": "mine", "target": "target", "settings": {"l2": 1.0}} | values)
+    made._text, made._digest = text, hashlib.sha256(text.encode()).hexdigest()
+    return made
 
 
 def changed(kind: str, **values: Any) -> Any:

@@ -14,6 +14,8 @@ SWARM_FEATURES = 10
 DOTS, FEWEST_DOTS = 3000, 20
 """Dots of a whole picture, and of one feature at least."""
 
+SWARM = ["model", "rank", "feature", "era", "value", "level", "contribution"]
+
 LEADING = 20
 MAX_PERIODS = 60
 BEFORE, AFTER = "ensemble", "neutralized"
@@ -23,6 +25,7 @@ def shap_beeswarm(found: Mapping[str, Explanation]) -> pd.DataFrame:
     """Return the contributions of the leading features of each model, row by row.
 
     They are in standard deviations of the model's predictions, so that models can be compared; 0 throughout if these are constant.
+    A model of a kind without contributions has no rows.
 
     Returns
     -------
@@ -30,7 +33,8 @@ def shap_beeswarm(found: Mapping[str, Explanation]) -> pd.DataFrame:
     they are the same) and `contribution`.
     """
     shown = max(FEWEST_DOTS, DOTS // (SWARM_FEATURES * len(found)))
-    return pd.concat([_swarm(one, model, shown) for model, one in found.items()], ignore_index=True)
+    pieces = [_swarm(one, model, shown) for model, one in found.items() if len(one.points)]
+    return pd.concat(pieces, ignore_index=True) if pieces else pd.DataFrame(columns=SWARM)
 
 
 def permutation(found: Mapping[str, Explanation], days: int) -> pd.DataFrame:

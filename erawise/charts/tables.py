@@ -120,7 +120,7 @@ def importance(shares: Mapping[str, pd.DataFrame], top_features: int) -> pd.Data
 
     Parameters
     ----------
-    shares : for each model a DataFrame with `feature` and `importance`, of sum 1.
+    shares : for each model a DataFrame with `feature` and `importance`, of sum 1; a model whose importance is NaN has no rows.
     top_features : features to show of each.
 
     Returns
@@ -239,7 +239,7 @@ def _running(group: pd.DataFrame, name: str, eras: NDArray[np.int64], width: int
 
 
 def _leading(frame: pd.DataFrame, model: str, count: int) -> pd.DataFrame:
-    ordered = frame[["feature", "importance"]].sort_values("importance", ascending=False, kind="stable", ignore_index=True)
+    ordered = frame[["feature", "importance"]].dropna().sort_values("importance", ascending=False, kind="stable", ignore_index=True)
     ordered = ordered.assign(cumulative=ordered["importance"].cumsum(), features=len(frame)).head(count)
     ordered.insert(0, "rank", np.arange(1, len(ordered) + 1))
     ordered.insert(0, "model", model)

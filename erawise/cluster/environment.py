@@ -19,6 +19,7 @@ PACKAGES = (
     "pyarrow",
     "scikit-learn",
     "scipy",
+    "skops",
     "tensorflow",
     "tensorflow-cpu",
     "threadpoolctl",

@@ -44,8 +44,10 @@ class Explanation:
     ----------
     shap : `feature`, `group`, `mean_abs`, `share`, `direction`, the largest mean first, ties in the features' order. These are the
         mean absolute contribution over the sample, its share of the sum, and the correlation of the feature's value with its
-        contribution, NaN if one of the two is constant.
-    points : `rank` (from 1), `feature`, `era`, `value`, `shap` of the leading features, in the same rows for all.
+        contribution, NaN if one of the two is constant. If the kind of model has no contributions, all three are NaN, and the
+        features are in the order of the change of the predictions when each is shuffled.
+    points : `rank` (from 1), `feature`, `era`, `value`, `shap` of the leading features, in the same rows for all; empty without
+        contributions.
     permutation : `feature`, `era`, `drop` of the leading features: how far CORR falls if the feature is shuffled within the era, NaN
         if the predictions are constant.
     importance : `feature`, `gain`, `split`, shares of the sums over the trees; NaN if the kind has no trees.

@@ -19,7 +19,7 @@ from erawise.base.threads import one_of_blas
 from erawise.explanation.explained import Explanation, Sample
 from erawise.explanation.settings import Explain
 from erawise.folds.splits import Plan, spaced
-from erawise.models.shared.protocol import Attribution, Fitted
+from erawise.models.shared.protocol import PREDICTION_UNIT, Attribution, Fitted
 from erawise.panel import groups
 from erawise.panel.panel import FeatureMap, Panel, View, era_slices
 from erawise.running.progress import SILENT, UNCOUNTED, Progress, StepCounter
@@ -82,21 +82,29 @@ def explain(models: Sequence[Fitted], data: Evidence, settings: Explain, threads
         drawn = np.sort(rng.choice(len(x), min(settings.background, len(x)), replace=False))
         shown = np.sort(rng.choice(len(x), min(settings.points, len(x)), replace=False))
         attribution = attribute(models, x, x[drawn], threads)
-        with progress.counting(len(x), "rows", "contributions") as count:
-            moments, kept = summarized(attribution, x, shown, count)
+        if attribution is None:
+            with progress.counting(x.shape[1], "features", "changes") as count:
+                moments, kept = changed(models, x[shown], settings.seed, count), np.zeros((len(shown), x.shape[1]))
+        else:
+            with progress.counting(len(x), "rows", "contributions") as count:
+                moments, kept = summarized(attribution, x, shown, count)
         shap = _shap(features.names, panel.feature_sets, moments)
         leading = shap.index[: settings.top_features].to_numpy()
         permuted = spaced(_known(panel, plan.validation, data.target), settings.permuted_eras)
         shuffled = View(panel, permuted, features, data.target)
         with progress.counting(len(permuted), "eras", "shuffled features") as count:
             drops = permutation(models, shuffled, leading, settings.permuted_rows, settings.seed, threads, count)
-        std = float(attribution.predict(x).std())
+        predictions = predicted(models, x) if attribution is None else attribution.predict(x)
+    points = _points(features.names, leading, x[shown], era[shown], kept)
+    unit, base = (PREDICTION_UNIT, float(predictions.mean())) if attribution is None else (attribution.unit, attribution.base)
+    if attribution is None:
+        shap, points = shap.assign(**dict.fromkeys(("mean_abs", "share", "direction"), np.nan)), points.iloc[:0]
     return Explanation(
         shap.reset_index(drop=True),
-        _points(features.names, leading, x[shown], era[shown], kept),
+        points,
         drops,
         _importance(models, features.names),
-        Sample(attribution.unit, attribution.base, std, len(models), len(x), split, sampled.tolist(), permuted.tolist()),
+        Sample(unit, base, float(predictions.std()), len(models), len(x), split, sampled.tolist(), permuted.tolist()),
     )
 
 
@@ -104,7 +112,9 @@ def report(name: str, found: Explanation) -> list[str]:
     """Return lines that tell the feature that drives a model most, and warn if the validation eras lack something."""
     first, sample = found.shap.iloc[0], found.sample
     lines = [f"{name}: {first['feature']} drives it most, {first['share']:.1%} of all contributions in {sample.rows:,} {sample.split} rows"]
-    if not first["share"] > 0:
+    if np.isnan(first["share"]):
+        lines = [f"{name}: {first['feature']} drives it most: shuffling it changes the predictions most; its kind has no SHAP values"]
+    elif not first["share"] > 0:
         lines = [f"{name}: nothing drives it: its predictions are the same for all {sample.rows:,} {sample.split} rows"]
     if sample.split != VALIDATION:
         lines.append(f"{name}: the purge has left no validation era; these are eras that it was trained on")
@@ -140,14 +150,16 @@ def predicted(models: Sequence[Fitted], x: NDArray) -> Floats:
     return np.mean([kernels.gaussianize(model.predict(x)) for model in models], axis=0)
 
 
-def attribute(models: Sequence[Fitted], x: NDArray, background: NDArray, threads: int) -> Attribution:
-    """Return the attribution of a model.
+def attribute(models: Sequence[Fitted], x: NDArray, background: NDArray, threads: int) -> Attribution | None:
+    """Return the attribution of a model; None if its kind has none.
 
     Variants are blended with the same spread, like their ranks: each one's contributions are divided by the standard deviation of its
     predictions of `x`, then averaged. They add up to the mean of the standardised predictions. A variant with constant predictions
     adds nothing.
     """
-    parts = [model.attribution(x, background, threads) for model in models]
+    parts = [part for model in models if (part := model.attribution(x, background, threads)) is not None]
+    if not parts:
+        return None
     if len(parts) == 1:
         return parts[0]
     values = [part.predict(x) for part in parts]
@@ -197,6 +209,20 @@ def summarized(attribution: Attribution, x: NDArray, shown: NDArray[np.int64], c
     varies = (spread[0] > ROUNDING) & (spread[1] > ROUNDING * mean_abs)
     scale = np.where(varies, spread[0] * spread[1], np.nan)
     return Moments(mean_abs, np.clip((products / len(x) - means[0] * means[1]) / scale, -1.0, 1.0)), np.concatenate(kept)
+
+
+def changed(models: Sequence[Fitted], x: NDArray, seed: int, count: StepCounter = UNCOUNTED) -> Moments:
+    """Return the mean absolute change of the predictions of some rows when a feature is shuffled, in place of its contributions.
+
+    The direction is NaN.
+    """
+    before, shuffled, found = predicted(models, x), x.copy(), np.zeros(x.shape[1])
+    for column in range(x.shape[1]):
+        shuffled[:, column] = np.random.default_rng([seed, column]).permutation(x[:, column])
+        found[column] = np.abs(predicted(models, shuffled) - before).mean()
+        shuffled[:, column] = x[:, column]
+        count.done()
+    return Moments(found, np.full(x.shape[1], np.nan))
 
 
 def _blocks(x: NDArray) -> Iterator[tuple[int, NDArray]]:

@@ -15,10 +15,12 @@ def check() -> None:
     Raises
     ------
     InputError
-        If a setting is unknown or out of its range, or `data.local.path` is no directory.
+        If a setting is unknown or out of its range, an estimator or a plug-in can't be used, or `data.local.path` is no directory.
     """
     p = params.load(paths.PARAMS)
     workplace.bring(Path(p.data.local.path))
+    workplace.bring(paths.LOCAL, required=False)
+    params.require_usable(p.models)
     for line in lockfile.mended(Path()):
         print(line)
     files.sweep(Path())

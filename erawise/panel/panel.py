@@ -424,15 +424,15 @@ class View:
         """Return all rows at once, (rows, features), int8 or float32."""
         return self._gather(self.n_rows, (slice(0, rows.stop - rows.start) for rows in era_slices(self.era)))
 
-    def sample(self, max_rows: int, rng: np.random.Generator) -> tuple[NDArray, NDArray[np.float32]]:
-        """Return features and target of at most `max_rows` rows, the same share of every era, drawn without replacement."""
+    def sample(self, max_rows: int, rng: np.random.Generator) -> tuple[NDArray, NDArray[np.int64] | slice]:
+        """Return features of at most `max_rows` rows, the same share of every era, drawn without replacement, and the rows' places."""
         if self.n_rows <= max_rows:
-            return self.matrix(), self.target
+            return self.matrix(), slice(None)
         share = max_rows / self.n_rows
         slices = era_slices(self.era)
         picks = [np.sort(rng.choice(s.stop - s.start, int(share * (s.stop - s.start)), replace=False)) for s in slices]
-        target = np.concatenate([self.target[s][pick] for s, pick in zip(slices, picks, strict=True)])
-        return self._gather(len(target), picks), target
+        rows = np.concatenate([s.start + pick for s, pick in zip(slices, picks, strict=True)])
+        return self._gather(len(rows), picks), rows
 
     def _gather(self, n_rows: int, picks: Iterable[slice | NDArray[np.int64]]) -> NDArray:
         out: NDArray = np.empty((0, len(self.names)), np.float32)

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from erawise.base import files, tabular
-from erawise.base.schema import FLOAT_MIDDLE, INT8_MIDDLE
+from erawise.base.schema import FLOAT_MIDDLE, INT8_MIDDLE, top
 from erawise.panel import blocks
 from erawise.panel.blocks_plain import WORD
 from erawise.panel.panel import DERIVED, DESCRIPTION, ERA_MEANS, FEATURES, chunks
@@ -147,7 +147,7 @@ def write(
                     span = slice(int(starts[k]), int(starts[k + 1]))
                     block = stored.block(span)
                     digests[k] = _hexadecimal(block)
-                    extra[span] = derived.derive(block, layout.derived)
+                    extra[span] = derived.derive(block, layout.derived, top(str(block.dtype)))
                     if layout.demean:
                         means[k] = block.mean(axis=0, dtype=np.float64)
                     stored.finished(span)

@@ -30,6 +30,8 @@ def drivers(page: Page) -> str:
     parts = [frame.controls(frame.select("measure", "measure", had, d.measure)), page.figure(_importance(table, d))] if had else [missing]
     if page.has("shap_beeswarm"):
         parts.append(_beeswarm(page, found.tables["shap_beeswarm"]))
+    elif "shap_beeswarm" in found.tables and had:
+        parts.append('<p class="missing">No model of this run has SHAP values: permutation explains their kinds.</p>')
     else:
         parts.append(frame.missing("the contributions of each feature to the predictions", "dvc repro plot"))
     return "".join([*parts, _exposure(page) if len(found.exposure) else frame.missing("exposures", "dvc repro evaluate")])
@@ -113,7 +115,7 @@ def swarm(table: pd.DataFrame) -> pd.DataFrame:
 def _beeswarm(page: Page, table: pd.DataFrame) -> str:
     leading = table[table["rank"] == 1].groupby("model")["feature"].first()
     told = {name: f"{feature} moves {name} most; a dot a row" for name, feature in leading.items()}
-    titles = {name: told.get(name, f"Nothing is known of {name}") for name in page.content.models}
+    titles = {name: told.get(name, f"No contributions are known of {name}: see its permutation above") for name in page.content.models}
     figure = Figure(
         "beeswarm",
         titles[page.defaults.model],

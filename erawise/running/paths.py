@@ -9,6 +9,8 @@ DOWNLOADS = Path("data/downloads")
 """Downloads from Numerai, in the main checkout. They stay: a file is fetched again only if Numerai has a new version."""
 SOURCE = Path("data/source.json")
 """The source that was checked last; it is in no cache, so that each experiment in a directory of its own checks again."""
+LOCAL = Path("data/local")
+"""Files of the user's own."""
 RAW = Path("data/raw")
 PREPARED = Path("data/prepared")
 PANEL = PREPARED / "panel"

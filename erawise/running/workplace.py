@@ -6,22 +6,25 @@ from erawise.running import paths
 from erawise.running.errors import InputError
 
 
-def bring(path: Path) -> None:
+def bring(path: Path, *, required: bool = True) -> None:
     """Link the files of a directory of the main checkout into an experiment's directory; in the main checkout, only look for it.
 
     Parameters
     ----------
     path : of the directory, as `data.local.path` names it; an absolute one is the same everywhere.
+    required : whether it has to be there.
 
     Raises
     ------
     InputError
-        If there is no such directory.
+        If there is no such directory, and it is required.
     """
     here = Path.cwd()
     main = paths.main_checkout(here)
     source = main / path
     if not source.is_dir():
+        if not required:
+            return
         raise InputError(
             f"data.local.path: there is no directory {path}{'' if path.is_absolute() else f' in {main}'}; "
             "make it, or name another one: DVC needs one there whatever the source"

@@ -21,7 +21,7 @@ def of_fit(variants: Iterable[Entry], features: FeatureMap, *more: Path) -> Basi
     features : the features that the model sees.
     more : files of data in addition to the prepared rows of `paths.PANEL`.
     """
-    settings = json.dumps([variant.model_dump(mode="json") for variant in variants], sort_keys=True)
+    settings = json.dumps([variant.identity() for variant in variants], sort_keys=True)
     return Basis(hashlib.sha256(settings.encode()).hexdigest(), features.digest, of_prepared(*more))
 
 

@@ -88,7 +88,7 @@ class Store:
     def path(self, settings: Any, panel: Panel, question: Question) -> Path:
         """Return the directory of a fit, which is there if the fit is kept; the eras that it predicts make no difference."""
         digest = self._basis.copy()
-        asked = [settings.model_dump(mode="json"), question.features.digest, question.rounds, question.stops_by]
+        asked = [settings.identity(), question.features.digest, question.rounds, question.stops_by]
         digest.update(json.dumps([asked, panel.era_digests(question.train, settings.target)], sort_keys=True).encode())
         return self._directory / digest.hexdigest()
 

@@ -18,6 +18,7 @@ from erawise.panel.panel import FeatureMap, Panel, View
 from erawise.predictions import Blend, numbers
 from erawise.running.errors import InputError
 from erawise.running.progress import UNCOUNTED
+from erawise.training import own_files
 from erawise.training.fits import Fits, How, Task, predicted
 from erawise.training.jobs import Log, TrainingData
 from erawise.training.kept import Fit, Question
@@ -174,21 +175,24 @@ def blended(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def tuned(settings: Any, found: dict[str, Any], path: Path) -> Any:
-    """Return the settings of a model with the settings that a search has found.
+    """Return the settings of a model with the settings that a search has found, bound to the model's own file.
 
     Parameters
     ----------
     settings : settings of the model.
-    found : `settings`, by name; nothing if there was no search.
+    found : `settings`, by name; nothing if there was no search. `file` if the model has an own file.
     path : path of the file that has them.
 
     Raises
     ------
     InputError
-        If the kind has no such settings.
+        If the kind has no such settings, or the own file is missing or has changed since `tune`.
     """
+    if not settings.digest:  # a search has bound them already
+        settings = own_files.bound(settings)
+        own_files.require_recorded(settings, found, path)
     try:
-        return type(settings).model_validate(settings.model_dump(exclude_unset=True) | found.get("settings", {}))
+        return settings.changed(found.get("settings", {}))
     except ValueError as error:
         raise InputError(f"{path}: it has settings that a model of the kind {settings.kind} doesn't have: {error}") from None
 

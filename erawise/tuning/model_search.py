@@ -75,7 +75,7 @@ class Question:
     def identity(self) -> str:
         """Return the SHA-256 of what a trial depends on: its data, folds, settings, and the code of the rooms that make it."""
         asked = [
-            self.settings.model_dump(mode="json"),
+            self.settings.identity(),
             self.tuning.model_dump(mode="json", exclude={"models", "trials"}),
             {name: values.model_dump(mode="json") for name, values in self.space.items()},
             [self.target, self.inner_share],

@@ -16,6 +16,7 @@ from erawise.live.serving import ENSEMBLE, NEUTRALIZED, Pipeline
 from erawise.models.shared import arrays
 from erawise.models.shared.protocol import Fitted
 from erawise.panel.panel import FeatureMap, Panel
+from erawise.preparation import derived
 from erawise.running.errors import InputError
 from erawise.upload import runtime
 
@@ -39,8 +40,11 @@ class _Call:
 
 
 def source() -> str:
-    """Return the text of `runtime`."""
-    return Path(runtime.__file__).read_text(encoding="utf-8")
+    """Return the text of `runtime`, with the text of the derived features in place of their import."""
+    text, features = (Path(str(module.__file__)).read_text(encoding="utf-8") for module in (runtime, derived))
+    imported = f"from {derived.__name__} import {derived.derive.__name__}\n"
+    assert text.count(imported) == 1
+    return text.replace(imported, features)
 
 
 def content(pipeline: Pipeline, name: str, like: Panel) -> runtime.Content:

@@ -1,11 +1,16 @@
 """The code that Numerai runs: a prediction from plain arrays and text, without the rest of this library.
 
-The pickle holds the text of this module, see `build`; any Python from 3.10 on runs it. So it imports only numpy, pandas and scipy, and
-lightgbm if there are trees. Each function repeats the step of the pipeline that its docstring names, with the same order of operations and
-of rows.
+The pickle holds the text of this module, with the text of `preparation.derived` in place of its import, see `build`. Any Python from 3.10
+on runs it. So it imports only numpy, pandas and scipy, and lightgbm if there are trees; a plug-in imports its own packages. Each function
+repeats the step of the pipeline that its docstring names, with the same order of operations and of rows.
 """
 
 import io
+import pathlib
+import pickle
+import sys
+import tempfile
+import types
 from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
@@ -13,6 +18,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, ndtri
+
+from erawise.preparation.derived import derive
 
 Floats = NDArray[np.float64]
 Arrays = dict[str, NDArray]
@@ -22,11 +29,10 @@ MIDDLE = {"int8": 2, "float32": 0.5}
 """The value in place of a feature's missing value."""
 
 TOP = {"int8": 4, "float32": 1.0}
-OUTER_FIFTH = 0.2
 LARGEST_INT8 = 127
 
-CHUNK_ROWS, NETWORK_ROWS, DERIVED_ROWS = 8192, 1024, 512
-"""Rows at a time: predicted by most models, predicted by the network, or derived."""
+CHUNK_ROWS, NETWORK_ROWS = 8192, 1024
+"""Rows at a time: predicted by most models, or predicted by the network."""
 
 ROWS_A_FEATURE = 4
 RCOND = 1e-6
@@ -151,33 +157,8 @@ def block(content: Content, values: NDArray, names: Sequence[str]) -> NDArray:
     from_matrix = np.array([name in position for name in names])
     out = np.empty((len(values), len(names)), np.float32)
     out[:, from_matrix] = chosen
-    out[:, ~from_matrix] = derive(values, [name for name in names if name not in position], content["dtype"])
+    out[:, ~from_matrix] = derive(values, [name for name in names if name not in position], TOP[content["dtype"]])
     return out
-
-
-def derive(values: NDArray, names: Sequence[str], dtype: str) -> NDArray[np.float32]:
-    """Return (rows, names) derived features from all features (`features.derived`)."""
-    out = np.empty((len(values), len(names)), np.float32)
-    for start in range(0, len(values), DERIVED_ROWS):
-        rows = slice(start, start + DERIVED_ROWS)
-        for k, name in enumerate(names):
-            out[rows, k] = DERIVED[name](values[rows], TOP[dtype])
-    return out
-
-
-def _row_mean(values: NDArray, top: float) -> Floats:
-    return values.mean(axis=1, dtype=np.float64)
-
-
-def _row_std(values: NDArray, top: float) -> Floats:
-    return values.std(axis=1, dtype=np.float64)
-
-
-def _extreme_share(values: NDArray, top: float) -> Floats:
-    return ((values < OUTER_FIFTH * top) | (values > (1 - OUTER_FIFTH) * top)).mean(axis=1)
-
-
-DERIVED = {"row_mean": _row_mean, "row_std": _row_std, "extreme_share": _extreme_share}
 
 
 def projected(content: Content, values: NDArray) -> NDArray:
@@ -256,12 +237,33 @@ def _forward(layers: Sequence[tuple[Floats, Floats]], values: NDArray) -> Floats
     return hidden[:, 0]
 
 
+def plugin(shipped: dict[str, Any], values: NDArray) -> Floats:
+    """Predict as `models.plugin.PluginModel`, by the plug-in's own source."""
+    module = types.ModuleType(shipped["module"])
+    sys.modules[module.__name__] = module  # for its classes, which a pickle finds by their name
+    exec(compile(shipped["text"], module.__name__, "exec"), module.__dict__)
+    found = decoded({name: content for name, content in shipped.items() if isinstance(content, bytes)})
+    if "pickle" in found:
+        model = pickle.loads(found["pickle"].tobytes())
+    else:
+        with tempfile.TemporaryDirectory() as scratch:
+            for name, content in found.items():
+                path = pathlib.Path(scratch, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content.tobytes())
+            model = module.load(pathlib.Path(scratch, "own"))
+    rows = values.view()
+    rows.flags.writeable = False  # other models read the same rows
+    return np.asarray(module.predict(model, rows), np.float64)
+
+
 MEMBERS: dict[str, Callable[[dict[str, Any], NDArray], Floats]] = {
     "linear": linear,
     "logistic": logistic,
     "trees": trees,
     "forest": forest,
     "network": network,
+    "plugin": plugin,
 }
 """The functions of the kinds of models: from the shipped data of a variant and features (rows, features) to predictions (rows,)."""
 

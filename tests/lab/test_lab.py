@@ -80,7 +80,7 @@ class PlainRidge:
         return False
 
     def steps(self, settings: Goal) -> tuple[int, str]:
-        return common.WHOLE_FIT
+        return common.whole_fit(settings)
 
     def fit(self, settings: Goal, train: View, inner: View | None, rounds: int | None, resources: Resources) -> common.Linear:
         self.views.append(train)

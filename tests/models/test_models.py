@@ -198,7 +198,7 @@ def test_two_processes_save_the_same_bytes_and_keep_quiet(process: tuple[Path, "
     )
     assert len(ours) == 2 * len(KINDS)
     assert theirs == ours
-    assert len(set(ours.values())) == 2 * len(KINDS) - 3
+    assert len(set(ours.values())) == 2 * len(KINDS) - 4
 
 
 def test_the_import_hides_nothing_and_settles_the_backend(process: tuple[Path, "subprocess.CompletedProcess[str]"]) -> None:

@@ -14,11 +14,13 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import fitted
 import numerai_server
 import numpy as np
 import pandas as pd
 import pytest
 import raw
+import small
 from clones import COPIED, DRAWN, FAN_IN, LISTED, MODELS, Clone, checked_out, clone_tree, of_model, stages_run
 from numerai_server import NumeraiServer
 
@@ -324,6 +326,19 @@ def test_a_model_is_tuned_by_an_experiment_and_trained_with_what_was_found(clone
     clone.dvc("exp", "run", "-S", "tuning.models=[]")
     assert json.loads(clone.read("data/tuning/ridge.json")) == {}
     assert clone.read("metrics/cv.json") == before
+
+
+def test_a_plug_in_that_changes_is_trained_again_and_no_other_model(clone: Clone) -> None:
+    own = clone.directory / "plugins/mine.py"
+    own.write_text(fitted.EXAMPLE)
+    entry = {"kind": "plugin", "plugin": "mine", "target": "target", "settings": {"l2": 1.0}}
+    small.edit(clone.directory / "params.yaml", lambda content: content["models"].update(mine=entry))
+    trained = ("repro", "train@mine", "train@ridge")
+    assert stages_run(clone.dvc(*trained)) == {"check", "tune", "train@mine"}
+    own.write_text(fitted.EXAMPLE + "\n")
+    assert stages_run(clone.dvc(*trained)) == {"tune", "train@mine"}
+    own.write_text(fitted.EXAMPLE)
+    assert stages_run(clone.dvc(*trained)) == {"tune"}, "DVC has the model of that content"
 
 
 def test_a_search_that_was_killed_goes_on(clone: Clone) -> None:

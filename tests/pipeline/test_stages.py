@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import fitted
 import numpy as np
 import pandas as pd
 import pytest
@@ -701,3 +702,44 @@ def test_trials_are_taken_up_by_other_threads_and_devices_and_when_settings_retu
     workspace.change(lambda content: content["spaces"]["ridge"]["l2"].update(high=1e6))
     assert "trial 1" not in tried()
     assert (workspace.directory / "data/tuning/ridge.json").read_bytes() == before
+
+
+def test_an_estimator_and_a_plug_in_go_through_all_stages(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], pictures_are_unwritten: None
+) -> None:
+    own, data = workspace.directory / "plugins/mine.py", workspace.directory / "data"
+    own.parent.mkdir()
+    own.write_text(fitted.EXAMPLE)
+
+    def own_models(content: Any) -> None:
+        estimator = {"estimator": "sklearn.ensemble.HistGradientBoostingRegressor", "settings": {"max_iter": 5}}
+        content["models"] = {
+            "hist": {"kind": "sklearn", "target": "target", **estimator},
+            "mine": {"kind": "plugin", "plugin": "mine", "target": "target", "settings": {"l2": 1.0}},
+        }
+        content["spaces"]["plugin"] = {"settings": {"choices": [{"l2": 0.1}, {"l2": 10.0}]}}
+        content["tuning"].update(models=["mine"], trials=2)
+        content["final"].update(refit=["mine"])
+        content["upload"].update(prediction="ensemble")
+
+    workspace.change(own_models)
+    workspace.run("tune", *(f"{stage} {name}" for stage in ("train", "explain") for name in ("hist", "mine")), "refit mine")
+    said = capsys.readouterr().out
+    workspace.run("check", "ensemble", "neutralize", "evaluate", "copy_scores", "plot", "upload --no-check")
+    found = files.read_json(data / "tuning/mine.json")
+    assert found["file"]["path"] == "plugins/mine.py"
+    assert found["trials"] == 2
+    assert files.read_json(data / "tuning/hist.json") == {}
+    assert "mine: feature_0 drives it most: shuffling it changes the predictions most; its kind has no SHAP values" in said
+    tables = {
+        name: pd.read_csv(workspace.directory / f"plots/tables/{name}.csv") for name in ("importance", "permutation", "shap_beeswarm")
+    }
+    assert set(tables["importance"]["model"]) == {"hist"}, "a plug-in's importance isn't known"
+    assert set(tables["permutation"]["model"]) == {"hist", "mine"}
+    assert tables["shap_beeswarm"].empty
+    assert set(files.read_json(data / "scores/cv.json")) >= {"hist", "mine"}
+    own.write_text(fitted.EXAMPLE + "\n")
+    assert "models.mine: plugins/mine.py: has changed since `tune`; run `dvc repro`" in workspace.failure("train mine", capsys)
+    assert "models.mine: plugins/mine.py: it has changed since data/models/mine was fitted" in workspace.failure("explain mine", capsys)
+    own.write_text("def fit(x, y): return 1")
+    assert "models.mine: plugins/mine.py: fit can't be called as fit(x, y, era, settings, seed)" in workspace.failure("tune", capsys)

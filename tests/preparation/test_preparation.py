@@ -172,8 +172,8 @@ def test_demeaned_blocks(tmp_path: Path) -> None:
 
 def test_derived_features_by_hand() -> None:
     block = np.array([[0, 4, 2, 2], [1, 1, 1, 1]], np.int8)
-    assert derive(block, ["row_mean", "row_std", "extreme_share"]).tolist() == [[2.0, np.float32(np.sqrt(2)), 0.5], [1.0, 0.0, 0.0]]
-    assert derive(np.array([[0.0, 0.19, 0.5, 0.9]], np.float32), ["extreme_share"]).tolist() == [[0.75]]
+    assert derive(block, ["row_mean", "row_std", "extreme_share"], 4).tolist() == [[2.0, np.float32(np.sqrt(2)), 0.5], [1.0, 0.0, 0.0]]
+    assert derive(np.array([[0.0, 0.19, 0.5, 0.9]], np.float32), ["extreme_share"], 1.0).tolist() == [[0.75]]
 
 
 def test_derived_features_are_columns_of_the_panel(tmp_path: Path) -> None:
@@ -360,7 +360,8 @@ def test_views_give_the_rows_that_they_name(viewed: Path, panel: Panel, data: st
 
 def test_a_sample_takes_the_same_share_of_every_era(panel: Panel) -> None:
     view = View(panel, [3, 1, 2], FeatureMap(panel.names), "target")
-    x, y = view.sample(15, np.random.default_rng(5))
+    x, rows = view.sample(15, np.random.default_rng(5))
+    y = view.target[rows]
     assert len(x) == len(y) == 15
     whole = {tuple(row): value for row, value in zip(view.matrix(), view.target, strict=True)}
     assert all(whole[tuple(row)] == value for row, value in zip(x, y, strict=True))
@@ -799,5 +800,5 @@ class TestScale:
 
 def test_derived_features_of_many_rows_are_those_of_each() -> None:
     block = np.random.default_rng(1).integers(0, 5, (1300, 7)).astype(np.int8)
-    found = derive(block, ["row_mean", "row_std"])
+    found = derive(block, ["row_mean", "row_std"], 4)
     assert np.array_equal(found, np.column_stack([block.mean(axis=1), block.std(axis=1)]).astype(np.float32))

@@ -267,7 +267,9 @@ def test_a_model_that_a_table_lacks_is_told(run_content: Content, undrawn: None)
     moving = lacking["era_means_cv"].assign(mean_target=lambda table: 0.4 + 0.001 * table["era"])
     text = page_of.written(with_tables(run_content, **{**lacking, "era_means_cv": moving}))
     assert "Residuals of lightgbm, cv: no era has a target" in text
-    assert "Nothing is known of lightgbm" in text
+    assert "No contributions are known of lightgbm" in text
+    none = page_of.written(with_tables(run_content, shap_beeswarm=run_content.tables["shap_beeswarm"].iloc[:0]))
+    assert "No model of this run has SHAP values: permutation explains their kinds." in none
 
 
 def test_residuals_of_eras_with_the_same_mean_target_are_not_drawn(run_content: Content, undrawn: None) -> None:

@@ -35,6 +35,7 @@ def test_a_directory_that_is_not_there_is_linked_as_a_whole(experiment: Path, tm
         workplace.bring(Path("mine"))
     assert (experiment / "mine/live.parquet").read_text() == "live"
     workplace.bring(tmp_path / "mine")
+    workplace.bring(Path("nowhere"), required=False)
     with pytest.raises(InputError, match=rf"data\.local\.path: there is no directory nowhere in {tmp_path}; make it, or name another one"):
         workplace.bring(Path("nowhere"))
 

@@ -17,6 +17,8 @@ from erawise.running.errors import InputError
 with common.collector_waiting():
     from sklearn.linear_model import LogisticRegression
 
+stops_early, steps = common.never_stops_early, common.whole_fit
+
 CLASS_BOUND = 0.5
 
 CHUNK_ROWS = 1024
@@ -47,14 +49,6 @@ class Logistic(common.Linear):
     def portable(self) -> Portable:
         """Return the weights and the constant of the log odds."""
         return "logistic", super().portable()[1]
-
-
-def stops_early(settings: Settings) -> bool:
-    return False
-
-
-def steps(settings: Settings) -> tuple[int, str]:
-    return common.WHOLE_FIT
 
 
 def load(directory: Path) -> Logistic:

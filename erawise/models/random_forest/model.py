@@ -19,6 +19,8 @@ with common.collector_waiting():
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.tree import DecisionTreeRegressor
 
+stops_early, steps = common.never_stops_early, common.whole_fit
+
 FILE = "forest.npz"
 LEAF = -1
 FLOAT_BYTES = 4
@@ -149,14 +151,6 @@ def _add_leaves_compiled(x: NDArray, trees: TreeArrays, total: NDArray[np.float6
 
 
 _add_leaves = _add_leaves_compiled if jit.enabled() else _add_leaves_plain
-
-
-def stops_early(settings: Settings) -> bool:
-    return False
-
-
-def steps(settings: Settings) -> tuple[int, str]:
-    return common.WHOLE_FIT
 
 
 def required_bytes(settings: Settings, train: View, threads: int) -> int:

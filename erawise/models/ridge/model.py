@@ -20,14 +20,7 @@ MATRICES, BLOCKS = 5, 2
 FLOAT_BYTES = 8
 
 prepare = common.nothing_to_prepare
-
-
-def stops_early(settings: Settings) -> bool:
-    return False
-
-
-def steps(settings: Settings) -> tuple[int, str]:
-    return common.WHOLE_FIT
+stops_early, steps = common.never_stops_early, common.whole_fit
 
 
 def required_bytes(train: View) -> int:

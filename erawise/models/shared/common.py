@@ -24,8 +24,8 @@ CHUNK_ROWS = 8192
 LEAST_STD = 1e-6
 """A feature whose std is below this counts as constant: features are on a scale of 1 or 4."""
 
-WHOLE_FIT = 1, "fits"
-"""The steps of kinds that can't report progress within a fit."""
+OWN_COPIES, OWN_ROW_BYTES = (4, 8), 64
+"""Bytes a value of the copies that other code makes of the rows, and bytes a row for the views, the target and the eras."""
 
 LINEAR_FILE = "linear.npz"
 _LINEAR: dict[str, tuple[type[np.generic], int]] = {
@@ -34,6 +34,16 @@ _LINEAR: dict[str, tuple[type[np.generic], int]] = {
     "coefficients": (np.float64, 1),
     "intercept": (np.float64, 0),
 }
+
+
+def never_stops_early(settings: Any) -> bool:
+    """Return False: for kinds without rounds."""
+    return False
+
+
+def whole_fit(settings: Any) -> tuple[int, str]:
+    """Return the steps of kinds that can't report progress within a fit."""
+    return 1, "fits"
 
 
 def nothing_to_prepare(settings: Any, folds: Sequence[tuple[View, View | None]], resources: Resources) -> int:
@@ -67,16 +77,65 @@ def draw(train: View, max_rows: int, seed: int) -> tuple[NDArray, NDArray[np.flo
     InputError
         If that leaves no row of any era.
     """
-    x, target = train.sample(max_rows, np.random.default_rng(seed))
+    return draw_with_era(train, max_rows, seed)[:2]
+
+
+def draw_with_era(train: View, max_rows: int, seed: int) -> tuple[NDArray, NDArray[np.float32], NDArray[np.int64]]:
+    """Return `draw`, and the era (rows,) of each row."""
+    x, rows = train.sample(max_rows, np.random.default_rng(seed))
     if not len(x):
         raise InputError(f"max_rows: {max_rows} of {train.n_rows} rows leave no row of any era; raise it")
-    return x, target
+    return x, train.target[rows], train.era[rows]
+
+
+def needs_of_matrix(settings: Any, folds: Sequence[tuple[View, View | None]], resources: Resources) -> list[int]:
+    """Return the bytes that each fit needs: for kinds that fit all drawn rows at once, see `require_matrix`."""
+    return [require_matrix(settings.max_rows, train, resources) for train, _ in folds]
+
+
+def require_matrix(max_rows: int | None, train: View, resources: Resources) -> int:
+    """Return the bytes that a fit of drawn rows needs: as they are stored, as float32, and as float64 in the model's own copy.
+
+    Raises
+    ------
+    InputError
+        If that is more than the fit may have.
+    """
+    n_rows = min(train.n_rows, max_rows or train.n_rows)
+    needed = n_rows * len(train.names) * (train.dtype.itemsize + sum(OWN_COPIES)) + train.n_rows * OWN_ROW_BYTES
+    resources.require(needed, f"{n_rows:,} rows of {len(train.names):,} features, as they are and as floats (max_rows)")
+    return needed
 
 
 def chunks(x: NDArray, rows: int = CHUNK_ROWS) -> Iterator[NDArray]:
     """Yield views of at most `rows` adjacent rows."""
     for start in range(0, len(x), rows):
         yield x[start : start + rows]
+
+
+def require_features(x: NDArray, n_features: int) -> None:
+    """Raise `InputError` if rows (rows, features) have another number of features than the model."""
+    if x.shape[1] != n_features:
+        raise InputError(f"the model was fitted on {n_features} features and is given {x.shape[1]}; train it again on these features")
+
+
+def checked(what: str, found: Any, rows: int) -> NDArray[np.float64]:
+    """Return predictions of other code as (rows,) float64; `what` names the code.
+
+    Raises
+    ------
+    InputError
+        If they aren't a finite number for each of the rows.
+    """
+    try:
+        values = np.asarray(found, np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{what} gave {type(found).__name__}, not numbers; expected an array ({rows},)") from None
+    if values.shape != (rows,):
+        raise InputError(f"{what} gave predictions of shape {values.shape}; expected ({rows},), one for each row")
+    if not np.isfinite(values).all():
+        raise InputError(f"{what} gave {int((~np.isfinite(values)).sum())} predictions of {rows} that are NaN or infinite")
+    return values
 
 
 def predict_in_chunks(predict: Callable[[NDArray], NDArray], x: NDArray, n_features: int) -> NDArray[np.float64]:
@@ -87,8 +146,7 @@ def predict_in_chunks(predict: Callable[[NDArray], NDArray], x: NDArray, n_featu
     InputError
         If `x` has another number of features than the model.
     """
-    if x.shape[1] != n_features:
-        raise InputError(f"the model was fitted on {n_features} features and is given {x.shape[1]}; train it again on these features")
+    require_features(x, n_features)
     out = np.empty(len(x), np.float64)
     filled = 0
     for chunk in chunks(x):
@@ -220,6 +278,26 @@ class Linear:
         if (std < 0).any():
             raise arrays.broken(path, "a std is below 0")
         return cls(mean, std, coefficients, float(content["intercept"]))
+
+
+class Opaque:
+    """A model of which only the predictions are known."""
+
+    n_features: int
+
+    @property
+    def rounds(self) -> int | None:
+        return None
+
+    def importance(self) -> NDArray[np.float64]:
+        """Return (features,) NaN."""
+        return np.full(self.n_features, np.nan)
+
+    def tree_importance(self) -> None:
+        """Return None: no trees are known."""
+
+    def attribution(self, sample: NDArray, background: NDArray, threads: int) -> None:
+        """Return None: no way to explain every model is known."""
 
 
 class EraCorrelation:

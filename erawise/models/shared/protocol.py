@@ -116,13 +116,16 @@ class Fitted(Protocol):
         """Predict (rows,) from (rows, features), int8 or float32, with the features in the order of the fit."""
 
     def importance(self) -> NDArray[np.float64]:
-        """Return the (features,) share of each feature in the model, at least 0, of sum 1; all 0 if the model uses no feature."""
+        """Return the (features,) share of each feature in the model, at least 0, of sum 1.
+
+        All are 0 if the model uses no feature, and NaN if its importance isn't known.
+        """
 
     def tree_importance(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
         """Return the (features,) shares of the features in the gain of the trees' splits and in their number; None without trees."""
 
-    def attribution(self, sample: NDArray, background: NDArray, threads: int) -> Attribution:
-        """Return the attribution for rows like `sample` (rows, features).
+    def attribution(self, sample: NDArray, background: NDArray, threads: int) -> Attribution | None:
+        """Return the attribution for rows like `sample` (rows, features); None if none is known.
 
         A network's rows are compared with `background` (some rows, features) of the same eras. The result doesn't depend on the number
         of threads.

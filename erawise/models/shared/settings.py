@@ -1,9 +1,10 @@
 """Settings that every kind of model has."""
 
 import itertools
-from typing import Self
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from erawise.base.settings import Section, Seed
 
@@ -14,8 +15,50 @@ ONE_OR_SEVERAL = {"target": "targets", "seed": "seeds"}
 class Entry(Section):
     """A model that learns `target`, or a variant for each of `targets`, which are blended."""
 
+    optional: ClassVar[tuple[str, ...]] = ()
+    """Keys of `ONE_OR_SEVERAL` that may be absent."""
+
     target: str = ""
     targets: list[str] = Field(default_factory=list)
+    _digest: str = PrivateAttr("")
+
+    @property
+    def own_file(self) -> str | None:
+        """The path of the user's own file or directory, in `plugins` or `data/local`, of which the model is made; None without one."""
+        return None
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the own file; empty if the settings are not bound to one."""
+        return self._digest
+
+    def made_of(self, path: Path, digest: str) -> Self:
+        """Return the same settings, bound to the content of the own file.
+
+        Parameters
+        ----------
+        path : the own file, as it is read now.
+        digest : its SHA-256, see `files.digest`.
+        """
+        bound = self.model_copy()
+        bound._digest = digest
+        return bound
+
+    def require_usable(self) -> None:
+        """Check the settings that need a library or the own file; raise `InputError` if the model can't be fitted with them."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings as JSON, with the digest of the own file if they are bound to one: everything that tells models apart."""
+        return self.model_dump(mode="json") | ({"file": self._digest} if self._digest else {})
+
+    def changed(self, changes: dict[str, Any]) -> Self:
+        """Return the settings with some changed, bound to the same file; raise `ValueError` if the kind doesn't accept them."""
+        return self._bound_alike(self.model_dump(exclude_unset=True) | changes)
+
+    def _bound_alike(self, values: dict[str, Any]) -> Self:
+        made = type(self).model_validate(values)
+        made.__pydantic_private__ = self.__pydantic_private__
+        return made
 
     @model_validator(mode="after")
     def _one_or_several(self) -> Self:
@@ -26,6 +69,8 @@ class Entry(Section):
 
     def _check_either(self, one: str, several: str) -> None:
         given = {one, several} & self.model_fields_set
+        if not given and one in self.optional:
+            return
         if len(given) != 1:
             raise ValueError(f"give either {one} or {several}, not both")
         values = getattr(self, several)
@@ -38,7 +83,7 @@ class Entry(Section):
         choices = {one: getattr(self, several) or [getattr(self, one)] for one, several in ONE_OR_SEVERAL.items() if hasattr(self, one)}
         rest = self.model_dump(exclude={*ONE_OR_SEVERAL, *ONE_OR_SEVERAL.values()})
         combined = [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
-        return {"_".join(map(str, chosen.values())): type(self).model_validate(rest | chosen) for chosen in combined}
+        return {"_".join(map(str, chosen.values())): self._bound_alike(rest | chosen) for chosen in combined}
 
 
 class Seeded(Entry):
@@ -46,3 +91,9 @@ class Seeded(Entry):
 
     seed: Seed = 0
     seeds: list[Seed] = Field(default_factory=list)
+
+
+class Drawing(Seeded):
+    """A model whose fit may draw random numbers; `seed` is 0 if it isn't given."""
+
+    optional = ("seed",)
