@@ -35,7 +35,7 @@ def score(
     """Score files of predictions, whatever made them.
 
     Every score that the data can give, with intervals, and each prediction against the others, the benchmark and the meta model.
-    With `--data` it needs no checkout. `--csv` has every era too. Progress is on stderr.
+    With `--data` it needs no checkout; without, eras of the final check count as a look. `--csv` has every era too. Progress is on stderr.
 
     Example: `erawise score mine.parquet other.csv --data v5.3 --features none`
 
@@ -50,6 +50,10 @@ def score(
     form = output.form
     if data is None:
         os.chdir(checkout.top())
+    from erawise.models.predictions import prediction_files
+
+    for path in files:
+        prediction_files.open_predictions(path, columns or ())  # before slow imports, so that a wrong column is told at once
     from erawise.running.progress import ConsoleProgress
     from erawise.scoring import scored_files, scored_tables
     from erawise.scoring.outcomes import Wishes

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,29 @@ def looked_at(revision: "Revision") -> int:
         "settings": settings,
         "changed": _changed(settings),
         "scores": metrics,
+    }
+    return _add(entry)
+
+
+def scored(standing: dict[str, Any], digests: dict[str, str], metrics: dict[str, dict[str, Any]], names: Sequence[str]) -> int:
+    """Add the scores of files of predictions on validation eras to the ledger; return the number of looks at this validation data.
+
+    Parameters
+    ----------
+    standing : `target`, `days`, `equal` and `early`: what they were scored against.
+    digests : `predictions.digest` of each prediction.
+    metrics : the summary of the validation eras, by prediction.
+    names : of the files.
+    """
+    entry = {
+        "commit": validation_looks.commit(),
+        "experiment": None,
+        "data": validation_looks.data_digest(),
+        **standing,
+        "predictions": digests,
+        "settings": {},
+        "changed": {"scored": [None, ", ".join(names)]},
+        "scores": {VALIDATION: metrics},
     }
     return _add(entry)
 

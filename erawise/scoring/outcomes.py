@@ -105,6 +105,7 @@ class Outcomes:
     regime : the regime that pays.
     open_features : gives the features, and frees their space on disk at the end; None if there are none.
     own_score : the correlation that stands for CORR if a schema describes the panel, which no regime pays for; else None.
+    checked : eras of the final check that are among them, if the data are a checkout's.
     """
 
     source: str
@@ -123,6 +124,7 @@ class Outcomes:
     open_features: Callable[[NDArray[np.bool_], Progress], AbstractContextManager[Features]] | None
     notes: list[str] = field(default_factory=list)
     own_score: Score | None = None
+    checked: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 class Raw:
@@ -385,7 +387,6 @@ class Prepared:
         wanted = [name for name in (META_MODEL, ORACLE, benchmark, *self._wishes.against) if name is not None and name in table]
         others = {name: table[name].to_numpy(np.float64) for name in wanted}
         checked = panel.index.loc[panel.index[DATA_TYPE] == VALIDATION, ERA].unique()
-        looked = checked if eras is None else np.intersect1d(checked, eras)
         found = Features(panel.feature_names, panel.feature_sets, panel.set_sizes, panel.block)
         return Outcomes(
             source=str(paths.PANEL),
@@ -402,9 +403,7 @@ class Prepared:
             regime=self._regime,
             all_regimes=self._regimes,
             open_features=None if self._wishes.features == NO_FEATURES else (lambda rows, progress: nullcontext(found)),
-            notes=[f"{len(looked)} eras of the final check are among them: choosing by these scores uses the check up"]
-            if len(looked)
-            else [],
+            checked=checked if eras is None else np.intersect1d(checked, eras),
             own_score=panel.own_score,
         )
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from erawise.base.schema import ERA, META_MODEL, ORACLE, PREDICTION, spanned_eras, spanned_weeks
+from erawise import predictions
+from erawise.base.schema import ERA, ID, META_MODEL, ORACLE, PREDICTION, SPLIT, VALIDATION, spanned_eras, spanned_weeks
 from erawise.base.settings import Objective
 from erawise.evaluation import evaluation, objectives, significance, summary
 from erawise.history import comparison
@@ -122,8 +124,34 @@ def score_files(given: Sequence[Path], data: Path | None, wishes: Wishes, how: H
             placed[name], coverage[name] = values[column], counts[column]
     del files
     _require_within(coverage, how.max_missing_share, outcomes)
-    lines = _lines(opened, coverage, outcomes)
-    return _scored(placed, coverage, outcomes, others, how, lines, progress)
+    lines, digests = _lines(opened, coverage, outcomes), _digests(placed, outcomes)
+    found = _scored(placed, coverage, outcomes, others, how, lines, progress)
+    return replace(found, lines=[*found.lines, _looked(found, digests, given)]) if digests else found
+
+
+def _digests(placed: Mapping[str, Floats], outcomes: Outcomes) -> dict[str, str]:
+    """Return `predictions.digest` of each prediction that has rows of the final check."""
+    found, era = {}, outcomes.index.era
+    checked = np.isin(era, outcomes.checked)
+    for name, values in placed.items():
+        rows = checked & ~np.isnan(values)
+        if rows.any():
+            ids = outcomes.index.ids.filter(pa.array(rows)).to_pandas()
+            found[name] = predictions.digest(pd.DataFrame({ID: ids, ERA: era[rows], SPLIT: VALIDATION, PREDICTION: values[rows]}))
+    return found
+
+
+def _looked(found: Scored, digests: dict[str, str], given: Sequence[Path]) -> str:
+    """Record that the final check was looked at, and return a line that says so."""
+    from erawise.history import recording  # here, since files of one's own don't need it
+
+    known = found.outcomes
+    standing = {"target": known.name, "days": known.days, "equal": known.equal, "early": known.early_name}
+    own = found.eras[found.eras[ERA].isin(known.checked) & found.eras[PREDICTION].isin(digests)]
+    count = recording.scored(standing, digests, summary.summarize(own, known.days), [path.name for path in given])
+    return (
+        f"{own[ERA].nunique()} eras of the final check are among them, look {count} at these eras: choosing by the scores uses the check up"
+    )
 
 
 def _eras(files: Sequence[Predicted]) -> NDArray[np.int64] | None:

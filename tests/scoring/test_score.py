@@ -238,6 +238,7 @@ def test_without_data_it_asks_for_a_checkout_or_for_prepared_data(
             command(*words)
         assert told in capsys.readouterr().err
     (tmp_path / "params.yaml").touch()
+    (tmp_path / "a.csv").write_text("id,p\nn1,0.5\n")
     with pytest.raises(SystemExit):
         command("score", "a.csv")
     assert "the data isn't prepared; run `dvc repro preprocess`, or give a directory of raw files by --data" in capsys.readouterr().err
@@ -279,12 +280,19 @@ def test_the_prepared_data_of_a_checkout_gives_the_scores_of_its_raw_files(
     preparation.prepare(tmp_path / "data/raw", tmp_path / "data/prepared", preparation.Wanted("all", "target", 1, False, []))
     monkeypatch.chdir(tmp_path)
     found = []
-    for more in ([], ["--data", "data/raw"]):
+    for more in ([], ["--data", "data/raw"], ["--benchmark", "v53_lgbm_other20"]):
         command("score", "p.csv", "--json", *more)
         found.append(json.loads(capsys.readouterr().out))
     assert found[0]["predictions"] == found[1]["predictions"]
     assert {"corr", "bmc", "fnc", "exposure_max"} <= set(found[0]["predictions"]["p"])
-    assert "56 eras of the final check are among them: choosing by these scores uses the check up" in found[0]["notes"]
+    notes = ["\n".join(one["notes"]) for one in found]
+    assert "56 eras of the final check are among them, look 1 at these eras: choosing" in notes[0]
+    assert "final check" not in notes[1], "files of one's own are no checkout's"
+    assert "look 1 at these" in notes[2], "the same predictions are no new look"
+    (entry,) = map(json.loads, Path("ledger.jsonl").read_text().splitlines())
+    assert entry["changed"] == {"scored": [None, "p.csv"]}
+    command("history")
+    assert "scored: absent → p.csv" in " ".join(capsys.readouterr().out.split())
 
 
 # ---- spoiled files
