@@ -125,24 +125,25 @@ def _feature(found: Content) -> float | None:
 
 
 def _cards(found: Content) -> list[str]:
-    """Return cards: CORR, the contribution, the payout if one is paid, and the drawdown, each for both splits with its interval."""
+    """Return cards: CORR, the contribution and the payout, and the drawdown, for both splits; a panel of one's own has what it can give."""
     cards = []
     market = " on a toy market" if found.toy else ""
     for label, scores in (
         ("mean CORR, 95 % interval", (CORR,)),
         ("contribution, mean", ("mmc", "bmc")),
-        *([(f"payout an era{market}, before clip", (PAYOUT,))] if found.own_score is None else []),
+        (f"payout an era{market}, before clip", (PAYOUT,)),
     ):
-        lines = []
+        lines, known = [], scores == (CORR,) or found.own_score is None
         for split in SPLITS:
             names = [found.column(split, score) for score in scores]
             name = next((one for one in names if found.value(split, found.chosen, one, "mean") is not None), names[0])
             value, low, high = (found.value(split, found.chosen, name, key) for key in ("mean", "low", "high"))
+            known |= value is not None
             which = {"mmc": "MMC", "bmc": "BMC", "payout_bmc": "stand-in"}.get(name, "")
             form = ".1%" if scores == (PAYOUT,) else ".4f"
             below = findings.effective(found, split, found.chosen) if scores == (CORR,) else which
             lines.append((split, number(value, form).text, bounds(low, high, form).text, below))
-        cards.append(markup.card(label, lines))
+        cards += [markup.card(label, lines)] if known else []
     lines = []
     for split in SPLITS:
         own = comparison.series(found.scores[split], found.chosen)
