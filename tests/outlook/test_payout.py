@@ -405,6 +405,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     looks_ahead(tmp_path, 20)
     table.to_parquet(tmp_path / "data/scores/validation.parquet")
     table.assign(mmc=np.nan).to_parquet(tmp_path / "data/scores/cv.parquet")
+    (tmp_path / "data/scores/cv.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -214,8 +214,8 @@ def test_a_chosen_proportion_is_said_and_stored(workspace: Workspace, capsys: py
 
 CHECKED = "data/source.json"
 """What `download` declares so that `check` comes before it; it isn't read."""
-BY_OBJECTIVE = {("tune", "data/prepared/references.parquet"), ("ensemble", "data/prepared/references.parquet")}
-"""Data that a stage reads only if its objective needs the predictions of others."""
+BY_CHOICE = {("tune", "data/prepared/references.parquet"), ("ensemble", "data/prepared/references.parquet"), ("tune", "data/local")}
+"""Data that a stage reads only if its objective needs the predictions of others, or a model is made of a file of one's own."""
 
 
 def declared_data(stage: str) -> list[str]:
@@ -224,7 +224,7 @@ def declared_data(stage: str) -> list[str]:
     name, _, model = stage.partition(" ")
     entry = stages[name].get("do", stages[name])
     found = [dep.replace("${key}", model).replace("${item}", model) for dep in entry["deps"] if dep.startswith("data/")]
-    return [dep for dep in found if dep != CHECKED and (name, dep) not in BY_OBJECTIVE]
+    return [dep for dep in found if dep != CHECKED and (name, dep) not in BY_CHOICE]
 
 
 @contextmanager
