@@ -1,7 +1,7 @@
 """Tables of predictions: joined by id, era and split, laid along the rows of a panel, and blended by ranks."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -139,10 +139,18 @@ def digest(frame: pd.DataFrame) -> str:
     Rows of other splits don't change it. The live rows, which are new in each round, don't either.
     """
     rows = frame[frame[SPLIT] == VALIDATION]
-    found = hashlib.sha256("\n".join(rows[ID]).encode())
-    found.update(rows[ERA].to_numpy(np.int64).tobytes())
-    found.update(rows[PREDICTION].to_numpy(np.float64).tobytes())
-    return found.hexdigest()
+    return digests(rows[ID], rows[ERA].to_numpy(np.int64), {PREDICTION: rows[PREDICTION].to_numpy(np.float64)})[PREDICTION]
+
+
+def digests(ids: Iterable[str], era: NDArray[np.int64], values: Mapping[str, NDArray[np.float64]]) -> dict[str, str]:
+    """Return `digest` of several predictions, (rows,) by name, of the same validation rows, whose ids and eras are hashed once."""
+    begun, found = hashlib.sha256("\n".join(ids).encode()), {}
+    begun.update(era.tobytes())
+    for name, column in values.items():
+        own = begun.copy()
+        own.update(column.tobytes())
+        found[name] = own.hexdigest()
+    return found
 
 
 def along(rows: pd.DataFrame, frame: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:

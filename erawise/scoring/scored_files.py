@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from erawise import predictions
-from erawise.base.schema import ERA, ID, META_MODEL, ORACLE, PREDICTION, SPLIT, VALIDATION, spanned_eras, spanned_weeks
+from erawise.base.schema import ERA, META_MODEL, ORACLE, PREDICTION, spanned_eras, spanned_weeks
 from erawise.base.settings import Objective
 from erawise.evaluation import evaluation, objectives, significance, summary
 from erawise.history import comparison
@@ -131,13 +131,16 @@ def score_files(given: Sequence[Path], data: Path | None, wishes: Wishes, how: H
 
 def _digests(placed: Mapping[str, Floats], outcomes: Outcomes) -> dict[str, str]:
     """Return `predictions.digest` of each prediction that has rows of the final check."""
-    found, era = {}, outcomes.index.era
+    era, having = outcomes.index.era, dict[bytes, list[str]]()
     checked = np.isin(era, outcomes.checked)
-    for name, values in placed.items():
-        rows = checked & ~np.isnan(values)
+    for name, values in placed.items() if checked.any() else ():
+        having.setdefault(np.packbits(checked & ~np.isnan(values)).tobytes(), []).append(name)
+    found = dict[str, str]()
+    for packed, names in having.items():
+        rows = np.unpackbits(np.frombuffer(packed, np.uint8), count=len(era)).astype(bool)
         if rows.any():
             ids = outcomes.index.ids.filter(pa.array(rows)).to_pandas()
-            found[name] = predictions.digest(pd.DataFrame({ID: ids, ERA: era[rows], SPLIT: VALIDATION, PREDICTION: values[rows]}))
+            found |= predictions.digests(ids, era[rows], {name: placed[name][rows] for name in names})
     return found
 
 

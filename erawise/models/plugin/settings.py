@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, PrivateAttr
 
 from erawise.base import files
-from erawise.base.settings import Count, Name
+from erawise.base.settings import Name
 from erawise.models.shared.settings import Drawing
 
 
@@ -14,10 +14,6 @@ class Plugin(Drawing):
     kind: Literal["plugin"]
     plugin: Name = Field(description="name of a file in `plugins/`, without `.py`: plugins/README.md")
     settings: dict[str, Any] = Field({}, description="given to its fit")
-    max_rows: Count | None = Field(
-        None,
-        description="rows it is fitted on at most, the same share of every era; null: all. Held at 13 bytes a value for int8, else 16",
-    )
     _text: str = PrivateAttr("")
 
     @property

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from erawise.base.settings import Section, Seed
+from erawise.base.settings import Count, Section, Seed
 
 ONE_OR_SEVERAL = {"target": "targets", "seed": "seeds"}
 """Keys of a model, and the keys that list several values instead."""
@@ -104,6 +104,11 @@ class Seeded(Entry):
 
 
 class Drawing(Seeded):
-    """A model whose fit may draw random numbers; `seed` is 0 if it isn't given."""
+    """A model whose fit may draw random numbers, and may have some of the rows only; `seed` is 0 if it isn't given."""
 
     optional = ("seed",)
+
+    max_rows: Count | None = Field(
+        None,
+        description="rows it is fitted on at most, the same share of every era; null: all. Held at 13 bytes a value for int8, else 16",
+    )

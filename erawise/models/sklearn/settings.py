@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from erawise.base.settings import Count
 from erawise.models.shared.settings import Drawing
 
 
@@ -13,10 +12,6 @@ class Sklearn(Drawing):
     kind: Literal["sklearn"]
     estimator: str = Field(description="path of a class with fit and predict, such as `sklearn.ensemble.HistGradientBoostingRegressor`")
     settings: dict[str, Any] = Field({}, description="its arguments by name; absent ones have the defaults of the class")
-    max_rows: Count | None = Field(
-        None,
-        description="rows it is fitted on at most, the same share of every era; null: all. Held at 13 bytes a value for int8, else 16",
-    )
 
     @field_validator("estimator")
     @classmethod
