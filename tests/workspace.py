@@ -15,7 +15,7 @@ from closure import ROOT
 
 from erawise.base import tabular
 from erawise.commands import menu
-from erawise.running import errors
+from erawise.running import errors, runner
 
 MODELS = ("ridge", "lightgbm")
 WHOLE = (
@@ -63,6 +63,10 @@ class Workspace:
         content["neutralize"].update(proportion=1.0)
         content["final"].update(refit=list(MODELS))
 
+    def follow(self, line: str, quiet: bool) -> None:
+        """Run the command that follows a stage, in this process: to load the library anew takes longer than most stages."""
+        command(*line.split(), *(["--quiet"] if quiet else []))
+
     def change(self, how: Callable[[Any], object]) -> None:
         small.edit(self.directory / "params.yaml", how)
 
@@ -84,6 +88,7 @@ class Workspace:
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.directory)
             patch.setattr(sys, "argv", [name, *arguments])
+            patch.setattr(runner, "_start", self.follow)
             importlib.import_module(f"stages.{name}").main()
 
     def ended(self, command: str) -> int:

@@ -2,6 +2,9 @@
 
 A person switches parameters that charts share by their names: `score`, `shown` (predictions), `first` and `last` (eras), `focus` (the
 prediction of charts that show one), `against` (the other one of a pair), `model` and `measure` (of the features' importance).
+
+Channels are objects that get their parts as arguments, and layers get their parameters and sizes so. Altair's methods for these copy
+all that is there so far, and it looks the class of a bare name up in the whole schema, which would take most of the time of a page.
 """
 
 from collections.abc import Sequence
@@ -99,19 +102,20 @@ def colour(name: str) -> str:
 def forest(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
     """Draw the difference of each prediction's mean score from the chosen one's, with its interval, from `answer.against`."""
     base = alt.Chart(table).transform_filter("datum.score == score")
-    y = alt.Y("prediction:N").sort(field="order", op="min").title(None)
-    offset = alt.YOffset("split:N").scale(domain=[CV, VALIDATION])
-    shade = alt.Color("verdict:N").scale(domain=[BETTER, OPEN, WORSE, "yardstick"], range=[GOOD, "var(--ink)", BAD, MUTED]).legend(None)
-    pale = alt.Opacity("split:N").scale(domain=[CV, VALIDATION], range=[1, 0.45]).legend(None)
+    y = alt.Y("prediction:N", sort={"field": "order", "op": "min"}, title=None)
+    offset = alt.YOffset("split:N", scale={"domain": [CV, VALIDATION]})
+    verdicts = {"domain": [BETTER, OPEN, WORSE, "yardstick"], "range": [GOOD, "var(--ink)", BAD, MUTED]}
+    shade = alt.Color("verdict:N", scale=verdicts, legend=None)
+    pale = alt.Opacity("split:N", scale={"domain": [CV, VALIDATION], "range": [1, 0.45]}, legend=None)
     figures = [alt.Tooltip(f"{name}:Q", format="+.4f") for name in ("mean", "low", "high")]
-    tooltip = ["prediction:N", "split:N", *figures, "verdict:N"]
+    tooltip = [*_tooltip("prediction:N", "split:N"), *figures, *_tooltip("verdict:N")]
     whiskers = base.mark_rule(strokeWidth=2.5).encode(
-        y, alt.X("low:Q").title("difference of means"), alt.X2("high:Q"), offset, shade, pale, tooltip=tooltip
+        y, alt.X("low:Q", title="difference of means"), alt.X2("high:Q"), offset, shade, pale, tooltip=tooltip
     )
     dots = base.mark_circle(size=55).encode(y, alt.X("mean:Q"), offset, shade, pale, tooltip=tooltip)
     zero = alt.Chart(pd.DataFrame({"zero": [0]})).mark_rule(color=colour(d.chosen), strokeWidth=2).encode(alt.X("zero:Q"))
     step = alt.Step(23, **{"for": "position"})
-    return alt.layer(zero, whiskers, dots).add_params(_parameter(d, "score")).properties(width=WIDTH * 0.8, height=step)
+    return _layered(d, [zero, whiskers, dots], ["score"], WIDTH * 0.8, step)
 
 
 def running(d: Defaults, live: bool) -> alt.LayerChart:
@@ -148,7 +152,7 @@ def quarters(d: Defaults) -> alt.Chart:
     means = base.transform_aggregate(mean="mean(value)", stop="max(era)", eras="count()", groupby=["prediction", "split", "start"])
     cells = means.transform_calculate(end="datum.stop + 1", size="abs(datum.mean)", way="datum.mean < 0 ? 'below 0' : 'above 0'")
     tooltip = [
-        "prediction:N",
+        alt.Tooltip("prediction:N"),
         alt.Tooltip("start:Q", title="from era"),
         alt.Tooltip("stop:Q", title="to era"),
         alt.Tooltip("mean:Q", format="+.4f"),
@@ -156,9 +160,9 @@ def quarters(d: Defaults) -> alt.Chart:
     drawn = cells.mark_rect(clip=True, stroke="var(--ground)").encode(
         _x("start"),
         alt.X2("end:Q"),
-        alt.Y("prediction:N").sort(d.names).title(None),
-        alt.Color("way:N").scale(domain=["above 0", "below 0"], range=[GOOD, BAD]).legend(title=None),
-        alt.Opacity("size:Q").scale(range=[0.06, 1]).legend(None),
+        alt.Y("prediction:N", sort=d.names, title=None),
+        alt.Color("way:N", scale={"domain": ["above 0", "below 0"], "range": [GOOD, BAD]}, legend={"title": None}),
+        alt.Opacity("size:Q", scale={"range": [0.06, 1]}, legend=None),
         tooltip=tooltip,
     )
     return drawn.add_params(*_parameters(d, ["score", "shown"])).properties(width=WIDTH, height=alt.Step(20))
@@ -190,13 +194,14 @@ def tenths(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
     """Draw the mean target in each tenth of the predictions, from `tables.target_by_prediction`."""
     base = alt.Chart(table).transform_filter(SHOWN)
     scale = alt.Scale(nice=False, zero=False, rangeMax=alt.ExprRef(f"width - {ROOM}"))
-    x = alt.X("tenth:Q").title("tenth of the predictions (1: lowest)").scale(scale).axis(tickCount=10, grid=False)
-    tooltip = ["prediction:N", "tenth:Q", alt.Tooltip("mean_target:Q", format=".4f"), alt.Tooltip("rows:Q", format=",")]
-    y = alt.Y("mean_target:Q").scale(zero=False).title("mean target")
+    x = alt.X("tenth:Q", title="tenth of the predictions (1: lowest)", scale=scale, axis={"tickCount": 10, "grid": False})
+    figures = [alt.Tooltip("mean_target:Q", format=".4f"), alt.Tooltip("rows:Q", format=",")]
+    tooltip = [*_tooltip("prediction:N", "tenth:Q"), *figures]
+    y = alt.Y("mean_target:Q", scale={"zero": False}, title="mean target")
     lines = base.mark_line(point=True).encode(x, y, _own_colour(d, "prediction"), tooltip=tooltip)
-    level = base.mark_rule(strokeDash=[4, 3]).encode(y="mean(mean_all):Q")
+    level = base.mark_rule(strokeDash=[4, 3]).encode(alt.Y("mean(mean_all):Q"))
     ends = _ends(d, base, "mean_target", 220, place="tenth", zero=False)
-    return alt.layer(level, lines, ends).add_params(_parameter(d, "shown")).properties(width=WIDTH // 2, height=220)
+    return _layered(d, [level, lines, ends], ["shown"], WIDTH // 2, 220)
 
 
 def levels(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
@@ -204,16 +209,15 @@ def levels(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
     kept = table[["model", "era", "mean_target", "mean_prediction"]]
     base = alt.Chart(kept).transform_filter("datum.model == model").transform_filter(IN_RANGE)
     points = base.mark_circle(size=45, opacity=0.75).encode(
-        alt.X("mean_target:Q").scale(zero=False).title("mean target of the era"),
-        alt.Y("mean_prediction:Q").scale(zero=False).title("mean prediction"),
+        alt.X("mean_target:Q", scale={"zero": False}, title="mean target of the era"),
+        alt.Y("mean_prediction:Q", scale={"zero": False}, title="mean prediction"),
         _own_colour(d, "model"),
-        tooltip=["model:N", "era:Q", alt.Tooltip("mean_target:Q", format=".4f"), alt.Tooltip("mean_prediction:Q", format=".4f")],
+        tooltip=[*_tooltip("model:N", "era:Q"), *(alt.Tooltip(f"{name}:Q", format=".4f") for name in ("mean_target", "mean_prediction"))],
     )
-    parameters = (_parameter(d, name) for name in ("model", "first", "last"))
     ends = base.transform_aggregate(lx="min(mean_target)", ly="min(mean_prediction)", hx="max(mean_target)", hy="max(mean_prediction)")
     reach = ends.transform_calculate(low="min(datum.lx, datum.ly)", high="max(datum.hx, datum.hy)")
-    diagonal = reach.mark_rule(strokeDash=[4, 3]).encode(x="low:Q", x2="high:Q", y="low:Q", y2="high:Q")
-    return alt.layer(diagonal, points).add_params(*parameters).properties(width=WIDTH // 2, height=300)
+    diagonal = reach.mark_rule(strokeDash=[4, 3]).encode(alt.X("low:Q"), alt.X2("high:Q"), alt.Y("low:Q"), alt.Y2("high:Q"))
+    return _layered(d, [diagonal, points], ["model", "first", "last"], WIDTH // 2, 300)
 
 
 def heat(table: pd.DataFrame, rows: str, columns: str, order: Sequence[str]) -> alt.LayerChart:
@@ -221,13 +225,13 @@ def heat(table: pd.DataFrame, rows: str, columns: str, order: Sequence[str]) -> 
     axis = {"sort": list(order), "title": None}
     base = alt.Chart(table).encode(alt.X(f"{columns}:N", axis=alt.Axis(labelAngle=-40), **axis), alt.Y(f"{rows}:N", **axis))
     cells = base.mark_rect(stroke="var(--ground)").encode(
-        alt.Color("correlation:Q").scale(domain=[-1, 1], range=DIVERGING, type="linear").legend(None),
-        tooltip=[f"{rows}:N", f"{columns}:N", alt.Tooltip("correlation:Q", format=".3f")],
+        alt.Color("correlation:Q", scale={"domain": [-1, 1], "range": DIVERGING, "type": "linear"}, legend=None),
+        tooltip=[*_tooltip(f"{rows}:N", f"{columns}:N"), alt.Tooltip("correlation:Q", format=".3f")],
     )
-    light = alt.condition("isValid(datum.correlation) && abs(datum.correlation) > 0.75", alt.value("#ffffff"), alt.value("#1a1a1a"))
+    light = {"test": "isValid(datum.correlation) && abs(datum.correlation) > 0.75", "value": "#ffffff"}
     known = base.transform_filter("isValid(datum.correlation)")
-    numbers = known.mark_text(fontSize=11).encode(alt.Text("correlation:Q", format=".2f"), color=light)
-    return alt.layer(cells, numbers).properties(width=side(len(order)), height=alt.Step(34))
+    numbers = known.mark_text(fontSize=11).encode(alt.Text("correlation:Q", format=".2f"), alt.ColorValue("#1a1a1a", condition=light))
+    return alt.LayerChart(layer=[cells, numbers], width=side(len(order)), height=alt.Step(34))
 
 
 def side(count: int) -> int:
@@ -254,17 +258,12 @@ def difference(d: Defaults, live: bool) -> alt.LayerChart:
 def importance(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
     """Draw the leading features of one model by one measure, from `drivers.measures`."""
     base = alt.Chart(table).transform_filter("datum.model == model && datum.measure == measure")
-    y = alt.Y("feature:N").sort(field="rank", op="min").title(None)
+    y = alt.Y("feature:N", sort={"field": "rank", "op": "min"}, title=None)
     figures = [alt.Tooltip(f"{name}:Q", format=".4f") for name in ("value", "low", "high")]
-    drawn = base.mark_bar().encode(
-        y, alt.X("value:Q").title("importance by the measure chosen"), _own_colour(d, "model"), tooltip=["feature:N", "group:N", *figures]
-    )
+    tooltip = [*_tooltip("feature:N", "group:N"), *figures]
+    drawn = base.mark_bar().encode(y, alt.X("value:Q", title="importance by the measure chosen"), _own_colour(d, "model"), tooltip=tooltip)
     whiskers = base.mark_rule(color="var(--ink)").encode(y, alt.X("low:Q"), alt.X2("high:Q"))
-    return (
-        alt.layer(drawn, whiskers)
-        .add_params(*(_parameter(d, name) for name in ("model", "measure")))
-        .properties(width=WIDTH, height=alt.Step(18))
-    )
+    return _layered(d, [drawn, whiskers], ["model", "measure"], WIDTH, alt.Step(18))
 
 
 def beeswarm(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
@@ -275,34 +274,33 @@ def beeswarm(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
     )
     top = int(table["rank"].max())
     scale = alt.Scale(domain=[0.5, top + 0.5], reverse=True, nice=False, zero=False)
+    legend = {"format": ".0%", "gradientLength": 160, "direction": "horizontal"}
     dots = base.mark_circle(size=14, opacity=0.85).encode(
-        alt.X("contribution:Q").title("contribution (std of predictions)"),
-        alt.Y("place:Q").scale(scale).axis(None),
-        alt.Color("level:Q")
-        .scale(domain=[0, 1], range=LEVELS)
-        .title("value of the feature")
-        .legend(format=".0%", gradientLength=160, direction="horizontal"),
-        tooltip=["feature:N", "era:Q", "value:Q", alt.Tooltip("contribution:Q", format="+.3f")],
+        alt.X("contribution:Q", title="contribution (std of predictions)"),
+        alt.Y("place:Q", scale=scale, axis=None),
+        alt.Color("level:Q", scale={"domain": [0, 1], "range": LEVELS}, title="value of the feature", legend=legend),
+        tooltip=[*_tooltip("feature:N", "era:Q", "value:Q"), alt.Tooltip("contribution:Q", format="+.3f")],
     )
     zero = alt.Chart(pd.DataFrame({"zero": [0]})).mark_rule(color="var(--ink)", opacity=0.6).encode(alt.X("zero:Q"))
     names = base.transform_aggregate(groupby=["rank", "feature"])
     labels = names.mark_text(align="right", dx=-6, color="var(--muted)", limit=LABELS).encode(
-        alt.Y("rank:Q").scale(scale), alt.Text("feature:N"), alt.XValue(0)
+        alt.Y("rank:Q", scale=scale), alt.Text("feature:N"), alt.XValue(0)
     )
-    return alt.layer(zero, dots, labels).add_params(_parameter(d, "model")).properties(width=WIDTH, height=34 * top)
+    return _layered(d, [zero, dots, labels], ["model"], WIDTH, 34 * top)
 
 
 def exposure(table: pd.DataFrame, d: Defaults) -> alt.Chart:
     """Draw the largest exposure to each group of features over time, a row for each group, from `drivers.exposed`."""
     base = alt.Chart(table).transform_filter("datum.prediction == focus").transform_filter(IN_RANGE)
     cells = base.transform_calculate(end="datum.stop + 1").mark_rect(clip=True, color="var(--accent)", stroke="var(--ground)")
+    highest = max(0.5, float(table["largest"].max()))
     drawn = cells.encode(
         _x("era"),
         alt.X2("end:Q"),
-        alt.Y("group:N").sort(None).title(None),
-        alt.Opacity("largest:Q").scale(domain=[0, max(0.5, float(table["largest"].max()))], range=[0, 1]).title("|exposure|"),
+        alt.Y("group:N", sort=None, title=None),
+        alt.Opacity("largest:Q", scale={"domain": [0, highest], "range": [0, 1]}, title="|exposure|"),
         tooltip=[
-            "group:N",
+            alt.Tooltip("group:N"),
             alt.Tooltip("era:Q", title="from era"),
             alt.Tooltip("stop:Q", title="to era"),
             alt.Tooltip("largest:Q", format=".2f"),
@@ -314,17 +312,17 @@ def exposure(table: pd.DataFrame, d: Defaults) -> alt.Chart:
 def year(table: pd.DataFrame, d: Defaults) -> alt.LayerChart:
     """Draw what a stake of 1 becomes within a year: nine years of ten, and the median, from `staking.outlook`."""
     shown = table.assign(**{name: table[name].clip(lower=0.01) for name in ("p05_all", "p95_all", "p05", "p95", "median")})
-    base = alt.Chart(shown.round(3)).encode(alt.X("week:Q").title("week").scale(nice=False))
-    tooltip = ["week:Q", *(alt.Tooltip(f"{name}:Q", format=".2f") for name in ("p05_all", "p05", "median", "p95", "p95_all"))]
+    base = alt.Chart(shown.round(3)).encode(alt.X("week:Q", title="week", scale={"nice": False}))
+    tooltip = [alt.Tooltip("week:Q"), *(alt.Tooltip(f"{name}:Q", format=".2f") for name in ("p05_all", "p05", "median", "p95", "p95_all"))]
     scale = alt.Scale(type="log", nice=False)
     shade = colour(d.chosen)
     wide = base.mark_area(color=shade, opacity=0.18).encode(
-        alt.Y("p05_all:Q").scale(scale).title("a stake of 1 becomes"), alt.Y2("p95_all:Q")
+        alt.Y("p05_all:Q", scale=scale, title="a stake of 1 becomes"), alt.Y2("p95_all:Q")
     )
     narrow = base.mark_area(color=shade, opacity=0.3).encode(alt.Y("p05:Q"), alt.Y2("p95:Q"))
     line = base.mark_line(color=shade, strokeWidth=2.5).encode(alt.Y("median:Q"), tooltip=tooltip)
     one = alt.Chart(pd.DataFrame({"one": [1]})).mark_rule(color="var(--ink)", opacity=0.6).encode(alt.Y("one:Q"))
-    return alt.layer(wide, narrow, one, line).properties(width=WIDTH, height=220)
+    return alt.LayerChart(layer=[wide, narrow, one, line], width=WIDTH, height=220)
 
 
 def _eras(d: Defaults, chosen: str, *, ranged: bool = True) -> alt.Chart:
@@ -357,7 +355,7 @@ def _recent(window: int) -> alt.Chart:
 def _lines(d: Defaults, base: alt.Chart, value: str, title: str) -> alt.Chart:
     """Draw a line for each prediction; yardsticks are grey and dotted, a second round of colours is dashed."""
     dashes = [DOTS if name in YARDSTICKS else DASH if name in d.dashed else WHOLE for name in d.names]
-    dash = alt.StrokeDash("prediction:N").scale(domain=d.names, range=dashes).legend(None)
+    dash = alt.StrokeDash("prediction:N", scale={"domain": d.names, "range": dashes}, legend=None)
     return base.mark_line(clip=True).encode(_x(room=True), _y(value, title), _own_colour(d, "prediction"), dash, alt.Detail("split:N"))
 
 
@@ -405,7 +403,12 @@ def _layers(
     layers: list[Any] = [*_ground(d, room), *drawn]
     if live and hover is not None:
         layers.append(hover)
-    return alt.layer(*layers).add_params(*_parameters(d, shared)).properties(width=WIDTH, height=height)
+    return _layered(d, layers, ["first", "last", *shared], WIDTH, height)
+
+
+def _layered(d: Defaults, layers: list[Any], shared: Sequence[str], width: float, height: Any) -> alt.LayerChart:
+    """Lay charts over each other, with the parameters that they share with other charts."""
+    return alt.LayerChart(layer=layers, params=[_parameter(d, name).param for name in shared], width=width, height=height)
 
 
 def _ground(d: Defaults, room: bool) -> list[alt.Chart]:
@@ -444,14 +447,14 @@ def _rule(base: alt.Chart, tooltip: list[alt.Tooltip], *, room: bool = False) ->
     near = alt.selection_point(name="near", nearest=True, on="pointerover", clear="pointerout", fields=["era"], empty=False)
     return (
         base.mark_rule(color="var(--ink)", strokeWidth=1)
-        .encode(_x(room=room), opacity=alt.condition(near, alt.value(0.7), alt.value(0)), tooltip=tooltip)
+        .encode(_x(room=room), alt.OpacityValue(0, condition={"param": near.name, "empty": False, "value": 0.7}), tooltip=tooltip)
         .add_params(near)
     )
 
 
 def _own_colour(d: Defaults, field: str) -> alt.Color:
     """Return the colour of a prediction or model, without a key: its name stands next to it."""
-    return alt.Color(f"{field}:N").scale(domain=d.names, range=[colour(name) for name in d.names]).legend(None)
+    return alt.Color(f"{field}:N", scale={"domain": d.names, "range": [colour(name) for name in d.names]}, legend=None)
 
 
 def _bars(base: Any, value: str, title: str) -> Any:
@@ -460,16 +463,21 @@ def _bars(base: Any, value: str, title: str) -> Any:
     return spanned.mark_rect(clip=True).encode(_x("start"), alt.X2("end:Q"), _y(value, title), alt.Y2(datum=0))
 
 
+def _tooltip(*fields: str) -> list[alt.Tooltip]:
+    """Return a line of a tooltip for each field."""
+    return [alt.Tooltip(field) for field in fields]
+
+
 def _x(field: str = "era", *, room: bool = False) -> alt.X:
     """Return the axis of eras; with room for labels at its right end if there are any."""
     ends = {"domainMin": alt.ExprRef("first - 0.5"), "domainMax": alt.ExprRef("last + 0.5")}
     scale = alt.Scale(**ends, nice=False, zero=False, **({"rangeMax": alt.ExprRef(f"width - {ROOM}")} if room else {}))
-    ticks = alt.ExprRef("min(10, last - first)")
-    return alt.X(f"{field}:Q").scale(scale).title("era (week)").axis(format="d", grid=False, tickCount=ticks)
+    axis = {"format": "d", "grid": False, "tickCount": alt.ExprRef("min(10, last - first)")}
+    return alt.X(f"{field}:Q", scale=scale, title="era (week)", axis=axis)
 
 
 def _y(field: str, title: str) -> alt.Y:
-    return alt.Y(f"{field}:Q").title(title)
+    return alt.Y(f"{field}:Q", title=title)
 
 
 def _parameters(d: Defaults, shared: Sequence[str]) -> list[alt.Parameter]:

@@ -572,7 +572,6 @@ def test_a_stored_model_of_a_kind_that_is_gone_is_named(
 def test_a_file_of_predictions_is_handed_in_if_it_has_the_rows_of_the_round(
     server: NumeraiServer, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(runner, "_start", lambda *_: None)
     path = workspace.directory / "data/local/mine.csv"
     path.parent.mkdir()
     history = workspace.predictions("models/ridge")[["id", "era", "prediction"]]

@@ -33,8 +33,7 @@ def _undrawn(*_: object) -> Iterator[Any]:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch, workspace: Workspace) -> None:
-    """Leave out the ledger, searches and the layout of pictures, and let commands run in the workspace."""
-    monkeypatch.setattr(runner, "_start", lambda *_: None)
+    """Leave out searches and the layout of pictures, and let commands run in the workspace."""
     monkeypatch.setattr(figures, "drawing", _undrawn)
     monkeypatch.chdir(workspace.directory)
     workspace.change(lambda content: (content["tuning"].update(models=[]), content["final"].update(refit=[])))

@@ -50,13 +50,6 @@ def ledger(workspace: Workspace) -> Path:
     return workspace.directory / "ledger.jsonl"
 
 
-@pytest.fixture(autouse=True)
-def _unrecorded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `evaluate` start the process that writes the ledger only for tests that look at it."""
-    if "ledger" not in request.fixturenames:
-        monkeypatch.setattr(runner, "_start", lambda *_: None)
-
-
 def test_every_prediction_has_every_id_once(finished: Workspace) -> None:
     expected = {"cv": 60 * 40, "validation": 22 * 40, "live": 40}
     for name in (*(f"models/{model}" for model in MODELS), "ensemble", "neutralized"):
@@ -161,7 +154,10 @@ def test_looks_are_counted_by_what_was_looked_at(workspace: Workspace, ledger: P
     assert capfd.readouterr().out.endswith(f"\n\n{STANDING}\n")
 
 
-def test_a_ledger_that_cannot_be_written_is_a_warning(workspace: Workspace, ledger: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_ledger_that_cannot_be_written_is_a_warning(
+    workspace: Workspace, ledger: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Workspace, "follow", staticmethod(runner._start))
     ledger.mkdir()
     workspace.run("evaluate")
     error = capfd.readouterr().err

@@ -322,7 +322,6 @@ def test_the_pages_schemas_fit_files_of_signals_and_crypto(tmp_path: Path, numbe
 
 def test_the_pages_panel_runs_to_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runner, "_start", lambda *_: None)
     monkeypatch.setattr(figures, "drawing", lambda *_: pytest.fail("the pictures of plots/ aren't drawn here"))
     exec(compile(blocks("python")[0], str(PAGE), "exec"), {})
     (tmp_path / "mine/schema.yaml").write_text(blocks("yaml")[0], encoding="utf-8")
