@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -26,12 +26,13 @@ from numerai_server import Fault, NumeraiServer
 from numerapi import base_api
 from workspace import WHOLE, Workspace
 
-from erawise.base import tabular
+from erawise import params
+from erawise.base import files, tabular
 from erawise.base.files import HELD
-from erawise.live import handing_in, keys, schedule, submission
+from erawise.live import handing_in, keys, schedule, served, submission
 from erawise.live.account import PREDICTIONS, Account
 from erawise.models.shared import arrays, stored
-from erawise.running import errors, runner
+from erawise.running import errors
 from erawise.running.errors import InputError, NotOpen, Unconfirmed
 from erawise.sources.numerai.attempts import ADDRESS, Patience
 from erawise.sources.numerai.client import PUBLIC_ID, SECRET_KEY
@@ -39,6 +40,8 @@ from erawise.sources.numerai.client import PUBLIC_ID, SECRET_KEY
 QUICK = Patience(connection=1, silence=1, tries=3, pause=0.01, longest_pause=0.02)
 KEY = ("PUBLIC1D", "S3CRETKEY")
 OPEN = 7
+MODELS = {"alpha": "neutralized", "beta": "ridge"}
+"""The predictions that are handed in for each model of the account."""
 
 
 def live(seed: int) -> pd.DataFrame:
@@ -67,7 +70,34 @@ def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
 @pytest.fixture
 def operator(workspace: Workspace) -> Workspace:
     """Return a trained pipeline with two models to submit for."""
-    workspace.change(lambda content: content["submit"].update(models={"alpha": "neutralized", "beta": "ridge"}))
+    workspace.change(lambda content: content["submit"].update(models=MODELS))
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def trained(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, list[served.Served]]:
+    """Return a trained pipeline for all tests that leave it as it is, and room for what the first of them reads of it."""
+    directory = tmp_path_factory.mktemp("trained")
+    shutil.copytree(finished.directory, directory, dirs_exist_ok=True)
+    workspace = Workspace(directory)
+    workspace.change(lambda content: content["submit"].update(models=MODELS))
+    return workspace, []
+
+
+@pytest.fixture
+def standing(trained: tuple[Workspace, list[served.Served]], monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """Return the trained pipeline of `operator` without what other tests handed in; it is read once, since they don't change it."""
+    workspace, known = trained
+    for name in ("data/rounds", "data/promises", "journal.jsonl"):
+        files.remove(workspace.directory / name)
+    real = served.read
+
+    def read(p: params.Params, wanted: Sequence[str]) -> served.Served:
+        if not known:
+            known.append(real(p, wanted))
+        return known[0]
+
+    monkeypatch.setattr(served, "read", read)
     return workspace
 
 
@@ -108,11 +138,11 @@ def test_every_model_gets_its_prediction_and_the_server_holds_it(
     ]
 
 
-def test_run_again_it_sends_nothing_and_says_so(server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
-    operator.run("submit", "submit")
+def test_run_again_it_sends_nothing_and_says_so(server: NumeraiServer, standing: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    standing.run("submit", "submit")
     assert len(handed(server, "alpha")) == len(handed(server, "beta")) == 1
     assert "alpha: neutralized is already there" in capsys.readouterr().out
-    assert [entry["outcome"] for entry in journal(operator)] == ["sent", "sent", "already there", "already there"]
+    assert [entry["outcome"] for entry in journal(standing)] == ["sent", "sent", "already there", "already there"]
 
 
 def test_a_later_round_is_compared_with_what_was_sent_before(
@@ -135,30 +165,30 @@ def test_a_later_round_is_compared_with_what_was_sent_before(
     assert len(handed(server, "alpha")) == 2
 
 
-def test_an_earlier_submission_of_something_else_is_replaced(server: NumeraiServer, operator: Workspace) -> None:
+def test_an_earlier_submission_of_something_else_is_replaced(server: NumeraiServer, standing: Workspace) -> None:
     other = submission.table(live(seed=OPEN)[["id", "feature_1"]], "feature_1")
     Account(server.url, KEY, QUICK).send(PREDICTIONS, "by_hand.csv", submission.content(other), "id-alpha")
-    operator.run("submit")
-    assert [entry["outcome"] for entry in journal(operator)] == ["replaced", "sent"]
+    standing.run("submit")
+    assert [entry["outcome"] for entry in journal(standing)] == ["replaced", "sent"]
     assert len(handed(server, "alpha")) == 2
 
 
 def test_a_dry_run_sends_nothing_and_takes_no_key(
-    server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    server: NumeraiServer, standing: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv(SECRET_KEY)
-    operator.run("submit --dry-run")
+    standing.run("submit --dry-run")
     assert "alpha: neutralized would be handed in as data/rounds/dry/alpha.csv" in capsys.readouterr().out
     assert not server.account.created
     assert not server.account.objects
-    assert not journal(operator)
-    assert operator.ended("submit") == 1
+    assert not journal(standing)
+    assert standing.ended("submit") == 1
     assert "NUMERAI_SECRET_KEY: not set" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("stage", ["_put_once", "send", "read_back"])
 def test_interrupted_anywhere_and_run_again_there_is_one_submission(
-    server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, stage: str
+    server: NumeraiServer, standing: Workspace, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     real: Callable[..., Any] = getattr(Account, stage)
     calls: list[str] = []
@@ -170,18 +200,17 @@ def test_interrupted_anywhere_and_run_again_there_is_one_submission(
 
     with monkeypatch.context() as patch:
         patch.setattr(Account, stage, interrupted)
-        assert operator.ended("submit") == errors.INTERRUPTED
+        assert standing.ended("submit") == errors.INTERRUPTED
     assert calls == [stage]
-    operator.run("submit")
+    standing.run("submit")
     assert len(handed(server, "alpha")) == len(handed(server, "beta")) == 1
     expected = {"_put_once": "sent", "send": "already there", "read_back": "already there"}[stage]
-    assert [(entry["model"], entry["outcome"]) for entry in journal(operator)] == [("alpha", expected), ("beta", "sent")]
+    assert [(entry["model"], entry["outcome"]) for entry in journal(standing)] == [("alpha", expected), ("beta", "sent")]
 
 
 def test_killed_while_the_server_thinks_and_run_again_there_is_one_submission(server: NumeraiServer, operator: Workspace) -> None:
     server.put_faults = [Fault("stall"), None]
-    command = [sys.executable, "-m", "erawise", "submit"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command, environment = [sys.executable, "-m", "erawise", "submit"], os.environ | {"PYTHONPATH": str(ROOT)}
     killed = subprocess.Popen(command, cwd=operator.directory, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 120
     while len(server.put_faults) > 1 and time.monotonic() < until:
@@ -189,13 +218,12 @@ def test_killed_while_the_server_thinks_and_run_again_there_is_one_submission(se
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     assert not server.account.created
-    again = subprocess.run(command, cwd=operator.directory, env=environment, capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
+    operator.run("submit")
     assert len(handed(server, "alpha")) == len(handed(server, "beta")) == 1
 
 
 def test_an_upload_that_is_refused_creates_nothing_where_numerapi_creates_a_submission(
-    server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    server: NumeraiServer, standing: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(base_api, "API_TOURNAMENT_URL", server.url)
     server.put_faults = [Fault("403")]
@@ -204,14 +232,14 @@ def test_an_upload_that_is_refused_creates_nothing_where_numerapi_creates_a_subm
     assert theirs.upload_predictions(df=table, model_id="id-alpha").startswith("sent-")
     assert not server.account.objects, "a submission without a file"
     server.account.created.clear()
-    assert operator.ended("submit") == 75
+    assert standing.ended("submit") == 75
     assert not server.account.created
     errors = capsys.readouterr().err
     assert "the predictions can't be sent: the answer is HTTP status 403 (3 tries); nothing is submitted" in errors
     assert errors.endswith("error: alpha, beta: no confirmed submission in round 7\n")
     assert "5ecret" not in errors
     server.put_faults = [Fault("403"), Fault("503", after=0), None]
-    operator.run("submit")
+    standing.run("submit")
     assert len(handed(server, "alpha")) == len(handed(server, "beta")) == 1
 
 
@@ -228,12 +256,12 @@ def test_an_id_in_the_index_is_lost_by_numerapi_and_kept_by_us(server: NumeraiSe
 
 @pytest.mark.parametrize("fault", ["500", "html", "stall", "cut", "null"])
 def test_a_submission_whose_fate_is_unknown_is_looked_for_before_it_is_sent_again(
-    server: NumeraiServer, operator: Workspace, fault: str
+    server: NumeraiServer, standing: Workspace, fault: str
 ) -> None:
     server.lost = [fault]
-    operator.run("submit")
+    standing.run("submit")
     assert len(handed(server, "alpha")) == len(handed(server, "beta")) == 1
-    assert [entry["outcome"] for entry in journal(operator)] == ["sent", "sent"]
+    assert [entry["outcome"] for entry in journal(standing)] == ["sent", "sent"]
 
 
 @pytest.mark.parametrize("fault", ["500", "html", "cut"])
@@ -247,37 +275,37 @@ def test_a_submission_that_never_came_is_sent_again(server: NumeraiServer, fault
     assert len(server.account.objects) == 2
 
 
-def test_a_submission_without_a_file_is_replaced(server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_submission_without_a_file_is_replaced(server: NumeraiServer, standing: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base_api, "API_TOURNAMENT_URL", server.url)
     server.put_faults = [Fault("403"), None]
     theirs = numerapi.NumerAPI(*KEY, verbosity="error", show_progress_bars=False)
     theirs.upload_predictions(df=submission.table(live(seed=OPEN)[["id", "feature_0"]], "feature_0"), model_id="id-alpha")
     server.sent_faults = [Fault("404"), None]
-    operator.run("submit")
-    assert [entry["outcome"] for entry in journal(operator)] == ["replaced", "sent"]
+    standing.run("submit")
+    assert [entry["outcome"] for entry in journal(standing)] == ["replaced", "sent"]
 
 
-def test_what_cannot_be_read_back_is_not_confirmed(server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_read_back_is_not_confirmed(server: NumeraiServer, standing: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     server.sent_faults = [Fault("404")]
-    assert operator.ended("submit") == 4
+    assert standing.ended("submit") == 4
     error = capsys.readouterr().err
     assert "sent-2 can't be read back: " in error
     assert error.endswith("error: alpha, beta: no confirmed submission in round 7\n")
     server.sent_faults = []
-    operator.run("submit")
+    standing.run("submit")
     assert len(handed(server, "alpha")) == len(handed(server, "beta")) == 1
 
 
-def test_of_several_failures_the_one_to_look_at_gives_the_exit_code(server: NumeraiServer, operator: Workspace) -> None:
+def test_of_several_failures_the_one_to_look_at_gives_the_exit_code(server: NumeraiServer, standing: Workspace) -> None:
     server.account.spoils = b"id,prediction\nn1,0.5\n"
     server.put_faults = [None, Fault("500")]
-    assert operator.ended("submit") == 4
-    assert [entry["outcome"] for entry in journal(operator)] == ["failed", "failed"]
+    assert standing.ended("submit") == 4
+    assert [entry["outcome"] for entry in journal(standing)] == ["failed", "failed"]
 
 
 @pytest.mark.parametrize("how", ["closed", "another round"])
 def test_a_round_that_ends_meanwhile_gets_nothing(
-    server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], how: str
+    server: NumeraiServer, standing: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], how: str
 ) -> None:
     real = submission.table
 
@@ -289,7 +317,7 @@ def test_a_round_that_ends_meanwhile_gets_nothing(
         return real(*given)
 
     monkeypatch.setattr(submission, "table", slow)
-    assert operator.ended("submit") == 3
+    assert standing.ended("submit") == 3
     error = capsys.readouterr().err
     assert ("round 7 closed at" if how == "closed" else "round 7 is over, the current one is 8") in error
     assert not server.account.created
@@ -304,18 +332,18 @@ def test_what_was_taken_after_the_round_is_no_success(server: NumeraiServer) -> 
 
 
 def test_the_live_data_of_an_earlier_round_is_waited_out(
-    server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    server: NumeraiServer, standing: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    operator.run("submit")
+    standing.run("submit")
     server.current = OPEN + 1
     server.account.opens = datetime.now(UTC)
     late = server.rounds[OPEN + 1] / "v5.3/live.parquet"
     own = late.read_bytes()
     late.write_bytes((server.rounds[OPEN] / "v5.3/live.parquet").read_bytes())
-    assert operator.ended("submit") == 3
+    assert standing.ended("submit") == 3
     assert "round 8: its live data is still the data of round 7" in capsys.readouterr().err
     monkeypatch.setattr(time, "sleep", lambda seconds: late.write_bytes(own))
-    operator.run("submit --wait 1")
+    standing.run("submit --wait 1")
     assert len(handed(server, "alpha")) == 2
 
 
@@ -380,8 +408,8 @@ def test_a_spoilt_file_of_the_pipeline_is_named(
 
 
 @pytest.mark.parametrize("command", ["submit --wait nan", "submit --wait -1", "submit --round 0", "submit --round -3", "submit --round x"])
-def test_a_wrong_command_line(server: NumeraiServer, operator: Workspace, command: str) -> None:
-    assert operator.ended(command) == 2
+def test_a_wrong_command_line(server: NumeraiServer, standing: Workspace, command: str) -> None:
+    assert standing.ended(command) == 2
 
 
 @pytest.mark.parametrize("value", ["S3CRET\r", " S3CRET "])
@@ -396,28 +424,28 @@ def test_a_key_of_other_characters_is_refused_and_not_shown(tmp_path: Path) -> N
 
 
 def test_benchmark_models_of_another_round_are_waited_out(
-    server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    server: NumeraiServer, standing: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     late = server.rounds[OPEN] / "v5.3/live_benchmark_models.parquet"
     own = late.read_bytes()
     late.write_bytes((server.rounds[OPEN + 1] / "v5.3/live_benchmark_models.parquet").read_bytes())
-    assert operator.ended("submit") == 3
+    assert standing.ended("submit") == 3
     assert "round 7: the benchmark models are still from another round" in capsys.readouterr().err
     monkeypatch.setattr(time, "sleep", lambda seconds: late.write_bytes(own))
-    operator.run("submit --wait 1")
+    standing.run("submit --wait 1")
     assert len(handed(server, "alpha")) == 1
 
 
 def test_live_data_that_is_listed_and_absent_is_waited_out(
-    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+    server: NumeraiServer, standing: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.file_faults["v5.3/live.parquet"] = [Fault("404")]
-    assert operator.ended("submit") == 3
+    assert standing.ended("submit") == 3
     assert "round 7: v5.3/live.parquet isn't there yet" in capsys.readouterr().err
 
 
 def test_a_list_that_fails_after_the_submission_is_not_taken_for_nothing_sent(
-    server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    server: NumeraiServer, standing: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     real = Account.send
 
@@ -427,23 +455,23 @@ def test_a_list_that_fails_after_the_submission_is_not_taken_for_nothing_sent(
         return number
 
     monkeypatch.setattr(Account, "send", send)
-    assert operator.ended("submit") == 4
+    assert standing.ended("submit") == 4
     assert "can't be read back" in capsys.readouterr().err
 
 
-def test_a_model_that_may_yet_be_handed_in_is_tried_again_beside_one_that_may_not(server: NumeraiServer, operator: Workspace) -> None:
+def test_a_model_that_may_yet_be_handed_in_is_tried_again_beside_one_that_may_not(server: NumeraiServer, standing: Workspace) -> None:
     server.account.spoils = b"id,prediction\nn1,0.5\n"
     server.put_faults = [None, *([Fault("500")] * 4), None]
-    assert operator.ended("submit --wait 1") == 4
+    assert standing.ended("submit --wait 1") == 4
     assert len(handed(server, "alpha")) == len(handed(server, "beta")) == 1
 
 
 @pytest.mark.parametrize("said", ["Internal server error", "rate limit exceeded"])
-def test_what_passes_is_waited_out(server: NumeraiServer, operator: Workspace, said: str) -> None:
+def test_what_passes_is_waited_out(server: NumeraiServer, standing: Workspace, said: str) -> None:
     server.api_faults = [Fault("errors", message=said)]
-    assert operator.ended("submit") == 75
+    assert standing.ended("submit") == 75
     server.api_faults = [*([Fault("errors", message=said)] * 3), None]
-    operator.run("submit --wait 1")
+    standing.run("submit --wait 1")
     assert len(handed(server, "alpha")) == 1
 
 
@@ -456,35 +484,35 @@ def test_a_list_that_lags_is_asked_again(server: NumeraiServer) -> None:
 
 
 def test_what_is_read_back_as_something_else_is_no_success(
-    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+    server: NumeraiServer, standing: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.account.spoils = b"id,prediction\nn1,0.5\n"
-    assert operator.ended("submit") == 4
+    assert standing.ended("submit") == 4
     assert "what the server holds isn't what was sent; see on numer.ai, and run again" in capsys.readouterr().err
-    assert [entry["outcome"] for entry in journal(operator)] == ["failed", "failed"]
+    assert [entry["outcome"] for entry in journal(standing)] == ["failed", "failed"]
 
 
 def test_a_round_that_opens_is_waited_for(
-    server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    server: NumeraiServer, standing: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.account.opens = datetime.now(UTC) + timedelta(seconds=1)
-    assert operator.ended("submit") == 3
+    assert standing.ended("submit") == 3
     assert "error: round 7 opens at" in capsys.readouterr().err
     looks = iter(range(1000))
     monkeypatch.setattr(time, "sleep", lambda seconds: setattr(server.account, "opens", datetime.now(UTC)) if next(looks) else None)
-    operator.run("submit --wait 1")
+    standing.run("submit --wait 1")
     assert len(handed(server, "alpha")) == 1
 
 
 def test_a_server_that_fails_is_tried_until_the_time_is_over(
-    server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    server: NumeraiServer, standing: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.api_faults = [*([Fault("503")] * 9), None]
     server.put_faults = [*([Fault("503")] * 7), None]
-    operator.run("submit --wait 1")
+    standing.run("submit --wait 1")
     assert len(handed(server, "alpha")) == len(handed(server, "beta")) == 1
     assert "HTTP status 503" in capsys.readouterr().err
-    outcomes = [entry["outcome"] for entry in journal(operator)]
+    outcomes = [entry["outcome"] for entry in journal(standing)]
     assert outcomes[0] == "failed"
     assert {"sent", "failed"} <= set(outcomes) <= {"sent", "failed", "already there"}
 
@@ -506,7 +534,7 @@ def test_a_server_that_fails_is_tried_until_the_time_is_over(
 )
 def test_what_the_server_is_not_ready_for(
     server: NumeraiServer,
-    operator: Workspace,
+    standing: Workspace,
     capsys: pytest.CaptureFixture[str],
     spoil: Callable[[NumeraiServer], object],
     command: str,
@@ -514,26 +542,26 @@ def test_what_the_server_is_not_ready_for(
     message: str,
 ) -> None:
     spoil(server)
-    assert operator.ended(command) == code
+    assert standing.ended(command) == code
     error = capsys.readouterr().err
     assert message in error
     assert error.startswith("error: ")
     assert error.count("\n") == 1
     assert not server.account.created
-    [entry] = journal(operator)
+    [entry] = journal(standing)
     assert entry["outcome"] == "failed"
     assert error == f"error: {entry['problem']}\n"
 
 
 def test_when_no_round_is_due_the_code_says_that_trying_again_is_of_no_use(
-    server: NumeraiServer, operator: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    server: NumeraiServer, standing: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(schedule, "due", lambda now: False)
     server.account.numbered = False
-    assert operator.ended("submit") == 6
+    assert standing.ended("submit") == 6
     server.api_faults = [Fault("500")]
-    assert operator.ended("submit") == 6
-    assert ["the round isn't open" in capsys.readouterr().err, [entry["outcome"] for entry in journal(operator)]] == [True, 2 * ["failed"]]
+    assert standing.ended("submit") == 6
+    assert ["the round isn't open" in capsys.readouterr().err, [entry["outcome"] for entry in journal(standing)]] == [True, 2 * ["failed"]]
 
 
 def test_a_round_from_before_the_data_has_no_times(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -544,14 +572,14 @@ def test_a_round_from_before_the_data_has_no_times(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_model_that_is_gone_from_the_account_is_named_and_the_others_are_handed_in(
-    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+    server: NumeraiServer, standing: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.account.models.pop("beta")
     for command in ("submit", "submit --dry-run"):
-        assert operator.ended(command) == 1
+        assert standing.ended(command) == 1
         assert "the account has no model 'beta'; its models are alpha\n" in capsys.readouterr().err
     assert len(handed(server, "alpha")) == 1
-    assert [(entry["model"], entry["outcome"]) for entry in journal(operator)] == [("alpha", "sent"), ("beta", "failed")]
+    assert [(entry["model"], entry["outcome"]) for entry in journal(standing)] == [("alpha", "sent"), ("beta", "failed")]
 
 
 @pytest.mark.parametrize("command", ["submit --dry-run", "upload --no-check", "explain ridge"])
@@ -633,11 +661,11 @@ SPOILED: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
 
 @pytest.mark.parametrize("name", SPOILED)
 def test_live_data_that_is_not_right_is_not_handed_in(
-    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str], name: str
+    server: NumeraiServer, standing: Workspace, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     spoil, message = SPOILED[name]
     spoil(live(seed=OPEN)).set_index("id").to_parquet(server.rounds[OPEN] / "v5.3/live.parquet")
-    assert operator.ended("submit") == 1
+    assert standing.ended("submit") == 1
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -731,8 +759,10 @@ def test_the_final_models_are_handed_in_and_must_resemble_those_that_were_scored
     assert "with the models that validation scores, less than 0.9999" in capsys.readouterr().err
 
 
-def trained_again(operator: Workspace) -> None:
-    operator.run("tune", "train ridge", "ensemble", "neutralize", "evaluate")
+def trained_again(operator: Workspace, *others: str) -> None:
+    """Train the ridge without a search, and run other stages before the blend."""
+    operator.change(lambda content: content["tuning"].update(models=[]))
+    operator.run("tune", "train ridge", *others, "ensemble", "neutralize", "evaluate")
 
 
 @pytest.mark.parametrize("other", ["settings", "features", "data"])
@@ -743,12 +773,11 @@ def test_a_final_model_of_before_is_not_handed_in(
     operator.run("submit --dry-run")
     if other == "settings":
         operator.change(lambda content: content["models"]["ridge"].update(l2=2000.0))
-        operator.change(lambda content: content["tuning"].update(models=[]))
         trained_again(operator)
     elif other == "features":
         operator.change(lambda content: content["select_features"].update(keep_share=0.4))
-        operator.run("select_features", "tune", "train lightgbm", "refit lightgbm")
-        trained_again(operator)
+        operator.run("select_features")
+        trained_again(operator, "train lightgbm", "refit lightgbm")
     else:
         path = operator.directory / "data/prepared/validation_targets.parquet"
         targets = tabular.read_parquet(path)
@@ -812,7 +841,7 @@ def test_with_no_resolved_era_to_add_the_final_models_are_handed_in(server: Nume
     path = tmp_path / "files/validation.parquet"
     tabular.read_parquet(path).assign(target=np.float32(np.nan)).to_parquet(path)
     operator = Workspace(tmp_path, tmp_path / "files")
-    operator.change(lambda content: content["submit"].update(models={"alpha": "ridge"}))
+    operator.change(lambda content: (content["submit"].update(models={"alpha": "ridge"}), content["tuning"].update(models=[])))
     operator.run(*WHOLE[: WHOLE.index("explain ridge")], "ensemble", "neutralize", "evaluate", "submit")
     assert len(handed(server, "alpha")) == 1
 
@@ -847,7 +876,6 @@ def test_what_is_handed_in_has_the_digest_of_what_was_scored(server: NumeraiServ
     assert kept["corr"].tolist() == scores.loc[scores["prediction"] == "ridge", "corr"].tolist()
     assert (operator.directory / f"data/promises/{beta}_60.parquet").exists()
     operator.change(lambda content: content["models"]["ridge"].update(l2=2000.0))
-    operator.change(lambda content: content["tuning"].update(models=[]))
     trained_again(operator)
     operator.run("refit ridge", "submit")
     again = [entry["digest"] for entry in journal(operator)[2:]]
@@ -881,11 +909,11 @@ def test_the_key_is_in_no_file_and_no_message(
     server.account.key = ("other", KEY[1])
     assert operator.ended("submit") == 1
     said = "".join(capfd.readouterr())
-    files = [path for path in operator.directory.rglob("*") if path.is_file() and path != dotenv]
-    assert len(files) > 50
+    kept = [path for path in operator.directory.rglob("*") if path.is_file() and path != dotenv]
+    assert len(kept) > 50
     for secret in (*KEY, numerai_server.SIGNATURE):
         assert secret not in said
-        assert not [path for path in files if secret.encode() in path.read_bytes()]
+        assert not [path for path in kept if secret.encode() in path.read_bytes()]
 
 
 @pytest.mark.parametrize(
@@ -940,12 +968,12 @@ def test_a_file_reads_back_to_the_last_bit() -> None:
     assert submission.same(table, table.sample(frac=1, random_state=1))
 
 
-def test_the_drift_of_features_is_shown(server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_drift_of_features_is_shown(server: NumeraiServer, standing: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     table = live(seed=OPEN)
     table["feature_5"] = np.int8(2)
     table["feature_6"] = (table["feature_6"].clip(2, 4)).astype(np.int8)
     table.set_index("id").to_parquet(server.rounds[OPEN] / "v5.3/live.parquet")
-    operator.run("submit --dry-run")
+    standing.run("submit --dry-run")
     said = capsys.readouterr().out
     assert "drift: means that moved most, in standard deviations of training: feature_6 +" in said
     assert "drift: 1 features have one value now and had several in training: feature_5" in said
