@@ -287,9 +287,9 @@ def test_a_rerun_only_adds_and_works_without_the_network(
 
 
 @contextmanager
-def monitors(operator: Workspace, *arguments: list[str]) -> Iterator[list[subprocess.Popen[str]]]:
+def monitors(operator: Workspace, commands: Path, *arguments: list[str]) -> Iterator[list[subprocess.Popen[str]]]:
     """Start monitors that wait for a lock, and release it at the end."""
-    command, environment = [sys.executable, "-m", "erawise", "monitor"], os.environ | {"PYTHONPATH": str(ROOT)}
+    command, environment = [str(commands / "python"), "-m", "erawise", "monitor"], os.environ | {"PYTHONPATH": str(ROOT)}
     with ExitStack() as stack, files.exclusive_lock(operator.directory / "data/live_scores", "test"):
         started = [
             stack.enter_context(
@@ -303,8 +303,8 @@ def monitors(operator: Workspace, *arguments: list[str]) -> Iterator[list[subpro
         yield started
 
 
-def test_two_monitors_at_once_take_turns(server: NumeraiServer, operator: Workspace) -> None:
-    with monitors(operator, [], []) as started:
+def test_two_monitors_at_once_take_turns(server: NumeraiServer, operator: Workspace, commands: Path) -> None:
+    with monitors(operator, commands, [], []) as started:
         assert not (operator.directory / "metrics/live.json").exists()
     assert [process.wait(60) for process in started] == [0, 0]
     found = json.loads((operator.directory / "metrics/live.json").read_text())
@@ -312,10 +312,10 @@ def test_two_monitors_at_once_take_turns(server: NumeraiServer, operator: Worksp
     assert [path.name for path in (operator.directory / "data/live_scores").glob("*.parquet")] == ["000001.parquet"]
 
 
-def test_ranks_that_another_monitor_brings_meanwhile_are_kept(server: NumeraiServer, operator: Workspace) -> None:
+def test_ranks_that_another_monitor_brings_meanwhile_are_kept(server: NumeraiServer, operator: Workspace, commands: Path) -> None:
     operator.run("monitor --md")
     path = operator.directory / "metrics/live.json"
-    with monitors(operator, ["--offline"]) as [process]:
+    with monitors(operator, commands, ["--offline"]) as [process]:
         files.write_json(files.read_json(path) | {"rank": {"alpha": 5}}, path)
     assert process.wait(60) == 0
     assert files.read_json(path)["rank"] == {"alpha": 5}
