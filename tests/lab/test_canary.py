@@ -25,7 +25,8 @@ from erawise.sources import layout
 MODELS = ("ridge", "lightgbm")
 SHUFFLED, TELLTALE = leak_runs._check_shuffled.__name__, leak_runs._check_telltale.__name__
 """The two parts of the command."""
-OPTIONS = ("--eras", "60", "--rows", "40", "--features", "600")
+FEATURES = 300
+OPTIONS = ("--eras", "60", "--rows", "40", "--features", str(FEATURES))
 
 ONE_PROCESS = """
 import contextlib, importlib, sys
@@ -37,9 +38,18 @@ def run(directory, *stages):
             name, *sys.argv[1:] = stage.split()
             importlib.import_module(f"stages.{name}").main()
 
-leak_runs._run = run
+started, leak_runs._run = leak_runs._run, run
 """
 """Code that lets the command run its stages in its own process: starting a process for each takes longer than most stages."""
+
+FIRST_STARTED = f"""{ONE_PROCESS}
+def first(*stages):
+    leak_runs._run = run
+    started(*stages)
+
+leak_runs._run = first
+"""
+"""Code that lets it start a process, as it does for a user, for its first stages only."""
 
 
 def unchanged(content: Any) -> None:
@@ -74,7 +84,7 @@ def check(directory: Path, commands: Path, skipped: str = "", *, before: str = O
     before : code that runs before the command.
     """
     code = directory if (directory / "stages").exists() else ROOT
-    environment = os.environ | {"PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = os.environ | {"PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1", "ERAWISE_NUMBA": "0"}
     rests = f"from erawise.lab import leak_runs; leak_runs.{skipped} = lambda *_: []" if skipped else ""
     program = f"{before}\n{rests}\nfrom erawise import __main__; __main__.main()"
     (directory / "program.py").write_text(program)
@@ -94,7 +104,7 @@ def with_code(directory: Path, path: str, old: str, new: str) -> Path:
 
 
 def test_an_honest_pipeline_is_silent_and_the_canary_lives(tmp_path: Path, commands: Path) -> None:
-    code, output = check(workspace(tmp_path, features=600), commands)
+    code, output = check(workspace(tmp_path, features=FEATURES), commands)
     assert code == 0, output
     assert "no canary finds a signal" in output.splitlines()
     silent, alive = output.split("folds without a purge")
@@ -120,10 +130,10 @@ def test_models_of_several_targets_and_seeds_are_checked_on_this_machine(tmp_pat
 
 
 def test_selection_on_test_eras_is_found_and_is_named(tmp_path: Path, commands: Path) -> None:
-    place = workspace(tmp_path, features=600, models=("ridge",))
+    place = workspace(tmp_path, features=FEATURES, models=("ridge",))
     old = "fitted_on = [plan.train, *(fold.train for fold in plan.folds)]"
     spoiled = with_code(place, "erawise/selection/selection.py", old, "fitted_on = [plan.train] * (1 + len(plan.folds))")
-    small.edit(spoiled / "params.yaml", lambda content: content["select_features"].update(keep_share=0.1, trees=60))
+    small.edit(spoiled / "params.yaml", lambda content: content["select_features"].update(keep_share=0.1, trees=20))
     code, output = check(spoiled, commands, TELLTALE)
     assert code == 1
     assert "error: select_features: on shuffled targets" in output
@@ -143,7 +153,7 @@ def test_training_on_test_eras_is_found_and_is_named(tmp_path: Path, commands: P
 def test_a_purge_one_week_short_is_found_and_is_named(tmp_path: Path, commands: Path) -> None:
     place = workspace(tmp_path, models=("ridge",))
     old, new = "return spanned_weeks(days) + EMBARGO_WEEKS", "return spanned_weeks(days) + 3"
-    code, output = check(with_code(place, "erawise/base/schema.py", old, new), commands, SHUFFLED, before="")
+    code, output = check(with_code(place, "erawise/base/schema.py", old, new), commands, SHUFFLED, before=FIRST_STARTED)
     assert code == 1
     assert "split: " in output
 

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from workspace import Workspace
 
 from erawise.base import files, tabular
+from erawise.charts import figures
 from erawise.live import score_names, watching
 from erawise.live.account import Account, Round
 from erawise.live.scorebook import DTYPES, Scorebook, fetch
@@ -108,8 +108,20 @@ def operator(workspace: Workspace) -> Workspace:
     return workspace
 
 
+@pytest.fixture
+def drawn() -> None:
+    """Have the pictures drawn as they are for a user."""
+
+
+@pytest.fixture(autouse=True)
+def _undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lay pictures out and write them only for tests that look at them: it takes half of the time of a monitor."""
+    if "drawn" not in request.fixturenames:
+        monkeypatch.setattr(figures, "write", lambda figure, path: path.touch())
+
+
 def test_live_scores_are_shown_in_the_band_of_validation(
-    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+    server: NumeraiServer, operator: Workspace, drawn: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     operator.run("monitor --md")
     said = capsys.readouterr().out
@@ -128,7 +140,7 @@ def test_live_scores_are_shown_in_the_band_of_validation(
     assert not (operator.directory / "plots/live_60.svg").exists()
 
 
-def test_an_alarm_where_they_leave_it(server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_alarm_where_they_leave_it(server: NumeraiServer, operator: Workspace, drawn: None, capsys: pytest.CaptureFixture[str]) -> None:
     server.account.scores["id-alpha"] = scored("v2_corr20", [-0.5] * 12)
     assert operator.ended("monitor --md") == 5
     error = capsys.readouterr().err
@@ -148,7 +160,7 @@ def test_open_rounds_raise_no_alarm(server: NumeraiServer, operator: Workspace) 
 
 
 def test_what_pays_and_its_early_sign_stand_apart_each_in_the_band_of_its_own_validation(
-    server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str]
+    server: NumeraiServer, operator: Workspace, drawn: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     promised(operator, RIDGE, 0.2, eras=160, days=60)
     server.account.scores["id-alpha"] += scored("corr60", [0.2] * 3) + scored("mmc60", [0.1] * 3) + scored("cort20", [9.0] * 3)
