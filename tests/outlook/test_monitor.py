@@ -100,7 +100,8 @@ def uploaded(operator: Workspace, week: int, **entry: Any) -> None:
 
 @pytest.fixture
 def operator(workspace: Workspace) -> Workspace:
-    workspace.change(lambda content: content["submit"].update(models={"alpha": "ridge", "beta": "neutralized"}))
+    models = {"alpha": "ridge", "beta": "neutralized"}
+    workspace.change(lambda content: (content["submit"].update(models=models), content["monitor"].update(replicates=200)))
     promised(workspace, RIDGE, 0.5)
     promised(workspace, NEUTRALIZED, 0.5)
     sent(workspace, "alpha", "ridge", RIDGE, range(100, 140))
