@@ -19,6 +19,7 @@ import pytest
 from clones import DRAWN, Clone, linked, stages_run
 from closure import ROOT
 from ruamel.yaml import YAML
+from workspace import command
 
 from erawise.history import review
 from erawise.history.revisions import Revision
@@ -94,7 +95,6 @@ def repository(once: Callable[[str, Callable[[Path], object]], Path], finished_c
         _forget(clone, *ASIDE)
         clone.drop(*ASIDE)
         clone.dvc("remote", "add", "--local", "-d", "store", str(clone.directory / ".git" / "remote"))
-        assert not stages_run(clone.dvc("repro", "--dry"))
         clone.dvc("push", "-q", "data/scores")
         clone.run("git", "checkout", "-qb", "topic")
         clone.set("neutralize.proportion", 0.9)
@@ -283,7 +283,9 @@ def test_a_python_without_venv_is_told_in_a_line_and_leaves_nothing(tmp_path: Pa
 # ---- the steps
 
 
-def test_whole_runs_are_compared_where_the_remote_has_their_scores(repository: Clone, tmp_path: Path) -> None:
+def test_whole_runs_are_compared_where_the_remote_has_their_scores(
+    repository: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     checked = Checked(repository, "topic", tmp_path, remote=repository.directory / ".git" / "remote")
     assert "up to date" in checked.step("gate")
     checked.step("fetch")
@@ -305,7 +307,9 @@ def test_whole_runs_are_compared_where_the_remote_has_their_scores(repository: C
     assert "`neutralize.proportion`: `auto` → `0.9`" in text
     assert "#### Comparison\n" in text
     assert "CORR moves in 2 of 8 predictions." in text
-    printed = checked.clone.run("python", "-m", "erawise", "compare", base, head)
+    monkeypatch.chdir(checked.clone.directory)
+    command("compare", base, head)
+    printed = capsys.readouterr().out
     verdict, change = re.match(r"neutralized: (better|worse|can't tell), (\S+ \(.*?\))", printed).groups()  # type: ignore[union-attr]
     assert re.search(rf"cv, `neutralized`: CORR .* → .*, {re.escape(change)}: {verdict}", text)
     metrics = {name: json.loads(checked.clone.run("git", "show", f"{name}:metrics/cv.json")) for name in (base, head)}
@@ -359,7 +363,7 @@ def test_a_damaged_score_file_is_no_result_and_costs_no_report(repository: Clone
     damaged = Path("files/md5", digest[:2], digest[2:])
     _overwrite(remote / damaged)
     checked = Checked(repository, "topic", tmp_path, remote=remote)
-    checked.step("gate")
+    (checked.found / "gate").write_text("current\n")
     assert "DVC's remote gave no scores of the base" in checked.step("fetch")
     assert "gave no scores of the base" in checked.body()
     shutil.copytree(repository.directory / ".git" / "remote", remote, dirs_exist_ok=True)
