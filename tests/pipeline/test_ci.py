@@ -19,7 +19,6 @@ import pytest
 from clones import DRAWN, Clone, linked, stages_run
 from closure import ROOT
 from ruamel.yaml import YAML
-from workspace import command
 
 from erawise.history import review
 from erawise.history.revisions import Revision
@@ -92,7 +91,6 @@ def repository(once: Callable[[str, Callable[[Path], object]], Path], finished_c
 
     def fill(base: Path) -> None:
         clone = linked(finished_clone, base / "repository")
-        _forget(clone, *ASIDE)
         clone.drop(*ASIDE)
         clone.dvc("remote", "add", "--local", "-d", "store", str(clone.directory / ".git" / "remote"))
         clone.dvc("push", "-q", "data/scores")
@@ -106,16 +104,6 @@ def repository(once: Callable[[str, Callable[[Path], object]], Path], finished_c
         clone.commit("weaker still, without its results")
 
     return Clone(once("pull_request", fill) / "repository", finished_clone.commands)
-
-
-def _forget(clone: Clone, *stages: str) -> None:
-    """Remove the results of stages, also of their instances for each model, from dvc.lock."""
-    yaml, path = YAML(), clone.directory / "dvc.lock"
-    content = yaml.load(path.read_text(encoding="utf-8"))
-    for name in [name for name in content["stages"] if name.partition("@")[0] in stages]:
-        del content["stages"][name]
-    with path.open("w", encoding="utf-8") as file:
-        yaml.dump(content, file)
 
 
 # ---- the workflow
@@ -283,9 +271,7 @@ def test_a_python_without_venv_is_told_in_a_line_and_leaves_nothing(tmp_path: Pa
 # ---- the steps
 
 
-def test_whole_runs_are_compared_where_the_remote_has_their_scores(
-    repository: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_whole_runs_are_compared_where_the_remote_has_their_scores(repository: Clone, tmp_path: Path) -> None:
     checked = Checked(repository, "topic", tmp_path, remote=repository.directory / ".git" / "remote")
     assert "up to date" in checked.step("gate")
     checked.step("fetch")
@@ -307,9 +293,7 @@ def test_whole_runs_are_compared_where_the_remote_has_their_scores(
     assert "`neutralize.proportion`: `auto` → `0.9`" in text
     assert "#### Comparison\n" in text
     assert "CORR moves in 2 of 8 predictions." in text
-    monkeypatch.chdir(checked.clone.directory)
-    command("compare", base, head)
-    printed = capsys.readouterr().out
+    printed = checked.clone.erawise("compare", base, head)
     verdict, change = re.match(r"neutralized: (better|worse|can't tell), (\S+ \(.*?\))", printed).groups()  # type: ignore[union-attr]
     assert re.search(rf"cv, `neutralized`: CORR .* → .*, {re.escape(change)}: {verdict}", text)
     metrics = {name: json.loads(checked.clone.run("git", "show", f"{name}:metrics/cv.json")) for name in (base, head)}

@@ -18,7 +18,7 @@ from erawise import params
 from erawise.charts import figures
 from erawise.live import safeguards, served
 from erawise.models.shared import stored
-from erawise.running import paths, runner
+from erawise.running import paths
 from erawise.running.errors import InputError
 from erawise.upload import build
 

@@ -78,7 +78,7 @@ class Opened:
 @pytest.fixture(scope="module")
 def opened(chromium: Browser, written: Path) -> Iterator[Opened]:
     """Open the page once for all tests in a narrow window and in the dark, and widen the window."""
-    rooms = {}
+    rooms: dict[tuple[int, str], tuple[int, dict[str, float]]] = {}
     with real.opened(chromium, written, viewport={"width": SIZES[0], "height": 900}, color_scheme="dark") as (page, said):
         real.drawn(page)
         for width in SIZES:

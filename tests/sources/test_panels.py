@@ -22,7 +22,6 @@ from erawise.base.settings import Score
 from erawise.charts import figures
 from erawise.evaluation import objectives
 from erawise.preparation import preparation
-from erawise.running import runner
 from erawise.running.errors import InputError
 from erawise.scores import kernels
 from erawise.scores.eras import Known, score_eras
