@@ -1,0 +1,60 @@
+"""Modules that run as by `python -m`, in forks of a process that has loaded their packages. Loading them would take most of the time.
+
+Nothing of this project is loaded before the fork.
+"""
+
+import gc
+import multiprocessing
+import os
+import runpy
+import signal
+import sys
+import sysconfig
+from collections.abc import Mapping, Sequence
+from functools import cache
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import dask
+
+PACKAGES = (
+    *("dask.__main__", "distributed.cli.dask_scheduler", "distributed.cli.dask_worker", "cloudpickle", "numpy", "pandas"),
+    *("lightgbm", "numba", "pyarrow.parquet", "pydantic", "ruamel.yaml", "rich.console", "scipy.stats", "sklearn.tree"),
+)
+
+INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+
+
+@cache
+def server() -> ForkServerContext:
+    """Return the context whose new processes are forks. Workers of Dask are, too, if its setting `multiprocessing-method` says so."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*PACKAGES])
+    forkserver.ensure_running()
+    return context
+
+
+def start(command: Sequence[str], at: Path, log: Path, variables: Mapping[str, str]) -> BaseProcess:
+    """Start a module with its arguments in a directory, in its own session; its output goes to a file."""
+    process = server().Process(target=_run, args=(list(command), str(at), str(log), dict(variables)))
+    process.start()
+    return process
+
+
+def _run(command: list[str], at: str, log: str, variables: dict[str, str]) -> None:
+    gc.freeze()
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a command in the background of a shell ignores it
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.chdir(at)
+    os.environ.clear()
+    os.environ.update(variables)
+    sys.argv = command
+    sys.path = [at, *filter(None, variables.get("PYTHONPATH", "").split(os.pathsep)), *(at for at in sys.path if at.startswith(INSTALLED))]
+    dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
+    forkserver._forkserver.ensure_running = resource_tracker.ensure_running  # type: ignore[attr-defined] # else it starts another server
+    runpy.run_module(command[0], run_name="__main__", alter_sys=True)
