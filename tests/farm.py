@@ -33,7 +33,7 @@ class Farm:
     def start(self, *command: str, at: Path = ROOT) -> BaseProcess:
         """Start a process."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
-        process = forks.start(command, at, self.directory / f"log_{len(self.processes)}", environment)
+        process = forks.start(command, at, self.directory / f"log_{len(self.processes)}", environment | forks.METHOD)
         self.processes.append(process)
         return process
 

@@ -24,12 +24,15 @@ PACKAGES = (
     *("lightgbm", "numba", "pyarrow.parquet", "pydantic", "ruamel.yaml", "rich.console", "scipy.stats", "sklearn.tree"),
 )
 
+METHOD = {"DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD": "forkserver"}
+"""The variable by which the workers that Dask starts in a module are forks too."""
+
 INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
 @cache
 def server() -> ForkServerContext:
-    """Return the context whose new processes are forks. Workers of Dask are, too, if its setting `multiprocessing-method` says so."""
+    """Return the context whose new processes are forks."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*PACKAGES])
     forkserver.ensure_running()
@@ -55,6 +58,6 @@ def _run(command: list[str], at: str, log: str, variables: dict[str, str]) -> No
     os.environ.update(variables)
     sys.argv = command
     sys.path = [at, *filter(None, variables.get("PYTHONPATH", "").split(os.pathsep)), *(at for at in sys.path if at.startswith(INSTALLED))]
-    dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
+    dask.config.refresh()
     forkserver._forkserver.ensure_running = resource_tracker.ensure_running  # type: ignore[attr-defined] # else it starts another server
     runpy.run_module(command[0], run_name="__main__", alter_sys=True)
