@@ -16,6 +16,7 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from unittest import mock
 
 import dask
 
@@ -24,8 +25,12 @@ PACKAGES = (
     *("lightgbm", "numba", "pyarrow.parquet", "pydantic", "ruamel.yaml", "rich.console", "scipy.stats", "sklearn.tree"),
 )
 
-METHOD = {"DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD": "forkserver"}
+DASK = "DASK_DISTRIBUTED__WORKER__"
+METHOD = {f"{DASK}MULTIPROCESSING_METHOD": "forkserver"}
 """The variable by which the workers that Dask starts in a module are forks too."""
+
+UNPROFILED = {f"{DASK}PROFILE__ENABLED": "False"}
+"""The variable without which workers of Dask look at their stacks 100 times a second."""
 
 INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
@@ -35,7 +40,8 @@ def server() -> ForkServerContext:
     """Return the context whose new processes are forks."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*PACKAGES])
-    forkserver.ensure_running()
+    with mock.patch.dict(os.environ, OPENBLAS_NUM_THREADS="1"):  # no thread of it before the fork
+        forkserver.ensure_running()
     return context
 
 
@@ -55,9 +61,9 @@ def _run(command: list[str], at: str, log: str, variables: dict[str, str]) -> No
     os.dup2(output, 2)
     os.chdir(at)
     os.environ.clear()
-    os.environ.update(variables)
+    os.environ.update(variables | UNPROFILED)
     sys.argv = command
     sys.path = [at, *filter(None, variables.get("PYTHONPATH", "").split(os.pathsep)), *(at for at in sys.path if at.startswith(INSTALLED))]
     dask.config.refresh()
-    forkserver._forkserver.ensure_running = resource_tracker.ensure_running  # type: ignore[attr-defined] # else it starts another server
+    forkserver._forkserver.ensure_running = resource_tracker.ensure_running  # type: ignore[method-assign]  # else another server
     runpy.run_module(command[0], run_name="__main__", alter_sys=True)

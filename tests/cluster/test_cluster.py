@@ -41,7 +41,6 @@ from erawise.training.jobs import Job, TrainingData
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 KINDS = ("logistic", "ridge", "lightgbm", "random_forest", "neural_network")
-HERE = {"distributed.scheduler.allowed-failures": 1, "distributed.worker.multiprocessing-method": "forkserver"}
 OUTS = ("models", "curves", "predictions/models")
 Given = tuple[dispatch.Cluster, TrainingData, Resources]
 """Workers, and the inputs of a job on them."""
@@ -67,7 +66,7 @@ def endlessly(found: Any) -> None:
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
-    """Start a scheduler with two workers, each in its own process. Only one has room for networks: a second one would load TensorFlow too."""
+    """Start a scheduler with two workers in processes of their own. Only one has room for networks: each such one loads TensorFlow."""
     with farm(tmp_path_factory.mktemp("farm")) as found:
         found.work()
         found.work(memory="memory=5e8")
@@ -238,7 +237,11 @@ class engine:  # equals the object that it stands for
 def here(finished: Workspace) -> Iterator[Given]:
     """Start two workers here, with a GiB each, on the finished workspace; a job that kills two of them is given up."""
     forks.server()
-    with dask.config.set(HERE), engine(finished, memory=2 * GIB) as found:
+    settings = {"scheduler.allowed-failures": 1, "worker.multiprocessing-method": "forkserver", "worker.profile.enabled": False}
+    with (
+        dask.config.set({f"distributed.{name}": value for name, value in settings.items()}),
+        engine(finished, memory=2 * GIB) as found,
+    ):
         yield found
         processes = found[0].client.run(os.getpid).values()
     assert len(processes) == 2
