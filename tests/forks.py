@@ -21,9 +21,10 @@ from unittest import mock
 import dask
 
 PACKAGES = (
-    *("dask.__main__", "distributed.cli.dask_scheduler", "distributed.cli.dask_worker", "cloudpickle", "numpy", "pandas"),
-    *("lightgbm", "numba", "pyarrow.parquet", "pydantic", "ruamel.yaml", "rich.console", "scipy.stats", "sklearn.tree"),
+    *("dask.__main__", "distributed.cli.dask_scheduler", "distributed.cli.dask_worker", "distributed.dashboard.scheduler"),
+    *("lightgbm", "numba", "pandas", "pyarrow.parquet", "pydantic", "rich.console", "ruamel.yaml", "scipy.stats", "sklearn.tree"),
 )
+"""Packages that are loaded before the first fork; a module loads others itself."""
 
 DASK = "DASK_DISTRIBUTED__WORKER__"
 METHOD = {f"{DASK}MULTIPROCESSING_METHOD": "forkserver"}

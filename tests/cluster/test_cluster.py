@@ -479,6 +479,22 @@ def test_without_a_nanny_it_is_said_what_goes_on(workspace: Workspace, own: Farm
     assert sum("goes on with its task to the end" in line for line in given.said) == 1
 
 
+def test_a_worker_with_a_nanny_is_started_anew_if_its_task_does_not_end(
+    workspace: Workspace, two: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "GRACE_SECONDS", 1)
+    with Client(two.address) as client:
+        before = set(client.run(os.getpid).values())
+        with (
+            engine(workspace, two.address) as (found, data, resources),
+            pytest.raises(CancelledError),
+            once(lambda: bool(found._busy), found.stop),
+        ):
+            found.run([job(_sleep)], data, resources, 1, UNCOUNTED, ignore)
+        two.wait_for(2)
+        assert len(before & set(client.run(os.getpid).values())) == 1
+
+
 def test_a_scheduler_that_is_gone_is_one_clear_error(workspace: Workspace, tmp_path: Path) -> None:
     with farm(tmp_path / "farm") as other:
         other.work("--no-nanny")
