@@ -3,8 +3,8 @@
 A person switches parameters that charts share by their names: `score`, `shown` (predictions), `first` and `last` (eras), `focus` (the
 prediction of charts that show one), `against` (the other one of a pair), `model` and `measure` (of the features' importance).
 
-Channels are objects that get their parts as arguments, and layers get their parameters and sizes so. Altair's methods for these copy
-all that is there so far, and it looks the class of a bare name up in the whole schema, which would take most of the time of a page.
+Channels are objects that get their parts as arguments, and so do layers. Altair has methods for these parts, which copy the whole chart
+so far, and accepts a bare name for a channel, whose class it looks up in the whole schema. Both would double the time of a page.
 """
 
 from collections.abc import Sequence

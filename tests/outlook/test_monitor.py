@@ -111,7 +111,7 @@ def operator(workspace: Workspace) -> Workspace:
 
 @pytest.fixture
 def drawn() -> None:
-    """Have the pictures drawn as they are for a user."""
+    """Draw the pictures as for a user."""
 
 
 @pytest.fixture(autouse=True)
