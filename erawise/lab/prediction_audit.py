@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, stdtr
 
-from erawise.base.schema import ERA, LEAST_SPANS, TARGET, named_horizon, spanned_eras, spanned_weeks
+from erawise.base.schema import LEAST_SPANS, TARGET, named_horizon, spanned_eras, spanned_weeks
 from erawise.evaluation import significance
 from erawise.lab import noise_tests, user_files, verdicts
 from erawise.lab.verdicts import Audit, AuditTest
@@ -218,5 +218,5 @@ def of_data(directory: Path, days: int) -> AuditTest:
     main = TARGET if TARGET in frame else next(iter(frame.columns), None)
     if main is None:
         return verdicts.not_tested(ALIAS, f"{directory} has no targets")
-    equal = [name for name in user_files.equal_targets(frame.drop(columns=ERA, errors="ignore"), main) if named_horizon(name)]
+    equal = [name for name in user_files.equal_targets(frame, main) if named_horizon(name)]
     return judge_alias(main, equal, days)
