@@ -3,6 +3,7 @@
 import platform
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,13 @@ def content(p: params.Params) -> Content:
     sent = dict.fromkeys([chosen, *p.submit.models.values()])
     looked_at = spaced(np.unique(scores[CV][ERA].to_numpy(np.int64)), outgoing.LOOKED_AT)
     evaluated = evaluation.evaluated(paths.SCORES)
-    by = objectives.of_tables(p.evaluate.objective, "evaluate.objective", [(scores[CV], scores[CV])])
+    corr = evaluation.LABELS[evaluated.own_score or "numerai"]
+    by = replace(objectives.of_tables(p.evaluate.objective, "evaluate.objective", [(scores[CV], scores[CV])]), corr=corr)
+    notes = [
+        *evaluation.lines(evaluated, p.evaluate.benchmark),
+        *layout.named_eras(paths.RAW, [era for table in scores.values() for era in table[ERA]]),
+        *proportions.lines(files.read_json(paths.NEUTRALIZED_TO).get("chosen")),
+    ]
     metrics = {split: files.read_json(paths.SCORES / f"{split}.json") for split in (CV, VALIDATION)}
     return Content(
         chosen=chosen,
@@ -73,11 +80,7 @@ def content(p: params.Params) -> Content:
         compared=_compared(by),
         looks=Looks(*validation_looks.count(p, chosen)),
         run=_run(p),
-        notes=[
-            *evaluation.lines(evaluated, p.evaluate.benchmark),
-            *layout.named_eras(paths.RAW, [era for table in scores.values() for era in table[ERA]]),
-            *proportions.lines(files.read_json(paths.NEUTRALIZED_TO).get("chosen")),
-        ],
+        notes=[evaluation.named(note, evaluated.own_score) for note in notes],
         tables=_tables(models),
         yardsticks=outgoing.yardsticks(p, evaluated, scores, panel),
         exposure=tabular.read_parquet(paths.EXPOSURE, [SPLIT, ERA, PREDICTION, "group", "max_abs"]),

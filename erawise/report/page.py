@@ -7,7 +7,6 @@ import pandas as pd
 
 from erawise.base.schema import ERA, PREDICTION, SPLIT
 from erawise.charts import style
-from erawise.evaluation import evaluation
 from erawise.report import (
     answer,
     content,
@@ -82,7 +81,7 @@ def written(found: Content, progress: Progress = SILENT) -> str:
     )
     title = f"erawise: {found.chosen} on {found.target}"
     shades = {name: style.colours(found.models)[name] for name in page.defaults.own}
-    whole = (
+    return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
@@ -96,7 +95,6 @@ def written(found: Content, progress: Progress = SILENT) -> str:
         f'<script type="module">{_script(drawing.library())}</script><script type="module">{_script(_asset("page.js"))}</script>'
         "</body></html>\n"
     )
-    return evaluation.named(whole, found.own_score)
 
 
 def _defaults(found: Content, scores: pd.DataFrame) -> views.Defaults:
@@ -133,7 +131,7 @@ def _toolbar(page: Page) -> str:
     links = "".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, (title, _) in SECTIONS.items())
     switch = "".join(
         f'<label><input type="radio" autocomplete="off" name="score" value="{score}"{" checked" if k == 0 else ""}>{escape(name)}</label>'
-        for k, (score, name) in enumerate(content.SCORES.items())
+        for k, (score, name) in enumerate(page.content.score_names.items())
         if score in scores
     )
     boxes = "".join(
@@ -173,7 +171,7 @@ def _for_script(page: Page) -> dict[str, Any]:
         "models": page.content.models,
         "state": d.state(),
         "measures": measures,
-        "pairs": era_views.pair_texts(page.pairs),
+        "pairs": era_views.pair_texts(page),
         "titles": page.titles,
         "figures": page.live,
     }

@@ -20,7 +20,7 @@ HEIGHT = 300
 SOLID, DASHED = [1, 0], [5, 2]
 
 
-def written(title: str, sheets: Sequence[Sheet], notes: Sequence[str], scores: pd.DataFrame) -> str:
+def written(title: str, sheets: Sequence[Sheet], notes: Sequence[str], scores: pd.DataFrame, corr: str) -> str:
     """Return the page.
 
     Parameters
@@ -29,6 +29,7 @@ def written(title: str, sheets: Sequence[Sheet], notes: Sequence[str], scores: p
     sheets : the tables in their order.
     notes : sentences below the tables.
     scores : `era`, `prediction` and `corr`, a row for each era and prediction.
+    corr : the name of CORR, or of the correlation that stands for it.
     """
     names = [str(name) for name in scores[PREDICTION].unique()]
     shades = {str(k): style.MODEL_COLOURS[k % len(style.MODEL_COLOURS)] for k in range(len(names))}
@@ -38,15 +39,15 @@ def written(title: str, sheets: Sequence[Sheet], notes: Sequence[str], scores: p
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><style>{palette.style(shades)}{css}</style></head><body><main>'
-        f"<h1>{escape(title)}</h1>{''.join(_table(sheet) for sheet in sheets[:1])}{_picture(scores, names)}"
+        f"<h1>{escape(title)}</h1>{''.join(_table(sheet) for sheet in sheets[:1])}{_picture(scores, names, corr)}"
         f"{''.join(_table(sheet) for sheet in sheets[1:])}<h2>Notes</h2><ul>{told}</ul></main>"
         "<footer>Written by <code>erawise score</code>. The page is one file and asks for nothing from the network.</footer>"
         "</body></html>\n"
     )
 
 
-def _picture(scores: pd.DataFrame, names: Sequence[str]) -> str:
-    """Draw the running sum of CORR of every prediction."""
+def _picture(scores: pd.DataFrame, names: Sequence[str], corr: str) -> str:
+    """Draw the running sum of the score of every prediction."""
     known = scores.dropna(subset=["corr"]).sort_values(ERA, kind="stable")
     if known.empty:
         return ""
@@ -61,8 +62,8 @@ def _picture(scores: pd.DataFrame, names: Sequence[str]) -> str:
             alt.Chart(alt.Data(values=drawing.rows_of(table))).mark_line().encode(x, alt.Y("total:Q").title("running sum"), colour, dash)
         )
         chart = lines.properties(width=drawing.WIDTH, height=HEIGHT)
-    title = f"CORR over time: {last.idxmax()} ends highest"
-    figure = Figure("corr", title, "Lines of the running sum of CORR of every prediction over eras.", drawing.same(chart))
+    title = f"{corr} over time: {last.idxmax()} ends highest"
+    figure = Figure("corr", title, f"Lines of the running sum of {corr} of every prediction over eras.", drawing.same(chart))
     drawn = drawing.svg(figure, drawing.specified(chart), {})
     words = escape(f"{figure.title}. {figure.alt}")
     return (

@@ -84,14 +84,14 @@ def _summary_sheets(found: Scored) -> list[Sheet]:
 
 
 def write_page(found: Scored, path: Path) -> None:
-    """Write the page with tables, notes, and the picture of CORR over time."""
+    """Write the page with tables, notes, and the picture of the score over time."""
     from erawise.report import scored_page
 
     shown = found.eras[[PREDICTION, ERA, "corr"]]
     if len(found.yardsticks):
         shown = pd.concat([shown, found.yardsticks[[PREDICTION, ERA, "corr"]]], ignore_index=True)
     title = f"erawise: {len(found.predictions)} predictions on {found.outcomes.name}"
-    page = scored_page.written(title, sheets(found), [*found.lines, _luck(found)], shown)
+    page = scored_page.written(title, sheets(found), [*found.lines, _luck(found)], shown, found.outcomes.corr)
     with files.replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
@@ -122,7 +122,7 @@ def _scores(found: Scored) -> Sheet:
         rows.append([name, *own, *means, exposure, block.get("early", {}).get("mean"), block["eras"]])
     columns = [
         Column(PREDICTION),
-        Column("CORR", ".4f", "most"),
+        Column(found.outcomes.corr, ".4f", "most"),
         Column(f"{LEVEL:.0%} interval"),
         Column("std", ".4f", spare=3),
         Column("Sharpe", ".2f", "most"),
