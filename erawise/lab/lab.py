@@ -32,6 +32,7 @@ from erawise.models.shared.protocol import GIB, Kind, Resources, held_by
 from erawise.panel import maps
 from erawise.panel.panel import FeatureMap, Panel, View, days_ahead
 from erawise.regimes import regimes
+from erawise.running import paths
 from erawise.running.errors import InputError
 from erawise.training import jobs, training
 from erawise.training.fits import How
@@ -144,8 +145,7 @@ class Run:
         """
         if name not in self.names:
             raise InputError(f"the run has no prediction {name!r}; it has {', '.join(self.names)}")
-        place = name if name in FINAL else f"models/{name}"
-        return tabular.read_parquet(self._data(f"predictions/{place}.parquet")).astype({ERA: "Int64"})
+        return tabular.read_parquet(self.directory / paths.prediction(name)).astype({ERA: "Int64"})
 
     def feature(self, name: str) -> pd.DataFrame:
         """Return a feature's values as a prediction, in every era that has predictions.

@@ -80,15 +80,6 @@ class Features:
         """The positions of each group's features."""
         return groups.columns(self.names, self.sets)
 
-    @property
-    def fnc_v3(self) -> NDArray[np.int64] | None:
-        """The positions of the features of Numerai's FNC; None if some are missing, or there are no others."""
-        name = next((name for name in groups.FNC_V3 if self.sets.get(name)), None)
-        if name is None or len(self.sets[name]) != self.sizes.get(name) or set(self.sets[name]) == set(self.names):
-            return None
-        position = {feature: k for k, feature in enumerate(self.names)}
-        return np.array([position[feature] for feature in self.sets[name]], np.int64)
-
 
 @dataclass(frozen=True)
 class Outcomes:

@@ -289,7 +289,8 @@ def _known(answers: Sequence[Floats | None], features: Features | None) -> Known
     meta, benchmark, oracle, early = answers
     if features is None:
         return Known(meta, benchmark, oracle, early=early)
-    return Known(meta, benchmark, oracle, features.block, features.groups, features.fnc_v3, early)
+    fnc_v3 = evaluation.fnc_v3(features.names, features.sets, features.sizes)
+    return Known(meta, benchmark, oracle, features.block, features.groups, fnc_v3, early)
 
 
 def _threads() -> int:
