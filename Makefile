@@ -18,11 +18,11 @@ repro: .venv/runtime ## run the pipeline, print the scores, write report.html
 	$(RUN) erawise show
 	$(RUN) erawise report --if-new
 
-# idle threads of one process sleep, since two others have work
+# two others have work: idle threads of a process sleep, and its matrices are too small to share out
 test: .venv/development ## run the tests
 	.ci/browser
 	.ci/actionlint install
-	$(RUN) OMP_WAIT_POLICY=passive python -m pytest -n 3 --dist worksteal
+	$(RUN) OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=1 python -m pytest -n 3 --dist worksteal
 
 lint: .venv/development ## check style, types, the workflows and the Dockerfile
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -77,38 +78,39 @@ def readers(root: Path) -> dict[str, set[str]]:
     for name, stage in declared.items():
         for path in stage.get("do", stage).get("params", []):
             found.setdefault(re.sub(r"\$\{[\w.]+\}", "*", path), set()).add(name)
-        for path in _read(ast.parse((root / f"stages/{name}.py").read_text(encoding="utf-8")), root)[0]:
+        for path in _read((root / f"stages/{name}.py").read_text(encoding="utf-8"))[0]:
             found.setdefault(path, set()).add(name)  # `execution`, which changes no result, is read and not declared
-    known: dict[Path, tuple[set[str], set[Path]]] = {}
     for name in sorted(name for commands in COMMANDS.values() for name in commands):
-        for path in _closure(root / f"erawise/commands/{name}.py", root, known):
-            for setting in known[path][0]:
-                found.setdefault(setting, set()).add(f"erawise {name}")
+        for setting in _read_from(root / f"erawise/commands/{name}.py", root):
+            found.setdefault(setting, set()).add(f"erawise {name}")
     return found
 
 
-def _closure(script: Path, root: Path, known: dict[Path, tuple[set[str], set[Path]]]) -> set[Path]:
-    """Return a file and all files of the library that it imports; add to `known` what each reads and imports."""
-    found, waiting = set[Path](), [script]
+def _read_from(script: Path, root: Path) -> set[str]:
+    """Return the settings that a file and all files of the library that it imports read."""
+    found, seen, waiting = set[str](), set[Path](), [script]
     while waiting:
         path = waiting.pop()
-        if path not in found:
-            found.add(path)
-            if path not in known:
-                known[path] = _read(ast.parse(path.read_text(encoding="utf-8")), root)
-            waiting += known[path][1]
+        if path not in seen and path.exists():
+            seen.add(path)
+            settings, modules = _read(path.read_text(encoding="utf-8"))
+            found |= settings
+            waiting += [root / f"{name.replace('.', '/')}.py" for name in modules]
     return found
 
 
-def _read(tree: ast.Module, root: Path) -> tuple[set[str], set[Path]]:
-    """Return the settings that a file reads, `p.data.target` as `data.target`, and the files that it imports."""
-    chains = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+@cache
+def _read(text: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the settings that a file reads, `p.data.target` as `data.target`, and the modules of the library that it may import."""
+    nodes = list(ast.walk(ast.parse(text)))
+    chains = {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}
     read = {path for chain in chains if (path := chain.removeprefix("p.")) != chain and path.split(".")[0] in Params.model_fields}
     longest = {path for path in read if not any(other.startswith(f"{path}.") for other in read)}
-    given = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
-    names = {name for node in given for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))}
-    files = {root / f"{str(name).replace('.', '/')}.py" for name in names if str(name).startswith("erawise")}
-    return {path for path in longest if re.fullmatch(r"[a-z_0-9.]+", path)}, {path for path in files if path.exists()}
+    given = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    names = {name for node in given for name in (str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names))}
+    return frozenset(path for path in longest if re.fullmatch(r"[a-z_0-9.]+", path)), frozenset(
+        name for name in names if name.startswith("erawise")
+    )
 
 
 def read_by(path: str, known: Mapping[str, set[str]]) -> str:

@@ -4,10 +4,12 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +36,6 @@ class Clone:
         self.directory = directory
         self.commands = commands
 
-    @property
-    def plain(self) -> "Clone":
-        """Return the same clone, but every command is a new process, which can be killed with its group."""
-        return Clone(self.directory)
-
     def run(self, *command: str, check: bool = True, **variables: str) -> str:
         environment = self.environment() | variables
         done = subprocess.run(command, cwd=self.directory, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
@@ -48,6 +45,7 @@ class Clone:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DVC_", "PYTEST_"))}
         # a new process leaves its compiled packages for the next one; the served ones share theirs elsewhere
         environment |= {"PYTHONDONTWRITEBYTECODE": "1"} if self.commands else {}
+        environment |= {"ERAWISE_NUMBA": "0"}  # each clone would compile its own loops, which takes longer than they save
         return environment | {
             "PATH": os.pathsep.join(map(str, [*filter(None, [self.commands]), Path(sys.executable).parent, os.environ["PATH"]])),
             "GIT_AUTHOR_NAME": "t",
@@ -69,12 +67,12 @@ class Clone:
 
     def drop(self, *stages: str) -> None:
         """Remove stages from the pipeline, and commit that."""
-        path = self.directory / "dvc.yaml"
-        text = path.read_text(encoding="utf-8")
-        for name in stages:
-            text, found = re.subn(rf"^  {name}:\n(?:(?: {{4}}.*)?\n)*", "", text, flags=re.MULTILINE)
-            assert found == 1, name
-        path.write_text(text, encoding="utf-8")
+        for path in (self.directory / "dvc.yaml", self.directory / "dvc.lock"):
+            text = path.read_text(encoding="utf-8")
+            for name in stages:
+                text = re.sub(rf"^  {name}(?:@.*)?:\n(?:(?: {{4}}.*)?\n|  - .*\n)*", "", text, flags=re.MULTILINE)
+            path.write_text(text, encoding="utf-8")
+        assert not set(stages) & set(YAML(typ="safe").load(self.read("dvc.yaml"))["stages"])
         self.commit(f"without {', '.join(stages)}")
 
     def settings(self) -> dict[str, Any]:
@@ -93,6 +91,30 @@ class Clone:
 
     def metrics(self, split: str = "cv") -> dict[str, Any]:
         return json.loads(self.read(f"data/scores/{split}.json"))
+
+    @contextmanager
+    def started(self, *command: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
+        """Start a served command, and kill it at the end of the block with all processes that work in the clone."""
+        with subprocess.Popen(command, cwd=self.directory, env=self.environment(), text=True, **options) as run:
+            try:
+                while not self._processes() and run.poll() is None:
+                    time.sleep(0.01)
+                yield run
+            finally:
+                while found := self._processes():
+                    for process in found:
+                        with suppress(ProcessLookupError):
+                            os.kill(process, signal.SIGKILL)
+                    time.sleep(0.01)
+
+    def _processes(self) -> list[int]:
+        """Return the processes that work in the clone, the older ones first: a stage that ends before its `dvc` would be seen."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if (path / "cwd").readlink() == self.directory and "Z" not in (path / "stat").read_text().rpartition(")")[2][:3]:
+                    found.append(int(path.name))
+        return sorted(found)
 
     def remove(self) -> None:
         for _ in range(50):  # workers of DVC's queue still write for a while after the work is done

@@ -1,6 +1,7 @@
 """Small raw files in Numerai's layout."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -41,17 +42,26 @@ def write(
 ) -> dict[str, pd.DataFrame]:
     """Write a whole data version and return its frames, so that a test can change one and write it again."""
     directory.mkdir(parents=True, exist_ok=True)
-    frames = {
-        "train": frame(train, rows, features, "train", 1, dtype=dtype),
-        "validation": frame(validation, rows, features, "validation", 2, dtype=dtype),
-        "live": frame([0], rows, features, "live", 3, dtype=dtype),
-    }
-    for name, table in frames.items():
-        table.set_index("id").to_parquet(directory / f"{name}.parquet")
+    drawn = _drawn(tuple(train), tuple(validation), rows, features, dtype)
+    for name, (_, stored) in drawn.items():
+        (directory / f"{name}.parquet").write_bytes(stored)
     names = [f"feature_{k}" for k in range(features)]
     content = {
         "feature_sets": {"small": names[:4], "all": names, "wisdom": names[2:6]},
         "targets": ["target", "target_other_20", "target_other_60"],
     }
     files.write_json(content, directory / "features.json")
-    return frames
+    return {name: table.copy() for name, (table, _) in drawn.items()}
+
+
+@cache
+def _drawn(
+    train: tuple[int, ...], validation: tuple[int, ...], rows: int, features: int, dtype: str
+) -> dict[str, tuple[pd.DataFrame, bytes]]:
+    """Return each frame and its file."""
+    frames = {
+        "train": frame(train, rows, features, "train", 1, dtype=dtype),
+        "validation": frame(validation, rows, features, "validation", 2, dtype=dtype),
+        "live": frame([0], rows, features, "live", 3, dtype=dtype),
+    }
+    return {name: (table, table.set_index("id").to_parquet()) for name, table in frames.items()}

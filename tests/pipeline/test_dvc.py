@@ -1,16 +1,13 @@
 """DVC behaves as its users expect: real `dvc` in temporary clones."""
 
 import json
-import os
 import random
 import re
 import secrets
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -159,6 +156,7 @@ def of_experiment(clone: Clone, name: str, path: str) -> str:
 
 
 def test_an_experiment_elsewhere_reads_the_files_of_ones_own_and_a_failed_one_leaves_nothing(clone: Clone) -> None:
+    clone.drop(*DRAWN, "explain")
     before = clone.run("git", "status", "--porcelain")
     settings = ("exp", "run", "--temp", "-S", "data.source=local")
     for number, rows in (("one", 22), ("two", 23)):
@@ -219,6 +217,7 @@ def test_a_stage_that_fails_leaves_nothing_half_written(clone: Clone) -> None:
 
 
 def test_data_that_changes_reruns_what_comes_from_it_and_bad_data_stops_before_anything_is_split(clone: Clone) -> None:
+    clone.drop(*DRAWN, "explain")
     frames = raw.write(clone.directory / "data/local", rows=20)
     clone.set("data.source", "local")
     assert stages_run(clone.dvc("repro", "split")) == {"check", "download", "preprocess", "explore", "split"}
@@ -242,22 +241,14 @@ def test_data_that_changes_reruns_what_comes_from_it_and_bad_data_stops_before_a
 
 
 def kill(clone: Clone, stage: str, said: str) -> None:
-    """Run a stage by DVC, and kill it at its first output."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro", stage],
-        cwd=clone.directory,
-        env=clone.plain.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as run:
+    """Run a stage by DVC, and kill both at its first output."""
+    with clone.started("dvc", "repro", stage, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as run:
         assert run.stdout is not None
         assert any(said in line for line in run.stdout)
-        os.killpg(run.pid, signal.SIGKILL)
 
 
 def test_a_killed_run_can_be_run_again(clone: Clone) -> None:
+    clone.drop(*DRAWN, "explain")
     before = clone.read("dvc.lock")
     settings = clone.read("params.yaml")
     clone.set("models.lightgbm.trees", 1_000_000)
@@ -283,22 +274,19 @@ def test_a_clone_has_the_same_bytes_whatever_git_does_to_line_ends(finished_clon
 def test_ten_kills_of_which_five_cut_the_lock_change_no_result(clone: Clone) -> None:
     path, rng, cut = clone.directory / "dvc.lock", random.Random(3), 0
     results = {name: clone.read(name) for name in ("dvc.lock", "metrics/cv.json", "metrics/validation.json", "plots/tables/importance.csv")}
-    command, environment = [sys.executable, "-m", "dvc", "repro", "--single-item", "neutralize"], clone.plain.environment()
+    command = ("dvc", "repro", "--single-item", "neutralize")
     clone.set("neutralize.proportion", 0.5)
     clone.run(*command)  # so that DVC has both results, and a run only writes the lock
     for number in range(10):
         clone.set("neutralize.proportion", "auto" if "proportion: 0.5\n" in clone.read("dvc.lock") else 0.5)
         before = path.stat()
-        run = subprocess.Popen(command, cwd=clone.directory, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
-        if number % 2:
-            time.sleep(rng.uniform(0, 5))
-        else:  # the lock is emptied, then written
-            while path.stat().st_size >= before.st_size and run.poll() is None:
-                time.sleep(0.001)
-            time.sleep(rng.uniform(0, 0.3))
-        with suppress(ProcessLookupError):
-            os.killpg(run.pid, signal.SIGKILL)
-        run.wait()
+        with clone.started(*command, stdout=subprocess.DEVNULL) as run:
+            if number % 2:
+                time.sleep(rng.uniform(0, 2))
+            else:  # the lock is emptied, then written
+                while path.stat().st_size >= before.st_size and run.poll() is None:
+                    time.sleep(0.001)
+                time.sleep(rng.uniform(0, 0.1))
         cut += "dvc.lock: it isn't whole" in clone.erawise("check")
     assert cut >= 4
     clone.set("neutralize.proportion", "auto")
@@ -323,12 +311,14 @@ def test_a_model_is_tuned_by_an_experiment_and_trained_with_what_was_found(clone
     if found["settings"]:
         assert clone.metrics()["ridge"]["corr"]["mean"] == pytest.approx(found["objective"], abs=1e-5)
     before = clone.run("git", "show", "HEAD:metrics/cv.json")
-    clone.dvc("exp", "run", "-S", "tuning.models=[]")
+    clone.set("tuning.models", [])
+    clone.dvc("repro", "copy_scores")
     assert json.loads(clone.read("data/tuning/ridge.json")) == {}
     assert clone.read("metrics/cv.json") == before
 
 
 def test_a_plug_in_that_changes_is_trained_again_and_no_other_model(clone: Clone) -> None:
+    clone.drop(*DRAWN, "explain")
     own = clone.directory / "plugins/mine.py"
     own.write_text(fitted.EXAMPLE)
     entry = {"kind": "plugin", "plugin": "mine", "target": "target", "settings": {"l2": 1.0}}
@@ -342,6 +332,7 @@ def test_a_plug_in_that_changes_is_trained_again_and_no_other_model(clone: Clone
 
 
 def test_a_search_that_was_killed_goes_on(clone: Clone) -> None:
+    clone.drop(*DRAWN, "explain")
     clone.set("tuning.models", ["lightgbm"])
     clone.set("tuning.trials", 4)
     kill(clone, "tune", "trial 2 of 4")
@@ -360,10 +351,11 @@ def test_a_search_that_was_killed_goes_on(clone: Clone) -> None:
 
 
 def test_recipes_are_queued_run_by_two_workers_and_not_run_again(
-    clone: Clone, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    clone: Clone, commands: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     clone.drop(*DRAWN, "explain", "refit")
     monkeypatch.chdir(clone.directory)
+    monkeypatch.setattr(sys, "executable", str(commands / "python"))
     for name, value in clone.environment().items():
         monkeypatch.setenv(name, value)
     half = Experiment("half", ("evaluate.min_corr=0.5",), (), after=None)
@@ -399,6 +391,7 @@ def test_new_eras_need_new_fits_alone_with_the_bytes_of_a_run_from_scratch(clone
     def predicted() -> pd.DataFrame:
         return pd.read_parquet(clone.directory / "data/predictions/models/ridge.parquet").set_index("id")
 
+    clone.drop(*DRAWN, "explain")
     clone.set("final.retrain_every", 6)
     assert "ridge: validation is predicted by" in clone.dvc("repro", "train@ridge")
     fits, before = kept(), predicted().query("split == 'validation'")
