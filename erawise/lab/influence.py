@@ -211,7 +211,7 @@ def _future(prober: Prober, walks_forward: bool | None) -> AuditTest:
 
 
 def _judged(prober: Prober, name: str, found: list[tuple[float, int]], stays: str, changed: str) -> AuditTest:
-    """Judge the largest change of a prediction, each with its era; `stays` is said if there is none, and `changed` names its cause."""
+    """Test the largest change of predictions, each with its era; `stays` is said if there is none, and `changed` names its cause."""
     if not found:
         return verdicts.by_change(name, 0.0, prober.tolerance, stays)
     most, era = max(found)
