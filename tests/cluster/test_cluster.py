@@ -6,7 +6,6 @@ import pickle
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -21,6 +20,7 @@ from typing import Any
 
 import cloudpickle
 import dask
+import forks
 import pytest
 import small
 from closure import ROOT
@@ -66,9 +66,10 @@ def endlessly(found: Any) -> None:
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
-    """Start a scheduler with two workers, each in its own process."""
+    """Start a scheduler with two workers in processes of their own. Only one has room for networks: each such one loads TensorFlow."""
     with farm(tmp_path_factory.mktemp("farm")) as found:
-        found.work("--nworkers", "2")
+        found.work()
+        found.work(memory="memory=5e8")
         found.wait_for(2)
         yield found
 
@@ -235,8 +236,16 @@ class engine:  # equals the object that it stands for
 @pytest.fixture(scope="module")
 def here(finished: Workspace) -> Iterator[Given]:
     """Start two workers here, with a GiB each, on the finished workspace; a job that kills two of them is given up."""
-    with dask.config.set({"distributed.scheduler.allowed-failures": 1}), engine(finished, memory=2 * GIB) as found:
+    forks.server()
+    settings = {"scheduler.allowed-failures": 1, "worker.multiprocessing-method": "forkserver", "worker.profile.enabled": False}
+    with (
+        dask.config.set({f"distributed.{name}": value for name, value in settings.items()}),
+        engine(finished, memory=2 * GIB) as found,
+    ):
         yield found
+        processes = found[0].client.run(os.getpid).values()
+    assert len(processes) == 2
+    assert until(lambda: not any(map(lives, processes)), 20), "they end with the engine"
 
 
 def test_rounds_and_steps_come_back_and_errors_say_what_failed(workspace: Workspace, two: Farm) -> None:
@@ -269,45 +278,30 @@ def _span(data: TrainingData, resources: Resources) -> tuple[int, float, float]:
 
 
 class Stage:
-    """A stage in its own process, and its output; it is killed at the end of the block if it still runs."""
+    """A stage in its own process; it is killed at the end of the block if it still runs."""
 
     def __init__(self, workspace: Workspace, *command: str) -> None:
-        self.process = started(workspace, *command)
-        self.lines: list[str] = []
-        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._log = workspace.directory / "log"
+        self.process = forks.start(command, workspace.directory, self._log, os.environ | {"PYTHONPATH": str(ROOT)})
 
     def __enter__(self) -> "Stage":
-        self._reader.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self.process.kill()
-        self.process.wait(60)
+        self.process.join()
 
-    def _read(self) -> None:
-        assert self.process.stdout
-        self.lines.extend(self.process.stdout)
+    def said(self) -> str:
+        """Return its output until now."""
+        return self._log.read_text() if self._log.exists() else ""
 
-    def output(self) -> str:
-        """Wait for its end, at most a minute, and return its whole output."""
-        self.process.wait(60)
-        self._reader.join(60)
-        assert not self._reader.is_alive(), self.lines
-        return "".join(self.lines)
-
-
-def started(workspace: Workspace, *command: str) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    arguments = [sys.executable, "-m", *command]
-    return subprocess.Popen(
-        arguments,
-        cwd=workspace.directory,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a command in the background of a shell ignores it
-    )
+    def stop(self, how: signal.Signals) -> str:
+        """Send it a signal, wait for its end, at most a minute, and return its whole output."""
+        assert self.process.pid
+        os.kill(self.process.pid, how)
+        self.process.join(60)
+        assert self.process.exitcode is not None, self.said()
+        return self.said()
 
 
 def until(true: Callable[[], bool], seconds: float = 60) -> bool:
@@ -340,34 +334,36 @@ def test_a_stage_that_is_stopped_leaves_no_task_behind(workspace: Workspace, two
     workspace.change(endlessly)
     workspace.change(use_workers(two.address))
     with Client(two.address) as client, Stage(workspace, "stages.train", "lightgbm") as stage:
-        assert until(lambda: any(works for _, works in client.run(_busy).values())), stage.lines
-        stage.process.send_signal(how)
-        output = stage.output()
+        assert until(lambda: any(works for _, works in client.run(_busy).values())), stage.said()
+        output = stage.stop(how)
         assert until(lambda: not any(works for _, works in client.run(_busy).values()), 20), output
         assert not any(client.processing().values())
     if how == signal.SIGINT:
-        assert stage.process.returncode == 130
+        assert stage.process.exitcode == 130
         assert output.endswith("error: stopped by hand\n")
         assert not list((workspace.directory / "data").rglob("*.partial"))
 
 
-@pytest.mark.parametrize(("how", "workers"), [(signal.SIGINT, 2), (signal.SIGKILL, 1)])
-def test_workers_that_were_started_here_end_with_the_stage(workspace: Workspace, how: signal.Signals, workers: int) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_worker_that_was_started_here_ends_with_the_stage(workspace: Workspace, how: signal.Signals) -> None:
     workspace.change(endlessly)
-    workspace.change(use_workers(None, workers))
+    workspace.change(use_workers(None, workers=1))
     with Stage(workspace, "stages.train", "lightgbm") as stage:
-        assert until(lambda: any(re.search(f"{workers} workers? of Dask", line) for line in list(stage.lines))), stage.lines
+        assert until(lambda: "1 worker of Dask" in stage.said()), stage.said()
         family = children(stage.process.pid)
-        assert len(family) >= workers
-        stage.process.send_signal(how)
-        output = stage.output()
-    assert until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family), 20)
+        assert family
+        output = stage.stop(how)
+    assert until(lambda: not any(map(lives, family)), 20)
     if how == signal.SIGINT:
         assert output.endswith("error: stopped by hand\n")
         assert "Traceback" not in output
 
 
-def children(pid: int) -> list[int]:
+def lives(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def children(pid: int | None) -> list[int]:
     found = [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
     return found + [below for child in found for below in children(child)]
 
@@ -481,6 +477,22 @@ def test_without_a_nanny_it_is_said_what_goes_on(workspace: Workspace, own: Farm
     with given as (found, data, resources), pytest.raises(CancelledError), once(lambda: bool(found._busy), found.stop):
         found.run([job(_sleep)], data, resources, 1, UNCOUNTED, ignore)
     assert sum("goes on with its task to the end" in line for line in given.said) == 1
+
+
+def test_a_worker_with_a_nanny_is_started_anew_if_its_task_does_not_end(
+    workspace: Workspace, two: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "GRACE_SECONDS", 1)
+    with Client(two.address) as client:
+        before = set(client.run(os.getpid).values())
+        with (
+            engine(workspace, two.address) as (found, data, resources),
+            pytest.raises(CancelledError),
+            once(lambda: bool(found._busy), found.stop),
+        ):
+            found.run([job(_sleep)], data, resources, 1, UNCOUNTED, ignore)
+        two.wait_for(2)
+        assert len(before & set(client.run(os.getpid).values())) == 1
 
 
 def test_a_scheduler_that_is_gone_is_one_clear_error(workspace: Workspace, tmp_path: Path) -> None:

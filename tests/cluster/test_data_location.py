@@ -49,12 +49,12 @@ def write(directory: Path, seed: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def original(tmp_path_factory: pytest.TempPathFactory, commands: Path) -> Path:
     """Make a checkout, and next to it the directory to which its data is pushed."""
     base = tmp_path_factory.mktemp("original")
     for name in ("first", "far"):
         (base / name).mkdir()
-    clone = Clone(base / "first")
+    clone = Clone(base / "first", commands)
     clone.run("git", "init", "-q")
     clone.dvc("init", "-q")
     clone.dvc("remote", "add", "-q", "--default", "far", "../far")
@@ -68,11 +68,11 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def first(original: Path, tmp_path: Path) -> Clone:
+def first(original: Path, tmp_path: Path, commands: Path) -> Clone:
     """Copy the checkout whose data is given to workers and pushed to a directory; a test may change the copy."""
     for name in ("first", "far"):
         shutil.copytree(original / name, tmp_path / name)
-    return Clone(tmp_path / "first")
+    return Clone(tmp_path / "first", commands)
 
 
 @pytest.fixture
@@ -85,11 +85,13 @@ def location(first: Clone, monkeypatch: pytest.MonkeyPatch) -> DataLocation:
 
 @pytest.fixture
 def second(first: Clone, location: DataLocation, monkeypatch: pytest.MonkeyPatch) -> Clone:
-    """Make the checkout in which a worker runs."""
+    """Make the checkout in which a worker runs; this process does its work, and pulls by forks of a loaded DVC."""
+    assert first.commands
+    monkeypatch.setattr(sys, "executable", str(first.commands / "python"))
     directory = first.directory.with_name("second")
     first.run("git", "clone", "-q", str(first.directory), str(directory))
     monkeypatch.chdir(directory)
-    return Clone(directory)
+    return Clone(directory, first.commands)
 
 
 def test_every_chunk_is_known_by_its_size_and_every_other_file_by_its_digest(location: DataLocation) -> None:

@@ -12,7 +12,9 @@ from erawise.folds import splits
 from erawise.folds.settings import Split
 from erawise.running.errors import InputError
 
-eras = st.sets(st.integers(1, 400), min_size=60, max_size=200).map(lambda found: np.array(sorted(found), np.int64))
+eras = st.tuples(st.integers(60, 200), st.integers(0, 2**32 - 1)).map(
+    lambda drawn: np.sort(np.random.default_rng(drawn[1]).choice(400, drawn[0], replace=False) + 1)
+)
 
 
 def test_purge_is_that_of_the_official_walk_forward() -> None:

@@ -34,7 +34,7 @@ from erawise.sources.numerai.spans import Budget, plan
 from erawise.sources.numerai.store import MANIFEST, Store
 
 NAME = "v5.3/train.parquet"
-ROWS, GROUPS, FEATURES = 4000, 3, 100
+ROWS, GROUPS, FEATURES = 1500, 3, 100
 PLAIN: dict[str, Any] = {"rows": 1500, "compression": "none", "use_dictionary": False}
 """Settings of files that differ only in their values, with the same length."""
 QUICK = Patience(connection=1, silence=0.3, window=0.3, rate=100, tries=4, pause=0.01, longest_pause=0.02)
