@@ -29,9 +29,7 @@ def main(progress: Progress) -> runner.Done:
     references = tabular.read_parquet(paths.REFERENCES)
     benchmark = evaluation.benchmark_column(evaluation.benchmarks(references), named, equal or target_name, days)
     members = files.read_json(paths.MEMBERS)
-    files_by_name = {name: paths.MODEL_PREDICTIONS / f"{name}.parquet" for name in members["models"]}
-    files_by_name |= {"ensemble": paths.ENSEMBLE, "neutralized": paths.NEUTRALIZED}
-    frames = {name: tabular.read_parquet(path) for name, path in files_by_name.items()}
+    frames = {name: tabular.read_parquet(paths.prediction(name)) for name in (*members["models"], "ensemble", "neutralized")}
     outcomes = evaluation.Outcomes(target, references, benchmark, *beside)
     seeds, by_seed = predictions.by_seed(frames)
     scored = {

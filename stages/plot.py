@@ -76,10 +76,9 @@ def scores(save: Save, split: str, plot: Plot, colours: Colours) -> None:
 
 def predictions(save: Save, split: str, models: list[str], scored: Callable[[pd.DataFrame], pd.DataFrame], colours: Colours) -> None:
     """Save the predictions of a split against the target; `scored` returns the rows of a prediction that have a target."""
-    raw = ((model, scored(tabular.read_parquet(paths.MODEL_PREDICTIONS / f"{model}.parquet"))) for model in models)
+    raw = ((model, scored(tabular.read_parquet(paths.prediction(model)))) for model in models)
     write_table(f"era_means_{split}", tables.era_means(raw))
-    blends = {"ensemble": paths.ENSEMBLE, "neutralized": paths.NEUTRALIZED}
-    rows = {name: scored(tabular.read_parquet(path)) for name, path in blends.items()}
+    rows = {name: scored(tabular.read_parquet(paths.prediction(name))) for name in ("ensemble", "neutralized")}
     save(f"target_by_prediction_{split}", tables.target_by_prediction(rows, split), prediction_charts.target_by_prediction, colours)
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from erawise.commands.arguments import Place, Seed, Whole, about
-from erawise.lab import audit_run
+from erawise.lab import function_audit, prediction_audit
+from erawise.lab.auditing import Shape
 from erawise.running.errors import UsageError
 
 
@@ -43,11 +44,11 @@ def audit(
     if path.is_file() or path.suffix in (".parquet", ".csv"):
         if data is None or trained_to is None:
             raise UsageError(f"{subject}: a file of predictions needs --data and --trained-to. See `erawise audit --help`.")
-        found = audit_run.of_file(path, data, trained_to, days, column)
+        found = prediction_audit.audit_predictions(path, data, trained_to, days=days, column=column)
     else:
         if trained_to is not None or column is not None:
             raise UsageError("--trained-to and --column go with a file of predictions. See `erawise audit --help`.")
-        size = audit_run.Size(rows, eras, features)
-        found = audit_run.of_function(subject, data, days, size, None if walk == "auto" else walk == "yes", seed)
+        walks_forward = None if walk == "auto" else walk == "yes"
+        found = function_audit.audit_named(subject, data, days, Shape(rows, eras, features), walks_forward, seed)
     print(found.to_json() if json else found)
     sys.exit(found.exit_code)

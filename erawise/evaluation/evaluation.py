@@ -1,7 +1,7 @@
 """All predictions of a split, scored in one pass over the features."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -255,20 +255,27 @@ def score_split(
     by_group = groups.columns(panel.feature_names, panel.feature_sets)
     meta_model, benchmark, oracle = (outcomes.reference(name, rows) for name in (META_MODEL, outcomes.benchmark, ORACLE))
     early = None if outcomes.early is None else outcomes.early[rows]
-    known = Known(meta_model, benchmark, oracle, panel.block, by_group, _fnc_v3(panel), early, panel.score)
+    of_numerai = fnc_v3(panel.feature_names, panel.feature_sets, panel.set_sizes)
+    known = Known(meta_model, benchmark, oracle, panel.block, by_group, of_numerai, early, panel.score)
     era, target = panel.row_eras[rows], outcomes.target[rows]
     with progress.counting(len(np.unique(era)), "eras", split) as count:
         table = score_eras(pd.DataFrame(values), target, era, known, sums=sums, threads=threads, count=count)
     return table.drop(columns=[column for group in by_group for column in exposure_columns(group)]), _exposure(table, split, by_group)
 
 
-def _fnc_v3(panel: Panel) -> NDArray[np.int64] | None:
-    """Return the positions of the features of Numerai's FNC; None if the matrix lacks some of them, or has no others."""
-    name = next((name for name in groups.FNC_V3 if name in panel.feature_sets), None)
-    features = panel.feature_sets[name] if name else []
-    if name is None or not features or len(features) != panel.set_sizes.get(name) or set(features) == set(panel.feature_names):
+def fnc_v3(names: Sequence[str], sets: Mapping[str, list[str]], sizes: Mapping[str, int]) -> NDArray[np.int64] | None:
+    """Return the positions of the features of Numerai's FNC; None if some of them are missing, or there are no others.
+
+    Parameters
+    ----------
+    names : of the features.
+    sets, sizes : the features of each set that are among them, and the number of all its features.
+    """
+    name = next((name for name in groups.FNC_V3 if sets.get(name)), None)
+    if name is None or len(sets[name]) != sizes.get(name) or set(sets[name]) == set(names):
         return None
-    return panel.columns(features)
+    position = {feature: k for k, feature in enumerate(names)}
+    return np.array([position[feature] for feature in sets[name]], np.int64)
 
 
 def _exposure(table: pd.DataFrame, split: str, by_group: Groups) -> pd.DataFrame:

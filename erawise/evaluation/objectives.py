@@ -49,11 +49,13 @@ class Objective:
     name : one of `NAMES`.
     column : the column of the table of `score_eras` that has the value of an era.
     weights : the weights of `corr`, `mmc` and `bmc`, whose sum is the value of an era; empty if only tables are compared.
+    corr : the name of CORR in sentences, or of the correlation that stands for it.
     """
 
     name: settings.Objective = "corr"
     column: str = CORR
     weights: Mapping[str, float] = field(default_factory=lambda: {CORR: 1.0})
+    corr: str = field(default=LABELS[CORR], compare=False)
 
     @property
     def statistic(self) -> str:
@@ -61,9 +63,14 @@ class Objective:
         return statistic(self.name)
 
     @property
+    def score(self) -> str:
+        """The score of an era in words."""
+        return self.corr if self.column == CORR else LABELS[self.column]
+
+    @property
     def label(self) -> str:
-        """The score in words."""
-        return LABELS[SHARPE if self.name == SHARPE else self.column]
+        """The objective in words, without its mean."""
+        return LABELS[SHARPE] if self.name == SHARPE else self.score
 
     @property
     def measure(self) -> str:

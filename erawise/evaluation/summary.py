@@ -21,6 +21,8 @@ TAIL = 9.0
 
 PARTS = "parts"
 """Key of the figures of parts of the eras in a prediction's block."""
+LEAST_SHARE = 0.8
+"""Share of the scored eras that a prediction needs for figures of parts of them."""
 WHOLE, FIRST_HALF, SECOND_HALF, WITH_META_MODEL = "whole", "first_half", "second_half", "with_meta_model"
 
 SEEDS, SEED_STD = "seeds", "seed_std"
@@ -85,8 +87,9 @@ def with_seeds(metrics: dict[str, dict[str, Any]], table: pd.DataFrame, seeds: d
 def parts(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Summarize parts of the eras, each over the same eras for all predictions.
 
-    Only eras count in which every prediction has a CORR; a prediction that has none at all is left out. A score that an era of a part
-    lacks is absent there: a mean over fewer eras would be another part's.
+    A prediction is left out if it has a CORR in less than 80 % of the eras in which any has one: it would shorten the parts of all others.
+    Of the rest, only eras count in which every prediction has a CORR. A score that an era of a part lacks is absent there: a mean over
+    fewer eras would be another part's.
 
     Returns
     -------
@@ -95,8 +98,9 @@ def parts(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     means `corr`, `mmc` and `bmc`. Empty with fewer than two such eras; a part without eras is absent.
     """
     by_score = {name: table.pivot(index=ERA, columns=PREDICTION, values=name).sort_index() for name in ("corr", "mmc", "bmc")}
-    names = [name for name in table[PREDICTION].unique() if by_score["corr"][name].notna().any()]
-    scores = {name: wide[names].loc[by_score["corr"][names].notna().all(axis=1)] for name, wide in by_score.items()}
+    known = by_score["corr"].notna()
+    names = [name for name in table[PREDICTION].unique() if known[name].sum() >= max(LEAST_SHARE * known.any(axis=1).sum(), 1)]
+    scores = {name: wide[names].loc[known[names].all(axis=1)] for name, wide in by_score.items()}
     rows, met = scores["corr"].index, scores["mmc"].dropna().index
     half = len(rows) // 2
     eras = {WHOLE: rows, FIRST_HALF: rows[:half], SECOND_HALF: rows[half:], WITH_META_MODEL: met} if half else {}

@@ -84,24 +84,22 @@ def explain(models: Sequence[Fitted], data: Evidence, settings: Explain, threads
         attribution = attribute(models, x, x[drawn], threads)
         if attribution is None:
             with progress.counting(x.shape[1], "features", "changes") as count:
-                moments, kept = changed(models, x[shown], settings.seed, count), np.zeros((len(shown), x.shape[1]))
+                moments = changed(models, x[shown], settings.seed, count)
+            shown, kept, predictions = shown[:0], np.zeros((0, x.shape[1])), predicted(models, x)
+            unit, base, unknown = PREDICTION_UNIT, float(predictions.mean()), ["mean_abs", "share", "direction"]
         else:
             with progress.counting(len(x), "rows", "contributions") as count:
                 moments, kept = summarized(attribution, x, shown, count)
+            predictions, unit, base, unknown = attribution.predict(x), attribution.unit, attribution.base, list[str]()
         shap = _shap(features.names, panel.feature_sets, moments)
         leading = shap.index[: settings.top_features].to_numpy()
         permuted = spaced(_known(panel, plan.validation, data.target), settings.permuted_eras)
         shuffled = View(panel, permuted, features, data.target)
         with progress.counting(len(permuted), "eras", "shuffled features") as count:
             drops = permutation(models, shuffled, leading, settings.permuted_rows, settings.seed, threads, count)
-        predictions = predicted(models, x) if attribution is None else attribution.predict(x)
-    points = _points(features.names, leading, x[shown], era[shown], kept)
-    unit, base = (PREDICTION_UNIT, float(predictions.mean())) if attribution is None else (attribution.unit, attribution.base)
-    if attribution is None:
-        shap, points = shap.assign(**dict.fromkeys(("mean_abs", "share", "direction"), np.nan)), points.iloc[:0]
     return Explanation(
-        shap.reset_index(drop=True),
-        points,
+        shap.assign(**dict.fromkeys(unknown, np.nan)).reset_index(drop=True),
+        _points(features.names, leading, x[shown], era[shown], kept),
         drops,
         _importance(models, features.names),
         Sample(unit, base, float(predictions.std()), len(models), len(x), split, sampled.tolist(), permuted.tolist()),

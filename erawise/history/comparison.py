@@ -1,6 +1,7 @@
 """Two runs against each other: what changed, by how much, and whether that is more than luck."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from erawise.evaluation.evaluation import DIAGNOSED
 from erawise.evaluation.objectives import BY_CORR, Objective
 from erawise.evaluation.significance import BETTER, OPEN, WORSE, Difference
 from erawise.running import terminal
-from erawise.running.terminal import Column, Sheet
+from erawise.running.terminal import Column, FilledColumn, Sheet, tabulate
 
 DECIMALS = 12
 """Decimals of a score that count: the last bits differ with the other predictions that are scored."""
@@ -167,41 +168,33 @@ def markdown(table: pd.DataFrame) -> str:
 
 def sheet(table: pd.DataFrame, title: str | None = None) -> Sheet:
     """Return the table of `compare` as a person reads it; with a title there is no column for the split."""
-    rows = []
-    for row in table.to_dict("records"):
-        rows.append(
-            [
-                *([row["split"]] if title is None else []),
-                row["prediction"],
-                row["mean_before"],
-                row["mean_after"],
-                row["difference"],
-                interval(row["low"], row["high"], "+.4f"),
-                probability(row["probability_better"]),
-                row["verdict"],
-                row["verdict_holm"] if row["p_value"] == row["p_value"] else None,
-                eras_needed(row),
-                number(row["sharpe"], "+.2f") + " " + interval(row["sharpe_low"], row["sharpe_high"], "+.2f"),
-                number(row["drawdown"], "+.3f") + " " + interval(row["drawdown_low"], row["drawdown_high"], "+.3f"),
-                row["eras"],
-            ]
-        )
-    columns = [
-        *([Column("split")] if title is None else []),
-        Column("prediction"),
-        Column("before", ".4f", spare=1),
-        Column("after", ".4f"),
-        Column("difference", "+.4f", "most"),
-        Column("95 % interval"),
-        Column("P(better)", ".0%", spare=3),
-        Column("verdict"),
-        Column("by Holm", spare=1),
-        Column("eras to tell", ",.0f", spare=2),
-        Column("Sharpe", spare=4),
-        Column("drawdown", spare=5),
-        Column("eras", "d", spare=6),
+
+    def between(name: str, form: str) -> Callable[[dict[str, Any]], str]:
+        return lambda row: number(row[name], form) + " " + interval(row[f"{name}_low"], row[f"{name}_high"], form)
+
+    columns: list[FilledColumn] = [
+        *([(Column("split"), itemgetter("split"))] if title is None else []),
+        (Column("prediction"), itemgetter("prediction")),
+        (Column("before", ".4f", spare=1), itemgetter("mean_before")),
+        (Column("after", ".4f"), itemgetter("mean_after")),
+        (Column("difference", "+.4f", "most"), itemgetter("difference")),
+        (Column("95 % interval"), lambda row: interval(row["low"], row["high"], "+.4f")),
+        *verdict_columns(better=3, holm=1, needed=2),
+        (Column("Sharpe", spare=4), between("sharpe", "+.2f")),
+        (Column("drawdown", spare=5), between("drawdown", "+.3f")),
+        (Column("eras", "d", spare=6), itemgetter("eras")),
     ]
-    return Sheet(columns, rows, title or "")
+    return tabulate(table.to_dict("records"), columns, title or "")
+
+
+def verdict_columns(*, better: int, holm: int, needed: int) -> list[FilledColumn]:
+    """Return the columns of a comparison's probability, verdicts and eras to tell; each number is the `spare` of a column."""
+    return [
+        (Column("P(better)", ".0%", spare=better), lambda row: probability(row["probability_better"])),
+        (Column("verdict"), itemgetter("verdict")),
+        (Column("by Holm", spare=holm), lambda row: row["verdict_holm"] if row["p_value"] == row["p_value"] else None),
+        (Column("eras to tell", ",.0f", spare=needed), eras_needed),
+    ]
 
 
 def moved(table: pd.DataFrame) -> pd.DataFrame:
@@ -253,26 +246,22 @@ def newcomer(scores: pd.DataFrame, name: str, against: Sequence[str], days: int,
     seed : of the bootstrap behind the intervals.
     by : the objective.
     """
-    found = {other: pair(scores, other, scores, name, days, seed=seed, by=by) for other in against}
+    rows = [{"against": other, **pair(scores, other, scores, name, days, seed=seed, by=by)} for other in against]
     bmc = scores.loc[scores[PREDICTION] == name, "bmc"] if "bmc" in scores else pd.Series(dtype=float)
     if bmc.notna().any():
         overlap = spanned_eras(scores[ERA].to_numpy(), spanned_weeks(days))
         mean = significance.mean(bmc.to_numpy(np.float64), overlap=overlap)
         figures = {"low": mean.low, "high": mean.high, "verdict": mean.verdict, "p_value": mean.p_value}
-        found["benchmark, by BMC"] = {"mean_before": None, "difference": mean.mean, **figures}
-    rows: list[list[terminal.Value]] = [
-        [other, row["mean_before"], row["difference"], interval(row["low"], row["high"], "+.4f"), row["verdict"], row["verdict_holm"]]
-        for other, row in zip(found, adjusted(list(found.values())), strict=True)
+        rows.append({"against": "benchmark, by BMC", "mean_before": None, "difference": mean.mean, **figures})
+    columns: list[FilledColumn] = [
+        (Column("against"), itemgetter("against")),
+        (Column(f"its {by.label}", ".4f", spare=1), itemgetter("mean_before")),
+        (Column("difference", "+.4f"), itemgetter("difference")),
+        (Column("95 % interval"), lambda row: interval(row["low"], row["high"], "+.4f")),
+        (Column("verdict"), itemgetter("verdict")),
+        (Column("by Holm", spare=1), itemgetter("verdict_holm")),
     ]
-    columns = [
-        Column("against"),
-        Column(f"its {by.label}", ".4f", spare=1),
-        Column("difference", "+.4f"),
-        Column("95 % interval"),
-        Column("verdict"),
-        Column("by Holm", spare=1),
-    ]
-    return Sheet(columns, rows, f"{name} against others of its run")
+    return tabulate(adjusted(rows), columns, f"{name} against others of its run")
 
 
 def picture(table: pd.DataFrame, before: str, after: str, *, by: Objective = BY_CORR) -> Table:

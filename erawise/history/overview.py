@@ -33,24 +33,18 @@ def sheet(metrics: dict[str, Any], title: str = "", name: str = "") -> Sheet:
 
     The headings of the payout and of its stand-in have the regime, except on a terminal.
     """
-    blocks = evaluation.blocks(metrics)
     regime = "".join(f" ({name})" for name in metrics.get(evaluation.REGIME, {}))
-    columns = [Column(PREDICTION)]
-    rows: list[list[terminal.Value]] = [[name] for name in blocks]
-    for column, path in COLUMNS:
-        values = [_value(block, path) for block in blocks.values()]
-        if any(value is not None for value in values):
-            paid = column.heading in ("payout", "stand-in")
-            columns.append(_renamed(column, column.heading + regime) if paid else column)
-            for row, value in zip(rows, values, strict=True):
-                row.append(value)
-    for row, block in zip(rows, blocks.values(), strict=True):
-        row.append(block["eras"])
-    columns.append(Column("eras", "d"))
-    if in_doubt := doubt.doubtful(metrics):
-        columns.append(Column("out of fold"))
-        rows = [[*row, "not known" if row[0] in in_doubt else "yes"] for row in rows]
-    return Sheet(columns, rows, title, name)
+    in_doubt = doubt.doubtful(metrics)
+    columns = [
+        replace(column, heading=column.heading + regime, short=column.heading) if column.heading in ("payout", "stand-in") else column
+        for column, _ in COLUMNS
+    ]
+    known = dict.fromkeys(in_doubt, "not known")
+    rows = [
+        [one, *(_value(block, path) for _, path in COLUMNS), block["eras"], known.get(one, "yes") if in_doubt else None]
+        for one, block in evaluation.blocks(metrics).items()
+    ]
+    return Sheet([Column(PREDICTION), *columns, Column("eras", "d"), Column("out of fold")], rows, title, name).without_empty()
 
 
 PARTS = {
@@ -76,39 +70,25 @@ def parts(metrics: dict[str, Any], title: str = "", name: str = "") -> Sheet:
     It has a row for each prediction, and a column for each figure of a part that any prediction has.
     """
     blocks = {name: block[summary.PARTS] for name, block in evaluation.blocks(metrics).items() if summary.PARTS in block}
-    columns = [Column(PREDICTION)]
-    values: list[list[terminal.Value]] = [[one] for one in blocks]
-    for column, figure, shown in FIGURES:
-        for part in shown:
-            found = [block.get(part, {}).get(figure) for block in blocks.values()]
-            if any(value is not None for value in found):
-                columns.append(replace(column, heading=f"{column.heading}, {PARTS[part]}"))
-                values = [[*row, value] for row, value in zip(values, found, strict=True)]
-    return Sheet(columns, values, title, name)
+    shown = [(column, figure, part) for column, figure, parts in FIGURES for part in parts]
+    columns = [replace(column, heading=f"{column.heading}, {PARTS[part]}") for column, _, part in shown]
+    rows = [[one, *(block.get(part, {}).get(figure) for _, figure, part in shown)] for one, block in blocks.items()]
+    return Sheet([Column(PREDICTION), *columns], rows, title, name).without_empty()
 
 
-SEEDS = {
-    "corr": ("CORR", ".4f"),
-    "mmc": ("MMC", ".4f"),
-    "bmc": ("BMC", ".4f"),
-    "fnc": ("FNC", ".4f"),
-    "payout": ("payout", ".4f"),
-    "payout_bmc": ("stand-in", ".4f"),
-}
-"""Scores whose standard deviation between seeds is shown: heading and form."""
+SEEDS = {"corr": "CORR", "mmc": "MMC", "bmc": "BMC", "fnc": "FNC", "payout": "payout", "payout_bmc": "stand-in"}
+"""Scores whose standard deviation between seeds is shown, and their headings."""
 
 
 def seeds(metrics: dict[str, Any], title: str = "", name: str = "") -> Sheet:
     """Return a table of the standard deviation between the seeds of each model that has several; it has no row without such a model."""
-    blocks = {name: block for name, block in evaluation.blocks(metrics).items() if summary.SEEDS in block}
-    columns = [Column("model"), Column("seeds", "d")]
-    values: list[list[terminal.Value]] = [[one, block[summary.SEEDS]] for one, block in blocks.items()]
-    for score, (heading, form) in SEEDS.items():
-        found = [block.get(score, {}).get(summary.SEED_STD) for block in blocks.values()]
-        if any(value is not None for value in found):
-            columns.append(Column(heading, form))
-            values = [[*row, value] for row, value in zip(values, found, strict=True)]
-    return Sheet(columns, values, title, name)
+    columns = [Column("model"), Column("seeds", "d"), *(Column(heading, ".4f") for heading in SEEDS.values())]
+    rows = [
+        [one, block[summary.SEEDS], *(block.get(score, {}).get(summary.SEED_STD) for score in SEEDS)]
+        for one, block in evaluation.blocks(metrics).items()
+        if summary.SEEDS in block
+    ]
+    return Sheet(columns, rows, title, name).without_empty()
 
 
 def halves(metrics: dict[str, Any]) -> str:
@@ -138,10 +118,6 @@ def markdown(metrics: dict[str, Any]) -> str:
     """Return the table of a split as Markdown."""
     found = sheet(metrics)
     return terminal.markdown(found) if found.rows else "No era has a score."
-
-
-def _renamed(column: Column, heading: str) -> Column:
-    return Column(heading, column.form, column.best, column.spare, short=column.heading)
 
 
 def _value(block: dict[str, Any], path: tuple[str, ...]) -> float | None:

@@ -49,45 +49,23 @@ def evaluated(p: params.Params, found: evaluation.Evaluated, metrics: dict[str, 
     `found` says what was scored, and `metrics` has the summary of each split, by prediction. All settings are noted, also settings that
     the evaluation doesn't depend on.
     """
-    settings = ledger.flat(p.model_dump(mode="json", exclude_unset=True))
     ran = _ran()
-    entry = {
+    entry = _against(found) | {
         "commit": validation_looks.commit(),
         "experiment": os.environ.get(NAME),
         "data": validation_looks.data_digest(),
-        "target": found.target,
-        "days": found.days,
-        "equal": found.equal,
-        "early": found.early,
-        "predictions": found.predictions,
-        "settings": settings,
-        "changed": _changed(settings),
-        "scores": metrics,
         "seconds": ran.get("seconds"),
         "peak_bytes": ran.get("peak_bytes"),
         "versions": runner.versions(),
     }
-    return _add(entry)
+    return _add(entry, p.model_dump(mode="json", exclude_unset=True), metrics)
 
 
 def looked_at(revision: "Revision") -> int:
     """Add the scores of a revision to the ledger, if they aren't there; return the number of looks at its validation data."""
     metrics = {split: summary.summarize(table, revision.days) for split, table in revision.scores.items()}
-    settings = ledger.flat(revision.settings)
-    entry = {
-        "commit": (validation_looks.git("rev-parse", "--verify", "--quiet", revision.name) or revision.name).strip(),
-        "experiment": None,
-        "data": revision.validation,
-        "target": revision.target,
-        "days": revision.days,
-        "equal": revision.equal,
-        "early": revision.early,
-        "predictions": revision.predictions,
-        "settings": settings,
-        "changed": _changed(settings),
-        "scores": metrics,
-    }
-    return _add(entry)
+    commit = (validation_looks.git("rev-parse", "--verify", "--quiet", revision.name) or revision.name).strip()
+    return _add(_against(revision) | {"commit": commit, "data": revision.validation}, revision.settings, metrics)
 
 
 def scored(standing: dict[str, Any], digests: dict[str, str], metrics: dict[str, dict[str, Any]], names: Sequence[str]) -> int:
@@ -100,21 +78,19 @@ def scored(standing: dict[str, Any], digests: dict[str, str], metrics: dict[str,
     metrics : the summary of the validation eras, by prediction.
     names : of the files.
     """
-    entry = {
-        "commit": validation_looks.commit(),
-        "experiment": None,
-        "data": validation_looks.data_digest(),
-        **standing,
-        "predictions": digests,
-        "settings": {},
-        "changed": {"scored": [None, ", ".join(names)]},
-        "scores": {VALIDATION: metrics},
-    }
-    return _add(entry)
+    known = {"commit": validation_looks.commit(), "data": validation_looks.data_digest(), "predictions": digests}
+    return _add(standing | known | {"changed": {"scored": [None, ", ".join(names)]}}, {}, {VALIDATION: metrics})
 
 
-def _add(entry: ledger.Entry) -> int:
+def _against(found: "evaluation.Evaluated | Revision") -> ledger.Entry:
+    """Return what was scored, and against what."""
+    return {name: getattr(found, name) for name in ("target", "days", "equal", "early", "predictions")}
+
+
+def _add(entry: ledger.Entry, settings: dict[str, Any], metrics: dict[str, dict[str, Any]]) -> int:
     """Add an entry, unless one of the same predictions, settings and scores is there; return the number of looks at its data."""
+    flat = ledger.flat(settings)
+    entry = {"experiment": None, "settings": flat, "changed": _changed(flat) if flat else {}, "scores": metrics, **entry}
     path = validation_looks.ledger_path()
     with files.exclusive_lock(path, ledger.NAME):
         if not any(ledger.same(entry, other) for other in ledger.read(path)):

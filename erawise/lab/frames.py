@@ -263,33 +263,19 @@ def index_of(values: Any) -> pd.Index | None:
     return values.index if isinstance(values, pd.Series | pd.DataFrame) else None
 
 
-def check_rows(**given: "tuple[int, pd.Index | None]") -> None:
-    """Refuse arguments whose rows differ.
-
-    Parameters
-    ----------
-    given : for each argument the number of its rows, and its index if it is of pandas; the others are compared with the first.
-
-    Raises
-    ------
-    InputError
-        If the numbers differ, or two indexes.
-    """
-    (first, (rows, index)), *others = given.items()
-    for name, (count, other) in others:
+def check_rows(**given: Columns | Eras | Features) -> None:
+    """Raise `InputError` if an argument has other rows than the first: another number, or another index if both are of pandas."""
+    counts = {name: len(one.numbers) if isinstance(one, Eras) else one.given.shape[0] for name, one in given.items()}
+    (first, rows), *others = counts.items()
+    index = given[first].index
+    for name, count in others:
+        other = given[name].index
         if count != rows:
             raise InputError(f"{name}: {count:,} rows, and {first} has {rows:,}; both must have the same rows in the same order")
         if index is not None and other is not None and other is not index and not other.equals(index):
             raise InputError(
                 f"{name}: its index isn't the index of {first}; bring them to the same order, such as {name}.loc[{first}.index]"
             )
-
-
-def extent(given: Columns | Eras | Features) -> tuple[int, pd.Index | None]:
-    """Return the number of rows, and the index: an argument of `check_rows`."""
-    if isinstance(given, Eras):
-        return len(given.numbers), given.index
-    return given.given.shape[0], given.index
 
 
 def _wrapped(values: ArrayLike | Any) -> Any:

@@ -138,14 +138,8 @@ def _targets(prober: Prober, probes: list[Probe]) -> AuditTest:
         if not found and len(probe.run):
             centre = int(probe.run[len(probe.run) // 2])
             found += _beyond(prober, prober.after_targets(np.intersect1d(probe.run, prober.around(centre))), centre)
-    if not found:
-        return verdicts.by_change(
-            TARGETS, 0.0, prober.tolerance, "predictions don't depend on the targets of the eras that are tested with them"
-        )
-    most, era = max(found)
-    return verdicts.by_change(
-        TARGETS, most, prober.tolerance, f"predictions of era {era} move by {most:.2g} std when its own target and its neighbours' change"
-    )
+    stays = "predictions don't depend on the targets of the eras that are tested with them"
+    return _judged(prober, TARGETS, found, stays, "its own target and its neighbours' change")
 
 
 def _features(prober: Prober, probes: list[Probe]) -> AuditTest:
@@ -157,12 +151,8 @@ def _features(prober: Prober, probes: list[Probe]) -> AuditTest:
         later = own[(own > era) & (own < era + prober.weeks)]
         if not found and len(later):
             found += _beyond(prober, prober.after_features(later), era)
-    if not found:
-        return verdicts.by_change(FEATURES, 0.0, prober.tolerance, "predictions don't depend on the features of other eras of the test")
-    most, era = max(found)
-    return verdicts.by_change(
-        FEATURES, most, prober.tolerance, f"predictions of era {era} move by {most:.2g} std when the features of later test eras change"
-    )
+    stays = "predictions don't depend on the features of other eras of the test"
+    return _judged(prober, FEATURES, found, stays, "the features of later test eras change")
 
 
 def _purge(prober: Prober, probes: list[Probe]) -> AuditTest:
@@ -171,30 +161,14 @@ def _purge(prober: Prober, probes: list[Probe]) -> AuditTest:
     for probe in probes:
         near = [(abs(era - probe.era), era, most) for era, most in probe.moved.items() if 0 < abs(era - probe.era) < prober.weeks]
         worst = min([*near, *([worst] if worst else [])], default=None)
-    if worst is not None and worst[0] == 1:
-        return _short(prober, *worst)
     for era, side in _edges(prober, probes)[:EDGES]:
-        if worst is None:
-            distance = _nearest(prober, era, side)
-            worst = None if distance is None else (distance[0], era, distance[1])
-    if worst is not None:
-        return _short(prober, *worst)
-    return verdicts.by_change(
-        PURGE,
-        0.0,
-        prober.tolerance,
-        f"no prediction depends on targets less than {prober.weeks} weeks away, at the edges of its test block",
-    )
-
-
-def _short(prober: Prober, distance: int, era: int, most: float) -> AuditTest:
-    return verdicts.by_change(
-        PURGE,
-        most,
-        prober.tolerance,
-        f"predictions of era {era} move by {most:.2g} std when a target {distance} weeks away changes, and targets share weeks of outcome "
-        f"up to {prober.weeks - 1} weeks away",
-    )
+        worst = worst or _nearest(prober, era, side)
+    stays = f"no prediction depends on targets less than {prober.weeks} weeks away, at the edges of its test block"
+    if worst is None:
+        return _judged(prober, PURGE, [], stays, "")
+    distance, era, most = worst
+    changed = f"a target {distance} weeks away changes, and targets share weeks of outcome up to {prober.weeks - 1} weeks away"
+    return _judged(prober, PURGE, [(most, era)], stays, changed)
 
 
 def _edges(prober: Prober, probes: list[Probe]) -> list[tuple[int, int]]:
@@ -208,8 +182,8 @@ def _edges(prober: Prober, probes: list[Probe]) -> list[tuple[int, int]]:
     return [edge for edge in dict.fromkeys(edges) if edge[0]]
 
 
-def _nearest(prober: Prober, era: int, side: int) -> tuple[int, float] | None:
-    """Return the distance in weeks of the nearest era whose target moves the predictions of an era, and by how much; None if none does."""
+def _nearest(prober: Prober, era: int, side: int) -> tuple[int, int, float] | None:
+    """Return the weeks to the nearest target that moves the predictions of an era, the era, and the change; None if none does."""
     numbers = prober.data.numbers
     reach = [int(distance) for distance in range(1, prober.weeks) if era + side * distance in numbers]
     if not reach:
@@ -222,7 +196,7 @@ def _nearest(prober: Prober, era: int, side: int) -> tuple[int, float] | None:
         middle = (low + high) // 2
         nearer = _beyond(prober, prober.after_targets([era + side * distance for distance in reach[: middle + 1]]), era)
         low, high, most = (low, middle, nearer[0][0]) if nearer else (middle + 1, high, most)
-    return reach[low], most
+    return reach[low], era, most
 
 
 def _future(prober: Prober, walks_forward: bool | None) -> AuditTest:
@@ -233,12 +207,15 @@ def _future(prober: Prober, walks_forward: bool | None) -> AuditTest:
     last = int(prober.predicted[len(prober.predicted) // 2])
     moves = prober.after_both(prober.data.numbers[prober.data.numbers > last])
     found = [(most, era) for era, most in moves.items() if era <= last and most > prober.tolerance]
+    return _judged(prober, FUTURE, found, f"predictions up to era {last} stay when all later eras change", f"eras after {last} change")
+
+
+def _judged(prober: Prober, name: str, found: list[tuple[float, int]], stays: str, changed: str) -> AuditTest:
+    """Test the largest change of predictions, each with its era; `stays` is said if there is none, and `changed` names its cause."""
     if not found:
-        return verdicts.by_change(FUTURE, 0.0, prober.tolerance, f"predictions up to era {last} stay when all later eras change")
+        return verdicts.by_change(name, 0.0, prober.tolerance, stays)
     most, era = max(found)
-    return verdicts.by_change(
-        FUTURE, most, prober.tolerance, f"predictions of era {era} move by {most:.2g} std when eras after {last} change"
-    )
+    return verdicts.by_change(name, most, prober.tolerance, f"predictions of era {era} move by {most:.2g} std when {changed}")
 
 
 def _beyond(prober: Prober, moves: dict[int, float], era: int) -> list[tuple[float, int]]:

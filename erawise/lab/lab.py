@@ -9,7 +9,7 @@ it is asked for validation. No fit, blend or choice of features here can see the
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,22 +21,9 @@ from threadpoolctl import threadpool_limits
 
 from erawise import params, predictions
 from erawise.base import files, tabular
-from erawise.base.schema import (
-    CV,
-    DATA_TYPE,
-    ERA,
-    ID,
-    LIVE,
-    LIVE_ERA,
-    PREDICTION,
-    SPLIT,
-    VALIDATION,
-    era_name,
-    spanned_eras,
-    spanned_weeks,
-)
+from erawise.base.schema import CV, DATA_TYPE, ERA, ID, LIVE, LIVE_ERA, PREDICTION, SPLIT, VALIDATION, era_name
 from erawise.blend import blending, neutralization, risk
-from erawise.evaluation import evaluation, significance
+from erawise.evaluation import evaluation
 from erawise.exploration.exploration import Exploration
 from erawise.folds import splits
 from erawise.history import comparison
@@ -45,6 +32,7 @@ from erawise.models.shared.protocol import GIB, Kind, Resources, held_by
 from erawise.panel import maps
 from erawise.panel.panel import FeatureMap, Panel, View, days_ahead
 from erawise.regimes import regimes
+from erawise.running import paths
 from erawise.running.errors import InputError
 from erawise.training import jobs, training
 from erawise.training.fits import How
@@ -157,8 +145,7 @@ class Run:
         """
         if name not in self.names:
             raise InputError(f"the run has no prediction {name!r}; it has {', '.join(self.names)}")
-        place = name if name in FINAL else f"models/{name}"
-        return tabular.read_parquet(self._data(f"predictions/{place}.parquet")).astype({ERA: "Int64"})
+        return tabular.read_parquet(self.directory / paths.prediction(name)).astype({ERA: "Int64"})
 
     def feature(self, name: str) -> pd.DataFrame:
         """Return a feature's values as a prediction, in every era that has predictions.
@@ -238,10 +225,8 @@ class Run:
         -------
         DataFrame with the columns of `significance.Mean`; with too few eras `low` and `high` are NaN, and `reason` says so.
         """
-        overlap = spanned_eras(scores[ERA].to_numpy(), spanned_weeks(self.days))
-        series = scores.groupby(PREDICTION, sort=False)[metric]
-        found = {str(name): asdict(significance.mean(values.to_numpy(np.float64), overlap=overlap)) for name, values in series}
-        return pd.DataFrame.from_dict(found, orient="index").rename_axis(PREDICTION)
+        wide = scores.pivot(index=ERA, columns=PREDICTION, values=metric)[scores[PREDICTION].unique()]
+        return library.interval(wide, days=self.days)
 
     def compare(self, scores: pd.DataFrame, against: str, split: str = CV) -> pd.DataFrame:
         """Compare the CORR of predictions with one of the run's own, by their paired difference, era by era.

@@ -52,14 +52,14 @@ class Interval(significance.Mean):
     def __repr__(self) -> str:
         """Return the mean and its interval in a line."""
         if self.reason:
-            return f"Interval({_figure(self.mean)}, no interval: {self.reason})"
-        bounds = f"95 % {_figure(self.low)} … {_figure(self.high)}"
-        return f"Interval({_figure(self.mean)}, {bounds}; {self.eras} eras{_worth(self.effective_eras)})"
+            return f"Interval({comparison.number(self.mean)}, no interval: {self.reason})"
+        bounds = f"95 % {comparison.number(self.low)} … {comparison.number(self.high)}"
+        return f"Interval({comparison.number(self.mean)}, {bounds}; {self.eras} eras{_worth(self.effective_eras)})"
 
     def _repr_html_(self) -> str:
         """Return the figures as a table, for notebooks."""
-        figures = {"mean": _figure(self.mean), "low": _figure(self.low), "high": _figure(self.high), "eras": str(self.eras)}
-        worth = {"worth": _figure(self.effective_eras, ".0f")}
+        figures = {name: comparison.number(getattr(self, name)) for name in ("mean", "low", "high")}
+        worth = {"eras": str(self.eras), "worth": comparison.number(self.effective_eras, ".0f")}
         return _html(figures | worth | ({"no interval": self.reason} if self.reason else {"verdict against 0": self.verdict}))
 
 
@@ -104,15 +104,15 @@ class Comparison:
 
     def __repr__(self) -> str:
         """Return the verdict in a line."""
-        means = f"{_figure(self.mean_before)} → {_figure(self.mean_after)}"
+        means = f"{comparison.number(self.mean_before)} → {comparison.number(self.mean_after)}"
         return f"Comparison({means}: {comparison.verdict(asdict(self))}; {self.eras} eras{_worth(self.effective_eras)})"
 
     def _repr_html_(self) -> str:
         """Return the figures as a table, for notebooks."""
         figures = {
-            "before": _figure(self.mean_before),
-            "after": _figure(self.mean_after),
-            "difference": _figure(self.difference, "+.4f"),
+            "before": comparison.number(self.mean_before),
+            "after": comparison.number(self.mean_after),
+            "difference": comparison.number(self.difference, "+.4f"),
             "95 % interval": comparison.interval(self.low, self.high, "+.4f") or comparison.number(self.low),
             "P(better)": comparison.probability(self.probability_better),
             "verdict": self.verdict,
@@ -279,8 +279,7 @@ def numerai_corr(predictions: Any, target: Any, era: Any) -> Any:
     Returns
     -------
     Series (eras,) by era, or DataFrame (eras, p)
-        NaN if less than 80 % of an era's rows have both prediction and target, or one of them is
-        constant there.
+        NaN if less than 80 % of an era's rows have both prediction and target, or one of them is constant there.
 
     Raises
     ------
@@ -309,7 +308,7 @@ def mmc(predictions: Any, meta_model: Any, target: Any, era: Any) -> Any:
     ----------
     predictions : (rows,) or (rows, p); NaN in rows without a prediction.
     meta_model, target : (rows,), NaN if unknown.
-    era : (rows,), numbers of weeks, such as 12, "0012" or "era12".
+    era : see `numerai_corr`.
 
     Returns
     -------
@@ -335,23 +334,7 @@ def mmc(predictions: Any, meta_model: Any, target: Any, era: Any) -> Any:
 def bmc(predictions: Any, benchmark: Any, target: Any, era: Any) -> Any:
     """Calculate the BMC of predictions in each era: their contribution to a benchmark model, as `mmc` to the meta model.
 
-    Source: `numerai_tools.scoring.correlation_contribution`.
-
-    Parameters
-    ----------
-    predictions : (rows,) or (rows, p); NaN in rows without a prediction.
-    benchmark, target : (rows,), NaN if unknown.
-    era : (rows,), numbers of weeks, such as 12, "0012" or "era12".
-
-    Returns
-    -------
-    Series (eras,) by era, or DataFrame (eras, p)
-        NaN if less than 80 % of an era's rows have all three, or one of them is constant there.
-
-    Raises
-    ------
-    InputError
-        See `numerai_corr`.
+    Arguments and result, their NaN, errors and the source are as of `mmc`; `benchmark` takes the place of `meta_model`.
 
     Examples
     --------
@@ -373,14 +356,12 @@ def fnc(predictions: Any, features: Any, target: Any, era: Any) -> Any:
     ----------
     predictions : (rows,) or (rows, p); NaN in rows without a prediction.
     features : (rows, k), finite; int8 is read as it is, era by era.
-    target : (rows,), NaN if unknown.
-    era : (rows,), numbers of weeks, such as 12, "0012" or "era12".
+    target, era : see `numerai_corr`.
 
     Returns
     -------
     Series (eras,) by era, or DataFrame (eras, p)
-        NaN if less than 80 % of an era's rows have both prediction and target, the prediction is
-        constant or linear in the features, or the features with a constant span the era (rows <= k + 1).
+        NaN as of `numerai_corr`; and if the prediction is linear in the features, or they span the era with a constant (rows <= k + 1).
 
     Raises
     ------
@@ -431,7 +412,7 @@ def gaussianize(values: Any, era: Any = None) -> Any:
     """
     given = frames.numbers(values, "values")
     of_era = frames.Eras(np.zeros(len(given.values), np.int64), None) if era is None else frames.eras(era)
-    frames.check_rows(values=frames.extent(given), era=frames.extent(of_era))
+    frames.check_rows(values=given, era=of_era)
     out = np.full(given.values.shape, np.nan)
     for rows in of_era.rows.values():
         for k, column in enumerate(given.values[rows].T):
@@ -476,7 +457,7 @@ def neutralize(predictions: Any, features: Any, era: Any, proportion: float = 1.
     if not 0 <= proportion <= 1:
         raise InputError(f"proportion: {proportion}; expected a share of the linear part, 0 to 1")
     given, block, of_era = frames.numbers(predictions, "predictions"), frames.features(features), frames.eras(era)
-    frames.check_rows(predictions=frames.extent(given), features=frames.extent(block), era=frames.extent(of_era))
+    frames.check_rows(predictions=given, features=block, era=of_era)
     out = np.full(given.values.shape, np.nan)
     for number, rows in of_era.rows.items():
         values, own = given.values[rows], block.block(number, rows)
@@ -593,10 +574,8 @@ def summarized(table: pd.DataFrame, days: int) -> pd.DataFrame:
 def _one_score(name: str, predictions: Any, era: Any, features: frames.Features | None = None, **others: Any) -> Any:
     given, of_era = frames.numbers(predictions, "predictions"), frames.eras(era)
     columns = {role: frames.column(values, role) for role, values in others.items()}
-    extents = {role: frames.extent(column) for role, column in columns.items()}
-    if features is not None:
-        extents["features"] = frames.extent(features)
-    frames.check_rows(predictions=frames.extent(given), **extents, era=frames.extent(of_era))
+    blocks = {} if features is None else {"features": features}
+    frames.check_rows(predictions=given, **columns, **blocks, era=of_era)
     found = _scored(given.names, given.values, of_era, {role: column.values[:, 0] for role, column in columns.items()}, features)
     return given.by_era(of_era.unique, found[name].to_numpy().reshape(-1, len(given.names)))
 
@@ -656,10 +635,6 @@ def _checked_days(days: int) -> int:
     if days < 1:
         raise InputError(f"days: {days}; expected the trading days that the target looks ahead, such as 20 or 60")
     return days
-
-
-def _figure(value: float, form: str = ".4f") -> str:
-    return comparison.number(value, form)
 
 
 def _worth(effective_eras: float) -> str:

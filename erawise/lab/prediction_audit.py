@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, stdtr
 
-from erawise.base.schema import ERA, LEAST_SPANS, TARGET, named_horizon, spanned_eras, spanned_weeks
+from erawise.base.schema import LEAST_SPANS, TARGET, named_horizon, spanned_eras, spanned_weeks
 from erawise.evaluation import significance
 from erawise.lab import noise_tests, user_files, verdicts
 from erawise.lab.verdicts import Audit, AuditTest
@@ -93,7 +93,7 @@ def audit_predictions(path: Path, directory: Path, trained_to: int, *, days: int
         raise InputError(f"{path}: no era of the predictions has a known {main} in {directory}")
     scored = Scored(prediction, eras, targets, main, scores, trained_to, days)
     level, near, memory = verdicts.adjusted([_level(scored), _near(scored), _memory(scored)], worst="suspect")
-    exact = _boundary(scored), _one_era(scored), _target_columns(scored), _alias(scored)
+    exact = _boundary(scored), _one_era(scored), _target_columns(scored), _alias(targets, main, days)
     return Audit(str(path), (*exact, _too_good(level, scored), near, memory))
 
 
@@ -165,16 +165,9 @@ def _target_columns(scored: Scored) -> AuditTest:
     return verdicts.by_change(OTHERS, known[name], COPIED, f"of {len(known)} other targets, {name} agrees most: {known[name]:.3f}")
 
 
-def _alias(scored: Scored) -> AuditTest:
-    """Test whether the target is another name of one with another horizon."""
-    equal = [name for name in user_files.equal_targets(scored.targets, scored.main) if named_horizon(name)]
-    return judge_alias(scored.main, equal, scored.days)
-
-
-def judge_alias(main: str, equal: list[str], days: int) -> AuditTest:
-    """Compare the horizon of the main target by the named targets that it equals."""
-    if named_horizon(main):
-        equal = [*equal, main]
+def _alias(targets: pd.DataFrame, main: str, days: int) -> AuditTest:
+    """Test whether the main target is another name of one with another horizon."""
+    equal = [name for name in (*user_files.equal_targets(targets, main), main) if named_horizon(name)]
     if not equal:
         return verdicts.not_tested(ALIAS, f"{main} equals no target with a horizon in its name")
     longest = max(named_horizon(name) or 0 for name in equal)
@@ -218,5 +211,4 @@ def of_data(directory: Path, days: int) -> AuditTest:
     main = TARGET if TARGET in frame else next(iter(frame.columns), None)
     if main is None:
         return verdicts.not_tested(ALIAS, f"{directory} has no targets")
-    equal = [name for name in user_files.equal_targets(frame.drop(columns=ERA, errors="ignore"), main) if named_horizon(name)]
-    return judge_alias(main, equal, days)
+    return _alias(frame, main, days)

@@ -1,17 +1,18 @@
 """The user's files as an audit reads them: data in Numerai's layout, and a file of predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from erawise.base.schema import DATA_TYPE, ERA, ID, is_target
-from erawise.lab import frames
+from erawise.base.schema import ERA, ID, LIVE_ERA, is_target
 from erawise.lab.auditing import LEAST_FEATURES
 from erawise.models.predictions import prediction_files
+from erawise.panel import rawfiles
 from erawise.running.errors import InputError
 
 PARTS = "train.parquet", "validation.parquet"
@@ -34,19 +35,17 @@ def read_shape(directory: Path, *, rows: int, eras: int, features: int, seed: in
     path = directory / PARTS[0]
     if not path.is_file():
         raise InputError(f"{directory}: there is no {PARTS[0]}; expected a directory in Numerai's layout")
-    names = _columns(path)
+    file = rawfiles.open_file(path, (ID, ERA))
     rng = np.random.default_rng(seed)
-    known = [name for name in names if name not in (ID, ERA, DATA_TYPE, "__index_level_0__") and not is_target(name)]
+    known = [name for name in file.schema_arrow.names if name not in (*rawfiles.KEYS, "__index_level_0__") and not is_target(name)]
     if len(known) < LEAST_FEATURES:
         raise InputError(f"{path}: it has {len(known)} columns of features; an audit needs at least {LEAST_FEATURES}")
     chosen = sorted(rng.choice(known, min(features, len(known)), replace=False).tolist())
-    labels = pq.read_table(path, columns=[ERA]).column(0).unique().to_pylist()
-    last = sorted(labels, key=lambda label: frames.era_number(label, str(path)))[-eras:]
-    frame = _by_id(pq.read_table(path, columns=[ID, ERA, *chosen], filters=[(ERA, "in", last)]), path)
-    frame = frame.iloc[rng.permutation(len(frame))].groupby(ERA, sort=False).head(rows)
-    numbers = frame[ERA].map(lambda label: frames.era_number(label, str(path))).astype(np.int64)
-    order = np.argsort(numbers.to_numpy(), kind="stable")
-    return frame[chosen].iloc[order], numbers.iloc[order]
+    era = rawfiles.read_eras(file, path)
+    picked = rng.permutation(np.flatnonzero(np.isin(era, np.unique(era[era != LIVE_ERA])[-eras:])))
+    picked = picked[pd.Series(era[picked]).groupby(era[picked]).cumcount().to_numpy() < rows]
+    picked = picked[np.argsort(era[picked], kind="stable")]
+    return _frame(file, path, chosen, picked), pd.Series(era[picked], _ids(file, path, picked), name=ERA)
 
 
 def read_targets(directory: Path, ids: pd.Index) -> tuple[pd.Series, pd.DataFrame]:
@@ -57,26 +56,24 @@ def read_targets(directory: Path, ids: pd.Index) -> tuple[pd.Series, pd.DataFram
     InputError
         If no file of the data has targets, or not any of the ids.
     """
-    paths = [directory / name for name in PARTS if (directory / name).is_file()]
-    parts = []
-    for path in paths:
-        targets = [name for name in _columns(path) if is_target(name)]
-        table = pq.read_table(path, columns=[ID, ERA, *targets])
-        frame = _by_id(table, path)
-        parts.append(frame[frame.index.isin(ids)])
+    parts, eras = [], []
+    for path in (directory / name for name in PARTS if (directory / name).is_file()):
+        file = rawfiles.open_file(path, (ID, ERA))
+        rows = np.flatnonzero(_ids(file, path).isin(ids))
+        parts.append(_frame(file, path, filter(is_target, file.schema_arrow.names), rows))
+        eras.append(pd.Series(rawfiles.read_eras(file, path)[rows], parts[-1].index, name=ERA))
     if not parts:
         raise InputError(f"{directory}: there is no {' or '.join(PARTS)}; expected a directory in Numerai's layout")
-    whole = pd.concat(parts)
-    if whole.empty:
-        raise InputError(f"{directory}: not any of the {len(ids)} ids of the predictions is in {' and '.join(path.name for path in paths)}")
-    eras = whole[ERA].map(lambda label: frames.era_number(label, str(directory))).astype(np.int64)
-    return eras, whole.drop(columns=ERA)
+    if not any(map(len, parts)):
+        raise InputError(f"{directory}: not any of the {len(ids)} ids of the predictions is in {' and '.join(PARTS)}")
+    return pd.concat(eras), pd.concat(parts)
 
 
 def read_all_targets(directory: Path) -> pd.DataFrame:
-    """Return all targets of the train rows, without ids."""
+    """Return all targets of the train rows."""
     path = directory / PARTS[0]
-    return pq.read_table(path, columns=[name for name in _columns(path) if is_target(name)]).to_pandas(ignore_metadata=True)
+    file = rawfiles.open_file(path, (ID,))
+    return _frame(file, path, filter(is_target, file.schema_arrow.names))
 
 
 def read_predictions(path: Path, column: str | None) -> pd.Series:
@@ -108,16 +105,13 @@ def equal_targets(targets: pd.DataFrame, main: str) -> Sequence[str]:
     return [name for name in targets.columns if name != main and targets[name].equals(targets[main])]
 
 
-def _columns(path: Path) -> list[str]:
-    try:
-        return list(pq.read_schema(path).names)
-    except pa.ArrowInvalid:
-        raise InputError(f"{path}: it can't be read as Parquet; fetch it anew") from None
+def _ids(file: pq.ParquetFile, path: Path, rows: NDArray[np.int64] | None = None) -> pd.Index:
+    ids = rawfiles.read_ids(file, path)
+    return pd.Index((ids if rows is None else ids.take(pa.array(rows))).to_pandas(), name=ID)
 
 
-def _by_id(table: pa.Table, path: Path) -> pd.DataFrame:
-    frame = table.to_pandas()
-    frame = frame.set_index(ID) if ID in frame else frame
-    if frame.index.name != ID:
-        raise InputError(f"{path}: there is no column {ID}")
-    return frame
+def _frame(file: pq.ParquetFile, path: Path, names: Iterable[str], rows: NDArray[np.int64] | None = None) -> pd.DataFrame:
+    """Return columns by id; of all rows if none are named."""
+    columns = {name: rawfiles.column(file, name, path) for name in names}
+    taken = {name: (values if rows is None else values.take(pa.array(rows))).to_numpy(False) for name, values in columns.items()}
+    return pd.DataFrame(taken, _ids(file, path, rows))

@@ -85,10 +85,11 @@ def read(p: params.Params, wanted: Sequence[str]) -> Served:
     trained = _stored({name: paths.MODELS / name for name in needed}) if refitted and not retrained else final
     found, scores = trained.predict(live, wanted, threads), {}
     for name in wanted:
-        table = tabular.read_parquet(path(name))
+        path = paths.prediction(name)
+        table = tabular.read_parquet(path)
         [given] = predictions.along(live.index, table[table[SPLIT] == LIVE], [PREDICTION]).T
         if not np.allclose(found[name], given, rtol=0, atol=SAME, equal_nan=name in of_files):
-            raise InputError(f"{path(name)}: the stored models give other live predictions than this file has; run dvc repro, then again")
+            raise InputError(f"{path}: the stored models give other live predictions than this file has; run dvc repro, then again")
         require_scored(name, table)
         scores[name] = promises.scored(name, table, threads)
     if trained is not final:
@@ -100,7 +101,8 @@ def read(p: params.Params, wanted: Sequence[str]) -> Served:
 def require_scored(name: str, table: pd.DataFrame) -> None:
     """Raise `InputError` if another table was scored under this name."""
     if evaluation.evaluated(paths.SCORES).predictions.get(name) != predictions.digest(table):
-        raise InputError(f"{paths.SCORES}: {name} was scored when {path(name)} was another one; run dvc repro evaluate, then again")
+        path = paths.prediction(name)
+        raise InputError(f"{paths.SCORES}: {name} was scored when {path} was another one; run dvc repro evaluate, then again")
 
 
 def _digest(name: str, used: Sequence[str], weights: dict[str, float]) -> str:
@@ -190,9 +192,3 @@ def _require_version(version: str) -> None:
         return
     if ran != version:
         raise InputError(f"data.version: it is {version}, and the last dvc repro ran with {ran}; run dvc repro, then again")
-
-
-def path(name: str) -> Path:
-    """Return the path of a prediction."""
-    blended = {serving.ENSEMBLE: paths.ENSEMBLE, serving.NEUTRALIZED: paths.NEUTRALIZED}
-    return blended.get(name, paths.MODEL_PREDICTIONS / f"{name}.parquet")

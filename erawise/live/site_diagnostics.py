@@ -46,7 +46,7 @@ def diagnose(model: str, prediction: str | None, minutes: float, out: Path, form
     ours = summary.summarize(scores, found.days)
     if name not in served.names() or name not in ours:
         raise InputError(f"--prediction: there is no prediction {name!r} with validation scores; there are {', '.join(served.names())}")
-    table = tabular.read_parquet(served.path(name))
+    table = tabular.read_parquet(paths.prediction(name))
     served.require_scored(name, table)
     rows = table[table[SPLIT] == VALIDATION].sort_values(ERA, kind="stable")
     entry = {"model": model, "prediction": name, "rows": len(rows)}

@@ -14,7 +14,7 @@ from erawise.evaluation import significance
 from erawise.evaluation.significance import LEVEL
 from erawise.history.comparison import interval
 from erawise.outlook import staking
-from erawise.running.terminal import Column, Sheet, Value
+from erawise.running.terminal import Column, FilledColumn, Sheet, tabulate
 from erawise.scores.kernels import Floats
 
 WEEK_DAYS = 7
@@ -252,41 +252,28 @@ def metrics(every: list[Live]) -> dict[str, Any]:
 
 def sheet(every: list[Live], ranks: Mapping[str, int], title: str) -> Sheet:
     """Return the table that a person reads: sums over the weeks that have resolved."""
-    columns = [
-        Column("model"),
-        Column("prediction", spare=2),
-        Column("score"),
-        Column("rounds", "d"),
-        Column("weeks", "d", spare=3),
-        Column("mean", ".4f"),
-        Column("percentile", ".0f", spare=4),
-        Column("sum", ".3f"),
-        Column("promised for the sum", wraps=True, short="promised"),
-        Column("verdict"),
-        Column("open rounds", "d", spare=5),
-        Column("rank", "d", spare=1),
+
+    def promised(one: Live) -> str:
+        if one.reason or one.final.empty:
+            return one.reason
+        last = one.final.iloc[-1]
+        return interval(last["low"], last["high"], "+.3f")
+
+    columns: list[FilledColumn] = [
+        (Column("model"), lambda one: one.model),
+        (Column("prediction", spare=2), lambda one: one.source.label),
+        (Column("score"), lambda one: one.metric.upper()),
+        (Column("rounds", "d"), lambda one: int(one.final["rounds"].sum())),
+        (Column("weeks", "d", spare=3), lambda one: len(one.final)),
+        (Column("mean", ".4f"), lambda one: one.final["value"].mean()),
+        (Column("percentile", ".0f", spare=4), lambda one: 100 * one.final["percentile"].mean()),
+        (Column("sum", ".3f"), lambda one: one.final["cumulative"].iloc[-1] if len(one.final) else None),
+        (Column("promised for the sum", wraps=True, short="promised"), promised),
+        (Column("verdict"), lambda one: "" if one.verdict == "none" else one.verdict),
+        (Column("open rounds", "d", spare=5), lambda one: one.open_rounds),
+        (Column("rank", "d", spare=1), lambda one: ranks.get(one.model)),
     ]
-    rows: list[list[Value]] = []
-    for one in every:
-        final = one.final
-        last = final.iloc[-1] if len(final) else None
-        rows.append(
-            [
-                one.model,
-                one.source.label,
-                one.metric.upper(),
-                int(final["rounds"].sum()),
-                len(final),
-                final["value"].mean() if len(final) else None,
-                100 * final["percentile"].mean() if len(final) else None,
-                None if last is None else last["cumulative"],
-                interval(last["low"], last["high"], "+.3f") if last is not None and not one.reason else one.reason,
-                "" if one.verdict == "none" else one.verdict,
-                one.open_rounds,
-                ranks.get(one.model),
-            ]
-        )
-    return Sheet(columns, rows, title)
+    return tabulate(every, columns, title)
 
 
 def alarms(every: list[Live]) -> list[str]:

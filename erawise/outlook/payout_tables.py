@@ -1,6 +1,8 @@
 """Payouts for a reader: tables, sentences, JSON, and the table behind the picture."""
 
+from collections.abc import Callable
 from dataclasses import asdict
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from erawise.outlook.payout_replay import COLUMNS
 from erawise.outlook.payout_split import Split
 from erawise.outlook.staking import Terms, Year
 from erawise.regimes.regimes import formula
-from erawise.running.terminal import Column, Sheet
+from erawise.running.terminal import Column, FilledColumn, Sheet, tabulate
 
 SMALLEST = 0.01
 """The smallest stake in the picture, whose scale is logarithmic."""
@@ -32,111 +34,65 @@ def terms_line(name: str, terms: Terms, year: Year) -> str:
 def rounds(table: pd.DataFrame) -> Sheet:
     """Return the figures of a round, of `staking.outlook`, as a person reads them."""
     scores = list(table.columns[2 : table.columns.get_loc("rate")])
-    columns = [
-        Column(PREDICTION),
-        *(Column(score.upper(), ".4f", spare=3) for score in scores),
-        Column("mean payout (%)", "+.2f", "most", short="payout %"),
-        Column("95 % interval"),
-        Column("burn (%)", ".0f", "least", short="burns %"),
-        Column("95 % interval of burn", spare=2, short="interval"),
-        Column("mean burn (%)", "+.2f", spare=4, short="mean burn %"),
-        Column("clipped (%)", ".0f", spare=5, short="clipped %"),
+    columns: list[FilledColumn] = [
+        (Column(PREDICTION), itemgetter(PREDICTION)),
+        *((Column(score.upper(), ".4f", spare=3), itemgetter(score)) for score in scores),
+        (Column("mean payout (%)", "+.2f", "most", short="payout %"), _percent("rate")),
+        (Column("95 % interval"), _bounds("rate", "+.2f", times=100)),
+        (Column("burn (%)", ".0f", "least", short="burns %"), _percent("burn")),
+        (Column("95 % interval of burn", spare=2, short="interval"), _bounds("burn", ".0f", times=100)),
+        (Column("mean burn (%)", "+.2f", spare=4, short="mean burn %"), _percent("burn_size")),
+        (Column("clipped (%)", ".0f", spare=5, short="clipped %"), _percent("clipped")),
     ]
-    rows = [
-        [
-            row[PREDICTION],
-            *(row[score] for score in scores),
-            100 * row["rate"],
-            _bounds(row, "rate", "+.2f"),
-            100 * row["burn"],
-            _bounds(row, "burn", ".0f"),
-            100 * row["burn_size"],
-            100 * row["clipped"],
-        ]
-        for row in table.to_dict("records")
-    ]
-    return Sheet(columns, rows, "A round")
+    return tabulate(table.to_dict("records"), columns, "A round")
 
 
 def years(table: pd.DataFrame, year: Year) -> Sheet:
     """Return the figures of a year, of `staking.outlook`, as a person reads them."""
     falls = f"falls by {year.drawdown:.0%}"
-    columns = [
-        Column(PREDICTION),
-        Column("mean", ".2f", spare=4),
-        Column("median", ".2f", "most"),
-        Column("95 % interval", spare=3),
-        Column("9 years of 10", spare=6, short="9 of 10, measured"),
-        Column("9 of 10, all told", short="9 years of 10"),
-        Column("ends lower (%)", ".0f", spare=7, short="ends lower %, measured"),
-        Column("95 % interval of it", spare=8, short="interval"),
-        Column("ends lower, all told (%)", ".0f", "least", short="ends lower %"),
-        Column(f"{falls} (%)", ".0f", spare=9, short=f"{falls}, %, measured"),
-        Column("95 % interval of that", spare=10, short="interval"),
-        Column(f"{falls}, all told (%)", ".0f", "least", spare=1, short=f"{falls}, %"),
+    columns: list[FilledColumn] = [
+        (Column(PREDICTION), itemgetter(PREDICTION)),
+        (Column("mean", ".2f", spare=4), itemgetter("growth")),
+        (Column("median", ".2f", "most"), itemgetter("median")),
+        (Column("95 % interval", spare=3), _bounds("median", ".2f")),
+        (Column("9 years of 10", spare=6, short="9 of 10, measured"), lambda row: interval(row["p05"], row["p95"], ".2f")),
+        (Column("9 of 10, all told", short="9 years of 10"), lambda row: interval(row["p05_all"], row["p95_all"], ".2f")),
+        (Column("ends lower (%)", ".0f", spare=7, short="ends lower %, measured"), _percent("loss")),
+        (Column("95 % interval of it", spare=8, short="interval"), _bounds("loss", ".0f", times=100)),
+        (Column("ends lower, all told (%)", ".0f", "least", short="ends lower %"), _percent("loss_all")),
+        (Column(f"{falls} (%)", ".0f", spare=9, short=f"{falls}, %, measured"), _percent("drawdown")),
+        (Column("95 % interval of that", spare=10, short="interval"), _bounds("drawdown", ".0f", times=100)),
+        (Column(f"{falls}, all told (%)", ".0f", "least", spare=1, short=f"{falls}, %"), _percent("drawdown_all")),
     ]
-    rows = [
-        [
-            row[PREDICTION],
-            row["growth"],
-            row["median"],
-            interval(row["median_low"], row["median_high"], ".2f"),
-            interval(row["p05"], row["p95"], ".2f"),
-            interval(row["p05_all"], row["p95_all"], ".2f"),
-            100 * row["loss"],
-            _bounds(row, "loss", ".0f"),
-            100 * row["loss_all"],
-            100 * row["drawdown"],
-            _bounds(row, "drawdown", ".0f"),
-            100 * row["drawdown_all"],
-        ]
-        for row in table.to_dict("records")
-    ]
-    return Sheet(columns, rows, "A year: a stake of 1 becomes (measured: without the uncertainty of so few eras)")
+    title = "A year: a stake of 1 becomes (measured: without the uncertainty of so few eras)"
+    return tabulate(table.to_dict("records"), columns, title)
 
 
 def each(table: pd.DataFrame, drawdown: float) -> Sheet:
     """Return the figures of `staking.under_each` as a person reads them."""
-    columns = [
-        Column("regime"),
-        Column(PREDICTION),
-        Column("mean payout (%)", "+.2f", spare=3, short="payout %"),
-        Column("burn (%)", ".0f", spare=2, short="burns %"),
-        Column("median of a year", ".2f", short="median"),
-        Column("9 of 10"),
-        Column("ends lower (%)", ".0f", spare=1, short="lower %"),
-        Column(f"falls by {drawdown:.0%} (%)", ".0f", spare=4, short=f"falls by {drawdown:.0%}, %"),
+    columns: list[FilledColumn] = [
+        (Column("regime"), lambda row: f"{row['regime']}{', ' * bool(row['mode'])}{row['mode']}"),
+        (Column(PREDICTION), itemgetter(PREDICTION)),
+        (Column("mean payout (%)", "+.2f", spare=3, short="payout %"), _percent("rate")),
+        (Column("burn (%)", ".0f", spare=2, short="burns %"), _percent("burn")),
+        (Column("median of a year", ".2f", short="median"), itemgetter("median")),
+        (Column("9 of 10"), lambda row: interval(row["p05"], row["p95"], ".2f")),
+        (Column("ends lower (%)", ".0f", spare=1, short="lower %"), _percent("loss")),
+        (Column(f"falls by {drawdown:.0%} (%)", ".0f", spare=4, short=f"falls by {drawdown:.0%}, %"), _percent("drawdown")),
     ]
-    rows = [
-        [
-            f"{row['regime']}{', ' * bool(row['mode'])}{row['mode']}",
-            row[PREDICTION],
-            100 * row["rate"],
-            100 * row["burn"],
-            row["median"],
-            interval(row["p05"], row["p95"], ".2f"),
-            100 * row["loss"],
-            100 * row["drawdown"],
-        ]
-        for row in table.to_dict("records")
-    ]
-    return Sheet(columns, rows, "A year under each regime, all told")
+    return tabulate(table.to_dict("records"), columns, "A year under each regime, all told")
 
 
 def modes(table: pd.DataFrame) -> Sheet:
     """Return the figures of `staking.modes` as a person reads them."""
-    columns = [
-        Column(PREDICTION),
-        Column("constant: median of the year", ".2f", short="constant: median"),
-        Column("compound", ".2f"),
-        Column("compound ends higher (%)", ".0f", short="compound higher %"),
-        Column("idle to keep (%)", ".1f", short="idle %"),
+    columns: list[FilledColumn] = [
+        (Column(PREDICTION), itemgetter(PREDICTION)),
+        (Column("constant: median of the year", ".2f", short="constant: median"), itemgetter("constant")),
+        (Column("compound", ".2f"), itemgetter("compound")),
+        (Column("compound ends higher (%)", ".0f", short="compound higher %"), _percent("compound_better")),
+        (Column("idle to keep (%)", ".1f", short="idle %"), _percent("idle")),
     ]
-    rows = [
-        [row[PREDICTION], row["constant"], row["compound"], 100 * row["compound_better"], 100 * row["idle"]]
-        for row in table.to_dict("records")
-    ]
-    return Sheet(columns, rows, "Constant or compound, all told")
+    return tabulate(table.to_dict("records"), columns, "Constant or compound, all told")
 
 
 def replayed(found: dict[str, Any]) -> str:
@@ -154,12 +110,13 @@ def shares(found: Split) -> pd.DataFrame:
 
 def splits(found: Split, cap: float) -> Sheet:
     """Return the split as a person reads it; `cap` is the largest share of a model."""
-    columns = [Column("model"), Column("share (%)", ".0f", "most"), Column("95 % interval"), Column("equal split (%)", ".0f")]
-    rows = [
-        [row[PREDICTION], 100 * row["share"], interval(100 * row["low"], 100 * row["high"], ".0f"), 100 * row["equal"]]
-        for row in shares(found).to_dict("records")
+    columns: list[FilledColumn] = [
+        (Column("model"), itemgetter(PREDICTION)),
+        (Column("share (%)", ".0f", "most"), _percent("share")),
+        (Column("95 % interval"), lambda row: interval(100 * row["low"], 100 * row["high"], ".0f")),
+        (Column("equal split (%)", ".0f"), _percent("equal")),
     ]
-    return Sheet(columns, rows, f"The split of highest log growth, at most {cap:.0%} on a model")
+    return tabulate(shares(found).to_dict("records"), columns, f"The split of highest log growth, at most {cap:.0%} on a model")
 
 
 def sentence(found: Split) -> str:
@@ -210,8 +167,12 @@ def _growth(value: float) -> str:
     return f"{value:.2f} (×{np.exp(value):.2f})"
 
 
-def _bounds(row: dict[str, Any], name: str, form: str) -> str:
-    return interval(100 * row[f"{name}_low"], 100 * row[f"{name}_high"], form)
+def _percent(name: str) -> Callable[[dict[str, Any]], float]:
+    return lambda row: 100 * row[name]
+
+
+def _bounds(name: str, form: str, times: int = 1) -> Callable[[dict[str, Any]], str]:
+    return lambda row: interval(times * row[f"{name}_low"], times * row[f"{name}_high"], form)
 
 
 def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from erawise.base.schema import CV, ERA, PREDICTION, SPLIT, VALIDATION, spanned_
 from erawise.evaluation import evaluation, significance
 from erawise.history import comparison, overview
 from erawise.report import drawing, findings, frame, markup, views
-from erawise.report.content import CORR, FEATURE, PAYOUT, SCORES, SPLITS, YARDSTICKS, Content
+from erawise.report.content import CORR, FEATURE, PAYOUT, SPLITS, YARDSTICKS, Content
 from erawise.report.drawing import Figure
 from erawise.report.frame import Page
 from erawise.report.markup import Cell, bounds, escape, number
@@ -18,16 +18,14 @@ from erawise.running.terminal import Sheet
 NAMED = 4
 """Stages to name if the page is older than the workspace."""
 
-NUMERAI_CORR = "Numerai's correlation"
-
 COLUMNS = (
-    f"CORR: {NUMERAI_CORR}, mean over eras. Sharpe: mean over standard deviation. drawdown: deepest fall of the summed CORR. "
-    "FNC: CORR of the rest once the linear part in all features is taken out; FNCv3: in the features of the set fncv3. "
+    "{corr}: {explained}, mean over eras. Sharpe: mean over standard deviation. drawdown: deepest fall of the summed {corr}. "
+    "FNC: {corr} of the rest once the linear part in all features is taken out; FNCv3: in the features of the set fncv3. "
     "MMC, BMC: contribution of the prediction to the meta model "
     "and to the benchmark model. payout: payout of the regime, as a share of the stake, before factor and clip; "
-    "stand-in: the same with BMC in place of MMC, which more eras have. CORR20: CORR, early, against the target of 20 days beside a longer "
-    "one. exposure: largest absolute correlation with a "
-    "feature, mean over eras. ceiling: mean CORR as a share of the best possible predictor's, which the embedded market knows."
+    "stand-in: the same with BMC in place of MMC, which more eras have. CORR20: {corr}, early, against the target of 20 days beside a "
+    "longer one. exposure: largest absolute correlation with a "
+    "feature, mean over eras. ceiling: mean {corr} as a share of the best possible predictor's, which the embedded market knows."
 )
 
 
@@ -100,7 +98,7 @@ def _forest(page: Page) -> str:
         return '<p class="missing">There is one prediction alone.</p>'
     chosen = page.content.chosen
     titles = {}
-    for score, name in SCORES.items():
+    for score, name in page.content.score_names.items():
         own = table[(table["score"] == score) & (table[SPLIT] == CV) & ~table[PREDICTION].isin(YARDSTICKS)]
         told = [f"{count} {verdict}" for verdict in ("better", "worse") if (count := (own["verdict"] == verdict).sum())]
         titles[score] = f"{name} against {chosen}, out of fold: {' and '.join(told) or 'no prediction better or worse'} beyond luck"
@@ -129,7 +127,7 @@ def _cards(found: Content) -> list[str]:
     cards = []
     market = " on a toy market" if found.toy else ""
     for label, scores in (
-        ("mean CORR, 95 % interval", (CORR,)),
+        (f"mean {found.corr}, 95 % interval", (CORR,)),
         ("contribution, mean", ("mmc", "bmc")),
         (f"payout an era{market}, before clip", (PAYOUT,)),
     ):
@@ -152,7 +150,7 @@ def _cards(found: Content) -> list[str]:
         lines.append(
             (split, number(fall.value, ".3f").text, bounds(fall.low, fall.high, ".3f").text, f"Sharpe {number(share, '.2f').text}")
         )
-    cards.append(markup.card("deepest drawdown of CORR", lines))
+    cards.append(markup.card(f"deepest drawdown of {found.corr}", lines))
     return cards
 
 
@@ -174,7 +172,7 @@ def leaderboard(page: Page) -> str:
         if shown:
             parts.append(_board(page, split, meaning, shown))
     parts += [_seeds(found), _parts(found)]
-    explained = COLUMNS if found.own_score is None else COLUMNS.replace(NUMERAI_CORR, evaluation.EXPLAINED[found.own_score])
+    explained = COLUMNS.format(corr=found.corr, explained=evaluation.EXPLAINED[found.own_score or "numerai"])
     notes = "".join(f"<li>{escape(note)}</li>" for note in found.notes)
     meaning = f"<p>{escape(explained)}</p><ul class='notes'>{notes}</ul>"
     parts.append(f"<details><summary>The scores, their target and regime, and the columns</summary>{meaning}</details>")
@@ -212,7 +210,7 @@ def _board(page: Page, split: str, meaning: str, shown: list[str]) -> str:
                 number(found.value(split, name, "eras"), ".0f"),
             ]
         )
-    heads = ["prediction", "CORR", "95 % interval", *kept, "eras"]
+    heads = ["prediction", found.corr, "95 % interval", *kept, "eras"]
     rows += [_grey(row, heads) for row in _measured(page, split)]
     return markup.table(f"{split}: {meaning}", heads, rows)
 
@@ -220,7 +218,8 @@ def _board(page: Page, split: str, meaning: str, shown: list[str]) -> str:
 def _parts(found: Content) -> str:
     """Write the table of the halves of the validation eras, and of the eras with a meta model; nothing without them."""
     told = overview.halves(found.metrics[VALIDATION])
-    return f"<p>{escape(told)}</p>" + _table(overview.parts(found.metrics[VALIDATION], "parts of the validation eras")) if told else ""
+    table = _table(found, overview.parts(found.metrics[VALIDATION], "parts of the validation eras"))
+    return f"<p>{escape(evaluation.named(told, found.own_score))}</p>{table}" if told else ""
 
 
 def _seeds(found: Content) -> str:
@@ -228,10 +227,10 @@ def _seeds(found: Content) -> str:
     sheets = [
         overview.seeds(found.metrics[split], f"{split}: standard deviation of a mean score between a model's seeds") for split in SPLITS
     ]
-    return "".join(_table(sheet) for sheet in sheets if sheet.rows)
+    return "".join(_table(found, sheet) for sheet in sheets if sheet.rows)
 
 
-def _table(sheet: Sheet) -> str:
+def _table(found: Content, sheet: Sheet) -> str:
     """Write a table as commands print it."""
     rows = [
         [
@@ -240,7 +239,7 @@ def _table(sheet: Sheet) -> str:
         ]
         for row in sheet.rows
     ]
-    return markup.table(sheet.title, [column.heading for column in sheet.columns], rows)
+    return markup.table(sheet.title, [evaluation.named(column.heading, found.own_score) for column in sheet.columns], rows)
 
 
 def _measured(page: Page, split: str) -> list[dict[str, Cell]]:
@@ -253,7 +252,7 @@ def _measured(page: Page, split: str) -> list[dict[str, Cell]]:
         rows.append(
             {
                 "prediction": Cell(str(name)),
-                "CORR": number(mean.mean),
+                found.corr: number(mean.mean),
                 "95 % interval": bounds(mean.low, mean.high),
                 "Sharpe": number(mean.mean / spread if spread > 0 else None, ".2f"),
                 "drawdown": number(float(significance.max_drawdown(series.to_numpy())), ".3f"),
@@ -261,7 +260,7 @@ def _measured(page: Page, split: str) -> list[dict[str, Cell]]:
             }
         )
     if split == CV and (best := _feature(found)) is not None:
-        rows.append({"prediction": Cell(f"{FEATURE}, in hindsight"), "CORR": number(best)})
+        rows.append({"prediction": Cell(f"{FEATURE}, in hindsight"), found.corr: number(best)})
     if not page.defaults.real:
         return rows
     low, high = views.REAL

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from erawise.base.schema import CV, ERA, PREDICTION, SPLIT, VALIDATION, spanned_eras, spanned_weeks
 from erawise.base.settings import Score
-from erawise.evaluation import doubt, objectives, significance
+from erawise.evaluation import doubt, evaluation, objectives, significance
 from erawise.evaluation.objectives import SHARPE, Objective
 from erawise.evaluation.significance import BETTER, OPEN, WORSE
 from erawise.history.comparison import DECIMALS
@@ -172,6 +172,16 @@ class Content:
     toy: bool = False
     by: Objective = objectives.BY_CORR
     own_score: Score | None = None
+
+    @property
+    def corr(self) -> str:
+        """The name of CORR, or of the correlation that stands for it."""
+        return evaluation.LABELS[self.own_score or "numerai"]
+
+    @property
+    def score_names(self) -> dict[str, str]:
+        """The names of `SCORES`, by their columns."""
+        return SCORES | {CORR: self.corr}
 
     @property
     def predictions(self) -> list[str]:

@@ -23,11 +23,11 @@ SWARM_COLUMNS, SWARM_REACH = 40, 0.42
 
 def drivers(page: Page) -> str:
     """Write the importance of features by each measure, SHAP row by row, and the exposure to groups of features."""
-    found, d = page.content, page.defaults
-    table = measures(found)
+    found, table = page.content, measures(page.content)
     had = [measure for measure in MEASURES if measure in set(table["measure"])]
-    missing = frame.missing("the importance of features", "dvc repro plot")
-    parts = [frame.controls(frame.select("measure", "measure", had, d.measure)), page.figure(_importance(table, d))] if had else [missing]
+    parts = [frame.missing("the importance of features", "dvc repro plot")]
+    if had:
+        parts = [frame.controls(frame.select("measure", "measure", had, page.defaults.measure)), page.figure(_importance(page, table))]
     if page.has("shap_beeswarm"):
         parts.append(_beeswarm(page, found.tables["shap_beeswarm"]))
     elif "shap_beeswarm" in found.tables and had:
@@ -78,7 +78,8 @@ def _leading(table: pd.DataFrame, groups: Mapping[str, str]) -> pd.DataFrame:
     return kept.assign(**bounds)[["rank", "feature", "group", "value", "low", "high"]]
 
 
-def _importance(table: pd.DataFrame, d: views.Defaults) -> Figure:
+def _importance(page: Page, table: pd.DataFrame) -> Figure:
+    d = page.defaults
     first = table[table["rank"] == 1]
     titles = {f"{row.model}/{row.measure}": f"{row.feature} leads in {row.model} by {row.measure}" for row in first.itertuples()}
     return Figure(
@@ -86,7 +87,8 @@ def _importance(table: pd.DataFrame, d: views.Defaults) -> Figure:
         titles.get(f"{d.model}/{d.measure}", f"Nothing is known of {d.model} by {d.measure}"),
         "Bars of the leading features of one model by one measure.",
         drawing.same(views.importance(table, d)),
-        "SHAP: share of all contributions. permutation: CORR lost when the feature is shuffled within each era, with its 95 % interval. "
+        f"SHAP: share of all contributions. permutation: {page.content.corr} lost when the feature is shuffled within each era, with its "
+        "95 % interval. "
         "gain and splits: LightGBM's own, as shares; own importance: the measure of the other kinds.",
         ("model", "measure"),
         titles,

@@ -23,7 +23,7 @@ FLAT = 1e-3
 
 def eras(page: Page) -> str:
     """Write the scores over time in every way, drawdowns, and how well the predictions are calibrated."""
-    d = page.defaults
+    d, names = page.defaults, page.content.score_names
     anew = ", and anew from the first validation era" if VALIDATION in d.spans else ""
     drag = "Draw a range of eras up on a chart to zoom all of them; a double click takes it back."
     over_time = [
@@ -36,14 +36,14 @@ def eras(page: Page) -> str:
         ),
         _scored(
             "rolling",
-            {score: f"{name}, mean of the last {views.WINDOW} eras: {_weakest(page, score)}" for score, name in SCORES.items()},
+            {score: f"{name}, mean of the last {views.WINDOW} eras: {_weakest(page, score)}" for score, name in names.items()},
             f"Lines of the mean of the last {views.WINDOW} eras of every prediction.",
             lambda live: views.rolling(d, live, views.WINDOW, "datum.mean"),
             "If all lines fall together, the market turned; if one falls on its own, the model is at fault.",
         ),
         _scored(
             "sharpe",
-            {score: f"Sharpe of {name} over a year of eras" for score, name in SCORES.items()},
+            {score: f"Sharpe of {name} over a year of eras" for score, name in names.items()},
             f"Lines of the mean over the standard deviation of the last {views.YEAR} eras of every prediction.",
             lambda live: views.rolling(d, live, views.YEAR, "datum.mean / datum.spread"),
             f"Mean over standard deviation of the last {views.YEAR} eras.",
@@ -51,7 +51,7 @@ def eras(page: Page) -> str:
     ]
     heat = _scored(
         "quarters",
-        {score: f"Mean {name} of each {views.WINDOW} eras: columns of weak colour are weak for all" for score, name in SCORES.items()},
+        {score: f"Mean {name} of each {views.WINDOW} eras: columns of weak colour are weak for all" for score, name in names.items()},
         f"Rows of cells, a cell for {views.WINDOW} eras, in a colour for the sign of the mean and a strength for its size.",
         drawing.same(views.quarters(d)),
         f"A cell is {views.WINDOW} eras, a quarter of a year.",
@@ -80,14 +80,14 @@ def eras(page: Page) -> str:
 
 def pair(page: Page) -> str:
     """Write the prediction in focus against another one, by era and in sentences with their intervals."""
-    d = page.defaults
+    d, names = page.defaults, page.content.score_names
     if len(d.own) < 2:
         return '<p class="missing">There is one prediction alone.</p>'
-    texts = pair_texts(page.pairs)
+    texts = pair_texts(page)
     lines = "".join(f'<p data-pair="{split}">{escape(texts.get(f"{CORR}/{split}/{d.chosen}/{d.against}", ""))}</p>' for split in SPLITS)
     figure = _scored(
         "difference",
-        {score: f"{name} of the prediction less the other one's, era by era" for score, name in SCORES.items()},
+        {score: f"{name} of the prediction less the other one's, era by era" for score, name in names.items()},
         "Bars of the difference of two predictions' scores in each era, with the mean of each split.",
         lambda live: views.difference(d, live),
         "In the colour of the higher one: above 0 the prediction that is picked is better. Dashed: the mean of each split.",
@@ -95,10 +95,11 @@ def pair(page: Page) -> str:
     return frame.controls(frame.select("against", "against", d.own, d.against)) + lines + page.figure(figure, zoom=True)
 
 
-def pair_texts(pairs: pd.DataFrame) -> dict[str, str]:
-    """Return the sentence on each score, split and two predictions, by `score/split/a/b`; `pairs` is the table of `content.pairs`."""
-    own = pairs[~pairs["a"].isin(YARDSTICKS) & ~pairs["b"].isin(YARDSTICKS)]
-    return {f"{row.score}/{row.split}/{row.a}/{row.b}": _pair_text(row) for row in own.itertuples()}
+def pair_texts(page: Page) -> dict[str, str]:
+    """Return the sentence on each score, split and two predictions, by `score/split/a/b`."""
+    own = page.pairs[~page.pairs["a"].isin(YARDSTICKS) & ~page.pairs["b"].isin(YARDSTICKS)]
+    names = page.content.score_names
+    return {f"{row.score}/{row.split}/{row.a}/{row.b}": _pair_text(row, names[row.score]) for row in own.itertuples()}
 
 
 def _had(page: Page) -> list[str]:
@@ -117,7 +118,7 @@ def _focused(page: Page, name: str, told: Callable[[str, pd.Series], str], alt: 
     for score in _had(page):
         for one in page.defaults.own:
             parts = [f"{told(score, own)} in {split}" for split in SPLITS if len(own := _series(page, score, split, one))]
-            titles[f"{score}/{one}"] = f"{one}, {SCORES[score]}: {'; '.join(parts) or 'no era has a score'}"
+            titles[f"{score}/{one}"] = f"{one}, {page.content.score_names[score]}: {'; '.join(parts) or 'no era has a score'}"
     return Figure(name, titles[f"{CORR}/{page.defaults.chosen}"], alt, draw, "", ("score", "focus"), titles)
 
 
@@ -132,8 +133,8 @@ def _ends_highest(page: Page, score: str) -> str:
     for split, words in ((CV, "cross-validation"), (VALIDATION, "validation")):
         ends = {name: own.sum() for name in page.defaults.own if len(own := _series(page, score, split, name))}
         if ends:
-            return f"{max(ends, key=lambda name: ends[name])} ends highest over {words}, {SCORES[score]}"
-    return f"No prediction has a {SCORES[score]}"
+            return f"{max(ends, key=lambda name: ends[name])} ends highest over {words}, {page.content.score_names[score]}"
+    return f"No prediction has a {page.content.score_names[score]}"
 
 
 def _weakest(page: Page, score: str) -> str:
@@ -154,7 +155,7 @@ def _quarter_table(page: Page, score: str) -> str:
             means = [own[split][own[split].index.isin(part)].mean() for split, part in spans]
             rows.append([Cell(name), *map(number, means)])
     heads = ["prediction", *(f"{split} {part[0]}–{part[-1]}" for split, part in spans)]
-    return markup.table(f"Mean {SCORES[score]} by quarter of the eras", heads, rows)
+    return markup.table(f"Mean {page.content.score_names[score]} by quarter of the eras", heads, rows)
 
 
 def _falls(page: Page, score: str) -> str:
@@ -166,7 +167,7 @@ def _falls(page: Page, score: str) -> str:
             spots = [number(row.begin, ".0f"), number(row.bottom, ".0f"), back]
             rows.append([Cell(split), number(row.depth, ".3f"), *spots, number(row.eras, ".0f")])
     heads = ["split", "depth", "begin (era)", "bottom", "recovery", "eras"]
-    return markup.table(f"Deepest drawdowns of {chosen}, {SCORES[score]}", heads, rows) if rows else ""
+    return markup.table(f"Deepest drawdowns of {chosen}, {page.content.score_names[score]}", heads, rows) if rows else ""
 
 
 def _calibration(page: Page) -> str:
@@ -207,12 +208,12 @@ def _gaps(found: Content, split: str) -> dict[str, str]:
     return {name: f"Residuals of {name}, {split}: {text}" for name, text in told.items()}
 
 
-def _pair_text(row: Any) -> str:
+def _pair_text(row: Any, score: str) -> str:
     if not row.eras:
-        return f"{row.split}: no era has a {SCORES[row.score]} of both."
+        return f"{row.split}: no era has a {score} of both."
     bounds = "no interval can be given" if row.low != row.low else f"95 % interval {row.low:+.4f} to {row.high:+.4f}"
     found = row.verdict if row.verdict == OPEN else f"{row.a} is {row.verdict}"
     return (
-        f"{row.split}: {row.a} has a higher {SCORES[row.score]} than {row.b} in {row.wins} of {row.eras} eras; "
+        f"{row.split}: {row.a} has a higher {score} than {row.b} in {row.wins} of {row.eras} eras; "
         f"mean difference {row.mean:+.4f}, {bounds}: {found}."
     )

@@ -6,7 +6,7 @@ import pandas as pd
 
 from erawise.base.schema import CV, ERA, PREDICTION, VALIDATION, spanned_eras, spanned_weeks
 from erawise.evaluation import significance
-from erawise.evaluation.objectives import BY_CORR, LABELS, SHARPE
+from erawise.evaluation.objectives import BY_CORR, SHARPE
 from erawise.evaluation.significance import BETTER, OPEN, WORSE
 from erawise.history.comparison import luck
 from erawise.report.content import CORR, PAYOUT, SPLITS, Content
@@ -60,8 +60,8 @@ def decision(content: Content, pairs: pd.DataFrame) -> str:
 def _send(content: Content, name: str, rival: str, pairs: pd.DataFrame) -> str:
     against = pairs[(pairs["a"] == name) & (pairs["b"] == rival)]
     if not len(against):
-        label, mean = LABELS[content.by.column], content.value(CV, name, content.by.column, "mean") or math.nan
-        return f"Send {name}: it finds a signal, a mean {label} of {_said(content, mean)} out of fold."
+        mean = content.value(CV, name, content.by.column, "mean") or math.nan
+        return f"Send {name}: it finds a signal, a mean {content.by.score} of {_said(content, mean)} out of fold."
     row = against.iloc[0]
     bounds = "" if math.isnan(row["low"]) else f" (95 % interval {_said(content, row['low'], '+')} to {_said(content, row['high'], '+')})"
     by = f"{_said(content, row['mean'], '+')} {'in ' * (content.by.name == PAYOUT)}{content.by.label}"
@@ -90,8 +90,8 @@ def _next_best(content: Content) -> str:
 
 def _why_not(content: Content, name: str) -> str:
     """Explain why a prediction finds no signal out of fold; return nothing if it finds one."""
-    column = content.by.column
-    label, (mean, low, high) = LABELS[column], (content.value(CV, name, column, key) for key in ("mean", "low", "high"))
+    column, label = content.by.column, content.by.score
+    mean, low, high = (content.value(CV, name, column, key) for key in ("mean", "low", "high"))
     if mean is None:
         return f"{name} has no score out of fold"
     if name in content.doubtful:
@@ -161,7 +161,7 @@ def check(content: Content) -> str:
     mean = content.value(VALIDATION, content.chosen, column, "mean")
     if mean is None:
         return "No validation era has a score yet."
-    text = f"The final check, on validation eras, gives {content.chosen} a {LABELS[column]} of {mean:.4f}"
+    text = f"The final check, on validation eras, gives {content.chosen} a {content.by.score} of {mean:.4f}"
     bounds = interval(content, VALIDATION, content.chosen, column)
     return f"{text} ({bounds})." if bounds else f"{text}, on too few eras for an interval."
 
@@ -228,7 +228,8 @@ def _exposure(content: Content) -> str:
         return ""
     return (
         f"{content.chosen} leans on single features (largest exposure {largest:.2f} on average): "
-        "`dvc exp run --temp -n flatter -S neutralize.features=all` or a larger `neutralize.count` trades some CORR for a steadier one."
+        "`dvc exp run --temp -n flatter -S neutralize.features=all` or a larger `neutralize.count` trades some "
+        f"{content.corr} for a steadier one."
     )
 
 

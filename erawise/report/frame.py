@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from erawise.report import content, drawing, views
+from erawise.report import content, drawing, markup, views
 from erawise.report.content import SCORES, Content
 from erawise.report.drawing import Figure
 from erawise.report.markup import escape
@@ -55,15 +55,10 @@ class Page:
         self.live[figure.name] = drawing.vega(spec if live is still else drawing.specified(live))
         if figure.keys:
             self.titles[figure.name] = {"keys": figure.keys, "titles": figure.titles, "alt": figure.alt}
-        note = f"<p>{escape(figure.note)}</p>" if figure.note else ""
         size = "" if width is None else f' data-width="{width}"'
         zoomed = ' data-zoom="yes"' if zoom else ""
-        words = escape(f"{figure.title}. {figure.alt}")
-        return (
-            f"<figure><figcaption><h3>{escape(figure.title)}</h3>{note}</figcaption>"
-            f'<div class="plot" role="img" aria-label="{words}" data-figure="{figure.name}"{size}{zoomed}>'
-            f"{drawing.svg(figure, spec, self.rows)}</div></figure>"
-        )
+        drawn, attributes = drawing.svg(figure, spec, self.rows), f' data-figure="{figure.name}"{size}{zoomed}'
+        return markup.figure(figure.title, figure.alt, drawn, note=figure.note, attributes=attributes)
 
     def beside(self, figures: Iterable[Figure]) -> str:
         """Write charts beside each other, if there is room."""

@@ -3,6 +3,7 @@
 import platform
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,13 @@ def content(p: params.Params) -> Content:
     sent = dict.fromkeys([chosen, *p.submit.models.values()])
     looked_at = spaced(np.unique(scores[CV][ERA].to_numpy(np.int64)), outgoing.LOOKED_AT)
     evaluated = evaluation.evaluated(paths.SCORES)
-    by = objectives.of_tables(p.evaluate.objective, "evaluate.objective", [(scores[CV], scores[CV])])
+    corr = evaluation.LABELS[evaluated.own_score or "numerai"]
+    by = replace(objectives.of_tables(p.evaluate.objective, "evaluate.objective", [(scores[CV], scores[CV])]), corr=corr)
+    notes = [
+        *evaluation.lines(evaluated, p.evaluate.benchmark),
+        *layout.named_eras(paths.RAW, [era for table in scores.values() for era in table[ERA]]),
+        *proportions.lines(files.read_json(paths.NEUTRALIZED_TO).get("chosen")),
+    ]
     metrics = {split: files.read_json(paths.SCORES / f"{split}.json") for split in (CV, VALIDATION)}
     return Content(
         chosen=chosen,
@@ -73,16 +80,12 @@ def content(p: params.Params) -> Content:
         compared=_compared(by),
         looks=Looks(*validation_looks.count(p, chosen)),
         run=_run(p),
-        notes=[
-            *evaluation.lines(evaluated, p.evaluate.benchmark),
-            *layout.named_eras(paths.RAW, [era for table in scores.values() for era in table[ERA]]),
-            *proportions.lines(files.read_json(paths.NEUTRALIZED_TO).get("chosen")),
-        ],
+        notes=[evaluation.named(note, evaluated.own_score) for note in notes],
         tables=_tables(models),
         yardsticks=outgoing.yardsticks(p, evaluated, scores, panel),
         exposure=tabular.read_parquet(paths.EXPOSURE, [SPLIT, ERA, PREDICTION, "group", "max_abs"]),
         stake=_stake(p, chosen, scores, metrics[CV], evaluated),
-        live=outgoing.live(p, chosen, {name: _of_eras(_place(name), looked_at, live=True) for name in sent}, panel),
+        live=outgoing.live(p, chosen, {name: _of_eras(name, looked_at, live=True) for name in sent}, panel),
         toy=p.data.source == "market",
         by=by,
         own_score=evaluated.own_score,
@@ -102,18 +105,13 @@ def _similarity(models: list[str]) -> tuple[pd.DataFrame, int]:
     """Compare all predictions, out of fold, in at most `SAMPLED` eras from the first to the last; return the number of eras too."""
     eras = np.unique(tabular.read_parquet(paths.SCORES / f"{CV}.parquet", [ERA])[ERA].to_numpy(np.int64))
     taken = spaced(eras, SAMPLED)
-    found = {name: _of_eras(_place(name), taken) for name in (*models, "ensemble", "neutralized")}
+    found = {name: _of_eras(name, taken) for name in (*models, "ensemble", "neutralized")}
     return report.similarity({name: frame for name, frame in found.items() if len(frame)}), len(taken)
 
 
-def _place(name: str) -> Path:
-    """Return the file of a prediction."""
-    return {"ensemble": paths.ENSEMBLE, "neutralized": paths.NEUTRALIZED}.get(name, paths.MODEL_PREDICTIONS / f"{name}.parquet")
-
-
-def _of_eras(path: Path, eras: np.ndarray, *, live: bool = False) -> pd.DataFrame:
-    """Read the predictions of these eras, and of the live one if asked to; the file is read in parts."""
-    with tabular.open_parquet(path) as file:
+def _of_eras(name: str, eras: np.ndarray, *, live: bool = False) -> pd.DataFrame:
+    """Read a prediction in these eras, and in the live one if asked to; the file is read in parts."""
+    with tabular.open_parquet(paths.prediction(name)) as file:
         parts = (batch.to_pandas() for batch in file.iter_batches(columns=[ID, ERA, SPLIT, PREDICTION]))
         return pd.concat([part[part[ERA].isin(eras) | (live & (part[SPLIT] == LIVE))] for part in parts], ignore_index=True)
 

@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any
 
 DASH = "–"
@@ -66,6 +67,32 @@ def card(label: str, lines: Sequence[tuple[str, str, str, str]]) -> str:
         for split, value, interval, below in lines
     )
     return f'<div class="card"><dt>{escape(label)}</dt>{parts}</div>'
+
+
+def figure(title: str, words: str, drawn: str, *, note: str = "", attributes: str = "") -> str:
+    """Write a drawn chart with its caption, a note below the title, and words for those who don't see it."""
+    below = f"<p>{escape(note)}</p>" if note else ""
+    return (
+        f"<figure><figcaption><h3>{escape(title)}</h3>{below}</figcaption>"
+        f'<div class="plot" role="img" aria-label="{escape(f"{title}. {words}")}"{attributes}>{drawn}</div></figure>'
+    )
+
+
+def document(title: str, policy: str, style: str, main: str, command: str, scripts: str = "") -> str:
+    """Write a page that stands alone, with the security policy that the browser keeps, the command that wrote it, and its scripts."""
+    css = asset("page.css")
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}"><style>{style}{css}</style></head><body><main>{main}</main>'
+        f"<footer>Written by <code>{command}</code>. The page is one file and asks for nothing from the network.</footer>"
+        f"{scripts}</body></html>\n"
+    )
+
+
+def asset(name: str) -> str:
+    """Return a file of the pages."""
+    return resources.files("erawise.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def script_json(content: Any) -> str:

@@ -1,13 +1,11 @@
 """Page of the report: one file of HTML that stands alone, from the content of a run."""
 
-from importlib import resources
 from typing import Any
 
 import pandas as pd
 
 from erawise.base.schema import ERA, PREDICTION, SPLIT
 from erawise.charts import style
-from erawise.evaluation import evaluation
 from erawise.report import (
     answer,
     content,
@@ -82,21 +80,16 @@ def written(found: Content, progress: Progress = SILENT) -> str:
     )
     title = f"erawise: {found.chosen} on {found.target}"
     shades = {name: style.colours(found.models)[name] for name in page.defaults.own}
-    whole = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        f"<style>{palette.style(shades)}{_asset('page.css')}</style></head><body>"
-        f"<main>{answer.stale(found)}"
-        f'<section id="answer" aria-labelledby="title"><h1 id="title">{escape(title)}</h1><p class="muted">{escape(_made(found))}'
-        f'<span id="age" data-made="{escape(found.run.made)}"></span></p>{bodies["answer"]}</section>'
-        f"{_toolbar(page)}{sections}</main>"
-        "<footer>Written by <code>erawise report</code>. The page is one file and asks for nothing from the network.</footer>"
-        f'<script type="application/json" id="page-data">{markup.script_json(_for_script(page))}</script>'
-        f'<script type="module">{_script(drawing.library())}</script><script type="module">{_script(_asset("page.js"))}</script>'
-        "</body></html>\n"
+    main = (
+        f'{answer.stale(found)}<section id="answer" aria-labelledby="title"><h1 id="title">{escape(title)}</h1>'
+        f'<p class="muted">{escape(_made(found))}<span id="age" data-made="{escape(found.run.made)}"></span></p>'
+        f"{bodies['answer']}</section>{_toolbar(page)}{sections}"
     )
-    return evaluation.named(whole, found.own_score)
+    scripts = (
+        f'<script type="application/json" id="page-data">{markup.script_json(_for_script(page))}</script>'
+        f'<script type="module">{_script(drawing.library())}</script><script type="module">{_script(markup.asset("page.js"))}</script>'
+    )
+    return markup.document(title, POLICY, palette.style(shades), main, "erawise report", scripts)
 
 
 def _defaults(found: Content, scores: pd.DataFrame) -> views.Defaults:
@@ -133,7 +126,7 @@ def _toolbar(page: Page) -> str:
     links = "".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, (title, _) in SECTIONS.items())
     switch = "".join(
         f'<label><input type="radio" autocomplete="off" name="score" value="{score}"{" checked" if k == 0 else ""}>{escape(name)}</label>'
-        for k, (score, name) in enumerate(content.SCORES.items())
+        for k, (score, name) in enumerate(page.content.score_names.items())
         if score in scores
     )
     boxes = "".join(
@@ -173,7 +166,7 @@ def _for_script(page: Page) -> dict[str, Any]:
         "models": page.content.models,
         "state": d.state(),
         "measures": measures,
-        "pairs": era_views.pair_texts(page.pairs),
+        "pairs": era_views.pair_texts(page),
         "titles": page.titles,
         "figures": page.live,
     }
@@ -181,7 +174,3 @@ def _for_script(page: Page) -> dict[str, Any]:
 
 def _script(text: str) -> str:
     return text.replace("</script", "<\\/script")
-
-
-def _asset(name: str) -> str:
-    return resources.files("erawise.report").joinpath(name).read_text(encoding="utf-8")

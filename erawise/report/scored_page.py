@@ -1,14 +1,13 @@
 """Page about files of predictions: tables, notes, and CORR over time; one file of HTML without scripts."""
 
 from collections.abc import Sequence
-from importlib import resources
 
 import altair as alt
 import pandas as pd
 
 from erawise.base.schema import ERA, PREDICTION
 from erawise.charts import style
-from erawise.report import drawing, palette
+from erawise.report import drawing, markup, palette
 from erawise.report.drawing import Figure
 from erawise.report.markup import escape
 from erawise.running.terminal import Sheet
@@ -20,7 +19,7 @@ HEIGHT = 300
 SOLID, DASHED = [1, 0], [5, 2]
 
 
-def written(title: str, sheets: Sequence[Sheet], notes: Sequence[str], scores: pd.DataFrame) -> str:
+def written(title: str, sheets: Sequence[Sheet], notes: Sequence[str], scores: pd.DataFrame, corr: str) -> str:
     """Return the page.
 
     Parameters
@@ -29,24 +28,20 @@ def written(title: str, sheets: Sequence[Sheet], notes: Sequence[str], scores: p
     sheets : the tables in their order.
     notes : sentences below the tables.
     scores : `era`, `prediction` and `corr`, a row for each era and prediction.
+    corr : the name of CORR, or of the correlation that stands for it.
     """
     names = [str(name) for name in scores[PREDICTION].unique()]
     shades = {str(k): style.MODEL_COLOURS[k % len(style.MODEL_COLOURS)] for k in range(len(names))}
     told = "".join(f"<li>{escape(note)}</li>" for note in notes if note)
-    css = resources.files("erawise.report").joinpath("page.css").read_text(encoding="utf-8")
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><style>{palette.style(shades)}{css}</style></head><body><main>'
-        f"<h1>{escape(title)}</h1>{''.join(_table(sheet) for sheet in sheets[:1])}{_picture(scores, names)}"
-        f"{''.join(_table(sheet) for sheet in sheets[1:])}<h2>Notes</h2><ul>{told}</ul></main>"
-        "<footer>Written by <code>erawise score</code>. The page is one file and asks for nothing from the network.</footer>"
-        "</body></html>\n"
+    main = (
+        f"<h1>{escape(title)}</h1>{''.join(_table(sheet) for sheet in sheets[:1])}{_picture(scores, names, corr)}"
+        f"{''.join(_table(sheet) for sheet in sheets[1:])}<h2>Notes</h2><ul>{told}</ul>"
     )
+    return markup.document(title, POLICY, palette.style(shades), main, "erawise score")
 
 
-def _picture(scores: pd.DataFrame, names: Sequence[str]) -> str:
-    """Draw the running sum of CORR of every prediction."""
+def _picture(scores: pd.DataFrame, names: Sequence[str], corr: str) -> str:
+    """Draw the running sum of the score of every prediction."""
     known = scores.dropna(subset=["corr"]).sort_values(ERA, kind="stable")
     if known.empty:
         return ""
@@ -61,13 +56,9 @@ def _picture(scores: pd.DataFrame, names: Sequence[str]) -> str:
             alt.Chart(alt.Data(values=drawing.rows_of(table))).mark_line().encode(x, alt.Y("total:Q").title("running sum"), colour, dash)
         )
         chart = lines.properties(width=drawing.WIDTH, height=HEIGHT)
-    title = f"CORR over time: {last.idxmax()} ends highest"
-    figure = Figure("corr", title, "Lines of the running sum of CORR of every prediction over eras.", drawing.same(chart))
-    drawn = drawing.svg(figure, drawing.specified(chart), {})
-    words = escape(f"{figure.title}. {figure.alt}")
-    return (
-        f'<figure><figcaption><h3>{escape(title)}</h3></figcaption><div class="plot" role="img" aria-label="{words}">{drawn}</div></figure>'
-    )
+    title = f"{corr} over time: {last.idxmax()} ends highest"
+    figure = Figure("corr", title, f"Lines of the running sum of {corr} of every prediction over eras.", drawing.same(chart))
+    return markup.figure(title, figure.alt, drawing.svg(figure, drawing.specified(chart), {}))
 
 
 def _table(sheet: Sheet) -> str:

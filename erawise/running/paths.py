@@ -51,7 +51,6 @@ NEUTRALIZED_TO = Path("data/neutralized_to.json")
 WEIGHTS = Path("data/weights.json")
 SCORES = Path("data/scores")
 EXPOSURE = SCORES / "exposure.parquet"
-COMPARISON = Path("data/comparison")
 ROUNDS = Path("data/rounds")
 """The live data of the last rounds, and the submissions to each."""
 LIVE_SCORES = Path("data/live_scores")
@@ -61,9 +60,6 @@ PROMISES = Path("data/promises")
 JOURNAL = Path("journal.jsonl")
 """A line for each attempt to hand in."""
 ENVIRONMENT = Path(".env")
-DIAGNOSTICS = Path("data/diagnostics")
-REPORT = Path("report.html")
-PAYOUT = Path("data/payout")
 UPLOAD = Path("data/upload")
 """The pickle for Numerai's model upload, and the result of its check."""
 RUNS = Path("data/runs")
@@ -80,6 +76,11 @@ SCRATCH = Path("data/scratch")
 DVC_DIRECTORY = ".dvc"
 EXPERIMENTS = (DVC_DIRECTORY, "tmp", "exps")
 """The directory of DVC's experiments, below the directory in which DVC was set up."""
+
+
+def prediction(name: str) -> Path:
+    """Return the path of a prediction: of a model, `ensemble` or `neutralized`."""
+    return {"ensemble": ENSEMBLE, "neutralized": NEUTRALIZED}.get(name, MODEL_PREDICTIONS / f"{name}.parquet")
 
 
 def main_checkout(directory: Path) -> Path:

@@ -5,8 +5,8 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Form = Literal["terminal", "md", "csv", "json"]
@@ -62,6 +62,21 @@ class Sheet:
     rows: Sequence[Sequence[Value]]
     title: str = ""
     name: str = ""
+
+    def without_empty(self) -> "Sheet":
+        """Return the table without the columns that have no value in any row."""
+        kept = [k for k in range(len(self.columns)) if any(row[k] not in (None, "") for row in self.rows)]
+        return replace(self, columns=[self.columns[k] for k in kept], rows=[[row[k] for k in kept] for row in self.rows])
+
+
+FilledColumn = tuple[Column, Callable[[Any], Value]]
+"""A column, and the function that gives its value for a record."""
+
+
+def tabulate(records: Iterable[Any], columns: Sequence[FilledColumn], title: str = "") -> Sheet:
+    """Return a table with a row for each record."""
+    headings, values = zip(*columns, strict=True)
+    return Sheet(headings, [[value(one) for value in values] for one in records], title)
 
 
 def write(parts: Sequence[str | Sheet], form: Form = "terminal") -> None:

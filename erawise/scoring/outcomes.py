@@ -1,7 +1,7 @@
 """Outcomes to score against: targets, predictions of others and features, of raw files or of the prepared panel of a checkout."""
 
-from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -80,15 +80,6 @@ class Features:
         """The positions of each group's features."""
         return groups.columns(self.names, self.sets)
 
-    @property
-    def fnc_v3(self) -> NDArray[np.int64] | None:
-        """The positions of the features of Numerai's FNC; None if some are missing, or there are no others."""
-        name = next((name for name in groups.FNC_V3 if self.sets.get(name)), None)
-        if name is None or len(self.sets[name]) != self.sizes.get(name) or set(self.sets[name]) == set(self.names):
-            return None
-        position = {feature: k for k, feature in enumerate(self.names)}
-        return np.array([position[feature] for feature in self.sets[name]], np.int64)
-
 
 @dataclass(frozen=True)
 class Outcomes:
@@ -125,6 +116,11 @@ class Outcomes:
     notes: list[str] = field(default_factory=list)
     own_score: Score | None = None
     checked: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    @property
+    def corr(self) -> str:
+        """The name of CORR, or of the correlation that stands for it."""
+        return evaluation.LABELS[self.own_score or "numerai"]
 
 
 class Raw:
@@ -200,7 +196,7 @@ class Raw:
             benchmarks=self.benchmarks,
             regime=self._regime,
             all_regimes=self._regimes,
-            open_features=(lambda rows, progress: self._matrix(chosen, rows, progress)) if self._features else None,
+            open_features=(lambda rows, progress: _stored(chosen, rows, self._features, self._sets, progress)) if self._features else None,
             notes=notes,
             own_score=None if self._own is None else self._own.score,
         )
@@ -313,38 +309,24 @@ class Raw:
                 values[position] = rawfiles.read_floats(file, name, path)[rows]
         return {name: values for name, values in found.items() if not np.isnan(values).all()}
 
-    def _matrix(self, chosen: Selection, rows: NDArray[np.bool_], progress: Progress) -> AbstractContextManager[Features]:
-        return _Stored(self._directory, chosen, rows, self._features, self._sets, progress)
 
-
-class _Stored(AbstractContextManager[Features]):
-    """The features of raw files, sorted by era in a directory of their own that is removed at the end."""
-
-    def __init__(
-        self, raw: Path, chosen: Selection, rows: NDArray[np.bool_], names: list[str], sets: dict[str, list[str]], progress: Progress
-    ) -> None:
-        self._raw, self._chosen, self._rows, self._names, self._sets, self._progress = raw, chosen, rows, names, sets, progress
-        self._directory = TemporaryDirectory(prefix="erawise-")
-
-    def __enter__(self) -> Features:
-        path = Path(self._directory.name)
-        start, orders = 0, []
-        for order in self._chosen.orders:
-            orders.append(order[self._rows[start : start + len(order)]])
-            start += len(order)
-        own = Selection.select_rows(self._chosen.parts, orders)
-        schema = self._chosen.parts[0].file.schema_arrow
-        dtype = matrix.choose_dtype(self._chosen.parts[0].path, schema, self._names)
-        form = matrix.Layout(self._names, dtype, [], demean=False)
-        matrix.write(path, own.with_positions(), own.index, form, matrix.Counts(np.zeros(len(self._names), np.int64)), self._progress)
-        place = {int(era): k for k, era in enumerate(own.index.eras)}
-        kept = set(self._names)
-        sets = {name: [feature for feature in dict.fromkeys(members) if feature in kept] for name, members in self._sets.items()}
-        sizes = {name: len(set(members)) for name, members in self._sets.items()}
-        return Features(self._names, sets, sizes, lambda era: matrix.map_era(path, own.index, place[era]))
-
-    def __exit__(self, *error: object) -> None:
-        self._directory.cleanup()
+@contextmanager
+def _stored(
+    chosen: Selection, rows: NDArray[np.bool_], names: list[str], sets: dict[str, list[str]], progress: Progress
+) -> Iterator[Features]:
+    """Yield the features of raw files, sorted by era in a directory of their own that is removed at the end."""
+    wanted = np.split(rows, np.cumsum([len(order) for order in chosen.orders])[:-1])
+    own = Selection.select_rows(chosen.parts, [order[kept] for order, kept in zip(chosen.orders, wanted, strict=True)])
+    dtype = matrix.choose_dtype(chosen.parts[0].path, chosen.parts[0].file.schema_arrow, names)
+    form, counts = matrix.Layout(names, dtype, [], demean=False), matrix.Counts(np.zeros(len(names), np.int64))
+    place = {int(era): k for k, era in enumerate(own.index.eras)}
+    every = set(names)
+    used = {name: [feature for feature in dict.fromkeys(members) if feature in every] for name, members in sets.items()}
+    sizes = {name: len(set(members)) for name, members in sets.items()}
+    with TemporaryDirectory(prefix="erawise-") as directory:
+        path = Path(directory)
+        matrix.write(path, own.with_positions(), own.index, form, counts, progress)
+        yield Features(names, used, sizes, lambda era: matrix.map_era(path, own.index, place[era]))
 
 
 class Prepared:

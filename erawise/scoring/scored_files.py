@@ -223,7 +223,7 @@ def _lines(opened: Sequence[Columns], coverage: Mapping[str, Coverage], outcomes
     lines = [evaluation.standing(outcomes.name, outcomes.days, outcomes.equal, outcomes.early_name)]
     if outcomes.own_score is not None:
         ahead = f"{outcomes.name}: {spanned_weeks(outcomes.days)} eras ahead"
-        lines = [f"{ahead}; CORR is the {evaluation.EXPLAINED[outcomes.own_score]} here"]
+        lines = [f"{ahead}; scores: {outcomes.corr}, {evaluation.EXPLAINED[outcomes.own_score]} within an era; it is corr in files"]
     if outcomes.benchmark:
         lines.append(f"BMC is against {outcomes.benchmark}, of {', '.join(outcomes.benchmarks)}")
     lines += outcomes.notes
@@ -270,7 +270,7 @@ def _scored(
         own = Known(answers[0], answers[1], score=known.score)
         scored_others = score_eras(yardsticks, target, era, own, sums=_sums(outcomes, {}), threads=threads)
     both = pd.concat([table, scored_others], ignore_index=True)
-    by = objectives.of_tables(how.score, "--score", [(both, both)])
+    by = replace(objectives.of_tables(how.score, "--score", [(both, both)]), corr=outcomes.corr)
     return Scored(
         outcomes=outcomes,
         eras=table,
@@ -289,7 +289,8 @@ def _known(answers: Sequence[Floats | None], features: Features | None) -> Known
     meta, benchmark, oracle, early = answers
     if features is None:
         return Known(meta, benchmark, oracle, early=early)
-    return Known(meta, benchmark, oracle, features.block, features.groups, features.fnc_v3, early)
+    fnc_v3 = evaluation.fnc_v3(features.names, features.sets, features.sizes)
+    return Known(meta, benchmark, oracle, features.block, features.groups, fnc_v3, early)
 
 
 def _threads() -> int:

@@ -1,6 +1,8 @@
 """Scores of files as tables for a person, as CSV, as JSON, and as one page."""
 
 import json
+from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from erawise.evaluation import significance
 from erawise.evaluation.significance import LEVEL
 from erawise.history import comparison
 from erawise.running import terminal
-from erawise.running.terminal import Column, Form, Sheet, Value
+from erawise.running.terminal import Column, FilledColumn, Form, Sheet, Value, tabulate
 from erawise.scores.eras import EARLY_CORR, FNC_V3
 from erawise.scoring.scored_files import Scored, exposures, regime_columns
 
@@ -82,14 +84,14 @@ def _summary_sheets(found: Scored) -> list[Sheet]:
 
 
 def write_page(found: Scored, path: Path) -> None:
-    """Write the page with tables, notes, and the picture of CORR over time."""
+    """Write the page with tables, notes, and the picture of the score over time."""
     from erawise.report import scored_page
 
     shown = found.eras[[PREDICTION, ERA, "corr"]]
     if len(found.yardsticks):
         shown = pd.concat([shown, found.yardsticks[[PREDICTION, ERA, "corr"]]], ignore_index=True)
     title = f"erawise: {len(found.predictions)} predictions on {found.outcomes.name}"
-    page = scored_page.written(title, sheets(found), [*found.lines, _luck(found)], shown)
+    page = scored_page.written(title, sheets(found), [*found.lines, _luck(found)], shown, found.outcomes.corr)
     with files.replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
@@ -120,7 +122,7 @@ def _scores(found: Scored) -> Sheet:
         rows.append([name, *own, *means, exposure, block.get("early", {}).get("mean"), block["eras"]])
     columns = [
         Column(PREDICTION),
-        Column("CORR", ".4f", "most"),
+        Column(found.outcomes.corr, ".4f", "most"),
         Column(f"{LEVEL:.0%} interval"),
         Column("std", ".4f", spare=3),
         Column("Sharpe", ".2f", "most"),
@@ -136,40 +138,21 @@ def _scores(found: Scored) -> Sheet:
         Column("early CORR", ".4f", "most", spare=8),
         Column("eras", "d"),
     ]
-    return _without_empty(Sheet(columns, rows, f"Scores against {found.outcomes.name}", "scores"))
+    return Sheet(columns, rows, f"Scores against {found.outcomes.name}", "scores").without_empty()
 
 
 def _differences(found: Scored) -> Sheet:
-    rows: list[list[Value]] = [
-        [
-            row[PREDICTION],
-            row["against"],
-            row["mean"],
-            row["mean_against"],
-            row["difference"],
-            comparison.interval(row["low"], row["high"], "+.4f"),
-            comparison.probability(row["probability_better"]),
-            row["verdict"],
-            row["verdict_holm"] if row["p_value"] == row["p_value"] else None,
-            comparison.eras_needed(row),
-            row["eras"],
-        ]
-        for row in found.pairs
+    columns: list[FilledColumn] = [
+        (Column(PREDICTION), itemgetter(PREDICTION)),
+        (Column("against"), itemgetter("against")),
+        (Column("its", ".4f", spare=2), itemgetter("mean")),
+        (Column("other's", ".4f", spare=2), itemgetter("mean_against")),
+        (Column("difference", "+.4f"), itemgetter("difference")),
+        (Column(f"{LEVEL:.0%} interval"), lambda row: comparison.interval(row["low"], row["high"], "+.4f")),
+        *comparison.verdict_columns(better=4, holm=1, needed=3),
+        (Column("eras", "d", spare=5), itemgetter("eras")),
     ]
-    columns = [
-        Column(PREDICTION),
-        Column("against"),
-        Column("its", ".4f", spare=2),
-        Column("other's", ".4f", spare=2),
-        Column("difference", "+.4f"),
-        Column(f"{LEVEL:.0%} interval"),
-        Column("P(better)", ".0%", spare=4),
-        Column("verdict"),
-        Column("by Holm", spare=1),
-        Column("eras to tell", ",.0f", spare=3),
-        Column("eras", "d", spare=5),
-    ]
-    return Sheet(columns, rows, f"Differences of {found.objective.measure}, era by era", "differences")
+    return replace(tabulate(found.pairs, columns, f"Differences of {found.objective.measure}, era by era"), name="differences")
 
 
 def _payouts(found: Scored) -> Sheet:
@@ -213,12 +196,6 @@ def _counts(found: Scored) -> Sheet:
     headings = ("rows", "eras", "in part", "missing", "unknown ids", "repeated", "constant eras", "outside 0..1")
     columns = [Column(PREDICTION), *(Column(heading, ",d", spare=k) for k, heading in enumerate(headings))]
     return Sheet(columns, rows, "Rows of the files", "files")
-
-
-def _without_empty(sheet: Sheet) -> Sheet:
-    """Leave out columns without any value."""
-    kept = [k for k in range(len(sheet.columns)) if any(row[k] not in (None, "") for row in sheet.rows)]
-    return Sheet([sheet.columns[k] for k in kept], [[row[k] for k in kept] for row in sheet.rows], sheet.title, sheet.name)
 
 
 def _luck(found: Scored) -> str:

@@ -327,14 +327,16 @@ def test_parts_are_halves_in_time_and_the_eras_of_the_meta_model() -> None:
     assert found["b"]["parts"]["first_half"] == {"corr": 0.1, "bmc": 0.033333, "eras": 2}
 
 
-def test_parts_hold_only_eras_that_all_predictions_have() -> None:
+def test_parts_hold_only_eras_that_all_predictions_have_and_leave_out_one_with_few() -> None:
     nan = np.nan
-    table = by_era({"a": [0.1, 0.2, 0.3, 0.4], "late": [nan, nan, 0.3, 0.5], "constant": [nan] * 4}, mmc_from=9)
+    scores = {"a": [0.1, 0.2, 0.3, 0.4, 0.5], "late": [nan, 0.1, 0.2, 0.3, 0.5], "few": [nan, nan, 0.1, 0.2, 0.3], "constant": [nan] * 5}
+    table = by_era(scores, mmc_from=9)
     found = summary.parts(table.sample(frac=1, random_state=1))
     assert found.keys() == {"a", "late"}
-    assert {part: block["eras"] for part, block in found["a"]["parts"].items()} == {"whole": 2, "first_half": 1, "second_half": 1}
+    assert {part: block["eras"] for part, block in found["a"]["parts"].items()} == {"whole": 4, "first_half": 2, "second_half": 2}
     assert found["a"]["parts"]["whole"]["corr"] == 0.35
-    assert summary.parts(by_era({"a": [0.1, nan], "b": [0.2, 0.3]})) == {}
+    assert found == summary.parts(table[table["prediction"].isin(["a", "late"])])
+    assert summary.parts(by_era({"a": [0.1], "b": [0.2]})) == {}
 
 
 def test_the_easier_half_is_named_and_figures_stand_beside_each_other() -> None:
