@@ -95,13 +95,13 @@ def test_two_writers_at_once_do_not_meet(tmp_path: Path, kind: str) -> None:
 
 def test_many_writers_in_one_directory_do_not_sweep_each_others_files(tmp_path: Path) -> None:
     def write(name: str) -> None:
-        for content in range(150):
+        for content in range(50):
             files.write_json(content, tmp_path / name)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, "aabbcdef"))
     assert names(tmp_path) == list("abcdef")
-    assert {files.read_json(tmp_path / name) for name in "abcdef"} == {149}
+    assert {files.read_json(tmp_path / name) for name in "abcdef"} == {49}
 
 
 def test_what_a_killed_run_has_left_is_cleared_away_and_what_is_being_written_is_not(tmp_path: Path) -> None:

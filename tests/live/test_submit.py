@@ -1,11 +1,9 @@
 """Submission over real HTTP: the right file, once, in spite of faults on the way, and nothing if something is wrong."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -21,6 +19,7 @@ import pandas as pd
 import pytest
 import raw
 import requests
+from clones import Clone
 from closure import ROOT
 from numerai_server import Fault, NumeraiServer
 from numerapi import base_api
@@ -208,15 +207,17 @@ def test_interrupted_anywhere_and_run_again_there_is_one_submission(
     assert [(entry["model"], entry["outcome"]) for entry in journal(standing)] == [("alpha", expected), ("beta", "sent")]
 
 
-def test_killed_while_the_server_thinks_and_run_again_there_is_one_submission(server: NumeraiServer, operator: Workspace) -> None:
+def test_killed_while_the_server_thinks_and_run_again_there_is_one_submission(
+    server: NumeraiServer, operator: Workspace, commands: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server.put_faults = [Fault("stall"), None]
-    command, environment = [sys.executable, "-m", "erawise", "submit"], os.environ | {"PYTHONPATH": str(ROOT)}
-    killed = subprocess.Popen(command, cwd=operator.directory, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     until = time.monotonic() + 120
-    while len(server.put_faults) > 1 and time.monotonic() < until:
-        time.sleep(0.05)
-    killed.send_signal(signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
+    with Clone(operator.directory, commands).started("python", "-m", "erawise", "submit", stdout=subprocess.DEVNULL) as killed:
+        while len(server.put_faults) > 1 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert killed.poll() is None
+    assert killed.returncode == 128 + signal.SIGKILL
     assert not server.account.created
     operator.run("submit")
     assert len(handed(server, "alpha")) == len(handed(server, "beta")) == 1
