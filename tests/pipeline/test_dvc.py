@@ -286,7 +286,7 @@ def test_ten_kills_of_which_five_cut_the_lock_change_no_result(clone: Clone) -> 
             else:  # the lock is emptied, then written
                 while path.stat().st_size >= before.st_size and run.poll() is None:
                     time.sleep(0.001)
-                time.sleep(rng.uniform(0, 0.1))
+                time.sleep(rng.uniform(0, 0.05))
         cut += "dvc.lock: it isn't whole" in clone.erawise("check")
     assert cut >= 4
     clone.set("neutralize.proportion", "auto")

@@ -64,7 +64,7 @@ def of_forest(nodes: Nodes, threads: int) -> tuple[float, Callable[[NDArray], Fl
 
     def of_chunk(chunk: NDArray) -> Floats:
         out = np.zeros((len(chunk), width))
-        _add(np.ascontiguousarray(chunk), branches, out)
+        _add(np.ascontiguousarray(chunk, np.float32), branches, out)  # of one type, so that it is compiled once
         return out / trees
 
     def explained(x: NDArray) -> Floats:
