@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +16,7 @@ from distributed import Client
 from waiting import until
 
 SECONDS = 60
+Process = BaseProcess | subprocess.Popen[bytes]
 
 
 @dataclass
@@ -28,29 +31,38 @@ class Farm:
 
     address: str
     directory: Path
-    processes: list[BaseProcess] = field(default_factory=list)
+    processes: list[Process] = field(default_factory=list)
 
-    def start(self, *command: str, at: Path = ROOT) -> BaseProcess:
-        """Start a process."""
+    def start(self, *command: str, at: Path = ROOT, forked: bool = True) -> Process:
+        """Start a process: a fork whose workers are forks too, or a new Python, as a user does."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
-        process = forks.start(command, at, self.directory / f"log_{len(self.processes)}", environment | forks.METHOD)
-        self.processes.append(process)
-        return process
+        log = self.directory / f"log_{len(self.processes)}"
+        if forked:
+            self.processes.append(forks.start(command, at, log, environment | forks.METHOD))
+        else:
+            with log.open("wb") as output:
+                self.processes.append(
+                    subprocess.Popen([sys.executable, "-m", *command], cwd=at, env=environment, stdout=output, stderr=output)
+                )
+        return self.processes[-1]
 
-    def work(self, *options: str, memory: str = "memory=8e9", at: Path = ROOT) -> BaseProcess:
+    def work(self, *options: str, memory: str = "memory=8e9", at: Path = ROOT, forked: bool = True) -> Process:
         """Start workers."""
         resources = ["--resources", memory] if memory else []
         command = ["dask", "worker", self.address, "--nthreads", "1", "--memory-limit", "0", "--no-dashboard", *resources, *options]
-        return self.start(*command, at=at)
+        return self.start(*command, at=at, forked=forked)
 
     def wait_for(self, workers: int) -> None:
         with Client(self.address) as client:
             client.wait_for_workers(workers, timeout=SECONDS)
 
-    def stop(self, *processes: BaseProcess) -> None:
+    def stop(self, *processes: Process) -> None:
         for process in processes or reversed(self.processes):
             process.kill()
-            process.join()
+            if isinstance(process, BaseProcess):
+                process.join()
+            else:
+                process.wait()
 
 
 @contextmanager

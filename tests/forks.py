@@ -1,8 +1,9 @@
-"""Modules that run as by `python -m`, in forks of a process that has loaded their packages. Loading them would take most of the time.
+"""Processes that run a module as `python -m` does: forks of a process with loaded packages. Loading them would take most of the time.
 
 Nothing of this project is loaded before the fork.
 """
 
+import atexit
 import gc
 import multiprocessing
 import os
@@ -10,6 +11,7 @@ import runpy
 import signal
 import sys
 import sysconfig
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 from multiprocessing import forkserver, resource_tracker
@@ -33,6 +35,9 @@ METHOD = {f"{DASK}MULTIPROCESSING_METHOD": "forkserver"}
 UNPROFILED = {f"{DASK}PROFILE__ENABLED": "False"}
 """The variable without which workers of Dask look at their stacks 100 times a second."""
 
+ENVIRONMENT = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+"""The environment in which packages are loaded, before any test has changed it, and without a thread that a fork would lose."""
+
 INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
@@ -41,7 +46,7 @@ def server() -> ForkServerContext:
     """Return the context whose new processes are forks."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*PACKAGES])
-    with mock.patch.dict(os.environ, OPENBLAS_NUM_THREADS="1"):  # no thread of it before the fork
+    with mock.patch.dict(os.environ, ENVIRONMENT, clear=True):
         forkserver.ensure_running()
     return context
 
@@ -66,5 +71,9 @@ def _run(command: list[str], at: str, log: str, variables: dict[str, str]) -> No
     sys.argv = command
     sys.path = [at, *filter(None, variables.get("PYTHONPATH", "").split(os.pathsep)), *(at for at in sys.path if at.startswith(INSTALLED))]
     dask.config.refresh()
-    forkserver._forkserver.ensure_running = resource_tracker.ensure_running  # type: ignore[method-assign]  # else another server
-    runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+    forkserver._forkserver.ensure_running = resource_tracker.ensure_running  # type: ignore[method-assign]  # else a fork would start another server
+    try:
+        runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+    finally:  # as Python ends; a fork of this server would leave it out
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()

@@ -4,13 +4,20 @@ import time
 from collections.abc import Callable
 
 
-def until(sign: Callable[[], object], seconds: float = 60) -> None:
+def until(sign: Callable[[], object], seconds: float = 60, *, pause: float = 0.01, said: Callable[[], str] = str) -> None:
     """Wait until `sign` returns something true. A file that it reads may be missing for now.
+
+    Parameters
+    ----------
+    sign : the sign.
+    seconds : the limit.
+    pause : seconds between two looks.
+    said : returns what the other process has said, for the message.
 
     Raises
     ------
     TimeoutError
-        If that takes longer than the limit in seconds.
+        If that takes longer than the limit.
     """
     end = time.monotonic() + seconds
     while True:
@@ -20,5 +27,5 @@ def until(sign: Callable[[], object], seconds: float = 60) -> None:
         except FileNotFoundError:
             pass
         if time.monotonic() > end:
-            raise TimeoutError(f"no sign in {seconds} s")
-        time.sleep(0.01)
+            raise TimeoutError(f"no sign in {seconds} s {said()}")
+        time.sleep(pause)

@@ -12,9 +12,10 @@ from erawise.folds import splits
 from erawise.folds.settings import Split
 from erawise.running.errors import InputError
 
-eras = st.tuples(st.integers(60, 200), st.integers(0, 2**32 - 1)).map(
+with_gaps = st.tuples(st.integers(60, 200), st.integers(0, 2**32 - 1)).map(
     lambda drawn: np.sort(np.random.default_rng(drawn[1]).choice(400, drawn[0], replace=False) + 1)
 )
+eras = st.one_of(st.integers(60, 200).map(lambda count: np.arange(1, count + 1)), with_gaps)
 
 
 def test_purge_is_that_of_the_official_walk_forward() -> None:

@@ -43,13 +43,14 @@ started, leak_runs._run = leak_runs._run, run
 """Code that lets the command run its stages in its own process: starting a process for each takes longer than most stages."""
 
 FIRST_STARTED = f"""{ONE_PROCESS}
-def first(*stages):
-    leak_runs._run = run
-    started(*stages)
+def first(directory, *stages):
+    if "tune" in stages:
+        leak_runs._run = run
+    started(directory, *stages)
 
 leak_runs._run = first
 """
-"""Code that lets it start a process, as it does for a user, for its first stages only."""
+"""Code that lets it start processes, as it does for a user, until it has trained once."""
 
 
 def unchanged(content: Any) -> None:
@@ -84,7 +85,9 @@ def check(directory: Path, commands: Path, skipped: str = "", *, before: str = O
     before : code that runs before the command.
     """
     code = directory if (directory / "stages").exists() else ROOT
-    environment = os.environ | {"PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1", "ERAWISE_NUMBA": "0"}
+    environment = os.environ | {"PYTHONPATH": str(code), "PYTHONDONTWRITEBYTECODE": "1"}
+    if code != ROOT:
+        environment |= {"ERAWISE_NUMBA": "0"}  # a copy of the code has no compiled loops
     rests = f"from erawise.lab import leak_runs; leak_runs.{skipped} = lambda *_: []" if skipped else ""
     program = f"{before}\n{rests}\nfrom erawise import __main__; __main__.main()"
     (directory / "program.py").write_text(program)

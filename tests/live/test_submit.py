@@ -42,6 +42,9 @@ OPEN = 7
 MODELS = {"alpha": "neutralized", "beta": "ridge"}
 """The predictions that are handed in for each model of the account."""
 
+Read = tuple[params.Params, list[str], served.Served]
+"""The settings and predictions of a call of `served.read`, and its result."""
+
 
 def live(seed: int) -> pd.DataFrame:
     return raw.frame([0], 40, 8, "live", seed)
@@ -74,7 +77,7 @@ def operator(workspace: Workspace) -> Workspace:
 
 
 @pytest.fixture(scope="module")
-def trained(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, list[served.Served]]:
+def trained(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, list[Read]]:
     """Return a trained pipeline for all tests that leave it as it is, and room for what the first of them reads of it."""
     directory = tmp_path_factory.mktemp("trained")
     shutil.copytree(finished.directory, directory, dirs_exist_ok=True)
@@ -84,7 +87,7 @@ def trained(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> tu
 
 
 @pytest.fixture
-def standing(trained: tuple[Workspace, list[served.Served]], monkeypatch: pytest.MonkeyPatch) -> Workspace:
+def standing(trained: tuple[Workspace, list[Read]], monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """Return the trained pipeline of `operator` without what other tests handed in; it is read once, since they don't change it."""
     workspace, known = trained
     for name in ("data/rounds", "data/promises", "journal.jsonl"):
@@ -93,8 +96,10 @@ def standing(trained: tuple[Workspace, list[served.Served]], monkeypatch: pytest
 
     def read(p: params.Params, wanted: Sequence[str]) -> served.Served:
         if not known:
-            known.append(real(p, wanted))
-        return known[0]
+            known.append((p, [*wanted], real(p, wanted)))
+        *asked, found = known[0]
+        assert asked == [p, [*wanted]]
+        return found
 
     monkeypatch.setattr(served, "read", read)
     return workspace
