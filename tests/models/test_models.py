@@ -22,6 +22,7 @@ from panels import view, write_panel
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.linear_model import Ridge as RidgeOracle
+from threadpoolctl import threadpool_limits
 
 from erawise.models.lightgbm import model as lightgbm
 from erawise.models.lightgbm.text import why_broken
@@ -106,6 +107,22 @@ def test_rows_are_predicted_one_by_one(kind: str, int8_panel: Panel, monkeypatch
     monkeypatch.setattr(common.chunks, "__defaults__", (97,))
     np.testing.assert_allclose(fitted.predict(x), whole, rtol=0, atol=1e-6)
     assert fitted.predict(x[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("kind", ["logistic", "ridge"])
+def test_a_fit_sets_its_own_number_of_threads_of_blas(kind: str, tmp_path: Path) -> None:
+    """Fit on so many features that a matrix product of several threads has other last bits."""
+    rng = np.random.default_rng(5)
+    x, target, era = rng.integers(0, 5, (1502, 501)).astype(np.int8), rng.random(1502), np.repeat([1, 2], 751)
+    train = view(write_panel(tmp_path, x, {"target": target}, era), range(1, 3))
+    wide = (x - x.mean(axis=0, dtype=np.float64)) / 2
+    grams, predictions = [], []
+    for threads in (1, 3):
+        with threadpool_limits(threads, user_api="blas"):
+            grams.append(wide.T @ wide)
+            predictions.append(fit(kind, train, None).predict(x))
+    assert (grams[0] != grams[1]).any()
+    np.testing.assert_array_equal(*predictions)
 
 
 @pytest.mark.parametrize("kind", KINDS)
