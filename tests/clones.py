@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -45,7 +44,6 @@ class Clone:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DVC_", "PYTEST_"))}
         # a new process leaves its compiled packages for the next one; the served ones share theirs elsewhere
         environment |= {"PYTHONDONTWRITEBYTECODE": "1"} if self.commands else {}
-        environment |= {"ERAWISE_NUMBA": "0"}  # each clone would compile its own loops, which takes longer than they save
         return environment | {
             "PATH": os.pathsep.join(map(str, [*filter(None, [self.commands]), Path(sys.executable).parent, os.environ["PATH"]])),
             "GIT_AUTHOR_NAME": "t",
@@ -66,13 +64,14 @@ class Clone:
         small.edit(self.directory / "params.yaml", lambda content: small.change(content, name, value))
 
     def drop(self, *stages: str) -> None:
-        """Remove stages from the pipeline, and commit that."""
-        for path in (self.directory / "dvc.yaml", self.directory / "dvc.lock"):
-            text = path.read_text(encoding="utf-8")
-            for name in stages:
-                text = re.sub(rf"^  {name}(?:@.*)?:\n(?:(?: {{4}}.*)?\n|  - .*\n)*", "", text, flags=re.MULTILINE)
-            path.write_text(text, encoding="utf-8")
-        assert not set(stages) & set(YAML(typ="safe").load(self.read("dvc.yaml"))["stages"])
+        """Remove stages from the pipeline and its lock, and commit that."""
+        for name in ("dvc.yaml", "dvc.lock"):
+            text = self.read(name)
+            for stage in stages:
+                text, found = re.subn(rf"^  {stage}(?:@.*)?:\n(?:(?: {{4}}.*)?\n)*", "", text, flags=re.MULTILINE)
+                assert found or name == "dvc.lock", stage
+            (self.directory / name).write_text(text, encoding="utf-8")
+        assert not set(stages) & {name.split("@")[0] for name in self.lock()}
         self.commit(f"without {', '.join(stages)}")
 
     def settings(self) -> dict[str, Any]:
@@ -94,27 +93,22 @@ class Clone:
 
     @contextmanager
     def started(self, *command: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
-        """Start a served command, and kill it at the end of the block with all processes that work in the clone."""
+        """Start a served command, and kill it at the end of the block with all that it has started; wait until nothing of it is left."""
         with subprocess.Popen(command, cwd=self.directory, env=self.environment(), text=True, **options) as run:
             try:
-                while not self._processes() and run.poll() is None:
-                    time.sleep(0.01)
                 yield run
             finally:
-                while found := self._processes():
-                    for process in found:
-                        with suppress(ProcessLookupError):
-                            os.kill(process, signal.SIGKILL)
-                    time.sleep(0.01)
+                run.kill()
+        while self._is_worked_in():
+            time.sleep(0.01)
 
-    def _processes(self) -> list[int]:
-        """Return the processes that work in the clone, the older ones first: a stage that ends before its `dvc` would be seen."""
-        found = []
+    def _is_worked_in(self) -> bool:
+        """Return whether a process that lives has the clone as its directory."""
         for path in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                if (path / "cwd").readlink() == self.directory and "Z" not in (path / "stat").read_text().rpartition(")")[2][:3]:
-                    found.append(int(path.name))
-        return sorted(found)
+                if path.name != str(os.getpid()) and (path / "cwd").readlink() == self.directory:
+                    return True
+        return False
 
     def remove(self) -> None:
         for _ in range(50):  # workers of DVC's queue still write for a while after the work is done

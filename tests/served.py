@@ -1,7 +1,7 @@
 """Commands of Python and DVC as forks of a process that has loaded their packages. Loading them would take most of the time.
 
-Each call is a separate process, with its own arguments, environment, directory and output, and runs the code in its directory.
-Nothing of this project is loaded before the fork.
+Each call is a separate process, with its own arguments, environment, directory and output, and runs the code in its directory. It dies
+with its client, whatever kills that. Nothing of this project is loaded before the fork.
 """
 
 import _imp
@@ -16,6 +16,7 @@ import marshal
 import os
 import runpy
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -58,8 +59,7 @@ with socket.socket(socket.AF_UNIX) as server:
     os.chdir({directory!r})  # the address of a socket must be short
     server.connect("socket")
     socket.send_fds(server, [b"."], [0, 1, 2])
-    server.sendall(json.dumps(call).encode())
-    server.shutdown(socket.SHUT_WR)
+    server.sendall(json.dumps(call).encode() + b"\n")
     ended = server.recv(8)
 sys.exit(int(ended) if ended else 1)
 """
@@ -172,16 +172,27 @@ def _called(connection: socket.socket) -> dict[str, Any]:
     """Return a call in a new process. This process tells the client how the call has ended, and ends."""
     _, descriptors, _, _ = socket.recv_fds(connection, 1, 3)
     with connection.makefile("rb") as sent:
-        call: dict[str, Any] = json.loads(sent.read())
+        call: dict[str, Any] = json.loads(sent.readline())
     if worker := os.fork():
+        with contextlib.suppress(OSError):  # the worker does the same; whichever comes first
+            os.setpgid(worker, worker)
+        threading.Thread(target=_killed_with, args=(connection, worker), daemon=True).start()
         code = os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
-        connection.sendall(str(code if code >= 0 else 128 - code).encode())
+        with contextlib.suppress(OSError):
+            connection.sendall(str(code if code >= 0 else 128 - code).encode())
         os._exit(0)
+    os.setpgid(0, 0)
     connection.close()
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
         os.close(descriptor)
     return call
+
+
+def _killed_with(connection: socket.socket, worker: int) -> None:
+    """Kill a call as soon as its client is gone: what kills the client kills the call and all that the call has started."""
+    connection.recv(1)
+    os.killpg(worker, signal.SIGKILL)
 
 
 def _run(call: dict[str, Any], own: Sequence[str]) -> None:

@@ -403,15 +403,17 @@ def lines(found: Evaluated, named: str | None) -> list[str]:
 
 def headed(found: Evaluated) -> list[str]:
     """Return the lines that tell the main target, and the payout."""
-    if found.own_score is None:
-        return [standing(found.target, found.days, found.equal, found.early), *paid(found)]
-    said = f"{LABELS[found.own_score]}, {EXPLAINED[found.own_score]} within an era; it is corr in files"
-    return [f"main: {found.target}, {spanned_weeks(found.days)} eras ahead; scores: {said}", *paid(found)]
+    return [standing(found.target, found.days, found.equal, found.early, found.own_score), *paid(found)]
+
+
+def corr_name(score: Score | None) -> str:
+    """Return the name of CORR, or of the correlation that stands for it."""
+    return LABELS[score or "numerai"]
 
 
 def named(text: str, score: Score | None) -> str:
     """Return a text in which the score that stands for CORR has its own name."""
-    return text if score in (None, "numerai") else re.sub(r"\bCORR\b", LABELS[score], text)
+    return re.sub(r"\bCORR\b", corr_name(score), text)
 
 
 def paid(found: Evaluated) -> list[str]:
@@ -430,11 +432,17 @@ def paid(found: Evaluated) -> list[str]:
     ]
 
 
-def standing(target: str, days: int, equal: str | None = None, early: str | None = None) -> str:
+def standing(target: str, days: int, equal: str | None = None, early: str | None = None, score: Score | None = None) -> str:
     """Return a line that tells the main target, the early horizon and the paid horizon.
 
-    `early` is the target of `EARLY_DAYS` that one more figure of the scores is against, None if there is no such figure.
+    `early` is the target of `EARLY_DAYS` that one more figure of the scores is against, None if there is no such figure. `score` is the
+    correlation that stands for CORR, which no horizon is paid for; None if it is CORR.
     """
+    if score is not None:
+        return (
+            f"main: {target}, {spanned_weeks(days)} eras ahead; scores: {LABELS[score]}, {EXPLAINED[score]} within an era; "
+            "it is corr in files"
+        )
     main = f"main: {target}" + (f", which equals {equal}" if equal else "") + f", {days} trading days"
     known = f"{early}, {EARLY_DAYS} days, one more figure" if early else f"{EARLY_DAYS} days, not in these scores"
     early = "" if days == EARLY_DAYS else f"; early: {known}"

@@ -161,7 +161,9 @@ def objective(name: settings.Objective, setting: str, coverage: Coverage, sums: 
     return Objective(name, column, weights)
 
 
-def of_tables(name: settings.Objective, setting: str, pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]]) -> Objective:
+def of_tables(
+    name: settings.Objective, setting: str, pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], corr: str = LABELS[CORR]
+) -> Objective:
     """Return the objective that compares predictions by their tables of scores.
 
     Parameters
@@ -169,6 +171,7 @@ def of_tables(name: settings.Objective, setting: str, pairs: Sequence[tuple[pd.D
     name, setting : see `objective`.
     pairs : two long tables of `score_eras` for each split, the same one twice for predictions of one run. Eras with a CORR in both are
         compared.
+    corr : see `Objective`.
 
     Raises
     ------
@@ -176,7 +179,7 @@ def of_tables(name: settings.Objective, setting: str, pairs: Sequence[tuple[pd.D
         See `objective`.
     """
     if not needs_others(name):
-        return Objective(name)
+        return Objective(name, corr=corr)
     columns = [MMC, BMC, PAYOUT, STAND_IN]
     eras, scores = 0, dict.fromkeys(columns, 0)
     for pair in pairs:

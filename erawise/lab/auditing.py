@@ -63,6 +63,11 @@ def audit(
     seed : of all drawing.
     name : in the result and in messages.
 
+    Returns
+    -------
+    Audit
+        A verdict for each test, and the worst of them as the verdict of all.
+
     Raises
     ------
     InputError

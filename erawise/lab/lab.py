@@ -9,7 +9,7 @@ it is asked for validation. No fit, blend or choice of features here can see the
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -223,8 +223,19 @@ class Run:
 
         Returns
         -------
-        DataFrame with the columns of `significance.Mean`; with too few eras `low` and `high` are NaN, and `reason` says so.
+        DataFrame with the columns of `significance.Mean`; with too few eras `low` and `high` are NaN, and `reason` says so. It has no row
+        if the scores have none.
+
+        Raises
+        ------
+        InputError
+            If a prediction has an era twice.
         """
+        if scores.empty:
+            return pd.DataFrame(columns=[each.name for each in fields(library.Interval)], index=pd.Index([], name=PREDICTION))
+        twice = scores[scores.duplicated([ERA, PREDICTION])]
+        if len(twice):
+            raise InputError(f"scores: era {twice[ERA].iloc[0]} of {twice[PREDICTION].iloc[0]!r} is there twice; expected each era once")
         wide = scores.pivot(index=ERA, columns=PREDICTION, values=metric)[scores[PREDICTION].unique()]
         return library.interval(wide, days=self.days)
 

@@ -334,7 +334,23 @@ def mmc(predictions: Any, meta_model: Any, target: Any, era: Any) -> Any:
 def bmc(predictions: Any, benchmark: Any, target: Any, era: Any) -> Any:
     """Calculate the BMC of predictions in each era: their contribution to a benchmark model, as `mmc` to the meta model.
 
-    Arguments and result, their NaN, errors and the source are as of `mmc`; `benchmark` takes the place of `meta_model`.
+    Source: `numerai_tools.scoring.correlation_contribution`.
+
+    Parameters
+    ----------
+    predictions : (rows,) or (rows, p); NaN in rows without a prediction.
+    benchmark, target : (rows,), NaN if unknown.
+    era : see `numerai_corr`.
+
+    Returns
+    -------
+    Series (eras,) by era, or DataFrame (eras, p)
+        NaN if less than 80 % of an era's rows have all three, or one of them is constant there.
+
+    Raises
+    ------
+    InputError
+        See `numerai_corr`.
 
     Examples
     --------
@@ -361,7 +377,7 @@ def fnc(predictions: Any, features: Any, target: Any, era: Any) -> Any:
     Returns
     -------
     Series (eras,) by era, or DataFrame (eras, p)
-        NaN as of `numerai_corr`; and if the prediction is linear in the features, or they span the era with a constant (rows <= k + 1).
+        NaN if CORR is NaN, the prediction is linear in the features, or the features with a constant span the era (rows <= k + 1).
 
     Raises
     ------

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -30,7 +31,7 @@ def read_shape(directory: Path, *, rows: int, eras: int, features: int, seed: in
     Raises
     ------
     InputError
-        If there is no such file, or it has no columns of features.
+        If there is no such file, it has too few columns of features, or all its rows are live.
     """
     path = directory / PARTS[0]
     if not path.is_file():
@@ -42,37 +43,55 @@ def read_shape(directory: Path, *, rows: int, eras: int, features: int, seed: in
         raise InputError(f"{path}: it has {len(known)} columns of features; an audit needs at least {LEAST_FEATURES}")
     chosen = sorted(rng.choice(known, min(features, len(known)), replace=False).tolist())
     era = rawfiles.read_eras(file, path)
-    picked = rng.permutation(np.flatnonzero(np.isin(era, np.unique(era[era != LIVE_ERA])[-eras:])))
+    known_eras = np.unique(era[era != LIVE_ERA])
+    if not len(known_eras):
+        raise InputError(f"{path}: all its rows are of the live era; expected train rows")
+    picked = rng.permutation(np.flatnonzero(np.isin(era, known_eras[-eras:])))
     picked = picked[pd.Series(era[picked]).groupby(era[picked]).cumcount().to_numpy() < rows]
     picked = picked[np.argsort(era[picked], kind="stable")]
-    return _frame(file, path, chosen, picked), pd.Series(era[picked], _ids(file, path, picked), name=ERA)
+    index = _index(rawfiles.read_ids(file, path), picked)
+    return _frame(file, path, chosen, picked, index), pd.Series(era[picked], index, name=ERA)
 
 
 def read_targets(directory: Path, ids: pd.Index) -> tuple[pd.Series, pd.DataFrame]:
-    """Return the eras and all targets of some rows of the user's data.
+    """Return the eras and all targets of some rows of the user's data, without live rows.
+
+    Parameters
+    ----------
+    directory : has `train.parquet` or `validation.parquet` in Numerai's layout, or both.
+    ids : of the rows; ids that the data lacks are left out.
+
+    Returns
+    -------
+    Series (rows,) and DataFrame (rows, targets), both by id
+        A target is NaN if it is unknown.
 
     Raises
     ------
     InputError
-        If no file of the data has targets, or not any of the ids.
+        If there is neither file, or not any of the ids is there in an era other than the live one.
     """
+    paths = [directory / name for name in PARTS if (directory / name).is_file()]
     parts, eras = [], []
-    for path in (directory / name for name in PARTS if (directory / name).is_file()):
+    for path in paths:
         file = rawfiles.open_file(path, (ID, ERA))
-        rows = np.flatnonzero(_ids(file, path).isin(ids))
-        parts.append(_frame(file, path, filter(is_target, file.schema_arrow.names), rows))
-        eras.append(pd.Series(rawfiles.read_eras(file, path)[rows], parts[-1].index, name=ERA))
-    if not parts:
+        known, era = rawfiles.read_ids(file, path), rawfiles.read_eras(file, path)
+        wanted = pc.is_in(known, pa.array(ids, known.type)).to_numpy(zero_copy_only=False)
+        rows = np.flatnonzero(wanted & (era != LIVE_ERA))
+        parts.append(_frame(file, path, filter(is_target, file.schema_arrow.names), rows, _index(known, rows)))
+        eras.append(pd.Series(era[rows], parts[-1].index, name=ERA))
+    if not paths:
         raise InputError(f"{directory}: there is no {' or '.join(PARTS)}; expected a directory in Numerai's layout")
     if not any(map(len, parts)):
-        raise InputError(f"{directory}: not any of the {len(ids)} ids of the predictions is in {' and '.join(PARTS)}")
+        names = " or ".join(path.name for path in paths)
+        raise InputError(f"{directory}: not any of the {len(ids)} ids of the predictions is in an era of {names}; live rows don't count")
     return pd.concat(eras), pd.concat(parts)
 
 
 def read_all_targets(directory: Path) -> pd.DataFrame:
-    """Return all targets of the train rows."""
+    """Return all targets of the train rows, without ids."""
     path = directory / PARTS[0]
-    file = rawfiles.open_file(path, (ID,))
+    file = rawfiles.open_file(path, ())
     return _frame(file, path, filter(is_target, file.schema_arrow.names))
 
 
@@ -105,13 +124,14 @@ def equal_targets(targets: pd.DataFrame, main: str) -> Sequence[str]:
     return [name for name in targets.columns if name != main and targets[name].equals(targets[main])]
 
 
-def _ids(file: pq.ParquetFile, path: Path, rows: NDArray[np.int64] | None = None) -> pd.Index:
-    ids = rawfiles.read_ids(file, path)
-    return pd.Index((ids if rows is None else ids.take(pa.array(rows))).to_pandas(), name=ID)
+def _index(ids: pa.Array, rows: NDArray[np.int64]) -> pd.Index:
+    return pd.Index(ids.take(pa.array(rows)).to_pandas(), name=ID)
 
 
-def _frame(file: pq.ParquetFile, path: Path, names: Iterable[str], rows: NDArray[np.int64] | None = None) -> pd.DataFrame:
-    """Return columns by id; of all rows if none are named."""
+def _frame(
+    file: pq.ParquetFile, path: Path, names: Iterable[str], rows: NDArray[np.int64] | None = None, index: pd.Index | None = None
+) -> pd.DataFrame:
+    """Return columns of some rows under their index; of all rows if none are named."""
     columns = {name: rawfiles.column(file, name, path) for name in names}
     taken = {name: (values if rows is None else values.take(pa.array(rows))).to_numpy(False) for name, values in columns.items()}
-    return pd.DataFrame(taken, _ids(file, path, rows))
+    return pd.DataFrame(taken, index)

@@ -176,7 +176,7 @@ class Content:
     @property
     def corr(self) -> str:
         """The name of CORR, or of the correlation that stands for it."""
-        return evaluation.LABELS[self.own_score or "numerai"]
+        return evaluation.corr_name(self.own_score)
 
     @property
     def score_names(self) -> dict[str, str]:

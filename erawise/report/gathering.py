@@ -3,7 +3,6 @@
 import platform
 import sys
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -58,8 +57,8 @@ def content(p: params.Params) -> Content:
     sent = dict.fromkeys([chosen, *p.submit.models.values()])
     looked_at = spaced(np.unique(scores[CV][ERA].to_numpy(np.int64)), outgoing.LOOKED_AT)
     evaluated = evaluation.evaluated(paths.SCORES)
-    corr = evaluation.LABELS[evaluated.own_score or "numerai"]
-    by = replace(objectives.of_tables(p.evaluate.objective, "evaluate.objective", [(scores[CV], scores[CV])]), corr=corr)
+    corr = evaluation.corr_name(evaluated.own_score)
+    by = objectives.of_tables(p.evaluate.objective, "evaluate.objective", [(scores[CV], scores[CV])], corr)
     notes = [
         *evaluation.lines(evaluated, p.evaluate.benchmark),
         *layout.named_eras(paths.RAW, [era for table in scores.values() for era in table[ERA]]),

@@ -1,4 +1,4 @@
-"""Page about files of predictions: tables, notes, and CORR over time; one file of HTML without scripts."""
+"""Page about files of predictions: tables, notes, and the score over time; one file of HTML without scripts."""
 
 from collections.abc import Sequence
 

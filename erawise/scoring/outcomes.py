@@ -120,7 +120,7 @@ class Outcomes:
     @property
     def corr(self) -> str:
         """The name of CORR, or of the correlation that stands for it."""
-        return evaluation.LABELS[self.own_score or "numerai"]
+        return evaluation.corr_name(self.own_score)
 
 
 class Raw:

@@ -220,10 +220,7 @@ def _require_within(coverage: Mapping[str, Coverage], budget: float, outcomes: O
 
 def _lines(opened: Sequence[Columns], coverage: Mapping[str, Coverage], outcomes: Outcomes) -> list[str]:
     """Return lines on the target, and on all that doesn't fit."""
-    lines = [evaluation.standing(outcomes.name, outcomes.days, outcomes.equal, outcomes.early_name)]
-    if outcomes.own_score is not None:
-        ahead = f"{outcomes.name}: {spanned_weeks(outcomes.days)} eras ahead"
-        lines = [f"{ahead}; scores: {outcomes.corr}, {evaluation.EXPLAINED[outcomes.own_score]} within an era; it is corr in files"]
+    lines = [evaluation.standing(outcomes.name, outcomes.days, outcomes.equal, outcomes.early_name, outcomes.own_score)]
     if outcomes.benchmark:
         lines.append(f"BMC is against {outcomes.benchmark}, of {', '.join(outcomes.benchmarks)}")
     lines += outcomes.notes
@@ -270,7 +267,7 @@ def _scored(
         own = Known(answers[0], answers[1], score=known.score)
         scored_others = score_eras(yardsticks, target, era, own, sums=_sums(outcomes, {}), threads=threads)
     both = pd.concat([table, scored_others], ignore_index=True)
-    by = replace(objectives.of_tables(how.score, "--score", [(both, both)]), corr=outcomes.corr)
+    by = objectives.of_tables(how.score, "--score", [(both, both)], outcomes.corr)
     return Scored(
         outcomes=outcomes,
         eras=table,

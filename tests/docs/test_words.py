@@ -18,8 +18,8 @@ LONGEST = 30
 VERB_LIST = """
 add adjust answer apply ask assign average begin bin blend bootstrap build cache calculate call cancel change check choose clear clip close
 collect compare compile complete compute connect convert copy correct count create cut decode delete describe divide draw drop encode end
-estimate evaluate exchange explain extend fail fetch fill find fit follow format gather get give group guess hash hold ignore import
-install iterate join keep lay leave let limit link list load lock make map mark match mean measure merge mock move name neutralize normalize
+estimate evaluate exchange explain extend fail fetch fill find fit follow format gather get give group guess hash hold ignore import install
+iterate join keep kill lay leave let limit link list load lock make map mark match mean measure merge mock move name neutralize normalize
 note notify number open order pack parse pass pay pick place plan plot point predict prepare print project pull push put raise rank read
 rebuild recognize reconcile record refit refuse register release reload remove rename render replace replay report require resample reset
 resolve restore retry return round run sample save scale scatter score search select send serve set settle show shuffle simulate skip sort

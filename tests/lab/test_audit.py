@@ -13,7 +13,7 @@ from sklearn.model_selection import KFold
 from workspace import command
 
 from benchmarks import audit as recipes
-from erawise.lab import auditing, made_data, prediction_audit
+from erawise.lab import auditing, made_data, prediction_audit, user_files
 from erawise.lab.auditing import Shape
 from erawise.lab.crossvalidation import PurgedKFold
 from erawise.lab.verdicts import Audit
@@ -188,6 +188,31 @@ def test_the_alias_of_a_target_with_another_horizon_is_named(tmp_path: Path) -> 
     found = judged(tmp_path, lambda frame: frame["feature_1"] + 0.0, 40, days=20)
     assert verdicts(found)["alias"] == "leaks"
     assert "target is target_other_60, which looks 60 days ahead; the audit is for 20" in repr(found)
+
+
+def test_live_rows_of_the_data_are_left_out(tmp_path: Path) -> None:
+    drawn = raw.write(tmp_path)
+    live = drawn["live"].head(20).assign(era="eraX")
+    whole = pd.concat([drawn["validation"], live], ignore_index=True)
+    whole.to_parquet(tmp_path / "validation.parquet")
+    (tmp_path / "train.parquet").unlink()
+    random = np.random.default_rng(0).random(len(whole))
+    found = judged(tmp_path, lambda frame: pd.Series(random), 50, days=20)
+    assert verdicts(found)["boundary"] == "clean", found
+    assert "the first predicted era, 61, shares no week" in repr(found)
+    live.to_parquet(tmp_path / "validation.parquet")
+    with pytest.raises(InputError, match=r"not any of the 20 ids of the predictions is in an era of validation\.parquet"):
+        judged(tmp_path, lambda frame: pd.Series(random[:20]), 50)
+    live.to_parquet(tmp_path / "train.parquet")
+    with pytest.raises(InputError, match=r"train\.parquet: all its rows are of the live era"):
+        user_files.read_shape(tmp_path, rows=9, eras=9, features=9, seed=0)
+
+
+def test_the_targets_alone_need_no_ids(tmp_path: Path) -> None:
+    train = raw.write(tmp_path)["train"]
+    targets = train[[name for name in train if name.startswith("target")]]
+    targets.to_parquet(tmp_path / "train.parquet")
+    pd.testing.assert_frame_equal(user_files.read_all_targets(tmp_path), targets)
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,18 @@ def test_the_mean_has_the_interval_of_the_metrics(finished: Workspace, run: Run)
     assert short["reason"].str.contains("eras; an interval needs 32").all()
 
 
+def test_means_of_no_rows_and_of_an_era_twice(run: Run) -> None:
+    scores = run.scores()
+    means = run.means(scores)
+    none = run.means(scores.iloc[:0])
+    assert none.empty
+    assert list(none.columns) == list(means.columns)
+    twice = pd.concat([scores, scores.iloc[[1]]])
+    message = rf"^scores: era {scores['era'].iloc[1]} of '{scores['prediction'].iloc[1]}' is there twice; expected each era once"
+    with pytest.raises(InputError, match=message):
+        run.means(twice)
+
+
 def test_a_model_of_ones_own_is_trained_as_the_pipeline_trains(run: Run) -> None:
     mine = run.train(PlainRidge(), Goal(run.target, settings_of(run, "ridge").l2)).predictions
     theirs = run.predictions("ridge")

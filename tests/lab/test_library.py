@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import inspect
 import json
 import re
 import subprocess
@@ -290,6 +291,8 @@ def test_every_name_is_on_the_page_of_the_top_level_and_has_an_example_that_runs
         assert re.search(rf"\b{name}\b", page), f"{name} is missing in docs/api/erawise.md"
         found = getattr(erawise, name)
         owner = type(found) if name == "era_corr_scorer" else found
+        if inspect.isfunction(found):
+            assert {"Parameters", "Returns", "Raises"} <= set(re.findall(r"(\w+)\n *-{3,}\n", found.__doc__ or "")), name
         if name != "Panel":
             examples = doctest.DocTestFinder(recurse=False).find(owner, name, module=importlib.import_module(owner.__module__))
             assert examples

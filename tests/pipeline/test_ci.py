@@ -93,6 +93,7 @@ def repository(once: Callable[[str, Callable[[Path], object]], Path], finished_c
         clone = linked(finished_clone, base / "repository")
         clone.drop(*ASIDE)
         clone.dvc("remote", "add", "--local", "-d", "store", str(clone.directory / ".git" / "remote"))
+        assert not stages_run(clone.dvc("repro", "--dry"))
         clone.dvc("push", "-q", "data/scores")
         clone.run("git", "checkout", "-qb", "topic")
         clone.set("neutralize.proportion", 0.9)
