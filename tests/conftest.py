@@ -14,7 +14,9 @@ from clones import Clone, checked_out, clone_tree, linked
 from hypothesis import HealthCheck, settings
 from workspace import WHOLE, Workspace
 
-LONGEST = "test_dvc.py"
+LONGEST, MOST_SET_UP = "test_dvc.py", "test_cluster.py"
+PROCESSES = 3
+"""Processes of `make test`, of which each first has an equal share of the tests, in their order, and later takes from the others'."""
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")  # a slow run on a busy machine is no failure
@@ -105,8 +107,11 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the slowest file first, so that the other processes run all the others meanwhile."""
-    items.sort(key=lambda item: item.path.name != LONGEST)
+    """Let the first process begin with the slowest file, and the second with the one that no two should set up."""
+    slow, shared = ([item for item in items if item.path.name == name] for name in (LONGEST, MOST_SET_UP))
+    others = [item for item in items if item.path.name not in (LONGEST, MOST_SET_UP)]
+    first = max(0, len(items) // PROCESSES - len(slow))
+    items[:] = [*slow, *others[:first], *shared, *others[first:]]
 
 
 def pytest_collection_finish() -> None:
