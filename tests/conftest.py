@@ -107,7 +107,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the first process begin with the slowest file, and the second with the one that no two should set up."""
+    """Let the first process begin with the slowest file, and the second with the file of most set-up, which no other shares then."""
     slow, shared = ([item for item in items if item.path.name == name] for name in (LONGEST, MOST_SET_UP))
     others = [item for item in items if item.path.name not in (LONGEST, MOST_SET_UP)]
     first = max(0, len(items) // PROCESSES - len(slow))
