@@ -136,9 +136,10 @@ def test_an_error_is_red_on_a_terminal_alone(tmp_path: Path, monkeypatch: pytest
     for variable, expected in (("1", b"error: "), ("", b"\x1b[31merror:\x1b[0m ")):
         monkeypatch.setenv("NO_COLOR", variable)
         terminal, end = pty.openpty()
-        with monkeypatch.context() as patch, os.fdopen(end, "w") as stream, pytest.raises(SystemExit, match="1"):
+        with monkeypatch.context() as patch, os.fdopen(end, "w") as stream:
             patch.setattr(sys, "stderr", stream)
-            command("check")
+            with pytest.raises(SystemExit, match="1"):
+                command("check")
         assert os.read(terminal, 1000).startswith(expected)
         os.close(terminal)
     with pytest.raises(SystemExit, match="1"):
