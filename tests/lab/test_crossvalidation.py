@@ -55,7 +55,7 @@ def test_rows_are_split_as_their_eras_are(splitter: Any, folds: list[splits.Fold
 def test_a_search_of_scikit_learn_takes_them_as_they_are(splitter: Any, folds: list[splits.Fold], data: tuple) -> None:
     X, y, era = data
     groups = era.loc[X.index]
-    search = RandomizedSearchCV(Ridge(), {"alpha": np.logspace(-1, 6, 20)}, n_iter=4, cv=splitter, scoring=EraCorr(era), random_state=0)
+    search = RandomizedSearchCV(Ridge(), {"alpha": np.logspace(-1, 6, 20)}, n_iter=2, cv=splitter, scoring=EraCorr(era), random_state=0)
     search.fit(X, y, groups=groups)
     assert search.n_splits_ == len(folds)
     fold = folds[0]
