@@ -226,7 +226,7 @@ def test_outside_of_a_checkout_it_says_so(tmp_path: Path, monkeypatch: pytest.Mo
     assert capsys.readouterr().err == expected
 
 
-def test_another_checkout_is_refused_with_both_paths_and_runs_its_own_code(checkout: Path) -> None:
+def test_another_checkout_is_refused_with_both_paths_and_runs_its_own_code(checkout: Path, commands: Path) -> None:
     for package in ("erawise", "stages"):
         shutil.copytree(ROOT / package, checkout / package, ignore=shutil.ignore_patterns("__pycache__"))
     path = checkout / "erawise/history/readiness.py"
@@ -237,5 +237,5 @@ def test_another_checkout_is_refused_with_both_paths_and_runs_its_own_code(check
         assert refused.stderr.startswith(f"error: this checkout has its own code, {checkout / 'erawise'}, and the command that was called ")
         assert f"is from {ROOT / 'erawise'}; " in refused.stderr
         assert refused.stderr.count("\n") == 1
-    own = ran(checkout, [sys.executable, "-m", "erawise"], "check")
+    own = ran(checkout, [str(commands / "python"), "-m", "erawise"], "check", PYTHONDONTWRITEBYTECODE="1")
     assert "params.yaml: this is the clone: " in own.stdout, own.stderr
