@@ -13,7 +13,6 @@ import nbformat
 import pytest
 import strip
 from closure import ROOT
-from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
 from workspace import Workspace
 
@@ -35,10 +34,13 @@ def read(name: str) -> nbformat.NotebookNode:
 
 def run(name: str, directory: Path, settings: Path, commands: Path) -> Cells:
     """Run a notebook from its start to its end in a directory, in a fork that has loaded the packages."""
-    book, kernel = read(name), AsyncKernelManager(kernel_name="python3")
-    kernel.kernel_spec.argv[0] = str(commands / "python")
+    book = read(name)
+    client = NotebookClient(book, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(directory)}})
+    kernel = client.create_kernel_manager().kernel_spec
+    assert kernel
+    kernel.argv[0] = str(commands / "python")
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "IPYTHONDIR": str(settings)}
-    NotebookClient(book, kernel, timeout=120, resources={"metadata": {"path": str(directory)}}).execute(env=environment)
+    client.execute(env=environment)
     return {cell.id: cell.outputs for cell in book.cells if cell.cell_type == "code"}
 
 
