@@ -56,6 +56,7 @@ def test_processes_that_write_at_once_lose_no_line(tmp_path: Path) -> None:
 
 
 RECORD = """
+import sys
 from pathlib import Path
 from erawise import params
 from erawise.evaluation import evaluation
