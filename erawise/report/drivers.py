@@ -23,7 +23,7 @@ SWARM_COLUMNS, SWARM_REACH = 40, 0.42
 
 def drivers(page: Page) -> str:
     """Write the importance of features by each measure, SHAP row by row, and the exposure to groups of features."""
-    found, table = page.content, measures(page.content)
+    found, table = page.content, page.measures
     had = [measure for measure in MEASURES if measure in set(table["measure"])]
     parts = [frame.missing("the importance of features", "dvc repro plot")]
     if had:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from erawise.base.schema import CV, ERA, PREDICTION, SPLIT, VALIDATION
+from erawise.base.schema import CV, ERA, VALIDATION
 from erawise.evaluation.significance import OPEN
 from erawise.report import content, drawing, frame, markup, views
 from erawise.report.content import CORR, SCORES, SPLITS, YARDSTICKS, Content
@@ -124,9 +124,8 @@ def _focused(page: Page, name: str, told: Callable[[str, pd.Series], str], alt: 
 
 def _series(page: Page, score: str, split: str, name: str) -> pd.Series:
     """Return a score of a prediction by era, of the eras that have one, in the order of time."""
-    table = page.datasets[views.ERAS]
-    rows = table[(table[SPLIT] == split) & (table[PREDICTION] == name)]
-    return rows.set_index(ERA)[score].dropna().sort_index() if score in rows else pd.Series(dtype=float)
+    rows = page.scored.get((split, name), {})
+    return rows[score].dropna() if score in rows else pd.Series(dtype=float)
 
 
 def _ends_highest(page: Page, score: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from erawise.base.schema import ERA, PREDICTION, SPLIT
 from erawise.report import content, drawing, markup, views
 from erawise.report.content import SCORES, Content
 from erawise.report.drawing import Figure
@@ -26,6 +27,7 @@ class Page:
     pairs : of `content.pairs`.
     defaults : the first state of the switches.
     datasets : tables that charts take by name.
+    measures : of `drivers.measures`.
     live : the charts as Vega, by the names of their figures.
     titles : of the figures whose title depends on a switch: the switch, and the title for each value.
     """
@@ -34,6 +36,7 @@ class Page:
     pairs: pd.DataFrame
     defaults: views.Defaults
     datasets: dict[str, pd.DataFrame]
+    measures: pd.DataFrame
     live: dict[str, Any] = field(default_factory=dict)
     titles: dict[str, Any] = field(default_factory=dict)
 
@@ -41,6 +44,12 @@ class Page:
     def decisive(self) -> pd.DataFrame:
         """The comparisons by the objective that decides, see `content.decisive`."""
         return content.decisive(self.content)
+
+    @functools.cached_property
+    def scored(self) -> dict[Any, pd.DataFrame]:
+        """Scores by era, in the order of time, of each split and prediction."""
+        parts = self.datasets[views.ERAS].groupby([SPLIT, PREDICTION], sort=False, observed=True)
+        return {key: part.set_index(ERA).sort_index() for key, part in parts}
 
     @functools.cached_property
     def rows(self) -> dict[str, list[dict[str, Any]]]:

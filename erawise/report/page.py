@@ -68,7 +68,8 @@ def written(found: Content, progress: Progress = SILENT) -> str:
             f"{found.chosen}: submit.models or upload.prediction names it, and it has no scores; there are scores of "
             f"{', '.join(found.predictions)}; run `dvc repro evaluate`"
         )
-    page = Page(found, content.pairs(found, scores), _defaults(found, scores), {views.ERAS: scores})
+    measures = drivers.measures(found)
+    page = Page(found, content.pairs(found, scores), _defaults(found, scores, measures), {views.ERAS: scores}, measures)
     bodies = {}
     with drawing.validating(), progress.counting(1 + len(SECTIONS), "sections") as count:
         for name, (_, write) in {"answer": ("", answer.first), **SECTIONS}.items():
@@ -92,11 +93,11 @@ def written(found: Content, progress: Progress = SILENT) -> str:
     return markup.document(title, POLICY, palette.style(shades), main, "erawise report", scripts)
 
 
-def _defaults(found: Content, scores: pd.DataFrame) -> views.Defaults:
+def _defaults(found: Content, scores: pd.DataFrame, measures: pd.DataFrame) -> views.Defaults:
     names = [*found.predictions, *(name for name in content.YARDSTICKS if (scores[PREDICTION] == name).any())]
     spans = {str(split): (int(eras.min()), int(eras.max()), eras.nunique()) for split, eras in scores.groupby(SPLIT, sort=False)[ERA]}
     others = [name for name in reversed(found.predictions) if name != found.chosen]
-    had = set(drivers.measures(found)["measure"])
+    had = set(measures["measure"])
     return views.Defaults(
         names=names,
         chosen=found.chosen,
@@ -158,8 +159,7 @@ def _for_script(page: Page) -> dict[str, Any]:
         }
         for name in d.names
     }
-    table = drivers.measures(page.content)
-    measures = {str(model): list(dict.fromkeys(own["measure"])) for model, own in table.groupby("model", sort=False)}
+    measures = {str(model): list(dict.fromkeys(own["measure"])) for model, own in page.measures.groupby("model", sort=False)}
     return {
         "table": views.ERAS,
         "scores": scores,

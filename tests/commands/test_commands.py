@@ -87,9 +87,9 @@ def test_help_imports_nothing_that_a_command_needs() -> None:
 def test_the_module_and_the_script_are_the_same_command() -> None:
     script = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert script == {"erawise": f"{__main__.__name__}:{__main__.main.__name__}"}
-    module, installed = (ran(ROOT, program, "show", "--help") for program in ([sys.executable, "-m", "erawise"], INSTALLED))
+    module, installed = (ran(ROOT, program, "check", "--help") for program in ([sys.executable, "-m", "erawise"], INSTALLED))
     assert module.stdout == installed.stdout
-    assert module.stdout.startswith("Usage: erawise show [OPTIONS]\n")
+    assert module.stdout.startswith("Usage: erawise check\n")
 
 
 def test_a_shell_can_complete_commands_and_options() -> None:
@@ -131,15 +131,20 @@ def test_a_wrong_command_line_is_one_line(words: str, message: str, checkout: Pa
     assert error.count("\n") == 1
 
 
-def test_an_error_is_red_on_a_terminal_alone(tmp_path: Path) -> None:
-    for variables, expected in (({}, b"\x1b[31merror:\x1b[0m "), ({"NO_COLOR": "1"}, b"error: ")):
+def test_an_error_is_red_on_a_terminal_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    for variable, expected in (("1", b"error: "), ("", b"\x1b[31merror:\x1b[0m ")):
+        monkeypatch.setenv("NO_COLOR", variable)
         terminal, end = pty.openpty()
-        environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | {"PYTHONPATH": str(ROOT)} | variables
-        subprocess.run([*INSTALLED, "check"], cwd=tmp_path, env=environment, stderr=end, check=False)
-        os.close(end)
+        with monkeypatch.context() as patch, os.fdopen(end, "w") as stream:
+            patch.setattr(sys, "stderr", stream)
+            with pytest.raises(SystemExit, match="1"):
+                command("check")
         assert os.read(terminal, 1000).startswith(expected)
         os.close(terminal)
-    assert ran(tmp_path, INSTALLED, "check").stderr.startswith("error: ")
+    with pytest.raises(SystemExit, match="1"):
+        command("check")
+    assert capsys.readouterr().err.startswith("error: ")
 
 
 def test_a_closed_pipe_ends_quietly() -> None:
@@ -221,7 +226,7 @@ def test_outside_of_a_checkout_it_says_so(tmp_path: Path, monkeypatch: pytest.Mo
     assert capsys.readouterr().err == expected
 
 
-def test_another_checkout_is_refused_with_both_paths_and_runs_its_own_code(checkout: Path) -> None:
+def test_another_checkout_is_refused_with_both_paths_and_runs_its_own_code(checkout: Path, commands: Path) -> None:
     for package in ("erawise", "stages"):
         shutil.copytree(ROOT / package, checkout / package, ignore=shutil.ignore_patterns("__pycache__"))
     path = checkout / "erawise/history/readiness.py"
@@ -232,5 +237,5 @@ def test_another_checkout_is_refused_with_both_paths_and_runs_its_own_code(check
         assert refused.stderr.startswith(f"error: this checkout has its own code, {checkout / 'erawise'}, and the command that was called ")
         assert f"is from {ROOT / 'erawise'}; " in refused.stderr
         assert refused.stderr.count("\n") == 1
-    own = ran(checkout, [sys.executable, "-m", "erawise"], "check")
+    own = ran(checkout, [str(commands / "python"), "-m", "erawise"], "check", PYTHONDONTWRITEBYTECODE="1")
     assert "params.yaml: this is the clone: " in own.stdout, own.stderr

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,6 +74,7 @@ def take_settings(project: Path, finished: Workspace, line: str) -> None:
 
 
 FOLLOWED = """
+__file__ = None  # else Dask's worker would run all of this too
 import runpy, shutil, sys
 from pathlib import Path
 
@@ -122,9 +122,10 @@ sys.exit(pytest.main([*tests, "-p", "no:cacheprovider", "-k", "momentum or packa
 """The commands of the page in one process, since each would load the same libraries. From `tune` on they use a finished run's settings."""
 
 
-def test_a_new_kind_of_model_trains_as_the_page_says(project: Path, finished: Workspace) -> None:
+def test_a_new_kind_of_model_trains_as_the_page_says(project: Path, finished: Workspace, commands: Path) -> None:
     assert len(follow("add-a-model.md", project)) == 9
-    said = run(project, Path(sys.executable).parent, "-c", FOLLOWED, str(finished.directory / "params.yaml"))
+    (project / "followed.py").write_text(FOLLOWED, encoding="utf-8")
+    said = run(project, commands, "followed.py", str(finished.directory / "params.yaml"))
     page = (project / "docs/parameters.md").read_text(encoding="utf-8")
     assert "| `models.momentum.eras` | integer ≥ 1 | `50` | the last eras, over which the mean is taken, >= 1 |" in page
     assert "params.yaml: all is well" in said

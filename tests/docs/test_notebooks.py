@@ -32,11 +32,15 @@ def read(name: str) -> nbformat.NotebookNode:
     return nbformat.read(ROOT / f"notebooks/{name}.ipynb", 4)
 
 
-def run(name: str, directory: Path, settings: Path) -> Cells:
-    """Run a notebook from its start to its end in a directory."""
+def run(name: str, directory: Path, settings: Path, commands: Path) -> Cells:
+    """Run a notebook from its start to its end in a directory, in a fork that has loaded the packages."""
     book = read(name)
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "IPYTHONDIR": str(settings)}
-    NotebookClient(book, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(directory)}}).execute(env=environment)
+    client = NotebookClient(book, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(directory)}})
+    kernel = client.create_kernel_manager().kernel_spec
+    assert kernel
+    kernel.argv[0] = str(commands / "python")
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "IPYTHONDIR": str(settings)}
+    client.execute(env=environment)
     return {cell.id: cell.outputs for cell in book.cells if cell.cell_type == "code"}
 
 
@@ -45,7 +49,7 @@ def files_of(directory: Path) -> dict[Path, int]:
 
 
 @pytest.fixture(scope="module")
-def outputs(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Cells]:
+def outputs(finished: Workspace, commands: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Cells]:
     """Run both notebooks, one from the top and one from the notebooks' directory; they change no file."""
     top, settings = tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("ipython")
     shutil.copytree(finished.directory, top, dirs_exist_ok=True)
@@ -53,8 +57,8 @@ def outputs(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> di
     before = files_of(top)
     with ThreadPoolExecutor(2) as pool:
         started = {
-            EXPLORE: pool.submit(run, EXPLORE, top, settings),
-            FIRST_MODEL: pool.submit(run, FIRST_MODEL, top / "notebooks", settings),
+            EXPLORE: pool.submit(run, EXPLORE, top, settings, commands),
+            FIRST_MODEL: pool.submit(run, FIRST_MODEL, top / "notebooks", settings, commands),
         }
         found = {name: one.result() for name, one in started.items()}
     assert files_of(top) == before

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -67,7 +66,8 @@ print(recording.evaluated(params.load(Path("params.yaml")), found, {"validation"
 """
 
 
-def test_evaluations_at_once_are_counted_one_after_the_other(tmp_path: Path) -> None:
+def test_evaluations_at_once_are_counted_one_after_the_other(tmp_path: Path, commands: Path) -> None:
+    (tmp_path / "record.py").write_text(RECORD)
     shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
     (tmp_path / "data/prepared").mkdir(parents=True)
     (tmp_path / "data/prepared/validation_targets.parquet").write_bytes(b"targets")
@@ -77,7 +77,7 @@ def test_evaluations_at_once_are_counted_one_after_the_other(tmp_path: Path) -> 
             started = [
                 stack.enter_context(
                     subprocess.Popen(
-                        [sys.executable, "-c", RECORD, digest],
+                        [str(commands / "python"), "record.py", digest],
                         cwd=tmp_path,
                         env=environment,
                         stdout=subprocess.PIPE,

@@ -1,7 +1,8 @@
 """The leak auditor: classic mistakes are flagged, the same recipes made right are clean, errors are one line."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,14 @@ from erawise.lab.verdicts import Audit
 from erawise.running.errors import InputError
 
 SHAPE = Shape(rows=40, eras=100, features=12)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _drawn_once() -> Iterator[None]:
+    """Draw the features of audits with the same seed once; no audit changes them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(made_data, "draw", cache(made_data.draw))
+        yield
 
 
 def verdicts(audit: Audit) -> dict[str, str]:

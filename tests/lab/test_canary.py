@@ -1,6 +1,7 @@
 """Canaries: silent in an honest pipeline; in a pipeline that leaks they find it and name the leak."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -44,13 +45,12 @@ started, leak_runs._run = leak_runs._run, run
 
 FIRST_STARTED = f"""{ONE_PROCESS}
 def first(directory, *stages):
-    if "tune" in stages:
-        leak_runs._run = run
+    leak_runs._run = run
     started(directory, *stages)
 
 leak_runs._run = first
 """
-"""Code that lets it start processes, as it does for a user, until it has trained once."""
+"""Code that lets it start a process for the first stages, as it does for a user."""
 
 
 def unchanged(content: Any) -> None:
@@ -107,13 +107,19 @@ def with_code(directory: Path, path: str, old: str, new: str) -> Path:
 
 
 def test_an_honest_pipeline_is_silent_and_the_canary_lives(tmp_path: Path, commands: Path) -> None:
-    code, output = check(workspace(tmp_path, features=FEATURES), commands)
+    code, output = check(workspace(tmp_path, models=("ridge",)), commands)
     assert code == 0, output
     assert "no canary finds a signal" in output.splitlines()
     silent, alive = output.split("folds without a purge")
     assert "finds a signal" not in silent
     assert ", finds a signal" in alive
     assert not (tmp_path / "data" / "models").exists()
+
+
+def test_several_honest_models_are_silent(tmp_path: Path, commands: Path) -> None:
+    code, output = check(workspace(tmp_path, features=FEATURES), commands, TELLTALE)
+    assert code == 0, output
+    assert re.findall(r"^  (\w+): cv CORR [+-]0\.\d+, t [+-][\d.]+$", output, re.MULTILINE) == sorted(MODELS)
 
 
 def several_on_workers_elsewhere(content: Any) -> None:

@@ -1,8 +1,9 @@
 """Splitters and the scorer in scikit-learn's own searches."""
 
+import os
 import pickle
 import subprocess
-import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ def test_rows_are_split_as_their_eras_are(splitter: Any, folds: list[splits.Fold
 def test_a_search_of_scikit_learn_takes_them_as_they_are(splitter: Any, folds: list[splits.Fold], data: tuple) -> None:
     X, y, era = data
     groups = era.loc[X.index]
-    search = RandomizedSearchCV(Ridge(), {"alpha": np.logspace(-1, 6, 20)}, n_iter=4, cv=splitter, scoring=EraCorr(era), random_state=0)
+    search = RandomizedSearchCV(Ridge(), {"alpha": np.logspace(-1, 6, 20)}, n_iter=2, cv=splitter, scoring=EraCorr(era), random_state=0)
     search.fit(X, y, groups=groups)
     assert search.n_splits_ == len(folds)
     fold = folds[0]
@@ -124,13 +125,15 @@ def test_the_call_of_a_notebook_scores_by_era(form: str, data: tuple) -> None:
     assert search.cv_results_["mean_train_score"][0] > 0.1
 
 
-def test_worker_processes_and_a_search_inside_a_search_find_the_eras(data: tuple) -> None:
+def test_worker_processes_and_a_search_inside_a_search_find_the_eras(data: tuple, tmp_path: Path, commands: Path) -> None:
     X, y, era = (part.to_numpy() for part in (data[0], data[1], data[2].loc[data[0].index]))
     cv = erawise.WalkForward(12, weeks=4)
     expected = cross_val_score(Ridge(), X, y, groups=era, cv=cv, scoring=erawise.era_corr_scorer, error_score="raise")
     scorer = pickle.dumps(erawise.era_corr_scorer)
     code = "import pickle, sys; from erawise.lab import crossvalidation as c; pickle.load(sys.stdin.buffer); print(len(c._MEMORY.splits))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, input=scorer, capture_output=True, check=True)
+    (tmp_path / "worker.py").write_text(code)
+    command, environment = [str(commands / "python"), "worker.py"], os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, input=scorer, capture_output=True, check=True)
     assert int(done.stdout) >= 1
     search = GridSearchCV(
         Ridge(), {"alpha": [1.0]}, cv=erawise.PurgedKFold(2, weeks=1), scoring=erawise.era_corr_scorer, error_score="raise"

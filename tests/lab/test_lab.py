@@ -292,17 +292,28 @@ def test_a_directory_that_is_none(tmp_path: Path) -> None:
         lab.open_run(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize(
-    "imports",
-    [
-        "from erawise.lab import lab; from erawise.models.lightgbm import model as kind; import lightgbm",
-        "import lightgbm; from erawise.lab import lab; from erawise.models.lightgbm import model as kind",
-        "import sklearn.base; from erawise.models.lightgbm import model as kind; from erawise.lab import lab; import lightgbm",
-        "from erawise.selection import selection; import lightgbm",
-    ],
-)
-def test_the_libraries_of_the_user_stay_whole_in_whatever_order_they_are_imported(imports: str) -> None:
-    code = "import numpy as np; x = np.arange(200.0).reshape(100, 2); lightgbm.LGBMRegressor(n_estimators=2, verbosity=-1).fit(x, x[:, 0])"
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", f"{imports}; {code}"], env=environment, capture_output=True, text=True, check=False)
+ORDERS = """
+import os, sys
+import numpy as np, pandas, pyarrow.parquet, pydantic, scipy.sparse, scipy.stats
+
+assert not {"lightgbm", "sklearn", "erawise"} & set(sys.modules)
+x = np.arange(200.0).reshape(100, 2)
+for imports in (
+    "from erawise.lab import lab; from erawise.models.lightgbm import model as kind; import lightgbm",
+    "import lightgbm; from erawise.lab import lab; from erawise.models.lightgbm import model as kind",
+    "import sklearn.base; from erawise.models.lightgbm import model as kind; from erawise.lab import lab; import lightgbm",
+    "from erawise.selection import selection; import lightgbm",
+):
+    if os.fork() == 0:
+        exec(imports)
+        lightgbm.LGBMRegressor(n_estimators=2, num_threads=1, verbosity=-1).fit(x, x[:, 0])
+        os._exit(0)
+    assert os.wait()[1] == 0, imports
+"""
+"""Imports in several orders, each in a fork of a process that has loaded only packages below both libraries."""
+
+
+def test_the_libraries_of_the_user_stay_whole_in_whatever_order_they_are_imported() -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", ORDERS], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

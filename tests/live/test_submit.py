@@ -50,15 +50,24 @@ def live(seed: int) -> pd.DataFrame:
     return raw.frame([0], 40, 8, "live", seed)
 
 
-@pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[NumeraiServer]:
-    rounds = {number: tmp_path_factory.mktemp(f"round{number}") for number in (OPEN, OPEN + 1)}
-    for number, directory in rounds.items():
-        (directory / "v5.3").mkdir()
+@pytest.fixture(scope="module")
+def files_of_rounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the files of two rounds, of which each test has its own copy."""
+    top = tmp_path_factory.mktemp("rounds")
+    for number in (OPEN, OPEN + 1):
+        directory = top / str(number) / "v5.3"
+        directory.mkdir(parents=True)
         table = live(seed=number)
-        table.set_index("id").to_parquet(directory / "v5.3/live.parquet")
+        table.set_index("id").to_parquet(directory / "live.parquet")
         benchmark = pd.DataFrame({"benchmark": (table["feature_0"] / 4).astype(np.float32)}).set_index(table["id"])
-        benchmark.to_parquet(directory / "v5.3/live_benchmark_models.parquet")
+        benchmark.to_parquet(directory / "live_benchmark_models.parquet")
+    return top
+
+
+@pytest.fixture
+def server(files_of_rounds: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[NumeraiServer]:
+    copied = shutil.copytree(files_of_rounds, tmp_path_factory.mktemp("rounds") / "own")
+    rounds = {number: copied / str(number) for number in (OPEN, OPEN + 1)}
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setenv(PUBLIC_ID, KEY[0])
     monkeypatch.setenv(SECRET_KEY, KEY[1])
@@ -260,14 +269,22 @@ def test_an_id_in_the_index_is_lost_by_numerapi_and_kept_by_us(server: NumeraiSe
     assert submission.content(table).startswith(b"id,prediction\n")
 
 
-@pytest.mark.parametrize("fault", ["500", "html", "stall", "cut", "null"])
-def test_a_submission_whose_fate_is_unknown_is_looked_for_before_it_is_sent_again(
-    server: NumeraiServer, standing: Workspace, fault: str
-) -> None:
-    server.lost = [fault]
+def test_a_submission_whose_fate_is_unknown_is_looked_for_before_it_is_sent_again(server: NumeraiServer, standing: Workspace) -> None:
+    server.lost = ["500"]
     standing.run("submit")
     assert len(handed(server, "alpha")) == len(handed(server, "beta")) == 1
     assert [entry["outcome"] for entry in journal(standing)] == ["sent", "sent"]
+
+
+@pytest.mark.parametrize("fault", ["html", "stall", "cut", "null"])
+def test_no_answer_of_the_server_is_taken_for_a_submission_that_is_not_there(server: NumeraiServer, fault: str) -> None:
+    ours = Account(server.url, KEY, QUICK)
+    table = submission.table(live(seed=OPEN)[["id", "feature_0"]], "feature_0")
+    taken_by = ours.round()
+    server.lost = [fault]
+    assert submission.hand_in(ours, "id-alpha", taken_by, table, "7_alpha.csv").how == "sent"
+    assert not server.lost
+    assert len(handed(server, "alpha")) == 1
 
 
 @pytest.mark.parametrize("fault", ["500", "html", "cut"])
@@ -776,7 +793,6 @@ def test_a_final_model_of_before_is_not_handed_in(
     server: NumeraiServer, operator: Workspace, capsys: pytest.CaptureFixture[str], other: str
 ) -> None:
     commands = ("submit", "upload --no-check")
-    operator.run("submit --dry-run")
     if other == "settings":
         operator.change(lambda content: content["models"]["ridge"].update(l2=2000.0))
         trained_again(operator)
@@ -848,7 +864,9 @@ def test_with_no_resolved_era_to_add_the_final_models_are_handed_in(server: Nume
     tabular.read_parquet(path).assign(target=np.float32(np.nan)).to_parquet(path)
     operator = Workspace(tmp_path, tmp_path / "files")
     operator.change(lambda content: (content["submit"].update(models={"alpha": "ridge"}), content["tuning"].update(models=[])))
-    operator.run(*WHOLE[: WHOLE.index("explain ridge")], "ensemble", "neutralize", "evaluate", "submit")
+    operator.change(lambda content: (content["models"].pop("lightgbm"), content["final"].update(refit=["ridge"])))
+    stages = [line for line in WHOLE[: WHOLE.index("explain ridge")] if not line.endswith("lightgbm")]
+    operator.run(*stages, "ensemble", "neutralize", "evaluate", "submit")
     assert len(handed(server, "alpha")) == 1
 
 

@@ -92,10 +92,10 @@ def test_a_short_token_and_a_port_in_use_are_errors(tmp_path: Path, address: str
         webhook_server.server("127.0.0.1", int(address.rsplit(":", 1)[1]), TOKEN, runner)
 
 
-def test_the_command_listens_and_runs_submit(workspace_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_listens_and_runs_submit(workspace_directory: Path, commands: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
     environment = os.environ | {"PYTHONPATH": str(ROOT), webhook_server.TOKEN: TOKEN}
-    command = [sys.executable, "-m", "erawise", "webhook", "--port", "0", "--wait", "0"]
+    command = [str(commands / "python"), "-m", "erawise", "webhook", "--port", "0", "--wait", "0"]
     with subprocess.Popen(
         command, cwd=workspace_directory, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as run:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from workspace import Workspace
 
 from erawise.base import files, tabular
-from erawise.charts import figures
+from erawise.charts import figures, outlook_charts
 from erawise.live import score_names, watching
 from erawise.live.account import Account, Round
 from erawise.live.scorebook import DTYPES, Scorebook, fetch
@@ -116,8 +116,9 @@ def drawn() -> None:
 
 @pytest.fixture(autouse=True)
 def _undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lay pictures out and write them only for tests that look at them: it takes half of the time of a monitor."""
+    """Draw pictures and write them only for tests that look at them: it takes half of the time of a monitor."""
     if "drawn" not in request.fixturenames:
+        monkeypatch.setattr(outlook_charts, "live", lambda table, shades: None)
         monkeypatch.setattr(figures, "write", lambda figure, path: path.touch())
 
 
@@ -554,7 +555,7 @@ def overlapping(eras: int, rng: np.random.Generator) -> NDArray[np.float64]:
     return 0.02 + 0.015 * np.sum([drawn[k : k + eras] for k in range(4)], axis=0)
 
 
-@pytest.mark.parametrize(("eras", "weeks"), [(56, 20), (120, 20), (120, 52)])
+@pytest.mark.parametrize(("eras", "weeks"), [(56, 20), (120, 52)])
 def test_nineteen_of_twenty_sums_stay_in_the_band_all_the_way(eras: int, weeks: int) -> None:
     held = []
     for seed in range(400):

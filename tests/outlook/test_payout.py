@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
@@ -22,7 +21,7 @@ from scipy.special import ndtr
 from workspace import command
 
 from erawise import params
-from erawise.charts import outlook_charts, style
+from erawise.charts import figures, outlook_charts, style
 from erawise.evaluation import significance
 from erawise.live import payouts, score_names
 from erawise.live.score_names import ScoreName
@@ -396,9 +395,19 @@ def looks_ahead(checkout: Path, days: int) -> None:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a directory with settings and measured scores, in which the command runs."""
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+def drawn() -> None:
+    """Draw the picture as for a user."""
+
+
+@pytest.fixture
+def checkout(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a directory with settings and measured scores, in which the command runs, and draws its picture only for tests of it."""
+    settings = (ROOT / "params.yaml").read_text()
+    assert "replicates: 2000 " in settings
+    (tmp_path / "params.yaml").write_text(settings.replace("replicates: 2000 ", "replicates: 200 "))
+    if "drawn" not in request.fixturenames:
+        monkeypatch.setattr(outlook_charts, "payout", lambda *_: None)
+        monkeypatch.setattr(figures, "write", lambda figure, path: path.touch())
     table = scores(60, ridge=0.02 + overlapping(60, 0, 0.02), ensemble=0.02 + overlapping(60, 1, 0.02)).assign(mmc=0.01)
     (tmp_path / "data" / "scores").mkdir(parents=True)
     (tmp_path / "data/prepared/panel").mkdir(parents=True)
@@ -410,7 +419,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_command_prints_and_writes_all_of_it(checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_the_command_prints_and_writes_all_of_it(checkout: Path, drawn: None, capsys: pytest.CaptureFixture) -> None:
     command("payout")
     out = capsys.readouterr().out
     assert out.startswith("This is no forecast: the scores are of the embedded market, a toy whose law is known.")

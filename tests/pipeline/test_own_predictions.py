@@ -15,9 +15,10 @@ from ruamel.yaml import YAML
 from workspace import Workspace
 
 from erawise import params
-from erawise.charts import figures
+from erawise.charts import figures, marks
 from erawise.live import safeguards, served
 from erawise.models.shared import stored
+from erawise.report import drawing
 from erawise.running import paths
 from erawise.running.errors import InputError
 from erawise.upload import build
@@ -33,8 +34,11 @@ def _undrawn(*_: object) -> Iterator[Any]:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch, workspace: Workspace) -> None:
-    """Leave out searches and the layout of pictures, and let commands run in the workspace."""
+    """Leave out searches, the layout of pictures and the drawing of charts, and let commands run in the workspace."""
     monkeypatch.setattr(figures, "drawing", _undrawn)
+    monkeypatch.setattr(marks, "lay_out", lambda figure: None)
+    for name in ("svg", "vega", "library"):
+        monkeypatch.setattr(drawing, name, lambda *_: "")
     monkeypatch.chdir(workspace.directory)
     workspace.change(lambda content: (content["tuning"].update(models=[]), content["final"].update(refit=[])))
 

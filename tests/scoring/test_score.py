@@ -139,13 +139,20 @@ FORMS: dict[str, Callable[[pd.DataFrame, Path], object]] = {
 """Ways in which a file is written that all give the same scores."""
 
 
+@pytest.fixture(scope="module")
+def plain(data: Path, rows: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> scored_files.Scored:
+    """Score a plain file of the predictions."""
+    path = tmp_path_factory.mktemp("plain") / "plain.parquet"
+    rows.to_parquet(path, index=False)
+    return scored(path, data)
+
+
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_of_a_file_gives_the_same_scores(form: str, data: Path, rows: pd.DataFrame, tmp_path: Path) -> None:
-    path = tmp_path / "mine"
-    FORMS[form](rows, path)
-    found = scored(path, data)
-    rows.to_parquet(tmp_path / "plain.parquet", index=False)
-    plain = scored(tmp_path / "plain.parquet", data)
+def test_every_form_of_a_file_gives_the_same_scores(
+    form: str, data: Path, rows: pd.DataFrame, plain: scored_files.Scored, tmp_path: Path
+) -> None:
+    FORMS[form](rows, tmp_path / "mine")
+    found = scored(tmp_path / "mine", data)
     np.testing.assert_allclose(found.eras["corr"], plain.eras["corr"], atol=1e-12)
     assert list(found.summary) == ["mine", "other"]
 
