@@ -22,7 +22,7 @@ from workspace import MODELS, WHOLE, Workspace
 from erawise import params
 from erawise.base import files, tabular
 from erawise.base.schema import CV, VALIDATION, named_horizon
-from erawise.charts import figures
+from erawise.charts import figures, marks
 from erawise.explanation import explained
 from erawise.folds import splits
 from erawise.history import tracking
@@ -45,6 +45,7 @@ def unwritten(*_: object) -> Iterator[Callable[..., None]]:
 @pytest.fixture
 def pictures_are_unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "drawing", unwritten)
+    monkeypatch.setattr(marks, "lay_out", lambda figure: None)
 
 
 @pytest.fixture
