@@ -523,6 +523,7 @@ def test_features_without_groups_go_through_every_stage_that_looks_for_them(work
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real sample is not part of the repository")
 def test_the_real_sample_goes_through(tmp_path: Path, capsys: pytest.CaptureFixture[str], pictures_are_unwritten: None) -> None:
     workspace = Workspace(tmp_path, REAL)
+    workspace.change(lambda content: content["tuning"].update(trials=1))
     workspace.run(*WHOLE)
     data = json.loads((tmp_path / "metrics/data.json").read_text())
     assert data["validation"] == {"rows": 556, "eras": 12, "unresolved_rows": 2705, "dropped_rows": 0}
