@@ -11,9 +11,9 @@ import gc
 import hashlib
 import importlib
 import importlib.machinery
-import json
 import marshal
 import os
+import pickle
 import runpy
 import select
 import signal
@@ -23,10 +23,11 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, TextIO
+
+from ruamel.yaml import YAML
 
 PACKAGES = (
     *("dvc.api", "dvc.cachemgr", "dvc.cli", "dvc.cli.parser", "dvc.data_cloud", "dvc.dvcfile", "dvc.fs", "dvc.lock", "dvc.repo"),
@@ -36,7 +37,7 @@ PACKAGES = (
     *("dvc.repo.plots", "dvc.repo.pull", "dvc.repo.push", "dvc.repo.reproduce", "dvc.repo.stage", "dvc.repo.status", "dvc.repo.trie"),
     *("dvc.rwlock", "dvc.scm", "dvc.stage.cache", "dvc.stage.run", "dvc.ui.table", "dvc.utils.hydra", "dvc.utils.strictyaml"),
     *("dvc_data.hashfile.db.local", "dvc_data.hashfile.status", "dvc_data.index.checkout", "dvc_http", "hydra", "networkx", "pygit2"),
-    *("pyparsing", "scmrepo.fs", "scmrepo.git"),
+    *("platformdirs", "pyparsing", "scmrepo.fs", "scmrepo.git"),
     *("numpy", "pandas", "pandas.io.formats.csvs", "pyarrow.pandas_compat", "pyarrow.parquet", "scipy.linalg", "scipy.special"),
     *("scipy.stats", "statistics", "threadpoolctl"),
     *("pydantic.fields", "pydantic.functional_validators", "pydantic.json_schema", "pydantic.main", "pydantic.type_adapter"),
@@ -50,17 +51,18 @@ SECONDS = 120
 """Longest wait for the server's first answer."""
 
 CLIENT = r"""#!{python} -IS
-import json, os, socket, sys
+import _socket, marshal, os, sys  # few, and none that loads others: they take longer than the rest
 name, arguments = os.path.basename(sys.argv[0]), sys.argv[1:]
 if name == "python" and not (arguments and (arguments[0] == "-m" or arguments[0].endswith(".py"))):
     os.execv({python!r}, [{python!r}, *arguments])
-call = {{"name": name, "arguments": arguments, "directory": os.getcwd(), "environment": dict(os.environ)}}
-with socket.socket(socket.AF_UNIX) as server:
-    os.chdir({directory!r})  # the address of a socket must be short
-    server.connect("socket")
-    socket.send_fds(server, [b"."], [0, 1, 2])
-    server.sendall(json.dumps(call).encode() + b"\n")
-    ended = server.recv(8)
+call = marshal.dumps({{"name": name, "arguments": arguments, "directory": os.getcwd(), "environment": dict(os.environ)}})
+server = _socket.socket(_socket.AF_UNIX)
+os.chdir({directory!r})  # the address of a socket must be short
+server.connect("socket")
+streams = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
+server.sendmsg([len(call).to_bytes(4, "big")], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
+server.sendall(call)
+ended = server.recv(8)
 sys.exit(int(ended) if ended else 1)
 """
 
@@ -85,6 +87,15 @@ def start(directory: Path, lives_with: int) -> Path:
     return commands
 
 
+def _kept(place: Path, made: Callable[[], bytes]) -> bytes:
+    """Return the content of a file. The first call that asks for it makes it."""
+    if not place.exists():
+        new = place.with_suffix(f".{os.getpid()}")
+        new.write_bytes(made())
+        new.replace(place)
+    return place.read_bytes()
+
+
 def _compiled_once(directory: Path) -> None:
     """Let all calls share compiled modules, kept by their source: clones have the same code in other directories."""
     directory.mkdir()
@@ -92,39 +103,51 @@ def _compiled_once(directory: Path) -> None:
 
     def shared(self: Any, data: bytes, path: str, **options: Any) -> Any:
         place = directory / hashlib.sha256(data).hexdigest()
-        if not place.exists():
-            new = place.with_suffix(f".{os.getpid()}")
-            new.write_bytes(marshal.dumps(plain(self, data, path, **options)))
-            new.replace(place)
-        code = marshal.loads(place.read_bytes())
+        code = marshal.loads(_kept(place, lambda: marshal.dumps(plain(self, data, path, **options))))
         _imp._fix_co_filename(code, path)  # type: ignore[attr-defined]
         return code
 
     importlib.machinery.SourceFileLoader.source_to_code = shared  # type: ignore[method-assign, assignment]
 
 
+def _parsed_once(directory: Path) -> None:
+    """Let all calls share what is read of YAML, kept by its text: DVC reads its files and the settings again and again."""
+    directory.mkdir()
+    plain = YAML.load
+
+    def shared(self: YAML, stream: Any) -> Any:
+        if self.typ != ["safe"] or not isinstance(stream, str):
+            return plain(self, stream)
+        place = directory / hashlib.sha256(stream.encode()).hexdigest()
+        return pickle.loads(_kept(place, lambda: pickle.dumps(plain(self, stream))))
+
+    YAML.load = shared  # type: ignore[method-assign]
+
+
 def _written_is_known() -> None:
-    """Let DVC, which reads its lock again before each change, have what it has written itself: reading takes half of the time."""
+    """Let DVC, which reads all of its lock and writes it anew for each stage, do so for the stage that has changed alone."""
     from dvc import dvcfile
     from dvc.utils.serialize import _yaml
     from dvc.utils.serialize._common import _modify_data
 
     written: dict[str, Any] = {}
+    texts: dict[int, tuple[Any, str]] = {}
 
     def parsed(text: str, path: str) -> Any:
         known = written.pop(text, None)
         return _yaml.parse_yaml_for_update(text, path) if known is None else known
 
+    def text_of(name: str, entry: Any) -> str:
+        if texts.get(id(entry), (None,))[0] is not entry:  # which is kept, so that no other one gets its identity
+            texts[id(entry)] = entry, _yaml.dumps_yaml({"stages": {name: entry}}).removeprefix("stages:\n")
+        return texts[id(entry)][1]
+
     def dumped(data: Any, stream: TextIO) -> None:
-        parts: list[str] = []
-
-        def write(part: str) -> None:
-            parts.append(part)
-            stream.write(part)
-
-        _yaml._dump(data, SimpleNamespace(write=write, encoding="utf-8"))
+        stages = data["stages"]
+        text = _yaml.dumps_yaml({**data, "stages": None}) + "".join(map(text_of, stages, stages.values()))
+        stream.write(text)
         written.clear()
-        written["".join(parts)] = data
+        written[text] = data
 
     def modify_yaml(path: str, fs: Any = None) -> contextlib.AbstractContextManager[Any]:
         return _modify_data(path, parsed, dumped, fs=fs)
@@ -133,11 +156,72 @@ def _written_is_known() -> None:
     dvcfile.modify_yaml = modify_yaml
 
 
+class _Calls:
+    """The calls that run: the process of each by its client, and both by a descriptor that is ready when the process has ended."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        self.listening = listening
+        self.waiting: dict[socket.socket, int] = {}
+        self.running: dict[int, tuple[int, socket.socket]] = {}
+
+    def next(self) -> dict[str, Any] | None:
+        """Wait up to a second for what happens next; return a call in the new process of it, and None here."""
+        awaited: list[Any] = [self.listening, *self.running, *self.waiting]
+        for ready in select.select(awaited, [], [], 1)[0]:
+            if ready is self.listening:
+                if call := self._begun():
+                    return call
+            elif ready in self.running:
+                self._answer(ready)
+            elif ready in self.waiting:  # what has killed a client kills its call, and all that the call has started
+                os.killpg(self.waiting.pop(ready), signal.SIGKILL)
+        return None
+
+    def _begun(self) -> dict[str, Any] | None:
+        client, _ = self.listening.accept()
+        length, descriptors, _, _ = socket.recv_fds(client, 4, 3)
+        with client.makefile("rb") as sent:
+            call = sent.read(int.from_bytes(length))
+        if not length or len(call) < int.from_bytes(length):
+            client.close()  # it was killed before it had sent all
+        elif process := os.fork():
+            with contextlib.suppress(OSError):  # the call does the same; whichever comes first
+                os.setpgid(process, process)
+            self.waiting[client] = process
+            self.running[os.pidfd_open(process)] = process, client
+        else:
+            return self._call(client, descriptors, call)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return None
+
+    def _call(self, client: socket.socket, descriptors: Sequence[int], sent: bytes) -> dict[str, Any]:
+        os.setpgid(0, 0)
+        for other in (self.listening, client, *self.waiting):
+            other.close()
+        for descriptor in self.running:
+            os.close(descriptor)
+        for number, descriptor in enumerate(descriptors):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        call: dict[str, Any] = marshal.loads(sent)
+        return call
+
+    def _answer(self, ended: int) -> None:
+        process, client = self.running.pop(ended)
+        self.waiting.pop(client, None)
+        code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        os.close(ended)
+        with client, contextlib.suppress(OSError):
+            client.sendall(str(code if code >= 0 else 128 - code).encode())
+
+
 def _serve(lives_with: int) -> dict[str, Any] | None:
     """Answer calls until a process has ended; in the process of a call, return the call."""
     for name in PACKAGES:
         importlib.import_module(name)
     _compiled_once(Path("compiled").absolute())
+    _parsed_once(Path("parsed").absolute())
     _written_is_known()
     gc.collect()
     gc.freeze()  # else the processes of calls would copy all memory that they share with this one
@@ -146,17 +230,10 @@ def _serve(lives_with: int) -> dict[str, Any] | None:
         listening.bind("socket.new")
         listening.listen(64)
         Path("socket.new").rename("socket")
+        calls = _Calls(listening)
         while _lives(lives_with):
-            with contextlib.suppress(ChildProcessError):
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass
-            if not select.select([listening], [], [], 1)[0]:
-                continue
-            connection, _ = listening.accept()
-            with connection:
-                if os.fork() == 0:
-                    listening.close()
-                    return _called(connection)
+            if call := calls.next():
+                return call
     return None
 
 
@@ -166,33 +243,6 @@ def _lives(process: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def _called(connection: socket.socket) -> dict[str, Any]:
-    """Return a call in a new process. This process tells the client how the call has ended, and ends."""
-    _, descriptors, _, _ = socket.recv_fds(connection, 1, 3)
-    with connection.makefile("rb") as sent:
-        call: dict[str, Any] = json.loads(sent.readline())
-    if worker := os.fork():
-        with contextlib.suppress(OSError):  # the worker does the same; whichever comes first
-            os.setpgid(worker, worker)
-        threading.Thread(target=_killed_with, args=(connection, worker), daemon=True).start()
-        code = os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
-        with contextlib.suppress(OSError):
-            connection.sendall(str(code if code >= 0 else 128 - code).encode())
-        os._exit(0)
-    os.setpgid(0, 0)
-    connection.close()
-    for number, descriptor in enumerate(descriptors):
-        os.dup2(descriptor, number)
-        os.close(descriptor)
-    return call
-
-
-def _killed_with(connection: socket.socket, worker: int) -> None:
-    """Kill a call as soon as its client is gone: what kills the client kills the call and all that the call has started."""
-    connection.recv(1)
-    os.killpg(worker, signal.SIGKILL)
 
 
 def _run(call: dict[str, Any], own: Sequence[str]) -> None:

@@ -503,7 +503,7 @@ def test_a_forest_by_hand() -> None:
 
 
 def _inner_node(content: dict[str, NDArray]) -> int:
-    return int(np.flatnonzero(content["left"] != random_forest.LEAF)[1])
+    return int(np.flatnonzero(content["left"] != -1)[1])
 
 
 @pytest.mark.parametrize(

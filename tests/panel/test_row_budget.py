@@ -13,6 +13,7 @@ from panels import view, write_panel
 from erawise.models.logistic import model as logistic
 from erawise.models.logistic.settings import Logistic
 from erawise.models.random_forest import model as random_forest
+from erawise.models.random_forest import nodes_compiled, nodes_plain
 from erawise.models.random_forest.settings import RandomForest
 from erawise.models.shared.protocol import GIB, Resources
 from erawise.panel.panel import Panel
@@ -55,21 +56,21 @@ def test_compiled_leaves_are_those_of_plain_numpy(rows: int, n_trees: int, dtype
     value = rng.standard_normal(len(left))
     x = rng.integers(0, 5, (rows, 3)).astype(dtype)
     plain, compiled = np.zeros(rows), np.zeros(rows)
-    forest = random_forest.TreeArrays(counts, left, right, feature, threshold, value)
-    random_forest._add_leaves_plain(x, forest, plain)
-    random_forest._add_leaves_compiled(x, forest, compiled)
+    forest = nodes_plain.TreeArrays(counts, left, right, feature, threshold, value)
+    nodes_plain.add_leaves(x, forest, plain)
+    nodes_compiled.add_leaves(x, forest, compiled)
     np.testing.assert_array_equal(compiled, plain)
 
 
 def _random_tree(rng: np.random.Generator) -> tuple[NDArray, ...]:
     """Draw children, features and thresholds of a tree that grows at random leaves."""
-    left, right = [random_forest.LEAF], [random_forest.LEAF]
+    left, right = [nodes_plain.LEAF], [nodes_plain.LEAF]
     for _ in range(int(rng.integers(0, 6))):
-        leaves = [node for node, child in enumerate(left) if child == random_forest.LEAF]
+        leaves = [node for node, child in enumerate(left) if child == nodes_plain.LEAF]
         node = int(rng.choice(leaves))
         left[node], right[node] = len(left), len(left) + 1
-        left += [random_forest.LEAF] * 2
-        right += [random_forest.LEAF] * 2
+        left += [nodes_plain.LEAF] * 2
+        right += [nodes_plain.LEAF] * 2
     n = len(left)
     return np.array(left, np.int32), np.array(right, np.int32), rng.integers(0, 3, n).astype(np.int32), rng.integers(0, 9, n) / 2
 

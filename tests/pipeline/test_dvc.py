@@ -19,6 +19,7 @@ import pytest
 import raw
 import small
 from clones import COPIED, DRAWN, FAN_IN, LISTED, MODELS, Clone, checked_out, clone_tree, of_model, stages_run
+from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
 from numerai_server import NumeraiServer
 
 from benchmarks import experiments
@@ -258,6 +259,11 @@ def test_a_killed_run_can_be_run_again(clone: Clone) -> None:
     assert stages_run(clone.dvc("repro")) <= LISTED
     assert clone.read("dvc.lock") == before
     assert not list((clone.directory / "data").rglob("*.partial"))
+
+
+def test_the_lock_of_forked_commands_has_the_bytes_that_dvc_writes(finished_clone: Clone) -> None:
+    text = finished_clone.read("dvc.lock")
+    assert dumps_yaml(parse_yaml_for_update(text, "dvc.lock")) == text
 
 
 @pytest.mark.parametrize("setting", ["core.autocrlf=true", "core.eol=crlf"])

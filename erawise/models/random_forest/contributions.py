@@ -14,45 +14,21 @@ number of nodes, not with their depths.
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from erawise.base import jit
+from erawise.models.random_forest.nodes import loops
+from erawise.models.random_forest.nodes_plain import NONE, Branches, Floats
 
-Floats = NDArray[np.float64]
 Nodes = Mapping[str, NDArray]
 """The arrays of a forest by their names, see `Forest`."""
 
-NONE = -1
-CHUNK_ROWS, LANES = 256, 8
-"""Rows that a thread works on at a time, and rows of these that it computes side by side."""
+CHUNK_ROWS = 256
+"""Rows that a thread works on at a time."""
 
-
-class Branches(NamedTuple):
-    """The branches of all trees, each named after the node that it leads to, numbered over all trees; a root has no branch.
-
-    Attributes
-    ----------
-    starts : (trees + 1,) the position at which each tree's nodes begin.
-    parent, feature, threshold, left : (nodes,) the node at which a branch begins, its question, and whether it is the left branch.
-    earlier : (nodes,) the last branch above it that asks for the same feature; `NONE` without one.
-    leaf, value : (nodes,) whether the node is a leaf, and its value.
-    factor, slope : (nodes, 2, points) for z of 0 and of 1, at each point t with its weight w: `t z + (1 - t) p`, and `w (z - p)`
-        divided by it. Here p is over all branches of the feature so far.
-    """
-
-    starts: NDArray[np.int64]
-    parent: NDArray[np.int64]
-    feature: NDArray[np.int64]
-    threshold: Floats
-    left: NDArray[np.bool_]
-    earlier: NDArray[np.int64]
-    leaf: NDArray[np.bool_]
-    value: Floats
-    factor: Floats
-    slope: Floats
+MIN_VISITS = 2**20
+"""Least rows times nodes for compiled loops."""
 
 
 def of_forest(nodes: Nodes, threads: int) -> tuple[float, Callable[[NDArray], Floats]]:
@@ -62,12 +38,14 @@ def of_forest(nodes: Nodes, threads: int) -> tuple[float, Callable[[NDArray], Fl
     roots = np.repeat(branches.starts[:-1], nodes["node_counts"])
     base = float((branches.value * branches.leaf * nodes["cover"] / nodes["cover"][roots]).sum()) / trees
 
-    def of_chunk(chunk: NDArray) -> Floats:
-        out = np.zeros((len(chunk), width))
-        _add(np.ascontiguousarray(chunk, np.float32), branches, out)  # of one type, so that it is compiled once
-        return out / trees
-
     def explained(x: NDArray) -> Floats:
+        add = loops(len(x) * len(branches.parent) >= MIN_VISITS).add_contributions
+
+        def of_chunk(chunk: NDArray) -> Floats:
+            out = np.zeros((len(chunk), width))
+            add(np.ascontiguousarray(chunk, np.float32), branches, out)  # of one type, so that it is compiled once
+            return out / trees
+
         chunks = [x[start : start + CHUNK_ROWS] for start in range(0, len(x), CHUNK_ROWS)]
         with ThreadPoolExecutor(threads) as pool:
             return np.concatenate([np.empty((0, width)), *pool.map(of_chunk, chunks)])
@@ -111,84 +89,3 @@ def _along_paths(parent: NDArray[np.int64], feature: NDArray[np.int64], own: Flo
         earlier[same & (earlier == NONE)] = at[same & (earlier == NONE)]
         current = np.where(current >= 0, parent[at], NONE)
     return earlier, share, depth
-
-
-def _add_plain(x: NDArray, branches: Branches, out: Floats) -> None:
-    """Add to `out` (rows, features) the contributions of `x` (rows, features) to the sum of the trees."""
-    starts, parent, feature, threshold, left, earlier, leaf, value, factor, slope = branches
-    for start, stop in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
-        taken = np.ones((stop - start, len(x)), np.int64)
-        products = np.ones((stop - start, len(x), factor.shape[2]))
-        for k in range(start + 1, stop):
-            taken[k - start] = (x[:, feature[k]] <= threshold[k]) == left[k]
-            products[k - start] = products[parent[k] - start]
-            if earlier[k] != NONE:
-                before = taken[earlier[k] - start]
-                taken[k - start] &= before
-                products[k - start] /= factor[earlier[k], before]
-            products[k - start] *= factor[k, taken[k - start]]
-        products[leaf[start:stop]] *= value[start:stop][leaf[start:stop], None, None]
-        products[~leaf[start:stop]] = 0.0
-        for k in range(stop - 1, start, -1):
-            products[parent[k] - start] += products[k - start]
-            slopes = slope[k, taken[k - start]]
-            if earlier[k] != NONE:
-                slopes = slopes - slope[earlier[k], taken[earlier[k] - start]]
-            out[:, feature[k]] += (products[k - start] * slopes).sum(axis=1)
-
-
-@jit.kernel
-def _add_compiled(x: NDArray, branches: Branches, out: Floats) -> None:
-    starts, parent, feature, threshold, left, earlier, leaf, value, factor, slope = branches
-    points = factor.shape[2]
-    largest = 0
-    for tree in range(len(starts) - 1):
-        largest = max(largest, starts[tree + 1] - starts[tree])
-    # the processor computes a few rows at once; z is a number, so that no branch of the code depends on it
-    products, sums = np.empty((largest, points, LANES)), np.empty((largest, points, LANES))
-    taken, added, known = np.ones((largest, LANES)), np.empty(LANES), np.ones(LANES)
-    for tree in range(len(starts) - 1):  # the outer loop, so that a tree's numbers stay in the cache
-        start, stop = starts[tree], starts[tree + 1]
-        for first in range(0, len(x), LANES):
-            lanes = min(LANES, len(x) - first)
-            products[0] = 1.0
-            for k in range(start, stop):
-                own = k - start
-                if own:
-                    above = parent[k] - start
-                    if earlier[k] >= 0:
-                        known[:] = taken[earlier[k] - start]
-                    else:
-                        known[:] = 1.0
-                    for lane in range(lanes):
-                        taken[own, lane] = known[lane] if (x[first + lane, feature[k]] <= threshold[k]) == left[k] else 0.0
-                    for t in range(points):
-                        low, rise = factor[k, 0, t], factor[k, 1, t] - factor[k, 0, t]
-                        for lane in range(LANES):
-                            products[own, t, lane] = products[above, t, lane] * (low + taken[own, lane] * rise)
-                        if earlier[k] >= 0:
-                            low, rise = 1 / factor[earlier[k], 0, t], 1 / factor[earlier[k], 1, t] - 1 / factor[earlier[k], 0, t]
-                            for lane in range(LANES):
-                                products[own, t, lane] *= low + known[lane] * rise
-                for t in range(points):
-                    for lane in range(LANES):
-                        sums[own, t, lane] = products[own, t, lane] * value[k] if leaf[k] else 0.0
-            for k in range(stop - 1, start, -1):
-                own, above = k - start, parent[k] - start
-                added[:] = 0.0
-                for t in range(points):
-                    low, rise = slope[k, 0, t], slope[k, 1, t] - slope[k, 0, t]
-                    for lane in range(LANES):
-                        sums[above, t, lane] += sums[own, t, lane]
-                        added[lane] += sums[own, t, lane] * (low + taken[own, lane] * rise)
-                if earlier[k] >= 0:
-                    known[:] = taken[earlier[k] - start]
-                    for t in range(points):
-                        low, rise = slope[earlier[k], 0, t], slope[earlier[k], 1, t] - slope[earlier[k], 0, t]
-                        for lane in range(LANES):
-                            added[lane] -= sums[own, t, lane] * (low + known[lane] * rise)
-                for lane in range(lanes):
-                    out[first + lane, feature[k]] += added[lane]
-
-
-_add = _add_compiled if jit.enabled() else _add_plain

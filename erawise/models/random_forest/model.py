@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from erawise.base import jit
-from erawise.models.random_forest import contributions
+from erawise.models.random_forest import contributions, nodes
+from erawise.models.random_forest.nodes_plain import LEAF, TreeArrays
 from erawise.models.random_forest.settings import RandomForest as Settings
 from erawise.models.shared import arrays, common
 from erawise.models.shared.protocol import PREDICTION_UNIT, Attribution, Portable, Resources
@@ -22,7 +21,6 @@ with common.collector_waiting():
 stops_early, steps = common.never_stops_early, common.whole_fit
 
 FILE = "forest.npz"
-LEAF = -1
 FLOAT_BYTES = 4
 
 ROW_BYTES = 64
@@ -30,6 +28,10 @@ ROW_BYTES = 64
 
 TREE_ROW_BYTES = 40
 """Bytes a row to grow a tree: its draw, its weights, its order and one feature's values."""
+
+MIN_PATHS = 2**15
+"""Least rows times trees of a block whose predictions are compiled."""
+
 _LAYOUT: dict[str, tuple[type[np.generic], int]] = {
     "node_counts": (np.int32, 1),
     "left": (np.int32, 1),
@@ -40,17 +42,6 @@ _LAYOUT: dict[str, tuple[type[np.generic], int]] = {
     "cover": (np.int32, 1),
     "feature_importance": (np.float64, 1),
 }
-
-
-class TreeArrays(NamedTuple):
-    """The arrays of a `Forest` that its predictions need."""
-
-    node_counts: NDArray[np.int32]
-    left: NDArray[np.int32]
-    right: NDArray[np.int32]
-    feature: NDArray[np.int32]
-    threshold: NDArray[np.float64]
-    value: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -115,42 +106,12 @@ class Forest:
 
     def _mean_of_trees(self, x: NDArray) -> NDArray[np.float64]:
         total = np.zeros(len(x))
-        _add_leaves(np.ascontiguousarray(x), self._trees, total)
+        nodes.loops(len(x) * len(self.node_counts) >= MIN_PATHS).add_leaves(np.ascontiguousarray(x), self._trees, total)
         return total / len(self.node_counts)
 
     @property
     def _trees(self) -> TreeArrays:
         return TreeArrays(*(getattr(self, name) for name in TreeArrays._fields))
-
-
-def _add_leaves_plain(x: NDArray, trees: TreeArrays, total: NDArray[np.float64]) -> None:
-    """Add to `total` (rows,), tree by tree, the value of the leaf in which each row of `x` (rows, features) ends."""
-    node_counts, left, right, feature, threshold, value = trees
-    rows, start = np.arange(len(x)), 0
-    for count in node_counts:
-        node = np.zeros(len(x), np.intp)
-        while (inner := left[start + node] != LEAF).any():
-            goes_left = x[rows, feature[start + node]] <= threshold[start + node]
-            node = np.where(inner, np.where(goes_left, left[start + node], right[start + node]), node)
-        total += value[start + node]
-        start += count
-
-
-@jit.kernel
-def _add_leaves_compiled(x: NDArray, trees: TreeArrays, total: NDArray[np.float64]) -> None:
-    node_counts, left, right, feature, threshold, value = trees
-    start = 0
-    for count in node_counts:
-        for row in range(len(x)):
-            node = start
-            while left[node] != LEAF:
-                child = left[node] if x[row, feature[node]] <= threshold[node] else right[node]
-                node = start + child
-            total[row] += value[node]
-        start += count
-
-
-_add_leaves = _add_leaves_compiled if jit.enabled() else _add_leaves_plain
 
 
 def required_bytes(settings: Settings, train: View, threads: int) -> int:
