@@ -129,7 +129,7 @@ def test_a_network_of_a_worker_is_what_one_machine_makes_bit_by_bit(kinds: Works
 
 @pytest.mark.parametrize(("method", "model"), [("random", "lightgbm"), ("tpe", "ridge")])
 def test_a_search_finds_what_one_machine_finds(workspace: Workspace, two: Farm, method: str, model: str) -> None:
-    workspace.change(lambda found: found["tuning"].update(models=[model], method=method, trials=4, batch=2))
+    workspace.change(lambda found: found["tuning"].update(models=[model], method=method, trials=3, batch=2))
     workspace.run("tune")
     before = content(workspace.directory, model, "tuning")
     shutil.rmtree(workspace.directory / "data/studies")
