@@ -117,7 +117,7 @@ def test_a_forest_is_explained_as_shap_does(panel: Panel) -> None:
 def test_a_forest_is_explained_the_same_without_a_compiler(int8_panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
     model, x = fit("random_forest", view(int8_panel, TRAIN), None, trees=5, max_depth=12, min_rows_leaf=2), rows(int8_panel)
     plain = model.attribution(x, x[:1], 1).contributions(x)
-    monkeypatch.setattr(forest_contributions, "MIN_VISITS", 0)
+    monkeypatch.setattr(forest_contributions, "MIN_NODES", 0)
     compiled = model.attribution(x, x[:1], 1).contributions(x)
     np.testing.assert_allclose(compiled, plain, rtol=0, atol=1e-13)
     np.testing.assert_allclose(compiled.sum(axis=1) + model.attribution(x, x[:1], 1).base, model.predict(x), rtol=0, atol=1e-12)

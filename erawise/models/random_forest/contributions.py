@@ -27,8 +27,8 @@ Nodes = Mapping[str, NDArray]
 CHUNK_ROWS = 256
 """Rows that a thread works on at a time."""
 
-MIN_VISITS = 2**20
-"""Least rows times nodes for compiled loops."""
+MIN_NODES = 2**9
+"""Least nodes of a forest for compiled loops, whatever the rows: these come in blocks, of which none must change another's bits."""
 
 
 def of_forest(nodes: Nodes, threads: int) -> tuple[float, Callable[[NDArray], Floats]]:
@@ -37,15 +37,14 @@ def of_forest(nodes: Nodes, threads: int) -> tuple[float, Callable[[NDArray], Fl
     branches = branches_of(nodes)
     roots = np.repeat(branches.starts[:-1], nodes["node_counts"])
     base = float((branches.value * branches.leaf * nodes["cover"] / nodes["cover"][roots]).sum()) / trees
+    add = loops(len(branches.parent) >= MIN_NODES).add_contributions
+
+    def of_chunk(chunk: NDArray) -> Floats:
+        out = np.zeros((len(chunk), width))
+        add(np.ascontiguousarray(chunk, np.float32), branches, out)  # of one type, so that it is compiled once
+        return out / trees
 
     def explained(x: NDArray) -> Floats:
-        add = loops(len(x) * len(branches.parent) >= MIN_VISITS).add_contributions
-
-        def of_chunk(chunk: NDArray) -> Floats:
-            out = np.zeros((len(chunk), width))
-            add(np.ascontiguousarray(chunk, np.float32), branches, out)  # of one type, so that it is compiled once
-            return out / trees
-
         chunks = [x[start : start + CHUNK_ROWS] for start in range(0, len(x), CHUNK_ROWS)]
         with ThreadPoolExecutor(threads) as pool:
             return np.concatenate([np.empty((0, width)), *pool.map(of_chunk, chunks)])
