@@ -165,7 +165,10 @@ def along(rows: pd.DataFrame, frame: pd.DataFrame, columns: Sequence[str]) -> ND
     -------
     (rows, columns) float64, NaN if the table has no such id in that era.
     """
-    numbered = frame[[ID, *columns]].assign(**{ERA: numbers(frame[ERA])})
+    eras = numbers(frame[ERA])
+    if np.array_equal(rows[ERA].to_numpy(np.float64, na_value=np.nan), eras) and rows[ID].array.equals(frame[ID].array):
+        return frame[list(columns)].to_numpy(np.float64)  # the usual case, in which a merge would be slow
+    numbered = frame[[ID, *columns]].assign(**{ERA: eras})
     return rows[[ID, ERA]].merge(numbered, on=[ERA, ID], how="left", validate="one_to_one")[list(columns)].to_numpy(np.float64)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from closure import ROOT
 from numpy.typing import NDArray
-from panels import write_panel
+from panels import view, write_panel
 
 from erawise.models.lightgbm.settings import LightGBM
 from erawise.models.logistic.settings import Logistic
@@ -120,3 +120,12 @@ def write_planted(directory: Path, dtype: str) -> Panel:
     shuffled = np.random.default_rng(1).permutation(target)
     features = x if dtype == "int8" else (x / 4).astype(np.float32)
     return write_panel(directory, features, {"target": target, "shuffled": shuffled}, era)
+
+
+def fit_all(directory: Path) -> None:
+    """Save a model of each kind with SHAP values that stops early, if it can, and one of three rounds."""
+    panel = write_planted(directory / "panel", "int8")
+    for kind in EXPLAINED:
+        for name, inner in (("stopped", view(panel, INNER)), ("counted", None)):
+            (directory / kind / name).mkdir(parents=True)
+            fit(kind, view(panel, TRAIN), inner, 3).save(directory / kind / name)

@@ -1,5 +1,6 @@
 """Summary of per-era scores: one block a prediction, without the figures that the data can't give."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -150,9 +151,14 @@ def implied_auc(correlation: float, share: float) -> float:
     return float(above_weights @ ndtr(slope * (above[:, None] - below)) @ below_weights)
 
 
+@cache
+def _gauss_legendre() -> tuple[Floats, Floats]:
+    return np.polynomial.legendre.leggauss(NODES)
+
+
 def _normal_rule(low: float, high: float) -> tuple[Floats, Floats]:
     """Return the points and weights, of sum 1, of the mean over a normal variable within (low, high)."""
-    points, weights = np.polynomial.legendre.leggauss(NODES)
+    points, weights = _gauss_legendre()
     points = low + (high - low) * (points + 1) / 2
     weights = weights * np.exp(-(points**2) / 2)
     return points, weights / weights.sum()

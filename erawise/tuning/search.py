@@ -126,9 +126,9 @@ def search(asked: Search, storage: Path, identity: str) -> Found:
 
 def _opened(storage: Path, identity: str, notify: Callable[[str], None]) -> optuna.Study:
     """Open the study of a search, and notify of the number of others in the file."""
-    url = f"sqlite:///{storage}"
-    study = optuna.create_study(storage=url, study_name=identity, direction="maximize", load_if_exists=True)
-    others = len(optuna.get_all_study_names(url)) - 1
+    kept = optuna.storages.RDBStorage(f"sqlite:///{storage}")
+    study = optuna.create_study(storage=kept, study_name=identity, direction="maximize", load_if_exists=True)
+    others = len(optuna.get_all_study_names(kept)) - 1
     if others:
         counted = "1 earlier search" if others == 1 else f"{others} earlier searches"
         notify(f"{counted} with other settings, data or code {'is' if others == 1 else 'are'} kept in {storage}")

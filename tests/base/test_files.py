@@ -184,13 +184,16 @@ for number in itertools.count():
 def test_neither_old_nor_new_is_never_true(tmp_path: Path) -> None:
     fill(tmp_path / "out", "old")
     code = """
-for _ in range(200):
+print("loaded", flush=True)
+for _ in range(100):
     with files.replacing(Path("out")) as path:
         path.mkdir()
         (path / "a").touch()
 """
     looks = 0
     with python(code, tmp_path) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "loaded\n"
         while process.poll() is None:
             assert os.path.lexists(tmp_path / "out")
             looks += 1

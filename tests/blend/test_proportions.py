@@ -34,29 +34,28 @@ def market(seed: int = 3) -> tuple[Parts, dict[int, NDArray], NDArray, Outcomes]
     return parts, features, prediction, Outcomes(target, benchmark, SUMS)
 
 
-def by_loop(features: dict[int, NDArray], prediction: NDArray, outcomes: Outcomes, eras: NDArray, era: NDArray) -> list[float]:
-    """Return the mean of 3 · CORR + 15 · BMC of each proportion over some eras, all by the official package."""
+def by_loop(features: dict[int, NDArray], prediction: NDArray, outcomes: Outcomes, eras: NDArray, era: NDArray) -> pd.DataFrame:
+    """Return 3 · CORR + 15 · BMC of each proportion in each of some eras, all by the official package."""
     assert outcomes.benchmark is not None
-    means = []
-    for proportion in GRID:
-        scores = []
-        for number in eras:
-            rows = era == number
-            gaussian = scoring.gaussian(scoring.tie_kept_rank(pd.DataFrame({"p": prediction[rows]})))
-            one = scoring.neutralize(gaussian, pd.DataFrame(features[int(number)]), proportion)
-            target = pd.Series(outcomes.target[rows], name="target")
-            corr = scoring.numerai_corr(one, target).iloc[0]
-            bmc = scoring.correlation_contribution(one, pd.Series(outcomes.benchmark[rows], name="b"), target).iloc[0]
-            scores.append(3 * corr + 15 * bmc)
-        means.append(float(np.mean(scores)))
-    return means
+    found = {}
+    for number in eras:
+        rows = era == number
+        gaussian = scoring.gaussian(scoring.tie_kept_rank(pd.DataFrame({"p": prediction[rows]})))
+        names = [f"p{k}" for k in range(len(GRID))]
+        neutral = [scoring.neutralize(gaussian, pd.DataFrame(features[int(number)]), proportion) for proportion in GRID]
+        both = pd.concat(neutral, axis=1).set_axis(names, axis=1)
+        target = pd.Series(outcomes.target[rows], name="target")
+        bmc = scoring.correlation_contribution(both, pd.Series(outcomes.benchmark[rows], name="b"), target)
+        found[number] = 3 * scoring.numerai_corr(both, target) + 15 * bmc
+    return pd.DataFrame(found)
 
 
 def test_the_choice_is_that_of_a_plain_loop_over_official_scores() -> None:
     parts, features, prediction, outcomes = market()
     overall, of_folds, neutral = proportions.choose(parts, CV, outcomes, FOLDS)
+    scores = by_loop(features, prediction, outcomes, FOLDS.train, parts.era)
     for found, eras in zip((overall, *of_folds), (FOLDS.train, *(fold.train for fold in FOLDS.folds)), strict=True):
-        expected = by_loop(features, prediction, outcomes, eras, parts.era)
+        expected = scores[list(eras)].mean(axis=1).tolist()
         assert list(found.means.values()) == pytest.approx(expected, abs=1e-6)
         assert found.proportion == GRID[int(np.argmax(expected))]
         assert (found.by, found.eras) == ("payout_bmc", len(eras))
@@ -77,7 +76,8 @@ def test_a_fold_with_features_of_its_own_chooses_by_these_on_its_training_eras()
 
     _, of_folds, neutral = proportions.choose(parts, CV, outcomes, FOLDS, learned)
     for fold, found, blocks in zip(FOLDS.folds, of_folds, own, strict=True):
-        assert list(found.means.values()) == pytest.approx(by_loop(blocks, prediction, outcomes, fold.train, parts.era), abs=1e-6)
+        expected = by_loop(blocks, prediction, outcomes, fold.train, parts.era).mean(axis=1)
+        assert list(found.means.values()) == pytest.approx(expected.tolist(), abs=1e-6)
         tested = CV & np.isin(parts.era, fold.test)
         np.testing.assert_array_equal(neutral[tested], parts.without(found.proportion)[tested])
 

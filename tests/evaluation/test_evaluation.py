@@ -53,6 +53,16 @@ def test_along_matches_by_era_and_id() -> None:
     assert np.isnan(found[1])
 
 
+def test_along_rows_of_any_order_gives_the_same() -> None:
+    rows = pd.DataFrame({"id": ["a", "b", "a", "x"], "era": [1, 1, 2, LIVE_ERA]})
+    frame = table([("a", 1, "cv", 0.1), ("b", 1, "cv", np.nan), ("a", 2, "cv", 0.3), ("x", None, "live", 0.4)]).assign(more=range(4))
+    expected = [[0.1, 0], [np.nan, 1], [0.3, 2], [0.4, 3]]
+    for order in ([0, 1, 2, 3], [3, 1, 0, 2]):
+        np.testing.assert_array_equal(predictions.along(rows, frame.iloc[order], ["prediction", "more"]), expected)
+    assert np.isnan(predictions.along(rows.assign(era=[1, 1, 3, LIVE_ERA]), frame, ["more"])[2, 0]), "the same ids in another era"
+    assert np.isnan(predictions.along(rows.assign(id=["a", "c", "a", "x"]), frame, ["more"])[1, 0]), "another id in the same eras"
+
+
 @pytest.fixture
 def panel(tmp_path: Path) -> Panel:
     era = np.repeat(np.arange(1, 13), 40)

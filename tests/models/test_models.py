@@ -1,5 +1,6 @@
 """The kinds of models: learning, saving, and files that they refuse to load."""
 
+import functools
 import hashlib
 import io
 import json
@@ -8,13 +9,29 @@ import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-from fitted import CONSTANT, INNER, KINDS, N_FEATURES, SETTINGS, TEST, TRAIN, changed, fit, module, planted, write_planted
+from fitted import (
+    CONSTANT,
+    EXPLAINED,
+    INNER,
+    KINDS,
+    N_FEATURES,
+    SETTINGS,
+    TEST,
+    TRAIN,
+    changed,
+    fit,
+    fit_all,
+    module,
+    planted,
+    write_planted,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -47,6 +64,20 @@ def int8_panel(tmp_path_factory: pytest.TempPathFactory) -> Panel:
     return write_planted(tmp_path_factory.mktemp("panel") / "int8", "int8")
 
 
+Fits = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def fits(int8_panel: Panel) -> Fits:
+    """Return `fits(kind, rounds)`, a model that tests share and don't change; without `rounds`, of one that stops early if it can."""
+
+    @functools.cache
+    def fitted(kind: str, rounds: int | None = None) -> Any:
+        return fit(kind, view(int8_panel, TRAIN), view(int8_panel, INNER) if rounds is None else None, rounds)
+
+    return fitted
+
+
 def small_panel(directory: Path, rows: int = 23, eras: int = 4) -> Panel:
     x, target, era = planted(np.random.default_rng(3), eras, rows)
     return write_panel(directory, x, {"target": target}, era)
@@ -56,9 +87,9 @@ def small_panel(directory: Path, rows: int = 23, eras: int = 4) -> Panel:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_learns_and_survives_saving(kind: str, panel: Panel, tmp_path: Path) -> None:
+def test_learns_and_survives_saving(kind: str, panel: Panel, fits: Fits, tmp_path: Path) -> None:
     test = view(panel, TEST)
-    fitted = fit(kind, view(panel, TRAIN), view(panel, INNER))
+    fitted = fits(kind) if panel.dtype == "int8" else fit(kind, view(panel, TRAIN), view(panel, INNER))
     x = test.matrix()
     prediction = fitted.predict(x)
     assert prediction.dtype == np.float64
@@ -90,8 +121,8 @@ def test_learns_nothing_from_a_shuffled_target(kind: str, int8_panel: Panel) -> 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_importance_finds_the_planted_features(kind: str, int8_panel: Panel) -> None:
-    importance = fit(kind, view(int8_panel, TRAIN), view(int8_panel, INNER)).importance()
+def test_importance_finds_the_planted_features(kind: str, fits: Fits) -> None:
+    importance = fits(kind).importance()
     assert importance.shape == (N_FEATURES,)
     assert importance.min() >= 0
     assert importance.sum() == pytest.approx(1)
@@ -100,8 +131,8 @@ def test_importance_finds_the_planted_features(kind: str, int8_panel: Panel) -> 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_rows_are_predicted_one_by_one(kind: str, int8_panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
-    fitted = fit(kind, view(int8_panel, TRAIN), None, 5)
+def test_rows_are_predicted_one_by_one(kind: str, int8_panel: Panel, fits: Fits, monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted = fits(kind)
     x = view(int8_panel, TEST).matrix()
     whole = fitted.predict(x)
     monkeypatch.setattr(common.chunks, "__defaults__", (97,))
@@ -126,10 +157,9 @@ def test_a_fit_sets_its_own_number_of_threads_of_blas(kind: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_another_number_of_features_is_refused(kind: str, int8_panel: Panel) -> None:
-    fitted = fit(kind, view(int8_panel, TRAIN), None, 2)
+def test_another_number_of_features_is_refused(kind: str, fits: Fits) -> None:
     with pytest.raises(InputError, match="fitted on 10 features and is given 9"):
-        fitted.predict(np.zeros((3, 9), np.int8))
+        fits(kind).predict(np.zeros((3, 9), np.int8))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -157,23 +187,14 @@ def test_no_row_is_an_error_that_names_the_target(kind: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_loading_refuses_what_is_missing_or_broken(kind: str, int8_panel: Panel, tmp_path: Path) -> None:
+def test_loading_refuses_what_is_missing_or_broken(kind: str, fits: Fits, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the file is missing"):
         module(kind).load(tmp_path)
-    fit(kind, view(int8_panel, TRAIN), None, 2).save(tmp_path)
+    fits(kind, 2).save(tmp_path)
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(InputError, match=f"{path.name}: .*train the model again"):
         module(kind).load(tmp_path)
-
-
-def fit_all(directory: Path) -> None:
-    """Save a model of each kind that stops early, if it can, and one of three rounds."""
-    panel = write_planted(directory / "panel", "int8")
-    for kind in KINDS:
-        for name, inner in (("stopped", view(panel, INNER)), ("counted", None)):
-            (directory / kind / name).mkdir(parents=True)
-            fit(kind, view(panel, TRAIN), inner, 3).save(directory / kind / name)
 
 
 PROCESS = """
@@ -187,17 +208,17 @@ found = {
     "backend": engine.keras.backend.backend(),
 }
 print(json.dumps(found))
-import test_models
-test_models.fit_all(Path(sys.argv[1]))
+import fitted
+fitted.fit_all(Path(sys.argv[1]))
 """
-"""Code that imports the network's engine first, and then fits all kinds."""
+"""Code that imports the network's engine first, and then fits kinds."""
 
 
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, "subprocess.CompletedProcess[str]"]:
-    """Fit all kinds in a directory in another process; return the directory and how the process ended."""
+    """Fit kinds in a directory in another process; return the directory and how the process ended."""
     top = tmp_path_factory.mktemp("process")
-    search = os.pathsep.join([str(ROOT), str(ROOT / "tests"), str(ROOT / "tests/models")])
+    search = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     environment = os.environ | {"PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": search, "KERAS_BACKEND": "numpy"}
     command = [sys.executable, "-c", PROCESS, str(top)]
     return top, subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -210,12 +231,16 @@ def test_two_processes_save_the_same_bytes_and_keep_quiet(process: tuple[Path, "
     assert os.environ.get("PYTHONHASHSEED") != "1"
     fit_all(tmp_path)
     theirs, ours = (
-        {str(path.relative_to(place)): hashlib.md5(path.read_bytes()).hexdigest() for kind in KINDS for path in place.glob(f"{kind}/*/*")}
+        {
+            str(path.relative_to(place)): hashlib.md5(path.read_bytes()).hexdigest()
+            for kind in EXPLAINED
+            for path in place.glob(f"{kind}/*/*")
+        }
         for place in (top, tmp_path)
     )
-    assert len(ours) == 2 * len(KINDS)
+    assert len(ours) == 2 * len(EXPLAINED)
     assert theirs == ours
-    assert len(set(ours.values())) == 2 * len(KINDS) - 4
+    assert len(set(ours.values())) == 2 * len(EXPLAINED) - 3
 
 
 def test_the_import_hides_nothing_and_settles_the_backend(process: tuple[Path, "subprocess.CompletedProcess[str]"]) -> None:
@@ -263,16 +288,18 @@ def test_mean_era_correlation_by_hand() -> None:
 
 
 @pytest.mark.parametrize("kind", ["lightgbm", "neural_network"])
-def test_the_inner_slice_decides_on_the_rounds(kind: str, int8_panel: Panel) -> None:
-    train, score = view(int8_panel, TRAIN), common.EraCorrelation.from_view(view(int8_panel, INNER))
-    x = view(int8_panel, INNER).matrix()
-    stopped = fit(kind, train, view(int8_panel, INNER))
+def test_the_inner_slice_decides_on_the_rounds(kind: str, int8_panel: Panel, tmp_path: Path) -> None:
+    train, inner = view(int8_panel, TRAIN), view(int8_panel, INNER)
+    score, x = common.EraCorrelation.from_view(inner), inner.matrix()
+    scores: dict[int, float] = {}
+    stopped = module(kind).fit(SETTINGS[kind], train, inner, None, Resources(1, 8 * GIB, tmp_path, log=scores.__setitem__))
     assert 1 < stopped.rounds < (SETTINGS[kind].trees if kind == "lightgbm" else SETTINGS[kind].epochs)
+    assert stopped.rounds == max(scores, key=scores.__getitem__)
     again = fit(kind, train, None, stopped.rounds)
     assert again.rounds == stopped.rounds
     np.testing.assert_allclose(again.predict(x), stopped.predict(x), rtol=0, atol=1e-9)
-    for other in {1, max(stopped.rounds - 1, 1), stopped.rounds + 1} - {stopped.rounds}:
-        assert score(fit(kind, train, None, other).predict(x)) <= score(stopped.predict(x))
+    for rounds, model in ((stopped.rounds, stopped), (2, fit(kind, train, None, 2))):
+        assert score(model.predict(x)) == pytest.approx(scores[rounds], abs=1e-6), "the scores that decide are those of the models"
 
 
 @pytest.mark.parametrize("kind", ["lightgbm", "neural_network"])
@@ -569,8 +596,8 @@ def test_a_linear_model_whose_arrays_differ_is_refused(int8_panel: Panel, tmp_pa
 # ---- networks
 
 
-def test_a_saved_network_holds_no_date_and_no_address(int8_panel: Panel, tmp_path: Path) -> None:
-    fit("neural_network", view(int8_panel, TRAIN), None, 1).save(tmp_path)
+def test_a_saved_network_holds_no_date_and_no_address(fits: Fits, tmp_path: Path) -> None:
+    fits("neural_network", 2).save(tmp_path)
     with zipfile.ZipFile(tmp_path / "model.keras") as archive:
         assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         assert set(json.loads(archive.read("metadata.json"))) == {"keras_version"}

@@ -69,6 +69,12 @@ def fitted(panel: Panel, scratch: Path, inner: bool = False, rounds: int = 4) ->
     return neural_network.fit(SETTINGS, view(panel, range(1, 11)), inner_view, rounds, Resources(1, 8 * GIB, scratch))
 
 
+@pytest.fixture(scope="module")
+def networks(panel: Panel, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, neural_network.Network]:
+    """Return the network that stops early, and the one of four epochs; tests don't change them."""
+    return {inner: fitted(panel, tmp_path_factory.mktemp("scratch"), inner) for inner in (True, False)}
+
+
 # ---- batches
 
 
@@ -198,8 +204,10 @@ def test_data_beyond_the_pool_is_learned_the_same_between_runs(panel: Panel, tmp
     assert saved[0] == saved[1] != saved[2] == saved[3]
 
 
-def test_a_streamed_inner_slice_finds_the_same_epoch(panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    held = fitted(panel, tmp_path, inner=True)
+def test_a_streamed_inner_slice_finds_the_same_epoch(
+    panel: Panel, networks: dict[bool, neural_network.Network], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = networks[True]
     whole = batches.ViewRows
     monkeypatch.setattr(batches, "ViewRows", lambda seen: whole(seen, 100) if len(np.unique(seen.era)) == 2 else whole(seen))
     streamed = fitted(panel, tmp_path, inner=True)
@@ -208,8 +216,8 @@ def test_a_streamed_inner_slice_finds_the_same_epoch(panel: Panel, tmp_path: Pat
     np.testing.assert_array_equal(streamed.predict(x), held.predict(x))
 
 
-def test_compiled_predictions_are_the_models_own(panel: Panel, tmp_path: Path) -> None:
-    network = fitted(panel, tmp_path)
+def test_compiled_predictions_are_the_models_own(panel: Panel, networks: dict[bool, neural_network.Network]) -> None:
+    network = networks[False]
     compiled = neural_network.compiled_prediction(network.model)
     x = view(panel).matrix()
     own = np.asarray(network.model(x.astype(np.float32), training=False))[:, 0]
@@ -218,8 +226,10 @@ def test_compiled_predictions_are_the_models_own(panel: Panel, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("inner", [False, True])
-def test_predictions_are_those_of_tensorflow_within_the_rounding_of_float32(panel: Panel, tmp_path: Path, inner: bool) -> None:
-    network = fitted(panel, tmp_path, inner)
+def test_predictions_are_those_of_tensorflow_within_the_rounding_of_float32(
+    panel: Panel, networks: dict[bool, neural_network.Network], inner: bool
+) -> None:
+    network = networks[inner]
     x = view(panel).matrix()
     whole = network.predict(x)
     np.testing.assert_allclose(whole, neural_network.compiled_prediction(network.model)(x), rtol=1e-5)
@@ -228,8 +238,8 @@ def test_predictions_are_those_of_tensorflow_within_the_rounding_of_float32(pane
         np.testing.assert_array_equal(network.predict(given_x), whole)
 
 
-def test_a_prediction_hangs_on_no_number_of_threads_and_no_neighbour(panel: Panel, tmp_path: Path) -> None:
-    network = fitted(panel, tmp_path)
+def test_a_prediction_hangs_on_no_number_of_threads_and_no_neighbour(panel: Panel, networks: dict[bool, neural_network.Network]) -> None:
+    network = networks[False]
     x = np.tile(view(panel).matrix(), (5, 1))
     with threadpool_limits(1, user_api="blas"):
         alone = network.predict(x)

@@ -1,14 +1,17 @@
 """Models of scikit-learn's interface and of plug-ins: refusals, storage, and the same predictions without this package."""
 
+import os
 import pickle
 import re
+import subprocess
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from fitted import EXAMPLE, TEST, TRAIN, plugin, write_planted
+from closure import ROOT
+from fitted import EXAMPLE, TEST, TRAIN, fit, plugin, write_planted
 from numpy.typing import NDArray
 from panels import view
 
@@ -136,6 +139,32 @@ def test_memory_counts_the_rows_and_their_copies(panel: Panel) -> None:
     assert needed == 100 * 10 * (1 + 4 + 8) + train.n_rows * 64
     with pytest.raises(InputError, match=r"1,800 rows of 10 features, as they are and as floats \(max_rows\) need"):
         sklearn.needs(entry("sklearn.linear_model.Ridge"), [(train, None)], Resources(1, 2**20, Path("scratch")))
+
+
+STORED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from fitted import TRAIN, fit
+from panels import view
+from erawise.panel.panel import Panel
+fit("sklearn", view(Panel(Path({panel!r})), TRAIN), None).save(Path(sys.argv[1]))
+print(hash("a seed of hashes"))
+"""
+
+
+def test_two_processes_save_the_same_bytes(tmp_path: Path, commands: Path) -> None:
+    """Compare with a fork of a process that has drawn its own seed of hashes."""
+    panel, program = write_planted(tmp_path / "panel", "int8"), tmp_path / "program.py"
+    program.write_text(STORED.format(tests=str(ROOT / "tests"), panel=str(tmp_path / "panel")))
+    here, there = (tmp_path / name for name in ("here", "there"))
+    here.mkdir()
+    there.mkdir()
+    command = [str(commands / "python"), str(program), str(there)]
+    told = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, stdout=subprocess.PIPE, text=True).stdout
+    assert "PYTHONHASHSEED" in os.environ or told != f"{hash('a seed of hashes')}\n"
+    fit("sklearn", view(panel, TRAIN), None).save(here)
+    assert (here / sklearn.FILE).read_bytes() == (there / sklearn.FILE).read_bytes()
 
 
 class Foreign:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,16 +15,16 @@ import pandas as pd
 import pytest
 import raw
 from closure import ROOT
-from numerai_tools import scoring
 from ruamel.yaml import YAML
 from workspace import MODELS, WHOLE, Workspace
 
 from erawise import params
 from erawise.base import files, tabular
 from erawise.base.schema import CV, VALIDATION, named_horizon
-from erawise.charts import figures
+from erawise.charts import figures, marks
 from erawise.explanation import explained
 from erawise.folds import splits
+from erawise.history import tracking
 from erawise.live import served
 from erawise.running import paths, runner
 from erawise.running.errors import InputError
@@ -43,6 +44,7 @@ def unwritten(*_: object) -> Iterator[Callable[..., None]]:
 @pytest.fixture
 def pictures_are_unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "drawing", unwritten)
+    monkeypatch.setattr(marks, "lay_out", lambda figure: None)
 
 
 @pytest.fixture
@@ -130,7 +132,12 @@ def test_the_payout_is_that_of_the_regime_which_the_settings_name(workspace: Wor
     assert "regime weekly_tc: each participant chose the multiplier of tc" in workspace.failure("evaluate", capsys)
 
 
-def test_looks_are_counted_by_what_was_looked_at(workspace: Workspace, ledger: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_looks_are_counted_by_what_was_looked_at(
+    workspace: Workspace, ledger: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logged: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(tracking, "log_run", lambda *given: logged.append(given))
+
     def lines() -> int:
         return len(ledger.read_text().splitlines())
 
@@ -145,19 +152,25 @@ def test_looks_are_counted_by_what_was_looked_at(workspace: Workspace, ledger: P
     assert lines() == 1
     workspace.change(lambda content: content["tracking"].update(wandb="offline"))
     assert looks() == "look 1 on 2 lines"
-    assert len(list(workspace.directory.glob("wandb/offline-run-*"))) == 1
+    [(mode, directory, _, settings, scores, curves)] = logged
+    assert (mode, directory, settings["tracking"]["wandb"]) == ("offline", workspace.directory, "offline")
+    for split in (CV, VALIDATION):
+        assert scores[split]["ensemble"]["corr"]["mean"] == workspace.metrics(split)["ensemble"]["corr"]["mean"]
+    assert set(curves) == {"lightgbm/fold_1", "lightgbm/fold_2"}
     workspace.change(lambda content: content["tracking"].update(wandb="disabled"))
     workspace.change(lambda content: content["neutralize"].update(proportion=0.5))
     workspace.run("neutralize")
     assert looks() == "look 2 on 3 lines"
+    assert len(logged) == 1
     workspace.run("history")
     assert capfd.readouterr().out.endswith(f"\n\n{STANDING}\n")
 
 
 def test_a_ledger_that_cannot_be_written_is_a_warning(
-    workspace: Workspace, ledger: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    workspace: Workspace, ledger: Path, commands: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Workspace, "follow", staticmethod(runner._start))
+    monkeypatch.setattr(sys, "executable", str(commands / "python"))
     ledger.mkdir()
     workspace.run("evaluate")
     error = capfd.readouterr().err
@@ -334,8 +347,8 @@ def test_demeaned_and_derived_features_go_through(workspace: Workspace, pictures
 @pytest.mark.parametrize("features", ["none", "wisdom", "all"])
 def test_the_other_choices_of_what_to_neutralize(workspace: Workspace, features: str) -> None:
     workspace.change(lambda content: content["neutralize"].update(features=features))
-    workspace.run("neutralize", "evaluate")
-    assert "corr" in workspace.metrics("cv")["neutralized"]
+    workspace.run("neutralize")
+    assert (workspace.predictions("neutralized").groupby(["split", "era"])["prediction"].nunique() > 1).all(), "they have scores"
 
 
 def test_what_models_that_are_gone_have_left_is_removed(workspace: Workspace) -> None:
@@ -492,13 +505,13 @@ def test_a_bare_target_of_60_days_goes_through_every_stage_as_one(tmp_path: Path
     assert said.count("| max drawdown | CORR20, early |") == 2
     ridge = workspace.predictions("models/ridge").query("split == 'cv'").set_index("id")
     rows = frames["train"].set_index("id").assign(prediction=ridge["prediction"])
-    of_eras = [scoring.numerai_corr(era[["prediction"]], era["target_other_20"]).iloc[0] for _, era in rows.groupby("era")]
-    assert workspace.metrics("cv")["ridge"]["early"] == {"mean": pytest.approx(np.mean(of_eras), abs=1e-6), "eras": 120}
+    at_20 = score_eras(rows[["prediction"]], rows["target_other_20"].to_numpy(), rows["era"].astype(int).to_numpy())["corr"].mean()
+    assert workspace.metrics("cv")["ridge"]["early"] == {"mean": pytest.approx(at_20, abs=1e-6), "eras": 120}
     assert {"low", "high"} <= set(workspace.metrics("cv")["ridge"]["corr"])
     assert not {"low", "high"} & set(workspace.metrics("validation")["ridge"]["corr"])
 
 
-def test_features_without_groups_go_through_every_stage_that_looks_for_them(workspace: Workspace) -> None:
+def test_features_without_groups_go_through_every_stage_that_looks_for_them(workspace: Workspace, pictures_are_unwritten: None) -> None:
     content = files.read_json(workspace.directory / "files/features.json")
     files.write_json({**content, "feature_sets": {"all": content["feature_sets"]["all"]}}, workspace.directory / "files/features.json")
     workspace.run("download", "preprocess", "explore", "split", "select_features", "explain ridge")
@@ -507,8 +520,9 @@ def test_features_without_groups_go_through_every_stage_that_looks_for_them(work
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real sample is not part of the repository")
-def test_the_real_sample_goes_through(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_real_sample_goes_through(tmp_path: Path, capsys: pytest.CaptureFixture[str], pictures_are_unwritten: None) -> None:
     workspace = Workspace(tmp_path, REAL)
+    workspace.change(lambda content: content["tuning"].update(trials=1))
     workspace.run(*WHOLE)
     data = json.loads((tmp_path / "metrics/data.json").read_text())
     assert data["validation"] == {"rows": 556, "eras": 12, "unresolved_rows": 2705, "dropped_rows": 0}
@@ -620,15 +634,22 @@ def test_a_model_that_was_not_trained_cannot_be_explained(workspace: Workspace, 
     assert workspace.failure("explain nobody", capsys).startswith("error: models: params.yaml has no model 'nobody'")
 
 
-@pytest.mark.parametrize("weights", ["equal", "nnls", "forward", {"lightgbm": 1, "ridge": 3}])
-def test_weights_are_given_or_fitted_on_cv(workspace: Workspace, pictures_are_unwritten: None, weights: Any) -> None:
+@pytest.mark.parametrize(
+    ("weights", "expected"), [("equal", {"lightgbm": 0.5, "ridge": 0.5}), ({"lightgbm": 1, "ridge": 3}, {"lightgbm": 0.25, "ridge": 0.75})]
+)
+def test_weights_are_given(workspace: Workspace, weights: Any, expected: dict[str, float]) -> None:
     workspace.change(lambda content: content["ensemble"].update(weights=weights))
-    workspace.run("ensemble", "neutralize", "evaluate", *(["plot"] if isinstance(weights, dict) else []))
-    found = files.read_json(workspace.directory / "data/weights.json")
-    assert sum(found.values()) == pytest.approx(1)
-    known = {"equal": {"lightgbm": 0.5, "ridge": 0.5}}.get(weights) if isinstance(weights, str) else {"lightgbm": 0.25, "ridge": 0.75}
-    assert known is None or found == known
+    workspace.run("ensemble", "evaluate")
+    assert files.read_json(workspace.directory / "data/weights.json") == expected
     assert workspace.metrics("cv")["ensemble"]["corr"]["mean"] > 0.3
+
+
+def test_weights_are_fitted_on_cv(finished: Workspace, workspace: Workspace) -> None:
+    workspace.change(lambda content: content["ensemble"].update(weights="forward"))
+    workspace.run("ensemble", "evaluate")
+    for place in (finished, workspace):  # by nnls, and by the forward selection
+        assert sum(files.read_json(place.directory / "data/weights.json").values()) == pytest.approx(1)
+        assert place.metrics("cv")["ensemble"]["corr"]["mean"] > 0.3
 
 
 def test_trials_and_weights_are_chosen_by_the_objective_of_the_settings(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
@@ -675,7 +696,9 @@ def test_the_trials_of_an_experiment_elsewhere_are_kept_in_the_main_checkout(wor
     shutil.rmtree(workspace.directory / "data/studies")
     shutil.copytree(workspace.directory / "data", elsewhere / "data")
     (elsewhere / "data/tuning/_searched.json").unlink()
-    Workspace(elsewhere, workspace.directory / "files").run("tune")
+    experiment = Workspace(elsewhere, workspace.directory / "files")
+    experiment.change(lambda content: content["tuning"].update(models=["ridge"]))
+    experiment.run("tune")
     assert (workspace.directory / "data/studies/ridge.db").exists()
     assert not (elsewhere / "data/studies").exists()
 

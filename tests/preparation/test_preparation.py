@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -379,7 +380,7 @@ def test_a_view_without_rows_is_empty(panel: Panel) -> None:
 def test_pieces_of_any_size_give_the_same_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_bytes: int, group_rows: int, every: int
 ) -> None:
-    frames = raw.write(tmp_path / "raw")
+    frames = raw.write(tmp_path / "raw", train=range(41, 59), validation=range(59, 71), rows=20)  # in two chunks of eras
     frames["train"]["feature_3"] = frames["train"]["feature_3"].astype("Int8").mask(frames["train"].index % 5 == 0)
     shuffled = frames["train"].sample(frac=1, random_state=1)
     store(shuffled, tmp_path / "raw", "train")
@@ -585,7 +586,7 @@ def test_eras_may_be_whole_floats(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["train", "validation", "live"])
 def test_columns_without_any_value_are_missing_whatever_their_type(tmp_path: Path, name: str) -> None:
-    frames = raw.write(tmp_path / "raw")
+    frames = raw.write(tmp_path / "raw", train=range(1, 13), validation=range(13, 25))
     written = []
     for empty in (None, np.nan, pd.array([None] * len(frames[name]), "Int8")):
         store(frames[name].assign(feature_5=empty), tmp_path / "raw", name)
@@ -686,13 +687,27 @@ CONTINUOUS: dict[str, tuple[Change, str]] = {
 
 def scaled(directory: Path, dtype: str, rows: int = 40) -> dict[str, pd.DataFrame]:
     """Write raw files of whole numbers, of floats in five steps, or of any floats."""
-    frames = raw.write(directory, features=12, rows=rows, dtype="int8" if dtype == "int8" else "float32")
+    dtype_of_it = "int8" if dtype == "int8" else "float32"
+    frames = raw.write(directory, train=range(1, 16), validation=range(16, 28), features=12, rows=rows, dtype=dtype_of_it)
     if dtype == "continuous":
         rng = np.random.default_rng(3)
         for name, frame in frames.items():
             frame[NAMES] = rng.random((len(frame), 12))
             store(frame, directory, name)
     return frames
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function to the prepared directory of `scaled` files of a type."""
+
+    @cache
+    def made(dtype: str) -> Path:
+        directory = tmp_path_factory.mktemp(dtype)
+        scaled(directory / "raw", dtype)
+        return prepare(directory / "raw")[0]
+
+    return made
 
 
 class TestScale:
@@ -703,24 +718,30 @@ class TestScale:
         ("dtype", "what"),
         [(dtype, what) for dtype, kinds in (("int8", WHOLE), ("float32", FLOATS), ("continuous", CONTINUOUS)) for what in kinds],
     )
-    def test_another_one_is_refused_with_both(self, tmp_path: Path, name: str, dtype: str, what: str) -> None:
+    def test_another_one_is_refused_with_both(
+        self, tmp_path: Path, prepared: Callable[[str], Path], name: str, dtype: str, what: str
+    ) -> None:
         frames = scaled(tmp_path / "raw", dtype)
-        directory = prepare(tmp_path / "raw")[0] if name == "live" else tmp_path
         change, message = {"int8": WHOLE, "float32": FLOATS, "continuous": CONTINUOUS}[dtype][what]
         frames[name][NAMES] = change(frames[name][NAMES])
         store(frames[name], tmp_path / "raw", name)
         if name == "live":
             (tmp_path / "round").mkdir()
             with pytest.raises(InputError, match=rf"live\.parquet: .*{message}") as alone:
-                preparation.prepare_live(tmp_path / "raw" / "live.parquet", tmp_path / "round", Panel(directory / "live"))
+                preparation.prepare_live(tmp_path / "raw" / "live.parquet", tmp_path / "round", Panel(prepared(dtype) / "live"))
         with pytest.raises(InputError, match=rf"{name}\.parquet: .*{message}.*expected one scale in train, validation and live") as caught:
             prepare(tmp_path / "raw")
         if name == "live" and dtype != "continuous":
             assert str(alone.value) == str(caught.value)
 
-    @pytest.mark.parametrize("dtype", ["float32", "float64"])
     @pytest.mark.parametrize("missing", [0.0, 0.1])
-    @pytest.mark.parametrize("files_of_it", [("train",), ("live",), ("train", "validation", "live")])
+    @pytest.mark.parametrize(
+        ("dtype", "files_of_it"),
+        [
+            *(("float32", (name,)) for name in ("train", "live")),
+            *((dtype, ("train", "validation", "live")) for dtype in ("float32", "float64")),
+        ],
+    )
     def test_whole_floats_are_whole_numbers(self, tmp_path: Path, dtype: str, missing: float, files_of_it: tuple[str, ...]) -> None:
         frames = scaled(tmp_path / "raw", "int8")
         rng = np.random.default_rng(1)
@@ -749,8 +770,7 @@ class TestScale:
             prepare(tmp_path / "raw")
 
     @pytest.mark.parametrize("dtype", ["int8", "float32", "continuous"])
-    @pytest.mark.parametrize("rows", [1, 3, 40])
-    @pytest.mark.parametrize("constant", [0, 5, 11, 12])
+    @pytest.mark.parametrize(("rows", "constant"), [(1, 0), *((rows, constant) for rows in (3, 40) for constant in (0, 5, 11)), (40, 12)])
     def test_few_rows_and_features_without_variety_are_no_alarm(self, tmp_path: Path, dtype: str, rows: int, constant: int) -> None:
         frames = scaled(tmp_path / "raw", dtype)
         live = frames["live"].head(rows)

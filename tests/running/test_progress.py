@@ -27,7 +27,7 @@ from workspace import WHOLE, Workspace
 
 from erawise.base import files
 from erawise.blend import neutralization
-from erawise.charts import figures
+from erawise.charts import figures, marks
 from erawise.running import progress, runner
 from erawise.running.progress import SILENT, ConsoleProgress, Progress, StdoutAboveBar, StepCounter, duration
 
@@ -315,6 +315,7 @@ def test_every_stage_counts_its_work_to_the_end_says_nothing_when_quiet_and_is_r
 ) -> None:
     monkeypatch.setenv(runner.QUIET, "1")
     monkeypatch.setattr(figures, "write", lambda figure, path: files.write_json(figure.get_suptitle(), path))  # no layout, which takes long
+    monkeypatch.setattr(marks, "lay_out", lambda figure: None)
     (workspace.directory / "data/tuning/_searched.json").unlink()
     for stage in WHOLE:
         heard = Hearing()

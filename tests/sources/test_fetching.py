@@ -1,7 +1,6 @@
 """Downloads over real HTTP from a server that fails: numerapi damages the file, ours is whole or isn't there."""
 
 import logging
-import os
 import random
 import shutil
 import subprocess
@@ -388,11 +387,12 @@ def test_a_disk_that_is_too_small_is_told_before(server: NumeraiServer, path: Pa
 
 def test_a_killed_download_goes_on_where_it_was(server: NumeraiServer, path: Path) -> None:
     server.file_faults[NAME] = [Fault("stall", at=6000), None]
-    code = f"import test_fetching as t; t.fetching.fetch(t.Download(lambda: '{server.url}/1/{NAME}', t.Path('{path}'), 'file'))"
+    code = (
+        "from pathlib import Path; from erawise.sources.numerai.fetching import Download, fetch; "
+        f"fetch(Download(lambda: '{server.url}/1/{NAME}', Path('{path}'), 'file'))"
+    )
     partial = path.with_name(".file.bin.partial")
-    with subprocess.Popen(
-        [sys.executable, "-c", code], cwd=Path(__file__).parent, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    ) as running:
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as running:
         try:
             waiting.until(lambda: partial.stat().st_size)
         finally:

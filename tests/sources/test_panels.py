@@ -22,6 +22,7 @@ from erawise.base.settings import Score
 from erawise.charts import figures
 from erawise.evaluation import objectives
 from erawise.preparation import preparation
+from erawise.report import drawing
 from erawise.running.errors import InputError
 from erawise.scores import kernels
 from erawise.scores.eras import Known, score_eras
@@ -322,6 +323,9 @@ def test_the_pages_schemas_fit_files_of_signals_and_crypto(tmp_path: Path, numbe
 def test_the_pages_panel_runs_to_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(figures, "drawing", lambda *_: pytest.fail("the pictures of plots/ aren't drawn here"))
+    monkeypatch.setattr(drawing, "svg", lambda figure, spec, datasets: json.dumps([spec, datasets]))  # its words without the drawing
+    monkeypatch.setattr(drawing, "vega", lambda spec: spec)
+    monkeypatch.setattr(drawing, "library", str)
     exec(compile(blocks("python")[0], str(PAGE), "exec"), {})
     (tmp_path / "mine/schema.yaml").write_text(blocks("yaml")[0], encoding="utf-8")
     shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")

@@ -35,7 +35,7 @@ from erawise.sources.numerai.store import MANIFEST, Store
 
 NAME = "v5.3/train.parquet"
 ROWS, GROUPS, FEATURES = 1500, 3, 100
-PLAIN: dict[str, Any] = {"rows": 1500, "compression": "none", "use_dictionary": False}
+PLAIN: dict[str, Any] = {"rows": 500, "compression": "none", "use_dictionary": False}
 """Settings of files that differ only in their values, with the same length."""
 QUICK = Patience(connection=1, silence=0.3, window=0.3, rate=100, tries=4, pause=0.01, longest_pause=0.02)
 CLOSE = Budget(gap=0, piece=3000, connections=3)
@@ -354,8 +354,9 @@ def killed(contents: tuple[bytes, bytes], tmp_path_factory: pytest.TempPathFacto
     with numerai_server.serving(NumeraiServer({1: directory / "1"}, current=1)) as server:
         server.file_faults[NAME] = [*[None] * 12, Fault("stall", at=10)]
         code = (
-            "import test_ranges as t; "
-            f"t.ranges.fetch(t.Download(lambda: '{server.url}/1/{NAME}', t.Path('{out}'), 'file'), t.columns('few'), t.CLOSE)"
+            "from pathlib import Path; from erawise.sources.numerai.spans import Budget; "
+            "from erawise.sources.numerai.ranges import Columns, Download, fetch; "
+            f"fetch(Download(lambda: '{server.url}/1/{NAME}', Path('{out}'), 'file'), {columns('few')!r}, {CLOSE!r})"
         )
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "NO_PROXY": "*"}
         notes = out.with_name(".train.parquet.ranges.json")
