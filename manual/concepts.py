@@ -5,7 +5,6 @@
 
 import argparse
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +100,6 @@ class Study:
         return np.round(era.features.astype(np.float64) @ self.weights, 9)
 
 
-@cache
 def study() -> Study:
     """Draw the market and fit the linear model."""
     law = draw_law(SETTINGS.features, strength(SETTINGS.stocks), np.random.default_rng(SETTINGS.seed))

@@ -11,6 +11,7 @@ import gc
 import hashlib
 import importlib
 import importlib.machinery
+import json
 import marshal
 import os
 import pickle
@@ -24,6 +25,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -90,7 +92,7 @@ def start(directory: Path, lives_with: int) -> Path:
 def _kept(place: Path, made: Callable[[], bytes]) -> bytes:
     """Return the content of a file. The first call that asks for it makes it."""
     if not place.exists():
-        new = place.with_suffix(f".{os.getpid()}")
+        new = place.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
         new.write_bytes(made())
         new.replace(place)
     return place.read_bytes()
@@ -124,35 +126,34 @@ def _parsed_once(directory: Path) -> None:
     YAML.load = shared  # type: ignore[method-assign]
 
 
-def _written_is_known() -> None:
-    """Let DVC, which reads all of its lock and writes it anew for each stage, do so for the stage that has changed alone."""
+def _lock_by_stage() -> None:
+    """Let DVC, which for each stage reads all of its lock and writes it anew, do this only for the stage that has changed."""
     from dvc import dvcfile
     from dvc.utils.serialize import _yaml
     from dvc.utils.serialize._common import _modify_data
 
-    written: dict[str, Any] = {}
-    texts: dict[int, tuple[Any, str]] = {}
+    plain, written = _yaml.modify_yaml, dict[str, Any]()
 
     def parsed(text: str, path: str) -> Any:
         known = written.pop(text, None)
         return _yaml.parse_yaml_for_update(text, path) if known is None else known
 
-    def text_of(name: str, entry: Any) -> str:
-        if texts.get(id(entry), (None,))[0] is not entry:  # which is kept, so that no other one gets its identity
-            texts[id(entry)] = entry, _yaml.dumps_yaml({"stages": {name: entry}}).removeprefix("stages:\n")
-        return texts[id(entry)][1]
+    @cache
+    def text_of(entry: str) -> str:
+        return _yaml.dumps_yaml({"stages": json.loads(entry)}).removeprefix("stages:\n")
 
     def dumped(data: Any, stream: TextIO) -> None:
-        stages = data["stages"]
-        text = _yaml.dumps_yaml({**data, "stages": None}) + "".join(map(text_of, stages, stages.values()))
+        assert list(data) == ["schema", "stages"]
+        entries = (text_of(json.dumps({name: entry})) for name, entry in data["stages"].items())
+        text = _yaml.dumps_yaml({"schema": data["schema"], "stages": None}) + "".join(entries)
         stream.write(text)
         written.clear()
         written[text] = data
 
     def modify_yaml(path: str, fs: Any = None) -> contextlib.AbstractContextManager[Any]:
-        return _modify_data(path, parsed, dumped, fs=fs)
+        return _modify_data(path, parsed, dumped, fs=fs) if path.endswith("dvc.lock") else plain(path, fs)
 
-    assert dvcfile.modify_yaml is _yaml.modify_yaml
+    assert dvcfile.modify_yaml is plain
     dvcfile.modify_yaml = modify_yaml
 
 
@@ -171,14 +172,25 @@ class _Calls:
             if ready is self.listening:
                 if call := self._begun():
                     return call
-            elif ready in self.running:
+            elif ready in self.running:  # before its client, which else would kill a process that has ended
                 self._answer(ready)
-            elif ready in self.waiting:  # what has killed a client kills its call, and all that the call has started
-                os.killpg(self.waiting.pop(ready), signal.SIGKILL)
+            elif ready in self.waiting:
+                self._kill(self.waiting.pop(ready))
         return None
+
+    def end(self) -> None:
+        """Kill all calls."""
+        for process in self.waiting.values():
+            self._kill(process)
+
+    def _kill(self, process: int) -> None:
+        """Kill a call and all that it has started, as what has killed its client would have done."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process, signal.SIGKILL)
 
     def _begun(self) -> dict[str, Any] | None:
         client, _ = self.listening.accept()
+        client.settimeout(SECONDS)
         length, descriptors, _, _ = socket.recv_fds(client, 4, 3)
         with client.makefile("rb") as sent:
             call = sent.read(int.from_bytes(length))
@@ -222,7 +234,7 @@ def _serve(lives_with: int) -> dict[str, Any] | None:
         importlib.import_module(name)
     _compiled_once(Path("compiled").absolute())
     _parsed_once(Path("parsed").absolute())
-    _written_is_known()
+    _lock_by_stage()
     gc.collect()
     gc.freeze()  # else the processes of calls would copy all memory that they share with this one
     gc.disable()  # they end before their garbage matters, and looking for it takes a tenth of their time
@@ -234,6 +246,7 @@ def _serve(lives_with: int) -> dict[str, Any] | None:
         while _lives(lives_with):
             if call := calls.next():
                 return call
+        calls.end()
     return None
 
 

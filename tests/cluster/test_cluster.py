@@ -41,7 +41,7 @@ from erawise.training.jobs import Job, TrainingData
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
-KINDS = ("logistic", "ridge", "lightgbm", "random_forest")
+KINDS = ("logistic", "ridge", "lightgbm", "random_forest", "neural_network")
 OUTS = ("models", "curves", "predictions/models")
 Given = tuple[dispatch.Cluster, TrainingData, Resources]
 """Workers, and the inputs of a job on them."""
@@ -67,10 +67,10 @@ def endlessly(found: Any) -> None:
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
-    """Start a scheduler with two workers in processes of their own."""
+    """Start a scheduler with two workers in processes of their own. Only one has room for networks: to load TensorFlow takes long."""
     with farm(tmp_path_factory.mktemp("farm")) as found:
         found.work()
-        found.work()
+        found.work(memory="memory=5e8")
         found.wait_for(2)
         yield found
 
@@ -114,19 +114,6 @@ def test_every_kind_of_model_is_what_one_machine_makes_bit_by_bit(kinds: Workspa
     assert after == before
 
 
-def test_a_network_of_a_worker_is_what_one_machine_makes_bit_by_bit(kinds: Workspace) -> None:
-    """Fit it in a worker of this process: another one would load TensorFlow, and tests of models compare networks of two processes."""
-    kinds.run("tune", "train neural_network")
-    before = content(kinds.directory, "neural_network", *OUTS)
-    shutil.rmtree(kinds.directory / "data/scratch", ignore_errors=True)
-    with LocalCluster(
-        1, threads_per_worker=1, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=None, resources={"memory": 8e9}
-    ) as own:
-        kinds.change(use_workers(own.scheduler_address))
-        kinds.run("train neural_network")
-    assert content(kinds.directory, "neural_network", *OUTS) == before
-
-
 @pytest.mark.parametrize(("method", "model"), [("random", "lightgbm"), ("tpe", "ridge")])
 def test_a_search_finds_what_one_machine_finds(workspace: Workspace, two: Farm, method: str, model: str) -> None:
     workspace.change(lambda found: found["tuning"].update(models=[model], method=method, trials=3, batch=2))
@@ -149,11 +136,11 @@ def test_workers_are_started_here_where_no_scheduler_is_named(workspace: Workspa
 
 
 def test_workers_that_a_user_starts_give_the_same(workspace: Workspace, own: Farm) -> None:
-    """Start a worker as docs/machines.md does: no fork, in the environment that Dask gives it before packages are loaded."""
+    """Start two workers as docs/machines.md does: no fork, each in the environment that Dask gives it before packages are loaded."""
     workspace.run("train ridge")
     before = content(workspace.directory, "ridge", *OUTS)
-    own.work(forked=False)
-    own.wait_for(1)
+    own.work("--nworkers", "2", forked=False)
+    own.wait_for(2)
     workspace.change(use_workers(own.address))
     workspace.run("train ridge")
     assert content(workspace.directory, "ridge", *OUTS) == before

@@ -114,13 +114,22 @@ def test_a_forest_is_explained_as_shap_does(panel: Panel) -> None:
     assert found.base == pytest.approx(float(np.ravel(oracle.expected_value)[0]), abs=1e-12)
 
 
-def test_a_forest_is_explained_the_same_without_a_compiler(int8_panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forest_is_explained_the_same_without_a_compiler_and_in_any_blocks(int8_panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
     model, x = fit("random_forest", view(int8_panel, TRAIN), None, trees=5, max_depth=12, min_rows_leaf=2), rows(int8_panel)
-    plain = model.attribution(x, x[:1], 1).contributions(x)
-    monkeypatch.setattr(forest_contributions, "MIN_NODES", 0)
-    compiled = model.attribution(x, x[:1], 1).contributions(x)
-    np.testing.assert_allclose(compiled, plain, rtol=0, atol=1e-13)
-    np.testing.assert_allclose(compiled.sum(axis=1) + model.attribution(x, x[:1], 1).base, model.predict(x), rtol=0, atol=1e-12)
+
+    def explained(least_nodes: int) -> NDArray:
+        monkeypatch.setattr(forest_contributions, "MIN_NODES", least_nodes)
+        found = model.attribution(x, x[:1], 1)
+        whole = found.contributions(x)
+        np.testing.assert_array_equal(np.concatenate([found.contributions(part) for part in (x[:7], x[7:8], x[8:])]), whole)
+        np.testing.assert_allclose(whole.sum(axis=1) + found.base, model.predict(x), rtol=0, atol=1e-12)
+        return whole
+
+    with monkeypatch.context() as patch:  # a small forest imports no compiled loops
+        patch.delattr("erawise.models.random_forest.nodes_compiled", raising=False)
+        patch.setitem(sys.modules, "erawise.models.random_forest.nodes_compiled", None)
+        plain = explained(len(model.left) + 1)
+    np.testing.assert_allclose(explained(0), plain, rtol=0, atol=1e-13)
 
 
 def test_a_forest_by_hand() -> None:

@@ -647,6 +647,7 @@ def test_weights_are_given(workspace: Workspace, weights: Any, expected: dict[st
 def test_weights_are_fitted_on_cv(finished: Workspace, workspace: Workspace) -> None:
     workspace.change(lambda content: content["ensemble"].update(weights="forward"))
     workspace.run("ensemble", "evaluate")
+    assert params.load(finished.directory / "params.yaml").ensemble.weights == "nnls"
     for place in (finished, workspace):  # by nnls, and by the forward selection
         assert sum(files.read_json(place.directory / "data/weights.json").values()) == pytest.approx(1)
         assert place.metrics("cv")["ensemble"]["corr"]["mean"] > 0.3

@@ -14,11 +14,13 @@ number of nodes, not with their depths.
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from erawise.models.random_forest.nodes import loops
+from erawise.base import jit
+from erawise.models.random_forest import nodes_plain
 from erawise.models.random_forest.nodes_plain import NONE, Branches, Floats
 
 Nodes = Mapping[str, NDArray]
@@ -27,8 +29,17 @@ Nodes = Mapping[str, NDArray]
 CHUNK_ROWS = 256
 """Rows that a thread works on at a time."""
 
-MIN_NODES = 2**9
-"""Least nodes of a forest for compiled loops, whatever the rows: these come in blocks, of which none must change another's bits."""
+MIN_NODES = 2**7
+"""Least nodes of a forest for compiled loops. Rows don't count: they come in blocks, and all blocks must use the same loops."""
+
+
+def loops(pays: bool) -> ModuleType:
+    """Return the compiled loops over nodes if they pay, else the plain ones. To load and compile them takes seconds in a fresh clone."""
+    if not pays or not jit.enabled():
+        return nodes_plain
+    from erawise.models.random_forest import nodes_compiled
+
+    return nodes_compiled
 
 
 def of_forest(nodes: Nodes, threads: int) -> tuple[float, Callable[[NDArray], Floats]]:

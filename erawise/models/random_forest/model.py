@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from erawise.models.random_forest import contributions, nodes
+from erawise.models.random_forest import contributions
 from erawise.models.random_forest.nodes_plain import LEAF, TreeArrays
 from erawise.models.random_forest.settings import RandomForest as Settings
 from erawise.models.shared import arrays, common
@@ -106,7 +106,7 @@ class Forest:
 
     def _mean_of_trees(self, x: NDArray) -> NDArray[np.float64]:
         total = np.zeros(len(x))
-        nodes.loops(len(x) * len(self.node_counts) >= MIN_PATHS).add_leaves(np.ascontiguousarray(x), self._trees, total)
+        contributions.loops(len(x) * len(self.node_counts) >= MIN_PATHS).add_leaves(np.ascontiguousarray(x), self._trees, total)
         return total / len(self.node_counts)
 
     @property

@@ -12,6 +12,7 @@ LANES = 8
 
 @jit.compiled()
 def add_leaves(x: NDArray, trees: TreeArrays, total: Floats) -> None:
+    """Add the values of leaves, see `nodes_plain`."""
     node_counts, left, right, feature, threshold, value = trees
     start = 0
     for count in node_counts:
@@ -26,6 +27,7 @@ def add_leaves(x: NDArray, trees: TreeArrays, total: Floats) -> None:
 
 @jit.compiled()
 def add_contributions(x: NDArray, branches: Branches, out: Floats) -> None:
+    """Add contributions, see `nodes_plain`."""
     starts, parent, feature, threshold, left, earlier, leaf, value, factor, slope = branches
     points = factor.shape[2]
     largest = 0
