@@ -15,9 +15,6 @@ from erawise.folds.splits import Plan
 from erawise.scores.eras import Known, Sums, score_eras
 from erawise.scores.kernels import NUMERAI, Floats
 
-AUTO = "auto"
-"""The value of `neutralize.proportion` that asks for a choice."""
-
 GRID = (0.0, 0.25, 0.5, 0.75, 1.0)
 """The proportions to choose from."""
 

@@ -24,9 +24,6 @@ MODEL_COLOURS = tuple(f"#{colour.lstrip('#')}" for colour in STYLE["axes.prop_cy
 FIXED_COLOURS = {"ensemble": "#757575", "neutralized": "#D55E00"}
 ROLE_COLOURS = {TRAIN: "#56B4E9", PURGED: "#D9D9D9", TEST: "#D55E00"}
 
-NIGHT = "#0d1117"
-"""A dark page, such as GitHub's: pictures have no ground of their own and must be seen on it too."""
-
 READABLE = 4.5
 """Contrast of text with its ground, at least: level AA of the Web Content Accessibility Guidelines 2.1."""
 

@@ -22,7 +22,7 @@ def upload(
     """Build the model that Numerai runs itself, prove it, and send it.
 
     The pickle of upload.prediction is run with Numerai's versions of the packages, in its memory, on one core and without network; its
-    predictions must equal the pipeline's, in the same ranks. It writes data/upload/<prediction>.pkl and data/upload/check.json.
+    predictions must equal the pipeline's, in the same ranks. It writes `data/upload/<prediction>.pkl` and data/upload/check.json.
     One that is sent and works is assigned to the model; of one that doesn't, Numerai's logs are shown.
 
     Example: `erawise upload --python all --send my_model`

@@ -15,7 +15,7 @@ def webhook(
 ) -> None:
     """Send predictions whenever Numerai calls.
 
-    A POST to /<token> starts `erawise submit`; a GET of /health tells of the last run. The token is ERAWISE_WEBHOOK_TOKEN of the
+    A POST to `/<token>` starts `erawise submit`; a GET of /health tells of the last run. The token is ERAWISE_WEBHOOK_TOKEN of the
     environment or .env. It speaks plain HTTP: put a server with TLS before it.
 
     Example: `erawise webhook --port 8765`

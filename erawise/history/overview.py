@@ -6,7 +6,6 @@ from typing import Any
 from erawise.base.schema import PREDICTION
 from erawise.base.settings import Score
 from erawise.evaluation import doubt, evaluation, summary
-from erawise.running import terminal
 from erawise.running.terminal import Column, Sheet
 
 COLUMNS = (
@@ -112,12 +111,6 @@ def named(part: str | Sheet, score: Score | None) -> str | Sheet:
     if isinstance(part, str):
         return evaluation.named(part, score)
     return replace(part, columns=[replace(column, heading=evaluation.named(column.heading, score)) for column in part.columns])
-
-
-def markdown(metrics: dict[str, Any]) -> str:
-    """Return the table of a split as Markdown."""
-    found = sheet(metrics)
-    return terminal.markdown(found) if found.rows else "No era has a score."
 
 
 def _value(block: dict[str, Any], path: tuple[str, ...]) -> float | None:

@@ -280,13 +280,13 @@ def ranks(values: Floats) -> Floats:
 
 
 def blend(models: dict[str, Floats], weights: dict[str, float]) -> Floats:
-    """Blend predictions into the ensemble (rows,) (`ensemble.blend`)."""
+    """Blend predictions into the ensemble (rows,) (`blending.blend`)."""
     mean = sum(weights[name] * ndtri(ranks(values)) for name, values in models.items())
     return ranks(np.asarray(mean))
 
 
 def neutralized(content: Content, values: NDArray, blended: Floats, features: Sequence[str], capped: bool, proportion: float) -> Floats:
-    """Return the (rows,) ensemble without its linear part in some features, within [0, 1] (`neutralize.neutralize_eras`).
+    """Return the (rows,) ensemble without its linear part in some features, within [0, 1] (`neutralization.neutralize_eras`).
 
     Raises
     ------

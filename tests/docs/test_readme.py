@@ -8,6 +8,7 @@ from closure import ROOT
 
 from erawise.base import files
 from erawise.history import overview
+from erawise.running import terminal
 from manual import sizes
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -17,7 +18,7 @@ ENTRANCES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 
 def test_the_metrics_tables_are_those_of_the_committed_run() -> None:
     for split in ("cv", "validation"):
-        assert overview.markdown(files.read_json(ROOT / f"metrics/{split}.json")) in RUN
+        assert terminal.markdown(overview.sheet(files.read_json(ROOT / f"metrics/{split}.json"))) in RUN
 
 
 @pytest.mark.parametrize("name", ENTRANCES)

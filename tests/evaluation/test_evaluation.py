@@ -14,6 +14,7 @@ from erawise.base.schema import LIVE_ERA
 from erawise.evaluation import evaluation, summary
 from erawise.history import overview
 from erawise.panel.panel import Panel
+from erawise.running import terminal
 from erawise.running.errors import InputError
 from erawise.scores.eras import SCORES
 
@@ -271,13 +272,14 @@ def test_the_headline_is_of_the_last_prediction_and_of_the_best() -> None:
     assert evaluation.headline({"neutralized": {"eras": 0}}) == {}
 
 
-def test_the_overview_of_no_era_says_so() -> None:
-    assert overview.markdown({"diagnostics": {}}) == "No era has a score."
+def test_the_overview_of_no_era_has_no_row() -> None:
+    assert not overview.sheet({"diagnostics": {}}).rows
 
 
 def test_the_overview_names_the_regime_and_marks_what_is_early_and_a_stand_in() -> None:
     block = {"corr": {"mean": 0.02}, "early": {"mean": 0.03}, "payout": {"mean": 0.135}, "payout_bmc": {"mean": 0.2}, "eras": 10}
-    assert overview.markdown({"ridge": block, "regime": {"atomic_ender60": {"corr": 3.0, "mmc": 15.0}}}).splitlines() == [
+    found = overview.sheet({"ridge": block, "regime": {"atomic_ender60": {"corr": 3.0, "mmc": 15.0}}})
+    assert terminal.markdown(found).splitlines() == [
         "| prediction | CORR | CORR20, early | payout (atomic_ender60) | stand-in (atomic_ender60) | eras |",
         "|---|---:|---:|---:|---:|---:|",
         "| ridge | 0.0200 | 0.0300 | 0.1350 | 0.2000 | 10 |",
@@ -311,7 +313,7 @@ def test_the_overview_leaves_out_what_no_prediction_has() -> None:
         "flat": {"eras": 0},
         "diagnostics": {"passes": 1},
     }
-    assert overview.markdown(metrics).splitlines() == [
+    assert terminal.markdown(overview.sheet(metrics)).splitlines() == [
         "| prediction | CORR | Sharpe | of the ceiling | eras |",
         "|---|---:|---:|---:|---:|",
         "| ridge | 0.0213 | 1.23 | 46% | 10 |",

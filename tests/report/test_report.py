@@ -20,6 +20,7 @@ from closure import ROOT
 from conftest import Once
 from dvc.repo import Repo
 from playwright.sync_api import Browser, Page
+from waiting import until
 from workspace import Workspace
 
 from erawise import params
@@ -399,23 +400,19 @@ def ticks(page: Page, figure: str) -> list[int]:
 
 def test_predictions_are_switched_on_and_off_in_all_charts(fresh: Page) -> None:
     assert "var(--p-ridge)" in lines(fresh, "cumulative")
+    rest = {"var(--p-lightgbm)", "var(--p-ensemble)", "var(--p-neutralized)"}
     fresh.uncheck("input[name=shown][value=ridge]")
-    fresh.wait_for_timeout(300)
-    for figure in ("cumulative", "rolling"):
-        assert lines(fresh, figure) - {"var(--muted)"} == {"var(--p-lightgbm)", "var(--p-ensemble)", "var(--p-neutralized)"}
+    until(lambda: all(lines(fresh, figure) - {"var(--muted)"} == rest for figure in ("cumulative", "rolling")))
     fresh.check("input[name=shown][value=ridge]")
-    fresh.wait_for_timeout(300)
-    assert "var(--p-ridge)" in lines(fresh, "cumulative")
+    until(lambda: "var(--p-ridge)" in lines(fresh, "cumulative"))
 
 
 def test_a_range_of_eras_zooms_all_era_charts(fresh: Page) -> None:
     fresh.fill("#first", "20")
     fresh.fill("#last", "40")
     fresh.locator("#last").press("Tab")
-    fresh.wait_for_timeout(400)
-    for figure in ("cumulative", "rolling", "by-era", "drawdown", "difference", "exposure"):
-        shown = ticks(fresh, figure)
-        assert 20 <= min(shown) <= max(shown) <= 40, figure
+    figures = ("cumulative", "rolling", "by-era", "drawdown", "difference", "exposure")
+    until(lambda: all({*ticks(fresh, figure)} <= {*range(20, 41)} for figure in figures))
     assert "21 weeks" in fresh.inner_text("#range")
 
 
@@ -485,9 +482,8 @@ def test_a_rolling_mean_looks_back_beyond_the_range(fresh: Page) -> None:
     fresh.fill("#first", "30")
     fresh.fill("#last", "34")
     fresh.locator("#last").press("Tab")
-    fresh.wait_for_timeout(400)
+    until(lambda: ticks(fresh, "rolling") == [30, 31, 32, 33, 34])
     assert len(lines(fresh, "rolling") - {"var(--muted)"}) == 4
-    assert ticks(fresh, "rolling") == [30, 31, 32, 33, 34]
 
 
 def test_a_scroll_by_touch_that_is_taken_over_zooms_nothing(fresh: Page) -> None:
@@ -541,8 +537,7 @@ def test_any_two_predictions_are_compared_by_the_score_that_is_switched_on(fresh
 def test_the_switch_of_scores_moves_charts_titles_and_tables(fresh: Page) -> None:
     before = fresh.locator(".plot[data-figure='by-era'] .layer_3_marks path").first.get_attribute("d")
     fresh.check("input[name=score][value=fnc]")
-    fresh.wait_for_timeout(400)
-    assert fresh.locator(".plot[data-figure='by-era'] .layer_3_marks path").first.get_attribute("d") != before
+    until(lambda: fresh.locator(".plot[data-figure='by-era'] .layer_3_marks path").first.get_attribute("d") != before)
     assert "FNC" in fresh.locator("figure", has=fresh.locator(".plot[data-figure='forest']")).locator("h3").inner_text()
     shown = fresh.locator("[data-score]:visible").evaluate_all("all => all.map(one => one.dataset.score)")
     assert set(shown) == {"fnc"}
@@ -550,12 +545,11 @@ def test_the_switch_of_scores_moves_charts_titles_and_tables(fresh: Page) -> Non
 
 def test_one_picker_chooses_the_prediction_and_its_model(fresh: Page) -> None:
     fresh.select_option("select[data-state=focus]", "ridge")
-    fresh.wait_for_timeout(400)
+    fills = fresh.locator(".plot[data-figure='by-era'] .layer_3_marks path")
+    until(lambda: set(fills.evaluate_all("all => all.map(one => one.getAttribute('fill'))")) == {"var(--p-ridge)"})
     figure = fresh.locator("figure", has=fresh.locator(".plot[data-figure='by-era']"))
     assert figure.locator("h3").inner_text().startswith("ridge, CORR: above 0 in ")
     assert str(figure.locator(".plot").get_attribute("aria-label")).startswith("ridge, CORR: above 0 in ")
-    fills = fresh.locator(".plot[data-figure='by-era'] .layer_3_marks path").evaluate_all("all => all.map(one => one.getAttribute('fill'))")
-    assert set(fills) == {"var(--p-ridge)"}
     offered = fresh.locator("select[data-state=measure] option:not([disabled])").all_inner_texts()
     assert offered == ["SHAP", "permutation", "own importance"]
 
