@@ -26,7 +26,7 @@ from benchmarks import measure
 from erawise.running import paths
 
 PAGE = measure.ROOT / "docs" / "speed.md"
-IMPORT_REPEATS, NOTHING_REPEATS, HELP_REPEATS = 3, 5, 15
+IMPORT_REPEATS, NOTHING_REPEATS, HELP_REPEATS = 3, 15, 15
 RATIOS = {"everything": 1.4, "nothing": 10.0, "help": 12.0}
 LINES = {"dvc.yaml": 400, "dvc.lock": 2300}
 """Upper limits of ratios and numbers of lines."""
