@@ -30,12 +30,12 @@ CHUNK_ROWS = 256
 """Rows that a thread works on at a time."""
 
 MIN_NODES = 2**7
-"""Least nodes of a forest for compiled loops. Rows don't count: they come in blocks, and all blocks must use the same loops."""
+"""Least nodes of a forest for compiled loops. Rows don't count: they come in many small blocks, which must all use the same loops."""
 
 
-def loops(pays: bool) -> ModuleType:
-    """Return the compiled loops over nodes if they pay, else the plain ones. To load and compile them takes seconds in a fresh clone."""
-    if not pays or not jit.enabled():
+def loops(nodes: int) -> ModuleType:
+    """Return the loops over so many nodes: compiled ones if they pay, else plain ones. To compile takes seconds in a fresh clone."""
+    if nodes < MIN_NODES or not jit.enabled():
         return nodes_plain
     from erawise.models.random_forest import nodes_compiled
 
@@ -48,7 +48,7 @@ def of_forest(nodes: Nodes, threads: int) -> tuple[float, Callable[[NDArray], Fl
     branches = branches_of(nodes)
     roots = np.repeat(branches.starts[:-1], nodes["node_counts"])
     base = float((branches.value * branches.leaf * nodes["cover"] / nodes["cover"][roots]).sum()) / trees
-    add = loops(len(branches.parent) >= MIN_NODES).add_contributions
+    add = loops(len(branches.parent)).add_contributions
 
     def of_chunk(chunk: NDArray) -> Floats:
         out = np.zeros((len(chunk), width))

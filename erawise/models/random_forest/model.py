@@ -29,9 +29,6 @@ ROW_BYTES = 64
 TREE_ROW_BYTES = 40
 """Bytes a row to grow a tree: its draw, its weights, its order and one feature's values."""
 
-MIN_PATHS = 2**15
-"""Least rows times trees of a block whose predictions are compiled."""
-
 _LAYOUT: dict[str, tuple[type[np.generic], int]] = {
     "node_counts": (np.int32, 1),
     "left": (np.int32, 1),
@@ -106,7 +103,7 @@ class Forest:
 
     def _mean_of_trees(self, x: NDArray) -> NDArray[np.float64]:
         total = np.zeros(len(x))
-        contributions.loops(len(x) * len(self.node_counts) >= MIN_PATHS).add_leaves(np.ascontiguousarray(x), self._trees, total)
+        contributions.loops(len(self.left)).add_leaves(np.ascontiguousarray(x), self._trees, total)
         return total / len(self.node_counts)
 
     @property
